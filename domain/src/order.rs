@@ -1,0 +1,3 @@
+//! The order aggregate.
+
+pub mod event;

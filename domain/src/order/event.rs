@@ -1,0 +1,100 @@
+//! What happens to an order. Type strings and shapes are permanent.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::value::{Money, ProductName, Quantity};
+
+/// Everything that happens to an order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OrderEvent {
+    /// `order.placed` v1
+    Placed(OrderPlaced),
+    /// `order.line_added` v1
+    LineAdded(OrderLineAdded),
+    /// `order.line_removed` v1
+    LineRemoved(OrderLineRemoved),
+    /// `order.confirmed` v1
+    Confirmed(OrderConfirmed),
+    /// `order.cancelled` v1
+    Cancelled(OrderCancelled),
+}
+
+/// One line of an order, priced when it was added.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// Which line.
+    pub line_id: Uuid,
+    /// What is ordered.
+    pub product_id: Uuid,
+    /// What it was called.
+    pub product_name: ProductName,
+    /// How many.
+    pub quantity: Quantity,
+    /// What one cost.
+    pub unit_price: Money,
+}
+
+/// `order.placed` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderPlaced {
+    /// Which.
+    pub order_id: Uuid,
+    /// Whose.
+    pub user_id: Uuid,
+    /// What is ordered to begin with.
+    pub lines: Vec<OrderLine>,
+    /// What all lines come to.
+    pub total: Money,
+    /// The historical date of an imported order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_at: Option<DateTime<Utc>>,
+}
+
+/// `order.line_added` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderLineAdded {
+    /// Which order.
+    pub order_id: Uuid,
+    /// The new line.
+    pub line: OrderLine,
+    /// What all lines come to now.
+    pub total: Money,
+}
+
+/// `order.line_removed` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderLineRemoved {
+    /// Which order.
+    pub order_id: Uuid,
+    /// Which line.
+    pub line_id: Uuid,
+    /// What all lines come to now.
+    pub total: Money,
+}
+
+/// `order.confirmed` v1: from here on it counts in every figure.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderConfirmed {
+    /// Which.
+    pub order_id: Uuid,
+    /// Whose.
+    pub user_id: Uuid,
+    /// What it comes to.
+    pub total: Money,
+    /// How many units all lines have together.
+    pub units: u64,
+    /// The day it counts for: an import's date, else the time of the confirmation.
+    pub ordered_at: DateTime<Utc>,
+}
+
+/// `order.cancelled` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderCancelled {
+    /// Which.
+    pub order_id: Uuid,
+    /// Whose.
+    pub user_id: Uuid,
+}

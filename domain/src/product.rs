@@ -1,0 +1,3 @@
+//! The product aggregate.
+
+pub mod event;

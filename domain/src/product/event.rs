@@ -1,0 +1,62 @@
+//! What happens to a product. Type strings and shapes are permanent.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::value::{Money, ProductName};
+
+/// Everything that happens to a product.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ProductEvent {
+    /// `product.added` v1
+    Added(ProductAdded),
+    /// `product.renamed` v1
+    Renamed(ProductRenamed),
+    /// `product.repriced` v1
+    Repriced(ProductRepriced),
+    /// `product.stock_adjusted` v1
+    StockAdjusted(ProductStockAdjusted),
+}
+
+/// `product.added` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductAdded {
+    /// Which.
+    pub product_id: Uuid,
+    /// The name.
+    pub name: ProductName,
+    /// What one costs.
+    pub unit_price: Money,
+    /// How many there are to begin with.
+    pub stock: i64,
+}
+
+/// `product.renamed` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductRenamed {
+    /// Which.
+    pub product_id: Uuid,
+    /// The new name.
+    pub name: ProductName,
+}
+
+/// `product.repriced` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductRepriced {
+    /// Which.
+    pub product_id: Uuid,
+    /// What one costs from now on.
+    pub unit_price: Money,
+}
+
+/// `product.stock_adjusted` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductStockAdjusted {
+    /// Which.
+    pub product_id: Uuid,
+    /// How many more (or fewer) there are.
+    pub delta: i64,
+    /// How many there are now.
+    pub stock: i64,
+}

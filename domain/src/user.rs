@@ -1,0 +1,3 @@
+//! The user aggregate.
+
+pub mod event;

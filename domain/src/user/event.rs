@@ -1,0 +1,57 @@
+//! What happens to a user. Type strings and shapes are permanent.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::personal::Personal;
+use crate::value::{Email, PersonName};
+
+/// Everything that happens to a user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UserEvent {
+    /// `user.registered` v1
+    Registered(UserRegistered),
+    /// `user.renamed` v1
+    Renamed(UserRenamed),
+    /// `user.email_changed` v1
+    EmailChanged(UserEmailChanged),
+    /// `user.deactivated` v1
+    Deactivated(UserDeactivated),
+}
+
+/// `user.registered` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserRegistered {
+    /// Who.
+    pub user_id: Uuid,
+    /// The address, unique among users.
+    pub email: Personal<Email>,
+    /// The name.
+    pub name: Personal<PersonName>,
+}
+
+/// `user.renamed` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserRenamed {
+    /// Who.
+    pub user_id: Uuid,
+    /// The new name.
+    pub name: Personal<PersonName>,
+}
+
+/// `user.email_changed` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserEmailChanged {
+    /// Who.
+    pub user_id: Uuid,
+    /// The new address.
+    pub email: Personal<Email>,
+}
+
+/// `user.deactivated` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserDeactivated {
+    /// Who.
+    pub user_id: Uuid,
+}

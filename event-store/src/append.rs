@@ -1,0 +1,136 @@
+//! What one append may require, and what comes of it.
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::event::{Epoch, Mark, NewEvent, Position};
+use crate::query::EventQuery;
+use crate::stream::{ExpectedVersion, StreamName, Version};
+
+pub mod claim;
+
+pub use claim::{ClaimChange, ClaimHash, ClaimKey};
+
+/// One unit of work: all of it happens or none of it (promise P3).
+#[derive(Debug, Clone, Default)]
+pub struct Append {
+    /// Events per stream, with what each stream's version must be. A stream may stand here once.
+    pub streams: Vec<StreamAppend>,
+    /// No event matching the query may exist after the position.
+    pub conditions: Vec<AppendCondition>,
+    /// Unique values to take or release.
+    pub claims: Vec<ClaimChange>,
+    /// Makes a repeat of the command answer as the first did.
+    pub idempotency: Option<Idempotency>,
+    /// Refuses to append to another history than the caller has read.
+    pub epoch: Option<Epoch>,
+}
+
+/// Events for one stream. No events: only the expectation is checked.
+#[derive(Debug, Clone)]
+pub struct StreamAppend {
+    /// The stream.
+    pub stream: StreamName,
+    /// What its version must be before.
+    pub expected: ExpectedVersion,
+    /// What is added, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// A dynamic consistency boundary: the append is refused when an event that matches `query` stands after `after`.
+///
+/// Every item of the query names at least one tag.
+#[derive(Debug, Clone)]
+pub struct AppendCondition {
+    /// What must not have happened.
+    pub query: EventQuery,
+    /// Up to where the caller has read.
+    pub after: Position,
+}
+
+/// An idempotency key with what is needed to recognise the request and to give the same answer again.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// SHA-256 of scope and key, so that no client text is stored.
+    pub key: [u8; 32],
+    /// SHA-256 of the request.
+    pub request_hash: [u8; 32],
+    /// What the caller wants back on a repeat; never personal data.
+    pub answer: Box<RawValue>,
+}
+
+/// What came of an append that was not refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The epoch appended in.
+    pub epoch: Epoch,
+    /// The last event of this append, or the log's head when it appended no event.
+    pub last: Mark,
+    /// How many events.
+    pub count: u32,
+    /// The version of each stream after this append, in the order of [`Append::streams`].
+    pub versions: Vec<(StreamName, Version)>,
+}
+
+/// What came of an append.
+#[derive(Debug, Clone)]
+pub enum AppendOutcome {
+    /// It was appended now.
+    Appended(Appended),
+    /// The same idempotency key had appended before: what came of it then, and the answer stored with it.
+    Repeated {
+        /// What came of the first.
+        appended: Appended,
+        /// [`Idempotency::answer`] of the first.
+        answer: Box<RawValue>,
+    },
+    /// Nothing was appended, and why.
+    Refused(Refusal),
+}
+
+/// Why an append was refused, with the facts that a caller needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A stream had another version.
+    #[error("stream {stream} is at version {actual}, not as expected ({expected:?})")]
+    Version {
+        /// Which stream.
+        stream: StreamName,
+        /// What was required.
+        expected: ExpectedVersion,
+        /// What it has.
+        actual: Version,
+    },
+    /// An event that must not exist does.
+    #[error("condition {index} is broken by the event at position {position}")]
+    Condition {
+        /// Which of [`Append::conditions`].
+        index: usize,
+        /// The first event that breaks it.
+        position: Position,
+    },
+    /// A unique value is held by another stream.
+    #[error("claim {index} is held by {owner}")]
+    Claim {
+        /// Which of [`Append::claims`].
+        index: usize,
+        /// The stream that holds it.
+        owner: StreamName,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
+    /// An event id stands in the log already, with another append.
+    #[error("event id {id} stands in the log already")]
+    DuplicateEvent {
+        /// Which.
+        id: Uuid,
+    },
+    /// The log's history is another than the caller's.
+    #[error("the log is in epoch {actual}")]
+    Epoch {
+        /// The log's.
+        actual: Epoch,
+    },
+}

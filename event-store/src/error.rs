@@ -1,0 +1,38 @@
+//! What can go wrong, as opposed to what can be refused (that is [`crate::Refusal`]).
+
+/// A name with a character or a length that it may not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a valid {kind}")]
+pub struct InvalidName {
+    kind: &'static str,
+    text: String,
+}
+
+impl InvalidName {
+    const MAX_SHOWN: usize = 80;
+
+    pub(crate) fn new(kind: &'static str, text: &str) -> Self {
+        Self { kind, text: text.chars().take(Self::MAX_SHOWN).collect() }
+    }
+}
+
+/// Why a call to the store did not give an outcome.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The append itself breaks a limit or a rule, whatever the log holds. Nothing was sent.
+    #[error("invalid append: {0}")]
+    Invalid(String),
+    /// The store cannot take the call now; nothing was appended. Try again later.
+    #[error("the event store is not available")]
+    Unavailable(#[source] Option<sqlx::Error>),
+    /// Whether it was appended is not known. Repeating with the same idempotency key is safe.
+    #[error("the event store gave no answer in time")]
+    OutcomeUnknown(#[source] Option<sqlx::Error>),
+    /// The log is not what this program can work with: a schema it does not know, a broken promise.
+    #[error("the event store cannot be used: {0}")]
+    Unusable(String),
+    /// Anything else that Postgres said.
+    #[error("the event store failed")]
+    Database(#[source] sqlx::Error),
+}

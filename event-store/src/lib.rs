@@ -1,0 +1,17 @@
+//! An append-only log of events in Postgres, with optimistic concurrency. Knows no business word.
+
+pub mod append;
+pub mod error;
+pub mod event;
+pub mod query;
+pub mod store;
+pub mod stream;
+
+pub use append::{
+    Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey, Idempotency, Refusal, StreamAppend,
+};
+pub use error::{InvalidName, StoreError};
+pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
+pub use query::{EventQuery, Filter, QueryItem};
+pub use store::{EventStore, Head};
+pub use stream::{ExpectedVersion, StreamName, Version};

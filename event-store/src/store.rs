@@ -1,0 +1,80 @@
+//! The store as its users see it. Postgres and memory stand behind it and pass the same contract.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::append::{Append, AppendOutcome, Idempotency};
+use crate::error::StoreError;
+use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::query::Filter;
+use crate::stream::{StreamName, Version};
+
+/// The most events that one page of a read holds.
+pub const MAX_PAGE: u32 = 10_000;
+
+/// The head of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The history.
+    pub epoch: Epoch,
+    /// Its last event.
+    pub mark: Mark,
+}
+
+/// An append-only log of events with optimistic concurrency.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends, all or nothing. See [`Append`] for what can be required.
+    ///
+    /// A caller may drop the future: the append then goes on to its end or is never sent.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a refusal is an outcome, not an error.
+    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError>;
+
+    /// What came of an earlier append under this key, looked up before load and decide.
+    ///
+    /// Only `key` and `request_hash` are looked at. `None`: no such append. `Refused(KeyReused)`: another request's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError>;
+
+    /// The log's epoch and last event.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// The id of the event at a position, for the proof of continuity; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError>;
+
+    /// Up to `limit` events of a stream with a version above `after`, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Up to `limit` events of a stream with a version below `before` (`None`: from the end), descending.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read_stream_backward(
+        &self,
+        stream: &StreamName,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Up to `limit` events after a position that match the filter, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Events after a position that match the filter, without an end: goes on live once it has caught up.
+    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>>;
+}

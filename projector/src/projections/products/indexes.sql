@@ -1,0 +1,4 @@
+-- Serves GET /products sorted by creation.
+CREATE INDEX products_created_at ON products (created_at, id);
+-- Serves GET /products sorted or filtered by name.
+CREATE INDEX products_name ON products (name, id);

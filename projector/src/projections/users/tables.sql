@@ -1,0 +1,14 @@
+-- One row a user. Runs once per generation, in that generation's own schema.
+CREATE TABLE users (
+    id            uuid PRIMARY KEY,
+    email         text,                     -- personal: null once erased
+    name          text,                     -- personal: null once erased
+    status        text NOT NULL,            -- active | deactivated
+    order_count   bigint NOT NULL,          -- confirmed orders
+    total_spent   jsonb NOT NULL,           -- of confirmed orders: {"USD": 8715}, minor units by currency
+    last_order_at timestamptz,              -- the latest ordered_at of a confirmed order
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    version       bigint NOT NULL,          -- of the user's own stream
+    position      bigint NOT NULL           -- of the last event that changed this row
+);
