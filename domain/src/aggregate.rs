@@ -43,6 +43,48 @@ pub enum UnreadableEvent {
     },
 }
 
+/// Implements [`DomainEvent`] for an enum of payloads: one line a payload with its permanent name and version.
+macro_rules! stored_events {
+    ($event:ident { $($variant:ident($payload:ty) => $name:literal, $version:literal;)+ }) => {
+        impl $crate::aggregate::DomainEvent for $event {
+            const KNOWN: &'static [(&'static str, i32)] = &[$(($name, $version)),+];
+
+            fn event_type(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),+ }
+            }
+
+            #[allow(clippy::match_same_arms, reason = "each payload names its own version")]
+            fn schema_version(&self) -> i32 {
+                match self { $(Self::$variant(_) => $version),+ }
+            }
+
+            fn tags(&self) -> Vec<(&'static str, uuid::Uuid)> {
+                self.labels()
+            }
+
+            fn from_parts(
+                event_type: &str,
+                schema_version: i32,
+                data: &str,
+            ) -> Option<Result<Self, $crate::aggregate::UnreadableEvent>> {
+                match (event_type, schema_version) {
+                    $(($name, $version) => Some($crate::aggregate::read_payload::<$payload>($name, data).map(Self::$variant)),)+
+                    $(($name, version) => Some(Err($crate::aggregate::UnreadableEvent::UnknownVersion {
+                        event_type: $name.to_owned(),
+                        version,
+                    })),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use stored_events;
+
+pub(crate) fn read_payload<P: DeserializeOwned>(event_type: &'static str, data: &str) -> Result<P, UnreadableEvent> {
+    serde_json::from_str(data).map_err(|source| UnreadableEvent::Shape { event_type: event_type.to_owned(), source })
+}
+
 /// A consistency boundary: one stream of events.
 pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The stream category, such as `order`.

@@ -7,5 +7,13 @@ pub mod product;
 pub mod user;
 pub mod value;
 
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod scenario;
+
 pub use aggregate::{Aggregate, DomainEvent};
+pub use order::Order;
 pub use personal::Personal;
+pub use product::Product;
+pub use user::User;

@@ -1,3 +1,121 @@
-//! The user aggregate.
+//! The user aggregate: who may order.
+//!
+//! That an e-mail address belongs to one user at a time is a rule over all users; it is kept by a unique claim where users are stored.
 
+use uuid::Uuid;
+
+use crate::aggregate::Aggregate;
+use crate::personal::Personal;
+use crate::value::{Email, PersonName};
+
+pub mod command;
+pub mod error;
 pub mod event;
+#[cfg(test)]
+mod tests;
+
+pub use command::UserCommand;
+pub use error::UserError;
+pub use event::UserEvent;
+
+use event::{UserDeactivated, UserEmailChanged, UserRegistered, UserRenamed};
+
+/// A user, or the absence of one.
+#[derive(Debug, Clone, Default)]
+pub struct User {
+    registered: Option<Registered>,
+}
+
+#[derive(Debug, Clone)]
+struct Registered {
+    user_id: Uuid,
+    email: Personal<Email>,
+    name: Personal<PersonName>,
+    active: bool,
+}
+
+/// A user who may order: only [`User::customer`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Customer {
+    user_id: Uuid,
+}
+
+impl Customer {
+    /// Who.
+    pub const fn user_id(self) -> Uuid {
+        self.user_id
+    }
+}
+
+impl User {
+    /// The address, unless there is no such user or it is erased.
+    pub fn email(&self) -> Option<&Email> {
+        self.registered.as_ref().and_then(|user| user.email.value())
+    }
+
+    /// This user as one who orders.
+    ///
+    /// # Errors
+    /// [`UserError::Unknown`], [`UserError::Deactivated`].
+    pub fn customer(&self) -> Result<Customer, UserError> {
+        self.active().map(|user| Customer { user_id: user.user_id })
+    }
+
+    fn active(&self) -> Result<&Registered, UserError> {
+        let user = self.registered.as_ref().ok_or(UserError::Unknown)?;
+        if user.active { Ok(user) } else { Err(UserError::Deactivated) }
+    }
+}
+
+impl Aggregate for User {
+    const CATEGORY: &'static str = "user";
+    type Command = UserCommand;
+    type Event = UserEvent;
+    type Error = UserError;
+
+    fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
+        match command {
+            UserCommand::Register { user_id, email, name } => {
+                if self.registered.is_some() {
+                    return Err(UserError::AlreadyRegistered);
+                }
+                let (email, name) = (Personal::new(user_id, email), Personal::new(user_id, name));
+                Ok(vec![UserEvent::Registered(UserRegistered { user_id, email, name })])
+            }
+            UserCommand::Rename { name } => {
+                let user = self.active()?;
+                if user.name.value() == Some(&name) {
+                    return Ok(Vec::new());
+                }
+                let user_id = user.user_id;
+                Ok(vec![UserEvent::Renamed(UserRenamed { user_id, name: Personal::new(user_id, name) })])
+            }
+            UserCommand::ChangeEmail { email } => {
+                let user = self.active()?;
+                if user.email.value() == Some(&email) {
+                    return Ok(Vec::new());
+                }
+                let user_id = user.user_id;
+                Ok(vec![UserEvent::EmailChanged(UserEmailChanged { user_id, email: Personal::new(user_id, email) })])
+            }
+            UserCommand::Deactivate => {
+                let user_id = self.active()?.user_id;
+                Ok(vec![UserEvent::Deactivated(UserDeactivated { user_id })])
+            }
+        }
+    }
+
+    fn evolve(mut self, event: UserEvent) -> Self {
+        match (event, &mut self.registered) {
+            (UserEvent::Registered(UserRegistered { user_id, email, name }), _) => {
+                self.registered = Some(Registered { user_id, email, name, active: true });
+            }
+            (UserEvent::Renamed(renamed), Some(user)) => user.name = renamed.name,
+            (UserEvent::EmailChanged(changed), Some(user)) => user.email = changed.email,
+            (UserEvent::Deactivated(_), Some(user)) => user.active = false,
+            // A stream begins with the registration: nothing else can come before it.
+            (UserEvent::Renamed(_) | UserEvent::EmailChanged(_) | UserEvent::Deactivated(_), None) => {}
+        }
+        self
+    }
+}

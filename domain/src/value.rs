@@ -5,7 +5,7 @@ pub mod money;
 pub mod name;
 pub mod quantity;
 
-pub use email::Email;
-pub use money::{Currency, Money};
-pub use name::{PersonName, ProductName};
-pub use quantity::Quantity;
+pub use email::{Email, EmailError};
+pub use money::{Allocation, Currency, Money, MoneyError};
+pub use name::{NameError, PersonName, ProductName};
+pub use quantity::{Quantity, QuantityError};

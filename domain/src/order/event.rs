@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::aggregate::stored_events;
+use crate::product::Offer;
 use crate::value::{Money, ProductName, Quantity};
 
 /// Everything that happens to an order.
@@ -22,6 +24,38 @@ pub enum OrderEvent {
     Cancelled(OrderCancelled),
 }
 
+stored_events!(OrderEvent {
+    Placed(OrderPlaced) => "order.placed", 1;
+    LineAdded(OrderLineAdded) => "order.line_added", 1;
+    LineRemoved(OrderLineRemoved) => "order.line_removed", 1;
+    Confirmed(OrderConfirmed) => "order.confirmed", 1;
+    Cancelled(OrderCancelled) => "order.cancelled", 1;
+});
+
+impl OrderEvent {
+    /// Which order's event it is.
+    pub const fn order_id(&self) -> Uuid {
+        match self {
+            Self::Placed(OrderPlaced { order_id, .. })
+            | Self::LineAdded(OrderLineAdded { order_id, .. })
+            | Self::LineRemoved(OrderLineRemoved { order_id, .. })
+            | Self::Confirmed(OrderConfirmed { order_id, .. })
+            | Self::Cancelled(OrderCancelled { order_id, .. }) => *order_id,
+        }
+    }
+
+    fn labels(&self) -> Vec<(&'static str, Uuid)> {
+        let mut labels = vec![("order", self.order_id())];
+        match self {
+            Self::Placed(OrderPlaced { user_id, .. })
+            | Self::Confirmed(OrderConfirmed { user_id, .. })
+            | Self::Cancelled(OrderCancelled { user_id, .. }) => labels.push(("user", *user_id)),
+            Self::LineAdded(_) | Self::LineRemoved(_) => {}
+        }
+        labels
+    }
+}
+
 /// One line of an order, priced when it was added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderLine {
@@ -35,6 +69,14 @@ pub struct OrderLine {
     pub quantity: Quantity,
     /// What one cost.
     pub unit_price: Money,
+}
+
+impl OrderLine {
+    /// A line of what a product is offered as.
+    pub fn of(line_id: Uuid, offer: &Offer, quantity: Quantity) -> Self {
+        let (product_id, product_name, unit_price) = (offer.product_id(), offer.name().clone(), offer.unit_price());
+        Self { line_id, product_id, product_name, quantity, unit_price }
+    }
 }
 
 /// `order.placed` v1

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::aggregate::stored_events;
 use crate::value::{Money, ProductName};
 
 /// Everything that happens to a product.
@@ -17,6 +18,29 @@ pub enum ProductEvent {
     Repriced(ProductRepriced),
     /// `product.stock_adjusted` v1
     StockAdjusted(ProductStockAdjusted),
+}
+
+stored_events!(ProductEvent {
+    Added(ProductAdded) => "product.added", 1;
+    Renamed(ProductRenamed) => "product.renamed", 1;
+    Repriced(ProductRepriced) => "product.repriced", 1;
+    StockAdjusted(ProductStockAdjusted) => "product.stock_adjusted", 1;
+});
+
+impl ProductEvent {
+    /// Which product's event it is.
+    pub const fn product_id(&self) -> Uuid {
+        match self {
+            Self::Added(ProductAdded { product_id, .. })
+            | Self::Renamed(ProductRenamed { product_id, .. })
+            | Self::Repriced(ProductRepriced { product_id, .. })
+            | Self::StockAdjusted(ProductStockAdjusted { product_id, .. }) => *product_id,
+        }
+    }
+
+    fn labels(&self) -> Vec<(&'static str, Uuid)> {
+        vec![("product", self.product_id())]
+    }
 }
 
 /// `product.added` v1

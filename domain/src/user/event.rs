@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::aggregate::stored_events;
 use crate::personal::Personal;
 use crate::value::{Email, PersonName};
 
@@ -18,6 +19,29 @@ pub enum UserEvent {
     EmailChanged(UserEmailChanged),
     /// `user.deactivated` v1
     Deactivated(UserDeactivated),
+}
+
+stored_events!(UserEvent {
+    Registered(UserRegistered) => "user.registered", 1;
+    Renamed(UserRenamed) => "user.renamed", 1;
+    EmailChanged(UserEmailChanged) => "user.email_changed", 1;
+    Deactivated(UserDeactivated) => "user.deactivated", 1;
+});
+
+impl UserEvent {
+    /// Whose event it is.
+    pub const fn user_id(&self) -> Uuid {
+        match self {
+            Self::Registered(UserRegistered { user_id, .. })
+            | Self::Renamed(UserRenamed { user_id, .. })
+            | Self::EmailChanged(UserEmailChanged { user_id, .. })
+            | Self::Deactivated(UserDeactivated { user_id }) => *user_id,
+        }
+    }
+
+    fn labels(&self) -> Vec<(&'static str, Uuid)> {
+        vec![("user", self.user_id())]
+    }
 }
 
 /// `user.registered` v1

@@ -1,15 +1,75 @@
 //! Money: integer minor units with their ISO 4217 currency; never negative, never a float, never mixed.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-/// An ISO 4217 currency code with a known exponent.
+use crate::value::Quantity;
+
+#[cfg(test)]
+mod tests;
+
+/// An ISO 4217 currency whose minor unit is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
+
+/// An amount in minor units (cents) of a currency: `{"minor": 1467, "currency": "USD"}` in events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "StoredMoney")]
+pub struct Money {
+    minor: i64,
+    currency: Currency,
+}
+
+/// Why an amount cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not an ISO 4217 code of a currency with minor units.
+    #[error("the currency is not an ISO 4217 code that amounts can be given in")]
+    UnknownCurrency,
+    /// Amounts are never negative.
+    #[error("the amount is negative")]
+    Negative,
+    /// Not digits, at most one point between them.
+    #[error("the amount is not a decimal number such as 14.67")]
+    Malformed,
+    /// More decimals than the currency has.
+    #[error("{currency} has {exponent} decimals, the amount has more")]
+    TooPrecise {
+        /// Which currency.
+        currency: Currency,
+        /// How many it has.
+        exponent: u32,
+    },
+    /// Above [`Money::MAX_MINOR`].
+    #[error("the amount is too large")]
+    TooLarge,
+    /// Amounts of different currencies do not add up.
+    #[error("an amount in {left} does not add to one in {right}")]
+    Mixed {
+        /// One.
+        left: Currency,
+        /// The other.
+        right: Currency,
+    },
+}
 
 impl Currency {
     /// The three letters.
     pub fn code(self) -> &'static str {
         self.0.code()
+    }
+
+    /// How many decimals an amount has: 2 for USD, 0 for JPY, 3 for KWD.
+    pub fn exponent(self) -> u32 {
+        // Construction lets no currency without an exponent in.
+        self.0.exponent().map_or(0, u32::from)
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
     }
 }
 
@@ -17,7 +77,10 @@ impl std::str::FromStr for Currency {
     type Err = MoneyError;
 
     fn from_str(code: &str) -> Result<Self, MoneyError> {
-        iso_currency::Currency::from_code(code).map(Self).ok_or(MoneyError::UnknownCurrency)
+        iso_currency::Currency::from_code(code)
+            .filter(|currency| currency.exponent().is_some())
+            .map(Self)
+            .ok_or(MoneyError::UnknownCurrency)
     }
 }
 
@@ -41,31 +104,62 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-/// An amount in minor units (cents) of a currency: `{"minor": 1467, "currency": "USD"}` in events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Money {
+#[derive(Deserialize)]
+struct StoredMoney {
     minor: i64,
     currency: Currency,
 }
 
-/// Why an amount cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MoneyError {
-    /// Not an ISO 4217 code.
-    #[error("the currency is not an ISO 4217 code")]
-    UnknownCurrency,
-    /// Amounts are never negative.
-    #[error("the amount is negative")]
-    Negative,
+impl TryFrom<StoredMoney> for Money {
+    type Error = MoneyError;
+
+    fn try_from(stored: StoredMoney) -> Result<Self, MoneyError> {
+        Self::from_minor(stored.minor, stored.currency)
+    }
 }
 
 impl Money {
+    /// The largest amount in minor units: exact in any JSON reader, and thousands of them add up within 64 bits.
+    pub const MAX_MINOR: i64 = 1_000_000_000_000_000;
+
     /// An amount in minor units.
     ///
     /// # Errors
-    /// [`MoneyError::Negative`].
-    pub fn from_minor(minor: i64, currency: Currency) -> Result<Self, MoneyError> {
-        if minor < 0 { Err(MoneyError::Negative) } else { Ok(Self { minor, currency }) }
+    /// [`MoneyError::Negative`], [`MoneyError::TooLarge`].
+    pub const fn from_minor(minor: i64, currency: Currency) -> Result<Self, MoneyError> {
+        match minor {
+            i64::MIN..0 => Err(MoneyError::Negative),
+            0..=Self::MAX_MINOR => Ok(Self { minor, currency }),
+            _ => Err(MoneyError::TooLarge),
+        }
+    }
+
+    /// Nothing, in a currency.
+    pub const fn zero(currency: Currency) -> Self {
+        Self { minor: 0, currency }
+    }
+
+    /// Reads a decimal string such as `14.67`; fewer decimals than the currency has are filled up.
+    ///
+    /// # Errors
+    /// [`MoneyError`].
+    pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if let Some(rest) = text.strip_prefix('-') {
+            let looks_like_a_number = rest.split_once('.').map_or_else(|| digits(rest), |(w, f)| digits(w) && digits(f));
+            return Err(if looks_like_a_number { MoneyError::Negative } else { MoneyError::Malformed });
+        }
+        let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+        if !digits(whole) || !fraction.is_none_or(digits) {
+            return Err(MoneyError::Malformed);
+        }
+        let (fraction, exponent) = (fraction.unwrap_or_default(), currency.exponent());
+        let missing = u32::try_from(fraction.len()).ok().and_then(|decimals| exponent.checked_sub(decimals));
+        let missing = missing.ok_or(MoneyError::TooPrecise { currency, exponent })?;
+        let minor = whole.bytes().chain(fraction.bytes()).chain((0..missing).map(|_| b'0')).try_fold(0_i64, |minor, digit| {
+            minor.checked_mul(10)?.checked_add(i64::from(digit - b'0')).filter(|minor| *minor <= Self::MAX_MINOR)
+        });
+        Self::from_minor(minor.ok_or(MoneyError::TooLarge)?, currency)
     }
 
     /// In minor units.
@@ -76,5 +170,64 @@ impl Money {
     /// The currency.
     pub const fn currency(self) -> Currency {
         self.currency
+    }
+
+    /// The amount as a decimal string with all the decimals of its currency, such as `14.67`.
+    pub fn to_decimal(self) -> String {
+        let width = usize::try_from(self.currency.exponent()).unwrap_or(0);
+        if width == 0 {
+            return self.minor.to_string();
+        }
+        let digits = format!("{:0>1$}", self.minor, width + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - width);
+        format!("{whole}.{fraction}")
+    }
+
+    /// The sum.
+    ///
+    /// # Errors
+    /// [`MoneyError::Mixed`], [`MoneyError::TooLarge`].
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        if self.currency != other.currency {
+            return Err(MoneyError::Mixed { left: self.currency, right: other.currency });
+        }
+        // Both are at most MAX_MINOR, so the addition itself cannot overflow.
+        Self::from_minor(self.minor + other.minor, self.currency)
+    }
+
+    /// The amount, as many times.
+    ///
+    /// # Errors
+    /// [`MoneyError::TooLarge`].
+    pub fn times(self, quantity: Quantity) -> Result<Self, MoneyError> {
+        let minor = self.minor.checked_mul(i64::from(quantity.get())).ok_or(MoneyError::TooLarge)?;
+        Self::from_minor(minor, self.currency)
+    }
+
+    /// Splits the amount over `units` without losing a minor unit: at most two prices, which differ by one.
+    ///
+    /// The dearer part comes first. Its units and those of the cheaper part add up to `units`.
+    pub fn allocate(self, units: Quantity) -> Allocation {
+        let n = i64::from(units.get());
+        let (each, left_over) = (self.minor / n, self.minor % n);
+        let part = |count: i64, minor: i64| {
+            let quantity = Quantity::try_from(count).ok()?;
+            Some((quantity, Self { minor, currency: self.currency }))
+        };
+        Allocation { dearer: part(left_over, each + 1), cheaper: part(n - left_over, each) }
+    }
+}
+
+/// An amount split over a number of units; see [`Money::allocate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocation {
+    dearer: Option<(Quantity, Money)>,
+    cheaper: Option<(Quantity, Money)>,
+}
+
+impl Allocation {
+    /// How many units at which price, the dearer first: one part when it divides, else two.
+    pub fn parts(self) -> impl Iterator<Item = (Quantity, Money)> {
+        self.dearer.into_iter().chain(self.cheaper)
     }
 }
