@@ -1,1 +1,32 @@
-//! Placeholder.
+//! What every process of the system shares, whatever its business: settings, telemetry, shutdown, health, the HTTP
+//! server with its common layers, and the shapes that the APIs have in common (envelope, problems, tokens).
+//!
+//! A process's `main` reads:
+//!
+//! ```no_run
+//! # use service_kit::{admin, config, health::Health, http, shutdown::Shutdown, telemetry::Telemetry};
+//! # async fn main_like(listen: config::LoopbackAddr, admin_listen: config::LoopbackAddr) -> anyhow::Result<()> {
+//! let telemetry = Telemetry::start("example-api", "info")?;
+//! let shutdown = Shutdown::listen()?;
+//! let health = Health::new();
+//! let router = http::layered(axum::Router::new(), &http::Origins::default());
+//! let admin = admin::router(health.clone(), telemetry.metrics());
+//! shutdown.run(http::serve_all(vec![(listen, router), (admin_listen, admin)], &shutdown, &health)).await??;
+//! # Ok(()) }
+//! ```
+
+pub mod admin;
+pub mod clock;
+pub mod config;
+pub mod consistency;
+pub mod envelope;
+pub mod extract;
+pub mod health;
+pub mod http;
+pub mod problem;
+pub mod seal;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use envelope::{Envelope, Meta, Page};
+pub use problem::{FieldError, Problem};

@@ -1,0 +1,39 @@
+//! The admin port: `/livez` (the process runs), `/readyz` (it can take work; `?verbose` says how each part is) and
+//! `/metrics`. Never on the public port.
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::health::Health;
+use crate::telemetry::Metrics;
+
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The admin port's routes.
+pub fn router(health: Health, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(readyz).with_state(health))
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render())))
+        .fallback(async || crate::Problem::not_found())
+}
+
+async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {
+    let report = health.report();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let verbose = query.is_some_and(|query| query.split('&').any(|word| word == "verbose" || word.starts_with("verbose=")));
+    if verbose {
+        (status, axum::Json(report)).into_response()
+    } else if report.ready {
+        (status, "ready\n").into_response()
+    } else {
+        let waiting: Vec<_> =
+            report.components.iter().filter(|(_, part)| part.required && !part.ready).map(|(name, _)| &**name).collect();
+        let why = if report.draining { "draining".to_owned() } else { format!("not ready: {}", waiting.join(", ")) };
+        (status, format!("{why}\n")).into_response()
+    }
+}

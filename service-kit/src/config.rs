@@ -1,0 +1,224 @@
+//! The settings that processes have in common, as types that clap parses: flags first, then the environment.
+//! Secrets come from a flag, a variable or a file (`*_FILE`), and are never printed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+/// An address to listen on. Only loopback is accepted: the APIs do not yet know who is calling.
+///
+/// ```
+/// # use service_kit::config::LoopbackAddr;
+/// assert!("127.0.0.1:8080".parse::<LoopbackAddr>().is_ok());
+/// assert!("0.0.0.0:8080".parse::<LoopbackAddr>().unwrap_err().to_string().contains("loopback"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopbackAddr(SocketAddr);
+
+/// Why an address is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListenError {
+    /// Not `ip:port`.
+    #[error("expected an address and a port such as 127.0.0.1:8080")]
+    Malformed,
+    /// Reachable from other machines.
+    #[error(
+        "{0} is not a loopback address: this version has no sign-in, so it listens on loopback only (127.0.0.1 or [::1]) and lets nobody else in"
+    )]
+    NotLoopback(SocketAddr),
+}
+
+impl LoopbackAddr {
+    /// Checks that nobody but this machine can reach the address.
+    ///
+    /// # Errors
+    /// [`ListenError::NotLoopback`].
+    pub fn new(address: SocketAddr) -> Result<Self, ListenError> {
+        if address.ip().is_loopback() { Ok(Self(address)) } else { Err(ListenError::NotLoopback(address)) }
+    }
+
+    /// The address.
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl std::str::FromStr for LoopbackAddr {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+        Self::new(text.parse().map_err(|_| ListenError::Malformed)?)
+    }
+}
+
+impl std::fmt::Display for LoopbackAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a secret cannot be had. Never carries the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Neither the variable nor the file is named.
+    #[error("{0} is not set: give --{1}, {0} or {0}_FILE")]
+    Missing(&'static str, &'static str),
+    /// Both are, and nobody can say which counts.
+    #[error("both {0} and {0}_FILE are set: give one of them")]
+    Both(&'static str),
+    /// The file cannot be read.
+    #[error("{0}_FILE names {path}, which cannot be read", path = .1.display())]
+    Unreadable(&'static str, PathBuf, #[source] std::io::Error),
+    /// Nothing in it.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+}
+
+/// Takes a secret from its value or from the file that holds it, whose last line end is dropped.
+///
+/// # Errors
+/// [`SecretError`]: neither or both given, an unreadable file, an empty secret.
+pub fn resolve_secret(
+    env: &'static str,
+    flag: &'static str,
+    value: Option<&SecretString>,
+    file: Option<&Path>,
+) -> Result<SecretString, SecretError> {
+    use secrecy::ExposeSecret;
+    let secret = match (value, file) {
+        (Some(_), Some(_)) => return Err(SecretError::Both(env)),
+        (Some(value), None) => value.clone(),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|source| SecretError::Unreadable(env, path.to_owned(), source))?;
+            SecretString::from(text.trim_end_matches(['\r', '\n']))
+        }
+        (None, None) => return Err(SecretError::Missing(env, flag)),
+    };
+    if secret.expose_secret().is_empty() { Err(SecretError::Empty(env)) } else { Ok(secret) }
+}
+
+/// Parses a secret for clap.
+///
+/// # Errors
+/// Never: any text can be a secret.
+pub fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// Defines a group of clap arguments for one secret: the flag, its variable, and a file that holds it.
+/// Flatten it into the process's own arguments and call `get` (or `optional`).
+///
+/// ```
+/// service_kit::secret_args!(
+///     /// The database's URL.
+///     ExampleUrl, "example-url", "EXAMPLE_URL", "example-url-file", "EXAMPLE_URL_FILE"
+/// );
+/// #[derive(clap::Parser)]
+/// struct Args {
+///     #[command(flatten)]
+///     url: ExampleUrl,
+/// }
+/// use clap::Parser as _;
+/// use secrecy::ExposeSecret as _;
+/// let args = Args::parse_from(["program", "--example-url", "postgres://me:secret@localhost/db"]);
+/// assert!(!format!("{:?}", args.url).contains("secret@"));
+/// assert_eq!(args.url.get().unwrap().expose_secret(), "postgres://me:secret@localhost/db");
+/// ```
+#[macro_export]
+macro_rules! secret_args {
+    ($(#[$doc:meta])* $name:ident, $flag:literal, $env:literal, $file_flag:literal, $file_env:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, ::clap::Args)]
+        pub struct $name {
+            $(#[$doc])*
+            #[arg(id = $flag, long = $flag, env = $env, hide_env_values = true, value_name = "SECRET",
+                  value_parser = $crate::config::parse_secret)]
+            value: Option<::secrecy::SecretString>,
+            /// A file that holds it instead.
+            #[arg(id = $file_flag, long = $file_flag, env = $file_env, value_name = "FILE")]
+            file: Option<::std::path::PathBuf>,
+        }
+
+        impl $name {
+            /// The secret.
+            ///
+            /// # Errors
+            /// It is absent, named twice, unreadable or empty.
+            pub fn get(&self) -> ::std::result::Result<::secrecy::SecretString, $crate::config::SecretError> {
+                $crate::config::resolve_secret($env, $flag, self.value.as_ref(), self.file.as_deref())
+            }
+
+            /// The secret, where it may be absent.
+            ///
+            /// # Errors
+            /// It is named twice, unreadable or empty.
+            pub fn optional(&self) -> ::std::result::Result<::std::option::Option<::secrecy::SecretString>, $crate::config::SecretError> {
+                if self.value.is_none() && self.file.is_none() { Ok(None) } else { self.get().map(Some) }
+            }
+        }
+    };
+}
+
+secret_args!(
+    /// The key that seals consistency tokens, shared by both APIs: base64, at least 32 bytes.
+    TokenKeyArgs, "token-key", "TOKEN_KEY", "token-key-file", "TOKEN_KEY_FILE"
+);
+
+secret_args!(
+    /// Where NATS is, with user and password: nats://user:password@host:port.
+    NatsUrlArgs, "nats-url", "NATS_URL", "nats-url-file", "NATS_URL_FILE"
+);
+
+/// What is logged.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogArgs {
+    /// Which log lines to write, as a filter: info, debug, my_crate=debug,info.
+    #[arg(long, env = "LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// Which web pages may call the API.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OriginArgs {
+    /// Origins that browsers may call from, separated by commas; the word `loopback` allows any port of this machine.
+    #[arg(long, env = "ALLOWED_ORIGINS", default_value = "")]
+    pub allowed_origins: crate::http::Origins,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_can_reach_is_refused_with_the_reason() {
+        for address in ["0.0.0.0:80", "192.168.1.4:80", "[::]:80"] {
+            let refused = address.parse::<LoopbackAddr>().unwrap_err().to_string();
+            assert!(refused.contains("no sign-in") && refused.contains("loopback"), "{refused}");
+        }
+        assert_eq!("localhost:80".parse::<LoopbackAddr>().unwrap().to_string(), "127.0.0.1:80");
+        assert!("[::1]:80".parse::<LoopbackAddr>().is_ok());
+        assert_eq!("nonsense".parse::<LoopbackAddr>(), Err(ListenError::Malformed));
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_file_without_the_last_line_end() {
+        let path = std::env::temp_dir().join(format!("secret-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&path, "s3cret\n").unwrap();
+        let secret = resolve_secret("KEY", "key", None, Some(&path)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(secret.expose_secret(), "s3cret");
+        assert!(!format!("{secret:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_secret_that_is_absent_or_given_twice_is_refused_by_name() {
+        let value = SecretString::from("a");
+        assert!(matches!(resolve_secret("KEY", "key", None, None), Err(SecretError::Missing("KEY", "key"))));
+        assert!(matches!(resolve_secret("KEY", "key", Some(&value), Some(Path::new("/x"))), Err(SecretError::Both("KEY"))));
+    }
+}

@@ -1,0 +1,132 @@
+//! Consistency tokens: what a command answers with and a query can wait for. A token names a position of one history
+//! (its epoch and the id of the event there), sealed under a key that both APIs share, so that nobody can make one up.
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::seal::{KeyError, SealError, SealKey};
+
+/// The header that carries a token, in requests and answers.
+pub const CONSISTENCY_TOKEN: axum::http::HeaderName = axum::http::HeaderName::from_static("consistency-token");
+
+const PURPOSE: &str = "consistency-token";
+const FORM: u8 = 1;
+const BYTES: usize = 1 + 16 + 8 + 16;
+
+/// The key that seals consistency tokens.
+#[derive(Debug, Clone)]
+pub struct TokenKey(SealKey);
+
+impl TokenKey {
+    /// Takes the key from its base64 text.
+    ///
+    /// # Errors
+    /// [`KeyError`]: not base64 or too short.
+    pub fn from_secret(secret: &SecretString) -> Result<Self, KeyError> {
+        SealKey::from_secret(secret).map(Self)
+    }
+}
+
+/// A position in one history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsistencyToken {
+    /// The history.
+    pub epoch: Uuid,
+    /// The position that must be seen.
+    pub position: i64,
+    /// The event at that position.
+    pub event_id: Uuid,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not ours: made up, changed or cut off.
+    #[error("the consistency token is not one that this system made")]
+    Invalid,
+    /// Of a history that has ended.
+    #[error("the consistency token belongs to another history of the data")]
+    OtherEpoch,
+}
+
+impl ConsistencyToken {
+    /// The token as clients see it: opaque text, safe in a header and in a query.
+    ///
+    /// ```
+    /// # use service_kit::consistency::{ConsistencyToken, TokenKey};
+    /// # let key = TokenKey::from_secret(&"A".repeat(44).into()).unwrap();
+    /// let token = ConsistencyToken { epoch: uuid::Uuid::now_v7(), position: 7, event_id: uuid::Uuid::now_v7() };
+    /// assert_eq!(ConsistencyToken::open(&token.seal(&key), &key), Ok(token));
+    /// ```
+    pub fn seal(&self, key: &TokenKey) -> String {
+        let mut payload = Vec::with_capacity(BYTES);
+        payload.push(FORM);
+        payload.extend_from_slice(self.epoch.as_bytes());
+        payload.extend_from_slice(&self.position.to_be_bytes());
+        payload.extend_from_slice(self.event_id.as_bytes());
+        key.0.seal(PURPOSE, &payload)
+    }
+
+    /// Reads a token that one of our processes sealed.
+    ///
+    /// # Errors
+    /// [`TokenError::Invalid`].
+    pub fn open(text: &str, key: &TokenKey) -> Result<Self, TokenError> {
+        let payload = key.0.open(PURPOSE, text).map_err(|_: SealError| TokenError::Invalid)?;
+        let payload: [u8; BYTES] = payload.try_into().map_err(|_| TokenError::Invalid)?;
+        let (form, rest) = payload.split_first().ok_or(TokenError::Invalid)?;
+        let (epoch, rest) = rest.split_first_chunk::<16>().ok_or(TokenError::Invalid)?;
+        let (position, rest) = rest.split_first_chunk::<8>().ok_or(TokenError::Invalid)?;
+        let (event_id, _) = rest.split_first_chunk::<16>().ok_or(TokenError::Invalid)?;
+        if *form != FORM {
+            return Err(TokenError::Invalid);
+        }
+        Ok(Self {
+            epoch: Uuid::from_bytes(*epoch),
+            position: i64::from_be_bytes(*position),
+            event_id: Uuid::from_bytes(*event_id),
+        })
+    }
+
+    /// Refuses a token of another history.
+    ///
+    /// # Errors
+    /// [`TokenError::OtherEpoch`].
+    pub fn check_epoch(&self, epoch: Uuid) -> Result<(), TokenError> {
+        if self.epoch == epoch { Ok(()) } else { Err(TokenError::OtherEpoch) }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => {
+                Self::bad_request("consistency-token-invalid", "The consistency token is not valid").detail(error.to_string())
+            }
+            TokenError::OtherEpoch => {
+                Self::conflict("consistency-token-other-epoch", "The consistency token is of another history")
+                    .detail("the data were restored to an earlier state since the token was made: read again without it")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_forged_token_and_one_of_another_epoch_are_told_apart() {
+        let key = TokenKey::from_secret(&"A".repeat(44).into()).unwrap();
+        let other = TokenKey::from_secret(&"B".repeat(44).into()).unwrap();
+        let token = ConsistencyToken { epoch: Uuid::now_v7(), position: 42, event_id: Uuid::now_v7() };
+        assert_eq!(ConsistencyToken::open(&token.seal(&other), &key), Err(TokenError::Invalid));
+        assert_eq!(ConsistencyToken::open("nonsense", &key), Err(TokenError::Invalid));
+        assert_eq!(token.check_epoch(Uuid::now_v7()), Err(TokenError::OtherEpoch));
+        assert_eq!(token.check_epoch(token.epoch), Ok(()));
+        assert_eq!(Problem::from(TokenError::Invalid).status(), 400);
+        assert_eq!(Problem::from(TokenError::OtherEpoch).status(), 409);
+    }
+}

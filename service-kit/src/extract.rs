@@ -1,0 +1,224 @@
+//! Extractors whose refusals are problems: 400 what cannot be parsed, 413 and 415 as HTTP says, 422 with a pointer for
+//! content that is wrong. Types they read should derive `Deserialize` with `#[serde(deny_unknown_fields)]`.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{FieldError, Problem};
+
+/// A JSON body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Json<T>(pub T);
+
+/// The query parameters. An unknown, repeated or ill-typed parameter is 422.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Query<T>(pub T);
+
+/// The path's parameters. What cannot be one (an id that is no UUID) is simply not there: 404.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail("send application/json"));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| refuse_body(&rejection))?;
+        parse_json(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(_) => Err(Problem::not_found()),
+        }
+    }
+}
+
+/// Reads a JSON document: 400 for what is not JSON, 422 with a pointer for what has the wrong content.
+///
+/// # Errors
+/// The problem to answer with.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let inner = error.into_inner();
+        if inner.is_data() { invalid(pointer, &inner.to_string()) } else { not_json(&inner) }
+    })?;
+    deserializer.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+/// Reads query parameters: 422 for an unknown, repeated or ill-typed one.
+///
+/// # Errors
+/// The problem to answer with.
+pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let mut seen = HashSet::new();
+    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        if !seen.insert(name.clone()) {
+            let repeated = FieldError::new(escape(&name), "repeated", "the parameter is given more than once");
+            return Err(Problem::invalid(vec![repeated]));
+        }
+    }
+    let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        invalid(pointer, &error.into_inner().to_string())
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn refuse_body(rejection: &BytesRejection) -> Problem {
+    let status = rejection.status();
+    // A body that stops arriving (a deadline, a connection that breaks) ends as an unknown body error.
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::from_status(status)
+    } else {
+        Problem::from_status(StatusCode::REQUEST_TIMEOUT).detail("the body did not arrive completely")
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::bad_request("malformed-json", "The body is not JSON").detail(format!(
+        "at line {}, column {}",
+        error.line(),
+        error.column()
+    ))
+}
+
+fn invalid(pointer: String, message: &str) -> Problem {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let (pointer, code) = match named_field(message) {
+        Some((code, name)) if !pointer.ends_with(&escape(name)) => (format!("{pointer}{}", escape(name)), code),
+        Some((code, _)) => (pointer, code),
+        None => (pointer, "invalid"),
+    };
+    Problem::invalid(vec![FieldError::new(pointer, Cow::Borrowed(code), message)])
+}
+
+/// serde names the field in its message where the path ends at the object around it.
+fn named_field(message: &str) -> Option<(&'static str, &str)> {
+    let forms = [("unknown field `", "unknown"), ("missing field `", "missing"), ("duplicate field `", "repeated")];
+    forms.iter().find_map(|(start, code)| Some((*code, message.strip_prefix(start)?.split('`').next()?)))
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&escape(key)),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+fn escape(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[serde(rename = "name")]
+        _name: String,
+        #[serde(rename = "lines", default)]
+        _lines: Vec<Line>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Line {
+        #[serde(rename = "quantity")]
+        _quantity: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Parameters {
+        #[serde(rename = "page")]
+        _page: Option<u32>,
+    }
+
+    fn errors(problem: &Problem) -> Value {
+        serde_json::to_value(problem.body()).unwrap()["errors"].clone()
+    }
+
+    #[test]
+    fn wrong_content_is_pointed_at() {
+        for (body, pointer, code) in [
+            (json!({"name": "a", "lines": [{"quantity": 1}, {"quantity": "x"}]}), "/lines/1/quantity", "invalid"),
+            (json!({"name": "a", "lines": [{"quantity": 1, "price": 2}]}), "/lines/0/price", "unknown"),
+            (json!({"lines": []}), "/name", "missing"),
+            (json!({"name": "a", "a/b": 1}), "/a~1b", "unknown"),
+        ] {
+            let problem = parse_json::<Body>(body.to_string().as_bytes()).unwrap_err();
+            assert_eq!(problem.status(), 422);
+            assert_eq!(errors(&problem)[0]["pointer"], pointer, "{problem:?}");
+            assert_eq!(errors(&problem)[0]["code"], code, "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_a_bad_request() {
+        for body in ["", "{", "{\"name\":\"a\"} x", "\u{0}"] {
+            assert_eq!(parse_json::<Body>(body.as_bytes()).unwrap_err().status(), 400, "{body}");
+        }
+        assert_eq!(parse_json::<Value>("[".repeat(1000).as_bytes()).unwrap_err().status(), 400, "too deep");
+    }
+
+    #[test]
+    fn unknown_repeated_and_ill_typed_parameters_are_pointed_at() {
+        for (query, pointer, code) in [
+            ("pages=1", "/pages", "unknown"),
+            ("page=1&page=2", "/page", "repeated"),
+            ("page=x", "/page", "invalid"),
+            ("page=-1", "/page", "invalid"),
+        ] {
+            let problem = parse_query::<Parameters>(query).unwrap_err();
+            assert_eq!(problem.status(), 422, "{query}");
+            assert_eq!(errors(&problem)[0]["pointer"], pointer, "{query} {problem:?}");
+            assert_eq!(errors(&problem)[0]["code"], code, "{query}");
+        }
+        assert!(parse_query::<Parameters>("page=3").is_ok());
+    }
+}

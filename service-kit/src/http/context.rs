@@ -1,0 +1,202 @@
+//! What surrounds each request: its id and trace in and out, its span, its metrics, and the last look at its answer,
+//! where every error becomes a problem that names the request.
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+
+/// The header that names a request.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that carries a W3C trace context.
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// A longer request id from outside is replaced by one of ours.
+const MAX_REQUEST_ID_CHARS: usize = 128;
+
+/// The id of the request: the caller's `X-Request-Id` if it is well-formed, else one made here. An extractor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// The request's W3C trace context: the caller's trace, with a span of ours. An extractor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceParent(pub String);
+
+impl RequestId {
+    fn of(request: &Request) -> Self {
+        let given = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+        let well_formed = |id: &&str| {
+            !id.is_empty()
+                && id.len() <= MAX_REQUEST_ID_CHARS
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        };
+        Self(given.filter(well_formed).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned))
+    }
+}
+
+impl TraceParent {
+    /// Goes on with the caller's trace, or begins one.
+    fn of(request: &Request) -> Self {
+        let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let (trace, flags) = given.and_then(split).unwrap_or_else(|| (Uuid::new_v4().simple().to_string(), "01".to_owned()));
+        let span = format!("{:016x}", rand::random_range(1..=u64::MAX));
+        Self(format!("00-{trace}-{span}-{flags}"))
+    }
+
+    /// The trace's id, 32 hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        self.0.get(3..35).unwrap_or_default()
+    }
+}
+
+/// Trace id and flags of a well-formed `traceparent`.
+fn split(text: &str) -> Option<(String, String)> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags, ..] = parts.as_slice() else { return None };
+    let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let known = *version != "ff" && (*version != "00" || parts.len() == 4);
+    let fits = hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && !zero(trace) && !zero(parent);
+    (known && fits).then(|| ((*trace).to_owned(), (*flags).to_owned()))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(Uuid::now_v7().to_string())))
+    }
+}
+
+impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for TraceParent {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
+/// The outermost layer.
+pub(super) async fn surround(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let (id, trace) = (RequestId::of(&request), TraceParent::of(&request));
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(trace.clone());
+    let span = tracing::info_span!(
+        "http.request", "http.request.method" = %method, "http.route" = route,
+        request_id = id.0, trace_id = trace.trace_id(),
+    );
+    let active = ActiveRequest::begin();
+    let response = next.run(request).instrument(span.clone()).await;
+    drop(active);
+    let mut response = name_problem(response, &id, &path);
+    for (name, text) in [(X_REQUEST_ID, &id.0), (TRACEPARENT, &trace.0)] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    let elapsed = started.elapsed();
+    let status = response.status();
+    span.in_scope(|| {
+        tracing::debug!(status = status.as_u16(), duration_ms = elapsed.as_secs_f64() * 1000.0, "answered");
+        if status.is_server_error() {
+            let code = response.extensions().get::<Problem>().map(|problem| problem.code().to_owned());
+            tracing::warn!(status = status.as_u16(), code, "answered with an error");
+        }
+    });
+    metrics::histogram!(
+        "http_server_request_duration_seconds",
+        "method" => method_label(&method), "route" => route, "status" => status.as_u16().to_string(),
+    )
+    .record(elapsed.as_secs_f64());
+    response
+}
+
+/// Describes the metrics that this layer records.
+pub(super) fn describe() {
+    metrics::describe_histogram!(
+        "http_server_request_duration_seconds",
+        metrics::Unit::Seconds,
+        "How long requests took, by method, route and status"
+    );
+    metrics::describe_gauge!("http_server_active_requests", "How many requests are being answered");
+}
+
+/// Only known methods become labels, so that nobody can fill the memory with made-up ones.
+fn method_label(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+/// Every error answer is a problem that names the request, also those that a library made.
+fn name_problem(mut response: Response, id: &RequestId, path: &str) -> Response {
+    let status = response.status();
+    let known = response.extensions_mut().remove::<Problem>();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = known.unwrap_or_else(|| Problem::from_status(status)).of_request(&id.0, path);
+    let named = problem.clone().into_response();
+    let mut headers = response.headers().clone();
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(CONTENT_TYPE);
+    let (mut parts, body) = named.into_parts();
+    headers.extend(std::mem::take(&mut parts.headers));
+    parts.headers = headers;
+    Response::from_parts(parts, body)
+}
+
+/// Counted while it lives, also when the caller hangs up and the future is dropped.
+struct ActiveRequest;
+
+impl ActiveRequest {
+    fn begin() -> Self {
+        metrics::gauge!("http_server_active_requests").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        metrics::gauge!("http_server_active_requests").decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_traceparent_is_gone_on_with() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(split(&format!("00-{trace}-00f067aa0ba902b7-01")), Some((trace.to_owned(), "01".to_owned())));
+        for wrong in [
+            "",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert_eq!(split(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The stack of layers, from the outside in: context (id, trace, metrics, problems), security headers, CORS, panics,
+//! the request's deadline, the body's limit and deadline.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::{RequestBodyDeadlineLayer, TimeoutLayer};
+
+use super::context;
+use super::origins::Origins;
+use crate::consistency::CONSISTENCY_TOKEN;
+use crate::problem::Problem;
+
+/// The largest body.
+pub const BODY_LIMIT: usize = 64 * 1024;
+/// How long a body may take to arrive.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an answer may take: longer than the longest wait that a caller can ask for (10 s).
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// How long browsers may remember what CORS allows.
+const CORS_MAX_AGE: Duration = Duration::from_secs(7200);
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Puts the common layers around an API's routes, and gives unknown paths and methods their problems.
+/// Call it once, after all routes are there.
+pub fn layered(routes: Router, origins: &Origins) -> Router {
+    context::describe();
+    routes
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::from_status(StatusCode::METHOD_NOT_ALLOWED))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(cors(origins.clone()))
+        .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(default_header(REFERRER_POLICY, "no-referrer"))
+        .layer(default_header(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(default_header(CACHE_CONTROL, "no-store"))
+        .layer(axum::middleware::from_fn(context::surround))
+}
+
+fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+fn cors(origins: Origins) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            ACCEPT,
+            CONTENT_TYPE,
+            CONSISTENCY_TOKEN,
+            IDEMPOTENCY_KEY,
+            IF_MATCH,
+            IF_NONE_MATCH,
+            PREFER,
+            context::TRACEPARENT,
+            context::X_REQUEST_ID,
+        ])
+        .expose_headers([
+            ALLOW,
+            CONSISTENCY_TOKEN,
+            ETAG,
+            IDEMPOTENT_REPLAYED,
+            LINK,
+            LOCATION,
+            PREFERENCE_APPLIED,
+            RETRY_AFTER,
+            context::TRACEPARENT,
+            context::X_REQUEST_ID,
+        ])
+        .max_age(CORS_MAX_AGE)
+}
+
+// The signature is CatchPanicLayer's.
+#[allow(clippy::needless_pass_by_value, reason = "the layer hands over the panic's payload")]
+fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = message.unwrap_or("without a message"), "a handler panicked");
+    Problem::internal().into_response()
+}

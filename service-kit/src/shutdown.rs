@@ -1,0 +1,79 @@
+//! Stopping: the first SIGTERM or SIGINT asks everything to finish what it has in flight (the drain token); a second
+//! signal, or [`DRAIN_LIMIT`] after the first, stops the process where it is.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+pub use tokio_util::sync::CancellationToken;
+
+/// How long a process may take to finish its work in flight.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+
+/// Two steps of stopping.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    drain: CancellationToken,
+    stop: CancellationToken,
+}
+
+/// The process was stopped before its work in flight was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped before the work in flight was done")]
+pub struct StoppedEarly;
+
+impl Shutdown {
+    /// Listens to the process's signals from now on.
+    ///
+    /// # Errors
+    /// The signal handlers cannot be installed.
+    pub fn listen() -> std::io::Result<Self> {
+        let shutdown = Self::default();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(shutdown.clone().watch(terminate, interrupt, DRAIN_LIMIT));
+        Ok(shutdown)
+    }
+
+    /// One that no signal triggers, for tests: cancel its drain token.
+    pub fn manual() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when it is time to take no new work and to finish what is in flight.
+    pub fn drain(&self) -> CancellationToken {
+        self.drain.clone()
+    }
+
+    /// Cancelled when there is no time left.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs `main` to its end, or to the second signal or the limit.
+    ///
+    /// # Errors
+    /// [`StoppedEarly`].
+    pub async fn run<T>(&self, main: impl Future<Output = T>) -> Result<T, StoppedEarly> {
+        tokio::select! {
+            result = main => Ok(result),
+            () = self.stop.cancelled() => Err(StoppedEarly),
+        }
+    }
+
+    async fn watch(self, mut terminate: Signal, mut interrupt: Signal, limit: Duration) {
+        either(&mut terminate, &mut interrupt).await;
+        tracing::info!(limit_ms = limit.as_millis(), "draining");
+        self.drain.cancel();
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => tracing::warn!("second signal: stopping at once"),
+            () = tokio::time::sleep(limit) => tracing::warn!("drain limit reached: stopping"),
+        }
+        self.stop.cancel();
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

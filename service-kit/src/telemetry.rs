@@ -1,0 +1,107 @@
+//! Logs as JSON lines on stderr, and metrics for Prometheus with the names that it recommends
+//! (a counter `things` is shown as `things_total`; describe every metric with its unit).
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// How often the metrics' recorder tidies up (histograms grow until it does).
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// The bounds of every histogram of durations, in seconds.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// The bounds of every histogram of sizes (batches, pages).
+const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// Logs and metrics of this process.
+#[derive(Debug)]
+pub struct Telemetry {
+    metrics: Metrics,
+}
+
+/// Renders the metrics of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be parsed.
+    #[error("the log filter is not valid")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Another subscriber is there already.
+    #[error("logging could not be started")]
+    Log(#[from] tracing_subscriber::util::TryInitError),
+    /// Another recorder is there already.
+    #[error("metrics could not be started")]
+    Metrics(#[from] BuildError),
+}
+
+impl Telemetry {
+    /// Starts logging (filter as of `LOG`) and metrics for this process. Call once, inside the runtime.
+    ///
+    /// # Errors
+    /// [`TelemetryError`]: a filter that cannot be parsed, or a second call.
+    pub fn start(process: &'static str, filter: &str) -> Result<Self, TelemetryError> {
+        use tracing_subscriber::util::SubscriberInitExt as _;
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(std::io::stderr)
+            .with_env_filter(EnvFilter::try_new(filter)?)
+            .finish()
+            .try_init()?;
+        let metrics = Metrics(builder()?.install_recorder()?);
+        let upkeep = metrics.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+            loop {
+                ticks.tick().await;
+                upkeep.0.run_upkeep();
+            }
+        });
+        describe_process(process);
+        Ok(Self { metrics })
+    }
+
+    /// What the admin port renders.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+}
+
+impl Metrics {
+    /// A recorder that is not installed: for tests of the admin port.
+    ///
+    /// # Errors
+    /// Never in practice: the bounds of the histograms are not empty.
+    pub fn detached() -> Result<Self, TelemetryError> {
+        Ok(Self(builder()?.build_recorder().handle()))
+    }
+
+    /// All metrics, in Prometheus' text form.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    use metrics_exporter_prometheus::Matcher;
+    PrometheusBuilder::new()
+        .with_recommended_naming(true)
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)
+}
+
+fn describe_process(process: &'static str) {
+    metrics::describe_gauge!("build_info", "Always 1; the labels say which build of which process this is");
+    metrics::gauge!("build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
