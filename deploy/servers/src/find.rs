@@ -1,0 +1,163 @@
+//! Finds installed servers: on PATH and in the usual places, also when PATH is empty.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::postgres::PostgresBinaries;
+
+/// The oldest PostgreSQL that is supported.
+pub const MIN_POSTGRES: Version = Version { major: 15, minor: 0 };
+/// The oldest nats-server that is supported: the first with atomic batches.
+pub const MIN_NATS: Version = Version { major: 2, minor: 12 };
+
+/// The part of a server's version that decides whether it will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second.
+    pub minor: u32,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// An installed server and its version.
+#[derive(Debug, Clone)]
+pub struct Found<T> {
+    /// Where it is.
+    pub at: T,
+    /// Its version.
+    pub version: Version,
+}
+
+/// Every PostgreSQL that is new enough, newest first.
+pub fn postgres_installations() -> Vec<Found<PostgresBinaries>> {
+    let mut folders = path_folders();
+    for (parent, below) in [
+        ("/usr/lib/postgresql", "bin"),
+        ("/usr/local/lib/postgresql", "bin"),
+        ("/Applications/Postgres.app/Contents/Versions", "bin"),
+        ("/opt/homebrew/opt", "bin"),
+        ("/usr/local/opt", "bin"),
+        ("/home/linuxbrew/.linuxbrew/opt", "bin"),
+        ("/usr", "bin"),
+    ] {
+        folders.extend(children(Path::new(parent)).into_iter().map(|child| child.join(below)));
+    }
+    folders.push("/usr/local/pgsql/bin".into());
+    let mut found: Vec<Found<PostgresBinaries>> = Vec::new();
+    for folder in folders {
+        // The real folder: PostgreSQL looks for its share files relative to where it lies, not to a link to it.
+        let Ok(postgres) = folder.join("postgres").canonicalize() else { continue };
+        let Some(bin) = postgres.parent() else { continue };
+        if !bin.join("initdb").is_file() || found.iter().any(|other| other.at.bin() == bin) {
+            continue;
+        }
+        let at = PostgresBinaries::at(bin);
+        match version_of(at.command("postgres")) {
+            Some(version) if version >= MIN_POSTGRES => found.push(Found { at, version }),
+            _ => {}
+        }
+    }
+    found.sort_by_key(|found| std::cmp::Reverse(found.version));
+    found
+}
+
+/// Every nats-server that is new enough, newest first.
+pub fn nats_servers() -> Vec<Found<PathBuf>> {
+    let mut folders = path_folders();
+    folders.extend(
+        ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin"].map(PathBuf::from),
+    );
+    if let Some(home) = std::env::home_dir() {
+        folders.extend([home.join("go/bin"), home.join(".local/bin")]);
+    }
+    let mut found: Vec<Found<PathBuf>> = Vec::new();
+    for folder in folders {
+        let Ok(at) = folder.join("nats-server").canonicalize() else { continue };
+        if found.iter().any(|other| other.at == at) {
+            continue;
+        }
+        match version_of(Command::new(&at)) {
+            Some(version) if version >= MIN_NATS => found.push(Found { at, version }),
+            _ => {}
+        }
+    }
+    found.sort_by_key(|found| std::cmp::Reverse(found.version));
+    found
+}
+
+/// The command that installs a package with the package manager of this machine.
+pub fn package_manager_hint(debian: &str, brew: &str) -> String {
+    let known = [
+        ("/usr/bin/apt-get", format!("apt-get install -y {debian}")),
+        ("/usr/bin/dnf", format!("dnf install -y {debian}")),
+        ("/sbin/apk", format!("apk add {debian}")),
+        ("/opt/homebrew/bin/brew", format!("brew install {brew}")),
+        ("/usr/local/bin/brew", format!("brew install {brew}")),
+    ];
+    let hint = known.into_iter().find(|(manager, _)| Path::new(manager).exists()).map(|(_, command)| command);
+    hint.unwrap_or_else(|| format!("install the package {debian}"))
+}
+
+/// The folders of PATH, then the ones that hold programs on any system.
+pub(crate) fn program_folders() -> Vec<PathBuf> {
+    let mut folders = path_folders();
+    folders.extend(["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", "/opt/homebrew/bin"].map(PathBuf::from));
+    folders
+}
+
+/// The first program of that name.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    program_folders().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+fn path_folders() -> Vec<PathBuf> {
+    std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect())
+        .unwrap_or_default()
+}
+
+fn children(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = parent.read_dir() else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    paths.sort();
+    paths
+}
+
+/// What `--version` says; `None` when it does not run here (a wrapper for a version that is not installed, another processor).
+fn version_of(mut command: Command) -> Option<Version> {
+    let output = command.arg("--version").stdin(std::process::Stdio::null()).output().ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_version(text: &str) -> Option<Version> {
+    let word = text.split_whitespace().find(|word| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()))?;
+    let mut numbers = word.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+    let major = numbers.next()?.parse().ok()?;
+    let minor = numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    Some(Version { major, minor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Version, parse_version};
+
+    #[test]
+    fn versions_are_read_from_what_the_servers_print() {
+        let cases = [
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some(Version { major: 15, minor: 18 })),
+            ("postgres (PostgreSQL) 19beta1", Some(Version { major: 19, minor: 0 })),
+            ("nats-server: v2.15.1", Some(Version { major: 2, minor: 15 })),
+            ("nats-server: v2.9.10", Some(Version { major: 2, minor: 9 })),
+            ("no version here", None),
+        ];
+        for (text, version) in cases {
+            assert_eq!(parse_version(text), version, "{text}");
+        }
+    }
+}
