@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Events on NATS: the one encoding, the relay that publishes the log, and the follower that reads it live or from the store.
+//!
+//! Knows no business word. NATS is a copy that may be lost at any time; the store alone is the truth.
+
+pub mod follower;
+pub mod nats;
+mod page;
+
+pub use follower::{Batch, FollowError, Follower, FollowerSettings, Mode};
+pub use nats::{NatsError, NatsHandle};

@@ -1,0 +1,139 @@
+//! Reading the store: pages after the last event handed out, each beginning with that event itself, which proves continuity.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::{EventStore, Filter, Head, Mark, Position, RecordedEvent};
+use tokio::time::Instant;
+
+use super::{FollowError, FollowerSettings};
+use crate::page::PageSize;
+
+/// How old the known head may be while pages are read.
+const HEAD_AGE: Duration = Duration::from_secs(1);
+
+/// Where the follower stands, and how it asks the store for more.
+pub(super) struct CatchUp {
+    store: Arc<dyn EventStore>,
+    /// The last event handed out.
+    pub(super) last: Mark,
+    /// The newest known head.
+    pub(super) head: Option<Head>,
+    head_read_at: Option<Instant>,
+    /// When the store may be asked next.
+    pub(super) due: Instant,
+    /// Whether the last page was full, so that more is there for sure.
+    pub(super) behind: bool,
+    page: PageSize,
+    poll_interval: Duration,
+    retry_first: Duration,
+    retry_most: Duration,
+    failures: u32,
+}
+
+impl CatchUp {
+    pub(super) fn new(store: Arc<dyn EventStore>, settings: &FollowerSettings) -> Self {
+        Self {
+            store,
+            last: Mark::START,
+            head: None,
+            head_read_at: None,
+            due: Instant::now(),
+            behind: true,
+            page: PageSize::up_to(settings.page),
+            poll_interval: settings.poll_interval,
+            retry_first: settings.retry_first,
+            retry_most: settings.retry_most,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn seek(&mut self, mark: Mark) {
+        self.last = mark;
+        self.behind = true;
+        self.ask_now();
+    }
+
+    /// Lets the next read happen at once, unless the store has just failed.
+    pub(super) fn ask_now(&mut self) {
+        if self.failures == 0 {
+            self.due = Instant::now();
+        }
+    }
+
+    /// Takes the next page (empty at the head) and notes when to ask again.
+    pub(super) async fn read(&mut self, max: usize) -> Result<(Head, Vec<RecordedEvent>), FollowError> {
+        let limit = self.page.next().min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
+        match self.read_after_last(limit).await {
+            Ok((head, asked_at, page)) => {
+                self.failures = 0;
+                self.page.learn(&page);
+                self.behind = page.len() >= limit as usize;
+                self.due = if self.behind { Instant::now() } else { Instant::now() + self.poll_interval };
+                let newest = page.last().map(RecordedEvent::mark).filter(|mark| mark.position > head.mark.position);
+                let head = Head { mark: newest.unwrap_or(head.mark), ..head };
+                self.head = Some(head);
+                self.head_read_at = Some(asked_at);
+                if let Some(event) = page.last() {
+                    self.last = event.mark();
+                }
+                Ok((head, page))
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                let doublings = self.failures.saturating_sub(1).min(16);
+                self.due = Instant::now() + self.retry_first.saturating_mul(1 << doublings).min(self.retry_most);
+                // What came back may be another history under the same address: ask for the epoch anew.
+                self.head_read_at = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that the events up to `mark` are handed out.
+    pub(super) fn advance(&mut self, mark: Mark) {
+        self.last = mark;
+        if let Some(head) = &mut self.head
+            && head.mark.position < mark.position
+        {
+            head.mark = mark;
+        }
+    }
+
+    /// Notes a head told by somebody else; only a newer one of the same epoch counts.
+    pub(super) fn hear_of_head(&mut self, told: Head) {
+        if let Some(head) = &mut self.head
+            && head.epoch == told.epoch
+            && head.mark.position < told.mark.position
+        {
+            head.mark = told.mark;
+        }
+    }
+
+    /// Makes the next read ask for the epoch and the head as well.
+    pub(super) fn forget_head_age(&mut self) {
+        self.head_read_at = None;
+    }
+
+    /// The id of the event at `position` in the store.
+    pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, FollowError> {
+        Ok(self.store.mark_at(position).await?)
+    }
+
+    async fn read_after_last(&self, limit: u32) -> Result<(Head, Instant, Vec<RecordedEvent>), FollowError> {
+        let (head, asked_at) = match (self.head, self.head_read_at) {
+            (Some(head), Some(at)) if at.elapsed() < HEAD_AGE => (head, at),
+            _ => (self.store.head().await?, Instant::now()),
+        };
+        if self.last.position == Position::START {
+            return Ok((head, asked_at, self.store.read(&Filter::All, Position::START, limit).await?));
+        }
+        let before_last = Position(self.last.position.0 - 1);
+        let mut page = self.store.read(&Filter::All, before_last, limit.saturating_add(1)).await?;
+        if page.first().map(RecordedEvent::mark) != Some(self.last) {
+            return Err(FollowError::OtherHistory { checkpoint: self.last, head: self.store.head().await? });
+        }
+        page.remove(0);
+        Ok((head, asked_at, page))
+    }
+}

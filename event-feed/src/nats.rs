@@ -1,0 +1,82 @@
+//! The connection to NATS: one per process, made so that a dead server is noticed within seconds and an absent one stops nobody.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream;
+
+/// A dead connection is noticed after two of these without an answer.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long any request to NATS may take.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+const RECONNECT_MOST: Duration = Duration::from_secs(2);
+/// Messages that wait in one subscription before the client drops them (the follower then reads the store).
+const SUBSCRIPTION_CAPACITY: usize = 8_192;
+
+/// Why a connection could not be prepared. An absent server is not an error: the client goes on trying.
+#[derive(Debug, thiserror::Error)]
+pub enum NatsError {
+    /// The address is not one.
+    #[error("the NATS address is not valid (expected nats://[user:password@]host[:port])")]
+    Address,
+    /// The client refused to start.
+    #[error("cannot prepare the NATS client")]
+    Connect(#[source] async_nats::ConnectError),
+}
+
+/// A connection to NATS that mends itself. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct NatsHandle {
+    client: async_nats::Client,
+}
+
+impl NatsHandle {
+    /// Prepares a connection and returns at once: it is made in the background and made again whenever it breaks.
+    ///
+    /// `name` tells the server's operators who this is. Passwords in `url` appear in no log and no error.
+    ///
+    /// # Errors
+    /// [`NatsError`] when the address is not valid.
+    pub async fn connect(url: &str, name: &str) -> Result<Self, NatsError> {
+        let servers = url
+            .split(',')
+            .map(|server| server.trim().parse::<async_nats::ServerAddr>())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| NatsError::Address)?;
+        let client = async_nats::ConnectOptions::new()
+            .name(name)
+            .ping_interval(PING_INTERVAL)
+            .connection_timeout(CONNECTION_TIMEOUT)
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .subscription_capacity(SUBSCRIPTION_CAPACITY)
+            .retry_on_initial_connect()
+            .reconnect_delay_callback(|attempts| {
+                let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(5);
+                RECONNECT_FIRST.saturating_mul(1 << doublings).min(RECONNECT_MOST)
+            })
+            .event_callback(|event| async move { tracing::info!(%event, "nats connection") })
+            .connect(servers)
+            .await
+            .map_err(NatsError::Connect)?;
+        Ok(Self { client })
+    }
+
+    /// The client, for core subjects.
+    pub fn client(&self) -> &async_nats::Client {
+        &self.client
+    }
+
+    /// Whether the connection stands now, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// JetStream requests, each bounded by a deadline.
+    pub(crate) fn jetstream(&self) -> jetstream::Context {
+        let mut context = jetstream::new(self.client.clone());
+        context.set_timeout(REQUEST_TIMEOUT);
+        context
+    }
+}
