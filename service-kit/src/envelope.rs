@@ -61,9 +61,8 @@ pub struct Page {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub total_items: Option<i64>,
-    /// Where the next part begins; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// Where the next part begins; null at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
     /// Whether more follows.
     pub has_more: bool,

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1) AS "exists!"

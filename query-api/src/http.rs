@@ -1,0 +1,54 @@
+//! Every path of the API in one table, and what its handlers share.
+
+mod answer;
+mod cursor;
+mod etag;
+mod list;
+mod money;
+mod openapi;
+mod v1;
+mod wait;
+
+pub use cursor::CursorKey;
+pub use openapi::document;
+
+use axum::Router;
+use service_kit::clock::SharedClock;
+use service_kit::consistency::TokenKey;
+use service_kit::http::{Origins, layered};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::read::Reader;
+
+/// What the handlers need.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Answers questions.
+    pub reader: Reader,
+    /// Opens consistency tokens.
+    pub token_key: TokenKey,
+    /// Seals cursors.
+    pub cursor_key: CursorKey,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+fn table() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(v1::user::list))
+        .routes(routes!(v1::user::find))
+        .routes(routes!(v1::user::orders))
+        .routes(routes!(v1::order::list))
+        .routes(routes!(v1::order::find))
+        .routes(routes!(v1::product::list))
+        .routes(routes!(v1::product::find))
+        .routes(routes!(v1::sales::daily))
+        .routes(routes!(openapi::serve))
+}
+
+/// The API's routes with all their layers.
+pub fn router(api: Api, origins: &Origins) -> Router {
+    let (routes, _) = table().with_state(api).split_for_parts();
+    layered(routes, origins)
+}

@@ -1,0 +1,139 @@
+//! Answers: the envelope with the position shown, entity tags and 304, and the ways in which every query can fail.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use service_kit::extract::{Path, parse_query};
+use service_kit::http::RequestId;
+use service_kit::problem::ProblemBody;
+use service_kit::{Envelope, Meta, Page, Problem};
+use utoipa::IntoResponses;
+use uuid::Uuid;
+
+use super::list::{Filter, ListRequest};
+use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
+use super::{Api, etag};
+use crate::read::{Read, ReadError, Seen, Slice, View};
+
+/// A request for one row by its id.
+pub(super) struct RowRequest {
+    pub(super) id: Uuid,
+    wait: Option<Wait>,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Api> for RowRequest {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Path(id) = Path::from_request_parts(parts, api).await?;
+        let params: WaitParams = parse_query(parts.uri.query().unwrap_or_default())?;
+        let wait = Wait::of(&parts.headers, &params, &api.token_key)?;
+        Ok(Self { id, wait, headers: parts.headers.clone() })
+    }
+}
+
+impl Api {
+    /// Answers a question, waiting first if the caller wants to.
+    pub(super) async fn ask<R: Read>(&self, question: R, wait: Option<Wait>) -> Result<View<R::Answer>, ReadError> {
+        match wait {
+            None => self.reader.read(question).await,
+            Some(wait) => self.reader.read_at(question, wait.token, wait.patience).await,
+        }
+    }
+
+    /// Answers with one row: `body` makes what is shown, with the row's version and position.
+    pub(super) async fn row<R, T, B>(
+        &self,
+        id: RequestId,
+        request: RowRequest,
+        question: R,
+        body: impl Fn(T) -> (B, i64, i64),
+    ) -> Result<Response, Problem>
+    where
+        R: Read<Answer = Option<T>>,
+        B: Serialize,
+    {
+        let view = self.ask(question, request.wait).await?;
+        let (data, version, position) = view.data.map(body).ok_or_else(Problem::not_found)?;
+        let tag = etag::of_row(version, position);
+        Ok(self.finish(id, data, view.seen, None, &tag, &request.headers, request.wait, None))
+    }
+
+    /// Answers with a part of a list: `body` makes what is shown of a row, `key` its sort key.
+    pub(super) fn list<F: Filter, T, B: Serialize>(
+        &self,
+        id: RequestId,
+        request: &ListRequest<F>,
+        view: View<Slice<T>>,
+        key: impl Fn(&T, F::Sort) -> Value,
+        body: impl Fn(T) -> B,
+    ) -> Response {
+        let page = request.page(self, &view.data, key);
+        let links = request.links(&page);
+        let rows: Vec<B> = view.data.rows.into_iter().map(body).collect();
+        let content = serde_json::to_vec(&(&rows, &page)).unwrap_or_default();
+        let tag = etag::of_content(&content);
+        self.finish(id, rows, view.seen, Some(page), &tag, &request.headers, request.wait, links)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place where all parts of an answer meet")]
+    fn finish<B: Serialize>(
+        &self,
+        id: RequestId,
+        data: B,
+        seen: Seen,
+        page: Option<Page>,
+        tag: &str,
+        asked: &HeaderMap,
+        wait: Option<Wait>,
+        links: Option<String>,
+    ) -> Response {
+        let mut response = if etag::is_known(asked, tag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut meta = Meta::new(id.0, self.clock.now());
+            (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
+            Envelope { data, meta }.into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.append(VARY, HeaderValue::from_static("accept, consistency-token, prefer"));
+        let applied = wait.and_then(|wait| wait.preference_applied());
+        let links = links.and_then(|links| HeaderValue::from_str(&links).ok());
+        let optional = [(ETAG, HeaderValue::from_str(tag).ok()), (LINK, links), (PREFERENCE_APPLIED, applied)];
+        headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        response
+    }
+}
+
+/// How every query can fail. For the API's description.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "only its description is used")]
+pub(super) enum Failures {
+    /// The request cannot be parsed: a cursor or a consistency token that this system did not make
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(ProblemBody),
+    /// There is nothing with this id
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// The consistency token belongs to another history of the data
+    #[response(status = 409, content_type = "application/problem+json")]
+    OtherEpoch(ProblemBody),
+    /// A parameter is unknown, repeated or has the wrong content
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(ProblemBody),
+    /// Something went wrong on our side
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(ProblemBody),
+    /// The data do not show the wanted position yet, or cannot be reached; see `Retry-After`
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemBody),
+    /// The answer took too long
+    #[response(status = 504, content_type = "application/problem+json")]
+    Timeout(ProblemBody),
+}

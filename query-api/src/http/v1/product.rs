@@ -1,0 +1,126 @@
+//! `/api/v1/products`.
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use service_kit::http::RequestId;
+use service_kit::{Envelope, Problem};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::http::Api;
+use crate::http::answer::{Failures, RowRequest};
+use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::money::decimal;
+use crate::http::wait::WaitParams;
+use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
+
+/// A product.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Product {
+    id: Uuid,
+    name: String,
+    /// Of one.
+    #[schema(example = "14.67")]
+    unit_price: String,
+    #[schema(example = "USD")]
+    currency: String,
+    /// How many are there.
+    stock: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+enum SortProducts {
+    #[serde(rename = "created_at")]
+    CreatedAt,
+    #[serde(rename = "-created_at")]
+    CreatedAtDesc,
+    #[serde(rename = "name")]
+    Name,
+    #[serde(rename = "-name")]
+    NameDesc,
+}
+
+#[derive(Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ProductFilter {
+    /// Only products with this name.
+    #[param(required = false)]
+    name: Option<String>,
+    /// The order of the list; `-` means descending. By default `-created_at`.
+    #[param(required = false, inline)]
+    sort: Option<SortProducts>,
+}
+
+impl Filter for ProductFilter {
+    type Sort = ProductSort;
+
+    fn sort(&self) -> ProductSort {
+        match self.sort {
+            Some(SortProducts::CreatedAt) => ProductSort::CreatedAtAsc,
+            None | Some(SortProducts::CreatedAtDesc) => ProductSort::CreatedAtDesc,
+            Some(SortProducts::Name) => ProductSort::NameAsc,
+            Some(SortProducts::NameDesc) => ProductSort::NameDesc,
+        }
+    }
+}
+
+/// Lists products.
+#[utoipa::path(
+    get, path = "/api/v1/products", tag = "products", operation_id = "listProducts", params(ProductFilter, PageParams, WaitParams),
+    responses((status = 200, description = "A part of the list", body = Envelope<Vec<Product>>),
+              (status = 304, description = "The caller has it already"), Failures)
+)]
+pub(in crate::http) async fn list(
+    State(api): State<Api>,
+    id: RequestId,
+    request: ListRequest<ProductFilter>,
+) -> Result<Response, Problem> {
+    let question = ListProducts { name: request.filter.name.clone(), window: request.window.clone() };
+    let view = api.ask(question, request.wait).await?;
+    Ok(api.list(id, &request, view, key, Product::from))
+}
+
+/// Shows one product.
+#[utoipa::path(
+    get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
+    params(("id" = Uuid, Path, description = "The product's id"), WaitParams),
+    responses((status = 200, description = "The product", body = Envelope<Product>),
+              (status = 304, description = "The caller has it already"), Failures)
+)]
+pub(in crate::http) async fn find(State(api): State<Api>, id: RequestId, request: RowRequest) -> Result<Response, Problem> {
+    let question = FindProduct(request.id);
+    api.row(id, request, question, |row| {
+        let (version, position) = (row.version, row.position);
+        (Product::from(row), version, position)
+    })
+    .await
+}
+
+fn key(row: &ProductRow, sort: ProductSort) -> Value {
+    match sort {
+        ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => json!([row.created_at, row.id]),
+        ProductSort::NameAsc | ProductSort::NameDesc => json!([row.name, row.id]),
+    }
+}
+
+impl From<ProductRow> for Product {
+    fn from(row: ProductRow) -> Self {
+        Self {
+            id: row.id,
+            unit_price: decimal(row.unit_price_minor, &row.currency),
+            name: row.name,
+            currency: row.currency,
+            stock: row.stock,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            version: row.version,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `/api/v1/sales`.
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use service_kit::http::RequestId;
+use service_kit::{Envelope, Problem};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::Api;
+use crate::http::answer::Failures;
+use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::money::decimal;
+use crate::http::wait::WaitParams;
+use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
+
+/// The sales of one day in one currency, of confirmed orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct DailySales {
+    /// In UTC.
+    day: NaiveDate,
+    #[schema(example = "USD")]
+    currency: String,
+    orders: i64,
+    units: i64,
+    #[schema(example = "87.15")]
+    revenue: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+enum SortDays {
+    #[serde(rename = "day")]
+    Day,
+    #[serde(rename = "-day")]
+    DayDesc,
+}
+
+#[derive(Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DailySalesFilter {
+    /// From this day on.
+    #[param(required = false)]
+    from: Option<NaiveDate>,
+    /// Up to this day, inclusive.
+    #[param(required = false)]
+    to: Option<NaiveDate>,
+    /// Only in this currency.
+    #[param(required = false)]
+    currency: Option<String>,
+    /// The order of the list; `-` means descending. By default `-day`.
+    #[param(required = false, inline)]
+    sort: Option<SortDays>,
+}
+
+impl Filter for DailySalesFilter {
+    type Sort = DailySalesSort;
+
+    fn sort(&self) -> DailySalesSort {
+        match self.sort {
+            Some(SortDays::Day) => DailySalesSort::DayAsc,
+            None | Some(SortDays::DayDesc) => DailySalesSort::DayDesc,
+        }
+    }
+}
+
+/// Lists the sales of each day.
+#[utoipa::path(
+    get, path = "/api/v1/sales/daily", tag = "sales", operation_id = "listDailySales",
+    params(DailySalesFilter, PageParams, WaitParams),
+    responses((status = 200, description = "A part of the list", body = Envelope<Vec<DailySales>>),
+              (status = 304, description = "The caller has it already"), Failures)
+)]
+pub(in crate::http) async fn daily(
+    State(api): State<Api>,
+    id: RequestId,
+    request: ListRequest<DailySalesFilter>,
+) -> Result<Response, Problem> {
+    let question = ListDailySales {
+        from: request.filter.from,
+        to: request.filter.to,
+        currency: request.filter.currency.clone(),
+        window: request.window.clone(),
+    };
+    let view = api.ask(question, request.wait).await?;
+    Ok(api.list(id, &request, view, key, DailySales::from))
+}
+
+fn key(row: &DailySalesRow, sort: DailySalesSort) -> Value {
+    match sort {
+        DailySalesSort::DayAsc | DailySalesSort::DayDesc => json!([row.day, row.currency]),
+    }
+}
+
+impl From<DailySalesRow> for DailySales {
+    fn from(row: DailySalesRow) -> Self {
+        Self {
+            day: row.day,
+            revenue: decimal(row.revenue_minor, &row.currency),
+            currency: row.currency,
+            orders: row.orders,
+            units: row.units,
+        }
+    }
+}

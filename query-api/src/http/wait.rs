@@ -1,0 +1,88 @@
+//! Reading one's own writes: the token that a query waits for, and for how long.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken, TokenError, TokenKey};
+use service_kit::{FieldError, Problem};
+use utoipa::IntoParams;
+
+/// How long a query waits unless the caller prefers otherwise.
+pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+/// The longest wait that a caller can ask for.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How a caller says what must be seen.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WaitParams {
+    /// A command's consistency token: the answer waits until it shows the command's effect. Also as header `Consistency-Token`.
+    #[param(required = false)]
+    pub(super) consistency_token: Option<String>,
+}
+
+/// What the caller waits for, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wait {
+    pub(super) token: ConsistencyToken,
+    pub(super) patience: Duration,
+    /// The seconds to echo, if the caller named some.
+    pub(super) applied: Option<u64>,
+}
+
+impl Wait {
+    /// None if there is no token.
+    pub(super) fn of(headers: &HeaderMap, params: &WaitParams, key: &TokenKey) -> Result<Option<Self>, Problem> {
+        let header = headers.get(CONSISTENCY_TOKEN).map(|value| value.to_str().map_err(|_| TokenError::Invalid)).transpose()?;
+        let text = match (header, params.consistency_token.as_deref()) {
+            (Some(header), Some(param)) if header != param => {
+                let differs = FieldError::new("/consistency_token", "contradicts-header", "it differs from the header");
+                return Err(Problem::invalid(vec![differs]));
+            }
+            (Some(text), _) | (None, Some(text)) => text,
+            (None, None) => return Ok(None),
+        };
+        let token = ConsistencyToken::open(text, key)?;
+        let applied = preferred_wait(headers);
+        Ok(Some(Self { token, patience: applied.map_or(DEFAULT_WAIT, Duration::from_secs), applied }))
+    }
+
+    pub(super) fn preference_applied(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&format!("wait={}", self.applied?)).ok()
+    }
+}
+
+/// The seconds of `Prefer: wait=n`, at most [`MAX_WAIT`]; what is not understood is ignored, as RFC 7240 wants.
+fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    preferences
+        .filter_map(|preference| preference.split(';').next()?.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse::<u64>().ok())
+        .map(|seconds| seconds.min(MAX_WAIT.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_wait_is_found_among_others_and_bounded() {
+        for (prefer, seconds) in [
+            ("wait=5", Some(5)),
+            ("respond-async, wait=0", Some(0)),
+            ("WAIT = \"7\"; x=1", Some(7)),
+            ("wait=600", Some(10)),
+            ("wait=soon", None),
+            ("return=minimal", None),
+        ] {
+            let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_static(prefer))]);
+            assert_eq!(preferred_wait(&headers), seconds, "{prefer}");
+        }
+    }
+}

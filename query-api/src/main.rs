@@ -1,0 +1,66 @@
+//! `query-api serve`: settings, connections, serve, drain.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use query_api::config::{Cli, Command, ServeArgs};
+use query_api::http::{Api, CursorKey};
+use query_api::position::{self, Watcher};
+use query_api::read::Reader;
+use query_api::{database, http, ready};
+use service_kit::consistency::TokenKey;
+use service_kit::health::Health;
+use service_kit::http::serve_all;
+use service_kit::shutdown::Shutdown;
+use service_kit::telemetry::Telemetry;
+use service_kit::{admin, clock};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Serve(args) = Cli::parse().command;
+    match serve(*args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "query-api failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start("query-api", &args.log.log).context("telemetry")?;
+    let shutdown = Shutdown::listen().context("signals")?;
+    let health = Health::new();
+    let url = match args.replica.optional()? {
+        Some(replica) => replica,
+        None => args.read_model.get()?,
+    };
+    let pool = database::pool(&url, args.connections)?;
+    let watcher = Watcher::default();
+    let stop = shutdown.drain();
+    let mut tasks = vec![
+        tokio::spawn(position::poll(watcher.clone(), pool.clone(), stop.clone())),
+        tokio::spawn(ready::watch(pool.clone(), health.component("read-model"), stop.clone())),
+    ];
+    if let Some(nats) = args.nats.optional()? {
+        let component = health.optional_component("nats");
+        tasks.push(tokio::spawn(position::listen(watcher.clone(), nats, component, stop.clone())));
+    }
+    let api = Api {
+        reader: Reader::new(pool.clone(), watcher),
+        token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
+        cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
+        clock: clock::system(),
+    };
+    let routers = vec![
+        (args.listen, http::router(api, &args.origins.allowed_origins)),
+        (args.admin_listen, admin::router(health.clone(), telemetry.metrics())),
+    ];
+    shutdown.run(serve_all(routers, &shutdown, &health)).await??;
+    for task in tasks {
+        task.await.context("a background task panicked")?;
+    }
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Knowing when the read tables move: one watcher in the process wakes every query that waits for a position.
+//!
+//! It hears of checkpoints from NATS (`checkpoints.<projection>`), and while anybody waits it also asks the database
+//! every [`POLL_EVERY`], so that neither a silent NATS nor a lagging replica keeps a query waiting. While nobody waits
+//! it does nothing. A wake-up is a hint: the waiter reads again and looks for itself.
+
+mod announced;
+mod polled;
+
+pub use announced::listen;
+pub use polled::{POLL_EVERY, poll};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::read::Projection;
+
+/// How many queries of this process may wait at once.
+pub const MAX_WAITERS: usize = 1000;
+
+/// Wakes queries that wait for a position.
+#[derive(Debug, Clone)]
+pub struct Watcher {
+    positions: watch::Sender<HashMap<String, i64>>,
+    places: Arc<Semaphore>,
+    waiters: watch::Sender<usize>,
+}
+
+/// An ear that hears every move from its making on, so that none is missed between a look and the wait for more.
+#[derive(Debug)]
+pub struct Ear {
+    watcher: Watcher,
+    projections: &'static [Projection],
+    wanted: i64,
+    positions: watch::Receiver<HashMap<String, i64>>,
+}
+
+/// A query that waits.
+#[derive(Debug)]
+pub struct Waiting {
+    ear: Ear,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self {
+            positions: watch::Sender::new(HashMap::new()),
+            places: Arc::new(Semaphore::new(MAX_WAITERS)),
+            waiters: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Watcher {
+    /// Hears when these projections show `wanted`.
+    pub fn ear(&self, projections: &'static [Projection], wanted: i64) -> Ear {
+        Ear { watcher: self.clone(), projections, wanted, positions: self.positions.subscribe() }
+    }
+
+    /// Somebody says that a projection shows this position. Said twice, it wakes twice: a replica may lag behind.
+    pub fn moved(&self, projection: &str, position: i64) {
+        self.positions.send_modify(|positions| {
+            // Not the maximum of both: after a restore, positions begin anew.
+            positions.insert(projection.to_owned(), position);
+        });
+    }
+
+    /// Returns as soon as anybody waits.
+    async fn somebody_waits(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        drop(self.waiters.subscribe().wait_for(|waiters| *waiters > 0).await);
+    }
+}
+
+impl Ear {
+    /// Takes a place among those who wait; `None` if too many do.
+    pub fn wait(self) -> Option<Waiting> {
+        let place = Arc::clone(&self.watcher.places).try_acquire_owned().ok()?;
+        self.watcher.waiters.send_modify(|waiters| *waiters += 1);
+        metrics::gauge!("query_waiters").increment(1.0);
+        Some(Waiting { ear: self, _place: place })
+    }
+}
+
+impl Waiting {
+    /// Returns when somebody says that the position is there.
+    pub async fn woken(&mut self) {
+        let Ear { projections, wanted, positions, .. } = &mut self.ear;
+        loop {
+            if positions.changed().await.is_err() {
+                // The watcher is gone: only the deadline is left.
+                std::future::pending::<()>().await;
+            }
+            let known = positions.borrow_and_update();
+            if projections.iter().all(|name| known.get(*name).is_some_and(|position| position >= wanted)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.ear.watcher.waiters.send_modify(|waiters| *waiters = waiters.saturating_sub(1));
+        metrics::gauge!("query_waiters").decrement(1.0);
+    }
+}

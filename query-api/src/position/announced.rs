@@ -1,0 +1,77 @@
+//! Hearing of checkpoints from NATS. Without NATS nothing is lost but some milliseconds.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use service_kit::health::Component;
+use tokio_util::sync::CancellationToken;
+
+use super::Watcher;
+
+const SUBJECTS: &str = "checkpoints.*";
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// The pause before connecting anew after the connection could not be made or ended.
+const REST: Duration = Duration::from_secs(1);
+
+/// What the projector says after each commit; there are more fields, which are not needed here.
+#[derive(Debug, serde::Deserialize)]
+struct Announcement {
+    projection: String,
+    position: i64,
+}
+
+/// Listens until cancelled, connecting anew as often as it takes.
+pub async fn listen(watcher: Watcher, url: SecretString, health: Component, stop: CancellationToken) {
+    let rounds = async {
+        loop {
+            if let Err(error) = hear(&watcher, &url, &health).await {
+                health.not_ready(error.to_string());
+            }
+            tokio::time::sleep(REST).await;
+        }
+    };
+    stop.run_until_cancelled(rounds).await;
+}
+
+#[derive(Debug, thiserror::Error)]
+enum HearError {
+    #[error("NATS cannot be reached: {0}")]
+    Connect(#[from] async_nats::ConnectError),
+    #[error("the subscription was refused: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+    #[error("the subscription was not confirmed: {0}")]
+    Flush(#[from] async_nats::client::FlushError),
+    #[error("the subscription ended")]
+    Ended,
+}
+
+async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Result<(), HearError> {
+    let said = health.clone();
+    let options = async_nats::ConnectOptions::new()
+        .name("query-api")
+        .connection_timeout(CONNECT_LIMIT)
+        .ping_interval(PING_EVERY)
+        .event_callback(move |event| {
+            let said = said.clone();
+            async move {
+                match event {
+                    async_nats::Event::Connected => said.ready(),
+                    async_nats::Event::Disconnected => said.not_ready("disconnected"),
+                    event => tracing::debug!(%event, "NATS"),
+                }
+            }
+        });
+    let client = options.connect(url.expose_secret()).await?;
+    let mut announcements = client.subscribe(SUBJECTS).await?;
+    client.flush().await?;
+    health.ready();
+    while let Some(message) = announcements.next().await {
+        match serde_json::from_slice::<Announcement>(&message.payload) {
+            Ok(said) => watcher.moved(&said.projection, said.position),
+            Err(error) => tracing::warn!(%error, subject = %message.subject, "an announcement could not be read"),
+        }
+    }
+    Err(HearError::Ended)
+}

@@ -1,0 +1,41 @@
+//! Asking the database for checkpoints, only while somebody waits.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::Watcher;
+use crate::read::ALL_PROJECTIONS;
+
+/// How often the database is asked while somebody waits.
+pub const POLL_EVERY: Duration = Duration::from_millis(50);
+/// How long the loop rests after the database did not answer.
+const REST: Duration = Duration::from_millis(500);
+
+/// Asks until cancelled.
+pub async fn poll(watcher: Watcher, pool: PgPool, stop: CancellationToken) {
+    let rounds = async {
+        loop {
+            watcher.somebody_waits().await;
+            tokio::time::sleep(POLL_EVERY).await;
+            if let Err(error) = ask(&watcher, &pool).await {
+                tracing::debug!(%error, "the checkpoints could not be read");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    };
+    stop.run_until_cancelled(rounds).await;
+}
+
+async fn ask(watcher: &Watcher, pool: &PgPool) -> Result<(), sqlx::Error> {
+    let names: Vec<String> = ALL_PROJECTIONS.iter().map(|&name| name.to_owned()).collect();
+    let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql", &names).fetch_all(pool).await?;
+    for name in names {
+        let slowest = checkpoints.iter().filter(|row| row.projection == name).map(|row| row.position).min();
+        if let Some(position) = slowest {
+            watcher.moved(&name, position);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Reading: each question is a type that says which projections it reads and how; [`Reader`] answers it in one
+//! snapshot together with the position that the snapshot shows.
+
+mod failure;
+pub mod order;
+pub mod product;
+mod reader;
+pub mod sales;
+mod seen;
+pub mod user;
+mod window;
+
+pub use failure::ReadError;
+pub use reader::{Reader, View};
+pub use seen::Seen;
+pub use window::{Slice, Start, Window};
+
+use sqlx::PgConnection;
+
+/// A projection, by the name of its checkpoint.
+pub type Projection = &'static str;
+
+/// All projections that some question reads: what must be there for this process to be ready.
+pub const ALL_PROJECTIONS: &[Projection] = &["users", "orders", "products", "daily_sales"];
+
+/// A question to the read tables.
+pub trait Read: Send + Sync + 'static {
+    /// The answer.
+    type Answer: Send + 'static;
+
+    /// Whose tables are read: the answer is complete up to the smallest of their positions.
+    const PROJECTIONS: &'static [Projection];
+
+    /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
+    fn ask(&self, snapshot: &mut PgConnection) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;
+}

@@ -1,0 +1,100 @@
+//! Why a question was not answered, and the one place where the database's errors are told apart.
+
+use service_kit::Problem;
+use service_kit::consistency::TokenError;
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The tables do not show the wanted position yet.
+    #[error("the read tables are at position {seen}, {wanted} is wanted")]
+    Behind {
+        /// What they show.
+        seen: i64,
+        /// What was asked for.
+        wanted: i64,
+    },
+    /// The wanted position is of another history.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// More queries wait than this process lets wait.
+    #[error("too many queries wait for a position")]
+    TooManyWaiters,
+    /// No connection became free in time, or the database cannot be reached.
+    #[error("the read tables cannot be reached")]
+    Away(#[source] sqlx::Error),
+    /// The tables are not there yet.
+    #[error("a projection has no live tables yet")]
+    NotProjected,
+    /// The statement was stopped at its time limit.
+    #[error("the query took too long")]
+    TooSlow,
+    /// The view's columns changed under a prepared statement.
+    #[error("a prepared statement is out of date")]
+    PlanChanged,
+    /// Anything else: a bug.
+    #[error("the query failed")]
+    Failed(#[source] sqlx::Error),
+    /// The task that read panicked.
+    #[error("the task that read the tables ended unexpectedly")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+/// Try again after this many seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+impl From<sqlx::Error> for ReadError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some("0A000" | "26000") => Self::PlanChanged,
+            Some("57014") => Self::TooSlow,
+            // An undefined table or schema, or no right to it yet: the projector has not made it.
+            Some("42P01" | "3F000") => Self::NotProjected,
+            Some(code) if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => Self::Away(error),
+            Some(_) => Self::Failed(error),
+            None => match error {
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+                    Self::Away(error)
+                }
+                sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Self::Away(error),
+                error => Self::Failed(error),
+            },
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Behind { seen, wanted } => {
+                Self::unavailable("not-yet-consistent", "The data do not show the wanted position yet", RETRY_AFTER_SECONDS)
+                    .detail(format!("they are complete up to position {seen}, {wanted} is wanted"))
+            }
+            ReadError::Token(error) => error.into(),
+            ReadError::TooManyWaiters => {
+                Self::unavailable("too-many-waiting", "Too many queries are waiting for newer data", RETRY_AFTER_SECONDS)
+            }
+            ReadError::Away(cause) => {
+                tracing::warn!(error = %cause, "the read tables cannot be reached");
+                Self::unavailable("read-model-unavailable", "The data cannot be reached at the moment", RETRY_AFTER_SECONDS)
+            }
+            ReadError::NotProjected => {
+                Self::unavailable("not-yet-projected", "The data have not been worked out yet", RETRY_AFTER_SECONDS)
+            }
+            ReadError::TooSlow => {
+                tracing::warn!("a query was stopped at its time limit");
+                Self::unavailable("query-too-slow", "The query took too long", RETRY_AFTER_SECONDS)
+            }
+            ReadError::PlanChanged => Self::unavailable("tables-switched", "The tables were being switched", RETRY_AFTER_SECONDS),
+            ReadError::Failed(cause) => {
+                tracing::error!(error = %cause, "a query failed");
+                Self::internal()
+            }
+            ReadError::Panicked(cause) => {
+                tracing::error!(error = %cause, "a read ended unexpectedly");
+                Self::internal()
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Orders with their lines.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Projection, Read, Slice, Window};
+
+/// A row of `read_model.orders`.
+#[derive(Debug, Clone)]
+pub struct OrderRow {
+    /// The order's id.
+    pub id: Uuid,
+    /// Whose order.
+    pub user_id: Uuid,
+    /// pending, confirmed or cancelled.
+    pub status: String,
+    /// Of all prices.
+    pub currency: String,
+    /// All lines.
+    pub total_minor: i64,
+    /// All lines.
+    pub units: i64,
+    /// In the order added.
+    pub lines: Json<Vec<LineRow>>,
+    /// An import's date, else the confirmation's.
+    pub ordered_at: Option<DateTime<Utc>>,
+    /// When it was confirmed.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// When it was cancelled.
+    pub cancelled_at: Option<DateTime<Utc>>,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Of the order's own stream.
+    pub version: i64,
+    /// Of the last event that changed the row.
+    pub position: i64,
+}
+
+/// A line of an order.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LineRow {
+    /// The line's id.
+    pub line_id: Uuid,
+    /// What was ordered.
+    pub product_id: Uuid,
+    /// Its name when it was ordered.
+    pub product_name: String,
+    /// How many.
+    pub quantity: i64,
+    /// Of one, in minor units of the order's currency.
+    pub unit_price_minor: i64,
+}
+
+/// The orders that a list of orders can be in; the id breaks ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderSort {
+    /// Oldest first.
+    CreatedAtAsc,
+    /// Newest first.
+    CreatedAtDesc,
+}
+
+/// One order.
+#[derive(Debug, Clone, Copy)]
+pub struct FindOrder(pub Uuid);
+
+/// A list of orders.
+#[derive(Debug, Clone)]
+pub struct ListOrders {
+    /// Only of this user.
+    pub user_id: Option<Uuid>,
+    /// Only with this status.
+    pub status: Option<String>,
+    /// Which part.
+    pub window: Window<OrderSort>,
+}
+
+/// A list of one user's orders; none if there is no such user.
+#[derive(Debug, Clone)]
+pub struct ListOrdersOfUser {
+    /// Whose orders.
+    pub user_id: Uuid,
+    /// Only with this status.
+    pub status: Option<String>,
+    /// Which part.
+    pub window: Window<OrderSort>,
+}
+
+const PROJECTIONS: &[Projection] = &["orders"];
+
+impl Read for FindOrder {
+    type Answer = Option<OrderRow>;
+    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        sqlx::query_file_as!(OrderRow, "sql/orders/find.sql", self.0).fetch_optional(snapshot).await
+    }
+}
+
+impl Read for ListOrders {
+    type Answer = Slice<OrderRow>;
+    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        list(snapshot, self.user_id, self.status.as_deref(), &self.window).await
+    }
+}
+
+impl Read for ListOrdersOfUser {
+    type Answer = Option<Slice<OrderRow>>;
+    const PROJECTIONS: &'static [Projection] = &["users", "orders"];
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id).fetch_one(&mut *snapshot).await? {
+            return Ok(None);
+        }
+        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.window).await.map(Some)
+    }
+}
+
+async fn list(
+    snapshot: &mut PgConnection,
+    user: Option<Uuid>,
+    status: Option<&str>,
+    window: &Window<OrderSort>,
+) -> Result<Slice<OrderRow>, sqlx::Error> {
+    let total = if window.counts() {
+        Some(sqlx::query_file_scalar!("sql/orders/count.sql", user, status).fetch_one(&mut *snapshot).await?)
+    } else {
+        None
+    };
+    let (at, id) = window.after::<DateTime<Utc>, Uuid>()?;
+    let (limit, offset) = (window.limit(), window.offset());
+    let rows = match window.sort {
+        OrderSort::CreatedAtAsc => {
+            sqlx::query_file_as!(OrderRow, "sql/orders/by_created_at_asc.sql", user, status, at, id, limit, offset)
+                .fetch_all(snapshot)
+                .await?
+        }
+        OrderSort::CreatedAtDesc => {
+            sqlx::query_file_as!(OrderRow, "sql/orders/by_created_at_desc.sql", user, status, at, id, limit, offset)
+                .fetch_all(snapshot)
+                .await?
+        }
+    };
+    Ok(window.slice(rows, total))
+}

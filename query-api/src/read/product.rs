@@ -1,0 +1,116 @@
+//! Products with price and stock.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Projection, Read, Slice, Window};
+
+/// A row of `read_model.products`.
+#[derive(Debug, Clone)]
+pub struct ProductRow {
+    /// The product's id.
+    pub id: Uuid,
+    /// What it is called.
+    pub name: String,
+    /// Of its price.
+    pub currency: String,
+    /// The price of one.
+    pub unit_price_minor: i64,
+    /// How many are there.
+    pub stock: i64,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Of the product's own stream.
+    pub version: i64,
+    /// Of the last event that changed the row.
+    pub position: i64,
+}
+
+/// The orders that a list of products can be in; the id breaks ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProductSort {
+    /// Oldest first.
+    CreatedAtAsc,
+    /// Newest first.
+    CreatedAtDesc,
+    /// By name, A first.
+    NameAsc,
+    /// By name, Z first.
+    NameDesc,
+}
+
+/// One product.
+#[derive(Debug, Clone, Copy)]
+pub struct FindProduct(pub Uuid);
+
+/// A list of products.
+#[derive(Debug, Clone)]
+pub struct ListProducts {
+    /// Only with this name.
+    pub name: Option<String>,
+    /// Which part.
+    pub window: Window<ProductSort>,
+}
+
+const PROJECTIONS: &[Projection] = &["products"];
+
+impl Read for FindProduct {
+    type Answer = Option<ProductRow>;
+    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        sqlx::query_file_as!(ProductRow, "sql/products/find.sql", self.0).fetch_optional(snapshot).await
+    }
+}
+
+impl Read for ListProducts {
+    type Answer = Slice<ProductRow>;
+    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        let name = self.name.as_deref();
+        let total = if self.window.counts() {
+            Some(sqlx::query_file_scalar!("sql/products/count.sql", name).fetch_one(&mut *snapshot).await?)
+        } else {
+            None
+        };
+        let rows = match self.window.sort {
+            ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => self.by_created_at(snapshot).await?,
+            ProductSort::NameAsc | ProductSort::NameDesc => self.by_name(snapshot).await?,
+        };
+        Ok(self.window.slice(rows, total))
+    }
+}
+
+impl ListProducts {
+    async fn by_created_at(&self, snapshot: &mut PgConnection) -> Result<Vec<ProductRow>, sqlx::Error> {
+        let (name, (at, id)) = (self.name.as_deref(), self.window.after::<DateTime<Utc>, Uuid>()?);
+        let (limit, offset) = (self.window.limit(), self.window.offset());
+        if self.window.sort == ProductSort::CreatedAtAsc {
+            sqlx::query_file_as!(ProductRow, "sql/products/by_created_at_asc.sql", name, at, id, limit, offset)
+                .fetch_all(snapshot)
+                .await
+        } else {
+            sqlx::query_file_as!(ProductRow, "sql/products/by_created_at_desc.sql", name, at, id, limit, offset)
+                .fetch_all(snapshot)
+                .await
+        }
+    }
+
+    async fn by_name(&self, snapshot: &mut PgConnection) -> Result<Vec<ProductRow>, sqlx::Error> {
+        let (name, (after, id)) = (self.name.as_deref(), self.window.after::<String, Uuid>()?);
+        let (limit, offset) = (self.window.limit(), self.window.offset());
+        if self.window.sort == ProductSort::NameAsc {
+            sqlx::query_file_as!(ProductRow, "sql/products/by_name_asc.sql", name, after, id, limit, offset)
+                .fetch_all(snapshot)
+                .await
+        } else {
+            sqlx::query_file_as!(ProductRow, "sql/products/by_name_desc.sql", name, after, id, limit, offset)
+                .fetch_all(snapshot)
+                .await
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Answers questions: each in one snapshot (a read-only transaction at REPEATABLE READ) that also shows the checkpoints,
+//! so that the position in an answer is exactly what its rows show. Waiting for a position happens between snapshots,
+//! without a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::consistency::ConsistencyToken;
+use sqlx::{Connection as _, PgPool};
+use tokio::time::Instant;
+
+use super::Read;
+use super::failure::ReadError;
+use super::seen::{self, Seen};
+use crate::position::Watcher;
+
+/// How often one read is tried again when the tables were switched under it.
+const MAX_TRIES: usize = 3;
+
+/// An answer and the position that it shows.
+#[derive(Debug, Clone)]
+pub struct View<T> {
+    /// The answer.
+    pub data: T,
+    /// What it shows.
+    pub seen: Seen,
+}
+
+/// Answers questions from the read tables.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pool: PgPool,
+    watcher: Watcher,
+}
+
+impl Reader {
+    /// A reader on this pool, woken by this watcher.
+    pub const fn new(pool: PgPool, watcher: Watcher) -> Self {
+        Self { pool, watcher }
+    }
+
+    /// Answers `question` as of now.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read<R: Read>(&self, question: R) -> Result<View<R::Answer>, ReadError> {
+        self.once(&Arc::new(question), None).await
+    }
+
+    /// Answers `question` as soon as the tables that it reads show the token's position, or gives up after `patience`.
+    ///
+    /// # Errors
+    /// [`ReadError::Behind`] when it gives up; [`ReadError::Token`] for a position of another history.
+    pub async fn read_at<R: Read>(
+        &self,
+        question: R,
+        token: ConsistencyToken,
+        patience: Duration,
+    ) -> Result<View<R::Answer>, ReadError> {
+        let question = Arc::new(question);
+        let deadline = Instant::now() + patience;
+        let ear = self.watcher.ear(R::PROJECTIONS, token.position);
+        let mut behind = match self.once(&question, Some(token)).await {
+            Err(error @ ReadError::Behind { .. }) => error,
+            answer => return answer,
+        };
+        let mut waiting = ear.wait().ok_or(ReadError::TooManyWaiters)?;
+        loop {
+            if tokio::time::timeout_at(deadline, waiting.woken()).await.is_err() {
+                return Err(behind);
+            }
+            behind = match self.once(&question, Some(token)).await {
+                Err(error @ ReadError::Behind { .. }) => error,
+                answer => return answer,
+            };
+        }
+    }
+
+    /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a transaction half begun.
+    async fn once<R: Read>(&self, question: &Arc<R>, token: Option<ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
+        let (pool, question) = (self.pool.clone(), Arc::clone(question));
+        tokio::spawn(async move {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match snapshot(&pool, question.as_ref(), token.as_ref()).await {
+                    Err(ReadError::PlanChanged) if tries < MAX_TRIES => {}
+                    answer => return answer,
+                }
+            }
+        })
+        .await
+        .map_err(ReadError::Panicked)?
+    }
+}
+
+async fn snapshot<R: Read>(pool: &PgPool, question: &R, token: Option<&ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let answer = async {
+        let seen = seen::look(&mut transaction, R::PROJECTIONS, token).await?;
+        let data = question.ask(&mut transaction).await?;
+        Ok(View { data, seen })
+    }
+    .await;
+    // Nothing was written: either way out is right, and a failed statement leaves only this one.
+    transaction.rollback().await?;
+    if matches!(answer, Err(ReadError::PlanChanged)) {
+        connection.clear_cached_statements().await?;
+    }
+    answer
+}

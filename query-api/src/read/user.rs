@@ -1,0 +1,163 @@
+//! Users, with their figures over confirmed orders.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Projection, Read, Slice, Window};
+
+/// Sums in minor units by currency.
+pub type SumsMinor = BTreeMap<String, i64>;
+
+/// A row of `read_model.users`.
+#[derive(Debug, Clone)]
+pub struct UserRow {
+    /// The user's id.
+    pub id: Uuid,
+    /// None once erased.
+    pub email: Option<String>,
+    /// None once erased.
+    pub name: Option<String>,
+    /// active or deactivated.
+    pub status: String,
+    /// Confirmed orders.
+    pub order_count: i64,
+    /// Of confirmed orders.
+    pub total_spent: Json<SumsMinor>,
+    /// The latest date of a confirmed order.
+    pub last_order_at: Option<DateTime<Utc>>,
+    /// When the user registered.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Of the user's own stream.
+    pub version: i64,
+    /// Of the last event that changed the row.
+    pub position: i64,
+}
+
+/// The orders that a list of users can be in; the id breaks ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserSort {
+    /// Oldest first.
+    CreatedAtAsc,
+    /// Newest first.
+    CreatedAtDesc,
+    /// Fewest orders first.
+    OrderCountAsc,
+    /// Most orders first.
+    OrderCountDesc,
+}
+
+/// One user.
+#[derive(Debug, Clone, Copy)]
+pub struct FindUser(pub Uuid);
+
+/// A list of users.
+#[derive(Debug, Clone)]
+pub struct ListUsers {
+    /// Only with this status.
+    pub status: Option<String>,
+    /// Only with this address.
+    pub email: Option<String>,
+    /// Which part.
+    pub window: Window<UserSort>,
+}
+
+const PROJECTIONS: &[Projection] = &["users"];
+
+impl Read for FindUser {
+    type Answer = Option<UserRow>;
+    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        sqlx::query_file_as!(UserRow, "sql/users/find.sql", self.0).fetch_optional(snapshot).await
+    }
+}
+
+impl Read for ListUsers {
+    type Answer = Slice<UserRow>;
+    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+        let total = if self.window.counts() { Some(self.count(snapshot).await?) } else { None };
+        let rows = match self.window.sort {
+            UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => self.by_created_at(snapshot).await?,
+            UserSort::OrderCountAsc | UserSort::OrderCountDesc => self.by_order_count(snapshot).await?,
+        };
+        Ok(self.window.slice(rows, total))
+    }
+}
+
+impl ListUsers {
+    async fn count(&self, snapshot: &mut PgConnection) -> Result<i64, sqlx::Error> {
+        sqlx::query_file_scalar!("sql/users/count.sql", self.status, self.email).fetch_one(snapshot).await
+    }
+
+    async fn by_created_at(&self, snapshot: &mut PgConnection) -> Result<Vec<UserRow>, sqlx::Error> {
+        let (status, email, (at, id)) = (&self.status, &self.email, self.window.after::<DateTime<Utc>, Uuid>()?);
+        let (limit, offset) = (self.window.limit(), self.window.offset());
+        if self.window.sort == UserSort::CreatedAtAsc {
+            sqlx::query_file_as!(
+                UserRow,
+                "sql/users/by_created_at_asc.sql",
+                status.as_deref(),
+                email.as_deref(),
+                at,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
+        } else {
+            sqlx::query_file_as!(
+                UserRow,
+                "sql/users/by_created_at_desc.sql",
+                status.as_deref(),
+                email.as_deref(),
+                at,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
+        }
+    }
+
+    async fn by_order_count(&self, snapshot: &mut PgConnection) -> Result<Vec<UserRow>, sqlx::Error> {
+        let (status, email, (count, id)) = (&self.status, &self.email, self.window.after::<i64, Uuid>()?);
+        let (limit, offset) = (self.window.limit(), self.window.offset());
+        if self.window.sort == UserSort::OrderCountAsc {
+            sqlx::query_file_as!(
+                UserRow,
+                "sql/users/by_order_count_asc.sql",
+                status.as_deref(),
+                email.as_deref(),
+                count,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
+        } else {
+            sqlx::query_file_as!(
+                UserRow,
+                "sql/users/by_order_count_desc.sql",
+                status.as_deref(),
+                email.as_deref(),
+                count,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
+        }
+    }
+}
