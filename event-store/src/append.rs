@@ -8,8 +8,12 @@ use crate::query::EventQuery;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
 pub mod claim;
+pub(crate) mod prepared;
 
 pub use claim::{ClaimChange, ClaimHash, ClaimKey};
+pub use prepared::{
+    MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH, MAX_SCOPE_LEN, MAX_STREAMS, MAX_TAGS,
+};
 
 /// One unit of work: all of it happens or none of it (promise P3).
 #[derive(Debug, Clone, Default)]

@@ -3,6 +3,8 @@
 pub mod append;
 pub mod error;
 pub mod event;
+pub mod memory;
+pub mod postgres;
 pub mod query;
 pub mod store;
 pub mod stream;
@@ -12,6 +14,8 @@ pub use append::{
 };
 pub use error::{InvalidName, StoreError};
 pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
+pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::{EventQuery, Filter, QueryItem};
 pub use store::{EventStore, Head};
 pub use stream::{ExpectedVersion, StreamName, Version};

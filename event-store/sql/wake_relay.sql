@@ -1,0 +1,1 @@
+SELECT pg_notify('event_store_appended', '')

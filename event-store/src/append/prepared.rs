@@ -1,0 +1,224 @@
+//! An append that has passed its own rules and limits: what both stores work with. Nothing here looks at the log.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Append, AppendCondition, ClaimChange, ClaimHash};
+use crate::error::StoreError;
+use crate::event::NewEvent;
+use crate::stream::StreamName;
+
+/// The most bytes that data, metadata and tags of one event may have together.
+pub const MAX_EVENT_BYTES: usize = 512 * 1024;
+/// The most tags of one event.
+pub const MAX_TAGS: usize = 32;
+/// How deep the JSON of an event or an answer may be nested.
+pub const MAX_JSON_DEPTH: usize = 64;
+/// The most events of one append.
+pub const MAX_EVENTS: usize = 1_000;
+/// The most bytes of one append, all events and the stored answer together.
+pub const MAX_APPEND_BYTES: usize = 4 * 1024 * 1024;
+/// The most streams, and the most claims, of one append.
+pub const MAX_STREAMS: usize = 256;
+/// The most items of all conditions of one append.
+pub const MAX_CONDITION_ITEMS: usize = 256;
+/// The most bytes of a claim's scope.
+pub const MAX_SCOPE_LEN: usize = 64;
+
+/// A valid append, with what is derived from it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Made once per append, so that a batch whose answer was lost can be sent again.
+    pub(crate) append_id: Uuid,
+    pub(crate) append: Append,
+    /// Per event in order of streams: metadata as JSON, tags joined by blanks.
+    pub(crate) texts: Vec<EventText>,
+    pub(crate) claims: Vec<ClaimStep>,
+    /// Per item of each condition in order.
+    pub(crate) checks: Vec<ItemCheck>,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct EventText {
+    pub(crate) metadata: String,
+    pub(crate) tags: String,
+}
+
+/// What becomes of one claimed value: given back by one, then taken by another.
+#[derive(Debug)]
+pub(crate) struct ClaimStep {
+    /// Which of [`Append::claims`] takes it (or else gives it back).
+    pub(crate) index: usize,
+    pub(crate) claim: ClaimHash,
+    pub(crate) release: Option<StreamName>,
+    pub(crate) take: Option<StreamName>,
+}
+
+/// One item of a condition, and how far it has been checked.
+#[derive(Debug)]
+pub(crate) struct ItemCheck {
+    /// Which of [`Append::conditions`].
+    pub(crate) condition: usize,
+    pub(crate) tags: String,
+    pub(crate) types: String,
+    pub(crate) after: i64,
+    pub(crate) broken: Option<i64>,
+}
+
+impl Prepared {
+    pub(crate) fn new(mut append: Append) -> Result<Self, StoreError> {
+        check_streams(&append)?;
+        let mut bytes = 0;
+        let mut texts = Vec::new();
+        for event in append.streams.iter_mut().flat_map(|s| &mut s.events) {
+            let text = prepare_event(event)?;
+            bytes += event.data.get().len() + text.metadata.len() + text.tags.len();
+            texts.push(text);
+        }
+        if let Some(idempotency) = &append.idempotency {
+            check_json("answer", idempotency.answer.get())?;
+            bytes += idempotency.answer.get().len();
+        }
+        if bytes > MAX_APPEND_BYTES {
+            return Err(invalid(format!("it has {bytes} bytes, more than {MAX_APPEND_BYTES}")));
+        }
+        if !append.claims.is_empty() && texts.is_empty() && append.idempotency.is_none() {
+            return Err(invalid(
+                "claims need an event or an idempotency key, by which an append sent again is recognised".into(),
+            ));
+        }
+        let claims = claim_steps(&append.claims)?;
+        let checks = item_checks(&append.conditions)?;
+        Ok(Self { append_id: Uuid::new_v4(), append, texts, claims, checks, bytes })
+    }
+
+    /// Its events in order, with their texts.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (&NewEvent, &EventText)> {
+        self.append.streams.iter().flat_map(|s| &s.events).zip(&self.texts)
+    }
+}
+
+fn invalid(reason: String) -> StoreError {
+    StoreError::Invalid(reason)
+}
+
+fn check_streams(append: &Append) -> Result<(), StoreError> {
+    if append.streams.len() > MAX_STREAMS || append.claims.len() > MAX_STREAMS {
+        return Err(invalid(format!("it names more than {MAX_STREAMS} streams or claims")));
+    }
+    let mut names = HashSet::new();
+    if let Some(twice) = append.streams.iter().find(|s| !names.insert(&s.stream)) {
+        return Err(invalid(format!("stream {} stands in it twice", twice.stream)));
+    }
+    let events = append.streams.iter().map(|s| s.events.len()).sum::<usize>();
+    if events > MAX_EVENTS {
+        return Err(invalid(format!("it has {events} events, more than {MAX_EVENTS}")));
+    }
+    let mut ids = HashSet::new();
+    if let Some(twice) = append.streams.iter().flat_map(|s| &s.events).find(|e| !ids.insert(e.id)) {
+        return Err(invalid(format!("event id {} stands in it twice", twice.id)));
+    }
+    Ok(())
+}
+
+/// Checks one event; a tag given twice counts once.
+fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
+    if event.schema_version < 1 {
+        return Err(invalid(format!("event {} has schema version {}, below 1", event.id, event.schema_version)));
+    }
+    check_json("data", event.data.get())?;
+    let mut seen = HashSet::new();
+    event.tags.retain(|tag| seen.insert(tag.clone()));
+    if event.tags.len() > MAX_TAGS {
+        return Err(invalid(format!("event {} has more than {MAX_TAGS} tags", event.id)));
+    }
+    let metadata = serde_json::to_string(&event.metadata)
+        .map_err(|error| invalid(format!("the metadata of event {} cannot be written as JSON: {error}", event.id)))?;
+    check_json("metadata", &metadata)?;
+    let tags = joined(event.tags.iter().map(crate::event::Tag::as_str));
+    let bytes = event.data.get().len() + metadata.len() + tags.len();
+    if bytes > MAX_EVENT_BYTES {
+        return Err(invalid(format!("event {} has {bytes} bytes, more than {MAX_EVENT_BYTES}", event.id)));
+    }
+    Ok(EventText { metadata, tags })
+}
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Refuses the character NUL, which Postgres can store in no text, and nesting that would exhaust a parser's stack.
+fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
+    let (mut depth, mut in_string) = (0_usize, false);
+    let mut bytes = json.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match (in_string, byte) {
+            (true, b'\\') => {
+                if json.as_bytes()[at..].starts_with(b"\\u0000") {
+                    return Err(invalid(format!("its {what} has the character NUL")));
+                }
+                bytes.next();
+            }
+            (_, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => depth += 1,
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_JSON_DEPTH {
+            return Err(invalid(format!("its {what} is nested deeper than {MAX_JSON_DEPTH}")));
+        }
+    }
+    Ok(())
+}
+
+/// Brings the changes of one value together: at most one gives it back, then at most one takes it.
+fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
+    let mut steps: Vec<ClaimStep> = Vec::with_capacity(changes.len());
+    for (index, change) in changes.iter().enumerate() {
+        let (claim, owner, takes) = match change {
+            ClaimChange::Take { claim, owner } => (claim, owner, true),
+            ClaimChange::Release { claim, owner } => (claim, owner, false),
+        };
+        if claim.scope.is_empty() || claim.scope.len() > MAX_SCOPE_LEN || claim.scope.contains('\0') {
+            return Err(invalid(format!("a claim's scope has 1 to {MAX_SCOPE_LEN} bytes and no NUL")));
+        }
+        match steps.iter_mut().find(|s| s.claim == *claim) {
+            None => steps.push(ClaimStep {
+                index,
+                claim: claim.clone(),
+                release: (!takes).then(|| owner.clone()),
+                take: takes.then(|| owner.clone()),
+            }),
+            Some(step) if takes && step.take.is_none() => {
+                step.index = index;
+                step.take = Some(owner.clone());
+            }
+            Some(_) => {
+                return Err(invalid(format!("claim {index}: a value is given back at most once, then taken at most once")));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+fn item_checks(conditions: &[AppendCondition]) -> Result<Vec<ItemCheck>, StoreError> {
+    let mut checks = Vec::new();
+    for (condition, AppendCondition { query, after }) in conditions.iter().enumerate() {
+        if query.items.is_empty() || query.items.iter().any(|item| item.tags.is_empty()) {
+            return Err(invalid(format!("condition {condition} has an item that names no tag")));
+        }
+        checks.extend(query.items.iter().map(|item| ItemCheck {
+            condition,
+            tags: joined(item.tags.iter().map(crate::event::Tag::as_str)),
+            types: joined(item.types.iter().map(crate::event::EventType::as_str)),
+            after: after.0,
+            broken: None,
+        }));
+    }
+    if checks.len() > MAX_CONDITION_ITEMS {
+        return Err(invalid(format!("its conditions have more than {MAX_CONDITION_ITEMS} items")));
+    }
+    Ok(checks)
+}

@@ -1,0 +1,179 @@
+//! The event store in memory: for tests of what stands on the store. It passes the same contract as Postgres.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::append::prepared::Prepared;
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
+use crate::error::StoreError;
+use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::query::Filter;
+use crate::store::{EventStore, Head, MAX_PAGE};
+use crate::stream::{StreamName, Version};
+
+mod decide;
+
+/// A log in memory. Cheap to clone; clones share the log.
+#[derive(Clone)]
+pub struct MemoryStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Mutex<Log>,
+    head: watch::Sender<Position>,
+}
+
+/// What the tables hold.
+struct Log {
+    epoch: Epoch,
+    events: Vec<RecordedEvent>,
+    /// The places in `events` of a stream's events, by version.
+    streams: HashMap<StreamName, Vec<usize>>,
+    ids: HashMap<Uuid, usize>,
+    claims: HashMap<ClaimHash, StreamName>,
+    keys: HashMap<[u8; 32], Kept>,
+}
+
+/// What is kept with an idempotency key.
+struct Kept {
+    request_hash: [u8; 32],
+    outcome: AppendOutcome,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty log in a fresh epoch.
+    pub fn new() -> Self {
+        let log = Log {
+            epoch: Epoch(Uuid::new_v4()),
+            events: Vec::new(),
+            streams: HashMap::new(),
+            ids: HashMap::new(),
+            claims: HashMap::new(),
+            keys: HashMap::new(),
+        };
+        Self { inner: Arc::new(Inner { log: Mutex::new(log), head: watch::Sender::new(Position::START) }) }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // A panic inside leaves no half-made append: everything is decided before anything is added.
+        self.inner.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn head(&self) -> Mark {
+        self.events.last().map_or(Mark::START, RecordedEvent::mark)
+    }
+
+    fn version(&self, stream: &StreamName) -> Version {
+        self.stream(stream).next_back().map_or(Version::NONE, |last| last.version)
+    }
+
+    fn stream(&self, stream: &StreamName) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        self.streams.get(stream).into_iter().flatten().filter_map(|place| self.events.get(*place))
+    }
+
+    /// The events after a position.
+    fn after(&self, after: Position) -> impl Iterator<Item = &RecordedEvent> {
+        let passed = usize::try_from(after.0).unwrap_or(0);
+        self.events.iter().skip(passed)
+    }
+
+    /// The clock, but never going back.
+    fn now(&self) -> DateTime<Utc> {
+        let now = Utc::now();
+        self.events.last().map_or(now, |last| last.recorded_at.max(now))
+    }
+}
+
+fn matches(filter: &Filter, event: &RecordedEvent) -> bool {
+    match filter {
+        Filter::All => true,
+        Filter::Category(category) => event.stream.category() == category,
+        Filter::Types(types) => types.contains(&event.event_type),
+        Filter::Query(query) => query.matches_event(event),
+    }
+}
+
+fn page<'a>(events: impl Iterator<Item = &'a RecordedEvent>, limit: u32) -> Vec<RecordedEvent> {
+    events.take(limit.min(MAX_PAGE) as usize).cloned().collect()
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+        let prepared = Prepared::new(append)?;
+        let mut log = self.log();
+        let outcome = log.append(prepared);
+        self.inner.head.send_replace(log.head().position);
+        Ok(outcome)
+    }
+
+    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+        Ok(self.log().repeated(idempotency))
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        let log = self.log();
+        Ok(Head { epoch: log.epoch, mark: log.head() })
+    }
+
+    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+        if position == Position::START {
+            return Ok(Some(Mark::START));
+        }
+        Ok(self.log().after(Position(position.0 - 1)).next().filter(|e| e.position == position).map(RecordedEvent::mark))
+    }
+
+    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        Ok(page(self.log().stream(stream).filter(|e| e.version > after), limit))
+    }
+
+    async fn read_stream_backward(
+        &self,
+        stream: &StreamName,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        Ok(page(self.log().stream(stream).rev().filter(|e| before.is_none_or(|b| e.version < b)), limit))
+    }
+
+    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        Ok(page(self.log().after(after).filter(|e| matches(filter, e)), limit))
+    }
+
+    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+        let state = (self.clone(), self.inner.head.subscribe(), filter, after, VecDeque::new());
+        stream::unfold(state, |(store, mut head, filter, mut after, mut page)| async move {
+            loop {
+                if let Some(event) = page.pop_front() {
+                    return Some((Ok(event), (store, head, filter, after, page)));
+                }
+                {
+                    let log = store.log();
+                    page.extend(log.after(after).filter(|e| matches(&filter, e)).take(MAX_PAGE as usize).cloned());
+                    after = page.back().map_or(log.head().position, |e: &RecordedEvent| e.position);
+                }
+                // The sender lives in the store, which this stream holds.
+                if page.is_empty() && head.wait_for(|newest| *newest > after).await.is_err() {
+                    return None;
+                }
+            }
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,166 @@
+//! The event store on Postgres: one schema, one procedure that appends, reads in pages.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+
+use crate::append::prepared::Prepared;
+use crate::append::{Append, AppendOutcome, Idempotency};
+use crate::error::StoreError;
+use crate::event::{Mark, Position, RecordedEvent};
+use crate::query::Filter;
+use crate::store::{EventStore, Head};
+use crate::stream::{StreamName, Version};
+
+mod batch;
+mod call;
+mod connect;
+mod continuity;
+mod error;
+mod migrate;
+mod read;
+mod subscribe;
+mod wake;
+
+pub use migrate::{migrate, schema_fingerprint};
+pub use wake::WAKE_CHANNEL;
+
+use batch::Batcher;
+use continuity::Continuity;
+
+/// How to reach the log, and the limits of this process's use of it.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    connect: PgConnectOptions,
+    application_name: String,
+    read_connections: u32,
+    append_deadline: Duration,
+    max_queued: usize,
+}
+
+impl PostgresOptions {
+    /// The defaults, for a database URL.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the URL cannot be read; the message does not repeat it, since it may hold a password.
+    pub fn from_url(url: &str) -> Result<Self, StoreError> {
+        let connect = PgConnectOptions::from_str(url).map_err(|_| StoreError::Unusable("its URL cannot be read".into()))?;
+        Ok(Self {
+            connect,
+            application_name: "event-store".into(),
+            read_connections: 8,
+            append_deadline: Duration::from_secs(5),
+            max_queued: 4_096,
+        })
+    }
+
+    /// The name under which Postgres lists the connections.
+    #[must_use]
+    pub fn application_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.application_name);
+        self
+    }
+
+    /// The most connections for reads; 8 by default. Appends have one of their own.
+    #[must_use]
+    pub fn read_connections(mut self, most: u32) -> Self {
+        self.read_connections = most;
+        self
+    }
+
+    /// How long an append may wait for its outcome; 5 seconds by default.
+    #[must_use]
+    pub fn append_deadline(mut self, deadline: Duration) -> Self {
+        self.append_deadline = deadline;
+        self
+    }
+
+    /// The most appends that wait at once; 4,096 by default. One more is refused as [`StoreError::Unavailable`].
+    #[must_use]
+    pub fn max_queued(mut self, most: usize) -> Self {
+        self.max_queued = most;
+        self
+    }
+}
+
+/// The log in Postgres. Cheap to clone; clones share connections and batches.
+#[derive(Clone)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    reads: PgPool,
+    continuity: Arc<Continuity>,
+    batcher: Batcher,
+}
+
+impl PostgresStore {
+    /// Connects for reading and appending; the connection for appends is opened by the first append.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when Postgres is away (try again later), [`StoreError::Unusable`] when the schema is not this
+    /// program's or the server's settings would break a promise.
+    pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
+        let continuity = Arc::new(Continuity::new());
+        let reads = connect::read_pool(&options, Arc::clone(&continuity)).await?;
+        let waker = wake::Waker::start(reads.clone());
+        let batcher = Batcher::start(Arc::new(options), Arc::clone(&continuity), waker);
+        Ok(Self { inner: Arc::new(Inner { reads, continuity, batcher }) })
+    }
+
+    /// Whether the log can be read now, for readiness: asks for its head.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.head().await.map(drop)
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+        self.inner.continuity.check()?;
+        let mut prepared = Prepared::new(append)?;
+        self.inner.check_conditions(&mut prepared).await?;
+        self.inner.batcher.append(prepared).await
+    }
+
+    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+        self.inner.repeated(idempotency).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head().await
+    }
+
+    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+        self.inner.mark_at(position).await
+    }
+
+    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read_stream(stream, after, limit).await
+    }
+
+    async fn read_stream_backward(
+        &self,
+        stream: &StreamName,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read_stream_backward(stream, before, limit).await
+    }
+
+    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read(filter, after, limit).await
+    }
+
+    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+        subscribe::subscribe(self.clone(), filter, after)
+    }
+}

@@ -1,0 +1,178 @@
+//! Group commit: the appends of a process are gathered into batches, each one call and one commit.
+//!
+//! States of a request: queued → sent → answered; a caller that gives up takes it out of the queue (queued → given up), and no longer
+//! can once it was sent. Guarantees:
+//! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a timer;
+//! - members of a batch do not affect each other; who would waits for the next batch, behind whoever came first (`conflict.rs`);
+//! - a batch whose answer was lost is sent again as it was: members made before are recognised by their ids;
+//! - a batch that fails for something in its data is halved until the culprit stands alone;
+//! - the task owns the connection, so that a caller who drops its future leaves nothing behind;
+//! - every wait has an end: the queue is bounded in appends and bytes, each request has a deadline.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use futures::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use self::conflict::Footprint;
+use self::sender::Sender;
+use super::PostgresOptions;
+use super::continuity::Continuity;
+use super::wake::Waker;
+use crate::append::AppendOutcome;
+use crate::append::prepared::{MAX_APPEND_BYTES, Prepared};
+use crate::error::StoreError;
+
+mod conflict;
+mod sender;
+
+/// The most appends of one batch.
+pub(crate) const MAX_BATCH: usize = 1_024;
+/// The most bytes of one batch; one append always fits.
+pub(crate) const MAX_BATCH_BYTES: usize = 2 * MAX_APPEND_BYTES;
+/// The most bytes that wait in the queue, in kibibytes.
+const MAX_QUEUED_KIB: usize = 64 * 1_024;
+
+const QUEUED: u8 = 0;
+const SENT: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+type Reply = Result<AppendOutcome, StoreError>;
+
+/// Where callers hand in their appends.
+pub(crate) struct Batcher {
+    queue: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+    deadline: std::time::Duration,
+}
+
+/// An append on its way.
+pub(crate) struct Request {
+    prepared: Prepared,
+    footprint: Footprint,
+    state: Arc<AtomicU8>,
+    deadline: Instant,
+    reply: oneshot::Sender<Reply>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Batcher {
+    /// Starts the task that sends the batches. It ends when the batcher is dropped and its queue is empty.
+    pub(crate) fn start(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker) -> Self {
+        let (queue, requests) = mpsc::channel(options.max_queued);
+        let deadline = options.append_deadline;
+        tokio::spawn(run(requests, Sender::new(options, continuity, waker)));
+        Self { queue, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)), deadline }
+    }
+
+    /// Queues an append and waits for what comes of it.
+    pub(crate) async fn append(&self, prepared: Prepared) -> Reply {
+        let kib = u32::try_from(prepared.bytes / 1_024 + 1).map_err(|_| StoreError::Invalid("it is too large".into()))?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| StoreError::Unavailable(None))?;
+        let (reply, answer) = oneshot::channel();
+        let state = Arc::new(AtomicU8::new(QUEUED));
+        let deadline = Instant::now() + self.deadline;
+        let footprint = Footprint::of(&prepared);
+        let request = Request { prepared, footprint, state: Arc::clone(&state), deadline, reply, _room: room };
+        self.queue.try_send(request).map_err(|_| StoreError::Unavailable(None))?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) | Err(_) if give_up(&state) => Err(StoreError::Unavailable(None)),
+            Ok(Err(_)) | Err(_) => Err(StoreError::OutcomeUnknown(None)),
+        }
+    }
+}
+
+/// Takes a request back that was not sent yet.
+fn give_up(state: &AtomicU8) -> bool {
+    state.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
+
+impl Request {
+    /// Claims the request for sending; false when its caller has given up.
+    fn mark_sent(&self) -> bool {
+        let marked = self.state.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire);
+        !matches!(marked, Err(GIVEN_UP))
+    }
+
+    /// Takes back that it was sent: it certainly had no effect.
+    fn mark_queued(&self) {
+        // A caller cannot have given up meanwhile: it could not while the state was SENT.
+        self.state.store(QUEUED, Ordering::Release);
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed() && self.state.load(Ordering::Acquire) != GIVEN_UP
+    }
+
+    fn answer(self, reply: Reply) {
+        // A caller that went away wants no answer.
+        drop(self.reply.send(reply));
+    }
+}
+
+async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender) {
+    let mut pending = VecDeque::new();
+    while let Some(first) = next(&mut pending, &mut requests).await {
+        pending.push_front(first);
+        // Those just answered may come with their next append: they are ready to run, so let them, and the batch is fuller by them.
+        tokio::task::yield_now().await;
+        while pending.len() < requests.max_capacity()
+            && let Ok(request) = requests.try_recv()
+        {
+            pending.push_back(request);
+        }
+        let batch = pick(&mut pending);
+        metrics::gauge!("eventstore_append_queue").set(count(pending.len() + requests.len()));
+        if AssertUnwindSafe(sender.send(batch)).catch_unwind().await.is_err() {
+            tracing::error!("the sender of batches panicked; it goes on with a new connection");
+            sender.disconnect();
+        }
+    }
+}
+
+async fn next(pending: &mut VecDeque<Request>, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
+    match pending.pop_front() {
+        Some(request) => Some(request),
+        None => requests.recv().await,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge; the counts are bounded far below 2^52")]
+fn count(number: usize) -> f64 {
+    number as f64
+}
+
+/// Takes the next batch out of the queue: in order, passing over whoever affects, or is affected by, one that came before.
+fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
+    let mut before = conflict::Footprints::default();
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    let mut rest = VecDeque::new();
+    let mut full = false;
+    for request in pending.drain(..) {
+        if !request.is_wanted() {
+            continue;
+        }
+        full = full || batch.len() == MAX_BATCH || bytes + request.prepared.bytes > MAX_BATCH_BYTES;
+        if full {
+            rest.push_back(request);
+            continue;
+        }
+        let affected = before.affects(&request.footprint);
+        // Those passed over count too: whoever is affected by one of them keeps its place behind it.
+        before.add(&request.footprint);
+        if affected {
+            rest.push_back(request);
+        } else {
+            bytes += request.prepared.bytes;
+            batch.push(request);
+        }
+    }
+    *pending = rest;
+    batch
+}

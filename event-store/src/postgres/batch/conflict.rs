@@ -1,0 +1,62 @@
+//! Whether two appends could affect each other, so that they must not share a batch.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::append::prepared::Prepared;
+
+/// What an append touches, as hashes: two different things with one hash merely wait for each other without need.
+#[derive(Debug)]
+pub(crate) struct Footprint {
+    /// Its streams, claims, idempotency key and event ids: nobody else in the batch may have one of them.
+    owned: Vec<u64>,
+    /// Its events' tags.
+    tags: Vec<u64>,
+    /// The first tag of each item of its conditions.
+    asked: Vec<u64>,
+}
+
+/// The footprints of all that came before.
+#[derive(Default)]
+pub(crate) struct Footprints {
+    owned: HashSet<u64>,
+    tags: HashSet<u64>,
+    /// Tags asked for by conditions. An earlier condition is not affected by a later event, but one that was passed over would be.
+    asked: HashSet<u64>,
+}
+
+fn hash(kind: &str, value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    kind.hash(&mut hasher);
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Footprint {
+    pub(crate) fn of(prepared: &Prepared) -> Self {
+        let append = &prepared.append;
+        let streams = append.streams.iter().map(|s| hash("stream", &s.stream));
+        let claims = prepared.claims.iter().map(|c| hash("claim", &c.claim));
+        let key = append.idempotency.iter().map(|i| hash("key", i.key));
+        let ids = prepared.events().map(|(e, _)| hash("event", e.id));
+        Self {
+            owned: streams.chain(claims).chain(key).chain(ids).collect(),
+            tags: prepared.events().flat_map(|(e, _)| &e.tags).map(|t| hash("tag", t.as_str())).collect(),
+            asked: prepared.checks.iter().filter_map(|c| c.tags.split(' ').next()).map(|t| hash("tag", t)).collect(),
+        }
+    }
+}
+
+impl Footprints {
+    pub(crate) fn affects(&self, next: &Footprint) -> bool {
+        next.owned.iter().any(|o| self.owned.contains(o))
+            || next.asked.iter().any(|t| self.tags.contains(t))
+            || next.tags.iter().any(|t| self.asked.contains(t))
+    }
+
+    pub(crate) fn add(&mut self, footprint: &Footprint) {
+        self.owned.extend(&footprint.owned);
+        self.tags.extend(&footprint.tags);
+        self.asked.extend(&footprint.asked);
+    }
+}

@@ -1,0 +1,195 @@
+//! Sends batches over the one connection for appends; sends again, halves, and gives up in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::Request;
+use crate::append::AppendOutcome;
+use crate::append::prepared::Prepared;
+use crate::error::StoreError;
+use crate::postgres::PostgresOptions;
+use crate::postgres::call::{self, Answers};
+use crate::postgres::connect::append_connection;
+use crate::postgres::continuity::Continuity;
+use crate::postgres::error::{Meaning, meaning};
+use crate::postgres::wake::Waker;
+
+/// How long to wait before the same batch is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Owns the connection for appends.
+pub(crate) struct Sender {
+    options: Arc<PostgresOptions>,
+    continuity: Arc<Continuity>,
+    waker: Waker,
+    connection: Option<PgConnection>,
+}
+
+/// Why a batch got no answers.
+enum Failure {
+    /// Something in its data.
+    Data(sqlx::Error),
+    /// Nothing was appended, and the time is up.
+    Unavailable(Option<sqlx::Error>),
+    /// It may have been appended, and the time is up.
+    Unknown(Option<sqlx::Error>),
+    /// Nothing was appended and nothing will be.
+    Unusable(StoreError),
+}
+
+impl std::borrow::Borrow<Prepared> for Request {
+    fn borrow(&self) -> &Prepared {
+        &self.prepared
+    }
+}
+
+impl Sender {
+    pub(crate) fn new(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker) -> Self {
+        Self { options, continuity, waker, connection: None }
+    }
+
+    /// Lets go of a connection whose state is not known.
+    pub(crate) fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    /// Sends a batch and answers each of its members.
+    pub(crate) async fn send(&mut self, batch: Vec<Request>) {
+        // A stack with the next part on top: the halves of a halved batch keep their order.
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            match self.call(&mut part).await {
+                _ if part.is_empty() => {}
+                Ok(answers) => self.answer(part, answers),
+                Err(Failure::Data(error)) if part.len() > 1 => {
+                    tracing::warn!(members = part.len(), %error, "a batch failed for something in its data and is halved");
+                    let second = part.split_off(part.len() / 2);
+                    parts.push(second);
+                    parts.push(part);
+                }
+                Err(failure) => refuse(part, failure),
+            }
+        }
+    }
+
+    fn answer(&self, part: Vec<Request>, answers: Answers) {
+        self.continuity.learn(answers.head);
+        let events: u64 = answers.outcomes.iter().map(appended_events).sum();
+        if events > 0 {
+            self.waker.wake();
+        }
+        record_metrics(&answers, events, part.len());
+        for (request, outcome) in part.into_iter().zip(answers.outcomes) {
+            request.answer(Ok(outcome));
+        }
+    }
+
+    /// Calls until there is an answer or every member's time is up. Members whose callers gave up before anything was sent drop out.
+    async fn call(&mut self, part: &mut Vec<Request>) -> Result<Answers, Failure> {
+        let mut unknown = false;
+        loop {
+            let Some(until) = part.iter().map(|r| r.deadline).max() else { return Err(Failure::Unavailable(None)) };
+            let error = match timeout_at(until, self.attempt(part, unknown)).await {
+                Ok(Ok(answers)) => return Ok(answers),
+                Ok(Err(Attempt::NotSent(StoreError::Unavailable(error)))) => error,
+                Ok(Err(Attempt::NotSent(error))) => return Err(Failure::Unusable(error)),
+                Ok(Err(Attempt::Failed(error))) => match meaning(&error) {
+                    // Sent before: whoever succeeded then would be found by its ids, so the data error is this attempt's alone.
+                    Meaning::Data => return Err(Failure::Data(error)),
+                    Meaning::Unusable if unknown => return Err(Failure::Unknown(Some(error))),
+                    Meaning::Unusable => return Err(Failure::Unusable(StoreError::Database(error))),
+                    Meaning::Busy => {
+                        if !unknown {
+                            part.iter().for_each(Request::mark_queued);
+                        }
+                        Some(error)
+                    }
+                    Meaning::Lost => {
+                        self.disconnect();
+                        unknown = true;
+                        Some(error)
+                    }
+                },
+                Err(_) => {
+                    // Whether a call was under way is not known: its connection may hold one.
+                    unknown = unknown || self.connection.is_some();
+                    self.disconnect();
+                    None
+                }
+            };
+            if let Some(error) = &error {
+                tracing::warn!(%error, members = part.len(), unknown, "a batch got no answer");
+            }
+            let again = Instant::now() + RETRY_PAUSE;
+            if again >= until {
+                return Err(if unknown { Failure::Unknown(error) } else { Failure::Unavailable(error) });
+            }
+            sleep_until(again).await;
+        }
+    }
+
+    async fn attempt(&mut self, part: &mut Vec<Request>, again: bool) -> Result<Answers, Attempt> {
+        self.continuity.check().map_err(Attempt::NotSent)?;
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(append_connection(&self.options, &self.continuity).await.map_err(Attempt::NotSent)?),
+        };
+        if !again {
+            part.retain(Request::mark_sent);
+            if part.is_empty() {
+                return Err(Attempt::NotSent(StoreError::Unavailable(None)));
+            }
+        }
+        let started = Instant::now();
+        let answers = call::append(connection, part).await.map_err(Attempt::Failed)?;
+        metrics::histogram!("eventstore_append_duration_seconds").record(started.elapsed().as_secs_f64());
+        self.continuity.learn_epoch(answers.epoch).map_err(Attempt::NotSent)?;
+        Ok(answers)
+    }
+}
+
+/// Why one attempt failed.
+enum Attempt {
+    NotSent(StoreError),
+    Failed(sqlx::Error),
+}
+
+fn appended_events(outcome: &AppendOutcome) -> u64 {
+    match outcome {
+        AppendOutcome::Appended(appended) => appended.count.into(),
+        AppendOutcome::Repeated { .. } | AppendOutcome::Refused(_) => 0,
+    }
+}
+
+fn record_metrics(answers: &Answers, events: u64, members: usize) {
+    metrics::counter!("eventstore_events_appended_total").increment(events);
+    let refused = answers.outcomes.iter().filter(|o| matches!(o, AppendOutcome::Refused(_))).count();
+    metrics::counter!("eventstore_conflicts_total").increment(refused as u64);
+    metrics::histogram!("eventstore_append_batch_size").record(super::count(members));
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    metrics::gauge!("eventstore_head_position").set(answers.head.position.0 as f64);
+}
+
+/// Answers every member of a part that failed; the cause goes to the first, and was logged.
+fn refuse(part: Vec<Request>, failure: Failure) {
+    let mut members = part.into_iter();
+    let Some(first) = members.next() else { return };
+    let (to_first, to_others): (StoreError, fn() -> StoreError) = match failure {
+        Failure::Data(error) => (StoreError::Database(error), || StoreError::Unavailable(None)),
+        Failure::Unavailable(error) => (StoreError::Unavailable(error), || StoreError::Unavailable(None)),
+        Failure::Unknown(error) => (StoreError::OutcomeUnknown(error), || StoreError::OutcomeUnknown(None)),
+        Failure::Unusable(error) => {
+            tracing::error!(%error, "the event store cannot be appended to");
+            let why = error.to_string();
+            members.by_ref().for_each(|request| request.answer(Err(StoreError::Unusable(why.clone()))));
+            (error, || StoreError::Unavailable(None))
+        }
+    };
+    first.answer(Err(to_first));
+    for request in members {
+        request.answer(Err(to_others()));
+    }
+}

@@ -1,0 +1,354 @@
+//! One call of `event_store.append`: a batch laid out as parallel arrays, and its answers read back.
+//!
+//! What each array holds is said in `migrations/event_store/*_append.sql`.
+
+use std::borrow::Borrow;
+
+use serde_json::value::RawValue;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
+use sqlx::query::Query;
+use sqlx::{Error, Row};
+use uuid::Uuid;
+
+use crate::append::prepared::Prepared;
+use crate::append::{AppendOutcome, Appended, Refusal};
+use crate::event::{Epoch, Mark, Position};
+use crate::stream::{ExpectedVersion, StreamName, Version};
+
+const ANY: i64 = -1;
+const STREAM_EXISTS: i64 = -2;
+
+/// What came of a batch.
+pub(crate) struct Answers {
+    /// Per member, in order.
+    pub(crate) outcomes: Vec<AppendOutcome>,
+    /// The epoch of the log.
+    pub(crate) epoch: Epoch,
+    /// The log's head after the batch.
+    pub(crate) head: Mark,
+}
+
+/// Appends a batch, whose members must not affect each other, and commits.
+pub(crate) async fn append<P: Borrow<Prepared>>(connection: &mut PgConnection, batch: &[P]) -> Result<Answers, Error> {
+    let layout = Layout::new(batch)?;
+    let row = layout.query().fetch_one(connection).await?;
+    read_answers(batch, &row)
+}
+
+/// The parallel arrays; indexes count from 1.
+#[derive(Default)]
+struct Layout<'a> {
+    append_id: Vec<Uuid>,
+    epoch: Vec<Option<Uuid>>,
+    event_count: Vec<i32>,
+    key: Vec<Option<&'a [u8]>>,
+    request_hash: Vec<Option<&'a [u8]>>,
+    answer: Vec<Option<&'a str>>,
+    streams: Streams<'a>,
+    events: Events<'a>,
+    conditions: Conditions<'a>,
+    claims: Claims<'a>,
+}
+
+#[derive(Default)]
+struct Streams<'a> {
+    name: Vec<&'a str>,
+    member: Vec<i32>,
+    count: Vec<i32>,
+    expected: Vec<i64>,
+}
+
+#[derive(Default)]
+struct Events<'a> {
+    member: Vec<i32>,
+    stream: Vec<i32>,
+    nth: Vec<i32>,
+    nth_in_stream: Vec<i32>,
+    id: Vec<Uuid>,
+    event_type: Vec<&'a str>,
+    schema: Vec<i32>,
+    data: Vec<&'a str>,
+    metadata: Vec<&'a str>,
+    tags: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct Conditions<'a> {
+    member: Vec<i32>,
+    index: Vec<i32>,
+    after: Vec<i64>,
+    broken: Vec<Option<i64>>,
+    tags: Vec<&'a str>,
+    types: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct Claims<'a> {
+    member: Vec<i32>,
+    index: Vec<i32>,
+    scope: Vec<&'a str>,
+    hash: Vec<&'a [u8]>,
+    release: Vec<Option<&'a str>>,
+    take: Vec<Option<&'a str>>,
+}
+
+/// Counts fit easily: batches and appends are bounded. One that does not is an error, not a wrong number.
+fn int(number: usize) -> Result<i32, Error> {
+    i32::try_from(number).map_err(|error| Error::Encode(Box::new(error)))
+}
+
+impl<'a> Layout<'a> {
+    fn new<P: Borrow<Prepared>>(batch: &'a [P]) -> Result<Self, Error> {
+        let mut layout = Self::default();
+        let any_epoch = batch.iter().any(|p| p.borrow().append.epoch.is_some());
+        let any_key = batch.iter().any(|p| p.borrow().append.idempotency.is_some());
+        for (index, prepared) in batch.iter().map(Borrow::borrow).enumerate() {
+            let member = int(index + 1)?;
+            layout.append_id.push(prepared.append_id);
+            layout.event_count.push(int(prepared.texts.len())?);
+            if any_epoch {
+                layout.epoch.push(prepared.append.epoch.map(|e| e.0));
+            }
+            if any_key {
+                let idempotency = prepared.append.idempotency.as_ref();
+                layout.key.push(idempotency.map(|i| i.key.as_slice()));
+                layout.request_hash.push(idempotency.map(|i| i.request_hash.as_slice()));
+                layout.answer.push(idempotency.map(|i| i.answer.get()));
+            }
+            layout.add_events(member, prepared)?;
+            layout.add_conditions(member, prepared)?;
+            layout.add_claims(member, prepared)?;
+        }
+        Ok(layout)
+    }
+
+    fn add_events(&mut self, member: i32, prepared: &'a Prepared) -> Result<(), Error> {
+        let mut texts = prepared.texts.iter();
+        let mut nth = 0;
+        for stream in &prepared.append.streams {
+            self.streams.name.push(stream.stream.as_str());
+            self.streams.member.push(member);
+            self.streams.count.push(int(stream.events.len())?);
+            self.streams.expected.push(match stream.expected {
+                ExpectedVersion::Any => ANY,
+                ExpectedVersion::StreamExists => STREAM_EXISTS,
+                ExpectedVersion::NoStream => 0,
+                ExpectedVersion::Exact(version) => version.0,
+            });
+            let stream_index = int(self.streams.name.len())?;
+            for ((event, text), in_stream) in stream.events.iter().zip(&mut texts).zip(1..) {
+                nth += 1;
+                self.events.member.push(member);
+                self.events.stream.push(stream_index);
+                self.events.nth.push(nth);
+                self.events.nth_in_stream.push(in_stream);
+                self.events.id.push(event.id);
+                self.events.event_type.push(event.event_type.as_str());
+                self.events.schema.push(event.schema_version);
+                self.events.data.push(event.data.get());
+                self.events.metadata.push(&text.metadata);
+                self.events.tags.push(&text.tags);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_conditions(&mut self, member: i32, prepared: &'a Prepared) -> Result<(), Error> {
+        for check in &prepared.checks {
+            self.conditions.member.push(member);
+            self.conditions.index.push(int(check.condition)?);
+            self.conditions.after.push(check.after);
+            self.conditions.broken.push(check.broken);
+            self.conditions.tags.push(&check.tags);
+            self.conditions.types.push(&check.types);
+        }
+        Ok(())
+    }
+
+    fn add_claims(&mut self, member: i32, prepared: &'a Prepared) -> Result<(), Error> {
+        for step in &prepared.claims {
+            self.claims.member.push(member);
+            self.claims.index.push(int(step.index)?);
+            self.claims.scope.push(&step.claim.scope);
+            self.claims.hash.push(&step.claim.hash);
+            self.claims.release.push(step.release.as_ref().map(StreamName::as_str));
+            self.claims.take.push(step.take.as_ref().map(StreamName::as_str));
+        }
+        Ok(())
+    }
+
+    fn query(self) -> Query<'static, Postgres, PgArguments> {
+        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.
+        sqlx::query(include_str!("../../sql/append.sql"))
+            .bind(self.append_id)
+            .bind(self.epoch)
+            .bind(self.event_count)
+            .bind(self.key)
+            .bind(self.request_hash)
+            .bind(self.answer)
+            .bind(self.streams.name)
+            .bind(self.streams.member)
+            .bind(self.streams.count)
+            .bind(self.streams.expected)
+            .bind(self.events.member)
+            .bind(self.events.stream)
+            .bind(self.events.nth)
+            .bind(self.events.nth_in_stream)
+            .bind(self.events.id)
+            .bind(self.events.event_type)
+            .bind(self.events.schema)
+            .bind(self.events.data)
+            .bind(self.events.metadata)
+            .bind(self.events.tags)
+            .bind(self.conditions.member)
+            .bind(self.conditions.index)
+            .bind(self.conditions.after)
+            .bind(self.conditions.broken)
+            .bind(self.conditions.tags)
+            .bind(self.conditions.types)
+            .bind(self.claims.member)
+            .bind(self.claims.index)
+            .bind(self.claims.scope)
+            .bind(self.claims.hash)
+            .bind(self.claims.release)
+            .bind(self.claims.take)
+    }
+}
+
+/// The columns of an answer; see the migration.
+struct Columns {
+    epoch: Epoch,
+    kind: Vec<i32>,
+    version: Vec<i64>,
+    number: Vec<Option<i64>>,
+    index: Vec<Option<i32>>,
+    detail: Vec<Option<String>>,
+}
+
+fn bad_answer(what: &str) -> Error {
+    Error::Decode(format!("event_store.append answered with {what}").into())
+}
+
+fn read_answers<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answers, Error> {
+    let columns = Columns {
+        epoch: Epoch(row.try_get(0)?),
+        kind: row.try_get(4)?,
+        version: row.try_get::<Option<Vec<i64>>, _>(5)?.unwrap_or_default(),
+        number: row.try_get(6)?,
+        index: row.try_get(7)?,
+        detail: row.try_get(8)?,
+    };
+    let mut head = Mark { position: Position(row.try_get(1)?), event_id: row.try_get(2)? };
+    let mut first_stream = 0;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for (member, prepared) in batch.iter().map(Borrow::borrow).enumerate() {
+        outcomes.push(columns.outcome(member, first_stream, prepared, &mut head)?);
+        first_stream += prepared.append.streams.len();
+    }
+    Ok(Answers { outcomes, epoch: columns.epoch, head })
+}
+
+impl Columns {
+    fn outcome(&self, member: usize, first_stream: usize, prepared: &Prepared, head: &mut Mark) -> Result<AppendOutcome, Error> {
+        let kind = *self.kind.get(member).ok_or_else(|| bad_answer("too few members"))?;
+        Ok(match kind {
+            0 => {
+                if let Some((last, _)) = prepared.events().last() {
+                    let count = i64::from(int(prepared.texts.len())?);
+                    *head = Mark { position: Position(head.position.0 + count), event_id: Some(last.id) };
+                }
+                AppendOutcome::Appended(self.appended(first_stream, prepared, *head)?)
+            }
+            1 => AppendOutcome::Appended(self.appended(first_stream, prepared, self.mark_sent_before(member, prepared)?)?),
+            2 => repeated(self.detail(member)?)?,
+            _ => AppendOutcome::Refused(self.refusal(kind, member, first_stream, prepared)?),
+        })
+    }
+
+    fn appended(&self, first_stream: usize, prepared: &Prepared, last: Mark) -> Result<Appended, Error> {
+        let before = self.version.get(first_stream..first_stream + prepared.append.streams.len());
+        let before = before.ok_or_else(|| bad_answer("too few versions"))?;
+        let versions = prepared.append.streams.iter().zip(before).map(|(s, before)| {
+            let added = i64::from(int(s.events.len())?);
+            Ok((s.stream.clone(), Version(before + added)))
+        });
+        Ok(Appended {
+            epoch: self.epoch,
+            last,
+            count: u32::try_from(prepared.texts.len()).map_err(|error| Error::Decode(Box::new(error)))?,
+            versions: versions.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Where an append stands that a batch sent before had made.
+    fn mark_sent_before(&self, member: usize, prepared: &Prepared) -> Result<Mark, Error> {
+        let position = Position(self.number(member)?);
+        let event_id = match prepared.events().last() {
+            Some((last, _)) => Some(last.id),
+            None => self.detail[member].as_deref().map(|id| id.parse().map_err(|_| bad_answer("no id"))).transpose()?,
+        };
+        Ok(Mark { position, event_id })
+    }
+
+    fn refusal(&self, kind: i32, member: usize, first_stream: usize, prepared: &Prepared) -> Result<Refusal, Error> {
+        Ok(match kind {
+            3 => Refusal::KeyReused,
+            4 => Refusal::Epoch { actual: self.epoch },
+            5 => Refusal::DuplicateEvent { id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))? },
+            6 => {
+                let nth = self.index(member)?.checked_sub(first_stream + 1);
+                let stream = nth.and_then(|n| prepared.append.streams.get(n)).ok_or_else(|| bad_answer("no such stream"))?;
+                let actual = Version(self.number(member)?);
+                Refusal::Version { stream: stream.stream.clone(), expected: stream.expected, actual }
+            }
+            7 => Refusal::Condition { index: self.index(member)?, position: Position(self.number(member)?) },
+            8 => {
+                let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
+                Refusal::Claim { index: self.index(member)?, owner }
+            }
+            _ => return Err(bad_answer("an unknown kind")),
+        })
+    }
+
+    fn number(&self, member: usize) -> Result<i64, Error> {
+        self.number.get(member).copied().flatten().ok_or_else(|| bad_answer("no number"))
+    }
+
+    fn index(&self, member: usize) -> Result<usize, Error> {
+        let index = self.index.get(member).copied().flatten().ok_or_else(|| bad_answer("no index"))?;
+        usize::try_from(index).map_err(|_| bad_answer("a negative index"))
+    }
+
+    fn detail(&self, member: usize) -> Result<&str, Error> {
+        self.detail.get(member).and_then(Option::as_deref).ok_or_else(|| bad_answer("no detail"))
+    }
+}
+
+/// The record that is kept with an idempotency key.
+#[derive(serde::Deserialize)]
+pub(crate) struct Record {
+    pub(crate) epoch: Epoch,
+    pub(crate) position: Position,
+    pub(crate) event_id: Option<Uuid>,
+    pub(crate) count: u32,
+    pub(crate) streams: Vec<StreamName>,
+    pub(crate) versions: Vec<Version>,
+    pub(crate) answer: Box<RawValue>,
+}
+
+impl From<Record> for AppendOutcome {
+    fn from(record: Record) -> Self {
+        let appended = Appended {
+            epoch: record.epoch,
+            last: Mark { position: record.position, event_id: record.event_id },
+            count: record.count,
+            versions: record.streams.into_iter().zip(record.versions).collect(),
+        };
+        Self::Repeated { appended, answer: record.answer }
+    }
+}
+
+fn repeated(detail: &str) -> Result<AppendOutcome, Error> {
+    let record: Record = serde_json::from_str(detail).map_err(|error| Error::Decode(Box::new(error)))?;
+    Ok(record.into())
+}

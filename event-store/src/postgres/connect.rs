@@ -1,0 +1,108 @@
+//! Connections: their settings, what is asserted of the server, and the pool for reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
+
+use super::PostgresOptions;
+use super::continuity::Continuity;
+use super::error::read_error;
+use super::migrate::assert_schema;
+use crate::error::StoreError;
+
+/// How long an append waits for the lock on the log.
+const LOCK_TIMEOUT: &str = "2s";
+/// How long a read waits for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a read may run.
+const READ_TIMEOUT: &str = "10s";
+
+/// The pool for reads: every new connection proves continuity.
+pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<PgPool, StoreError> {
+    let connect = base(options).options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
+    let pool = PoolOptions::<Postgres>::new()
+        .max_connections(options.read_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // What is released has been looked at already, see below.
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let continuity = Arc::clone(&continuity);
+            Box::pin(async move {
+                continuity.prove(connection).await.map_err(|error| match error {
+                    StoreError::Unavailable(Some(error)) | StoreError::Database(error) => error,
+                    error => sqlx::Error::Configuration(error.to_string().into()),
+                })
+            })
+        })
+        .after_release(|connection, _| Box::pin(is_idle(connection)))
+        .connect_lazy_with(connect);
+    let mut connection = pool.acquire().await.map_err(read_error)?;
+    assert_schema(&mut connection).await?;
+    assert_settings(&mut connection).await?;
+    drop(connection);
+    Ok(pool)
+}
+
+/// Whether a released connection is alive and outside any transaction. Asked by the simple protocol: in the extended one the two
+/// times always differ.
+async fn is_idle(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    use sqlx::Row as _;
+    let rows = sqlx::raw_sql("SELECT now() = statement_timestamp()").fetch_all(&mut *connection).await?;
+    rows.first().map_or(Ok(false), |row| row.try_get(0))
+}
+
+/// A connection for appends.
+pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<PgConnection, StoreError> {
+    let connect = base(options).options([
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("statement_timeout", "0"),
+        ("client_connection_check_interval", "1s"),
+        ("default_transaction_isolation", "read committed"),
+        ("default_transaction_read_only", "off"),
+    ]);
+    let mut connection = connect.connect().await.map_err(read_error)?;
+    continuity.prove(&mut connection).await?;
+    assert_settings(&mut connection).await?;
+    Ok(connection)
+}
+
+fn base(options: &PostgresOptions) -> PgConnectOptions {
+    options.connect.clone().application_name(&options.application_name).options([
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "10s"),
+    ])
+}
+
+/// Refuses a server that would acknowledge what is not durable by this session's settings; warns of a server that as a whole is not safe.
+async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let settings = sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
+    if settings.in_recovery {
+        return Err(StoreError::Unusable("the server is in recovery (a standby): name the primary".into()));
+    }
+    if !matches!(settings.synchronous_commit.as_str(), "on" | "remote_apply") {
+        return Err(StoreError::Unusable(format!(
+            "synchronous_commit is {}: an acknowledged append would not be durable",
+            settings.synchronous_commit
+        )));
+    }
+    if settings.isolation != "read committed" {
+        return Err(StoreError::Unusable(format!("the isolation level is {}, not read committed", settings.isolation)));
+    }
+    for (name, on) in
+        [("fsync", settings.fsync), ("full_page_writes", settings.full_page_writes), ("data_checksums", settings.data_checksums)]
+    {
+        if !on {
+            tracing::warn!(
+                setting = name,
+                "is off on the event store's server: a crash of the machine can lose or damage events"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! The schema `event_store`: making it, and refusing one that this program does not know.
+
+use std::str::FromStr;
+
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use super::error::read_error;
+use crate::error::StoreError;
+
+const TABLE: &str = "event_store._sqlx_migrations";
+const HOW: &str = "run `command-api migrate event-store`";
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../migrations/event_store");
+    migrator.dangerous_set_table_name(TABLE);
+    migrator.create_schema("event_store");
+    migrator
+}
+
+/// Brings the schema `event_store` of the database up to date. Safe when run twice or at once.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Unusable`] when the schema is newer than this program.
+pub async fn migrate(url: &str) -> Result<(), StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Unusable("the database URL cannot be read".into()))?;
+    let mut connection = options.application_name("event-store migrate").connect().await.map_err(read_error)?;
+    // On an error the connection is dropped, and its advisory lock with it.
+    migrator().run_direct(None, &mut connection, false).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => read_error(error),
+        error => StoreError::Unusable(error.to_string()),
+    })?;
+    connection.close().await.map_err(read_error)
+}
+
+/// Names the schema that this program makes: another one, another name. For templates of test databases.
+pub fn schema_fingerprint() -> String {
+    migrator().iter().map(|m| format!("{}:{:02x?}", m.version, m.checksum)).collect::<Vec<_>>().join(";")
+}
+
+/// Refuses a schema that is older or newer than this program's migrations.
+pub(crate) async fn assert_schema(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let known = migrator();
+    let applied = match connection.list_applied_migrations(TABLE).await {
+        Ok(applied) => applied,
+        Err(MigrateError::Execute(error)) if is_undefined_table(&error) => {
+            return Err(StoreError::Unusable(format!("the schema event_store is not there: {HOW}")));
+        }
+        Err(MigrateError::Execute(error)) => return Err(read_error(error)),
+        Err(error) => return Err(StoreError::Unusable(error.to_string())),
+    };
+    for migration in known.iter() {
+        let found = applied.iter().find(|a| a.version == migration.version);
+        match found {
+            None => return Err(StoreError::Unusable(format!("migration {} is missing: {HOW}", migration.version))),
+            Some(found) if found.checksum != migration.checksum => {
+                return Err(StoreError::Unusable(format!("migration {} is another one than this program's", migration.version)));
+            }
+            Some(_) => {}
+        }
+    }
+    match applied.iter().find(|a| !known.version_exists(a.version)) {
+        Some(newer) => Err(StoreError::Unusable(format!(
+            "the schema event_store has migration {}, which this program does not know: run a newer program",
+            newer.version
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn is_undefined_table(error: &sqlx::Error) -> bool {
+    // 42P01 undefined table, 3F000 undefined schema
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|c| c == "42P01" || c == "3F000")
+}

@@ -1,0 +1,188 @@
+//! Reads: one autocommit statement each, so that no page holds a snapshot while its reader thinks.
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::Inner;
+use super::call::Record;
+use super::error::read_error;
+use crate::append::prepared::Prepared;
+use crate::append::{AppendOutcome, Idempotency, Refusal};
+use crate::error::{InvalidName, StoreError};
+use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
+use crate::query::{EventQuery, Filter};
+use crate::store::{Head, MAX_PAGE};
+use crate::stream::{StreamName, Version};
+
+/// A row of `event_store.events`.
+struct Row {
+    position: i64,
+    version: i64,
+    event_id: Uuid,
+    recorded_at: chrono::DateTime<chrono::Utc>,
+    schema_version: i32,
+    stream: String,
+    event_type: String,
+    data: String,
+    tags: Vec<String>,
+    metadata: String,
+}
+
+impl TryFrom<Row> for RecordedEvent {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let position = row.position;
+        let name = |error: InvalidName| damaged(position, &error);
+        Ok(Self {
+            position: Position(position),
+            stream: row.stream.parse().map_err(name)?,
+            version: Version(row.version),
+            id: row.event_id,
+            event_type: row.event_type.parse().map_err(name)?,
+            schema_version: row.schema_version,
+            data: RawValue::from_string(row.data).map_err(|error| damaged(position, &error))?,
+            tags: row.tags.into_iter().map(Tag::try_from).collect::<Result<_, _>>().map_err(name)?,
+            metadata: serde_json::from_str(&row.metadata).map_err(|error| damaged(position, &error))?,
+            recorded_at: row.recorded_at,
+        })
+    }
+}
+
+fn damaged(position: i64, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unusable(format!("the event at position {position} cannot be read: {error}"))
+}
+
+fn page(limit: u32) -> i64 {
+    limit.min(MAX_PAGE).into()
+}
+
+impl Inner {
+    fn events(&self, rows: Vec<Row>) -> Result<Vec<RecordedEvent>, StoreError> {
+        let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
+        if let Some(newest) = events.iter().max_by_key(|e| e.position) {
+            self.continuity.learn(newest.mark());
+        }
+        Ok(events)
+    }
+
+    pub(super) async fn head(&self) -> Result<Head, StoreError> {
+        self.continuity.check()?;
+        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.reads).await.map_err(read_error)?;
+        let epoch = Epoch(row.epoch);
+        let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
+        self.continuity.learn_epoch(epoch)?;
+        self.continuity.learn(mark);
+        Ok(Head { epoch, mark })
+    }
+
+    pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+        self.continuity.check()?;
+        if position == Position::START {
+            return Ok(Some(Mark::START));
+        }
+        let row = sqlx::query_file!("sql/mark_at.sql", position.0).fetch_optional(&self.reads).await.map_err(read_error)?;
+        Ok(row.map(|row| Mark { position, event_id: Some(row.event_id) }))
+    }
+
+    pub(super) async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.continuity.check()?;
+        let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit));
+        self.events(rows.fetch_all(&self.reads).await.map_err(read_error)?)
+    }
+
+    pub(super) async fn read_stream_backward(
+        &self,
+        stream: &StreamName,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.continuity.check()?;
+        let before = before.map_or(i64::MAX, |v| v.0);
+        let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit));
+        self.events(rows.fetch_all(&self.reads).await.map_err(read_error)?)
+    }
+
+    pub(super) async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.continuity.check()?;
+        let (after, limit) = (after.0, page(limit));
+        let rows = match filter {
+            Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.reads).await,
+            Filter::Category(category) => {
+                sqlx::query_file_as!(Row, "sql/read_category.sql", category, after, limit).fetch_all(&self.reads).await
+            }
+            Filter::Types(types) => {
+                let types = texts(types);
+                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit).fetch_all(&self.reads).await
+            }
+            Filter::Query(query) if matches_all(query) => {
+                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.reads).await
+            }
+            Filter::Query(query) => {
+                let (tagged, untagged): (Vec<_>, Vec<_>) = query.items.iter().partition(|item| !item.tags.is_empty());
+                let tags: Vec<String> = tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
+                let types: Vec<String> = tagged.iter().map(|item| joined(item.types.iter().map(EventType::as_str))).collect();
+                let alone: Vec<String> = untagged.iter().flat_map(|item| texts(&item.types)).collect();
+                sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit).fetch_all(&self.reads).await
+            }
+        };
+        self.events(rows.map_err(read_error)?)
+    }
+
+    pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+        self.continuity.check()?;
+        let row =
+            sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_optional(&self.reads).await.map_err(read_error)?;
+        let Some(row) = row else { return Ok(None) };
+        if row.request_hash != idempotency.request_hash {
+            return Ok(Some(AppendOutcome::Refused(Refusal::KeyReused)));
+        }
+        let unreadable =
+            |error: &dyn std::error::Error| StoreError::Unusable(format!("an idempotency record cannot be read: {error}"));
+        let record = Record {
+            epoch: Epoch(row.epoch),
+            position: Position(row.position),
+            event_id: row.event_id,
+            count: u32::try_from(row.event_count).map_err(|e| unreadable(&e))?,
+            streams: row.streams.into_iter().map(StreamName::try_from).collect::<Result<_, _>>().map_err(|e| unreadable(&e))?,
+            versions: row.versions.into_iter().map(Version).collect(),
+            answer: RawValue::from_string(row.answer).map_err(|e| unreadable(&e))?,
+        };
+        Ok(Some(record.into()))
+    }
+
+    /// Checks an append's conditions up to the head, so that under the lock only what came since is left to check.
+    pub(super) async fn check_conditions(&self, prepared: &mut Prepared) -> Result<(), StoreError> {
+        if prepared.checks.is_empty() {
+            return Ok(());
+        }
+        let after: Vec<i64> = prepared.checks.iter().map(|c| c.after).collect();
+        let tags: Vec<String> = prepared.checks.iter().map(|c| c.tags.clone()).collect();
+        let types: Vec<String> = prepared.checks.iter().map(|c| c.types.clone()).collect();
+        let found = sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types);
+        let found = found.fetch_all(&self.reads).await.map_err(read_error)?;
+        for (check, row) in prepared.checks.iter_mut().zip(found) {
+            check.after = check.after.max(row.head);
+            check.broken = row.broken;
+        }
+        Ok(())
+    }
+}
+
+fn texts(types: &[EventType]) -> Vec<String> {
+    types.iter().map(|t| t.as_str().to_owned()).collect()
+}
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a query asks for nothing in particular: it has no item, or one that names neither tag nor type.
+fn matches_all(query: &EventQuery) -> bool {
+    query.items.is_empty() || query.items.iter().any(|item| item.tags.is_empty() && item.types.is_empty())
+}

@@ -1,0 +1,72 @@
+//! Reading without an end: pages until the head, then whatever comes, told by this process's own appends or by polling.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+
+use super::PostgresStore;
+use crate::error::StoreError;
+use crate::event::{Position, RecordedEvent};
+use crate::query::Filter;
+use crate::store::EventStore;
+
+/// Events per page.
+const PAGE: u32 = 500;
+/// How often to ask for the head while nothing is heard.
+const POLL: Duration = Duration::from_millis(200);
+
+struct State {
+    store: PostgresStore,
+    filter: Filter,
+    after: Position,
+    page: VecDeque<RecordedEvent>,
+}
+
+/// Events after a position that match, without an end. After an error the stream may be polled again: it tries again.
+pub(super) fn subscribe(
+    store: PostgresStore,
+    filter: Filter,
+    after: Position,
+) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+    let state = State { store, filter, after, page: VecDeque::new() };
+    stream::unfold(state, |mut state| async move {
+        let next = state.next().await;
+        Some((next, state))
+    })
+    .boxed()
+}
+
+impl State {
+    async fn next(&mut self) -> Result<RecordedEvent, StoreError> {
+        loop {
+            if let Some(event) = self.page.pop_front() {
+                self.after = event.position;
+                return Ok(event);
+            }
+            // Asked for before the page is read, so that the page has everything up to it that matches.
+            let mut positions = self.store.inner.continuity.positions();
+            let head = self.store.head().await?.mark.position;
+            if head > self.after {
+                self.page = self.store.read(&self.filter, self.after, PAGE).await?.into();
+                if self.page.len() < PAGE as usize {
+                    self.skip_to(head);
+                }
+            } else {
+                let after = self.after;
+                let newer = positions.wait_for(|newest| *newest > after);
+                if tokio::time::timeout(POLL, newer).await.is_err() {
+                    tracing::trace!("nothing heard of; the head is asked for");
+                }
+            }
+        }
+    }
+
+    /// Goes past a stretch without a match.
+    fn skip_to(&mut self, head: Position) {
+        if self.page.is_empty() {
+            self.after = head;
+        }
+    }
+}

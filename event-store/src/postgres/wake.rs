@@ -1,0 +1,41 @@
+//! The wake-up of the relay: one debounced, empty notification after commits, from another connection than theirs.
+//!
+//! NOTIFY serialises the commits that carry it, so the append has none. It is a hint: the relay polls anyway.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgPool;
+use tokio::sync::mpsc;
+
+/// The channel on which the relay, and nobody else, LISTENs.
+pub const WAKE_CHANNEL: &str = "event_store_appended";
+/// The shortest time between two notifications.
+const DEBOUNCE: Duration = Duration::from_millis(10);
+
+/// Asks for a wake-up; cheap, and many at once make one.
+#[derive(Clone)]
+pub(crate) struct Waker(mpsc::Sender<()>);
+
+impl Waker {
+    /// Starts the task that notifies. It ends with the last `Waker`.
+    pub(crate) fn start(pool: PgPool) -> Self {
+        let (wake, wanted) = mpsc::channel(1);
+        tokio::spawn(run(wanted, pool));
+        Self(wake)
+    }
+
+    pub(crate) fn wake(&self) {
+        if self.0.try_send(()).is_err() {
+            tracing::trace!("a wake-up is on its way already");
+        }
+    }
+}
+
+async fn run(mut wanted: mpsc::Receiver<()>, pool: PgPool) {
+    while wanted.recv().await.is_some() {
+        if let Err(error) = sqlx::query_file!("sql/wake_relay.sql").execute(&pool).await {
+            tracing::debug!(%error, "the relay was not woken; it polls");
+        }
+        tokio::time::sleep(DEBOUNCE).await;
+    }
+}

@@ -1,0 +1,76 @@
+-- The log: its events, their tags, its epochs, and the row whose lock puts appends in a line.
+--
+-- Text that is compared has the collation "C": the order of bytes, the fastest one, and the same under every version of
+-- the operating system's locale data, on which a B-tree would otherwise depend.
+
+CREATE SCHEMA IF NOT EXISTS event_store;
+
+-- A history of the log. A database that was restored, or promoted with commits missing, begins a new one.
+CREATE TABLE event_store.epochs (
+    epoch       uuid        PRIMARY KEY,
+    began_after bigint      NOT NULL,       -- the last position that it shares with the epoch before
+    reason      text        NOT NULL,       -- why it began, for people
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row. Whoever holds its lock appends; it also says which epoch is the current one, so that the lock brings it along.
+-- Only its owner can lock it: an advisory lock could be taken by anyone who can connect.
+CREATE TABLE event_store.log (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    epoch    uuid    NOT NULL REFERENCES event_store.epochs (epoch)
+);
+
+-- Each database makes its own first epoch.
+WITH first AS (
+    INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES (gen_random_uuid(), 0, 'the log was made') RETURNING epoch
+)
+INSERT INTO event_store.log (epoch) SELECT epoch FROM first;
+
+-- The events. Only event_store.append writes here, and it only ever adds.
+--
+-- `data` is json: it keeps the text byte for byte, so that a digest over it can be checked for ever, and Postgres still
+-- refuses what is no JSON. jsonb would reorder and re-spell numbers (see "Measured" in event-store/src/postgres.rs).
+CREATE TABLE event_store.events (
+    position       bigint      NOT NULL,    -- dense from 1, in commit order (P1)
+    version        bigint      NOT NULL,    -- dense from 1 within the stream (P2)
+    event_id       uuid        NOT NULL,    -- UUIDv7, so that its index grows at one end
+    recorded_at    timestamptz NOT NULL,    -- the clock under the lock; never earlier than the event before
+    schema_version integer     NOT NULL,    -- of the shape of data, from 1
+    stream         text        COLLATE "C" NOT NULL,  -- <category>-<id>
+    event_type     text        COLLATE "C" NOT NULL,  -- <category>.<what happened>
+    data           json        NOT NULL,
+    tags           text[]      COLLATE "C" NOT NULL,
+    metadata       json        NOT NULL,    -- correlation_id, causation_id, actor, traceparent
+    CONSTRAINT events_position PRIMARY KEY (position),         -- read by position; guards density
+    CONSTRAINT events_stream_version UNIQUE (stream, version), -- the authority for versions; reads of one stream
+    CONSTRAINT events_event_id UNIQUE (event_id),              -- recognises an append that was sent again
+    CONSTRAINT events_versions_from_1 CHECK (position >= 1 AND version >= 1 AND schema_version >= 1)
+);
+
+-- Serves reads by category (sql/read_category.sql).
+CREATE INDEX events_category_position ON event_store.events (split_part(stream, '-', 1), position);
+-- Serves reads by event type (sql/read_types.sql).
+CREATE INDEX events_type_position ON event_store.events (event_type, position);
+
+-- The tags once more, one row each: serves append conditions and reads by tag. A GIN index over events.tags would
+-- collapse under appends that each bring a few new tags.
+CREATE TABLE event_store.tags (
+    tag      text   COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    CONSTRAINT tags_tag_position PRIMARY KEY (tag, position)
+);
+
+-- Digests of stretches of the log, each over the one before: a chain that shows a changed past. It is kept here and filled
+-- behind the head, not in a column of events: a column would have to be computed one event after the other while the lock is
+-- held (see "Measured" in event-store/src/postgres.rs).
+CREATE TABLE event_store.seals (
+    last_position  bigint      PRIMARY KEY,
+    first_position bigint      NOT NULL CHECK (first_position <= last_position),
+    previous       bytea,                   -- the digest of the seal before; null in the first
+    digest         bytea       NOT NULL CHECK (octet_length(digest) = 32),
+    sealed_at      timestamptz NOT NULL DEFAULT now()
+);
+
+-- Events and tags only grow: freeze them as they come, before a wraparound vacuum must.
+ALTER TABLE event_store.events SET (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+ALTER TABLE event_store.tags SET (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);

@@ -1,0 +1,335 @@
+-- The one way to write to the log: the procedure event_store.append, over the function event_store.append_batch.
+--
+-- The function checks and writes, the procedure commits: the row lock is gone before the answer reaches the client, so
+-- that a client cut off in between stops nobody. A SECURITY DEFINER procedure could not commit, so there are two.
+--
+-- A batch is many appends ("members"). Each is decided for itself, in order; one that is refused fails no other. All of it
+-- is set-based, and statements whose arrays are empty are skipped. That is the same as one by one only when members do not
+-- affect each other, which the caller sees to; a batch that breaks the rule is rejected whole (DB002 or a unique violation).
+--
+-- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer), over the streams that members
+-- name (p_stream…), over events in order of member and stream (p_event…), over the items of the conditions' queries
+-- (p_condition…), and over claims (p_claim…). Indexes count from 1. Arrays that would hold nothing but nulls are empty.
+--
+-- Answers: o_kind per member:
+--   0 appended now, 1 appended before (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record),
+--   3 the key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which),
+--   6 a version (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number: the position),
+--   8 a claim (o_index: which; o_detail: its owner).
+-- o_version per stream: its version before the batch. o_head, o_head_event_id: the log before the batch.
+
+CREATE FUNCTION event_store.append_batch(
+    p_append_id        uuid[],
+    p_epoch            uuid[],      -- the epoch that the caller has read
+    p_event_count      integer[],
+    p_key              bytea[],
+    p_request_hash     bytea[],
+    p_answer           text[],
+    p_stream           text[],
+    p_stream_member    integer[],
+    p_stream_count     integer[],   -- how many events it gets
+    p_expected         bigint[],    -- -1 any, -2 at least one event, else exactly this version
+    p_event_member     integer[],
+    p_event_stream     integer[],   -- which of p_stream
+    p_event_nth        integer[],   -- which of the member's events
+    p_event_nth_in_stream integer[],
+    p_event_id         uuid[],
+    p_event_type       text[],
+    p_event_schema     integer[],
+    p_event_data       text[],
+    p_event_metadata   text[],
+    p_event_tags       text[],      -- joined by blanks
+    p_condition_member integer[],
+    p_condition_index  integer[],
+    p_condition_after  bigint[],    -- checked up to here already
+    p_condition_broken bigint[],    -- the position found by that check, or null
+    p_condition_tags   text[],      -- joined by blanks; an event must carry all
+    p_condition_types  text[],      -- joined by blanks; an event must be of one, of any when empty
+    p_claim_member     integer[],
+    p_claim_index      integer[],
+    p_claim_scope      text[],
+    p_claim_hash       bytea[],
+    p_claim_release    text[],      -- who gives it back, or null
+    p_claim_take       text[],      -- who takes it then, or null
+    OUT o_epoch         uuid,
+    OUT o_head          bigint,
+    OUT o_head_event_id uuid,
+    OUT o_recorded_at   timestamptz,
+    OUT o_kind          integer[],
+    OUT o_version       bigint[],
+    OUT o_number        bigint[],
+    OUT o_index         integer[],
+    OUT o_detail        text[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- Plans are made once a session, maybe while the tables are empty, and must stay right as they grow: every table is reached by an index.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $function$
+DECLARE
+    members    constant integer := cardinality(p_append_id);
+    has_events constant boolean := cardinality(p_event_id) > 0;
+    base       bigint[];            -- per member: the position before its first event
+    next_base  bigint;
+    duplicate  text[];              -- per member: an event id of it that stands in the log
+    broken     boolean;
+    seen       boolean := false;
+    i          integer;
+    r          record;
+BEGIN
+    -- Every check below reads what committed before this lock was granted: each statement of a volatile function has its own snapshot.
+    SELECT l.epoch INTO STRICT o_epoch FROM event_store.log AS l FOR UPDATE;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'append needs the isolation level read committed' USING ERRCODE = 'DB001';
+    END IF;
+
+    SELECT e.position, e.event_id, e.recorded_at INTO o_head, o_head_event_id, o_recorded_at
+        FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1;
+    o_head := coalesce(o_head, 0);
+    o_recorded_at := greatest(clock_timestamp(), o_recorded_at);
+    o_kind := array_fill(0, ARRAY[members]);
+    o_number := array_fill(NULL::bigint, ARRAY[members]);
+    o_index := array_fill(NULL::integer, ARRAY[members]);
+    o_detail := array_fill(NULL::text, ARRAY[members]);
+
+    -- Sent again, or an event id that stands in the log with another append?
+    IF has_events THEN
+        SELECT EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id)) INTO seen;
+        IF seen THEN
+            FOR r IN
+                SELECT u.member, min(e.position - u.nth) AS first, min(e.event_id::text) AS id,
+                       bool_and(e.position IS NOT NULL AND e.stream = p_stream[u.stream] AND e.event_type = u.event_type AND e.data::text = u.data)
+                           AND min(e.position - u.nth) = max(e.position - u.nth) AS same
+                    FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_id, p_event_type, p_event_data)
+                           AS u (member, stream, nth, event_id, event_type, data)
+                    LEFT JOIN event_store.events AS e ON e.event_id = u.event_id
+                    GROUP BY u.member HAVING count(e.position) > 0
+            LOOP
+                IF r.same THEN
+                    o_kind[r.member] := 1;
+                    o_number[r.member] := r.first + p_event_count[r.member];
+                ELSE
+                    duplicate[r.member] := r.id;
+                END IF;
+            END LOOP;
+        END IF;
+    END IF;
+
+    -- The idempotency keys.
+    IF cardinality(p_key) > 0 THEN
+        FOR r IN
+            SELECT u.member, k.append_id = p_append_id[u.member] AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
+                   k.position, k.epoch, k.event_count, k.streams, k.versions, k.answer,
+                   (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position) AS event_id
+                FROM unnest(p_key) WITH ORDINALITY AS u (key, member) JOIN event_store.idempotency AS k ON k.key = u.key
+        LOOP
+            IF o_kind[r.member] <> 0 THEN
+                CONTINUE;
+            ELSIF r.sent_again THEN
+                o_kind[r.member] := 1;
+                o_number[r.member] := r.position;
+                o_detail[r.member] := r.event_id;
+            ELSIF r.same THEN
+                o_kind[r.member] := 2;
+                o_detail[r.member] := json_build_object('epoch', r.epoch, 'position', r.position, 'event_id', r.event_id,
+                    'count', r.event_count, 'streams', r.streams, 'versions', r.versions, 'answer', r.answer);
+            ELSE
+                o_kind[r.member] := 3;
+            END IF;
+        END LOOP;
+    END IF;
+
+    FOR i IN 1 .. cardinality(p_epoch) LOOP
+        IF o_kind[i] = 0 AND p_epoch[i] <> o_epoch THEN
+            o_kind[i] := 4;
+        END IF;
+    END LOOP;
+
+    IF duplicate IS NOT NULL THEN
+        FOR i IN array_lower(duplicate, 1) .. array_upper(duplicate, 1) LOOP
+            IF o_kind[i] = 0 AND duplicate[i] IS NOT NULL THEN
+                o_kind[i] := 5;
+                o_detail[i] := duplicate[i];
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- The versions of the streams, before.
+    IF cardinality(p_stream) > 0 THEN
+        SELECT array_agg(s.actual ORDER BY s.nth),
+               bool_or(CASE s.expected WHEN -1 THEN false WHEN -2 THEN s.actual = 0 ELSE s.actual <> s.expected END)
+            INTO o_version, broken
+            FROM (SELECT u.nth, u.expected, coalesce((SELECT e.version FROM event_store.events AS e
+                          WHERE e.stream = u.stream ORDER BY e.version DESC LIMIT 1), 0) AS actual
+                      FROM unnest(p_stream, p_expected) WITH ORDINALITY AS u (stream, expected, nth)) AS s;
+        IF broken THEN
+            FOR r IN
+                SELECT u.member, u.nth, u.actual FROM unnest(p_stream_member, p_expected, o_version) WITH ORDINALITY AS u (member, expected, actual, nth)
+                    WHERE CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END ORDER BY u.nth
+            LOOP
+                IF o_kind[r.member] = 0 THEN
+                    o_kind[r.member] := 6;
+                    o_number[r.member] := r.actual;
+                    o_index[r.member] := r.nth;
+                END IF;
+            END LOOP;
+        END IF;
+        IF members > 1 AND 0 = ANY (p_stream_count)
+           AND (SELECT count(*) <> count(DISTINCT u.stream) FROM unnest(p_stream) AS u (stream)) THEN
+            RAISE EXCEPTION 'two appends of a batch name the same stream' USING ERRCODE = 'DB002';
+        END IF;
+    END IF;
+
+    -- The conditions: only what came since the caller's own check.
+    IF cardinality(p_condition_member) > 0 THEN
+        FOR r IN
+            SELECT c.member, c.index, min(coalesce(c.broken, (
+                       SELECT t.position FROM event_store.tags AS t
+                           WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > c.after
+                             AND EXISTS (SELECT FROM event_store.events AS e WHERE e.position = t.position
+                                             AND e.tags @> string_to_array(c.tags, ' ')
+                                             AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' '))))
+                           ORDER BY t.position LIMIT 1))) AS position
+                FROM unnest(p_condition_member, p_condition_index, p_condition_after, p_condition_broken, p_condition_tags, p_condition_types)
+                       AS c (member, index, after, broken, tags, types)
+                GROUP BY c.member, c.index ORDER BY c.member, c.index
+        LOOP
+            IF o_kind[r.member] = 0 AND r.position IS NOT NULL THEN
+                o_kind[r.member] := 7;
+                o_number[r.member] := r.position;
+                o_index[r.member] := r.index;
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- The claims.
+    IF cardinality(p_claim_member) > 0 THEN
+        IF members > 1 AND (SELECT count(*) <> count(DISTINCT (u.scope, u.hash)) FROM unnest(p_claim_scope, p_claim_hash) AS u (scope, hash)) THEN
+            RAISE EXCEPTION 'two appends of a batch change the same claim' USING ERRCODE = 'DB002';
+        END IF;
+        FOR r IN
+            SELECT u.member, u.index, c.owner
+                FROM unnest(p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take)
+                       AS u (member, index, scope, hash, release, take)
+                JOIN event_store.claims AS c ON c.scope = u.scope AND c.hash = u.hash
+                WHERE u.take IS NOT NULL AND c.owner <> u.take AND c.owner IS DISTINCT FROM u.release
+                ORDER BY u.member, u.index
+        LOOP
+            IF o_kind[r.member] = 0 THEN
+                o_kind[r.member] := 8;
+                o_index[r.member] := r.index;
+                o_detail[r.member] := r.owner;
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- Positions, for those that were not refused.
+    next_base := o_head;
+    FOR i IN 1 .. members LOOP
+        base[i] := next_base;
+        IF o_kind[i] = 0 THEN
+            next_base := next_base + p_event_count[i];
+        END IF;
+    END LOOP;
+
+    IF next_base > o_head THEN
+        WITH added AS (
+            INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+                SELECT base[u.member] + u.nth, o_version[u.stream] + u.nth_in_stream, u.event_id, o_recorded_at, u.schema_version,
+                       p_stream[u.stream], u.event_type, u.data::json, string_to_array(u.tags, ' '), u.metadata::json
+                    FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema,
+                                p_event_data, p_event_metadata, p_event_tags)
+                           AS u (member, stream, nth, nth_in_stream, event_id, event_type, schema_version, data, metadata, tags)
+                    WHERE o_kind[u.member] = 0
+                RETURNING tags, position
+        )
+        INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
+    END IF;
+
+    IF cardinality(p_condition_member) > 0 AND members > 1 AND next_base > o_head AND EXISTS (
+        SELECT FROM unnest(p_condition_member, p_condition_tags, p_condition_types) AS c (member, tags, types)
+            WHERE o_kind[c.member] = 0 AND EXISTS (
+                SELECT FROM event_store.tags AS t JOIN event_store.events AS e ON e.position = t.position
+                    WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > o_head AND t.position <= base[c.member]
+                      AND e.tags @> string_to_array(c.tags, ' ')
+                      AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' ')))))
+    THEN
+        RAISE EXCEPTION 'an append of a batch breaks the condition of a later one' USING ERRCODE = 'DB002';
+    END IF;
+
+    IF cardinality(p_claim_member) > 0 THEN
+        DELETE FROM event_store.claims AS c
+            USING unnest(p_claim_member, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take) AS u (member, scope, hash, release, take)
+            WHERE o_kind[u.member] = 0 AND c.scope = u.scope AND c.hash = u.hash AND c.owner = u.release;
+        INSERT INTO event_store.claims (scope, hash, owner, position)
+            SELECT u.scope, u.hash, u.take, base[u.member] + p_event_count[u.member]
+                FROM unnest(p_claim_member, p_claim_scope, p_claim_hash, p_claim_take) AS u (member, scope, hash, take)
+                WHERE o_kind[u.member] = 0 AND u.take IS NOT NULL
+            ON CONFLICT (scope, hash) DO NOTHING;  -- its own already: anyone else's was refused above
+    END IF;
+
+    IF cardinality(p_key) > 0 THEN
+        INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position, event_count, streams, versions, answer)
+            SELECT p_key[s.member], p_request_hash[s.member], p_append_id[s.member], o_epoch,
+                   base[s.member] + p_event_count[s.member], p_event_count[s.member], s.streams, s.versions, p_answer[s.member]::json
+                FROM (SELECT u.member, coalesce(array_agg(u.stream ORDER BY u.nth) FILTER (WHERE u.nth > 0), '{}') AS streams,
+                             coalesce(array_agg(u.version ORDER BY u.nth) FILTER (WHERE u.nth > 0), '{}') AS versions
+                          FROM (SELECT x.member, x.stream, x.version + x.count AS version, x.nth
+                                    FROM unnest(p_stream_member, p_stream, o_version, p_stream_count) WITH ORDINALITY AS x (member, stream, version, count, nth)
+                                UNION ALL SELECT m, NULL, NULL, 0 FROM generate_series(1, members) AS m) AS u
+                          GROUP BY u.member) AS s
+                WHERE o_kind[s.member] = 0 AND p_key[s.member] IS NOT NULL;
+    END IF;
+
+    -- The versions that an append sent again had left behind, as if it were new.
+    IF 1 = ANY (o_kind) THEN
+        FOR r IN
+            SELECT u.nth, coalesce((SELECT e.version FROM event_store.events AS e
+                       WHERE e.stream = u.stream AND e.position <= o_number[u.member] ORDER BY e.version DESC LIMIT 1), 0) - u.count AS version
+                FROM unnest(p_stream_member, p_stream, p_stream_count) WITH ORDINALITY AS u (member, stream, count, nth)
+                WHERE o_kind[u.member] = 1
+        LOOP
+            o_version[r.nth] := r.version;
+        END LOOP;
+    END IF;
+END
+$function$;
+
+CREATE PROCEDURE event_store.append(
+    p_append_id uuid[], p_epoch uuid[], p_event_count integer[], p_key bytea[], p_request_hash bytea[], p_answer text[],
+    p_stream text[], p_stream_member integer[], p_stream_count integer[], p_expected bigint[],
+    p_event_member integer[], p_event_stream integer[], p_event_nth integer[], p_event_nth_in_stream integer[], p_event_id uuid[],
+    p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[], p_event_tags text[],
+    p_condition_member integer[], p_condition_index integer[], p_condition_after bigint[], p_condition_broken bigint[],
+    p_condition_tags text[], p_condition_types text[],
+    p_claim_member integer[], p_claim_index integer[], p_claim_scope text[], p_claim_hash bytea[], p_claim_release text[], p_claim_take text[],
+    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT recorded_at timestamptz, OUT kind integer[], OUT version bigint[],
+    OUT number bigint[], OUT index integer[], OUT detail text[]
+)
+LANGUAGE plpgsql
+AS $procedure$
+DECLARE
+    r record;
+BEGIN
+    r := event_store.append_batch(
+        p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer, p_stream, p_stream_member, p_stream_count, p_expected,
+        p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,
+        p_event_metadata, p_event_tags, p_condition_member, p_condition_index, p_condition_after, p_condition_broken,
+        p_condition_tags, p_condition_types, p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take);
+    COMMIT;
+    epoch := r.o_epoch;
+    head := r.o_head;
+    head_event_id := r.o_head_event_id;
+    recorded_at := r.o_recorded_at;
+    kind := r.o_kind;
+    version := r.o_version;
+    number := r.o_number;
+    index := r.o_index;
+    detail := r.o_detail;
+END
+$procedure$;

@@ -1,0 +1,25 @@
+-- Who may do what. Roles belong to the whole cluster and may be there already, or be made by another database's migration just now.
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['event_store_appender', 'event_store_reader', 'event_store_relay'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;  -- there already
+        END;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON SCHEMA event_store FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA event_store FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA event_store FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA event_store TO event_store_appender, event_store_reader, event_store_relay;
+GRANT SELECT ON ALL TABLES IN SCHEMA event_store TO event_store_appender, event_store_reader, event_store_relay;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA event_store TO event_store_appender;
+GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA event_store TO event_store_appender;
+GRANT INSERT, UPDATE ON event_store.leases TO event_store_relay;
