@@ -68,6 +68,11 @@ impl Watcher {
         });
     }
 
+    /// How many queries wait.
+    pub fn waiting(&self) -> usize {
+        *self.waiters.borrow()
+    }
+
     /// Returns as soon as anybody waits.
     async fn somebody_waits(&self) {
         // The sender lives in `self`, so this cannot fail.

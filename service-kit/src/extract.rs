@@ -78,7 +78,11 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// The problem to answer with.
 pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let mut seen = HashSet::new();
-    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name.contains('\0') || value.contains('\0') {
+            let nul = FieldError::new(escape(&name), "invalid", "the character U+0000 is not allowed");
+            return Err(Problem::invalid(vec![nul]));
+        }
         if !seen.insert(name.clone()) {
             let repeated = FieldError::new(escape(&name), "repeated", "the parameter is given more than once");
             return Err(Problem::invalid(vec![repeated]));
@@ -213,6 +217,7 @@ mod tests {
             ("page=1&page=2", "/page", "repeated"),
             ("page=x", "/page", "invalid"),
             ("page=-1", "/page", "invalid"),
+            ("page=%00", "/page", "invalid"),
         ] {
             let problem = parse_query::<Parameters>(query).unwrap_err();
             assert_eq!(problem.status(), 422, "{query}");

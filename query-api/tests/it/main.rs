@@ -1,0 +1,14 @@
+//! The query API in process, on a real database.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod conditional;
+mod filters;
+mod openapi;
+mod outage;
+mod paging;
+mod problems;
+mod roles;
+mod shapes;
+mod support;
+mod switch;
+mod waiting;

@@ -1,0 +1,93 @@
+//! Answers while parts are away, and connections that are left behind.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::Request;
+use query_api::database;
+use query_api::position::Watcher;
+use secrecy::SecretString;
+use tower::ServiceExt as _;
+
+use crate::support::{App, UserSeed, get, router};
+
+#[tokio::test]
+async fn without_a_database_a_query_is_unavailable_within_seconds() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://nobody:canary-password@{}/nothing", free.local_addr().unwrap());
+    drop(free);
+    let pool = database::pool(&SecretString::from(url), 2).unwrap();
+    let router = router(pool, Watcher::default());
+    let started = Instant::now();
+    let answer = get(&router, "/api/v1/users", &[]).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
+    assert_eq!(answer.header("retry-after"), "1");
+    assert!(!answer.body.to_string().contains("canary"));
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_busy_pool_refuses_after_a_second() {
+    let app = App::silent(1).await;
+    let held = app.pool.acquire().await.unwrap();
+    let answer = app.get("/api/v1/users").await;
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
+    drop(held);
+    assert_eq!(app.get("/api/v1/users").await.status, 200);
+}
+
+#[tokio::test]
+async fn callers_who_hang_up_leave_no_transaction_behind() {
+    let app = App::silent(2).await;
+    app.add_user(&UserSeed::number(1)).await;
+    let run = local_servers::test_run();
+    let mut random = run.seed | 1;
+    for _ in 0..run.count(200, 10_000) {
+        // xorshift: any spread of cut-off times will do.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let request = Request::get("/api/v1/users?page=1").body(Body::empty()).unwrap();
+        let answering = app.router.clone().oneshot(request);
+        drop(tokio::time::timeout(Duration::from_micros(random % 3000), answering).await);
+    }
+    for _ in 0..4 {
+        let answer = app.get("/api/v1/users").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let idle: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'query-api' AND state LIKE 'idle in transaction%'
+           AND state_change < clock_timestamp() - interval '1 second'",
+    )
+    .fetch_one(&app.writer)
+    .await
+    .unwrap();
+    assert_eq!(idle, 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_back_inside_a_transaction_is_closed() {
+    use sqlx::Executor as _;
+    let app = App::silent(1).await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    connection.execute(sqlx::raw_sql("BEGIN; SELECT 1")).await.unwrap();
+    let left: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
+    drop(connection);
+    let next: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&app.pool).await.unwrap();
+    assert_ne!(left, next);
+}
+
+#[tokio::test]
+async fn after_postgres_ended_all_connections_queries_are_answered_again() {
+    let app = App::silent(4).await;
+    futures::future::join_all((0..8).map(|_| app.get("/api/v1/users"))).await;
+    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'query-api'")
+        .execute(&app.writer)
+        .await
+        .unwrap();
+    for _ in 0..8 {
+        let answer = app.get("/api/v1/users").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}

@@ -1,0 +1,70 @@
+//! What answers look like: the envelope, money as decimal strings, headers.
+
+use serde_json::json;
+
+use crate::support::{App, UserSeed, moment};
+
+#[tokio::test]
+async fn a_user_is_shown_with_sums_by_currency() {
+    let app = App::start().await;
+    let user = app.add_user(&UserSeed { order_count: 3, ..UserSeed::number(3) }).await;
+    let answer = app.get(&format!("/api/v1/users/{user}")).await;
+    let wanted = json!({
+        "data": {
+            "id": user, "email": "user-3@example.com", "name": "Ada Lovelace", "status": "active", "order_count": 3,
+            "total_spent": {"USD": "87.15"}, "last_order_at": moment(1), "created_at": moment(1), "updated_at": moment(1), "version": 3
+        },
+        "meta": {"request_id": "test-request", "timestamp": moment(0), "epoch": app.epoch, "position": 100}
+    });
+    assert_eq!(answer.body, wanted);
+}
+
+#[tokio::test]
+async fn an_order_is_shown_with_its_lines_and_prices() {
+    let app = App::start().await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    let order = app.add_order(user, "confirmed", 0).await;
+    let answer = app.get(&format!("/api/v1/orders/{order}")).await;
+    let data = &answer.body["data"];
+    assert_eq!((&data["total"], &data["currency"], &data["units"]), (&json!("29.34"), &json!("USD"), &json!(2)));
+    let line = &data["lines"][0];
+    assert_eq!((&line["unit_price"], &line["currency"], &line["quantity"]), (&json!("14.67"), &json!("USD"), &json!(2)));
+    let product = app.add_product(0).await;
+    let answer = app.get(&format!("/api/v1/products/{product}")).await;
+    assert_eq!((&answer.body["data"]["unit_price"], &answer.body["data"]["stock"]), (&json!("14.67"), &json!(10)));
+}
+
+#[tokio::test]
+async fn an_empty_list_says_its_position_too() {
+    let app = App::start().await;
+    let answer = app.get("/api/v1/orders").await;
+    assert_eq!(answer.body["data"], json!([]));
+    assert_eq!(answer.body["meta"]["position"], 100);
+    assert_eq!(answer.body["meta"]["page"], json!({"page_size": 20, "next_cursor": null, "has_more": false}));
+}
+
+#[tokio::test]
+async fn before_the_first_event_the_position_is_zero_and_there_is_no_epoch() {
+    let app = App::start().await;
+    sqlx::query("UPDATE read_model.checkpoints SET epoch = NULL, position = 0, event_id = NULL")
+        .execute(&app.writer)
+        .await
+        .unwrap();
+    let answer = app.get("/api/v1/users").await;
+    assert_eq!((&answer.body["meta"]["position"], answer.body["meta"].get("epoch")), (&json!(0), None));
+}
+
+#[tokio::test]
+async fn every_answer_wears_the_common_headers() {
+    let app = App::start().await;
+    for path in ["/api/v1/users", "/api/v1/users?x=1", "/nowhere"] {
+        let answer = app.get_with(path, &[("origin", "http://localhost:3000")]).await;
+        assert_eq!(answer.header("x-request-id"), "test-request");
+        assert_eq!(answer.header("traceparent").len(), 55);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
+        assert!(answer.header("access-control-expose-headers").contains("etag"), "{answer:?}");
+        let stranger = app.get_with(path, &[("origin", "https://evil.example")]).await;
+        assert_eq!(stranger.header("access-control-allow-origin"), "");
+    }
+}

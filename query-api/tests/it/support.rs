@@ -1,0 +1,299 @@
+//! The API on a database of its own, filled by hand: what the projector would write, the tests write.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use chrono::{DateTime, Duration, Utc};
+use http_body_util::BodyExt as _;
+use local_servers::TestDatabase;
+use query_api::http::{Api, CursorKey};
+use query_api::position::{self, Watcher};
+use query_api::read::Reader;
+use query_api::{database, http};
+use secrecy::SecretString;
+use serde_json::Value;
+use service_kit::clock::FixedClock;
+use service_kit::consistency::{ConsistencyToken, TokenKey};
+use service_kit::http::Origins;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+pub(crate) const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
+
+/// The API, its database, and what a test needs to move both.
+pub(crate) struct App {
+    pub(crate) router: Router,
+    /// The superuser's connections: they write what the projector would.
+    pub(crate) writer: PgPool,
+    /// The API's own connections.
+    pub(crate) pool: PgPool,
+    pub(crate) watcher: Watcher,
+    pub(crate) epoch: Uuid,
+    pub(crate) database: TestDatabase,
+    _stop: DropGuard,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.body["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl App {
+    /// With a few connections, and the poller that serves those who wait.
+    pub(crate) async fn start() -> Self {
+        let app = Self::silent(4).await;
+        tokio::spawn(position::poll(app.watcher.clone(), app.pool.clone(), CancellationToken::new()));
+        app
+    }
+
+    /// With nobody that tells of moving checkpoints but the test.
+    pub(crate) async fn silent(connections: u32) -> Self {
+        let database = TestDatabase::create("query_api", &fingerprint(), migrate).await;
+        let writer = PgPoolOptions::new().max_connections(4).connect(database.url()).await.unwrap();
+        let pool = database::pool(&SecretString::from(database.url()), connections).unwrap();
+        let stop = CancellationToken::new();
+        let watcher = Watcher::default();
+        let epoch = Uuid::now_v7();
+        let router = router(pool.clone(), watcher.clone());
+        let app = Self { router, writer, pool, watcher, epoch, database, _stop: stop.drop_guard() };
+        for projection in PROJECTIONS {
+            app.move_to(projection, 100).await;
+        }
+        app
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        get(&self.router, path, headers).await
+    }
+
+    /// A command's token for this position of this history.
+    pub(crate) fn token(&self, position: i64) -> String {
+        ConsistencyToken { epoch: self.epoch, position, event_id: event_at(position) }.seal(&token_key())
+    }
+
+    /// Moves a projection's checkpoint, as the projector would.
+    pub(crate) async fn move_to(&self, projection: &str, position: i64) {
+        sqlx::query(
+            "UPDATE read_model.checkpoints SET epoch = $2, position = $3, event_id = $4 WHERE projection = $1 AND generation = 1",
+        )
+        .bind(projection)
+        .bind(self.epoch)
+        .bind(position)
+        .bind(event_at(position))
+        .execute(&self.writer)
+        .await
+        .unwrap();
+    }
+
+    pub(crate) async fn add_user(&self, user: &UserSeed) -> Uuid {
+        sqlx::query(
+            "INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, last_order_at, created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
+        )
+        .bind(user.id)
+        .bind(&user.email)
+        .bind("Ada Lovelace")
+        .bind(user.status)
+        .bind(user.order_count)
+        .bind(serde_json::json!({"USD": 8715}))
+        .bind(user.created_at)
+        .bind(user.created_at)
+        .bind(3_i64)
+        .bind(17_i64)
+        .execute(&self.writer)
+        .await
+        .unwrap();
+        user.id
+    }
+
+    pub(crate) async fn add_product(&self, number: i64) -> Uuid {
+        let id = Uuid::now_v7();
+        sqlx::query(
+            "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, stock, created_at, updated_at, version, position)
+             VALUES ($1, $2, 'USD', 1467, 10, $3, $3, 1, 5)",
+        )
+        .bind(id)
+        // Every three share a name and a time: the id must break the tie.
+        .bind(format!("product {:03}", number / 3))
+        .bind(moment(number / 3))
+        .execute(&self.writer)
+        .await
+        .unwrap();
+        id
+    }
+
+    pub(crate) async fn add_order(&self, user_id: Uuid, status: &str, number: i64) -> Uuid {
+        let id = Uuid::now_v7();
+        let lines = serde_json::json!([{"line_id": Uuid::from_u128(1), "product_id": Uuid::from_u128(2), "product_name": "cd",
+            "quantity": 2, "unit_price_minor": 1467}]);
+        sqlx::query(
+            "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, lines, ordered_at, confirmed_at, created_at,
+                                           updated_at, version, position)
+             VALUES ($1, $2, $3, 'USD', 2934, 2, $4, $5, $5, $5, $5, 2, 9)",
+        )
+        .bind(id)
+        .bind(user_id)
+        .bind(status)
+        .bind(lines)
+        .bind(moment(number / 3))
+        .execute(&self.writer)
+        .await
+        .unwrap();
+        id
+    }
+
+    pub(crate) async fn add_day(&self, day: &str, currency: &str, revenue_minor: i64) {
+        sqlx::query("INSERT INTO daily_sales_g1.daily_sales VALUES ($1::date, $2, 1, 2, $3, 9)")
+            .bind(day.parse::<chrono::NaiveDate>().unwrap())
+            .bind(currency)
+            .bind(revenue_minor)
+            .execute(&self.writer)
+            .await
+            .unwrap();
+    }
+}
+
+/// A user to add.
+#[derive(Debug, Clone)]
+pub(crate) struct UserSeed {
+    pub(crate) id: Uuid,
+    pub(crate) email: Option<String>,
+    pub(crate) status: &'static str,
+    pub(crate) order_count: i64,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+impl UserSeed {
+    /// Every three share a time and a count, so that only the id tells them apart.
+    pub(crate) fn number(number: i64) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            email: Some(format!("user-{number}@example.com")),
+            status: "active",
+            order_count: number / 3,
+            created_at: moment(number / 3),
+        }
+    }
+}
+
+pub(crate) async fn get(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path).header("x-request-id", "test-request");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(router, request.body(Body::empty()).unwrap()).await
+}
+
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+pub(crate) fn router(pool: PgPool, watcher: Watcher) -> Router {
+    let api = Api {
+        reader: Reader::new(pool, watcher),
+        token_key: token_key(),
+        cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
+        clock: FixedClock::at(moment(0)),
+    };
+    http::router(api, &Origins::from_str("loopback").unwrap())
+}
+
+pub(crate) fn token_key() -> TokenKey {
+    TokenKey::from_secret(&SecretString::from("T".repeat(44))).unwrap()
+}
+
+pub(crate) fn event_at(position: i64) -> Uuid {
+    Uuid::from_u128(u128::try_from(position).unwrap())
+}
+
+pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
+    "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + Duration::seconds(seconds)
+}
+
+/// What the projector's `migrate` and its first generation make: the files themselves, so that they cannot drift apart.
+async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
+    run(&mut connection, "CREATE SCHEMA IF NOT EXISTS read_model".to_owned()).await?;
+    let role = "DO $$ BEGIN CREATE ROLE read_model_reader NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+    run(&mut connection, role.to_owned()).await?;
+    for file in migrations() {
+        run(&mut connection, std::fs::read_to_string(file)?).await?;
+    }
+    for projection in PROJECTIONS {
+        let folder = root().join("projector/src/projections").join(projection);
+        let tables = std::fs::read_to_string(folder.join("tables.sql"))?;
+        let indexes = std::fs::read_to_string(folder.join("indexes.sql"))?;
+        run(
+            &mut connection,
+            format!(
+                "CREATE SCHEMA {projection}_g1; SET search_path = {projection}_g1; {tables}; {indexes}; RESET search_path;
+                 CREATE OR REPLACE VIEW read_model.{projection} AS SELECT * FROM {projection}_g1.{projection};
+                 GRANT USAGE ON SCHEMA {projection}_g1 TO read_model_reader;
+                 GRANT SELECT ON ALL TABLES IN SCHEMA {projection}_g1 TO read_model_reader;
+                 GRANT SELECT ON read_model.{projection} TO read_model_reader;
+                 INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('{projection}', 1, 1, true);
+                 INSERT INTO read_model.checkpoints (projection, generation, part, fold_version) VALUES ('{projection}', 1, 0, 1)"
+            ),
+        )
+        .await?;
+    }
+    let reader = "GRANT USAGE ON SCHEMA read_model TO read_model_reader; GRANT SELECT ON ALL TABLES IN SCHEMA read_model TO read_model_reader";
+    run(&mut connection, reader.to_owned()).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn migrations() -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(root().join("migrations/read_model")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Of everything that makes the template.
+fn fingerprint() -> String {
+    let mut text = include_str!("support.rs").to_owned();
+    let projections = PROJECTIONS.iter().flat_map(|name| {
+        let folder = root().join("projector/src/projections").join(name);
+        [folder.join("tables.sql"), folder.join("indexes.sql")]
+    });
+    for file in migrations().into_iter().chain(projections) {
+        text.push_str(&std::fs::read_to_string(file).unwrap());
+    }
+    text
+}

@@ -1,0 +1,163 @@
+//! Reading one's own writes (P10): a query waits until its snapshot shows a token's position.
+
+use std::time::{Duration, Instant};
+
+use local_servers::{NatsOptions, NatsServer};
+use query_api::position;
+use secrecy::SecretString;
+use service_kit::consistency::{ConsistencyToken, TokenKey};
+use service_kit::health::Health;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::{App, UserSeed, event_at, token_key};
+
+#[tokio::test]
+async fn p10_a_position_that_is_shown_already_is_not_waited_for() {
+    let app = App::silent(1).await;
+    for position in [1, 99, 100] {
+        let answer = app.get_with("/api/v1/users", &[("consistency-token", &app.token(position))]).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &100.into()));
+        assert_eq!(answer.body["meta"]["epoch"], app.epoch.to_string());
+    }
+}
+
+#[tokio::test]
+async fn p10_a_waiting_query_answers_when_the_checkpoint_moves_and_shows_the_row() {
+    let app = App::start().await;
+    let user = UserSeed::number(1);
+    let path = format!("/api/v1/users/{}?consistency_token={}", user.id, app.token(101));
+    let query = app.get_with(&path, &[("prefer", "wait=10")]);
+    let projector = async {
+        somebody_waits(&app).await;
+        app.add_user(&user).await;
+        app.move_to("users", 101).await;
+    };
+    let (answer, ()) = tokio::join!(query, projector);
+    assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &user.id.to_string().into()));
+    assert_eq!(answer.body["meta"]["position"], 101);
+    assert_eq!(answer.header("preference-applied"), "wait=10");
+}
+
+#[tokio::test]
+async fn p10_an_answer_that_reads_two_projections_waits_for_the_slower_one() {
+    let app = App::start().await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    app.move_to("users", 105).await;
+    let path = format!("/api/v1/users/{user}/orders?consistency_token={}", app.token(105));
+    let query = app.get_with(&path, &[("prefer", "wait=10")]);
+    let projector = async {
+        somebody_waits(&app).await;
+        app.add_order(user, "pending", 1).await;
+        app.move_to("orders", 107).await;
+    };
+    let (answer, ()) = tokio::join!(query, projector);
+    assert_eq!((answer.status.as_u16(), answer.ids().len()), (200, 1), "{answer:?}");
+    assert_eq!(answer.body["meta"]["position"], 105, "the smaller of both");
+}
+
+#[tokio::test]
+async fn a_query_gives_up_when_its_time_is_over() {
+    let app = App::start().await;
+    for (prefer, limit) in [("wait=0", 1), ("wait=1", 3)] {
+        let started = Instant::now();
+        let answer = app.get_with("/api/v1/users", &[("consistency-token", &app.token(101)), ("prefer", prefer)]).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"not-yet-consistent".into()));
+        assert_eq!(answer.header("retry-after"), "1");
+        assert!(started.elapsed() < Duration::from_secs(limit), "{prefer}: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
+    let app = App::silent(1).await;
+    let forger = TokenKey::from_secret(&SecretString::from("X".repeat(44))).unwrap();
+    let forged = ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.seal(&forger);
+    let elsewhere = ConsistencyToken { epoch: Uuid::now_v7(), position: 1, event_id: event_at(1) }.seal(&token_key());
+    // The same number, but another event: a restored log has been written on from an earlier point.
+    let replaced = ConsistencyToken { epoch: app.epoch, position: 100, event_id: Uuid::now_v7() }.seal(&token_key());
+    for (token, status, code) in [
+        (forged.as_str(), 400, "consistency-token-invalid"),
+        ("nonsense", 400, "consistency-token-invalid"),
+        (&elsewhere, 409, "consistency-token-other-epoch"),
+        (&replaced, 409, "consistency-token-other-epoch"),
+    ] {
+        for path in ["/api/v1/users".to_owned(), format!("/api/v1/users/{}", Uuid::now_v7())] {
+            let answer = app.get_with(&path, &[("consistency-token", token)]).await;
+            assert_eq!((answer.status.as_u16(), &answer.body["code"]), (status, &code.into()), "{token}");
+        }
+    }
+    let both = format!("/api/v1/users?consistency_token={}", app.token(1));
+    assert_eq!(app.get_with(&both, &[("consistency-token", &app.token(2))]).await.status, 422);
+}
+
+#[tokio::test]
+async fn those_who_wait_hold_no_connection() {
+    let app = App::silent(1).await;
+    tokio::spawn(position::poll(app.watcher.clone(), app.pool.clone(), CancellationToken::new()));
+    let token = app.token(101);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let waiting = futures::future::join_all((0..50).map(|_| app.get_with("/api/v1/users", &headers)));
+    let projector = async {
+        somebody_waits(&app).await;
+        // The one connection is free for others meanwhile.
+        for _ in 0..5 {
+            assert_eq!(app.get("/api/v1/products").await.status, 200);
+        }
+        app.move_to("users", 101).await;
+    };
+    let (answers, ()) = tokio::join!(waiting, projector);
+    assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+#[tokio::test]
+async fn an_announcement_wakes_at_once_without_asking_the_database() {
+    let app = App::silent(4).await;
+    let server = NatsServer::start(NatsOptions::default()).await.unwrap();
+    let health = Health::new();
+    let component = health.component("nats");
+    let stop = CancellationToken::new();
+    tokio::spawn(position::listen(app.watcher.clone(), SecretString::from(server.url()), component.clone(), stop.clone()));
+    let projector = async_nats::connect(server.url()).await.unwrap();
+    let token = app.token(101);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let query = app.get_with("/api/v1/users", &headers);
+    let move_and_say = async {
+        somebody_waits(&app).await;
+        until(|| component.is_ready()).await;
+        app.move_to("users", 101).await;
+        let said = serde_json::json!({"projection": "users", "generation": 1, "part": 0, "epoch": app.epoch, "position": 101,
+            "event_id": event_at(101)});
+        projector.publish("checkpoints.users", said.to_string().into()).await.unwrap();
+        projector.flush().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(query, move_and_say);
+    assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &101.into()));
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn an_announcement_that_comes_before_the_rows_is_only_a_hint() {
+    let app = App::start().await;
+    let token = app.token(101);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let query = app.get_with("/api/v1/users", &headers);
+    let early = async {
+        somebody_waits(&app).await;
+        app.watcher.moved("users", 101);
+        app.move_to("users", 101).await;
+    };
+    let (answer, ()) = tokio::join!(query, early);
+    assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &101.into()));
+}
+
+async fn somebody_waits(app: &App) {
+    until(|| app.watcher.waiting() > 0).await;
+}
+
+/// Yields until the condition holds; the test runner's limit is the deadline.
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
