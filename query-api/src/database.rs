@@ -11,8 +11,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 /// How long a query may wait for a free connection.
 pub const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// Closed and opened anew after this long, so that a failed-over address is noticed.
-const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
-const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
+const MAX_LIFETIME: Duration = Duration::from_mins(30);
+const IDLE_LIMIT: Duration = Duration::from_mins(5);
 
 /// The URL cannot be used. Never carries it: it holds a password.
 #[derive(Debug, thiserror::Error)]

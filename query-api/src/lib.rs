@@ -10,3 +10,4 @@ pub mod http;
 pub mod position;
 pub mod read;
 pub mod ready;
+pub mod schema;

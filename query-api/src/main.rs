@@ -12,7 +12,7 @@ use query_api::{database, http, ready};
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
 use service_kit::http::serve_all;
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{CancellationToken, Shutdown};
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
 
@@ -38,17 +38,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let pool = database::pool(&url, args.connections)?;
     let watcher = Watcher::default();
-    let stop = shutdown.drain();
-    let mut tasks = vec![
-        tokio::spawn(position::poll(watcher.clone(), pool.clone(), stop.clone())),
-        tokio::spawn(ready::watch(pool.clone(), health.component("read-model"), stop.clone())),
-    ];
-    if let Some(nats) = args.nats.optional()? {
-        let component = health.optional_component("nats");
-        tasks.push(tokio::spawn(position::listen(watcher.clone(), nats, component, stop.clone())));
-    }
     let api = Api {
-        reader: Reader::new(pool.clone(), watcher),
+        reader: Reader::new(pool.clone(), watcher.clone()),
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         clock: clock::system(),
@@ -57,10 +48,23 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         (args.listen, http::router(api, &args.origins.allowed_origins)),
         (args.admin_listen, admin::router(health.clone(), telemetry.metrics())),
     ];
-    shutdown.run(serve_all(routers, &shutdown, &health)).await??;
-    for task in tasks {
-        task.await.context("a background task panicked")?;
-    }
+    // What serves the requests in flight goes on until the last of them is answered.
+    let background = CancellationToken::new();
+    let serving = async {
+        let served = serve_all(routers, &shutdown, &health).await;
+        background.cancel();
+        anyhow::Ok(served?)
+    };
+    // A schema that is not known ends the process; all else is waited for.
+    let ready = async { anyhow::Ok(ready::watch(pool.clone(), health.component("read-model"), background.clone()).await?) };
+    let polling = async { anyhow::Ok(position::poll(watcher.clone(), pool.clone(), background.clone()).await) };
+    let listening = async {
+        if let Some(url) = args.nats.optional()? {
+            position::listen(watcher.clone(), url, health.optional_component("nats"), background.clone()).await;
+        }
+        anyhow::Ok(())
+    };
+    let ended = shutdown.run(async { tokio::try_join!(serving, ready, polling, listening) }).await?;
     pool.close().await;
-    Ok(())
+    ended.map(drop)
 }

@@ -140,7 +140,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Seq { index } => pointer.push_str(&escape(&index.to_string())),
             Segment::Map { key } => pointer.push_str(&escape(key)),
             Segment::Enum { .. } | Segment::Unknown => {}
         }

@@ -105,8 +105,8 @@ impl Component {
     }
 
     /// The part cannot do its work, and why. The reason is shown on the admin port only.
-    pub fn not_ready(&self, reason: impl Into<String>) {
-        self.set(false, Some(reason.into()));
+    pub fn not_ready(&self, reason: impl AsRef<str>) {
+        self.set(false, Some(reason.as_ref()));
     }
 
     /// Whether the part is ready.
@@ -114,19 +114,19 @@ impl Component {
         self.health.with(|state| state.components.get(&self.name).is_some_and(|part| part.ready))
     }
 
-    fn set(&self, ready: bool, reason: Option<String>) {
+    fn set(&self, ready: bool, reason: Option<&str>) {
         let changed = self.health.with(|state| {
             let part = state.components.get_mut(&self.name)?;
             let changed = part.ready != ready;
             part.ready = ready;
-            part.reason.clone_from(&reason);
+            part.reason = reason.map(ToOwned::to_owned);
             Some(changed)
         });
         if changed == Some(true) {
             if ready {
                 tracing::info!(component = %self.name, "ready");
             } else {
-                tracing::warn!(component = %self.name, reason = reason.as_deref().unwrap_or_default(), "not ready");
+                tracing::warn!(component = %self.name, reason = reason.unwrap_or_default(), "not ready");
             }
         }
     }

@@ -23,6 +23,7 @@ pub mod envelope;
 pub mod extract;
 pub mod health;
 pub mod http;
+pub mod openapi;
 pub mod problem;
 pub mod seal;
 pub mod shutdown;

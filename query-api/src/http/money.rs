@@ -2,7 +2,7 @@
 
 /// Minor units as a decimal string: 1467 US cents are "14.67", 500 yen "500".
 pub(super) fn decimal(minor: i64, currency: &str) -> String {
-    let places = iso_currency::Currency::from_code(currency).and_then(|currency| currency.exponent()).unwrap_or(0);
+    let places = iso_currency::Currency::from_code(currency).and_then(iso_currency::Currency::exponent).unwrap_or(0);
     let digits = minor.unsigned_abs().to_string();
     let places = usize::from(places);
     let sign = if minor < 0 { "-" } else { "" };

@@ -33,7 +33,7 @@ pub(super) fn head() -> OpenApi {
 
 /// The description of all routes.
 pub fn document() -> OpenApi {
-    super::table().into_openapi()
+    service_kit::openapi::completed(super::table().into_openapi())
 }
 
 static RENDERED: LazyLock<String> = LazyLock::new(|| {

@@ -45,7 +45,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             Some("0A000" | "26000") => Self::PlanChanged,
             Some("57014") => Self::TooSlow,

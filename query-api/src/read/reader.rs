@@ -64,16 +64,20 @@ impl Reader {
             Err(error @ ReadError::Behind { .. }) => error,
             answer => return answer,
         };
+        let started = Instant::now();
         let mut waiting = ear.wait().ok_or(ReadError::TooManyWaiters)?;
-        loop {
+        let answer = loop {
             if tokio::time::timeout_at(deadline, waiting.woken()).await.is_err() {
-                return Err(behind);
+                break Err(behind);
             }
             behind = match self.once(&question, Some(token)).await {
                 Err(error @ ReadError::Behind { .. }) => error,
-                answer => return answer,
+                answer => break answer,
             };
-        }
+        };
+        let outcome = if answer.is_ok() { "shown" } else { "gave_up" };
+        metrics::histogram!("query_wait_duration_seconds", "outcome" => outcome).record(started.elapsed().as_secs_f64());
+        answer
     }
 
     /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a transaction half begun.

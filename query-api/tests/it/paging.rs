@@ -19,18 +19,13 @@ async fn walk(app: &App, path: &str, between: impl AsyncFn(usize)) -> Vec<Value>
         rows.extend(answer.body["data"].as_array().unwrap().iter().cloned());
         between(part).await;
         let page = &answer.body["meta"]["page"];
-        match page["next_cursor"].as_str() {
-            Some(cursor) => {
-                assert_eq!(page["has_more"], true);
-                next = format!("{path}&cursor={cursor}");
-                assert_eq!(answer.header("link"), format!("<{next}>; rel=\"next\""));
-            }
-            None => {
-                assert_eq!(page["has_more"], false);
-                assert_eq!(answer.header("link"), "");
-                return rows;
-            }
-        }
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            assert_eq!((&page["has_more"], answer.header("link")), (&false.into(), ""));
+            return rows;
+        };
+        assert_eq!(page["has_more"], true);
+        next = format!("{path}&cursor={cursor}");
+        assert_eq!(answer.header("link"), format!("<{next}>; rel=\"next\""));
     }
     unreachable!()
 }

@@ -30,7 +30,7 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How long an answer may take: longer than the longest wait that a caller can ask for (10 s).
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// How long browsers may remember what CORS allows.
-const CORS_MAX_AGE: Duration = Duration::from_secs(7200);
+const CORS_MAX_AGE: Duration = Duration::from_hours(2);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

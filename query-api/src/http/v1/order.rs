@@ -48,7 +48,8 @@ pub(in crate::http) struct Order {
 /// A line of an order.
 #[derive(Debug, Serialize, ToSchema)]
 struct Line {
-    line_id: Uuid,
+    #[serde(rename = "line_id")]
+    id: Uuid,
     product_id: Uuid,
     /// The product's name when it was ordered.
     product_name: String,
@@ -188,7 +189,7 @@ impl OrderStatus {
 impl Line {
     fn new(row: LineRow, currency: &str) -> Self {
         Self {
-            line_id: row.line_id,
+            id: row.line_id,
             product_id: row.product_id,
             product_name: row.product_name,
             quantity: row.quantity,

@@ -1,0 +1,6 @@
+//! The layers and the server, from a client's side.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod admin;
+mod layers;
+mod serve;
