@@ -1,0 +1,4 @@
+-- The owner holds on. One that expired may be renewed as long as nobody took it: the term says so.
+UPDATE event_store.leases
+SET backend_pid = pg_backend_pid(), expires_at = clock_timestamp() + make_interval(secs => $4)
+WHERE name = $1 AND owner = $2 AND term = $3

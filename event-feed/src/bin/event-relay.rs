@@ -1,0 +1,155 @@
+//! The process `event-relay`: publishes the log to NATS. See `event_feed::relay` for what it guarantees.
+
+use std::process::ExitCode;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use event_feed::NatsHandle;
+use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
+use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL};
+use event_store::{EventStore, StoreError};
+use secrecy::ExposeSecret as _;
+use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
+use service_kit::health::Health;
+use service_kit::shutdown::Shutdown;
+use service_kit::telemetry::Telemetry;
+use service_kit::{admin, clock, http};
+use sqlx::postgres::PgConnectOptions;
+
+/// The relay reads one page at a time.
+const READ_CONNECTIONS: u32 = 2;
+
+service_kit::secret_args!(
+    /// Where the event store is: postgres://user:password@host:port/database.
+    EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file", "EVENT_STORE_URL_FILE"
+);
+
+/// Publishes the events of the log to NATS JetStream, in order.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs until it is told to stop. Any number of copies may run; one of them publishes.
+    Run(Box<RunArgs>),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    event_store: EventStoreUrlArgs,
+    #[command(flatten)]
+    nats: NatsUrlArgs,
+    /// Where health and metrics are shown.
+    #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9082")]
+    admin_listen: LoopbackAddr,
+    /// How many events below the head a stream that is made anew begins.
+    #[arg(long, env = "REFILL_WINDOW", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+    refill_window: i64,
+    /// The most messages that the stream keeps.
+    #[arg(long, env = "STREAM_MAX_MESSAGES", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+    stream_max_messages: i64,
+    /// The most bytes that the stream keeps; -1 is no limit.
+    #[arg(long, env = "STREAM_MAX_BYTES", default_value_t = -1, allow_negative_numbers = true)]
+    stream_max_bytes: i64,
+    /// On how many servers of a NATS cluster the stream is kept.
+    #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    stream_replicas: u8,
+    /// How several events are published.
+    #[arg(long, env = "PUBLISH", value_enum, default_value_t = PublishMode::Atomic)]
+    publish: PublishMode,
+    /// How soon another copy takes over from one that vanished, in seconds.
+    #[arg(long, env = "LEASE_SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..=60))]
+    lease_seconds: u64,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Run(args) = Cli::parse().command;
+    match run(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start("event-relay", &args.log.log)?;
+    let shutdown = Shutdown::listen()?;
+    let health = Health::new();
+    let url = args.event_store.get()?;
+    let connect = PgConnectOptions::from_str(url.expose_secret()).ok().context("the event store's URL cannot be read")?;
+    let options =
+        PostgresOptions::from_url(url.expose_secret())?.application_name("event-relay").read_connections(READ_CONNECTIONS);
+    let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
+    let relay = Relay::new(opener(options.clone()), connect, WAKE_CHANNEL, nats, clock::system(), &health, settings(args));
+    let admin = admin::router(health.clone(), telemetry.metrics());
+    let serving = http::serve_all(vec![(args.admin_listen, admin)], &shutdown, &health);
+    let working = async {
+        refuse_unknown_schema(options).await?;
+        relay.run(shutdown.drain()).await;
+        Ok::<(), anyhow::Error>(())
+    };
+    // Whichever ends first, for whatever reason, takes the other with it.
+    let (end_working, end_serving) = (shutdown.drain(), shutdown.drain());
+    let both = async {
+        let served = async {
+            let served = serving.await;
+            end_working.cancel();
+            served
+        };
+        let worked = async {
+            let worked = working.await;
+            end_serving.cancel();
+            worked
+        };
+        let (served, worked) = tokio::join!(served, worked);
+        served?;
+        worked
+    };
+    shutdown.run(both).await?
+}
+
+/// A database that this program does not know is refused at once; one that is away is waited for.
+async fn refuse_unknown_schema(options: PostgresOptions) -> anyhow::Result<()> {
+    match PostgresStore::connect(options).await {
+        Err(error @ StoreError::Unusable(_)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "waiting for the event store");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn opener(options: PostgresOptions) -> OpenStore {
+    Arc::new(move || {
+        let options = options.clone();
+        Box::pin(async move { Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>) })
+    })
+}
+
+fn settings(args: &RunArgs) -> RelaySettings {
+    RelaySettings {
+        lease_duration: Duration::from_secs(args.lease_seconds),
+        refill_window: args.refill_window,
+        publish: args.publish,
+        limits: StreamLimits {
+            max_messages: args.stream_max_messages,
+            max_bytes: args.stream_max_bytes,
+            replicas: args.stream_replicas.into(),
+        },
+        ..RelaySettings::default()
+    }
+}

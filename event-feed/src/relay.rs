@@ -1,0 +1,268 @@
+//! The outbox processor: publishes the log, in order, to the JetStream stream `EVENTS`, whose sequence of an event *is* its
+//! global position (promise P5).
+//!
+//! States: *standing by* (somebody else holds the lease) → *resuming* (where does the stream end, and is it ours?) → *publishing*
+//! (read after the last, check the term, publish under the broker's own guard) → after any trouble *resuming* again, after the
+//! loss of the lease *standing by*. It keeps no checkpoint: the stream's last sequence is it, so that neither a crash in the
+//! middle of a batch nor two leaders at once can repeat, skip or reorder anything: the broker refuses what does not follow.
+//! It ends on request only: while Postgres or NATS is away it waits and is not ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::{EventStore, StoreError};
+use futures::future::BoxFuture;
+use service_kit::clock::SharedClock;
+use service_kit::health::{Component, Health};
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::lease::{Lease, LeaseTable, Term};
+use crate::nats::NatsHandle;
+
+mod leader;
+mod metrics;
+mod publish;
+mod resume;
+mod stream;
+mod term;
+mod wake;
+
+pub use publish::{MAX_BATCH, PublishMode};
+pub use stream::StreamLimits;
+
+use leader::{Leader, Round, Trouble};
+use term::Keeper;
+use wake::Wake;
+
+/// The lease's name.
+const LEASE: &str = "event-relay";
+/// The first wait after trouble; doubles up to [`RETRY_MOST`].
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// How long the lease's connection may take to stand.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// The relay's limits and intervals.
+#[derive(Debug, Clone)]
+pub struct RelaySettings {
+    /// How long the lease lasts without a renewal: how soon a standby takes over from a leader that vanished.
+    pub lease_duration: Duration,
+    /// How often a standby looks whether the lease is free.
+    pub standby_interval: Duration,
+    /// How often the leader looks for new events when no wake-up comes.
+    pub poll_interval: Duration,
+    /// How often the head is told.
+    pub beacon_interval: Duration,
+    /// How often the leader looks at a stream that it has nothing to publish to.
+    pub look_interval: Duration,
+    /// How many events below the head a stream that is made anew begins.
+    pub refill_window: i64,
+    /// What the stream may hold.
+    pub limits: StreamLimits,
+    /// How several events are published.
+    pub publish: PublishMode,
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(4),
+            standby_interval: Duration::from_secs(1),
+            poll_interval: Duration::from_millis(500),
+            beacon_interval: Duration::from_secs(1),
+            look_interval: Duration::from_secs(5),
+            refill_window: 1_000_000,
+            limits: StreamLimits { max_messages: 1_000_000, max_bytes: -1, replicas: 1 },
+            publish: PublishMode::Atomic,
+        }
+    }
+}
+
+/// Opens the log anew: a store that has met another history is of no use any more.
+pub type OpenStore = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn EventStore>, StoreError>> + Send + Sync>;
+
+/// One copy of the relay. Any number may run; one of them leads.
+pub struct Relay {
+    owner: Uuid,
+    open_store: OpenStore,
+    lease_connect: PgConnectOptions,
+    wake_connect: PgConnectOptions,
+    wake_channel: &'static str,
+    nats: NatsHandle,
+    clock: SharedClock,
+    settings: RelaySettings,
+    postgres: Component,
+    broker: Component,
+}
+
+/// How leading ended.
+enum Ended {
+    /// The process is to stop.
+    Draining,
+    /// Another leads, or the store must be opened anew.
+    StepDown,
+}
+
+impl Relay {
+    /// A relay that reads the log through `open_store`, keeps its lease in the database of `connect` and listens there on
+    /// `wake_channel`.
+    pub fn new(
+        open_store: OpenStore,
+        connect: PgConnectOptions,
+        wake_channel: &'static str,
+        nats: NatsHandle,
+        clock: SharedClock,
+        health: &Health,
+        settings: RelaySettings,
+    ) -> Self {
+        metrics::describe();
+        metrics::leading(false);
+        let connect = connect.options([("tcp_user_timeout", "5s"), ("statement_timeout", "2s"), ("lock_timeout", "1s")]);
+        Self {
+            owner: Uuid::now_v7(),
+            open_store,
+            lease_connect: connect.clone().application_name("event-relay lease"),
+            wake_connect: connect.application_name("event-relay wake"),
+            wake_channel,
+            nats,
+            clock,
+            settings,
+            postgres: health.component("postgres"),
+            broker: health.component("nats"),
+        }
+    }
+
+    /// Runs until `drain` is cancelled, then finishes the batch in flight and gives the lease up.
+    pub async fn run(self, drain: CancellationToken) {
+        let mut failures = 0;
+        while !drain.is_cancelled() {
+            match self.stand_by(&drain).await {
+                Ok(None) => return,
+                Ok(Some(keeper)) => {
+                    failures = 0;
+                    metrics::leading(true);
+                    metrics::term(keeper.term().0);
+                    tracing::info!(term = keeper.term().0, owner = %self.owner, "leading");
+                    let ended = self.lead(&keeper, &drain).await;
+                    metrics::leading(false);
+                    keeper.give_up().await;
+                    match ended {
+                        Ended::Draining => return,
+                        Ended::StepDown => tracing::info!("standing by"),
+                    }
+                }
+                Err(error) => {
+                    self.postgres.not_ready(format!("lease: {error}"));
+                    failures += 1;
+                }
+            }
+            pause(failures, &drain).await;
+        }
+    }
+
+    /// Waits until the lease is ours; `None` when the process is to stop.
+    async fn stand_by(&self, drain: &CancellationToken) -> Result<Option<Keeper>, sqlx::Error> {
+        let lease = Lease::new(LeaseTable::EventStore, LEASE, self.owner, self.settings.lease_duration);
+        let mut connection = self.connect().await?;
+        loop {
+            if let Some(term) = self.try_take(&lease, &mut connection).await? {
+                return Ok(Some(Keeper::start(lease, term, connection)));
+            }
+            self.postgres.ready();
+            self.note_connection();
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.standby_interval) => {}
+                () = drain.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    async fn try_take(&self, lease: &Lease, connection: &mut PgConnection) -> Result<Option<Term>, sqlx::Error> {
+        let limit = self.settings.lease_duration;
+        tokio::time::timeout(limit, lease.take(connection)).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, self.lease_connect.connect());
+        connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn lead(&self, keeper: &Keeper, drain: &CancellationToken) -> Ended {
+        let store = match (self.open_store)().await {
+            Ok(store) => store,
+            Err(error) => {
+                self.postgres.not_ready(error.to_string());
+                pause(1, drain).await;
+                return if drain.is_cancelled() { Ended::Draining } else { Ended::StepDown };
+            }
+        };
+        let wake = Wake::start(self.wake_connect.clone(), self.wake_channel);
+        let lost = keeper.lost();
+        let mut leader = Leader::new(&self.nats, store, keeper, Arc::clone(&self.clock), &self.settings);
+        let mut failures = 0;
+        loop {
+            if drain.is_cancelled() {
+                return Ended::Draining;
+            }
+            match leader.run_once().await {
+                Ok(round) => {
+                    failures = 0;
+                    self.postgres.ready();
+                    self.broker.ready();
+                    if round == Round::Published {
+                        continue;
+                    }
+                    tokio::select! {
+                        () = wake.woken() => {}
+                        () = tokio::time::sleep(self.settings.poll_interval) => {}
+                        () = lost.cancelled() => return Ended::StepDown,
+                        () = drain.cancelled() => return Ended::Draining,
+                    }
+                }
+                Err(trouble) => {
+                    failures += 1;
+                    self.note(&trouble, failures);
+                    if matches!(trouble, Trouble::Lost | Trouble::Store(StoreError::Unusable(_))) {
+                        return Ended::StepDown;
+                    }
+                    pause(failures, drain).await;
+                }
+            }
+        }
+    }
+
+    /// A single refusal is the guard at work and mended in the next round; what lasts makes the process not ready.
+    fn note(&self, trouble: &Trouble, failures: u32) {
+        tracing::warn!(%trouble, failures, "publishing was interrupted");
+        match trouble {
+            Trouble::Lost => {}
+            Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
+            Trouble::Broker(error) => self.broker.not_ready(error.to_string()),
+            Trouble::Publish(_) | Trouble::OtherHistory(_) if failures <= 1 => {}
+            Trouble::Publish(_) | Trouble::OtherHistory(_) => self.broker.not_ready(trouble.to_string()),
+        }
+    }
+
+    fn note_connection(&self) {
+        if self.nats.is_connected() {
+            self.broker.ready();
+        } else {
+            self.broker.not_ready("not connected");
+        }
+    }
+}
+
+/// Waits before the next try, the longer the more have failed; not at all after none.
+async fn pause(failures: u32, drain: &CancellationToken) {
+    if failures == 0 {
+        return;
+    }
+    let wait = RETRY_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(RETRY_MOST);
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = drain.cancelled() => {}
+    }
+}

@@ -1,0 +1,229 @@
+//! One leader's work: find where the stream ends, read what comes after, publish it; after any trouble, from the start.
+
+use std::sync::Arc;
+
+use event_store::{EventStore, Filter, Head, Mark, Position, RecordedEvent, StoreError};
+use service_kit::clock::SharedClock;
+use tokio::time::Instant;
+
+use super::publish::{MAX_BATCH, MAX_BATCH_BYTES, PublishError, PublishMode, publish};
+use super::resume::{Resume, ResumeError};
+use super::stream::{Broker, BrokerError};
+use super::term::{Keeper, LeaseLost};
+use super::{RelaySettings, metrics};
+use crate::beacon::{BEACON_SUBJECT, Beacon};
+use crate::message::{Encoded, encode};
+use crate::nats::NatsHandle;
+use crate::page::PageSize;
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Published events; there may be more.
+    Published,
+    /// There was nothing to publish.
+    Idle,
+}
+
+/// Why a round did not come to its end. The next one begins with the stream's own last sequence.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error("the lease is lost")]
+    Lost,
+    #[error("event store: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("publishing: {0}")]
+    Publish(#[from] PublishError),
+    #[error("the log has another event at position {0} than the stream")]
+    OtherHistory(Position),
+}
+
+impl From<LeaseLost> for Trouble {
+    fn from(_: LeaseLost) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<ResumeError> for Trouble {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Broker(error) => Self::Broker(error),
+            ResumeError::Store(error) => Self::Store(error),
+            ResumeError::Lost(lost) => lost.into(),
+        }
+    }
+}
+
+/// The state between rounds.
+pub(super) struct Leader<'a> {
+    nats: &'a NatsHandle,
+    store: Arc<dyn EventStore>,
+    keeper: &'a Keeper,
+    broker: Broker,
+    clock: SharedClock,
+    settings: &'a RelaySettings,
+    /// Where the stream ends; unknown at first and after trouble.
+    at: Option<Mark>,
+    head: Option<Head>,
+    told_at: Option<Instant>,
+    looked_at: Instant,
+    mode: PublishMode,
+    page: PageSize,
+}
+
+impl<'a> Leader<'a> {
+    pub(super) fn new(
+        nats: &'a NatsHandle,
+        store: Arc<dyn EventStore>,
+        keeper: &'a Keeper,
+        clock: SharedClock,
+        settings: &'a RelaySettings,
+    ) -> Self {
+        let most = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
+        Self {
+            nats,
+            store,
+            keeper,
+            broker: Broker::new(nats.clone(), settings.limits.clone()),
+            clock,
+            settings,
+            at: None,
+            head: None,
+            told_at: None,
+            looked_at: Instant::now(),
+            mode: settings.publish,
+            page: PageSize::up_to(most),
+        }
+    }
+
+    /// One round. After trouble, whatever it was, nothing is believed but what the stream says.
+    pub(super) async fn run_once(&mut self) -> Result<Round, Trouble> {
+        let round = self.round().await;
+        if let Err(trouble) = &round {
+            self.at = None;
+            if let Trouble::Publish(PublishError::NotAtomic(why)) = trouble {
+                tracing::warn!(why, "publishing one by one from now on");
+                self.mode = PublishMode::Pipelined;
+            }
+        }
+        round
+    }
+
+    async fn round(&mut self) -> Result<Round, Trouble> {
+        let last = match self.at {
+            Some(last) => last,
+            None => self.resume().await?,
+        };
+        let (events, full) = self.read_after(last).await?;
+        self.refresh_head().await?;
+        if events.is_empty() {
+            self.progress(last, None);
+            self.look_at_stream(last).await?;
+            return Ok(Round::Idle);
+        }
+        self.keeper.check().await?;
+        let last = self.publish(last, events).await?;
+        self.at = Some(last);
+        tracing::trace!(position = %last.position, full, "published");
+        Ok(Round::Published)
+    }
+
+    async fn resume(&mut self) -> Result<Mark, Trouble> {
+        let head = self.store.head().await?;
+        self.head = Some(head);
+        let (broker, store, keeper) = (&self.broker, &*self.store, self.keeper);
+        let resumed = Resume { broker, store, head, keeper, refill_window: self.settings.refill_window }.run().await?;
+        if resumed.recreated {
+            metrics::stream_made();
+        }
+        tracing::info!(position = %resumed.last.position, head = %head.mark.position, epoch = %head.epoch, "publishing goes on");
+        self.at = Some(resumed.last);
+        self.looked_at = Instant::now();
+        Ok(resumed.last)
+    }
+
+    /// The next events. The page begins with the last published event, so that every read proves continuity.
+    async fn read_after(&mut self, last: Mark) -> Result<(Vec<RecordedEvent>, bool), Trouble> {
+        let limit = self.page.next();
+        if last.position == Position::START {
+            let events = self.store.read(&Filter::All, Position::START, limit).await?;
+            self.page.learn(&events);
+            let full = events.len() >= limit as usize;
+            return Ok((events, full));
+        }
+        let before_last = Position(last.position.0 - 1);
+        let mut events = self.store.read(&Filter::All, before_last, limit + 1).await?;
+        if events.first().map(RecordedEvent::mark) != Some(last) {
+            return Err(Trouble::OtherHistory(last.position));
+        }
+        self.page.learn(&events[1..]);
+        let full = events.len() > limit as usize;
+        events.remove(0);
+        Ok((events, full))
+    }
+
+    /// Publishes as many of the events as one batch may hold; gives the last one published.
+    async fn publish(&mut self, last: Mark, events: Vec<RecordedEvent>) -> Result<Mark, Trouble> {
+        let Some(head) = self.head else { return Ok(last) };
+        let max_payload = self.nats.client().max_payload();
+        let oldest_left = |published: usize| events.get(published).map(|event| event.recorded_at);
+        let messages: Vec<Encoded> = events.iter().map(|event| encode(event, head.epoch, max_payload)).collect();
+        let mut bytes = 0;
+        let fits = |message: &&Encoded| {
+            bytes += message.bytes;
+            bytes == message.bytes || bytes <= MAX_BATCH_BYTES
+        };
+        let count = messages.iter().take_while(fits).count();
+        let messages: Vec<Encoded> = messages.into_iter().take(count).collect();
+        let new_last = messages.last().map_or(last, |message| message.mark);
+        let stubs = messages.iter().filter(|message| message.is_stub).count();
+        match publish(self.nats, self.mode, messages, last.position).await {
+            Ok(()) => metrics::published("ok", count, stubs),
+            Err(error) => {
+                metrics::published(error.label(), count, 0);
+                return Err(error.into());
+            }
+        }
+        let oldest = oldest_left(count);
+        self.progress(new_last, oldest);
+        Ok(new_last)
+    }
+
+    /// Once in a beacon's interval: asks for epoch and head, and tells whoever follows.
+    async fn refresh_head(&mut self) -> Result<(), Trouble> {
+        if self.told_at.is_some_and(|at| at.elapsed() < self.settings.beacon_interval) {
+            return Ok(());
+        }
+        let head = self.store.head().await?;
+        if self.head.is_some_and(|known| known.epoch != head.epoch) {
+            return Err(Trouble::OtherHistory(head.mark.position));
+        }
+        self.head = Some(head);
+        let beacon = serde_json::to_vec(&Beacon::from(head)).map_err(|error| BrokerError::Unfit(error.to_string()))?;
+        if self.nats.is_connected() {
+            let told = self.nats.client().publish(BEACON_SUBJECT, beacon.into()).await;
+            told.map_err(|error| BrokerError::Away(error.to_string()))?;
+        }
+        self.told_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// With nothing to publish nobody would notice that the stream is gone or that a stranger wrote into it.
+    async fn look_at_stream(&mut self, last: Mark) -> Result<(), Trouble> {
+        if self.looked_at.elapsed() < self.settings.look_interval {
+            return Ok(());
+        }
+        self.looked_at = Instant::now();
+        let info = self.broker.info().await?;
+        let as_left = info.is_some_and(|info| i64::try_from(info.state.last_sequence) == Ok(last.position.0));
+        if as_left { Ok(()) } else { Err(PublishError::WrongLastSequence.into()) }
+    }
+
+    fn progress(&self, last: Mark, oldest_left: Option<chrono::DateTime<chrono::Utc>>) {
+        let head = self.head.map_or(last.position, |head| head.mark.position.max(last.position));
+        let age = oldest_left.map_or(0.0, |at| (self.clock.now() - at).as_seconds_f64());
+        metrics::progress(last.position.0, head.0, age);
+    }
+}

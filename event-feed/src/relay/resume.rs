@@ -1,0 +1,131 @@
+//! Where publishing goes on: after the stream's last sequence, once it is proven that the stream carries this log.
+//!
+//! The relay keeps no checkpoint. The stream's `last_seq` is the position of the last event published, and the event id in that
+//! message must be the store's. A stream that does not pass is made anew, its first sequence one refill window below the head.
+//!
+//! A stream whose messages have all aged out has nothing to compare. It goes on when its metadata name the log's epoch and
+//! `last_seq` is not beyond the head: it then holds no message at all, so no wrong one, and every message that it will hold
+//! carries the event of its position. Readers do not take the stream's word for continuity: they compare their own checkpoint
+//! with the store.
+
+use async_nats::jetstream::stream::{Info, RetentionPolicy, StorageType};
+use event_store::{EventStore, Head, Mark, Position, StoreError};
+
+use super::stream::{Broker, BrokerError, META_EPOCH};
+use super::term::{Keeper, LeaseLost};
+use crate::lease::Term;
+use crate::message::mark_of;
+
+/// Why the relay could not find out where to go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ResumeError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Lost(#[from] LeaseLost),
+}
+
+/// What the stream on the broker turned out to be.
+enum Finding {
+    /// It carries this log up to here.
+    Ours(Mark),
+    /// There is none, or it carries something else, and what.
+    Foreign(String),
+}
+
+/// What is needed to look and to decide.
+pub(super) struct Resume<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) store: &'a dyn EventStore,
+    pub(super) head: Head,
+    pub(super) keeper: &'a Keeper,
+    pub(super) refill_window: i64,
+}
+
+/// Where publishing goes on, and whether the stream had to be made anew.
+pub(super) struct Resumed {
+    pub(super) last: Mark,
+    pub(super) recreated: bool,
+}
+
+impl Resume<'_> {
+    /// Looks at the stream, makes it anew if it must be, and says what the last published event is.
+    pub(super) async fn run(&self) -> Result<Resumed, ResumeError> {
+        self.broker.check_server()?;
+        let found = self.broker.info().await?;
+        let why = match &found {
+            None => "there is none".to_owned(),
+            Some(info) => match self.judge(info).await? {
+                Finding::Ours(last) => match self.broker.update(info, self.head.epoch, self.term()).await {
+                    Ok(()) => return Ok(Resumed { last, recreated: false }),
+                    Err(BrokerError::Refused(error)) => format!("its configuration cannot be mended: {error}"),
+                    Err(error) => return Err(error.into()),
+                },
+                Finding::Foreign(why) => why,
+            },
+        };
+        self.make_anew(found.is_some(), &why).await
+    }
+
+    fn term(&self) -> Term {
+        self.keeper.term()
+    }
+
+    async fn judge(&self, info: &Info) -> Result<Finding, ResumeError> {
+        let (config, state) = (&info.config, &info.state);
+        let foreign = |why: &str| Ok(Finding::Foreign(why.to_owned()));
+        if config.storage != StorageType::File || config.retention != RetentionPolicy::Limits || config.sealed {
+            return foreign("it is of another kind");
+        }
+        if config.mirror.is_some() || config.sources.as_ref().is_some_and(|sources| !sources.is_empty()) {
+            return foreign("it copies another stream");
+        }
+        if config.metadata.get(META_EPOCH) != Some(&self.head.epoch.to_string()) {
+            return foreign("it is of another epoch");
+        }
+        let Ok(last) = i64::try_from(state.last_sequence).map(Position) else {
+            return foreign("its last sequence is no position");
+        };
+        if last > self.head.mark.position {
+            return foreign("it is ahead of the log");
+        }
+        if last == Position::START {
+            return Ok(Finding::Ours(Mark::START));
+        }
+        let stored = self.store.mark_at(last).await?;
+        let Some(stored) = stored else { return foreign("its last message has no event in the log") };
+        match self.broker.headers_at(state.last_sequence).await? {
+            None if state.messages == 0 => Ok(Finding::Ours(stored)),
+            None => foreign("its last message was removed"),
+            Some(headers) => match mark_of(&headers) {
+                Ok((epoch, mark)) if epoch == self.head.epoch && mark == stored => Ok(Finding::Ours(stored)),
+                Ok(_) => foreign("its last message is another event"),
+                Err(_) => foreign("its last message is a stranger's"),
+            },
+        }
+    }
+
+    /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get through: it is checked last.
+    async fn make_anew(&self, exists: bool, why: &str) -> Result<Resumed, ResumeError> {
+        let head = self.head.mark.position;
+        let first = Position((head.0 - self.refill_window + 1).max(1));
+        let before_first = Position(first.0 - 1);
+        let last = match before_first {
+            Position::START => Mark::START,
+            position => self
+                .store
+                .mark_at(position)
+                .await?
+                .ok_or_else(|| StoreError::Unusable(format!("there is no event at position {position}, below the head")))?,
+        };
+        self.keeper.check().await?;
+        tracing::warn!(why, %first, %head, term = self.term().0, "making the stream anew");
+        if exists {
+            self.broker.delete().await?;
+        }
+        self.broker.create(self.head.epoch, self.term(), first).await?;
+        Ok(Resumed { last, recreated: true })
+    }
+}

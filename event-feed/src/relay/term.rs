@@ -1,0 +1,112 @@
+//! The relay's hold on its lease: renewed in the background, and looked at before each batch and before the stream is made anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::lease::{Lease, Term};
+
+/// How long a statement about the lease may take; a connection that is slower is given up.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
+/// Renewals in one duration of the lease.
+const RENEWALS: u32 = 3;
+
+/// Somebody else leads, or nobody can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the lease is lost")]
+pub(super) struct LeaseLost;
+
+/// A held lease. Dropped without [`Keeper::give_up`], it runs out by itself.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    renewing: JoinHandle<()>,
+}
+
+struct Shared {
+    lease: Lease,
+    term: Term,
+    connection: Mutex<PgConnection>,
+    lost: CancellationToken,
+}
+
+impl Keeper {
+    /// Holds the lease that was taken over `connection` in this term.
+    pub(super) fn start(lease: Lease, term: Term, connection: PgConnection) -> Self {
+        let shared = Arc::new(Shared { lease, term, connection: Mutex::new(connection), lost: CancellationToken::new() });
+        let renewing = tokio::spawn(Arc::clone(&shared).renew_until_lost());
+        Self { shared, renewing }
+    }
+
+    pub(super) fn term(&self) -> Term {
+        self.shared.term
+    }
+
+    /// Ends the waiting of whoever works under the lease.
+    pub(super) fn lost(&self) -> CancellationToken {
+        self.shared.lost.clone()
+    }
+
+    /// Asks the database whether the term still holds.
+    pub(super) async fn check(&self) -> Result<(), LeaseLost> {
+        if self.shared.lost.is_cancelled() {
+            return Err(LeaseLost);
+        }
+        let mut connection = self.shared.connection.lock().await;
+        let holds = tokio::time::timeout(STATEMENT_LIMIT, self.shared.lease.holds(&mut connection, self.shared.term)).await;
+        drop(connection);
+        self.shared.judge(holds, "look")
+    }
+
+    /// Lets the next leader start at once.
+    pub(super) async fn give_up(self) {
+        self.renewing.abort();
+        let mut connection = self.shared.connection.lock().await;
+        let given = tokio::time::timeout(STATEMENT_LIMIT, self.shared.lease.give_up(&mut connection, self.shared.term)).await;
+        match given {
+            Ok(Ok(())) => tracing::info!(term = self.shared.term.0, "gave the lease up"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not give the lease up; it runs out"),
+            Err(_) => tracing::warn!("could not give the lease up in time; it runs out"),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+impl Shared {
+    async fn renew_until_lost(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.lease.duration() / RENEWALS);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let mut connection = self.connection.lock().await;
+            let renewed = tokio::time::timeout(STATEMENT_LIMIT, self.lease.renew(&mut connection, self.term)).await;
+            drop(connection);
+            if self.judge(renewed, "renew").is_err() {
+                return;
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        answer: Result<Result<bool, sqlx::Error>, tokio::time::error::Elapsed>,
+        what: &'static str,
+    ) -> Result<(), LeaseLost> {
+        match answer {
+            Ok(Ok(true)) => return Ok(()),
+            Ok(Ok(false)) => tracing::warn!(term = self.term.0, "the lease is lost"),
+            Ok(Err(error)) => tracing::warn!(what, %error, "the lease's connection failed"),
+            Err(_) => tracing::warn!(what, "the lease's connection does not answer"),
+        }
+        self.lost.cancel();
+        Err(LeaseLost)
+    }
+}

@@ -1,0 +1,7 @@
+//! The feed on a real Postgres and a real nats-server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod relay;
+mod relay_faults;
+mod support;

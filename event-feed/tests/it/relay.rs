@@ -1,0 +1,110 @@
+//! The relay's ordinary work.
+
+use event_feed::beacon::{BEACON_SUBJECT, Beacon};
+use event_feed::message::{STREAM, decode};
+use event_feed::relay::RelaySettings;
+use event_store::{EventStore as _, Filter, Position};
+use futures::StreamExt as _;
+use local_servers::NatsOptions;
+use nix::sys::signal::Signal;
+
+use crate::support::{World, event, eventually, pipelined, quick};
+
+#[tokio::test]
+async fn p5_every_event_is_published_at_the_sequence_of_its_position() {
+    for settings in [quick(), pipelined()] {
+        let world = World::new().await;
+        world.append(700).await;
+        let relay = world.relay(settings).await;
+        world.all_published().await;
+        for size in [1, 3, 250] {
+            world.append(size).await;
+        }
+        world.all_published().await;
+        relay.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_decodes_to_the_event_that_the_store_reads() {
+    let world = World::new().await;
+    world.append(5).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let stream = world.jetstream().await.get_stream(STREAM).await.unwrap();
+    for stored in world.store.read(&Filter::All, Position::START, 10).await.unwrap() {
+        let message = stream.get_raw_message(u64::try_from(stored.position.0).unwrap()).await.unwrap();
+        let decoded = decode(&message.subject, &message.headers, &message.payload).unwrap();
+        assert_eq!(format!("{:?}", decoded.event.unwrap()), format!("{stored:?}"));
+        assert_eq!(message.headers.get("ce-specversion").unwrap().as_str(), "1.0");
+        assert_eq!(message.headers.get("traceparent").unwrap().as_str(), stored.metadata.traceparent.unwrap());
+    }
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_head_is_told_outside_the_stream() {
+    let world = World::new().await;
+    world.append(2).await;
+    let mut beacons = world.client().await.subscribe(BEACON_SUBJECT).await.unwrap();
+    let relay = world.relay(quick()).await;
+    let head = world.head().await;
+    let message = beacons.next().await.unwrap();
+    assert_eq!(serde_json::from_slice::<Beacon>(&message.payload).unwrap(), Beacon::from(head));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_made_anew_begins_one_refill_window_below_the_head() {
+    let world = World::new().await;
+    world.append(50).await;
+    let relay = world.relay(RelaySettings { refill_window: 10, ..quick() }).await;
+    world.all_published().await;
+    let state = world.stream_info().await.unwrap().state;
+    assert_eq!((state.first_sequence, state.messages), (41, 10));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_events_too_large_for_the_broker_go_as_stubs() {
+    let world = World::with(NatsOptions { max_payload: Some(4_096), ..NatsOptions::default() }).await;
+    let text = |length: usize| serde_json::json!({ "text": "x".repeat(length) });
+    let events = [10, 100_000, 10, 3_000, 500_000].map(|length| event(&text(length)));
+    world.append_events(events.into()).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let stream = world.jetstream().await.get_stream(STREAM).await.unwrap();
+    let mut stubs = Vec::new();
+    for sequence in 1..=5 {
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        stubs.push(decode(&message.subject, &message.headers, &message.payload).unwrap().event.is_none());
+    }
+    assert_eq!(stubs, [false, true, false, false, true]);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_too_narrow_for_any_stub_is_refused_with_the_reason() {
+    let world = World::with(NatsOptions { max_payload: Some(1_024), ..NatsOptions::default() }).await;
+    world.append(1).await;
+    let relay = world.relay(quick()).await;
+    eventually("the relay says why it is not ready", || async { relay.reasons().contains("max_payload is 1024") }).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_process_finishes_and_gives_its_lease_up_on_sigterm() {
+    let world = World::new().await;
+    world.append(100).await;
+    let mut first = world.relay_process();
+    world.all_published().await;
+    first.signal(Signal::SIGTERM);
+    assert_eq!(first.ended().await, Some(0));
+    let (owner,): (Option<uuid::Uuid>,) =
+        sqlx::query_as("SELECT owner FROM event_store.leases").fetch_one(&pool(&world).await).await.unwrap();
+    assert_eq!(owner, None);
+}
+
+async fn pool(world: &World) -> sqlx::PgPool {
+    sqlx::PgPool::connect(world.database.url()).await.unwrap()
+}

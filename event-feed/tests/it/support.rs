@@ -1,0 +1,288 @@
+//! A log, a broker and relays for each test, and the one check of promise P5.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::{self, consumer::pull, stream::Info};
+use event_feed::message::{STREAM, mark_of};
+use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
+use event_feed::{FollowerSettings, NatsHandle};
+use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL, migrate, schema_fingerprint};
+use event_store::{
+    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Metadata, NewEvent, Position, RecordedEvent, StreamAppend,
+    StreamName,
+};
+use futures::StreamExt as _;
+use local_servers::{NatsOptions, NatsServer, TestDatabase};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use service_kit::health::Health;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long anything may take that a test waits for.
+const LIMIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `what` holds.
+pub(crate) async fn eventually<F, Fut>(what: &str, mut holds: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let deadline = Instant::now() + LIMIT;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within {} s: {what}", LIMIT.as_secs());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A log and a broker of the test's own.
+pub(crate) struct World {
+    pub(crate) store: PostgresStore,
+    pub(crate) nats: NatsServer,
+    pub(crate) database: TestDatabase,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(NatsOptions::default()).await
+    }
+
+    pub(crate) async fn with(options: NatsOptions) -> Self {
+        let fingerprint = schema_fingerprint();
+        let (database, nats) = tokio::join!(
+            TestDatabase::create("event_store", &fingerprint, |url| async move { Ok(migrate(&url).await?) }),
+            NatsServer::start(options)
+        );
+        let store = open(database.url()).await;
+        Self { store, nats: nats.unwrap(), database }
+    }
+
+    /// Appends `count` small events to one stream.
+    pub(crate) async fn append(&self, count: usize) -> Position {
+        self.append_events((0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await
+    }
+
+    pub(crate) async fn append_events(&self, events: Vec<NewEvent>) -> Position {
+        append_to(&self.store, events).await
+    }
+
+    pub(crate) async fn head(&self) -> Head {
+        self.store.head().await.unwrap()
+    }
+
+    /// A connection with JetStream, as any client's.
+    pub(crate) async fn jetstream(&self) -> jetstream::Context {
+        jetstream::new(self.client().await)
+    }
+
+    pub(crate) async fn client(&self) -> async_nats::Client {
+        async_nats::connect(self.nats.url()).await.unwrap()
+    }
+
+    pub(crate) async fn handle(&self) -> NatsHandle {
+        NatsHandle::connect(&self.nats.url(), "test").await.unwrap()
+    }
+
+    /// What the stream is now, if there is one.
+    pub(crate) async fn stream_info(&self) -> Option<Info> {
+        let stream = self.jetstream().await.get_stream(STREAM).await.ok()?;
+        Some(stream.cached_info().clone())
+    }
+
+    /// Starts a relay in this process.
+    pub(crate) async fn relay(&self, settings: RelaySettings) -> RunningRelay {
+        let url = self.database.url().to_owned();
+        let connect = url.parse().unwrap();
+        let open_store: OpenStore = Arc::new(move || {
+            let url = url.clone();
+            Box::pin(async move {
+                let options = PostgresOptions::from_url(&url)?.application_name("event-relay").read_connections(2);
+                Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>)
+            })
+        });
+        let health = Health::new();
+        let clock = service_kit::clock::system();
+        let relay = Relay::new(open_store, connect, WAKE_CHANNEL, self.handle().await, clock, &health, settings);
+        let drain = CancellationToken::new();
+        let task = tokio::spawn(relay.run(drain.clone()));
+        RunningRelay { health, drain, task: Some(task) }
+    }
+
+    /// Starts the real process.
+    pub(crate) fn relay_process(&self) -> RelayProcess {
+        let child = Command::new(env!("CARGO_BIN_EXE_event-relay"))
+            .args(["run", "--admin-listen", "127.0.0.1:0", "--lease-seconds", "2"])
+            .env("EVENT_STORE_URL", self.database.url())
+            .env("NATS_URL", self.nats.url())
+            .env("LOG", "info")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        RelayProcess { child }
+    }
+
+    /// Waits until everything is published, then checks every message: promise P5.
+    pub(crate) async fn all_published(&self) {
+        let head = self.head().await.mark.position;
+        eventually("the stream ends at the head", || async {
+            self.stream_info().await.is_some_and(|info| info.state.last_sequence == u64::try_from(head.0).unwrap())
+        })
+        .await;
+        self.assert_p5().await;
+    }
+
+    /// Each message's sequence is the position of the event whose id it carries, and none is missing between first and last.
+    pub(crate) async fn assert_p5(&self) {
+        let jetstream = self.jetstream().await;
+        let stream = jetstream.get_stream(STREAM).await.unwrap();
+        let state = stream.cached_info().state.clone();
+        let epoch = self.head().await.epoch;
+        let config = pull::Config { ack_policy: jetstream::consumer::AckPolicy::None, ..Default::default() };
+        let consumer = stream.create_consumer(config).await.unwrap();
+        let count = usize::try_from(state.messages).unwrap();
+        let mut expected = state.first_sequence;
+        let mut ids = Vec::with_capacity(count);
+        while ids.len() < count {
+            let mut fetch = consumer.fetch().max_messages(500).messages().await.unwrap();
+            let before = ids.len();
+            while let Some(message) = fetch.next().await {
+                let message = message.unwrap();
+                let sequence = message.info().unwrap().stream_sequence;
+                let (message_epoch, mark) = mark_of(message.headers.as_ref().expect("headers")).expect("one of ours");
+                assert_eq!(sequence, expected, "P5: a sequence is missing or repeated");
+                assert_eq!(mark.position.0, i64::try_from(sequence).unwrap(), "P5: a sequence is not the position");
+                assert_eq!(message_epoch, epoch);
+                ids.push(mark.event_id.unwrap());
+                expected += 1;
+            }
+            assert!(ids.len() > before, "the stream gave {before} of {count} messages");
+        }
+        let first = Position(i64::try_from(state.first_sequence).unwrap() - 1);
+        let events = read_all(&self.store, first).await;
+        let stored: Vec<Uuid> = events.iter().take(count).map(|event| event.id).collect();
+        assert_eq!(ids, stored, "P5: a message's id is not the one of the event at its position");
+    }
+}
+
+pub(crate) async fn open(url: &str) -> PostgresStore {
+    let options = PostgresOptions::from_url(url).unwrap().application_name("event-feed test").read_connections(4);
+    PostgresStore::connect(options).await.unwrap()
+}
+
+pub(crate) async fn append_to(store: &PostgresStore, events: Vec<NewEvent>) -> Position {
+    let stream = StreamName::new("thing", Uuid::now_v7()).unwrap();
+    let append = Append { streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events }], ..Append::default() };
+    match store.append(append).await.unwrap() {
+        AppendOutcome::Appended(appended) => appended.last.position,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn read_all(store: &PostgresStore, mut after: Position) -> Vec<RecordedEvent> {
+    let mut events = Vec::new();
+    loop {
+        let page = store.read(&Filter::All, after, 5_000).await.unwrap();
+        let Some(last) = page.last() else { return events };
+        after = last.position;
+        events.extend(page);
+    }
+}
+
+/// An event with a tag and every kind of metadata.
+pub(crate) fn event(data: &serde_json::Value) -> NewEvent {
+    let metadata = Metadata {
+        correlation_id: Uuid::now_v7(),
+        causation_id: Some(Uuid::now_v7()),
+        actor: Some("somebody ünusual".to_owned()),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+    };
+    NewEvent::json("thing.happened".parse().unwrap(), 1, data, metadata).unwrap().tagged("thing:1".parse().unwrap())
+}
+
+/// Everything quick, so that a test waits for little.
+pub(crate) fn quick() -> RelaySettings {
+    RelaySettings {
+        lease_duration: Duration::from_millis(1_500),
+        standby_interval: Duration::from_millis(100),
+        poll_interval: Duration::from_millis(100),
+        beacon_interval: Duration::from_millis(200),
+        look_interval: Duration::from_millis(200),
+        limits: StreamLimits { max_messages: 1_000_000, max_bytes: -1, replicas: 1 },
+        ..RelaySettings::default()
+    }
+}
+
+pub(crate) fn pipelined() -> RelaySettings {
+    RelaySettings { publish: PublishMode::Pipelined, ..quick() }
+}
+
+#[allow(dead_code, reason = "used by the follower's tests")]
+pub(crate) fn quick_follower() -> FollowerSettings {
+    FollowerSettings { idle_report: Duration::from_millis(200), ..FollowerSettings::default() }
+}
+
+/// A relay in the test's process; it ends when dropped.
+pub(crate) struct RunningRelay {
+    pub(crate) health: Health,
+    drain: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl RunningRelay {
+    /// Asks it to finish and waits for it.
+    pub(crate) async fn stop(mut self) {
+        self.drain.cancel();
+        if let Some(task) = self.task.take() {
+            tokio::time::timeout(LIMIT, task).await.expect("the relay ends").unwrap();
+        }
+    }
+
+    /// Why it is not ready, if it is not.
+    pub(crate) fn reasons(&self) -> String {
+        let report = self.health.report();
+        report.components.values().filter_map(|part| part.reason.clone()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// A real `event-relay`; killed when dropped.
+pub(crate) struct RelayProcess {
+    child: Child,
+}
+
+impl RelayProcess {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end and says with which code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the relay did not end");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+impl Drop for RelayProcess {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
