@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The local stack: everything that runs, on one machine, by one command; and the tests' set-up.
+//!
+//! Nothing of a deployment is here. The processes know nothing of this crate: it gives them settings and watches them.
+#![allow(clippy::print_stdout, reason = "a command line tool: standard output is its answer")]
+
+pub mod bench;
+pub mod build;
+pub mod choose;
+pub mod cli;
+pub mod database;
+pub mod down;
+pub mod endpoints;
+pub mod import;
+pub mod layout;
+pub mod logs;
+pub mod nats;
+pub mod ports;
+pub mod prepare;
+pub mod psql;
+pub mod reset;
+pub mod secrets;
+pub mod settings;
+pub mod status;
+pub mod supervisor;
+pub mod testing;
+pub mod tree;
+pub mod up;
+
+pub use endpoints::Endpoints;
+pub use layout::Layout;

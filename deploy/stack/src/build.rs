@@ -1,0 +1,86 @@
+//! Builds the processes with cargo and finds where cargo put them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::Context;
+
+use crate::layout::Layout;
+use crate::tree::cargo;
+
+/// The processes' programs.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The folder that they are all in.
+    pub folder: PathBuf,
+}
+
+/// The packages and programs of the four processes.
+const PROCESSES: [(&str, &str); 4] =
+    [("command-api", "command-api"), ("query-api", "query-api"), ("event-feed", "event-relay"), ("projector", "projector")];
+
+impl Programs {
+    /// One of them.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// Builds the four processes.
+pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
+    let mut arguments = Vec::new();
+    for (package, program) in PROCESSES {
+        arguments.extend(["--package", package, "--bin", program]);
+    }
+    let built = build(layout, profile, &arguments)?;
+    for (package, program) in PROCESSES {
+        anyhow::ensure!(built.contains_key(program), "the package {package} has no program {program}");
+    }
+    folder_of(&built)
+}
+
+/// Builds every program of the workspace, for the tests that run them.
+pub fn all(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
+    folder_of(&build(layout, profile, &["--workspace", "--bins"])?)
+}
+
+/// Runs a build and answers with the programs that it made, by name.
+pub fn build(layout: &Layout, profile: &str, arguments: &[&str]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut command = cargo(layout);
+    command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--profile", profile]).args(arguments);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+    let child =
+        child.with_context(|| format!("cannot run {}: install Rust from https://rustup.rs", command.get_program().display()))?;
+    let output = child.wait_with_output().context("the build cannot be read")?;
+    anyhow::ensure!(output.status.success(), "the build failed ({}){}", output.status, linker_hint());
+    let text = String::from_utf8(output.stdout).context("cargo's answer is not text")?;
+    Ok(text.lines().filter_map(program).collect())
+}
+
+/// A program that a line of cargo's answer tells of.
+fn program(line: &str) -> Option<(String, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let path = PathBuf::from(message.get("executable")?.as_str()?);
+    Some((path.file_name()?.to_str()?.to_owned(), path))
+}
+
+fn folder_of(built: &BTreeMap<String, PathBuf>) -> anyhow::Result<Programs> {
+    let folder = built.values().next().and_then(|path| path.parent()).context("the build made no program")?;
+    Ok(Programs { folder: folder.to_owned() })
+}
+
+/// What to do when there is no C compiler, which is the usual reason on a bare machine.
+fn linker_hint() -> String {
+    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let usual = ["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from);
+    let found = folders
+        .iter()
+        .chain(&usual)
+        .any(|folder| ["cc", "gcc", "clang"].iter().any(|name| Path::new(folder).join(name).is_file()));
+    if found {
+        return String::new();
+    }
+    let hint = local_servers::package_manager_hint("gcc libc6-dev", "gcc");
+    format!("; there is no C compiler: {hint}")
+}

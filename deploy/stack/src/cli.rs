@@ -1,0 +1,162 @@
+//! The command line: what can be asked for, and who does it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::layout::Layout;
+use crate::{bench, down, import, logs, prepare, psql, reset, status, testing, up};
+
+/// Runs the whole system on this machine, and its tests.
+#[derive(Debug, Parser)]
+#[command(name = "cargo stack", bin_name = "cargo stack", version)]
+pub struct Cli {
+    /// Answer with JSON where there is data.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where the stack keeps its data; `.stack` in the checkout by default.
+    #[arg(long, global = true, env = "STACK_DIR", value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the tool can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything and stay until Ctrl-C.
+    Up(UpArgs),
+    /// Stop everything.
+    Down,
+    /// Say what runs, where, and whether it is ready.
+    Status,
+    /// Stop everything and delete all data of the stack (not the keys, not the fetched servers).
+    Reset {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Open the stack's database.
+    Psql {
+        /// Passed on to psql.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Print a process's log.
+    Logs {
+        /// command-api, query-api, event-relay, projector, postgres, nats or stack.
+        name: String,
+        /// Go on printing what is added.
+        #[arg(long, short)]
+        follow: bool,
+        /// How many lines of the end.
+        #[arg(long, default_value_t = 200)]
+        lines: usize,
+    },
+    /// Run the whole test suite on servers of its own.
+    Test(TestArgs),
+    /// Refresh the checked descriptions of all SQL, so that a build needs no database.
+    Prepare {
+        /// Change nothing; fail when they are not up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Import a data set through the command API.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Measure.
+    Bench(BenchArgs),
+}
+
+/// The settings of `up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// Return once everything is ready; `down` stops it.
+    #[arg(long)]
+    pub detach: bool,
+    /// Import the sample's order history once everything is ready.
+    #[arg(long)]
+    pub sample: bool,
+    /// Ignore installed servers: use the pinned ones, fetched if need be.
+    #[arg(long)]
+    pub bundled: bool,
+    /// The build profile of the processes.
+    #[arg(long, default_value = "release", value_name = "NAME")]
+    pub profile: String,
+    /// Run as the supervisor that `up --detach` leaves behind: nothing is built or fetched, nothing printed but logs.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    pub programs: Option<PathBuf>,
+}
+
+/// The settings of `test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Run the long proofs with the counts that they promise.
+    #[arg(long)]
+    pub long: bool,
+    /// Repeat a run.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Ignore installed servers: use the pinned ones, fetched if need be.
+    #[arg(long)]
+    pub bundled: bool,
+    /// Passed on to the test runner.
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+/// What can be imported.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// The purchases of a record shop's customers, 1997 and 1998.
+    Cdnow(ImportArgs),
+}
+
+/// The settings of an import.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The file; the sample that the repository carries by default.
+    pub file: Option<PathBuf>,
+    /// How many commands are in flight at most.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub in_flight: u16,
+    /// For how many seconds one command is tried while the system cannot take it.
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    pub patience: u64,
+}
+
+/// The settings of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// append, visible.
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// Also write the figures to a file.
+    #[arg(id = "json-file", long = "json-file", value_name = "FILE")]
+    pub json_file: Option<PathBuf>,
+    /// Ignore installed servers.
+    #[arg(long)]
+    pub bundled: bool,
+    /// Passed on to the bench.
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+/// Does what was asked.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let layout = Layout::find(cli.dir)?;
+    match cli.command {
+        Command::Up(args) => up::run(&layout, &args, cli.json).await,
+        Command::Down => down::run(&layout, cli.json).await,
+        Command::Status => status::run(&layout, cli.json).await,
+        Command::Reset { yes } => reset::run(&layout, yes, cli.json).await,
+        Command::Psql { args } => psql::run(&layout, &args),
+        Command::Logs { name, follow, lines } => logs::run(&layout, &name, follow, lines).await,
+        Command::Test(args) => testing::run(&layout, &args).await,
+        Command::Prepare { check } => prepare::run(&layout, check).await,
+        Command::Import(ImportCommand::Cdnow(args)) => import::run(&layout, &args, cli.json).await,
+        Command::Bench(args) => bench::run(&layout, &args).await,
+    }
+}

@@ -1,0 +1,79 @@
+//! The stack's database: made, migrated by the processes' own commands, and a login role for each process in the groups that
+//! the migrations define.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::secrets::address;
+use crate::settings::Settings;
+
+/// The database of all schemas; each could live in one of its own.
+pub const DATABASE: &str = "daybook";
+
+/// Makes the database and brings it up to date.
+pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
+    let owner = address("postgres", "postgres", &settings.passwords.owner, settings.ports.postgres, "/postgres");
+    let mut server = PgConnection::connect(&owner).await.context("the cluster does not let its owner in")?;
+    let exists = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
+    if !exists.bind(DATABASE).fetch_one(&mut server).await? {
+        sqlx::query("CREATE DATABASE daybook").execute(&mut server).await.context("the database cannot be made")?;
+    }
+    server.close().await?;
+    for migration in settings.migrations() {
+        run(migration).await?;
+    }
+    let mut database = PgConnection::connect(&settings.postgres_owner()).await?;
+    let passwords = &settings.passwords;
+    let roles: [(&str, &SecretString, &[&str]); 4] = [
+        ("command_api", &passwords.command_api, &["event_store_appender"]),
+        ("event_relay", &passwords.event_relay, &["event_store_relay"]),
+        ("projector", &passwords.projector, &["event_store_reader", "read_model_owner"]),
+        ("query_api", &passwords.query_api, &["read_model_reader"]),
+    ];
+    for (role, password, groups) in roles {
+        login_role(&mut database, role, password, groups).await.with_context(|| format!("the role {role} cannot be made"))?;
+    }
+    sqlx::raw_sql(include_str!("database/grants.sql")).execute(&mut database).await.context("the grants failed")?;
+    database.close().await?;
+    Ok(())
+}
+
+/// A role that can sign in, in these groups. Names and passwords cannot be parameters of such statements: the server quotes them.
+async fn login_role(
+    database: &mut PgConnection,
+    role: &str,
+    password: &SecretString,
+    groups: &[&str],
+) -> Result<(), sqlx::Error> {
+    let exists = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)");
+    let verb = if exists.bind(role).fetch_one(&mut *database).await? { "ALTER" } else { "CREATE" };
+    let mut statements = Vec::new();
+    let statement = sqlx::query_scalar::<_, String>("SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1, $2, $3)");
+    statements.push(statement.bind(verb).bind(role).bind(password.expose_secret()).fetch_one(&mut *database).await?);
+    for group in groups {
+        let statement = sqlx::query_scalar::<_, String>("SELECT format('GRANT %I TO %I', $1, $2)");
+        statements.push(statement.bind(group).bind(role).fetch_one(&mut *database).await?);
+    }
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *database).await?;
+    }
+    Ok(())
+}
+
+/// Runs a migration command; what it says is shown only when it fails.
+async fn run(mut command: Command) -> anyhow::Result<()> {
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let words = words.join(" ");
+    command.stdin(Stdio::null());
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
+    let output = output.with_context(|| format!("cannot run {words}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{words} failed ({}):\n{}", output.status, said.trim_end());
+    Ok(())
+}

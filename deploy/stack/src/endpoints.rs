@@ -1,0 +1,67 @@
+//! `endpoints.json`: where everything is, for programs. Only its owner reads it, since addresses carry passwords.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{Layout, write_private};
+
+/// Where everything is; the file is there while everything is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// The command API.
+    pub command_api: String,
+    /// The query API.
+    pub query_api: String,
+    /// The database, for the superuser.
+    pub postgres: String,
+    /// NATS, for a user who may do anything.
+    pub nats: String,
+    /// The admin ports.
+    pub admin: Admin,
+    /// The process ids, by name.
+    pub pids: BTreeMap<String, u32>,
+}
+
+/// The admin port of each process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admin {
+    /// Of the command API.
+    pub command_api: String,
+    /// Of the query API.
+    pub query_api: String,
+    /// Of the relay.
+    pub event_relay: String,
+    /// Of the projector.
+    pub projector: String,
+}
+
+impl Endpoints {
+    /// Reads the file; an error says that nothing runs.
+    pub fn read(layout: &Layout) -> anyhow::Result<Endpoints> {
+        let path = layout.endpoints();
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                anyhow::bail!("the stack is not up (there is no {}): run `cargo stack up`", path.display())
+            }
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        serde_json::from_str(&text).with_context(|| format!("{} is not what `cargo stack up` writes", path.display()))
+    }
+
+    /// Writes the file.
+    pub fn write(&self, layout: &Layout) -> anyhow::Result<()> {
+        write_private(&layout.endpoints(), &serde_json::to_string_pretty(self)?)
+    }
+
+    /// The admin ports by process name.
+    pub fn admin_ports(&self) -> [(&'static str, &str); 4] {
+        [
+            ("command-api", &self.admin.command_api),
+            ("query-api", &self.admin.query_api),
+            ("event-relay", &self.admin.event_relay),
+            ("projector", &self.admin.projector),
+        ]
+    }
+}

@@ -1,0 +1,133 @@
+//! `import cdnow`: posts a purchase history through the command API as a frontend would, and compares what the query API then says
+//! with what was read from the file. Safe to kill, to repeat and to run twice at once: each command's idempotency key is made of
+//! what it stands for.
+
+mod client;
+mod compare;
+mod file;
+mod plan;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::cli::ImportArgs;
+use crate::endpoints::Endpoints;
+use crate::layout::Layout;
+
+pub use client::{Answer, Client};
+pub use compare::{Difference, Totals};
+pub use file::{History, Purchase};
+
+/// Differences that are printed; all are counted.
+const SHOWN_DIFFERENCES: usize = 20;
+
+/// What an import did.
+#[derive(Debug, serde::Serialize)]
+pub struct Report {
+    /// The file.
+    pub file: PathBuf,
+    /// What the file says.
+    pub expected: Totals,
+    /// What the query API says.
+    pub found: Totals,
+    /// Commands posted.
+    pub commands: u64,
+    /// Commands that an earlier or simultaneous import had done already.
+    pub replayed: u64,
+    /// Answers that had to be asked for again.
+    pub retries: u64,
+    /// The import without the comparison.
+    pub seconds: f64,
+    /// Where the two disagree.
+    pub differences: Vec<Difference>,
+}
+
+/// The file that the repository carries.
+pub fn sample(layout: &Layout) -> PathBuf {
+    layout.root.join("deploy/stack/data/cdnow-sample.txt")
+}
+
+/// Imports a file into the running stack and compares.
+pub async fn run(layout: &Layout, args: &ImportArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let endpoints = Endpoints::read(layout)?;
+    let path = args.file.clone().unwrap_or_else(|| sample(layout));
+    let report = import(&endpoints, path, args).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Imports a file and compares.
+pub async fn import(endpoints: &Endpoints, path: PathBuf, args: &ImportArgs) -> anyhow::Result<Report> {
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let history = History::parse(&text).with_context(|| format!("{} cannot be imported", path.display()))?;
+    let client = Client::new(endpoints, Duration::from_secs(args.patience))?;
+    let bar = progress_bar(history.purchases().count() as u64);
+    let started = Instant::now();
+    let product = client.post("/api/v1/products", "cdnow/product/cd", &plan::product()).await?;
+    let work: Vec<_> =
+        history.customers.iter().map(|(name, purchases)| customer(&client, &bar, &product.id, name, purchases)).collect();
+    futures::stream::iter(work).buffer_unordered(usize::from(args.in_flight)).try_collect::<()>().await?;
+    let seconds = started.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let (found, differences) = compare::compare(&client, &history).await?;
+    let (commands, replayed, retries) = client.counts();
+    Ok(Report { file: path, expected: Totals::of_history(&history), found, commands, replayed, retries, seconds, differences })
+}
+
+/// One customer's whole history, in its order; many customers are in flight at once.
+async fn customer(client: &Client, bar: &ProgressBar, product: &str, name: &str, purchases: &[Purchase]) -> anyhow::Result<()> {
+    let user = client.post("/api/v1/users", &plan::user_key(name), &plan::user(name)).await?;
+    for purchase in purchases {
+        let order = plan::order(purchase, &user.id, product)?;
+        let order = client.post("/api/v1/orders/import", &purchase.key("place"), &order).await?;
+        let confirm = format!("/api/v1/orders/{}/confirm", order.id);
+        client.post(&confirm, &purchase.key("confirm"), &json!({})).await?;
+        bar.inc(1);
+    }
+    Ok(())
+}
+
+fn progress_bar(length: u64) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(length), target);
+    let template = "{bar:40} {pos}/{len} orders  {per_sec}  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn print(report: &Report) {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
+    table.set_header(["", "file", "query API"]);
+    for (name, expected, found) in Totals::rows(&report.expected, &report.found) {
+        table.add_row([name, expected, found]);
+    }
+    println!("{table}");
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = report.commands as f64 / report.seconds.max(f64::EPSILON);
+    println!(
+        "{} commands in {:.1} s ({rate:.0} a second), {} done before, {} asked again",
+        report.commands, report.seconds, report.replayed, report.retries
+    );
+    for difference in report.differences.iter().take(SHOWN_DIFFERENCES) {
+        println!("{difference}");
+    }
+    if report.differences.is_empty() {
+        println!("equal: every customer and the totals, to the cent");
+    } else {
+        println!("{} differences", report.differences.len());
+    }
+}

@@ -1,0 +1,176 @@
+//! Compares what the query API answers with what the file says: per customer and in total, to the cent.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::client::Client;
+use super::file::History;
+use super::plan::{decimal, email};
+
+const CURRENCY: &str = "USD";
+const PAGE_SIZE: &str = "100";
+/// More pages than any file here fills: a cursor that never ends is an error.
+const MAX_PAGES: usize = 100_000;
+
+/// Sums over all customers of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Customers.
+    pub customers: usize,
+    /// Confirmed orders.
+    pub orders: i64,
+    /// CDs.
+    pub units: i64,
+    /// What was spent, as a decimal.
+    pub spent: String,
+}
+
+impl Totals {
+    /// What a file says.
+    pub fn of_history(history: &History) -> Totals {
+        Totals {
+            customers: history.customers.len(),
+            orders: history.purchases().map(|_| 1).sum(),
+            units: history.purchases().map(|purchase| purchase.units).sum(),
+            spent: decimal(history.purchases().map(|purchase| purchase.cents).sum()),
+        }
+    }
+
+    /// The rows of a table of two.
+    pub fn rows(one: &Totals, other: &Totals) -> [(String, String, String); 4] {
+        let row = |name: &str, of: fn(&Totals) -> String| (name.to_owned(), of(one), of(other));
+        [
+            row("customers", |totals| totals.customers.to_string()),
+            row("orders", |totals| totals.orders.to_string()),
+            row("CDs", |totals| totals.units.to_string()),
+            row("USD", |totals| totals.spent.clone()),
+        ]
+    }
+}
+
+/// One thing that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The customer's address, or `total`.
+    pub of: String,
+    /// Which figure.
+    pub figure: &'static str,
+    /// What the file says.
+    pub expected: String,
+    /// What the query API says.
+    pub found: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} is {}, expected {}", self.of, self.figure, self.found, self.expected)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct User {
+    email: Option<String>,
+    order_count: i64,
+    total_spent: BTreeMap<String, String>,
+    last_order_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Day {
+    units: i64,
+    orders: i64,
+    revenue: String,
+}
+
+/// Asks for all customers and all days of the file and compares.
+pub(super) async fn compare(client: &Client, history: &History) -> anyhow::Result<(Totals, Vec<Difference>)> {
+    let users: Vec<User> = list(client, "/api/v1/users", &[]).await?;
+    let by_email: BTreeMap<String, User> = users.into_iter().filter_map(|user| Some((user.email.clone()?, user))).collect();
+    let mut differences = Differences::default();
+    let mut found = Totals::default();
+    let mut spent = 0;
+    for (customer, purchases) in &history.customers {
+        let address = email(customer);
+        let Some(user) = by_email.get(&address) else {
+            differences.note(&address, "customer", "there", "absent");
+            continue;
+        };
+        let cents = purchases.iter().map(|purchase| purchase.cents).sum();
+        let total = user.total_spent.get(CURRENCY).map_or("0.00", String::as_str);
+        differences.check(&address, "order_count", &purchases.len(), &user.order_count);
+        differences.check(&address, "total_spent", &decimal(cents), &total);
+        let last = purchases.iter().map(|purchase| purchase.date).max().unwrap_or_default();
+        let at = user.last_order_at.map_or_else(|| "none".to_owned(), |at| at.to_rfc3339());
+        differences.check(&address, "last_order_at", &format!("{last}T00:00:00+00:00"), &at);
+        found.customers += 1;
+        found.orders += user.order_count;
+        spent += cents_of(total)?;
+    }
+    found.spent = decimal(spent);
+    let days = days(client, history).await?;
+    found.units = days.iter().map(|day| day.units).sum();
+    let expected = Totals::of_history(history);
+    for ((name, expected, found), figure) in
+        Totals::rows(&expected, &found).into_iter().zip(["customers", "orders", "units", "spent"])
+    {
+        differences.check(&format!("total {name}"), figure, &expected, &found);
+    }
+    // The days are another projection: its sums must be the same.
+    let revenue: i64 = days.iter().map(|day| cents_of(&day.revenue)).sum::<anyhow::Result<i64>>()?;
+    differences.check("total of the days", "orders", &expected.orders, &days.iter().map(|day| day.orders).sum::<i64>());
+    differences.check("total of the days", "revenue", &expected.spent, &decimal(revenue));
+    Ok((found, differences.0))
+}
+
+async fn days(client: &Client, history: &History) -> anyhow::Result<Vec<Day>> {
+    let dates: Vec<_> = history.purchases().map(|purchase| purchase.date).collect();
+    let (first, last) = (dates.iter().min().copied().unwrap_or_default(), dates.iter().max().copied().unwrap_or_default());
+    let (from, to) = (first.to_string(), last.to_string());
+    list(client, "/api/v1/sales/daily", &[("from", &from), ("to", &to), ("currency", CURRENCY)]).await
+}
+
+/// All items of a list, page by page.
+async fn list<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, filter: &[(&str, &str)]) -> anyhow::Result<Vec<T>> {
+    let mut items = Vec::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..MAX_PAGES {
+        let mut query = filter.to_vec();
+        query.push(("page_size", PAGE_SIZE));
+        if let Some(cursor) = &cursor {
+            query.push(("cursor", cursor));
+        }
+        let answer = client.get(path, &query).await?;
+        let data = answer.get("data").cloned().unwrap_or(Value::Null);
+        let page: Vec<T> = serde_json::from_value(data).with_context(|| format!("GET {path}: data of another form"))?;
+        items.extend(page);
+        cursor = answer.pointer("/meta/page/next_cursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            return Ok(items);
+        }
+    }
+    anyhow::bail!("GET {path}: no end after {MAX_PAGES} pages")
+}
+
+fn cents_of(text: &str) -> anyhow::Result<i64> {
+    let cents = text.split_once('.').filter(|(_, cents)| cents.len() == 2).map(|(dollars, cents)| format!("{dollars}{cents}"));
+    cents.and_then(|cents| cents.parse().ok()).with_context(|| format!("{text:?} is not dollars and cents"))
+}
+
+#[derive(Default)]
+struct Differences(Vec<Difference>);
+
+impl Differences {
+    fn check(&mut self, of: &str, figure: &'static str, expected: &impl ToString, found: &impl ToString) {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        if expected != found {
+            self.note(of, figure, &expected, &found);
+        }
+    }
+
+    fn note(&mut self, of: &str, figure: &'static str, expected: &str, found: &str) {
+        self.0.push(Difference { of: of.to_owned(), figure, expected: expected.to_owned(), found: found.to_owned() });
+    }
+}

@@ -1,0 +1,140 @@
+//! Where the stack keeps what: `.stack` in the checkout, whose files only their owner reads.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use local_servers::Account;
+use sha2::{Digest, Sha256};
+
+/// The folders of one stack.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The checkout.
+    pub root: PathBuf,
+    /// The stack's own folder.
+    pub state: PathBuf,
+    /// Where the servers and their data lie: the stack's folder, or one beside the system's temporary files when the account
+    /// that PostgreSQL runs as cannot enter the checkout (root's home).
+    pub servers: PathBuf,
+}
+
+impl Layout {
+    /// Finds the checkout and makes the stack's folder.
+    pub fn find(state: Option<PathBuf>) -> anyhow::Result<Layout> {
+        let root = checkout()?;
+        let state = match state {
+            Some(folder) => std::path::absolute(&folder)?,
+            None => root.join(".stack"),
+        };
+        std::fs::create_dir_all(&state).with_context(|| format!("cannot create {}", state.display()))?;
+        let servers = if Account::unprivileged().can_enter(&state) { state.clone() } else { outside(&state)? };
+        Ok(Layout { root, state, servers })
+    }
+
+    /// Tells programs where everything is.
+    pub fn endpoints(&self) -> PathBuf {
+        self.state.join("endpoints.json")
+    }
+
+    /// What runs, with process ids: how `down` and the next `up` find what a killed `up` left.
+    pub fn running(&self) -> PathBuf {
+        self.state.join("running.json")
+    }
+
+    /// The roles' passwords.
+    pub fn passwords(&self) -> PathBuf {
+        self.state.join("passwords.json")
+    }
+
+    /// The cluster.
+    pub fn postgres_data(&self) -> PathBuf {
+        self.servers.join("postgres")
+    }
+
+    /// NATS's folder.
+    pub fn nats(&self) -> PathBuf {
+        self.servers.join("nats")
+    }
+
+    /// Where fetched servers are unpacked.
+    pub fn fetched(&self) -> PathBuf {
+        self.servers.join("bin")
+    }
+
+    /// A process's log.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.state.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Takes the stack for ourselves; `None` when somebody has it. The lock goes with its holder, however that ends.
+    pub fn lock(&self) -> anyhow::Result<Option<File>> {
+        let path = self.state.join("lock");
+        let options = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = options.with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+}
+
+/// Writes a file that only its owner reads, all of it or nothing.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let draft = path.with_file_name(name);
+    let written = (|| {
+        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&draft, path)
+    })();
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Deletes a file that may be absent.
+pub fn remove_file(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot delete {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Deletes a folder that may be absent.
+pub fn remove_folder(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot delete {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The checkout that we are in, so that a copy of the tree works on itself; else the one that this tool was built from.
+fn checkout() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the current folder cannot be read")?;
+    let is_checkout = |folder: &&Path| folder.join("deploy/stack/Cargo.toml").is_file();
+    if let Some(found) = here.ancestors().find(is_checkout) {
+        return Ok(found.to_owned());
+    }
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(is_checkout);
+    built_from.map(Path::to_owned).context("this is no checkout of the project: change to one")
+}
+
+/// A folder of ours where any account may enter, the same for the same stack.
+fn outside(state: &Path) -> anyhow::Result<PathBuf> {
+    use std::fmt::Write;
+    use std::os::unix::fs::PermissionsExt;
+    let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
+    let name =
+        digest.iter().take(6).try_fold(String::from("daybook-"), |mut name, byte| write!(name, "{byte:02x}").map(|()| name))?;
+    let folder = Path::new("/var/tmp").join(name);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
+}

@@ -1,0 +1,65 @@
+//! NATS as the stack runs it: who may publish what, and every message on disk before it is acknowledged.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+
+use crate::layout::{Layout, write_private};
+use crate::secrets::Passwords;
+
+/// The stream that the relay keeps.
+const STREAM: &str = "EVENTS";
+
+/// Writes the server's configuration and answers with its path.
+pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow::Result<PathBuf> {
+    let folder = layout.nats();
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join("nats.conf");
+    write_private(&path, &config(&folder.join("store").display().to_string(), port, passwords))?;
+    Ok(path)
+}
+
+/// The relay alone may publish events and manage the stream. Projector and query API read it and announce nothing but checkpoints.
+fn config(store: &str, port: u16, passwords: &Passwords) -> String {
+    let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
+    let reading = [
+        "$JS.API.INFO".to_owned(),
+        format!("$JS.API.STREAM.INFO.{STREAM}"),
+        format!("$JS.API.STREAM.MSG.GET.{STREAM}"),
+        format!("$JS.API.DIRECT.GET.{STREAM}"),
+        format!("$JS.API.DIRECT.GET.{STREAM}.>"),
+        format!("$JS.API.CONSUMER.CREATE.{STREAM}"),
+        format!("$JS.API.CONSUMER.CREATE.{STREAM}.>"),
+        format!("$JS.API.CONSUMER.INFO.{STREAM}.>"),
+        format!("$JS.API.CONSUMER.DELETE.{STREAM}.>"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.>"),
+        format!("$JS.ACK.{STREAM}.>"),
+        "$JS.FC.>".to_owned(),
+    ];
+    let list = |subjects: &[String]| subjects.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ");
+    let projector: Vec<String> = reading.iter().cloned().chain(["checkpoints.>".to_owned()]).collect();
+    format!(
+        r#"listen: "127.0.0.1:{port}"
+server_name: daybook
+jetstream {{ store_dir: "{store}", sync_interval: always }}
+authorization {{
+  users: [
+    {{ user: ops, password: {ops} }}
+    {{ user: event_relay, password: {event_relay}, permissions: {{
+        publish: ["events.>", "relay.head", "$JS.API.>"], subscribe: ["_INBOX.>"] }} }}
+    {{ user: projector, password: {projector_password}, permissions: {{
+        publish: [{projector}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
+    {{ user: query_api, password: {query_api}, permissions: {{
+        publish: [{reading}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
+  ]
+}}
+"#,
+        ops = password(&passwords.owner),
+        event_relay = password(&passwords.event_relay),
+        projector_password = password(&passwords.projector),
+        query_api = password(&passwords.query_api),
+        projector = list(&projector),
+        reading = list(&reading),
+    )
+}

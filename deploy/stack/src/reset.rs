@@ -1,0 +1,35 @@
+//! `reset`: deletes the stack's data. The keys stay, since they are not the stack's alone, and so do the fetched servers.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::layout::{Layout, remove_file, remove_folder};
+
+/// Asks, stops the stack and deletes its data.
+pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let what = [layout.postgres_data(), layout.nats(), layout.state.join("logs")];
+    if !yes && !agreed(layout)? {
+        eprintln!("stack: nothing was deleted");
+        return Ok(ExitCode::FAILURE);
+    }
+    crate::down::stop(layout).await?;
+    for folder in &what {
+        remove_folder(folder)?;
+    }
+    remove_file(&layout.passwords())?;
+    if json {
+        println!("{}", serde_json::json!({ "deleted": what }));
+    } else {
+        eprintln!("stack: all data is deleted");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn agreed(layout: &Layout) -> anyhow::Result<bool> {
+    anyhow::ensure!(std::io::stdin().is_terminal(), "nobody is there to be asked: say `cargo stack reset --yes`");
+    eprint!("Delete every event and all other data of the stack in {}? [y/N] ", layout.state.display());
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

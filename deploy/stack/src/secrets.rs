@@ -1,0 +1,160 @@
+//! Keys and passwords. The keys (claim, token, cursor) are made once for this user and lie outside the checkout, so that all
+//! copies share them: data made by one copy of the tree can be read by another, and deleting `.stack` loses no key.
+//! The passwords belong to one cluster and lie beside it.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rand::Rng;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{Layout, write_private};
+
+const KEY_BYTES: usize = 32;
+const PASSWORD_LENGTH: usize = 32;
+
+/// Where the keys lie.
+#[derive(Debug, Clone)]
+pub struct KeyFiles {
+    /// Under which unique values are hashed.
+    pub claim: PathBuf,
+    /// Which seals consistency tokens.
+    pub token: PathBuf,
+    /// Which seals cursors.
+    pub cursor: PathBuf,
+}
+
+impl KeyFiles {
+    /// Finds the keys of this user, or makes them.
+    pub fn ensure() -> anyhow::Result<KeyFiles> {
+        Self::ensure_in(&key_folder()?)
+    }
+
+    fn ensure_in(folder: &Path) -> anyhow::Result<KeyFiles> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("cannot create {}", folder.display()))?;
+        let key = |name: &str| {
+            let path = folder.join(name);
+            ensure_key(&path).with_context(|| format!("cannot make the key {}", path.display()))?;
+            anyhow::Ok(path)
+        };
+        Ok(KeyFiles { claim: key("claim.key")?, token: key("token.key")?, cursor: key("cursor.key")? })
+    }
+}
+
+/// `$XDG_CONFIG_HOME/daybook`, else `~/.config/daybook`.
+fn key_folder() -> anyhow::Result<PathBuf> {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = config.or_else(|| std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config")));
+    Ok(config.context("no home folder for the keys: set HOME or XDG_CONFIG_HOME")?.join("daybook"))
+}
+
+/// Two copies at once make one key: the draft is linked to its name, which only one can do.
+fn ensure_key(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let mut file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    let mut bytes = [0_u8; KEY_BYTES];
+    rand::rng().fill(&mut bytes);
+    writeln!(file, "{}", base64(&bytes))?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// A password for each who signs in to PostgreSQL or NATS.
+#[derive(Debug)]
+pub struct Passwords {
+    /// PostgreSQL's superuser and NATS's operator.
+    pub owner: SecretString,
+    /// The command API.
+    pub command_api: SecretString,
+    /// The relay.
+    pub event_relay: SecretString,
+    /// The projector.
+    pub projector: SecretString,
+    /// The query API.
+    pub query_api: SecretString,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    owner: String,
+    command_api: String,
+    event_relay: String,
+    projector: String,
+    query_api: String,
+}
+
+impl Passwords {
+    /// Finds the passwords of this stack, or makes them.
+    pub fn ensure(layout: &Layout) -> anyhow::Result<Passwords> {
+        let path = layout.passwords();
+        if !path.exists() {
+            let stored = Stored {
+                owner: random(),
+                command_api: random(),
+                event_relay: random(),
+                projector: random(),
+                query_api: random(),
+            };
+            write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let stored: Stored = serde_json::from_str(&text)
+            .with_context(|| format!("{} cannot be read: `cargo stack reset` makes a new one", path.display()))?;
+        Ok(Passwords {
+            owner: stored.owner.into(),
+            command_api: stored.command_api.into(),
+            event_relay: stored.event_relay.into(),
+            projector: stored.projector.into(),
+            query_api: stored.query_api.into(),
+        })
+    }
+}
+
+/// Letters and digits only, so that a password needs no quoting in an address.
+fn random() -> String {
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(PASSWORD_LENGTH).map(char::from).collect()
+}
+
+/// An address with user and password.
+pub fn address(scheme: &str, user: &str, password: &SecretString, port: u16, path: &str) -> String {
+    format!("{scheme}://{user}:{}@127.0.0.1:{port}{path}", password.expose_secret())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::KeyFiles;
+
+    #[test]
+    fn keys_are_made_once_and_only_their_owner_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = KeyFiles::ensure_in(folder.path()).unwrap();
+        let text = std::fs::read_to_string(&first.claim).unwrap();
+        assert_eq!(text.trim().len(), 44, "32 bytes in base64");
+        let again = KeyFiles::ensure_in(folder.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&again.claim).unwrap(), text);
+        assert_ne!(std::fs::read_to_string(&again.token).unwrap(), text);
+        let mode = std::fs::metadata(&first.claim).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no draft is left");
+    }
+}

@@ -1,0 +1,130 @@
+//! The settings that each process is started with: its own role, its own ports, keys as files.
+
+use std::process::Command;
+
+use secrecy::SecretString;
+
+use crate::build::Programs;
+use crate::database::DATABASE;
+use crate::endpoints::{Admin, Endpoints};
+use crate::ports::Ports;
+use crate::secrets::{KeyFiles, Passwords, address};
+
+/// Everything that the processes' settings are made of.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where their programs are.
+    pub programs: Programs,
+    /// Where they listen.
+    pub ports: Ports,
+    /// How they sign in.
+    pub passwords: Passwords,
+    /// Their keys.
+    pub keys: KeyFiles,
+}
+
+impl Settings {
+    /// The database's address for a role.
+    pub fn postgres(&self, role: &str, password: &SecretString) -> String {
+        address("postgres", role, password, self.ports.postgres, &format!("/{DATABASE}"))
+    }
+
+    /// The database's address for the superuser.
+    pub fn postgres_owner(&self) -> String {
+        self.postgres("postgres", &self.passwords.owner)
+    }
+
+    fn nats(&self, user: &str, password: &SecretString) -> String {
+        address("nats", user, password, self.ports.nats, "")
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.path(name));
+        command.args(arguments);
+        if let Some(log) = std::env::var_os("LOG") {
+            command.env("LOG", log);
+        }
+        command
+    }
+
+    /// `command-api serve`.
+    pub fn command_api(&self) -> Command {
+        let mut command = self.program("command-api", &["serve"]);
+        let url = self.postgres("command_api", &self.passwords.command_api);
+        command.env("EVENT_STORE_URL", &url).env("AUTH_URL", &url);
+        command.env("COMMAND_API_LISTEN", loopback(self.ports.command_api));
+        command.env("ADMIN_LISTEN", loopback(self.ports.command_api_admin));
+        command.env("CLAIM_KEY_FILE", &self.keys.claim).env("TOKEN_KEY_FILE", &self.keys.token);
+        command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
+        command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
+        command
+    }
+
+    /// `query-api serve`.
+    pub fn query_api(&self) -> Command {
+        let mut command = self.program("query-api", &["serve"]);
+        command.env("READ_MODEL_URL", self.postgres("query_api", &self.passwords.query_api));
+        command.env("NATS_URL", self.nats("query_api", &self.passwords.query_api));
+        command.env("QUERY_API_LISTEN", loopback(self.ports.query_api));
+        command.env("ADMIN_LISTEN", loopback(self.ports.query_api_admin));
+        command.env("TOKEN_KEY_FILE", &self.keys.token).env("CURSOR_KEY_FILE", &self.keys.cursor);
+        command.env("ALLOWED_ORIGINS", "loopback");
+        command
+    }
+
+    /// `event-relay run`.
+    pub fn event_relay(&self) -> Command {
+        let mut command = self.program("event-relay", &["run"]);
+        command.env("EVENT_STORE_URL", self.postgres("event_relay", &self.passwords.event_relay));
+        command.env("NATS_URL", self.nats("event_relay", &self.passwords.event_relay));
+        command.env("ADMIN_LISTEN", loopback(self.ports.event_relay_admin));
+        command
+    }
+
+    /// `projector run`.
+    pub fn projector(&self) -> Command {
+        let mut command = self.program("projector", &["run"]);
+        let url = self.postgres("projector", &self.passwords.projector);
+        command.env("EVENT_STORE_URL", &url).env("READ_MODEL_URL", &url);
+        command.env("NATS_URL", self.nats("projector", &self.passwords.projector));
+        command.env("ADMIN_LISTEN", loopback(self.ports.projector_admin));
+        command
+    }
+
+    /// The commands that bring the schemas up to date, as the owner.
+    pub fn migrations(&self) -> [Command; 3] {
+        let owner = self.postgres_owner();
+        let mut event_store = self.program("command-api", &["migrate", "event-store"]);
+        event_store.env("EVENT_STORE_URL", &owner);
+        let mut auth = self.program("command-api", &["migrate", "auth"]);
+        auth.env("AUTH_URL", &owner);
+        let mut read_model = self.program("projector", &["migrate"]);
+        read_model.env("READ_MODEL_URL", &owner).env("EVENT_STORE_URL", &owner);
+        [event_store, auth, read_model]
+    }
+
+    /// Where everything is, without the process ids.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            command_api: http(self.ports.command_api),
+            query_api: http(self.ports.query_api),
+            postgres: self.postgres_owner(),
+            nats: self.nats("ops", &self.passwords.owner),
+            admin: Admin {
+                command_api: http(self.ports.command_api_admin),
+                query_api: http(self.ports.query_api_admin),
+                event_relay: http(self.ports.event_relay_admin),
+                projector: http(self.ports.projector_admin),
+            },
+            pids: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn http(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}

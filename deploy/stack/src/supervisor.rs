@@ -1,0 +1,148 @@
+//! Keeps the stack's processes running: starts each, restarts one that dies, merges their logs, stops all of them.
+//!
+//! A process is `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`. Every process is guarded: should the
+//! supervisor itself be killed, the kernel (or a watching shell) ends what it started.
+
+mod log;
+mod service;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use log::LogView;
+pub use service::{Readiness, Service};
+
+use crate::layout::{Layout, write_private};
+
+/// How long a service may take until it is ready; PostgreSQL's recovery after a crash included.
+pub const READY_LIMIT: Duration = Duration::from_mins(2);
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// One running process, as `running.json` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its id; none while it waits to be started again.
+    pub pid: Option<u32>,
+    /// What runs, to recognise it by.
+    pub program: PathBuf,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// What `running.json` holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningFile {
+    /// The supervisor's process id.
+    pub supervisor: u32,
+    /// The processes by name.
+    pub processes: BTreeMap<String, Running>,
+}
+
+type Table = Arc<Mutex<BTreeMap<String, Running>>>;
+
+/// The services that run, in the order of their start.
+#[derive(Debug)]
+pub struct Supervisor {
+    layout: Layout,
+    view: LogView,
+    table: Table,
+    changed: watch::Sender<u64>,
+    services: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    name: &'static str,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    readiness: Readiness,
+}
+
+impl Supervisor {
+    /// Nothing runs yet.
+    pub fn new(layout: &Layout, view: LogView) -> Supervisor {
+        let changed = watch::channel(0).0;
+        Supervisor { layout: layout.clone(), view, table: Table::default(), changed, services: Vec::new() }
+    }
+
+    /// Starts a service and keeps it running.
+    pub fn start(&mut self, service: Service) -> anyhow::Result<()> {
+        let log = log::Log::open(&self.layout, service.name, self.view)?;
+        let (name, readiness) = (service.name, service.readiness.clone());
+        let (stop, stopping) = watch::channel(false);
+        let reporter = service::Reporter { table: self.table.clone(), changed: self.changed.clone() };
+        let task = tokio::spawn(service::keep(service, log, reporter, stopping));
+        self.services.push(Kept { name, stop, task, readiness });
+        Ok(())
+    }
+
+    /// Waits until a service is ready.
+    pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
+        let kept = self.services.iter().find(|kept| kept.name == name).context("no such service")?;
+        let until = tokio::time::Instant::now() + READY_LIMIT;
+        loop {
+            let pid = self.running().get(name).and_then(|running| running.pid);
+            let why = match pid {
+                None => "it ended".to_owned(),
+                Some(pid) => match kept.readiness.check(pid).await {
+                    Ok(()) => return Ok(()),
+                    Err(why) => why,
+                },
+            };
+            if tokio::time::Instant::now() > until {
+                let log = self.layout.log(name);
+                anyhow::bail!("{name} was not ready within {} s: {why}; see {}", READY_LIMIT.as_secs(), log.display());
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    /// What runs now.
+    pub fn running(&self) -> BTreeMap<String, Running> {
+        self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The process ids by name, as `endpoints.json` names them.
+    pub fn pids(&self) -> BTreeMap<String, u32> {
+        let running = self.running().into_iter();
+        running.filter_map(|(name, running)| Some((name.replace('-', "_"), running.pid?))).collect()
+    }
+
+    /// Tells of every start and end.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Writes `running.json`.
+    pub fn write_running(&self) -> anyhow::Result<()> {
+        let file = RunningFile { supervisor: std::process::id(), processes: self.running() };
+        write_private(&self.layout.running(), &serde_json::to_string_pretty(&file)?)
+    }
+
+    /// Stops everything in an orderly way: first whoever uses the servers, all at once, then the servers.
+    pub async fn stop(mut self) {
+        let servers = ["nats", "postgres"];
+        let (last, first): (Vec<Kept>, Vec<Kept>) = self.services.drain(..).partition(|kept| servers.contains(&kept.name));
+        end(first).await;
+        end(last).await;
+    }
+}
+
+async fn end(services: Vec<Kept>) {
+    for kept in &services {
+        // A service whose task is over needs no signal.
+        let _over = kept.stop.send(true);
+    }
+    for kept in services {
+        if let Err(error) = kept.task.await {
+            eprintln!("stack: {}: {error}", kept.name);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The processes' output: each line into the process's own file and, in the foreground, merged and labelled on the terminal.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use local_servers::Process;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio::task::JoinHandle;
+
+use crate::layout::Layout;
+
+/// A longer line is broken.
+const MAX_LINE: usize = 64 * 1024;
+/// A log that grows past this is put aside, replacing the one put aside before.
+const MAX_LOG: u64 = 64 * 1024 * 1024;
+/// The width of the label.
+const LABEL: usize = 12;
+
+/// Whether the merged log is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogView {
+    /// On standard output.
+    Merged,
+    /// Only in the files.
+    Hidden,
+}
+
+/// One process's log.
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    name: &'static str,
+    view: LogView,
+    color: bool,
+    file: Arc<Mutex<LogFile>>,
+}
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    written: u64,
+}
+
+impl Log {
+    /// Opens the log of a process.
+    pub(super) fn open(layout: &Layout, name: &'static str, view: LogView) -> anyhow::Result<Log> {
+        let path = layout.log(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        let file = open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let written = file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Ok(Log { name, view, color, file: Arc::new(Mutex::new(LogFile { path, file, written })) })
+    }
+
+    /// Reads what a process prints until it ends.
+    pub(super) fn follow(&self, process: &mut Process) -> Vec<JoinHandle<std::io::Result<()>>> {
+        let (stdout, stderr) = process.take_output();
+        let mut readers = Vec::new();
+        if let Some(pipe) = stdout.and_then(|pipe| tokio::process::ChildStdout::from_std(pipe).ok()) {
+            readers.push(tokio::spawn(copy(BufReader::new(pipe), self.clone())));
+        }
+        if let Some(pipe) = stderr.and_then(|pipe| tokio::process::ChildStderr::from_std(pipe).ok()) {
+            readers.push(tokio::spawn(copy(BufReader::new(pipe), self.clone())));
+        }
+        readers
+    }
+
+    /// A line of the supervisor's own about the process.
+    pub(super) fn note(&self, text: &str) {
+        self.line(&format!("[stack] {text}"));
+    }
+
+    fn line(&self, text: &str) {
+        let written = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(text);
+        if let Err(error) = written {
+            eprintln!("stack: the log of {} cannot be written: {error}", self.name);
+        }
+        if self.view == LogView::Merged {
+            let label = format!("{:<LABEL$}", self.name);
+            let label = if self.color { format!("\x1b[{}m{label}\x1b[0m", color(self.name)) } else { label };
+            // A closed terminal is no reason to stop the processes.
+            let _closed = writeln!(std::io::stdout(), "{label} | {text}");
+        }
+    }
+}
+
+impl LogFile {
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        if self.written > MAX_LOG {
+            std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
+            self.file = open(&self.path)?;
+            self.written = 0;
+        }
+        self.file.write_all(format!("{text}\n").as_bytes())?;
+        self.written += text.len() as u64 + 1;
+        Ok(())
+    }
+}
+
+fn open(path: &std::path::Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().create(true).append(true).mode(0o600).open(path)
+}
+
+async fn copy(mut pipe: impl AsyncBufRead + Unpin, log: Log) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    loop {
+        let chunk = pipe.fill_buf().await?;
+        if chunk.is_empty() {
+            break;
+        }
+        let (used, whole) = chunk.iter().position(|byte| *byte == b'\n').map_or((chunk.len(), false), |end| (end + 1, true));
+        line.extend_from_slice(&chunk[..used]);
+        pipe.consume(used);
+        if whole || line.len() >= MAX_LINE {
+            log.line(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+    }
+    if !line.is_empty() {
+        log.line(String::from_utf8_lossy(&line).trim_end());
+    }
+    Ok(())
+}
+
+fn color(name: &str) -> u8 {
+    match name {
+        "command-api" => 36,
+        "query-api" => 32,
+        "event-relay" => 35,
+        "projector" => 33,
+        "postgres" => 34,
+        _ => 90,
+    }
+}

@@ -1,0 +1,102 @@
+//! `up`: from nothing to a running system. In the foreground it stays and shows the logs; with `--detach` it leaves a supervisor.
+
+mod detached;
+mod supervise;
+
+use std::process::ExitCode;
+
+use comfy_table::Table;
+
+use crate::build::{self, Programs};
+use crate::choose;
+use crate::cli::{ImportArgs, UpArgs};
+use crate::endpoints::Endpoints;
+use crate::layout::Layout;
+use crate::secrets::{KeyFiles, Passwords};
+use crate::supervisor::LogView;
+
+/// Brings the stack up.
+pub async fn run(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &args.programs {
+        let programs = Programs { folder: folder.clone() };
+        return supervise::run(layout, args.bundled, programs, LogView::Hidden, |_| Ok(())).await;
+    }
+    if layout.lock()?.is_none() {
+        return already_up(layout, args, json).await;
+    }
+    // Whatever is missing is said now, in the foreground, before anything is started.
+    progress("looking for PostgreSQL and nats-server");
+    let servers = choose::choose(layout, args.bundled)?;
+    progress(&format!("using {} and {}", servers.postgres.bin().display(), servers.nats.display()));
+    KeyFiles::ensure()?;
+    Passwords::ensure(layout)?;
+    progress(&format!("building the processes ({})", args.profile));
+    let programs = build::processes(layout, &args.profile)?;
+    progress("starting");
+    if args.detach {
+        let endpoints = detached::start(layout, args, &programs).await?;
+        show(&endpoints, json)?;
+        return sample(layout, args, json).await;
+    }
+    let (samples, for_import) = (args.clone(), layout.clone());
+    supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
+        show(endpoints, json)?;
+        progress("press Ctrl-C to stop all of it");
+        tokio::spawn(async move {
+            if let Err(error) = sample(&for_import, &samples, json).await {
+                eprintln!("stack: the sample was not imported: {error:#}");
+            }
+        });
+        Ok(())
+    })
+    .await
+}
+
+async fn already_up(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let Ok(endpoints) = Endpoints::read(layout) else {
+        anyhow::bail!("the stack is being started or stopped by another `cargo stack`: see `cargo stack logs stack`");
+    };
+    progress("the stack is up already");
+    show(&endpoints, json)?;
+    sample(layout, args, json).await
+}
+
+async fn sample(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+    if !args.sample {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let import = ImportArgs { file: None, in_flight: 64, patience: 180 };
+    crate::import::run(layout, &import, json).await
+}
+
+fn progress(text: &str) {
+    eprintln!("stack: {text}");
+}
+
+/// Prints where everything is: without passwords for people, as `endpoints.json` for programs.
+pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(endpoints)?);
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
+    table.set_header(["", "where", "admin (livez, readyz, metrics)"]);
+    table.add_row(["command-api", &endpoints.command_api, &endpoints.admin.command_api]);
+    table.add_row(["query-api", &endpoints.query_api, &endpoints.admin.query_api]);
+    table.add_row(["event-relay", "", &endpoints.admin.event_relay]);
+    table.add_row(["projector", "", &endpoints.admin.projector]);
+    table.add_row(["PostgreSQL", &without_password(&endpoints.postgres), "cargo stack psql"]);
+    table.add_row(["NATS", &without_password(&endpoints.nats), ""]);
+    println!("{table}");
+    Ok(())
+}
+
+fn without_password(address: &str) -> String {
+    let parts = || {
+        let (scheme, rest) = address.split_once("://")?;
+        let (user, host) = rest.split_once('@')?;
+        Some(format!("{scheme}://{}@{host}", user.split(':').next()?))
+    };
+    parts().unwrap_or_default()
+}

@@ -1,0 +1,50 @@
+//! `up --detach`: leaves a supervisor behind and waits until it says that everything is ready.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::build::Programs;
+use crate::cli::UpArgs;
+use crate::endpoints::Endpoints;
+use crate::layout::Layout;
+use crate::supervisor::READY_LIMIT;
+
+const POLL: Duration = Duration::from_millis(50);
+/// Two servers and four processes, one after another at worst.
+const LIMIT: Duration = Duration::from_secs(6 * READY_LIMIT.as_secs());
+const SHOWN_LINES: usize = 20;
+
+/// Starts the supervisor and waits until everything is ready.
+pub(super) async fn start(layout: &Layout, args: &UpArgs, programs: &Programs) -> anyhow::Result<Endpoints> {
+    let log_path = layout.log("stack");
+    if let Some(folder) = log_path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
+    let mut command = Command::new(std::env::current_exe().context("this program's own file is not known")?);
+    command.arg("--dir").arg(&layout.state).arg("up").arg("--programs").arg(&programs.folder);
+    if args.bundled {
+        command.arg("--bundled");
+    }
+    // Its own group and no input: a Ctrl-C or a closed terminal is not meant for it.
+    command.current_dir(&layout.root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let mut supervisor = command.spawn().context("the supervisor cannot be started")?;
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = supervisor.try_wait()? {
+            let text = std::fs::read_to_string(&log_path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+            anyhow::bail!("the stack did not start ({status}):\n{end}");
+        }
+        if layout.endpoints().exists() {
+            return Endpoints::read(layout);
+        }
+        anyhow::ensure!(Instant::now() < deadline, "the stack is not ready; see {}", log_path.display());
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,141 @@
+//! The supervisor's life: clean up after a killed one, start the servers, bring the database up to date, start the processes,
+//! keep `endpoints.json` true, and stop everything at the first signal (at once at the second).
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+use local_servers::Account;
+use nix::sys::signal::Signal;
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::build::Programs;
+use crate::choose::{Servers, choose};
+use crate::endpoints::Endpoints;
+use crate::layout::{Layout, remove_file};
+use crate::ports::Ports;
+use crate::secrets::{KeyFiles, Passwords};
+use crate::settings::Settings;
+use crate::supervisor::{LogView, Readiness, Service, Supervisor};
+use crate::{database, down, nats};
+
+/// Runs the stack until a signal comes; `ready` is called once everything is ready.
+pub(super) async fn run(
+    layout: &Layout,
+    bundled: bool,
+    programs: Programs,
+    view: LogView,
+    ready: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let lock = layout.lock()?.context("another `cargo stack up` holds the stack")?;
+    let mut signals = Signals::new()?;
+    remove_file(&layout.endpoints())?;
+    down::end_leftovers(layout).await?;
+    let servers = choose(layout, bundled)?;
+    let settings = Settings { programs, ports: Ports::pick()?, passwords: Passwords::ensure(layout)?, keys: KeyFiles::ensure()? };
+    let mut supervisor = Supervisor::new(layout, view);
+    let result = tokio::select! {
+        result = live(layout, &servers, &settings, &mut supervisor, ready) => result,
+        () = signals.next() => Ok(()),
+    };
+    remove_file(&layout.endpoints())?;
+    eprintln!("stack: stopping");
+    tokio::select! {
+        () = supervisor.stop() => {}
+        // Whatever still runs is ended as the processes are dropped.
+        () = signals.next() => eprintln!("stack: stopped at once"),
+    }
+    remove_file(&layout.running())?;
+    drop(lock);
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn live(
+    layout: &Layout,
+    servers: &Servers,
+    settings: &Settings,
+    supervisor: &mut Supervisor,
+    ready: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    start_postgres(layout, servers, settings, supervisor).await?;
+    supervisor.start(nats_service(layout, servers, settings)?)?;
+    database::prepare(settings).await?;
+    supervisor.ready("nats").await?;
+    let endpoints = settings.endpoints();
+    let services = [
+        ("command-api", settings.command_api(), &endpoints.admin.command_api),
+        ("event-relay", settings.event_relay(), &endpoints.admin.event_relay),
+        ("projector", settings.projector(), &endpoints.admin.projector),
+        ("query-api", settings.query_api(), &endpoints.admin.query_api),
+    ];
+    for (name, command, admin) in services {
+        let readiness = Readiness::Http(admin.clone());
+        supervisor.start(Service { name, command, account: Account::Own, stop: Signal::SIGTERM, readiness })?;
+    }
+    supervisor.write_running()?;
+    for (name, _) in endpoints.admin_ports() {
+        supervisor.ready(name).await?;
+    }
+    let mut changes = supervisor.changes();
+    let now = |supervisor: &Supervisor| Endpoints { pids: supervisor.pids(), ..endpoints.clone() };
+    now(supervisor).write(layout)?;
+    ready(&now(supervisor))?;
+    loop {
+        changes.changed().await.context("the supervisor is gone")?;
+        supervisor.write_running()?;
+        now(supervisor).write(layout)?;
+    }
+}
+
+async fn start_postgres(
+    layout: &Layout,
+    servers: &Servers,
+    settings: &Settings,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<()> {
+    let (account, data) = (Account::unprivileged(), layout.postgres_data());
+    if !data.join("PG_VERSION").exists() {
+        // What is there without its version is a cluster whose making was broken off.
+        crate::layout::remove_folder(&data)?;
+        let (binaries, password) = (servers.postgres.clone(), settings.passwords.owner.clone());
+        let to = data.clone();
+        tokio::task::spawn_blocking(move || binaries.init(&to, account, Some(password.expose_secret()))).await??;
+    }
+    let limits = [("max_connections".to_owned(), "200".to_owned())];
+    let command: Command = servers.postgres.server(&data, settings.ports.postgres, &limits);
+    let readiness = Readiness::Postmaster(data);
+    supervisor.start(Service { name: "postgres", command, account, stop: Signal::SIGINT, readiness })?;
+    supervisor.ready("postgres").await
+}
+
+fn nats_service(layout: &Layout, servers: &Servers, settings: &Settings) -> anyhow::Result<Service> {
+    let port = settings.ports.nats;
+    let mut command = Command::new(&servers.nats);
+    command.arg("-c").arg(nats::write_config(layout, port, &settings.passwords)?);
+    Ok(Service { name: "nats", command, account: Account::Own, stop: Signal::SIGTERM, readiness: Readiness::Nats(port) })
+}
+
+/// What tells the supervisor to stop.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
