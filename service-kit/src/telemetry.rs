@@ -13,6 +13,10 @@ const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// The bounds of every histogram of sizes (batches, pages).
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
+/// Libraries that would write passwords at these places below this level, whatever the filter says: the NATS client
+/// shows the addresses that it connects to, and they hold the password.
+const NEVER_BELOW: [&str; 1] = ["async_nats::connector=info"];
+
 /// Logs and metrics of this process.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -50,13 +54,17 @@ impl Telemetry {
     /// [`TelemetryError`]: a filter that cannot be parsed, or a second call.
     pub fn start(process: &'static str, filter: &str) -> Result<Self, TelemetryError> {
         use tracing_subscriber::util::SubscriberInitExt as _;
+        let mut filter = EnvFilter::try_new(filter)?;
+        for directive in NEVER_BELOW {
+            filter = filter.add_directive(directive.parse()?);
+        }
         tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
             .with_writer(std::io::stderr)
-            .with_env_filter(EnvFilter::try_new(filter)?)
+            .with_env_filter(filter)
             .finish()
             .try_init()?;
         let metrics = Metrics(builder()?.install_recorder()?);

@@ -240,12 +240,12 @@ pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
 /// What the projector's `migrate` and its first generation make: the files themselves, so that they cannot drift apart.
 async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
-    run(&mut connection, "CREATE SCHEMA IF NOT EXISTS read_model".to_owned()).await?;
+    let mut migrator = sqlx::migrate!("../migrations/read_model");
+    migrator.create_schema("read_model");
+    migrator.dangerous_set_table_name("read_model._sqlx_migrations");
+    migrator.run_direct(None, &mut connection, false).await?;
     let role = "DO $$ BEGIN CREATE ROLE read_model_reader NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
     run(&mut connection, role.to_owned()).await?;
-    for file in migrations() {
-        run(&mut connection, std::fs::read_to_string(file)?).await?;
-    }
     for projection in PROJECTIONS {
         let folder = root().join("projector/src/projections").join(projection);
         let tables = std::fs::read_to_string(folder.join("tables.sql"))?;

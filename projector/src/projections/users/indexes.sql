@@ -1,4 +1,6 @@
 -- Serves GET /users sorted by creation, newest or oldest first, with the id as tie-breaker.
 CREATE INDEX users_created_at ON users (created_at, id);
+-- Serves GET /users sorted by the number of orders.
+CREATE INDEX users_order_count ON users (order_count, id);
 -- Serves GET /users?email=…
 CREATE INDEX users_email ON users (email);

@@ -1,0 +1,155 @@
+//! The process itself: its settings, its start, its stop, its log.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use local_servers::free_port;
+
+use crate::support::App;
+
+const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
+/// How long the process may take to get ready or to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Process {
+    child: Child,
+    api: String,
+    admin: String,
+}
+
+impl Process {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
+        let mut command = command();
+        command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
+        let child = command.envs(settings.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
+    }
+
+    async fn ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !reqwest::get(format!("{}/readyz", self.admin)).await.is_ok_and(|answer| answer.status() == 200) {
+            assert!(Instant::now() < deadline, "not ready in time");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends SIGTERM; gives back the exit code and the log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
+        self.end()
+    }
+
+    fn end(&mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already stopped where the test got that far.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_query-api"));
+    command.env_clear().env("TOKEN_KEY", KEY).env("CURSOR_KEY", KEY);
+    command
+}
+
+#[tokio::test]
+async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_telling_secrets() {
+    let app = App::silent(1).await;
+    let replica = app.database.url().replace("postgres@", "postgres:canary-password@");
+    let process = Process::start(&[
+        ("READ_MODEL_URL", "postgres://nobody:canary-password@127.0.0.1:1/nothing"),
+        ("READ_MODEL_REPLICA_URL", &replica),
+        ("NATS_URL", "nats://me:canary-password@127.0.0.1:1"),
+        ("LOG", "debug"),
+    ]);
+    process.ready().await;
+    let answer = reqwest::get(format!("{}/api/v1/users", process.api)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
+    for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
+    }
+    assert!(
+        metrics.contains("http_server_request_duration_seconds_count{method=\"GET\",route=\"/api/v1/users\",status=\"200\"} 1")
+    );
+    let (code, log) = process.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("canary") && !log.contains(KEY), "{log}");
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+}
+
+#[tokio::test]
+async fn it_waits_for_a_database_that_is_away_and_says_so() {
+    let process = Process::start(&[("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing")]);
+    let deadline = Instant::now() + PATIENCE;
+    let reason = loop {
+        assert!(Instant::now() < deadline, "it says no reason in time");
+        if let Ok(answer) = reqwest::get(format!("{}/readyz?verbose", process.admin)).await {
+            assert_eq!(answer.status(), 503);
+            let body: serde_json::Value = answer.json().await.unwrap();
+            let reason = body["components"]["read-model"]["reason"].as_str().unwrap_or_default().to_owned();
+            if reason.contains("reached") {
+                break reason;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(!reason.contains("nobody"), "{reason}");
+    assert_eq!(reqwest::get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
+    assert_eq!(process.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn it_refuses_a_schema_that_it_does_not_know_and_says_what_to_run() {
+    for (statement, hint) in [
+        (
+            "INSERT INTO read_model._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99999999999999, 'x', true, '', 0)",
+            "newer",
+        ),
+        ("UPDATE read_model._sqlx_migrations SET success = false", "projector migrate"),
+        ("DROP TABLE read_model._sqlx_migrations", "projector migrate"),
+    ] {
+        let app = App::silent(1).await;
+        sqlx::raw_sql(statement).execute(&app.writer).await.unwrap();
+        let (code, log) = Process::start(&[("READ_MODEL_URL", app.database.url())]).end();
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains(hint), "{log}");
+    }
+}
+
+#[test]
+fn it_refuses_to_listen_where_others_could_reach_it() {
+    for flag in ["--listen", "--admin-listen"] {
+        let output = command().args(["serve", flag, "0.0.0.0:0"]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(error.contains("loopback") && error.contains("no sign-in"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_or_weak_key_is_named_and_not_shown() {
+    let url = ("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing");
+    for (name, value, hint) in [("TOKEN_KEY", "", "TOKEN_KEY is empty"), ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes")] {
+        let output = command()
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .envs([url, (name, value)])
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");
+    }
+}
