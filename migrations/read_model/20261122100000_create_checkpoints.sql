@@ -1,6 +1,6 @@
 -- How far each part of each generation of each projection is, and who may move it.
+SET LOCAL ROLE read_model_owner;
 
-CREATE SCHEMA IF NOT EXISTS read_model;
 CREATE TABLE read_model.checkpoints (
     projection   text        NOT NULL,
     generation   integer     NOT NULL,
@@ -10,10 +10,12 @@ CREATE TABLE read_model.checkpoints (
     position     bigint      NOT NULL DEFAULT 0,
     event_id     uuid,                      -- the id of the event at position: proves continuity; null at 0
     term         bigint      NOT NULL DEFAULT 0, -- of the lease whose owner moved it last; a lower one can never move it again
-    mode         text        NOT NULL DEFAULT 'starting', -- live | catching_up | stopped | starting
+    mode         text        NOT NULL DEFAULT 'starting', -- starting | live | polling | catching_up | stopped
+    stopped_by   text,                      -- why it is stopped, in words for people; null unless it is
     head         bigint      NOT NULL DEFAULT 0, -- the store's head when last compared
     updated_at   timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (projection, generation, part)
+    PRIMARY KEY (projection, generation, part),
+    CHECK ((position = 0) = (event_id IS NULL))
 ) WITH (fillfactor = 20);                   -- updated per batch: room for HOT updates
 
 -- Which generation the views in read_model show.
@@ -27,10 +29,4 @@ CREATE TABLE read_model.generations (
 );
 CREATE UNIQUE INDEX generations_one_live ON read_model.generations (projection) WHERE live;
 
-CREATE TABLE read_model.leases (
-    name        text        PRIMARY KEY,
-    owner       uuid,                       -- null while nobody holds it
-    term        bigint      NOT NULL DEFAULT 0, -- +1 at every change of hands
-    backend_pid integer,                    -- the owner's connection: ended by whoever takes over
-    expires_at  timestamptz NOT NULL DEFAULT '-infinity'
-);
+RESET ROLE;

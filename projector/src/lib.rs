@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Works read tables out from the log: the runner, the projections, and the operators' command line.
+
+pub mod cli;
+pub mod generation;
+pub mod projection;
+pub mod projections;
+pub mod runner;
+pub mod status;
+
+use std::error::Error;
+
+use event_store::{Epoch, RecordedEvent};
+use sqlx::postgres::PgConnectOptions;
+
+pub use runner::{Runner, Standing, Watch};
+
+/// Brings the read model at `url` into the form that this program knows. Safe twice and at once.
+///
+/// # Errors
+/// [`generation::SchemaError`], or `url` is not one.
+pub async fn migrate(url: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+    Ok(generation::migrate(&url.parse()?, &projections::all()).await?)
+}
+
+/// Projects these events, the next ones after what the migrated read model at `url` shows, with every projection.
+/// For tests of whoever reads the tables.
+///
+/// # Errors
+/// Postgres failed, or a projection stopped or belongs to a running process.
+pub async fn project(url: &str, epoch: Epoch, events: Vec<RecordedEvent>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    runner::project(url.parse::<PgConnectOptions>()?, epoch, events).await
+}

@@ -1,0 +1,100 @@
+//! What a projection is: which rows an event touches, and what it makes of each. Everything else (batches, transactions,
+//! checkpoints, leases) is the runner's, so that a projection is pure but for two statements: load rows, save rows.
+
+use std::error::Error;
+use std::hash::Hash;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use event_store::{Position, RecordedEvent, Version};
+use sqlx::PgConnection;
+
+mod erased;
+
+pub use erased::{AnyProjection, Prepared, WriteError, of};
+
+/// Why an event cannot be read or folded, in words for people; never with personal data.
+pub type Reason = Box<dyn Error + Send + Sync>;
+
+/// A read table worked out from the log.
+///
+/// `fold` must depend on nothing but its arguments: no clock, no randomness, no other table. A change to what it computes,
+/// to the events it handles or to the tables is a new [`Projection::FOLD_VERSION`], and that is another generation.
+#[async_trait]
+pub trait Projection: Send + Sync + 'static {
+    /// The name of its main table, of the view that shows it, and of its checkpoint: `[a-z][a-z0-9_]*`.
+    const NAME: &'static str;
+    /// The version of everything that the rows depend on, from 1.
+    const FOLD_VERSION: i32;
+    /// Creates its tables, with unqualified names.
+    const TABLES: &'static str;
+    /// Creates the indexes that queries need; may run after the tables are full.
+    const INDEXES: &'static str;
+    /// The events it handles, as it reads them.
+    type Event: Send + Sync;
+    /// What identifies a row.
+    type Key: Clone + Eq + Ord + Hash + Send + Sync;
+    /// A row.
+    type Row: Clone + Send + Sync;
+
+    /// Reads an event. `None`: of a type that this projection does not handle.
+    /// An error (an unknown version of a known type, another shape) stops the projection.
+    fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>>;
+
+    /// The rows that the event touches.
+    fn keys(event: &Self::Event) -> Vec<Self::Key>;
+
+    /// The row of `key` after the event; `row` is `None` when there was none.
+    ///
+    /// # Errors
+    /// The event makes no sense for this row: stops the projection.
+    fn fold(key: &Self::Key, row: Option<Self::Row>, event: &Incoming<Self::Event>) -> Result<Self::Row, Reason>;
+
+    /// The rows of these keys, those that exist.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    async fn load(connection: &mut PgConnection, keys: &[Self::Key]) -> sqlx::Result<Vec<(Self::Key, Self::Row)>>;
+
+    /// Inserts these rows, or replaces those that exist. Each key stands here once.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    async fn save(connection: &mut PgConnection, rows: &[Self::Row]) -> sqlx::Result<()>;
+}
+
+/// An event on its way into a row.
+#[derive(Debug, Clone)]
+pub struct Incoming<E> {
+    /// What happened.
+    pub event: E,
+    /// Its place in the log.
+    pub position: Position,
+    /// Its place in its stream.
+    pub version: Version,
+    /// When it was appended.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// The event changes a row that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no row for it to change")]
+pub struct NoSuchRow;
+
+/// A sum or a count no longer fits its column.
+#[derive(Debug, thiserror::Error)]
+#[error("a figure of the row would not fit its column any more")]
+pub struct TooLarge;
+
+/// `a + b`, as a fold adds.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn add(a: i64, b: i64) -> Result<i64, TooLarge> {
+    a.checked_add(b).ok_or(TooLarge)
+}
+
+/// One column of many rows, as `unnest` takes it.
+pub fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}

@@ -1,0 +1,134 @@
+//! A projection without its types, as the runner holds it, and how a batch of events becomes rows.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use event_store::{Position, RecordedEvent};
+use sqlx::PgConnection;
+
+use super::{Incoming, Projection, Reason};
+
+/// A projection without its types.
+pub trait AnyProjection: Send + Sync + 'static {
+    /// [`Projection::NAME`].
+    fn name(&self) -> &'static str;
+    /// [`Projection::FOLD_VERSION`].
+    fn fold_version(&self) -> i32;
+    /// [`Projection::TABLES`].
+    fn tables(&self) -> &'static str;
+    /// [`Projection::INDEXES`].
+    fn indexes(&self) -> &'static str;
+    /// Reads a batch, without any I/O.
+    fn prepare(&self, events: &[RecordedEvent]) -> Prepared;
+}
+
+/// A batch that was read and is ready to be folded.
+pub struct Prepared {
+    /// How many of its events the projection handles.
+    pub handled: usize,
+    /// How many events of types unknown to the projection were passed over.
+    pub passed_over: usize,
+    /// The first event that cannot be read: the batch ends before it.
+    pub unreadable: Option<(Position, Reason)>,
+    writer: Box<dyn Write>,
+}
+
+/// Why a batch did not become rows.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The event at this position cannot be folded; nothing of the batch counts.
+    #[error("the event at position {0} cannot be folded")]
+    Fold(Position, #[source] Reason),
+    /// As Postgres says.
+    #[error("the rows could not be loaded or saved")]
+    Database(#[from] sqlx::Error),
+}
+
+#[async_trait]
+trait Write: Send + Sync {
+    async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError>;
+}
+
+impl Prepared {
+    /// Loads the touched rows, folds the batch and saves them: three steps, whatever the batch's size. Call inside a transaction
+    /// whose `search_path` is the generation's schema.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction is then to be rolled back.
+    pub async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError> {
+        self.writer.write(connection).await
+    }
+}
+
+/// `P` without its types.
+pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
+    Arc::new(Erased::<P>(PhantomData))
+}
+
+struct Erased<P>(PhantomData<P>);
+
+impl<P: Projection> AnyProjection for Erased<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn fold_version(&self) -> i32 {
+        P::FOLD_VERSION
+    }
+
+    fn tables(&self) -> &'static str {
+        P::TABLES
+    }
+
+    fn indexes(&self) -> &'static str {
+        P::INDEXES
+    }
+
+    fn prepare(&self, events: &[RecordedEvent]) -> Prepared {
+        let mut read = Vec::new();
+        let mut passed_over = 0;
+        let mut unreadable = None;
+        for event in events {
+            match P::read(event) {
+                None => passed_over += 1,
+                Some(Ok(incoming)) => read.push(Incoming {
+                    event: incoming,
+                    position: event.position,
+                    version: event.version,
+                    recorded_at: event.recorded_at,
+                }),
+                Some(Err(reason)) => {
+                    unreadable = Some((event.position, reason));
+                    break;
+                }
+            }
+        }
+        Prepared { handled: read.len(), passed_over, unreadable, writer: Box::new(Batch::<P>(read)) }
+    }
+}
+
+struct Batch<P: Projection>(Vec<Incoming<P::Event>>);
+
+#[async_trait]
+impl<P: Projection> Write for Batch<P> {
+    async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError> {
+        let mut keys: Vec<P::Key> = self.0.iter().flat_map(|incoming| P::keys(&incoming.event)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut rows: BTreeMap<P::Key, P::Row> = P::load(connection, &keys).await?.into_iter().collect();
+        for incoming in &self.0 {
+            for key in P::keys(&incoming.event) {
+                let before = rows.remove(&key);
+                let after = P::fold(&key, before, incoming).map_err(|reason| WriteError::Fold(incoming.position, reason))?;
+                rows.insert(key, after);
+            }
+        }
+        let rows: Vec<P::Row> = rows.into_values().collect();
+        Ok(P::save(connection, &rows).await?)
+    }
+}

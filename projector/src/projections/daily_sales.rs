@@ -1,0 +1,95 @@
+//! `daily_sales`: one row a day (UTC) and currency, of confirmed orders by the day they were ordered.
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use domain::DomainEvent;
+use domain::order::event::{OrderConfirmed, OrderEvent};
+use event_store::RecordedEvent;
+use sqlx::PgConnection;
+
+use crate::projection::{Incoming, Projection, Reason, TooLarge, add, column};
+
+/// The projection. Its fold only adds, so the order of its events does not matter.
+pub struct DailySales;
+
+/// A row of `daily_sales`.
+#[derive(Debug, Clone)]
+pub struct SalesRow {
+    day: NaiveDate,
+    currency: String,
+    orders: i64,
+    units: i64,
+    revenue_minor: i64,
+    position: i64,
+}
+
+#[async_trait]
+impl Projection for DailySales {
+    const NAME: &'static str = "daily_sales";
+    const FOLD_VERSION: i32 = 1;
+    const TABLES: &'static str = include_str!("daily_sales/tables.sql");
+    const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
+    type Event = OrderConfirmed;
+    type Key = (NaiveDate, String);
+    type Row = SalesRow;
+
+    fn read(event: &RecordedEvent) -> Option<Result<OrderConfirmed, Reason>> {
+        let event_type = event.event_type.as_str();
+        if event_type != "order.confirmed" {
+            return None;
+        }
+        match OrderEvent::from_parts(event_type, event.schema_version, event.data.get())? {
+            Ok(OrderEvent::Confirmed(confirmed)) => Some(Ok(confirmed)),
+            Ok(_) => None,
+            Err(unreadable) => Some(Err(unreadable.into())),
+        }
+    }
+
+    fn keys(confirmed: &OrderConfirmed) -> Vec<Self::Key> {
+        vec![(confirmed.ordered_at.date_naive(), confirmed.total.currency().code().to_owned())]
+    }
+
+    fn fold(key: &Self::Key, row: Option<SalesRow>, incoming: &Incoming<OrderConfirmed>) -> Result<SalesRow, Reason> {
+        let confirmed = &incoming.event;
+        let (day, currency) = key.clone();
+        let row = row.unwrap_or(SalesRow { day, currency, orders: 0, units: 0, revenue_minor: 0, position: 0 });
+        Ok(SalesRow {
+            orders: add(row.orders, 1)?,
+            units: add(row.units, i64::try_from(confirmed.units).map_err(|_| TooLarge)?)?,
+            revenue_minor: add(row.revenue_minor, confirmed.total.minor())?,
+            position: incoming.position.0,
+            ..row
+        })
+    }
+
+    async fn load(connection: &mut PgConnection, keys: &[Self::Key]) -> sqlx::Result<Vec<(Self::Key, SalesRow)>> {
+        let rows = sqlx::query_as!(
+            SalesRow,
+            "SELECT day, currency, orders, units, revenue_minor, position
+             FROM daily_sales JOIN unnest($1::date[], $2::text[]) AS k (day, currency) USING (day, currency)",
+            &column(keys, |(day, _)| *day),
+            &column(keys, |(_, currency)| currency.clone()),
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(rows.into_iter().map(|row| ((row.day, row.currency.clone()), row)).collect())
+    }
+
+    async fn save(connection: &mut PgConnection, rows: &[SalesRow]) -> sqlx::Result<()> {
+        sqlx::query!(
+            "INSERT INTO daily_sales (day, currency, orders, units, revenue_minor, position)
+             SELECT * FROM unnest($1::date[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+             ON CONFLICT (day, currency) DO UPDATE SET orders = excluded.orders, units = excluded.units,
+                 revenue_minor = excluded.revenue_minor, position = excluded.position",
+            &column(rows, |r| r.day),
+            &column(rows, |r| r.currency.clone()),
+            &column(rows, |r| r.orders),
+            &column(rows, |r| r.units),
+            &column(rows, |r| r.revenue_minor),
+            &column(rows, |r| r.position),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! `products`: one row a product.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::DomainEvent;
+use domain::product::event::{ProductAdded, ProductEvent};
+use event_store::RecordedEvent;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::projection::{Incoming, NoSuchRow, Projection, Reason, column};
+
+/// The projection.
+pub struct Products;
+
+/// A row of `products`.
+#[derive(Debug, Clone)]
+pub struct ProductRow {
+    id: Uuid,
+    name: String,
+    currency: String,
+    unit_price_minor: i64,
+    stock: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+    position: i64,
+}
+
+#[async_trait]
+impl Projection for Products {
+    const NAME: &'static str = "products";
+    const FOLD_VERSION: i32 = 1;
+    const TABLES: &'static str = include_str!("products/tables.sql");
+    const INDEXES: &'static str = include_str!("products/indexes.sql");
+    type Event = ProductEvent;
+    type Key = Uuid;
+    type Row = ProductRow;
+
+    fn read(event: &RecordedEvent) -> Option<Result<ProductEvent, Reason>> {
+        let read = ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())?;
+        Some(read.map_err(Into::into))
+    }
+
+    fn keys(event: &ProductEvent) -> Vec<Uuid> {
+        vec![event.product_id()]
+    }
+
+    fn fold(_: &Uuid, row: Option<ProductRow>, incoming: &Incoming<ProductEvent>) -> Result<ProductRow, Reason> {
+        let mut row = match &incoming.event {
+            ProductEvent::Added(added) => new_row(added, incoming.recorded_at),
+            _ => row.ok_or(NoSuchRow)?,
+        };
+        match &incoming.event {
+            ProductEvent::Added(_) => {}
+            ProductEvent::Renamed(renamed) => renamed.name.as_str().clone_into(&mut row.name),
+            ProductEvent::Repriced(repriced) => {
+                row.unit_price_minor = repriced.unit_price.minor();
+                repriced.unit_price.currency().code().clone_into(&mut row.currency);
+            }
+            ProductEvent::StockAdjusted(adjusted) => row.stock = adjusted.stock,
+        }
+        row.updated_at = incoming.recorded_at;
+        row.version = incoming.version.0;
+        row.position = incoming.position.0;
+        Ok(row)
+    }
+
+    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, ProductRow)>> {
+        let rows = sqlx::query_as!(
+            ProductRow,
+            "SELECT id, name, currency, unit_price_minor, stock, created_at, updated_at, version, position
+             FROM products WHERE id = ANY($1)",
+            keys
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+
+    async fn save(connection: &mut PgConnection, rows: &[ProductRow]) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "src/projections/products/save.sql",
+            &column(rows, |r| r.id),
+            &column(rows, |r| r.name.clone()),
+            &column(rows, |r| r.currency.clone()),
+            &column(rows, |r| r.unit_price_minor),
+            &column(rows, |r| r.stock),
+            &column(rows, |r| r.created_at),
+            &column(rows, |r| r.updated_at),
+            &column(rows, |r| r.version),
+            &column(rows, |r| r.position),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+fn new_row(added: &ProductAdded, recorded_at: DateTime<Utc>) -> ProductRow {
+    ProductRow {
+        id: added.product_id,
+        name: added.name.as_str().to_owned(),
+        currency: added.unit_price.currency().code().to_owned(),
+        unit_price_minor: added.unit_price.minor(),
+        stock: added.stock,
+        created_at: recorded_at,
+        updated_at: recorded_at,
+        version: 0,
+        position: 0,
+    }
+}

@@ -1,0 +1,154 @@
+//! `users`: one row a user, with what their confirmed orders come to.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::DomainEvent;
+use domain::order::event::{OrderConfirmed, OrderEvent};
+use domain::user::event::UserEvent;
+use event_store::RecordedEvent;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column};
+
+/// The projection.
+pub struct Users;
+
+/// What it handles.
+pub enum Event {
+    /// The user's own events.
+    User(UserEvent),
+    /// One of their orders counts from here on.
+    OrderConfirmed(OrderConfirmed),
+}
+
+/// A row of `users`.
+#[derive(Debug, Clone)]
+pub struct UserRow {
+    id: Uuid,
+    email: Option<String>,
+    name: Option<String>,
+    status: String,
+    order_count: i64,
+    total_spent: Json<BTreeMap<String, i64>>,
+    last_order_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+    position: i64,
+}
+
+#[async_trait]
+impl Projection for Users {
+    const NAME: &'static str = "users";
+    const FOLD_VERSION: i32 = 1;
+    const TABLES: &'static str = include_str!("users/tables.sql");
+    const INDEXES: &'static str = include_str!("users/indexes.sql");
+    type Event = Event;
+    type Key = Uuid;
+    type Row = UserRow;
+
+    fn read(event: &RecordedEvent) -> Option<Result<Event, Reason>> {
+        let (event_type, data) = (event.event_type.as_str(), event.data.get());
+        if event_type == "order.confirmed" {
+            return match OrderEvent::from_parts(event_type, event.schema_version, data)? {
+                Ok(OrderEvent::Confirmed(confirmed)) => Some(Ok(Event::OrderConfirmed(confirmed))),
+                Ok(_) => None,
+                Err(unreadable) => Some(Err(unreadable.into())),
+            };
+        }
+        let read = UserEvent::from_parts(event_type, event.schema_version, data)?;
+        Some(read.map(Event::User).map_err(Into::into))
+    }
+
+    fn keys(event: &Event) -> Vec<Uuid> {
+        vec![match event {
+            Event::User(event) => event.user_id(),
+            Event::OrderConfirmed(confirmed) => confirmed.user_id,
+        }]
+    }
+
+    fn fold(_: &Uuid, row: Option<UserRow>, incoming: &Incoming<Event>) -> Result<UserRow, Reason> {
+        let mut row = match &incoming.event {
+            Event::User(event) => {
+                let mut row = fold_user(row, event, incoming.recorded_at)?;
+                row.version = incoming.version.0;
+                row
+            }
+            Event::OrderConfirmed(confirmed) => fold_confirmed(row.ok_or(NoSuchRow)?, confirmed)?,
+        };
+        row.updated_at = incoming.recorded_at;
+        row.position = incoming.position.0;
+        Ok(row)
+    }
+
+    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, UserRow)>> {
+        let rows = sqlx::query_as!(
+            UserRow,
+            r#"SELECT id, email, name, status, order_count, total_spent AS "total_spent: Json<BTreeMap<String, i64>>",
+                      last_order_at, created_at, updated_at, version, position
+               FROM users WHERE id = ANY($1)"#,
+            keys
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+
+    async fn save(connection: &mut PgConnection, rows: &[UserRow]) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "src/projections/users/save.sql",
+            &column(rows, |r| r.id),
+            &column(rows, |r| r.email.clone()) as &[Option<String>],
+            &column(rows, |r| r.name.clone()) as &[Option<String>],
+            &column(rows, |r| r.status.clone()),
+            &column(rows, |r| r.order_count),
+            &column(rows, |r| r.total_spent.clone()) as &[Json<BTreeMap<String, i64>>],
+            &column(rows, |r| r.last_order_at) as &[Option<DateTime<Utc>>],
+            &column(rows, |r| r.created_at),
+            &column(rows, |r| r.updated_at),
+            &column(rows, |r| r.version),
+            &column(rows, |r| r.position),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+fn fold_user(row: Option<UserRow>, event: &UserEvent, recorded_at: DateTime<Utc>) -> Result<UserRow, NoSuchRow> {
+    if let UserEvent::Registered(registered) = event {
+        return Ok(UserRow {
+            id: registered.user_id,
+            email: registered.email.value().map(|email| email.as_str().to_owned()),
+            name: registered.name.value().map(|name| name.as_str().to_owned()),
+            status: "active".to_owned(),
+            order_count: 0,
+            total_spent: Json(BTreeMap::new()),
+            last_order_at: None,
+            created_at: recorded_at,
+            updated_at: recorded_at,
+            version: 0,
+            position: 0,
+        });
+    }
+    let mut row = row.ok_or(NoSuchRow)?;
+    match event {
+        UserEvent::Registered(_) => {}
+        UserEvent::Renamed(renamed) => row.name = renamed.name.value().map(|name| name.as_str().to_owned()),
+        UserEvent::EmailChanged(changed) => row.email = changed.email.value().map(|email| email.as_str().to_owned()),
+        UserEvent::Deactivated(_) => "deactivated".clone_into(&mut row.status),
+    }
+    Ok(row)
+}
+
+fn fold_confirmed(mut row: UserRow, confirmed: &OrderConfirmed) -> Result<UserRow, Reason> {
+    row.order_count = add(row.order_count, 1)?;
+    let spent = row.total_spent.0.entry(confirmed.total.currency().code().to_owned()).or_default();
+    *spent = add(*spent, confirmed.total.minor())?;
+    row.last_order_at = row.last_order_at.max(Some(confirmed.ordered_at));
+    Ok(row)
+}

@@ -1,0 +1,310 @@
+//! The runner: reads the log once and feeds it to every projection whose lease this process holds.
+//!
+//! A part (projection, generation, number) is in one of three states:
+//! - *waiting*: another process has it, or its database is away; it is claimed again soon;
+//! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the lease;
+//! - *stopped*: an event cannot be read or folded, or the log has another history; the reason stands in its checkpoint, the
+//!   lease is given up, and the other parts go on. Starting the process again tries it again.
+//!
+//! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an owner that was replaced
+//! can change nothing. The runner knows no business word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_feed::{FollowError, Follower, NatsHandle};
+use event_store::{Epoch, EventStore, Filter, Head, Mark, RecordedEvent, StoreError};
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::generation::{self, ONLY_PART};
+use crate::projection::AnyProjection;
+
+mod announce;
+mod checkpoint;
+pub(crate) mod database;
+pub mod lease;
+mod part;
+mod slot;
+mod watch;
+
+use part::Owned;
+use slot::{Slot, State};
+pub use watch::Watch;
+
+/// The most events that one transaction takes.
+pub const MAX_BATCH: usize = 1_000;
+/// How often a waiting part is looked at again when nothing says otherwise.
+const CLAIM_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait after Postgres failed: doubles from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// One part of one generation of one projection.
+pub(crate) struct PartKey {
+    pub(crate) projection: Arc<dyn AnyProjection>,
+    pub(crate) generation: i32,
+    pub(crate) part: i32,
+    pub(crate) lease: String,
+}
+
+/// A batch on its way to every part.
+pub(crate) struct Job {
+    pub(crate) events: Vec<RecordedEvent>,
+    pub(crate) mode: &'static str,
+    pub(crate) head: Head,
+}
+
+/// Projects the log into the read tables. See the module's guarantees.
+pub struct Runner {
+    store: Arc<dyn EventStore>,
+    options: Arc<PgConnectOptions>,
+    owner: Uuid,
+    nats: Option<NatsHandle>,
+    slots: Vec<Slot>,
+    watch: Watch,
+}
+
+/// Why [`Runner::run_once`] did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The read model failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// The log cannot be read.
+    #[error("the event store failed")]
+    Store(#[from] StoreError),
+}
+
+/// How one projection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Another process has it, or its database is away.
+    Waiting,
+    /// It is this process's, and here.
+    At(Mark),
+    /// It is stopped, and why.
+    Stopped(String),
+}
+
+impl Runner {
+    /// A runner for the live generation of each of `projections`. Owns nothing yet.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    pub async fn new(
+        store: Arc<dyn EventStore>,
+        options: PgConnectOptions,
+        projections: Vec<Arc<dyn AnyProjection>>,
+        nats: Option<NatsHandle>,
+        watch: Watch,
+    ) -> sqlx::Result<Self> {
+        let owner = Uuid::now_v7();
+        let mut connection = database::connect(&options, owner).await?;
+        let mut slots = Vec::with_capacity(projections.len());
+        for projection in projections {
+            let live = generation::live(&mut connection, projection.name()).await?;
+            let lease = |generation| format!("{}_g{generation}/{ONLY_PART}", projection.name());
+            let (generation, state) = match live {
+                Some(live) if live.fold_version == projection.fold_version() => (live.generation, State::Waiting { due: Instant::now() }),
+                other => (0, State::Stopped(slot::unknown_generation(projection.as_ref(), other))),
+            };
+            let lease = lease(generation);
+            slots.push(Slot::new(Arc::new(PartKey { projection, generation, part: ONLY_PART, lease }), state));
+        }
+        Ok(Self { store, options: Arc::new(options), owner, nats, slots, watch })
+    }
+
+    /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for whatever is away.
+    pub async fn run(&mut self, mut follower: Follower, drain: CancellationToken) {
+        self.report();
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                () = self.claim_waiting() => {}
+            }
+            let Some(from) = self.furthest_back() else {
+                tokio::select! {
+                    () = drain.cancelled() => break,
+                    () = tokio::time::sleep(CLAIM_EVERY) => {}
+                }
+                self.report();
+                continue;
+            };
+            if follower.mark() != from {
+                follower.seek(from);
+            }
+            let next = tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                next = follower.next_batch(MAX_BATCH) => next,
+            };
+            match next {
+                Ok(batch) => {
+                    self.watch.store_answers();
+                    let job = Job { events: batch.events, mode: batch.mode.as_str(), head: batch.head };
+                    self.work(job).await;
+                }
+                Err(FollowError::OtherHistory { .. }) => self.claim_again(),
+                Err(error) => {
+                    self.watch.store_fails(&error);
+                    self.keep_leases().await;
+                }
+            }
+            self.report();
+        }
+        self.give_up().await;
+    }
+
+    /// Claims what is free and projects everything that the log holds now. For tests and tools: it waits for nothing.
+    ///
+    /// # Errors
+    /// [`RunError`] when a database does not answer; what was committed until then stays.
+    pub async fn run_once(&mut self) -> Result<Vec<(&'static str, Standing)>, RunError> {
+        for slot in &mut self.slots {
+            slot.wait_no_longer();
+        }
+        self.claim_waiting().await;
+        while let Some(from) = self.furthest_back() {
+            let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
+            let events = self.store.read(&Filter::All, from.position, limit).await?;
+            let head = self.store.head().await?;
+            if events.is_empty() {
+                break;
+            }
+            self.work(Job { events, mode: "catching_up", head }).await;
+            if let Some(error) = self.slots.iter_mut().find_map(Slot::take_error) {
+                return Err(error.into());
+            }
+        }
+        self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), |error| Err(error.into()))
+    }
+
+    /// Projects these events as if they were the whole log after the checkpoints. For tests of whoever reads the tables.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    pub async fn apply(&mut self, epoch: Epoch, events: Vec<RecordedEvent>) -> sqlx::Result<Vec<(&'static str, Standing)>> {
+        self.claim_waiting().await;
+        if let Some(last) = events.last() {
+            let head = Head { epoch, mark: last.mark() };
+            self.work(Job { events, mode: "live", head }).await;
+        }
+        self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
+    }
+
+    /// How each projection stands in this process.
+    pub fn standings(&self) -> Vec<(&'static str, Standing)> {
+        self.slots.iter().map(|slot| (slot.name(), slot.standing())).collect()
+    }
+
+    /// Gives up every lease, so that another process takes over at once.
+    pub async fn give_up(&mut self) {
+        for slot in &mut self.slots {
+            let Some(owned) = slot.take_owned() else { continue };
+            let name = slot.name();
+            match tokio::spawn(owned.give_up(None)).await {
+                Ok(Ok(())) => tracing::info!(projection = name, "lease given up"),
+                Ok(Err(error)) => tracing::warn!(projection = name, %error, "lease not given up: it will expire"),
+                Err(panic) => tracing::error!(projection = name, %panic, "giving up the lease panicked"),
+            }
+        }
+    }
+
+    /// Gives a batch to every part that this process owns, and waits until all are through with it.
+    async fn work(&mut self, job: Job) {
+        if job.events.is_empty() {
+            self.watch.head(job.head.mark.position);
+            for slot in &mut self.slots {
+                slot.at_head(&job);
+            }
+            self.keep_leases().await;
+            return;
+        }
+        let job = Arc::new(job);
+        let mut tasks = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(owned) = slot.take_owned() {
+                slot.begins(&job);
+                tasks.push((index, tokio::spawn(owned.apply(Arc::clone(&job)))));
+            }
+        }
+        for (index, task) in tasks {
+            let slot = &mut self.slots[index];
+            match task.await {
+                Ok(applied) => {
+                    let moved = slot.settle(applied, &job);
+                    if let (Some(mark), Some(nats)) = (moved, &self.nats) {
+                        announce::checkpoint(nats, &slot.key, job.head.epoch, mark).await;
+                    }
+                }
+                Err(panic) => slot.panicked(&panic),
+            }
+        }
+        self.watch.head(job.head.mark.position);
+        self.keep_leases().await;
+    }
+
+    async fn keep_leases(&mut self) {
+        for slot in &mut self.slots {
+            slot.keep_lease().await;
+        }
+    }
+
+    /// Claims the parts whose time has come.
+    async fn claim_waiting(&mut self) {
+        let due: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_due()).collect();
+        let claims = due.into_iter().map(|index| {
+            let claim = Owned::claim(
+                Arc::clone(&self.options),
+                self.owner,
+                Arc::clone(&self.slots[index].key),
+                Arc::clone(&self.store),
+            );
+            (index, tokio::spawn(claim))
+        });
+        for (index, task) in claims.collect::<Vec<_>>() {
+            self.slots[index].claimed(task.await);
+        }
+    }
+
+    fn claim_again(&mut self) {
+        for slot in &mut self.slots {
+            slot.claim_again();
+        }
+    }
+
+    /// Where the reader must be for the owned part that is furthest back.
+    fn furthest_back(&self) -> Option<Mark> {
+        self.slots.iter().filter_map(Slot::mark).min_by_key(|mark| mark.position)
+    }
+
+    fn report(&self) {
+        self.watch.parts(&self.slots);
+    }
+}
+
+/// The schemas and settings that a process needs before it may start: waits while Postgres is away.
+///
+/// # Errors
+/// The schema is not the one that this program knows.
+pub async fn check_read_model(options: &PgConnectOptions, watch: &Watch) -> Result<(), generation::SchemaError> {
+    let mut pause = RETRY_FIRST;
+    loop {
+        let checked = match database::connect(options, Uuid::now_v7()).await {
+            Ok(mut connection) => generation::check(&mut connection).await,
+            Err(error) => Err(error.into()),
+        };
+        match checked {
+            Err(generation::SchemaError::Database(error)) if database::is_transient(&error) => {
+                watch.read_model_fails(&error);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MOST);
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Tells whoever waits for a position that a projection has reached it. Best effort: who waits also polls.
+
+use std::time::Duration;
+
+use event_feed::NatsHandle;
+use event_store::{Epoch, Mark, Position};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::PartKey;
+
+/// How long an announcement may hold up the next batch.
+const ANNOUNCE_LIMIT: Duration = Duration::from_millis(100);
+
+#[derive(Serialize)]
+struct Announcement<'a> {
+    projection: &'a str,
+    generation: i32,
+    part: i32,
+    epoch: Epoch,
+    position: Position,
+    event_id: Option<Uuid>,
+}
+
+/// Publishes a checkpoint on the core subject `checkpoints.<projection>`.
+pub(crate) async fn checkpoint(nats: &NatsHandle, key: &PartKey, epoch: Epoch, mark: Mark) {
+    if !nats.is_connected() {
+        return;
+    }
+    let projection = key.projection.name();
+    let announcement = Announcement {
+        projection,
+        generation: key.generation,
+        part: key.part,
+        epoch,
+        position: mark.position,
+        event_id: mark.event_id,
+    };
+    let sent = async {
+        let body = serde_json::to_vec(&announcement).map_err(|error| error.to_string())?;
+        let subject = format!("checkpoints.{projection}");
+        let published = tokio::time::timeout(ANNOUNCE_LIMIT, nats.client().publish(subject, body.into())).await;
+        published.map_err(|_| "NATS took too long".to_owned())?.map_err(|error| error.to_string())
+    };
+    if let Err(error) = sent.await {
+        tracing::debug!(projection, error, "checkpoint not announced");
+    }
+}

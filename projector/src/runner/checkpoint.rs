@@ -1,0 +1,103 @@
+//! A part's checkpoint: how far it is, of which history, and the fence that lets only the newest owner move it.
+
+use event_store::{Epoch, Mark, Position};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::PartKey;
+
+/// How far a part is, as its owner knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// The history; `None` before the first event.
+    pub(crate) epoch: Option<Epoch>,
+    /// The last event that took effect.
+    pub(crate) mark: Mark,
+    /// The owner's term.
+    pub(crate) term: i64,
+}
+
+/// What else the row tells to people.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// How the events come.
+    pub(crate) mode: &'static str,
+    /// The newest known position of the log.
+    pub(crate) head: Position,
+}
+
+/// Puts the new owner's term on the checkpoint: from then on no earlier owner can move it. `None`: a later owner was first.
+pub(crate) async fn take(connection: &mut PgConnection, part: &PartKey, term: i64) -> sqlx::Result<Option<Checkpoint>> {
+    let row = sqlx::query!(
+        "UPDATE read_model.checkpoints SET term = $4, stopped_by = NULL, mode = 'starting', updated_at = clock_timestamp()
+         WHERE projection = $1 AND generation = $2 AND part = $3 AND term < $4
+         RETURNING epoch, position, event_id",
+        part.projection.name(),
+        part.generation,
+        part.part,
+        term
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Checkpoint {
+        epoch: row.epoch.map(Epoch),
+        mark: Mark { position: Position(row.position), event_id: row.event_id },
+        term,
+    }))
+}
+
+/// Moves the checkpoint, and works in the generation's schema until the end of the transaction. `false`: this owner was
+/// replaced, or stands elsewhere than it believes; nothing was changed.
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    from: &Checkpoint,
+    (epoch, mark): (Epoch, Mark),
+    seen: Seen,
+) -> sqlx::Result<bool> {
+    let moved = sqlx::query_scalar!(
+        "UPDATE read_model.checkpoints
+         SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp()
+         WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5 AND epoch IS NOT DISTINCT FROM $6
+         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)",
+        part.projection.name(),
+        part.generation,
+        part.part,
+        from.mark.position.0,
+        from.term,
+        from.epoch.map(|epoch| epoch.0) as Option<Uuid>,
+        mark.position.0,
+        mark.event_id as Option<Uuid>,
+        epoch.0,
+        seen.mode,
+        seen.head.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(moved.is_some())
+}
+
+/// Notes what the part is doing while its position stays. `false`: this owner was replaced.
+pub(crate) async fn note(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    term: i64,
+    seen: Seen,
+    stopped_by: Option<&str>,
+) -> sqlx::Result<bool> {
+    let noted = sqlx::query!(
+        "UPDATE read_model.checkpoints
+         SET mode = $5, head = GREATEST(head, $6), stopped_by = $7, updated_at = clock_timestamp()
+         WHERE projection = $1 AND generation = $2 AND part = $3 AND term = $4",
+        part.projection.name(),
+        part.generation,
+        part.part,
+        term,
+        seen.mode,
+        seen.head.0,
+        stopped_by
+    )
+    .execute(connection)
+    .await?;
+    Ok(noted.rows_affected() == 1)
+}

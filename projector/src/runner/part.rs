@@ -1,0 +1,243 @@
+//! One part in the hands of its owner: a connection of its own, the lease, the checkpoint, and what a batch does to them.
+//!
+//! Every function here that runs a transaction takes the part by value and gives it back: the runner calls it in a spawned
+//! task, so that no dropped future leaves a transaction open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use event_store::{EventStore, Mark, Position, RecordedEvent};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::checkpoint::{self, Checkpoint, Seen};
+use super::{Job, PartKey, database, lease};
+use crate::projection::{Prepared, Reason, WriteError};
+
+/// How long one batch may take before its connection is given up.
+const BATCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// A part and its owner's hold on it.
+pub(crate) struct Owned {
+    pub(crate) key: Arc<PartKey>,
+    pub(crate) checkpoint: Checkpoint,
+    /// What the row says besides the position.
+    pub(crate) seen: Seen,
+    owner: Uuid,
+    connection: PgConnection,
+}
+
+/// What became of an attempt to take a part.
+pub(crate) enum Claimed {
+    Owned(Box<Owned>),
+    /// Another process has it.
+    Elsewhere,
+    /// It can only be stopped, and why.
+    Stopped(String),
+}
+
+/// What became of a batch.
+pub(crate) struct Applied {
+    /// How many events took effect or were passed over.
+    pub(crate) handled: usize,
+    pub(crate) passed_over: usize,
+    pub(crate) outcome: Outcome,
+}
+
+/// How a part is after a batch.
+pub(crate) enum Outcome {
+    /// It goes on.
+    Owned(Box<Owned>),
+    /// It stopped at an event, and why.
+    Stopped { reason: String, oldest: Option<DateTime<Utc>> },
+    /// Another process has it now.
+    Lost,
+    /// Postgres did not do it: the part is to be claimed again.
+    Failed(sqlx::Error),
+}
+
+/// Why a part could not be claimed now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClaimError {
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the event store failed")]
+    Store(#[from] event_store::StoreError),
+}
+
+impl Owned {
+    /// Takes the part if nobody has it, and proves that the log is the one that it was built from.
+    pub(crate) async fn claim(
+        options: Arc<PgConnectOptions>,
+        owner: Uuid,
+        key: Arc<PartKey>,
+        store: Arc<dyn EventStore>,
+    ) -> Result<Claimed, ClaimError> {
+        let mut connection = database::connect(&options, owner).await?;
+        let Some(term) = lease::claim(&mut connection, &key.lease, owner).await? else { return Ok(Claimed::Elsewhere) };
+        let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else { return Ok(Claimed::Elsewhere) };
+        let mut owned =
+            Self { seen: Seen { mode: "starting", head: checkpoint.mark.position }, key, checkpoint, owner, connection };
+        let there = match checkpoint.mark.position {
+            Position::START => Some(Mark::START),
+            position => store.mark_at(position).await?,
+        };
+        if there == Some(checkpoint.mark) {
+            return Ok(Claimed::Owned(Box::new(owned)));
+        }
+        let reason = other_history(&owned.key, checkpoint.mark.position);
+        owned.give_up(Some(&reason)).await?;
+        Ok(Claimed::Stopped(reason))
+    }
+
+    /// Folds the job's events that come after the checkpoint into the rows.
+    pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>) -> Applied {
+        let mut applied = Applied { handled: 0, passed_over: 0, outcome: Outcome::Lost };
+        let at = self.checkpoint.mark;
+        let start = job.events.partition_point(|event| event.position <= at.position);
+        let known = start.checked_sub(1).map(|last| job.events[last].mark());
+        let events = &job.events[start..];
+        if known.is_some_and(|mark| mark.position == at.position && mark != at) {
+            let reason = other_history(&self.key, at.position);
+            applied.outcome = self.stop(reason, None).await;
+            return applied;
+        }
+        if events.first().is_some_and(|event| event.position != at.position.next()) {
+            // The reader was somewhere else: claiming anew makes it go back.
+            let gap = std::io::Error::other(format!("the batch does not begin after position {}", at.position));
+            applied.outcome = Outcome::Failed(sqlx::Error::Io(gap));
+            return applied;
+        }
+        applied.outcome = match tokio::time::timeout(BATCH_LIMIT, self.fold(&job, events, &mut applied)).await {
+            Ok(Ok(None)) => Outcome::Owned(self),
+            Ok(Ok(Some(Halt::Lost))) => Outcome::Lost,
+            Ok(Ok(Some(Halt::At(position, reason)))) => {
+                let bad = events.iter().find(|event| event.position == position);
+                let what = bad.map_or_else(String::new, |event| format!(" ({})", event.event_type));
+                let reason = format!("event {position}{what}: {}", chain(reason.as_ref()));
+                self.stop(reason, bad.map(|event| event.recorded_at)).await
+            }
+            Ok(Err(error)) if database::is_transient(&error) => Outcome::Failed(error),
+            Ok(Err(error)) => {
+                let reason = format!("the read model's database refused: {error}");
+                self.stop(reason, events.first().map(|event| event.recorded_at)).await
+            }
+            Err(_) => Outcome::Failed(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "a batch took too long"))),
+        };
+        applied
+    }
+
+    /// Folds up to the first event that cannot be, and says which that is.
+    async fn fold(&mut self, job: &Job, mut events: &[RecordedEvent], applied: &mut Applied) -> sqlx::Result<Option<Halt>> {
+        let mut halt = None;
+        loop {
+            let prepared = self.key.projection.prepare(events);
+            if let Some((position, _)) = &prepared.unreadable {
+                events = before(events, *position);
+            }
+            let Some(last) = events.last() else { return Ok(prepared.unreadable.map(Halt::at).or(halt)) };
+            match self.write(&prepared, job, last.mark()).await {
+                Ok(true) => {
+                    applied.handled = prepared.handled;
+                    applied.passed_over = prepared.passed_over;
+                    return Ok(prepared.unreadable.map(Halt::at).or(halt));
+                }
+                Ok(false) => return Ok(Some(Halt::Lost)),
+                Err(WriteError::Database(error)) => return Err(error),
+                Err(WriteError::Fold(position, reason)) => {
+                    events = before(events, position);
+                    halt = Some(Halt::At(position, reason));
+                }
+            }
+        }
+    }
+
+    /// Rows and checkpoint, in one transaction. `false`: fenced off.
+    async fn write(&mut self, prepared: &Prepared, job: &Job, to: Mark) -> Result<bool, WriteError> {
+        let seen = Seen { mode: job.mode, head: job.head.mark.position };
+        let target = (job.head.epoch, to);
+        if prepared.handled == 0 {
+            if !checkpoint::advance(&mut self.connection, &self.key, &self.checkpoint, target, seen).await? {
+                return Ok(false);
+            }
+        } else {
+            let mut transaction = self.connection.begin().await?;
+            if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, seen).await? {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            prepared.write(&mut transaction).await?;
+            transaction.commit().await?;
+        }
+        self.checkpoint = Checkpoint { epoch: Some(target.0), mark: to, ..self.checkpoint };
+        self.seen = seen;
+        Ok(true)
+    }
+
+    /// Keeps the lease, and tells how the events come where that has changed. `Ok(None)`: the part is another process's.
+    pub(crate) async fn keep(mut self: Box<Self>, mode: &'static str, head: Position) -> sqlx::Result<Option<Box<Self>>> {
+        let term = self.checkpoint.term;
+        if !lease::renew(&mut self.connection, &self.key.lease, self.owner, term).await? {
+            return Ok(None);
+        }
+        let seen = Seen { mode, head };
+        if mode != self.seen.mode && !checkpoint::note(&mut self.connection, &self.key, term, seen, None).await? {
+            return Ok(None);
+        }
+        self.seen = seen;
+        Ok(Some(self))
+    }
+
+    /// Ends the ownership, so that another process can take over at once.
+    pub(crate) async fn give_up(mut self, stopped_by: Option<&str>) -> sqlx::Result<()> {
+        let seen = Seen { mode: if stopped_by.is_some() { "stopped" } else { "starting" }, ..self.seen };
+        checkpoint::note(&mut self.connection, &self.key, self.checkpoint.term, seen, stopped_by).await?;
+        lease::release(&mut self.connection, &self.key.lease, self.owner, self.checkpoint.term).await?;
+        self.connection.close().await
+    }
+
+    async fn stop(self, reason: String, oldest: Option<DateTime<Utc>>) -> Outcome {
+        match self.give_up(Some(&reason)).await {
+            Ok(()) => Outcome::Stopped { reason, oldest },
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+}
+
+/// Why a fold ended early.
+enum Halt {
+    At(Position, Reason),
+    Lost,
+}
+
+impl Halt {
+    fn at((position, reason): (Position, Reason)) -> Self {
+        Self::At(position, reason)
+    }
+}
+
+fn before(events: &[RecordedEvent], position: Position) -> &[RecordedEvent] {
+    &events[..events.partition_point(|event| event.position < position)]
+}
+
+fn other_history(key: &PartKey, position: Position) -> String {
+    format!(
+        "the log holds another event at position {position} than the one that was projected, so it has another history; \
+         `projector start-over {}` projects it from the beginning",
+        key.projection.name()
+    )
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

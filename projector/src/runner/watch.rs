@@ -1,0 +1,111 @@
+//! What the outside sees of the runner: readiness and metrics.
+
+use std::time::Duration;
+
+use event_feed::FollowError;
+use event_store::Position;
+use service_kit::clock::SharedClock;
+use service_kit::health::{Component, Health};
+
+use super::Standing;
+use super::part::chain;
+use super::slot::Slot;
+
+/// A projection that is behind and has not moved for this long makes the process not ready.
+pub const STALLED_AFTER: Duration = Duration::from_secs(15);
+
+/// Readiness and metrics of a runner.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    event_store: Component,
+    read_model: Component,
+    projections: Component,
+    clock: SharedClock,
+}
+
+impl Watch {
+    /// Adds the runner's parts to `health`.
+    pub fn new(health: &Health, clock: SharedClock) -> Self {
+        describe();
+        Self {
+            event_store: health.component("event_store"),
+            read_model: health.component("read_model"),
+            projections: health.component("projections"),
+            clock,
+        }
+    }
+
+    /// The log could be read.
+    pub(crate) fn store_answers(&self) {
+        self.event_store.ready();
+    }
+
+    /// The log could not be read.
+    pub(crate) fn store_fails(&self, error: &FollowError) {
+        tracing::warn!(error = chain(error), "cannot read the log: will be tried again");
+        self.event_store.not_ready(error.to_string());
+    }
+
+    /// The read model could not be reached.
+    pub(crate) fn read_model_fails(&self, error: &sqlx::Error) {
+        tracing::warn!(%error, "cannot reach the read model: will be tried again");
+        self.read_model.not_ready("its database cannot be reached");
+    }
+
+    /// The log's head, as last seen.
+    pub(crate) fn head(&self, head: Position) {
+        metrics::gauge!("eventstore_head_position").set(figure(head.0));
+    }
+
+    /// How every part stands.
+    pub(crate) fn parts(&self, slots: &[Slot]) {
+        let mut trouble = None;
+        for slot in slots {
+            self.part(slot);
+            let stalled = slot.progress.head > slot.progress.position && slot.progress.moved_at.elapsed() > STALLED_AFTER;
+            match slot.standing() {
+                Standing::Stopped(reason) => trouble = Some(format!("{} is stopped: {reason}", slot.name())),
+                Standing::At(_) if stalled => trouble = Some(format!("{} is behind and does not move", slot.name())),
+                Standing::At(_) | Standing::Waiting => {}
+            }
+        }
+        match trouble {
+            Some(reason) => self.projections.not_ready(reason),
+            None => self.projections.ready(),
+        }
+        match slots.iter().find_map(Slot::failure) {
+            Some(error) => self.read_model.not_ready(error.to_string()),
+            None => self.read_model.ready(),
+        }
+    }
+
+    fn part(&self, slot: &Slot) {
+        // Only who projects a part knows how far it is.
+        if slot.standing() == Standing::Waiting {
+            return;
+        }
+        let (name, progress) = (slot.name(), &slot.progress);
+        let lag = (progress.head.0 - progress.position.0).max(0);
+        let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
+        metrics::gauge!("projection_position", "projection" => name).set(figure(progress.position.0));
+        metrics::gauge!("projection_lag_events", "projection" => name).set(figure(lag));
+        metrics::gauge!("projection_lag_seconds", "projection" => name).set(figure(oldest) / 1_000.0);
+    }
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge};
+    describe_gauge!("projection_position", "Position of the last event that took effect in the projection");
+    describe_gauge!("projection_lag_events", "Events of the log that the projection has yet to take in");
+    describe_gauge!("projection_lag_seconds", Unit::Seconds, "Age of the oldest event that the projection has yet to take in");
+    describe_counter!(
+        "projection_events_total",
+        "Events that a projection met: applied, passed_over (a type it does not handle) or refused (it stopped there)"
+    );
+    describe_gauge!("eventstore_head_position", "Position of the last event of the log, as last seen by this process");
+}
+
+#[allow(clippy::cast_precision_loss, reason = "metrics are floats; positions stay exact up to 2^53")]
+fn figure(value: i64) -> f64 {
+    value as f64
+}
