@@ -7,13 +7,14 @@ LANGUAGE sql IMMUTABLE STRICT AS $$
     SELECT projection || '_g' || generation;
 $$;
 
--- Makes the schema and works in it until the end of the transaction.
+-- Makes the schema and works in it, as its owner, until the end of the transaction.
 CREATE FUNCTION read_model.begin_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
     schema text := read_model.generation_schema(projection, generation);
 BEGIN
-    EXECUTE format('CREATE SCHEMA %I', schema);
+    EXECUTE format('CREATE SCHEMA %I AUTHORIZATION read_model_owner', schema);
+    PERFORM set_config('role', 'read_model_owner', true);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO read_model_reader', schema);
     EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO read_model_reader', schema);
     PERFORM set_config('search_path', quote_ident(schema), true);

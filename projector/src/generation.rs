@@ -4,6 +4,8 @@
 //! generation of each projection is live: the views in `read_model` show it. Everything here happens in single transactions
 //! under one advisory lock, so that it may be run twice or at once.
 
+use std::sync::Arc;
+
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Postgres, Transaction};
@@ -59,7 +61,7 @@ fn migrator() -> Migrator {
 ///
 /// # Errors
 /// [`SchemaError`]; nothing is left half done.
-pub async fn migrate(options: &PgConnectOptions, projections: &[std::sync::Arc<dyn AnyProjection>]) -> Result<(), SchemaError> {
+pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProjection>]) -> Result<(), SchemaError> {
     let mut connection = PgConnection::connect_with(options).await?;
     migrator().run_direct(None, &mut connection, false).await.map_err(SchemaError::Migrate)?;
     for projection in projections {
@@ -74,12 +76,21 @@ pub async fn migrate(options: &PgConnectOptions, projections: &[std::sync::Arc<d
     Ok(())
 }
 
+/// What identifies the schema that [`migrate`] makes, for those who keep copies of it.
+pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
+    let migrator = migrator();
+    let migrations = migrator.iter().map(|known| format!("{}:{:02x?}", known.version, known.checksum));
+    let tables = projections.iter().map(|p| format!("{} {} {} {}", p.name(), p.fold_version(), p.tables(), p.indexes()));
+    migrations.chain(tables).collect::<Vec<_>>().join(";")
+}
+
 /// Checks that exactly the migrations that this program has have run.
 ///
 /// # Errors
 /// [`SchemaError`] says what to run.
 pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    let migrated = sqlx::query_scalar!("SELECT to_regclass($1) IS NOT NULL", MIGRATIONS_TABLE).fetch_one(&mut *connection).await?;
+    let migrated =
+        sqlx::query_scalar!("SELECT to_regclass($1) IS NOT NULL", MIGRATIONS_TABLE).fetch_one(&mut *connection).await?;
     if migrated != Some(true) {
         return Err(SchemaError::Older);
     }
@@ -140,11 +151,14 @@ pub async fn start_over(options: &PgConnectOptions, projection: &dyn AnyProjecti
 async fn locked(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
     let mut transaction = connection.begin().await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
-    sqlx::query!("SET LOCAL ROLE read_model_owner").execute(&mut *transaction).await?;
     Ok(transaction)
 }
 
-async fn install(transaction: &mut Transaction<'_, Postgres>, projection: &dyn AnyProjection, generation: i32) -> sqlx::Result<()> {
+async fn install(
+    transaction: &mut Transaction<'_, Postgres>,
+    projection: &dyn AnyProjection,
+    generation: i32,
+) -> sqlx::Result<()> {
     let name = projection.name();
     sqlx::query!("SELECT read_model.begin_generation($1, $2)", name, generation).execute(&mut **transaction).await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;

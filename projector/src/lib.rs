@@ -1,7 +1,9 @@
 //! Works read tables out from the log: the runner, the projections, and the operators' command line.
 
 pub mod cli;
+pub mod command;
 pub mod generation;
+pub mod process;
 pub mod projection;
 pub mod projections;
 pub mod runner;
@@ -20,6 +22,11 @@ pub use runner::{Runner, Standing, Watch};
 /// [`generation::SchemaError`], or `url` is not one.
 pub async fn migrate(url: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(generation::migrate(&url.parse()?, &projections::all()).await?)
+}
+
+/// What identifies the schema that [`migrate`] makes, for those who keep copies of it.
+pub fn schema_fingerprint() -> String {
+    generation::schema_fingerprint(&projections::all())
 }
 
 /// Projects these events, the next ones after what the migrated read model at `url` shows, with every projection.

@@ -30,7 +30,8 @@ mod part;
 mod slot;
 mod watch;
 
-use part::Owned;
+pub(crate) use database::is_transient;
+use part::{Claimed, Outcome, Owned};
 use slot::{Slot, State};
 pub use watch::Watch;
 
@@ -48,6 +49,13 @@ pub(crate) struct PartKey {
     pub(crate) generation: i32,
     pub(crate) part: i32,
     pub(crate) lease: String,
+}
+
+impl PartKey {
+    fn new(projection: Arc<dyn AnyProjection>, generation: i32) -> Self {
+        let lease = format!("{}_g{generation}/{ONLY_PART}", projection.name());
+        Self { projection, generation, part: ONLY_PART, lease }
+    }
 }
 
 /// A batch on its way to every part.
@@ -106,13 +114,13 @@ impl Runner {
         let mut slots = Vec::with_capacity(projections.len());
         for projection in projections {
             let live = generation::live(&mut connection, projection.name()).await?;
-            let lease = |generation| format!("{}_g{generation}/{ONLY_PART}", projection.name());
             let (generation, state) = match live {
-                Some(live) if live.fold_version == projection.fold_version() => (live.generation, State::Waiting { due: Instant::now() }),
+                Some(live) if live.fold_version == projection.fold_version() => {
+                    (live.generation, State::Waiting { due: Instant::now() })
+                }
                 other => (0, State::Stopped(slot::unknown_generation(projection.as_ref(), other))),
             };
-            let lease = lease(generation);
-            slots.push(Slot::new(Arc::new(PartKey { projection, generation, part: ONLY_PART, lease }), state));
+            slots.push(Slot::new(Arc::new(PartKey::new(projection, generation)), state));
         }
         Ok(Self { store, options: Arc::new(options), owner, nats, slots, watch })
     }
@@ -177,21 +185,8 @@ impl Runner {
             }
             self.work(Job { events, mode: "catching_up", head }).await;
             if let Some(error) = self.slots.iter_mut().find_map(Slot::take_error) {
-                return Err(error.into());
+                return Err(error);
             }
-        }
-        self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), |error| Err(error.into()))
-    }
-
-    /// Projects these events as if they were the whole log after the checkpoints. For tests of whoever reads the tables.
-    ///
-    /// # Errors
-    /// As Postgres says.
-    pub async fn apply(&mut self, epoch: Epoch, events: Vec<RecordedEvent>) -> sqlx::Result<Vec<(&'static str, Standing)>> {
-        self.claim_waiting().await;
-        if let Some(last) = events.last() {
-            let head = Head { epoch, mark: last.mark() };
-            self.work(Job { events, mode: "live", head }).await;
         }
         self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
     }
@@ -217,7 +212,6 @@ impl Runner {
     /// Gives a batch to every part that this process owns, and waits until all are through with it.
     async fn work(&mut self, job: Job) {
         if job.events.is_empty() {
-            self.watch.head(job.head.mark.position);
             for slot in &mut self.slots {
                 slot.at_head(&job);
             }
@@ -244,7 +238,6 @@ impl Runner {
                 Err(panic) => slot.panicked(&panic),
             }
         }
-        self.watch.head(job.head.mark.position);
         self.keep_leases().await;
     }
 
@@ -262,7 +255,7 @@ impl Runner {
                 Arc::clone(&self.options),
                 self.owner,
                 Arc::clone(&self.slots[index].key),
-                Arc::clone(&self.store),
+                Some(Arc::clone(&self.store)),
             );
             (index, tokio::spawn(claim))
         });
@@ -307,4 +300,35 @@ pub async fn check_read_model(options: &PgConnectOptions, watch: &Watch) -> Resu
             other => return other,
         }
     }
+}
+
+/// Projects these events, the next ones after the checkpoints, with every projection, trusting that they are the log's.
+///
+/// # Errors
+/// Postgres failed, or a projection stopped or belongs to another process.
+pub(crate) async fn project(
+    options: PgConnectOptions,
+    epoch: Epoch,
+    events: Vec<RecordedEvent>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let Some(last) = events.last() else { return Ok(()) };
+    let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, mode: "live", events });
+    let (options, owner) = (Arc::new(options), Uuid::now_v7());
+    for projection in crate::projections::all() {
+        let name = projection.name();
+        let mut connection = database::connect(&options, owner).await?;
+        let live = generation::live(&mut connection, name).await?.ok_or("the read model is not migrated")?;
+        let key = Arc::new(PartKey::new(projection, live.generation));
+        match Owned::claim(Arc::clone(&options), owner, key, None).await? {
+            Claimed::Owned(owned) => match owned.apply(Arc::clone(&job)).await.outcome {
+                Outcome::Owned(owned) => owned.give_up(None).await?,
+                Outcome::Stopped { reason, .. } => return Err(reason.into()),
+                Outcome::Lost => return Err(format!("another process took {name} over").into()),
+                Outcome::Failed(error) => return Err(error.into()),
+            },
+            Claimed::Elsewhere => return Err(format!("another process projects {name}").into()),
+            Claimed::Stopped(reason) => return Err(reason.into()),
+        }
+    }
+    Ok(())
 }

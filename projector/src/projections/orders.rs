@@ -37,6 +37,7 @@ pub struct OrderRow {
 
 /// A line, as the column `lines` holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "the column's own names")]
 pub struct Line {
     line_id: Uuid,
     product_id: Uuid,

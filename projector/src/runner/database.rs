@@ -19,7 +19,7 @@ pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Re
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "30s"),
         ("tcp_keepalives_idle", "5"),
-        ("default_transaction_isolation", "read\\ committed"),
+        ("default_transaction_isolation", "read committed"),
     ]);
     match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
         Ok(connected) => connected,
@@ -30,7 +30,9 @@ pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Re
 /// Whether trying again later may help without anybody's doing.
 pub(crate) fn is_transient(error: &Error) -> bool {
     match error {
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed | Error::PoolTimedOut | Error::PoolClosed => true,
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed | Error::PoolTimedOut | Error::PoolClosed => {
+            true
+        }
         // By class of SQLSTATE: connections, serialisation and deadlocks, resources, locks and states, operator's
         // intervention, the system beneath.
         Error::Database(error) => error

@@ -24,7 +24,9 @@ pub(crate) fn application_name(owner: Uuid) -> String {
 ///
 /// Runs a transaction: call in a task that nobody cancels.
 pub(crate) async fn claim(connection: &mut PgConnection, name: &str, owner: Uuid) -> sqlx::Result<Option<i64>> {
-    sqlx::query!("INSERT INTO read_model.leases (name) VALUES ($1) ON CONFLICT DO NOTHING", name).execute(&mut *connection).await?;
+    sqlx::query!("INSERT INTO read_model.leases (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
+        .execute(&mut *connection)
+        .await?;
     let mut transaction = connection.begin().await?;
     let held = sqlx::query!(
         r#"SELECT owner, backend_pid, expires_at < clock_timestamp() AS "expired!",
@@ -86,14 +88,17 @@ pub(crate) async fn release(connection: &mut PgConnection, name: &str, owner: Uu
 }
 
 async fn end_backend(connection: &mut PgConnection, owner: Uuid, pid: i32) -> sqlx::Result<()> {
-    sqlx::query!(
+    let ended = sqlx::query_scalar!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE pid = $1 AND pid <> pg_backend_pid() AND application_name = 'projector ' || $2::uuid",
         pid,
         owner
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await?;
+    if ended.is_some() {
+        tracing::warn!(pid, %owner, "took the lease over and ended the connection of its last owner");
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use super::{Job, PartKey, database, lease};
 use crate::projection::{Prepared, Reason, WriteError};
 
 /// How long one batch may take before its connection is given up.
-const BATCH_LIMIT: Duration = Duration::from_secs(60);
+const BATCH_LIMIT: Duration = Duration::from_mins(1);
 
 /// A part and its owner's hold on it.
 pub(crate) struct Owned {
@@ -68,21 +68,20 @@ pub(crate) enum ClaimError {
 }
 
 impl Owned {
-    /// Takes the part if nobody has it, and proves that the log is the one that it was built from.
+    /// Takes the part if nobody has it, and proves that `store` holds the log that it was built from.
     pub(crate) async fn claim(
         options: Arc<PgConnectOptions>,
         owner: Uuid,
         key: Arc<PartKey>,
-        store: Arc<dyn EventStore>,
+        store: Option<Arc<dyn EventStore>>,
     ) -> Result<Claimed, ClaimError> {
         let mut connection = database::connect(&options, owner).await?;
         let Some(term) = lease::claim(&mut connection, &key.lease, owner).await? else { return Ok(Claimed::Elsewhere) };
         let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else { return Ok(Claimed::Elsewhere) };
-        let mut owned =
-            Self { seen: Seen { mode: "starting", head: checkpoint.mark.position }, key, checkpoint, owner, connection };
-        let there = match checkpoint.mark.position {
-            Position::START => Some(Mark::START),
-            position => store.mark_at(position).await?,
+        let owned = Self { seen: Seen { mode: "starting", head: checkpoint.mark.position }, key, checkpoint, owner, connection };
+        let there = match store {
+            Some(store) if checkpoint.mark != Mark::START => store.mark_at(checkpoint.mark.position).await?,
+            _ => Some(checkpoint.mark),
         };
         if there == Some(checkpoint.mark) {
             return Ok(Claimed::Owned(Box::new(owned)));
@@ -124,7 +123,9 @@ impl Owned {
                 let reason = format!("the read model's database refused: {error}");
                 self.stop(reason, events.first().map(|event| event.recorded_at)).await
             }
-            Err(_) => Outcome::Failed(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "a batch took too long"))),
+            Err(_) => {
+                Outcome::Failed(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "a batch took too long")))
+            }
         };
         applied
     }

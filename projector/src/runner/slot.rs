@@ -142,7 +142,8 @@ impl Slot {
     /// What became of a batch. Returns the new checkpoint if it moved.
     pub(crate) fn settle(&mut self, applied: Applied, job: &Job) -> Option<Mark> {
         let count = |result: &'static str, events: usize| {
-            metrics::counter!("projection_events_total", "projection" => self.name(), "result" => result).increment(events as u64);
+            metrics::counter!("projection_events_total", "projection" => self.name(), "result" => result)
+                .increment(events as u64);
         };
         count("applied", applied.handled);
         count("passed_over", applied.passed_over);
@@ -223,7 +224,12 @@ impl Slot {
     fn failed(&mut self, error: RunError) {
         let pause = backoff(self.failures);
         self.failures = self.failures.saturating_add(1);
-        tracing::warn!(projection = self.name(), error = chain(&error), retry_ms = pause.as_millis(), "failed: will be tried again");
+        tracing::warn!(
+            projection = self.name(),
+            error = chain(&error),
+            retry_ms = pause.as_millis(),
+            "failed: will be tried again"
+        );
         self.error = Some(error);
         self.state = State::Waiting { due: Instant::now() + pause };
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use event_feed::FollowError;
-use event_store::Position;
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
@@ -12,7 +11,7 @@ use super::part::chain;
 use super::slot::Slot;
 
 /// A projection that is behind and has not moved for this long makes the process not ready.
-pub const STALLED_AFTER: Duration = Duration::from_secs(15);
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(15);
 
 /// Readiness and metrics of a runner.
 #[derive(Debug, Clone)]
@@ -52,13 +51,10 @@ impl Watch {
         self.read_model.not_ready("its database cannot be reached");
     }
 
-    /// The log's head, as last seen.
-    pub(crate) fn head(&self, head: Position) {
-        metrics::gauge!("eventstore_head_position").set(figure(head.0));
-    }
-
     /// How every part stands.
     pub(crate) fn parts(&self, slots: &[Slot]) {
+        let head = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
+        metrics::gauge!("eventstore_head_position").set(figure(head));
         let mut trouble = None;
         for slot in slots {
             self.part(slot);

@@ -1,0 +1,88 @@
+//! The command line: `projector run | status | migrate | start-over`.
+
+use clap::{Args, Parser, Subcommand};
+use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
+
+service_kit::secret_args!(
+    /// Where the log is: postgres://user:password@host:port/database.
+    EventStoreUrl, "event-store-url", "EVENT_STORE_URL", "event-store-url-file", "EVENT_STORE_URL_FILE"
+);
+
+service_kit::secret_args!(
+    /// Where the read tables are: postgres://user:password@host:port/database.
+    ReadModelUrl, "read-model-url", "READ_MODEL_URL", "read-model-url-file", "READ_MODEL_URL_FILE"
+);
+
+/// Works read tables out from the log of events.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "projector", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Project events as they come, until SIGTERM. Waits for whatever is away.
+    Run(Box<RunArgs>),
+    /// Show how far each projection is: position, head, lag and mode.
+    Status(StatusArgs),
+    /// Bring the read model's schema into the form that this program knows. Safe twice and at once.
+    Migrate(MigrateArgs),
+    /// Project one projection from the first event again, in a new generation that takes the old one's place at once.
+    ///
+    /// For a log whose history has changed, and for a fold that has: until it has caught up, queries see it fill.
+    /// A running projector must be started again afterwards.
+    StartOver(StartOverArgs),
+}
+
+/// Settings of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub(crate) event_store: EventStoreUrl,
+    #[command(flatten)]
+    pub(crate) read_model: ReadModelUrl,
+    #[command(flatten)]
+    pub(crate) nats: NatsUrlArgs,
+    /// Where /livez, /readyz and /metrics are served; loopback only.
+    #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9083")]
+    pub(crate) admin_listen: LoopbackAddr,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// Settings of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) event_store: EventStoreUrl,
+    #[command(flatten)]
+    pub(crate) read_model: ReadModelUrl,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Settings of `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) read_model: ReadModelUrl,
+}
+
+/// Settings of `start-over`.
+#[derive(Debug, Args)]
+pub struct StartOverArgs {
+    /// Which projection.
+    pub(crate) projection: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) read_model: ReadModelUrl,
+}

@@ -1,0 +1,107 @@
+//! The process `projector run`: settings, connections, the runner, the admin port, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use event_feed::{Follower, FollowerSettings, NatsHandle};
+use event_store::{EventStore, PostgresOptions, PostgresStore, StoreError};
+use secrecy::{ExposeSecret as _, SecretString};
+use service_kit::health::Health;
+use service_kit::http::serve_all;
+use service_kit::shutdown::Shutdown;
+use service_kit::telemetry::Telemetry;
+use service_kit::{admin, clock};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::cli::RunArgs;
+use crate::projections;
+use crate::runner::{self, Runner, Watch};
+
+/// Connections for reading the log: the follower's, and one to prove continuity beside it.
+const STORE_CONNECTIONS: u32 = 2;
+/// How long to wait between attempts to reach a database at the start.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM.
+///
+/// # Errors
+/// A setting is wrong or a schema is not the one that this program knows. An absent server is not an error.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start("projector", &args.log.log).context("telemetry")?;
+    let shutdown = Shutdown::listen().context("signals")?;
+    let health = Health::new();
+    let router = admin::router(health.clone(), telemetry.metrics());
+    let serving = tokio::spawn({
+        let (shutdown, health) = (shutdown.clone(), health.clone());
+        async move { serve_all(vec![(args.admin_listen, router)], &shutdown, &health).await }
+    });
+    let projecting = async {
+        let done = project(&args, &shutdown, &health).await;
+        shutdown.drain().cancel();
+        done
+    };
+    shutdown.run(projecting).await??;
+    serving.await.context("the admin port's task panicked")??;
+    Ok(())
+}
+
+async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> anyhow::Result<()> {
+    let watch = Watch::new(health, clock::system());
+    let options = connect_options(&args.read_model.get()?)?;
+    let store_url = args.event_store.get()?;
+    let nats = match args.nats.optional()? {
+        Some(url) => Some(NatsHandle::connect(url.expose_secret(), "projector").await?),
+        None => None,
+    };
+    let started = async {
+        runner::check_read_model(&options, &watch).await?;
+        let store = open_store(&store_url).await?;
+        let runner = start(Arc::clone(&store), &options, nats.clone(), &watch).await?;
+        anyhow::Ok((store, runner))
+    };
+    let drain = shutdown.drain();
+    let (store, mut runner) = tokio::select! {
+        started = started => started?,
+        () = drain.cancelled() => return Ok(()),
+    };
+    runner.run(Follower::new(store, nats, FollowerSettings::default()), drain).await;
+    Ok(())
+}
+
+async fn start(
+    store: Arc<dyn EventStore>,
+    options: &PgConnectOptions,
+    nats: Option<NatsHandle>,
+    watch: &Watch,
+) -> anyhow::Result<Runner> {
+    loop {
+        let made = Runner::new(Arc::clone(&store), options.clone(), projections::all(), nats.clone(), watch.clone()).await;
+        match made {
+            Err(error) if runner::is_transient(&error) => tokio::time::sleep(RETRY).await,
+            other => return Ok(other?),
+        }
+    }
+}
+
+async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn EventStore>> {
+    loop {
+        match PostgresStore::connect(store_options(url)?).await {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(StoreError::Unavailable(cause)) => {
+                tracing::warn!(cause = cause.map(|cause| cause.to_string()), "the event store is away: will be tried again");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(crate) fn store_options(url: &SecretString) -> Result<PostgresOptions, StoreError> {
+    Ok(PostgresOptions::from_url(url.expose_secret())?.application_name("projector-reads").read_connections(STORE_CONNECTIONS))
+}
+
+pub(crate) fn connect_options(url: &SecretString) -> anyhow::Result<PgConnectOptions> {
+    // The parser's error might repeat the URL, and so a password.
+    url.expose_secret().parse().map_err(|_| anyhow::anyhow!("READ_MODEL_URL is not a Postgres URL"))
+}

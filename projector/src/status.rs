@@ -1,0 +1,131 @@
+//! How far each projection is, for people and for programs.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use event_store::{EventStore, Filter, Position, StoreError};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// The log's head and every live generation's parts.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The newest known position of the log.
+    pub head: i64,
+    /// Whether the log itself said so; otherwise the projector when it last looked, and lags are lower bounds.
+    pub head_is_current: bool,
+    /// One entry a part.
+    pub projections: Vec<PartStatus>,
+}
+
+/// How far one part is.
+#[derive(Debug, Serialize)]
+pub struct PartStatus {
+    /// Which projection.
+    pub projection: String,
+    /// Which generation of it; the live one.
+    pub generation: i32,
+    /// Which part of that.
+    pub part: i32,
+    /// What folds it.
+    pub fold_version: i32,
+    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, or `not_running` when no process has it.
+    pub mode: String,
+    /// Why it is stopped.
+    pub stopped_by: Option<String>,
+    /// The history.
+    pub epoch: Option<Uuid>,
+    /// The last event that took effect.
+    pub position: i64,
+    /// Its id.
+    pub event_id: Option<Uuid>,
+    /// Events of the log that have yet to take effect.
+    pub lag_events: i64,
+    /// Age of the oldest of them; `None` when the log cannot be asked.
+    pub lag_seconds: Option<f64>,
+    /// When the checkpoint was last written.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Status {
+    /// Reads the checkpoints, and the log where it answers. A log that does not is not an error: the last known head stands in.
+    ///
+    /// # Errors
+    /// The read model's database failed.
+    pub async fn read(connection: &mut PgConnection, store: Option<&dyn EventStore>, now: DateTime<Utc>) -> sqlx::Result<Self> {
+        let rows = sqlx::query_file!("src/status.sql").fetch_all(connection).await?;
+        let known = rows.iter().map(|row| row.head.max(row.position)).max().unwrap_or(0);
+        let answered = match store {
+            Some(store) => store.head().await.ok(),
+            None => None,
+        };
+        let head = answered.map_or(known, |head| head.mark.position.0);
+        let mut projections = Vec::with_capacity(rows.len());
+        for row in rows {
+            let lag_events = (head - row.position).max(0);
+            let lag_seconds = match store.filter(|_| answered.is_some()) {
+                Some(store) => age_of_next(store, row.position, lag_events, now).await.ok(),
+                None => None,
+            };
+            projections.push(PartStatus {
+                mode: if row.stopped_by.is_none() && !row.running { "not_running".to_owned() } else { row.mode },
+                projection: row.projection,
+                generation: row.generation,
+                part: row.part,
+                fold_version: row.fold_version,
+                stopped_by: row.stopped_by,
+                epoch: row.epoch,
+                position: row.position,
+                event_id: row.event_id,
+                lag_events,
+                lag_seconds,
+                updated_at: row.updated_at,
+            });
+        }
+        Ok(Self { head, head_is_current: answered.is_some(), projections })
+    }
+}
+
+async fn age_of_next(store: &dyn EventStore, position: i64, lag: i64, now: DateTime<Utc>) -> Result<f64, StoreError> {
+    if lag == 0 {
+        return Ok(0.0);
+    }
+    let next = store.read(&Filter::All, Position(position), 1).await?;
+    let age = next.first().map_or(0, |event| (now - event.recorded_at).num_milliseconds().max(0));
+    Ok(std::time::Duration::from_millis(age.unsigned_abs()).as_secs_f64())
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["projection", "mode", "position", "head", "lag (events)", "lag (s)"]);
+        for part in &self.projections {
+            table.add_row([
+                format!("{} g{}", part.projection, part.generation),
+                part.mode.clone(),
+                part.position.to_string(),
+                self.head.to_string(),
+                part.lag_events.to_string(),
+                part.lag_seconds.map_or_else(|| "?".to_owned(), |seconds| format!("{seconds:.1}")),
+            ]);
+        }
+        for number in 2..=5 {
+            if let Some(column) = table.column_mut(number) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        writeln!(f, "{table}")?;
+        if !self.head_is_current {
+            writeln!(f, "The event store does not answer: the head is the one last seen.")?;
+        }
+        for part in &self.projections {
+            if let Some(reason) = &part.stopped_by {
+                writeln!(f, "{} is stopped: {reason}", part.projection)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! A shop's random life: users, products and orders, and events that no projection knows, in an order that could be.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Duration, Utc};
+use domain::Personal;
+use domain::order::event::{
+    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved, OrderPlaced,
+};
+use domain::product::event::{ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted};
+use domain::user::event::{UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed};
+use domain::value::{Currency, Email, Money, PersonName, ProductName, Quantity};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+
+use super::{Happening, happening, happening_of};
+
+/// Most orders that are open at once; the oldest is then confirmed.
+const OPEN: usize = 8;
+
+pub(crate) struct Life {
+    random: StdRng,
+    users: Vec<Uuid>,
+    products: Vec<Uuid>,
+    open: VecDeque<OrderPlaced>,
+}
+
+pub(crate) fn money(minor: i64, currency: &str) -> Money {
+    Money::from_minor(minor, currency.parse::<Currency>().unwrap()).unwrap()
+}
+
+pub(crate) fn line(random: &mut StdRng, product_id: Uuid, currency: &str) -> OrderLine {
+    OrderLine {
+        line_id: id(random),
+        product_id,
+        product_name: ProductName::parse("cd").unwrap(),
+        quantity: Quantity::new(random.random_range(1..5)).unwrap(),
+        unit_price: money(random.random_range(0..5_000), currency),
+    }
+}
+
+fn id(random: &mut StdRng) -> Uuid {
+    Uuid::from_u128(random.random())
+}
+
+fn total(lines: &[OrderLine], currency: &str) -> Money {
+    money(lines.iter().map(|line| line.unit_price.minor() * i64::from(line.quantity.get())).sum(), currency)
+}
+
+pub(crate) fn registered(user_id: Uuid) -> UserEvent {
+    UserEvent::Registered(UserRegistered {
+        user_id,
+        email: Personal::new(user_id, Email::parse(&format!("u{}@example.com", user_id.simple())).unwrap()),
+        name: Personal::new(user_id, PersonName::parse("Ada").unwrap()),
+    })
+}
+
+pub(crate) fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+impl Life {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), users: Vec::new(), products: Vec::new(), open: VecDeque::new() }
+    }
+
+    /// The next events.
+    pub(crate) fn goes_on(&mut self, count: usize) -> Vec<Happening> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    fn next(&mut self) -> Happening {
+        if self.users.len() < 2 || self.random.random_ratio(1, 12) {
+            let user = id(&mut self.random);
+            self.users.push(user);
+            return happening("user", user, &registered(user));
+        }
+        if self.products.len() < 2 || self.random.random_ratio(1, 20) {
+            return self.new_product();
+        }
+        if self.open.len() >= OPEN {
+            return self.order_ends();
+        }
+        match self.random.random_range(0..10) {
+            0 => self.user_changes(),
+            1 => self.product_changes(),
+            2 => happening_of("parcel", id(&mut self.random), "parcel.sent", 1, &serde_json::json!({"weight": 3}), Vec::new()),
+            3..=5 => self.order_begins(),
+            6 | 7 => self.order_changes(),
+            _ => self.order_ends(),
+        }
+    }
+
+    fn user(&mut self) -> Uuid {
+        self.users[self.random.random_range(0..self.users.len())]
+    }
+
+    fn product(&mut self) -> Uuid {
+        self.products[self.random.random_range(0..self.products.len())]
+    }
+
+    fn new_product(&mut self) -> Happening {
+        let product_id = id(&mut self.random);
+        self.products.push(product_id);
+        let unit_price = money(self.random.random_range(0..5_000), "USD");
+        let added = ProductAdded { product_id, name: ProductName::parse("cd").unwrap(), unit_price, stock: 100 };
+        happening("product", product_id, &ProductEvent::Added(added))
+    }
+
+    fn user_changes(&mut self) -> Happening {
+        let user_id = self.user();
+        let event = match self.random.random_range(0..3) {
+            0 => UserEvent::Renamed(UserRenamed {
+                user_id,
+                name: Personal::new(user_id, PersonName::parse(&format!("Ada {}", self.random.random::<u16>())).unwrap()),
+            }),
+            1 => UserEvent::EmailChanged(UserEmailChanged {
+                user_id,
+                email: Personal::new(user_id, Email::parse(&format!("n{}@example.com", self.random.random::<u32>())).unwrap()),
+            }),
+            _ => UserEvent::Deactivated(UserDeactivated { user_id }),
+        };
+        happening("user", user_id, &event)
+    }
+
+    fn product_changes(&mut self) -> Happening {
+        let product_id = self.product();
+        let event = match self.random.random_range(0..3) {
+            0 => ProductEvent::Renamed(ProductRenamed { product_id, name: ProductName::parse("record").unwrap() }),
+            1 => ProductEvent::Repriced(ProductRepriced { product_id, unit_price: money(99, "EUR") }),
+            _ => ProductEvent::StockAdjusted(ProductStockAdjusted {
+                product_id,
+                delta: -1,
+                stock: self.random.random_range(0..99),
+            }),
+        };
+        happening("product", product_id, &event)
+    }
+
+    fn order_begins(&mut self) -> Happening {
+        let currency = if self.random.random_ratio(1, 4) { "EUR" } else { "USD" };
+        let (user_id, product) = (self.user(), self.product());
+        let lines = vec![line(&mut self.random, product, currency)];
+        let ordered_at = self
+            .random
+            .random_ratio(1, 2)
+            .then(|| at("1997-12-31T22:00:00Z") + Duration::minutes(self.random.random_range(0..4_000)));
+        let placed = OrderPlaced { order_id: id(&mut self.random), user_id, total: total(&lines, currency), lines, ordered_at };
+        self.open.push_back(placed.clone());
+        happening("order", placed.order_id, &OrderEvent::Placed(placed))
+    }
+
+    fn order_changes(&mut self) -> Happening {
+        let product = self.product();
+        let Some(mut order) = self.open.pop_back() else { return self.order_begins() };
+        let (order_id, currency) = (order.order_id, order.total.currency().code());
+        let event = if order.lines.len() > 1 {
+            let line_id = order.lines.remove(0).line_id;
+            OrderEvent::LineRemoved(OrderLineRemoved { order_id, line_id, total: total(&order.lines, currency) })
+        } else {
+            order.lines.push(line(&mut self.random, product, currency));
+            let line = order.lines[1].clone();
+            OrderEvent::LineAdded(OrderLineAdded { order_id, line, total: total(&order.lines, currency) })
+        };
+        order.total = total(&order.lines, currency);
+        self.open.push_back(order);
+        happening("order", order_id, &event)
+    }
+
+    fn order_ends(&mut self) -> Happening {
+        let Some(order) = self.open.pop_front() else { return self.order_begins() };
+        let (order_id, user_id) = (order.order_id, order.user_id);
+        let event = if self.random.random_ratio(1, 5) {
+            OrderEvent::Cancelled(OrderCancelled { order_id, user_id })
+        } else {
+            OrderEvent::Confirmed(OrderConfirmed {
+                order_id,
+                user_id,
+                total: order.total,
+                units: order.lines.iter().map(|line| u64::from(line.quantity.get())).sum(),
+                ordered_at: order.ordered_at.unwrap_or(at("2026-11-22T23:59:59.999999Z")),
+            })
+        };
+        happening("order", order_id, &event)
+    }
+}
