@@ -19,7 +19,7 @@ use service_kit::{admin, clock};
 #[tokio::main]
 async fn main() -> ExitCode {
     let Command::Serve(args) = Cli::parse().command;
-    match serve(*args).await {
+    match Box::pin(serve(*args)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "query-api failed");
@@ -57,14 +57,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     // A schema that is not known ends the process; all else is waited for.
     let ready = async { anyhow::Ok(ready::watch(pool.clone(), health.component("read-model"), background.clone()).await?) };
-    let polling = async { anyhow::Ok(position::poll(watcher.clone(), pool.clone(), background.clone()).await) };
+    let polling = async {
+        position::poll(watcher.clone(), pool.clone(), background.clone()).await;
+        anyhow::Ok(())
+    };
     let listening = async {
         if let Some(url) = args.nats.optional()? {
             position::listen(watcher.clone(), url, health.optional_component("nats"), background.clone()).await;
         }
         anyhow::Ok(())
     };
-    let ended = shutdown.run(async { tokio::try_join!(serving, ready, polling, listening) }).await?;
+    let ended = shutdown.run(Box::pin(async { tokio::try_join!(serving, ready, polling, listening) })).await?;
     pool.close().await;
     ended.map(drop)
 }

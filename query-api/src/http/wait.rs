@@ -26,6 +26,22 @@ pub(super) struct WaitParams {
     pub(super) consistency_token: Option<String>,
 }
 
+/// The headers that every query understands. For the API's description: the code reads them itself.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "only its description is used")]
+pub(super) struct QueryHeaders {
+    /// A command's consistency token: the answer waits until it shows the command's effect.
+    #[param(rename = "Consistency-Token", required = false)]
+    consistency_token: Option<String>,
+    /// `wait=n`: wait for the token's position n seconds, at most 10, instead of 2.
+    #[param(rename = "Prefer", required = false, example = "wait=5")]
+    prefer: Option<String>,
+    /// The tags of what the caller has: answered with 304 if it is still the same.
+    #[param(rename = "If-None-Match", required = false)]
+    if_none_match: Option<String>,
+}
+
 /// What the caller waits for, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {

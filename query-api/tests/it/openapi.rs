@@ -45,3 +45,14 @@ async fn every_answer_of_a_list_and_a_row_is_described_with_its_problems() {
         assert!(operations["get"]["operationId"].is_string());
     }
 }
+
+#[test]
+fn every_reference_of_the_description_resolves() {
+    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    let text = document.to_string();
+    let references: BTreeSet<&str> = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(references.contains("/components/schemas/Problem"));
+    for reference in references {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}

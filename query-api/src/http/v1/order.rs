@@ -14,7 +14,7 @@ use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::money::decimal;
-use crate::http::wait::WaitParams;
+use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::order::{FindOrder, LineRow, ListOrders, OrderRow, OrderSort};
 
 /// An order with its lines.
@@ -129,7 +129,7 @@ impl OrderOfUserFilter {
 
 /// Lists orders.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter, PageParams, WaitParams),
+    get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A part of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
@@ -150,7 +150,7 @@ pub(in crate::http) async fn list(
 /// Shows one order.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
-    params(("id" = Uuid, Path, description = "The order's id"), WaitParams),
+    params(("id" = Uuid, Path, description = "The order's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

@@ -14,7 +14,7 @@ use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::money::decimal;
-use crate::http::wait::WaitParams;
+use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
 
 /// A product.
@@ -73,7 +73,7 @@ impl Filter for ProductFilter {
 
 /// Lists products.
 #[utoipa::path(
-    get, path = "/api/v1/products", tag = "products", operation_id = "listProducts", params(ProductFilter, PageParams, WaitParams),
+    get, path = "/api/v1/products", tag = "products", operation_id = "listProducts", params(ProductFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A part of the list", body = Envelope<Vec<Product>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
@@ -90,7 +90,7 @@ pub(in crate::http) async fn list(
 /// Shows one product.
 #[utoipa::path(
     get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
-    params(("id" = Uuid, Path, description = "The product's id"), WaitParams),
+    params(("id" = Uuid, Path, description = "The product's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

@@ -13,7 +13,7 @@ use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::money::decimal;
-use crate::http::wait::WaitParams;
+use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 
 /// The sales of one day in one currency, of confirmed orders.
@@ -69,7 +69,7 @@ impl Filter for DailySalesFilter {
 /// Lists the sales of each day.
 #[utoipa::path(
     get, path = "/api/v1/sales/daily", tag = "sales", operation_id = "listDailySales",
-    params(DailySalesFilter, PageParams, WaitParams),
+    params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A part of the list", body = Envelope<Vec<DailySales>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

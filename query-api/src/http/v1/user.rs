@@ -18,7 +18,7 @@ use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::money::decimal;
-use crate::http::wait::WaitParams;
+use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::View;
 use crate::read::order::ListOrdersOfUser;
 use crate::read::user::{FindUser, ListUsers, UserRow, UserSort};
@@ -98,7 +98,7 @@ impl Filter for UserFilter {
 
 /// Lists users.
 #[utoipa::path(
-    get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter, PageParams, WaitParams),
+    get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A part of the list", body = Envelope<Vec<User>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
@@ -119,7 +119,7 @@ pub(in crate::http) async fn list(
 /// Shows one user.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "users", operation_id = "getUser",
-    params(("id" = Uuid, Path, description = "The user's id"), WaitParams),
+    params(("id" = Uuid, Path, description = "The user's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
@@ -135,7 +135,7 @@ pub(in crate::http) async fn find(State(api): State<Api>, id: RequestId, request
 /// Lists one user's orders.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}/orders", tag = "users", operation_id = "listOrdersOfUser",
-    params(("id" = Uuid, Path, description = "The user's id"), order::OrderOfUserFilter, PageParams, WaitParams),
+    params(("id" = Uuid, Path, description = "The user's id"), order::OrderOfUserFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A part of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
