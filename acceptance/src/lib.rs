@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The running system seen from outside: what starts it, talks to it, disturbs it and checks what it did.
+//!
+//! Nothing here reaches into a process: only its HTTP ports, its database, its broker and its process id are used. The tests in
+//! `tests/it` are written with these words; the benchmarks are in `src/bin/bench`.
+
+mod client;
+mod figures;
+mod launched;
+mod log;
+mod program;
+mod purchase;
+mod running_stack;
+mod traffic;
+mod usage;
+mod wait;
+
+pub use client::{Answer, Client};
+pub use figures::check_figures;
+pub use launched::{Launched, Part};
+pub use log::Log;
+pub use program::program;
+pub use purchase::{Customer, Day, Purchases};
+pub use running_stack::{Endpoints, RunningStack};
+pub use traffic::{Acknowledged, Traffic};
+pub use usage::{cpu_time, family, peak_memory_kib, started_at};
+pub use wait::{POLL, until};

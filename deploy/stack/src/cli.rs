@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, down, import, logs, prepare, psql, reset, status, testing, up};
+use crate::{bench, down, import, logs, part, prepare, psql, reset, status, testing, up};
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
@@ -30,6 +30,16 @@ pub enum Command {
     Up(UpArgs),
     /// Stop everything.
     Down,
+    /// Stop one process or server and keep it stopped, to see how the others do without it.
+    Stop {
+        /// command-api, query-api, event-relay, projector, postgres or nats.
+        name: String,
+    },
+    /// Start a stopped process or server again.
+    Start {
+        /// Which.
+        name: String,
+    },
     /// Say what runs, where, and whether it is ready.
     Status,
     /// Stop everything and delete all data of the stack (not the keys, not the fetched servers).
@@ -150,6 +160,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(args) => up::run(&layout, &args, cli.json).await,
         Command::Down => down::run(&layout, cli.json).await,
+        Command::Stop { name } => part::stop(&layout, &name).await,
+        Command::Start { name } => part::start(&layout, &name).await,
         Command::Status => status::run(&layout, cli.json).await,
         Command::Reset { yes } => reset::run(&layout, yes, cli.json).await,
         Command::Psql { args } => psql::run(&layout, &args),

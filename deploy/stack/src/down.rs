@@ -68,7 +68,8 @@ pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
     Ok(!left.is_empty())
 }
 
-fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
+/// What runs, as the supervisor wrote it; none when nothing does.
+pub fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
     let path = layout.running();
     match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -88,7 +89,8 @@ fn runs(pid: u32, program: &Path) -> bool {
     arguments.is_some_and(|text| String::from_utf8_lossy(&text).contains(&*program.to_string_lossy()))
 }
 
-fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
+/// Signals a process, which may have ended.
+pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     let id = Pid::from_raw(i32::try_from(pid)?);
     match kill(id, signal) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),

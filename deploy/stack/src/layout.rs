@@ -42,6 +42,11 @@ impl Layout {
         self.state.join("running.json")
     }
 
+    /// A file for each part that was told to rest.
+    pub fn resting(&self) -> PathBuf {
+        self.state.join("resting")
+    }
+
     /// The roles' passwords.
     pub fn passwords(&self) -> PathBuf {
         self.state.join("passwords.json")

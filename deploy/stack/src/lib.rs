@@ -14,6 +14,7 @@ pub mod import;
 pub mod layout;
 pub mod logs;
 pub mod nats;
+pub mod part;
 pub mod ports;
 pub mod prepare;
 pub mod psql;

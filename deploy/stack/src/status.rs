@@ -24,6 +24,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     for (name, process) in &running.processes {
         let state = match (readiness(layout, &endpoints, name), process.pid) {
             (Some(readiness), Some(pid)) => readiness.check(pid).await,
+            (_, None) if layout.resting().join(name).exists() => Err(format!("stopped: `cargo stack start {name}` starts it")),
             (_, None) => Err("it ended and will be started again".to_owned()),
             (None, Some(_)) => Ok(()),
         };
@@ -51,7 +52,8 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn readiness(layout: &Layout, endpoints: &Endpoints, name: &str) -> Option<Readiness> {
+/// How to tell that a part is ready.
+pub fn readiness(layout: &Layout, endpoints: &Endpoints, name: &str) -> Option<Readiness> {
     if let Some((_, admin)) = endpoints.admin_ports().into_iter().find(|(process, _)| *process == name) {
         return Some(Readiness::Http(admin.to_owned()));
     }

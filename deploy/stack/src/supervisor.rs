@@ -1,6 +1,7 @@
 //! Keeps the stack's processes running: starts each, restarts one that dies, merges their logs, stops all of them.
 //!
-//! A process is `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`. Every process is guarded: should the
+//! A process is `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`; a part that is told to rest is
+//! stopped and not started until it is told to run. Every process is guarded: should the
 //! supervisor itself be killed, the kernel (or a watching shell) ends what it started.
 
 mod log;
@@ -45,6 +46,17 @@ pub struct RunningFile {
     pub processes: BTreeMap<String, Running>,
 }
 
+/// What a service is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Run, and start again whenever it dies.
+    Run,
+    /// Stop, and be ready to run again.
+    Rest,
+    /// Stop for good.
+    End,
+}
+
 type Table = Arc<Mutex<BTreeMap<String, Running>>>;
 
 /// The services that run, in the order of their start.
@@ -60,7 +72,7 @@ pub struct Supervisor {
 #[derive(Debug)]
 struct Kept {
     name: &'static str,
-    stop: watch::Sender<bool>,
+    order: watch::Sender<Order>,
     task: JoinHandle<()>,
     readiness: Readiness,
 }
@@ -76,10 +88,10 @@ impl Supervisor {
     pub fn start(&mut self, service: Service) -> anyhow::Result<()> {
         let log = log::Log::open(&self.layout, service.name, self.view)?;
         let (name, readiness) = (service.name, service.readiness.clone());
-        let (stop, stopping) = watch::channel(false);
+        let (order, orders) = watch::channel(Order::Run);
         let reporter = service::Reporter { table: self.table.clone(), changed: self.changed.clone() };
-        let task = tokio::spawn(service::keep(service, log, reporter, stopping));
-        self.services.push(Kept { name, stop, task, readiness });
+        let task = tokio::spawn(service::keep(service, log, reporter, orders));
+        self.services.push(Kept { name, order, task, readiness });
         Ok(())
     }
 
@@ -126,6 +138,14 @@ impl Supervisor {
         write_private(&self.layout.running(), &serde_json::to_string_pretty(&file)?)
     }
 
+    /// Lets the parts rest that were told to, and the others run.
+    pub fn obey(&self) {
+        for kept in &self.services {
+            let order = if self.layout.resting().join(kept.name).exists() { Order::Rest } else { Order::Run };
+            kept.order.send_if_modified(|current| std::mem::replace(current, order) != order);
+        }
+    }
+
     /// Stops everything in an orderly way: first whoever uses the servers, all at once, then the servers.
     pub async fn stop(mut self) {
         let servers = ["nats", "postgres"];
@@ -138,7 +158,7 @@ impl Supervisor {
 async fn end(services: Vec<Kept>) {
     for kept in &services {
         // A service whose task is over needs no signal.
-        let _over = kept.stop.send(true);
+        let _over = kept.order.send(Order::End);
     }
     for kept in services {
         if let Err(error) = kept.task.await {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::log::Log;
-use super::{Running, Table};
+use super::{Order, Running, Table};
 
 /// The first wait before a dead process is started again; it doubles with each death …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -110,18 +110,30 @@ enum Ended {
 }
 
 /// Runs the service until it is told to stop.
-pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut orders: watch::Receiver<Order>) {
     let (mut pause, mut restarts) = (FIRST_PAUSE, 0);
     let program = PathBuf::from(service.command.get_program());
     let state = |pid, restarts| Running { pid, program: program.clone(), restarts };
-    while !*stopping.borrow() {
+    // Without the supervisor there are no more orders.
+    while orders.has_changed().is_ok() {
+        let order = *orders.borrow_and_update();
+        match order {
+            Order::Run => {}
+            Order::Rest => {
+                reporter.tell(service.name, state(None, restarts));
+                let _supervisor_gone = orders.changed().await;
+                pause = FIRST_PAUSE;
+                continue;
+            }
+            Order::End => break,
+        }
         let started = Instant::now();
         let launch = Launch { command: &service.command, account: service.account, guard: service.stop };
         let why = match launch.start(Stdio::piped(), Stdio::piped()) {
             Ok(process) => {
                 reporter.tell(service.name, state(Some(process.pid()), restarts));
-                match run(process, &service, &log, &mut stopping).await {
-                    Ended::Asked => break,
+                match run(process, &service, &log, &mut orders).await {
+                    Ended::Asked => continue,
                     Ended::Died(why) => why,
                 }
             }
@@ -136,7 +148,7 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut sto
         log.note(&format!("{why}; starting it again in {} ms", pause.as_millis()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stopping.changed() => {}
+            _ = orders.changed() => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
         restarts += 1;
@@ -144,9 +156,9 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut sto
     reporter.tell(service.name, state(None, restarts));
 }
 
-async fn run(mut process: Process, service: &Service, log: &Log, stopping: &mut watch::Receiver<bool>) -> Ended {
+async fn run(mut process: Process, service: &Service, log: &Log, orders: &mut watch::Receiver<Order>) -> Ended {
     let readers = log.follow(&mut process);
-    let ended = watch_over(&mut process, service, log, stopping).await;
+    let ended = watch_over(&mut process, service, log, orders).await;
     // The end of what it said; a grandchild that holds the pipe open is not waited for.
     for reader in readers {
         if let Ok(Err(error)) = tokio::time::timeout(CHECK_LIMIT, reader).await {
@@ -156,7 +168,7 @@ async fn run(mut process: Process, service: &Service, log: &Log, stopping: &mut 
     ended
 }
 
-async fn watch_over(process: &mut Process, service: &Service, log: &Log, stopping: &mut watch::Receiver<bool>) -> Ended {
+async fn watch_over(process: &mut Process, service: &Service, log: &Log, orders: &mut watch::Receiver<Order>) -> Ended {
     let mut children = match signal(SignalKind::child()) {
         Ok(children) => children,
         Err(error) => return Ended::Died(format!("it cannot be watched: {error}")),
@@ -169,8 +181,8 @@ async fn watch_over(process: &mut Process, service: &Service, log: &Log, stoppin
         tokio::select! {
             _ = children.recv() => {}
             _ = look.tick() => {}
-            changed = stopping.changed() => {
-                if changed.is_err() || *stopping.borrow() {
+            changed = orders.changed() => {
+                if changed.is_err() || *orders.borrow() != Order::Run {
                     match process.end(service.stop, STOP_LIMIT).await {
                         Ok(true) => {}
                         Ok(false) => log.note(&format!("it did not stop within {} s and is killed", STOP_LIMIT.as_secs())),

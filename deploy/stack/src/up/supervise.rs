@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::build::Programs;
 use crate::choose::{Servers, choose};
 use crate::endpoints::Endpoints;
-use crate::layout::{Layout, remove_file};
+use crate::layout::{Layout, remove_file, remove_folder};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::settings::Settings;
@@ -30,6 +30,7 @@ pub(super) async fn run(
     let lock = layout.lock()?.context("another `cargo stack up` holds the stack")?;
     let mut signals = Signals::new()?;
     remove_file(&layout.endpoints())?;
+    remove_folder(&layout.resting())?;
     down::end_leftovers(layout).await?;
     let servers = choose(layout, bundled)?;
     let settings = Settings { programs, ports: Ports::pick()?, passwords: Passwords::ensure(layout)?, keys: KeyFiles::ensure()? };
@@ -76,12 +77,15 @@ async fn live(
     for (name, _) in endpoints.admin_ports() {
         supervisor.ready(name).await?;
     }
-    let mut changes = supervisor.changes();
+    let (mut changes, mut resting) = (supervisor.changes(), signal(SignalKind::user_defined1())?);
     let now = |supervisor: &Supervisor| Endpoints { pids: supervisor.pids(), ..endpoints.clone() };
     now(supervisor).write(layout)?;
     ready(&now(supervisor))?;
     loop {
-        changes.changed().await.context("the supervisor is gone")?;
+        tokio::select! {
+            changed = changes.changed() => changed.context("the supervisor is gone")?,
+            _ = resting.recv() => supervisor.obey(),
+        }
         supervisor.write_running()?;
         now(supervisor).write(layout)?;
     }
@@ -96,7 +100,7 @@ async fn start_postgres(
     let (account, data) = (Account::unprivileged(), layout.postgres_data());
     if !data.join("PG_VERSION").exists() {
         // What is there without its version is a cluster whose making was broken off.
-        crate::layout::remove_folder(&data)?;
+        remove_folder(&data)?;
         let (binaries, password) = (servers.postgres.clone(), settings.passwords.owner.clone());
         let to = data.clone();
         tokio::task::spawn_blocking(move || binaries.init(&to, account, Some(password.expose_secret()))).await??;

@@ -1,0 +1,130 @@
+//! A client of both APIs, as a frontend would be one.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+
+/// What an API answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body: JSON, or null where there is none.
+    pub body: Value,
+}
+
+/// Talks to a command API and a query API.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    commands: String,
+    queries: String,
+}
+
+impl Client {
+    /// A client of the two APIs, each named by its address without a slash at the end.
+    pub fn new(commands: &str, queries: &str) -> Result<Client> {
+        let http = reqwest::Client::builder().timeout(REQUEST_LIMIT).build()?;
+        Ok(Client { http, commands: commands.to_owned(), queries: queries.to_owned() })
+    }
+
+    /// Posts a command.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.command(Method::POST, path, Some(body), &[]).await
+    }
+
+    /// Sends a command with a method, headers and perhaps a body.
+    pub async fn command(&self, method: Method, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Result<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.commands));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        answer(request).await
+    }
+
+    /// Queries.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        answer(self.http.get(format!("{}{path}", self.queries))).await
+    }
+
+    /// Queries with headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        let mut request = self.http.get(format!("{}{path}", self.queries));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request).await
+    }
+
+    /// Queries what a command wrote: waits for the position that its answer named (P10).
+    pub async fn get_after(&self, path: &str, command: &Answer) -> Result<Answer> {
+        self.get_with(path, &[("consistency-token", command.header("consistency-token")?), ("prefer", "wait=10")]).await
+    }
+
+    /// Everything in a list, page by page with its cursor.
+    pub async fn all(&self, path: &str) -> Result<Vec<Value>> {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{separator}page_size=100");
+        let mut next = first.clone();
+        let mut items = Vec::new();
+        loop {
+            let page = self.get(&next).await?.expect(StatusCode::OK)?;
+            items.extend(page.body["data"].as_array().context("a list")?.iter().cloned());
+            match page.body["meta"]["page"]["next_cursor"].as_str() {
+                Some(cursor) => next = format!("{first}&cursor={cursor}"),
+                None => return Ok(items),
+            }
+        }
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.bytes().await?;
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).context("a JSON body")? };
+    Ok(Answer { status, headers, body })
+}
+
+impl Answer {
+    /// The answer, if it has this status; else an error that shows what it says.
+    pub fn expect(self, status: StatusCode) -> Result<Answer> {
+        ensure!(self.status == status, "expected {status}, got {}: {}", self.status, self.body);
+        Ok(self)
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Result<&str> {
+        let value = self.headers.get(name).with_context(|| format!("the header {name} is absent"))?;
+        Ok(value.to_str()?)
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Value {
+        &self.body["data"]
+    }
+
+    /// The id in the data.
+    pub fn id(&self) -> Result<&str> {
+        self.data()["id"].as_str().with_context(|| format!("no id in {}", self.body))
+    }
+
+    /// The position that the answer names.
+    pub fn position(&self) -> Result<i64> {
+        self.body["meta"]["position"].as_i64().with_context(|| format!("no position in {}", self.body))
+    }
+
+    /// The stable code of a problem.
+    pub fn code(&self) -> Option<&str> {
+        self.body["code"].as_str()
+    }
+}

@@ -1,0 +1,14 @@
+//! The running system, seen from outside: real processes, a real Postgres and a real NATS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod crash;
+mod import;
+mod journey;
+mod outage;
+mod readme;
+
+/// The purchase history that the repository carries.
+fn sample() -> anyhow::Result<acceptance::Purchases> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/stack/data/cdnow-sample.txt");
+    acceptance::Purchases::read(&file)
+}

@@ -1,0 +1,114 @@
+//! One part away at a time, the others go on (P8), with the event store and the read model on clusters of their own.
+
+use std::time::Duration;
+
+use acceptance::{Answer, Client, Launched, Part, until};
+use anyhow::{Result, ensure};
+use reqwest::StatusCode;
+use serde_json::json;
+
+/// How long what was missed may take to be caught up.
+const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn p8_commands_are_taken_without_the_read_side_and_queries_answered_without_the_write_side() -> Result<()> {
+    let mut system = Launched::start().await?;
+    let client = system.client()?;
+    let first = register(&client, "first").await?;
+    client.get_after(&format!("/api/v1/users/{}", first.id()?), &first).await?.expect(StatusCode::OK)?;
+
+    commands_without_the_read_side(&mut system, &client).await?;
+    queries_without_the_write_side(&mut system, &client, &first).await?;
+
+    let log = system.log()?;
+    log.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+    log.check_dense().await?;
+    log.check_stream().await
+}
+
+/// NATS, the projector, the query API and the read model's own cluster, one after the other and in the end all at once.
+async fn commands_without_the_read_side(system: &mut Launched, client: &Client) -> Result<()> {
+    let mut written = Vec::new();
+
+    system.nats.stop().await;
+    written.push(register(client, "without-nats").await?);
+    // The read side sees it all the same: without the broker it reads the store.
+    shown(client, &written[0]).await?;
+    system.nats.start_again().await;
+
+    system.stop(Part::Projector).await?;
+    written.push(register(client, "without-projector").await?);
+
+    system.stop(Part::QueryApi).await?;
+    written.push(register(client, "without-query-api").await?);
+    assert!(client.get("/api/v1/users").await.is_err(), "the query API is away");
+
+    system.read_model.stop().await;
+    system.stop(Part::EventRelay).await?;
+    system.nats.stop().await;
+    written.push(register(client, "without-any-of-them").await?);
+
+    system.nats.start_again().await;
+    system.read_model.start_again().await;
+    for part in [Part::EventRelay, Part::Projector, Part::QueryApi] {
+        system.launch(part)?;
+        system.wait_until_ready(part).await?;
+    }
+    for one in &written {
+        shown(client, one).await?;
+    }
+    Ok(())
+}
+
+/// The event store's cluster, with the relay and NATS.
+async fn queries_without_the_write_side(system: &mut Launched, client: &Client, first: &Answer) -> Result<()> {
+    let path = format!("/api/v1/users/{}", first.id()?);
+    let before = client.get(&path).await?.expect(StatusCode::OK)?;
+
+    system.event_store.stop().await;
+    queries_are_answered(client, &path, &before).await?;
+    let refused = client.post("/api/v1/users", &json!({"email": "refused@example.com", "name": "R"})).await?;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+
+    system.stop(Part::EventRelay).await?;
+    system.nats.stop().await;
+    queries_are_answered(client, &path, &before).await?;
+    for part in [Part::CommandApi, Part::Projector, Part::QueryApi] {
+        assert!(system.runs(part), "{part:?} ended because a part was away");
+    }
+
+    system.event_store.start_again().await;
+    system.nats.start_again().await;
+    system.launch(Part::EventRelay)?;
+    for part in [Part::CommandApi, Part::EventRelay, Part::Projector, Part::QueryApi] {
+        system.wait_until_ready(part).await?;
+    }
+    let after = register(client, "after").await?;
+    shown(client, &after).await
+}
+
+async fn queries_are_answered(client: &Client, path: &str, before: &Answer) -> Result<()> {
+    let now = client.get(path).await?.expect(StatusCode::OK)?;
+    assert_eq!(now.data(), before.data());
+    for list in ["/api/v1/users", "/api/v1/orders", "/api/v1/products", "/api/v1/sales/daily"] {
+        client.get(list).await?.expect(StatusCode::OK)?;
+    }
+    Ok(())
+}
+
+async fn register(client: &Client, name: &str) -> Result<Answer> {
+    let body = json!({"email": format!("{name}@example.com"), "name": name});
+    client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)
+}
+
+/// Waits until the query API shows what a command made.
+async fn shown(client: &Client, made: &Answer) -> Result<()> {
+    let path = format!("/api/v1/users/{}", made.id()?);
+    until(&format!("{path} is shown"), CATCH_UP_LIMIT, async || {
+        let answer = client.get_after(&path, made).await?;
+        ensure!(answer.status == StatusCode::OK, "{}: {}", answer.status, answer.body);
+        Ok(Some(()))
+    })
+    .await
+}

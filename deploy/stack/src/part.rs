@@ -1,0 +1,71 @@
+//! `stop NAME` and `start NAME`: takes one process or server away and keeps it away, to see how the others do without it.
+//!
+//! A file per name says which are to rest; the supervisor reads them at SIGUSR1. The next `up` begins with all of them.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+
+use crate::down::{running, signal};
+use crate::endpoints::Endpoints;
+use crate::layout::{Layout, remove_file};
+use crate::status::readiness;
+use crate::supervisor::READY_LIMIT;
+
+/// Longer than a process may take to finish its work in flight before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+const POLL: Duration = Duration::from_millis(20);
+/// Wrong usage.
+const USAGE: u8 = 2;
+
+/// Stops one part and keeps it from being started again.
+pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
+    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(USAGE)) };
+    let folder = layout.resting();
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::write(folder.join(name), "").with_context(|| format!("cannot write in {}", folder.display()))?;
+    signal(supervisor, Signal::SIGUSR1)?;
+    let deadline = Instant::now() + STOP_LIMIT;
+    // The last thing that the supervisor writes is `endpoints.json`.
+    while Endpoints::read(layout)?.pids.contains_key(&name.replace('-', "_")) {
+        anyhow::ensure!(Instant::now() < deadline, "{name} did not stop within {} s", STOP_LIMIT.as_secs());
+        tokio::time::sleep(POLL).await;
+    }
+    eprintln!("stack: {name} is stopped; `cargo stack start {name}` starts it again");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a stopped part again and waits until it is ready.
+pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
+    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(USAGE)) };
+    remove_file(&layout.resting().join(name))?;
+    signal(supervisor, Signal::SIGUSR1)?;
+    let deadline = Instant::now() + READY_LIMIT;
+    loop {
+        let endpoints = Endpoints::read(layout)?;
+        let why = match (endpoints.pids.get(&name.replace('-', "_")), readiness(layout, &endpoints, name)) {
+            (Some(pid), Some(readiness)) => readiness.check(*pid).await,
+            (None, _) => Err("it does not run".to_owned()),
+            (Some(_), None) => Ok(()),
+        };
+        let Err(why) = why else { break };
+        anyhow::ensure!(Instant::now() < deadline, "{name} was not ready within {} s: {why}", READY_LIMIT.as_secs());
+        tokio::time::sleep(POLL).await;
+    }
+    eprintln!("stack: {name} is ready");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The supervisor of the stack, if that has such a part; says which parts there are if not.
+fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<u32>> {
+    Endpoints::read(layout)?;
+    let file = running(layout)?.context("the stack is not up: run `cargo stack up`")?;
+    if file.processes.contains_key(name) {
+        return Ok(Some(file.supervisor));
+    }
+    let names: Vec<String> = file.processes.into_keys().collect();
+    eprintln!("stack: there is no process {name:?}; say one of {}", names.join(", "));
+    Ok(None)
+}
