@@ -65,7 +65,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What happened: category, then the event, as in `order.placed`; each part `[a-z][a-z0-9_]*`.
+/// What happened: category, then the event, as in `letter.sent`; each part `[a-z][a-z0-9_]*`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EventType(Box<str>);
@@ -110,7 +110,7 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A label that conditions and reads can ask for, such as `product:0190…`; printable ASCII without blanks. Never personal data.
+/// A label that conditions and reads can ask for, such as `letter:0190…`; printable ASCII without blanks. Never personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Box<str>);

@@ -191,7 +191,7 @@ mod tests {
     fn wrong_content_is_pointed_at() {
         for (body, pointer, code) in [
             (json!({"name": "a", "lines": [{"quantity": 1}, {"quantity": "x"}]}), "/lines/1/quantity", "invalid"),
-            (json!({"name": "a", "lines": [{"quantity": 1, "price": 2}]}), "/lines/0/price", "unknown"),
+            (json!({"name": "a", "lines": [{"quantity": 1, "width": 2}]}), "/lines/0/width", "unknown"),
             (json!({"lines": []}), "/name", "missing"),
             (json!({"name": "a", "a/b": 1}), "/a~1b", "unknown"),
         ] {

@@ -93,5 +93,5 @@ fn the_largest_names_still_make_a_stub_that_fits() {
 
 #[test]
 fn a_message_without_our_headers_is_a_strangers() {
-    assert_eq!(decode("events.order.placed", &HeaderMap::new(), b"{}").unwrap_err(), DecodeError::Missing(POSITION));
+    assert_eq!(decode("events.letter.sent", &HeaderMap::new(), b"{}").unwrap_err(), DecodeError::Missing(POSITION));
 }

@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn only_listed_origins_are_allowed() {
-        assert!(allowed("https://shop.example, https://ops.example:8443", "https://ops.example:8443"));
-        assert!(!allowed("https://shop.example", "http://shop.example"));
+        assert!(allowed("https://app.example, https://ops.example:8443", "https://ops.example:8443"));
+        assert!(!allowed("https://app.example", "http://app.example"));
         assert!(!allowed("", "http://localhost:3000"));
-        assert!("shop.example".parse::<Origins>().is_err());
-        assert!("https://shop.example/path".parse::<Origins>().is_err());
+        assert!("app.example".parse::<Origins>().is_err());
+        assert!("https://app.example/path".parse::<Origins>().is_err());
     }
 }

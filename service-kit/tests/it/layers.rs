@@ -126,7 +126,7 @@ async fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
         assert_eq!(answer.text, answer.header("x-request-id"), "the handler sees what the client is told");
         answer.text
     };
-    assert_eq!(ask("order-17.a_b:c").await, "order-17.a_b:c");
+    assert_eq!(ask("task-17.a_b:c").await, "task-17.a_b:c");
     for id in ["", "with space", "<script>", &"x".repeat(129)] {
         let made = ask(id).await;
         assert!(made.parse::<Uuid>().is_ok(), "{made}");

@@ -1,0 +1,336 @@
+//! The rules of the repository as tests: who may depend on whom, how long things may be, which words may stand where.
+//! A rule that is in the way is changed here, in a commit that argues it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Our crates, where they are, and which of our crates each may use.
+const EDGES: &[(&str, &str, &[&str])] = &[
+    ("domain", "domain", &[]),
+    ("event-store", "event-store", &[]),
+    ("service-kit", "service-kit", &[]),
+    ("event-feed", "event-feed", &["event-store", "service-kit"]),
+    ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit"]),
+    ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit"]),
+    ("query-api", "query-api", &["service-kit"]),
+    ("local-servers", "deploy/servers", &[]),
+    ("stack", "deploy/stack", &["local-servers"]),
+    ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack"]),
+];
+/// Tests may also use these.
+const FOR_TESTS: &[&str] = &["local-servers", "event-store", "service-kit", "stack"];
+/// One process's tests may use another process's crate to make what it reads.
+const FOR_TESTS_OF: &[(&str, &str, &str)] = &[("query-api", "projector", "the tables are the ones that the projector makes")];
+/// All that the pure rules are made of.
+const DOMAIN_USES: &[&str] = &["chrono", "iso_currency", "serde", "serde_json", "thiserror", "uuid"];
+/// What the roots must not know.
+const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
+
+const FILE_STOP: usize = 400;
+const FUNCTION_STOP: usize = 70;
+const ARCHITECTURE_STOP: usize = 150;
+
+/// Where statements are put together by the program: names of databases and roles cannot be parameters.
+const ASSERTED_SQL: &[(&str, &str)] = &[
+    ("deploy/servers/src/database.rs", "names of test databases, made of letters and digits there"),
+    ("deploy/stack/src/database.rs", "statements that the server quoted"),
+    ("deploy/stack/src/prepare.rs", "the tree's own SQL files, and a path that the server quoted"),
+];
+/// Waiting on a clock in a test, where that is the point.
+const SLEEPING_TESTS: &[(&str, &str)] = &[
+    ("event-feed/tests/it/support.rs", "the pause between two looks at a condition"),
+    ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
+];
+/// The only place that notifies: NOTIFY in the append would serialise its commits.
+const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql"];
+
+struct Source {
+    /// From the root of the checkout, with slashes.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_test(&self) -> bool {
+        self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.contains("/benches/")
+    }
+
+    /// The text up to its test module.
+    fn without_tests(&self) -> &str {
+        self.text.split("\n#[cfg(test)]\nmod ").next().unwrap()
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap().to_owned()
+}
+
+/// The checkout's text files, without what is made.
+fn files() -> Vec<Source> {
+    const MADE: &[&str] = &["target", ".git", ".stack", ".sqlx"];
+    let root = root();
+    let walk = walkdir::WalkDir::new(&root).into_iter();
+    let kept = walk.filter_entry(|entry| !MADE.contains(&entry.file_name().to_str().unwrap_or_default()));
+    let paths = kept.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let sources = paths.filter_map(|entry| {
+        let path = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        Some(Source { path, text: std::fs::read_to_string(entry.path()).ok()? })
+    });
+    sources.collect()
+}
+
+fn rust() -> Vec<Source> {
+    files().into_iter().filter(|file| Path::new(&file.path).extension().is_some_and(|end| end == "rs")).collect()
+}
+
+/// Fails with every offence, not only the first.
+fn none(rule: &str, offences: Vec<String>) {
+    assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
+}
+
+fn manifest(folder: &str) -> toml::Table {
+    std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap().parse().unwrap()
+}
+
+fn dependencies(manifest: &toml::Table, kind: &str) -> BTreeSet<String> {
+    manifest.get(kind).and_then(toml::Value::as_table).map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[test]
+fn every_crate_of_ours_uses_only_the_crates_that_it_may() {
+    let ours: Vec<&str> = EDGES.iter().map(|(name, ..)| *name).collect();
+    let mut offences = Vec::new();
+    for (name, folder, allowed) in EDGES {
+        let manifest = manifest(folder);
+        assert_eq!(manifest["package"]["name"].as_str(), Some(*name));
+        let uses = dependencies(&manifest, "dependencies");
+        let in_tests = dependencies(&manifest, "dev-dependencies");
+        let is_ours = |dependency: &&String| ours.contains(&dependency.as_str());
+        let wrong = uses.iter().filter(is_ours).filter(|used| !allowed.contains(&used.as_str()));
+        offences.extend(wrong.map(|used| format!("{name} uses {used}")));
+        let lent = |used: &str| FOR_TESTS.contains(&used) || FOR_TESTS_OF.iter().any(|(by, of, _)| by == name && *of == used);
+        let wrong = in_tests.iter().filter(is_ours).filter(|used| !allowed.contains(&used.as_str()) && !lent(used));
+        offences.extend(wrong.map(|used| format!("the tests of {name} use {used}")));
+    }
+    none("arrows between crates point one way", offences);
+}
+
+#[test]
+fn every_crate_is_listed_and_takes_the_workspaces_lints() {
+    let workspace = manifest(".");
+    let members: BTreeSet<&str> =
+        workspace["workspace"]["members"].as_array().unwrap().iter().map(|member| member.as_str().unwrap()).collect();
+    assert_eq!(members, EDGES.iter().map(|(_, folder, _)| *folder).collect());
+    for folder in members {
+        assert_eq!(manifest(folder)["lints"]["workspace"].as_bool(), Some(true), "{folder}");
+    }
+}
+
+#[test]
+fn the_roots_know_neither_http_nor_nats_and_the_domain_nothing_but_values() {
+    assert_eq!(dependencies(&manifest("domain"), "dependencies"), DOMAIN_USES.iter().map(ToString::to_string).collect());
+    for folder in ["domain", "event-store"] {
+        let uses = dependencies(&manifest(folder), "dependencies");
+        let wrong: Vec<String> = uses.into_iter().filter(|used| NOT_IN_ROOTS.contains(&used.as_str())).collect();
+        none(folder, wrong);
+    }
+}
+
+#[test]
+fn every_file_says_first_what_lives_in_it() {
+    let silent = rust().into_iter().filter(|file| !file.text.starts_with("//!"));
+    none("a file opens with //!", silent.map(|file| file.path).collect());
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    let mut offences = Vec::new();
+    for file in rust() {
+        let lines = file.without_tests().lines().count();
+        if lines > FILE_STOP && !file.is_test() {
+            offences.push(format!("{}: {lines} lines without tests, {FILE_STOP} is the stop", file.path));
+        }
+        for (name, length) in functions(&file.text).into_iter().filter(|(_, length)| *length > FUNCTION_STOP) {
+            offences.push(format!("{}: {name} has {length} lines, {FUNCTION_STOP} is the stop", file.path));
+        }
+    }
+    none("past the stop, split by meaning", offences);
+}
+
+/// Each function and its length: formatted code ends a function with a brace at the function's own indent.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let starts = lines.iter().enumerate().filter_map(|(at, line)| {
+        let code = line.trim_start();
+        let words: Vec<&str> = code.split_whitespace().take_while(|word| !word.contains('(')).collect();
+        let modifier = |word: &str| matches!(word, "async" | "const" | "unsafe") || word.starts_with("pub");
+        let is_fn = code.split_whitespace().find(|word| !modifier(word)) == Some("fn");
+        (is_fn && words.len() <= 4).then_some((at, line.len() - code.len()))
+    });
+    let functions = starts.filter_map(|(start, indent)| {
+        let end = lines[start..].iter().position(|line| line.trim_end() == format!("{}}}", " ".repeat(indent)))?;
+        let name = lines[start].trim().split("fn ").nth(1)?.split(['(', '<']).next()?.to_owned();
+        let one_line = lines[start].trim_end().ends_with([';', '}']);
+        Some((name, if one_line { 1 } else { end + 1 }))
+    });
+    functions.collect()
+}
+
+#[test]
+fn modules_are_named_after_what_they_hold() {
+    const VAGUE: &[&str] = &["mod.rs", "util.rs", "utils.rs", "common.rs", "misc.rs", "manager.rs", "helpers.rs"];
+    let vague = rust().into_iter().map(|file| file.path).filter(|path| VAGUE.contains(&path.rsplit('/').next().unwrap()));
+    none("no mod.rs, no drawer", vague.collect());
+}
+
+#[test]
+fn no_word_of_the_shop_stands_in_the_general_crates() {
+    const WORDS: &[&str] = &[
+        "shop",
+        "cart",
+        "checkout",
+        "product",
+        "products",
+        "customer",
+        "customers",
+        "purchase",
+        "purchases",
+        "invoice",
+        "invoices",
+        "price",
+        "prices",
+        "orders",
+        "sku",
+        "warehouse",
+        "shipping",
+        "cdnow",
+    ];
+    const GENERAL: &[&str] = &["event-store/", "event-feed/", "service-kit/", "projector/src/runner", "migrations/event_store/"];
+    let mut offences = Vec::new();
+    for file in files().into_iter().filter(|file| GENERAL.iter().any(|general| file.path.starts_with(general))) {
+        for (number, line) in file.text.lines().enumerate() {
+            // `order` also means a sequence: only its use as a name of the shop's thing is one of its words.
+            let thing = ["OrderPlaced", "OrderId", "PlaceOrder", "order.placed", "\"order-", "order_id"]
+                .iter()
+                .any(|name| line.contains(name));
+            let word = words(line).into_iter().find(|word| WORDS.contains(&word.as_str()));
+            if thing || word.is_some() {
+                offences.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
+        }
+    }
+    none("streams and events are general: the shop is elsewhere", offences);
+}
+
+/// The words of a line in small letters, `CamelCase` and `snake_case` taken apart.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut after_small = false;
+    for c in line.chars() {
+        if !c.is_ascii_alphabetic() || (c.is_ascii_uppercase() && after_small) {
+            words.push(String::new());
+        }
+        if c.is_ascii_alphabetic() {
+            words.last_mut().unwrap().push(c.to_ascii_lowercase());
+        }
+        after_small = c.is_ascii_lowercase();
+    }
+    words
+}
+
+#[test]
+fn only_one_statement_notifies() {
+    let code = files().into_iter().filter(|file| file.path.ends_with(".sql") || file.path.ends_with(".rs"));
+    let notifying = code.filter(|file| {
+        let mut lines = file.text.lines().map(str::trim_start).filter(|line| !line.starts_with("--") && !line.starts_with("//"));
+        lines.any(|line| line.contains("pg_notify(") || line.contains("NOTIFY "))
+    });
+    let paths =
+        notifying.map(|file| file.path).filter(|path| path != "deploy/stack/tests/tidy.rs" && !NOTIFIES.contains(&path.as_str()));
+    none("only the debounced wake-up notifies", paths.collect());
+}
+
+#[test]
+fn tests_wait_for_conditions_not_for_time() {
+    let mut offences = Vec::new();
+    for file in rust().into_iter().filter(|file| file.path != "deploy/stack/tests/tidy.rs") {
+        if SLEEPING_TESTS.iter().any(|(path, _)| *path == file.path) {
+            continue;
+        }
+        let tests = if file.is_test() {
+            file.text.as_str()
+        } else {
+            file.text.split_once("\n#[cfg(test)]\nmod ").map_or("", |(_, tests)| tests)
+        };
+        offences
+            .extend(tests.lines().filter(|line| line.contains("sleep(")).map(|line| format!("{}: {}", file.path, line.trim())));
+        offences
+            .extend(tests.lines().filter(|line| line.contains("#[ignore")).map(|line| format!("{}: {}", file.path, line.trim())));
+    }
+    none("a test waits for a condition, and none is ignored", offences);
+}
+
+#[test]
+fn sql_is_never_joined_from_strings() {
+    let mut offences = Vec::new();
+    for file in rust().into_iter().filter(|file| file.path != "deploy/stack/tests/tidy.rs") {
+        if ASSERTED_SQL.iter().any(|(path, _)| *path == file.path) {
+            continue;
+        }
+        let in_test = file.is_test() && !file.text.contains("AssertSqlSafe(format!");
+        if file.text.contains("AssertSqlSafe") && !in_test {
+            offences.push(format!("{}: AssertSqlSafe", file.path));
+        }
+        let squeezed = file.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for verb in ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "CALL "] {
+            for open in ["format!(\"", "format!( \"", "format!(r#\"", "concat!(\""] {
+                if squeezed.contains(&format!("{open}{verb}")) {
+                    offences.push(format!("{}: {open}{verb}", file.path));
+                }
+            }
+        }
+    }
+    none("values are parameters", offences);
+}
+
+#[test]
+fn errors_have_types_where_others_handle_them() {
+    let loose = rust().into_iter().filter(|file| {
+        let may = ["deploy/stack/", "acceptance/"].iter().any(|path| file.path.starts_with(path));
+        let edge = file.path.ends_with("/main.rs") || file.path.contains("/src/bin/") || file.is_test();
+        let code = file.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        !may && !edge && code.into_iter().any(|line| line.contains("anyhow::"))
+    });
+    none("anyhow only where a program ends", loose.map(|file| file.path).collect());
+}
+
+#[test]
+fn the_repository_speaks_of_itself_alone() {
+    // Taken apart, so that this file does not break its own rule.
+    let foreign = [
+        concat!("..", "/shared"),
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("static.cra", "tes.io"),
+        concat!("index.cra", "tes.io"),
+        concat!("pythonho", "sted.org"),
+        concat!("py", "pi.org"),
+        concat!("registry.npm", "js.org"),
+    ];
+    let mut offences = Vec::new();
+    for file in files().into_iter().filter(|file| file.path != "Cargo.lock") {
+        let found = foreign.iter().filter(|word| file.text.contains(**word));
+        offences.extend(found.map(|word| format!("{}: {word}", file.path)));
+    }
+    none("no machine's paths, no registry's hosts", offences);
+}
+
+#[test]
+fn the_map_stays_short() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert!(map.lines().count() <= ARCHITECTURE_STOP, "ARCHITECTURE.md has {} lines", map.lines().count());
+    for name in ["README.md", "CONTRIBUTING.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+        assert!(root().join(name).is_file(), "{name} is missing");
+    }
+}
