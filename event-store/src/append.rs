@@ -94,7 +94,6 @@ pub enum AppendOutcome {
 
 /// Why an append was refused, with the facts that a caller needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Refusal {
     /// A stream had another version.
     #[error("stream {stream} is at version {actual}, not as expected ({expected:?})")]

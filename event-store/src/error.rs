@@ -18,7 +18,6 @@ impl InvalidName {
 
 /// Why a call to the store did not give an outcome.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StoreError {
     /// The append itself breaks a limit or a rule, whatever the log holds. Nothing was sent.
     #[error("invalid append: {0}")]

@@ -30,11 +30,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail("send application/json"));
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| refuse_body(&rejection))?;
-        parse_json(&bytes).map(Self)
+        require_json(request.headers())?;
+        parse_json(&read_body(request, state).await?).map(Self)
     }
 }
 
@@ -55,6 +52,26 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             Err(_) => Err(Problem::not_found()),
         }
     }
+}
+
+/// Lets only bodies pass that say they are JSON.
+///
+/// # Errors
+/// 415.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_json(headers) {
+        Ok(())
+    } else {
+        Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail("send application/json"))
+    }
+}
+
+/// Reads the whole body, for those who need its bytes besides its content.
+///
+/// # Errors
+/// 413 and 408.
+pub async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| refuse_body(&rejection))
 }
 
 /// Reads a JSON document: 400 for what is not JSON, 422 with a pointer for what has the wrong content.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection};
 
 use super::PostgresOptions;
 use super::continuity::Continuity;
@@ -23,6 +23,11 @@ const READ_TIMEOUT: &str = "10s";
 /// The pool for reads: every new connection proves continuity.
 pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<PgPool, StoreError> {
     let connect = base(options).options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
+    // Before the pool: its connections prove continuity, which a schema that is not there would turn into a riddle.
+    let mut connection = connect.connect().await.map_err(read_error)?;
+    assert_schema(&mut connection).await?;
+    assert_settings(&mut connection).await?;
+    connection.close().await.map_err(read_error)?;
     let pool = PoolOptions::<Postgres>::new()
         .max_connections(options.read_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -39,10 +44,7 @@ pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continu
         })
         .after_release(|connection, _| Box::pin(is_idle(connection)))
         .connect_lazy_with(connect);
-    let mut connection = pool.acquire().await.map_err(read_error)?;
-    assert_schema(&mut connection).await?;
-    assert_settings(&mut connection).await?;
-    drop(connection);
+    drop(pool.acquire().await.map_err(read_error)?);
     Ok(pool)
 }
 

@@ -1,0 +1,198 @@
+//! Runs commands: load, decide, append, and again when the race was lost and the caller named no version.
+//!
+//! Each command is a task of its own, so that it goes on to its end when the client hangs up. A repeat of a keyed command is
+//! recognised before anything is loaded, since it would meet its own success otherwise, and once more by the store under its lock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_store::{AppendOutcome, Appended, Idempotency, Metadata, Refusal, StoreError};
+use service_kit::clock::SharedClock;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::error::CommandError;
+use crate::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, KeyedRequest, Turn};
+use crate::precondition::Precondition;
+use crate::repository::{Repository, RepositoryError};
+use crate::telemetry;
+use crate::use_case::{Decision, UseCase, Work};
+
+/// How many commands this process works on at once.
+pub const MAX_COMMANDS: usize = 4096;
+/// How often a command is decided anew after losing a race.
+pub const MAX_ATTEMPTS: u32 = 24;
+/// The longest pause before another attempt; the pauses double up to it, with jitter.
+const MAX_PAUSE: Duration = Duration::from_millis(64);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// What comes with a command besides its content.
+#[derive(Clone)]
+pub struct Context {
+    /// Which versions of the aggregate the caller has seen.
+    pub precondition: Precondition,
+    /// The key under which a repeat is recognised.
+    pub keyed: Option<KeyedRequest>,
+    /// The business flow that the command belongs to.
+    pub correlation_id: Uuid,
+    /// The caller's trace.
+    pub traceparent: Option<String>,
+}
+
+/// What a command did.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// Its ids.
+    pub answer: Answer,
+    /// Versions and position.
+    pub appended: Appended,
+    /// Whether this is the answer of an earlier request with the same key.
+    pub replayed: bool,
+}
+
+impl Done {
+    /// The version of the changed aggregate, after the command.
+    pub fn version(&self) -> i64 {
+        self.appended.versions.first().map_or(0, |(_, version)| version.0)
+    }
+}
+
+/// Everything that a command needs, shared by all.
+pub struct Commands {
+    repository: Repository,
+    clock: SharedClock,
+    in_flight: InFlight,
+    in_flight_wait: Duration,
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Commands {
+    /// Commands against a repository.
+    pub fn new(repository: Repository, clock: SharedClock) -> Self {
+        Self {
+            repository,
+            clock,
+            in_flight: InFlight::default(),
+            in_flight_wait: IN_FLIGHT_WAIT,
+            permits: Arc::new(Semaphore::new(MAX_COMMANDS)),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits no longer than this for the first of two requests with one key.
+    #[must_use]
+    pub fn waiting_for_repeats(mut self, wait: Duration) -> Self {
+        self.in_flight_wait = wait;
+        self
+    }
+
+    /// Where the aggregates are.
+    pub const fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Waits for the commands in flight, once no new one can come.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Runs a command to its end, whether or not somebody still waits for it.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run<U: UseCase>(self: &Arc<Self>, use_case: U, context: Context) -> Result<Done, CommandError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+        let commands = Arc::clone(self);
+        let span = tracing::info_span!("command_api.command.run", command = U::NAME, correlation_id = %context.correlation_id);
+        let task = async move {
+            let _permit = permit;
+            let started = Instant::now();
+            let result = commands.execute(&use_case, &context).await;
+            telemetry::command_ended(U::NAME, &result, started.elapsed());
+            result
+        };
+        let task = self.tasks.spawn(task.instrument(span));
+        task.await.unwrap_or_else(|error| Err(CommandError::Died(error)))
+    }
+
+    async fn execute<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+        let _turn = match &context.keyed {
+            None => None,
+            Some(keyed) => {
+                let lookup = keyed.record(U::NAME, &Answer { id: Uuid::nil(), line_id: None }).map_err(RepositoryError::from)?;
+                let turn = self.turn(&lookup).await?;
+                if let Some(done) = self.earlier(&lookup).await? {
+                    return Ok(done);
+                }
+                Some(turn)
+            }
+        };
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..MAX_ATTEMPTS {
+            match self.attempt(use_case, context).await {
+                Err(CommandError::LostRace) => telemetry::race_lost(U::NAME),
+                result => return result,
+            }
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            pause = MAX_PAUSE.min(pause * 2);
+        }
+        self.attempt(use_case, context).await
+    }
+
+    async fn turn(&self, lookup: &Idempotency) -> Result<Turn, CommandError> {
+        self.in_flight.turn(lookup.key, self.in_flight_wait).await.map_err(|_| CommandError::KeyInFlight)
+    }
+
+    async fn earlier(&self, lookup: &Idempotency) -> Result<Option<Done>, CommandError> {
+        self.repository.repeated(lookup).await?.map(|outcome| done(outcome, None)).transpose()
+    }
+
+    async fn attempt<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+        let metadata = Metadata {
+            correlation_id: context.correlation_id,
+            causation_id: None,
+            actor: None,
+            traceparent: context.traceparent.clone(),
+        };
+        let work = Work { repository: &self.repository, precondition: &context.precondition, metadata, now: self.clock.now() };
+        let Decision { changes, line_id } = use_case.decide(&work).await?;
+        let answer = Answer { id: changes.id(), line_id };
+        let keyed = context.keyed.as_ref().map(|keyed| keyed.record(U::NAME, &answer)).transpose();
+        let outcome = self.repository.append(changes, keyed.map_err(RepositoryError::from)?).await?;
+        match done(outcome, Some(answer)) {
+            Err(CommandError::StaleVersion { .. }) if !context.precondition.is_named() => Err(CommandError::LostRace),
+            result => result,
+        }
+    }
+}
+
+/// Reads an outcome; `answer` is what this request would answer with if it is the one that appended.
+fn done(outcome: AppendOutcome, answer: Option<Answer>) -> Result<Done, CommandError> {
+    match (outcome, answer) {
+        (AppendOutcome::Appended(appended), Some(answer)) => Ok(Done { answer, appended, replayed: false }),
+        (AppendOutcome::Appended(_), None) => {
+            Err(StoreError::Unusable("a lookup of an idempotency key appended something".to_owned()).into())
+        }
+        (AppendOutcome::Repeated { appended, answer }, _) => {
+            let answer = Answer::read(&answer).map_err(CommandError::KeptAnswer)?;
+            Ok(Done { answer, appended, replayed: true })
+        }
+        (AppendOutcome::Refused(refusal), _) => Err(refused(&refusal)),
+    }
+}
+
+fn refused(refusal: &Refusal) -> CommandError {
+    match *refusal {
+        Refusal::Version { actual, .. } => CommandError::StaleVersion { actual: actual.0 },
+        // What must not have happened elsewhere did, or the log became another one: decide anew on what is there now.
+        Refusal::Condition { .. } | Refusal::Epoch { .. } => CommandError::LostRace,
+        // E-mail addresses are the only claimed values.
+        Refusal::Claim { .. } => CommandError::EmailTaken,
+        Refusal::KeyReused => CommandError::KeyReused,
+        Refusal::DuplicateEvent { id } => CommandError::DuplicateEvent { id },
+    }
+}

@@ -1,0 +1,77 @@
+//! Every path of the command API in one table; thin handlers stand in a file per resource.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::routing::get;
+use service_kit::clock::SharedClock;
+use service_kit::consistency::TokenKey;
+use service_kit::http::{Origins, layered};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::command::Commands;
+use crate::use_case::EmailClaims;
+
+mod answer;
+mod input;
+mod openapi;
+mod order;
+mod product;
+mod received;
+mod user;
+
+/// Where the document of all paths is.
+const OPENAPI_PATH: &str = "/openapi.json";
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// The commands; absent until the event store was found to be one that this program knows.
+    pub commands: Arc<OnceLock<Arc<Commands>>>,
+    /// How e-mail addresses are claimed.
+    pub claims: EmailClaims,
+    /// Seals consistency tokens.
+    pub tokens: Arc<TokenKey>,
+    /// Where the query API is for clients, without a slash at the end.
+    pub public_query_url: Arc<str>,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Whether orders with prices and dates of their own are taken.
+    pub order_import: bool,
+}
+
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .routes(routes!(user::register))
+        .routes(routes!(user::change, user::deactivate))
+        .routes(routes!(user::place_order))
+        .routes(routes!(product::add))
+        .routes(routes!(product::change))
+        .routes(routes!(product::adjust_stock))
+        .routes(routes!(order::place))
+        .routes(routes!(order::import))
+        .routes(routes!(order::add_line))
+        .routes(routes!(order::remove_line))
+        .routes(routes!(order::confirm))
+        .routes(routes!(order::cancel))
+}
+
+/// The public port's router.
+pub fn router(api: Api, origins: &Origins) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    let document = openapi::complete(document);
+    let routes = routes.route(OPENAPI_PATH, get(async move || axum::Json(document))).with_state(api);
+    layered(routes, origins)
+}
+
+/// The OpenAPI document, as `/openapi.json` shows it.
+pub fn document() -> utoipa::openapi::OpenApi {
+    openapi::complete(routes().into_openapi())
+}
+
+/// Reads a field that may be absent but not `null`: nothing of ours can be unset.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    <String as serde::Deserialize>::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,98 @@
+//! Runs a command and answers in the envelope, with the headers that a client goes on with.
+
+use axum::http::header::{ETAG, HeaderName, HeaderValue, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken};
+use service_kit::{Envelope, Meta, Problem};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Api;
+use super::received::About;
+use crate::command::Done;
+use crate::use_case::UseCase;
+
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// When another try is worth it while this process has not found its event store yet, in seconds.
+const RETRY_AFTER_START: u64 = 2;
+
+/// What a command changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Changed {
+    /// The user, product or order that was changed or made.
+    pub(super) id: Uuid,
+    /// Its version now.
+    pub(super) version: i64,
+    /// The line that was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) line_id: Option<Uuid>,
+}
+
+impl Api {
+    /// Runs a command that makes a resource of a collection, and answers 201.
+    pub(super) async fn create<U: UseCase>(&self, use_case: U, about: About, collection: &str) -> Result<Response, Problem> {
+        if about.context.precondition.is_named() {
+            return Err(Problem::bad_request("if-match-not-applicable", "If-Match says nothing about what does not exist yet"));
+        }
+        self.made(use_case, about, collection).await
+    }
+
+    /// Runs a command that makes a part of a resource, and answers 201 with the place of the whole.
+    pub(super) async fn made<U: UseCase>(&self, use_case: U, about: About, collection: &str) -> Result<Response, Problem> {
+        let (done, mut answer) = self.run(use_case, about).await?;
+        let location = format!("{}/api/v1/{collection}/{}", self.public_query_url, done.answer.id);
+        *answer.status_mut() = StatusCode::CREATED;
+        insert(answer.headers_mut(), LOCATION, &location);
+        Ok(answer)
+    }
+
+    /// Runs a command that changes a resource, and answers 200.
+    pub(super) async fn change<U: UseCase>(&self, use_case: U, about: About) -> Result<Response, Problem> {
+        self.run(use_case, about).await.map(|(_, answer)| answer)
+    }
+
+    async fn run<U: UseCase>(&self, use_case: U, about: About) -> Result<(Done, Response), Problem> {
+        let About { request_id, context } = about;
+        let commands = self.commands.get().ok_or_else(|| {
+            Problem::unavailable(
+                "store/unavailable",
+                "The event store has not been reached yet; nothing was changed",
+                RETRY_AFTER_START,
+            )
+        })?;
+        let done = commands.run(use_case, context).await?;
+        let answer = self.answer(&done, request_id);
+        Ok((done, answer))
+    }
+
+    fn answer(&self, done: &Done, request_id: String) -> Response {
+        let (epoch, last) = (done.appended.epoch.0, done.appended.last);
+        let token = ConsistencyToken { epoch, position: last.position.0, event_id: last.event_id.unwrap_or_default() };
+        let token = token.seal(&self.tokens);
+        let data = Changed { id: done.answer.id, version: done.version(), line_id: done.answer.line_id };
+        let mut meta = Meta::new(request_id, self.clock.now()).at(epoch, last.position.0);
+        meta.consistency_token = Some(token.clone());
+        let etag = format!("\"{}\"", data.version);
+        let mut answer = Envelope { data, meta }.into_response();
+        let headers = answer.headers_mut();
+        insert(headers, ETAG, &etag);
+        insert(headers, CONSISTENCY_TOKEN, &token);
+        if done.replayed {
+            insert(headers, IDEMPOTENT_REPLAYED, "true");
+        }
+        answer
+    }
+}
+
+/// Adds a header whose value is made of ids, digits and configuration that was checked to be a URL.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => {
+            headers.insert(name, value);
+        }
+        Err(error) => tracing::error!(%name, %error, "a header could not be made"),
+    }
+}

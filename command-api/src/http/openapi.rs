@@ -1,0 +1,116 @@
+//! The OpenAPI 3.1 document: what all operations have in common is added here, once.
+
+use service_kit::problem::{PROBLEM_JSON, ProblemBody};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+
+/// The document's frame; paths and schemas come from the handlers.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Daybook command API",
+        description = "What the shop can be asked to do. Every answer carries a consistency token: give it to the query API, \
+                       and it waits until it shows what was done.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "users", description = "Who may order"),
+        (name = "products", description = "What is sold"),
+        (name = "orders", description = "What is ordered"),
+    ),
+    security(()),
+    components(schemas(ProblemBody)),
+)]
+pub(super) struct Document;
+
+/// Each problem that any operation can answer with, besides what is its own.
+const PROBLEMS: [(&str, &str); 9] = [
+    ("400", "The request cannot be parsed"),
+    ("404", "There is no such thing"),
+    ("408", "The request did not arrive in time"),
+    ("409", "A rule of the shop says no, or the first request with this idempotency key is still in flight"),
+    ("413", "The body is larger than 64 KiB"),
+    ("422", "Some of the content is not valid, or the idempotency key was used for another request"),
+    ("500", "Something went wrong on this side"),
+    ("503", "Nothing was changed, or it is not known whether it was; try again with the same idempotency key"),
+    ("504", "The answer took too long"),
+];
+
+/// Adds what every operation has: headers in and out, and its problems.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let PathItem { post, patch, delete, .. } = item;
+        for operation in [post, patch, delete].into_iter().flatten() {
+            complete_operation(path, operation);
+        }
+    }
+    if let Some(components) = &mut document.components {
+        // Part of the envelope's own schema, which repeats it in full.
+        components.schemas.remove("Changed");
+    }
+    document
+}
+
+fn complete_operation(path: &str, operation: &mut Operation) {
+    let creates = operation.responses.responses.contains_key("201");
+    let named = path.contains("{id}") && !(creates && path.ends_with("/orders"));
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(header_parameter(
+        "Idempotency-Key",
+        "A repeat under the same key answers as the first did, with `Idempotent-Replayed: true`; bare or in double quotes",
+    ));
+    if named {
+        parameters.push(header_parameter("If-Match", "`\"<version>\"`: 412 unless that is the newest version"));
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            describe_success(response, creates);
+        }
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, description) in PROBLEMS {
+        responses.entry(status.to_owned()).or_insert_with(|| problem(description));
+    }
+    if named {
+        responses.insert("412".to_owned(), problem("The version is not the one in If-Match; the newest is in ETag"));
+    }
+    if operation.request_body.is_some() {
+        responses.insert("415".to_owned(), problem("The body is not JSON"));
+    }
+}
+
+fn header_parameter(name: &str, description: &str) -> RefOr<Parameter> {
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+    RefOr::T(parameter.build())
+}
+
+fn describe_success(response: &mut Response, creates: bool) {
+    let header = |description: &str| {
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build())
+    };
+    for (name, description) in [
+        ("ETag", "`\"<version>\"`"),
+        ("Consistency-Token", "The same as `meta.consistency_token`"),
+        ("Idempotent-Replayed", "`true` when this is the answer of an earlier request with the same key"),
+        ("X-Request-Id", "The request's id"),
+    ] {
+        response.headers.insert(name.to_owned(), header(description));
+    }
+    if creates {
+        response.headers.insert("Location".to_owned(), header("Where the query API shows it"));
+    }
+}
+
+fn problem(description: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build().into()
+}

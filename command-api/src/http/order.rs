@@ -1,0 +1,188 @@
+//! `/api/v1/orders`: placing orders, their lines, and how they end.
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use service_kit::extract::Path;
+use service_kit::{Envelope, Problem};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Api;
+use super::answer::Changed;
+use super::input::Input;
+use super::received::{Received, ReceivedBare};
+use crate::use_case::{
+    AddOrderLine, CancelOrder, ConfirmOrder, ImportOrder, ImportedLine, LineRequest, Orderer, PlaceOrder, RemoveOrderLine,
+};
+
+/// A line of an order, at the product's price of now.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LineBody {
+    /// What.
+    product_id: Uuid,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 2)]
+    quantity: i64,
+}
+
+/// An order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlaceOrderBody {
+    /// Who orders.
+    user_id: Uuid,
+    /// What is ordered, at the products' prices of now.
+    #[schema(min_items = 1, max_items = 100)]
+    lines: Vec<LineBody>,
+}
+
+/// A line of an order from elsewhere, with the price of its time.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportLineBody {
+    /// What.
+    product_id: Uuid,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 1)]
+    quantity: i64,
+    /// What one cost, as a decimal string; free is `0.00`.
+    #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
+    unit_price: String,
+}
+
+/// An order from elsewhere.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportOrderBody {
+    /// Who ordered.
+    user_id: Uuid,
+    /// When; not in the future.
+    #[schema(example = "1997-01-12T00:00:00Z")]
+    ordered_at: DateTime<Utc>,
+    /// The currency of all prices (ISO 4217).
+    #[schema(pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: String,
+    /// What was ordered.
+    #[schema(min_items = 1, max_items = 100)]
+    lines: Vec<ImportLineBody>,
+}
+
+/// Reads the lines that an order is placed with.
+pub(super) fn lines(bodies: &[LineBody]) -> Result<Vec<LineRequest>, Problem> {
+    let mut input = Input::default();
+    input.line_count(bodies.len());
+    let lines = bodies.iter().enumerate().filter_map(|(index, line)| {
+        let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity)?;
+        Some(LineRequest { line_id: Uuid::now_v7(), product_id: line.product_id, quantity })
+    });
+    let lines = lines.collect();
+    input.check()?;
+    Ok(lines)
+}
+
+/// Place an order.
+#[utoipa::path(
+    post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders", request_body = PlaceOrderBody,
+    responses((status = 201, description = "The order is placed, pending", body = Envelope<Changed>)),
+)]
+pub(super) async fn place(State(api): State<Api>, received: Received<PlaceOrderBody>) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let use_case = PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InBody(body.user_id), lines: lines(&body.lines)? };
+    api.create(use_case, about, "orders").await
+}
+
+/// Take over an order that was placed elsewhere, with its own prices and date. Pending, so that it is confirmed as any other;
+/// it then counts for its own day. Off (404) unless the operator turns it on.
+#[utoipa::path(
+    post, path = "/api/v1/orders/import", operation_id = "importOrder", tag = "orders", request_body = ImportOrderBody,
+    responses((status = 201, description = "The order is taken over, pending", body = Envelope<Changed>)),
+)]
+pub(super) async fn import(State(api): State<Api>, request: axum::extract::Request) -> Result<Response, Problem> {
+    if !api.order_import {
+        return Err(Problem::not_found());
+    }
+    let received = <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api).await?;
+    let Received { body, about } = received;
+    let mut input = Input::default();
+    let currency = input.currency("/currency", &body.currency);
+    let ordered_at = input.ordered_at("/ordered_at", body.ordered_at, api.clock.now());
+    input.line_count(body.lines.len());
+    let lines: Vec<_> = body
+        .lines
+        .iter()
+        .enumerate()
+        .filter_map(|(index, line)| {
+            let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity);
+            let unit_price = input.money(format!("/lines/{index}/unit_price"), &line.unit_price, currency?);
+            let (quantity, unit_price) = (quantity?, unit_price?);
+            Some(ImportedLine { line_id: Uuid::now_v7(), product_id: line.product_id, quantity, unit_price })
+        })
+        .collect();
+    let Some(ordered_at) = ordered_at else { return Err(input.problem()) };
+    input.check()?;
+    let use_case = ImportOrder { order_id: Uuid::now_v7(), user_id: body.user_id, ordered_at, lines };
+    api.create(use_case, about, "orders").await
+}
+
+/// Add a line to a pending order, at the product's price of now.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders", request_body = LineBody,
+    params(("id" = Uuid, Path, description = "Which order")),
+    responses((status = 201, description = "The line is added; Location names the order", body = Envelope<Changed>)),
+)]
+pub(super) async fn add_line(
+    State(api): State<Api>,
+    Path(order_id): Path<Uuid>,
+    received: Received<LineBody>,
+) -> Result<Response, Problem> {
+    let Received { body: LineBody { product_id, quantity }, about } = received;
+    let mut input = Input::default();
+    let Some(quantity) = input.quantity("/quantity".to_owned(), quantity) else { return Err(input.problem()) };
+    let line = LineRequest { line_id: Uuid::now_v7(), product_id, quantity };
+    api.made(AddOrderLine { order_id, line }, about, "orders").await
+}
+
+/// Remove a line from a pending order.
+#[utoipa::path(
+    delete, path = "/api/v1/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine", tag = "orders",
+    params(("id" = Uuid, Path, description = "Which order"), ("line_id" = Uuid, Path, description = "Which line")),
+    responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
+)]
+pub(super) async fn remove_line(
+    State(api): State<Api>,
+    Path((order_id, line_id)): Path<(Uuid, Uuid)>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(RemoveOrderLine { order_id, line_id }, received.about).await
+}
+
+/// Confirm a pending order, which must have a line: it counts from here on.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
+    params(("id" = Uuid, Path, description = "Which order")),
+    responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
+)]
+pub(super) async fn confirm(
+    State(api): State<Api>,
+    Path(order_id): Path<Uuid>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(ConfirmOrder { order_id }, received.about).await
+}
+
+/// Cancel a pending order.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
+    params(("id" = Uuid, Path, description = "Which order")),
+    responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
+)]
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Path(order_id): Path<Uuid>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(CancelOrder { order_id }, received.about).await
+}

@@ -1,0 +1,119 @@
+//! A command as it arrives: its body, and what its headers say about it.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderName, header};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use service_kit::extract::{parse_json, parse_query, read_body, require_json};
+use service_kit::http::{RequestId, TraceParent};
+use service_kit::{FieldError, Problem};
+use uuid::Uuid;
+
+use crate::command::Context;
+use crate::idempotency::{IdempotencyKey, KeyedRequest};
+use crate::precondition::Precondition;
+
+/// The header that names the idempotency key.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A command with a JSON body.
+pub(super) struct Received<T> {
+    /// The body.
+    pub(super) body: T,
+    /// What the headers say.
+    pub(super) about: About,
+}
+
+/// A command without a body.
+pub(super) struct ReceivedBare {
+    /// What the headers say.
+    pub(super) about: About,
+}
+
+/// What came with a command besides its content.
+pub(super) struct About {
+    /// The request's id, for the answer.
+    pub(super) request_id: String,
+    /// What the command itself needs.
+    pub(super) context: Context,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Received<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = require_json(request.headers());
+        let (about, bytes) = receive(request, state).await?;
+        json?;
+        Ok(Self { body: parse_object(&bytes)?, about })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for ReceivedBare {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (about, bytes) = receive(request, state).await?;
+        // Many clients cannot send a POST without a body: an empty object says as little as none.
+        if !bytes.is_empty() {
+            parse_object::<Nothing>(&bytes)?;
+        }
+        Ok(Self { about })
+    }
+}
+
+/// Reads a body that is an object: serde alone would take an array of the fields' values for one.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return parse_json(bytes);
+    }
+    parse_json::<IgnoredAny>(bytes)?;
+    Err(Problem::invalid(vec![FieldError::new("", "invalid", "the body is not an object")]))
+}
+
+async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, Bytes), Problem> {
+    let (mut parts, body) = request.into_parts();
+    let Ok(RequestId(request_id)) = RequestId::from_request_parts(&mut parts, state).await;
+    let traceparent = parts.extensions.get::<TraceParent>().map(|TraceParent(text)| text.clone());
+    parse_query::<Nothing>(parts.uri.query().unwrap_or_default())?;
+    let precondition = precondition(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?;
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let bytes = read_body(Request::from_parts(parts, body), state).await?;
+    let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
+    // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one in an event.
+    let correlation_id = request_id.parse().unwrap_or_else(|_| Uuid::now_v7());
+    Ok((About { request_id, context: Context { precondition, keyed, correlation_id, traceparent } }, bytes))
+}
+
+fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
+    let malformed =
+        |detail: String| Problem::bad_request("malformed-if-match", "The If-Match header cannot be read").detail(detail);
+    let mut lines = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        lines.push(value.to_str().map_err(|_| malformed("it is not ASCII".to_owned()))?);
+    }
+    if lines.is_empty() {
+        return Ok(Precondition::None);
+    }
+    // Several lines of a list header mean the same as one (RFC 9110 §5.3).
+    Precondition::parse(&lines.join(", ")).map_err(|error| malformed(error.to_string()))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let malformed = |detail: &str| {
+        Problem::bad_request("idempotency/malformed-key", "The Idempotency-Key header cannot be read").detail(detail)
+    };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(malformed("there are two of them"));
+    }
+    let text = value.to_str().map_err(|_| malformed("it is not ASCII"))?;
+    IdempotencyKey::parse(text).map(Some).map_err(|error| malformed(&error.to_string()))
+}

@@ -1,0 +1,208 @@
+//! Idempotency keys: one effect and the same answer for a command that is sent again (promise P9).
+//!
+//! What makes it true across processes and crashes is the store, which keeps key, request and answer with the append. Here are the
+//! key as clients write it, the answer that is kept (ids only), and the wait for a first that this process is still working on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use event_store::Idempotency;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Longest key, in characters.
+pub const MAX_KEY_LEN: usize = 255;
+/// How long a repeat waits for the first, which this process is still working on.
+pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(10);
+
+/// The header's value is not a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters, bare or in double quotes")]
+pub struct MalformedKey;
+
+/// A key as the client named it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Reads the header: a quoted string (RFC 9651), or the key bare.
+    ///
+    /// # Errors
+    /// [`MalformedKey`].
+    pub fn parse(text: &str) -> Result<Self, MalformedKey> {
+        let key = match text.strip_prefix('"') {
+            Some(rest) => unquote(rest).ok_or(MalformedKey)?,
+            None if text.bytes().all(|b| b.is_ascii_graphic() && b != b'"') => text.to_owned(),
+            None => return Err(MalformedKey),
+        };
+        if (1..=MAX_KEY_LEN).contains(&key.len()) { Ok(Self(key)) } else { Err(MalformedKey) }
+    }
+}
+
+/// Reads up to the closing quote, which must be the end.
+fn unquote(rest: &str) -> Option<String> {
+    let (mut key, mut characters) = (String::new(), rest.chars());
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(key),
+            '\\' => key.push(characters.next().filter(|c| matches!(c, '"' | '\\'))?),
+            c if c == ' ' || c.is_ascii_graphic() => key.push(c),
+            _ => return None,
+        }
+    }
+}
+
+/// A command's key together with the request that it stands for.
+#[derive(Clone)]
+pub struct KeyedRequest {
+    key: IdempotencyKey,
+    request_hash: [u8; 32],
+}
+
+impl KeyedRequest {
+    /// Binds a key to the request that came with it.
+    pub fn new(key: IdempotencyKey, method: &str, path: &str, body: &[u8]) -> Self {
+        // Neither a method nor a path has a zero byte, so the parts cannot run into each other.
+        let parts = [method.as_bytes(), &[0], path.as_bytes(), &[0], body];
+        let request_hash = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize().into();
+        Self { key, request_hash }
+    }
+
+    /// As the store knows it: the key within its operation, hashed so that no client text is stored.
+    ///
+    /// # Errors
+    /// The answer cannot be written as JSON.
+    pub fn record(&self, operation: &str, answer: &Answer) -> Result<Idempotency, serde_json::Error> {
+        let key = Sha256::new().chain_update(operation).chain_update([0]).chain_update(&self.key.0).finalize().into();
+        Ok(Idempotency { key, request_hash: self.request_hash, answer: to_raw_value(answer)? })
+    }
+}
+
+/// What is kept of a command's answer: ids only. Versions and position come from the append itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What the command changed.
+    pub id: Uuid,
+    /// The line that it added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_id: Option<Uuid>,
+}
+
+impl Answer {
+    /// Reads a kept answer.
+    ///
+    /// # Errors
+    /// It is not one that this program wrote.
+    pub fn read(kept: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(kept.get())
+    }
+}
+
+/// The keyed commands that this process is working on: at most one per key.
+#[derive(Clone, Default)]
+pub struct InFlight {
+    keys: Arc<Mutex<HashMap<[u8; 32], watch::Receiver<()>>>>,
+}
+
+/// The right to work on a key; given back when dropped.
+pub struct Turn {
+    in_flight: InFlight,
+    key: [u8; 32],
+    // Dropped with the turn, which wakes everybody who waits.
+    _done: watch::Sender<()>,
+}
+
+/// The first is still in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StillInFlight;
+
+impl InFlight {
+    /// Waits until nobody else in this process works on the key.
+    ///
+    /// # Errors
+    /// [`StillInFlight`] after `deadline`.
+    pub async fn turn(&self, key: [u8; 32], deadline: Duration) -> Result<Turn, StillInFlight> {
+        tokio::time::timeout(deadline, async {
+            loop {
+                match self.take(key) {
+                    Ok(turn) => return turn,
+                    // An error is the sender's end: the other's turn is over.
+                    Err(mut other) => while other.changed().await.is_ok() {},
+                }
+            }
+        })
+        .await
+        .map_err(|_| StillInFlight)
+    }
+
+    fn take(&self, key: [u8; 32]) -> Result<Turn, watch::Receiver<()>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = keys.get(&key) {
+            return Err(other.clone());
+        }
+        let (done, receiver) = watch::channel(());
+        keys.insert(key, receiver);
+        Ok(Turn { in_flight: self.clone(), key, _done: done })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.in_flight.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::{Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, MalformedKey, StillInFlight};
+
+    #[test]
+    fn a_key_is_the_same_bare_and_quoted() {
+        assert!(IdempotencyKey::parse("\"a-1\"").unwrap() == IdempotencyKey::parse("a-1").unwrap());
+        assert!(IdempotencyKey::parse(r#""a \"b\" \\""#).unwrap() == IdempotencyKey("a \"b\" \\".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let long = "x".repeat(MAX_KEY_LEN + 1);
+        for text in ["", "\"\"", "\"a", "a\"", "\"a\"b", "a b", "ä", "\"ä\"", "\"a\\n\"", "a\u{0}", &long, &format!("\"{long}\"")]
+        {
+            assert!(IdempotencyKey::parse(text) == Err(MalformedKey), "{text:?}");
+        }
+        assert!(IdempotencyKey::parse(&"x".repeat(MAX_KEY_LEN)).is_ok());
+    }
+
+    #[test]
+    fn the_same_key_means_something_else_in_another_operation_and_for_another_request() {
+        let request = |body: &[u8]| KeyedRequest::new(IdempotencyKey::parse("k").unwrap(), "POST", "/a", body);
+        let answer = Answer { id: uuid::Uuid::nil(), line_id: None };
+        let record = |operation, body| request(body).record(operation, &answer).unwrap();
+        assert_ne!(record("one", b"{}").key, record("two", b"{}").key);
+        assert_eq!(record("one", b"{}").key, record("one", b"[]").key);
+        assert_ne!(record("one", b"{}").request_hash, record("one", b"[]").request_hash);
+    }
+
+    #[tokio::test]
+    async fn a_second_waits_for_the_first_and_no_longer_than_its_deadline() {
+        let in_flight = InFlight::default();
+        let first = in_flight.turn([1; 32], Duration::ZERO).await.unwrap();
+        assert_eq!(in_flight.turn([1; 32], Duration::from_millis(5)).await.err(), Some(StillInFlight));
+        assert!(in_flight.turn([2; 32], Duration::ZERO).await.is_ok());
+        let waiting = tokio::spawn({
+            let in_flight = in_flight.clone();
+            async move { in_flight.turn([1; 32], IN_FLIGHT_WAIT).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        assert!(waiting.await.unwrap());
+        assert!(in_flight.keys.lock().unwrap().is_empty(), "nothing is left behind");
+    }
+}

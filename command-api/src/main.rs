@@ -1,0 +1,26 @@
+//! The command API's process. Exit codes: 0 done, 1 failed, 2 usage.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use command_api::config::{Action, Cli, MigrateTarget};
+use command_api::{migrate, serve};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse().action).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("command-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(action: Action) -> anyhow::Result<()> {
+    match action {
+        Action::Serve(args) => serve::serve(*args).await,
+        Action::Migrate(MigrateTarget::EventStore { url }) => Ok(migrate::event_store(&url.get()?).await?),
+        Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
+    }
+}

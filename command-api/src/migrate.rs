@@ -1,0 +1,52 @@
+//! `command-api migrate`: brings the schemas that this process owns up to date. Safe when run twice or at once.
+
+use std::str::FromStr;
+
+use event_store::StoreError;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+/// The schema of users' credentials. It has no table yet; the migrations table stands in it, so that later ones are found.
+const AUTH_SCHEMA: &str = "auth";
+const AUTH_TABLE: &str = "auth._sqlx_migrations";
+
+/// Why a schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The event store's.
+    #[error(transparent)]
+    EventStore(#[from] StoreError),
+    /// The database could not be reached.
+    #[error("the database could not be reached")]
+    Connection(#[source] sqlx::Error),
+    /// A migration failed, or the schema is newer than this program.
+    #[error("the schema {AUTH_SCHEMA} could not be brought up to date")]
+    Auth(#[from] MigrateError),
+    /// The URL is not one. It may hold a password, so it is not repeated.
+    #[error("the database URL cannot be read")]
+    Url,
+}
+
+/// Brings the event store's schema up to date.
+///
+/// # Errors
+/// [`MigrationError`].
+pub async fn event_store(url: &SecretString) -> Result<(), MigrationError> {
+    Ok(event_store::postgres::migrate(url.expose_secret()).await?)
+}
+
+/// Brings the schema of users' credentials up to date.
+///
+/// # Errors
+/// [`MigrationError`].
+pub async fn auth(url: &SecretString) -> Result<(), MigrationError> {
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| MigrationError::Url)?;
+    let mut connection = options.application_name("command-api migrate").connect().await.map_err(MigrationError::Connection)?;
+    let mut migrator: Migrator = sqlx::migrate!("../migrations/auth");
+    migrator.dangerous_set_table_name(AUTH_TABLE);
+    migrator.create_schema(AUTH_SCHEMA);
+    migrator.run_direct(None, &mut connection, false).await?;
+    connection.close().await.map_err(MigrationError::Connection)
+}

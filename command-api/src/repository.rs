@@ -1,0 +1,223 @@
+//! Loads aggregates from their streams and turns what they decide into appends: the one place where `domain` meets `event-store`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
+use event_store::stream::Version;
+use event_store::{
+    Append, AppendCondition, AppendOutcome, ClaimChange, Epoch, EventQuery, EventStore, EventType, ExpectedVersion, Idempotency,
+    InvalidName, Metadata, NewEvent, Position, QueryItem, Refusal, StoreError, StreamAppend, StreamName, Tag,
+};
+use uuid::Uuid;
+
+/// How many events of a stream are read at a time.
+const LOAD_PAGE: u32 = 500;
+
+/// The streams of the aggregates.
+pub struct Repository {
+    store: Arc<dyn EventStore>,
+    /// The history that this process has read last: an append is refused when the log has become another one meanwhile.
+    epoch: Mutex<Option<Epoch>>,
+}
+
+/// Why a stream could not be loaded or an append not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The store gave no outcome.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored event cannot be read by this program.
+    #[error("the event at position {position} cannot be read")]
+    Unreadable {
+        /// Where.
+        position: Position,
+        /// Why.
+        #[source]
+        source: UnreadableEvent,
+    },
+    /// A stream has an event of a type that its aggregate does not know.
+    #[error("the event at position {position} has type {event_type}, which is not one of its stream's")]
+    Foreign {
+        /// Where.
+        position: Position,
+        /// Its type.
+        event_type: EventType,
+    },
+    /// A new event cannot be written as JSON.
+    #[error("a new event cannot be written as JSON")]
+    Encode(#[from] serde_json::Error),
+    /// A stream, a type or a tag has a name that the store does not take.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+/// An aggregate as it was when it was loaded.
+#[derive(Debug, Clone)]
+pub struct Loaded<A> {
+    /// Which.
+    pub id: Uuid,
+    /// Its state; the default one when it has no events.
+    pub state: A,
+    /// The version of its stream.
+    pub version: Version,
+    /// The position of its last event.
+    pub position: Position,
+}
+
+impl<A: Aggregate> Loaded<A> {
+    /// One that nothing has happened to yet.
+    pub fn absent(id: Uuid) -> Self {
+        Self { id, state: A::default(), version: Version::NONE, position: Position::START }
+    }
+
+    /// What follows from several commands, each meeting the state that the one before led to.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn decide(&self, commands: impl IntoIterator<Item = A::Command>) -> Result<Vec<A::Event>, A::Error> {
+        let (mut state, mut events) = (self.state.clone(), Vec::new());
+        for command in commands {
+            let decided = state.decide(command)?;
+            state = decided.iter().cloned().fold(state, A::evolve);
+            events.extend(decided);
+        }
+        Ok(events)
+    }
+
+    const fn expected(&self) -> ExpectedVersion {
+        match self.version {
+            Version::NONE => ExpectedVersion::NoStream,
+            version => ExpectedVersion::Exact(version),
+        }
+    }
+}
+
+/// What a command changes: events of its aggregate, what must still hold elsewhere, and the unique values it takes or gives back.
+#[derive(Debug)]
+pub struct Changes {
+    id: Uuid,
+    append: Append,
+}
+
+impl Changes {
+    /// `events` happen to the aggregate, unless something else has happened to it since it was loaded.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
+    pub fn to<A: Aggregate>(loaded: &Loaded<A>, events: &[A::Event], metadata: &Metadata) -> Result<Self, RepositoryError> {
+        let events = events.iter().map(|event| new_event(event, metadata)).collect::<Result<_, _>>()?;
+        let stream = stream_of::<A>(loaded.id)?;
+        let append = Append { streams: vec![StreamAppend { stream, expected: loaded.expected(), events }], ..Append::default() };
+        Ok(Self { id: loaded.id, append })
+    }
+
+    /// Only if no event of this type happened to `other` since it was loaded.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`].
+    pub fn unless<A: Aggregate>(mut self, event_type: &str, other: &Loaded<A>) -> Result<Self, RepositoryError> {
+        let item = QueryItem { types: vec![event_type.parse()?], tags: vec![Tag::new(A::CATEGORY, other.id)?] };
+        self.append.conditions.push(AppendCondition { query: EventQuery { items: vec![item] }, after: other.position });
+        Ok(self)
+    }
+
+    /// Takes or gives back unique values.
+    #[must_use]
+    pub fn claiming(mut self, claims: impl IntoIterator<Item = ClaimChange>) -> Self {
+        self.append.claims.extend(claims);
+        self
+    }
+
+    /// Which aggregate changes.
+    pub const fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+/// The stream of an aggregate.
+///
+/// # Errors
+/// [`InvalidName`], when the aggregate's category is not one.
+pub fn stream_of<A: Aggregate>(id: Uuid) -> Result<StreamName, InvalidName> {
+    StreamName::new(A::CATEGORY, id)
+}
+
+fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent, RepositoryError> {
+    let new = NewEvent::json(event.event_type().parse()?, event.schema_version(), event, metadata.clone())?;
+    event.tags().into_iter().try_fold(new, |new, (key, value)| Ok(new.tagged(Tag::new(key, value)?)))
+}
+
+impl Repository {
+    /// The repository over a store.
+    pub fn new(store: Arc<dyn EventStore>) -> Self {
+        Self { store, epoch: Mutex::new(None) }
+    }
+
+    /// An aggregate as its stream says now.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; an aggregate without events is no error.
+    pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Loaded<A>, RepositoryError> {
+        let stream = stream_of::<A>(id)?;
+        let mut loaded = Loaded::<A>::absent(id);
+        loop {
+            let page = self.store.read_stream(&stream, loaded.version, LOAD_PAGE).await?;
+            let last_page = page.len() < LOAD_PAGE as usize;
+            for recorded in page {
+                let event = A::Event::from_parts(recorded.event_type.as_str(), recorded.schema_version, recorded.data.get())
+                    .ok_or_else(|| RepositoryError::Foreign {
+                        position: recorded.position,
+                        event_type: recorded.event_type.clone(),
+                    })?
+                    .map_err(|source| RepositoryError::Unreadable { position: recorded.position, source })?;
+                loaded.state = loaded.state.evolve(event);
+                (loaded.version, loaded.position) = (recorded.version, recorded.position);
+            }
+            if last_page {
+                return Ok(loaded);
+            }
+        }
+    }
+
+    /// Makes the changes, all or none; with an idempotency key, once.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`]; a refusal is an outcome.
+    pub async fn append(&self, changes: Changes, idempotency: Option<Idempotency>) -> Result<AppendOutcome, RepositoryError> {
+        let epoch = match self.known_epoch() {
+            Some(epoch) => epoch,
+            None => self.read_epoch().await?,
+        };
+        let outcome = self.store.append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
+        if let AppendOutcome::Refused(Refusal::Epoch { actual }) = &outcome {
+            self.set_epoch(*actual);
+        }
+        Ok(outcome)
+    }
+
+    /// What came of an earlier append under the same idempotency key.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`].
+    pub async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, RepositoryError> {
+        Ok(self.store.repeated(idempotency).await?)
+    }
+
+    /// Reads which history the log is, so that the process begins with the right one.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`].
+    pub async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {
+        let epoch = self.store.head().await?.epoch;
+        self.set_epoch(epoch);
+        Ok(epoch)
+    }
+
+    fn known_epoch(&self) -> Option<Epoch> {
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_epoch(&self, epoch: Epoch) {
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch);
+    }
+}

@@ -1,0 +1,118 @@
+//! `command-api serve`: finds the event store, serves, and drains.
+//!
+//! Both ports answer from the first moment. Commands are refused with 503 until the event store was found to be one that this
+//! program knows; a store that is away is waited for, one with another schema ends the process, which says what to run.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use event_store::postgres::{PostgresOptions, PostgresStore};
+use event_store::{ClaimKey, StoreError};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::consistency::TokenKey;
+use service_kit::health::{Component, Health};
+use service_kit::http::serve_all;
+use service_kit::shutdown::Shutdown;
+use service_kit::telemetry::Telemetry;
+use service_kit::{admin, clock};
+
+use crate::command::Commands;
+use crate::config::{ServeArgs, Switch};
+use crate::http::{Api, router};
+use crate::repository::Repository;
+use crate::telemetry;
+use crate::use_case::EmailClaims;
+
+/// The pause after a failed attempt to reach the event store; the pauses double up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the event store still answers.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest claim key, in bytes.
+const MIN_KEY_LEN: usize = 32;
+
+/// Serves until a signal comes, then finishes the commands in flight.
+///
+/// # Errors
+/// The settings are not usable, an address cannot be had, or the event store has a schema that this program does not know.
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start("command-api", &args.log.log)?;
+    telemetry::describe();
+    let shutdown = Shutdown::listen()?;
+    let health = Health::new();
+    let commands = Arc::new(OnceLock::new());
+    let api = Api {
+        commands: Arc::clone(&commands),
+        claims: EmailClaims::new(Arc::new(claim_key(&args.claim_key.get()?)?)),
+        tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
+        public_query_url: args.public_query_url.as_str().into(),
+        clock: clock::system(),
+        order_import: args.order_import == Switch::Enabled,
+    };
+    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name("command-api");
+    let store = health.component("event_store");
+    let routers = vec![
+        (args.listen, router(api, &args.origins.allowed_origins)),
+        (args.admin_listen, admin::router(health.clone(), telemetry.metrics())),
+    ];
+    let serving = async {
+        let ports = serve_all(routers, &shutdown, &health);
+        let watching = keep_store(options, &commands, &store);
+        tokio::select! {
+            ended = ports => ended.map_err(anyhow::Error::from),
+            unusable = watching => Err(unusable.into()),
+        }?;
+        if let Some(commands) = commands.get() {
+            commands.drain().await;
+        }
+        anyhow::Ok(())
+    };
+    shutdown.run(serving).await?
+}
+
+/// Reaches the event store, lets commands in, and watches whether it still answers. Ends only when the store cannot be used.
+async fn keep_store(options: PostgresOptions, commands: &OnceLock<Arc<Commands>>, component: &Component) -> StoreError {
+    let store = match reach(&options, component).await {
+        Ok(store) => Arc::new(store),
+        Err(unusable) => return unusable,
+    };
+    let repository = Repository::new(Arc::clone(&store) as _);
+    commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
+    component.ready();
+    tracing::info!("the event store is ready");
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        match store.ready().await {
+            Ok(()) => component.ready(),
+            // Another history than this process has worked on, say: it begins anew.
+            Err(error @ StoreError::Unusable(_)) => return error,
+            Err(error) => component.not_ready(error.to_string()),
+        }
+    }
+}
+
+async fn reach(options: &PostgresOptions, component: &Component) -> Result<PostgresStore, StoreError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match PostgresStore::connect(options.clone()).await {
+            Ok(store) => return Ok(store),
+            Err(error @ (StoreError::Unusable(_) | StoreError::Invalid(_))) => return Err(error),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) | StoreError::Database(_))) => {
+                component.not_ready(error.to_string());
+                let cause: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "the event store cannot be reached");
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = MAX_PAUSE.min(pause * 2);
+    }
+}
+
+fn claim_key(secret: &SecretString) -> anyhow::Result<ClaimKey> {
+    let bytes = STANDARD.decode(secret.expose_secret().trim()).ok().filter(|bytes| bytes.len() >= MIN_KEY_LEN);
+    Ok(ClaimKey::new(bytes.context("CLAIM_KEY is not base64 of at least 32 bytes")?))
+}

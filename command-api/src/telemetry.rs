@@ -1,0 +1,59 @@
+//! The command API's metrics: names, descriptions, and the one place where each is recorded.
+
+use std::time::Duration;
+
+use event_store::StoreError;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+use crate::command::Done;
+use crate::error::CommandError;
+use crate::repository::RepositoryError;
+
+/// Describes every metric of this crate; call once the recorder is there.
+pub fn describe() {
+    describe_histogram!("command_duration_seconds", Unit::Seconds, "How long commands took, by command and outcome");
+    describe_counter!("command_races_lost", "How often a command was decided anew because something else came first, by command");
+    describe_counter!("idempotency_replays", "How many commands were answered as an earlier one with the same key, by command");
+}
+
+/// A command ended.
+pub fn command_ended(command: &'static str, result: &Result<Done, CommandError>, took: Duration) {
+    histogram!("command_duration_seconds", "command" => command, "outcome" => outcome(result)).record(took.as_secs_f64());
+    if matches!(result, Ok(Done { replayed: true, .. })) {
+        counter!("idempotency_replays", "command" => command).increment(1);
+    }
+}
+
+/// A command lost a race and is decided anew.
+pub fn race_lost(command: &'static str) {
+    counter!("command_races_lost", "command" => command).increment(1);
+}
+
+const fn outcome(result: &Result<Done, CommandError>) -> &'static str {
+    match result {
+        Ok(Done { replayed: true, .. }) => "replayed",
+        Ok(Done { replayed: false, .. }) => "done",
+        Err(
+            CommandError::User(_)
+            | CommandError::Product(_)
+            | CommandError::Order(_)
+            | CommandError::NoSuchUser { .. }
+            | CommandError::NoSuchProduct { .. }
+            | CommandError::LineDoesNotAdd { .. }
+            | CommandError::Price { .. }
+            | CommandError::EmailTaken
+            | CommandError::StaleVersion { .. }
+            | CommandError::KeyReused
+            | CommandError::KeyInFlight,
+        ) => "refused",
+        Err(CommandError::Repository(RepositoryError::Store(StoreError::OutcomeUnknown(_)))) => "unknown",
+        Err(
+            CommandError::LostRace
+            | CommandError::Overloaded
+            | CommandError::Died(_)
+            | CommandError::KeptAnswer(_)
+            | CommandError::DuplicateEvent { .. }
+            | CommandError::Repository(_),
+        ) => "failed",
+    }
+}

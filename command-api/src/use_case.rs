@@ -1,0 +1,204 @@
+//! What the shop can be asked: a file per verb, each saying what to load, what to decide and what must hold for the append.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::aggregate::Aggregate;
+use domain::order::{Order, OrderError};
+use domain::product::{Offer, Product, ProductError};
+use domain::user::{Customer, User, UserError};
+use domain::value::Email;
+use event_store::{ClaimChange, ClaimKey, InvalidName, Metadata};
+use uuid::Uuid;
+
+use crate::error::CommandError;
+use crate::precondition::Precondition;
+use crate::repository::{Changes, Loaded, Repository, RepositoryError, stream_of};
+
+pub mod add_order_line;
+pub mod add_product;
+pub mod adjust_stock;
+pub mod cancel_order;
+pub mod change_product;
+pub mod change_user;
+pub mod confirm_order;
+pub mod deactivate_user;
+pub mod import_order;
+pub mod place_order;
+pub mod register_user;
+pub mod remove_order_line;
+
+pub use add_order_line::AddOrderLine;
+pub use add_product::AddProduct;
+pub use adjust_stock::AdjustStock;
+pub use cancel_order::CancelOrder;
+pub use change_product::{ChangeProduct, NewPrice};
+pub use change_user::ChangeUser;
+pub use confirm_order::ConfirmOrder;
+pub use deactivate_user::DeactivateUser;
+pub use import_order::{ImportOrder, ImportedLine};
+pub use place_order::{LineRequest, PlaceOrder};
+pub use register_user::RegisterUser;
+pub use remove_order_line::RemoveOrderLine;
+
+/// One thing that the shop can be asked.
+pub trait UseCase: Send + Sync + 'static {
+    /// Its name in metrics and the scope of its idempotency keys: permanent.
+    const NAME: &'static str;
+
+    /// Loads what it needs and decides. Called anew when the race was lost.
+    fn decide(&self, work: &Work<'_>) -> impl Future<Output = Result<Decision, CommandError>> + Send;
+}
+
+/// What a use case decided.
+#[derive(Debug)]
+pub struct Decision {
+    /// What is to be appended.
+    pub changes: Changes,
+    /// The order line that it adds.
+    pub line_id: Option<Uuid>,
+}
+
+impl From<Changes> for Decision {
+    fn from(changes: Changes) -> Self {
+        Self { changes, line_id: None }
+    }
+}
+
+/// What a use case works with.
+pub struct Work<'a> {
+    /// Where the aggregates are.
+    pub repository: &'a Repository,
+    /// What the caller requires of the changed aggregate's version.
+    pub precondition: &'a Precondition,
+    /// What every event is marked with.
+    pub metadata: Metadata,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// Who orders, and where the request names that user.
+#[derive(Debug, Clone, Copy)]
+pub enum Orderer {
+    /// In the path.
+    InPath(Uuid),
+    /// In the body, at `/user_id`.
+    InBody(Uuid),
+}
+
+impl Work<'_> {
+    /// The aggregate that the command changes, as the caller has seen it.
+    ///
+    /// # Errors
+    /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] when the caller has seen another version.
+    pub async fn target<A: Aggregate>(&self, id: Uuid, unknown: impl Into<CommandError>) -> Result<Loaded<A>, CommandError> {
+        let loaded = self.repository.load::<A>(id).await?;
+        if loaded.version.0 == 0 {
+            Err(unknown.into())
+        } else if self.precondition.holds(loaded.version.0) {
+            Ok(loaded)
+        } else {
+            Err(CommandError::StaleVersion { actual: loaded.version.0 })
+        }
+    }
+
+    /// The user that the command changes.
+    ///
+    /// # Errors
+    /// As [`Work::target`].
+    pub async fn user(&self, id: Uuid) -> Result<Loaded<User>, CommandError> {
+        self.target(id, UserError::Unknown).await
+    }
+
+    /// The product that the command changes.
+    ///
+    /// # Errors
+    /// As [`Work::target`].
+    pub async fn product(&self, id: Uuid) -> Result<Loaded<Product>, CommandError> {
+        self.target(id, ProductError::Unknown).await
+    }
+
+    /// The order that the command changes.
+    ///
+    /// # Errors
+    /// As [`Work::target`].
+    pub async fn order(&self, id: Uuid) -> Result<Loaded<Order>, CommandError> {
+        self.target(id, OrderError::Unknown).await
+    }
+
+    /// Who orders.
+    ///
+    /// # Errors
+    /// The user is unknown or deactivated.
+    pub async fn customer(&self, orderer: Orderer) -> Result<(Loaded<User>, Customer), CommandError> {
+        let (Orderer::InPath(id) | Orderer::InBody(id)) = orderer;
+        let user = self.repository.load::<User>(id).await?;
+        match (user.state.customer(), orderer) {
+            (Ok(customer), _) => Ok((user, customer)),
+            (Err(UserError::Unknown), Orderer::InBody(_)) => Err(CommandError::NoSuchUser { pointer: "/user_id".to_owned() }),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// What a product is offered as. Its price may change between this and the append: the order was then placed just before.
+    ///
+    /// # Errors
+    /// [`CommandError::NoSuchProduct`] at `pointer`.
+    pub async fn offer(&self, id: Uuid, pointer: impl FnOnce() -> String + Send) -> Result<Offer, CommandError> {
+        let product = self.repository.load::<Product>(id).await?;
+        product.state.offer().map_err(|error| match error {
+            ProductError::Unknown => CommandError::NoSuchProduct { pointer: pointer() },
+            error => error.into(),
+        })
+    }
+
+    /// Turns what was decided into changes.
+    ///
+    /// # Errors
+    /// The events cannot be written.
+    pub fn changes<A: Aggregate>(&self, loaded: &Loaded<A>, events: &[A::Event]) -> Result<Changes, RepositoryError> {
+        Changes::to(loaded, events, &self.metadata)
+    }
+}
+
+/// Makes claims on e-mail addresses: one user per address, letters of any case being one address.
+///
+/// An address is taken at registration, moved when it is changed, and given back at deactivation, so that its owner may
+/// register anew.
+#[derive(Clone)]
+pub struct EmailClaims(Arc<ClaimKey>);
+
+impl EmailClaims {
+    /// What the claims are about.
+    const SCOPE: &'static str = "user.email";
+
+    /// Claims under a key.
+    pub fn new(key: Arc<ClaimKey>) -> Self {
+        Self(key)
+    }
+
+    /// The user takes the address.
+    ///
+    /// # Errors
+    /// Never, for a user's id.
+    pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ClaimChange, InvalidName> {
+        let claim = self.0.hash(Self::SCOPE, &email.normalised());
+        Ok(ClaimChange::Take { claim, owner: stream_of::<User>(user_id)? })
+    }
+
+    /// The user gives the address back.
+    ///
+    /// # Errors
+    /// Never, for a user's id.
+    pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ClaimChange, InvalidName> {
+        let claim = self.0.hash(Self::SCOPE, &email.normalised());
+        Ok(ClaimChange::Release { claim, owner: stream_of::<User>(user_id)? })
+    }
+}
+
+impl From<InvalidName> for CommandError {
+    fn from(error: InvalidName) -> Self {
+        Self::Repository(error.into())
+    }
+}

@@ -1,0 +1,38 @@
+//! A user takes another name, another e-mail address, or both.
+
+use domain::user::UserCommand;
+use domain::value::{Email, PersonName};
+use uuid::Uuid;
+
+use super::{Decision, EmailClaims, UseCase, Work};
+use crate::error::CommandError;
+
+/// Renames a user, changes the address, or both.
+pub struct ChangeUser {
+    /// Who.
+    pub user_id: Uuid,
+    /// The new address.
+    pub email: Option<Email>,
+    /// The new name.
+    pub name: Option<PersonName>,
+    /// How addresses are claimed.
+    pub claims: EmailClaims,
+}
+
+impl UseCase for ChangeUser {
+    const NAME: &'static str = "change_user";
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let user = work.user(self.user_id).await?;
+        let rename = self.name.clone().map(|name| UserCommand::Rename { name });
+        let change_email = self.email.clone().map(|email| UserCommand::ChangeEmail { email });
+        let events = user.decide(rename.into_iter().chain(change_email))?;
+        let mut changes = work.changes(&user, &events)?;
+        let moves = |new: &&Email| user.state.email().is_none_or(|old| old.normalised() != new.normalised());
+        if let Some(new) = self.email.as_ref().filter(moves) {
+            let given_back = user.state.email().map(|old| self.claims.release(self.user_id, old)).transpose()?;
+            changes = changes.claiming(given_back).claiming([self.claims.take(self.user_id, new)?]);
+        }
+        Ok(changes.into())
+    }
+}

@@ -1,0 +1,26 @@
+//! A user stops being a customer.
+
+use domain::user::UserCommand;
+use uuid::Uuid;
+
+use super::{Decision, EmailClaims, UseCase, Work};
+use crate::error::CommandError;
+
+/// Deactivates a user and frees the e-mail address.
+pub struct DeactivateUser {
+    /// Who.
+    pub user_id: Uuid,
+    /// How addresses are claimed.
+    pub claims: EmailClaims,
+}
+
+impl UseCase for DeactivateUser {
+    const NAME: &'static str = "deactivate_user";
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let user = work.user(self.user_id).await?;
+        let events = user.decide([UserCommand::Deactivate])?;
+        let freed = user.state.email().map(|email| self.claims.release(self.user_id, email)).transpose()?;
+        Ok(work.changes(&user, &events)?.claiming(freed).into())
+    }
+}

@@ -1,0 +1,32 @@
+//! A stranger becomes a user.
+
+use domain::user::{User, UserCommand};
+use domain::value::{Email, PersonName};
+use uuid::Uuid;
+
+use super::{Decision, EmailClaims, UseCase, Work};
+use crate::error::CommandError;
+use crate::repository::Loaded;
+
+/// Registers a user.
+pub struct RegisterUser {
+    /// The id made for the user.
+    pub user_id: Uuid,
+    /// The address.
+    pub email: Email,
+    /// The name.
+    pub name: PersonName,
+    /// How addresses are claimed.
+    pub claims: EmailClaims,
+}
+
+impl UseCase for RegisterUser {
+    const NAME: &'static str = "register_user";
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let Self { user_id, email, name, claims } = self;
+        let stranger = Loaded::<User>::absent(*user_id);
+        let events = stranger.decide([UserCommand::Register { user_id: *user_id, email: email.clone(), name: name.clone() }])?;
+        Ok(work.changes(&stranger, &events)?.claiming([claims.take(*user_id, email)?]).into())
+    }
+}

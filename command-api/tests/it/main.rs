@@ -1,0 +1,16 @@
+//! The command API from outside: its router called in process, over the store in memory and over Postgres.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+mod idempotency;
+mod imports;
+mod input;
+mod openapi;
+mod orders;
+mod outages;
+mod postgres;
+mod products;
+mod users;
+mod versions;

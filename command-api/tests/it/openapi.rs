@@ -1,0 +1,62 @@
+//! The document at `/openapi.json` says what the router does, and is as pinned.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+
+use crate::input::golden;
+use crate::support::Shop;
+
+const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
+
+async fn document(shop: &Shop) -> Value {
+    shop.send(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.body
+}
+
+#[tokio::test]
+async fn the_document_is_as_pinned() {
+    golden("openapi", &document(&Shop::new()).await);
+}
+
+#[tokio::test]
+async fn the_router_answers_exactly_what_the_document_lists() {
+    let shop = Shop::new();
+    let document = document(&shop).await;
+    let paths = document["paths"].as_object().unwrap();
+    for (path, item) in paths {
+        let real = path.replace("{id}", &uuid::Uuid::nil().to_string()).replace("{line_id}", &uuid::Uuid::nil().to_string());
+        for method in METHODS {
+            let listed = item.get(method.to_lowercase()).is_some();
+            let request = Request::builder().method(method).uri(&real).body(Body::empty()).unwrap();
+            let reply = shop.send(request).await;
+            assert_eq!(reply.status != 405, listed, "{method} {path}");
+            if !listed {
+                let mut allowed: Vec<_> = reply.header("allow").split(',').map(str::trim).collect();
+                let mut expected: Vec<_> = METHODS.into_iter().filter(|m| item.get(m.to_lowercase()).is_some()).collect();
+                allowed.sort_unstable();
+                expected.sort_unstable();
+                assert_eq!(allowed, expected, "{path}");
+            }
+        }
+    }
+    let endpoints: usize = paths.values().map(|item| item.as_object().unwrap().len()).sum();
+    assert_eq!(endpoints, 13);
+}
+
+#[tokio::test]
+async fn every_answer_that_can_come_is_listed_with_a_description() {
+    let document = document(&Shop::new()).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{place}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{place} {status}");
+            }
+            for status in ["400", "409", "422", "503"] {
+                assert!(operation["responses"].get(status).is_some(), "{place} lacks {status}");
+            }
+        }
+    }
+}

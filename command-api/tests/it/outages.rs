@@ -1,0 +1,74 @@
+//! What a client sees when the store is away, gives no answer, or the client itself goes away.
+
+use event_store::StoreError;
+use serde_json::json;
+
+use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request, send};
+
+fn register() -> axum::http::Request<axum::body::Body> {
+    json_request("POST", "/api/v1/users", &json!({"email": "ada@example.com", "name": "Ada"})).with("idempotency-key", "k")
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_a_503_that_changed_nothing() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    stage.cue(Cue::Fail(StoreError::Unavailable(None)));
+    stage.go();
+    let reply = shop.send(register()).await;
+    reply.problem(503, "store/unavailable");
+    assert_eq!(reply.header("retry-after"), "2");
+    assert!(shop.types().await.is_empty());
+}
+
+#[tokio::test]
+async fn p9_an_answer_that_was_lost_is_a_503_and_the_repeat_finds_it() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    stage.cue(Cue::LoseAnswer);
+    stage.go();
+    let reply = shop.send(register()).await;
+    reply.problem(503, "store/outcome-unknown");
+    assert_eq!(reply.header("retry-after"), "2");
+    let again = shop.send(register()).await;
+    again.made();
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(shop.types().await, ["user.registered"]);
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_says_nothing_of_its_cause() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    stage.cue(Cue::Fail(StoreError::Unusable("canary".to_owned())));
+    stage.go();
+    let reply = shop.send(register()).await;
+    reply.problem(500, "internal");
+    assert!(!reply.body.to_string().contains("canary"));
+}
+
+#[tokio::test]
+async fn before_the_store_is_found_commands_are_refused_and_the_document_is_there() {
+    let router = Shop::starting();
+    send(router.clone(), register()).await.problem(503, "store/unavailable");
+    let document = axum::http::Request::get("/openapi.json").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(send(router, document).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_command_goes_on_to_its_end_when_the_client_hangs_up() {
+    let (stage, mut arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    stage.cue(Cue::GoOn);
+    let client = tokio::spawn({
+        let shop = shop.clone();
+        async move { shop.send(register()).await }
+    });
+    arrivals.recv().await.unwrap();
+    client.abort();
+    assert!(client.await.unwrap_err().is_cancelled());
+    assert!(shop.types().await.is_empty());
+    stage.go();
+    shop.drain().await;
+    assert_eq!(shop.types().await, ["user.registered"]);
+}

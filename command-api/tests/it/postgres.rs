@@ -1,0 +1,140 @@
+//! Races over Postgres: keys, unique addresses and versions hold when many requests come at once, also through two processes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use event_store::{PostgresOptions, PostgresStore, postgres};
+use local_servers::{TestDatabase, test_run};
+use serde_json::json;
+
+use crate::support::{Reply, Shop, ShopOptions, With, json_request};
+
+async fn database() -> TestDatabase {
+    let fingerprint = postgres::schema_fingerprint();
+    TestDatabase::create("command_api", &fingerprint, |url| async move { Ok(postgres::migrate(&url).await?) }).await
+}
+
+async fn shop(database: &TestDatabase) -> Shop {
+    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
+    Shop::over(Arc::new(store), ShopOptions::default())
+}
+
+/// Sends them all at once, by turns through both shops.
+async fn at_once(
+    shops: &[Shop; 2],
+    count: usize,
+    request: impl Fn(usize) -> axum::http::Request<axum::body::Body>,
+) -> Vec<Reply> {
+    let sent: Vec<_> = (0..count)
+        .map(|number| {
+            let (shop, request) = (shops[number % 2].clone(), request(number));
+            tokio::spawn(async move { shop.send(request).await })
+        })
+        .collect();
+    let mut replies = Vec::new();
+    for reply in sent {
+        replies.push(reply.await.unwrap());
+    }
+    replies
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p9_one_key_sent_fifty_times_at_once_to_two_processes_has_one_effect_and_one_answer() {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    for round in 0..test_run().count(3, 100) {
+        let (email, key) = (format!("ada{round}@example.com"), format!("key-{round}"));
+        let body = json!({"email": email, "name": "Ada"});
+        let request = |_| json_request("POST", "/api/v1/users", &body).with("idempotency-key", &key);
+        let replies = at_once(&shops, 50, request).await;
+        let answers: BTreeSet<_> =
+            replies.iter().map(|reply| (reply.made(), reply.body["meta"]["position"].to_string())).collect();
+        assert_eq!(answers.len(), 1, "round {round}: {answers:?}");
+        let first = replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count();
+        assert_eq!(first, 1, "round {round}");
+        assert_eq!(shops[0].types().await.len() as u64, round + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_wanted_by_many_at_once_goes_to_one() {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    for round in 0..test_run().count(3, 100) {
+        let request = |number: usize| {
+            let email =
+                if number.is_multiple_of(3) { format!("ADA{round}@example.com") } else { format!("ada{round}@example.com") };
+            json_request("POST", "/api/v1/users", &json!({"email": email, "name": "Ada"}))
+        };
+        let replies = at_once(&shops, 30, request).await;
+        let made = replies.iter().filter(|reply| reply.status == 201).count();
+        assert_eq!(made, 1, "round {round}");
+        for reply in replies.iter().filter(|reply| reply.status != 201) {
+            reply.problem(409, "user/email-taken");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_users_who_swap_into_one_address_at_once_do_not_share_it() {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    let users = [shops[0].user("ada@example.com").await, shops[0].user("grace@example.com").await];
+    let body = json!({"email": "wanted@example.com"});
+    let request = |number: usize| json_request("PATCH", &format!("/api/v1/users/{}", users[number % 2]), &body);
+    let replies = at_once(&shops, 10, request).await;
+    let winners: BTreeSet<_> =
+        replies.iter().filter(|reply| reply.status == 200).map(|reply| reply.ok()["id"].to_string()).collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(shops[0].types().await.iter().filter(|event_type| *event_type == "user.email_changed").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn races_for_one_product_lose_nothing_and_stock_is_never_negative() {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    let path = format!("/api/v1/products/{}/stock", shops[0].product("1.00").await);
+    let replies = at_once(&shops, 25, |_| json_request("POST", &path, &json!({"delta": -1}))).await;
+    let sold = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(sold, 10, "there were ten in stock");
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        reply.problem(409, "product/not-enough-stock");
+    }
+    assert_eq!(shops[0].log().await.pop().unwrap().1["stock"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_changes_of_one_named_version_one_is_made() {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    let path = format!("/api/v1/users/{}", shops[0].user("ada@example.com").await);
+    let request =
+        |number: usize| json_request("PATCH", &path, &json!({"name": format!("Ada {number}")})).with("if-match", "\"1\"");
+    let replies = at_once(&shops, 20, request).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1);
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        reply.problem(412, "stale-version");
+        assert_eq!(reply.header("etag"), "\"2\"");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_order_comes_after_its_users_deactivation() {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    for round in 0..test_run().count(3, 200) {
+        let (user, product) = (shops[0].user(&format!("ada{round}@example.com")).await, shops[0].product("1.00").await);
+        let order = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1}]});
+        let request = |number: usize| match number {
+            7 => json_request("DELETE", &format!("/api/v1/users/{user}"), &json!({})),
+            _ => json_request("POST", "/api/v1/orders", &order),
+        };
+        for reply in at_once(&shops, 15, request).await {
+            assert!(matches!(reply.status.as_u16(), 200 | 201 | 409), "{:#}", reply.body);
+        }
+        let log = shops[0].log().await;
+        let of_user = log.iter().filter(|(_, data)| data["user_id"] == user).map(|(event_type, _)| event_type.as_str());
+        let after = of_user.skip_while(|event_type| *event_type != "user.deactivated").count();
+        assert_eq!(after, 1, "round {round}: nothing of the user comes after the deactivation");
+    }
+}

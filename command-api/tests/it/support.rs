@@ -1,0 +1,304 @@
+//! A shop to send requests to, and a store that can be stopped in the middle of an append.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use chrono::{DateTime, Utc};
+use command_api::command::Commands;
+use command_api::http::{Api, router};
+use command_api::repository::Repository;
+use command_api::use_case::EmailClaims;
+use event_store::stream::Version;
+use event_store::{
+    Append, AppendOutcome, ClaimKey, EventStore, Filter, Head, Idempotency, Mark, MemoryStore, Position, RecordedEvent,
+    StoreError, StreamName,
+};
+use futures::stream::BoxStream;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use service_kit::clock::FixedClock;
+use service_kit::consistency::{ConsistencyToken, TokenKey};
+use tokio::sync::{Semaphore, mpsc};
+use tower::ServiceExt;
+
+pub(crate) const QUERY_URL: &str = "https://shop.example.com";
+pub(crate) const NOW: &str = "2026-01-05T12:00:00Z";
+
+pub(crate) fn now() -> DateTime<Utc> {
+    NOW.parse().unwrap()
+}
+
+/// The command API over some store.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    router: Router,
+    pub(crate) store: Arc<dyn EventStore>,
+    commands: Arc<Commands>,
+}
+
+/// How a shop differs from the usual one.
+#[derive(Clone, Copy)]
+pub(crate) struct ShopOptions {
+    pub(crate) order_import: bool,
+    pub(crate) wait_for_repeats: Duration,
+}
+
+impl Default for ShopOptions {
+    fn default() -> Self {
+        Self { order_import: true, wait_for_repeats: Duration::from_secs(10) }
+    }
+}
+
+pub(crate) fn token_key() -> TokenKey {
+    TokenKey::from_secret(&"A".repeat(44).into()).unwrap()
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()), ShopOptions::default())
+    }
+
+    pub(crate) fn over(store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
+        let clock = FixedClock::at(now());
+        let commands =
+            Commands::new(Repository::new(Arc::clone(&store)), clock.clone()).waiting_for_repeats(options.wait_for_repeats);
+        let commands = Arc::new(commands);
+        let api = Api {
+            commands: Arc::new(OnceLock::from(Arc::clone(&commands))),
+            claims: EmailClaims::new(Arc::new(ClaimKey::new(vec![7; 32]))),
+            tokens: Arc::new(token_key()),
+            public_query_url: QUERY_URL.into(),
+            clock,
+            order_import: options.order_import,
+        };
+        Self { router: router(api, &"https://app.example.com".parse().unwrap()), store, commands }
+    }
+
+    /// One that has not found its store yet.
+    pub(crate) fn starting() -> Router {
+        let api = Api {
+            commands: Arc::new(OnceLock::new()),
+            claims: EmailClaims::new(Arc::new(ClaimKey::new(vec![7; 32]))),
+            tokens: Arc::new(token_key()),
+            public_query_url: QUERY_URL.into(),
+            clock: FixedClock::at(now()),
+            order_import: false,
+        };
+        router(api, &"".parse().unwrap())
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        send(self.router.clone(), request).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(json_request("POST", path, &body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.send(json_request("PATCH", path, &body)).await
+    }
+
+    pub(crate) async fn act(&self, path: &str) -> Reply {
+        self.send(Request::post(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Request::delete(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Waits for the commands in flight.
+    pub(crate) async fn drain(&self) {
+        self.commands.drain().await;
+    }
+
+    pub(crate) async fn user(&self, email: &str) -> String {
+        self.post("/api/v1/users", json!({"email": email, "name": "Ada"})).await.made()
+    }
+
+    pub(crate) async fn product(&self, unit_price: &str) -> String {
+        let body = json!({"name": "cd", "unit_price": unit_price, "currency": "USD", "stock": 10});
+        self.post("/api/v1/products", body).await.made()
+    }
+
+    pub(crate) async fn order(&self, user: &str, product: &str) -> String {
+        let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 2}]});
+        self.post("/api/v1/orders", body).await.made()
+    }
+
+    /// The whole log: type and payload of each event.
+    pub(crate) async fn log(&self) -> Vec<(String, Value)> {
+        let events = self.store.read(&Filter::All, Position::START, 10_000).await.unwrap();
+        events.iter().map(|event| (event.event_type.to_string(), event.decode().unwrap())).collect()
+    }
+
+    pub(crate) async fn types(&self) -> Vec<String> {
+        self.log().await.into_iter().map(|(event_type, _)| event_type).collect()
+    }
+}
+
+pub(crate) async fn send(router: Router, request: Request<Body>) -> Reply {
+    let response = router.oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+    Reply { status, headers, body }
+}
+
+pub(crate) fn json_request(method: &str, path: &str, body: &Value) -> Request<Body> {
+    let builder = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    builder.body(Body::from(body.to_string())).unwrap()
+}
+
+/// Adds a header to a request.
+pub(crate) trait With {
+    fn with(self, name: &'static str, value: &str) -> Self;
+}
+
+impl With for Request<Body> {
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers_mut().append(name, value.parse().unwrap());
+        self
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The id of what was made.
+    #[track_caller]
+    pub(crate) fn made(&self) -> String {
+        assert_eq!(self.status, 201, "{:#}", self.body);
+        self.body["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(&self) -> &Value {
+        assert_eq!(self.status, 200, "{:#}", self.body);
+        &self.body["data"]
+    }
+
+    /// A problem with this status and code, in the right form.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{:#}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["type"], format!("/problems/{code}"));
+        assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        assert!(self.body["instance"].is_string() && self.body["title"].is_string());
+    }
+
+    /// Invalid content, wrong at exactly these places.
+    #[track_caller]
+    pub(crate) fn wrong(&self, expected: &[(&str, &str)]) {
+        self.problem(422, "invalid-content");
+        let errors = self.body["errors"].as_array().unwrap();
+        let found: Vec<_> =
+            errors.iter().map(|error| (error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap())).collect();
+        assert_eq!(found, expected, "{:#}", self.body);
+    }
+
+    pub(crate) fn token(&self) -> ConsistencyToken {
+        ConsistencyToken::open(self.header("consistency-token"), &token_key()).unwrap()
+    }
+}
+
+/// What a [`Stage`] does with an append.
+pub(crate) enum Cue {
+    /// Does it after all.
+    GoOn,
+    /// Answers with an error instead.
+    Fail(StoreError),
+    /// Does it, and loses the answer.
+    LoseAnswer,
+}
+
+/// A store whose appends wait for their cue, once there are cues to wait for.
+pub(crate) struct Stage {
+    inner: MemoryStore,
+    cues: Mutex<VecDeque<Cue>>,
+    go: Semaphore,
+    reached: mpsc::UnboundedSender<()>,
+}
+
+impl Stage {
+    /// A stage, and what tells that an append has reached it.
+    pub(crate) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<()>) {
+        let (reached, arrivals) = mpsc::unbounded_channel();
+        let stage = Self { inner: MemoryStore::new(), cues: Mutex::default(), go: Semaphore::new(0), reached };
+        (Arc::new(stage), arrivals)
+    }
+
+    /// The next append waits for [`Stage::go`], then does this.
+    pub(crate) fn cue(&self, cue: Cue) {
+        self.cues.lock().unwrap().push_back(cue);
+    }
+
+    pub(crate) fn go(&self) {
+        self.go.add_permits(1);
+    }
+}
+
+#[async_trait]
+impl EventStore for Stage {
+    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+        let cue = self.cues.lock().unwrap().pop_front();
+        let Some(cue) = cue else { return self.inner.append(append).await };
+        self.reached.send(()).ok();
+        self.go.acquire().await.unwrap().forget();
+        match cue {
+            Cue::GoOn => self.inner.append(append).await,
+            Cue::Fail(error) => Err(error),
+            Cue::LoseAnswer => self.inner.append(append).await.and(Err(StoreError::OutcomeUnknown(None))),
+        }
+    }
+
+    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+        self.inner.repeated(idempotency).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head().await
+    }
+
+    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+        self.inner.mark_at(position).await
+    }
+
+    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read_stream(stream, after, limit).await
+    }
+
+    async fn read_stream_backward(
+        &self,
+        stream: &StreamName,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read_stream_backward(stream, before, limit).await
+    }
+
+    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read(filter, after, limit).await
+    }
+
+    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+        self.inner.subscribe(filter, after)
+    }
+}
