@@ -1,6 +1,20 @@
 //! Reading: each question is a type that says which projections it reads and how; [`Reader`] answers it in one
 //! snapshot together with the position that the snapshot shows.
 
+/// Says whose tables a question reads.
+///
+/// The views are locked before the snapshot is taken: a switch to another generation comes wholly before it or wholly
+/// after the answer. Otherwise the checkpoints could be those of the old tables and the rows those of the new ones.
+macro_rules! reads {
+    ($($projection:literal),+) => {
+        const PROJECTIONS: &'static [$crate::read::Projection] = &[$($projection),+];
+        const BEGIN: &'static str = concat!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            $(, "; LOCK TABLE read_model.", $projection, " IN ACCESS SHARE MODE")+
+        );
+    };
+}
+
 mod failure;
 pub mod order;
 pub mod product;
@@ -28,8 +42,11 @@ pub trait Read: Send + Sync + 'static {
     /// The answer.
     type Answer: Send + 'static;
 
-    /// Whose tables are read: the answer is complete up to the smallest of their positions.
+    /// Whose tables are read: the answer is complete up to the smallest of their positions. Named by `reads!`.
     const PROJECTIONS: &'static [Projection];
+
+    /// Begins the transaction in which the question is asked. Named by `reads!`.
+    const BEGIN: &'static str;
 
     /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
     fn ask(&self, snapshot: &mut PgConnection) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Projection, Read, Slice, Window};
+use super::{Read, Slice, Window};
 
 /// A row of `read_model.orders`.
 #[derive(Debug, Clone)]
@@ -91,11 +91,9 @@ pub struct ListOrdersOfUser {
     pub window: Window<OrderSort>,
 }
 
-const PROJECTIONS: &[Projection] = &["orders"];
-
 impl Read for FindOrder {
     type Answer = Option<OrderRow>;
-    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+    reads!("orders");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         sqlx::query_file_as!(OrderRow, "sql/orders/find.sql", self.0).fetch_optional(snapshot).await
@@ -104,7 +102,7 @@ impl Read for FindOrder {
 
 impl Read for ListOrders {
     type Answer = Slice<OrderRow>;
-    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+    reads!("orders");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         list(snapshot, self.user_id, self.status.as_deref(), &self.window).await
@@ -113,7 +111,7 @@ impl Read for ListOrders {
 
 impl Read for ListOrdersOfUser {
     type Answer = Option<Slice<OrderRow>>;
-    const PROJECTIONS: &'static [Projection] = &["users", "orders"];
+    reads!("users", "orders");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id).fetch_one(&mut *snapshot).await? {

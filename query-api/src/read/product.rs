@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Projection, Read, Slice, Window};
+use super::{Read, Slice, Window};
 
 /// A row of `read_model.products`.
 #[derive(Debug, Clone)]
@@ -55,11 +55,9 @@ pub struct ListProducts {
     pub window: Window<ProductSort>,
 }
 
-const PROJECTIONS: &[Projection] = &["products"];
-
 impl Read for FindProduct {
     type Answer = Option<ProductRow>;
-    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+    reads!("products");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         sqlx::query_file_as!(ProductRow, "sql/products/find.sql", self.0).fetch_optional(snapshot).await
@@ -68,7 +66,7 @@ impl Read for FindProduct {
 
 impl Read for ListProducts {
     type Answer = Slice<ProductRow>;
-    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+    reads!("products");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let name = self.name.as_deref();

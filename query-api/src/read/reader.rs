@@ -1,5 +1,5 @@
 //! Answers questions: each in one snapshot (a read-only transaction at REPEATABLE READ) that also shows the checkpoints,
-//! so that the position in an answer is exactly what its rows show. Waiting for a position happens between snapshots,
+//! so that the position in an answer is exactly what its rows show, also while tables are switched. Waiting for a position happens between snapshots,
 //! without a connection.
 
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Reader {
 
 async fn snapshot<R: Read>(pool: &PgPool, question: &R, token: Option<&ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
     let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let mut transaction = connection.begin_with(R::BEGIN).await?;
     let answer = async {
         let seen = seen::look(&mut transaction, R::PROJECTIONS, token).await?;
         let data = question.ask(&mut transaction).await?;

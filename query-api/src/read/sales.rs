@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Projection, Read, Slice, Window};
+use super::{Read, Slice, Window};
 
 /// A row of `read_model.daily_sales`.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub struct ListDailySales {
 
 impl Read for ListDailySales {
     type Answer = Slice<DailySalesRow>;
-    const PROJECTIONS: &'static [Projection] = &["daily_sales"];
+    reads!("daily_sales");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let (from, to, currency) = (self.from, self.to, self.currency.as_deref());

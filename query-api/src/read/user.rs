@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Projection, Read, Slice, Window};
+use super::{Read, Slice, Window};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;
@@ -67,11 +67,9 @@ pub struct ListUsers {
     pub window: Window<UserSort>,
 }
 
-const PROJECTIONS: &[Projection] = &["users"];
-
 impl Read for FindUser {
     type Answer = Option<UserRow>;
-    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+    reads!("users");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         sqlx::query_file_as!(UserRow, "sql/users/find.sql", self.0).fetch_optional(snapshot).await
@@ -80,7 +78,7 @@ impl Read for FindUser {
 
 impl Read for ListUsers {
     type Answer = Slice<UserRow>;
-    const PROJECTIONS: &'static [Projection] = PROJECTIONS;
+    reads!("users");
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let total = if self.window.counts() { Some(self.count(snapshot).await?) } else { None };

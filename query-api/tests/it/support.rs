@@ -244,8 +244,6 @@ async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + S
     migrator.create_schema("read_model");
     migrator.dangerous_set_table_name("read_model._sqlx_migrations");
     migrator.run_direct(None, &mut connection, false).await?;
-    let role = "DO $$ BEGIN CREATE ROLE read_model_reader NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
-    run(&mut connection, role.to_owned()).await?;
     for projection in PROJECTIONS {
         let folder = root().join("projector/src/projections").join(projection);
         let tables = std::fs::read_to_string(folder.join("tables.sql"))?;
@@ -253,19 +251,14 @@ async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + S
         run(
             &mut connection,
             format!(
-                "CREATE SCHEMA {projection}_g1; SET search_path = {projection}_g1; {tables}; {indexes}; RESET search_path;
-                 CREATE OR REPLACE VIEW read_model.{projection} AS SELECT * FROM {projection}_g1.{projection};
-                 GRANT USAGE ON SCHEMA {projection}_g1 TO read_model_reader;
-                 GRANT SELECT ON ALL TABLES IN SCHEMA {projection}_g1 TO read_model_reader;
-                 GRANT SELECT ON read_model.{projection} TO read_model_reader;
-                 INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('{projection}', 1, 1, true);
-                 INSERT INTO read_model.checkpoints (projection, generation, part, fold_version) VALUES ('{projection}', 1, 0, 1)"
+                "BEGIN; SELECT read_model.begin_generation('{projection}', 1); {tables}; {indexes};
+                 INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('{projection}', 1, 1, false);
+                 INSERT INTO read_model.checkpoints (projection, generation, part, fold_version) VALUES ('{projection}', 1, 0, 1);
+                 SELECT read_model.show_generation('{projection}', 1); COMMIT"
             ),
         )
         .await?;
     }
-    let reader = "GRANT USAGE ON SCHEMA read_model TO read_model_reader; GRANT SELECT ON ALL TABLES IN SCHEMA read_model TO read_model_reader";
-    run(&mut connection, reader.to_owned()).await?;
     connection.close().await?;
     Ok(())
 }

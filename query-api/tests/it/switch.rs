@@ -2,30 +2,49 @@
 
 use crate::support::{App, UserSeed};
 
+/// To tables with one row more, five positions further, with their columns in another order and of other types.
+const SWITCH: &str = "BEGIN;
+    SELECT read_model.begin_generation('users', 2);
+    CREATE TABLE users AS
+        SELECT position, version, updated_at, created_at, last_order_at, total_spent, order_count, status::varchar(20) AS status, name, email, id
+        FROM users_g1.users;
+    INSERT INTO users SELECT position, version, updated_at, created_at, last_order_at, total_spent, order_count, status, name, email,
+        gen_random_uuid() FROM users_g1.users;
+    INSERT INTO read_model.checkpoints (projection, generation, part, fold_version, epoch, position, event_id)
+        SELECT projection, 2, part, 2, epoch, position + 5, event_id FROM read_model.checkpoints WHERE projection = 'users';
+    INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('users', 2, 2, false);
+    SELECT read_model.show_generation('users', 2);
+    COMMIT";
+
 #[tokio::test]
 async fn queries_go_on_when_a_view_is_switched_to_tables_of_another_shape() {
     let app = App::silent(1).await;
     app.add_user(&UserSeed::number(1)).await;
     let before = app.get("/api/v1/users?page=1").await;
     assert_eq!(before.ids().len(), 1);
-    let switch = "BEGIN;
-        CREATE SCHEMA users_g2;
-        CREATE TABLE users_g2.users AS
-            SELECT position, version, updated_at, created_at, last_order_at, total_spent, order_count, status::varchar(20) AS status, name, email, id
-            FROM users_g1.users;
-        INSERT INTO users_g2.users SELECT position, version, updated_at, created_at, last_order_at, total_spent, order_count, status, name, email,
-            gen_random_uuid() FROM users_g1.users;
-        DROP VIEW read_model.users;
-        CREATE VIEW read_model.users AS SELECT * FROM users_g2.users;
-        INSERT INTO read_model.checkpoints (projection, generation, part, fold_version, epoch, position, event_id)
-            SELECT projection, 2, part, 2, epoch, position + 5, event_id FROM read_model.checkpoints WHERE projection = 'users';
-        UPDATE read_model.generations SET live = false WHERE projection = 'users';
-        INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('users', 2, 2, true);
-        COMMIT";
-    sqlx::raw_sql(switch).execute(&app.writer).await.unwrap();
+    sqlx::raw_sql(SWITCH).execute(&app.writer).await.unwrap();
     for _ in 0..3 {
         let after = app.get("/api/v1/users?page=1").await;
         assert_eq!((after.status.as_u16(), &after.body["meta"]["position"]), (200, &105.into()), "{after:?}");
         assert_eq!(after.ids().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn an_answer_never_mixes_the_position_of_one_generation_with_the_rows_of_another() {
+    let app = App::silent(2).await;
+    app.add_user(&UserSeed::number(1)).await;
+    assert_eq!(app.get("/api/v1/users").await.ids().len(), 1);
+    let (switching, commit) = SWITCH.rsplit_once("COMMIT").map(|(switching, _)| (switching, "COMMIT")).unwrap();
+    let mut switch = app.writer.acquire().await.unwrap();
+    sqlx::raw_sql(switching).execute(&mut *switch).await.unwrap();
+    let during = app.get("/api/v1/users");
+    let finish = async {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                                    WHERE NOT granted AND application_name = 'query-api' AND datname = current_database())";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&app.writer).await.unwrap() {}
+        sqlx::raw_sql(commit).execute(&mut *switch).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(during, finish);
+    assert_eq!((answer.ids().len(), &answer.body["meta"]["position"]), (2, &105.into()), "{answer:?}");
 }
