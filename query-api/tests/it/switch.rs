@@ -1,5 +1,7 @@
 //! The switch to another generation of a projection's tables, under prepared statements.
 
+use sqlx::AssertSqlSafe;
+
 use crate::support::{App, UserSeed};
 
 /// To tables with one row more, five positions further, with their columns in another order and of other types.
@@ -35,15 +37,16 @@ async fn an_answer_never_mixes_the_position_of_one_generation_with_the_rows_of_a
     let app = App::silent(2).await;
     app.add_user(&UserSeed::number(1)).await;
     assert_eq!(app.get("/api/v1/users").await.ids().len(), 1);
-    let (switching, commit) = SWITCH.rsplit_once("COMMIT").map(|(switching, _)| (switching, "COMMIT")).unwrap();
+    // With columns of the same types no statement fails, so that nothing but the lock keeps the two apart.
+    let switching = SWITCH.replace("status::varchar(20) AS status", "status").replace("COMMIT", "");
     let mut switch = app.writer.acquire().await.unwrap();
-    sqlx::raw_sql(switching).execute(&mut *switch).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(switching)).execute(&mut *switch).await.unwrap();
     let during = app.get("/api/v1/users");
     let finish = async {
         let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
                                     WHERE NOT granted AND application_name = 'query-api' AND datname = current_database())";
         while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&app.writer).await.unwrap() {}
-        sqlx::raw_sql(commit).execute(&mut *switch).await.unwrap();
+        sqlx::raw_sql("COMMIT").execute(&mut *switch).await.unwrap();
     };
     let (answer, ()) = tokio::join!(during, finish);
     assert_eq!((answer.ids().len(), &answer.body["meta"]["position"]), (2, &105.into()), "{answer:?}");
