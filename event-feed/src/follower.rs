@@ -15,8 +15,12 @@ use tokio::time::Instant;
 use crate::nats::NatsHandle;
 
 mod catch_up;
+mod join;
+mod live;
 
 use catch_up::CatchUp;
+use join::Join;
+use live::FromLive;
 
 /// How a follower gets its events at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +95,20 @@ pub struct FollowerSettings {
     pub retry_most: Duration,
     /// The most events that one page from the store holds.
     pub page: u32,
+    /// This far behind the head, pages from the store are faster than messages.
+    pub catch_up_above: i64,
+    /// Not further behind than this, messages are read again. Below [`FollowerSettings::catch_up_above`], so that nothing flutters.
+    pub live_below: i64,
+    /// Without a beacon for this long NATS cannot be relied on, and the store is asked.
+    pub beacon_silence: Duration,
+    /// A beacon told of more and nothing came for this long: the stream may have lost its tail, and the store is asked.
+    pub beacon_grace: Duration,
+    /// How long a new consumer may take to show that the stream carries the same history.
+    pub join_limit: Duration,
+    /// How long to wait before the next consumer; doubles up to [`FollowerSettings::join_retry_most`].
+    pub join_retry_first: Duration,
+    /// The longest wait before the next consumer.
+    pub join_retry_most: Duration,
 }
 
 impl Default for FollowerSettings {
@@ -101,6 +119,13 @@ impl Default for FollowerSettings {
             retry_first: Duration::from_millis(100),
             retry_most: Duration::from_secs(5),
             page: 5_000,
+            catch_up_above: 20_000,
+            live_below: 1_000,
+            beacon_silence: Duration::from_secs(3),
+            beacon_grace: Duration::from_millis(500),
+            join_limit: Duration::from_secs(3),
+            join_retry_first: Duration::from_millis(250),
+            join_retry_most: Duration::from_secs(10),
         }
     }
 }
@@ -108,24 +133,47 @@ impl Default for FollowerSettings {
 /// Reads the log in order from a checkpoint. See the module's guarantees.
 pub struct Follower {
     catch_up: CatchUp,
+    join: Option<Join>,
     settings: FollowerSettings,
+}
+
+/// What ended a wait.
+enum Woken {
+    Item(Option<FromLive>),
+    Beacon,
+    Time,
 }
 
 impl Follower {
     /// A follower that starts before the first event; [`Follower::seek`] moves it. Without `nats` it polls the store.
+    ///
+    /// Call it inside a tokio runtime: with `nats` it starts two tasks, which end with it.
     pub fn new(store: Arc<dyn EventStore>, nats: Option<NatsHandle>, settings: FollowerSettings) -> Self {
-        let _ = nats;
-        Self { catch_up: CatchUp::new(store, &settings), settings }
+        let join = nats.map(|nats| Join::new(&nats, &settings));
+        Self { catch_up: CatchUp::new(store, &settings), join, settings }
     }
 
     /// Goes on after `mark` from now on, whose event id is compared with the store's before anything is handed out.
     pub fn seek(&mut self, mark: Mark) {
         self.catch_up.seek(mark);
+        if let Some(join) = &mut self.join {
+            join.leave("seeking");
+        }
     }
 
     /// The last event handed out, or the mark of the last [`Follower::seek`].
     pub fn mark(&self) -> Mark {
         self.catch_up.last
+    }
+
+    /// How events come at the moment.
+    pub fn mode(&self) -> Mode {
+        let live = self.join.as_ref().is_some_and(Join::is_proven);
+        match (self.catch_up.behind, live) {
+            (true, _) => Mode::CatchingUp,
+            (false, true) => Mode::Live,
+            (false, false) => Mode::Polling,
+        }
     }
 
     /// The next 1 to `max` events, or none after [`FollowerSettings::idle_report`].
@@ -137,23 +185,57 @@ impl Follower {
     pub async fn next_batch(&mut self, max: usize) -> Result<Batch, FollowError> {
         let report_at = Instant::now() + self.settings.idle_report;
         loop {
-            let until = if self.catch_up.head.is_some() { self.catch_up.due.min(report_at) } else { self.catch_up.due };
-            tokio::time::sleep_until(until).await;
+            if let Some(events) = self.take_live(max) {
+                return Ok(events);
+            }
             if self.catch_up.due <= Instant::now() {
                 let (head, events) = self.catch_up.read(max).await?;
+                if let Some(join) = &mut self.join {
+                    join.compare_with_store(&mut self.catch_up, &events);
+                }
                 if !events.is_empty() {
                     return Ok(Batch { events, mode: self.mode(), head });
                 }
+                continue;
             }
-            if Instant::now() >= report_at
-                && let Some(head) = self.catch_up.head
-            {
+            let report_due = Instant::now() >= report_at;
+            if let (true, Some(head)) = (report_due, self.catch_up.head) {
                 return Ok(Batch { events: Vec::new(), mode: self.mode(), head });
             }
+            self.wait(if report_due { self.catch_up.due } else { report_at.min(self.catch_up.due) }).await;
         }
     }
 
-    fn mode(&self) -> Mode {
-        if self.catch_up.behind { Mode::CatchingUp } else { Mode::Polling }
+    /// What came from NATS and follows.
+    fn take_live(&mut self, max: usize) -> Option<Batch> {
+        let join = self.join.as_mut()?;
+        join.join_if_near(&self.catch_up);
+        let events = join.take(&mut self.catch_up, max);
+        let head = self.catch_up.head.filter(|_| !events.is_empty())?;
+        Some(Batch { events, mode: self.mode(), head })
+    }
+
+    /// Waits for a message, a beacon or the moment. Nothing is lost when this is dropped.
+    async fn wait(&mut self, until: Instant) {
+        let Some(join) = &mut self.join else {
+            tokio::time::sleep_until(until).await;
+            return;
+        };
+        let woken = tokio::select! {
+            // One that waits for the store must not be pushed out by the next.
+            item = join.live.items.recv(), if join.held.is_none() => Woken::Item(item),
+            heard = join.live.beacons.changed(), if !join.deaf => {
+                // The task that hears is gone only when the client is; then the clock alone wakes us.
+                join.deaf = heard.is_err();
+                Woken::Beacon
+            }
+            () = tokio::time::sleep_until(until) => Woken::Time,
+        };
+        match woken {
+            Woken::Item(Some(item)) => join.hold(item),
+            Woken::Item(None) => self.join = None,
+            Woken::Beacon => join.hear(&mut self.catch_up),
+            Woken::Time => {}
+        }
     }
 }

@@ -75,7 +75,7 @@ struct RunArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Command::Run(args) = Cli::parse().command;
-    match run(&args).await {
+    match Box::pin(run(&args)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -118,7 +118,7 @@ async fn run(args: &RunArgs) -> anyhow::Result<()> {
         served?;
         worked
     };
-    shutdown.run(both).await?
+    Box::pin(shutdown.run(both)).await?
 }
 
 /// A database that this program does not know is refused at once; one that is away is waited for.

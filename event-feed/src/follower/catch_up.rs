@@ -61,6 +61,20 @@ impl CatchUp {
         }
     }
 
+    /// Puts the next read off: there is evidence that nothing is missing.
+    pub(super) fn ask_after(&mut self, wait: Duration) {
+        if self.failures == 0 && !self.behind {
+            self.due = Instant::now() + wait;
+        }
+    }
+
+    /// Lets the next read happen at this moment at the latest.
+    pub(super) fn ask_by(&mut self, moment: Instant) {
+        if self.failures == 0 {
+            self.due = self.due.min(moment);
+        }
+    }
+
     /// Takes the next page (empty at the head) and notes when to ask again.
     pub(super) async fn read(&mut self, max: usize) -> Result<(Head, Vec<RecordedEvent>), FollowError> {
         let limit = self.page.next().min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
@@ -113,11 +127,6 @@ impl CatchUp {
     /// Makes the next read ask for the epoch and the head as well.
     pub(super) fn forget_head_age(&mut self) {
         self.head_read_at = None;
-    }
-
-    /// The id of the event at `position` in the store.
-    pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, FollowError> {
-        Ok(self.store.mark_at(position).await?)
     }
 
     async fn read_after_last(&self, limit: u32) -> Result<(Head, Instant, Vec<RecordedEvent>), FollowError> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod follower;
 mod relay;
 mod relay_faults;
 mod support;

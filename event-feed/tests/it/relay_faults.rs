@@ -1,1 +1,334 @@
-//! soon
+//! The relay while everything around it breaks. After each fault, every message's id is the one of the event at its sequence.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, StorageType};
+use event_feed::message::STREAM;
+use event_feed::relay::{RelaySettings, StreamLimits};
+use event_store::Position;
+use local_servers::{NatsOptions, test_run};
+use nix::sys::signal::Signal;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::{World, append_to, event, eventually, open, pipelined, quick};
+
+/// Between two appends, so that the load is steady and not all that the machine can do.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Appends for as long as it lives.
+struct Load {
+    stop: Option<DropGuard>,
+    task: JoinHandle<usize>,
+}
+
+impl Load {
+    async fn start(world: &World) -> Self {
+        let store = open(world.database.url()).await;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut appended = 0;
+            while !stopped.is_cancelled() {
+                let count = 1 + appended % 40;
+                append_to(&store, (0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await;
+                appended += count;
+                tokio::time::sleep(PACE).await;
+            }
+            appended
+        });
+        Self { stop: Some(stop.drop_guard()), task }
+    }
+
+    async fn stop(mut self) -> usize {
+        drop(self.stop.take());
+        self.task.await.unwrap()
+    }
+}
+
+async fn last_sequence(world: &World) -> u64 {
+    world.stream_info().await.map_or(0, |info| info.state.last_sequence)
+}
+
+async fn moves(world: &World) {
+    let before = last_sequence(world).await;
+    eventually("publishing goes on", || async { last_sequence(world).await > before }).await;
+}
+
+#[tokio::test]
+async fn p5_two_relays_at_once_publish_every_event_once() {
+    let world = World::new().await;
+    let load = Load::start(&world).await;
+    let (first, second) = (world.relay(quick()).await, world.relay(pipelined()).await);
+    moves(&world).await;
+    first.stop().await;
+    moves(&world).await;
+    let third = world.relay(quick()).await;
+    second.stop().await;
+    moves(&world).await;
+    load.stop().await;
+    world.all_published().await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_frozen_leader_that_wakes_does_no_harm() {
+    let world = World::new().await;
+    let load = Load::start(&world).await;
+    let frozen = world.relay_process();
+    moves(&world).await;
+    let standby = world.relay(quick()).await;
+    for _ in 0..2 {
+        frozen.signal(Signal::SIGSTOP);
+        // The standby takes over: what was appended after the freeze can only come from it.
+        let head = world.head().await.mark.position;
+        eventually("the standby takes over", || async { last_sequence(&world).await > u64::try_from(head.0).unwrap() }).await;
+        frozen.signal(Signal::SIGCONT);
+        moves(&world).await;
+    }
+    load.stop().await;
+    world.all_published().await;
+    standby.stop().await;
+    // The woken one is a standby now, and takes over in its turn.
+    world.append(10).await;
+    world.all_published().await;
+}
+
+#[tokio::test]
+async fn p5_a_relay_killed_anywhere_leaves_no_gap_and_no_repeat() {
+    let world = World::new().await;
+    let run = test_run();
+    let mut random = rand::rngs::StdRng::seed_from_u64(run.seed);
+    let load = Load::start(&world).await;
+    for _ in 0..run.count(4, 60) {
+        let mut relay = world.relay_process();
+        moves(&world).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..200))).await;
+        relay.signal(Signal::SIGKILL);
+        relay.ended().await;
+    }
+    load.stop().await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_the_brokers_data_deleted_under_load_comes_back_by_itself() {
+    let mut world = World::new().await;
+    let load = Load::start(&world).await;
+    let relay = world.relay(quick()).await;
+    moves(&world).await;
+    let created = world.stream_info().await.unwrap().created;
+    world.nats.kill().await;
+    world.nats.wipe_store().await;
+    world.nats.start_again().await;
+    eventually("there is another stream", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
+        .await;
+    moves(&world).await;
+    load.stop().await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_broker_killed_and_frozen_under_load_is_waited_for() {
+    for settings in [quick(), pipelined()] {
+        let mut world = World::new().await;
+        let load = Load::start(&world).await;
+        let relay = world.relay(settings).await;
+        moves(&world).await;
+        world.nats.kill().await;
+        eventually("the relay is not ready", || async { !relay.health.report().ready }).await;
+        world.nats.start_again().await;
+        moves(&world).await;
+        world.nats.pause();
+        eventually("the relay is not ready", || async { !relay.health.report().ready }).await;
+        world.nats.resume();
+        moves(&world).await;
+        load.stop().await;
+        world.all_published().await;
+        eventually("the relay is ready", || async { relay.health.report().ready }).await;
+        relay.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn p5_a_strangers_message_makes_the_stream_anew() {
+    let world = World::new().await;
+    world.append(20).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let created = world.stream_info().await.unwrap().created;
+    world.jetstream().await.publish("events.thing.happened", "stranger".into()).await.unwrap().await.unwrap();
+    // Noticed even though there is nothing to publish.
+    eventually("the stream is made anew", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
+        .await;
+    world.all_published().await;
+    // And under load, at any moment.
+    let load = Load::start(&world).await;
+    let jetstream = world.jetstream().await;
+    for _ in 0..3 {
+        let created = world.stream_info().await.unwrap().created;
+        jetstream.publish("events.thing.happened", "stranger".into()).await.unwrap().await.unwrap();
+        eventually("the stream is made anew", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
+            .await;
+        moves(&world).await;
+    }
+    load.stop().await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_strangers_stream_of_the_same_name_is_replaced() {
+    let world = World::new().await;
+    world.append(20).await;
+    let jetstream = world.jetstream().await;
+    let config = Config {
+        name: STREAM.to_owned(),
+        subjects: vec!["events.>".to_owned()],
+        storage: StorageType::Memory,
+        ..Config::default()
+    };
+    jetstream.create_stream(config).await.unwrap();
+    jetstream.publish("events.thing.happened", "stranger".into()).await.unwrap().await.unwrap();
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let info = world.stream_info().await.unwrap();
+    let config = info.config;
+    assert_eq!(config.storage, StorageType::File);
+    assert!(config.deny_delete && config.deny_purge && config.allow_direct && config.allow_atomic_publish);
+    assert_eq!(config.metadata.get("daybook-epoch"), Some(&world.head().await.epoch.to_string()));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_stream_whose_messages_have_all_aged_out_goes_on_where_it_was() {
+    let world = World::new().await;
+    world.append(30).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    relay.stop().await;
+    let info = world.stream_info().await.unwrap();
+    let (jetstream, age) = (world.jetstream().await, Duration::from_millis(200));
+    jetstream.update_stream(Config { max_age: age, duplicate_window: age, ..info.config.clone() }).await.unwrap();
+    eventually("all messages age out", || async { world.stream_info().await.unwrap().state.messages == 0 }).await;
+    world.append(5).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let after = world.stream_info().await.unwrap();
+    assert_eq!((after.created, after.state.first_sequence), (info.created, 31));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_an_emptied_stream_that_is_ahead_of_the_log_is_replaced() {
+    let world = World::new().await;
+    world.append(10).await;
+    let epoch = world.head().await.epoch.to_string();
+    let jetstream = world.jetstream().await;
+    let metadata = std::collections::HashMap::from([("daybook-epoch".to_owned(), epoch)]);
+    let subjects = vec!["events.>".to_owned()];
+    let config = Config { name: STREAM.to_owned(), subjects, first_sequence: Some(500), metadata, ..Config::default() };
+    jetstream.create_stream(config).await.unwrap();
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_an_older_copy_of_the_brokers_data_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = NatsOptions { directory: Some(folder.path().to_owned()), ..NatsOptions::default() };
+    let mut world = World::with(options).await;
+    world.append(100).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let created = world.stream_info().await.unwrap().created;
+    world.nats.stop().await;
+    let home = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let copy = folder.path().join("copy");
+    copy_tree(&home.join("store"), &copy);
+    world.nats.start_again().await;
+    world.append(100).await;
+    world.all_published().await;
+    world.nats.kill().await;
+    world.nats.wipe_store().await;
+    copy_tree(&copy, &home.join("store"));
+    world.nats.start_again().await;
+    world.all_published().await;
+    assert_eq!(world.stream_info().await.unwrap().created, created, "the older copy was good enough to go on from");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_stream_that_may_hold_little_discards_the_oldest_only() {
+    let world = World::new().await;
+    let limits = StreamLimits { max_messages: 100, max_bytes: -1, replicas: 1 };
+    let relay = world.relay(RelaySettings { limits, ..quick() }).await;
+    world.append(1_200).await;
+    world.all_published().await;
+    assert_eq!(world.stream_info().await.unwrap().state.first_sequence, 1_101);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_leaders_connections_may_be_cut_at_any_time() {
+    let world = World::new().await;
+    let load = Load::start(&world).await;
+    let relay = world.relay(quick()).await;
+    let admin = sqlx::PgPool::connect(world.database.url()).await.unwrap();
+    for _ in 0..5 {
+        moves(&world).await;
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'event-relay%'")
+            .execute(&admin)
+            .await
+            .unwrap();
+    }
+    moves(&world).await;
+    load.stop().await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_log_restored_from_a_backup_replaces_the_stream_of_the_lost_history() {
+    let world = World::new().await;
+    world.append(60).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    relay.stop().await;
+    let created = world.stream_info().await.unwrap().created;
+    // As a restored volume: the same epoch, the last twenty events gone, and others in their place.
+    let admin = sqlx::PgPool::connect(world.database.url()).await.unwrap();
+    let mut connection = admin.acquire().await.unwrap();
+    for statement in [
+        "SET session_replication_role = replica",
+        "DELETE FROM event_store.tags WHERE position > 40",
+        "DELETE FROM event_store.events WHERE position > 40",
+    ] {
+        sqlx::query(statement).execute(&mut *connection).await.unwrap();
+    }
+    let restored = open(world.database.url()).await;
+    assert_eq!(append_to(&restored, (0..30).map(|n| event(&serde_json::json!({ "again": n }))).collect()).await, Position(70));
+    let relay = world.relay(quick()).await;
+    eventually("there is another stream", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
+        .await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

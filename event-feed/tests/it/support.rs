@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 /// How long anything may take that a test waits for.
 const LIMIT: Duration = Duration::from_secs(30);
+const MOST_IN_ONE_APPEND: usize = 500;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `what` holds.
@@ -66,8 +67,16 @@ impl World {
         self.append_events((0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await
     }
 
-    pub(crate) async fn append_events(&self, events: Vec<NewEvent>) -> Position {
-        append_to(&self.store, events).await
+    /// Appends events, several appends if there are many.
+    pub(crate) async fn append_events(&self, mut events: Vec<NewEvent>) -> Position {
+        loop {
+            let later = events.split_off(events.len().min(MOST_IN_ONE_APPEND));
+            let position = append_to(&self.store, events).await;
+            if later.is_empty() {
+                return position;
+            }
+            events = later;
+        }
     }
 
     pub(crate) async fn head(&self) -> Head {
@@ -220,7 +229,6 @@ pub(crate) fn pipelined() -> RelaySettings {
     RelaySettings { publish: PublishMode::Pipelined, ..quick() }
 }
 
-#[allow(dead_code, reason = "used by the follower's tests")]
 pub(crate) fn quick_follower() -> FollowerSettings {
     FollowerSettings { idle_report: Duration::from_millis(200), ..FollowerSettings::default() }
 }

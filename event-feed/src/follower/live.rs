@@ -1,0 +1,199 @@
+//! Reading the stream: a task that keeps one consumer without acknowledgements and hands its messages on, and one that hears
+//! the relay's beacons. Both judge nothing and promise nothing: the follower does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use event_store::{Head, Position};
+use futures::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::beacon::{BEACON_SUBJECT, Beacon};
+use crate::message::{Decoded, STREAM, decode};
+use crate::nats::NatsHandle;
+
+/// The server shows with this that it lives; twice that without a word, and the consumer is given up.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long one pull lasts.
+const PULL_EXPIRES: Duration = Duration::from_secs(10);
+/// The most messages and bytes of one pull.
+const PULL_MESSAGES: usize = 256;
+const PULL_BYTES: usize = 4 * 1024 * 1024;
+/// The server forgets a consumer that nobody pulls from.
+const FORGET_AFTER: Duration = Duration::from_secs(30);
+/// The most messages, and their bytes, that wait for the follower.
+const WAITING_MESSAGES: usize = 1_024;
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
+
+/// A message of the stream.
+pub(super) struct Message {
+    /// Which start it belongs to.
+    pub(super) generation: u64,
+    /// Its sequence in the stream.
+    pub(super) sequence: Position,
+    /// What it says; none when it is not one of ours.
+    pub(super) decoded: Option<Decoded>,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+/// What the task has to say.
+pub(super) enum FromLive {
+    Message(Box<Message>),
+    /// The consumer of that start is gone, and why.
+    Lost(u64, String),
+}
+
+/// From where to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Start {
+    generation: u64,
+    sequence: u64,
+}
+
+/// A beacon, and when it was heard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    pub(super) head: Head,
+    pub(super) at: Instant,
+}
+
+/// The two tasks; they end with this.
+pub(super) struct Live {
+    start: watch::Sender<Option<Start>>,
+    pub(super) items: mpsc::Receiver<FromLive>,
+    pub(super) beacons: watch::Receiver<Option<Heard>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Live {
+    pub(super) fn new(nats: &NatsHandle) -> Self {
+        let (start, starts) = watch::channel(None);
+        let (sender, items) = mpsc::channel(WAITING_MESSAGES);
+        let (heard, beacons) = watch::channel(None);
+        let reader = Reader { nats: nats.clone(), items: sender, bytes: Arc::new(Semaphore::new(WAITING_BYTES)) };
+        let tasks = [tokio::spawn(reader.run(starts)), tokio::spawn(hear(nats.clone(), heard))];
+        Self { start, items, beacons, tasks }
+    }
+
+    /// Reads from `first` on; what was read before belongs to an older generation.
+    pub(super) fn start(&self, generation: u64, first: Position) {
+        let sequence = u64::try_from(first.0).unwrap_or(1).max(1);
+        self.start.send_replace(Some(Start { generation, sequence }));
+    }
+
+    pub(super) fn stop(&self) {
+        self.start.send_replace(None);
+    }
+
+    /// The last beacon.
+    pub(super) fn heard(&self) -> Option<Heard> {
+        *self.beacons.borrow()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+struct Reader {
+    nats: NatsHandle,
+    items: mpsc::Sender<FromLive>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Reader {
+    async fn run(self, mut starts: watch::Receiver<Option<Start>>) {
+        loop {
+            let start = *starts.borrow_and_update();
+            if let Some(start) = start {
+                let lost = tokio::select! {
+                    why = self.pump(start) => Some(why),
+                    changed = starts.changed() => match changed {
+                        Ok(()) => None,
+                        Err(_) => return,
+                    },
+                };
+                let Some(why) = lost else { continue };
+                if self.items.send(FromLive::Lost(start.generation, why)).await.is_err() {
+                    return;
+                }
+            }
+            if starts.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Hands on messages until the consumer fails; says why it did.
+    async fn pump(&self, start: Start) -> String {
+        let config = pull::Config {
+            description: Some("a follower of the log".to_owned()),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: start.sequence },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: FORGET_AFTER,
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer = match self.nats.jetstream().create_consumer_on_stream(config, STREAM).await {
+            Ok(consumer) => consumer,
+            Err(error) => return format!("no consumer: {error}"),
+        };
+        let pull = consumer.stream().heartbeat(HEARTBEAT).expires(PULL_EXPIRES);
+        let pull = pull.max_messages_per_batch(PULL_MESSAGES).max_bytes_per_batch(PULL_BYTES);
+        let mut messages = match pull.messages().await {
+            Ok(messages) => messages,
+            Err(error) => return format!("no pull: {error}"),
+        };
+        while let Some(message) = messages.next().await {
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => return error.to_string(),
+            };
+            let Some(item) = self.item(start.generation, &message).await else {
+                return "a message without a sequence".to_owned();
+            };
+            if self.items.send(FromLive::Message(Box::new(item))).await.is_err() {
+                return "nobody follows".to_owned();
+            }
+        }
+        "the stream of messages ended".to_owned()
+    }
+
+    async fn item(&self, generation: u64, message: &async_nats::jetstream::Message) -> Option<Message> {
+        let sequence = i64::try_from(message.info().ok()?.stream_sequence).ok()?;
+        let decoded = message.headers.as_ref().and_then(|headers| {
+            let decoded = decode(&message.subject, headers, &message.payload);
+            decoded.inspect_err(|error| tracing::warn!(sequence, %error, "a message of the stream is not one of ours")).ok()
+        });
+        let bytes = u32::try_from(message.length.min(WAITING_BYTES)).unwrap_or(u32::MAX);
+        let held = Arc::clone(&self.bytes).acquire_many_owned(bytes).await;
+        Some(Message { generation, sequence: Position(sequence), decoded, _bytes: held.ok() })
+    }
+}
+
+/// Keeps the newest beacon.
+async fn hear(nats: NatsHandle, heard: watch::Sender<Option<Heard>>) {
+    let mut beacons = match nats.client().subscribe(BEACON_SUBJECT).await {
+        Ok(beacons) => beacons,
+        Err(error) => {
+            tracing::warn!(%error, "the relay's beacons cannot be heard; the store is polled");
+            return;
+        }
+    };
+    while let Some(message) = beacons.next().await {
+        match serde_json::from_slice::<Beacon>(&message.payload) {
+            Ok(beacon) => {
+                heard.send_replace(Some(Heard { head: beacon.into(), at: Instant::now() }));
+            }
+            Err(error) => tracing::warn!(%error, "a beacon cannot be read"),
+        }
+    }
+}
