@@ -1,5 +1,10 @@
 //! The projector against real servers.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod crash;
+mod generation;
+mod outage;
 mod projections;
+mod roles;
+mod runner;
 mod support;

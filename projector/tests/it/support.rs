@@ -1,11 +1,12 @@
 //! A read model of its own for each test, a log of a shop's random life, and what the read tables then hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::DomainEvent;
 use event_store::{
-    Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, RecordedEvent, StreamAppend,
-    StreamName, Tag,
+    Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, PostgresOptions, PostgresStore,
+    RecordedEvent, StreamAppend, StreamName, Tag,
 };
 use local_servers::TestDatabase;
 use projector::runner::Watch;
@@ -17,6 +18,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 pub(crate) mod life;
+pub(crate) mod process;
 
 /// A migrated read model.
 pub(crate) async fn read_model() -> TestDatabase {
@@ -26,6 +28,53 @@ pub(crate) async fn read_model() -> TestDatabase {
         |url| async move { projector::migrate(&url).await },
     )
     .await
+}
+
+/// A migrated read model and event store in one database.
+pub(crate) async fn whole_database() -> TestDatabase {
+    let fingerprint = format!("{} {}", projector::schema_fingerprint(), event_store::postgres::schema_fingerprint());
+    TestDatabase::create("projector_whole", &fingerprint, |url| async move {
+        event_store::postgres::migrate(&url).await?;
+        projector::migrate(&url).await
+    })
+    .await
+}
+
+pub(crate) async fn postgres_store(url: &str) -> Arc<PostgresStore> {
+    Arc::new(PostgresStore::connect(PostgresOptions::from_url(url).unwrap()).await.unwrap())
+}
+
+/// Runs one statement that answers with one value.
+pub(crate) async fn ask<T>(url: &str, statement: &'static str) -> T
+where
+    T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+{
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+}
+
+/// Runs one statement.
+pub(crate) async fn tell(url: &str, statement: &'static str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query(statement).execute(&mut connection).await.unwrap();
+}
+
+/// Waits until the condition holds, and fails when that takes longer than any healthy run.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let waited = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(45), waited).await.unwrap_or_else(|_| panic!("waited too long: {what}"));
+}
+
+/// Waits until every checkpoint is at this position.
+pub(crate) async fn until_all_at(url: &str, position: i64) {
+    until("every projection at the head", || async {
+        ask::<i64>(url, "SELECT min(position) FROM read_model.checkpoints").await == position
+    })
+    .await;
 }
 
 pub(crate) fn watch() -> Watch {
@@ -85,8 +134,7 @@ pub(crate) async fn everything(store: &dyn EventStore) -> Vec<RecordedEvent> {
 
 /// Every row of every read table and where the checkpoints are, in one snapshot.
 pub(crate) async fn contents(url: &str) -> Value {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::query_scalar(include_str!("support/contents.sql")).fetch_one(&mut connection).await.unwrap()
+    ask(url, include_str!("support/contents.sql")).await
 }
 
 /// What the rows are when a fresh read model folds the whole log.

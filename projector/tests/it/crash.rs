@@ -1,0 +1,128 @@
+//! The real process, killed and frozen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::EventStore;
+use local_servers::test_run;
+use nix::sys::signal::Signal;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::life::Life;
+use crate::support::process::{Process, command};
+use crate::support::{append, ask, contents, postgres_store, refolded, runner, until, until_all_at, whole_database};
+
+/// Whether a backend of a projector waits for a lock in mid-transaction.
+const BLOCKED: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'projector %' AND wait_event_type = 'Lock'";
+const IN_TRANSACTION: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'projector %' AND state = 'idle in transaction'";
+
+#[tokio::test]
+async fn p6_killed_with_9_at_any_moment_it_goes_on_exactly_where_it_was() {
+    let run = test_run();
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    let mut life = Life::new(run.seed);
+    let mut random = StdRng::seed_from_u64(run.seed);
+    for _ in 0..run.count(5, 500) {
+        let mut process = Process::start(database.url());
+        append(store.as_ref(), life.goes_on(random.random_range(1..60))).await;
+        // The moment of the kill is what is varied here; nothing is waited for.
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
+        process.kill_9().await;
+    }
+    let process = Process::start(database.url());
+    until_all_at(database.url(), store.head().await.unwrap().mark.position.0).await;
+    drop(process);
+    assert_eq!(contents(database.url()).await, refolded(store).await, "seed {}", run.seed);
+}
+
+#[tokio::test]
+async fn p6_killed_with_9_in_mid_transaction_nothing_of_the_batch_stays() {
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    let mut life = Life::new(31);
+    append(store.as_ref(), life.goes_on(200)).await;
+    let mut process = Process::start(database.url());
+    until_all_at(database.url(), 200).await;
+    let before = contents(database.url()).await;
+
+    let mut other = PgConnection::connect(database.url()).await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("SELECT FROM users_g1.users FOR UPDATE").execute(&mut *lock).await.unwrap();
+    append(store.as_ref(), life.goes_on(200)).await;
+    until("the projector to be in mid-transaction", || async { ask::<i64>(database.url(), BLOCKED).await > 0 }).await;
+    assert_eq!(contents(database.url()).await["users"], before["users"]);
+    process.kill_9().await;
+    lock.rollback().await.unwrap();
+
+    let _process = Process::start(database.url());
+    until_all_at(database.url(), 400).await;
+    assert_eq!(contents(database.url()).await, refolded(store).await);
+}
+
+#[tokio::test]
+async fn e1_a_process_frozen_in_mid_transaction_is_replaced_and_changes_nothing_when_it_wakes() {
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    let mut life = Life::new(41);
+    append(store.as_ref(), life.goes_on(200)).await;
+    let mut process = Process::start(database.url());
+    until_all_at(database.url(), 200).await;
+
+    let mut other = PgConnection::connect(database.url()).await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("SELECT FROM users_g1.users FOR UPDATE").execute(&mut *lock).await.unwrap();
+    append(store.as_ref(), life.goes_on(200)).await;
+    until("the projector to be in mid-transaction", || async { ask::<i64>(database.url(), BLOCKED).await > 0 }).await;
+    process.signal(Signal::SIGSTOP);
+    lock.rollback().await.unwrap();
+    until("its backend to hold its locks for a frozen client", || async { ask::<i64>(database.url(), IN_TRANSACTION).await > 0 })
+        .await;
+
+    let mut heir = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).await;
+    until("the lease to expire and the heir to finish", || async {
+        // Asked through the database, since the heir is busy below.
+        ask::<bool>(database.url(), "SELECT bool_and(expires_at < clock_timestamp()) FROM read_model.leases").await
+    })
+    .await;
+    heir.run_once().await.unwrap();
+    assert_eq!(ask::<i64>(database.url(), "SELECT min(position) FROM read_model.checkpoints").await, 400);
+    let after = contents(database.url()).await;
+    assert_eq!(after, refolded(Arc::clone(&store) as Arc<dyn EventStore>).await);
+    let terms: i64 = ask(database.url(), "SELECT min(term) FROM read_model.checkpoints").await;
+
+    process.signal(Signal::SIGCONT);
+    until("the sleeper to be back as a stand-by", || async {
+        ask::<i64>(database.url(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'projector %' AND query LIKE '%read_model.leases%'").await > 0
+    })
+    .await;
+    assert!(process.is_running());
+    assert_eq!(contents(database.url()).await, after);
+    assert_eq!(ask::<i64>(database.url(), "SELECT min(term) FROM read_model.checkpoints").await, terms);
+    heir.give_up().await;
+    append(store.as_ref(), life.goes_on(50)).await;
+    until_all_at(database.url(), 450).await;
+    assert_eq!(contents(database.url()).await, refolded(store).await, "the sleeper projects again once it is its turn");
+}
+
+#[tokio::test]
+async fn a_terminated_process_gives_up_its_leases_and_exits_with_0() {
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    append(store.as_ref(), Life::new(51).goes_on(20)).await;
+    let mut process = Process::start(database.url());
+    until_all_at(database.url(), 20).await;
+    let status = command(database.url()).args(["status", "--json"]).output().await.unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((&status["head"], &status["projections"][0]["lag_events"]), (&20.into(), &0.into()), "{status}");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.ended().await.code(), Some(0));
+    let held: i64 = ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
+    assert_eq!(held, 0);
+    let status = command(database.url()).args(["status", "--json"]).output().await.unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("not_running"));
+}

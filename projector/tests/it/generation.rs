@@ -1,0 +1,80 @@
+//! The schema: made once however often and by however many it is asked for, and refused when it is another.
+
+use local_servers::TestDatabase;
+use projector::generation::{self, SchemaError};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::process::command;
+use crate::support::{ask, read_model, tell};
+
+async fn empty_database() -> TestDatabase {
+    TestDatabase::create("projector_empty", "1", |_| async { Ok(()) }).await
+}
+
+#[tokio::test]
+async fn migrating_twice_and_at_once_makes_one_generation_of_each_projection() {
+    let database = empty_database().await;
+    let at_once: Vec<_> = (0..6)
+        .map(|_| {
+            let url = database.url().to_owned();
+            tokio::spawn(async move { projector::migrate(&url).await })
+        })
+        .collect();
+    for task in at_once {
+        task.await.unwrap().unwrap();
+    }
+    projector::migrate(database.url()).await.unwrap();
+    let generations: i64 = ask(database.url(), "SELECT count(*) FROM read_model.generations WHERE live AND generation = 1").await;
+    let views: i64 = ask(database.url(), "SELECT count(*) FROM pg_views WHERE schemaname = 'read_model'").await;
+    let known = i64::try_from(projector::projections::all().len()).unwrap();
+    assert_eq!((generations, views), (known, known));
+}
+
+#[tokio::test]
+async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to_run() {
+    let database = empty_database().await;
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let missing = generation::check(&mut connection).await.unwrap_err();
+    assert!(missing.to_string().contains("`projector migrate`"), "{missing}");
+    projector::migrate(database.url()).await.unwrap();
+    generation::check(&mut connection).await.unwrap();
+
+    tell(database.url(), "UPDATE read_model._sqlx_migrations SET version = 20991231000000 WHERE version = (SELECT max(version) FROM read_model._sqlx_migrations)").await;
+    assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Newer(20_991_231_000_000))));
+    tell(database.url(), "DELETE FROM read_model._sqlx_migrations WHERE version = 20991231000000").await;
+    assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Older)));
+    tell(database.url(), "UPDATE read_model._sqlx_migrations SET checksum = '\\x00'").await;
+    assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Changed(_))));
+}
+
+#[tokio::test]
+async fn the_process_refuses_such_a_schema_and_exits_with_1() {
+    let database = empty_database().await;
+    let output = command(database.url()).args(["run", "--admin-listen", "127.0.0.1:0"]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("projector migrate"), "{said}");
+}
+
+#[tokio::test]
+async fn the_command_line_tells_wrong_usage_from_failure() {
+    let database = read_model().await;
+    let code = async |arguments: &[&str]| command(database.url()).args(arguments).output().await.unwrap().status.code();
+    assert_eq!(code(&["migrate"]).await, Some(0));
+    assert_eq!(code(&["status", "--json"]).await, Some(0));
+    assert_eq!(code(&["start-over", "no_such_projection", "--yes"]).await, Some(1));
+    assert_eq!(code(&["run", "--admin-listen", "0.0.0.0:9083"]).await, Some(2), "reachable from elsewhere");
+    assert_eq!(code(&["frobnicate"]).await, Some(2));
+}
+
+#[tokio::test]
+async fn starting_over_makes_the_next_generation_live_and_leaves_nothing_of_the_old() {
+    let database = read_model().await;
+    let output = command(database.url()).args(["start-over", "users", "--yes"]).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let live: i32 = ask(database.url(), "SELECT generation FROM read_model.generations WHERE projection = 'users'").await;
+    let old: i64 = ask(database.url(), "SELECT count(*) FROM pg_namespace WHERE nspname = 'users_g1'").await;
+    assert_eq!((live, old), (2, 0));
+    let reader = database.url_in_group("read_model_reader").await;
+    assert_eq!(ask::<i64>(&reader, "SELECT count(*) FROM read_model.users").await, 0, "the reader sees the new one");
+}

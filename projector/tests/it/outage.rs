@@ -1,0 +1,91 @@
+//! Servers that go away and come back.
+
+use std::sync::Arc;
+
+use event_feed::{Follower, FollowerSettings, NatsHandle};
+use event_store::EventStore;
+use futures::StreamExt as _;
+use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster};
+use projector::Runner;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::life::Life;
+use crate::support::process::Process;
+use crate::support::{append, contents, log_of, postgres_store, read_model, refolded, until_all_at, watch};
+
+#[tokio::test]
+async fn the_process_waits_while_postgres_is_away_and_goes_on() {
+    let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
+    let url = cluster.url();
+    event_store::postgres::migrate(&url).await.unwrap();
+    projector::migrate(&url).await.unwrap();
+    let mut life = Life::new(61);
+    let store = postgres_store(&url).await;
+    append(store.as_ref(), life.goes_on(50)).await;
+    let mut process = Process::start(&url);
+    until_all_at(&url, 50).await;
+
+    cluster.stop().await;
+    cluster.start_again().await;
+    let store = postgres_store(&url).await;
+    append(store.as_ref(), life.goes_on(50)).await;
+    until_all_at(&url, 100).await;
+
+    cluster.kill().await;
+    let mut late = Process::start(&url);
+    cluster.start_again().await;
+    let store = postgres_store(&url).await;
+    append(store.as_ref(), life.goes_on(50)).await;
+    until_all_at(&url, 150).await;
+    assert!(process.is_running() && late.is_running());
+    assert_eq!(contents(&url).await, refolded(store).await);
+}
+
+#[tokio::test]
+async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_while_it_is_not() {
+    let mut nats = NatsServer::start(NatsOptions::default()).await.unwrap();
+    let database = read_model().await;
+    let mut life = Life::new(71);
+    let store = log_of(life.goes_on(20)).await;
+    let handle = NatsHandle::connect(&nats.url(), "projector").await.unwrap();
+    let listener = async_nats::connect(nats.url()).await.unwrap();
+    let mut heard = listener.subscribe("checkpoints.*").await.unwrap();
+    listener.flush().await.unwrap();
+    crate::support::until("the connection to NATS", || async { handle.is_connected() }).await;
+    let mut runner = Runner::new(
+        Arc::clone(&store) as Arc<dyn EventStore>,
+        database.url().parse().unwrap(),
+        projector::projections::all(),
+        Some(handle.clone()),
+        watch(),
+    )
+    .await
+    .unwrap();
+    let drain = CancellationToken::new();
+    let follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, Some(handle), FollowerSettings::default());
+    let running = drain.clone();
+    let task = tokio::spawn(async move { runner.run(follower, running).await });
+
+    let head = store.head().await.unwrap();
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < projector::projections::all().len() {
+        let message = heard.next().await.unwrap();
+        let body: Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(message.subject.as_str(), format!("checkpoints.{}", body["projection"].as_str().unwrap()));
+        assert_eq!(
+            (&body["epoch"], &body["generation"], &body["part"]),
+            (&head.epoch.0.to_string().into(), &1.into(), &0.into())
+        );
+        if body["position"] == 20 {
+            assert_eq!(body["event_id"], head.mark.event_id.unwrap().to_string());
+            told.insert(body["projection"].as_str().unwrap().to_owned());
+        }
+    }
+    nats.stop().await;
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(database.url(), 50).await;
+    drain.cancel();
+    task.await.unwrap();
+    assert_eq!(contents(database.url()).await, refolded(store).await);
+}

@@ -1,0 +1,44 @@
+//! The real program.
+
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+/// A running `projector run`; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) admin: String,
+}
+
+pub(crate) fn command(url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_projector"));
+    command.env_clear().env("EVENT_STORE_URL", url).env("READ_MODEL_URL", url).env("LOG", "info").kill_on_drop(true);
+    command
+}
+
+impl Process {
+    pub(crate) fn start(url: &str) -> Self {
+        let admin = format!("127.0.0.1:{}", local_servers::free_port().unwrap());
+        let child = command(url).arg("run").env("ADMIN_LISTEN", &admin).stdin(Stdio::null()).spawn().unwrap();
+        Self { child, admin }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
+    pub(crate) async fn kill_9(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.ended().await;
+    }
+}
