@@ -40,6 +40,7 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
 /// Waiting on a clock in a test, where that is the point.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("event-feed/tests/it/support.rs", "the pause between two looks at a condition"),
+    ("query-api/tests/it/process.rs", "the pause between two looks at a condition"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
 /// The only place that notifies: NOTIFY in the append would serialise its commits.
