@@ -16,6 +16,7 @@ use crate::use_case::EmailClaims;
 
 mod answer;
 mod input;
+mod object;
 mod openapi;
 mod order;
 mod product;

@@ -41,6 +41,7 @@ const MIN_KEY_LEN: usize = 32;
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let telemetry = Telemetry::start("command-api", &args.log.log)?;
     telemetry::describe();
+    event_store::telemetry::describe_metrics();
     let shutdown = Shutdown::listen()?;
     let health = Health::new();
     let commands = Arc::new(OnceLock::new());

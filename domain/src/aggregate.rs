@@ -32,14 +32,15 @@ pub enum UnreadableEvent {
         /// The version found.
         version: i32,
     },
-    /// The payload does not have the shape of its version.
-    #[error("an event of type {event_type} does not have its shape")]
+    /// The payload does not have the shape of its version. What serde says is left out: it repeats values, which may be personal.
+    #[error("an event of type {event_type} does not have its shape at line {line}, column {column}")]
     Shape {
         /// The type.
         event_type: String,
-        /// What serde said.
-        #[source]
-        source: serde_json::Error,
+        /// Where in the payload, from 1.
+        line: usize,
+        /// Where in the line, from 1.
+        column: usize,
     },
 }
 
@@ -82,7 +83,11 @@ macro_rules! stored_events {
 pub(crate) use stored_events;
 
 pub(crate) fn read_payload<P: DeserializeOwned>(event_type: &'static str, data: &str) -> Result<P, UnreadableEvent> {
-    serde_json::from_str(data).map_err(|source| UnreadableEvent::Shape { event_type: event_type.to_owned(), source })
+    serde_json::from_str(data).map_err(|error| UnreadableEvent::Shape {
+        event_type: event_type.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 /// A consistency boundary: one stream of events.

@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod query;
 pub mod store;
 pub mod stream;
+pub mod telemetry;
 
 pub use append::{
     Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey, Idempotency, Refusal, StreamAppend,

@@ -83,7 +83,12 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
-        if inner.is_data() { invalid(pointer, &inner.to_string()) } else { not_json(&inner) }
+        // Wrong content ends the reading early: what follows it may still not be JSON.
+        match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            Ok(_) if inner.is_data() => invalid(pointer, &inner.to_string()),
+            Ok(_) => not_json(&inner),
+            Err(syntax) => not_json(&syntax),
+        }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_a_bad_request() {
-        for body in ["", "{", "{\"name\":\"a\"} x", "\u{0}"] {
+        for body in ["", "{", "{\"name\":\"a\"} x", "\u{0}", "[1", "{\"name\": 1", "{} {}"] {
             assert_eq!(parse_json::<Body>(body.as_bytes()).unwrap_err().status(), 400, "{body}");
         }
         assert_eq!(parse_json::<Value>("[".repeat(1000).as_bytes()).unwrap_err().status(), 400, "too deep");

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Api;
 use super::answer::Changed;
 use super::input::Input;
+use super::object::objects;
 use super::received::{Received, ReceivedBare};
 use crate::use_case::{
     AddOrderLine, CancelOrder, ConfirmOrder, ImportOrder, ImportedLine, LineRequest, Orderer, PlaceOrder, RemoveOrderLine,
@@ -36,6 +37,7 @@ pub(super) struct PlaceOrderBody {
     user_id: Uuid,
     /// What is ordered, at the products' prices of now.
     #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
     lines: Vec<LineBody>,
 }
 
@@ -67,6 +69,7 @@ pub(super) struct ImportOrderBody {
     currency: String,
     /// What was ordered.
     #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
     lines: Vec<ImportLineBody>,
 }
 

@@ -4,12 +4,13 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use service_kit::Problem;
 use service_kit::extract::{parse_json, parse_query, read_body, require_json};
 use service_kit::http::{RequestId, TraceParent};
-use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
+use super::object::Object;
 use crate::command::Context;
 use crate::idempotency::{IdempotencyKey, KeyedRequest};
 use crate::precondition::Precondition;
@@ -50,7 +51,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Received<T> {
         let json = require_json(request.headers());
         let (about, bytes) = receive(request, state).await?;
         json?;
-        Ok(Self { body: parse_object(&bytes)?, about })
+        let Object(body) = parse_json(&bytes)?;
+        Ok(Self { body, about })
     }
 }
 
@@ -61,19 +63,10 @@ impl<S: Send + Sync> FromRequest<S> for ReceivedBare {
         let (about, bytes) = receive(request, state).await?;
         // Many clients cannot send a POST without a body: an empty object says as little as none.
         if !bytes.is_empty() {
-            parse_object::<Nothing>(&bytes)?;
+            parse_json::<Object<Nothing>>(&bytes)?;
         }
         Ok(Self { about })
     }
-}
-
-/// Reads a body that is an object: serde alone would take an array of the fields' values for one.
-fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    if bytes.trim_ascii_start().first() == Some(&b'{') {
-        return parse_json(bytes);
-    }
-    parse_json::<IgnoredAny>(bytes)?;
-    Err(Problem::invalid(vec![FieldError::new("", "invalid", "the body is not an object")]))
 }
 
 async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, Bytes), Problem> {

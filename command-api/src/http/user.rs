@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Api;
 use super::answer::Changed;
 use super::input::Input;
+use super::object::objects;
 use super::order::{LineBody, lines};
 use super::received::{Received, ReceivedBare};
 use crate::use_case::{ChangeUser, DeactivateUser, Orderer, PlaceOrder, RegisterUser};
@@ -47,6 +48,7 @@ pub(super) struct ChangeUserBody {
 pub(super) struct PlaceOrderOfUserBody {
     /// What is ordered, at the products' prices of now.
     #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
     lines: Vec<LineBody>,
 }
 

@@ -76,6 +76,9 @@ async fn what_a_body_may_not_say_is_pointed_at() {
     ] {
         shop.post("/api/v1/users", with(field, value)).await.wrong(&[(&format!("/{field}"), code)]);
     }
+    let nobody = uuid::Uuid::now_v7();
+    let order = json!({"user_id": nobody, "lines": [{"product_id": nobody, "quantity": 1}, [nobody, 1]]});
+    shop.post("/api/v1/orders", order).await.wrong(&[("/lines/1", "invalid")]);
     let path = format!("/api/v1/users/{}", shop.user("ada@example.com").await);
     shop.patch(&path, json!({})).await.wrong(&[("", "nothing-to-change")]);
     shop.patch(&path, json!({"name": null})).await.wrong(&[("/name", "invalid")]);

@@ -11,6 +11,7 @@ mod openapi;
 mod orders;
 mod outages;
 mod postgres;
+mod process;
 mod products;
 mod users;
 mod versions;

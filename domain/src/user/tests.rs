@@ -122,4 +122,6 @@ fn an_event_that_this_program_cannot_read_is_an_error_and_one_of_another_aggrega
     assert!(matches!(UserEvent::from_parts("user.registered", 99, "{}"), Some(Err(UnreadableEvent::UnknownVersion { .. }))));
     assert!(matches!(UserEvent::from_parts("user.registered", 1, "{}"), Some(Err(UnreadableEvent::Shape { .. }))));
     assert!(UserEvent::from_parts("order.placed", 1, "{}").is_none());
+    let misshapen = UserEvent::from_parts("user.deactivated", 1, r#"{"user_id": "canary@example.com"}"#).unwrap().unwrap_err();
+    assert!(!format!("{misshapen} {misshapen:?}").contains("canary"), "a value may be personal");
 }

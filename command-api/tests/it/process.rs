@@ -1,0 +1,169 @@
+//! The process itself: its settings, its start, its stop, its log, and a store that goes away.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use event_store::postgres;
+use local_servers::{ClusterOptions, PostgresCluster, TestDatabase, free_port};
+use serde_json::{Value, json};
+
+const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
+/// How long the process may take to get ready, to heal or to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Process {
+    child: Child,
+    api: String,
+    admin: String,
+}
+
+impl Process {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
+        let mut command = command();
+        command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
+        let child = command.envs(settings.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
+    }
+
+    async fn readiness(&self, status: u16) {
+        let deadline = Instant::now() + PATIENCE;
+        while !reqwest::get(format!("{}/readyz", self.admin)).await.is_ok_and(|answer| answer.status() == status) {
+            assert!(Instant::now() < deadline, "/readyz is not {status} in time");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn register(&self, email: &str) -> u16 {
+        let request = reqwest::Client::new().post(format!("{}/api/v1/users", self.api));
+        let answer = request.json(&json!({"email": email, "name": "Canary"})).send().await.unwrap();
+        answer.status().as_u16()
+    }
+
+    /// Sends SIGTERM; gives back the exit code and the log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
+        self.end()
+    }
+
+    fn end(&mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already stopped where the test got that far.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_command-api"));
+    command.env_clear().env("TOKEN_KEY", KEY).env("CLAIM_KEY", KEY);
+    command
+}
+
+async fn database() -> TestDatabase {
+    let fingerprint = postgres::schema_fingerprint();
+    TestDatabase::create("command_api", &fingerprint, |url| async move { Ok(postgres::migrate(&url).await?) }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_serves_describes_its_metrics_and_drains_on_sigterm_without_telling_secrets() {
+    let database = database().await;
+    let url = database.url().replace("postgres@", "postgres:canary-password@");
+    let process = Process::start(&[("EVENT_STORE_URL", &url), ("LOG", "debug")]);
+    process.readiness(200).await;
+    assert_eq!(process.register("canary@example.com").await, 201);
+    assert_eq!(process.register("canary@example.com").await, 409);
+    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
+    for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
+    }
+    for series in [
+        "command_duration_seconds_count{command=\"register_user\",outcome=\"done\"} 1",
+        "command_duration_seconds_count{command=\"register_user\",outcome=\"refused\"} 1",
+        "http_server_request_duration_seconds_count{method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 1",
+        "eventstore_events_appended_total 1",
+    ] {
+        assert!(metrics.contains(series), "{series} is not in:\n{metrics}");
+    }
+    assert!(!metrics.to_lowercase().contains("canary"));
+    let (code, log) = process.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.to_lowercase().contains("canary") && !log.contains(KEY), "{log}");
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_waits_for_a_store_that_is_away_and_heals_by_itself_when_it_comes_back() {
+    let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
+    postgres::migrate(&cluster.url()).await.unwrap();
+    cluster.stop().await;
+    let process = Process::start(&[("EVENT_STORE_URL", &cluster.url())]);
+    process.readiness(503).await;
+    assert_eq!(process.register("ada@example.com").await, 503);
+    cluster.start_again().await;
+    process.readiness(200).await;
+    assert_eq!(process.register("ada@example.com").await, 201);
+    cluster.kill().await;
+    process.readiness(503).await;
+    assert_eq!(process.register("grace@example.com").await, 503);
+    cluster.start_again().await;
+    process.readiness(200).await;
+    assert_eq!(process.register("grace@example.com").await, 201);
+    assert_eq!(process.register("ada@example.com").await, 409, "what was acknowledged before the crash is there");
+    assert_eq!(process.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
+    let database = TestDatabase::create("empty", "", |_| async { Ok(()) }).await;
+    let migrate = |target: &str| {
+        let mut command = command();
+        command.args(["migrate", target]).env("EVENT_STORE_URL", database.url()).env("AUTH_URL", database.url());
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
+    assert_eq!(refused.0, Some(1));
+    assert!(refused.1.contains("command-api migrate event-store"), "{}", refused.1);
+    let at_once = [migrate("event-store"), migrate("event-store"), migrate("auth"), migrate("auth")];
+    for child in at_once.into_iter().chain([migrate("event-store"), migrate("auth")]) {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    assert_eq!(process.stop().0, Some(0));
+}
+
+#[test]
+fn it_refuses_to_listen_where_others_could_reach_it() {
+    for flag in ["--listen", "--admin-listen"] {
+        let output = command().args(["serve", flag, "0.0.0.0:0"]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(error.contains("loopback") && error.contains("no sign-in"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_or_weak_key_is_named_and_not_shown() {
+    for (name, value, hint) in
+        [("TOKEN_KEY", "", "TOKEN_KEY"), ("CLAIM_KEY", "c2hvcnQ=", "CLAIM_KEY is not base64 of at least 32 bytes")]
+    {
+        let mut command = command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let output = command.env("EVENT_STORE_URL", "postgres://nobody@127.0.0.1:1/nothing").env(name, value).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");
+    }
+}
