@@ -20,7 +20,7 @@ mod live;
 
 use catch_up::CatchUp;
 use join::Join;
-use live::FromLive;
+use live::{FromLive, Live};
 
 /// How a follower gets its events at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,7 +149,7 @@ impl Follower {
     ///
     /// Call it inside a tokio runtime: with `nats` it starts two tasks, which end with it.
     pub fn new(store: Arc<dyn EventStore>, nats: Option<NatsHandle>, settings: FollowerSettings) -> Self {
-        let join = nats.map(|nats| Join::new(&nats, &settings));
+        let join = nats.map(|nats| Join::new(Live::new(&nats), &settings));
         Self { catch_up: CatchUp::new(store, &settings), join, settings }
     }
 
@@ -239,3 +239,6 @@ impl Follower {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

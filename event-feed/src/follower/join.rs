@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::FollowerSettings;
 use super::catch_up::CatchUp;
 use super::live::{FromLive, Live, Message};
-use crate::nats::NatsHandle;
 
 /// The consumer in use.
 struct Joined {
@@ -49,9 +48,9 @@ pub(super) struct Join {
 }
 
 impl Join {
-    pub(super) fn new(nats: &NatsHandle, settings: &FollowerSettings) -> Self {
+    pub(super) fn new(live: Live, settings: &FollowerSettings) -> Self {
         Self {
-            live: Live::new(nats),
+            live,
             deaf: false,
             settings: settings.clone(),
             generation: 0,

@@ -48,9 +48,9 @@ pub(super) enum FromLive {
 
 /// From where to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Start {
-    generation: u64,
-    sequence: u64,
+pub(super) struct Start {
+    pub(super) generation: u64,
+    pub(super) sequence: u64,
 }
 
 /// A beacon, and when it was heard.
@@ -78,6 +78,16 @@ impl Live {
         Self { start, items, beacons, tasks }
     }
 
+    /// One whose messages and beacons a test makes.
+    #[cfg(test)]
+    pub(super) fn fake() -> (Self, Fake) {
+        let (start, starts) = watch::channel(None);
+        let (sender, items) = mpsc::channel(WAITING_MESSAGES);
+        let (heard, beacons) = watch::channel(None);
+        let tasks = [tokio::spawn(async {}), tokio::spawn(async {})];
+        (Self { start, items, beacons, tasks }, Fake { starts, items: sender, heard })
+    }
+
     /// Reads from `first` on; what was read before belongs to an older generation.
     pub(super) fn start(&self, generation: u64, first: Position) {
         let sequence = u64::try_from(first.0).unwrap_or(1).max(1);
@@ -91,6 +101,21 @@ impl Live {
     /// The last beacon.
     pub(super) fn heard(&self) -> Option<Heard> {
         *self.beacons.borrow()
+    }
+}
+
+/// The broker's side of [`Live::fake`].
+#[cfg(test)]
+pub(super) struct Fake {
+    pub(super) starts: watch::Receiver<Option<Start>>,
+    pub(super) items: mpsc::Sender<FromLive>,
+    pub(super) heard: watch::Sender<Option<Heard>>,
+}
+
+#[cfg(test)]
+impl Message {
+    pub(super) fn fake(generation: u64, sequence: Position, decoded: Option<Decoded>) -> Self {
+        Self { generation, sequence, decoded, _bytes: None }
     }
 }
 

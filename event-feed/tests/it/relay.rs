@@ -108,3 +108,28 @@ async fn the_process_finishes_and_gives_its_lease_up_on_sigterm() {
 async fn pool(world: &World) -> sqlx::PgPool {
     sqlx::PgPool::connect(world.database.url()).await.unwrap()
 }
+
+#[tokio::test]
+async fn an_older_nats_server_is_refused_with_the_reason() {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let old_server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (read, mut write) = stream.into_split();
+        let info = r#"{"server_id":"OLD","version":"2.11.9","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"proto":1}"#;
+        write.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(read).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.starts_with("PING") {
+                write.write_all(b"PONG\r\n").await.unwrap();
+            }
+        }
+    });
+    let relay = world.relay_on(&format!("nats://127.0.0.1:{port}"), quick()).await;
+    eventually("the relay says why it is not ready", || async { relay.reasons().contains("2.11.9 is older than 2.12") }).await;
+    relay.stop().await;
+    old_server.abort();
+}

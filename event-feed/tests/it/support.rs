@@ -40,6 +40,11 @@ where
     }
 }
 
+/// A migrated database of the test's own.
+pub(crate) async fn database() -> TestDatabase {
+    TestDatabase::create("event_store", &schema_fingerprint(), |url| async move { Ok(migrate(&url).await?) }).await
+}
+
 /// A log and a broker of the test's own.
 pub(crate) struct World {
     pub(crate) store: PostgresStore,
@@ -53,11 +58,7 @@ impl World {
     }
 
     pub(crate) async fn with(options: NatsOptions) -> Self {
-        let fingerprint = schema_fingerprint();
-        let (database, nats) = tokio::join!(
-            TestDatabase::create("event_store", &fingerprint, |url| async move { Ok(migrate(&url).await?) }),
-            NatsServer::start(options)
-        );
+        let (database, nats) = tokio::join!(database(), NatsServer::start(options));
         let store = open(database.url()).await;
         Self { store, nats: nats.unwrap(), database }
     }
@@ -104,6 +105,11 @@ impl World {
 
     /// Starts a relay in this process.
     pub(crate) async fn relay(&self, settings: RelaySettings) -> RunningRelay {
+        self.relay_on(&self.nats.url(), settings).await
+    }
+
+    /// Starts a relay in this process that publishes to another broker.
+    pub(crate) async fn relay_on(&self, nats: &str, settings: RelaySettings) -> RunningRelay {
         let url = self.database.url().to_owned();
         let connect = url.parse().unwrap();
         let open_store: OpenStore = Arc::new(move || {
@@ -115,7 +121,8 @@ impl World {
         });
         let health = Health::new();
         let clock = service_kit::clock::system();
-        let relay = Relay::new(open_store, connect, WAKE_CHANNEL, self.handle().await, clock, &health, settings);
+        let nats = NatsHandle::connect(nats, "test").await.unwrap();
+        let relay = Relay::new(open_store, connect, WAKE_CHANNEL, nats, clock, &health, settings);
         let drain = CancellationToken::new();
         let task = tokio::spawn(relay.run(drain.clone()));
         RunningRelay { health, drain, task: Some(task) }

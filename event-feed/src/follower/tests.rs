@@ -1,0 +1,238 @@
+//! Whatever a broker delivers, the follower hands out the log: a broker made of faults, and virtual time.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use event_store::{Append, Epoch, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, StreamAppend, StreamName};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::live::{Fake, Heard, Message, Start};
+use super::*;
+use crate::message::{Decoded, decode, encode};
+
+const BIG_BROKER: usize = 1024 * 1024;
+/// In virtual time.
+const LIMIT: Duration = Duration::from_secs(600);
+const BEACON_EVERY: Duration = Duration::from_secs(1);
+
+/// What the broker does with the next message.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    None,
+    Lose,
+    Repeat,
+    Overtake,
+    Stub,
+    Stranger,
+    OtherEpoch,
+    OtherSequence,
+    LoseConsumer,
+    Stall,
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    use Fault::{Lose, LoseConsumer, None, OtherEpoch, OtherSequence, Overtake, Repeat, Stall, Stranger, Stub};
+    prop_oneof![
+        12 => Just(None),
+        1 => Just(Lose),
+        1 => Just(Repeat),
+        1 => Just(Overtake),
+        1 => Just(Stub),
+        1 => Just(Stranger),
+        1 => Just(OtherEpoch),
+        1 => Just(OtherSequence),
+        1 => Just(LoseConsumer),
+        1 => Just(Stall),
+    ]
+}
+
+/// Appends `count` events in one append.
+async fn append(store: &MemoryStore, count: usize) {
+    let metadata = || Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
+    let event = |n: usize| NewEvent::json("thing.happened".parse().unwrap(), 1, &n, metadata()).unwrap();
+    let streams = vec![StreamAppend {
+        stream: StreamName::new("thing", Uuid::now_v7()).unwrap(),
+        expected: ExpectedVersion::NoStream,
+        events: (0..count).map(event).collect(),
+    }];
+    store.append(Append { streams, ..Append::default() }).await.unwrap();
+}
+
+/// A broker that delivers the log, each message through the next fault; after the last fault without any.
+struct Broker {
+    store: MemoryStore,
+    fake: Fake,
+    faults: Vec<Fault>,
+    /// Every second consumer reads a stream of another history.
+    foreign: bool,
+}
+
+impl Broker {
+    async fn run(mut self) {
+        let mut beacons = tokio::time::interval(BEACON_EVERY);
+        let mut at: Option<(Start, i64)> = None;
+        loop {
+            tokio::select! {
+                changed = self.fake.starts.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    at = self.fake.starts.borrow_and_update().map(|start| (start, i64::try_from(start.sequence).unwrap()));
+                }
+                _ = beacons.tick() => {
+                    let head = self.store.head().await.unwrap();
+                    self.fake.heard.send_replace(Some(Heard { head, at: Instant::now() }));
+                }
+            }
+            if let Some((start, next)) = at {
+                at = self.deliver(start, next).await.map(|next| (start, next));
+            }
+        }
+    }
+
+    /// Delivers what there is; nothing more after a fault that ends the consumer.
+    async fn deliver(&mut self, start: Start, mut next: i64) -> Option<i64> {
+        let head = self.store.head().await.unwrap();
+        while next <= head.mark.position.0 {
+            let generation = start.generation;
+            match self.faults.pop().unwrap_or(Fault::None) {
+                Fault::None => self.send(generation, next, |d| d).await,
+                Fault::Lose => {}
+                Fault::Repeat => {
+                    self.send(generation, next, |d| d).await;
+                    self.send(generation, next, |d| d).await;
+                }
+                Fault::Overtake => {
+                    self.send(generation, next + 1, |d| d).await;
+                    self.send(generation, next, |d| d).await;
+                }
+                Fault::Stub => self.send(generation, next, |d| Decoded { event: None, ..d }).await,
+                Fault::Stranger => {
+                    let message = Message::fake(generation, Position(next), None);
+                    self.fake.items.send(FromLive::Message(Box::new(message))).await.ok()?;
+                }
+                Fault::OtherEpoch => self.send(generation, next, |d| Decoded { epoch: Epoch(Uuid::max()), ..d }).await,
+                Fault::OtherSequence => {
+                    let decoded = self.decoded(next).await;
+                    let message = Message::fake(generation, Position(next + 7), decoded);
+                    self.fake.items.send(FromLive::Message(Box::new(message))).await.ok()?;
+                }
+                Fault::LoseConsumer => {
+                    self.fake.items.send(FromLive::Lost(generation, "a fault".to_owned())).await.ok()?;
+                    return None;
+                }
+                Fault::Stall => return None,
+            }
+            next += 1;
+        }
+        Some(next)
+    }
+
+    async fn decoded(&self, position: i64) -> Option<Decoded> {
+        let event = self.store.read(&Filter::All, Position(position - 1), 1).await.unwrap().pop()?;
+        let encoded = encode(&event, self.store.head().await.unwrap().epoch, BIG_BROKER);
+        Some(decode(&encoded.subject, &encoded.headers, &encoded.payload).unwrap())
+    }
+
+    async fn send(&self, generation: u64, position: i64, change: impl FnOnce(Decoded) -> Decoded) {
+        let Some(mut decoded) = self.decoded(position).await.map(change) else { return };
+        if self.foreign && generation % 2 == 1 {
+            let id = Uuid::now_v7();
+            decoded.mark.event_id = Some(id);
+            decoded.event = decoded.event.map(|event| RecordedEvent { id, ..event });
+        }
+        let message = Message::fake(generation, Position(position), Some(decoded));
+        // The follower may be gone; the test then ends.
+        let _ = self.fake.items.send(FromLive::Message(Box::new(message))).await;
+    }
+}
+
+/// Follows the log to its end while it grows; gives what was handed out and whether it was live at some time.
+async fn follow(appends: Vec<usize>, faults: Vec<Fault>, foreign: bool, max: usize) -> (MemoryStore, Vec<RecordedEvent>, bool) {
+    let store = MemoryStore::new();
+    append(&store, 1).await;
+    let settings = FollowerSettings::default();
+    let (live, fake) = Live::fake();
+    let mut follower = Follower::new(Arc::new(store.clone()), None, settings.clone());
+    follower.join = Some(Join::new(live, &settings));
+    let broker = tokio::spawn(Broker { store: store.clone(), fake, faults, foreign }.run());
+    let growing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for count in appends {
+                append(&store, count).await;
+                tokio::time::sleep(Duration::from_millis(700)).await;
+            }
+        }
+    });
+    let (mut seen, mut was_live) = (Vec::new(), false);
+    let reading = async {
+        while !growing.is_finished() || follower.mark() != store.head().await.unwrap().mark {
+            let batch = follower.next_batch(max).await.unwrap();
+            was_live |= batch.mode == Mode::Live;
+            assert!(batch.events.len() <= max);
+            seen.extend(batch.events);
+        }
+    };
+    tokio::time::timeout(LIMIT, reading).await.unwrap();
+    broker.abort();
+    (store, seen, was_live)
+}
+
+fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(local_servers::test_run().count(64, 5_000)).unwrap()))]
+
+    #[test]
+    fn whatever_the_broker_delivers_the_log_comes_out(
+        appends in proptest::collection::vec(1..40_usize, 1..12),
+        faults in proptest::collection::vec(fault(), 0..200),
+        foreign in any::<bool>(),
+        max in 1..60_usize,
+    ) {
+        in_virtual_time(async {
+            let (store, seen, _) = follow(appends, faults, foreign, max).await;
+            let log = store.read(&Filter::All, Position::START, 10_000).await.unwrap();
+            assert_eq!(format!("{seen:?}"), format!("{log:?}"));
+        });
+    }
+}
+
+#[test]
+fn a_faultless_broker_is_followed_live() {
+    in_virtual_time(async {
+        let (_, seen, was_live) = follow(vec![10; 10], Vec::new(), false, 50).await;
+        assert!(was_live && seen.len() == 101);
+    });
+}
+
+#[test]
+fn a_tail_that_the_stream_has_lost_comes_from_the_store_within_two_seconds() {
+    in_virtual_time(async {
+        let store = MemoryStore::new();
+        append(&store, 5).await;
+        let (live, fake) = Live::fake();
+        let settings = FollowerSettings::default();
+        let mut follower = Follower::new(Arc::new(store.clone()), None, settings.clone());
+        follower.join = Some(Join::new(live, &settings));
+        let broker = tokio::spawn(Broker { store: store.clone(), fake, faults: Vec::new(), foreign: false }.run());
+        while follower.next_batch(10).await.unwrap().mode != Mode::Live {}
+        // The broker stops delivering, but the beacons go on.
+        broker.abort();
+        append(&store, 1).await;
+        let head = store.head().await.unwrap();
+        let since = Instant::now();
+        if let Some(join) = &mut follower.join {
+            let (live, fake) = Live::fake();
+            fake.heard.send_replace(Some(Heard { head, at: Instant::now() }));
+            join.live = live;
+        }
+        while follower.mark() != head.mark {
+            follower.next_batch(10).await.unwrap();
+        }
+        assert!(since.elapsed() <= Duration::from_secs(2), "{:?}", since.elapsed());
+    });
+}
