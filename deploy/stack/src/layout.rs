@@ -32,6 +32,11 @@ impl Layout {
         Ok(Layout { root, state, servers })
     }
 
+    /// What tells this stack's servers from another's.
+    pub fn name(&self) -> String {
+        name_of(&self.state)
+    }
+
     /// Tells programs where everything is.
     pub fn endpoints(&self) -> PathBuf {
         self.state.join("endpoints.json")
@@ -133,13 +138,20 @@ fn checkout() -> anyhow::Result<PathBuf> {
 
 /// A folder of ours where any account may enter, the same for the same stack.
 fn outside(state: &Path) -> anyhow::Result<PathBuf> {
-    use std::fmt::Write;
     use std::os::unix::fs::PermissionsExt;
-    let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-    let name =
-        digest.iter().take(6).try_fold(String::from("daybook-"), |mut name, byte| write!(name, "{byte:02x}").map(|()| name))?;
-    let folder = Path::new("/var/tmp").join(name);
+    let folder = Path::new("/var/tmp").join(name_of(state));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
     Ok(folder)
+}
+
+/// A name that no other stack of this machine has.
+fn name_of(state: &Path) -> String {
+    use std::fmt::Write;
+    let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
+    digest.iter().take(6).fold(String::from("daybook-"), |mut name, byte| {
+        // Writing to a string cannot fail.
+        let _written = write!(name, "{byte:02x}");
+        name
+    })
 }

@@ -16,12 +16,13 @@ pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow
     let folder = layout.nats();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let path = folder.join("nats.conf");
-    write_private(&path, &config(&folder.join("store").display().to_string(), port, passwords))?;
+    let store = folder.join("store").display().to_string();
+    write_private(&path, &config(&layout.name(), &store, port, passwords))?;
     Ok(path)
 }
 
 /// The relay alone may publish events and manage the stream. Projector and query API read it and announce nothing but checkpoints.
-fn config(store: &str, port: u16, passwords: &Passwords) -> String {
+fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
     let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
     let reading = [
         "$JS.API.INFO".to_owned(),
@@ -41,16 +42,16 @@ fn config(store: &str, port: u16, passwords: &Passwords) -> String {
     let projector: Vec<String> = reading.iter().cloned().chain(["checkpoints.>".to_owned()]).collect();
     format!(
         r#"listen: "127.0.0.1:{port}"
-server_name: daybook
+server_name: "{name}"
 jetstream {{ store_dir: "{store}", sync_interval: always }}
 authorization {{
   users: [
-    {{ user: ops, password: {ops} }}
-    {{ user: event_relay, password: {event_relay}, permissions: {{
+    {{ user: ops, password: "{ops}" }}
+    {{ user: event_relay, password: "{event_relay}", permissions: {{
         publish: ["events.>", "relay.head", "$JS.API.>"], subscribe: ["_INBOX.>"] }} }}
-    {{ user: projector, password: {projector_password}, permissions: {{
+    {{ user: projector, password: "{projector_password}", permissions: {{
         publish: [{projector}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
-    {{ user: query_api, password: {query_api}, permissions: {{
+    {{ user: query_api, password: "{query_api}", permissions: {{
         publish: [{reading}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
   ]
 }}

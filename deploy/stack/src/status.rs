@@ -59,7 +59,7 @@ pub fn readiness(layout: &Layout, endpoints: &Endpoints, name: &str) -> Option<R
     }
     match name {
         "postgres" => Some(Readiness::Postmaster(layout.postgres_data())),
-        "nats" => endpoints.nats.rsplit(':').next()?.parse().ok().map(Readiness::Nats),
+        "nats" => endpoints.nats.rsplit(':').next()?.parse().ok().map(|port| Readiness::Nats(port, layout.name())),
         _ => None,
     }
 }

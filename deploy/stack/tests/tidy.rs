@@ -243,7 +243,8 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn only_one_statement_notifies() {
-    let code = files().into_iter().filter(|file| file.path.ends_with(".sql") || file.path.ends_with(".rs"));
+    let code =
+        files().into_iter().filter(|file| Path::new(&file.path).extension().is_some_and(|end| end == "sql" || end == "rs"));
     let notifying = code.filter(|file| {
         let mut lines = file.text.lines().map(str::trim_start).filter(|line| !line.starts_with("--") && !line.starts_with("//"));
         lines.any(|line| line.contains("pg_notify(") || line.contains("NOTIFY "))

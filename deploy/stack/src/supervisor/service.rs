@@ -44,8 +44,8 @@ pub struct Service {
 pub enum Readiness {
     /// The cluster's state file says so.
     Postmaster(PathBuf),
-    /// It greets on this port as the stack's own nats-server.
-    Nats(u16),
+    /// It greets on this port by this name: another stack's server may have been faster to take the port.
+    Nats(u16, String),
     /// Its admin port says so.
     Http(String),
 }
@@ -58,13 +58,13 @@ impl Readiness {
                 PostmasterState::Ready => Ok(()),
                 PostmasterState::NotReady => Err("it does not accept connections".to_owned()),
             },
-            Readiness::Nats(port) => nats(*port).await,
+            Readiness::Nats(port, name) => nats(*port, name).await,
             Readiness::Http(url) => http(url).await,
         }
     }
 }
 
-async fn nats(port: u16) -> Result<(), String> {
+async fn nats(port: u16, name: &str) -> Result<(), String> {
     let asked = async {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
         let mut greeting = [0; 512];
@@ -72,7 +72,7 @@ async fn nats(port: u16) -> Result<(), String> {
         std::io::Result::Ok(String::from_utf8_lossy(&greeting[..length]).into_owned())
     };
     match tokio::time::timeout(CHECK_LIMIT, asked).await {
-        Ok(Ok(greeting)) if greeting.contains("\"server_name\":\"daybook\"") => Ok(()),
+        Ok(Ok(greeting)) if greeting.contains(&format!("\"server_name\":\"{name}\"")) => Ok(()),
         Ok(Ok(_)) => Err(format!("another server answers on port {port}")),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no answer".to_owned()),

@@ -116,7 +116,13 @@ fn nats_service(layout: &Layout, servers: &Servers, settings: &Settings) -> anyh
     let port = settings.ports.nats;
     let mut command = Command::new(&servers.nats);
     command.arg("-c").arg(nats::write_config(layout, port, &settings.passwords)?);
-    Ok(Service { name: "nats", command, account: Account::Own, stop: Signal::SIGTERM, readiness: Readiness::Nats(port) })
+    Ok(Service {
+        name: "nats",
+        command,
+        account: Account::Own,
+        stop: Signal::SIGTERM,
+        readiness: Readiness::Nats(port, layout.name()),
+    })
 }
 
 /// What tells the supervisor to stop.
