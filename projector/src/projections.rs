@@ -11,5 +11,11 @@ pub mod users;
 
 /// Every projection.
 pub fn all() -> Vec<Arc<dyn AnyProjection>> {
-    vec![of::<users::Users>(), of::<orders::Orders>(), of::<products::Products>(), of::<daily_sales::DailySales>()]
+    vec![
+        // One line each.
+        of::<users::Users>(),
+        of::<orders::Orders>(),
+        of::<products::Products>(),
+        of::<daily_sales::DailySales>(),
+    ]
 }
