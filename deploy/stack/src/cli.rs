@@ -93,7 +93,7 @@ pub struct UpArgs {
     #[arg(long)]
     pub bundled: bool,
     /// The build profile of the processes.
-    #[arg(long, default_value = "release", value_name = "NAME")]
+    #[arg(long, env = "STACK_PROFILE", default_value = "release", value_name = "NAME")]
     pub profile: String,
     /// Run as the supervisor that `up --detach` leaves behind: nothing is built or fetched, nothing printed but logs.
     #[arg(long, hide = true, value_name = "FOLDER")]
