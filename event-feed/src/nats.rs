@@ -45,7 +45,13 @@ impl NatsHandle {
             .map(|server| server.trim().parse::<async_nats::ServerAddr>())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| NatsError::Address)?;
-        let client = async_nats::ConnectOptions::new()
+        // The client takes no login from an address by itself.
+        let login = servers.iter().find_map(|server| Some((server.username()?.to_owned(), server.password()?.to_owned())));
+        let options = match login {
+            Some((user, password)) => async_nats::ConnectOptions::with_user_and_password(user, password),
+            None => async_nats::ConnectOptions::new(),
+        };
+        let client = options
             .name(name)
             .ping_interval(PING_INTERVAL)
             .connection_timeout(CONNECTION_TIMEOUT)

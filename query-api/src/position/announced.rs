@@ -37,6 +37,8 @@ pub async fn listen(watcher: Watcher, url: SecretString, health: Component, stop
 
 #[derive(Debug, thiserror::Error)]
 enum HearError {
+    #[error("the NATS address is not valid (expected nats://[user:password@]host[:port])")]
+    Address(#[source] std::io::Error),
     #[error("NATS cannot be reached: {0}")]
     Connect(#[from] async_nats::ConnectError),
     #[error("the subscription was refused: {0}")]
@@ -49,7 +51,13 @@ enum HearError {
 
 async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Result<(), HearError> {
     let said = health.clone();
-    let options = async_nats::ConnectOptions::new()
+    let server: async_nats::ServerAddr = url.expose_secret().parse().map_err(HearError::Address)?;
+    // The client takes no login from an address by itself.
+    let options = match (server.username(), server.password()) {
+        (Some(user), Some(password)) => async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+        _ => async_nats::ConnectOptions::new(),
+    };
+    let options = options
         .name("query-api")
         .connection_timeout(CONNECT_LIMIT)
         .ping_interval(PING_EVERY)
@@ -63,7 +71,7 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
                 }
             }
         });
-    let client = options.connect(url.expose_secret()).await?;
+    let client = options.connect(server).await?;
     let mut announcements = client.subscribe(SUBJECTS).await?;
     client.flush().await?;
     health.ready();
