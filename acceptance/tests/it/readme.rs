@@ -20,7 +20,10 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
     let folder = enterable_folder()?;
     let mut shell = tokio::process::Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &tour]).current_dir(folder.path()).kill_on_drop(true);
-    shell.env("CARGO_ALIAS_STACK", format!("run --quiet --locked --manifest-path {} --package stack --bin stack --", manifest().display()));
+    shell.env(
+        "CARGO_ALIAS_STACK",
+        format!("run --quiet --locked --manifest-path {} --package stack --bin stack --", manifest().display()),
+    );
     shell.env("STACK_PROFILE", "dev").env("STACK_DIR", folder.path().join(".stack")).env("PATH", path()?).stdin(Stdio::null());
     let ran = tokio::time::timeout(LIMIT, shell.output()).await;
     let left = Endpoints::read(&folder.path().join(".stack"));
@@ -35,8 +38,13 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
     ensure!(left.is_err(), "the tour left its stack running");
 
     // What the text promises of the answers: Ada's order to the cent, read at once; the shop's first days.
-    for shown in [r#""email":"ada-"#, r#""order_count":1"#, r#""total_spent":{"USD":"29.34"}"#, r#""status":"confirmed""#, r#""day":"1997-01-01""#]
-    {
+    for shown in [
+        r#""email":"ada-"#,
+        r#""order_count":1"#,
+        r#""total_spent":{"USD":"29.34"}"#,
+        r#""status":"confirmed""#,
+        r#""day":"1997-01-01""#,
+    ] {
         ensure!(said.contains(shown), "the tour did not show {shown}:\n{said}\n{log}");
     }
     Ok(())
@@ -100,7 +108,8 @@ fn stack_commands(text: &str) -> Vec<Vec<String>> {
         };
         for command in code {
             let words = command.trim_start_matches("cargo stack").split_whitespace();
-            let words: Vec<String> = words.map(|word| word.trim_matches(['[', ']']).to_owned()).filter(|word| word != "--").collect();
+            let words: Vec<String> =
+                words.map(|word| word.trim_matches(['[', ']']).to_owned()).filter(|word| word != "--").collect();
             if !words.is_empty() {
                 commands.push(words);
             }

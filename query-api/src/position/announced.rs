@@ -57,11 +57,8 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
         (Some(user), Some(password)) => async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
         _ => async_nats::ConnectOptions::new(),
     };
-    let options = options
-        .name("query-api")
-        .connection_timeout(CONNECT_LIMIT)
-        .ping_interval(PING_EVERY)
-        .event_callback(move |event| {
+    let options =
+        options.name("query-api").connection_timeout(CONNECT_LIMIT).ping_interval(PING_EVERY).event_callback(move |event| {
             let said = said.clone();
             async move {
                 match event {
