@@ -89,6 +89,13 @@ impl Commands {
         self
     }
 
+    /// Works on no more than this many commands at once.
+    #[must_use]
+    pub fn at_once(mut self, most: usize) -> Self {
+        self.permits = Arc::new(Semaphore::new(most));
+        self
+    }
+
     /// Where the aggregates are.
     pub const fn repository(&self) -> &Repository {
         &self.repository

@@ -1,6 +1,7 @@
 //! What a client sees when the store is away, gives no answer, or the client itself goes away.
 
-use event_store::StoreError;
+use command_api::command::MAX_ATTEMPTS;
+use event_store::{Epoch, Position, Refusal, StoreError};
 use serde_json::json;
 
 use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request, send};
@@ -71,4 +72,55 @@ async fn a_command_goes_on_to_its_end_when_the_client_hangs_up() {
     stage.go();
     shop.drain().await;
     assert_eq!(shop.types().await, ["user.registered"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_lost_over_and_over_is_given_up_with_a_503() {
+    let (stage, mut arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    for _ in 0..=MAX_ATTEMPTS {
+        stage.cue(Cue::Refuse(Refusal::Condition { index: 0, position: Position(1) }));
+        stage.go();
+    }
+    let reply = shop.send(register()).await;
+    reply.problem(503, "contention");
+    assert_eq!(reply.header("retry-after"), "1");
+    let mut attempts = 0;
+    while arrivals.try_recv().is_ok() {
+        attempts += 1;
+    }
+    assert_eq!(attempts, MAX_ATTEMPTS);
+}
+
+#[tokio::test]
+async fn a_log_that_began_another_history_is_read_anew() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    let actual = stage_epoch(&shop).await;
+    stage.cue(Cue::Refuse(Refusal::Epoch { actual }));
+    stage.go();
+    let reply = shop.send(register()).await;
+    reply.made();
+    assert_eq!(reply.token().epoch, actual.0);
+}
+
+async fn stage_epoch(shop: &Shop) -> Epoch {
+    shop.store.head().await.unwrap().epoch
+}
+
+#[tokio::test]
+async fn more_commands_than_the_limit_are_refused_at_once_and_taken_again_later() {
+    let (stage, mut arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
+    stage.cue(Cue::GoOn);
+    let first = tokio::spawn({
+        let shop = shop.clone();
+        async move { shop.send(register()).await }
+    });
+    arrivals.recv().await.unwrap();
+    let second = shop.post("/api/v1/users", json!({"email": "grace@example.com", "name": "Grace"})).await;
+    second.problem(503, "overloaded");
+    stage.go();
+    first.await.unwrap().made();
+    shop.user("grace@example.com").await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::{PostgresOptions, PostgresStore, postgres};
 use local_servers::{TestDatabase, test_run};
@@ -15,7 +16,9 @@ async fn database() -> TestDatabase {
 }
 
 async fn shop(database: &TestDatabase) -> Shop {
-    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
+    // As the process does it: in the role that may append and read, and nothing else.
+    let url = database.url_in_group("event_store_appender").await;
+    let store = PostgresStore::connect(PostgresOptions::from_url(&url).unwrap()).await.unwrap();
     Shop::over(Arc::new(store), ShopOptions::default())
 }
 
@@ -137,4 +140,37 @@ async fn no_order_comes_after_its_users_deactivation() {
         let after = of_user.skip_while(|event_type| *event_type != "user.deactivated").count();
         assert_eq!(after, 1, "round {round}: nothing of the user comes after the deactivation");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p9_a_repeat_after_a_restart_answers_as_the_first_did() {
+    let database = database().await;
+    let body = json!({"email": "ada@example.com", "name": "Ada"});
+    let request = || json_request("POST", "/api/v1/users", &body).with("idempotency-key", "k");
+    let first = shop(&database).await.send(request()).await;
+    let again = shop(&database).await.send(request()).await;
+    assert_eq!((first.made(), again.header("idempotent-replayed")), (again.made(), "true"));
+    assert_eq!(first.header("consistency-token"), again.header("consistency-token"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p9_clients_that_hang_up_at_any_moment_and_ask_again_have_one_effect_each() {
+    let run = test_run();
+    let database = database().await;
+    let shop = shop(&database).await;
+    let clients = run.count(100, 10_000);
+    for client in 0..clients {
+        let body = json!({"email": format!("ada{client}@example.com"), "name": "Ada"});
+        let request = || json_request("POST", "/api/v1/users", &body).with("idempotency-key", &format!("k{client}"));
+        let impatient = tokio::spawn({
+            let (shop, request) = (shop.clone(), request());
+            async move { shop.send(request).await }
+        });
+        // Spread evenly over the time that a registration takes, a millisecond or two.
+        tokio::time::sleep(Duration::from_micros(run.seed.wrapping_add(client).wrapping_mul(7_919) % 2_000)).await;
+        impatient.abort();
+        shop.send(request()).await.made();
+    }
+    shop.drain().await;
+    assert_eq!(shop.types().await.len() as u64, clients.min(10_000));
 }

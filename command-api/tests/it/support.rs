@@ -9,13 +9,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Utc};
-use command_api::command::Commands;
+use command_api::command::{Commands, MAX_COMMANDS};
 use command_api::http::{Api, router};
 use command_api::repository::Repository;
 use command_api::use_case::EmailClaims;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendOutcome, ClaimKey, EventStore, Filter, Head, Idempotency, Mark, MemoryStore, Position, RecordedEvent,
+    Append, AppendOutcome, ClaimKey, EventStore, Filter, Head, Idempotency, Mark, MemoryStore, Position, RecordedEvent, Refusal,
     StoreError, StreamName,
 };
 use futures::stream::BoxStream;
@@ -46,11 +46,12 @@ pub(crate) struct Shop {
 pub(crate) struct ShopOptions {
     pub(crate) order_import: bool,
     pub(crate) wait_for_repeats: Duration,
+    pub(crate) commands_at_once: usize,
 }
 
 impl Default for ShopOptions {
     fn default() -> Self {
-        Self { order_import: true, wait_for_repeats: Duration::from_secs(10) }
+        Self { order_import: true, wait_for_repeats: Duration::from_secs(10), commands_at_once: MAX_COMMANDS }
     }
 }
 
@@ -65,8 +66,9 @@ impl Shop {
 
     pub(crate) fn over(store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
         let clock = FixedClock::at(now());
-        let commands =
-            Commands::new(Repository::new(Arc::clone(&store)), clock.clone()).waiting_for_repeats(options.wait_for_repeats);
+        let commands = Commands::new(Repository::new(Arc::clone(&store)), clock.clone())
+            .waiting_for_repeats(options.wait_for_repeats)
+            .at_once(options.commands_at_once);
         let commands = Arc::new(commands);
         let api = Api {
             commands: Arc::new(OnceLock::from(Arc::clone(&commands))),
@@ -227,6 +229,8 @@ pub(crate) enum Cue {
     Fail(StoreError),
     /// Does it, and loses the answer.
     LoseAnswer,
+    /// Refuses it instead.
+    Refuse(Refusal),
 }
 
 /// A store whose appends wait for their cue, once there are cues to wait for.
@@ -265,6 +269,7 @@ impl EventStore for Stage {
         match cue {
             Cue::GoOn => self.inner.append(append).await,
             Cue::Fail(error) => Err(error),
+            Cue::Refuse(refusal) => Ok(AppendOutcome::Refused(refusal)),
             Cue::LoseAnswer => self.inner.append(append).await.and(Err(StoreError::OutcomeUnknown(None))),
         }
     }
