@@ -36,9 +36,10 @@ END $$;
 CREATE FUNCTION read_model.drop_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
-    EXECUTE format('DROP SCHEMA %I CASCADE', read_model.generation_schema(projection, generation));
+    -- The checkpoint first, as the projector takes it first: so neither waits for the other in a circle.
     DELETE FROM read_model.checkpoints AS c
     WHERE c.projection = drop_generation.projection AND c.generation = drop_generation.generation;
+    EXECUTE format('DROP SCHEMA %I CASCADE', read_model.generation_schema(projection, generation));
     DELETE FROM read_model.leases AS l
     WHERE starts_with(l.name, read_model.generation_schema(drop_generation.projection, drop_generation.generation) || '/');
     DELETE FROM read_model.generations AS g

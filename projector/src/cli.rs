@@ -36,7 +36,6 @@ pub enum Command {
     /// Project one projection from the first event again, in a new generation that takes the old one's place at once.
     ///
     /// For a log whose history has changed, and for a fold that has: until it has caught up, queries see it fill.
-    /// A running projector must be started again afterwards.
     StartOver(StartOverArgs),
 }
 

@@ -59,7 +59,7 @@ async fn start_over(args: &StartOverArgs) -> anyhow::Result<()> {
     }
     let options = connect_options(&args.read_model.get()?)?;
     let generation = generation::start_over(&options, projection.as_ref()).await?;
-    writeln!(std::io::stdout(), "{name} begins again as generation {generation}. Start the projector again to fill it.")?;
+    writeln!(std::io::stdout(), "{name} begins again as generation {generation}. A running projector fills it.")?;
     Ok(())
 }
 

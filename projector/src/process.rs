@@ -56,32 +56,16 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> anyhow
     };
     let started = async {
         runner::check_read_model(&options, &watch).await?;
-        let store = open_store(&store_url).await?;
-        let runner = start(Arc::clone(&store), &options, nats.clone(), &watch).await?;
-        anyhow::Ok((store, runner))
+        open_store(&store_url).await
     };
     let drain = shutdown.drain();
-    let (store, mut runner) = tokio::select! {
+    let store = tokio::select! {
         started = started => started?,
         () = drain.cancelled() => return Ok(()),
     };
-    runner.run(Follower::new(store, nats, FollowerSettings::default()), drain).await;
+    let follower = Follower::new(Arc::clone(&store), nats.clone(), FollowerSettings::default());
+    Runner::new(store, options.clone(), projections::all(), nats, watch.clone()).run(follower, drain).await;
     Ok(())
-}
-
-async fn start(
-    store: Arc<dyn EventStore>,
-    options: &PgConnectOptions,
-    nats: Option<NatsHandle>,
-    watch: &Watch,
-) -> anyhow::Result<Runner> {
-    loop {
-        let made = Runner::new(Arc::clone(&store), options.clone(), projections::all(), nats.clone(), watch.clone()).await;
-        match made {
-            Err(error) if runner::is_transient(&error) => tokio::time::sleep(RETRY).await,
-            other => return Ok(other?),
-        }
-    }
 }
 
 async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn EventStore>> {

@@ -4,7 +4,7 @@
 //! - *waiting*: another process has it, or its database is away; it is claimed again soon;
 //! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the lease;
 //! - *stopped*: an event cannot be read or folded, or the log has another history; the reason stands in its checkpoint, the
-//!   lease is given up, and the other parts go on. Starting the process again tries it again.
+//!   lease is given up, and the other parts go on. Starting the process again tries it again, as does another generation.
 //!
 //! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an owner that was replaced
 //! can change nothing. The runner knows no business word.
@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use event_feed::{FollowError, Follower, NatsHandle};
 use event_store::{Epoch, EventStore, Filter, Head, Mark, RecordedEvent, StoreError};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use sqlx::postgres::PgConnectOptions;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,15 +31,16 @@ mod part;
 mod slot;
 mod watch;
 
-pub(crate) use database::is_transient;
-use part::{Claimed, Outcome, Owned};
-use slot::{Slot, State};
+use part::{Claim, Claimed, Outcome};
+use slot::Slot;
 pub use watch::Watch;
 
 /// The most events that one transaction takes.
 pub const MAX_BATCH: usize = 1_000;
 /// How often a waiting part is looked at again when nothing says otherwise.
 const CLAIM_EVERY: Duration = Duration::from_secs(1);
+/// How often a long batch lets the metrics and readiness be brought up to date.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -99,30 +101,15 @@ pub enum Standing {
 
 impl Runner {
     /// A runner for the live generation of each of `projections`. Owns nothing yet.
-    ///
-    /// # Errors
-    /// As Postgres says.
-    pub async fn new(
+    pub fn new(
         store: Arc<dyn EventStore>,
         options: PgConnectOptions,
         projections: Vec<Arc<dyn AnyProjection>>,
         nats: Option<NatsHandle>,
         watch: Watch,
-    ) -> sqlx::Result<Self> {
-        let owner = Uuid::now_v7();
-        let mut connection = database::connect(&options, owner).await?;
-        let mut slots = Vec::with_capacity(projections.len());
-        for projection in projections {
-            let live = generation::live(&mut connection, projection.name()).await?;
-            let (generation, state) = match live {
-                Some(live) if live.fold_version == projection.fold_version() => {
-                    (live.generation, State::Waiting { due: Instant::now() })
-                }
-                other => (0, State::Stopped(slot::unknown_generation(projection.as_ref(), other))),
-            };
-            slots.push(Slot::new(Arc::new(PartKey::new(projection, generation)), state));
-        }
-        Ok(Self { store, options: Arc::new(options), owner, nats, slots, watch })
+    ) -> Self {
+        let slots = projections.into_iter().map(Slot::new).collect();
+        Self { store, options: Arc::new(options), owner: Uuid::now_v7(), nats, slots, watch }
     }
 
     /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for whatever is away.
@@ -219,20 +206,32 @@ impl Runner {
             return;
         }
         let job = Arc::new(job);
-        let mut tasks = Vec::new();
+        let mut tasks = FuturesUnordered::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(owned) = slot.take_owned() {
                 slot.begins(&job);
-                tasks.push((index, tokio::spawn(owned.apply(Arc::clone(&job)))));
+                let task = tokio::spawn(owned.apply(Arc::clone(&job)));
+                tasks.push(async move { (index, task.await) });
             }
         }
-        for (index, task) in tasks {
+        let mut reports = tokio::time::interval(REPORT_EVERY);
+        loop {
+            let (index, done) = tokio::select! {
+                next = tasks.next() => match next {
+                    Some(done) => done,
+                    None => break,
+                },
+                _ = reports.tick() => {
+                    self.watch.parts(&self.slots);
+                    continue;
+                }
+            };
             let slot = &mut self.slots[index];
-            match task.await {
+            match done {
                 Ok(applied) => {
                     let moved = slot.settle(applied, &job);
-                    if let (Some(mark), Some(nats)) = (moved, &self.nats) {
-                        announce::checkpoint(nats, &slot.key, job.head.epoch, mark).await;
+                    if let (Some((key, mark)), Some(nats)) = (moved, &self.nats) {
+                        announce::checkpoint(nats, &key, job.head.epoch, mark).await;
                     }
                 }
                 Err(panic) => slot.panicked(&panic),
@@ -249,17 +248,13 @@ impl Runner {
 
     /// Claims the parts whose time has come.
     async fn claim_waiting(&mut self) {
-        let due: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_due()).collect();
-        let claims = due.into_iter().map(|index| {
-            let claim = Owned::claim(
-                Arc::clone(&self.options),
-                self.owner,
-                Arc::clone(&self.slots[index].key),
-                Some(Arc::clone(&self.store)),
-            );
-            (index, tokio::spawn(claim))
-        });
-        for (index, task) in claims.collect::<Vec<_>>() {
+        let mut tasks = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(claim) = slot.due_claim(&self.options, self.owner, &self.store) {
+                tasks.push((index, tokio::spawn(claim.attempt())));
+            }
+        }
+        for (index, task) in tasks {
             self.slots[index].claimed(task.await);
         }
     }
@@ -315,19 +310,17 @@ pub(crate) async fn project(
     let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, mode: "live", events });
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in crate::projections::all() {
-        let name = projection.name();
-        let mut connection = database::connect(&options, owner).await?;
-        let live = generation::live(&mut connection, name).await?.ok_or("the read model is not migrated")?;
-        let key = Arc::new(PartKey::new(projection, live.generation));
-        match Owned::claim(Arc::clone(&options), owner, key, None).await? {
+        let (name, options) = (projection.name(), Arc::clone(&options));
+        let claim = Claim { options, owner, projection, store: None, connection: None, stopped_with: None };
+        match claim.attempt().await? {
             Claimed::Owned(owned) => match owned.apply(Arc::clone(&job)).await.outcome {
                 Outcome::Owned(owned) => owned.give_up(None).await?,
                 Outcome::Stopped { reason, .. } => return Err(reason.into()),
                 Outcome::Lost => return Err(format!("another process took {name} over").into()),
                 Outcome::Failed(error) => return Err(error.into()),
             },
-            Claimed::Elsewhere => return Err(format!("another process projects {name}").into()),
-            Claimed::Stopped(reason) => return Err(reason.into()),
+            Claimed::Elsewhere(_) | Claimed::StillStopped => return Err(format!("another process projects {name}").into()),
+            Claimed::Stopped { reason, .. } => return Err(reason.into()),
         }
     }
     Ok(())

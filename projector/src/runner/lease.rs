@@ -24,6 +24,9 @@ pub(crate) fn application_name(owner: Uuid) -> String {
 ///
 /// Runs a transaction: call in a task that nobody cancels.
 pub(crate) async fn claim(connection: &mut PgConnection, name: &str, owner: Uuid) -> sqlx::Result<Option<i64>> {
+    if is_taken(connection, name, owner).await? {
+        return Ok(None);
+    }
     sqlx::query!("INSERT INTO read_model.leases (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
         .execute(&mut *connection)
         .await?;
@@ -57,6 +60,19 @@ pub(crate) async fn claim(connection: &mut PgConnection, name: &str, owner: Uuid
         end_backend(connection, holder, pid).await?;
     }
     Ok(Some(term))
+}
+
+/// Whether another process has the lease, asked without a lock: a stand-by asks every second.
+async fn is_taken(connection: &mut PgConnection, name: &str, owner: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM read_model.leases AS l
+                          JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name = 'projector ' || l.owner
+                          WHERE l.name = $1 AND l.owner <> $2 AND l.expires_at >= clock_timestamp()) AS "taken!""#,
+        name,
+        owner
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Makes the lease hold for another [`LEASE`]. `false`: it is somebody else's.

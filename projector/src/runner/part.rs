@@ -14,8 +14,11 @@ use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Seen};
 use super::{Job, PartKey, database, lease};
-use crate::projection::{Prepared, Reason, WriteError};
+use crate::generation::{self, LiveGeneration};
+use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
 
+/// Stands for the live generation of a projection that has none.
+const NO_GENERATION: i32 = 0;
 /// How long one batch may take before its connection is given up.
 const BATCH_LIMIT: Duration = Duration::from_mins(1);
 
@@ -29,13 +32,31 @@ pub(crate) struct Owned {
     connection: PgConnection,
 }
 
-/// What became of an attempt to take a part.
+/// An attempt to take a part.
+pub(crate) struct Claim {
+    pub(crate) options: Arc<PgConnectOptions>,
+    pub(crate) owner: Uuid,
+    pub(crate) projection: Arc<dyn AnyProjection>,
+    /// Where the log's history is proved; without it the caller vouches for it.
+    pub(crate) store: Option<Arc<dyn EventStore>>,
+    /// A connection that an earlier attempt left.
+    pub(crate) connection: Option<PgConnection>,
+    /// The live generation with which the projection stopped: only another one is tried.
+    pub(crate) stopped_with: Option<i32>,
+}
+
+/// What became of it.
 pub(crate) enum Claimed {
     Owned(Box<Owned>),
     /// Another process has it.
-    Elsewhere,
+    Elsewhere(PgConnection),
     /// It can only be stopped, and why.
-    Stopped(String),
+    Stopped {
+        reason: String,
+        generation: i32,
+    },
+    /// It stopped with this generation before.
+    StillStopped,
 }
 
 /// What became of a batch.
@@ -51,7 +72,7 @@ pub(crate) enum Outcome {
     /// It goes on.
     Owned(Box<Owned>),
     /// It stopped at an event, and why.
-    Stopped { reason: String, oldest: Option<DateTime<Utc>> },
+    Stopped { reason: String, generation: i32, oldest: Option<DateTime<Utc>> },
     /// Another process has it now.
     Lost,
     /// Postgres did not do it: the part is to be claimed again.
@@ -67,19 +88,31 @@ pub(crate) enum ClaimError {
     Store(#[from] event_store::StoreError),
 }
 
-impl Owned {
-    /// Takes the part if nobody has it, and proves that `store` holds the log that it was built from.
-    pub(crate) async fn claim(
-        options: Arc<PgConnectOptions>,
-        owner: Uuid,
-        key: Arc<PartKey>,
-        store: Option<Arc<dyn EventStore>>,
-    ) -> Result<Claimed, ClaimError> {
-        let mut connection = database::connect(&options, owner).await?;
-        let Some(term) = lease::claim(&mut connection, &key.lease, owner).await? else { return Ok(Claimed::Elsewhere) };
-        let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else { return Ok(Claimed::Elsewhere) };
-        let owned = Self { seen: Seen { mode: "starting", head: checkpoint.mark.position }, key, checkpoint, owner, connection };
-        let there = match store {
+impl Claim {
+    /// Takes the live generation's part if nobody has it, and proves that the log is the one that it was built from.
+    pub(crate) async fn attempt(self) -> Result<Claimed, ClaimError> {
+        let mut connection = match self.connection {
+            Some(connection) => connection,
+            None => database::connect(&self.options, self.owner).await?,
+        };
+        let live = generation::live(&mut connection, self.projection.name()).await?;
+        let generation = live.map_or(NO_GENERATION, |live| live.generation);
+        if self.stopped_with == Some(generation) {
+            return Ok(Claimed::StillStopped);
+        }
+        if live.is_none_or(|live| live.fold_version != self.projection.fold_version()) {
+            return Ok(Claimed::Stopped { reason: unknown_generation(self.projection.as_ref(), live), generation });
+        }
+        let key = Arc::new(PartKey::new(self.projection, generation));
+        let Some(term) = lease::claim(&mut connection, &key.lease, self.owner).await? else {
+            return Ok(Claimed::Elsewhere(connection));
+        };
+        let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else {
+            return Ok(Claimed::Elsewhere(connection));
+        };
+        let seen = Seen { mode: "starting", head: checkpoint.mark.position };
+        let owned = Owned { seen, key, checkpoint, owner: self.owner, connection };
+        let there = match self.store {
             Some(store) if checkpoint.mark != Mark::START => store.mark_at(checkpoint.mark.position).await?,
             _ => Some(checkpoint.mark),
         };
@@ -88,9 +121,11 @@ impl Owned {
         }
         let reason = other_history(&owned.key, checkpoint.mark.position);
         owned.give_up(Some(&reason)).await?;
-        Ok(Claimed::Stopped(reason))
+        Ok(Claimed::Stopped { reason, generation })
     }
+}
 
+impl Owned {
     /// Folds the job's events that come after the checkpoint into the rows.
     pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>) -> Applied {
         let mut applied = Applied { handled: 0, passed_over: 0, outcome: Outcome::Lost };
@@ -200,8 +235,9 @@ impl Owned {
     }
 
     async fn stop(self, reason: String, oldest: Option<DateTime<Utc>>) -> Outcome {
+        let generation = self.key.generation;
         match self.give_up(Some(&reason)).await {
-            Ok(()) => Outcome::Stopped { reason, oldest },
+            Ok(()) => Outcome::Stopped { reason, generation, oldest },
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -229,6 +265,21 @@ fn other_history(key: &PartKey, position: Position) -> String {
          `projector start-over {}` projects it from the beginning",
         key.projection.name()
     )
+}
+
+/// Why a projection whose generation this program did not fold is left alone.
+fn unknown_generation(projection: &dyn AnyProjection, live: Option<LiveGeneration>) -> String {
+    let name = projection.name();
+    match live {
+        None => format!("{name} has no generation yet: run `projector migrate`"),
+        Some(live) => format!(
+            "generation {} of {name} was folded by version {}, and this program folds version {}: \
+             run `projector start-over {name}`, or the program that made it",
+            live.generation,
+            live.fold_version,
+            projection.fold_version()
+        ),
+    }
 }
 
 /// An error and its causes on one line.

@@ -4,19 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_store::{Mark, Position};
+use event_store::{EventStore, Mark, Position};
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinError;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::lease::RENEW_EVERY;
-use super::part::{Applied, ClaimError, Claimed, Outcome, Owned, chain};
+use super::part::{Applied, Claim, ClaimError, Claimed, Outcome, Owned, chain};
 use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing};
-use crate::generation::LiveGeneration;
 use crate::projection::AnyProjection;
+
+/// How often a stopped projection is looked at: another generation may have become live.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// One part as the runner sees it.
 pub(crate) struct Slot {
-    pub(crate) key: Arc<PartKey>,
+    projection: Arc<dyn AnyProjection>,
     state: State,
     renew_at: Instant,
     /// How often in a row a database failed.
@@ -27,9 +32,18 @@ pub(crate) struct Slot {
 
 /// The three states.
 pub(crate) enum State {
-    Waiting { due: Instant },
+    /// To be claimed when it is due; a stand-by keeps its connection.
+    Waiting {
+        due: Instant,
+        connection: Option<PgConnection>,
+    },
     Owned(Box<Owned>),
-    Stopped(String),
+    /// Looked at again when it is due, in case another generation has become live.
+    Stopped {
+        reason: String,
+        generation: Option<i32>,
+        due: Instant,
+    },
 }
 
 /// How a part gets on.
@@ -46,32 +60,46 @@ pub(crate) struct Progress {
     mode: &'static str,
 }
 
+impl Progress {
+    fn unknown() -> Self {
+        Self { position: Position::START, head: Position::START, oldest: None, moved_at: Instant::now(), mode: "starting" }
+    }
+}
+
 impl Slot {
-    pub(crate) fn new(key: Arc<PartKey>, state: State) -> Self {
+    pub(crate) fn new(projection: Arc<dyn AnyProjection>) -> Self {
         let now = Instant::now();
-        let progress =
-            Progress { position: Position::START, head: Position::START, oldest: None, moved_at: now, mode: "starting" };
-        let slot = Self { key, state, renew_at: now, failures: 0, error: None, progress };
-        if let State::Stopped(reason) = &slot.state {
-            tracing::error!(projection = slot.name(), reason, "stopped");
-        }
-        slot
+        let state = State::Waiting { due: now, connection: None };
+        Self { projection, state, renew_at: now, failures: 0, error: None, progress: Progress::unknown() }
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        self.key.projection.name()
+        self.projection.name()
     }
 
     pub(crate) fn standing(&self) -> Standing {
         match &self.state {
             State::Waiting { .. } => Standing::Waiting,
             State::Owned(owned) => Standing::At(owned.checkpoint.mark),
-            State::Stopped(reason) => Standing::Stopped(reason.clone()),
+            State::Stopped { reason, .. } => Standing::Stopped(reason.clone()),
         }
     }
 
-    pub(crate) fn is_due(&self) -> bool {
-        matches!(self.state, State::Waiting { due } if due <= Instant::now())
+    /// The attempt to claim the part whose time has come.
+    pub(crate) fn due_claim(
+        &mut self,
+        options: &Arc<PgConnectOptions>,
+        owner: Uuid,
+        store: &Arc<dyn EventStore>,
+    ) -> Option<Claim> {
+        let now = Instant::now();
+        let (connection, stopped_with) = match &mut self.state {
+            State::Waiting { due, connection } if *due <= now => (connection.take(), None),
+            State::Stopped { generation: Some(generation), due, .. } if *due <= now => (None, Some(*generation)),
+            _ => return None,
+        };
+        let projection = Arc::clone(&self.projection);
+        Some(Claim { options: Arc::clone(options), owner, projection, store: Some(Arc::clone(store)), connection, stopped_with })
     }
 
     pub(crate) fn mark(&self) -> Option<Mark> {
@@ -80,8 +108,7 @@ impl Slot {
 
     /// Takes an owned part out, to be given to a task; the slot waits meanwhile.
     pub(crate) fn take_owned(&mut self) -> Option<Box<Owned>> {
-        let waiting = State::Waiting { due: Instant::now() + CLAIM_EVERY };
-        match std::mem::replace(&mut self.state, waiting) {
+        match std::mem::replace(&mut self.state, waiting(CLAIM_EVERY, None)) {
             State::Owned(owned) => Some(owned),
             other => {
                 self.state = other;
@@ -100,8 +127,10 @@ impl Slot {
         self.error.as_ref()
     }
 
+    /// Makes the next look at the part due now.
     pub(crate) fn wait_no_longer(&mut self) {
-        if let State::Waiting { due } = &mut self.state {
+        self.error = None;
+        if let State::Waiting { due, .. } | State::Stopped { due, .. } = &mut self.state {
             *due = Instant::now();
         }
     }
@@ -117,14 +146,17 @@ impl Slot {
         match result {
             Ok(Ok(Claimed::Owned(owned))) => {
                 tracing::info!(projection = self.name(), position = owned.checkpoint.mark.position.0, "owned");
+                if self.failures == 0 {
+                    self.progress.moved_at = Instant::now();
+                }
                 self.own(owned);
-                self.progress.moved_at = Instant::now();
             }
-            Ok(Ok(Claimed::Elsewhere)) => {
-                self.recovered();
-                self.state = State::Waiting { due: Instant::now() + CLAIM_EVERY };
+            Ok(Ok(Claimed::Elsewhere(connection))) => {
+                self.not_ours();
+                self.state = waiting(CLAIM_EVERY, Some(connection));
             }
-            Ok(Ok(Claimed::Stopped(reason))) => self.stop(reason, None),
+            Ok(Ok(Claimed::Stopped { reason, generation })) => self.stop(reason, Some(generation), None),
+            Ok(Ok(Claimed::StillStopped)) => self.look_again_later(),
             Ok(Err(ClaimError::Database(error))) => self.failed(error.into()),
             Ok(Err(ClaimError::Store(error))) => self.failed(error.into()),
             Err(panic) => self.panicked(&panic),
@@ -140,7 +172,7 @@ impl Slot {
     }
 
     /// What became of a batch. Returns the new checkpoint if it moved.
-    pub(crate) fn settle(&mut self, applied: Applied, job: &Job) -> Option<Mark> {
+    pub(crate) fn settle(&mut self, applied: Applied, job: &Job) -> Option<(Arc<PartKey>, Mark)> {
         let count = |result: &'static str, events: usize| {
             metrics::counter!("projection_events_total", "projection" => self.name(), "result" => result)
                 .increment(events as u64);
@@ -149,22 +181,21 @@ impl Slot {
         count("passed_over", applied.passed_over);
         match applied.outcome {
             Outcome::Owned(owned) => {
-                let mark = owned.checkpoint.mark;
+                let (key, mark) = (Arc::clone(&owned.key), owned.checkpoint.mark);
                 let moved = mark.position > self.progress.position;
                 self.own(owned);
                 if moved || mark.position >= job.head.mark.position {
-                    self.progress.moved_at = Instant::now();
+                    self.recovered();
                     self.progress.oldest = None;
                 }
-                return moved.then_some(mark);
+                return moved.then_some((key, mark));
             }
-            Outcome::Stopped { reason, oldest } => {
+            Outcome::Stopped { reason, generation, oldest } => {
                 count("refused", 1);
-                self.stop(reason, oldest);
+                self.stop(reason, Some(generation), oldest);
             }
             Outcome::Lost => {
-                tracing::warn!(projection = self.name(), "another process has taken over");
-                self.state = State::Waiting { due: Instant::now() + CLAIM_EVERY };
+                self.taken_over();
             }
             Outcome::Failed(error) => self.failed(error.into()),
         }
@@ -178,7 +209,7 @@ impl Slot {
         if let Some(mark) = self.mark().filter(|mark| mark.position >= job.head.mark.position) {
             self.progress.position = mark.position;
             self.progress.oldest = None;
-            self.progress.moved_at = Instant::now();
+            self.recovered();
         }
     }
 
@@ -193,32 +224,51 @@ impl Slot {
                 self.state = State::Owned(owned);
                 self.renew_at = Instant::now() + RENEW_EVERY;
             }
-            Ok(Ok(None)) => tracing::warn!(projection = self.name(), "another process has taken over"),
+            Ok(Ok(None)) => self.taken_over(),
             Ok(Err(error)) => self.failed(error.into()),
             Err(panic) => self.panicked(&panic),
         }
     }
 
     pub(crate) fn panicked(&mut self, panic: &JoinError) {
-        self.stop(format!("the program failed while projecting: {panic}"), None);
+        self.stop(format!("the program failed while projecting: {panic}"), None, None);
     }
 
     fn own(&mut self, owned: Box<Owned>) {
-        self.recovered();
         self.progress.position = owned.checkpoint.mark.position;
         self.progress.head = self.progress.head.max(owned.checkpoint.mark.position);
         self.state = State::Owned(owned);
     }
 
+    /// It moved, or had nothing to do.
     fn recovered(&mut self) {
         self.failures = 0;
         self.error = None;
+        self.progress.moved_at = Instant::now();
     }
 
-    fn stop(&mut self, reason: String, oldest: Option<DateTime<Utc>>) {
+    fn taken_over(&mut self) {
+        tracing::warn!(projection = self.name(), "another process has taken over");
+        self.not_ours();
+        self.state = waiting(CLAIM_EVERY, None);
+    }
+
+    /// What another process does with the part is not known here.
+    fn not_ours(&mut self) {
+        self.recovered();
+        self.progress = Progress::unknown();
+    }
+
+    fn stop(&mut self, reason: String, generation: Option<i32>, oldest: Option<DateTime<Utc>>) {
         tracing::error!(projection = self.name(), reason, "stopped");
         self.progress.oldest = oldest.or(self.progress.oldest);
-        self.state = State::Stopped(reason);
+        self.state = State::Stopped { reason, generation, due: Instant::now() + LOOK_EVERY };
+    }
+
+    fn look_again_later(&mut self) {
+        if let State::Stopped { due, .. } = &mut self.state {
+            *due = Instant::now() + LOOK_EVERY;
+        }
     }
 
     fn failed(&mut self, error: RunError) {
@@ -230,27 +280,19 @@ impl Slot {
             retry_ms = pause.as_millis(),
             "failed: will be tried again"
         );
+        if matches!(self.state, State::Stopped { .. }) {
+            return self.look_again_later();
+        }
         self.error = Some(error);
-        self.state = State::Waiting { due: Instant::now() + pause };
+        self.state = waiting(pause, None);
     }
+}
+
+fn waiting(pause: Duration, connection: Option<PgConnection>) -> State {
+    State::Waiting { due: Instant::now() + pause, connection }
 }
 
 /// The wait after so many failures in a row.
 fn backoff(failures: u32) -> Duration {
     RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST)
-}
-
-/// Why a projection whose generation this program did not fold is left alone.
-pub(crate) fn unknown_generation(projection: &dyn AnyProjection, live: Option<LiveGeneration>) -> String {
-    let name = projection.name();
-    match live {
-        None => format!("{name} has no generation yet: run `projector migrate`"),
-        Some(live) => format!(
-            "generation {} of {name} was folded by version {}, and this program folds version {}: \
-             run `projector start-over {name}`, or the program that made it",
-            live.generation,
-            live.fold_version,
-            projection.fold_version()
-        ),
-    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_feed::FollowError;
+use event_store::Position;
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
@@ -61,7 +62,9 @@ impl Watch {
             let stalled = slot.progress.head > slot.progress.position && slot.progress.moved_at.elapsed() > STALLED_AFTER;
             match slot.standing() {
                 Standing::Stopped(reason) => trouble = Some(format!("{} is stopped: {reason}", slot.name())),
-                Standing::At(_) if stalled => trouble = Some(format!("{} is behind and does not move", slot.name())),
+                Standing::At(_) | Standing::Waiting if stalled => {
+                    trouble = Some(format!("{} is behind and does not move", slot.name()));
+                }
                 Standing::At(_) | Standing::Waiting => {}
             }
         }
@@ -76,11 +79,11 @@ impl Watch {
     }
 
     fn part(&self, slot: &Slot) {
+        let (name, progress) = (slot.name(), &slot.progress);
         // Only who projects a part knows how far it is.
-        if slot.standing() == Standing::Waiting {
+        if progress.head == Position::START && slot.standing() == Standing::Waiting {
             return;
         }
-        let (name, progress) = (slot.name(), &slot.progress);
         let lag = (progress.head.0 - progress.position.0).max(0);
         let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
         metrics::gauge!("projection_position", "projection" => name).set(figure(progress.position.0));

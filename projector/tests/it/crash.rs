@@ -83,7 +83,7 @@ async fn e1_a_process_frozen_in_mid_transaction_is_replaced_and_changes_nothing_
     until("its backend to hold its locks for a frozen client", || async { ask::<i64>(database.url(), IN_TRANSACTION).await > 0 })
         .await;
 
-    let mut heir = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).await;
+    let mut heir = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
     until("the lease to expire and the heir to finish", || async {
         // Asked through the database, since the heir is busy below.
         ask::<bool>(database.url(), "SELECT bool_and(expires_at < clock_timestamp()) FROM read_model.leases").await
@@ -125,4 +125,55 @@ async fn a_terminated_process_gives_up_its_leases_and_exits_with_0() {
     assert_eq!(held, 0);
     let status = command(database.url()).args(["status", "--json"]).output().await.unwrap();
     assert!(String::from_utf8_lossy(&status.stdout).contains("not_running"));
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_of_life_readiness_and_lag() {
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    append(store.as_ref(), Life::new(52).goes_on(20)).await;
+    let process = Process::start(database.url());
+    until_all_at(database.url(), 20).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    assert!(process.get("/livez").await.starts_with("HTTP/1.1 200"));
+    until("the metrics to show the head", || async {
+        process.get("/metrics").await.contains("projection_position{projection=\"users\"} 20")
+    })
+    .await;
+    let metrics = process.get("/metrics").await;
+    for line in [
+        "projection_lag_events{projection=\"orders\"} 0",
+        "projection_lag_seconds{projection=\"orders\"} 0",
+        "projection_events_total{projection=\"daily_sales\",result=\"passed_over\"}",
+        "eventstore_head_position 20",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    for name in ["projection_position", "projection_lag_events", "projection_lag_seconds", "projection_events_total"] {
+        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_behind_and_cannot_move_is_not_ready() {
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    let mut life = Life::new(53);
+    append(store.as_ref(), life.goes_on(50)).await;
+    let process = Process::start(database.url());
+    until_all_at(database.url(), 50).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    let mut other = PgConnection::connect(database.url()).await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE users_g1.users").execute(&mut *lock).await.unwrap();
+    append(store.as_ref(), life.goes_on(50)).await;
+    until("the process to say that it does not move", || async {
+        let answer = process.get("/readyz?verbose").await;
+        answer.starts_with("HTTP/1.1 503") && answer.contains("users is behind and does not move")
+    })
+    .await;
+    lock.rollback().await.unwrap();
+    until_all_at(database.url(), 100).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    assert_eq!(contents(database.url()).await, refolded(store).await);
 }

@@ -4,8 +4,9 @@ use local_servers::TestDatabase;
 use projector::generation::{self, SchemaError};
 use sqlx::{Connection, PgConnection};
 
-use crate::support::process::command;
-use crate::support::{ask, read_model, tell};
+use crate::support::life::Life;
+use crate::support::process::{Process, command};
+use crate::support::{append, ask, contents, postgres_store, read_model, refolded, tell, until, whole_database};
 
 async fn empty_database() -> TestDatabase {
     TestDatabase::create("projector_empty", "1", |_| async { Ok(()) }).await
@@ -77,4 +78,27 @@ async fn starting_over_makes_the_next_generation_live_and_leaves_nothing_of_the_
     assert_eq!((live, old), (2, 0));
     let reader = database.url_in_group("read_model_reader").await;
     assert_eq!(ask::<i64>(&reader, "SELECT count(*) FROM read_model.users").await, 0, "the reader sees the new one");
+}
+
+#[tokio::test]
+async fn a_running_projector_fills_the_generation_that_starting_over_made() {
+    let database = whole_database().await;
+    let store = postgres_store(database.url()).await;
+    let mut life = Life::new(81);
+    append(store.as_ref(), life.goes_on(100)).await;
+    let mut process = Process::start(database.url());
+    crate::support::until_all_at(database.url(), 100).await;
+    for _ in 0..2 {
+        let output = command(database.url()).args(["start-over", "users", "--yes"]).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        append(store.as_ref(), life.goes_on(50)).await;
+    }
+    until("the new generation to be full", || async {
+        ask::<i64>(database.url(), "SELECT min(position) FROM read_model.checkpoints").await == 200
+    })
+    .await;
+    assert!(process.is_running());
+    let generation: i32 = ask(database.url(), "SELECT generation FROM read_model.checkpoints WHERE projection = 'users'").await;
+    assert_eq!(generation, 3);
+    assert_eq!(contents(database.url()).await, refolded(store).await);
 }

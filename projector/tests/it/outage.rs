@@ -59,9 +59,7 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
         projector::projections::all(),
         Some(handle.clone()),
         watch(),
-    )
-    .await
-    .unwrap();
+    );
     let drain = CancellationToken::new();
     let follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, Some(handle), FollowerSettings::default());
     let running = drain.clone();

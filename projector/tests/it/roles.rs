@@ -11,7 +11,7 @@ use crate::support::{append, contents, log_of, postgres_store, read_model, refol
 async fn refused(url: &str, statement: &'static str) -> Option<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let error = sqlx::query(statement).execute(&mut connection).await.err()?;
-    error.as_database_error().and_then(|error| error.code()).map(Into::into)
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Into::into)
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn the_owners_role_projects_and_cannot_touch_the_log() {
     let database = whole_database().await;
     let owner = database.url_in_group("read_model_owner").await;
     let log = log_of(Life::new(5).goes_on(60)).await;
-    runner(Arc::clone(&log) as Arc<dyn EventStore>, &owner).await.run_once().await.unwrap();
+    runner(Arc::clone(&log) as Arc<dyn EventStore>, &owner).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(log).await);
     append(postgres_store(database.url()).await.as_ref(), Life::new(6).goes_on(3)).await;
     for statement in
@@ -62,7 +62,7 @@ async fn the_readers_of_the_log_can_project_it_but_not_write_it() {
     append(postgres_store(database.url()).await.as_ref(), Life::new(6).goes_on(30)).await;
     let reader = database.url_in_group("event_store_reader").await;
     let store = postgres_store(&reader).await;
-    runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).await.run_once().await.unwrap();
+    runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(store).await);
     assert_eq!(refused(&reader, "DELETE FROM event_store.events").await.as_deref(), Some("42501"));
 }

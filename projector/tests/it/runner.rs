@@ -49,9 +49,7 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
             projector::projections::all(),
             None,
             Watch::new(&health, clock::system()),
-        )
-        .await
-        .unwrap();
+        );
         let standings = runner.run_once().await.unwrap();
         let Standing::Stopped(reason) = standing(&standings, "products") else { panic!("{standings:?}") };
         assert!(reason.contains("event 2 (product.repriced)") && reason.contains("version 99"), "{reason}");
@@ -79,7 +77,7 @@ async fn an_event_that_makes_no_sense_stops_its_projection_just_before_it() {
     ])
     .await;
     let database = read_model().await;
-    let standings = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).await.run_once().await.unwrap();
+    let standings = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     let Standing::Stopped(reason) = standing(&standings, "users") else { panic!("{standings:?}") };
     assert!(reason.contains("event 2") && reason.contains("no row"), "{reason}");
     let rows = contents(database.url()).await;
@@ -93,7 +91,7 @@ async fn i8_an_owner_with_an_older_term_changes_nothing_though_its_connection_li
     let mut life = Life::new(3);
     let store = log_of(life.goes_on(50)).await;
     let database = read_model().await;
-    let mut zombie = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).await;
+    let mut zombie = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
     zombie.run_once().await.unwrap();
     let before = contents(database.url()).await;
     tell(database.url(), "UPDATE read_model.leases SET owner = gen_random_uuid(), term = term + 1, expires_at = 'infinity', backend_pid = pg_backend_pid()").await;
@@ -112,7 +110,7 @@ async fn p6_two_runners_at_once_and_a_change_of_hands_fold_every_event_once() {
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = Vec::new();
     for drain in [&first, &second] {
-        let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).await;
+        let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
         let follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, None, fast());
         let drain = drain.clone();
         tasks.push(tokio::spawn(async move { runner.run(follower, drain).await }));
@@ -136,12 +134,12 @@ async fn p6_two_runners_at_once_and_a_change_of_hands_fold_every_event_once() {
 async fn another_history_stops_every_projection_and_the_command_that_it_names_goes_on() {
     let database = read_model().await;
     let old = log_of(Life::new(1).goes_on(40)).await;
-    let mut before = runner(old, database.url()).await;
+    let mut before = runner(old, database.url());
     before.run_once().await.unwrap();
     before.give_up().await;
     let kept = contents(database.url()).await;
     let restored: Arc<MemoryStore> = log_of(Life::new(2).goes_on(60)).await;
-    let standings = runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).await.run_once().await.unwrap();
+    let standings = runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     for (name, standing) in standings {
         let Standing::Stopped(reason) = standing else { panic!("{name}: {standing:?}") };
         assert!(reason.contains("position 40") && reason.contains(&format!("projector start-over {name}")), "{reason}");
@@ -150,7 +148,7 @@ async fn another_history_stops_every_projection_and_the_command_that_it_names_go
     for projection in projector::projections::all() {
         projector::generation::start_over(&database.url().parse().unwrap(), projection.as_ref()).await.unwrap();
     }
-    runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).await.run_once().await.unwrap();
+    runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(restored).await);
 }
 
@@ -159,11 +157,17 @@ async fn a_generation_of_another_fold_version_is_left_alone_and_the_command_to_r
     let database = read_model().await;
     tell(database.url(), "UPDATE read_model.generations SET fold_version = 7 WHERE projection = 'orders'").await;
     let store = log_of(Life::new(4).goes_on(30)).await;
-    let standings = runner(store, database.url()).await.run_once().await.unwrap();
+    let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
+    let standings = runner.run_once().await.unwrap();
     let Standing::Stopped(reason) = standing(&standings, "orders") else { panic!("{standings:?}") };
     assert!(reason.contains("version 7") && reason.contains("projector start-over orders"), "{reason}");
     let rows = contents(database.url()).await;
     assert_eq!((&rows["checkpoints"]["orders"][1], &rows["checkpoints"]["users"][1]), (&json!(0), &json!(30)));
+
+    let orders = projector::projections::all().into_iter().find(|projection| projection.name() == "orders").unwrap();
+    projector::generation::start_over(&database.url().parse().unwrap(), orders.as_ref()).await.unwrap();
+    runner.run_once().await.unwrap();
+    assert_eq!(contents(database.url()).await, refolded(store).await, "the same runner goes on");
 }
 
 #[tokio::test]
@@ -174,9 +178,7 @@ async fn a_process_with_a_stopped_projection_is_not_ready() {
         log_of(vec![happening_of("product", product, "product.added", 2, &json!({}), Vec::new())]).await as Arc<dyn EventStore>;
     let health = Health::new();
     let watch = Watch::new(&health, clock::system());
-    let mut runner = Runner::new(Arc::clone(&store), database.url().parse().unwrap(), projector::projections::all(), None, watch)
-        .await
-        .unwrap();
+    let mut runner = Runner::new(Arc::clone(&store), database.url().parse().unwrap(), projector::projections::all(), None, watch);
     let drain = CancellationToken::new();
     let (task, follower) = (drain.clone(), Follower::new(store, None, fast()));
     let task = tokio::spawn(async move { runner.run(follower, task).await });
@@ -208,9 +210,7 @@ async fn nothing_is_announced_without_nats_and_nothing_is_missed() {
         projector::projections::all(),
         None,
         watch(),
-    )
-    .await
-    .unwrap();
+    );
     for _ in 0..3 {
         append(store.as_ref(), life.goes_on(10)).await;
         runner.run_once().await.unwrap();

@@ -81,8 +81,8 @@ pub(crate) fn watch() -> Watch {
     Watch::new(&Health::new(), clock::system())
 }
 
-pub(crate) async fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
-    Runner::new(store, url.parse().unwrap(), projector::projections::all(), None, watch()).await.unwrap()
+pub(crate) fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
+    Runner::new(store, url.parse().unwrap(), projector::projections::all(), None, watch())
 }
 
 /// One event for the log: its stream, and itself with its tags.
@@ -141,7 +141,7 @@ pub(crate) async fn contents(url: &str) -> Value {
 pub(crate) async fn refolded(store: Arc<dyn EventStore>) -> Value {
     let database = read_model().await;
     let head = store.head().await.unwrap().mark;
-    let standings = runner(store, database.url()).await.run_once().await.unwrap();
+    let standings = runner(store, database.url()).run_once().await.unwrap();
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
     contents(database.url()).await
 }

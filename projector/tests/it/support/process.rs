@@ -4,12 +4,14 @@ use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// A running `projector run`; killed when dropped.
 pub(crate) struct Process {
     child: Child,
-    pub(crate) admin: String,
+    admin: String,
 }
 
 pub(crate) fn command(url: &str) -> Command {
@@ -23,6 +25,16 @@ impl Process {
         let admin = format!("127.0.0.1:{}", local_servers::free_port().unwrap());
         let child = command(url).arg("run").env("ADMIN_LISTEN", &admin).stdin(Stdio::null()).spawn().unwrap();
         Self { child, admin }
+    }
+
+    /// What the admin port answers, head and body.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let Ok(mut stream) = TcpStream::connect(&self.admin).await else { return "not listening".to_owned() };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
