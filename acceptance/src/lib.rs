@@ -3,6 +3,7 @@
 //! Nothing here reaches into a process: only its HTTP ports, its database, its broker and its process id are used. The tests in
 //! `tests/it` are written with these words; the benchmarks are in `src/bin/bench`.
 
+pub mod bench;
 mod client;
 mod figures;
 mod launched;

@@ -19,15 +19,13 @@ WHERE e.position IN (
         LIMIT $5
     ) AS found
     UNION ALL
-    SELECT found.position
-    FROM unnest($3::text[]) AS wanted (event_type)
-    CROSS JOIN LATERAL (
+    (
         SELECT one.position
         FROM event_store.events AS one
-        WHERE one.event_type = wanted.event_type AND one.position > $4
+        WHERE one.event_type = ANY ($3::text[]) AND one.position > $4
         ORDER BY one.position
         LIMIT $5
-    ) AS found
+    )
 )
 ORDER BY e.position
 LIMIT $5

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, Idempotency};
@@ -120,6 +120,16 @@ impl PostgresStore {
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.head().await.map(drop)
     }
+}
+
+/// One call of the stored procedure with exactly these members, which must not affect each other: no queue, no repetition. For tests
+/// of the procedure and for tools; everyone else appends through [`PostgresStore`].
+///
+/// # Errors
+/// [`StoreError::Invalid`] as for an append, [`StoreError::Database`] with whatever Postgres said, a batch that breaks the rule included.
+pub async fn append_batch(connection: &mut PgConnection, members: Vec<Append>) -> Result<Vec<AppendOutcome>, StoreError> {
+    let batch = members.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
+    Ok(call::append(connection, &batch).await.map_err(StoreError::Database)?.outcomes)
 }
 
 #[async_trait]

@@ -74,7 +74,9 @@ AS $function$
 DECLARE
     members    constant integer := cardinality(p_append_id);
     has_events constant boolean := cardinality(p_event_id) > 0;
-    base       bigint[];            -- per member: the position before its first event
+    none       constant integer[] := array_fill(0, ARRAY[cardinality(p_append_id)]);
+    clean      boolean;             -- nobody was refused, and nobody was here before
+    base       bigint[];            -- per member: the position before its first event; only filled when it is asked for
     next_base  bigint;
     duplicate  text[];              -- per member: an event id of it that stands in the log
     broken     boolean;
@@ -92,7 +94,7 @@ BEGIN
         FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1;
     o_head := coalesce(o_head, 0);
     o_recorded_at := greatest(clock_timestamp(), o_recorded_at);
-    o_kind := array_fill(0, ARRAY[members]);
+    o_kind := none;
     o_number := array_fill(NULL::bigint, ARRAY[members]);
     o_index := array_fill(NULL::integer, ARRAY[members]);
     o_detail := array_fill(NULL::text, ARRAY[members]);
@@ -166,7 +168,8 @@ BEGIN
             INTO o_version, broken
             FROM (SELECT u.nth, u.expected, coalesce((SELECT e.version FROM event_store.events AS e
                           WHERE e.stream = u.stream ORDER BY e.version DESC LIMIT 1), 0) AS actual
-                      FROM unnest(p_stream, p_expected) WITH ORDINALITY AS u (stream, expected, nth)) AS s;
+                      FROM unnest(p_stream, p_expected) WITH ORDINALITY AS u (stream, expected, nth)
+                      OFFSET 0) AS s;  -- offset 0: else each look-up would be made twice
         IF broken THEN
             FOR r IN
                 SELECT u.member, u.nth, u.actual FROM unnest(p_stream_member, p_expected, o_version) WITH ORDINALITY AS u (member, expected, actual, nth)
@@ -178,10 +181,6 @@ BEGIN
                     o_index[r.member] := r.nth;
                 END IF;
             END LOOP;
-        END IF;
-        IF members > 1 AND 0 = ANY (p_stream_count)
-           AND (SELECT count(*) <> count(DISTINCT u.stream) FROM unnest(p_stream) AS u (stream)) THEN
-            RAISE EXCEPTION 'two appends of a batch name the same stream' USING ERRCODE = 'DB002';
         END IF;
     END IF;
 
@@ -228,24 +227,38 @@ BEGIN
         END LOOP;
     END IF;
 
+    -- Members that name the same thing? While nobody is refused, the unique constraints would say so.
+    clean := o_kind = none;
+    IF members > 1 AND (NOT clean OR 0 = ANY (p_stream_count)) AND (
+        (SELECT count(*) <> count(DISTINCT u.stream) FROM unnest(p_stream) AS u (stream))
+        OR (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(p_event_id) AS u (id))
+        OR (SELECT count(u.key) <> count(DISTINCT u.key) FROM unnest(p_key) AS u (key)))
+    THEN
+        RAISE EXCEPTION 'two appends of a batch name the same stream, event id or key' USING ERRCODE = 'DB002';
+    END IF;
+
     -- Positions, for those that were not refused.
-    next_base := o_head;
-    FOR i IN 1 .. members LOOP
-        base[i] := next_base;
-        IF o_kind[i] = 0 THEN
-            next_base := next_base + p_event_count[i];
-        END IF;
-    END LOOP;
+    next_base := o_head + cardinality(p_event_id);
+    IF NOT clean OR cardinality(p_key) + cardinality(p_claim_member) + cardinality(p_condition_member) > 0 THEN
+        next_base := o_head;
+        base := array_fill(o_head, ARRAY[members]);
+        FOR i IN 1 .. members LOOP
+            base[i] := next_base;
+            IF o_kind[i] = 0 THEN
+                next_base := next_base + p_event_count[i];
+            END IF;
+        END LOOP;
+    END IF;
 
     IF next_base > o_head THEN
         WITH added AS (
             INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
-                SELECT base[u.member] + u.nth, o_version[u.stream] + u.nth_in_stream, u.event_id, o_recorded_at, u.schema_version,
+                SELECT CASE WHEN clean THEN o_head + u.ordinal ELSE base[u.member] + u.nth END, o_version[u.stream] + u.nth_in_stream, u.event_id, o_recorded_at, u.schema_version,
                        p_stream[u.stream], u.event_type, u.data::json, string_to_array(u.tags, ' '), u.metadata::json
                     FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema,
-                                p_event_data, p_event_metadata, p_event_tags)
-                           AS u (member, stream, nth, nth_in_stream, event_id, event_type, schema_version, data, metadata, tags)
-                    WHERE o_kind[u.member] = 0
+                                p_event_data, p_event_metadata, p_event_tags) WITH ORDINALITY
+                           AS u (member, stream, nth, nth_in_stream, event_id, event_type, schema_version, data, metadata, tags, ordinal)
+                    WHERE clean OR o_kind[u.member] = 0
                 RETURNING tags, position
         )
         INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
@@ -253,7 +266,7 @@ BEGIN
 
     IF cardinality(p_condition_member) > 0 AND members > 1 AND next_base > o_head AND EXISTS (
         SELECT FROM unnest(p_condition_member, p_condition_tags, p_condition_types) AS c (member, tags, types)
-            WHERE o_kind[c.member] = 0 AND EXISTS (
+            WHERE o_kind[c.member] IN (0, 7, 8) AND EXISTS (
                 SELECT FROM event_store.tags AS t JOIN event_store.events AS e ON e.position = t.position
                     WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > o_head AND t.position <= base[c.member]
                       AND e.tags @> string_to_array(c.tags, ' ')

@@ -22,11 +22,17 @@ const READ_TIMEOUT: &str = "10s";
 
 /// The pool for reads: every new connection proves continuity.
 pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<PgPool, StoreError> {
-    let connect = base(options).options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
-    // Before the pool: its connections prove continuity, which a schema that is not there would turn into a riddle.
+    let connect = base(options).options([
+        ("statement_timeout", READ_TIMEOUT),
+        ("default_transaction_read_only", "on"),
+        // Planned for the very values: the best plan for a rare type or category is the worst for a frequent one.
+        ("plan_cache_mode", "force_custom_plan"),
+    ]);
+    // Outside the pool first: a pool would hide the reason behind "no connection in time".
     let mut connection = connect.connect().await.map_err(read_error)?;
     assert_schema(&mut connection).await?;
     assert_settings(&mut connection).await?;
+    continuity.prove(&mut connection).await?;
     connection.close().await.map_err(read_error)?;
     let pool = PoolOptions::<Postgres>::new()
         .max_connections(options.read_connections)
@@ -44,7 +50,6 @@ pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continu
         })
         .after_release(|connection, _| Box::pin(is_idle(connection)))
         .connect_lazy_with(connect);
-    drop(pool.acquire().await.map_err(read_error)?);
     Ok(pool)
 }
 
@@ -62,7 +67,6 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
         ("lock_timeout", LOCK_TIMEOUT),
         ("statement_timeout", "0"),
         ("client_connection_check_interval", "1s"),
-        ("default_transaction_isolation", "read committed"),
         ("default_transaction_read_only", "off"),
     ]);
     let mut connection = connect.connect().await.map_err(read_error)?;
@@ -73,6 +77,8 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
 
 fn base(options: &PostgresOptions) -> PgConnectOptions {
     options.connect.clone().application_name(&options.application_name).options([
+        // Whatever role or database have as theirs.
+        ("default_transaction_isolation", "read committed"),
         ("idle_in_transaction_session_timeout", "5s"),
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),

@@ -58,6 +58,11 @@ fn page(limit: u32) -> i64 {
 }
 
 impl Inner {
+    /// The error of a read; that the proof of continuity failed on the way says more than that no connection was to be had.
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        self.continuity.check().err().unwrap_or_else(|| read_error(error))
+    }
+
     fn events(&self, rows: Vec<Row>) -> Result<Vec<RecordedEvent>, StoreError> {
         let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
         if let Some(newest) = events.iter().max_by_key(|e| e.position) {
@@ -68,7 +73,7 @@ impl Inner {
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
         self.continuity.check()?;
-        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.reads).await.map_err(read_error)?;
+        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.reads).await.map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
         let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
         self.continuity.learn_epoch(epoch)?;
@@ -81,7 +86,10 @@ impl Inner {
         if position == Position::START {
             return Ok(Some(Mark::START));
         }
-        let row = sqlx::query_file!("sql/mark_at.sql", position.0).fetch_optional(&self.reads).await.map_err(read_error)?;
+        let row = sqlx::query_file!("sql/mark_at.sql", position.0)
+            .fetch_optional(&self.reads)
+            .await
+            .map_err(|error| self.failed(error))?;
         Ok(row.map(|row| Mark { position, event_id: Some(row.event_id) }))
     }
 
@@ -93,7 +101,7 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check()?;
         let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit));
-        self.events(rows.fetch_all(&self.reads).await.map_err(read_error)?)
+        self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read_stream_backward(
@@ -105,7 +113,7 @@ impl Inner {
         self.continuity.check()?;
         let before = before.map_or(i64::MAX, |v| v.0);
         let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit));
-        self.events(rows.fetch_all(&self.reads).await.map_err(read_error)?)
+        self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
@@ -131,13 +139,15 @@ impl Inner {
                 sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit).fetch_all(&self.reads).await
             }
         };
-        self.events(rows.map_err(read_error)?)
+        self.events(rows.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check()?;
-        let row =
-            sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_optional(&self.reads).await.map_err(read_error)?;
+        let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key)
+            .fetch_optional(&self.reads)
+            .await
+            .map_err(|error| self.failed(error))?;
         let Some(row) = row else { return Ok(None) };
         if row.request_hash != idempotency.request_hash {
             return Ok(Some(AppendOutcome::Refused(Refusal::KeyReused)));
@@ -165,7 +175,7 @@ impl Inner {
         let tags: Vec<String> = prepared.checks.iter().map(|c| c.tags.clone()).collect();
         let types: Vec<String> = prepared.checks.iter().map(|c| c.types.clone()).collect();
         let found = sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types);
-        let found = found.fetch_all(&self.reads).await.map_err(read_error)?;
+        let found = found.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;
         for (check, row) in prepared.checks.iter_mut().zip(found) {
             check.after = check.after.max(row.head);
             check.broken = row.broken;

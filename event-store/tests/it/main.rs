@@ -1,5 +1,18 @@
 //! The event store against a real Postgres, and in memory against the same contract.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod append_only;
+mod batch;
+mod cancel;
+mod conflict;
 mod contract;
+mod cut;
+mod isolation;
+mod plans;
+mod pollers;
+mod proxy;
+mod schema;
+mod split;
+mod stuck;
 mod support;
+mod sync;

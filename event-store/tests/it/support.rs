@@ -8,6 +8,7 @@ use event_store::{
     Metadata, NewEvent, Position, PostgresOptions, PostgresStore, QueryItem, Refusal, StreamAppend, StreamName,
 };
 use local_servers::TestDatabase;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 /// A fresh, migrated database.
@@ -121,4 +122,20 @@ pub(crate) async fn check_dense(store: &dyn EventStore) -> Position {
             recorded_at = Some(event.recorded_at);
         }
     }
+}
+
+/// A plain connection as whoever the URL names.
+pub(crate) async fn plain(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap()
+}
+
+/// The SQLSTATE of an error.
+pub(crate) fn sqlstate(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.unwrap_or_else(|| panic!("not an error of the database: {error:?}")).into_owned()
+}
+
+/// Everything random in a test comes from the run's seed.
+pub(crate) fn random() -> rand::rngs::StdRng {
+    rand::SeedableRng::seed_from_u64(local_servers::test_run().seed)
 }

@@ -1,0 +1,127 @@
+//! Races for one condition: exactly one contestant wins each (I4). The planted bug of a check that is older than its lock is caught.
+
+use std::sync::Arc;
+
+use event_store::postgres::append_batch;
+use event_store::{Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Position, PostgresStore};
+use local_servers::test_run;
+use sqlx::PgConnection;
+use tokio::sync::Barrier;
+use uuid::Uuid;
+
+use crate::support::{append_to, check_dense, connect, database, plain, query, stream, tagged};
+
+/// Someone who wants the one seat of each round.
+enum Contestant {
+    /// Through the library, several of them sharing a store.
+    Store(PostgresStore),
+    /// Through the stored procedure alone.
+    Procedure(PgConnection),
+    /// Through the planted bug.
+    Mutant(PgConnection),
+}
+
+/// The seat is free as long as no event carries its tag.
+fn take_seat(round: u64, number: usize) -> Append {
+    let tag = format!("seat:{round}");
+    Append {
+        conditions: vec![AppendCondition { query: query(&["seat.taken"], &[&tag]), after: Position::START }],
+        ..append_to(stream(format!("{round}-{number}")), ExpectedVersion::NoStream, vec![tagged("seat.taken", &[&tag])])
+    }
+}
+
+/// What a single statement makes of it: the snapshot of its check is older than the lock that it waits for.
+const MUTANT: &str = "
+    WITH locked AS MATERIALIZED (SELECT epoch FROM event_store.log FOR UPDATE),
+    added AS (
+        INSERT INTO event_store.events
+            (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+        SELECT nextval('mutant'), 1, $1, now(), 1, $2, 'seat.taken', '{}', ARRAY[$3], '{}'
+        FROM locked WHERE NOT EXISTS (SELECT FROM event_store.tags WHERE tag = $3)
+        RETURNING position
+    )
+    INSERT INTO event_store.tags (tag, position) SELECT $3, position FROM added";
+
+impl Contestant {
+    async fn wins(&mut self, round: u64, number: usize) -> bool {
+        let outcome = match self {
+            Self::Store(store) => store.append(take_seat(round, number)).await.unwrap(),
+            Self::Procedure(connection) => append_batch(connection, vec![take_seat(round, number)]).await.unwrap().remove(0),
+            Self::Mutant(connection) => {
+                let statement = sqlx::query(MUTANT).bind(Uuid::now_v7()).bind(format!("thing-{round}-{number}"));
+                return statement.bind(format!("seat:{round}")).execute(connection).await.unwrap().rows_affected() == 1;
+            }
+        };
+        matches!(outcome, AppendOutcome::Appended(_))
+    }
+}
+
+/// Runs the contestants' attempts of each round at once; answers in how many rounds not exactly one of them won.
+async fn violations(contestants: Vec<Contestant>, rounds: u64) -> usize {
+    let barrier = Arc::new(Barrier::new(contestants.len()));
+    let tasks = contestants.into_iter().enumerate().map(|(number, mut contestant)| {
+        let barrier = Arc::clone(&barrier);
+        tokio::spawn(async move {
+            let mut won = Vec::new();
+            for round in 0..rounds {
+                barrier.wait().await;
+                won.push(contestant.wins(round, number).await);
+            }
+            won
+        })
+    });
+    let mut winners = vec![0; usize::try_from(rounds).unwrap()];
+    for task in tasks.collect::<Vec<_>>() {
+        for (round, won) in task.await.unwrap().into_iter().enumerate() {
+            winners[round] += usize::from(won);
+        }
+    }
+    winners.iter().filter(|winners| **winners != 1).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_wins_a_race_for_a_condition() {
+    let database = database().await;
+    let (one, other) = (connect(database.url()).await, connect(database.url()).await);
+    let mut contestants: Vec<_> = (0..6).flat_map(|_| [one.clone(), other.clone()]).map(Contestant::Store).collect();
+    for _ in 0..4 {
+        contestants.push(Contestant::Procedure(plain(database.url()).await));
+    }
+    let rounds = test_run().count(50, 10_000);
+    assert_eq!(violations(contestants, rounds).await, 0);
+    assert_eq!(check_dense(&one).await.0, i64::try_from(rounds).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_race_catches_a_check_that_is_older_than_its_lock() {
+    let database = database().await;
+    let mut contestants = Vec::new();
+    for _ in 0..4 {
+        contestants.push(Contestant::Mutant(plain(database.url()).await));
+    }
+    let mut admin = plain(database.url()).await;
+    sqlx::query("CREATE SEQUENCE mutant").execute(&mut admin).await.unwrap();
+    let caught = violations(contestants, test_run().count(50, 10_000)).await;
+    assert_ne!(caught, 0, "the single-statement form must be caught");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_writers_of_one_stream_never_share_a_version() {
+    let database = database().await;
+    let stores = [connect(database.url()).await, connect(database.url()).await];
+    let each = test_run().count(20, 1_000);
+    let tasks = (0..8).map(|writer| {
+        let store = stores[writer % 2].clone();
+        tokio::spawn(async move {
+            for _ in 0..each {
+                let append = append_to(stream("shared"), ExpectedVersion::Any, vec![tagged("thing.happened", &[]); 1]);
+                let outcome = store.append(append).await.unwrap();
+                assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(check_dense(&stores[0]).await.0, i64::try_from(8 * each).unwrap());
+}

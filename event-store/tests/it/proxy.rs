@@ -1,0 +1,105 @@
+//! A TCP proxy in front of Postgres that cuts the connection for appends where a test wants it cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Where the next call is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Cut {
+    Nowhere,
+    /// The call does not reach the server.
+    BeforeTheCall,
+    /// The call reaches the server; nothing of the answer comes back.
+    BeforeTheAnswer,
+    /// A part of the answer comes back.
+    InsideTheAnswer,
+}
+
+/// Forwards to Postgres until it is told to cut.
+pub(crate) struct Proxy {
+    next: Arc<AtomicU8>,
+    cuts: Arc<AtomicUsize>,
+    url: String,
+}
+
+impl Proxy {
+    /// Stands before the server that the URL names.
+    pub(crate) async fn start(url: &str) -> Self {
+        let (user, rest) = url.trim_start_matches("postgres://").split_once('@').unwrap();
+        let (server, database) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://{user}@{}/{database}", listener.local_addr().unwrap());
+        let (next, cuts) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicUsize::new(0)));
+        let shared = (Arc::clone(&next), Arc::clone(&cuts), server.to_owned());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (next, cuts, server) = shared.clone();
+                tokio::spawn(async move {
+                    let server = TcpStream::connect(server).await.unwrap();
+                    forward(client, server, &next, &cuts).await;
+                });
+            }
+        });
+        Self { next, cuts, url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Cuts the next call there.
+    pub(crate) fn cut_next(&self, cut: Cut) {
+        self.next.store(cut as u8, Ordering::SeqCst);
+    }
+
+    /// How many connections were cut.
+    pub(crate) fn cuts(&self) -> usize {
+        self.cuts.load(Ordering::SeqCst)
+    }
+}
+
+/// Ends, and with it both connections, when either side ends or the call is cut.
+async fn forward(mut client: TcpStream, mut server: TcpStream, next: &AtomicU8, cuts: &AtomicUsize) {
+    let (mut to_server, mut to_client) = (vec![0; 65_536], vec![0; 65_536]);
+    // The connections for appends are told by their start-up packet.
+    let (mut appends, mut cutting) = (false, Cut::Nowhere);
+    loop {
+        tokio::select! {
+            read = client.read(&mut to_server) => {
+                let Ok(length @ 1..) = read else { return };
+                let bytes = &to_server[..length];
+                if !appends {
+                    appends = bytes.windows(12).any(|w| w == b"lock_timeout");
+                } else if bytes.windows(14).any(|w| w == b"thing.happened") {
+                    // Only a call carries events.
+                    cutting = match next.swap(0, Ordering::SeqCst) {
+                        1 => Cut::BeforeTheCall,
+                        2 => Cut::BeforeTheAnswer,
+                        3 => Cut::InsideTheAnswer,
+                        _ => Cut::Nowhere,
+                    };
+                }
+                if cutting == Cut::BeforeTheCall {
+                    cuts.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+                if server.write_all(bytes).await.is_err() { return; }
+            }
+            read = server.read(&mut to_client) => {
+                let Ok(length @ 1..) = read else { return };
+                if cutting != Cut::Nowhere {
+                    cuts.fetch_add(1, Ordering::SeqCst);
+                    if cutting == Cut::InsideTheAnswer {
+                        client.write_all(&to_client[..length / 2]).await.ok();
+                    }
+                    return;
+                }
+                if client.write_all(&to_client[..length]).await.is_err() { return; }
+            }
+        }
+    }
+}

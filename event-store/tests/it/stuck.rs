@@ -1,0 +1,107 @@
+//! One that holds the lock and does not move: the others get an answer in time, and all is well once it moves again (A9).
+
+use std::time::{Duration, Instant};
+
+use event_store::{AppendOutcome, EventStore, PostgresStore, StoreError};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{appended, check_dense, connect, database, one, options, plain};
+
+const DEADLINE: Duration = Duration::from_millis(1_500);
+/// What a loaded machine may take on top of a deadline.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// A stopped backend; it goes on when this is dropped, whatever becomes of the test.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn stop(pid: i32) -> Self {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+        Self(Pid::from_raw(pid))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).ok();
+    }
+}
+
+async fn impatient(url: &str) -> PostgresStore {
+    PostgresStore::connect(options(url).append_deadline(DEADLINE).application_name("impatient")).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiters_behind_a_stuck_holder_of_the_lock_are_answered_in_time() {
+    let database = database().await;
+    let store = impatient(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    let mut holder = plain(database.url()).await;
+    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
+    let pid = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
+    let stopped = Stopped::stop(pid);
+    let started = Instant::now();
+    let waiters = (0..50).map(|writer| {
+        let store = store.clone();
+        async move { store.append(one(writer)).await }
+    });
+    for outcome in futures::future::join_all(waiters).await {
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{outcome:?}");
+    }
+    assert!(started.elapsed() < DEADLINE + SLACK, "{:?}", started.elapsed());
+    drop(stopped);
+    drop(holder);
+    heals(&store).await;
+    check_dense(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
+    let database = database().await;
+    let store = impatient(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    let mut admin = plain(database.url()).await;
+    // The backend of the connection for appends is the one that called the procedure last.
+    let backend =
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL event_store.append(%'";
+    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_one(&mut admin).await.unwrap());
+    let appends = (0..20).map(one).collect::<Vec<_>>();
+    let started = Instant::now();
+    let outcomes = futures::future::join_all(appends.iter().map(|append| store.append(append.clone()))).await;
+    for outcome in outcomes {
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{outcome:?}");
+    }
+    assert!(started.elapsed() < DEADLINE + SLACK, "{:?}", started.elapsed());
+    drop(stopped);
+    heals(&store).await;
+    // Unknown means there once or not at all: the same appends again are each there once.
+    for append in appends {
+        assert!(matches!(store.append(append).await.unwrap(), AppendOutcome::Appended(_)));
+    }
+    let head = check_dense(&store).await;
+    let distinct =
+        sqlx::query_scalar::<_, i64>("SELECT count(DISTINCT event_id) FROM event_store.events").fetch_one(&mut admin).await;
+    assert_eq!(distinct.unwrap(), head.0);
+}
+
+/// Appends succeed again soon.
+async fn heals(store: &PostgresStore) {
+    let since = Instant::now();
+    while let Err(error) = store.append(one("healed")).await {
+        assert!(since.elapsed() < DEADLINE + SLACK, "not healed: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let database = database().await;
+    let store = PostgresStore::connect(options(database.url()).append_deadline(DEADLINE).max_queued(2)).await.unwrap();
+    let mut holder = plain(database.url()).await;
+    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
+    let outcomes = futures::future::join_all((0..10).map(|writer| store.append(one(writer)))).await;
+    assert!(outcomes.iter().all(|o| matches!(o, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)))));
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    heals(&store).await;
+    assert_eq!(check_dense(&connect(database.url()).await).await, store.head().await.unwrap().mark.position);
+}
