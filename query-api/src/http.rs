@@ -6,8 +6,15 @@ mod etag;
 mod list;
 mod money;
 mod openapi;
-mod v1;
 mod wait;
+
+/// Version 1: one file per subject, with its filters, bodies and thin handlers.
+mod v1 {
+    pub(super) mod order;
+    pub(super) mod product;
+    pub(super) mod sales;
+    pub(super) mod user;
+}
 
 pub use cursor::CursorKey;
 pub use openapi::document;

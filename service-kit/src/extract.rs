@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{FieldError, Problem};
 
-/// A JSON body.
+/// A JSON body: an object.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
@@ -74,7 +74,7 @@ pub async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<By
     Bytes::from_request(request, state).await.map_err(|rejection| refuse_body(&rejection))
 }
 
-/// Reads a JSON document: 400 for what is not JSON, 422 with a pointer for what has the wrong content.
+/// Reads a JSON object: 400 for what is not JSON, 422 with a pointer for what has the wrong content.
 ///
 /// # Errors
 /// The problem to answer with.
@@ -91,7 +91,8 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
-    Ok(value)
+    // serde would take an array's items for a struct's fields, in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') { Err(invalid(String::new(), "expected an object")) } else { Ok(value) }
 }
 
 /// Reads query parameters: 422 for an unknown, repeated or ill-typed one.

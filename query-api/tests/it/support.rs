@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use local_servers::TestDatabase;
 use query_api::http::{Api, CursorKey};
 use query_api::position::{self, Watcher};
-use query_api::read::Reader;
+use query_api::read::{ALL_PROJECTIONS, Reader};
 use query_api::{database, http};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -23,8 +23,6 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
-
-pub(crate) const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 
 /// The API, its database, and what a test needs to move both.
 pub(crate) struct App {
@@ -75,7 +73,7 @@ impl App {
         let epoch = Uuid::now_v7();
         let router = router(pool.clone(), watcher.clone());
         let app = Self { router, writer, pool, watcher, epoch, database, _stop: stop.drop_guard() };
-        for projection in PROJECTIONS {
+        for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }
         app
@@ -244,7 +242,7 @@ async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + S
     migrator.create_schema("read_model");
     migrator.dangerous_set_table_name("read_model._sqlx_migrations");
     migrator.run_direct(None, &mut connection, false).await?;
-    for projection in PROJECTIONS {
+    for projection in ALL_PROJECTIONS {
         let folder = root().join("projector/src/projections").join(projection);
         let tables = std::fs::read_to_string(folder.join("tables.sql"))?;
         let indexes = std::fs::read_to_string(folder.join("indexes.sql"))?;
@@ -281,7 +279,7 @@ fn migrations() -> Vec<PathBuf> {
 /// Of everything that makes the template.
 fn fingerprint() -> String {
     let mut text = include_str!("support.rs").to_owned();
-    let projections = PROJECTIONS.iter().flat_map(|name| {
+    let projections = ALL_PROJECTIONS.iter().flat_map(|name| {
         let folder = root().join("projector/src/projections").join(name);
         [folder.join("tables.sql"), folder.join("indexes.sql")]
     });

@@ -82,6 +82,7 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
         (posting("application/json", "{"), 400, "malformed-json"),
         (posting("application/json", "{\"name\":1}"), 422, "invalid-content"),
         (posting("application/json", "{\"name\":\"a\",\"role\":\"admin\"}"), 422, "invalid-content"),
+        (posting("application/json", "[\"a\"]"), 422, "invalid-content"),
         (posting("text/plain", "{\"name\":\"a\"}"), 415, "unsupported-media-type"),
         (posting("application/json", large), 413, "payload-too-large"),
         (posting("application/json", streamed), 413, "payload-too-large"),
