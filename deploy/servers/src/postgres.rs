@@ -54,14 +54,18 @@ impl PostgresBinaries {
         command
     }
 
-    /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that loopback is trusted.
-    pub fn init(&self, data: &Path, account: Account, password: Option<&str>) -> Result<(), ServerError> {
+    /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that loopback is trusted; `durable`
+    /// waits until it is on disk.
+    pub fn init(&self, data: &Path, account: Account, password: Option<&str>, durable: bool) -> Result<(), ServerError> {
         use std::os::unix::fs::PermissionsExt;
         std::fs::create_dir_all(data).map_err(ServerError::file("create", data))?;
         std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).map_err(ServerError::file("protect", data))?;
         account.own(data)?;
         let mut command = self.command("initdb");
-        command.args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync", "-D"]).arg(data);
+        command.args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--data-checksums", "-D"]).arg(data);
+        if !durable {
+            command.arg("--no-sync");
+        }
         let secret = password.map(|password| password_file(data, account, password)).transpose()?;
         match &secret {
             Some(file) => command.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", file.path().display())),
@@ -162,7 +166,7 @@ impl PostgresCluster {
         account.own(home.path())?;
         let data = home.path().join("data");
         let (making, to) = (binaries.clone(), data.clone());
-        let made = tokio::task::spawn_blocking(move || making.init(&to, account, None)).await;
+        let made = tokio::task::spawn_blocking(move || making.init(&to, account, None, options.durable)).await;
         made.map_err(|error| ServerError::Spawn { program: "initdb".into(), source: std::io::Error::other(error) })??;
         let mut settings = vec![("max_connections".to_owned(), "400".to_owned())];
         if !options.durable {

@@ -67,6 +67,8 @@ pub struct Supervisor {
     table: Table,
     changed: watch::Sender<u64>,
     services: Vec<Kept>,
+    /// Writes `running.json` at every start and end.
+    scribe: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -80,8 +82,10 @@ struct Kept {
 impl Supervisor {
     /// Nothing runs yet.
     pub fn new(layout: &Layout, view: LogView) -> Supervisor {
-        let changed = watch::channel(0).0;
-        Supervisor { layout: layout.clone(), view, table: Table::default(), changed, services: Vec::new() }
+        let (changed, changes) = watch::channel(0);
+        let table = Table::default();
+        let scribe = tokio::spawn(keep_written(layout.clone(), table.clone(), changes));
+        Supervisor { layout: layout.clone(), view, table, changed, services: Vec::new(), scribe }
     }
 
     /// Starts a service and keeps it running.
@@ -132,12 +136,6 @@ impl Supervisor {
         self.changed.subscribe()
     }
 
-    /// Writes `running.json`.
-    pub fn write_running(&self) -> anyhow::Result<()> {
-        let file = RunningFile { supervisor: std::process::id(), processes: self.running() };
-        write_private(&self.layout.running(), &serde_json::to_string_pretty(&file)?)
-    }
-
     /// Lets the parts rest that were told to, and the others run.
     pub fn obey(&self) {
         for kept in &self.services {
@@ -152,6 +150,19 @@ impl Supervisor {
         let (last, first): (Vec<Kept>, Vec<Kept>) = self.services.drain(..).partition(|kept| servers.contains(&kept.name));
         end(first).await;
         end(last).await;
+        self.scribe.abort();
+    }
+}
+
+/// What a killed supervisor leaves is found by what it wrote: so it writes at once.
+async fn keep_written(layout: Layout, table: Table, mut changes: watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {
+        let processes = table.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let file = RunningFile { supervisor: std::process::id(), processes };
+        let text = serde_json::to_string_pretty(&file).map_err(anyhow::Error::from);
+        if let Err(error) = text.and_then(|text| write_private(&layout.running(), &text)) {
+            eprintln!("stack: {error:#}");
+        }
     }
 }
 

@@ -73,7 +73,6 @@ async fn live(
         let readiness = Readiness::Http(admin.clone());
         supervisor.start(Service { name, command, account: Account::Own, stop: Signal::SIGTERM, readiness })?;
     }
-    supervisor.write_running()?;
     for (name, _) in endpoints.admin_ports() {
         supervisor.ready(name).await?;
     }
@@ -86,7 +85,6 @@ async fn live(
             changed = changes.changed() => changed.context("the supervisor is gone")?,
             _ = resting.recv() => supervisor.obey(),
         }
-        supervisor.write_running()?;
         now(supervisor).write(layout)?;
     }
 }
@@ -98,12 +96,13 @@ async fn start_postgres(
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
     let (account, data) = (Account::unprivileged(), layout.postgres_data());
-    if !data.join("PG_VERSION").exists() {
-        // What is there without its version is a cluster whose making was broken off.
-        remove_folder(&data)?;
-        let (binaries, password) = (servers.postgres.clone(), settings.passwords.owner.clone());
-        let to = data.clone();
-        tokio::task::spawn_blocking(move || binaries.init(&to, account, Some(password.expose_secret()))).await??;
+    if !data.exists() {
+        // It gets its name when it is whole: one whose making was broken off is made again.
+        let draft = data.with_extension("draft");
+        remove_folder(&draft)?;
+        let (binaries, password, to) = (servers.postgres.clone(), settings.passwords.owner.clone(), draft.clone());
+        tokio::task::spawn_blocking(move || binaries.init(&to, account, Some(password.expose_secret()), true)).await??;
+        std::fs::rename(&draft, &data).with_context(|| format!("cannot create {}", data.display()))?;
     }
     let limits = [("max_connections".to_owned(), "200".to_owned())];
     let command: Command = servers.postgres.server(&data, settings.ports.postgres, &limits);
