@@ -1,10 +1,12 @@
 //! Compares what the query API answers with what the file says: per customer and in total, to the cent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::client::Client;
 use super::file::History;
@@ -72,10 +74,20 @@ impl std::fmt::Display for Difference {
 
 #[derive(Debug, Deserialize)]
 struct User {
+    id: Uuid,
     email: Option<String>,
     order_count: i64,
     total_spent: BTreeMap<String, String>,
     last_order_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Order {
+    user_id: Uuid,
+    currency: String,
+    units: i64,
+    total: String,
+    ordered_at: chrono::DateTime<chrono::Utc>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,13 +97,13 @@ struct Day {
     revenue: String,
 }
 
-/// Asks for all customers and all days of the file and compares.
+/// Asks for all customers, their orders and all days of the file and compares.
 pub(super) async fn compare(client: &Client, history: &History) -> anyhow::Result<(Totals, Vec<Difference>)> {
     let users: Vec<User> = list(client, "/api/v1/users", &[]).await?;
     let by_email: BTreeMap<String, User> = users.into_iter().filter_map(|user| Some((user.email.clone()?, user))).collect();
     let mut differences = Differences::default();
     let mut found = Totals::default();
-    let mut spent = 0;
+    let (mut spent, mut ids) = (0, HashSet::new());
     for (customer, purchases) in &history.customers {
         let address = email(customer);
         let Some(user) = by_email.get(&address) else {
@@ -106,30 +118,56 @@ pub(super) async fn compare(client: &Client, history: &History) -> anyhow::Resul
         let at = user.last_order_at.map_or_else(|| "none".to_owned(), |at| at.to_rfc3339());
         differences.check(&address, "last_order_at", &format!("{last}T00:00:00+00:00"), &at);
         found.customers += 1;
+        ids.insert(user.id);
         found.orders += user.order_count;
         spent += cents_of(total)?;
     }
     found.spent = decimal(spent);
-    let days = days(client, history).await?;
-    found.units = days.iter().map(|day| day.units).sum();
+    let orders = orders(client, history).await?;
+    found.units = orders.iter().filter(|order| ids.contains(&order.user_id)).map(|order| order.units).sum();
     let expected = Totals::of_history(history);
     for ((name, expected, found), figure) in
         Totals::rows(&expected, &found).into_iter().zip(["customers", "orders", "units", "spent"])
     {
         differences.check(&format!("total {name}"), figure, &expected, &found);
     }
-    // The days are another projection: its sums must be the same.
-    let revenue: i64 = days.iter().map(|day| cents_of(&day.revenue)).sum::<anyhow::Result<i64>>()?;
-    differences.check("total of the days", "orders", &expected.orders, &days.iter().map(|day| day.orders).sum::<i64>());
-    differences.check("total of the days", "revenue", &expected.spent, &decimal(revenue));
+    check_days(&orders, &days(client, history).await?, &mut differences)?;
     Ok((found, differences.0))
 }
 
+/// The days are another projection: its sums must be those of the same days' orders, other customers' too.
+fn check_days(orders: &[Order], days: &[Day], differences: &mut Differences) -> anyhow::Result<()> {
+    let of = "total of the days";
+    let spent: i64 = orders.iter().map(|order| cents_of(&order.total)).sum::<anyhow::Result<i64>>()?;
+    let revenue: i64 = days.iter().map(|day| cents_of(&day.revenue)).sum::<anyhow::Result<i64>>()?;
+    differences.check(of, "orders", &orders.len(), &days.iter().map(|day| day.orders).sum::<i64>());
+    differences.check(of, "units", &sum(orders, |order| order.units), &sum(days, |day| day.units));
+    differences.check(of, "revenue", &decimal(spent), &decimal(revenue));
+    Ok(())
+}
+
+fn sum<T>(items: &[T], of: fn(&T) -> i64) -> i64 {
+    items.iter().map(of).sum()
+}
+
+/// Every confirmed order of the file's days, whoever ordered it.
+async fn orders(client: &Client, history: &History) -> anyhow::Result<Vec<Order>> {
+    let (first, last) = span(history);
+    let mut orders: Vec<Order> = list(client, "/api/v1/orders", &[("status", "confirmed"), ("sort", "created_at")]).await?;
+    orders.retain(|order| order.currency == CURRENCY && (first..=last).contains(&order.ordered_at.date_naive()));
+    Ok(orders)
+}
+
 async fn days(client: &Client, history: &History) -> anyhow::Result<Vec<Day>> {
-    let dates: Vec<_> = history.purchases().map(|purchase| purchase.date).collect();
-    let (first, last) = (dates.iter().min().copied().unwrap_or_default(), dates.iter().max().copied().unwrap_or_default());
+    let (first, last) = span(history);
     let (from, to) = (first.to_string(), last.to_string());
     list(client, "/api/v1/sales/daily", &[("from", &from), ("to", &to), ("currency", CURRENCY)]).await
+}
+
+/// The file's first and last day.
+fn span(history: &History) -> (NaiveDate, NaiveDate) {
+    let dates: Vec<_> = history.purchases().map(|purchase| purchase.date).collect();
+    (dates.iter().min().copied().unwrap_or_default(), dates.iter().max().copied().unwrap_or_default())
 }
 
 /// All items of a list, page by page.
