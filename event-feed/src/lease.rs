@@ -45,7 +45,9 @@ impl Lease {
         self.duration
     }
 
-    /// Takes the lease when nobody holds it, ending the backend of an owner whose time is over. `None`: somebody holds it.
+    /// Takes the lease when nobody else holds it, ending the backend of an owner whose time is over. `None`: somebody holds it.
+    ///
+    /// An owner whose connection was lost takes its own lease at once, in a new term.
     ///
     /// Not for use inside a transaction; the connection should have a `lock_timeout`.
     ///
@@ -127,10 +129,10 @@ impl Lease {
     async fn is_free(&self, connection: &mut PgConnection) -> Result<Option<bool>, sqlx::Error> {
         match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file_scalar!("sql/event_store/lease_look.sql", self.name).fetch_optional(connection).await
+                sqlx::query_file_scalar!("sql/event_store/lease_look.sql", self.name, self.owner).fetch_optional(connection).await
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file_scalar!("sql/read_model/lease_look.sql", self.name).fetch_optional(connection).await
+                sqlx::query_file_scalar!("sql/read_model/lease_look.sql", self.name, self.owner).fetch_optional(connection).await
             }
         }
     }
@@ -147,12 +149,12 @@ impl Lease {
     async fn end_owner(&self, connection: &mut PgConnection) {
         let ended = match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file_scalar!("sql/event_store/lease_end_owner.sql", self.name, END_OWNER_LIMIT_MS)
+                sqlx::query_file_scalar!("sql/event_store/lease_end_owner.sql", self.name, self.owner, END_OWNER_LIMIT_MS)
                     .fetch_optional(connection)
                     .await
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file_scalar!("sql/read_model/lease_end_owner.sql", self.name, END_OWNER_LIMIT_MS)
+                sqlx::query_file_scalar!("sql/read_model/lease_end_owner.sql", self.name, self.owner, END_OWNER_LIMIT_MS)
                     .fetch_optional(connection)
                     .await
             }

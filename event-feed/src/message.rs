@@ -96,17 +96,16 @@ pub enum DecodeError {
 
 /// Makes the message of an event, or its stub when a broker with this `max_payload` would refuse it.
 pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encoded {
-    let common = common_headers(event, epoch);
-    let mut headers = common.clone();
+    let subject = format!("{SUBJECT_PREFIX}{}", event.event_type);
+    let mut headers = common_headers(event, epoch);
     add_labels(&mut headers, event);
     let header_bytes = wire_len(&headers) + PUBLISH_HEADER_BYTES;
     let bytes = header_bytes + event.data.get().len();
-    let subject = format!("{SUBJECT_PREFIX}{}", event.event_type);
     if header_bytes <= MAX_HEADER_BYTES && bytes <= max_payload {
         let payload = Bytes::copy_from_slice(event.data.get().as_bytes());
         return Encoded { subject, headers, payload, mark: event.mark(), bytes, is_stub: false };
     }
-    let mut headers = common;
+    let mut headers = common_headers(event, epoch);
     headers.insert(STUB, STUB_REASON);
     let bytes = wire_len(&headers) + PUBLISH_HEADER_BYTES;
     Encoded { subject, headers, payload: Bytes::new(), mark: event.mark(), bytes, is_stub: true }

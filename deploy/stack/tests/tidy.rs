@@ -39,9 +39,9 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
 ];
 /// Waiting on a clock in a test outside a loop that looks at a condition, where that is the point.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
+    ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
+    ("event-feed/tests/it/relay_faults.rs", "the pace of a load, and a kill at a random moment under it"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
-    ("event-feed/src/follower/tests.rs", "silence: nothing may happen for a while"),
-    ("event-feed/tests/it/lease.rs", "an owner that is frozen for a while"),
 ];
 /// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
 const ENDS: &[&str] = &["command-api/src/serve.rs", "projector/src/command.rs", "projector/src/process.rs"];

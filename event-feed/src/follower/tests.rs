@@ -12,7 +12,7 @@ use crate::message::{Decoded, decode, encode};
 
 const BIG_BROKER: usize = 1024 * 1024;
 /// In virtual time.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 const BEACON_EVERY: Duration = Duration::from_secs(1);
 
 /// What the broker does with the next message.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event_store::{EventStore, Filter, Head, Mark, Position, RecordedEvent, StoreError};
+use event_store::{Epoch, EventStore, Filter, Head, Mark, Position, RecordedEvent, StoreError};
 use service_kit::clock::SharedClock;
 use tokio::time::Instant;
 
@@ -56,6 +56,14 @@ impl From<ResumeError> for Trouble {
     }
 }
 
+/// Events after one that is published, or about to be.
+struct Page {
+    after: Mark,
+    events: Vec<RecordedEvent>,
+    /// Whether there may be more.
+    full: bool,
+}
+
 /// The state between rounds.
 pub(super) struct Leader<'a> {
     nats: &'a NatsHandle,
@@ -66,6 +74,8 @@ pub(super) struct Leader<'a> {
     settings: &'a RelaySettings,
     /// Where the stream ends; unknown at first and after trouble.
     at: Option<Mark>,
+    /// What was read while the batch before was published.
+    ahead: Option<Page>,
     head: Option<Head>,
     told_at: Option<Instant>,
     looked_at: Instant,
@@ -90,6 +100,7 @@ impl<'a> Leader<'a> {
             clock,
             settings,
             at: None,
+            ahead: None,
             head: None,
             told_at: None,
             looked_at: Instant::now(),
@@ -102,7 +113,7 @@ impl<'a> Leader<'a> {
     pub(super) async fn run_once(&mut self) -> Result<Round, Trouble> {
         let round = self.round().await;
         if let Err(trouble) = &round {
-            self.at = None;
+            (self.at, self.ahead) = (None, None);
             if let Trouble::Publish(PublishError::NotAtomic(why)) = trouble {
                 tracing::warn!(why, "publishing one by one from now on");
                 self.mode = PublishMode::Pipelined;
@@ -116,17 +127,20 @@ impl<'a> Leader<'a> {
             Some(last) => last,
             None => self.resume().await?,
         };
-        let (events, full) = self.read_after(last).await?;
+        let page = match self.ahead.take().filter(|page| page.after == last) {
+            Some(page) => page,
+            None => read_after(&*self.store, last, self.page.next()).await?,
+        };
+        self.page.learn(&page.events);
         self.refresh_head().await?;
-        if events.is_empty() {
+        if page.events.is_empty() {
             self.progress(last, None);
             self.look_at_stream(last).await?;
             return Ok(Round::Idle);
         }
         self.keeper.check().await?;
-        let last = self.publish(last, events).await?;
+        let last = self.publish(last, page).await?;
         self.at = Some(last);
-        tracing::trace!(position = %last.position, full, "published");
         Ok(Round::Published)
     }
 
@@ -144,50 +158,23 @@ impl<'a> Leader<'a> {
         Ok(resumed.last)
     }
 
-    /// The next events. The page begins with the last published event, so that every read proves continuity.
-    async fn read_after(&mut self, last: Mark) -> Result<(Vec<RecordedEvent>, bool), Trouble> {
-        let limit = self.page.next();
-        if last.position == Position::START {
-            let events = self.store.read(&Filter::All, Position::START, limit).await?;
-            self.page.learn(&events);
-            let full = events.len() >= limit as usize;
-            return Ok((events, full));
-        }
-        let before_last = Position(last.position.0 - 1);
-        let mut events = self.store.read(&Filter::All, before_last, limit + 1).await?;
-        if events.first().map(RecordedEvent::mark) != Some(last) {
-            return Err(Trouble::OtherHistory(last.position));
-        }
-        self.page.learn(&events[1..]);
-        let full = events.len() > limit as usize;
-        events.remove(0);
-        Ok((events, full))
-    }
-
-    /// Publishes as many of the events as one batch may hold; gives the last one published.
-    async fn publish(&mut self, last: Mark, events: Vec<RecordedEvent>) -> Result<Mark, Trouble> {
+    /// Publishes as many of the events as one batch may hold, and reads on meanwhile; gives the last one published.
+    async fn publish(&mut self, last: Mark, page: Page) -> Result<Mark, Trouble> {
         let Some(head) = self.head else { return Ok(last) };
-        let max_payload = self.nats.client().max_payload();
-        let oldest_left = |published: usize| events.get(published).map(|event| event.recorded_at);
-        let messages: Vec<Encoded> = events.iter().map(|event| encode(event, head.epoch, max_payload)).collect();
-        let mut bytes = 0;
-        let fits = |message: &&Encoded| {
-            bytes += message.bytes;
-            bytes == message.bytes || bytes <= MAX_BATCH_BYTES
-        };
-        let count = messages.iter().take_while(fits).count();
-        let messages: Vec<Encoded> = messages.into_iter().take(count).collect();
+        let messages = batch(&page.events, head.epoch, self.nats.client().max_payload());
+        let (count, stubs) = (messages.len(), messages.iter().filter(|message| message.is_stub).count());
         let new_last = messages.last().map_or(last, |message| message.mark);
-        let stubs = messages.iter().filter(|message| message.is_stub).count();
-        match publish(self.nats, self.mode, messages, last.position).await {
-            Ok(()) => metrics::published("ok", count, stubs),
-            Err(error) => {
-                metrics::published(error.label(), count, 0);
-                return Err(error.into());
-            }
+        let more = page.full || count < page.events.len();
+        let reading = async { if more { read_after(&*self.store, new_last, self.page.next()).await.ok() } else { None } };
+        let (published, ahead) = tokio::join!(publish(self.nats, self.mode, messages, last.position), reading);
+        if let Err(error) = published {
+            metrics::published(error.label(), count, 0);
+            return Err(error.into());
         }
-        let oldest = oldest_left(count);
-        self.progress(new_last, oldest);
+        metrics::published("ok", count, stubs);
+        self.ahead = ahead;
+        let left = page.events.get(count).or_else(|| self.ahead.as_ref()?.events.first());
+        self.progress(new_last, left.map(|event| event.recorded_at));
         Ok(new_last)
     }
 
@@ -226,4 +213,36 @@ impl<'a> Leader<'a> {
         let age = oldest_left.map_or(0.0, |at| (self.clock.now() - at).as_seconds_f64());
         metrics::progress(last.position.0, head.0, age);
     }
+}
+
+/// The messages of the first events, as many as one batch may hold.
+fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Encoded> {
+    let mut bytes = 0;
+    let mut messages = Vec::with_capacity(events.len());
+    for event in events {
+        let message = encode(event, epoch, max_payload);
+        bytes += message.bytes;
+        if !messages.is_empty() && bytes > MAX_BATCH_BYTES {
+            break;
+        }
+        messages.push(message);
+    }
+    messages
+}
+
+/// The next events. The read begins with the last published one, so that every read proves continuity.
+async fn read_after(store: &dyn EventStore, last: Mark, limit: u32) -> Result<Page, Trouble> {
+    if last.position == Position::START {
+        let events = store.read(&Filter::All, Position::START, limit).await?;
+        let full = events.len() >= limit as usize;
+        return Ok(Page { after: last, events, full });
+    }
+    let before_last = Position(last.position.0 - 1);
+    let mut events = store.read(&Filter::All, before_last, limit + 1).await?;
+    if events.first().map(RecordedEvent::mark) != Some(last) {
+        return Err(Trouble::OtherHistory(last.position));
+    }
+    let full = events.len() > limit as usize;
+    events.remove(0);
+    Ok(Page { after: last, events, full })
 }

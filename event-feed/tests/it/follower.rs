@@ -109,6 +109,23 @@ async fn a_follower_goes_on_while_the_broker_is_away_and_is_live_again_after() {
 }
 
 #[tokio::test]
+async fn relay_and_follower_start_while_the_broker_is_away_and_find_it_later() {
+    let mut world = World::new().await;
+    world.nats.stop().await;
+    let relay = world.relay(quick()).await;
+    let mut reader = Reader::new(&world).await;
+    let position = world.append(10).await;
+    reader.until(position).await;
+    reader.until_mode(Mode::Polling).await;
+    assert!(!relay.health.report().ready);
+    world.nats.start_again().await;
+    reader.until_mode(Mode::Live).await;
+    world.append(10).await;
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_follower_goes_on_while_the_broker_is_frozen() {
     let world = World::new().await;
     let relay = world.relay(quick()).await;

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use local_servers::NatsOptions;
 use nix::sys::signal::Signal;
 
-use crate::support::{World, event, eventually, pipelined, quick};
+use crate::support::{World, event, eventually, pipelined, quick, start_relay};
 
 #[tokio::test]
 async fn p5_every_event_is_published_at_the_sequence_of_its_position() {
@@ -128,7 +128,7 @@ async fn an_older_nats_server_is_refused_with_the_reason() {
             }
         }
     });
-    let relay = world.relay_on(&format!("nats://127.0.0.1:{port}"), quick()).await;
+    let relay = start_relay(world.database.url(), &format!("nats://127.0.0.1:{port}"), quick()).await;
     eventually("the relay says why it is not ready", || async { relay.reasons().contains("2.11.9 is older than 2.12") }).await;
     relay.stop().await;
     old_server.abort();

@@ -1,18 +1,21 @@
 //! The relay while everything around it breaks. After each fault, every message's id is the one of the event at its sequence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, StorageType};
+use event_feed::Follower;
 use event_feed::message::STREAM;
 use event_feed::relay::{RelaySettings, StreamLimits};
 use event_store::Position;
-use local_servers::{NatsOptions, test_run};
+use event_store::postgres::migrate;
+use local_servers::{ClusterOptions, NatsOptions, PostgresCluster, test_run};
 use nix::sys::signal::Signal;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::support::{World, append_to, event, eventually, open, pipelined, quick};
+use crate::support::{World, append_to, event, eventually, open, pipelined, quick, quick_follower, start_relay};
 
 /// Between two appends, so that the load is steady and not all that the machine can do.
 const PACE: Duration = Duration::from_millis(5);
@@ -317,6 +320,40 @@ async fn p5_a_log_restored_from_a_backup_replaces_the_stream_of_the_lost_history
     eventually("there is another stream", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
         .await;
     world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn relay_and_follower_wait_for_postgres_and_go_on() {
+    let world = World::new().await;
+    let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
+    migrate(&cluster.url()).await.unwrap();
+    let store = open(&cluster.url()).await;
+    let relay = start_relay(&cluster.url(), &world.nats.url(), quick()).await;
+    let mut follower = Follower::new(Arc::new(store.clone()), Some(world.handle().await), quick_follower());
+    let mut seen = 0;
+    for round in 0..3 {
+        let events = (0..50).map(|n| event(&serde_json::json!({ "n": n }))).collect();
+        let position = append_to(&store, events).await;
+        while follower.mark().position < position {
+            match follower.next_batch(100).await {
+                Ok(batch) => seen += batch.events.len(),
+                Err(error) => assert!(error.is_transient(), "{error}"),
+            }
+        }
+        let sequence = u64::try_from(position.0).unwrap();
+        eventually("all is published", || async { last_sequence(&world).await == sequence }).await;
+        if round == 0 {
+            cluster.stop().await;
+        } else {
+            cluster.kill().await;
+        }
+        eventually("the relay is not ready", || async { !relay.health.report().ready }).await;
+        cluster.start_again().await;
+        eventually("the relay is ready", || async { relay.health.report().ready }).await;
+        eventually("the store answers", || async { store.ready().await.is_ok() }).await;
+    }
+    assert_eq!(seen, 150);
     relay.stop().await;
 }
 

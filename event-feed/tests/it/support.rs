@@ -105,27 +105,7 @@ impl World {
 
     /// Starts a relay in this process.
     pub(crate) async fn relay(&self, settings: RelaySettings) -> RunningRelay {
-        self.relay_on(&self.nats.url(), settings).await
-    }
-
-    /// Starts a relay in this process that publishes to another broker.
-    pub(crate) async fn relay_on(&self, nats: &str, settings: RelaySettings) -> RunningRelay {
-        let url = self.database.url().to_owned();
-        let connect = url.parse().unwrap();
-        let open_store: OpenStore = Arc::new(move || {
-            let url = url.clone();
-            Box::pin(async move {
-                let options = PostgresOptions::from_url(&url)?.application_name("event-relay").read_connections(2);
-                Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>)
-            })
-        });
-        let health = Health::new();
-        let clock = service_kit::clock::system();
-        let nats = NatsHandle::connect(nats, "test").await.unwrap();
-        let relay = Relay::new(open_store, connect, WAKE_CHANNEL, nats, clock, &health, settings);
-        let drain = CancellationToken::new();
-        let task = tokio::spawn(relay.run(drain.clone()));
-        RunningRelay { health, drain, task: Some(task) }
+        start_relay(self.database.url(), &self.nats.url(), settings).await
     }
 
     /// Starts the real process.
@@ -182,6 +162,26 @@ impl World {
         let stored: Vec<Uuid> = events.iter().take(count).map(|event| event.id).collect();
         assert_eq!(ids, stored, "P5: a message's id is not the one of the event at its position");
     }
+}
+
+/// Starts a relay in this process between any database and any broker.
+pub(crate) async fn start_relay(database: &str, nats: &str, settings: RelaySettings) -> RunningRelay {
+    let url = database.to_owned();
+    let connect = url.parse().unwrap();
+    let open_store: OpenStore = Arc::new(move || {
+        let url = url.clone();
+        Box::pin(async move {
+            let options = PostgresOptions::from_url(&url)?.application_name("event-relay").read_connections(2);
+            Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>)
+        })
+    });
+    let health = Health::new();
+    let clock = service_kit::clock::system();
+    let nats = NatsHandle::connect(nats, "test").await.unwrap();
+    let relay = Relay::new(open_store, connect, WAKE_CHANNEL, nats, clock, &health, settings);
+    let drain = CancellationToken::new();
+    let task = tokio::spawn(relay.run(drain.clone()));
+    RunningRelay { health, drain, task: Some(task) }
 }
 
 pub(crate) async fn open(url: &str) -> PostgresStore {
