@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::layout::{Layout, remove_file};
+use crate::output::answer;
 use crate::supervisor::RunningFile;
 
 /// How long the supervisor may take to stop everything.
@@ -21,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     let stopped = stop(layout).await?;
     if json {
-        println!("{}", serde_json::json!({ "stopped": stopped }));
+        answer(serde_json::json!({ "stopped": stopped }));
     } else {
         eprintln!("stack: {}", if stopped { "stopped" } else { "it was not up" });
     }

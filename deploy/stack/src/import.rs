@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::cli::ImportArgs;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
+use crate::output::answer;
 
 pub use client::{Answer, Client};
 pub use compare::{Difference, Totals};
@@ -60,7 +61,7 @@ pub async fn run(layout: &Layout, args: &ImportArgs, json: bool) -> anyhow::Resu
     let path = args.file.clone().unwrap_or_else(|| sample(layout));
     let report = import(&endpoints, path, args).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        answer(serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
@@ -115,19 +116,19 @@ fn print(report: &Report) {
     for (name, expected, found) in Totals::rows(&report.expected, &report.found) {
         table.add_row([name, expected, found]);
     }
-    println!("{table}");
+    answer(table);
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = report.commands as f64 / report.seconds.max(f64::EPSILON);
-    println!(
+    answer(format_args!(
         "{} commands in {:.1} s ({rate:.0} a second), {} done before, {} asked again",
         report.commands, report.seconds, report.replayed, report.retries
-    );
+    ));
     for difference in report.differences.iter().take(SHOWN_DIFFERENCES) {
-        println!("{difference}");
+        answer(difference);
     }
     if report.differences.is_empty() {
-        println!("equal: every customer and the totals, to the cent");
+        answer("equal: every customer and the totals, to the cent");
     } else {
-        println!("{} differences", report.differences.len());
+        answer(format_args!("{} differences", report.differences.len()));
     }
 }

@@ -1,7 +1,6 @@
 //! The local stack: everything that runs, on one machine, by one command; and the tests' set-up.
 //!
 //! Nothing of a deployment is here. The processes know nothing of this crate: it gives them settings and watches them.
-#![allow(clippy::print_stdout, reason = "a command line tool: standard output is its answer")]
 
 pub mod bench;
 pub mod build;
@@ -14,6 +13,7 @@ pub mod import;
 pub mod layout;
 pub mod logs;
 pub mod nats;
+pub mod output;
 pub mod part;
 pub mod ports;
 pub mod prepare;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::layout::Layout;
+use crate::output::answer;
 
 /// Whose logs there are.
 const NAMES: [&str; 7] = ["command-api", "query-api", "event-relay", "projector", "postgres", "nats", "stack"];
@@ -29,7 +30,7 @@ pub async fn run(layout: &Layout, name: &str, follow: bool, lines: usize) -> any
     let text = String::from_utf8_lossy(&text).into_owned();
     let all: Vec<&str> = text.lines().collect();
     for line in &all[all.len().saturating_sub(lines)..] {
-        println!("{line}");
+        answer(line);
     }
     if follow { print_added(&path, file).await } else { Ok(ExitCode::SUCCESS) }
 }

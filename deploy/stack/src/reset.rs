@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::layout::{Layout, remove_file, remove_folder};
+use crate::output::answer;
 
 /// Asks, stops the stack and deletes its data.
 pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitCode> {
@@ -18,7 +19,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
     }
     remove_file(&layout.passwords())?;
     if json {
-        println!("{}", serde_json::json!({ "deleted": what }));
+        answer(serde_json::json!({ "deleted": what }));
     } else {
         eprintln!("stack: all data is deleted");
     }

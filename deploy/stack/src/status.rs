@@ -7,13 +7,16 @@ use serde_json::json;
 
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
+use crate::output::answer;
 use crate::supervisor::{Readiness, RunningFile};
 
 /// Prints the status.
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
-    let Ok(endpoints) = Endpoints::read(layout) else {
+    // Whoever holds the lock runs the stack; a file without a holder is what a killed one left.
+    let held = layout.lock()?.is_none();
+    let Some(endpoints) = Endpoints::read(layout).ok().filter(|_| held) else {
         if json {
-            println!("{}", json!({ "up": false, "processes": [] }));
+            answer(json!({ "up": false, "processes": [] }));
         } else {
             eprintln!("stack: it is not up: run `cargo stack up`");
         }
@@ -36,7 +39,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
             json!({ "name": name, "pid": process.pid, "restarts": process.restarts, "ready": state.is_ok(), "reason": state.as_ref().err() })
         });
         let processes: Vec<_> = processes.collect();
-        println!("{}", serde_json::to_string_pretty(&json!({ "up": true, "ready": all_ready, "processes": processes }))?);
+        answer(serde_json::to_string_pretty(&json!({ "up": true, "ready": all_ready, "processes": processes }))?);
     } else {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
@@ -46,7 +49,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
             let state = state.as_ref().map_or_else(|why| format!("not ready: {why}"), |()| "ready".to_owned());
             table.add_row([(*name).to_owned(), pid, process.restarts.to_string(), state]);
         }
-        println!("{table}");
+        answer(table);
         crate::up::show(&endpoints, false)?;
     }
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })

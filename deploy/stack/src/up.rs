@@ -12,6 +12,7 @@ use crate::choose;
 use crate::cli::{ImportArgs, UpArgs};
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
+use crate::output::answer;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
 
@@ -76,7 +77,7 @@ fn progress(text: &str) {
 /// Prints where everything is: without passwords for people, as `endpoints.json` for programs.
 pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(endpoints)?);
+        answer(serde_json::to_string_pretty(endpoints)?);
         return Ok(());
     }
     let mut table = Table::new();
@@ -88,7 +89,7 @@ pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     table.add_row(["projector", "", &endpoints.admin.projector]);
     table.add_row(["PostgreSQL", &without_password(&endpoints.postgres), "cargo stack psql"]);
     table.add_row(["NATS", &without_password(&endpoints.nats), ""]);
-    println!("{table}");
+    answer(table);
     Ok(())
 }
 
