@@ -96,6 +96,31 @@ pub enum CommandError {
     Repository(#[from] RepositoryError),
 }
 
+impl CommandError {
+    /// Whether the command itself was not to be done, as opposed to our not being able to do it.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::User(_)
+            | Self::Product(_)
+            | Self::Order(_)
+            | Self::NoSuchUser { .. }
+            | Self::NoSuchProduct { .. }
+            | Self::LineDoesNotAdd { .. }
+            | Self::Price { .. }
+            | Self::EmailTaken
+            | Self::StaleVersion { .. }
+            | Self::KeyReused
+            | Self::KeyInFlight => true,
+            Self::LostRace
+            | Self::Overloaded
+            | Self::Died(_)
+            | Self::KeptAnswer(_)
+            | Self::DuplicateEvent { .. }
+            | Self::Repository(_) => false,
+        }
+    }
+}
+
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         Self::Repository(error.into())

@@ -29,20 +29,12 @@ pub fn race_lost(command: &'static str) {
     counter!("command_races_lost", "command" => command).increment(1);
 }
 
-const fn outcome(result: &Result<Done, CommandError>) -> &'static str {
+fn outcome(result: &Result<Done, CommandError>) -> &'static str {
     match result {
         Ok(Done { replayed: true, .. }) => "replayed",
         Ok(Done { replayed: false, .. }) => "done",
         Err(CommandError::Repository(RepositoryError::Store(StoreError::OutcomeUnknown(_)))) => "unknown",
-        Err(
-            CommandError::LostRace
-            | CommandError::Overloaded
-            | CommandError::Died(_)
-            | CommandError::KeptAnswer(_)
-            | CommandError::DuplicateEvent { .. }
-            | CommandError::Repository(_),
-        ) => "failed",
-        // Everything else is a rule that said no, a new aggregate's too.
-        Err(_) => "refused",
+        Err(error) if error.is_refusal() => "refused",
+        Err(_) => "failed",
     }
 }

@@ -8,7 +8,7 @@ use crate::support::{Shop, With, json_request};
 
 /// Compares with `tests/it/golden/<name>.json`; `UPDATE_GOLDEN=1` writes it anew.
 #[track_caller]
-pub(crate) fn golden(name: &str, found: &Value) {
+fn golden(name: &str, found: &Value) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(format!("{name}.json"));
     let text = format!("{found:#}\n");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
