@@ -1,6 +1,7 @@
 //! The running system, seen from outside: real processes, a real Postgres and a real NATS.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod contributing;
 mod crash;
 mod import;
 mod journey;

@@ -118,7 +118,7 @@ fn stack_commands(text: &str) -> Vec<Vec<String>> {
     commands
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap_or(Path::new("/")).to_owned()
 }
 
@@ -127,7 +127,7 @@ fn manifest() -> PathBuf {
 }
 
 /// The test run's servers and cargo before anything else.
-fn path() -> Result<std::ffi::OsString> {
+pub(crate) fn path() -> Result<std::ffi::OsString> {
     let mut folders = Vec::new();
     for variable in ["DAYBOOK_TEST_NATS_SERVER", "CARGO"] {
         let program = std::env::var_os(variable).with_context(|| format!("{variable} is not set: run `cargo stack test`"))?;
@@ -139,7 +139,7 @@ fn path() -> Result<std::ffi::OsString> {
 }
 
 /// A folder that the database's account can enter when we are root.
-fn enterable_folder() -> Result<tempfile::TempDir> {
+pub(crate) fn enterable_folder() -> Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     Ok(tempfile::Builder::new().prefix("daybook-tour-").permissions(std::fs::Permissions::from_mode(0o755)).tempdir()?)
 }

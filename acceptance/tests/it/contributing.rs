@@ -1,0 +1,198 @@
+//! CONTRIBUTING does what it says: its walkthrough is followed to the letter in a copy of the tree, and what comes of it is started and used.
+//!
+//! The copy and its build stay beside the checkout's own build, so that a second run compiles little; the build begins with links to
+//! the dependencies that are compiled already.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use acceptance::{Endpoints, program, until};
+use anyhow::{Context, Result, ensure};
+use reqwest::StatusCode;
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::readme::{enterable_folder, path, root};
+
+/// What the page promises.
+const MAX_FILES: usize = 12;
+/// The copy is compiled, twice: once to describe its SQL, once to run it.
+const BUILD_LIMIT: Duration = Duration::from_mins(20);
+/// How long the new projection may take to show the new event.
+const SHOWN_LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_new_aggregate_endpoint_and_projection_take_twelve_files_and_work() -> Result<()> {
+    let copy = Copy::of_the_tree()?;
+    let changed = follow(&fs::read_to_string(root().join("CONTRIBUTING.md"))?, &copy.tree)?;
+    ensure!(!changed.is_empty() && changed.len() <= MAX_FILES, "{} files: {changed:?}", changed.len());
+    copy.run(OsStr::new("cargo"), &["fmt", "--all"]).await?;
+    copy.stack(&["prepare"]).await?;
+    copy.run(OsStr::new("cargo"), &["test", "--quiet", "--locked", "--package", "domain", "coupon"]).await?;
+    copy.stack(&["up", "--detach"]).await?;
+    let used = use_it(&Endpoints::read(&copy.state())?).await;
+    copy.stack(&["down"]).await?;
+    used
+}
+
+/// Issues a coupon over HTTP and finds its row.
+async fn use_it(endpoints: &Endpoints) -> Result<()> {
+    let client = endpoints.client()?;
+    let refused = client.post("/api/v1/coupons", &json!({"percent": 101})).await?.expect(StatusCode::UNPROCESSABLE_ENTITY)?;
+    assert_eq!(refused.body["errors"][0]["pointer"], "/percent");
+    let issued = client.post("/api/v1/coupons", &json!({"percent": 15})).await?.expect(StatusCode::CREATED)?;
+    let id: uuid::Uuid = issued.id()?.parse()?;
+    let database = PgPool::connect(&endpoints.postgres).await?;
+    let percent = until("the coupon's row is there", SHOWN_LIMIT, async || {
+        let row = sqlx::query_scalar::<_, i16>("SELECT percent FROM read_model.coupons WHERE id = $1").bind(id);
+        Ok(row.fetch_optional(&database).await?)
+    })
+    .await?;
+    assert_eq!(percent, 15);
+    database.close().await;
+    Ok(())
+}
+
+/// A copy of what git would commit, with a build and a stack of its own.
+struct Copy {
+    tree: PathBuf,
+    build: PathBuf,
+    stack: tempfile::TempDir,
+}
+
+impl Copy {
+    fn of_the_tree() -> Result<Copy> {
+        let stack_tool = program("stack")?;
+        let build = stack_tool.parent().context("the folder of the programs")?;
+        let folder = build.parent().context("the folder of the build")?.join("contributing");
+        let copy = Copy { tree: folder.join("tree"), build: folder.join("build"), stack: enterable_folder()? };
+        let listed = std::process::Command::new("git")
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            .current_dir(root())
+            .output()?;
+        ensure!(listed.status.success(), "git cannot list the tree: {}", String::from_utf8_lossy(&listed.stderr));
+        let listed = String::from_utf8(listed.stdout)?;
+        let files: BTreeSet<PathBuf> =
+            listed.split_terminator('\0').map(PathBuf::from).filter(|file| root().join(file).is_file()).collect();
+        fs::create_dir_all(&copy.tree)?;
+        remove_others(&copy.tree, &copy.tree, &files)?;
+        for file in &files {
+            write_if_changed(&copy.tree.join(file), &fs::read(root().join(file))?)?;
+        }
+        if !copy.build.exists() {
+            for part in ["deps", "build", ".fingerprint"] {
+                link(&build.join(part), &copy.build.join("debug").join(part))?;
+            }
+        }
+        Ok(copy)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.stack.path().join(".stack")
+    }
+
+    async fn stack(&self, arguments: &[&str]) -> Result<()> {
+        let mut words = vec!["stack"];
+        words.extend(arguments);
+        self.run(OsStr::new("cargo"), &words).await
+    }
+
+    /// Runs a command in the copy, as its reader would.
+    async fn run(&self, program: &OsStr, arguments: &[&str]) -> Result<()> {
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments).current_dir(&self.tree).kill_on_drop(true).stdin(Stdio::null());
+        command.env("PATH", path()?).env("CARGO_TARGET_DIR", &self.build);
+        command.env("STACK_PROFILE", "dev").env("STACK_DIR", self.state());
+        let shown = arguments.join(" ");
+        let ran = tokio::time::timeout(BUILD_LIMIT, command.output()).await;
+        let output = ran.with_context(|| format!("`cargo {shown}` did not end"))??;
+        let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "`cargo {shown}`: {}\n{said}\n{log}", output.status);
+        Ok(())
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // After a failure something may still run.
+        if self.state().join("endpoints.json").exists()
+            && let Ok(tool) = program("stack")
+        {
+            let down = std::process::Command::new(tool).arg("--dir").arg(self.state()).arg("down").status();
+            eprintln!("the copy's stack was still there: {down:?}");
+        }
+    }
+}
+
+/// Makes the changes that the page describes, and answers with the files that it names.
+fn follow(page: &str, tree: &Path) -> Result<BTreeSet<String>> {
+    let mut changed = BTreeSet::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let new = line.starts_with("New file `");
+        let edit = line.starts_with("In `") && line.contains("`, below `");
+        if !new && !edit {
+            continue;
+        }
+        let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let file = *quoted.first().context("a file's name")?;
+        ensure!(lines.next() == Some(""), "an empty line comes before the block of {file}");
+        ensure!(lines.next().is_some_and(|fence| fence.starts_with("```")), "{file} has no block");
+        let block: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+        let path = tree.join(file);
+        let text = if new {
+            ensure!(!path.exists(), "{file} is there already");
+            block
+        } else {
+            let anchor = format!("{}\n", quoted.get(1).context("the line above")?);
+            let text = fs::read_to_string(&path).with_context(|| format!("no {file}"))?;
+            ensure!(text.contains(&anchor), "{file} has no line {anchor:?}");
+            text.replacen(&anchor, &format!("{anchor}{block}"), 1)
+        };
+        write_if_changed(&path, text.as_bytes())?;
+        changed.insert(file.to_owned());
+    }
+    Ok(changed)
+}
+
+/// Leaves a file alone that is as wanted, so that cargo sees what changed.
+fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|now| now == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().context("a file's folder")?)?;
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes what an earlier walkthrough added.
+fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, tree, files)?;
+        } else if !files.contains(path.strip_prefix(tree)?) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Links a folder's files into another; cargo replaces files rather than writing into them.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link(&entry.path(), &target)?;
+        } else if fs::hard_link(entry.path(), &target).is_err() {
+            // Another test's build may just have replaced it, or the folders lie on two file systems.
+            ensure!(!entry.path().exists() || fs::copy(entry.path(), &target).is_ok(), "cannot copy {}", entry.path().display());
+        }
+    }
+    Ok(())
+}
