@@ -11,6 +11,8 @@ use crate::support::App;
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
 /// How long the process may take to get ready or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is started with other ports.
+const MAX_TRIES: usize = 5;
 
 struct Process {
     child: Child,
@@ -19,7 +21,24 @@ struct Process {
 }
 
 impl Process {
-    fn start(settings: &[(&str, &str)]) -> Self {
+    /// Until it listens. A free port may be taken before the process has it: then it is tried with others.
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        for _ in 0..MAX_TRIES {
+            let mut process = Self::spawn(settings);
+            let ended = process.until(async |process| {
+                let alive = reqwest::get(format!("{}/livez", process.admin)).await.is_ok();
+                if alive { Some(None) } else { process.child.try_wait().unwrap().map(Some) }
+            });
+            if ended.await.is_none() {
+                return process;
+            }
+            let (_, log) = process.end();
+            assert!(log.contains("cannot listen"), "{log}");
+        }
+        panic!("no free ports");
+    }
+
+    fn spawn(settings: &[(&str, &str)]) -> Self {
         let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
         let mut command = command();
         command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
@@ -27,10 +46,25 @@ impl Process {
         Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
     }
 
-    async fn ready(&self) {
+    async fn ready(&mut self) {
+        self.until(async |process| {
+            let answer = reqwest::get(format!("{}/readyz", process.admin)).await.ok()?;
+            (answer.status() == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Looks until it sees something.
+    async fn until<T>(&mut self, look: impl AsyncFn(&mut Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        while !reqwest::get(format!("{}/readyz", self.admin)).await.is_ok_and(|answer| answer.status() == 200) {
-            assert!(Instant::now() < deadline, "not ready in time");
+        loop {
+            if let Some(seen) = look(self).await {
+                return seen;
+            }
+            if Instant::now() > deadline {
+                self.child.kill().unwrap();
+                panic!("not in time: {:?}", self.end());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -67,12 +101,13 @@ fn command() -> Command {
 async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_telling_secrets() {
     let app = App::silent(1).await;
     let replica = app.database.url().replace("postgres@", "postgres:canary-password@");
-    let process = Process::start(&[
+    let mut process = Process::start(&[
         ("READ_MODEL_URL", "postgres://nobody:canary-password@127.0.0.1:1/nothing"),
         ("READ_MODEL_REPLICA_URL", &replica),
         ("NATS_URL", "nats://me:canary-password@127.0.0.1:1"),
         ("LOG", "debug"),
-    ]);
+    ])
+    .await;
     process.ready().await;
     let answer = reqwest::get(format!("{}/api/v1/users", process.api)).await.unwrap();
     assert_eq!(answer.status(), 200);
@@ -92,20 +127,15 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
 
 #[tokio::test]
 async fn it_waits_for_a_database_that_is_away_and_says_so() {
-    let process = Process::start(&[("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing")]);
-    let deadline = Instant::now() + PATIENCE;
-    let reason = loop {
-        assert!(Instant::now() < deadline, "it says no reason in time");
-        if let Ok(answer) = reqwest::get(format!("{}/readyz?verbose", process.admin)).await {
-            assert_eq!(answer.status(), 503);
-            let body: serde_json::Value = answer.json().await.unwrap();
-            let reason = body["components"]["read-model"]["reason"].as_str().unwrap_or_default().to_owned();
-            if reason.contains("reached") {
-                break reason;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let mut process = Process::start(&[("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing")]).await;
+    let reason = process.until(async |process| {
+        let answer = reqwest::get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        let body: serde_json::Value = answer.json().await.unwrap();
+        let reason = body["components"]["read-model"]["reason"].as_str().unwrap_or_default().to_owned();
+        reason.contains("reached").then_some(reason)
+    });
+    let reason = reason.await;
     assert!(!reason.contains("nobody"), "{reason}");
     assert_eq!(reqwest::get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
     assert_eq!(process.stop().0, Some(0));
@@ -123,7 +153,8 @@ async fn it_refuses_a_schema_that_it_does_not_know_and_says_what_to_run() {
     ] {
         let app = App::silent(1).await;
         sqlx::raw_sql(statement).execute(&app.writer).await.unwrap();
-        let (code, log) = Process::start(&[("READ_MODEL_URL", app.database.url())]).end();
+        let run = || Process::spawn(&[("READ_MODEL_URL", app.database.url())]).end();
+        let (code, log) = (0..MAX_TRIES).map(|_| run()).find(|(_, log)| !log.contains("cannot listen")).unwrap();
         assert_eq!(code, Some(1), "{log}");
         assert!(log.contains(hint), "{log}");
     }
