@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
 use event_store::{EventStore, PostgresStore};
 use service_kit::clock;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, StatusArgs};
+use crate::error::CommandError;
 use crate::generation::SchemaError;
 use crate::process::{connect_options, run, store_options};
 use crate::status::Status;
@@ -18,7 +18,7 @@ use crate::{generation, projections};
 ///
 /// # Errors
 /// It could not be done; the message says why.
-pub async fn execute(cli: Cli) -> anyhow::Result<()> {
+pub async fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Run(args) => run(*args).await,
         Command::Status(args) => status(&args).await,
@@ -27,9 +27,9 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-async fn status(args: &StatusArgs) -> anyhow::Result<()> {
+async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     let options = connect_options(&args.read_model.get()?)?;
-    let mut connection = PgConnection::connect_with(&options).await.context("cannot reach the read model")?;
+    let mut connection = PgConnection::connect_with(&options).await?;
     generation::check(&mut connection).await?;
     let store = match args.event_store.optional()? {
         Some(url) => PostgresStore::connect(store_options(&url)?).await.ok(),
@@ -42,20 +42,20 @@ async fn status(args: &StatusArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
+async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {
     let options = connect_options(&args.read_model.get()?)?;
     generation::migrate(&options, &projections::all()).await?;
     Ok(())
 }
 
-async fn start_over(args: &StartOverArgs) -> anyhow::Result<()> {
+async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     let name = &args.projection;
     let projection = projections::all()
         .into_iter()
         .find(|projection| projection.name() == name)
         .ok_or_else(|| SchemaError::UnknownProjection(name.clone()))?;
     if !args.yes && !confirmed(name)? {
-        anyhow::bail!("nothing was done");
+        return Err(CommandError::NotConfirmed);
     }
     let options = connect_options(&args.read_model.get()?)?;
     let generation = generation::start_over(&options, projection.as_ref()).await?;

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod error;
 pub mod generation;
 pub mod process;
 pub mod projection;

@@ -10,6 +10,7 @@ async fn main() -> ExitCode {
     match projector::command::execute(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "projector failed");
             #[allow(clippy::print_stderr, reason = "the commands that end at once have no log")]
             {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use event_feed::{Follower, FollowerSettings, NatsHandle};
 use event_store::{EventStore, PostgresOptions, PostgresStore, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,6 +14,7 @@ use service_kit::{admin, clock};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::cli::RunArgs;
+use crate::error::CommandError;
 use crate::projections;
 use crate::runner::{self, Runner, Watch};
 
@@ -27,26 +27,27 @@ const RETRY: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// A setting is wrong or a schema is not the one that this program knows. An absent server is not an error.
-pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start("projector", &args.log.log).context("telemetry")?;
-    let shutdown = Shutdown::listen().context("signals")?;
+pub async fn run(args: RunArgs) -> Result<(), CommandError> {
+    let telemetry = Telemetry::start("projector", &args.log.log)?;
+    let shutdown = Shutdown::listen()?;
     let health = Health::new();
     let router = admin::router(health.clone(), telemetry.metrics());
     let serving = tokio::spawn({
         let (shutdown, health) = (shutdown.clone(), health.clone());
         async move { serve_all(vec![(args.admin_listen, router)], &shutdown, &health).await }
     });
-    let projecting = async {
+    let projecting = Box::pin(async {
         let done = project(&args, &shutdown, &health).await;
         shutdown.drain().cancel();
         done
-    };
-    shutdown.run(projecting).await??;
-    serving.await.context("the admin port's task panicked")??;
+    });
+    // An admin port that cannot be had ends the process at once.
+    let serving = async { Ok(serving.await??) };
+    shutdown.run(async { tokio::try_join!(projecting, serving) }).await??;
     Ok(())
 }
 
-async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> anyhow::Result<()> {
+async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result<(), CommandError> {
     let watch = Watch::new(health, clock::system());
     let options = connect_options(&args.read_model.get()?)?;
     let store_url = args.event_store.get()?;
@@ -68,7 +69,7 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> anyhow
     Ok(())
 }
 
-async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn EventStore>> {
+async fn open_store(url: &SecretString) -> Result<Arc<dyn EventStore>, CommandError> {
     loop {
         match PostgresStore::connect(store_options(url)?).await {
             Ok(store) => return Ok(Arc::new(store)),
@@ -85,7 +86,7 @@ pub(crate) fn store_options(url: &SecretString) -> Result<PostgresOptions, Store
     Ok(PostgresOptions::from_url(url.expose_secret())?.application_name("projector-reads").read_connections(STORE_CONNECTIONS))
 }
 
-pub(crate) fn connect_options(url: &SecretString) -> anyhow::Result<PgConnectOptions> {
+pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, CommandError> {
     // The parser's error might repeat the URL, and so a password.
-    url.expose_secret().parse().map_err(|_| anyhow::anyhow!("READ_MODEL_URL is not a Postgres URL"))
+    url.expose_secret().parse().map_err(|_| CommandError::ReadModelUrl)
 }

@@ -271,6 +271,7 @@ impl Runner {
     }
 
     fn report(&self) {
+        self.watch.nats(self.nats.as_ref().map(NatsHandle::is_connected));
         self.watch.parts(&self.slots);
     }
 }

@@ -20,6 +20,7 @@ pub struct Watch {
     event_store: Component,
     read_model: Component,
     projections: Component,
+    nats: Component,
     clock: SharedClock,
 }
 
@@ -31,6 +32,7 @@ impl Watch {
             event_store: health.component("event_store"),
             read_model: health.component("read_model"),
             projections: health.component("projections"),
+            nats: health.optional_component("nats"),
             clock,
         }
     }
@@ -50,6 +52,15 @@ impl Watch {
     pub(crate) fn read_model_fails(&self, error: &sqlx::Error) {
         tracing::warn!(%error, "cannot reach the read model: will be tried again");
         self.read_model.not_ready("its database cannot be reached");
+    }
+
+    /// Whether NATS is there, for speed.
+    pub(crate) fn nats(&self, connected: Option<bool>) {
+        match connected {
+            Some(true) => self.nats.ready(),
+            Some(false) => self.nats.not_ready("not connected: the log is polled"),
+            None => self.nats.not_ready("not configured: the log is polled"),
+        }
     }
 
     /// How every part stands.

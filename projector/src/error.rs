@@ -1,0 +1,54 @@
+//! Why a command of the projector's could not be done.
+
+use event_feed::NatsError;
+use event_store::StoreError;
+use service_kit::config::SecretError;
+use service_kit::http::ServeError;
+use service_kit::shutdown::StoppedEarly;
+use service_kit::telemetry::TelemetryError;
+
+use crate::generation::SchemaError;
+
+/// Why a command could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A setting is absent or cannot be read.
+    #[error("a setting is wrong")]
+    Setting(#[from] SecretError),
+    /// The address of the read model cannot be read; not repeated, since it may hold a password.
+    #[error("READ_MODEL_URL is not a Postgres URL")]
+    ReadModelUrl,
+    /// The schema is not this program's, or could not be made so.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The log cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The read model's database failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// The NATS address cannot be used.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    /// Logs or metrics did not start.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The admin port did not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The work in flight was not finished.
+    #[error(transparent)]
+    StoppedEarly(#[from] StoppedEarly),
+    /// A task of the process panicked.
+    #[error("a task of the process panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+    /// Reading an answer or writing the result failed.
+    #[error("input or output failed")]
+    Io(#[from] std::io::Error),
+    /// The result could not be written as JSON.
+    #[error("the result could not be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The operator did not confirm.
+    #[error("nothing was done")]
+    NotConfirmed,
+}
