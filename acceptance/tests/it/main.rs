@@ -1,5 +1,5 @@
 //! The running system, seen from outside: real processes, a real Postgres and a real NATS.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
 mod contributing;
 mod crash;

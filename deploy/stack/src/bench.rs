@@ -1,22 +1,33 @@
 //! `bench`: measures. A bench of a library gets a durable cluster of its own; a bench of the whole needs the running stack.
 
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::Context;
 use local_servers::{ClusterOptions, PostgresCluster};
+use serde_json::Value;
 
 use crate::choose;
 use crate::cli::BenchArgs;
+use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::tree::cargo;
 
 /// Wrong usage.
 const USAGE: u8 = 2;
 
-/// A bench's name, the package that has it, and whether it measures the running stack.
-const BENCHES: [(&str, &str, bool); 2] = [("append", "acceptance", false), ("visible", "acceptance", true)];
+/// What a bench measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// A cluster of its own, that waits for the disk.
+    OwnCluster,
+    /// The running stack.
+    Stack,
+}
 
-/// Runs the benches one after another.
+const BENCHES: [(&str, On); 2] = [("append", On::OwnCluster), ("visible", On::Stack)];
+
+/// Runs the benches one after another; exit code 1 when one missed its target.
 pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let mut chosen = Vec::new();
     for name in &args.names {
@@ -27,37 +38,40 @@ pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> 
         };
         chosen.push(bench);
     }
-    let mut code = ExitCode::SUCCESS;
-    for (name, package, on_stack) in chosen {
-        if !one(layout, args, name, package, on_stack).await? {
-            code = ExitCode::FAILURE;
-        }
+    let work = tempfile::tempdir_in(&layout.state).context("no folder for the figures")?;
+    let (mut figures, mut reached) = (Vec::new(), true);
+    for (name, on) in chosen {
+        let file = work.path().join(name);
+        reached &= one(layout, args, name, on, &file).await?;
+        let text = std::fs::read_to_string(&file).with_context(|| format!("the bench {name} wrote no figures"))?;
+        let more: Vec<Value> = serde_json::from_str(&text).with_context(|| format!("the figures of {name} cannot be read"))?;
+        figures.extend(more);
     }
-    Ok(code)
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&figures)?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn one(layout: &Layout, args: &BenchArgs, name: &str, package: &str, on_stack: bool) -> anyhow::Result<bool> {
+async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Path) -> anyhow::Result<bool> {
     let mut command = cargo(layout);
-    command.args(["run", "--quiet", "--locked", "--release", "--package", package, "--bin", &format!("bench-{name}"), "--"]);
-    if let Some(file) = &args.json_file {
-        command.arg("--json").arg(std::path::absolute(file)?);
-    }
-    command.args(&args.args);
-    let cluster = if on_stack {
-        crate::endpoints::Endpoints::read(layout)?;
-        command.env("STACK_DIR", &layout.state);
-        None
-    } else {
-        let servers = choose::for_tests(layout, args.bundled)?;
-        let options = ClusterOptions {
-            binaries: Some(servers.postgres),
-            directory: Some(layout.servers.clone()),
-            durable: true,
-            ..ClusterOptions::default()
-        };
-        let cluster = PostgresCluster::start(options).await.context("the bench's cluster cannot be started")?;
-        command.env("BENCH_POSTGRES_URL", cluster.url());
-        Some(cluster)
+    command.args(["run", "--quiet", "--locked", "--release", "--package", "acceptance", "--bin", "bench", "--", name]);
+    command.arg("--json").arg(figures).args(&args.args);
+    let cluster = match on {
+        On::Stack => {
+            Endpoints::read(layout)?;
+            command.env("STACK_DIR", &layout.state);
+            None
+        }
+        On::OwnCluster => {
+            let binaries = Some(choose::for_tests(layout, args.bundled)?.postgres);
+            let directory = Some(layout.servers.clone());
+            let options = ClusterOptions { binaries, directory, durable: true, ..ClusterOptions::default() };
+            let cluster = PostgresCluster::start(options).await.context("the bench's cluster cannot be started")?;
+            command.env("EVENT_STORE_URL", cluster.url());
+            Some(cluster)
+        }
     };
     command.stdin(Stdio::null());
     let status = tokio::process::Command::from(command).kill_on_drop(true).status().await.context("cargo cannot be run")?;

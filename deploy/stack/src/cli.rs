@@ -12,9 +12,6 @@ use crate::{bench, down, import, logs, part, prepare, psql, reset, status, testi
 #[derive(Debug, Parser)]
 #[command(name = "cargo stack", bin_name = "cargo stack", version)]
 pub struct Cli {
-    /// Answer with JSON where there is data.
-    #[arg(long, global = true)]
-    pub json: bool,
     /// Where the stack keeps its data; `.stack` in the checkout by default.
     #[arg(long, global = true, env = "STACK_DIR", value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
@@ -23,13 +20,21 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// Answer with JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What the tool can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start everything and stay until Ctrl-C.
     Up(UpArgs),
     /// Stop everything.
-    Down,
+    Down(Output),
     /// Stop one process or server and keep it stopped, to see how the others do without it.
     Stop {
         /// command-api, query-api, event-relay, projector, postgres or nats.
@@ -41,12 +46,15 @@ pub enum Command {
         name: String,
     },
     /// Say what runs, where, and whether it is ready.
-    Status,
+    Status(Output),
     /// Stop everything and delete all data of the stack (not the keys, not the fetched servers).
     Reset {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+        /// How it answers.
+        #[command(flatten)]
+        output: Output,
     },
     /// Open the stack's database.
     Psql {
@@ -92,6 +100,9 @@ pub struct UpArgs {
     /// Ignore installed servers: use the pinned ones, fetched if need be.
     #[arg(long)]
     pub bundled: bool,
+    /// How it answers.
+    #[command(flatten)]
+    pub output: Output,
     /// The build profile of the processes.
     #[arg(long, env = "STACK_PROFILE", default_value = "release", value_name = "NAME")]
     pub profile: String,
@@ -132,6 +143,9 @@ pub struct ImportArgs {
     /// How many commands are in flight at most.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: u16,
+    /// How it answers.
+    #[command(flatten)]
+    pub output: Output,
     /// For how many seconds one command is tried while the system cannot take it.
     #[arg(long, default_value_t = 180, value_name = "SECONDS")]
     pub patience: u64,
@@ -143,9 +157,9 @@ pub struct BenchArgs {
     /// append, visible.
     #[arg(required = true)]
     pub names: Vec<String>,
-    /// Also write the figures to a file.
-    #[arg(id = "json-file", long = "json-file", value_name = "FILE")]
-    pub json_file: Option<PathBuf>,
+    /// Also write the figures to a file, as an array.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
     /// Ignore installed servers.
     #[arg(long)]
     pub bundled: bool,
@@ -158,17 +172,17 @@ pub struct BenchArgs {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let layout = Layout::find(cli.dir)?;
     match cli.command {
-        Command::Up(args) => up::run(&layout, &args, cli.json).await,
-        Command::Down => down::run(&layout, cli.json).await,
+        Command::Up(args) => up::run(&layout, &args).await,
+        Command::Down(output) => down::run(&layout, output.json).await,
         Command::Stop { name } => part::stop(&layout, &name).await,
         Command::Start { name } => part::start(&layout, &name).await,
-        Command::Status => status::run(&layout, cli.json).await,
-        Command::Reset { yes } => reset::run(&layout, yes, cli.json).await,
+        Command::Status(output) => status::run(&layout, output.json).await,
+        Command::Reset { yes, output } => reset::run(&layout, yes, output.json).await,
         Command::Psql { args } => psql::run(&layout, &args),
         Command::Logs { name, follow, lines } => logs::run(&layout, &name, follow, lines).await,
         Command::Test(args) => testing::run(&layout, &args).await,
         Command::Prepare { check } => prepare::run(&layout, check).await,
-        Command::Import(ImportCommand::Cdnow(args)) => import::run(&layout, &args, cli.json).await,
+        Command::Import(ImportCommand::Cdnow(args)) => import::run(&layout, &args).await,
         Command::Bench(args) => bench::run(&layout, &args).await,
     }
 }

@@ -56,11 +56,11 @@ pub fn sample(layout: &Layout) -> PathBuf {
 }
 
 /// Imports a file into the running stack and compares.
-pub async fn run(layout: &Layout, args: &ImportArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub async fn run(layout: &Layout, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let endpoints = Endpoints::read(layout)?;
     let path = args.file.clone().unwrap_or_else(|| sample(layout));
     let report = import(&endpoints, path, args).await?;
-    if json {
+    if args.output.json {
         answer(serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);

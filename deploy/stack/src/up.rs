@@ -17,13 +17,13 @@ use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
 
 /// Brings the stack up.
-pub async fn run(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.programs {
         let programs = Programs { folder: folder.clone() };
         return supervise::run(layout, args.bundled, programs, LogView::Hidden, |_| Ok(())).await;
     }
     if layout.lock()?.is_none() {
-        return already_up(layout, args, json).await;
+        return already_up(layout, args).await;
     }
     // Whatever is missing is said now, in the foreground, before anything is started.
     progress("looking for PostgreSQL and nats-server");
@@ -36,15 +36,15 @@ pub async fn run(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<E
     progress("starting");
     if args.detach {
         let endpoints = detached::start(layout, args, &programs).await?;
-        show(&endpoints, json)?;
-        return sample(layout, args, json).await;
+        show(&endpoints, args.output.json)?;
+        return sample(layout, args).await;
     }
-    let (samples, for_import) = (args.clone(), layout.clone());
+    let (samples, for_import, json) = (args.clone(), layout.clone(), args.output.json);
     supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
         show(endpoints, json)?;
         progress("press Ctrl-C to stop all of it");
         tokio::spawn(async move {
-            if let Err(error) = sample(&for_import, &samples, json).await {
+            if let Err(error) = sample(&for_import, &samples).await {
                 eprintln!("stack: the sample was not imported: {error:#}");
             }
         });
@@ -53,21 +53,21 @@ pub async fn run(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<E
     .await
 }
 
-async fn already_up(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+async fn already_up(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     let Ok(endpoints) = Endpoints::read(layout) else {
         anyhow::bail!("the stack is being started or stopped by another `cargo stack`: see `cargo stack logs stack`");
     };
     progress("the stack is up already");
-    show(&endpoints, json)?;
-    sample(layout, args, json).await
+    show(&endpoints, args.output.json)?;
+    sample(layout, args).await
 }
 
-async fn sample(layout: &Layout, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+async fn sample(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     if !args.sample {
         return Ok(ExitCode::SUCCESS);
     }
-    let import = ImportArgs { file: None, in_flight: 64, patience: 180 };
-    crate::import::run(layout, &import, json).await
+    let import = ImportArgs { file: None, in_flight: 64, patience: 180, output: args.output };
+    crate::import::run(layout, &import).await
 }
 
 fn progress(text: &str) {
