@@ -1,4 +1,13 @@
 //! The event store on Postgres: one schema, one procedure that appends, reads in pages.
+//!
+//! # Measured
+//! What the shape of the tables rests on; PostgreSQL 15, CPU time of the backend, 253 bytes of JSON a row, 1,000 rows a statement.
+//! - Type of `data`: text 1.4 to 1.6 µs a row, json 2.0 to 2.2, bytea 1.7 to 2.2, jsonb 3.6 to 4.1 (and 372 bytes a row against 303;
+//!   giving 20,000 rows back as text 53 ms against 22 for json and 9 for text). json it is: the text stays as it came, and Postgres
+//!   refuses what is no JSON, for half a microsecond.
+//! - Hash chain: a digest per event, each over the one before, is 0.9 to 1.2 µs a row that nothing can make set-based, and 32 bytes a
+//!   row, all while the lock is held. It therefore stands in `seals`, behind the head, over stretches of the log.
+//! - The append function in batches of 1,000: 18 to 20 µs an append, against 16 to 18 for the same rows by a bare INSERT from `unnest`.
 
 use std::str::FromStr;
 use std::sync::Arc;

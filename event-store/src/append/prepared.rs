@@ -1,12 +1,13 @@
 //! An append that has passed its own rules and limits: what both stores work with. Nothing here looks at the log.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use uuid::Uuid;
 
 use super::{Append, AppendCondition, ClaimChange, ClaimHash};
 use crate::error::StoreError;
-use crate::event::NewEvent;
+use crate::event::{NewEvent, Tag};
 use crate::stream::StreamName;
 
 /// The most bytes that data, metadata and tags of one event may have together.
@@ -29,7 +30,7 @@ pub const MAX_SCOPE_LEN: usize = 64;
 /// A valid append, with what is derived from it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// Made once per append, so that a batch whose answer was lost can be sent again.
+    /// The same whenever this append is sent, so that a batch whose answer was lost can be sent again.
     pub(crate) append_id: Uuid,
     pub(crate) append: Append,
     /// Per event in order of streams: metadata as JSON, tags joined by blanks.
@@ -91,7 +92,10 @@ impl Prepared {
         }
         let claims = claim_steps(&append.claims)?;
         let checks = item_checks(&append.conditions)?;
-        Ok(Self { append_id: Uuid::new_v4(), append, texts, claims, checks, bytes })
+        // The first event's id will do: unique in the log, and known to whoever sends the append again.
+        let first = append.streams.iter().find_map(|s| s.events.first());
+        let append_id = first.map_or_else(Uuid::new_v4, |event| event.id);
+        Ok(Self { append_id, append, texts, claims, checks, bytes })
     }
 
     /// Its events in order, with their texts.
@@ -108,19 +112,26 @@ fn check_streams(append: &Append) -> Result<(), StoreError> {
     if append.streams.len() > MAX_STREAMS || append.claims.len() > MAX_STREAMS {
         return Err(invalid(format!("it names more than {MAX_STREAMS} streams or claims")));
     }
-    let mut names = HashSet::new();
-    if let Some(twice) = append.streams.iter().find(|s| !names.insert(&s.stream)) {
-        return Err(invalid(format!("stream {} stands in it twice", twice.stream)));
+    if let Some(twice) = twice(append.streams.iter().map(|s| &s.stream)) {
+        return Err(invalid(format!("stream {twice} stands in it twice")));
     }
     let events = append.streams.iter().map(|s| s.events.len()).sum::<usize>();
     if events > MAX_EVENTS {
         return Err(invalid(format!("it has {events} events, more than {MAX_EVENTS}")));
     }
-    let mut ids = HashSet::new();
-    if let Some(twice) = append.streams.iter().flat_map(|s| &s.events).find(|e| !ids.insert(e.id)) {
-        return Err(invalid(format!("event id {} stands in it twice", twice.id)));
+    if let Some(twice) = twice(append.streams.iter().flat_map(|s| &s.events).map(|e| e.id)) {
+        return Err(invalid(format!("event id {twice} stands in it twice")));
     }
     Ok(())
+}
+
+/// The first that stands there a second time.
+fn twice<T: Eq + Hash + Copy>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next()?;
+    let second = all.next()?;
+    // The common append has one stream and one event, and does not get here.
+    let mut seen = HashSet::from([first]);
+    std::iter::once(second).chain(all).find(|one| !seen.insert(*one))
 }
 
 /// Checks one event; a tag given twice counts once.
@@ -129,15 +140,23 @@ fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
         return Err(invalid(format!("event {} has schema version {}, below 1", event.id, event.schema_version)));
     }
     check_json("data", event.data.get())?;
-    let mut seen = HashSet::new();
-    event.tags.retain(|tag| seen.insert(tag.clone()));
+    let mut seen: Vec<Tag> = Vec::new();
+    if event.tags.len() > 1 {
+        event.tags.retain(|tag| {
+            let new = !seen.contains(tag);
+            if new && seen.len() <= MAX_TAGS {
+                seen.push(tag.clone());
+            }
+            new
+        });
+    }
     if event.tags.len() > MAX_TAGS {
         return Err(invalid(format!("event {} has more than {MAX_TAGS} tags", event.id)));
     }
     let metadata = serde_json::to_string(&event.metadata)
         .map_err(|error| invalid(format!("the metadata of event {} cannot be written as JSON: {error}", event.id)))?;
     check_json("metadata", &metadata)?;
-    let tags = joined(event.tags.iter().map(crate::event::Tag::as_str));
+    let tags = joined(event.tags.iter().map(Tag::as_str));
     let bytes = event.data.get().len() + metadata.len() + tags.len();
     if bytes > MAX_EVENT_BYTES {
         return Err(invalid(format!("event {} has {bytes} bytes, more than {MAX_EVENT_BYTES}", event.id)));
@@ -211,7 +230,7 @@ fn item_checks(conditions: &[AppendCondition]) -> Result<Vec<ItemCheck>, StoreEr
         }
         checks.extend(query.items.iter().map(|item| ItemCheck {
             condition,
-            tags: joined(item.tags.iter().map(crate::event::Tag::as_str)),
+            tags: joined(item.tags.iter().map(Tag::as_str)),
             types: joined(item.types.iter().map(crate::event::EventType::as_str)),
             after: after.0,
             broken: None,

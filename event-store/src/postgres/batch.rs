@@ -30,8 +30,8 @@ use crate::error::StoreError;
 mod conflict;
 mod sender;
 
-/// The most appends of one batch.
-pub(crate) const MAX_BATCH: usize = 1_024;
+/// The most appends of one batch. Under more writers than that two groups take turns: while one is appended, the other gathers.
+pub(crate) const MAX_BATCH: usize = 512;
 /// The most bytes of one batch; one append always fits.
 pub(crate) const MAX_BATCH_BYTES: usize = 2 * MAX_APPEND_BYTES;
 /// The most bytes that wait in the queue, in kibibytes.

@@ -67,6 +67,14 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
         ("lock_timeout", LOCK_TIMEOUT),
         ("statement_timeout", "0"),
         ("client_connection_check_interval", "1s"),
+        // The procedure's statements are planned once, maybe while the tables are empty, and must stay right as they grow: every
+        // table is reached by an index.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
         ("default_transaction_read_only", "off"),
     ]);
     let mut connection = connect.connect().await.map_err(read_error)?;

@@ -20,6 +20,9 @@ use crate::postgres::wake::Waker;
 /// How long to wait before the same batch is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Up to so many answers are given before the next batch is sent.
+const FEW: usize = 16;
+
 /// Owns the connection for appends.
 pub(crate) struct Sender {
     options: Arc<PostgresOptions>,
@@ -82,8 +85,11 @@ impl Sender {
             self.waker.wake();
         }
         record_metrics(&answers, events, part.len());
-        for (request, outcome) in part.into_iter().zip(answers.outcomes) {
-            request.answer(Ok(outcome));
+        if part.len() <= FEW {
+            deliver(part, answers.outcomes);
+        } else {
+            // Beside the next batch: it need not wait until everyone has been woken.
+            tokio::spawn(async move { deliver(part, answers.outcomes) });
         }
     }
 
@@ -155,6 +161,12 @@ impl Sender {
 enum Attempt {
     NotSent(StoreError),
     Failed(sqlx::Error),
+}
+
+fn deliver(part: Vec<Request>, outcomes: Vec<AppendOutcome>) {
+    for (request, outcome) in part.into_iter().zip(outcomes) {
+        request.answer(Ok(outcome));
+    }
 }
 
 fn appended_events(outcome: &AppendOutcome) -> u64 {
