@@ -142,7 +142,7 @@ fn follow(page: &str, tree: &Path) -> Result<BTreeSet<String>> {
         let file = *quoted.first().context("a file's name")?;
         ensure!(lines.next() == Some(""), "an empty line comes before the block of {file}");
         ensure!(lines.next().is_some_and(|fence| fence.starts_with("```")), "{file} has no block");
-        let block: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+        let block: String = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
         let path = tree.join(file);
         let text = if new {
             ensure!(!path.exists(), "{file} is there already");
