@@ -5,5 +5,12 @@
 
 pub mod append;
 pub mod figure;
+pub mod idle;
 pub mod round;
 pub mod server;
+pub mod visible;
+
+#[expect(clippy::print_stdout, reason = "a bench's output")]
+fn say(text: &str) {
+    println!("{text}");
+}

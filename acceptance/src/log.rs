@@ -37,6 +37,12 @@ impl Log {
         Ok(head.fetch_one(&self.event_store).await?)
     }
 
+    /// Closes the connections to the databases.
+    pub async fn close(&self) {
+        self.event_store.close().await;
+        self.read_model.close().await;
+    }
+
     /// How many events there are of a type.
     pub async fn count(&self, event_type: &str) -> Result<i64> {
         let count = sqlx::query_scalar("SELECT count(*) FROM event_store.events WHERE event_type = $1");

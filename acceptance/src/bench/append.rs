@@ -12,11 +12,12 @@ use event_store::{PostgresOptions, PostgresStore};
 
 use super::figure::{Figure, Target, table, write_json};
 use super::round::{Round, Schedule};
+use super::say;
 use super::server::BenchDatabase;
 use reference::{Bulk, Connections, Reference, Single};
 use subject::Subject;
 
-mod reference;
+pub(super) mod reference;
 mod subject;
 
 const BENCH: &str = "append";
@@ -156,9 +157,4 @@ impl Rounds {
         }
         figures
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the bench's output")]
-fn say(text: &str) {
-    println!("{text}");
 }

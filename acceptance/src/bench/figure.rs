@@ -91,6 +91,16 @@ impl Figure {
     }
 }
 
+impl Figure {
+    /// Sets a limit for the value itself.
+    #[must_use]
+    pub fn within(mut self, most: f64) -> Self {
+        self.target = Some(Target::AtMost(most).words());
+        self.reached = Some(Target::AtMost(most).holds(self.value));
+        self
+    }
+}
+
 /// The middle value.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use acceptance::bench::append::{self, AppendBench};
+use acceptance::bench::idle::{self, IdleBench};
+use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
 
 /// Benches of the running parts beside plain references.
@@ -10,12 +12,18 @@ use clap::Parser;
 enum Bench {
     /// Appends beside plain INSERTs.
     Append(AppendBench),
+    /// From a command to the query that shows it.
+    Visible(VisibleBench),
+    /// What the running stack uses with nothing to do.
+    Idle(IdleBench),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let reached = match Bench::parse() {
         Bench::Append(bench) => append::run(bench).await?,
+        Bench::Visible(bench) => visible::run(bench).await?,
+        Bench::Idle(bench) => idle::run(bench).await?,
     };
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -25,7 +25,7 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 2] = [("append", On::OwnCluster), ("visible", On::Stack)];
+const BENCHES: [(&str, On); 3] = [("append", On::OwnCluster), ("visible", On::Stack), ("idle", On::Stack)];
 
 /// Runs the benches one after another; exit code 1 when one missed its target.
 pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> {
@@ -56,7 +56,7 @@ pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> 
 
 async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Path) -> anyhow::Result<bool> {
     let mut command = cargo(layout);
-    command.args(["run", "--quiet", "--locked", "--release", "--package", "acceptance", "--bin", "bench", "--", name]);
+    command.args(["run", "--quiet", "--locked", "--release", "--bin", "bench", "--", name]);
     command.arg("--json").arg(figures).args(&args.args);
     let cluster = match on {
         On::Stack => {

@@ -30,8 +30,9 @@ impl Programs {
 /// Builds the four processes.
 pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     let mut arguments = Vec::new();
-    for (package, program) in PROCESSES {
-        arguments.extend(["--package", package, "--bin", program]);
+    // Without naming packages: dependencies then have the features of the whole workspace, the same that a test's build has.
+    for (_, program) in PROCESSES {
+        arguments.extend(["--bin", program]);
     }
     let built = build(layout, profile, &arguments)?;
     for (package, program) in PROCESSES {

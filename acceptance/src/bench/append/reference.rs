@@ -25,17 +25,17 @@ const ROWS: usize = 1_000;
 
 /// Which one-row INSERT.
 #[derive(Clone, Copy)]
-pub(super) enum Single {
+pub(in crate::bench) enum Single {
     Tagged,
     Untagged,
 }
 
 /// Connections for one-row INSERTs, shared by both kinds: never at work at once.
 #[derive(Clone)]
-pub(super) struct Connections(Vec<Arc<Mutex<PgConnection>>>);
+pub(in crate::bench) struct Connections(Vec<Arc<Mutex<PgConnection>>>);
 
 impl Connections {
-    pub(super) async fn open(database: &BenchDatabase, count: usize) -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn open(database: &BenchDatabase, count: usize) -> anyhow::Result<Self> {
         let mut connections = Vec::new();
         for _ in 0..count {
             connections.push(Arc::new(Mutex::new(database.connect().await?)));
@@ -45,12 +45,12 @@ impl Connections {
 }
 
 /// So many connections that insert one row a statement.
-pub(super) struct Reference {
+pub(in crate::bench) struct Reference {
     workers: Vec<Worker>,
 }
 
 impl Reference {
-    pub(super) fn new(connections: &Connections, count: usize, kind: Single) -> Self {
+    pub(in crate::bench) fn new(connections: &Connections, count: usize, kind: Single) -> Self {
         let worker = |connection: &Arc<Mutex<PgConnection>>| {
             let connection = Arc::clone(connection);
             // A worker has its connection to itself; the lock is never waited for.
@@ -63,7 +63,7 @@ impl Reference {
         Self { workers: connections.0.iter().take(count).map(worker).collect() }
     }
 
-    pub(super) async fn round(&mut self, seconds: f64) -> anyhow::Result<Round> {
+    pub(in crate::bench) async fn round(&mut self, seconds: f64) -> anyhow::Result<Round> {
         let (round, workers) = run(seconds, std::mem::take(&mut self.workers)).await?;
         self.workers = workers;
         Ok(round)
@@ -108,7 +108,7 @@ impl Bulk {
         Ok(Self { workers: vec![worker] })
     }
 
-    pub(super) async fn round(&mut self, seconds: f64) -> anyhow::Result<Round> {
+    pub(in crate::bench) async fn round(&mut self, seconds: f64) -> anyhow::Result<Round> {
         let (round, workers) = run(seconds, std::mem::take(&mut self.workers)).await?;
         self.workers = workers;
         Ok(round)
