@@ -35,6 +35,8 @@ pub enum Action {
     /// Bring a schema up to date; safe when run twice or at once.
     #[command(subcommand)]
     Migrate(MigrateTarget),
+    /// Print the description of the API: OpenAPI 3.1, as `/openapi.json` shows it.
+    Openapi,
 }
 
 /// Which schema to bring up to date.

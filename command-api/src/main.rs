@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
-use command_api::{migrate, serve};
+use command_api::{http, migrate, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,5 +22,6 @@ async fn run(action: Action) -> anyhow::Result<()> {
         Action::Serve(args) => serve::serve(*args).await,
         Action::Migrate(MigrateTarget::EventStore { url }) => Ok(migrate::event_store(&url.get()?).await?),
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
+        Action::Openapi => Ok(serde_json::to_writer_pretty(std::io::stdout().lock(), &http::document())?),
     }
 }

@@ -32,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API until stopped.
     Serve(Box<ServeArgs>),
+    /// Print the description of the API: OpenAPI 3.1, as `/openapi.json` shows it.
+    Openapi,
 }
 
 /// The settings of `serve`.

@@ -18,14 +18,21 @@ use service_kit::{admin, clock};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Serve(args) = Cli::parse().command;
-    match Box::pin(serve(*args)).await {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => Box::pin(serve(*args)).await,
+        Command::Openapi => describe(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "query-api failed");
             ExitCode::FAILURE
         }
     }
+}
+
+fn describe() -> anyhow::Result<()> {
+    Ok(serde_json::to_writer_pretty(std::io::stdout().lock(), &http::document())?)
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
