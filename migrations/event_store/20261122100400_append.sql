@@ -9,9 +9,14 @@
 --
 -- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer), over the streams that members
 -- name (p_stream…), over events in order of member and stream (p_event…), over the items of the conditions' queries
--- (p_condition…), and over claims (p_claim…). Indexes count from 1. Arrays that would hold nothing but nulls are empty.
+-- (p_condition…), and over claims (p_claim…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: an
+-- array costs half a microsecond a call, empty or not.
 --
--- Answers: o_kind per member:
+-- A plain batch, the common one, has members of one event for one stream each, that ask for a version at most. Whatever follows from that
+-- is null as well (p_append_id, p_event_count, p_stream_member, p_stream_count, and p_event_member to p_event_nth_in_stream). It takes three
+-- statements: lock, look, insert. One that turns out to hold a refusal, or to be sent again, is spelled out and goes the long way.
+--
+-- Answers: o_kind per member, null when all were appended now:
 --   0 appended now, 1 appended before (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record),
 --   3 the key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which),
 --   6 a version (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number: the position),
@@ -69,58 +74,88 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    members    constant integer := cardinality(p_append_id);
-    has_events constant boolean := cardinality(p_event_id) > 0;
-    none       constant integer[] := array_fill(0, ARRAY[cardinality(p_append_id)]);
+    isolation  text;
+    members    integer;
+    none       integer[];
     clean      boolean;             -- nobody was refused, and nobody was here before
     base       bigint[];            -- per member: the position before its first event; only filled when it is asked for
     next_base  bigint;
     duplicate  text[];              -- per member: an event id of it that stands in the log
-    broken     boolean;
-    seen       boolean := false;
+    broken     boolean;             -- a stream has another version than expected
+    seen       boolean;             -- an event id stands in the log
     i          integer;
     r          record;
 BEGIN
     -- Every check below reads what committed before this lock was granted: each statement of a volatile function has its own snapshot.
-    SELECT l.epoch INTO STRICT o_epoch FROM event_store.log AS l FOR UPDATE;
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
+    SELECT l.epoch, current_setting('transaction_isolation') INTO STRICT o_epoch, isolation FROM event_store.log AS l FOR UPDATE;
+    IF isolation <> 'read committed' THEN
         RAISE EXCEPTION 'append needs the isolation level read committed' USING ERRCODE = 'DB001';
     END IF;
 
-    SELECT e.position, e.event_id, e.recorded_at INTO o_head, o_head_event_id, o_recorded_at
-        FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1;
-    o_head := coalesce(o_head, 0);
-    o_recorded_at := greatest(clock_timestamp(), o_recorded_at);
+    -- The head, the versions of the streams in order of p_stream, and whether an event id stands in the log: one look, since each
+    -- statement costs as much as several rows.
+    SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at), v.versions, v.broken,
+           EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
+        INTO o_head, o_head_event_id, o_recorded_at, o_version, broken, seen
+        FROM (SELECT array_agg(s.actual) AS versions,
+                     bool_or(CASE s.expected WHEN -1 THEN false WHEN -2 THEN s.actual = 0 ELSE s.actual <> s.expected END) AS broken
+                  FROM (SELECT p_expected[n] AS expected, coalesce((SELECT e.version FROM event_store.events AS e
+                                WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0) AS actual
+                            FROM generate_subscripts(p_stream, 1) AS n
+                            OFFSET 0) AS s) AS v  -- offset 0: else each look-up would be made twice
+        LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1) AS h ON true;
+
+    IF p_append_id IS NULL THEN
+        IF NOT (broken OR seen) THEN
+            WITH added AS (
+                INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+                    SELECT o_head + n, o_version[n] + 1, p_event_id[n], o_recorded_at, p_event_schema[n], p_stream[n], p_event_type[n],
+                           p_event_data[n]::json, string_to_array(p_event_tags[n], ' '), p_event_metadata[n]::json
+                        FROM generate_subscripts(p_event_id, 1) AS n
+                    RETURNING tags, position
+            )
+            INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
+            RETURN;
+        END IF;
+        p_append_id := p_event_id;
+        p_stream_member := ARRAY(SELECT generate_subscripts(p_event_id, 1));
+        p_event_member := p_stream_member;
+        p_event_stream := p_stream_member;
+        p_event_count := array_fill(1, ARRAY[cardinality(p_event_id)]);
+        p_stream_count := p_event_count;
+        p_event_nth := p_event_count;
+        p_event_nth_in_stream := p_event_count;
+    END IF;
+
+    members := cardinality(p_append_id);
+    none := array_fill(0, ARRAY[members]);
     o_kind := none;
     o_number := array_fill(NULL::bigint, ARRAY[members]);
     o_index := array_fill(NULL::integer, ARRAY[members]);
     o_detail := array_fill(NULL::text, ARRAY[members]);
 
     -- Sent again, or an event id that stands in the log with another append?
-    IF has_events THEN
-        SELECT EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id)) INTO seen;
-        IF seen THEN
-            FOR r IN
-                SELECT u.member, min(e.position - u.nth) AS first, min(e.event_id::text) AS id,
-                       bool_and(e.position IS NOT NULL AND e.stream = p_stream[u.stream] AND e.event_type = u.event_type AND e.data::text = u.data)
-                           AND min(e.position - u.nth) = max(e.position - u.nth) AS same
-                    FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_id, p_event_type, p_event_data)
-                           AS u (member, stream, nth, event_id, event_type, data)
-                    LEFT JOIN event_store.events AS e ON e.event_id = u.event_id
-                    GROUP BY u.member HAVING count(e.position) > 0
-            LOOP
-                IF r.same THEN
-                    o_kind[r.member] := 1;
-                    o_number[r.member] := r.first + p_event_count[r.member];
-                ELSE
-                    duplicate[r.member] := r.id;
-                END IF;
-            END LOOP;
-        END IF;
+    IF seen THEN
+        FOR r IN
+            SELECT u.member, min(e.position - u.nth) AS first, min(e.event_id::text) AS id,
+                   bool_and(e.position IS NOT NULL AND e.stream = p_stream[u.stream] AND e.event_type = u.event_type AND e.data::text = u.data)
+                       AND min(e.position - u.nth) = max(e.position - u.nth) AS same
+                FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_id, p_event_type, p_event_data)
+                       AS u (member, stream, nth, event_id, event_type, data)
+                LEFT JOIN event_store.events AS e ON e.event_id = u.event_id
+                GROUP BY u.member HAVING count(e.position) > 0
+        LOOP
+            IF r.same THEN
+                o_kind[r.member] := 1;
+                o_number[r.member] := r.first + p_event_count[r.member];
+            ELSE
+                duplicate[r.member] := r.id;
+            END IF;
+        END LOOP;
     END IF;
 
     -- The idempotency keys.
-    IF cardinality(p_key) > 0 THEN
+    IF p_key IS NOT NULL THEN
         FOR r IN
             SELECT u.member, k.append_id = p_append_id[u.member] AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
                    k.position, k.epoch, k.event_count, k.streams, k.versions, k.answer,
@@ -143,11 +178,13 @@ BEGIN
         END LOOP;
     END IF;
 
-    FOR i IN 1 .. cardinality(p_epoch) LOOP
-        IF o_kind[i] = 0 AND p_epoch[i] <> o_epoch THEN
-            o_kind[i] := 4;
-        END IF;
-    END LOOP;
+    IF p_epoch IS NOT NULL THEN
+        FOR i IN 1 .. members LOOP
+            IF o_kind[i] = 0 AND p_epoch[i] <> o_epoch THEN
+                o_kind[i] := 4;
+            END IF;
+        END LOOP;
+    END IF;
 
     IF duplicate IS NOT NULL THEN
         FOR i IN array_lower(duplicate, 1) .. array_upper(duplicate, 1) LOOP
@@ -158,31 +195,21 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- The versions of the streams, before.
-    IF cardinality(p_stream) > 0 THEN
-        SELECT array_agg(s.actual ORDER BY s.nth),
-               bool_or(CASE s.expected WHEN -1 THEN false WHEN -2 THEN s.actual = 0 ELSE s.actual <> s.expected END)
-            INTO o_version, broken
-            FROM (SELECT u.nth, u.expected, coalesce((SELECT e.version FROM event_store.events AS e
-                          WHERE e.stream = u.stream ORDER BY e.version DESC LIMIT 1), 0) AS actual
-                      FROM unnest(p_stream, p_expected) WITH ORDINALITY AS u (stream, expected, nth)
-                      OFFSET 0) AS s;  -- offset 0: else each look-up would be made twice
-        IF broken THEN
-            FOR r IN
-                SELECT u.member, u.nth, u.actual FROM unnest(p_stream_member, p_expected, o_version) WITH ORDINALITY AS u (member, expected, actual, nth)
-                    WHERE CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END ORDER BY u.nth
-            LOOP
-                IF o_kind[r.member] = 0 THEN
-                    o_kind[r.member] := 6;
-                    o_number[r.member] := r.actual;
-                    o_index[r.member] := r.nth;
-                END IF;
-            END LOOP;
-        END IF;
+    IF broken THEN
+        FOR r IN
+            SELECT u.member, u.nth, u.actual FROM unnest(p_stream_member, p_expected, o_version) WITH ORDINALITY AS u (member, expected, actual, nth)
+                WHERE CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END ORDER BY u.nth
+        LOOP
+            IF o_kind[r.member] = 0 THEN
+                o_kind[r.member] := 6;
+                o_number[r.member] := r.actual;
+                o_index[r.member] := r.nth;
+            END IF;
+        END LOOP;
     END IF;
 
     -- The conditions: only what came since the caller's own check.
-    IF cardinality(p_condition_member) > 0 THEN
+    IF p_condition_member IS NOT NULL THEN
         FOR r IN
             SELECT c.member, c.index, min(coalesce(c.broken, (
                        SELECT t.position FROM event_store.tags AS t
@@ -204,7 +231,7 @@ BEGIN
     END IF;
 
     -- The claims.
-    IF cardinality(p_claim_member) > 0 THEN
+    IF p_claim_member IS NOT NULL THEN
         IF members > 1 AND (SELECT count(*) <> count(DISTINCT (u.scope, u.hash)) FROM unnest(p_claim_scope, p_claim_hash) AS u (scope, hash)) THEN
             RAISE EXCEPTION 'two appends of a batch change the same claim' USING ERRCODE = 'DB002';
         END IF;
@@ -235,8 +262,8 @@ BEGIN
     END IF;
 
     -- Positions, for those that were not refused.
-    next_base := o_head + cardinality(p_event_id);
-    IF NOT clean OR cardinality(p_key) + cardinality(p_claim_member) + cardinality(p_condition_member) > 0 THEN
+    next_base := o_head + coalesce(cardinality(p_event_id), 0);
+    IF NOT clean OR p_key IS NOT NULL OR p_claim_member IS NOT NULL OR p_condition_member IS NOT NULL THEN
         next_base := o_head;
         base := array_fill(o_head, ARRAY[members]);
         FOR i IN 1 .. members LOOP
@@ -261,7 +288,7 @@ BEGIN
         INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
     END IF;
 
-    IF cardinality(p_condition_member) > 0 AND members > 1 AND next_base > o_head AND EXISTS (
+    IF p_condition_member IS NOT NULL AND members > 1 AND next_base > o_head AND EXISTS (
         SELECT FROM unnest(p_condition_member, p_condition_tags, p_condition_types) AS c (member, tags, types)
             WHERE o_kind[c.member] IN (0, 7, 8) AND EXISTS (
                 SELECT FROM event_store.tags AS t JOIN event_store.events AS e ON e.position = t.position
@@ -272,7 +299,7 @@ BEGIN
         RAISE EXCEPTION 'an append of a batch breaks the condition of a later one' USING ERRCODE = 'DB002';
     END IF;
 
-    IF cardinality(p_claim_member) > 0 THEN
+    IF p_claim_member IS NOT NULL THEN
         DELETE FROM event_store.claims AS c
             USING unnest(p_claim_member, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take) AS u (member, scope, hash, release, take)
             WHERE o_kind[u.member] = 0 AND c.scope = u.scope AND c.hash = u.hash AND c.owner = u.release;
@@ -283,7 +310,7 @@ BEGIN
             ON CONFLICT (scope, hash) DO NOTHING;  -- its own already: anyone else's was refused above
     END IF;
 
-    IF cardinality(p_key) > 0 THEN
+    IF p_key IS NOT NULL THEN
         INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position, event_count, streams, versions, answer)
             SELECT p_key[s.member], p_request_hash[s.member], p_append_id[s.member], o_epoch,
                    base[s.member] + p_event_count[s.member], p_event_count[s.member], s.streams, s.versions, p_answer[s.member]::json
@@ -318,7 +345,7 @@ CREATE PROCEDURE event_store.append(
     p_condition_member integer[], p_condition_index integer[], p_condition_after bigint[], p_condition_broken bigint[],
     p_condition_tags text[], p_condition_types text[],
     p_claim_member integer[], p_claim_index integer[], p_claim_scope text[], p_claim_hash bytea[], p_claim_release text[], p_claim_take text[],
-    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT recorded_at timestamptz, OUT kind integer[], OUT version bigint[],
+    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
     OUT number bigint[], OUT index integer[], OUT detail text[]
 )
 LANGUAGE plpgsql
@@ -335,11 +362,12 @@ BEGIN
     epoch := r.o_epoch;
     head := r.o_head;
     head_event_id := r.o_head_event_id;
-    recorded_at := r.o_recorded_at;
     kind := r.o_kind;
     version := r.o_version;
-    number := r.o_number;
-    index := r.o_index;
-    detail := r.o_detail;
+    IF kind IS NOT NULL THEN
+        number := r.o_number;
+        index := r.o_index;
+        detail := r.o_detail;
+    END IF;
 END
 $procedure$;

@@ -7,16 +7,18 @@ use std::borrow::Borrow;
 use serde_json::value::RawValue;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Error, Row};
+use sqlx::{Decode, Error, Row, Type};
 use uuid::Uuid;
 
-use crate::append::prepared::Prepared;
+use crate::append::prepared::{EventText, Prepared};
 use crate::append::{AppendOutcome, Appended, Refusal};
-use crate::event::{Epoch, Mark, Position};
+use crate::event::{Epoch, Mark, NewEvent, Position};
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
 const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
+/// The kind of a member that was appended now.
+const APPENDED: i32 = 0;
 
 /// What came of a batch.
 pub(crate) struct Answers {
@@ -97,9 +99,39 @@ fn int(number: usize) -> Result<i32, Error> {
     i32::try_from(number).map_err(|error| Error::Encode(Box::new(error)))
 }
 
+/// An array, or null when it has nothing.
+fn filled<T>(array: Vec<T>) -> Option<Vec<T>> {
+    (!array.is_empty()).then_some(array)
+}
+
+/// Whether an append is one event for one stream, and asks for a version at most.
+fn is_plain(prepared: &Prepared) -> bool {
+    let append = &prepared.append;
+    append.streams.len() == 1
+        && prepared.texts.len() == 1
+        && prepared.checks.is_empty()
+        && prepared.claims.is_empty()
+        && append.idempotency.is_none()
+        && append.epoch.is_none()
+}
+
+fn expected(version: ExpectedVersion) -> i64 {
+    match version {
+        ExpectedVersion::Any => ANY,
+        ExpectedVersion::StreamExists => STREAM_EXISTS,
+        ExpectedVersion::NoStream => 0,
+        ExpectedVersion::Exact(version) => version.0,
+    }
+}
+
 impl<'a> Layout<'a> {
     fn new<P: Borrow<Prepared>>(batch: &'a [P]) -> Result<Self, Error> {
         let mut layout = Self::default();
+        if batch.iter().all(|p| is_plain(p.borrow())) {
+            layout.reserve(batch.len());
+            batch.iter().for_each(|p| layout.add_plain(p.borrow()));
+            return Ok(layout);
+        }
         let any_epoch = batch.iter().any(|p| p.borrow().append.epoch.is_some());
         let any_key = batch.iter().any(|p| p.borrow().append.idempotency.is_some());
         for (index, prepared) in batch.iter().map(Borrow::borrow).enumerate() {
@@ -129,12 +161,7 @@ impl<'a> Layout<'a> {
             self.streams.name.push(stream.stream.as_str());
             self.streams.member.push(member);
             self.streams.count.push(int(stream.events.len())?);
-            self.streams.expected.push(match stream.expected {
-                ExpectedVersion::Any => ANY,
-                ExpectedVersion::StreamExists => STREAM_EXISTS,
-                ExpectedVersion::NoStream => 0,
-                ExpectedVersion::Exact(version) => version.0,
-            });
+            self.streams.expected.push(expected(stream.expected));
             let stream_index = int(self.streams.name.len())?;
             for ((event, text), in_stream) in stream.events.iter().zip(&mut texts).zip(1..) {
                 nth += 1;
@@ -142,15 +169,41 @@ impl<'a> Layout<'a> {
                 self.events.stream.push(stream_index);
                 self.events.nth.push(nth);
                 self.events.nth_in_stream.push(in_stream);
-                self.events.id.push(event.id);
-                self.events.event_type.push(event.event_type.as_str());
-                self.events.schema.push(event.schema_version);
-                self.events.data.push(event.data.get());
-                self.events.metadata.push(&text.metadata);
-                self.events.tags.push(&text.tags);
+                self.add_event(event, text);
             }
         }
         Ok(())
+    }
+
+    fn reserve(&mut self, members: usize) {
+        self.streams.name.reserve_exact(members);
+        self.streams.expected.reserve_exact(members);
+        self.events.id.reserve_exact(members);
+        self.events.event_type.reserve_exact(members);
+        self.events.schema.reserve_exact(members);
+        self.events.data.reserve_exact(members);
+        self.events.metadata.reserve_exact(members);
+        self.events.tags.reserve_exact(members);
+    }
+
+    /// Adds a plain append: what follows from there being one event for one stream is not sent.
+    fn add_plain(&mut self, prepared: &'a Prepared) {
+        for stream in &prepared.append.streams {
+            self.streams.name.push(stream.stream.as_str());
+            self.streams.expected.push(expected(stream.expected));
+        }
+        for (event, text) in prepared.events() {
+            self.add_event(event, text);
+        }
+    }
+
+    fn add_event(&mut self, event: &'a NewEvent, text: &'a EventText) {
+        self.events.id.push(event.id);
+        self.events.event_type.push(event.event_type.as_str());
+        self.events.schema.push(event.schema_version);
+        self.events.data.push(event.data.get());
+        self.events.metadata.push(&text.metadata);
+        self.events.tags.push(&text.tags);
     }
 
     fn add_conditions(&mut self, member: i32, prepared: &'a Prepared) -> Result<(), Error> {
@@ -180,45 +233,46 @@ impl<'a> Layout<'a> {
     fn query(self) -> Query<'static, Postgres, PgArguments> {
         // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.
         sqlx::query(include_str!("../../sql/append.sql"))
-            .bind(self.append_id)
-            .bind(self.epoch)
-            .bind(self.event_count)
-            .bind(self.key)
-            .bind(self.request_hash)
-            .bind(self.answer)
-            .bind(self.streams.name)
-            .bind(self.streams.member)
-            .bind(self.streams.count)
-            .bind(self.streams.expected)
-            .bind(self.events.member)
-            .bind(self.events.stream)
-            .bind(self.events.nth)
-            .bind(self.events.nth_in_stream)
-            .bind(self.events.id)
-            .bind(self.events.event_type)
-            .bind(self.events.schema)
-            .bind(self.events.data)
-            .bind(self.events.metadata)
-            .bind(self.events.tags)
-            .bind(self.conditions.member)
-            .bind(self.conditions.index)
-            .bind(self.conditions.after)
-            .bind(self.conditions.broken)
-            .bind(self.conditions.tags)
-            .bind(self.conditions.types)
-            .bind(self.claims.member)
-            .bind(self.claims.index)
-            .bind(self.claims.scope)
-            .bind(self.claims.hash)
-            .bind(self.claims.release)
-            .bind(self.claims.take)
+            .bind(filled(self.append_id))
+            .bind(filled(self.epoch))
+            .bind(filled(self.event_count))
+            .bind(filled(self.key))
+            .bind(filled(self.request_hash))
+            .bind(filled(self.answer))
+            .bind(filled(self.streams.name))
+            .bind(filled(self.streams.member))
+            .bind(filled(self.streams.count))
+            .bind(filled(self.streams.expected))
+            .bind(filled(self.events.member))
+            .bind(filled(self.events.stream))
+            .bind(filled(self.events.nth))
+            .bind(filled(self.events.nth_in_stream))
+            .bind(filled(self.events.id))
+            .bind(filled(self.events.event_type))
+            .bind(filled(self.events.schema))
+            .bind(filled(self.events.data))
+            .bind(filled(self.events.metadata))
+            .bind(filled(self.events.tags))
+            .bind(filled(self.conditions.member))
+            .bind(filled(self.conditions.index))
+            .bind(filled(self.conditions.after))
+            .bind(filled(self.conditions.broken))
+            .bind(filled(self.conditions.tags))
+            .bind(filled(self.conditions.types))
+            .bind(filled(self.claims.member))
+            .bind(filled(self.claims.index))
+            .bind(filled(self.claims.scope))
+            .bind(filled(self.claims.hash))
+            .bind(filled(self.claims.release))
+            .bind(filled(self.claims.take))
     }
 }
 
 /// The columns of an answer; see the migration.
 struct Columns {
     epoch: Epoch,
-    kind: Vec<i32>,
+    /// None when all were appended now; then the last three are empty.
+    kind: Option<Vec<i32>>,
     version: Vec<i64>,
     number: Vec<Option<i64>>,
     index: Vec<Option<i32>>,
@@ -229,14 +283,22 @@ fn bad_answer(what: &str) -> Error {
     Error::Decode(format!("event_store.append answered with {what}").into())
 }
 
+/// An array of the answer; empty when it is null.
+fn array<'r, T>(row: &'r PgRow, column: usize) -> Result<Vec<T>, Error>
+where
+    Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
+{
+    Ok(row.try_get::<Option<Vec<T>>, _>(column)?.unwrap_or_default())
+}
+
 fn read_answers<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answers, Error> {
     let columns = Columns {
         epoch: Epoch(row.try_get(0)?),
-        kind: row.try_get(4)?,
-        version: row.try_get::<Option<Vec<i64>>, _>(5)?.unwrap_or_default(),
-        number: row.try_get(6)?,
-        index: row.try_get(7)?,
-        detail: row.try_get(8)?,
+        kind: row.try_get(3)?,
+        version: array(row, 4)?,
+        number: array(row, 5)?,
+        index: array(row, 6)?,
+        detail: array(row, 7)?,
     };
     let mut head = Mark { position: Position(row.try_get(1)?), event_id: row.try_get(2)? };
     let mut first_stream = 0;
@@ -250,9 +312,12 @@ fn read_answers<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answers
 
 impl Columns {
     fn outcome(&self, member: usize, first_stream: usize, prepared: &Prepared, head: &mut Mark) -> Result<AppendOutcome, Error> {
-        let kind = *self.kind.get(member).ok_or_else(|| bad_answer("too few members"))?;
+        let kind = match &self.kind {
+            Some(kind) => *kind.get(member).ok_or_else(|| bad_answer("too few members"))?,
+            None => APPENDED,
+        };
         Ok(match kind {
-            0 => {
+            APPENDED => {
                 if let Some((last, _)) = prepared.events().last() {
                     let count = i64::from(int(prepared.texts.len())?);
                     *head = Mark { position: Position(head.position.0 + count), event_id: Some(last.id) };
@@ -285,7 +350,12 @@ impl Columns {
         let position = Position(self.number(member)?);
         let event_id = match prepared.events().last() {
             Some((last, _)) => Some(last.id),
-            None => self.detail[member].as_deref().map(|id| id.parse().map_err(|_| bad_answer("no id"))).transpose()?,
+            None => self
+                .detail
+                .get(member)
+                .and_then(Option::as_deref)
+                .map(|id| id.parse().map_err(|_| bad_answer("no id")))
+                .transpose()?,
         };
         Ok(Mark { position, event_id })
     }
