@@ -9,8 +9,8 @@
 --
 -- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer), over the streams that members
 -- name (p_stream…), over events in order of member and stream (p_event…), over the items of the conditions' queries
--- (p_condition…), and over claims (p_claim…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: an
--- array costs half a microsecond a call, empty or not.
+-- (p_condition…), and over claims (p_claim…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: the
+-- language unpacks every array it is given, even an empty one.
 --
 -- A plain batch, the common one, has members of one event for one stream each, that ask for a version at most. Whatever follows from that
 -- is null as well (p_append_id, p_event_count, p_stream_member, p_stream_count, and p_event_member to p_event_nth_in_stream). It takes three
@@ -93,7 +93,7 @@ BEGIN
     END IF;
 
     -- The head, the versions of the streams in order of p_stream, and whether an event id stands in the log: one look, since each
-    -- statement costs as much as several rows.
+    -- statement has a fixed cost.
     SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at), v.versions, v.broken,
            EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
         INTO o_head, o_head_event_id, o_recorded_at, o_version, broken, seen
@@ -358,7 +358,7 @@ BEGIN
         p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,
         p_event_metadata, p_event_tags, p_condition_member, p_condition_index, p_condition_after, p_condition_broken,
         p_condition_tags, p_condition_types, p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take);
-    COMMIT;
+    -- Before the commit: in the new transaction after it every expression would have to be prepared again.
     epoch := r.o_epoch;
     head := r.o_head;
     head_event_id := r.o_head_event_id;
@@ -369,5 +369,6 @@ BEGIN
         index := r.o_index;
         detail := r.o_detail;
     END IF;
+    COMMIT;
 END
 $procedure$;
