@@ -129,7 +129,9 @@ impl<'a> Layout<'a> {
         let mut layout = Self::default();
         if batch.iter().all(|p| is_plain(p.borrow())) {
             layout.reserve(batch.len());
-            batch.iter().for_each(|p| layout.add_plain(p.borrow()));
+            for prepared in batch {
+                layout.add_plain(prepared.borrow());
+            }
             return Ok(layout);
         }
         let any_epoch = batch.iter().any(|p| p.borrow().append.epoch.is_some());
