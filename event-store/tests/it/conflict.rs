@@ -38,7 +38,7 @@ const MUTANT: &str = "
         INSERT INTO event_store.events
             (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
         SELECT nextval('mutant'), 1, $1, now(), 1, $2, 'seat.taken', '{}', ARRAY[$3], '{}'
-        FROM locked, pg_sleep(0.005) WHERE NOT EXISTS (SELECT FROM event_store.tags WHERE tag = $3)
+        FROM locked, (SELECT count(*) FROM generate_series(1, 30000)) AS pause WHERE NOT EXISTS (SELECT FROM event_store.tags WHERE tag = $3)
         RETURNING position
     )
     INSERT INTO event_store.tags (tag, position) SELECT $3, position FROM added";

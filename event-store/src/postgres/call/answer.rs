@@ -1,0 +1,182 @@
+//! What `event_store.append` answers: outcomes per member, and the record kept with an idempotency key.
+
+use std::borrow::Borrow;
+
+use serde_json::value::RawValue;
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::{Decode, Error, Row, Type};
+use uuid::Uuid;
+
+use super::int;
+use crate::append::prepared::Prepared;
+use crate::append::{AppendOutcome, Appended, Refusal};
+use crate::event::{Epoch, Mark, Position};
+use crate::stream::{StreamName, Version};
+
+/// The kind of a member that was appended now.
+const APPENDED: i32 = 0;
+
+/// What came of a batch.
+pub(crate) struct Answers {
+    /// Per member, in order.
+    pub(crate) outcomes: Vec<AppendOutcome>,
+    /// The epoch of the log.
+    pub(crate) epoch: Epoch,
+    /// The log's head after the batch.
+    pub(crate) head: Mark,
+}
+
+/// The columns of an answer; see the migration.
+struct Columns {
+    epoch: Epoch,
+    /// None when all were appended now; then the last three are empty.
+    kind: Option<Vec<i32>>,
+    version: Vec<i64>,
+    number: Vec<Option<i64>>,
+    index: Vec<Option<i32>>,
+    detail: Vec<Option<String>>,
+}
+
+fn bad_answer(what: &str) -> Error {
+    Error::Decode(format!("event_store.append answered with {what}").into())
+}
+
+/// An array of the answer; empty when it is null.
+fn array<'r, T>(row: &'r PgRow, column: usize) -> Result<Vec<T>, Error>
+where
+    Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
+{
+    Ok(row.try_get::<Option<Vec<T>>, _>(column)?.unwrap_or_default())
+}
+
+pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answers, Error> {
+    let columns = Columns {
+        epoch: Epoch(row.try_get(0)?),
+        kind: row.try_get(3)?,
+        version: array(row, 4)?,
+        number: array(row, 5)?,
+        index: array(row, 6)?,
+        detail: array(row, 7)?,
+    };
+    let mut head = Mark { position: Position(row.try_get(1)?), event_id: row.try_get(2)? };
+    let mut first_stream = 0;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for (member, prepared) in batch.iter().map(Borrow::borrow).enumerate() {
+        outcomes.push(columns.outcome(member, first_stream, prepared, &mut head)?);
+        first_stream += prepared.append.streams.len();
+    }
+    Ok(Answers { outcomes, epoch: columns.epoch, head })
+}
+
+impl Columns {
+    fn outcome(&self, member: usize, first_stream: usize, prepared: &Prepared, head: &mut Mark) -> Result<AppendOutcome, Error> {
+        let kind = match &self.kind {
+            Some(kind) => *kind.get(member).ok_or_else(|| bad_answer("too few members"))?,
+            None => APPENDED,
+        };
+        Ok(match kind {
+            APPENDED => {
+                if let Some((last, _)) = prepared.events().last() {
+                    let count = i64::from(int(prepared.texts.len())?);
+                    *head = Mark { position: Position(head.position.0 + count), event_id: Some(last.id) };
+                }
+                AppendOutcome::Appended(self.appended(first_stream, prepared, *head)?)
+            }
+            1 => AppendOutcome::Appended(self.appended(first_stream, prepared, self.mark_sent_before(member, prepared)?)?),
+            2 => repeated(self.detail(member)?)?,
+            _ => AppendOutcome::Refused(self.refusal(kind, member, first_stream, prepared)?),
+        })
+    }
+
+    fn appended(&self, first_stream: usize, prepared: &Prepared, last: Mark) -> Result<Appended, Error> {
+        let before = self.version.get(first_stream..first_stream + prepared.append.streams.len());
+        let before = before.ok_or_else(|| bad_answer("too few versions"))?;
+        let versions = prepared.append.streams.iter().zip(before).map(|(s, before)| {
+            let added = i64::from(int(s.events.len())?);
+            Ok((s.stream.clone(), Version(before + added)))
+        });
+        Ok(Appended {
+            epoch: self.epoch,
+            last,
+            count: u32::try_from(prepared.texts.len()).map_err(|error| Error::Decode(Box::new(error)))?,
+            versions: versions.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Where an append stands that a batch sent before had made.
+    fn mark_sent_before(&self, member: usize, prepared: &Prepared) -> Result<Mark, Error> {
+        let position = Position(self.number(member)?);
+        let event_id = match prepared.events().last() {
+            Some((last, _)) => Some(last.id),
+            None => self
+                .detail
+                .get(member)
+                .and_then(Option::as_deref)
+                .map(|id| id.parse().map_err(|_| bad_answer("no id")))
+                .transpose()?,
+        };
+        Ok(Mark { position, event_id })
+    }
+
+    fn refusal(&self, kind: i32, member: usize, first_stream: usize, prepared: &Prepared) -> Result<Refusal, Error> {
+        Ok(match kind {
+            3 => Refusal::KeyReused,
+            4 => Refusal::Epoch { actual: self.epoch },
+            5 => Refusal::DuplicateEvent { id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))? },
+            6 => {
+                let nth = self.index(member)?.checked_sub(first_stream + 1);
+                let stream = nth.and_then(|n| prepared.append.streams.get(n)).ok_or_else(|| bad_answer("no such stream"))?;
+                let actual = Version(self.number(member)?);
+                Refusal::Version { stream: stream.stream.clone(), expected: stream.expected, actual }
+            }
+            7 => Refusal::Condition { index: self.index(member)?, position: Position(self.number(member)?) },
+            8 => {
+                let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
+                Refusal::Claim { index: self.index(member)?, owner }
+            }
+            _ => return Err(bad_answer("an unknown kind")),
+        })
+    }
+
+    fn number(&self, member: usize) -> Result<i64, Error> {
+        self.number.get(member).copied().flatten().ok_or_else(|| bad_answer("no number"))
+    }
+
+    fn index(&self, member: usize) -> Result<usize, Error> {
+        let index = self.index.get(member).copied().flatten().ok_or_else(|| bad_answer("no index"))?;
+        usize::try_from(index).map_err(|_| bad_answer("a negative index"))
+    }
+
+    fn detail(&self, member: usize) -> Result<&str, Error> {
+        self.detail.get(member).and_then(Option::as_deref).ok_or_else(|| bad_answer("no detail"))
+    }
+}
+
+/// The record that is kept with an idempotency key.
+#[derive(serde::Deserialize)]
+pub(crate) struct Record {
+    pub(crate) epoch: Epoch,
+    pub(crate) position: Position,
+    pub(crate) event_id: Option<Uuid>,
+    pub(crate) count: u32,
+    pub(crate) streams: Vec<StreamName>,
+    pub(crate) versions: Vec<Version>,
+    pub(crate) answer: Box<RawValue>,
+}
+
+impl From<Record> for AppendOutcome {
+    fn from(record: Record) -> Self {
+        let appended = Appended {
+            epoch: record.epoch,
+            last: Mark { position: record.position, event_id: record.event_id },
+            count: record.count,
+            versions: record.streams.into_iter().zip(record.versions).collect(),
+        };
+        Self::Repeated { appended, answer: record.answer }
+    }
+}
+
+fn repeated(detail: &str) -> Result<AppendOutcome, Error> {
+    let record: Record = serde_json::from_str(detail).map_err(|error| Error::Decode(Box::new(error)))?;
+    Ok(record.into())
+}
