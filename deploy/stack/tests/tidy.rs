@@ -346,7 +346,7 @@ fn the_repository_speaks_of_itself_alone() {
         concat!("index.cra", "tes.io"),
         concat!("pythonho", "sted.org"),
         concat!("py", "pi.org"),
-        concat!("registry.npm", "js.org"),
+        concat!("registry", ".npmjs.org"),
     ];
     let mut offences = Vec::new();
     for file in files().into_iter().filter(|file| file.path != "Cargo.lock") {
