@@ -79,7 +79,7 @@ impl RunningStack {
         let turn = tokio::task::spawn_blocking(move || turn.lock().map(|()| turn)).await??;
         let log = File::create(directory.path().join("supervisor.log"))?;
         let mut command = tool(&program, directory.path())?;
-        command.arg("up").arg("--programs").arg(folder()?);
+        command.arg("supervise").arg("--programs").arg(folder()?);
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGTERM };
         let supervisor = launch.start(log.try_clone()?.into(), log.into())?;
         let mut stack = RunningStack { supervisor, directory, program };

@@ -21,6 +21,21 @@ const PROCESSES: [(&str, &str); 4] =
     [("command-api", "command-api"), ("query-api", "query-api"), ("event-feed", "event-relay"), ("projector", "projector")];
 
 impl Programs {
+    /// The programs of a folder.
+    ///
+    /// # Errors
+    ///
+    /// Names the one that is missing.
+    pub fn in_folder(folder: &Path) -> anyhow::Result<Programs> {
+        let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+        let programs = Programs { folder };
+        for (_, name) in PROCESSES {
+            let path = programs.path(name);
+            anyhow::ensure!(path.is_file(), "there is no program {}", path.display());
+        }
+        Ok(programs)
+    }
+
     /// One of them.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)

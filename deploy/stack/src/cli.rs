@@ -33,6 +33,9 @@ pub struct Output {
 pub enum Command {
     /// Start everything and stay until Ctrl-C.
     Up(UpArgs),
+    /// Be the supervisor that `up --detach` leaves behind: in the foreground, printing nothing until it stops.
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
     /// Stop everything.
     Down(Output),
     /// Stop one process or server and keep it stopped, to see how the others do without it.
@@ -106,9 +109,20 @@ pub struct UpArgs {
     /// The build profile of the processes.
     #[arg(long, env = "STACK_PROFILE", default_value = "release", value_name = "NAME")]
     pub profile: String,
-    /// Run as the supervisor that `up --detach` leaves behind: nothing is built or fetched, nothing printed but logs.
-    #[arg(long, hide = true, value_name = "FOLDER")]
+    /// Run the programs of this folder, built before, instead of building them.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "profile")]
     pub programs: Option<PathBuf>,
+}
+
+/// The settings of the supervisor.
+#[derive(Debug, Clone, Args)]
+pub struct SuperviseArgs {
+    /// The folder of the four programs.
+    #[arg(long, value_name = "FOLDER")]
+    pub programs: PathBuf,
+    /// Ignore installed servers.
+    #[arg(long)]
+    pub bundled: bool,
 }
 
 /// The settings of `test`.
@@ -173,6 +187,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let layout = Layout::find(cli.dir)?;
     match cli.command {
         Command::Up(args) => up::run(&layout, &args).await,
+        Command::Supervise(args) => up::supervise(&layout, args).await,
         Command::Down(output) => down::run(&layout, output.json).await,
         Command::Stop { name } => part::stop(&layout, &name).await,
         Command::Start { name } => part::start(&layout, &name).await,

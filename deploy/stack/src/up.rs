@@ -9,7 +9,7 @@ use comfy_table::Table;
 
 use crate::build::{self, Programs};
 use crate::choose;
-use crate::cli::{ImportArgs, UpArgs};
+use crate::cli::{ImportArgs, SuperviseArgs, UpArgs};
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::output::answer;
@@ -18,10 +18,6 @@ use crate::supervisor::LogView;
 
 /// Brings the stack up.
 pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
-    if let Some(folder) = &args.programs {
-        let programs = Programs { folder: folder.clone() };
-        return supervise::run(layout, args.bundled, programs, LogView::Hidden, |_| Ok(())).await;
-    }
     if layout.lock()?.is_none() {
         return already_up(layout, args).await;
     }
@@ -31,8 +27,7 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     progress(&format!("using {} and {}", servers.postgres.bin().display(), servers.nats.display()));
     KeyFiles::ensure()?;
     Passwords::ensure(layout)?;
-    progress(&format!("building the processes ({})", args.profile));
-    let programs = build::processes(layout, &args.profile)?;
+    let programs = programs(layout, args)?;
     progress("starting");
     if args.detach {
         let endpoints = detached::start(layout, args, &programs).await?;
@@ -51,6 +46,20 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
         Ok(())
     })
     .await
+}
+
+/// Runs as the supervisor that `up --detach` leaves behind.
+pub async fn supervise(layout: &Layout, args: SuperviseArgs) -> anyhow::Result<ExitCode> {
+    let programs = Programs::in_folder(&args.programs)?;
+    supervise::run(layout, args.bundled, programs, LogView::Hidden, |_| Ok(())).await
+}
+
+fn programs(layout: &Layout, args: &UpArgs) -> anyhow::Result<Programs> {
+    if let Some(folder) = &args.programs {
+        return Programs::in_folder(folder);
+    }
+    progress(&format!("building the processes ({})", args.profile));
+    build::processes(layout, &args.profile)
 }
 
 async fn already_up(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {

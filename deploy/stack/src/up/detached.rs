@@ -26,7 +26,7 @@ pub(super) async fn start(layout: &Layout, args: &UpArgs, programs: &Programs) -
     }
     let log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
     let mut command = Command::new(std::env::current_exe().context("this program's own file is not known")?);
-    command.arg("--dir").arg(&layout.state).arg("up").arg("--programs").arg(&programs.folder);
+    command.arg("--dir").arg(&layout.state).arg("supervise").arg("--programs").arg(&programs.folder);
     if args.bundled {
         command.arg("--bundled");
     }
