@@ -157,7 +157,8 @@ BEGIN
     -- The idempotency keys.
     IF p_key IS NOT NULL THEN
         FOR r IN
-            SELECT u.member, k.append_id = p_append_id[u.member] AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
+            -- An append with events was recognised by them: its first event's id alone may be in another append under the same key.
+            SELECT u.member, k.append_id = p_append_id[u.member] AND p_event_count[u.member] = 0 AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
                    k.position, k.epoch, k.event_count, k.streams, k.versions, k.answer,
                    (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position) AS event_id
                 FROM unnest(p_key) WITH ORDINALITY AS u (key, member) JOIN event_store.idempotency AS k ON k.key = u.key

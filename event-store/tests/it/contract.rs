@@ -46,6 +46,7 @@ contract! {
     a_caller_of_another_epoch_is_refused
     the_same_append_again_is_recognised_by_its_event_ids
     an_event_id_of_another_append_is_refused
+    p9_another_append_with_the_firsts_event_id_is_a_repeat_under_its_key
     reads_filter_by_category_type_and_tags
     streams_are_read_forward_and_backward_in_pages
     marks_prove_what_stands_at_a_position
@@ -239,6 +240,16 @@ async fn an_event_id_of_another_append_is_refused(store: &dyn EventStore) {
     assert_eq!(check_dense(store).await, Position(1));
     let twice = store.append(to("c", vec![first.clone(), first])).await.unwrap_err();
     assert!(matches!(twice, StoreError::Invalid(_)), "{twice:?}");
+}
+
+async fn p9_another_append_with_the_firsts_event_id_is_a_repeat_under_its_key(store: &dyn EventStore) {
+    let command =
+        |event| Append { idempotency: Some(key(1, 1, "1")), ..append_to(stream("a"), ExpectedVersion::Any, vec![event]) };
+    let first = event("thing.made");
+    let mut other = event("thing.made");
+    other.id = first.id;
+    let made = appended(store.append(command(first)).await.unwrap());
+    assert_eq!(repeated(store.append(command(other)).await.unwrap()), (made, "1".to_owned()));
 }
 
 async fn reads_filter_by_category_type_and_tags(store: &dyn EventStore) {

@@ -1,0 +1,264 @@
+//! Random histories, as plans of small numbers that shrink well, and the appends that they stand for.
+
+use event_store::{
+    Append, AppendCondition, ClaimChange, ClaimHash, Epoch, EventQuery, ExpectedVersion, Filter, Idempotency, Position,
+    QueryItem, StreamAppend, StreamName, Version,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::reference::Reference;
+use crate::support::tagged;
+
+const TYPES: [&str; 3] = ["thing.made", "thing.used", "other.made"];
+const STREAMS: u8 = 6;
+const TAGS: u8 = 3;
+
+/// Appends that are sent together, how, and what is read afterwards.
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    pub(super) appends: Vec<Planned>,
+    pub(super) way: Way,
+    pub(super) looks: Vec<Look>,
+}
+
+/// How the appends of a round reach the log.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// In order, through the procedure alone, in batches of these sizes.
+    Procedure(Vec<usize>),
+    /// All at once through one store.
+    OneStore,
+    /// All at once through two stores, as two processes have them: each bit says which.
+    TwoStores(u32),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    streams: Vec<(u8, Expect, Vec<PlannedEvent>)>,
+    conditions: Vec<(Vec<(u8, u8)>, i64)>,
+    claims: Vec<Claim>,
+    key: Option<(u8, u8)>,
+    other_epoch: bool,
+    /// So many appends before, once more.
+    again: Option<usize>,
+    /// An event gets the id of the first event of the append so many before.
+    stolen: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Expect {
+    Any,
+    NoStream,
+    Exists,
+    /// The version at the start of the round and this.
+    Near(i64),
+}
+
+#[derive(Debug, Clone)]
+struct PlannedEvent {
+    kind: usize,
+    tags: u8,
+}
+
+#[derive(Debug, Clone)]
+enum Claim {
+    Take(u8, u8),
+    Release(u8, u8),
+    Move(u8, u8, u8),
+}
+
+/// A read, compared with the reference.
+#[derive(Debug, Clone)]
+pub(super) enum Look {
+    Log(PlannedFilter, i64, usize),
+    Stream(u8, i64, usize),
+    Backward(u8, i64, usize),
+    Key(u8, u8),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum PlannedFilter {
+    All,
+    Category,
+    Types(u8),
+    Query(Vec<(u8, u8)>),
+}
+
+pub(super) fn history() -> impl Strategy<Value = Vec<Round>> {
+    vec(round(), 1..8)
+}
+
+fn round() -> impl Strategy<Value = Round> {
+    let way =
+        prop_oneof![vec(1..16_usize, 16).prop_map(Way::Procedure), Just(Way::OneStore), any::<u32>().prop_map(Way::TwoStores),];
+    (vec(planned(), 1..16), way, vec(look(), 0..4)).prop_map(|(appends, way, looks)| Round { appends, way, looks })
+}
+
+fn planned() -> impl Strategy<Value = Planned> {
+    let event = (0..TYPES.len(), 0..1_u8 << TAGS).prop_map(|(kind, tags)| PlannedEvent { kind, tags });
+    let expect = prop_oneof![
+        4 => Just(Expect::Any), 1 => Just(Expect::NoStream), 1 => Just(Expect::Exists), 3 => (-1..3_i64).prop_map(Expect::Near),
+    ];
+    let stream = (0..STREAMS, expect, vec(event, 0..3));
+    let condition = (vec(item(1), 1..3), -6..3_i64);
+    let claim = prop_oneof![
+        3 => (0..3_u8, 0..3_u8).prop_map(|(value, owner)| Claim::Take(value, owner)),
+        1 => (0..3_u8, 0..3_u8).prop_map(|(value, owner)| Claim::Release(value, owner)),
+        1 => (0..3_u8, 0..3_u8, 0..3_u8).prop_map(|(value, from, to)| Claim::Move(value, from, to)),
+    ];
+    let rarely = |most: usize| option::weighted(0.08, 1..most);
+    let few = prop_oneof![3 => vec(condition.clone(), 0..1), 1 => vec(condition, 1..3)];
+    let claims = prop_oneof![3 => vec(claim.clone(), 0..1), 1 => vec(claim, 1..3)];
+    let parts = (vec(stream, 1..4), few, claims, option::weighted(0.3, (0..6_u8, 0..2_u8)));
+    (parts, prop::bool::weighted(0.03), rarely(12), rarely(12)).prop_map(|(parts, other_epoch, again, stolen)| {
+        let (streams, conditions, claims, key) = parts;
+        Planned { streams, conditions, claims, key, other_epoch, again, stolen }
+    })
+}
+
+/// Types and tags as bits; at least so many of the tags' bits count.
+fn item(first_tags: u8) -> impl Strategy<Value = (u8, u8)> + Clone {
+    (0..1_u8 << TYPES.len(), first_tags..1_u8 << TAGS)
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    let filter = prop_oneof![
+        Just(PlannedFilter::All),
+        Just(PlannedFilter::Category),
+        (1..1_u8 << TYPES.len()).prop_map(PlannedFilter::Types),
+        vec(item(0), 0..3).prop_map(PlannedFilter::Query),
+    ];
+    prop_oneof![
+        (filter, 0..40_i64, 1..20_usize).prop_map(|(filter, back, limit)| Look::Log(filter, back, limit)),
+        (0..STREAMS, 0..10_i64, 1..10_usize).prop_map(|(stream, after, limit)| Look::Stream(stream, after, limit)),
+        (0..STREAMS, 0..10_i64, 1..10_usize).prop_map(|(stream, before, limit)| Look::Backward(stream, before, limit)),
+        (0..6_u8, 0..2_u8).prop_map(|(key, request)| Look::Key(key, request)),
+    ]
+}
+
+/// The names of one history, which no other history in the same log has.
+pub(super) struct Names(pub(super) u64);
+
+impl Names {
+    pub(super) fn stream(&self, number: u8) -> StreamName {
+        // Two categories, so that reads by category have something to leave out.
+        let category = if number.is_multiple_of(2) { "thing" } else { "other" };
+        StreamName::new(category, format!("{}-{number}", self.0)).unwrap()
+    }
+
+    fn tags(&self, bits: u8) -> Vec<String> {
+        (0..TAGS).filter(|bit| bits & (1 << bit) != 0).map(|bit| format!("tag:{}-{bit}", self.0)).collect()
+    }
+
+    pub(super) fn key(&self, key: u8, request: u8) -> Idempotency {
+        let mut hash = [key; 32];
+        hash[..8].copy_from_slice(&self.0.to_be_bytes());
+        Idempotency { key: hash, request_hash: [request; 32], answer: serde_json::from_str(r#""kept""#).unwrap() }
+    }
+
+    fn claim(&self, value: u8) -> ClaimHash {
+        let mut hash = [value; 32];
+        hash[..8].copy_from_slice(&self.0.to_be_bytes());
+        ClaimHash { scope: "thing.name".into(), hash }
+    }
+
+    /// A query asks for a tag of this history in every item, so that it passes over all others.
+    pub(super) fn query(&self, items: &[(u8, u8)]) -> EventQuery {
+        let item = |(types, tags): &(u8, u8)| QueryItem {
+            types: types_of(*types),
+            tags: self.tags(*tags).iter().map(|tag| tag.parse().unwrap()).collect(),
+        };
+        EventQuery { items: items.iter().map(item).collect() }
+    }
+
+    pub(super) fn filter(&self, planned: &PlannedFilter) -> Filter {
+        match planned {
+            PlannedFilter::All => Filter::All,
+            PlannedFilter::Category => Filter::Category("thing".to_owned()),
+            PlannedFilter::Types(types) => Filter::Types(types_of(*types)),
+            PlannedFilter::Query(items) => Filter::Query(self.query(items)),
+        }
+    }
+
+    /// The appends of a round; `earlier` has those of the rounds before.
+    pub(super) fn appends(&self, planned: &[Planned], model: &Reference, earlier: &mut Vec<Append>) -> Vec<Append> {
+        let first = earlier.len();
+        for one in planned {
+            let back = |by: usize| earlier.len().checked_sub(by).and_then(|at| earlier.get(at));
+            let append = match one.again.and_then(back) {
+                Some(again) => again.clone(),
+                None => self.append(one, model, one.stolen.and_then(back)),
+            };
+            earlier.push(append);
+        }
+        earlier[first..].to_vec()
+    }
+
+    fn append(&self, planned: &Planned, model: &Reference, robbed: Option<&Append>) -> Append {
+        let mut append = Append::default();
+        for (number, expect, events) in &planned.streams {
+            let stream = self.stream(*number);
+            if append.streams.iter().any(|named| named.stream == stream) {
+                continue;
+            }
+            let expected = match expect {
+                Expect::Any => ExpectedVersion::Any,
+                Expect::NoStream => ExpectedVersion::NoStream,
+                Expect::Exists => ExpectedVersion::StreamExists,
+                Expect::Near(by) => ExpectedVersion::Exact(Version((model.version(&stream) + by).max(0))),
+            };
+            let event = |event: &PlannedEvent| {
+                let tags = self.tags(event.tags);
+                tagged(TYPES[event.kind], &tags.iter().map(String::as_str).collect::<Vec<_>>())
+            };
+            append.streams.push(StreamAppend { stream, expected, events: events.iter().map(event).collect() });
+        }
+        let stolen = robbed.and_then(|robbed| crate::reference::ids(robbed).first().copied());
+        let robber = append.streams.iter_mut().find_map(|named| named.events.last_mut());
+        if let (Some(id), Some(event)) = (stolen, robber) {
+            event.id = id;
+        }
+        let head = model.head().0;
+        append.conditions.extend(
+            planned.conditions.iter().map(|(items, from_head)| AppendCondition {
+                query: self.query(items),
+                after: Position((head + from_head).max(0)),
+            }),
+        );
+        append.idempotency = planned.key.map(|(key, request)| self.key(key, request));
+        append.epoch = planned.other_epoch.then(|| Epoch(Uuid::new_v4()));
+        if append.idempotency.is_some() || append.streams.iter().any(|named| !named.events.is_empty()) {
+            append.claims = self.claims(&planned.claims);
+        }
+        append
+    }
+
+    /// Each value is given back at most once, then taken at most once.
+    fn claims(&self, planned: &[Claim]) -> Vec<ClaimChange> {
+        let mut seen = Vec::new();
+        let mut changes = Vec::new();
+        for claim in planned {
+            let (Claim::Take(value, _) | Claim::Release(value, _) | Claim::Move(value, ..)) = claim;
+            if seen.contains(value) {
+                continue;
+            }
+            seen.push(*value);
+            let take = |owner: &u8| ClaimChange::Take { claim: self.claim(*value), owner: self.stream(*owner) };
+            let release = |owner: &u8| ClaimChange::Release { claim: self.claim(*value), owner: self.stream(*owner) };
+            match claim {
+                Claim::Take(_, owner) => changes.push(take(owner)),
+                Claim::Release(_, owner) => changes.push(release(owner)),
+                Claim::Move(_, from, to) => changes.extend([release(from), take(to)]),
+            }
+        }
+        changes
+    }
+}
+
+fn types_of(bits: u8) -> Vec<event_store::EventType> {
+    let kinds = TYPES.iter().enumerate().filter(|(bit, _)| bits & (1 << bit) != 0);
+    kinds.map(|(_, kind)| kind.parse().unwrap()).collect()
+}

@@ -1,0 +1,233 @@
+//! The obviously right event store: one list of events that every question walks through from the start. It shares nothing with the
+//! stores but the types of their interface, knows no batches and no speed, and is what random histories are compared with.
+
+use std::collections::BTreeMap;
+
+use event_store::{
+    Append, AppendOutcome, Appended, ClaimChange, Epoch, ExpectedVersion, Filter, Idempotency, NewEvent, Position, RecordedEvent,
+    Refusal, StreamName, Tag, Version,
+};
+use uuid::Uuid;
+
+/// What came of an append, without what a test need not compare.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Appended(Done),
+    Repeated(Done, String),
+    Refused(Refusal),
+}
+
+/// An append that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Done {
+    pub(crate) last: i64,
+    pub(crate) last_id: Option<Uuid>,
+    pub(crate) count: i64,
+    pub(crate) versions: Vec<(StreamName, i64)>,
+}
+
+impl From<Appended> for Done {
+    fn from(appended: Appended) -> Self {
+        Self {
+            last: appended.last.position.0,
+            last_id: appended.last.event_id,
+            count: appended.count.into(),
+            versions: appended.versions.into_iter().map(|(stream, version)| (stream, version.0)).collect(),
+        }
+    }
+}
+
+impl From<AppendOutcome> for Outcome {
+    fn from(outcome: AppendOutcome) -> Self {
+        match outcome {
+            AppendOutcome::Appended(appended) => Self::Appended(appended.into()),
+            AppendOutcome::Repeated { appended, answer } => Self::Repeated(appended.into(), answer.get().to_owned()),
+            AppendOutcome::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+/// An event of the list.
+#[derive(Debug, Clone)]
+pub(crate) struct Logged {
+    pub(crate) position: i64,
+    pub(crate) stream: StreamName,
+    pub(crate) version: i64,
+    pub(crate) event: NewEvent,
+}
+
+impl Logged {
+    /// Whether the store's event is this one.
+    pub(crate) fn is(&self, read: &RecordedEvent) -> bool {
+        let (ours, data) = (&self.event, self.event.data.get());
+        (read.position.0, &read.stream, read.version.0) == (self.position, &self.stream, self.version)
+            && (read.id, &read.event_type, read.schema_version) == (ours.id, &ours.event_type, ours.schema_version)
+            && (read.data.get(), &read.tags, &read.metadata) == (data, &ours.tags, &ours.metadata)
+    }
+
+    fn matches(&self, types: &[event_store::EventType], tags: &[Tag]) -> bool {
+        (types.is_empty() || types.contains(&self.event.event_type)) && tags.iter().all(|tag| self.event.tags.contains(tag))
+    }
+
+    fn passes(&self, filter: &Filter) -> bool {
+        match filter {
+            Filter::All => true,
+            Filter::Category(category) => self.stream.category() == category,
+            Filter::Types(types) => types.contains(&self.event.event_type),
+            Filter::Query(query) => {
+                query.items.is_empty() || query.items.iter().any(|item| self.matches(&item.types, &item.tags))
+            }
+        }
+    }
+}
+
+/// The log from some position on: what came before is no concern of this history, whose names are its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    epoch: Epoch,
+    /// The head when this history began.
+    base: (i64, Option<Uuid>),
+    pub(crate) events: Vec<Logged>,
+    /// Who holds what, by scope and hash.
+    claims: BTreeMap<(String, [u8; 32]), StreamName>,
+    /// What was made under each key, for which request, and the answer kept.
+    keys: BTreeMap<[u8; 32], ([u8; 32], Done, String)>,
+    /// What each append with events made, by its events.
+    made: Vec<(Vec<Told>, Done)>,
+}
+
+impl Reference {
+    pub(crate) fn new(epoch: Epoch, base: (i64, Option<Uuid>)) -> Self {
+        Self { epoch, base, events: Vec::new(), claims: BTreeMap::new(), keys: BTreeMap::new(), made: Vec::new() }
+    }
+
+    /// The last position and the id of the event there.
+    pub(crate) fn head(&self) -> (i64, Option<Uuid>) {
+        self.events.last().map_or(self.base, |last| (last.position, Some(last.event.id)))
+    }
+
+    pub(crate) fn version(&self, stream: &StreamName) -> i64 {
+        self.events.iter().filter(|logged| logged.stream == *stream).fold(0, |version, _| version + 1)
+    }
+
+    pub(crate) fn has_event(&self, id: Uuid) -> bool {
+        self.events.iter().any(|logged| logged.event.id == id)
+    }
+
+    pub(crate) fn read(&self, filter: &Filter, after: Position, limit: usize) -> Vec<&Logged> {
+        self.events.iter().filter(|logged| logged.position > after.0 && logged.passes(filter)).take(limit).collect()
+    }
+
+    pub(crate) fn stream(&self, stream: &StreamName) -> Vec<&Logged> {
+        self.events.iter().filter(|logged| logged.stream == *stream).collect()
+    }
+
+    /// What a look-up of the key before load and decide gives.
+    pub(crate) fn repeated(&self, idempotency: &Idempotency) -> Option<Outcome> {
+        let (request, done, answer) = self.keys.get(&idempotency.key)?;
+        Some(if *request == idempotency.request_hash {
+            Outcome::Repeated(done.clone(), answer.clone())
+        } else {
+            Outcome::Refused(Refusal::KeyReused)
+        })
+    }
+
+    /// One append, all of it or nothing.
+    pub(crate) fn append(&mut self, append: &Append) -> Outcome {
+        if let Some(done) = self.made_before(append) {
+            return Outcome::Appended(done);
+        }
+        if let Some(outcome) = append.idempotency.as_ref().and_then(|idempotency| self.repeated(idempotency)) {
+            return outcome;
+        }
+        match self.refusal(append) {
+            Some(refusal) => Outcome::Refused(refusal),
+            None => Outcome::Appended(self.add(append)),
+        }
+    }
+
+    /// The very same events, sent again.
+    fn made_before(&self, append: &Append) -> Option<Done> {
+        let told = told(append);
+        let made = self.made.iter().find(|(made, _)| *made == told && !told.is_empty());
+        made.map(|(_, done)| done.clone())
+    }
+
+    fn refusal(&self, append: &Append) -> Option<Refusal> {
+        if append.epoch.is_some_and(|epoch| epoch != self.epoch) {
+            return Some(Refusal::Epoch { actual: self.epoch });
+        }
+        if let Some(id) = ids(append).into_iter().filter(|id| self.has_event(*id)).min() {
+            return Some(Refusal::DuplicateEvent { id });
+        }
+        let version = append.streams.iter().find_map(|named| {
+            let actual = self.version(&named.stream);
+            let met = match named.expected {
+                ExpectedVersion::Any => true,
+                ExpectedVersion::NoStream => actual == 0,
+                ExpectedVersion::StreamExists => actual >= 1,
+                ExpectedVersion::Exact(expected) => actual == expected.0,
+            };
+            let refusal = Refusal::Version { stream: named.stream.clone(), expected: named.expected, actual: Version(actual) };
+            (!met).then_some(refusal)
+        });
+        let condition = || {
+            append.conditions.iter().enumerate().find_map(|(index, condition)| {
+                let breaks = self.read(&Filter::Query(condition.query.clone()), condition.after, 1);
+                breaks.first().map(|logged| Refusal::Condition { index, position: Position(logged.position) })
+            })
+        };
+        version.or_else(condition).or_else(|| self.clone().change_claims(append).err())
+    }
+
+    /// Change after change, as written.
+    fn change_claims(&mut self, append: &Append) -> Result<(), Refusal> {
+        for (index, change) in append.claims.iter().enumerate() {
+            let (ClaimChange::Take { claim, .. } | ClaimChange::Release { claim, .. }) = change;
+            let value = (claim.scope.to_string(), claim.hash);
+            let holder = self.claims.get(&value);
+            match change {
+                ClaimChange::Release { owner, .. } if holder == Some(owner) => {
+                    self.claims.remove(&value);
+                }
+                ClaimChange::Release { .. } => {}
+                ClaimChange::Take { owner, .. } => match holder {
+                    Some(holder) if holder != owner => return Err(Refusal::Claim { index, owner: holder.clone() }),
+                    _ => drop(self.claims.insert(value, owner.clone())),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, append: &Append) -> Done {
+        for named in &append.streams {
+            for event in &named.events {
+                let (position, version) = (self.head().0 + 1, self.version(&named.stream) + 1);
+                self.events.push(Logged { position, stream: named.stream.clone(), version, event: event.clone() });
+            }
+        }
+        self.change_claims(append).unwrap();
+        let (last, last_id) = self.head();
+        let versions = append.streams.iter().map(|named| (named.stream.clone(), self.version(&named.stream))).collect();
+        let done = Done { last, last_id, count: i64::try_from(ids(append).len()).unwrap(), versions };
+        self.made.push((told(append), done.clone()));
+        if let Some(Idempotency { key, request_hash, answer }) = &append.idempotency {
+            self.keys.insert(*key, (*request_hash, done.clone(), answer.get().to_owned()));
+        }
+        done
+    }
+}
+
+/// An event as its append told it: stream, id, type and data.
+type Told = (StreamName, Uuid, String, String);
+
+fn told(append: &Append) -> Vec<Told> {
+    let events = append.streams.iter().flat_map(|named| named.events.iter().map(move |event| (named.stream.clone(), event)));
+    events.map(|(stream, event)| (stream, event.id, event.event_type.to_string(), event.data.get().to_owned())).collect()
+}
+
+/// The ids of an append's events, in order.
+pub(crate) fn ids(append: &Append) -> Vec<Uuid> {
+    append.streams.iter().flat_map(|named| &named.events).map(|event| event.id).collect()
+}
