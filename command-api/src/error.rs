@@ -222,7 +222,8 @@ pub fn money(pointer: impl Into<String>, reason: MoneyError) -> FieldError {
 fn repository(error: &RepositoryError) -> Problem {
     match error {
         RepositoryError::Store(error) => store(error),
-        RepositoryError::Unreadable { .. }
+        RepositoryError::Unknown(_)
+        | RepositoryError::Unreadable { .. }
         | RepositoryError::Foreign { .. }
         | RepositoryError::Encode(_)
         | RepositoryError::Name(_) => Problem::internal(),

@@ -1,21 +1,31 @@
 //! Loads aggregates from their streams and turns what they decide into appends: the one place where `domain` meets `event-store`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
+use event_store::registry::InvalidRegistry;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendCondition, AppendOutcome, ClaimChange, Epoch, EventQuery, EventStore, EventType, ExpectedVersion, Idempotency,
-    InvalidName, Metadata, NewEvent, Position, QueryItem, Refusal, StoreError, StreamAppend, StreamName, Tag,
+    Append, AppendCondition, AppendOutcome, ClaimChange, Epoch, EventQuery, EventType, EvolvedError, EvolvedLog, ExpectedVersion,
+    Idempotency, InvalidName, Metadata, NewEvent, Position, QueryItem, Refusal, Registry, StoreError, StreamAppend, StreamName,
+    Tag, Unreadable,
 };
 use uuid::Uuid;
 
 /// How many events of a stream are read at a time.
 const LOAD_PAGE: u32 = 500;
 
+/// Every shape in which an event of the shop was ever written.
+///
+/// # Errors
+/// [`InvalidRegistry`]: a former version has no upcaster.
+pub fn registry() -> Result<Registry, InvalidRegistry> {
+    Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
+}
+
 /// The streams of the aggregates.
 pub struct Repository {
-    store: Arc<dyn EventStore>,
+    log: EvolvedLog,
     /// The history that this process has read last: an append is refused when the log has become another one meanwhile.
     epoch: Mutex<Option<Epoch>>,
 }
@@ -26,7 +36,10 @@ pub enum RepositoryError {
     /// The store gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event cannot be read by this program.
+    /// A stored event is of a version that this program does not know, or not of the shape of its version.
+    #[error(transparent)]
+    Unknown(#[from] Unreadable),
+    /// An event of a known version does not have its shape.
     #[error("the event at position {position} cannot be read")]
     Unreadable {
         /// Where.
@@ -49,6 +62,15 @@ pub enum RepositoryError {
     /// A stream, a type or a tag has a name that the store does not take.
     #[error(transparent)]
     Name(#[from] InvalidName),
+}
+
+impl From<EvolvedError> for RepositoryError {
+    fn from(error: EvolvedError) -> Self {
+        match error {
+            EvolvedError::Store(error) => Self::Store(error),
+            EvolvedError::Unreadable(unreadable) => Self::Unknown(unreadable),
+        }
+    }
 }
 
 /// An aggregate as it was when it was loaded.
@@ -148,9 +170,9 @@ fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent,
 }
 
 impl Repository {
-    /// The repository over a store.
-    pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, epoch: Mutex::new(None) }
+    /// The repository over a log.
+    pub const fn new(log: EvolvedLog) -> Self {
+        Self { log, epoch: Mutex::new(None) }
     }
 
     /// An aggregate as its stream says now.
@@ -161,9 +183,8 @@ impl Repository {
         let stream = stream_of::<A>(id)?;
         let mut loaded = Loaded::<A>::absent(id);
         loop {
-            let page = self.store.read_stream(&stream, loaded.version, LOAD_PAGE).await?;
-            let last_page = page.len() < LOAD_PAGE as usize;
-            for recorded in page {
+            let page = self.log.read_stream(&stream, loaded.version, LOAD_PAGE).await?;
+            for recorded in page.events {
                 let event = A::Event::from_parts(recorded.event_type.as_str(), recorded.schema_version, recorded.data.get())
                     .ok_or_else(|| RepositoryError::Foreign {
                         position: recorded.position,
@@ -171,9 +192,10 @@ impl Repository {
                     })?
                     .map_err(|source| RepositoryError::Unreadable { position: recorded.position, source })?;
                 loaded.state = loaded.state.evolve(event);
-                (loaded.version, loaded.position) = (recorded.version, recorded.position);
             }
-            if last_page {
+            // Of the stream, not of the last event: what is stored last may mean nothing any more.
+            (loaded.version, loaded.position) = page.last.unwrap_or((loaded.version, loaded.position));
+            if page.is_last {
                 return Ok(loaded);
             }
         }
@@ -188,7 +210,7 @@ impl Repository {
             Some(epoch) => epoch,
             None => self.read_epoch().await?,
         };
-        let outcome = self.store.append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
+        let outcome = self.log.append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
         if let AppendOutcome::Refused(Refusal::Epoch { actual }) = &outcome {
             self.set_epoch(*actual);
         }
@@ -200,7 +222,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Store`].
     pub async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, RepositoryError> {
-        Ok(self.store.repeated(idempotency).await?)
+        Ok(self.log.store().repeated(idempotency).await?)
     }
 
     /// Reads which history the log is, so that the process begins with the right one.
@@ -208,7 +230,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Store`].
     pub async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {
-        let epoch = self.store.head().await?.epoch;
+        let epoch = self.log.store().head().await?.epoch;
         self.set_epoch(epoch);
         Ok(epoch)
     }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{ClaimKey, StoreError};
+use event_store::{ClaimKey, EventStore as _, EvolvedLog, Registry, StoreError, WrittenType};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -22,7 +22,7 @@ use service_kit::{admin, clock};
 use crate::command::Commands;
 use crate::config::{ServeArgs, Switch};
 use crate::http::{Api, router};
-use crate::repository::Repository;
+use crate::repository::{Repository, registry};
 use crate::telemetry;
 use crate::use_case::EmailClaims;
 
@@ -55,13 +55,15 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name("command-api");
     let store = health.component("event_store");
+    let types = health.optional_component("event_types");
+    let registry = Arc::new(registry()?);
     let routers = vec![
         (args.listen, router(api, &args.origins.allowed_origins)),
         (args.admin_listen, admin::router(health.clone(), telemetry.metrics())),
     ];
     let serving = async {
         let ports = serve_all(routers, &shutdown, &health);
-        let watching = keep_store(options, &commands, &store);
+        let watching = keep_store(options, registry, &commands, (&store, &types));
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),
             unusable = watching => Err(unusable.into()),
@@ -75,12 +77,18 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// Reaches the event store, lets commands in, and watches whether it still answers. Ends only when the store cannot be used.
-async fn keep_store(options: PostgresOptions, commands: &OnceLock<Arc<Commands>>, component: &Component) -> StoreError {
-    let store = match reach(&options, component).await {
-        Ok(store) => Arc::new(store),
+async fn keep_store(
+    options: PostgresOptions,
+    registry: Arc<Registry>,
+    commands: &OnceLock<Arc<Commands>>,
+    (component, types): (&Component, &Component),
+) -> StoreError {
+    let (store, unreadable) = match reach(&options, &registry, component).await {
+        Ok(reached) => reached,
         Err(unusable) => return unusable,
     };
-    let repository = Repository::new(Arc::clone(&store) as _);
+    tell_unreadable(&unreadable, types);
+    let repository = Repository::new(EvolvedLog::new(Arc::clone(&store) as _, registry));
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     component.ready();
     tracing::info!("the event store is ready");
@@ -96,11 +104,31 @@ async fn keep_store(options: PostgresOptions, commands: &OnceLock<Arc<Commands>>
     }
 }
 
-async fn reach(options: &PostgresOptions, component: &Component) -> Result<PostgresStore, StoreError> {
+/// Says which events of the log this program cannot read. It serves all the same: commands that meet one of them fail, the others do not.
+fn tell_unreadable(unreadable: &[WrittenType], component: &Component) {
+    if unreadable.is_empty() {
+        return component.ready();
+    }
+    let list = unreadable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    tracing::error!(types = list, "the log holds events that this program cannot read");
+    component.not_ready(format!("the log holds events that this program cannot read: {list}"));
+}
+
+/// The store, and what it holds that this program cannot read.
+async fn reach(
+    options: &PostgresOptions,
+    registry: &Registry,
+    component: &Component,
+) -> Result<(Arc<PostgresStore>, Vec<WrittenType>), StoreError> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match PostgresStore::connect(options.clone()).await {
-            Ok(store) => return Ok(store),
+        let attempt = async {
+            let store = Arc::new(PostgresStore::connect(options.clone()).await?);
+            let unreadable = registry.unreadable(store.written_types().await?);
+            Ok((store, unreadable))
+        };
+        match attempt.await {
+            Ok(reached) => return Ok(reached),
             Err(error @ (StoreError::Unusable(_) | StoreError::Invalid(_))) => return Err(error),
             Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) | StoreError::Database(_))) => {
                 component.not_ready(error.to_string());

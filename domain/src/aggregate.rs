@@ -12,7 +12,7 @@ pub trait DomainEvent: Serialize + Sized {
     fn schema_version(&self) -> i32;
     /// `(key, value)` labels for conditions and reads; never personal data.
     fn tags(&self) -> Vec<(&'static str, Uuid)>;
-    /// Every `(type, version)` that [`DomainEvent::from_parts`] reads.
+    /// Every `(type, version)` that is written, which are all that [`DomainEvent::from_parts`] reads: former versions are upcast first.
     const KNOWN: &'static [(&'static str, i32)];
     /// Reads a stored payload. `None` when the type is not one of this aggregate's.
     ///
@@ -24,7 +24,7 @@ pub trait DomainEvent: Serialize + Sized {
 /// A stored event of a known type that this program cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableEvent {
-    /// Written by a newer program.
+    /// Written by a newer program, or by an older one and not upcast.
     #[error("version {version} of {event_type} is not known")]
     UnknownVersion {
         /// The type.
@@ -76,6 +76,13 @@ macro_rules! stored_events {
                     })),)+
                     _ => None,
                 }
+            }
+        }
+
+        #[cfg(test)]
+        impl $crate::golden::Shaped for $event {
+            fn check_shapes() {
+                $($crate::golden::check_shape::<$payload>(($name, $version));)+
             }
         }
     };

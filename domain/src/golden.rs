@@ -1,29 +1,141 @@
-//! Golden files: one JSON payload per event version, which every later program must still read, and write back the same.
+//! Golden files: one per event version ever written, `src/<aggregate>/golden/<type>.v<version>.json`.
+//!
+//! `data` is a payload. For a version that is written today it must be read and written back the same, and `shape`, what the program
+//! asks of it, must be what it was at first: another shape needs another version. For a former version `becomes` lists what its
+//! upcaster, and those after it, make of the payload.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::aggregate::DomainEvent;
+use crate::history::{self, Past, Shape};
 
-/// Checks `src/<aggregate>/golden/<type>.v<version>.json` against `E::KNOWN`, both ways.
-pub(crate) fn check<E: DomainEvent>(aggregate: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(aggregate).join("golden");
-    let mut expected = BTreeSet::new();
+mod shape;
+
+/// A field that no program knows: it must survive every upcaster.
+const UNKNOWN: &str = "a_field_that_nobody_knows";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Golden {
+    data: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shape: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    becomes: Option<Vec<Became>>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Became {
+    r#type: String,
+    version: i32,
+    data: Value,
+}
+
+fn folder(event_type: &str) -> PathBuf {
+    let category = event_type.split_once('.').expect("category, then what happened").0;
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(category).join("golden")
+}
+
+fn path((event_type, version): Shape) -> PathBuf {
+    folder(event_type).join(format!("{event_type}.v{version}.json"))
+}
+
+fn read(shape: Shape) -> Golden {
+    let (path, (event_type, version)) = (path(shape), shape);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{event_type} v{version} has no golden file: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Checks the golden files of an aggregate's events, and that it reads what former events have become.
+pub(crate) fn check<E: DomainEvent + Shaped>() {
     for (event_type, version) in E::KNOWN {
-        let name = format!("{event_type}.v{version}.json");
-        let text = fs::read_to_string(folder.join(&name))
-            .unwrap_or_else(|error| panic!("{event_type} v{version} has no golden file {name}: {error}"));
-        let event = E::from_parts(event_type, *version, &text).expect("a known type").expect("the golden payload is readable");
-        assert_eq!((event.event_type(), event.schema_version()), (*event_type, *version), "{name}");
-        let golden: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(serde_json::to_value(&event).unwrap(), golden, "{name} is written back another way than it was read");
-        expected.insert(name);
+        let data = read((event_type, *version)).data;
+        let event =
+            E::from_parts(event_type, *version, &data.to_string()).expect("a known type").expect("the payload is readable");
+        assert_eq!((event.event_type(), event.schema_version()), (*event_type, *version));
+        assert_eq!(serde_json::to_value(&event).unwrap(), data, "{event_type} v{version} is written back another way");
     }
-    let found = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(expected, found, "golden files and known events differ");
+    E::check_shapes();
+    for (shape, ..) in history::PAST {
+        for part in upcast(history::PAST, *shape, read(*shape).data) {
+            let read = E::from_parts(&part.r#type, part.version, &part.data.to_string());
+            assert!(!matches!(read, Some(Err(_))), "{shape:?} becomes {part:?}, which is not readable");
+        }
+    }
+}
+
+/// An aggregate's events, each with the type of its payload.
+pub(crate) trait Shaped {
+    /// Checks that each payload still has the shape in which its version was first written.
+    fn check_shapes();
+}
+
+/// Checks one payload type.
+pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
+    let (golden, (event_type, version)) = (read(shape), shape);
+    let found = shape::of::<P>(&golden.data);
+    let changed = "has another shape than when it was first written: give it the next version, and the old one an upcaster";
+    assert!(golden.shape.as_ref() == Some(&found), "{event_type} v{version} {changed}\n\"shape\": {}", json!(found));
+}
+
+/// What the upcasters make of a payload in the end.
+fn upcast(past: &[Past], (event_type, version): Shape, data: Value) -> Vec<Became> {
+    let Some((_, into, upcast_once)) = past.iter().find(|(shape, ..)| *shape == (event_type, version)) else {
+        return vec![Became { r#type: event_type.to_owned(), version, data }];
+    };
+    let declared = |name: &str| into.iter().find(|(declared, _)| *declared == name).expect("an upcaster makes what it declares");
+    let parts = upcast_once(data).unwrap().into_iter();
+    parts.flat_map(|(name, data)| upcast(past, *declared(name), data)).collect()
+}
+
+#[test]
+fn every_former_version_becomes_what_its_golden_file_says_and_keeps_unknown_fields() {
+    for (shape, ..) in history::PAST {
+        let golden = read(*shape);
+        let found = upcast(history::PAST, *shape, golden.data.clone());
+        assert_eq!(golden.becomes.as_ref(), Some(&found), "{shape:?}\n\"becomes\": {}", json!(found));
+        let mut more = golden.data;
+        more.as_object_mut().expect("payloads are objects").insert(UNKNOWN.to_owned(), json!(1));
+        let kept = upcast(history::PAST, *shape, more).iter().any(|part| part.data.get(UNKNOWN).is_some());
+        assert!(kept || found.is_empty(), "{shape:?} loses a field that its upcaster does not know");
+    }
+}
+
+/// The versions below a type's newest that nothing says how to read.
+fn without_upcaster(current: &[Shape], past: &[Past]) -> Vec<(String, i32)> {
+    let newest = |name: &str| past.iter().filter(|(shape, ..)| shape.0 == name).map(|(shape, ..)| shape.1).max().unwrap_or(0);
+    let names: BTreeSet<&str> = current.iter().chain(past.iter().map(|(shape, ..)| shape)).map(|shape| shape.0).collect();
+    let versions = names.into_iter().flat_map(|name| {
+        let written = current.iter().find(|shape| shape.0 == name).map_or(0, |shape| shape.1 - 1);
+        (1..=written.max(newest(name))).map(move |version| (name, version))
+    });
+    let missing = versions.filter(|(name, version)| !past.iter().any(|(shape, ..)| shape == &(*name, *version)));
+    missing.map(|(name, version)| (name.to_owned(), version)).collect()
+}
+
+#[test]
+fn every_former_version_has_an_upcaster() {
+    let current: Vec<Shape> = history::current().collect();
+    assert_eq!(without_upcaster(&current, history::PAST), []);
+    let past: &[Past] = &[(("letter.sent", 1), &[("letter.sent", 2)], |data| Ok(vec![("letter.sent", data)]))];
+    assert_eq!(without_upcaster(&[("letter.sent", 2)], past), []);
+    assert_eq!(without_upcaster(&[("letter.sent", 4)], past), [("letter.sent".to_owned(), 2), ("letter.sent".to_owned(), 3)]);
+}
+
+#[test]
+fn every_version_ever_written_has_its_golden_file_and_there_are_no_others() {
+    let shapes: Vec<Shape> = history::current().chain(history::PAST.iter().map(|(shape, ..)| *shape)).collect();
+    let expected: BTreeSet<PathBuf> = shapes.iter().map(|shape| path(*shape)).collect();
+    let folders: BTreeSet<PathBuf> = shapes.iter().map(|(event_type, _)| folder(event_type)).collect();
+    let found = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())).collect();
+    assert_eq!(expected, found);
 }

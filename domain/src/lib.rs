@@ -1,6 +1,7 @@
 //! The business rules of the shop: pure functions of state and command. No clock, no I/O, no async.
 
 pub mod aggregate;
+pub mod history;
 pub mod order;
 pub mod personal;
 pub mod product;
@@ -11,6 +12,14 @@ pub mod value;
 mod golden;
 #[cfg(test)]
 mod scenario;
+
+/// The shapes in which the events of each aggregate are written today.
+pub(crate) const EVENTS: &[&[history::Shape]] = &[
+    // One line each.
+    user::UserEvent::KNOWN,
+    product::ProductEvent::KNOWN,
+    order::OrderEvent::KNOWN,
+];
 
 pub use aggregate::{Aggregate, DomainEvent};
 pub use order::Order;

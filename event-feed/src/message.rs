@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use event_store::{Epoch, EventType, Mark, Metadata, Position, RecordedEvent, Tag, Version};
+use event_store::{Epoch, EventType, Mark, Metadata, Position, RecordedEvent, Registry, Tag, Version};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -111,6 +111,12 @@ pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encode
     Encoded { subject, headers, payload: Bytes::new(), mark: event.mark(), bytes, is_stub: true }
 }
 
+/// The subjects of all that may become an event of one of these types: what a consumer that wants only those filters by, and then
+/// narrows what it gets after upcasting it.
+pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
+    registry.widen_types(types).iter().map(|event_type| format!("{SUBJECT_PREFIX}{event_type}")).collect()
+}
+
 /// Reads a message.
 ///
 /// # Errors
@@ -129,6 +135,7 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
         position: mark.position,
         stream: parsed(headers, SUBJECT)?,
         version: Version(parsed(headers, STREAM_VERSION)?),
+        part: 0,
         id: parsed(headers, ID)?,
         event_type,
         schema_version: parsed(headers, SCHEMA_VERSION)?,

@@ -224,6 +224,8 @@ pub struct RecordedEvent {
     pub stream: StreamName,
     /// Its place in the stream.
     pub version: Version,
+    /// Its place among what an older stored event has become, see [`crate::Registry`]; 0 for the first, and for one as it is stored.
+    pub part: u32,
     /// Its id.
     pub id: Uuid,
     /// What happened.

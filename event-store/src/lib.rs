@@ -3,9 +3,11 @@
 pub mod append;
 pub mod error;
 pub mod event;
+pub mod evolved;
 pub mod memory;
 pub mod postgres;
 pub mod query;
+pub mod registry;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
@@ -15,8 +17,10 @@ pub use append::{
 };
 pub use error::{InvalidName, StoreError};
 pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
+pub use evolved::{EvolvedError, EvolvedLog};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::{EventQuery, Filter, QueryItem};
+pub use registry::{Registry, Unreadable, WrittenType};
 pub use store::{EventStore, Head};
 pub use stream::{ExpectedVersion, StreamName, Version};

@@ -1,6 +1,6 @@
 //! The event store in memory: for tests of what stands on the store. It passes the same contract as Postgres.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -13,8 +13,9 @@ use uuid::Uuid;
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
 use crate::query::Filter;
+use crate::registry::WrittenType;
 use crate::store::{EventStore, Head, MAX_PAGE};
 use crate::stream::{StreamName, Version};
 
@@ -101,15 +102,6 @@ impl Log {
     }
 }
 
-fn matches(filter: &Filter, event: &RecordedEvent) -> bool {
-    match filter {
-        Filter::All => true,
-        Filter::Category(category) => event.stream.category() == category,
-        Filter::Types(types) => types.contains(&event.event_type),
-        Filter::Query(query) => query.matches_event(event),
-    }
-}
-
 fn page<'a>(events: impl Iterator<Item = &'a RecordedEvent>, limit: u32) -> Vec<RecordedEvent> {
     events.take(limit.min(MAX_PAGE) as usize).cloned().collect()
 }
@@ -154,7 +146,15 @@ impl EventStore for MemoryStore {
     }
 
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
-        Ok(page(self.log().after(after).filter(|e| matches(filter, e)), limit))
+        Ok(page(self.log().after(after).filter(|e| filter.matches(e)), limit))
+    }
+
+    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
+        let log = self.log();
+        let written = log.events.iter().map(|event| (&event.event_type, event.schema_version)).collect::<BTreeSet<_>>();
+        let owned =
+            |(event_type, schema_version): (&EventType, i32)| WrittenType { event_type: event_type.clone(), schema_version };
+        Ok(written.into_iter().map(owned).collect())
     }
 
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
@@ -166,7 +166,7 @@ impl EventStore for MemoryStore {
                 }
                 {
                     let log = store.log();
-                    page.extend(log.after(after).filter(|e| matches(&filter, e)).take(MAX_PAGE as usize).cloned());
+                    page.extend(log.after(after).filter(|e| filter.matches(e)).take(MAX_PAGE as usize).cloned());
                     after = page.back().map_or(log.head().position, |e: &RecordedEvent| e.position);
                 }
                 // The sender lives in the store, which this stream holds.

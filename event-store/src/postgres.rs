@@ -22,6 +22,7 @@ use crate::append::{Append, AppendOutcome, Idempotency};
 use crate::error::StoreError;
 use crate::event::{Mark, Position, RecordedEvent};
 use crate::query::Filter;
+use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
 use crate::stream::{StreamName, Version};
 
@@ -177,6 +178,10 @@ impl EventStore for PostgresStore {
 
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read(filter, after, limit).await
+    }
+
+    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
+        self.inner.written_types().await
     }
 
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {

@@ -49,3 +49,15 @@ pub enum Filter {
     /// Events that match a query over types and tags.
     Query(EventQuery),
 }
+
+impl Filter {
+    /// Whether a recorded event matches.
+    pub fn matches(&self, event: &RecordedEvent) -> bool {
+        match self {
+            Self::All => true,
+            Self::Category(category) => event.stream.category() == category,
+            Self::Types(types) => types.contains(&event.event_type),
+            Self::Query(query) => query.matches_event(event),
+        }
+    }
+}

@@ -7,6 +7,7 @@ use crate::append::{Append, AppendOutcome, Idempotency};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::query::Filter;
+use crate::registry::WrittenType;
 use crate::stream::{StreamName, Version};
 
 /// The most events that one page of a read holds.
@@ -74,6 +75,12 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Every event type and version that the log holds, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError>;
 
     /// Events after a position that match the filter, without an end: goes on live once it has caught up.
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>>;

@@ -51,6 +51,8 @@ CREATE TABLE event_store.events (
 CREATE INDEX events_category_position ON event_store.events (split_part(stream, '-', 1), position);
 -- Serves reads by event type (sql/read_types.sql).
 CREATE INDEX events_type_position ON event_store.events (event_type, position);
+-- Serves the look at start-up for what the log holds (sql/written_types.sql). Most events are of version 1 and stay out of it.
+CREATE INDEX events_type_later_version ON event_store.events (event_type, schema_version) WHERE schema_version > 1;
 
 -- The tags once more, one row each: serves append conditions and reads by tag. A GIN index over events.tags would
 -- collapse under appends that each bring a few new tags.

@@ -2,6 +2,7 @@
 
 use event_feed::NatsError;
 use event_store::StoreError;
+use event_store::registry::InvalidRegistry;
 use service_kit::config::SecretError;
 use service_kit::http::ServeError;
 use service_kit::shutdown::StoppedEarly;
@@ -21,6 +22,9 @@ pub enum CommandError {
     /// The schema is not this program's, or could not be made so.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// The lists of what was ever written contradict each other.
+    #[error("the registry of event types and versions cannot be made")]
+    Registry(#[from] InvalidRegistry),
     /// The log cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

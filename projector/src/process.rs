@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{Follower, FollowerSettings, NatsHandle};
-use event_store::{EventStore, PostgresOptions, PostgresStore, StoreError};
+use event_store::{EventStore, EvolvedLog, PostgresOptions, PostgresStore, Registry, StoreError, WrittenType};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;
 use service_kit::http::serve_all;
@@ -55,24 +55,34 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
         Some(url) => Some(NatsHandle::connect(url.expose_secret(), "projector").await?),
         None => None,
     };
+    let registry = Arc::new(projections::registry()?);
     let started = async {
         runner::check_read_model(&options, &watch).await?;
-        open_store(&store_url).await
+        open_store(&store_url, &registry).await
     };
     let drain = shutdown.drain();
-    let store = tokio::select! {
+    let (store, unreadable) = tokio::select! {
         started = started => started?,
         () = drain.cancelled() => return Ok(()),
     };
+    watch.unreadable(&unreadable);
     let follower = Follower::new(Arc::clone(&store), nats.clone(), FollowerSettings::default());
-    Runner::new(store, options.clone(), projections::all(), nats, watch.clone()).run(follower, drain).await;
+    let log = EvolvedLog::new(store, registry);
+    Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).run(follower, drain).await;
     Ok(())
 }
 
-async fn open_store(url: &SecretString) -> Result<Arc<dyn EventStore>, CommandError> {
+/// The store, and what it holds that this program cannot read.
+async fn open_store(url: &SecretString, registry: &Registry) -> Result<(Arc<dyn EventStore>, Vec<WrittenType>), CommandError> {
+    let options = store_options(url)?;
     loop {
-        match PostgresStore::connect(store_options(url)?).await {
-            Ok(store) => return Ok(Arc::new(store)),
+        let attempt = async {
+            let store: Arc<dyn EventStore> = Arc::new(PostgresStore::connect(options.clone()).await?);
+            let unreadable = registry.unreadable(store.written_types().await?);
+            Ok((store, unreadable))
+        };
+        match attempt.await {
+            Ok(opened) => return Ok(opened),
             Err(StoreError::Unavailable(cause)) => {
                 tracing::warn!(cause = cause.map(|cause| cause.to_string()), "the event store is away: will be tried again");
                 tokio::time::sleep(RETRY).await;

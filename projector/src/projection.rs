@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use domain::DomainEvent;
 use event_store::{Position, RecordedEvent, Version};
 use sqlx::PgConnection;
 
@@ -37,8 +38,11 @@ pub trait Projection: Send + Sync + 'static {
     /// A row.
     type Row: Clone + Send + Sync;
 
-    /// Reads an event. `None`: of a type that this projection does not handle.
-    /// An error (an unknown version of a known type, another shape) stops the projection.
+    /// The types that it handles, as they are written today: it gets nothing else.
+    fn handles() -> Vec<&'static str>;
+
+    /// Reads an event of one of [`Projection::handles`], as it is written today. `None`: it has no use for this one.
+    /// An error (another shape) stops the projection, as does an event of such a type in a version that this program does not know.
     fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>>;
 
     /// The rows that the event touches.
@@ -72,8 +76,15 @@ pub struct Incoming<E> {
     pub position: Position,
     /// Its place in its stream.
     pub version: Version,
+    /// Its place among what an older stored event has become: all of them take effect in one go, under the one position.
+    pub part: u32,
     /// When it was appended.
     pub recorded_at: DateTime<Utc>,
+}
+
+/// The types of an aggregate's events.
+pub fn types_of<E: DomainEvent>() -> Vec<&'static str> {
+    E::KNOWN.iter().map(|(event_type, _)| *event_type).collect()
 }
 
 /// The event changes a row that is not there.

@@ -2,12 +2,23 @@
 
 use std::sync::Arc;
 
+use event_store::Registry;
+use event_store::registry::InvalidRegistry;
+
 use crate::projection::{AnyProjection, of};
 
 pub mod daily_sales;
 pub mod orders;
 pub mod products;
 pub mod users;
+
+/// Every shape in which an event of the shop was ever written.
+///
+/// # Errors
+/// [`InvalidRegistry`]: a former version has no upcaster.
+pub fn registry() -> Result<Registry, InvalidRegistry> {
+    Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
+}
 
 /// Every projection.
 pub fn all() -> Vec<Arc<dyn AnyProjection>> {

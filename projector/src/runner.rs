@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{FollowError, Follower, NatsHandle};
-use event_store::{Epoch, EventStore, Filter, Head, Mark, RecordedEvent, StoreError};
+use event_store::{Epoch, EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use sqlx::postgres::PgConnectOptions;
@@ -62,14 +62,17 @@ impl PartKey {
 
 /// A batch on its way to every part.
 pub(crate) struct Job {
+    /// As they are stored.
     pub(crate) events: Vec<RecordedEvent>,
+    /// What they are read through.
+    pub(crate) registry: Arc<Registry>,
     pub(crate) mode: &'static str,
     pub(crate) head: Head,
 }
 
 /// Projects the log into the read tables. See the module's guarantees.
 pub struct Runner {
-    store: Arc<dyn EventStore>,
+    log: EvolvedLog,
     options: Arc<PgConnectOptions>,
     owner: Uuid,
     nats: Option<NatsHandle>,
@@ -102,14 +105,14 @@ pub enum Standing {
 impl Runner {
     /// A runner for the live generation of each of `projections`. Owns nothing yet.
     pub fn new(
-        store: Arc<dyn EventStore>,
+        log: EvolvedLog,
         options: PgConnectOptions,
         projections: Vec<Arc<dyn AnyProjection>>,
         nats: Option<NatsHandle>,
         watch: Watch,
     ) -> Self {
         let slots = projections.into_iter().map(Slot::new).collect();
-        Self { store, options: Arc::new(options), owner: Uuid::now_v7(), nats, slots, watch }
+        Self { log, options: Arc::new(options), owner: Uuid::now_v7(), nats, slots, watch }
     }
 
     /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for whatever is away.
@@ -140,7 +143,7 @@ impl Runner {
             match next {
                 Ok(batch) => {
                     self.watch.store_answers();
-                    let job = Job { events: batch.events, mode: batch.mode.as_str(), head: batch.head };
+                    let job = self.job(batch.events, batch.mode.as_str(), batch.head);
                     self.work(job).await;
                 }
                 Err(FollowError::OtherHistory { .. }) => self.claim_again(),
@@ -165,17 +168,21 @@ impl Runner {
         self.claim_waiting().await;
         while let Some(from) = self.furthest_back() {
             let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
-            let events = self.store.read(&Filter::All, from.position, limit).await?;
-            let head = self.store.head().await?;
+            let events = self.log.store().read(&Filter::All, from.position, limit).await?;
+            let head = self.log.store().head().await?;
             if events.is_empty() {
                 break;
             }
-            self.work(Job { events, mode: "catching_up", head }).await;
+            self.work(self.job(events, "catching_up", head)).await;
             if let Some(error) = self.slots.iter_mut().find_map(Slot::take_error) {
                 return Err(error);
             }
         }
         self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
+    }
+
+    fn job(&self, events: Vec<RecordedEvent>, mode: &'static str, head: Head) -> Job {
+        Job { events, registry: Arc::clone(self.log.registry()), mode, head }
     }
 
     /// How each projection stands in this process.
@@ -250,7 +257,7 @@ impl Runner {
     async fn claim_waiting(&mut self) {
         let mut tasks = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(claim) = slot.due_claim(&self.options, self.owner, &self.store) {
+            if let Some(claim) = slot.due_claim(&self.options, self.owner, self.log.store()) {
                 tasks.push((index, tokio::spawn(claim.attempt())));
             }
         }
@@ -308,7 +315,8 @@ pub(crate) async fn project(
     events: Vec<RecordedEvent>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let Some(last) = events.last() else { return Ok(()) };
-    let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, mode: "live", events });
+    let registry = Arc::new(crate::projections::registry()?);
+    let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in crate::projections::all() {
         let (name, options) = (projection.name(), Arc::clone(&options));

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod evolution;
 mod idempotency;
 mod imports;
 mod input;

@@ -4,9 +4,11 @@ use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use event_store::postgres;
+use event_store::{Append, ExpectedVersion, Metadata, NewEvent, StreamAppend, postgres};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase, free_port};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
 /// How long the process may take to get ready, to heal or to stop.
@@ -121,6 +123,24 @@ async fn it_waits_for_a_store_that_is_away_and_heals_by_itself_when_it_comes_bac
     assert_eq!(process.register("grace@example.com").await, 201);
     assert_eq!(process.register("ada@example.com").await, 409, "what was acknowledged before the crash is there");
     assert_eq!(process.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_says_at_its_start_which_events_it_cannot_read_and_serves_the_rest() {
+    let database = database().await;
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
+    let events = [("user.renamed", 7), ("letter.sent", 1)]
+        .map(|(event_type, version)| NewEvent::json(event_type.parse().unwrap(), version, &json!({}), metadata.clone()).unwrap());
+    let stream = StreamAppend { stream: "letter-1".parse().unwrap(), expected: ExpectedVersion::Any, events: events.to_vec() };
+    postgres::append_batch(&mut connection, vec![Append { streams: vec![stream], ..Append::default() }]).await.unwrap();
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let report = reqwest::get(format!("{}/readyz?verbose", process.admin)).await.unwrap().text().await.unwrap();
+    assert!(report.contains("cannot read: letter.sent v1, user.renamed v7"), "{report}");
+    assert_eq!(process.register("ada@example.com").await, 201);
+    let (_, log) = process.stop();
+    assert!(log.contains("letter.sent v1, user.renamed v7"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

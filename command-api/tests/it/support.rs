@@ -15,8 +15,8 @@ use command_api::repository::Repository;
 use command_api::use_case::EmailClaims;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendOutcome, ClaimKey, EventStore, Filter, Head, Idempotency, Mark, MemoryStore, Position, RecordedEvent, Refusal,
-    StoreError, StreamName,
+    Append, AppendOutcome, ClaimKey, EventStore, EvolvedLog, Filter, Head, Idempotency, Mark, MemoryStore, Position,
+    RecordedEvent, Refusal, Registry, StoreError, StreamName, WrittenType,
 };
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
@@ -65,8 +65,14 @@ impl Shop {
     }
 
     pub(crate) fn over(store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
+        Self::reading_through(command_api::repository::registry().unwrap(), store, options)
+    }
+
+    /// One whose log was written by programs with another history.
+    pub(crate) fn reading_through(registry: Registry, store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
         let clock = FixedClock::at(now());
-        let commands = Commands::new(Repository::new(Arc::clone(&store)), clock.clone())
+        let log = EvolvedLog::new(Arc::clone(&store), Arc::new(registry));
+        let commands = Commands::new(Repository::new(log), clock.clone())
             .waiting_for_repeats(options.wait_for_repeats)
             .at_once(options.commands_at_once);
         let commands = Arc::new(commands);
@@ -301,6 +307,10 @@ impl EventStore for Stage {
 
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read(filter, after, limit).await
+    }
+
+    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
+        self.inner.written_types().await
     }
 
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {

@@ -83,8 +83,8 @@ fn confirm() -> OrderCommand {
 }
 
 #[test]
-fn every_event_version_has_a_golden_file() {
-    golden::check::<OrderEvent>("order");
+fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
+    golden::check::<OrderEvent>();
 }
 
 #[test]

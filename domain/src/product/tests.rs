@@ -34,8 +34,8 @@ fn add(stock: i64) -> ProductCommand {
 }
 
 #[test]
-fn every_event_version_has_a_golden_file() {
-    golden::check::<ProductEvent>("product");
+fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
+    golden::check::<ProductEvent>();
 }
 
 #[test]

@@ -39,8 +39,8 @@ fn register() -> UserCommand {
 }
 
 #[test]
-fn every_event_version_has_a_golden_file() {
-    golden::check::<UserEvent>("user");
+fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
+    golden::check::<UserEvent>();
 }
 
 #[test]

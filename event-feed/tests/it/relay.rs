@@ -1,9 +1,10 @@
 //! The relay's ordinary work.
 
+use async_nats::jetstream::consumer::pull;
 use event_feed::beacon::{BEACON_SUBJECT, Beacon};
-use event_feed::message::{STREAM, decode};
+use event_feed::message::{STREAM, decode, subjects};
 use event_feed::relay::RelaySettings;
-use event_store::{EventStore as _, Filter, Position};
+use event_store::{EventStore as _, Filter, NewEvent, Position, Registry, registry};
 use futures::StreamExt as _;
 use local_servers::NatsOptions;
 use nix::sys::signal::Signal;
@@ -39,6 +40,35 @@ async fn a_message_decodes_to_the_event_that_the_store_reads() {
         assert_eq!(message.headers.get("ce-specversion").unwrap().as_str(), "1.0");
         assert_eq!(message.headers.get("traceparent").unwrap().as_str(), stored.metadata.traceparent.unwrap());
     }
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_filters_by_type_still_gets_the_events_that_have_become_it() {
+    let registry = Registry::new(
+        [("thing.taken", 1), ("thing.put", 1)],
+        [(
+            ("thing.moved", 1),
+            [("thing.taken", 1), ("thing.put", 1)].as_slice(),
+            (|data| Ok(vec![("thing.taken", data.clone()), ("thing.put", data)])) as registry::Upcast,
+        )],
+    )
+    .unwrap();
+    let world = World::new().await;
+    let written = ["thing.taken", "thing.moved", "thing.put", "thing.seen"];
+    let events = written.map(|name| NewEvent { event_type: name.parse().unwrap(), ..event(&serde_json::json!({"n": 1})) });
+    world.append_events(events.to_vec()).await;
+    let relay = world.relay(quick()).await;
+    world.all_published().await;
+    let wanted = ["thing.put".parse().unwrap()];
+    let consumer = pull::OrderedConfig { filter_subjects: subjects(&wanted, &registry), ..Default::default() };
+    let stream = world.jetstream().await.get_stream(STREAM).await.unwrap();
+    let messages = stream.create_consumer(consumer).await.unwrap().messages().await.unwrap();
+    let got: Vec<_> = messages.take(2).map(|message| message.unwrap()).collect().await;
+    let stored = got.iter().map(|message| decode(&message.subject, message.headers.as_ref().unwrap(), &message.payload).unwrap());
+    let parts = stored.flat_map(|decoded| registry.upcast(&decoded.event.unwrap()).unwrap().into_owned());
+    let put = parts.filter(|part| wanted.contains(&part.event_type)).map(|part| (part.position.0, part.part));
+    assert_eq!(put.collect::<Vec<_>>(), [(2, 1), (3, 0)]);
     relay.stop().await;
 }
 

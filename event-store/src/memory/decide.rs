@@ -110,6 +110,7 @@ impl Log {
                     position: Position(self.head().position.0 + 1),
                     stream: stream.stream.clone(),
                     version,
+                    part: 0,
                     id: event.id,
                     event_type: event.event_type.clone(),
                     schema_version: event.schema_version,

@@ -11,6 +11,7 @@ use crate::append::{AppendOutcome, Idempotency, Refusal};
 use crate::error::{InvalidName, StoreError};
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
 use crate::query::{EventQuery, Filter};
+use crate::registry::WrittenType;
 use crate::store::{Head, MAX_PAGE};
 use crate::stream::{StreamName, Version};
 
@@ -38,6 +39,7 @@ impl TryFrom<Row> for RecordedEvent {
             position: Position(position),
             stream: row.stream.parse().map_err(name)?,
             version: Version(row.version),
+            part: 0,
             id: row.event_id,
             event_type: row.event_type.parse().map_err(name)?,
             schema_version: row.schema_version,
@@ -140,6 +142,16 @@ impl Inner {
             }
         };
         self.events(rows.map_err(|error| self.failed(error))?)
+    }
+
+    pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
+        self.continuity.check()?;
+        let rows = sqlx::query_file!("sql/written_types.sql").fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;
+        let unreadable = |error: InvalidName| StoreError::Unusable(format!("an event type of the log cannot be read: {error}"));
+        rows.into_iter()
+            .map(|row| Ok(WrittenType { event_type: row.event_type.parse()?, schema_version: row.schema_version }))
+            .collect::<Result<_, _>>()
+            .map_err(unreadable)
     }
 
     pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {

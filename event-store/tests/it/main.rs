@@ -7,6 +7,7 @@ mod cancel;
 mod conflict;
 mod contract;
 mod cut;
+mod evolution;
 mod isolation;
 mod plans;
 mod pollers;

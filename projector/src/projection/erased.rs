@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use event_store::{Position, RecordedEvent};
+use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
 
 use super::{Incoming, Projection, Reason};
@@ -20,8 +20,10 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn tables(&self) -> &'static str;
     /// [`Projection::INDEXES`].
     fn indexes(&self) -> &'static str;
-    /// Reads a batch, without any I/O.
-    fn prepare(&self, events: &[RecordedEvent]) -> Prepared;
+    /// [`Projection::handles`].
+    fn handles(&self) -> Vec<&'static str>;
+    /// Reads a batch through the registry, without any I/O.
+    fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared;
 }
 
 /// A batch that was read and is ready to be folded.
@@ -86,27 +88,47 @@ impl<P: Projection> AnyProjection for Erased<P> {
         P::INDEXES
     }
 
-    fn prepare(&self, events: &[RecordedEvent]) -> Prepared {
+    fn handles(&self) -> Vec<&'static str> {
+        P::handles()
+    }
+
+    fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared {
+        // A name that is no type is in no log.
+        let wanted: Vec<EventType> = P::handles().iter().filter_map(|name| name.parse().ok()).collect();
+        let stored = registry.widen_types(&wanted);
         let mut read = Vec::new();
-        let mut passed_over = 0;
+        let (mut handled, mut passed_over) = (0, 0);
         let mut unreadable = None;
         for event in events {
-            match P::read(event) {
-                None => passed_over += 1,
-                Some(Ok(incoming)) => read.push(Incoming {
-                    event: incoming,
-                    position: event.position,
-                    version: event.version,
-                    recorded_at: event.recorded_at,
-                }),
-                Some(Err(reason)) => {
-                    unreadable = Some((event.position, reason));
-                    break;
-                }
+            let before = read.len();
+            // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
+            if stored.contains(&event.event_type)
+                && let Err(reason) = read_parts::<P>(registry, event, &wanted, &mut read)
+            {
+                read.truncate(before);
+                unreadable = Some((event.position, reason));
+                break;
             }
+            if read.len() > before { handled += 1 } else { passed_over += 1 }
         }
-        Prepared { handled: read.len(), passed_over, unreadable, writer: Box::new(Batch::<P>(read)) }
+        Prepared { handled, passed_over, unreadable, writer: Box::new(Batch::<P>(read)) }
     }
+}
+
+/// Reads all that a stored event has become: one batch has all of it.
+fn read_parts<P: Projection>(
+    registry: &Registry,
+    event: &RecordedEvent,
+    wanted: &[EventType],
+    read: &mut Vec<Incoming<P::Event>>,
+) -> Result<(), Reason> {
+    for part in registry.upcast(event)?.iter().filter(|part| wanted.contains(&part.event_type)) {
+        if let Some(event) = P::read(part) {
+            let RecordedEvent { position, version, part, recorded_at, .. } = *part;
+            read.push(Incoming { event: event?, position, version, part, recorded_at });
+        }
+    }
+    Ok(())
 }
 
 struct Batch<P: Projection>(Vec<Incoming<P::Event>>);

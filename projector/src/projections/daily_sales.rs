@@ -9,6 +9,9 @@ use sqlx::PgConnection;
 
 use crate::projection::{Incoming, Projection, Reason, TooLarge, add, column};
 
+/// The event that counts.
+const CONFIRMED: &str = "order.confirmed";
+
 /// The projection. Its fold only adds, so the order of its events does not matter.
 pub struct DailySales;
 
@@ -33,12 +36,12 @@ impl Projection for DailySales {
     type Key = (NaiveDate, String);
     type Row = SalesRow;
 
+    fn handles() -> Vec<&'static str> {
+        vec![CONFIRMED]
+    }
+
     fn read(event: &RecordedEvent) -> Option<Result<OrderConfirmed, Reason>> {
-        let event_type = event.event_type.as_str();
-        if event_type != "order.confirmed" {
-            return None;
-        }
-        match OrderEvent::from_parts(event_type, event.schema_version, event.data.get())? {
+        match OrderEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())? {
             Ok(OrderEvent::Confirmed(confirmed)) => Some(Ok(confirmed)),
             Ok(_) => None,
             Err(unreadable) => Some(Err(unreadable.into())),

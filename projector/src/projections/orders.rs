@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column};
+use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
 
 /// The projection.
 pub struct Orders;
@@ -67,6 +67,10 @@ impl Projection for Orders {
     type Event = OrderEvent;
     type Key = Uuid;
     type Row = OrderRow;
+
+    fn handles() -> Vec<&'static str> {
+        types_of::<OrderEvent>()
+    }
 
     fn read(event: &RecordedEvent) -> Option<Result<OrderEvent, Reason>> {
         let read = OrderEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())?;

@@ -8,7 +8,7 @@ use event_store::RecordedEvent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::projection::{Incoming, NoSuchRow, Projection, Reason, column};
+use crate::projection::{Incoming, NoSuchRow, Projection, Reason, column, types_of};
 
 /// The projection.
 pub struct Products;
@@ -36,6 +36,10 @@ impl Projection for Products {
     type Event = ProductEvent;
     type Key = Uuid;
     type Row = ProductRow;
+
+    fn handles() -> Vec<&'static str> {
+        types_of::<ProductEvent>()
+    }
 
     fn read(event: &RecordedEvent) -> Option<Result<ProductEvent, Reason>> {
         let read = ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())?;

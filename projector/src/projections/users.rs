@@ -12,7 +12,10 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column};
+use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
+
+/// The event of an order that counts.
+const CONFIRMED: &str = "order.confirmed";
 
 /// The projection.
 pub struct Users;
@@ -51,9 +54,15 @@ impl Projection for Users {
     type Key = Uuid;
     type Row = UserRow;
 
+    fn handles() -> Vec<&'static str> {
+        let mut types = types_of::<UserEvent>();
+        types.push(CONFIRMED);
+        types
+    }
+
     fn read(event: &RecordedEvent) -> Option<Result<Event, Reason>> {
         let (event_type, data) = (event.event_type.as_str(), event.data.get());
-        if event_type == "order.confirmed" {
+        if event_type == CONFIRMED {
             return match OrderEvent::from_parts(event_type, event.schema_version, data)? {
                 Ok(OrderEvent::Confirmed(confirmed)) => Some(Ok(Event::OrderConfirmed(confirmed))),
                 Ok(_) => None,

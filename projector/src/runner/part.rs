@@ -169,7 +169,7 @@ impl Owned {
     async fn fold(&mut self, job: &Job, mut events: &[RecordedEvent], applied: &mut Applied) -> sqlx::Result<Option<Halt>> {
         let mut halt = None;
         loop {
-            let prepared = self.key.projection.prepare(events);
+            let prepared = self.key.projection.prepare(&job.registry, events);
             if let Some((position, _)) = &prepared.unreadable {
                 events = before(events, *position);
             }

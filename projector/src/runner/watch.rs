@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use event_feed::FollowError;
-use event_store::Position;
+use event_store::{Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
@@ -21,6 +21,7 @@ pub struct Watch {
     read_model: Component,
     projections: Component,
     nats: Component,
+    event_types: Component,
     clock: SharedClock,
 }
 
@@ -33,8 +34,19 @@ impl Watch {
             read_model: health.component("read_model"),
             projections: health.component("projections"),
             nats: health.optional_component("nats"),
+            event_types: health.optional_component("event_types"),
             clock,
         }
+    }
+
+    /// Says which events of the log this program cannot read. A projection that handles such a type stops when it meets one.
+    pub(crate) fn unreadable(&self, types: &[WrittenType]) {
+        if types.is_empty() {
+            return self.event_types.ready();
+        }
+        let list = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        tracing::error!(types = list, "the log holds events that this program cannot read");
+        self.event_types.not_ready(format!("the log holds events that this program cannot read: {list}"));
     }
 
     /// The log could be read.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::life::Life;
 use crate::support::process::Process;
-use crate::support::{append, contents, log_of, postgres_store, read_model, refolded, until_all_at, watch};
+use crate::support::{append, contents, log, log_of, postgres_store, read_model, refolded, until_all_at, watch};
 
 #[tokio::test]
 async fn the_process_waits_while_postgres_is_away_and_goes_on() {
@@ -54,7 +54,7 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
     listener.flush().await.unwrap();
     crate::support::until("the connection to NATS", || async { handle.is_connected() }).await;
     let mut runner = Runner::new(
-        Arc::clone(&store) as Arc<dyn EventStore>,
+        log(Arc::clone(&store) as Arc<dyn EventStore>),
         database.url().parse().unwrap(),
         projector::projections::all(),
         Some(handle.clone()),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::support::life::{Life, at, money, registered};
 use crate::support::{
-    append, ask, contents, happening, happening_of, log_of, read_model, refolded, runner, tell, until_all_at, watch,
+    append, ask, contents, happening, happening_of, log, log_of, read_model, refolded, runner, tell, until_all_at, watch,
 };
 
 fn standing(standings: &[(&str, Standing)], name: &str) -> Standing {
@@ -44,7 +44,7 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
     for _ in 0..2 {
         let health = Health::new();
         let mut runner = Runner::new(
-            Arc::clone(&store) as Arc<dyn EventStore>,
+            log(Arc::clone(&store) as Arc<dyn EventStore>),
             database.url().parse().unwrap(),
             projector::projections::all(),
             None,
@@ -178,7 +178,8 @@ async fn a_process_with_a_stopped_projection_is_not_ready() {
         log_of(vec![happening_of("product", product, "product.added", 2, &json!({}), Vec::new())]).await as Arc<dyn EventStore>;
     let health = Health::new();
     let watch = Watch::new(&health, clock::system());
-    let mut runner = Runner::new(Arc::clone(&store), database.url().parse().unwrap(), projector::projections::all(), None, watch);
+    let mut runner =
+        Runner::new(log(Arc::clone(&store)), database.url().parse().unwrap(), projector::projections::all(), None, watch);
     let drain = CancellationToken::new();
     let (task, follower) = (drain.clone(), Follower::new(store, None, fast()));
     let task = tokio::spawn(async move { runner.run(follower, task).await });
@@ -205,7 +206,7 @@ async fn nothing_is_announced_without_nats_and_nothing_is_missed() {
     let mut life = Life::new(21);
     let store = log_of(life.goes_on(10)).await;
     let mut runner = Runner::new(
-        Arc::clone(&store) as Arc<dyn EventStore>,
+        log(Arc::clone(&store) as Arc<dyn EventStore>),
         database.url().parse().unwrap(),
         projector::projections::all(),
         None,

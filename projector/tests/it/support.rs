@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::DomainEvent;
 use event_store::{
-    Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, PostgresOptions, PostgresStore,
-    RecordedEvent, StreamAppend, StreamName, Tag,
+    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, PostgresOptions,
+    PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag,
 };
 use local_servers::TestDatabase;
 use projector::runner::Watch;
@@ -81,8 +81,13 @@ pub(crate) fn watch() -> Watch {
     Watch::new(&Health::new(), clock::system())
 }
 
+/// The log as the shop's programs read it.
+pub(crate) fn log(store: Arc<dyn EventStore>) -> EvolvedLog {
+    EvolvedLog::new(store, Arc::new(projector::projections::registry().unwrap()))
+}
+
 pub(crate) fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
-    Runner::new(store, url.parse().unwrap(), projector::projections::all(), None, watch())
+    Runner::new(log(store), url.parse().unwrap(), projector::projections::all(), None, watch())
 }
 
 /// One event for the log: its stream, and itself with its tags.
