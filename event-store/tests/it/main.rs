@@ -8,6 +8,8 @@ mod conflict;
 mod contract;
 mod cut;
 mod evolution;
+mod histories;
+mod history;
 mod isolation;
 mod plans;
 mod pollers;

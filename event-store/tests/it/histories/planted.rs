@@ -1,0 +1,223 @@
+//! Bugs planted in the append function of the test's own database. Each is one that an event store on Postgres is known for (A1, A3,
+//! A11), and each must be caught.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use local_servers::{TestDatabase, test_run};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::client::Habits;
+use super::process::{beside, lines};
+use super::{adya, log};
+use crate::history::{History, Violation, check};
+use crate::support::{connect, database, plain};
+
+/// Steps of each client between two checks.
+const STEPS: usize = 12;
+/// Checks after which a bug counts as not caught.
+const MOST_CHECKS: usize = 60;
+
+/// The single statement: the lock and the checks have one snapshot, which is older than the lock. Positions are right, since they are
+/// drawn while the lock is held. The pause widens the window, so that catching it does not hang on how busy the machine is.
+const ONE_STATEMENT: &str = "
+DECLARE
+    o record;
+BEGIN
+    WITH locked AS MATERIALIZED (SELECT l.epoch FROM event_store.log AS l FOR UPDATE),
+    stream AS (
+        SELECT n, coalesce(p_stream_member[n], n) AS member, p_expected[n] AS expected,
+               coalesce((SELECT max(e.version) FROM event_store.events AS e WHERE e.stream = p_stream[n]), 0) AS actual
+            FROM generate_subscripts(p_stream, 1) AS n),
+    broken AS (
+        SELECT c.member, c.index, min(coalesce(c.broken, (SELECT min(t.position) FROM event_store.tags AS t
+                                                              WHERE t.tag = c.tags AND t.position > c.after))) AS position
+            FROM unnest(p_condition_member, p_condition_index, p_condition_after, p_condition_broken, p_condition_tags)
+                   AS c (member, index, after, broken, tags)
+            GROUP BY c.member, c.index),
+    verdict AS (
+        SELECT m, s.n, s.actual, b.index, b.position,
+               CASE WHEN s.n IS NOT NULL THEN 6 WHEN b.position IS NOT NULL THEN 7 ELSE 0 END AS kind
+            FROM generate_series(1, coalesce(cardinality(p_append_id), cardinality(p_event_id))) AS m
+            LEFT JOIN LATERAL (SELECT * FROM stream WHERE member = m AND expected >= 0 AND expected <> actual ORDER BY n LIMIT 1) AS s ON true
+            LEFT JOIN LATERAL (SELECT * FROM broken WHERE member = m AND position IS NOT NULL ORDER BY index LIMIT 1) AS b ON true),
+    added AS (
+        INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+            SELECT nextval('event_store.mutant'), u.actual + u.nth, p_event_id[u.at], clock_timestamp(), p_event_schema[u.at], p_stream[u.stream],
+                   p_event_type[u.at], p_event_data[u.at]::json, string_to_array(p_event_tags[u.at], ' '), p_event_metadata[u.at]::json
+                FROM locked, (SELECT count(*) FROM generate_series(1, 20000)) AS pause, (SELECT at, s.n AS stream, coalesce(p_event_nth_in_stream[at], 1) AS nth, s.actual
+                          FROM generate_subscripts(p_event_id, 1) AS at
+                          JOIN stream AS s ON s.n = coalesce(p_event_stream[at], at)
+                          JOIN verdict AS v ON v.m = coalesce(p_event_member[at], at) AND v.kind = 0
+                          ORDER BY at OFFSET 0) AS u
+            RETURNING position, tags),
+    tagged AS (INSERT INTO event_store.tags (tag, position) SELECT unnest(a.tags), a.position FROM added AS a)
+    SELECT l.epoch, clock_timestamp() AS now, (SELECT min(a.position) - 1 FROM added AS a) AS head,
+           (SELECT array_agg(v.kind ORDER BY v.m) FROM verdict AS v) AS kind, (SELECT array_agg(s.actual ORDER BY s.n) FROM stream AS s) AS version,
+           (SELECT array_agg(coalesce(v.position, v.actual) ORDER BY v.m) FROM verdict AS v) AS number,
+           (SELECT array_agg(coalesce(v.n, v.index) ORDER BY v.m) FROM verdict AS v) AS index
+        INTO o FROM locked AS l;
+    o_epoch := o.epoch;
+    o_recorded_at := o.now;
+    o_head := coalesce(o.head, (SELECT max(e.position) FROM event_store.events AS e), 0);
+    o_head_event_id := (SELECT e.event_id FROM event_store.events AS e WHERE e.position = o_head);
+    o_kind := o.kind;
+    o_version := o.version;
+    o_number := o.number;
+    o_index := o.index;
+    o_detail := array_fill(NULL::text, ARRAY[cardinality(o.kind)]);
+END";
+
+/// Draws as many positions in a row as are asked for, as a sequence does: nothing is held until the commit.
+const SEQUENCE: &str = "
+CREATE FUNCTION event_store.draw(count bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    first bigint;
+BEGIN
+    PERFORM pg_advisory_lock(1);
+    SELECT min(drawn) INTO first FROM (SELECT nextval('event_store.mutant') AS drawn FROM generate_series(1, count)) AS all_drawn;
+    PERFORM pg_advisory_unlock(1);
+    RETURN first - 1;
+END $$";
+
+const LOCK: &str = " FROM event_store.log AS l FOR UPDATE;";
+const NO_LOCK: &str = " FROM event_store.log AS l;";
+
+/// A database with a changed append function.
+struct Planted {
+    database: TestDatabase,
+    admin: PgConnection,
+    source: String,
+    /// How often the connections for appends are cut between two checks.
+    cuts: usize,
+}
+
+impl Planted {
+    async fn new() -> Self {
+        let database = database().await;
+        let mut admin = plain(database.url()).await;
+        let source = "SELECT pg_get_functiondef('event_store.append_batch'::regproc)";
+        let source = sqlx::query_scalar(source).fetch_one(&mut admin).await.unwrap();
+        Self { database, admin, source, cuts: 0 }
+    }
+
+    /// Changes what must stand there once.
+    fn change(&mut self, from: &str, to: &str) {
+        assert_eq!(self.source.matches(from).count(), 1, "the append function has changed; plant the bug anew: {from}");
+        self.source = self.source.replace(from, to);
+    }
+
+    fn body(&mut self, body: &str) {
+        let (head, _) = self.source.split_once("AS $function$").unwrap();
+        self.source = format!("{head}AS $function${body}$function$");
+    }
+
+    async fn run(&mut self, statements: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut self.admin).await.unwrap();
+    }
+
+    /// Plants it, and lets clients ask until a checker finds something.
+    async fn catch(mut self, name: &str, habits: Habits) -> Vec<Violation> {
+        let source = self.source.clone();
+        self.run(&source).await;
+        let run = test_run();
+        let record = Arc::new(Mutex::new(Vec::new()));
+        let url = self.database.url();
+        let (began, store) = (Instant::now(), connect(url).await);
+        let mut clients = beside([url, url], habits, record.clone(), run.seed).await;
+        for _ in 0..MOST_CHECKS {
+            let asking = clients.into_iter().map(|mut client| {
+                let mut steps = 0..STEPS;
+                tokio::spawn(async move {
+                    client.run(|| steps.next().is_some()).await;
+                    client
+                })
+            });
+            let asking = futures::future::join_all(asking.collect::<Vec<_>>());
+            let (asked, ()) = tokio::join!(asking, cut(&mut self.admin, self.cuts));
+            clients = asked.into_iter().map(Result::unwrap).collect();
+            let history = History::new(log(&store).await, lines(&record.lock().unwrap()));
+            let found = check(&history);
+            // A bug that merely stops every append is no test of the checker.
+            assert!(!history.log.is_empty(), "nothing is appended: {:?}", history.operations.last());
+            if let Some(first) = found.first() {
+                let (seconds, operations) = (began.elapsed().as_secs_f64(), history.operations.len());
+                eprintln!("seed {}: {name} caught after {seconds:.2} s, {operations} operations: {first:?}", run.seed);
+                eprintln!("adya says {:?}", adya::anomalies_if_any(&history));
+                return found;
+            }
+        }
+        panic!("seed {}: {name} was not caught in {:?}", run.seed, began.elapsed());
+    }
+}
+
+/// Ends the connections that append, again and again, so that answers are lost and appends are sent again.
+async fn cut(admin: &mut PgConnection, times: usize) {
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'CALL%'";
+    for _ in 0..times {
+        sqlx::query(end).execute(&mut *admin).await.unwrap();
+    }
+}
+
+fn named(found: &[Violation], invariants: &[&str]) {
+    let some = found.iter().any(|violation| invariants.contains(&violation.invariant));
+    assert!(some, "caught for something else than {invariants:?}: {found:#?}");
+}
+
+const ALL: Habits = Habits { keys: true, conditions_only: false };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_in_one_statement_is_caught() {
+    let mut planted = Planted::new().await;
+    planted.run("CREATE SEQUENCE event_store.mutant").await;
+    planted.body(ONE_STATEMENT);
+    let found = planted.catch("one statement", Habits { keys: false, conditions_only: true }).await;
+    named(&found, &["I1", "I4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn positions_from_a_sequence_are_caught() {
+    let mut planted = Planted::new().await;
+    planted.run("CREATE SEQUENCE event_store.mutant").await;
+    planted.run(SEQUENCE).await;
+    planted.change(LOCK, NO_LOCK);
+    let first = "    IF p_append_id IS NULL THEN\n        IF NOT (broken OR seen) THEN";
+    planted.change(first, &format!("o_head := event_store.draw(cardinality(p_event_id));\n{first}"));
+    let found = planted.catch("a sequence", ALL).await;
+    named(&found, &["I1", "I3", "I6"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conditions_checked_before_the_lock_are_caught() {
+    let mut planted = Planted::new().await;
+    let lock = "PERFORM FROM event_store.log FOR UPDATE;";
+    planted.change(LOCK, &format!("{NO_LOCK} IF p_condition_member IS NULL THEN {lock} END IF;"));
+    let after = "    -- The claims.\n";
+    planted.change(
+        after,
+        &format!(
+            "IF p_condition_member IS NOT NULL THEN
+                 PERFORM count(*) FROM generate_series(1, 20000);  -- widens the window, by work and not by time
+                 {lock}
+                 SELECT coalesce(max(e.position), 0) INTO o_head FROM event_store.events AS e;
+                 o_version := ARRAY(SELECT coalesce((SELECT max(e.version) FROM event_store.events AS e WHERE e.stream = p_stream[n]), 0)
+                     FROM generate_subscripts(p_stream, 1) AS n ORDER BY n);
+             END IF;\n{after}"
+        ),
+    );
+    let found = planted.catch("check before lock", Habits { keys: false, conditions_only: true }).await;
+    named(&found, &["I4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_that_recognises_nothing_sent_again_is_caught() {
+    let mut planted = Planted::new().await;
+    planted.change("EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))", "false");
+    planted.change("    IF p_key IS NOT NULL THEN\n        FOR r IN\n", "    IF false THEN\n        FOR r IN\n");
+    planted.run("ALTER TABLE event_store.events DROP CONSTRAINT events_event_id").await;
+    planted.run("ALTER TABLE event_store.idempotency DROP CONSTRAINT idempotency_key").await;
+    planted.cuts = 3;
+    let found = planted.catch("no dedupe", ALL).await;
+    named(&found, &["I2", "I5", "I12"]);
+}
