@@ -133,7 +133,8 @@ impl PostgresStore {
 }
 
 /// One call of the stored procedure with exactly these members, which must not affect each other: no queue, no repetition. For tests
-/// of the procedure and for tools; everyone else appends through [`PostgresStore`].
+/// of the procedure and for tools; everyone else appends through [`PostgresStore`]. The connection's search_path must be
+/// `pg_catalog, pg_temp`, or the call is refused.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] as for an append, [`StoreError::Database`] with whatever Postgres said, a batch that breaks the rule included.

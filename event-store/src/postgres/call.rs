@@ -1,4 +1,5 @@
-//! One call of `event_store.append`: a batch laid out as parallel arrays. `answer.rs` reads what comes back.
+//! One call of `event_store.append`: a batch laid out as parallel arrays. `plain.rs` lays out the common batch, which has a shorter way,
+//! `answer.rs` reads what comes back of either.
 //!
 //! What each array holds is said in `migrations/event_store/*_append.sql`.
 
@@ -14,6 +15,7 @@ use crate::event::NewEvent;
 use crate::stream::{ExpectedVersion, StreamName};
 
 mod answer;
+mod plain;
 
 pub(crate) use answer::{Answers, Record};
 
@@ -22,8 +24,11 @@ const STREAM_EXISTS: i64 = -2;
 
 /// Appends a batch, whose members must not affect each other, and commits.
 pub(crate) async fn append<P: Borrow<Prepared>>(connection: &mut PgConnection, batch: &[P]) -> Result<Answers, Error> {
-    let layout = Layout::new(batch)?;
-    let row = layout.query().fetch_one(connection).await?;
+    let query = match plain::query(batch) {
+        Some(query) => query,
+        None => Layout::new(batch)?.query(),
+    };
+    let row = query.fetch_one(connection).await?;
     answer::read(batch, &row)
 }
 
@@ -94,17 +99,6 @@ fn filled<T>(array: Vec<T>) -> Option<Vec<T>> {
     (!array.is_empty()).then_some(array)
 }
 
-/// Whether an append is one event for one stream, and asks for a version at most.
-fn is_plain(prepared: &Prepared) -> bool {
-    let append = &prepared.append;
-    append.streams.len() == 1
-        && prepared.texts.len() == 1
-        && prepared.checks.is_empty()
-        && prepared.claims.is_empty()
-        && append.idempotency.is_none()
-        && append.epoch.is_none()
-}
-
 fn expected(version: ExpectedVersion) -> i64 {
     match version {
         ExpectedVersion::Any => ANY,
@@ -117,13 +111,6 @@ fn expected(version: ExpectedVersion) -> i64 {
 impl<'a> Layout<'a> {
     fn new<P: Borrow<Prepared>>(batch: &'a [P]) -> Result<Self, Error> {
         let mut layout = Self::default();
-        if batch.iter().all(|p| is_plain(p.borrow())) {
-            layout.reserve(batch.len());
-            for prepared in batch {
-                layout.add_plain(prepared.borrow());
-            }
-            return Ok(layout);
-        }
         let any_epoch = batch.iter().any(|p| p.borrow().append.epoch.is_some());
         let any_key = batch.iter().any(|p| p.borrow().append.idempotency.is_some());
         for (index, prepared) in batch.iter().map(Borrow::borrow).enumerate() {
@@ -165,28 +152,6 @@ impl<'a> Layout<'a> {
             }
         }
         Ok(())
-    }
-
-    fn reserve(&mut self, members: usize) {
-        self.streams.name.reserve_exact(members);
-        self.streams.expected.reserve_exact(members);
-        self.events.id.reserve_exact(members);
-        self.events.event_type.reserve_exact(members);
-        self.events.schema.reserve_exact(members);
-        self.events.data.reserve_exact(members);
-        self.events.metadata.reserve_exact(members);
-        self.events.tags.reserve_exact(members);
-    }
-
-    /// Adds a plain append: what follows from there being one event for one stream is not sent.
-    fn add_plain(&mut self, prepared: &'a Prepared) {
-        for stream in &prepared.append.streams {
-            self.streams.name.push(stream.stream.as_str());
-            self.streams.expected.push(expected(stream.expected));
-        }
-        for (event, text) in prepared.events() {
-            self.add_event(event, text);
-        }
     }
 
     fn add_event(&mut self, event: &'a NewEvent, text: &'a EventText) {

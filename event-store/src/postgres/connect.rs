@@ -13,6 +13,8 @@ use super::error::read_error;
 use super::migrate::assert_schema;
 use crate::error::StoreError;
 
+/// What the append functions ask for: with it nobody can put a name of their own before ours.
+pub(crate) const APPEND_SEARCH_PATH: &str = "pg_catalog, pg_temp";
 /// How long an append waits for the lock on the log.
 const LOCK_TIMEOUT: &str = "2s";
 /// How long a read waits for a connection of the pool.
@@ -75,6 +77,7 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("jit", "off"),
+        ("search_path", APPEND_SEARCH_PATH),
         ("default_transaction_read_only", "off"),
     ]);
     let mut connection = connect.connect().await.map_err(read_error)?;

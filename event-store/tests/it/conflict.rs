@@ -37,7 +37,7 @@ const MUTANT: &str = "
     added AS (
         INSERT INTO event_store.events
             (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
-        SELECT nextval('mutant'), 1, $1, now(), 1, $2, 'seat.taken', '{}', ARRAY[$3], '{}'
+        SELECT nextval('public.mutant'), 1, $1, now(), 1, $2, 'seat.taken', '{}', ARRAY[$3], '{}'
         FROM locked, (SELECT count(*) FROM generate_series(1, 30000)) AS pause WHERE NOT EXISTS (SELECT FROM event_store.tags WHERE tag = $3)
         RETURNING position
     )
@@ -101,7 +101,7 @@ async fn the_race_catches_a_check_that_is_older_than_its_lock() {
         contestants.push(Contestant::Mutant(plain(database.url()).await));
     }
     let mut admin = plain(database.url()).await;
-    sqlx::query("CREATE SEQUENCE mutant").execute(&mut admin).await.unwrap();
+    sqlx::query("CREATE SEQUENCE public.mutant").execute(&mut admin).await.unwrap();
     let caught = violations(contestants, test_run().count(50, 10_000)).await;
     eprintln!("caught in {caught} rounds");
     assert_ne!(caught, 0, "the single-statement form must be caught");

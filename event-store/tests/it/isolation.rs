@@ -1,10 +1,10 @@
 //! The procedure under other isolation levels than its own: an error, never a broken condition.
 
 use event_store::postgres::append_batch;
-use event_store::{EventStore, Position, StoreError};
+use event_store::{Append, ClaimChange, EventStore, Position, StoreError};
 use sqlx::AssertSqlSafe;
 
-use crate::support::{appended, check_dense, connect, database, one, plain, sqlstate};
+use crate::support::{appended, check_dense, claim, connect, database, one, plain, sqlstate, stream};
 
 #[tokio::test]
 async fn the_procedure_refuses_every_level_but_read_committed() {
@@ -20,6 +20,22 @@ async fn the_procedure_refuses_every_level_but_read_committed() {
     sqlx::raw_sql("SET default_transaction_isolation = 'read committed'").execute(&mut connection).await.unwrap();
     append_batch(&mut connection, vec![one("a")]).await.unwrap();
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(1));
+}
+
+#[tokio::test]
+async fn the_procedure_refuses_a_session_that_could_look_names_up_elsewhere() {
+    let database = database().await;
+    let mut connection = plain(database.url()).await;
+    let claiming = Append { claims: vec![ClaimChange::Take { claim: claim(1), owner: stream("b") }], ..one("b") };
+    for path in ["", "public, pg_catalog", "pg_temp, pg_catalog"] {
+        sqlx::query("SELECT set_config('search_path', $1, false)").bind(path).execute(&mut connection).await.unwrap();
+        for append in [one("a"), claiming.clone()] {
+            let error = append_batch(&mut connection, vec![append]).await.unwrap_err();
+            let StoreError::Database(error) = error else { panic!("{error:?}") };
+            assert_eq!(sqlstate(&error), "DB001", "{path}");
+        }
+    }
+    assert_eq!(check_dense(&connect(database.url()).await).await, Position::START);
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use event_store::{
     Metadata, NewEvent, Position, PostgresOptions, PostgresStore, QueryItem, Refusal, StreamAppend, StreamName,
 };
 use local_servers::TestDatabase;
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
 use uuid::Uuid;
 
 /// A fresh, migrated database.
@@ -126,7 +127,8 @@ pub(crate) async fn check_dense(store: &dyn EventStore) -> Position {
 
 /// A plain connection as whoever the URL names.
 pub(crate) async fn plain(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.unwrap()
+    let connect = url.parse::<PgConnectOptions>().unwrap();
+    connect.options([("search_path", "pg_catalog, pg_temp")]).connect().await.unwrap()
 }
 
 /// The SQLSTATE of an error.

@@ -1,0 +1,85 @@
+//! The common batch: one event for one stream each, a version at most asked for, with or without idempotency keys.
+
+use std::borrow::Borrow;
+
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use super::{expected, filled};
+use crate::append::Idempotency;
+use crate::append::prepared::{EventText, Prepared};
+use crate::event::NewEvent;
+use crate::stream::StreamName;
+
+/// The parallel arrays, one entry a member.
+#[derive(Default)]
+struct Plain<'a> {
+    epoch: Vec<Uuid>,
+    idempotency: Vec<Option<&'a Idempotency>>,
+    stream: Vec<&'a StreamName>,
+    expected: Vec<i64>,
+    event: Vec<&'a NewEvent>,
+    text: Vec<&'a EventText>,
+}
+
+/// The call for a plain batch; none when it is not plain.
+pub(super) fn query<P: Borrow<Prepared>>(batch: &[P]) -> Option<Query<'static, Postgres, PgArguments>> {
+    let mut plain = Plain::with_capacity(batch.len());
+    for prepared in batch {
+        plain.add(prepared.borrow())?;
+    }
+    // All of one epoch or all of none: one without would have to be told apart.
+    (plain.epoch.is_empty() || plain.epoch.len() == batch.len()).then(|| plain.into_query())
+}
+
+impl<'a> Plain<'a> {
+    fn with_capacity(members: usize) -> Self {
+        Self {
+            epoch: Vec::new(),
+            idempotency: Vec::with_capacity(members),
+            stream: Vec::with_capacity(members),
+            expected: Vec::with_capacity(members),
+            event: Vec::with_capacity(members),
+            text: Vec::with_capacity(members),
+        }
+    }
+
+    fn add(&mut self, prepared: &'a Prepared) -> Option<()> {
+        let append = &prepared.append;
+        let ([stream], [text]) = (append.streams.as_slice(), prepared.texts.as_slice()) else { return None };
+        let [event] = stream.events.as_slice() else { return None };
+        if !(prepared.checks.is_empty() && prepared.claims.is_empty()) {
+            return None;
+        }
+        self.epoch.extend(append.epoch.map(|e| e.0));
+        self.idempotency.push(append.idempotency.as_ref());
+        self.stream.push(&stream.stream);
+        self.expected.push(expected(stream.expected));
+        self.event.push(event);
+        self.text.push(text);
+        Some(())
+    }
+
+    fn into_query(self) -> Query<'static, Postgres, PgArguments> {
+        let Self { epoch, idempotency, stream, expected, event, text } = self;
+        let any_key = idempotency.iter().any(Option::is_some);
+        // An array over the keys, or null when there is none.
+        let keys = |of: fn(&Idempotency) -> &[u8]| any_key.then(|| idempotency.iter().map(|i| i.map(of)).collect::<Vec<_>>());
+        let answers = any_key.then(|| idempotency.iter().map(|i| i.map(|i| i.answer.get())).collect::<Vec<_>>());
+        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.
+        sqlx::query(include_str!("../../../sql/append_plain.sql"))
+            .bind(filled(epoch))
+            .bind(keys(|i| &i.key))
+            .bind(keys(|i| &i.request_hash))
+            .bind(answers)
+            .bind(stream.iter().map(|s| s.as_str()).collect::<Vec<_>>())
+            .bind(expected)
+            .bind(event.iter().map(|e| e.id).collect::<Vec<_>>())
+            .bind(event.iter().map(|e| e.event_type.as_str()).collect::<Vec<_>>())
+            .bind(event.iter().map(|e| e.schema_version).collect::<Vec<_>>())
+            .bind(event.iter().map(|e| e.data.get()).collect::<Vec<_>>())
+            .bind(text.iter().map(|t| t.metadata.as_str()).collect::<Vec<_>>())
+            .bind(text.iter().map(|t| t.tags.as_str()).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,124 @@
+-- The short way to append: for a plain batch, whose members have one event for one stream each, ask for a version at most, and
+-- may bring an idempotency key. Three statements, four with keys: lock, look, insert. A batch that turns out to hold a refusal, or to be
+-- sent again, or to be a repeat, is spelled out and goes the long way (event_store.append_batch) under the same lock.
+--
+-- Arrays run over members. p_epoch is null or has all of them, p_key and its companions are null or have nulls for members without a key.
+
+CREATE TYPE event_store.append_answer AS (
+    epoch         uuid,
+    head          bigint,
+    head_event_id uuid,
+    recorded_at   timestamptz,
+    kind          integer[],
+    version       bigint[],
+    number        bigint[],
+    index         integer[],
+    detail        text[]
+);
+
+CREATE FUNCTION event_store.append_plain_batch(
+    p_epoch          uuid[],
+    p_key            bytea[],
+    p_request_hash   bytea[],
+    p_answer         text[],
+    p_stream         text[],
+    p_expected       bigint[],
+    p_event_id       uuid[],
+    p_event_type     text[],
+    p_event_schema   integer[],
+    p_event_data     text[],
+    p_event_metadata text[],
+    p_event_tags     text[]
+)
+RETURNS event_store.append_answer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+AS $function$
+DECLARE
+    v_epoch         uuid;
+    isolation       text;
+    head            bigint;
+    head_event_id   uuid;
+    v_recorded_at   timestamptz;
+    v_version       bigint[];
+    long_way        boolean;
+    nth             integer[];
+    ones            integer[];
+    answer          event_store.append_answer;
+BEGIN
+    IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, pg_temp' THEN
+        RAISE EXCEPTION 'append needs the search_path pg_catalog, pg_temp' USING ERRCODE = 'DB001';
+    END IF;
+    -- Every check below reads what committed before this lock was granted: each statement of a volatile function has its own snapshot.
+    SELECT l.epoch, current_setting('transaction_isolation') INTO STRICT v_epoch, isolation FROM event_store.log AS l FOR UPDATE;
+    IF isolation <> 'read committed' THEN
+        RAISE EXCEPTION 'append needs the isolation level read committed' USING ERRCODE = 'DB001';
+    END IF;
+
+    SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at),
+           ARRAY(SELECT coalesce((SELECT e.version FROM event_store.events AS e WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0)
+                     FROM generate_subscripts(p_stream, 1) AS n),
+           EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
+               OR (p_key IS NOT NULL AND EXISTS (SELECT FROM event_store.idempotency AS k WHERE k.key = ANY (p_key)))
+        INTO head, head_event_id, v_recorded_at, v_version, long_way
+        FROM (SELECT) AS always
+        LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1) AS h ON true;
+
+    IF v_version <> p_expected THEN
+        long_way := long_way OR EXISTS (SELECT FROM unnest(v_version, p_expected) AS u (actual, expected)
+            WHERE CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END);
+    END IF;
+    IF long_way OR v_epoch <> ANY (p_epoch) THEN
+        nth := ARRAY(SELECT generate_subscripts(p_event_id, 1));
+        ones := array_fill(1, ARRAY[cardinality(p_event_id)]);
+        SELECT * INTO STRICT answer FROM event_store.append_batch(
+            p_event_id, p_epoch, ones, p_key, p_request_hash, p_answer, p_stream, nth, ones, p_expected,
+            nth, nth, ones, ones, p_event_id, p_event_type, p_event_schema, p_event_data, p_event_metadata, p_event_tags,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+        RETURN answer;
+    END IF;
+
+    WITH added AS (
+        INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+            SELECT head + n, v_version[n] + 1, p_event_id[n], v_recorded_at, p_event_schema[n], p_stream[n], p_event_type[n],
+                   p_event_data[n]::json, string_to_array(p_event_tags[n], ' '), p_event_metadata[n]::json
+                FROM generate_subscripts(p_event_id, 1) AS n
+            RETURNING tags, position
+    )
+    INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
+    IF p_key IS NOT NULL THEN
+        INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position, event_count, streams, versions, answer)
+            SELECT p_key[n], p_request_hash[n], p_event_id[n], v_epoch, head + n, 1, ARRAY[p_stream[n]], ARRAY[v_version[n] + 1], p_answer[n]::json
+                FROM generate_subscripts(p_key, 1) AS n WHERE p_key[n] IS NOT NULL;
+    END IF;
+    RETURN (v_epoch, head, head_event_id, v_recorded_at, NULL, v_version, NULL, NULL, NULL)::event_store.append_answer;
+END
+$function$;
+
+CREATE PROCEDURE event_store.append_plain(
+    p_epoch uuid[], p_key bytea[], p_request_hash bytea[], p_answer text[], p_stream text[], p_expected bigint[], p_event_id uuid[],
+    p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[], p_event_tags text[],
+    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
+    OUT number bigint[], OUT index integer[], OUT detail text[]
+)
+LANGUAGE plpgsql
+AS $procedure$
+DECLARE
+    answer event_store.append_answer;
+BEGIN
+    answer := event_store.append_plain_batch(
+        p_epoch, p_key, p_request_hash, p_answer, p_stream, p_expected, p_event_id, p_event_type, p_event_schema, p_event_data,
+        p_event_metadata, p_event_tags);
+    -- Before the commit: in the new transaction after it every expression would have to be prepared again.
+    epoch := answer.epoch;
+    head := answer.head;
+    head_event_id := answer.head_event_id;
+    kind := answer.kind;
+    version := answer.version;
+    IF kind IS NOT NULL THEN
+        number := answer.number;
+        index := answer.index;
+        detail := answer.detail;
+    END IF;
+    COMMIT;
+END
+$procedure$;
