@@ -63,8 +63,7 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     appended(store.append(one("a")).await.unwrap());
     let mut admin = plain(database.url()).await;
     // The backend of the connection for appends is the one that called the procedure last.
-    let backend =
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL event_store.append%'";
+    let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL event_store.append%'";
     let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_one(&mut admin).await.unwrap());
     let appends = (0..20).map(one).collect::<Vec<_>>();
     let started = Instant::now();
