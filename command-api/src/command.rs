@@ -165,11 +165,14 @@ impl Commands {
             actor: None,
             traceparent: context.traceparent.clone(),
         };
-        let work = Work { repository: &self.repository, precondition: &context.precondition, metadata, now: self.clock.now() };
+        // Before anything is loaded: should the log become another one meanwhile, the append is refused.
+        let epoch = self.repository.epoch().await?;
+        let (repository, precondition, now) = (&self.repository, &context.precondition, self.clock.now());
+        let work = Work { repository, epoch, precondition, metadata, now };
         let Decision { changes, line_id } = use_case.decide(&work).await?;
         let answer = Answer { id: changes.id(), line_id };
         let keyed = context.keyed.as_ref().map(|keyed| keyed.record(U::NAME, &answer)).transpose();
-        let outcome = self.repository.append(changes, keyed.map_err(RepositoryError::from)?).await?;
+        let outcome = self.repository.append(epoch, changes, keyed.map_err(RepositoryError::from)?).await?;
         match done(outcome, Some(answer)) {
             Err(CommandError::StaleVersion { .. }) if !context.precondition.is_named() => Err(CommandError::LostRace),
             result => result,

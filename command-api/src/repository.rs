@@ -6,14 +6,15 @@ use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
 use event_store::registry::InvalidRegistry;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendCondition, AppendOutcome, ClaimChange, Epoch, EventQuery, EventType, EvolvedError, EvolvedLog, ExpectedVersion,
-    Idempotency, InvalidName, Metadata, NewEvent, Position, QueryItem, Refusal, Registry, StoreError, StreamAppend, StreamName,
-    Tag, Unreadable,
+    Append, AppendCondition, AppendOutcome, AsOf, CacheLimits, ClaimChange, Current, Epoch, EventQuery, EventType, EvolvedError,
+    EvolvedLog, ExpectedVersion, Idempotency, InvalidName, Metadata, NewEvent, Position, QueryItem, Refusal, Registry,
+    StateLoader, StoreError, StreamAppend, StreamName, Tag, Unreadable,
 };
 use uuid::Uuid;
 
-/// How many events of a stream are read at a time.
-const LOAD_PAGE: u32 = 500;
+mod state;
+
+use state::State;
 
 /// Every shape in which an event of the shop was ever written.
 ///
@@ -25,7 +26,7 @@ pub fn registry() -> Result<Registry, InvalidRegistry> {
 
 /// The streams of the aggregates.
 pub struct Repository {
-    log: EvolvedLog,
+    states: StateLoader,
     /// The history that this process has read last: an append is refused when the log has become another one meanwhile.
     epoch: Mutex<Option<Epoch>>,
 }
@@ -90,6 +91,10 @@ impl<A: Aggregate> Loaded<A> {
     /// One that nothing has happened to yet.
     pub fn absent(id: Uuid) -> Self {
         Self { id, state: A::default(), version: Version::NONE, position: Position::START }
+    }
+
+    fn of(id: Uuid, current: Current<State<A>>) -> Self {
+        Self { id, state: current.state.0, version: current.version, position: current.last.position }
     }
 
     /// What follows from several commands, each meeting the state that the one before led to.
@@ -170,48 +175,59 @@ fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent,
 }
 
 impl Repository {
-    /// The repository over a log.
-    pub const fn new(log: EvolvedLog) -> Self {
-        Self { log, epoch: Mutex::new(None) }
+    /// The repository over a log, with a cache of aggregates used last.
+    pub fn new(log: EvolvedLog) -> Self {
+        Self::over(StateLoader::new(log, CacheLimits::default()))
     }
 
-    /// An aggregate as its stream says now.
+    /// The repository over whatever loads states.
+    pub const fn over(states: StateLoader) -> Self {
+        Self { states, epoch: Mutex::new(None) }
+    }
+
+    /// The history that this process works on: states are loaded, and changes appended, in this one or not at all.
     ///
     /// # Errors
-    /// [`RepositoryError`]; an aggregate without events is no error.
-    pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Loaded<A>, RepositoryError> {
-        let stream = stream_of::<A>(id)?;
-        let mut loaded = Loaded::<A>::absent(id);
-        loop {
-            let page = self.log.read_stream(&stream, loaded.version, LOAD_PAGE).await?;
-            for recorded in page.events {
-                let event = A::Event::from_parts(recorded.event_type.as_str(), recorded.schema_version, recorded.data.get())
-                    .ok_or_else(|| RepositoryError::Foreign {
-                        position: recorded.position,
-                        event_type: recorded.event_type.clone(),
-                    })?
-                    .map_err(|source| RepositoryError::Unreadable { position: recorded.position, source })?;
-                loaded.state = loaded.state.evolve(event);
-            }
-            // Of the stream, not of the last event: what is stored last may mean nothing any more.
-            (loaded.version, loaded.position) = page.last.unwrap_or((loaded.version, loaded.position));
-            if page.is_last {
-                return Ok(loaded);
-            }
+    /// [`RepositoryError::Store`].
+    pub async fn epoch(&self) -> Result<Epoch, RepositoryError> {
+        match self.known_epoch() {
+            Some(epoch) => Ok(epoch),
+            None => self.read_epoch().await,
         }
     }
 
-    /// Makes the changes, all or none; with an idempotency key, once.
+    /// An aggregate as its stream says now. What is in memory may be old: what is newer is read, and the append checks the version.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; an aggregate without events is no error.
+    pub async fn load<A: Aggregate>(&self, epoch: Epoch, id: Uuid) -> Result<Loaded<A>, RepositoryError> {
+        let current = self.states.load::<State<A>>(&stream_of::<A>(id)?, epoch).await?;
+        Ok(Loaded::of(id, current))
+    }
+
+    /// An aggregate as it was then.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; an aggregate without events is no error.
+    pub async fn load_as_of<A: Aggregate>(&self, id: Uuid, as_of: AsOf) -> Result<Loaded<A>, RepositoryError> {
+        let current = self.states.load_as_of::<State<A>>(&stream_of::<A>(id)?, self.epoch().await?, as_of).await?;
+        Ok(Loaded::of(id, current))
+    }
+
+    /// Makes the changes, all or none, in the history in which they were decided; with an idempotency key, once.
     ///
     /// # Errors
     /// [`RepositoryError::Store`]; a refusal is an outcome.
-    pub async fn append(&self, changes: Changes, idempotency: Option<Idempotency>) -> Result<AppendOutcome, RepositoryError> {
-        let epoch = match self.known_epoch() {
-            Some(epoch) => epoch,
-            None => self.read_epoch().await?,
-        };
-        let outcome = self.log.append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
+    pub async fn append(
+        &self,
+        epoch: Epoch,
+        changes: Changes,
+        idempotency: Option<Idempotency>,
+    ) -> Result<AppendOutcome, RepositoryError> {
+        let outcome = self.states.log().append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
         if let AppendOutcome::Refused(Refusal::Epoch { actual }) = &outcome {
+            // What is in memory is of the other history. It would not be found under the new epoch, and takes room.
+            self.states.cache().clear();
             self.set_epoch(*actual);
         }
         Ok(outcome)
@@ -222,7 +238,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Store`].
     pub async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, RepositoryError> {
-        Ok(self.log.store().repeated(idempotency).await?)
+        Ok(self.states.log().store().repeated(idempotency).await?)
     }
 
     /// Reads which history the log is, so that the process begins with the right one.
@@ -230,7 +246,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Store`].
     pub async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {
-        let epoch = self.log.store().head().await?.epoch;
+        let epoch = self.states.log().store().head().await?.epoch;
         self.set_epoch(epoch);
         Ok(epoch)
     }

@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{ClaimKey, EventStore as _, EvolvedLog, Registry, StoreError, WrittenType};
+use event_store::{
+    CacheLimits, ClaimKey, EventStore as _, EvolvedLog, Registry, SnapshotPolicy, StateLoader, StoreError, WrittenType,
+};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -88,7 +90,9 @@ async fn keep_store(
         Err(unusable) => return unusable,
     };
     tell_unreadable(&unreadable, types);
-    let repository = Repository::new(EvolvedLog::new(Arc::clone(&store) as _, registry));
+    let states = StateLoader::new(EvolvedLog::new(Arc::clone(&store) as _, registry), CacheLimits::default());
+    let states = states.with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
+    let repository = Repository::over(states);
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     component.ready();
     tracing::info!("the event store is ready");

@@ -9,7 +9,7 @@ use domain::order::{Order, OrderError};
 use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
 use domain::value::Email;
-use event_store::{ClaimChange, ClaimKey, InvalidName, Metadata};
+use event_store::{ClaimChange, ClaimKey, Epoch, InvalidName, Metadata};
 use uuid::Uuid;
 
 use crate::error::CommandError;
@@ -70,6 +70,8 @@ impl From<Changes> for Decision {
 pub struct Work<'a> {
     /// Where the aggregates are.
     pub repository: &'a Repository,
+    /// The history in which everything is loaded and appended.
+    pub epoch: Epoch,
     /// What the caller requires of the changed aggregate's version.
     pub precondition: &'a Precondition,
     /// What every event is marked with.
@@ -93,7 +95,7 @@ impl Work<'_> {
     /// # Errors
     /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] when the caller has seen another version.
     pub async fn target<A: Aggregate>(&self, id: Uuid, unknown: impl Into<CommandError>) -> Result<Loaded<A>, CommandError> {
-        let loaded = self.repository.load::<A>(id).await?;
+        let loaded = self.repository.load::<A>(self.epoch, id).await?;
         if loaded.version.0 == 0 {
             Err(unknown.into())
         } else if self.precondition.holds(loaded.version.0) {
@@ -133,7 +135,7 @@ impl Work<'_> {
     /// The user is unknown or deactivated.
     pub async fn customer(&self, orderer: Orderer) -> Result<(Loaded<User>, Customer), CommandError> {
         let (Orderer::InPath(id) | Orderer::InBody(id)) = orderer;
-        let user = self.repository.load::<User>(id).await?;
+        let user = self.repository.load::<User>(self.epoch, id).await?;
         match (user.state.customer(), orderer) {
             (Ok(customer), _) => Ok((user, customer)),
             (Err(UserError::Unknown), Orderer::InBody(_)) => Err(CommandError::NoSuchUser { pointer: "/user_id".to_owned() }),
@@ -146,7 +148,7 @@ impl Work<'_> {
     /// # Errors
     /// [`CommandError::NoSuchProduct`] at `pointer`.
     pub async fn offer(&self, id: Uuid, pointer: impl FnOnce() -> String + Send) -> Result<Offer, CommandError> {
-        let product = self.repository.load::<Product>(id).await?;
+        let product = self.repository.load::<Product>(self.epoch, id).await?;
         product.state.offer().map_err(|error| match error {
             ProductError::Unknown => CommandError::NoSuchProduct { pointer: pointer() },
             error => error.into(),

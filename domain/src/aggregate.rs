@@ -108,6 +108,15 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// Why it says no.
     type Error: std::error::Error;
 
+    /// How its state is kept between commands, in memory and as snapshots. `None`, as by default: it is worked out from its events each
+    /// time, as a state with personal data must be, since nothing that is kept is erased with a person's key.
+    const KEPT: Option<Kept<Self>> = None;
+
+    /// About how many bytes its state holds on the heap.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
     /// What happens when `command` meets this state.
     ///
     /// # Errors
@@ -117,4 +126,22 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The state after `event`.
     #[must_use]
     fn evolve(self, event: Self::Event) -> Self;
+}
+
+/// How an aggregate's state is written and read.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<A> {
+    /// The version of the state's shape and of what works it out: raised when either changes, or an upcaster of its events.
+    pub shape: i32,
+    /// The state as JSON.
+    pub write: fn(&A) -> Result<String, serde_json::Error>,
+    /// The state of such a JSON.
+    pub read: fn(&str) -> Result<A, serde_json::Error>,
+}
+
+impl<A: Serialize + DeserializeOwned> Kept<A> {
+    /// States in the JSON that serde makes of them.
+    pub const fn with_shape(shape: i32) -> Self {
+        Self { shape, write: |state| serde_json::to_string(state), read: |text| serde_json::from_str(text) }
+    }
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::aggregate::DomainEvent;
+use crate::aggregate::{Aggregate, DomainEvent};
 use crate::history::{self, Past, Shape};
 
 mod shape;
@@ -40,8 +40,9 @@ struct Became {
     data: Value,
 }
 
+/// Of a type, or of the category before its dot.
 fn folder(event_type: &str) -> PathBuf {
-    let category = event_type.split_once('.').expect("category, then what happened").0;
+    let category = event_type.split('.').next().unwrap();
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(category).join("golden")
 }
 
@@ -85,6 +86,21 @@ pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
     let found = shape::of::<P>(&golden.data);
     let changed = "has another shape than when it was first written: give it the next version, and the old one an upcaster";
     assert!(golden.shape.as_ref() == Some(&found), "{event_type} v{version} {changed}\n\"shape\": {}", json!(found));
+}
+
+/// Checks that a state that is kept is still written as it was, in `state.v<shape>.json` beside the golden events: another fold of the
+/// same events, or another shape, needs another number.
+pub(crate) fn check_kept<A: Aggregate + DeserializeOwned>(state: &A) {
+    let kept = A::KEPT.expect("the state is kept");
+    let path = folder(A::CATEGORY).join(format!("state.v{}.json", kept.shape));
+    let written = (kept.write)(state).unwrap();
+    let data: Value = serde_json::from_str(&written).unwrap();
+    let found = Golden { shape: Some(shape::of::<A>(&data)), data, becomes: None };
+    let golden: Option<Golden> = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let same = golden.is_some_and(|golden| json!(golden) == json!(found));
+    assert!(same, "raise the shape of what is kept, then {} says:\n{:#}", path.display(), json!(found));
+    assert_eq!((kept.write)(&(kept.read)(&written).unwrap()).unwrap(), written);
+    assert!(!written.contains("$personal"), "a state with personal data is not kept: it would not be erased");
 }
 
 /// What the upcasters make of a payload in the end.
@@ -136,6 +152,7 @@ fn every_version_ever_written_has_its_golden_file_and_there_are_no_others() {
     let shapes: Vec<Shape> = history::current().chain(history::PAST.iter().map(|(shape, ..)| *shape)).collect();
     let expected: BTreeSet<PathBuf> = shapes.iter().map(|shape| path(*shape)).collect();
     let folders: BTreeSet<PathBuf> = shapes.iter().map(|(event_type, _)| folder(event_type)).collect();
-    let found = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())).collect();
-    assert_eq!(expected, found);
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let is_state = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("state.");
+    assert_eq!(expected, files.filter(|path| !is_state(path)).collect());
 }

@@ -1,9 +1,10 @@
 //! The order aggregate: pending until it is confirmed or cancelled; lines change only while it is pending.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Kept};
 use crate::value::{Currency, Money};
 
 pub mod command;
@@ -22,12 +23,12 @@ use event::{OrderCancelled, OrderConfirmed, OrderLineAdded, OrderLineRemoved, Or
 pub const MAX_LINES: usize = 100;
 
 /// An order, or the absence of one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Order {
     placed: Option<Placed>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Placed {
     order_id: Uuid,
     user_id: Uuid,
@@ -38,7 +39,8 @@ struct Placed {
 }
 
 /// How far an order has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     /// Lines can change.
     Pending,
@@ -122,6 +124,12 @@ impl Aggregate for Order {
     type Command = OrderCommand;
     type Event = OrderEvent;
     type Error = OrderError;
+    const KEPT: Option<Kept<Self>> = Some(Kept::with_shape(1));
+
+    fn heap_bytes(&self) -> usize {
+        let lines = self.placed.as_ref().map_or(&[][..], |order| &order.lines);
+        lines.iter().map(|line| size_of::<OrderLine>() + line.product_name.as_str().len()).sum()
+    }
 
     fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
         let event = match command {

@@ -1,8 +1,9 @@
 //! The product aggregate: what is sold, for how much, and how many there are.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Kept};
 use crate::value::{Money, ProductName};
 
 pub mod command;
@@ -21,12 +22,12 @@ use event::{ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted}
 pub const MAX_STOCK: i64 = 1_000_000_000_000;
 
 /// A product, or the absence of one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Product {
     added: Option<Added>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Added {
     product_id: Uuid,
     name: ProductName,
@@ -89,6 +90,11 @@ impl Aggregate for Product {
     type Command = ProductCommand;
     type Event = ProductEvent;
     type Error = ProductError;
+    const KEPT: Option<Kept<Self>> = Some(Kept::with_shape(1));
+
+    fn heap_bytes(&self) -> usize {
+        self.added.as_ref().map_or(0, |product| product.name.as_str().len())
+    }
 
     fn decide(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
         match command {

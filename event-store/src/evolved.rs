@@ -10,9 +10,10 @@ use futures::stream::{self, BoxStream};
 
 use crate::append::{Append, AppendOutcome, Refusal};
 use crate::error::StoreError;
-use crate::event::{Position, RecordedEvent};
+use crate::event::{Mark, Position, RecordedEvent};
 use crate::query::{EventQuery, Filter};
 use crate::registry::{Registry, Unreadable, WrittenType};
+use crate::state::AsOf;
 use crate::store::{EventStore, MAX_PAGE};
 use crate::stream::{StreamName, Version};
 
@@ -45,8 +46,8 @@ pub struct Page {
 pub struct StreamPage {
     /// The events; the parts of one stored event are never on two pages.
     pub events: Vec<RecordedEvent>,
-    /// The version and position of the last stored event that was looked at, which may have become no event; none when there was none.
-    pub last: Option<(Version, Position)>,
+    /// The version of the last stored event that was looked at, which may have become no event, and which it is; none when there was none.
+    pub last: Option<(Version, Mark)>,
     /// Whether the stream had no more.
     pub is_last: bool,
 }
@@ -100,7 +101,30 @@ impl EvolvedLog {
     pub async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<StreamPage, EvolvedError> {
         let stored = self.store.read_stream(stream, after, limit).await?;
         let is_last = is_short(&stored, limit);
-        let last = stored.last().map(|event| (event.version, event.position));
+        self.stream_page(stored, is_last)
+    }
+
+    /// As [`EvolvedLog::read_stream`], of the stream as it was then.
+    ///
+    /// # Errors
+    /// [`EvolvedError`].
+    pub async fn read_stream_as_of(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+        as_of: AsOf,
+    ) -> Result<StreamPage, EvolvedError> {
+        let mut stored = self.store.read_stream(stream, after, limit).await?;
+        // Versions, positions and times of a stream only rise.
+        let included = stored.partition_point(|event| as_of.includes(event));
+        let is_last = included < stored.len() || is_short(&stored, limit);
+        stored.truncate(included);
+        self.stream_page(stored, is_last)
+    }
+
+    fn stream_page(&self, stored: Vec<RecordedEvent>, is_last: bool) -> Result<StreamPage, EvolvedError> {
+        let last = stored.last().map(|event| (event.version, event.mark()));
         let mut events = Vec::with_capacity(stored.len());
         for event in stored {
             events.extend(self.narrowed(event, &Filter::All)?);

@@ -1,6 +1,7 @@
 //! An append-only log of events in Postgres, with optimistic concurrency. Knows no business word.
 
 pub mod append;
+pub mod cache;
 pub mod error;
 pub mod event;
 pub mod evolved;
@@ -8,6 +9,8 @@ pub mod memory;
 pub mod postgres;
 pub mod query;
 pub mod registry;
+pub mod snapshot;
+pub mod state;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
@@ -15,6 +18,7 @@ pub mod telemetry;
 pub use append::{
     Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey, Idempotency, Refusal, StreamAppend,
 };
+pub use cache::CacheLimits;
 pub use error::{InvalidName, StoreError};
 pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
 pub use evolved::{EvolvedError, EvolvedLog};
@@ -22,5 +26,7 @@ pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::{EventQuery, Filter, QueryItem};
 pub use registry::{Registry, Unreadable, WrittenType};
+pub use snapshot::{Snapshot, SnapshotStore};
+pub use state::{AsOf, Current, SnapshotPolicy, StateError, StateLoader, StreamState};
 pub use store::{EventStore, Head};
 pub use stream::{ExpectedVersion, StreamName, Version};

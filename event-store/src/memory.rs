@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
+use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::store::{EventStore, Head, MAX_PAGE};
 use crate::stream::{StreamName, Version};
 
@@ -41,6 +42,7 @@ struct Log {
     ids: HashMap<Uuid, usize>,
     claims: HashMap<ClaimHash, StreamName>,
     keys: HashMap<[u8; 32], Kept>,
+    snapshots: HashMap<StreamName, Snapshot>,
 }
 
 /// What is kept with an idempotency key.
@@ -65,6 +67,7 @@ impl MemoryStore {
             ids: HashMap::new(),
             claims: HashMap::new(),
             keys: HashMap::new(),
+            snapshots: HashMap::new(),
         };
         Self { inner: Arc::new(Inner { log: Mutex::new(log), head: watch::Sender::new(Position::START) }) }
     }
@@ -104,6 +107,27 @@ impl Log {
 
 fn page<'a>(events: impl Iterator<Item = &'a RecordedEvent>, limit: u32) -> Vec<RecordedEvent> {
     events.take(limit.min(MAX_PAGE) as usize).cloned().collect()
+}
+
+#[async_trait]
+impl SnapshotStore for MemoryStore {
+    async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
+        let log = self.log();
+        let fits = |kept: &&Snapshot| {
+            let event = log.stream(stream).find(|event| event.version == kept.version);
+            (kept.shape, kept.epoch) == (shape, epoch) && event.is_some_and(|event| event.mark() == kept.last)
+        };
+        Ok(log.snapshots.get(stream).filter(fits).cloned())
+    }
+
+    async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        snapshot.check()?;
+        let mut log = self.log();
+        if log.snapshots.get(&snapshot.stream).is_none_or(|kept| snapshot.replaces(kept)) {
+            log.snapshots.insert(snapshot.stream.clone(), snapshot);
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -33,6 +33,7 @@ mod continuity;
 mod error;
 mod migrate;
 mod read;
+mod snapshot;
 mod subscribe;
 mod wake;
 

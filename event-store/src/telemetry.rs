@@ -13,5 +13,39 @@ pub fn describe_metrics() {
     describe_counter!("eventstore_events_appended_total", Unit::Count, "How many events this process appended");
     describe_counter!("eventstore_conflicts_total", Unit::Count, "How many appends of this process were refused");
     describe_gauge!("eventstore_append_queue", Unit::Count, "How many appends wait for the next batch");
+    describe_counter!(
+        "eventstore_state_loads_total",
+        Unit::Count,
+        "Loads of a stream's state, by cache: hit, miss, or none for a state that is not cached"
+    );
+    describe_gauge!("eventstore_cache_states", Unit::Count, "How many states of streams are in memory");
+    describe_gauge!("eventstore_cache_bytes", Unit::Bytes, "About how many bytes they take");
+    describe_counter!(
+        "eventstore_snapshots_total",
+        Unit::Count,
+        "Snapshots used, taken, failed, or passed_over because too many waited"
+    );
     describe_gauge!("eventstore_head_position", Unit::Count, "The newest position that this process knows");
+}
+
+/// A state was loaded: from the cache, past it, or without one.
+pub(crate) fn state_loaded(cached: Option<bool>) {
+    let cache = match cached {
+        Some(true) => "hit",
+        Some(false) => "miss",
+        None => "none",
+    };
+    metrics::counter!("eventstore_state_loads_total", "cache" => cache).increment(1);
+}
+
+/// How many states are in memory, and how many bytes they take.
+#[allow(clippy::cast_precision_loss, reason = "metrics are floats; sizes stay exact up to 2^53")]
+pub(crate) fn cache_holds((states, bytes): (usize, usize)) {
+    metrics::gauge!("eventstore_cache_states").set(states as f64);
+    metrics::gauge!("eventstore_cache_bytes").set(bytes as f64);
+}
+
+/// What became of a snapshot.
+pub(crate) fn snapshot(result: &'static str) {
+    metrics::counter!("eventstore_snapshots_total", "result" => result).increment(1);
 }

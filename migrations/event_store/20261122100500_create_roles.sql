@@ -23,3 +23,4 @@ GRANT SELECT ON ALL TABLES IN SCHEMA event_store TO event_store_appender, event_
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA event_store TO event_store_appender;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA event_store TO event_store_appender;
 GRANT INSERT, UPDATE ON event_store.leases TO event_store_relay;
+GRANT INSERT, UPDATE, DELETE ON event_store.snapshots TO event_store_appender;

@@ -14,5 +14,6 @@ mod outages;
 mod postgres;
 mod process;
 mod products;
+mod states;
 mod users;
 mod versions;

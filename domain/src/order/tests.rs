@@ -88,6 +88,18 @@ fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() 
 }
 
 #[test]
+fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
+    let lines = vec![line(1, 2, usd("14.67")), line(2, 1, usd("1.00"))];
+    let history = [
+        placed(lines, usd("30.34"), Some(time(NOON))),
+        removed(1, usd("1.00")),
+        OrderEvent::LineAdded(OrderLineAdded { order_id: ORDER, line: line(3, 4, usd("2.00")), total: usd("9.00") }),
+        confirmed(usd("9.00"), 5, NOON),
+    ];
+    golden::check_kept::<Order>(&history.into_iter().fold(Order::default(), Order::evolve));
+}
+
+#[test]
 fn an_order_is_placed_with_the_total_of_its_lines() {
     let lines = || vec![line(1, 2, usd("14.67")), line(2, 1, usd("0.00")), line(3, 3, usd("1.05"))];
     given::<Order>([]).when(place(lines())).then([placed(lines(), usd("32.49"), None)]);

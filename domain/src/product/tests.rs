@@ -39,6 +39,17 @@ fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() 
 }
 
 #[test]
+fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
+    let history = [
+        added(5),
+        adjusted(-2, 3),
+        ProductEvent::Renamed(ProductRenamed { product_id: CD, name: name("LP") }),
+        ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("9.00") }),
+    ];
+    golden::check_kept::<Product>(&history.into_iter().fold(Product::default(), Product::evolve));
+}
+
+#[test]
 fn a_product_is_added_once() {
     given::<Product>([]).when(add(5)).then([added(5)]);
     given::<Product>([added(5)]).when(add(5)).then_error(&ProductError::AlreadyAdded);

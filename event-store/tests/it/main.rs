@@ -17,6 +17,7 @@ mod properties;
 mod proxy;
 mod reference;
 mod schema;
+mod states;
 mod stuck;
 mod support;
 mod sync;

@@ -51,6 +51,7 @@ async fn every_hot_statement_uses_its_index() {
         (statement!("read_types"), "'{thing.rare}', 0, 500", "events_type_position"),
         (statement!("read_query"), "'{tag:7}', '{\"\"}', '{}', 0, 500", "tags_tag_position"),
         (statement!("check_conditions"), "'{0}', '{tag:7}', '{\"\"}'", "tags_tag_position"),
+        (statement!("read_snapshot"), "'thing-1-1', 1, gen_random_uuid()", "snapshots_pkey"),
         (statement!("repeated"), "'\\x00'", "idempotency_key"),
     ] {
         let plan = plan(&mut connection, statement, arguments).await;

@@ -1,0 +1,190 @@
+//! States of streams in memory: those used last, bounded in number and in bytes.
+//!
+//! A state found here may be old: whoever takes it reads what is newer, and the append checks the version.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::event::Epoch;
+use crate::state::Current;
+use crate::stream::{StreamName, Version};
+
+/// About what an entry takes besides its state and its name.
+const ENTRY_BYTES: usize = 256;
+
+/// How much a cache may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheLimits {
+    /// The most states.
+    pub states: usize,
+    /// The most bytes, of all states together, as far as they tell their size.
+    pub bytes: usize,
+}
+
+impl Default for CacheLimits {
+    /// 10,000 states and 64 MiB.
+    fn default() -> Self {
+        Self { states: 10_000, bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// States by stream, of any type.
+pub struct StateCache {
+    limits: CacheLimits,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    entries: HashMap<StreamName, Entry>,
+    /// The streams by when they were used last.
+    by_use: BTreeMap<u64, StreamName>,
+    uses: u64,
+    bytes: usize,
+}
+
+struct Entry {
+    state: Box<dyn Any + Send + Sync>,
+    epoch: Epoch,
+    version: Version,
+    bytes: usize,
+    used: u64,
+}
+
+impl StateCache {
+    /// An empty cache.
+    pub fn new(limits: CacheLimits) -> Self {
+        Self { limits, held: Mutex::default() }
+    }
+
+    /// The state of a stream as it was when it was put here in this epoch.
+    pub fn get<S: Clone + Send + Sync + 'static>(&self, stream: &StreamName, epoch: Epoch) -> Option<Current<S>> {
+        let mut held = self.held();
+        let entry = held.entries.get(stream).filter(|entry| entry.epoch == epoch)?;
+        let found = entry.state.downcast_ref::<Current<S>>().cloned();
+        if found.is_some() {
+            held.touch(stream);
+        }
+        found
+    }
+
+    /// Puts a state here unless a newer one is, and lets go of those used longest ago until the limits hold.
+    pub fn put<S: Clone + Send + Sync + 'static>(&self, stream: &StreamName, epoch: Epoch, state: Current<S>, heap_bytes: usize) {
+        let bytes = size_of::<Current<S>>() + heap_bytes + 2 * stream.as_str().len() + ENTRY_BYTES;
+        let mut held = self.held();
+        let newer = held.entries.get(stream).is_some_and(|kept| kept.epoch == epoch && kept.version > state.version);
+        if newer || bytes > self.limits.bytes {
+            return;
+        }
+        held.remove(stream);
+        held.uses += 1;
+        let used = held.uses;
+        held.by_use.insert(used, stream.clone());
+        held.bytes += bytes;
+        let entry = Entry { version: state.version, state: Box::new(state), epoch, bytes, used };
+        held.entries.insert(stream.clone(), entry);
+        while held.entries.len() > self.limits.states || held.bytes > self.limits.bytes {
+            let Some((_, oldest)) = held.by_use.pop_first() else { break };
+            held.remove(&oldest);
+        }
+    }
+
+    /// Lets go of everything.
+    pub fn clear(&self) {
+        *self.held() = Held::default();
+    }
+
+    /// How many states are held, and about how many bytes they take.
+    pub fn size(&self) -> (usize, usize) {
+        let held = self.held();
+        (held.entries.len(), held.bytes)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // A panic inside leaves at worst a sum that is too large, which lets go of more.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn touch(&mut self, stream: &StreamName) {
+        let Some(entry) = self.entries.get_mut(stream) else { return };
+        self.uses += 1;
+        self.by_use.remove(&entry.used);
+        entry.used = self.uses;
+        self.by_use.insert(self.uses, stream.clone());
+    }
+
+    fn remove(&mut self, stream: &StreamName) {
+        if let Some(entry) = self.entries.remove(stream) {
+            self.by_use.remove(&entry.used);
+            self.bytes -= entry.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use uuid::Uuid;
+
+    use super::{CacheLimits, StateCache};
+    use crate::event::{Epoch, Mark};
+    use crate::state::Current;
+    use crate::stream::{StreamName, Version};
+
+    const NOW: Epoch = Epoch(Uuid::from_u128(1));
+
+    fn stream(id: usize) -> StreamName {
+        StreamName::new("thing", id).unwrap()
+    }
+
+    fn at(version: i64) -> Current<i64> {
+        Current { state: version, version: Version(version), last: Mark::START, kept: Version::NONE }
+    }
+
+    fn versions(cache: &StateCache, ids: std::ops::Range<usize>) -> Vec<Option<i64>> {
+        ids.map(|id| cache.get::<i64>(&stream(id), NOW).map(|found| found.version.0)).collect()
+    }
+
+    #[test]
+    fn the_states_used_longest_ago_go_first() {
+        let cache = StateCache::new(CacheLimits { states: 3, bytes: usize::MAX });
+        for id in 0..3 {
+            cache.put(&stream(id), NOW, at(1), 0);
+        }
+        cache.get::<i64>(&stream(0), NOW).unwrap();
+        cache.put(&stream(3), NOW, at(1), 0);
+        assert_eq!(versions(&cache, 0..4), [Some(1), None, Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn it_never_holds_more_bytes_than_it_may() {
+        let limits = CacheLimits { states: usize::MAX, bytes: 100_000 };
+        let cache = StateCache::new(limits);
+        for id in 0..1_000 {
+            cache.put(&stream(id), NOW, at(1), id * 7 % 3_000);
+            assert!(cache.size().1 <= limits.bytes);
+        }
+        assert!(cache.size().0 > 20);
+        cache.put(&stream(1), NOW, at(1), 200_000);
+        assert!(cache.size().0 > 20, "one that is too large for the cache pushes nothing out");
+        cache.clear();
+        assert_eq!(cache.size(), (0, 0));
+    }
+
+    #[test]
+    fn an_older_state_does_not_replace_a_newer_one_and_another_history_finds_nothing() {
+        let cache = StateCache::new(CacheLimits::default());
+        cache.put(&stream(0), NOW, at(5), 0);
+        cache.put(&stream(0), NOW, at(4), 0);
+        assert_eq!(versions(&cache, 0..1), [Some(5)]);
+        let later = Epoch(Uuid::from_u128(2));
+        assert!(cache.get::<i64>(&stream(0), later).is_none());
+        assert!(cache.get::<String>(&stream(0), NOW).is_none(), "a state of another type is none");
+        cache.put(&stream(0), later, at(1), 0);
+        assert_eq!((versions(&cache, 0..1), cache.size().0), (vec![None], 1));
+    }
+}

@@ -1,0 +1,56 @@
+//! Snapshots in Postgres: a row a stream, beside the log.
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+
+use super::PostgresStore;
+use super::error::read_error;
+use crate::error::StoreError;
+use crate::event::{Epoch, Mark, Position};
+use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::stream::{StreamName, Version};
+
+#[async_trait]
+impl SnapshotStore for PostgresStore {
+    async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.continuity.check()?;
+        let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
+            .fetch_optional(&self.inner.reads)
+            .await
+            .map_err(read_error)?;
+        let Some(row) = row else { return Ok(None) };
+        let unreadable = |error| StoreError::Unusable(format!("the snapshot of {stream} cannot be read: {error}"));
+        Ok(Some(Snapshot {
+            stream: stream.clone(),
+            shape,
+            epoch,
+            version: Version(row.version),
+            last: Mark { position: Position(row.position), event_id: Some(row.event_id) },
+            state: RawValue::from_string(row.state).map_err(unreadable)?,
+        }))
+    }
+
+    async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        snapshot.check()?;
+        self.inner.continuity.check()?;
+        let Some(event_id) = snapshot.last.event_id else {
+            return Err(StoreError::Invalid("a snapshot of a stream without events".to_owned()));
+        };
+        // The connections for reads refuse to write unless they are told to.
+        let mut transaction = self.inner.reads.begin_with("BEGIN READ WRITE").await.map_err(read_error)?;
+        sqlx::query_file!(
+            "sql/keep_snapshot.sql",
+            snapshot.stream.as_str(),
+            snapshot.shape,
+            snapshot.epoch.0,
+            snapshot.version.0,
+            snapshot.last.position.0,
+            event_id,
+            snapshot.state.get()
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(read_error)?;
+        transaction.commit().await.map_err(read_error)
+    }
+}

@@ -1,0 +1,273 @@
+//! The state of a stream, worked out from its events: with what is cached and what was kept as a snapshot, so that only what is newer is
+//! read. Both are short cuts to the same answer: a state is always the fold of the stream's events up to its version.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use crate::cache::{CacheLimits, StateCache};
+use crate::error::StoreError;
+use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::evolved::{EvolvedError, EvolvedLog, StreamPage};
+use crate::registry::Unreadable;
+use crate::snapshot::SnapshotStore;
+use crate::stream::{StreamName, Version};
+use crate::telemetry;
+
+mod keeper;
+
+use keeper::Keeper;
+
+/// How many events of a stream are read at a time. A stream with fewer never needs a snapshot.
+const PAGE: u32 = 200;
+
+/// What a stream comes to.
+pub trait StreamState: Default + Clone + Send + Sync + 'static {
+    /// Why an event makes no sense to it.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The version of the state's shape and of all that it is worked out by (its fold, the upcasters): a state that was kept under
+    /// another is never used. `None`: it is neither cached nor kept as a snapshot, as one with personal data must not be.
+    const SHAPE: Option<i32>;
+
+    /// The state after an event.
+    ///
+    /// # Errors
+    /// The event cannot be of this stream.
+    fn apply(self, event: &RecordedEvent) -> Result<Self, Self::Error>;
+
+    /// The state as JSON, for a snapshot.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn write(&self) -> Result<Box<RawValue>, serde_json::Error>;
+
+    /// Reads what [`StreamState::write`] wrote.
+    ///
+    /// # Errors
+    /// It is not such a state.
+    fn read(state: &RawValue) -> Result<Self, serde_json::Error>;
+
+    /// About how many bytes it holds on the heap.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// A state and the last stored event in it.
+#[derive(Debug, Clone)]
+pub struct Current<S> {
+    /// The state; the default one when there is no event.
+    pub state: S,
+    /// The version of the stream.
+    pub version: Version,
+    /// The last event.
+    pub last: Mark,
+    /// The newest version that was kept as a snapshot, or is about to be, as far as is known here.
+    pub(crate) kept: Version,
+}
+
+impl<S: Default> Default for Current<S> {
+    fn default() -> Self {
+        Self { state: S::default(), version: Version::NONE, last: Mark::START, kept: Version::NONE }
+    }
+}
+
+/// A moment in the life of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// With this version.
+    Version(Version),
+    /// When the log ended at this position.
+    Position(Position),
+    /// At this time, the events recorded at it included.
+    Time(DateTime<Utc>),
+}
+
+impl AsOf {
+    /// Whether the event had happened then.
+    pub fn includes(&self, event: &RecordedEvent) -> bool {
+        match self {
+            Self::Version(version) => event.version <= *version,
+            Self::Position(position) => event.position <= *position,
+            Self::Time(time) => event.recorded_at <= *time,
+        }
+    }
+
+    /// Whether all up to this version and event had happened then; when that cannot be told, no.
+    fn includes_all(&self, version: Version, last: Mark) -> bool {
+        match self {
+            Self::Version(bound) => version <= *bound,
+            Self::Position(bound) => last.position <= *bound,
+            Self::Time(_) => false,
+        }
+    }
+}
+
+/// When a state is kept as a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotPolicy {
+    /// After so many events since the last one.
+    pub every: i64,
+    /// Or when to load it took so long, and at least [`SnapshotPolicy::least`] events came since the last one.
+    pub slow: Duration,
+    /// See [`SnapshotPolicy::slow`].
+    pub least: i64,
+}
+
+impl Default for SnapshotPolicy {
+    /// Every 200 events; from 50 events on when to load them took 50 ms.
+    fn default() -> Self {
+        Self { every: 200, slow: Duration::from_millis(50), least: 50 }
+    }
+}
+
+/// Why a state could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError<E: std::error::Error + 'static> {
+    /// The store gave no outcome.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored event is of a version that this program does not know, or not of the shape of its version.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// An event makes no sense to the state.
+    #[error("the event at position {position} cannot be applied")]
+    Apply {
+        /// Where.
+        position: Position,
+        /// Why.
+        #[source]
+        source: E,
+    },
+}
+
+impl<E: std::error::Error + 'static> From<EvolvedError> for StateError<E> {
+    fn from(error: EvolvedError) -> Self {
+        match error {
+            EvolvedError::Store(error) => Self::Store(error),
+            EvolvedError::Unreadable(error) => Self::Unreadable(error),
+        }
+    }
+}
+
+/// Loads states.
+pub struct StateLoader {
+    log: EvolvedLog,
+    cache: StateCache,
+    snapshots: Option<(Arc<dyn SnapshotStore>, Keeper)>,
+}
+
+impl StateLoader {
+    /// States of the streams of `log`, with a cache and without snapshots.
+    pub fn new(log: EvolvedLog, limits: CacheLimits) -> Self {
+        Self { log, cache: StateCache::new(limits), snapshots: None }
+    }
+
+    /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, beside whoever loads.
+    #[must_use]
+    pub fn with_snapshots(mut self, store: Arc<dyn SnapshotStore>, policy: SnapshotPolicy) -> Self {
+        self.snapshots = Some((Arc::clone(&store), Keeper::start(store, policy)));
+        self
+    }
+
+    /// The log that the states are worked out from.
+    pub const fn log(&self) -> &EvolvedLog {
+        &self.log
+    }
+
+    /// The states in memory.
+    pub const fn cache(&self) -> &StateCache {
+        &self.cache
+    }
+
+    /// The state of a stream now. `epoch` is the history that the caller appends to: no state of another is used.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn load<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Current<S>, StateError<S::Error>> {
+        let started = Instant::now();
+        let cached = if S::SHAPE.is_some() { self.cache.get(stream, epoch) } else { None };
+        telemetry::state_loaded(S::SHAPE.map(|_| cached.is_some()));
+        let before = cached.as_ref().map(|cached: &Current<S>| (cached.version, cached.kept));
+        let may_skip = before.is_none();
+        let mut current = self.fold(stream, epoch, cached.unwrap_or_default(), may_skip, None).await?;
+        if S::SHAPE.is_none() || current.version == Version::NONE {
+            return Ok(current);
+        }
+        if let Some((_, keeper)) = &self.snapshots {
+            keeper.consider(stream, epoch, &mut current, started.elapsed());
+        }
+        if before != Some((current.version, current.kept)) {
+            self.cache.put(stream, epoch, current.clone(), current.state.heap_bytes());
+            telemetry::cache_holds(self.cache.size());
+        }
+        Ok(current)
+    }
+
+    /// The state of a stream as it was then.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn load_as_of<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+        as_of: AsOf,
+    ) -> Result<Current<S>, StateError<S::Error>> {
+        self.fold(stream, epoch, Current::default(), true, Some(as_of)).await
+    }
+
+    /// Applies what is newer. A snapshot, where one may be used, is looked for once there is more than a page.
+    async fn fold<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+        mut current: Current<S>,
+        mut may_skip: bool,
+        as_of: Option<AsOf>,
+    ) -> Result<Current<S>, StateError<S::Error>> {
+        loop {
+            let StreamPage { events, last, is_last } = match as_of {
+                Some(as_of) => self.log.read_stream_as_of(stream, current.version, PAGE, as_of).await?,
+                None => self.log.read_stream(stream, current.version, PAGE).await?,
+            };
+            for event in &events {
+                let applied = std::mem::take(&mut current.state).apply(event);
+                current.state = applied.map_err(|source| StateError::Apply { position: event.position, source })?;
+            }
+            // Of the stream, not of the last event: what is stored last may mean nothing any more.
+            (current.version, current.last) = last.unwrap_or((current.version, current.last));
+            if is_last {
+                return Ok(current);
+            }
+            if std::mem::take(&mut may_skip)
+                && let Some(kept) = self.snapshot::<S>(stream, epoch).await
+                && kept.version > current.version
+                && as_of.is_none_or(|as_of| as_of.includes_all(kept.version, kept.last))
+            {
+                telemetry::snapshot("used");
+                current = kept;
+            }
+        }
+    }
+
+    /// The snapshot of a stream, if there is one that fits. That there is none is never an error.
+    async fn snapshot<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Option<Current<S>> {
+        let (store, _) = self.snapshots.as_ref()?;
+        let found = match store.snapshot(stream, S::SHAPE?, epoch).await {
+            Ok(found) => found?,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, %stream, "a snapshot could not be read: the stream is read instead");
+                return None;
+            }
+        };
+        // What serde says is left out: it repeats values.
+        let Ok(state) = S::read(&found.state) else {
+            tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: the stream is read instead");
+            return None;
+        };
+        Some(Current { state, version: found.version, last: found.last, kept: found.version })
+    }
+}
