@@ -4,6 +4,7 @@
 
 mod follower;
 mod lease;
+mod model;
 mod relay;
 mod relay_faults;
 mod support;

@@ -27,7 +27,7 @@ const STANDSTILL: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i1_to_i6_and_i12_hold_while_clients_and_postgres_are_killed() {
     let run = test_run();
-    let kills = run.count(8, 600);
+    let kills = run.count(8, 500);
     let mut random = random();
     let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     event_store::postgres::migrate(&cluster.url()).await.unwrap();

@@ -63,8 +63,9 @@ struct Seen {
 }
 
 impl Client {
-    pub(super) fn new(number: u64, store: PostgresStore, record: Record, random: StdRng, habits: Habits) -> Self {
-        Self { number, store, record, random, habits, tail: 0, known: 0, keys: 0 }
+    /// `known`: the head when it starts, so that it works on the groups of the others.
+    pub(super) fn new(number: u64, store: PostgresStore, record: Record, random: StdRng, habits: Habits, known: i64) -> Self {
+        Self { number, store, record, random, habits, tail: known, known, keys: 0 }
     }
 
     fn write_down(&self, said: Said) {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use event_store::{EventStore, PostgresStore, StoreError};
 use local_servers::{Account, Launch, Process};
 use nix::sys::signal::Signal;
 use rand::SeedableRng;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Habits, Record};
 use crate::history::Line;
-use crate::support::connect;
+use crate::support::{connect, options};
 
 /// Says to be a process of clients, and which.
 const TOLD: &str = "DAYBOOK_TEST_HISTORY_CLIENTS";
@@ -110,11 +111,11 @@ async fn a_process_of_clients_asks_until_it_is_told_to_stop() {
     let told: Told = serde_json::from_str(&told).unwrap();
     let file = std::fs::File::options().create(true).append(true).open(&told.record).unwrap();
     let record: Record = Arc::new(Mutex::new(file));
-    let Some(store) = connected(&told.url, &told.stop).await else { return };
+    let Some((store, known)) = connected(&told.url, &told.stop).await else { return };
     let clients = (0..CLIENTS).map(|number| {
         let random = StdRng::seed_from_u64(told.seed.wrapping_mul(CLIENTS).wrapping_add(number));
         let habits = Habits { keys: true, conditions_only: false };
-        let mut client = Client::new(told.first + number, store.clone(), Arc::clone(&record), random, habits);
+        let mut client = Client::new(told.first + number, store.clone(), Arc::clone(&record), random, habits, known);
         let stop = told.stop.clone();
         tokio::spawn(async move { client.run(|| !stop.exists()).await })
     });
@@ -123,13 +124,17 @@ async fn a_process_of_clients_asks_until_it_is_told_to_stop() {
     }
 }
 
-/// A store; Postgres may be away when a process starts. None when it is told to stop before.
-async fn connected(url: &str, stop: &Path) -> Option<event_store::PostgresStore> {
+/// A store and its head; Postgres may be away when a process starts. None when it is told to stop before.
+async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
     loop {
-        match event_store::PostgresStore::connect(crate::support::options(url)).await {
-            Ok(store) => return Some(store),
-            Err(event_store::StoreError::Unavailable(_)) if !stop.exists() => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(event_store::StoreError::Unavailable(_)) => return None,
+        let found = match PostgresStore::connect(options(url)).await {
+            Ok(store) => store.head().await.map(|head| (store, head.mark.position.0)),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(found) => return Some(found),
+            Err(StoreError::Unavailable(_)) if !stop.exists() => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(StoreError::Unavailable(_)) => return None,
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -140,7 +145,7 @@ pub(super) async fn beside(urls: [&str; 2], habits: Habits, record: Record, seed
     let stores = [connect(urls[0]).await, connect(urls[1]).await];
     let clients = (0..2 * CLIENTS).map(|number| {
         let random = StdRng::seed_from_u64(seed.wrapping_add(number));
-        Client::new(number, stores[usize::from(number % 2 == 1)].clone(), Arc::clone(&record), random, habits)
+        Client::new(number, stores[usize::from(number % 2 == 1)].clone(), Arc::clone(&record), random, habits, 0)
     });
     clients.collect()
 }

@@ -1,0 +1,227 @@
+//! A model of append, relay and follower, checked in every order in which their steps can fall, with lost answers, publishes that come
+//! late, a lease that runs out under its holder (two leaders at once), crashes, a broker that loses its tail or all, and the promotion
+//! of a standby, with or without everything.
+//!
+//! What each action stands for in the code:
+//!
+//! | action | code |
+//! | --- | --- |
+//! | `Decide`, `Call` | load and decide in a use case; `CALL event_store.append`, one step because of its lock; an answer may be lost, then `batch/sender.rs` sends the batch again |
+//! | `Replicate`, `Promote` | streaming replication; the standby becomes the primary, and a new epoch begins when events are missing |
+//! | `Take`, `Expire` | `lease.rs`: a free lease is taken in the next term; the holder may not know yet that it ran out |
+//! | `Work` | one step of `relay/{resume,leader,publish}.rs`: look at the stream, make it anew (look at the lease, delete, create), read a page, look at the lease, send |
+//! | `Arrive`, `Lose`, `TimeOut` | a publish reaches the broker, whose guard is the expected last sequence, or does not; the relay gives up waiting |
+//! | `LoseStream`, `LoseTail` | what JetStream may do (hazards of its default sync interval) |
+//! | `ReadStore`, `Join`, `Receive`, `Judge`, `LoseConsumer` | `follower/{catch_up,join,live}.rs` |
+//! | `CrashRelay`, `CrashFollower` | the process ends; what is in a database stays |
+//!
+//! Left out: several events in one append, tags and streams (event-store's own histories have them), the beacon and all clocks: time
+//! is an action that may happen at any moment. A step that both a mutant and the model lack is not looked for: what is checked is what
+//! stands in `claims.rs`.
+
+use local_servers::test_run;
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use self::state::{Budget, State};
+
+mod append;
+mod claims;
+mod follower;
+mod relay;
+mod state;
+
+/// A step of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Decide(usize),
+    CheckEarly(usize),
+    Call(usize, bool),
+    Replicate,
+    Promote,
+    Take(usize),
+    Expire,
+    Work(usize),
+    TimeOut(usize),
+    CrashRelay(usize),
+    Arrive(u8, bool),
+    Lose(u8),
+    LoseStream,
+    LoseTail,
+    ReadStore,
+    Join,
+    Receive,
+    Judge,
+    LoseConsumer,
+    CrashFollower,
+}
+
+/// A bug planted in the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutant {
+    /// The append looks at its condition before it has the lock.
+    CheckBeforeLock,
+    /// The append does not know events that are sent again.
+    NoDedupe,
+    /// A process goes on after a lossy promotion without the proof of continuity.
+    WriterGoesOn,
+    /// A lossy promotion begins no new epoch.
+    KeepEpoch,
+    /// The relay publishes without the expected last sequence.
+    NoExpectedSequence,
+    /// The relay goes on after the stream's last sequence without comparing what stands there.
+    ResumeUnproved,
+    /// Nobody looks at the lease: harmless, since the broker's guard holds (the model says so).
+    NoLeaseCheck,
+    /// The follower does not compare its checkpoint with the store.
+    NoContinuity,
+    /// The follower believes a stream that has not proved its history: harmless as long as every other history has its own epoch.
+    NoProof,
+    /// The follower takes messages of any epoch.
+    AnyEpoch,
+    /// The follower takes the next message that comes, whatever is missing before it.
+    SkipGaps,
+}
+
+struct Whole {
+    budget: Budget,
+    mutant: Option<Mutant>,
+}
+
+impl Model for Whole {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let epoch = if self.mutant == Some(Mutant::KeepEpoch) { 1 } else { 2 };
+        vec![State::new(self.budget), State::at_work(self.budget), State::late_publish(self.budget, epoch)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        append::actions(state, self.mutant, actions);
+        relay::actions(state, actions);
+        follower::actions(state, actions);
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        self.step(&mut state, action)?;
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        claims::all()
+    }
+}
+
+impl Whole {
+    fn step(&self, state: &mut State, action: Action) -> Option<()> {
+        match action {
+            Action::Decide(who) => append::decide(state, who),
+            Action::CheckEarly(who) => {
+                let writer = &mut state.writers[who];
+                writer.checked = writer.sent.is_some_and(|event| event.after == state.store.log.len());
+                if !writer.checked {
+                    state.refused.insert(writer.sent?.id);
+                    writer.sent = None;
+                }
+            }
+            Action::Call(who, answered) => append::call(state, who, answered, self.mutant)?,
+            Action::Replicate => (state.store.standby, state.store.standby_term) = (state.store.log.len(), state.store.term),
+            Action::Promote => append::promote(state, self.mutant),
+            Action::Take(who) => relay::take(state, who),
+            Action::Expire => {
+                state.left.expiries -= 1;
+                state.store.leader = None;
+            }
+            Action::Work(who) => relay::work(state, who, self.mutant),
+            Action::TimeOut(who) => relay::time_out(state, who),
+            Action::CrashRelay(who) => {
+                state.left.crashes -= 1;
+                state.relays[who] = state::Phase::StandingBy;
+            }
+            Action::Arrive(request, answered) => relay::arrive(state, request, answered, self.mutant)?,
+            Action::Lose(request) => state.network.retain(|publish| publish.request != request),
+            Action::LoseStream => {
+                state.left.broker_losses -= 1;
+                state.stream = None;
+            }
+            Action::LoseTail => {
+                state.left.broker_losses -= 1;
+                state.stream.as_mut()?.messages.pop()?;
+            }
+            Action::ReadStore => follower::read_store(state, self.mutant),
+            Action::Join => follower::join(state)?,
+            Action::Receive => follower::receive(state)?,
+            Action::Judge => follower::judge(state, self.mutant)?,
+            Action::LoseConsumer => state.follower.leave(),
+            Action::CrashFollower => follower::crash(state),
+        }
+        Some(())
+    }
+}
+
+/// Two of everything that can go wrong would be more states than time; one of each, wherever it may fall, is what is checked.
+const FULL: Budget = Budget { appends: 3, lost_answers: 1, promotions: 1, expiries: 1, broker_losses: 1, crashes: 1 };
+/// Nothing goes wrong.
+const QUIET: Budget = Budget { appends: 2, lost_answers: 0, promotions: 0, expiries: 0, broker_losses: 0, crashes: 0 };
+const LOSSY: Budget = Budget { promotions: 1, ..QUIET };
+
+/// What a check came to.
+struct Found {
+    broken: Vec<&'static str>,
+    unreached: Vec<&'static str>,
+}
+
+/// Tries every sequence of at most so many steps from each of the beginnings.
+fn explore(budget: Budget, mutant: Option<Mutant>, depth: usize) -> Found {
+    let began = std::time::Instant::now();
+    let enough = if mutant.is_some() { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
+    let checker = Whole { budget, mutant }.checker().threads(2).target_max_depth(depth).finish_when(enough).spawn_bfs().join();
+    let (states, seconds) = (checker.unique_state_count(), began.elapsed().as_secs_f64());
+    let found = checker.discoveries();
+    let name = mutant.map_or_else(|| "the model".to_owned(), |mutant| format!("{mutant:?}"));
+    let of = |claims: &[(&'static str, claims::Claim)], is_found| {
+        claims.iter().map(|(name, _)| *name).filter(|name| found.contains_key(name) == is_found).collect::<Vec<_>>()
+    };
+    let (broken, unreached) = (of(claims::ALWAYS, true), of(claims::SOMETIMES, false));
+    eprintln!("{name}: {states} states to depth {} in {seconds:.1} s; broken: {broken:?}", checker.max_depth());
+    for name in &broken {
+        eprintln!("  {:?}", found[name].clone().into_actions());
+    }
+    Found { broken, unreached }
+}
+
+#[test]
+fn p5_p6_no_sequence_of_steps_breaks_a_promise() {
+    let depth = usize::try_from(test_run().count(7, 11)).unwrap();
+    let found = explore(FULL, None, depth);
+    assert_eq!(found.broken, Vec::<&str>::new());
+    assert_eq!(found.unreached, Vec::<&str>::new(), "a promise that nothing tries is not kept");
+}
+
+#[test]
+fn every_planted_bug_of_the_model_is_caught() {
+    let no_appends = Budget { appends: 0, ..QUIET };
+    for (mutant, budget, depth) in [
+        (Mutant::CheckBeforeLock, QUIET, 10),
+        (Mutant::NoDedupe, Budget { lost_answers: 1, ..QUIET }, 8),
+        (Mutant::WriterGoesOn, LOSSY, 10),
+        (Mutant::KeepEpoch, no_appends, 14),
+        (Mutant::NoExpectedSequence, no_appends, 12),
+        (Mutant::ResumeUnproved, LOSSY, 12),
+        (Mutant::NoContinuity, LOSSY, 10),
+        (Mutant::AnyEpoch, no_appends, 18),
+        (Mutant::SkipGaps, Budget { appends: 1, ..QUIET }, 16),
+    ] {
+        assert!(!explore(budget, Some(mutant), depth).broken.is_empty(), "{mutant:?} is not caught");
+    }
+}
+
+/// Two guards are second lines: without them nothing breaks as long as the first ones hold.
+#[test]
+fn the_lease_and_the_streams_proof_are_not_what_safety_rests_on() {
+    for mutant in [Mutant::NoLeaseCheck, Mutant::NoProof] {
+        let budget = Budget { expiries: 1, ..LOSSY };
+        assert_eq!(explore(budget, Some(mutant), 8).broken, Vec::<&str>::new(), "{mutant:?}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Appending, and the log's promotion to another server.
+
+use super::state::{Event, State, Writer};
+use super::{Action, Mutant};
+
+/// What a writer and the database may do next.
+pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<Action>) {
+    for (who, writer) in state.writers.iter().enumerate() {
+        match writer.sent {
+            None if state.left.appends > 0 => actions.push(Action::Decide(who)),
+            None => {}
+            Some(_) if mutant == Some(Mutant::CheckBeforeLock) && !writer.checked => actions.push(Action::CheckEarly(who)),
+            Some(_) => {
+                actions.push(Action::Call(who, true));
+                if state.left.lost_answers > 0 {
+                    actions.push(Action::Call(who, false));
+                }
+            }
+        }
+    }
+    if state.store.standby < state.store.log.len() || state.store.standby_term < state.store.term {
+        actions.push(Action::Replicate);
+    }
+    if state.left.promotions > 0 {
+        actions.push(Action::Promote);
+    }
+}
+
+/// Load and decide: the condition is that nothing has come since.
+pub(super) fn decide(state: &mut State, who: usize) {
+    let head = state.store.head();
+    let event = Event { id: state.next_id, after: head.position, seen: head.id };
+    state.next_id += 1;
+    state.left.appends -= 1;
+    state.writers[who] = Writer { sent: Some(event), checked: false };
+}
+
+/// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held throughout.
+pub(super) fn call(state: &mut State, who: usize, answered: bool, mutant: Option<Mutant>) -> Option<()> {
+    let event = state.writers[who].sent?;
+    let there = state.store.log.iter().position(|logged| logged.id == event.id);
+    let known = there.filter(|_| mutant != Some(Mutant::NoDedupe));
+    let met = state.store.log.len() == event.after || state.writers[who].checked;
+    let position = match known {
+        Some(at) => Some(at + 1),
+        None if met => {
+            state.store.log.push(event);
+            Some(state.store.log.len())
+        }
+        None => None,
+    };
+    if !answered {
+        // The connection was cut after the commit: the batch is sent again.
+        state.left.lost_answers -= 1;
+        return Some(());
+    }
+    match position {
+        Some(position) => drop(state.acknowledged.insert((event.id, position))),
+        None => drop(state.refused.insert(event.id)),
+    }
+    state.writers[who] = Writer::default();
+    Some(())
+}
+
+/// The standby takes over with what it has. When events are missing, a new epoch begins before anybody may append. Every connection is
+/// new: a process that knows of what is missing ends with it, the outcome of what it had sent unknown.
+pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
+    state.left.promotions -= 1;
+    let store = &mut state.store;
+    let lossy = store.standby < store.log.len();
+    store.term = store.standby_term;
+    store.leader = None;
+    if lossy {
+        store.past.push((store.epoch, store.log.clone()));
+        store.log.truncate(store.standby);
+        if mutant != Some(Mutant::KeepEpoch) {
+            store.epoch += 1;
+        }
+        if mutant != Some(Mutant::WriterGoesOn) {
+            state.writers = [Writer::default(); 2];
+        }
+        // P4 is a promise of the server that has the commits; what a lossy promotion dropped is not held against it.
+        let log = &state.store.log;
+        state.acknowledged.retain(|(id, _)| log.iter().any(|event| event.id == *id));
+    }
+}

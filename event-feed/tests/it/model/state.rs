@@ -1,0 +1,260 @@
+//! The state of the whole: the log and its standby, two appending processes, two relays and their lease, the network, the broker's
+//! stream and one follower. Everything is a value, so that the checker can compare states.
+
+use std::collections::BTreeSet;
+
+/// An event, by what is special about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Event {
+    pub(super) id: u8,
+    /// What its author had read: how many events, and the last of them. Its condition is that nothing has come since.
+    pub(super) after: usize,
+    pub(super) seen: Option<u8>,
+}
+
+/// A position with the id there; none before the first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub(super) struct Mark {
+    pub(super) position: usize,
+    pub(super) id: Option<u8>,
+}
+
+/// A message of the stream: what its headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Message {
+    pub(super) mark: Mark,
+    pub(super) epoch: u8,
+}
+
+/// The database: `events` and `log` of the primary, how much of it the standby has, and the lease's row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Store {
+    pub(super) log: Vec<Event>,
+    pub(super) epoch: u8,
+    pub(super) standby: usize,
+    pub(super) leader: Option<usize>,
+    pub(super) term: u8,
+    /// The term as the standby has it.
+    pub(super) standby_term: u8,
+    /// Logs that were cut short by a lossy promotion, with their epochs.
+    pub(super) past: Vec<(u8, Vec<Event>)>,
+}
+
+impl Store {
+    pub(super) fn head(&self) -> Mark {
+        self.mark(self.log.len())
+    }
+
+    pub(super) fn mark(&self, position: usize) -> Mark {
+        Mark { position, id: position.checked_sub(1).and_then(|at| self.log.get(at)).map(|event| event.id) }
+    }
+
+    /// Up to so many marks after a position.
+    pub(super) fn after(&self, position: usize, most: usize) -> Vec<Mark> {
+        (position + 1..=self.log.len()).take(most).map(|position| self.mark(position)).collect()
+    }
+
+    /// Whether marks stand in one log of that epoch, now or before it was cut.
+    pub(super) fn ever_had(&self, epoch: Option<u8>, marks: &[Mark]) -> bool {
+        let now = (self.epoch, self.log.clone());
+        let mut logs = self.past.iter().chain(std::iter::once(&now));
+        logs.any(|(of, log)| {
+            let has = |mark: &Mark| mark.position.checked_sub(1).and_then(|at| log.get(at)).map(|event| event.id) == mark.id;
+            epoch.is_none_or(|epoch| epoch == *of) && marks.iter().all(has)
+        })
+    }
+}
+
+/// A process that appends: what it has under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Writer {
+    pub(super) sent: Option<Event>,
+    /// Only in a mutant: the condition was looked at before the lock.
+    pub(super) checked: bool,
+}
+
+/// What a relay is about to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Phase {
+    StandingBy,
+    /// Leading in this term, knowing nothing of the stream.
+    Resuming {
+        term: u8,
+    },
+    /// The stream is to be made anew after this mark.
+    Remaking {
+        term: u8,
+        epoch: u8,
+        last: Mark,
+        step: Remake,
+    },
+    /// The stream ends here, and is the log's.
+    At {
+        term: u8,
+        epoch: u8,
+        last: Mark,
+    },
+    /// Read these; the lease is to be looked at before they are sent.
+    Read {
+        term: u8,
+        epoch: u8,
+        last: Mark,
+        page: Vec<Mark>,
+    },
+    /// May send them.
+    Checked {
+        term: u8,
+        epoch: u8,
+        last: Mark,
+        page: Vec<Mark>,
+    },
+    /// Waits for the broker's answer.
+    Waiting {
+        term: u8,
+        epoch: u8,
+        page: Vec<Mark>,
+        request: u8,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Remake {
+    Check,
+    Delete,
+    Create,
+}
+
+/// A publish under way, which may arrive late.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Publish {
+    pub(super) request: u8,
+    pub(super) expected: usize,
+    pub(super) messages: Vec<Message>,
+}
+
+/// The broker's stream: the message at `messages[n]` has the sequence `before_first + n + 1`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Stream {
+    pub(super) made: u8,
+    pub(super) epoch: u8,
+    pub(super) before_first: usize,
+    pub(super) messages: Vec<Message>,
+}
+
+impl Stream {
+    pub(super) fn last(&self) -> usize {
+        self.before_first + self.messages.len()
+    }
+
+    pub(super) fn at(&self, sequence: usize) -> Option<Message> {
+        self.messages.get(sequence.checked_sub(self.before_first + 1)?).copied()
+    }
+}
+
+/// A reader of the log: what it has handed out, and how it is joined to the stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Follower {
+    /// The rows and the checkpoint, which outlive it.
+    pub(super) handed: Vec<Mark>,
+    /// The epoch as it last read it from the store.
+    pub(super) epoch: Option<u8>,
+    /// Which stream it reads, and the next sequence.
+    pub(super) joined: Option<(u8, usize)>,
+    pub(super) proven: bool,
+    /// A message that it has received and not yet judged, and one that waits for the store.
+    pub(super) received: Option<(usize, Message)>,
+    pub(super) held: Option<(usize, Message)>,
+    /// The log has another history than its checkpoint: it says so and stands still.
+    pub(super) stopped: bool,
+}
+
+impl Follower {
+    pub(super) fn last(&self) -> Mark {
+        self.handed.last().copied().unwrap_or_default()
+    }
+
+    pub(super) fn leave(&mut self) {
+        (self.joined, self.proven, self.received, self.held) = (None, false, None, None);
+    }
+}
+
+/// How much may still happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Budget {
+    pub(super) appends: u8,
+    pub(super) lost_answers: u8,
+    pub(super) promotions: u8,
+    pub(super) expiries: u8,
+    pub(super) broker_losses: u8,
+    pub(super) crashes: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    pub(super) store: Store,
+    pub(super) writers: [Writer; 2],
+    pub(super) relays: [Phase; 2],
+    pub(super) network: BTreeSet<Publish>,
+    pub(super) requests: u8,
+    pub(super) stream: Option<Stream>,
+    pub(super) streams: u8,
+    pub(super) follower: Follower,
+    /// What callers were told: appended at, refused.
+    pub(super) acknowledged: BTreeSet<(u8, usize)>,
+    pub(super) refused: BTreeSet<u8>,
+    pub(super) next_id: u8,
+    pub(super) left: Budget,
+}
+
+impl State {
+    pub(super) fn new(left: Budget) -> Self {
+        let (log, past) = (Vec::new(), Vec::new());
+        Self {
+            store: Store { log, epoch: 1, standby: 0, leader: None, term: 0, standby_term: 0, past },
+            writers: [Writer::default(); 2],
+            relays: [Phase::StandingBy, Phase::StandingBy],
+            network: BTreeSet::new(),
+            requests: 0,
+            stream: None,
+            streams: 0,
+            follower: Follower::default(),
+            acknowledged: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            next_id: 1,
+            left,
+        }
+    }
+
+    /// A state that is common: two events, of which the standby has the first; one relay leads and has published both, the follower has
+    /// handed both out and reads the stream.
+    pub(super) fn at_work(left: Budget) -> Self {
+        let mut state = Self::new(left);
+        let log = vec![Event { id: 1, after: 0, seen: None }, Event { id: 2, after: 1, seen: Some(1) }];
+        state.store = Store { log, standby: 1, leader: Some(0), term: 1, standby_term: 1, ..state.store };
+        let marks = state.store.after(0, 2);
+        let messages = marks.iter().map(|mark| Message { mark: *mark, epoch: 1 }).collect();
+        state.stream = Some(Stream { made: 1, epoch: 1, before_first: 0, messages });
+        state.relays[0] = Phase::At { term: 1, epoch: 1, last: state.store.head() };
+        state.follower = Follower { handed: marks, epoch: Some(1), joined: Some((1, 3)), proven: true, ..Follower::default() };
+        (state.streams, state.next_id) = (1, 3);
+        state.acknowledged = [(1, 1), (2, 2)].into();
+        state
+    }
+
+    /// What a lossy promotion can leave behind: events 2 and 3 are lost, 4 stands in place of 2; the old stream is there, a publish of 3
+    /// is still under way, and the follower has read the new log up to its first event.
+    pub(super) fn late_publish(left: Budget, epoch: u8) -> Self {
+        let mut state = Self::at_work(left);
+        let lost = Event { id: 3, after: 2, seen: Some(2) };
+        let old = [state.store.log.clone(), vec![lost]].concat();
+        state.store.log = vec![old[0], Event { id: 4, after: 1, seen: Some(1) }];
+        state.store = Store { past: vec![(1, old)], epoch, leader: None, ..state.store };
+        let late = Mark { position: 3, id: Some(3) };
+        state.network = [Publish { request: 1, expected: 2, messages: vec![Message { mark: late, epoch: 1 }] }].into();
+        state.relays[0] = Phase::Waiting { term: 1, epoch: 1, page: vec![late], request: 1 };
+        state.follower = Follower { handed: state.store.after(0, 1), epoch: Some(epoch), ..Follower::default() };
+        (state.requests, state.next_id) = (1, 5);
+        state.acknowledged = [(1, 1), (4, 2)].into();
+        state
+    }
+}
