@@ -72,11 +72,15 @@ impl Launched {
         let read_model = PostgresCluster::start(ClusterOptions::default()).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
         run("command-api", &["migrate", "event-store"], "EVENT_STORE_URL", &event_store.url()).await?;
+        let mut admin = sqlx::PgConnection::connect(&event_store.url()).await?;
+        sqlx::query("CREATE DATABASE subject_keys").execute(&mut admin).await?;
+        admin.close().await?;
+        run("command-api", &["migrate", "subject-keys"], "SUBJECT_KEYS_URL", &keys_as(&event_store, "postgres")).await?;
         run("projector", &["migrate"], "READ_MODEL_URL", &read_model.url()).await?;
         for (cluster, statement) in [
-            (&event_store, "CREATE ROLE command_api LOGIN IN ROLE event_store_appender"),
+            (&event_store, "CREATE ROLE command_api LOGIN IN ROLE event_store_appender, subject_keys_writer"),
             (&event_store, "CREATE ROLE event_relay LOGIN IN ROLE event_store_relay"),
-            (&event_store, "CREATE ROLE projector LOGIN IN ROLE event_store_reader"),
+            (&event_store, "CREATE ROLE projector LOGIN IN ROLE event_store_reader, subject_keys_reader"),
             (&read_model, "CREATE ROLE projector LOGIN IN ROLE read_model_owner"),
             (&read_model, "CREATE ROLE query_api LOGIN IN ROLE read_model_reader"),
         ] {
@@ -119,6 +123,8 @@ impl Launched {
         for (key, value) in [
             ("EVENT_STORE_URL", url_as(&self.event_store, role(part))),
             ("READ_MODEL_URL", url_as(&self.read_model, role(part))),
+            ("SUBJECT_KEYS_URL", keys_as(&self.event_store, role(part))),
+            ("MASTER_KEY", KEY.to_owned()),
             ("NATS_URL", self.nats.url()),
             ("COMMAND_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
             ("QUERY_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
@@ -182,6 +188,11 @@ const fn role(part: Part) -> &'static str {
 
 fn url_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/postgres", cluster.port())
+}
+
+/// The keys of personal data: a database of their own beside the log's.
+fn keys_as(cluster: &PostgresCluster, role: &str) -> String {
+    format!("postgres://{role}@127.0.0.1:{}/subject_keys", cluster.port())
 }
 
 /// Runs a program to its end.

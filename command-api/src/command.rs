@@ -202,6 +202,7 @@ fn refused(refusal: &Refusal) -> CommandError {
         Refusal::Condition { .. } | Refusal::Epoch { .. } => CommandError::LostRace,
         // E-mail addresses are the only claimed values.
         Refusal::Claim { .. } => CommandError::EmailTaken,
+        Refusal::SubjectErased { .. } => CommandError::Erased,
         Refusal::KeyReused => CommandError::KeyReused,
         Refusal::DuplicateEvent { id } => CommandError::DuplicateEvent { id },
     }

@@ -18,6 +18,16 @@ service_kit::secret_args!(
     ClaimKeyArgs, "claim-key", "CLAIM_KEY", "claim-key-file", "CLAIM_KEY_FILE"
 );
 
+service_kit::secret_args!(
+    /// Where the keys of personal data are kept: postgres://user:password@host/database.
+    SubjectKeysUrlArgs, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file", "SUBJECT_KEYS_URL_FILE"
+);
+
+service_kit::secret_args!(
+    /// The master keys, one a line, each base64 of 32 bytes: the first wraps the keys of personal data, all of them open them.
+    MasterKeyArgs, "master-key", "MASTER_KEY", "master-key-file", "MASTER_KEY_FILE"
+);
+
 /// Takes commands over HTTP and appends what happens to the event store.
 #[derive(Debug, Parser)]
 #[command(name = "command-api", version)]
@@ -35,6 +45,12 @@ pub enum Action {
     /// Bring a schema up to date; safe when run twice or at once.
     #[command(subcommand)]
     Migrate(MigrateTarget),
+    /// Erase the personal data of a subject for good, or finish an erasure that was begun, and print the proof.
+    ///
+    /// Exit code 1 when anything readable is left.
+    EraseSubject(Box<EraseSubjectArgs>),
+    /// Wrap all keys of personal data under the first master key; no event is touched. The others can be taken away then.
+    RotateMasterKey(KeyArgs),
     /// Print the description of the API: OpenAPI 3.1, as `/openapi.json` shows it.
     Openapi,
 }
@@ -48,12 +64,48 @@ pub enum MigrateTarget {
         #[command(flatten)]
         url: EventStoreUrlArgs,
     },
+    /// That of the keys of personal data, as the owner of their database.
+    SubjectKeys {
+        /// Where.
+        #[command(flatten)]
+        url: SubjectKeysUrlArgs,
+    },
     /// That of users' credentials.
     Auth {
         /// Where.
         #[command(flatten)]
         url: AuthUrlArgs,
     },
+}
+
+/// How to reach the keys of personal data.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// Where they are.
+    #[command(flatten)]
+    pub url: SubjectKeysUrlArgs,
+    /// What wraps them.
+    #[command(flatten)]
+    pub master: MasterKeyArgs,
+}
+
+/// Whose data is erased.
+#[derive(Debug, clap::Args)]
+pub struct EraseSubjectArgs {
+    /// The subject: the id that stands as `$subject` in personal fields.
+    pub subject: uuid::Uuid,
+    /// Who asks for it: an opaque id, kept in the ledger and the event.
+    #[arg(long)]
+    pub by: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the event store is.
+    #[command(flatten)]
+    pub event_store: EventStoreUrlArgs,
+    /// Where the keys are.
+    #[command(flatten)]
+    pub keys: SubjectKeysUrlArgs,
 }
 
 /// What serving needs.
@@ -74,6 +126,9 @@ pub struct ServeArgs {
     /// Where the event store is.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,
+    /// The keys of personal data.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// The key of unique values.
     #[command(flatten)]
     pub claim_key: ClaimKeyArgs,

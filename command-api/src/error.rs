@@ -61,6 +61,9 @@ pub enum CommandError {
     /// Another user has the e-mail address.
     #[error("another user has the e-mail address")]
     EmailTaken,
+    /// The command has a value of a person whose data is erased.
+    #[error("the personal data of the person is erased")]
+    Erased,
     /// The caller named a version that is not the newest.
     #[error("the aggregate is at version {actual}")]
     StaleVersion {
@@ -108,6 +111,7 @@ impl CommandError {
             | Self::LineDoesNotAdd { .. }
             | Self::Price { .. }
             | Self::EmailTaken
+            | Self::Erased
             | Self::StaleVersion { .. }
             | Self::KeyReused
             | Self::KeyInFlight => true,
@@ -139,6 +143,7 @@ impl From<CommandError> for Problem {
                 Self::invalid(vec![money(pointer.clone(), *reason)])
             }
             CommandError::EmailTaken => Self::conflict("user/email-taken", "Another user has this e-mail address"),
+            CommandError::Erased => Self::conflict("user/erased", "The personal data of this user is erased for good"),
             CommandError::StaleVersion { actual } => stale(*actual),
             CommandError::LostRace => {
                 Self::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
@@ -240,7 +245,12 @@ fn store(error: &StoreError) -> Problem {
             "Whether the change was made is not known; try again with the same Idempotency-Key",
             RETRY_LATER,
         ),
-        StoreError::Invalid(_) | StoreError::Unusable(_) | StoreError::Database(_) => Problem::internal(),
+        StoreError::Keys(error) if error.is_transient() => Problem::unavailable(
+            "keys/unavailable",
+            "The keys of personal data are not available; nothing was changed",
+            RETRY_LATER,
+        ),
+        StoreError::Invalid(_) | StoreError::Unusable(_) | StoreError::Keys(_) | StoreError::Database(_) => Problem::internal(),
     }
 }
 

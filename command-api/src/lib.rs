@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod config;
+pub mod erasure;
 pub mod error;
 pub mod http;
 pub mod idempotency;

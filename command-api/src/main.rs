@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
-use command_api::{http, migrate, serve};
+use command_api::{erasure, http, migrate, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,7 +21,10 @@ async fn run(action: Action) -> anyhow::Result<()> {
     match action {
         Action::Serve(args) => serve::serve(*args).await,
         Action::Migrate(MigrateTarget::EventStore { url }) => Ok(migrate::event_store(&url.get()?).await?),
+        Action::Migrate(MigrateTarget::SubjectKeys { url }) => Ok(migrate::subject_keys(&url.get()?).await?),
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
+        Action::EraseSubject(args) => erasure::erase_subject(&args).await,
+        Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
         Action::Openapi => Ok(serde_json::to_writer_pretty(std::io::stdout().lock(), &http::document())?),
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use event_store::StoreError;
+use event_store::erasure::{KeyError, keys};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
@@ -18,6 +19,9 @@ pub enum MigrationError {
     /// The event store's.
     #[error(transparent)]
     EventStore(#[from] StoreError),
+    /// That of the keys of personal data.
+    #[error(transparent)]
+    SubjectKeys(#[from] KeyError),
     /// The database could not be reached.
     #[error("the database could not be reached")]
     Connection(#[source] sqlx::Error),
@@ -35,6 +39,14 @@ pub enum MigrationError {
 /// [`MigrationError`].
 pub async fn event_store(url: &SecretString) -> Result<(), MigrationError> {
     Ok(event_store::postgres::migrate(url.expose_secret()).await?)
+}
+
+/// Brings the schema of the keys of personal data up to date.
+///
+/// # Errors
+/// [`MigrationError`].
+pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
+    Ok(keys::migrate(url.expose_secret()).await?)
 }
 
 /// Brings the schema of users' credentials up to date.

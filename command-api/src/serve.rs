@@ -1,7 +1,7 @@
 //! `command-api serve`: finds the event store, serves, and drains.
 //!
-//! Both ports answer from the first moment. Commands are refused with 503 until the event store was found to be one that this
-//! program knows; a store that is away is waited for, one with another schema ends the process, which says what to run.
+//! Both ports answer from the first moment. Commands are refused with 503 until the event store and the keys of personal data were found to
+//! be what this program knows and every erasure was applied to both; a store that is away is waited for, one with another schema ends the process, which says what to run.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::{PostgresOptions, PostgresStore};
 use event_store::{
     CacheLimits, ClaimKey, EventStore as _, EvolvedLog, Registry, SnapshotPolicy, StateLoader, StoreError, WrittenType,
@@ -23,6 +24,7 @@ use service_kit::{admin, clock};
 
 use crate::command::Commands;
 use crate::config::{ServeArgs, Switch};
+use crate::erasure;
 use crate::http::{Api, router};
 use crate::repository::{Repository, registry};
 use crate::telemetry;
@@ -56,8 +58,12 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         order_import: args.order_import == Switch::Enabled,
     };
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name("command-api");
-    let store = health.component("event_store");
-    let types = health.optional_component("event_types");
+    let keys = KeyOptions { url: args.keys.url.get()?, master: Arc::new(erasure::master_keys(&args.keys.master)?) };
+    let parts = Parts {
+        store: health.component("event_store"),
+        keys: health.optional_component("subject_keys"),
+        types: health.optional_component("event_types"),
+    };
     let registry = Arc::new(registry()?);
     let routers = vec![
         (args.listen, router(api, &args.origins.allowed_origins)),
@@ -65,7 +71,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     ];
     let serving = async {
         let ports = serve_all(routers, &shutdown, &health);
-        let watching = keep_store(options, registry, &commands, (&store, &types));
+        let watching = keep_stores(options, keys, registry, &commands, &parts);
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),
             unusable = watching => Err(unusable.into()),
@@ -78,32 +84,51 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     shutdown.run(serving).await?
 }
 
-/// Reaches the event store, lets commands in, and watches whether it still answers. Ends only when the store cannot be used.
-async fn keep_store(
+/// Where the keys of personal data are, and what opens them.
+struct KeyOptions {
+    url: SecretString,
+    master: Arc<LocalMasterKeys>,
+}
+
+/// What `/readyz` shows. Without the keys, commands with personal data are refused and the others go on.
+struct Parts {
+    store: Component,
+    keys: Component,
+    types: Component,
+}
+
+/// Reaches event store and keys, applies erasures, lets commands in, and watches both. Ends only when one of them cannot be used.
+async fn keep_stores(
     options: PostgresOptions,
+    keys: KeyOptions,
     registry: Arc<Registry>,
     commands: &OnceLock<Arc<Commands>>,
-    (component, types): (&Component, &Component),
+    parts: &Parts,
 ) -> StoreError {
-    let (store, unreadable) = match reach(&options, &registry, component).await {
+    let (store, found) = match reach(&options, &keys, &registry, parts).await {
         Ok(reached) => reached,
         Err(unusable) => return unusable,
     };
-    tell_unreadable(&unreadable, types);
-    let states = StateLoader::new(EvolvedLog::new(Arc::clone(&store) as _, registry), CacheLimits::default());
+    let vault = Vault::new(Arc::clone(&found) as _, keys.master, VaultOptions::default());
+    let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, vault));
+    let states = StateLoader::new(EvolvedLog::new(sealed, registry), CacheLimits::default());
     let states = states.with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
     let repository = Repository::over(states);
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
-    component.ready();
+    parts.store.ready();
     tracing::info!("the event store is ready");
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
+        match found.applied().await {
+            Ok(_) => parts.keys.ready(),
+            Err(error) => parts.keys.not_ready(error.to_string()),
+        }
         match store.ready().await {
-            Ok(()) => component.ready(),
+            Ok(()) => parts.store.ready(),
             // Another history than this process has worked on, say: it begins anew.
             Err(error @ StoreError::Unusable(_)) => return error,
-            Err(error) => component.not_ready(error.to_string()),
+            Err(error) => parts.store.not_ready(error.to_string()),
         }
     }
 }
@@ -118,28 +143,42 @@ fn tell_unreadable(unreadable: &[WrittenType], component: &Component) {
     component.not_ready(format!("the log holds events that this program cannot read: {list}"));
 }
 
-/// The store, and what it holds that this program cannot read.
+/// The log and the keys, once every erasure is applied to both; says what the log holds that this program cannot read.
 async fn reach(
     options: &PostgresOptions,
+    keys: &KeyOptions,
     registry: &Registry,
-    component: &Component,
-) -> Result<(Arc<PostgresStore>, Vec<WrittenType>), StoreError> {
+    parts: &Parts,
+) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
+    let attempt = || async {
+        let store = PostgresStore::connect(options.clone()).await?;
+        Ok((registry.unreadable(store.written_types().await?), store))
+    };
+    let (unreadable, store) = patiently(&parts.store, "the event store", attempt).await?;
+    tell_unreadable(&unreadable, &parts.types);
+    let attempt = || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
+    let found = patiently(&parts.keys, "the store of subject keys", attempt).await?;
+    let attempt = || async { erasure::apply(&store, &found).await };
+    patiently(&parts.store, "every erasure to be applied", attempt).await?;
+    Ok((Arc::new(store), Arc::new(found)))
+}
+
+/// Tries until it is done, or until it is clear that it never will be.
+async fn patiently<T, F>(component: &Component, what: &str, attempt: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let mut pause = FIRST_PAUSE;
     loop {
-        let attempt = async {
-            let store = Arc::new(PostgresStore::connect(options.clone()).await?);
-            let unreadable = registry.unreadable(store.written_types().await?);
-            Ok((store, unreadable))
-        };
-        match attempt.await {
-            Ok(reached) => return Ok(reached),
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
             Err(error @ (StoreError::Unusable(_) | StoreError::Invalid(_))) => return Err(error),
-            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) | StoreError::Database(_))) => {
-                component.not_ready(error.to_string());
-                let cause: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "the event store cannot be reached");
-            }
-        }
+            Err(StoreError::Keys(error)) if !error.is_transient() => return Err(error.into()),
+            Err(error) => error,
+        };
+        component.not_ready(error.to_string());
+        let cause: &(dyn std::error::Error + 'static) = &error;
+        tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "waiting for {what}");
         tokio::time::sleep(pause).await;
         pause = MAX_PAUSE.min(pause * 2);
     }

@@ -136,4 +136,10 @@ pub enum Refusal {
         /// The log's.
         actual: Epoch,
     },
+    /// The append has a personal value of a subject that was erased: it could never be read.
+    #[error("subject {subject} is erased")]
+    SubjectErased {
+        /// Whose value.
+        subject: Uuid,
+    },
 }

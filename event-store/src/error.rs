@@ -1,5 +1,7 @@
 //! What can go wrong, as opposed to what can be refused (that is [`crate::Refusal`]).
 
+use crate::erasure::KeyError;
+
 /// A name with a character or a length that it may not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a valid {kind}")]
@@ -31,6 +33,9 @@ pub enum StoreError {
     /// The log is not what this program can work with: a schema it does not know, a broken promise.
     #[error("the event store cannot be used: {0}")]
     Unusable(String),
+    /// The keys of personal data cannot be had; nothing was appended, and nothing was read that could be taken for erased.
+    #[error("the keys of personal data cannot be had")]
+    Keys(#[from] KeyError),
     /// Anything else that Postgres said.
     #[error("the event store failed")]
     Database(#[source] sqlx::Error),

@@ -2,6 +2,7 @@
 
 pub mod append;
 pub mod cache;
+pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod evolved;
@@ -19,6 +20,7 @@ pub use append::{
     Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey, Idempotency, Refusal, StreamAppend,
 };
 pub use cache::CacheLimits;
+pub use erasure::{SealedStore, Vault};
 pub use error::{InvalidName, StoreError};
 pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
 pub use evolved::{EvolvedError, EvolvedLog};

@@ -181,6 +181,15 @@ impl EventStore for MemoryStore {
         Ok(written.into_iter().map(owned).collect())
     }
 
+    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+        let log = self.log();
+        let held = log.claims.iter().filter(|(_, owner)| owner.id() == id);
+        let mut held: Vec<_> = held.map(|(claim, owner)| (claim.clone(), owner.clone())).collect();
+        held.sort_by(|(a, _), (b, _)| (&a.scope, &a.hash).cmp(&(&b.scope, &b.hash)));
+        held.truncate(limit as usize);
+        Ok(held)
+    }
+
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
         let state = (self.clone(), self.inner.head.subscribe(), filter, after, VecDeque::new());
         stream::unfold(state, |(store, mut head, filter, mut after, mut page)| async move {

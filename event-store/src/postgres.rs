@@ -18,7 +18,7 @@ use futures::stream::BoxStream;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 
 use crate::append::prepared::Prepared;
-use crate::append::{Append, AppendOutcome, Idempotency};
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
 use crate::error::StoreError;
 use crate::event::{Mark, Position, RecordedEvent};
 use crate::query::Filter;
@@ -37,6 +37,8 @@ mod snapshot;
 mod subscribe;
 mod wake;
 
+pub(crate) use error::read_error;
+pub(crate) use migrate::OwnedSchema;
 pub use migrate::{migrate, schema_fingerprint};
 pub use wake::WAKE_CHANNEL;
 
@@ -184,6 +186,10 @@ impl EventStore for PostgresStore {
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.inner.written_types().await
+    }
+
+    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+        self.inner.claims_of(id, limit).await
     }
 
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::append::{Append, AppendOutcome, Idempotency};
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::query::Filter;
@@ -81,6 +81,12 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError>;
+
+    /// Up to `limit` of the claims that streams with this id hold, whatever their category, each with its owner.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError>;
 
     /// Events after a position that match the filter, without an end: goes on live once it has caught up.
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>>;

@@ -7,3 +7,6 @@ CREATE TABLE event_store.claims (
     position bigint NOT NULL,               -- the head of the log when it was taken
     CONSTRAINT claims_scope_hash PRIMARY KEY (scope, hash)
 );
+
+-- Serves the claims of all streams with one id (sql/claims_of.sql): whose they are is erased.
+CREATE INDEX claims_owner_id ON event_store.claims (substr(owner, strpos(owner, '-') + 1));

@@ -13,6 +13,16 @@ service_kit::secret_args!(
     ReadModelUrl, "read-model-url", "READ_MODEL_URL", "read-model-url-file", "READ_MODEL_URL_FILE"
 );
 
+service_kit::secret_args!(
+    /// Where the keys of personal data are kept: postgres://user:password@host:port/database.
+    SubjectKeysUrl, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file", "SUBJECT_KEYS_URL_FILE"
+);
+
+service_kit::secret_args!(
+    /// The master keys, one a line, each base64 of 32 bytes: they open the keys of personal data.
+    MasterKey, "master-key", "MASTER_KEY", "master-key-file", "MASTER_KEY_FILE"
+);
+
 /// Works read tables out from the log of events.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -46,6 +56,10 @@ pub struct RunArgs {
     pub(crate) event_store: EventStoreUrl,
     #[command(flatten)]
     pub(crate) read_model: ReadModelUrl,
+    #[command(flatten)]
+    pub(crate) subject_keys: SubjectKeysUrl,
+    #[command(flatten)]
+    pub(crate) master_key: MasterKey,
     #[command(flatten)]
     pub(crate) nats: NatsUrlArgs,
     /// Where /livez, /readyz and /metrics are served; loopback only.

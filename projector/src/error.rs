@@ -2,6 +2,7 @@
 
 use event_feed::NatsError;
 use event_store::StoreError;
+use event_store::erasure::{InvalidMasterKey, KeyError};
 use event_store::registry::InvalidRegistry;
 use service_kit::config::SecretError;
 use service_kit::http::ServeError;
@@ -28,6 +29,12 @@ pub enum CommandError {
     /// The log cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The keys of personal data cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The master key is not one.
+    #[error("MASTER_KEY")]
+    MasterKey(#[from] InvalidMasterKey),
     /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{Follower, FollowerSettings, NatsHandle};
+use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::{EventStore, EvolvedLog, PostgresOptions, PostgresStore, Registry, StoreError, WrittenType};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;
@@ -16,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::cli::RunArgs;
 use crate::error::CommandError;
 use crate::projections;
-use crate::runner::{self, Runner, Watch};
+use crate::runner::{self, Runner, Watch, chain};
 
 /// Connections for reading the log: the follower's, and one to prove continuity beside it.
 const STORE_CONNECTIONS: u32 = 2;
@@ -56,19 +57,25 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
         None => None,
     };
     let registry = Arc::new(projections::registry()?);
+    let keys_url = args.subject_keys.get()?;
+    let master = LocalMasterKeys::parse(&args.master_key.get()?)?;
     let started = async {
         runner::check_read_model(&options, &watch).await?;
-        open_store(&store_url, &registry).await
+        let (store, unreadable) = open_store(&store_url, &registry).await?;
+        let keys = open_keys(&keys_url, store.as_ref()).await?;
+        Ok::<_, CommandError>((store, unreadable, keys))
     };
     let drain = shutdown.drain();
-    let (store, unreadable) = tokio::select! {
+    let (store, unreadable, keys) = tokio::select! {
         started = started => started?,
         () = drain.cancelled() => return Ok(()),
     };
     watch.unreadable(&unreadable);
     let follower = Follower::new(Arc::clone(&store), nats.clone(), FollowerSettings::default());
     let log = EvolvedLog::new(store, registry);
-    Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).run(follower, drain).await;
+    let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
+    let runner = Runner::new(log, options.clone(), projections::all(), nats, watch.clone());
+    runner.revealing(vault).run(follower, drain).await;
     Ok(())
 }
 
@@ -89,6 +96,28 @@ async fn open_store(url: &SecretString, registry: &Registry) -> Result<(Arc<dyn 
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Waits until the keys are there and every erasure in the log has been applied to them: restored ones are put right by the command API.
+async fn open_keys(url: &SecretString, store: &dyn EventStore) -> Result<Arc<dyn SubjectKeyStore>, CommandError> {
+    loop {
+        let settled = async {
+            let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
+            Ok::<_, StoreError>(erasure::is_settled(store, &keys).await?.then_some(keys))
+        };
+        match settled.await {
+            Ok(Some(keys)) => return Ok(Arc::new(keys)),
+            Ok(None) => tracing::warn!("keys are there whose subjects are erased: waiting for the command API to destroy them"),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
+                tracing::warn!(error = chain(&error), "the event store is away: will be tried again");
+            }
+            Err(StoreError::Keys(error)) if error.is_transient() => {
+                tracing::warn!(error = chain(&error), "the store of subject keys is away: will be tried again");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(RETRY).await;
     }
 }
 

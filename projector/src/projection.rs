@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use event_store::{Position, RecordedEvent, Version};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 mod erased;
 
@@ -53,6 +54,22 @@ pub trait Projection: Send + Sync + 'static {
     /// # Errors
     /// The event makes no sense for this row: stops the projection.
     fn fold(key: &Self::Key, row: Option<Self::Row>, event: &Incoming<Self::Event>) -> Result<Self::Row, Reason>;
+
+    /// The rows that keep personal fields of these subjects, whether or not a value is left in them. None, unless the projection says
+    /// otherwise: it keeps no personal field.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    async fn rows_of(connection: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Vec<Self::Key>> {
+        let _ = (connection, subjects);
+        Ok(Vec::new())
+    }
+
+    /// Takes the values of an erased subject out of a row that keeps personal fields of it; leaves every other row as it is. What it does
+    /// depends on whose the row is, never on whether a value is left, so that rows erased live equal rows rebuilt.
+    fn blank(row: &mut Self::Row, erased: &Incoming<Uuid>) {
+        let _ = (row, erased);
+    }
 
     /// The rows of these keys, those that exist.
     ///

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{FollowError, Follower, NatsHandle};
+use event_store::erasure::{KeyError, Vault};
 use event_store::{Epoch, EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -28,10 +29,13 @@ mod checkpoint;
 pub(crate) mod database;
 pub mod lease;
 mod part;
+mod reveal;
 mod slot;
 mod watch;
 
+pub(crate) use part::chain;
 use part::{Claim, Claimed, Outcome};
+use reveal::Reveal;
 use slot::Slot;
 pub use watch::Watch;
 
@@ -78,6 +82,7 @@ pub struct Runner {
     nats: Option<NatsHandle>,
     slots: Vec<Slot>,
     watch: Watch,
+    reveal: Reveal,
 }
 
 /// Why [`Runner::run_once`] did not do it.
@@ -89,6 +94,9 @@ pub enum RunError {
     /// The log cannot be read.
     #[error("the event store failed")]
     Store(#[from] StoreError),
+    /// The keys of personal data cannot be had.
+    #[error("the keys of personal data cannot be had")]
+    Keys(#[from] KeyError),
 }
 
 /// How one projection stands.
@@ -112,7 +120,14 @@ impl Runner {
         watch: Watch,
     ) -> Self {
         let slots = projections.into_iter().map(Slot::new).collect();
-        Self { log, options: Arc::new(options), owner: Uuid::now_v7(), nats, slots, watch }
+        Self { log, options: Arc::new(options), owner: Uuid::now_v7(), nats, slots, watch, reveal: Reveal::default() }
+    }
+
+    /// Reveals personal fields with these keys. Without them an event with a sealed field stops the projections that read it.
+    #[must_use]
+    pub fn revealing(mut self, vault: Arc<Vault>) -> Self {
+        self.reveal = Reveal::with(vault);
+        self
     }
 
     /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for whatever is away.
@@ -141,10 +156,13 @@ impl Runner {
                 next = follower.next_batch(MAX_BATCH) => next,
             };
             match next {
-                Ok(batch) => {
+                Ok(mut batch) => {
                     self.watch.store_answers();
-                    let job = self.job(batch.events, batch.mode.as_str(), batch.head);
-                    self.work(job).await;
+                    // On a failure the parts stay where they are, and the reader goes back there.
+                    match self.reveal.values_of(&mut batch.events).await {
+                        Ok(()) => self.work(self.job(batch.events, batch.mode.as_str(), batch.head)).await,
+                        Err(error) => self.wait_for_keys(&error, &drain).await,
+                    }
                 }
                 Err(FollowError::OtherHistory { .. }) => self.claim_again(),
                 Err(error) => {
@@ -168,7 +186,8 @@ impl Runner {
         self.claim_waiting().await;
         while let Some(from) = self.furthest_back() {
             let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
-            let events = self.log.store().read(&Filter::All, from.position, limit).await?;
+            let mut events = self.log.store().read(&Filter::All, from.position, limit).await?;
+            self.reveal.values_of(&mut events).await?;
             let head = self.log.store().head().await?;
             if events.is_empty() {
                 break;
@@ -179,6 +198,15 @@ impl Runner {
             }
         }
         self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
+    }
+
+    async fn wait_for_keys(&mut self, error: &KeyError, drain: &CancellationToken) {
+        self.watch.keys_fail(error);
+        self.keep_leases().await;
+        tokio::select! {
+            () = drain.cancelled() => {}
+            () = self.reveal.pause() => {}
+        }
     }
 
     fn job(&self, events: Vec<RecordedEvent>, mode: &'static str, head: Head) -> Job {
@@ -263,6 +291,10 @@ impl Runner {
         }
         for (index, task) in tasks {
             self.slots[index].claimed(task.await);
+            if self.slots[index].mark().is_some() {
+                // Others had the part, and this process has not seen whom the log says to be erased meanwhile.
+                self.reveal.begin_anew();
+            }
         }
     }
 

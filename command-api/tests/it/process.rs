@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use event_store::erasure::keys;
 use event_store::{Append, ExpectedVersion, Metadata, NewEvent, StreamAppend, postgres};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase, free_port};
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
+const MASTER_KEY: &str = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmE=";
 /// How long the process may take to get ready, to heal or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,7 +27,9 @@ impl Process {
         let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
         let mut command = command();
         command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
-        let child = command.envs(settings.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+        // The keys stand beside the log here, unless a test says otherwise.
+        let log = settings.iter().find(|(name, _)| *name == "EVENT_STORE_URL").map_or("", |(_, url)| *url);
+        let child = command.env("SUBJECT_KEYS_URL", log).envs(settings.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
     }
 
@@ -67,13 +71,17 @@ impl Drop for Process {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_command-api"));
-    command.env_clear().env("TOKEN_KEY", KEY).env("CLAIM_KEY", KEY);
+    command.env_clear().env("TOKEN_KEY", KEY).env("CLAIM_KEY", KEY).env("MASTER_KEY", MASTER_KEY);
     command
 }
 
 async fn database() -> TestDatabase {
-    let fingerprint = postgres::schema_fingerprint();
-    TestDatabase::create("command_api", &fingerprint, |url| async move { Ok(postgres::migrate(&url).await?) }).await
+    let fingerprint = format!("{} {}", postgres::schema_fingerprint(), keys::schema_fingerprint());
+    TestDatabase::create("command_api_process", &fingerprint, |url| async move {
+        postgres::migrate(&url).await?;
+        Ok(keys::migrate(&url).await?)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,6 +116,7 @@ async fn it_serves_describes_its_metrics_and_drains_on_sigterm_without_telling_s
 async fn it_waits_for_a_store_that_is_away_and_heals_by_itself_when_it_comes_back() {
     let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     postgres::migrate(&cluster.url()).await.unwrap();
+    keys::migrate(&cluster.url()).await.unwrap();
     cluster.stop().await;
     let process = Process::start(&[("EVENT_STORE_URL", &cluster.url())]);
     process.readiness(503).await;
@@ -149,13 +158,14 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
     let migrate = |target: &str| {
         let mut command = command();
         command.args(["migrate", target]).env("EVENT_STORE_URL", database.url()).env("AUTH_URL", database.url());
+        command.env("SUBJECT_KEYS_URL", database.url());
         command.stderr(Stdio::piped()).spawn().unwrap()
     };
     let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
     assert_eq!(refused.0, Some(1));
     assert!(refused.1.contains("command-api migrate event-store"), "{}", refused.1);
-    let at_once = [migrate("event-store"), migrate("event-store"), migrate("auth"), migrate("auth")];
-    for child in at_once.into_iter().chain([migrate("event-store"), migrate("auth")]) {
+    let at_once = ["event-store", "event-store", "auth", "auth", "subject-keys", "subject-keys"].map(migrate);
+    for child in at_once.into_iter().chain(["event-store", "auth", "subject-keys"].map(migrate)) {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -176,12 +186,15 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
 
 #[test]
 fn a_missing_or_weak_key_is_named_and_not_shown() {
-    for (name, value, hint) in
-        [("TOKEN_KEY", "", "TOKEN_KEY"), ("CLAIM_KEY", "c2hvcnQ=", "CLAIM_KEY is not base64 of at least 32 bytes")]
-    {
+    for (name, value, hint) in [
+        ("TOKEN_KEY", "", "TOKEN_KEY"),
+        ("CLAIM_KEY", "c2hvcnQ=", "CLAIM_KEY is not base64 of at least 32 bytes"),
+        ("MASTER_KEY", "c2hvcnQ=", "MASTER_KEY"),
+    ] {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        let output = command.env("EVENT_STORE_URL", "postgres://nobody@127.0.0.1:1/nothing").env(name, value).output().unwrap();
+        let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
+        let output = command.env("EVENT_STORE_URL", nowhere).env("SUBJECT_KEYS_URL", nowhere).env(name, value).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");

@@ -15,7 +15,7 @@ use command_api::repository::Repository;
 use command_api::use_case::EmailClaims;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendOutcome, ClaimKey, EventStore, EvolvedLog, Filter, Head, Idempotency, Mark, MemoryStore, Position,
+    Append, AppendOutcome, ClaimHash, ClaimKey, EventStore, EvolvedLog, Filter, Head, Idempotency, Mark, MemoryStore, Position,
     RecordedEvent, Refusal, Registry, StoreError, StreamName, WrittenType,
 };
 use futures::stream::BoxStream;
@@ -311,6 +311,10 @@ impl EventStore for Stage {
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.inner.written_types().await
+    }
+
+    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+        self.inner.claims_of(id, limit).await
     }
 
     fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {

@@ -1,4 +1,4 @@
-//! The stack's database: made, migrated by the processes' own commands, and a login role for each process in the groups that
+//! The stack's databases: made, migrated by the processes' own commands, and a login role for each process in the groups that
 //! the migrations define.
 
 use std::process::{Command, Stdio};
@@ -10,16 +10,20 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::secrets::address;
 use crate::settings::Settings;
 
-/// The database of all schemas; each could live in one of its own.
+/// The database of all schemas but one; each could live in one of its own.
 pub const DATABASE: &str = "daybook";
+/// The database of subject keys: apart, so that no backup of the log has the keys of what is in it.
+pub const KEYS_DATABASE: &str = "daybook_keys";
 
-/// Makes the database and brings it up to date.
+/// Makes the databases and brings them up to date.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     let owner = address("postgres", "postgres", &settings.passwords.owner, settings.ports.postgres, "/postgres");
     let mut server = PgConnection::connect(&owner).await.context("the cluster does not let its owner in")?;
-    let exists = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
-    if !exists.bind(DATABASE).fetch_one(&mut server).await? {
-        sqlx::query("CREATE DATABASE daybook").execute(&mut server).await.context("the database cannot be made")?;
+    for (name, create) in [(DATABASE, "CREATE DATABASE daybook"), (KEYS_DATABASE, "CREATE DATABASE daybook_keys")] {
+        let exists = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
+        if !exists.bind(name).fetch_one(&mut server).await? {
+            sqlx::query(create).execute(&mut server).await.with_context(|| format!("the database {name} cannot be made"))?;
+        }
     }
     server.close().await?;
     for migration in settings.migrations() {
@@ -28,9 +32,9 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(&settings.postgres_owner()).await?;
     let passwords = &settings.passwords;
     let roles: [(&str, &SecretString, &[&str]); 4] = [
-        ("command_api", &passwords.command_api, &["event_store_appender"]),
+        ("command_api", &passwords.command_api, &["event_store_appender", "subject_keys_writer"]),
         ("event_relay", &passwords.event_relay, &["event_store_relay"]),
-        ("projector", &passwords.projector, &["event_store_reader", "read_model_owner"]),
+        ("projector", &passwords.projector, &["event_store_reader", "read_model_owner", "subject_keys_reader"]),
         ("query_api", &passwords.query_api, &["read_model_reader"]),
     ];
     for (role, password, groups) in roles {

@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::tree::cargo;
 
 /// The schemas with migrations, each in a folder of that name.
-const SCHEMAS: [&str; 3] = ["event_store", "read_model", "auth"];
+const SCHEMAS: [&str; 4] = ["event_store", "read_model", "auth", "subject_keys"];
 
 /// Refreshes the descriptions, or only says whether they are up to date.
 pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
@@ -52,7 +52,9 @@ pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
 /// Runs the tree's own SQL files in the order of their names, then makes each projection's first generation, as `projector migrate` does.
 async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(url).await?;
-    sqlx::raw_sql("CREATE SCHEMA event_store; CREATE SCHEMA read_model; CREATE SCHEMA auth").execute(&mut database).await?;
+    sqlx::raw_sql("CREATE SCHEMA event_store; CREATE SCHEMA read_model; CREATE SCHEMA auth; CREATE SCHEMA subject_keys")
+        .execute(&mut database)
+        .await?;
     for schema in SCHEMAS {
         for file in sorted(&layout.root.join("migrations").join(schema), |path| path.extension().is_some_and(|end| end == "sql"))?
         {

@@ -1,4 +1,4 @@
-//! Keys and passwords. The keys (claim, token, cursor) are made once for this user and lie outside the checkout, so that all
+//! Keys and passwords. The keys (claim, token, cursor, master) are made once for this user and lie outside the checkout, so that all
 //! copies share them: data made by one copy of the tree can be read by another, and deleting `.stack` loses no key.
 //! The passwords belong to one cluster and lie beside it.
 
@@ -25,6 +25,8 @@ pub struct KeyFiles {
     pub token: PathBuf,
     /// Which seals cursors.
     pub cursor: PathBuf,
+    /// Which wraps the keys of personal data.
+    pub master: PathBuf,
 }
 
 impl KeyFiles {
@@ -41,7 +43,12 @@ impl KeyFiles {
             ensure_key(&path).with_context(|| format!("cannot make the key {}", path.display()))?;
             anyhow::Ok(path)
         };
-        Ok(KeyFiles { claim: key("claim.key")?, token: key("token.key")?, cursor: key("cursor.key")? })
+        Ok(KeyFiles {
+            claim: key("claim.key")?,
+            token: key("token.key")?,
+            cursor: key("cursor.key")?,
+            master: key("master.key")?,
+        })
     }
 }
 
@@ -155,6 +162,6 @@ mod tests {
         assert_ne!(std::fs::read_to_string(&again.token).unwrap(), text);
         let mode = std::fs::metadata(&first.claim).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no draft is left");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "no draft is left");
     }
 }

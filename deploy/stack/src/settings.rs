@@ -5,7 +5,7 @@ use std::process::Command;
 use secrecy::SecretString;
 
 use crate::build::Programs;
-use crate::database::DATABASE;
+use crate::database::{DATABASE, KEYS_DATABASE};
 use crate::endpoints::{Admin, Endpoints};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords, address};
@@ -27,6 +27,16 @@ impl Settings {
     /// The database's address for a role.
     pub fn postgres(&self, role: &str, password: &SecretString) -> String {
         address("postgres", role, password, self.ports.postgres, &format!("/{DATABASE}"))
+    }
+
+    /// The address of the database of subject keys for a role.
+    fn subject_keys(&self, role: &str, password: &SecretString) -> String {
+        address("postgres", role, password, self.ports.postgres, &format!("/{KEYS_DATABASE}"))
+    }
+
+    /// The address of the database of subject keys for the superuser.
+    pub fn subject_keys_owner(&self) -> String {
+        self.subject_keys("postgres", &self.passwords.owner)
     }
 
     /// The database's address for the superuser.
@@ -54,6 +64,8 @@ impl Settings {
         command.env("EVENT_STORE_URL", &url).env("AUTH_URL", &url);
         command.env("COMMAND_API_LISTEN", loopback(self.ports.command_api));
         command.env("ADMIN_LISTEN", loopback(self.ports.command_api_admin));
+        command.env("SUBJECT_KEYS_URL", self.subject_keys("command_api", &self.passwords.command_api));
+        command.env("MASTER_KEY_FILE", &self.keys.master);
         command.env("CLAIM_KEY_FILE", &self.keys.claim).env("TOKEN_KEY_FILE", &self.keys.token);
         command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
         command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
@@ -86,21 +98,25 @@ impl Settings {
         let mut command = self.program("projector", &["run"]);
         let url = self.postgres("projector", &self.passwords.projector);
         command.env("EVENT_STORE_URL", &url).env("READ_MODEL_URL", &url);
+        command.env("SUBJECT_KEYS_URL", self.subject_keys("projector", &self.passwords.projector));
+        command.env("MASTER_KEY_FILE", &self.keys.master);
         command.env("NATS_URL", self.nats("projector", &self.passwords.projector));
         command.env("ADMIN_LISTEN", loopback(self.ports.projector_admin));
         command
     }
 
     /// The commands that bring the schemas up to date, as the owner.
-    pub fn migrations(&self) -> [Command; 3] {
+    pub fn migrations(&self) -> [Command; 4] {
         let owner = self.postgres_owner();
         let mut event_store = self.program("command-api", &["migrate", "event-store"]);
         event_store.env("EVENT_STORE_URL", &owner);
         let mut auth = self.program("command-api", &["migrate", "auth"]);
         auth.env("AUTH_URL", &owner);
+        let mut keys = self.program("command-api", &["migrate", "subject-keys"]);
+        keys.env("SUBJECT_KEYS_URL", self.subject_keys_owner());
         let mut read_model = self.program("projector", &["migrate"]);
         read_model.env("READ_MODEL_URL", &owner).env("EVENT_STORE_URL", &owner);
-        [event_store, auth, read_model]
+        [event_store, auth, keys, read_model]
     }
 
     /// Where everything is, without the process ids.

@@ -45,7 +45,8 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
 /// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
-const ENDS: &[&str] = &["command-api/src/serve.rs", "projector/src/command.rs", "projector/src/process.rs"];
+const ENDS: &[&str] =
+    &["command-api/src/erasure.rs", "command-api/src/serve.rs", "projector/src/command.rs", "projector/src/process.rs"];
 /// The only place that notifies: NOTIFY in the append would serialise its commits.
 const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql"];
 

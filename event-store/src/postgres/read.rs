@@ -7,7 +7,7 @@ use super::Inner;
 use super::call::Record;
 use super::error::read_error;
 use crate::append::prepared::Prepared;
-use crate::append::{AppendOutcome, Idempotency, Refusal};
+use crate::append::{AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::{InvalidName, StoreError};
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
 use crate::query::{EventQuery, Filter};
@@ -176,6 +176,19 @@ impl Inner {
             answer: RawValue::from_string(row.answer).map_err(|e| unreadable(&e))?,
         };
         Ok(Some(record.into()))
+    }
+
+    pub(super) async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+        self.continuity.check()?;
+        let rows = sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.reads);
+        let rows = rows.await.map_err(|error| self.failed(error))?;
+        let held = rows.into_iter().map(|row| {
+            let hash = <[u8; 32]>::try_from(row.hash.as_slice()).ok();
+            let owner = row.owner.parse().ok();
+            let held = hash.zip(owner).map(|(hash, owner)| (ClaimHash { scope: row.scope.into(), hash }, owner));
+            held.ok_or_else(|| StoreError::Unusable("a claim cannot be read".to_owned()))
+        });
+        held.collect()
     }
 
     /// Checks an append's conditions up to the head, so that under the lock only what came since is left to check.

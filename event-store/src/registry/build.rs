@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{InvalidRegistry, Past, Registry, Shape, Step, Versions};
+use crate::erasure::{SUBJECT_ERASED, SUBJECT_ERASED_VERSION};
 use crate::event::EventType;
 
 /// The types that a shape comes to in the end.
@@ -13,7 +14,8 @@ pub(super) fn build(
     past: impl IntoIterator<Item = Past>,
 ) -> Result<Registry, InvalidRegistry> {
     let mut types: HashMap<EventType, Versions> = HashMap::new();
-    for (name, version) in current {
+    // What the store itself writes is read by every program.
+    for (name, version) in current.into_iter().chain([(SUBJECT_ERASED, SUBJECT_ERASED_VERSION)]) {
         let event_type: EventType = name.parse()?;
         let versions = types.entry(event_type.clone()).or_default();
         if versions.current.replace(version).is_some() {

@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use event_store::erasure::erased_subject;
 use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{Incoming, Projection, Reason};
 
@@ -100,6 +102,12 @@ impl<P: Projection> AnyProjection for Erased<P> {
         let (mut handled, mut passed_over) = (0, 0);
         let mut unreadable = None;
         for event in events {
+            if let Some(subject) = erased_subject(event) {
+                let RecordedEvent { position, version, part, recorded_at, .. } = *event;
+                read.push(Step::Blank(Incoming { event: subject, position, version, part, recorded_at }));
+                handled += 1;
+                continue;
+            }
             let before = read.len();
             // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
             if stored.contains(&event.event_type)
@@ -120,34 +128,65 @@ fn read_parts<P: Projection>(
     registry: &Registry,
     event: &RecordedEvent,
     wanted: &[EventType],
-    read: &mut Vec<Incoming<P::Event>>,
+    read: &mut Vec<Step<P::Event>>,
 ) -> Result<(), Reason> {
     for part in registry.upcast(event)?.iter().filter(|part| wanted.contains(&part.event_type)) {
         if let Some(event) = P::read(part) {
             let RecordedEvent { position, version, part, recorded_at, .. } = *part;
-            read.push(Incoming { event: event?, position, version, part, recorded_at });
+            read.push(Step::Fold(Incoming { event: event?, position, version, part, recorded_at }));
         }
     }
     Ok(())
 }
 
-struct Batch<P: Projection>(Vec<Incoming<P::Event>>);
+/// What an event does to the rows.
+enum Step<E> {
+    /// The projection folds it.
+    Fold(Incoming<E>),
+    /// A subject is erased: its personal fields are blanked.
+    Blank(Incoming<Uuid>),
+}
+
+struct Batch<P: Projection>(Vec<Step<P::Event>>);
+
+impl<P: Projection> Batch<P> {
+    /// The keys that the batch touches, each once.
+    async fn keys(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<P::Key>> {
+        let (mut keys, mut erased) = (Vec::new(), Vec::new());
+        for step in &self.0 {
+            match step {
+                Step::Fold(incoming) => keys.extend(P::keys(&incoming.event)),
+                Step::Blank(incoming) => erased.push(incoming.event),
+            }
+        }
+        if !erased.is_empty() {
+            keys.extend(P::rows_of(connection, &erased).await?);
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+}
 
 #[async_trait]
 impl<P: Projection> Write for Batch<P> {
     async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError> {
-        let mut keys: Vec<P::Key> = self.0.iter().flat_map(|incoming| P::keys(&incoming.event)).collect();
-        keys.sort_unstable();
-        keys.dedup();
+        let keys = self.keys(connection).await?;
         if keys.is_empty() {
             return Ok(());
         }
         let mut rows: BTreeMap<P::Key, P::Row> = P::load(connection, &keys).await?.into_iter().collect();
-        for incoming in &self.0 {
-            for key in P::keys(&incoming.event) {
-                let before = rows.remove(&key);
-                let after = P::fold(&key, before, incoming).map_err(|reason| WriteError::Fold(incoming.position, reason))?;
-                rows.insert(key, after);
+        for step in &self.0 {
+            match step {
+                Step::Fold(incoming) => {
+                    for key in P::keys(&incoming.event) {
+                        let before = rows.remove(&key);
+                        let folded = P::fold(&key, before, incoming);
+                        rows.insert(key, folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?);
+                    }
+                }
+                // Rows that came to be in this batch are among them.
+                Step::Blank(erased) => rows.values_mut().for_each(|row| P::blank(row, erased)),
             }
         }
         let rows: Vec<P::Row> = rows.into_values().collect();

@@ -94,6 +94,18 @@ impl Projection for Users {
         Ok(row)
     }
 
+    async fn rows_of(_: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+        Ok(subjects.to_vec())
+    }
+
+    fn blank(row: &mut UserRow, erased: &Incoming<Uuid>) {
+        if row.id == erased.event {
+            (row.email, row.name) = (None, None);
+            row.updated_at = erased.recorded_at;
+            row.position = erased.position.0;
+        }
+    }
+
     async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, UserRow)>> {
         let rows = sqlx::query_as!(
             UserRow,

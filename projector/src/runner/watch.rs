@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_feed::FollowError;
+use event_store::erasure::KeyError;
 use event_store::{Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
@@ -57,6 +58,12 @@ impl Watch {
     /// The log could not be read.
     pub(crate) fn store_fails(&self, error: &FollowError) {
         tracing::warn!(error = chain(error), "cannot read the log: will be tried again");
+        self.event_store.not_ready(error.to_string());
+    }
+
+    /// The keys of personal data could not be had.
+    pub(crate) fn keys_fail(&self, error: &KeyError) {
+        tracing::warn!(error = chain(error), "cannot have the keys of personal data: will be tried again");
         self.event_store.not_ready(error.to_string());
     }
 

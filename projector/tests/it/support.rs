@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::DomainEvent;
+use event_store::erasure::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions, keys};
 use event_store::{
     Append, EventStore, EvolvedLog, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, PostgresOptions,
     PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag,
@@ -30,11 +31,13 @@ pub(crate) async fn read_model() -> TestDatabase {
     .await
 }
 
-/// A migrated read model and event store in one database.
+/// A migrated read model, event store and store of subject keys in one database.
 pub(crate) async fn whole_database() -> TestDatabase {
-    let fingerprint = format!("{} {}", projector::schema_fingerprint(), event_store::postgres::schema_fingerprint());
+    let log = event_store::postgres::schema_fingerprint();
+    let fingerprint = format!("{} {log} {}", projector::schema_fingerprint(), keys::schema_fingerprint());
     TestDatabase::create("projector_whole", &fingerprint, |url| async move {
         event_store::postgres::migrate(&url).await?;
+        keys::migrate(&url).await?;
         projector::migrate(&url).await
     })
     .await
@@ -140,6 +143,21 @@ pub(crate) async fn everything(store: &dyn EventStore) -> Vec<RecordedEvent> {
 /// Every row of every read table and where the checkpoints are, in one snapshot.
 pub(crate) async fn contents(url: &str) -> Value {
     ask(url, include_str!("support/contents.sql")).await
+}
+
+/// Keys in memory, under a master key that all tests share.
+pub(crate) fn vault(keys: &Arc<dyn SubjectKeyStore>) -> Arc<Vault> {
+    let master = LocalMasterKeys::parse(&process::MASTER_KEY.into()).unwrap();
+    Vault::new(Arc::clone(keys), Arc::new(master), VaultOptions::default())
+}
+
+/// What the rows are when a fresh read model and a fresh process with these keys fold the whole log.
+pub(crate) async fn refolded_with(store: Arc<dyn EventStore>, keys: &Arc<dyn SubjectKeyStore>) -> Value {
+    let database = read_model().await;
+    let head = store.head().await.unwrap().mark;
+    let standings = runner(store, database.url()).revealing(vault(keys)).run_once().await.unwrap();
+    assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
+    contents(database.url()).await
 }
 
 /// What the rows are when a fresh read model folds the whole log.

@@ -8,6 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+/// Base64 of 32 bytes.
+pub(crate) const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 /// A running `projector run`; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -16,7 +19,14 @@ pub(crate) struct Process {
 
 pub(crate) fn command(url: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_projector"));
-    command.env_clear().env("EVENT_STORE_URL", url).env("READ_MODEL_URL", url).env("LOG", "info").kill_on_drop(true);
+    command
+        .env_clear()
+        .env("EVENT_STORE_URL", url)
+        .env("READ_MODEL_URL", url)
+        .env("SUBJECT_KEYS_URL", url)
+        .env("MASTER_KEY", MASTER_KEY)
+        .env("LOG", "info")
+        .kill_on_drop(true);
     command
 }
 

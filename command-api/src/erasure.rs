@@ -1,0 +1,70 @@
+//! Personal data on the command side: what opens its keys, erasing a subject by command, and applying erasures before serving.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use event_store::erasure::{self, EraseError, EraseRequest, KeyError, LocalMasterKeys, PostgresKeys, Reconciled};
+use event_store::postgres::{PostgresOptions, PostgresStore};
+use event_store::{EventStore, StoreError};
+use secrecy::ExposeSecret as _;
+
+use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
+
+const APPLICATION_NAME: &str = "command-api erase";
+
+/// The master keys that the settings name.
+///
+/// # Errors
+/// They are absent or not keys.
+pub fn master_keys(args: &MasterKeyArgs) -> anyhow::Result<LocalMasterKeys> {
+    LocalMasterKeys::parse(&args.get()?).context("MASTER_KEY")
+}
+
+/// Applies the ledger of erasures to the log and the log's erasures to the keys, as is needed after either was restored from a backup.
+///
+/// # Errors
+/// [`StoreError`]: nobody may be served before this is done.
+pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), StoreError> {
+    let done = erasure::reconcile(store, keys).await.map_err(|error| match error {
+        EraseError::Store(error) => error,
+        EraseError::Keys(error) => error.into(),
+        error @ (EraseError::By
+        | EraseError::Refused(_)
+        | EraseError::StillClaimed
+        | EraseError::Name(_)
+        | EraseError::Json(_)) => StoreError::Unusable(error.to_string()),
+    })?;
+    if done != Reconciled::default() {
+        tracing::warn!(keys_destroyed = done.destroyed, told_to_log = done.told, "erasures were applied again");
+    }
+    Ok(())
+}
+
+/// Erases a subject and prints the proof.
+///
+/// # Errors
+/// It is not done, or something readable is left; running it again finishes it.
+pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
+    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name(APPLICATION_NAME);
+    let store = PostgresStore::connect(options).await?;
+    let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
+    let request = EraseRequest { subject: args.subject, by: args.by.clone() };
+    erasure::erase(&store, &keys, &request).await?;
+    let proof = erasure::prove(&store, &keys, args.subject).await?;
+    let text = if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    anyhow::ensure!(proof.holds(), "the erasure is not complete: see the proof, and run it again");
+    Ok(())
+}
+
+/// Wraps every key under the first master key.
+///
+/// # Errors
+/// The keys cannot be had; what was wrapped anew stays so.
+pub async fn rotate_master_key(args: &KeyArgs) -> anyhow::Result<()> {
+    let master = master_keys(&args.master)?;
+    let keys = PostgresKeys::connect(args.url.get()?.expose_secret(), APPLICATION_NAME).await?;
+    let rotated: Result<u64, KeyError> = erasure::rotate(&keys, &master).await;
+    writeln!(std::io::stdout(), "{} keys are wrapped anew", rotated?)?;
+    Ok(())
+}

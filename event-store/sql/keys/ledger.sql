@@ -1,0 +1,5 @@
+SELECT subject, requested_by, requested_at, position, event_id, claims_released
+FROM subject_keys.erasures
+WHERE subject > $1
+ORDER BY subject
+LIMIT $2

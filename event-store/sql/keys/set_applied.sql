@@ -1,0 +1,1 @@
+UPDATE subject_keys.applied SET position = $1, event_id = $2

@@ -1,0 +1,34 @@
+//! Personal data in events: encrypted under a key of its subject, and erased by destroying that key.
+//!
+//! A field is personal when its JSON is `{"$subject": <uuid>, "$personal": <value>}`; the three names `$subject`, `$personal` and
+//! `$sealed` are reserved for this. What stands in the log, and so in every copy of it, is `{"$subject": <uuid>, "$sealed": <text>}`;
+//! what a reader gets is the value, or `"$personal": null` once the subject is erased.
+//!
+//! - [`Vault`] seals and reveals fields; it is the only thing that does, and [`SealedStore`] puts it in front of a store.
+//! - [`SubjectKeyStore`] keeps one key a subject, wrapped by a [`MasterKeys`], in a store of its own, never in the log's.
+//! - [`erase`] erases a subject: ledger and key first, then `subject.erased` and the claims, each step as often as it takes.
+//! - [`reconcile`] applies the ledger to a restored log and a restored key store to the log; run it before serving.
+//!
+//! That a key is *destroyed* is a fact of the key store, which keeps a tombstone: only then is a value `erased`. That the key store is
+//! away, that it does not know the subject, or that no master key fits, are errors: a value is never given up by mistake.
+
+mod cache;
+mod envelope;
+mod erase;
+pub mod keys;
+mod marked;
+mod master;
+mod proof;
+mod reconcile;
+mod sealed_store;
+mod vault;
+
+pub use erase::{
+    EraseError, EraseRequest, MAX_BY_LEN, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, erase, erased_subject, subject_stream,
+};
+pub use keys::{KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, WrappedKey};
+pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, rotate};
+pub use proof::{Proof, Search, prove};
+pub use reconcile::{Reconciled, is_settled, reconcile};
+pub use sealed_store::SealedStore;
+pub use vault::{Unreadable, Vault, VaultOptions};

@@ -1,0 +1,125 @@
+//! One sealed value: XChaCha20-Poly1305 in a versioned envelope, bound to where it stands.
+//!
+//! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 24 random bytes, so that one key can seal any number of values.
+//! The value's JSON is filled up with blanks to a multiple of 32 bytes, so that a sealed value tells little of its length.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use rand::Rng as _;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::master::SubjectKey;
+
+const VERSION: u8 = 1;
+const NONCE_LEN: usize = 24;
+/// Values are filled up to a multiple of this.
+const STEP: usize = 32;
+
+/// Where a value stands: it opens nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) stream: &'a str,
+    pub(super) event_id: Uuid,
+    pub(super) subject: Uuid,
+    pub(super) path: &'a str,
+}
+
+/// A sealed value does not open: changed, moved, of an unknown version, or under another key. The text never varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value does not open")]
+pub(super) struct DoesNotOpen;
+
+impl Place<'_> {
+    /// Each part with its length before it, so that no two places are written alike.
+    fn associated(&self, version: u8) -> Vec<u8> {
+        let mut data = Vec::with_capacity(96);
+        data.extend_from_slice(b"personal field");
+        data.push(version);
+        for part in [self.stream.as_bytes(), self.event_id.as_bytes(), self.subject.as_bytes(), self.path.as_bytes()] {
+            data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            data.extend_from_slice(part);
+        }
+        data
+    }
+}
+
+/// Seals the JSON of a value.
+pub(super) fn seal(key: &SubjectKey, place: Place<'_>, json: &str) -> Result<String, DoesNotOpen> {
+    let mut plain = Zeroizing::new(Vec::with_capacity(json.len() + STEP));
+    plain.extend_from_slice(json.as_bytes());
+    plain.resize(json.len().next_multiple_of(STEP), b' ');
+    let mut nonce = [0_u8; NONCE_LEN];
+    rand::rng().fill(&mut nonce);
+    let payload = Payload { msg: &plain, aad: &place.associated(VERSION) };
+    let sealed = XChaCha20Poly1305::new(key.expose().into()).encrypt(&XNonce::from(nonce), payload).map_err(|_| DoesNotOpen)?;
+    let mut envelope = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
+    envelope.push(VERSION);
+    envelope.extend_from_slice(&nonce);
+    envelope.extend_from_slice(&sealed);
+    Ok(URL_SAFE_NO_PAD.encode(envelope))
+}
+
+/// Opens what [`seal`] sealed under this key in this place.
+pub(super) fn open(key: &SubjectKey, place: Place<'_>, sealed: &str) -> Result<String, DoesNotOpen> {
+    let envelope = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| DoesNotOpen)?;
+    let (version, rest) = envelope.split_first().ok_or(DoesNotOpen)?;
+    if *version != VERSION {
+        return Err(DoesNotOpen);
+    }
+    let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
+    let payload = Payload { msg: sealed, aad: &place.associated(VERSION) };
+    let plain = XChaCha20Poly1305::new(key.expose().into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| DoesNotOpen)?;
+    let mut json = String::from_utf8(plain).map_err(|_| DoesNotOpen)?;
+    json.truncate(json.trim_end_matches(' ').len());
+    Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const PLACE: Place<'_> = Place { stream: "thing-1", event_id: Uuid::from_u128(1), subject: Uuid::from_u128(2), path: "/a/b" };
+
+    #[test]
+    fn a_value_opens_in_its_place_and_nowhere_else() {
+        let key = SubjectKey::random();
+        let sealed = seal(&key, PLACE, "\"Ada\"").unwrap();
+        assert_eq!(open(&key, PLACE, &sealed).unwrap(), "\"Ada\"");
+        for elsewhere in [
+            Place { stream: "thing-2", ..PLACE },
+            Place { event_id: Uuid::from_u128(9), ..PLACE },
+            Place { subject: Uuid::from_u128(9), ..PLACE },
+            Place { path: "/a", ..PLACE },
+            Place { stream: "thing-1/", path: "a/b", ..PLACE },
+        ] {
+            assert_eq!(open(&key, elsewhere, &sealed), Err(DoesNotOpen), "{elsewhere:?}");
+        }
+        assert_eq!(open(&SubjectKey::random(), PLACE, &sealed), Err(DoesNotOpen));
+    }
+
+    #[test]
+    fn a_changed_or_cut_value_does_not_open() {
+        let key = SubjectKey::random();
+        let sealed = seal(&key, PLACE, "\"Ada\"").unwrap();
+        let envelope = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
+        for at in 0..envelope.len() {
+            let mut changed = envelope.clone();
+            changed[at] ^= 1;
+            assert_eq!(open(&key, PLACE, &URL_SAFE_NO_PAD.encode(changed)), Err(DoesNotOpen), "byte {at}");
+            assert_eq!(open(&key, PLACE, &URL_SAFE_NO_PAD.encode(&envelope[..at])), Err(DoesNotOpen), "cut at {at}");
+        }
+        assert_eq!(open(&key, PLACE, "no base64"), Err(DoesNotOpen));
+    }
+
+    #[test]
+    fn the_same_value_is_never_sealed_alike_and_short_ones_are_equally_long() {
+        let key = SubjectKey::random();
+        let all: std::collections::HashSet<String> = (0..100).map(|_| seal(&key, PLACE, "\"Ada\"").unwrap()).collect();
+        assert_eq!(all.len(), 100);
+        assert_eq!(seal(&key, PLACE, "1").unwrap().len(), seal(&key, PLACE, "\"ada@example.com\"").unwrap().len());
+    }
+}

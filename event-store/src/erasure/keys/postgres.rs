@@ -1,0 +1,204 @@
+//! The store of subject keys on Postgres: a schema of its own, best in a database of its own with a short backup.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _};
+use uuid::Uuid;
+
+use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
+use crate::error::StoreError;
+use crate::event::{Mark, Position};
+use crate::postgres::{OwnedSchema, read_error};
+
+/// How long a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement may run.
+const STATEMENT_TIMEOUT: &str = "10s";
+/// The most connections of one process.
+const MAX_CONNECTIONS: u32 = 4;
+
+fn schema() -> OwnedSchema {
+    let mut migrator: Migrator = sqlx::migrate!("../migrations/subject_keys");
+    migrator.dangerous_set_table_name("subject_keys._sqlx_migrations");
+    migrator.create_schema("subject_keys");
+    OwnedSchema {
+        name: "subject_keys",
+        table: "subject_keys._sqlx_migrations",
+        migrator,
+        how: "run `command-api migrate subject-keys`",
+    }
+}
+
+/// Brings the schema `subject_keys` of the database up to date. Safe when run twice or at once.
+///
+/// # Errors
+/// [`KeyError::Unavailable`] when Postgres is away, [`KeyError::Unusable`] when the schema is newer than this program.
+pub async fn migrate(url: &str) -> Result<(), KeyError> {
+    Ok(schema().migrate(url).await?)
+}
+
+/// Names the schema that this program makes: another one, another name. For templates of test databases.
+pub fn schema_fingerprint() -> String {
+    schema().fingerprint()
+}
+
+/// The keys in Postgres. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct PostgresKeys {
+    pool: PgPool,
+}
+
+impl PostgresKeys {
+    /// Connects, and refuses a schema that is not this program's.
+    ///
+    /// # Errors
+    /// [`KeyError::Unavailable`] when Postgres is away (try again later), [`KeyError::Unusable`].
+    pub async fn connect(url: &str, application_name: &str) -> Result<Self, KeyError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| KeyError::Unusable("its URL cannot be read".to_owned()))?
+            .application_name(application_name)
+            .options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("default_transaction_isolation", "read committed"),
+                // What is sealed under a key is acknowledged right after: the key must be as durable.
+                ("synchronous_commit", "on"),
+            ]);
+        let mut connection = options.connect().await.map_err(read_error)?;
+        schema().check(&mut connection).await?;
+        connection.close().await.map_err(read_error)?;
+        let pool = PoolOptions::<Postgres>::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self { pool: pool.connect_lazy_with(options) })
+    }
+}
+
+impl From<StoreError> for KeyError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(error) | StoreError::OutcomeUnknown(error) => Self::Unavailable(error.map(Arc::new)),
+            StoreError::Database(error) => Self::Database(Arc::new(error)),
+            StoreError::Keys(error) => error,
+            StoreError::Invalid(why) | StoreError::Unusable(why) => Self::Unusable(why),
+        }
+    }
+}
+
+fn failed(error: sqlx::Error) -> KeyError {
+    read_error(error).into()
+}
+
+/// A row's key: there, or destroyed.
+fn stored(master: Option<String>, wrapped: Option<Vec<u8>>) -> StoredKey {
+    match (master, wrapped) {
+        (Some(master), Some(bytes)) => StoredKey::Wrapped(WrappedKey { master, bytes }),
+        _ => StoredKey::Destroyed,
+    }
+}
+
+fn mark(position: i64, event_id: Option<Uuid>) -> Mark {
+    Mark { position: Position(position), event_id }
+}
+
+struct LedgerRow {
+    subject: Uuid,
+    requested_by: String,
+    requested_at: chrono::DateTime<chrono::Utc>,
+    position: Option<i64>,
+    event_id: Option<Uuid>,
+    claims_released: i64,
+}
+
+impl From<LedgerRow> for LedgerEntry {
+    fn from(row: LedgerRow) -> Self {
+        Self {
+            subject: row.subject,
+            requested_by: row.requested_by,
+            requested_at: row.requested_at,
+            erased_at: row.position.map(|position| mark(position, row.event_id)),
+            claims_released: row.claims_released,
+        }
+    }
+}
+
+#[async_trait]
+impl SubjectKeyStore for PostgresKeys {
+    async fn find(&self, subjects: &[Uuid]) -> Result<Vec<Option<StoredKey>>, KeyError> {
+        let rows = sqlx::query_file!("sql/keys/find.sql", subjects).fetch_all(&self.pool).await.map_err(failed)?;
+        Ok(rows.into_iter().map(|row| row.subject.map(|_| stored(row.master, row.wrapped))).collect())
+    }
+
+    async fn ensure(&self, keys: &[(Uuid, WrappedKey)]) -> Result<Vec<StoredKey>, KeyError> {
+        let subjects: Vec<Uuid> = keys.iter().map(|(subject, _)| *subject).collect();
+        let masters: Vec<String> = keys.iter().map(|(_, key)| key.master.clone()).collect();
+        let wrapped: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.bytes.clone()).collect();
+        let added = sqlx::query_file!("sql/keys/ensure.sql", &subjects, &masters, &wrapped).fetch_all(&self.pool);
+        let added: std::collections::HashSet<Uuid> = added.await.map_err(failed)?.into_iter().map(|row| row.subject).collect();
+        let (mut all, mut others) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (at, (subject, key)) in keys.iter().enumerate() {
+            if added.contains(subject) {
+                all.push(StoredKey::Wrapped(key.clone()));
+            } else {
+                all.push(StoredKey::Destroyed);
+                others.push((at, *subject));
+            }
+        }
+        if !others.is_empty() {
+            let subjects: Vec<Uuid> = others.iter().map(|(_, subject)| *subject).collect();
+            for ((at, subject), found) in others.into_iter().zip(self.find(&subjects).await?) {
+                all[at] = found.ok_or(KeyError::UnknownSubject(subject))?;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn destroy(&self, subject: Uuid, requested_by: &str) -> Result<LedgerEntry, KeyError> {
+        let row = sqlx::query_file_as!(LedgerRow, "sql/keys/destroy.sql", subject, requested_by).fetch_one(&self.pool);
+        Ok(row.await.map_err(failed)?.into())
+    }
+
+    async fn record(&self, subject: Uuid, erased_at: Mark, claims_released: i64) -> Result<(), KeyError> {
+        let Mark { position, event_id } = erased_at;
+        let done = sqlx::query_file!("sql/keys/record.sql", subject, position.0, event_id, claims_released);
+        done.execute(&self.pool).await.map(drop).map_err(failed)
+    }
+
+    async fn entry(&self, subject: Uuid) -> Result<Option<LedgerEntry>, KeyError> {
+        let row = sqlx::query_file_as!(LedgerRow, "sql/keys/entry.sql", subject).fetch_optional(&self.pool);
+        Ok(row.await.map_err(failed)?.map(Into::into))
+    }
+
+    async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError> {
+        let rows = sqlx::query_file_as!(LedgerRow, "sql/keys/ledger.sql", after, i64::from(limit)).fetch_all(&self.pool);
+        Ok(rows.await.map_err(failed)?.into_iter().map(Into::into).collect())
+    }
+
+    async fn applied(&self) -> Result<Mark, KeyError> {
+        let row = sqlx::query_file!("sql/keys/applied.sql").fetch_one(&self.pool).await.map_err(failed)?;
+        Ok(mark(row.position, row.event_id))
+    }
+
+    async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
+        let done = sqlx::query_file!("sql/keys/set_applied.sql", mark.position.0, mark.event_id);
+        done.execute(&self.pool).await.map(drop).map_err(failed)
+    }
+
+    async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
+        let rows = sqlx::query_file!("sql/keys/not_wrapped_by.sql", master, i64::from(limit)).fetch_all(&self.pool);
+        let rows = rows.await.map_err(failed)?;
+        Ok(rows.into_iter().map(|row| (row.subject, WrappedKey { master: row.master, bytes: row.wrapped })).collect())
+    }
+
+    async fn rewrap(&self, keys: Vec<(Uuid, WrappedKey, WrappedKey)>) -> Result<u64, KeyError> {
+        let subjects: Vec<Uuid> = keys.iter().map(|(subject, ..)| *subject).collect();
+        let old: Vec<Vec<u8>> = keys.iter().map(|(_, old, _)| old.bytes.clone()).collect();
+        let masters: Vec<String> = keys.iter().map(|(.., new)| new.master.clone()).collect();
+        let new: Vec<Vec<u8>> = keys.into_iter().map(|(.., new)| new.bytes).collect();
+        let done = sqlx::query_file!("sql/keys/rewrap.sql", &subjects, &old, &masters, &new).execute(&self.pool);
+        Ok(done.await.map_err(failed)?.rows_affected())
+    }
+}

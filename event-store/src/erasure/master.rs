@@ -1,0 +1,218 @@
+//! The keys of subjects, and the port to what wraps them: a master key from a file or the environment by default, a KMS in its place later.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use rand::{Rng as _, TryRngCore as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::keys::{KeyError, SubjectKeyStore, WrappedKey};
+
+const KEY_LEN: usize = 32;
+const NONCE_LEN: usize = 24;
+const WRAP_VERSION: u8 = 1;
+/// How many keys are wrapped anew at a time.
+const ROTATE_PAGE: u32 = 1_000;
+/// The most master keys that a file may hold: the current one and those it replaced.
+const MAX_MASTER_KEYS: usize = 16;
+
+/// The key of one subject. Wiped from memory when dropped; never printed.
+#[derive(Clone)]
+pub struct SubjectKey(Zeroizing<[u8; KEY_LEN]>);
+
+impl SubjectKey {
+    /// A fresh one, from the operating system's source of randomness.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give: there is no key without.
+    pub fn random() -> Self {
+        let mut bytes = Zeroizing::new([0_u8; KEY_LEN]);
+        #[expect(clippy::expect_used, reason = "without randomness there is no key, and a weak one would be worse than a panic")]
+        rand::rngs::OsRng.try_fill_bytes(bytes.as_mut()).expect("the operating system gives randomness");
+        Self(bytes)
+    }
+
+    /// Takes the bytes that a [`MasterKeys`] unwrapped.
+    pub fn from_bytes(bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for wrapping and sealing.
+    pub fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SubjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SubjectKey(..)")
+    }
+}
+
+/// Wraps and unwraps the keys of subjects. Many at a time, since a KMS is a network away.
+#[async_trait]
+pub trait MasterKeys: Send + Sync + 'static {
+    /// The name of the master key that wraps now; kept beside each wrapped key.
+    fn current(&self) -> &str;
+
+    /// Wraps each subject's key under the current master key, bound to the subject.
+    ///
+    /// # Errors
+    /// [`KeyError::Unavailable`] when it cannot be asked now.
+    async fn wrap(&self, keys: &[(Uuid, SubjectKey)]) -> Result<Vec<WrappedKey>, KeyError>;
+
+    /// Unwraps each, whichever master key had wrapped it.
+    ///
+    /// # Errors
+    /// [`KeyError::MasterKey`] when a key was wrapped by a master key that is not at hand, or does not open.
+    async fn unwrap(&self, wrapped: &[(Uuid, WrappedKey)]) -> Result<Vec<SubjectKey>, KeyError>;
+}
+
+/// The text is no master key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a master key is 1 to {MAX_MASTER_KEYS} lines, each base64 of {KEY_LEN} bytes")]
+pub struct InvalidMasterKey;
+
+/// Master keys held by this process: the first wraps, all unwrap.
+///
+/// To rotate: add the new key as the last line everywhere; then make it the first; then run [`rotate`]; then take the old one out.
+pub struct LocalMasterKeys {
+    keys: Vec<(String, Zeroizing<[u8; KEY_LEN]>)>,
+}
+
+impl LocalMasterKeys {
+    /// Reads one key a line, each 32 bytes in base64; the first is the current one.
+    ///
+    /// # Errors
+    /// [`InvalidMasterKey`]; the text is not repeated.
+    pub fn parse(text: &SecretString) -> Result<Self, InvalidMasterKey> {
+        let lines = text.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
+        let keys = lines.map(|line| {
+            let bytes = Zeroizing::new(STANDARD.decode(line).ok()?);
+            let key = Zeroizing::new(<[u8; KEY_LEN]>::try_from(bytes.as_slice()).ok()?);
+            Some((name_of(&key), key))
+        });
+        let keys: Option<Vec<_>> = keys.collect();
+        match keys {
+            Some(keys) if (1..=MAX_MASTER_KEYS).contains(&keys.len()) => Ok(Self { keys }),
+            _ => Err(InvalidMasterKey),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&[u8; KEY_LEN]> {
+        self.keys.iter().find(|(known, _)| known == name).map(|(_, key)| &**key)
+    }
+}
+
+impl std::fmt::Debug for LocalMasterKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A master key's name follows from it and tells nothing of it.
+fn name_of(key: &[u8; KEY_LEN]) -> String {
+    use std::fmt::Write as _;
+    let digest = Sha256::new().chain_update(b"master key name").chain_update(key).finalize();
+    digest.iter().take(8).fold(String::new(), |mut name, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
+}
+
+/// A wrapped key opens for its subject alone.
+fn associated(subject: Uuid) -> Vec<u8> {
+    [b"subject key".as_slice(), &[WRAP_VERSION], subject.as_bytes()].concat()
+}
+
+#[async_trait]
+impl MasterKeys for LocalMasterKeys {
+    fn current(&self) -> &str {
+        self.keys.first().map_or("", |(name, _)| name)
+    }
+
+    async fn wrap(&self, keys: &[(Uuid, SubjectKey)]) -> Result<Vec<WrappedKey>, KeyError> {
+        let (name, master) = self.keys.first().ok_or(KeyError::MasterKey)?;
+        let cipher = XChaCha20Poly1305::new((&**master).into());
+        let wrapped = keys.iter().map(|(subject, key)| {
+            let mut nonce = [0_u8; NONCE_LEN];
+            rand::rng().fill(&mut nonce);
+            let payload = Payload { msg: key.expose(), aad: &associated(*subject) };
+            let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::MasterKey)?;
+            Ok(WrappedKey { master: name.clone(), bytes: [&[WRAP_VERSION], nonce.as_slice(), &sealed].concat() })
+        });
+        wrapped.collect()
+    }
+
+    async fn unwrap(&self, wrapped: &[(Uuid, WrappedKey)]) -> Result<Vec<SubjectKey>, KeyError> {
+        let opened = wrapped.iter().map(|(subject, wrapped)| {
+            let master = self.find(&wrapped.master)?;
+            let (version, rest) = wrapped.bytes.split_first()?;
+            let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().filter(|_| *version == WRAP_VERSION)?;
+            let payload = Payload { msg: sealed, aad: &associated(*subject) };
+            let plain = XChaCha20Poly1305::new(master.into()).decrypt(&XNonce::from(*nonce), payload).ok()?;
+            let plain = Zeroizing::new(plain);
+            Some(SubjectKey(Zeroizing::new(<[u8; KEY_LEN]>::try_from(plain.as_slice()).ok()?)))
+        });
+        opened.map(|key| key.ok_or(KeyError::MasterKey)).collect()
+    }
+}
+
+/// Wraps every key that another master key wraps under the current one; no event is touched. Says how many. Safe when run twice or at once.
+///
+/// # Errors
+/// [`KeyError`]; what was wrapped anew until then stays so.
+pub async fn rotate(keys: &dyn SubjectKeyStore, master: &dyn MasterKeys) -> Result<u64, KeyError> {
+    let mut rotated = 0;
+    loop {
+        let page = keys.not_wrapped_by(master.current(), ROTATE_PAGE).await?;
+        if page.is_empty() {
+            return Ok(rotated);
+        }
+        let opened = master.unwrap(&page).await?;
+        let opened: Vec<(Uuid, SubjectKey)> = page.iter().map(|(subject, _)| *subject).zip(opened).collect();
+        let fresh = master.wrap(&opened).await?;
+        let changes = page.into_iter().zip(fresh).map(|((subject, old), new)| (subject, old, new)).collect();
+        rotated += keys.rewrap(changes).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn master(seeds: &[u8]) -> LocalMasterKeys {
+        let lines: Vec<String> = seeds.iter().map(|seed| STANDARD.encode([*seed; KEY_LEN])).collect();
+        LocalMasterKeys::parse(&lines.join("\n").into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_for_its_subject_and_under_its_master_key_alone() {
+        let (subject, key) = (Uuid::from_u128(1), SubjectKey::random());
+        let wrapped = master(&[1]).wrap(&[(subject, key.clone())]).await.unwrap().remove(0);
+        for holder in [master(&[1]), master(&[2, 1])] {
+            let opened = holder.unwrap(&[(subject, wrapped.clone())]).await.unwrap();
+            assert_eq!(opened[0].expose(), key.expose());
+            let other = holder.unwrap(&[(Uuid::from_u128(2), wrapped.clone())]).await;
+            assert!(matches!(other, Err(KeyError::MasterKey)), "{other:?}");
+        }
+        let other = master(&[2]).unwrap(&[(subject, wrapped)]).await;
+        assert!(matches!(other, Err(KeyError::MasterKey)), "{other:?}");
+    }
+
+    #[test]
+    fn a_text_that_is_no_master_key_is_refused_without_being_repeated() {
+        for text in ["", "canary", "Y2FuYXJ5", &vec![STANDARD.encode([1; KEY_LEN]); MAX_MASTER_KEYS + 1].join("\n")] {
+            let error = LocalMasterKeys::parse(&SecretString::from(text)).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary") && !format!("{error:?}").contains("Y2Fu"), "{error:?}");
+        }
+        assert!(!format!("{:?}", master(&[1])).contains("AQEB"));
+    }
+}

@@ -1,0 +1,174 @@
+//! The proof of an erasure, to be printed: what was erased, when, by whom, and that nothing readable is left, as far as this can reach.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::erase::{EraseError, subject_stream};
+use super::keys::{StoredKey, SubjectKeyStore};
+use super::marked::{self, Content};
+use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::query::Filter;
+use crate::store::EventStore;
+use crate::stream::Version;
+
+const PAGE: u32 = 2_000;
+/// The most claims that are counted.
+const CLAIMS: u32 = 1_000;
+
+/// What lies outside this program's reach, named in every proof.
+const OUT_OF_REACH: [&str; 4] = [
+    "backups of read models made before subject.erased took effect in them: they hold the rows as they were",
+    "backups of the store of subject keys made before, for as long as they are kept: with a master key they open the values in a copy of the log",
+    "what a consumer outside has decrypted or exported",
+    "keys in the memory of processes that have not heard of it: for their key lifetime, a minute by default",
+];
+
+/// The proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Whose data.
+    pub subject: Uuid,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    /// When the key was destroyed.
+    pub requested_at: Option<DateTime<Utc>>,
+    /// Whether the store of keys has a tombstone in the key's place.
+    pub key_destroyed: bool,
+    /// Which history of the log was looked at.
+    pub epoch: Epoch,
+    /// Where `subject.erased` stands in it.
+    pub erased_at: Option<Mark>,
+    /// When it was appended.
+    pub recorded_at: Option<DateTime<Utc>>,
+    /// How many claims were released.
+    pub claims_released: i64,
+    /// How many claims of the subject are left.
+    pub claims_left: usize,
+    /// What a search of the log found.
+    pub search: Search,
+    /// What this proof says nothing of.
+    pub out_of_reach: Vec<&'static str>,
+}
+
+/// What stands of the subject in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Search {
+    /// Up to where every event was looked at.
+    pub up_to: Position,
+    /// How many events have personal fields of the subject.
+    pub events: u64,
+    /// How many of its fields are sealed, and so unreadable for good.
+    pub sealed: u64,
+    /// How many say that they are erased.
+    pub erased: u64,
+    /// How many can be read: the positions of their events, the first few.
+    pub readable: Vec<Position>,
+}
+
+/// How many positions of readable fields a proof names.
+const MAX_NAMED: usize = 20;
+
+impl Proof {
+    /// Whether the erasure is whole: key destroyed, event appended, no claim and no readable field left.
+    pub fn holds(&self) -> bool {
+        self.key_destroyed && self.erased_at.is_some() && self.claims_left == 0 && self.search.readable.is_empty()
+    }
+}
+
+/// Looks at key, ledger, log and claims. `store` is the log as it is stored, without a vault in front of it. It reads the whole log.
+///
+/// # Errors
+/// [`EraseError`].
+pub async fn prove(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: Uuid) -> Result<Proof, EraseError> {
+    let entry = keys.entry(subject).await?;
+    let key_destroyed = keys.find(&[subject]).await?.first() == Some(&Some(StoredKey::Destroyed));
+    let told = store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.into_iter().next();
+    let claims_left = store.claims_of(&subject.to_string(), CLAIMS).await?.len();
+    let search = search(store, subject).await?;
+    Ok(Proof {
+        subject,
+        requested_by: entry.as_ref().map(|entry| entry.requested_by.clone()),
+        requested_at: entry.as_ref().map(|entry| entry.requested_at),
+        key_destroyed,
+        epoch: store.head().await?.epoch,
+        erased_at: told.as_ref().map(RecordedEvent::mark),
+        recorded_at: told.map(|event| event.recorded_at),
+        claims_released: entry.map_or(0, |entry| entry.claims_released),
+        claims_left,
+        search,
+        out_of_reach: OUT_OF_REACH.to_vec(),
+    })
+}
+
+async fn search(store: &dyn EventStore, subject: Uuid) -> Result<Search, EraseError> {
+    let head = store.head().await?.mark.position;
+    let id = subject.to_string();
+    let mut search = Search::default();
+    while search.up_to < head {
+        let page = store.read(&Filter::All, search.up_to, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        search.up_to = last.position;
+        for event in page.iter().filter(|event| event.data.get().contains(&id)) {
+            search.look_at(event, subject);
+        }
+    }
+    Ok(search)
+}
+
+impl Search {
+    fn look_at(&mut self, event: &RecordedEvent, subject: Uuid) {
+        let Ok(fields) = marked::fields(event.data.get()) else {
+            // A reserved name in a wrong place: nobody can say that nothing readable is in it.
+            return self.found_readable(event.position);
+        };
+        let before = (self.sealed, self.erased, self.readable.len());
+        for field in fields.iter().filter(|field| field.subject == subject) {
+            match field.content {
+                Content::Sealed(_) => self.sealed += 1,
+                Content::Erased => self.erased += 1,
+                Content::Plain(_) => self.found_readable(event.position),
+            }
+        }
+        if before != (self.sealed, self.erased, self.readable.len()) {
+            self.events += 1;
+        }
+    }
+
+    fn found_readable(&mut self, position: Position) {
+        if self.readable.len() < MAX_NAMED && self.readable.last() != Some(&position) {
+            self.readable.push(position);
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |done: bool| if done { "yes" } else { "NO" };
+        let or_never = |time: Option<DateTime<Utc>>| time.map_or_else(|| "never".to_owned(), |time| time.to_rfc3339());
+        writeln!(f, "Erasure of subject {}: {}", self.subject, if self.holds() { "complete" } else { "NOT COMPLETE" })?;
+        writeln!(f, "  asked for by       {}", self.requested_by.as_deref().unwrap_or("nobody"))?;
+        writeln!(f, "  key destroyed      {} ({})", yes(self.key_destroyed), or_never(self.requested_at))?;
+        match self.erased_at {
+            Some(mark) => writeln!(f, "  in the log         position {} ({})", mark.position, or_never(self.recorded_at))?,
+            None => writeln!(f, "  in the log         NO: subject.erased is not appended")?,
+        }
+        writeln!(f, "  epoch of the log   {}", self.epoch)?;
+        writeln!(f, "  unique claims      {} released, {} left", self.claims_released, self.claims_left)?;
+        let Search { up_to, events, sealed, erased, readable } = &self.search;
+        writeln!(
+            f,
+            "  events searched    1 to {up_to}: {events} with personal fields of the subject, {sealed} sealed for good, {erased} erased"
+        )?;
+        if readable.is_empty() {
+            writeln!(f, "  readable fields    none")?;
+        } else {
+            let positions: Vec<String> = readable.iter().map(ToString::to_string).collect();
+            writeln!(f, "  readable fields    AT POSITIONS {}", positions.join(", "))?;
+        }
+        writeln!(f, "Out of reach of this proof:")?;
+        self.out_of_reach.iter().try_for_each(|what| writeln!(f, "  - {what}"))
+    }
+}

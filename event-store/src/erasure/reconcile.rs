@@ -1,0 +1,107 @@
+//! What makes an erasure outlast a restored backup: the ledger is applied to the log, and the log to the keys, before anybody serves.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::erase::{EraseError, SUBJECT_ERASED, erased_subject, tell};
+use super::keys::{KeyError, StoredKey, SubjectKeyStore};
+use crate::error::StoreError;
+use crate::event::{Mark, Position, RecordedEvent};
+use crate::query::Filter;
+use crate::store::EventStore;
+
+const PAGE: u32 = 1_000;
+/// Stands for who asked, where the log does not say.
+const NOT_SAID: &str = "not-said";
+
+/// What had to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Keys that were there although the log says that their subject is erased: the key store had been restored.
+    pub destroyed: u64,
+    /// Erasures that the log did not know, or that had not been finished: the log had been restored, or a process died.
+    pub told: u64,
+}
+
+/// Destroys the keys of every subject that the log says to be erased, and tells the log of every erasure in the ledger. Run it before
+/// serving; run twice or at once it does no harm.
+///
+/// # Errors
+/// [`EraseError`]; what was done stays. Do not serve: run it again.
+pub async fn reconcile(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<Reconciled, EraseError> {
+    let destroyed = apply_log(store, keys).await?;
+    let told = apply_ledger(store, keys).await?;
+    Ok(Reconciled { destroyed, told })
+}
+
+/// Whether every `subject.erased` of the log has been applied to the keys: for those who may only read the keys, before they start.
+///
+/// # Errors
+/// [`StoreError`], [`StoreError::Keys`] included.
+pub async fn is_settled(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<bool, StoreError> {
+    let mut after = applied(store, keys).await?;
+    loop {
+        let page = erasures(store, after).await?;
+        let Some(last) = page.last() else { return Ok(true) };
+        after = last.position;
+        let subjects: Vec<Uuid> = page.iter().filter_map(erased_subject).collect();
+        let found = keys.find(&subjects).await?;
+        if found.iter().any(|stored| matches!(stored, Some(StoredKey::Wrapped(_)))) {
+            return Ok(false);
+        }
+    }
+}
+
+async fn apply_log(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<u64, EraseError> {
+    let mut after = applied(store, keys).await?;
+    let mut destroyed = 0;
+    loop {
+        let page = erasures(store, after).await?;
+        let Some(last) = page.last().map(RecordedEvent::mark) else { return Ok(destroyed) };
+        let mut seen = HashSet::new();
+        for event in &page {
+            let Some(subject) = erased_subject(event).filter(|subject| seen.insert(*subject)) else { continue };
+            if keys.entry(subject).await?.is_none() {
+                keys.destroy(subject, event.metadata.actor.as_deref().unwrap_or(NOT_SAID)).await?;
+                keys.record(subject, event.mark(), 0).await?;
+                destroyed += 1;
+            }
+        }
+        keys.set_applied(last).await?;
+        after = last.position;
+    }
+}
+
+async fn apply_ledger(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<u64, EraseError> {
+    let (mut after, mut told) = (Uuid::nil(), 0);
+    // A log that has the event of one mark has those of all marks before it.
+    let mut proved = Position::START;
+    loop {
+        let page = keys.ledger(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(told) };
+        after = last.subject;
+        for entry in page {
+            match entry.erased_at {
+                Some(mark) if mark.position <= proved => {}
+                Some(mark) if store.mark_at(mark.position).await? == Some(mark) => proved = mark.position,
+                Some(_) | None => {
+                    tell(store, keys, entry).await?;
+                    told += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Up to where the log has been applied, if that was this log.
+async fn applied(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<Position, StoreError> {
+    let Mark { position, event_id } = keys.applied().await?;
+    let there = store.mark_at(position).await?;
+    Ok(if there.is_some_and(|mark| mark.event_id == event_id) { position } else { Position::START })
+}
+
+async fn erasures(store: &dyn EventStore, after: Position) -> Result<Vec<RecordedEvent>, StoreError> {
+    let event_type = SUBJECT_ERASED.parse().map_err(|error| KeyError::Unusable(format!("{error}")))?;
+    store.read(&Filter::Types(vec![event_type]), after, PAGE).await
+}

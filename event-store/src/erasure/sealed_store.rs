@@ -1,0 +1,192 @@
+//! A store whose users see values: it seals what they append and reveals what they read.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream, ReadyChunks};
+use tokio::task::JoinHandle;
+
+use super::erase::{SUBJECT_ERASED, erased_subject};
+use super::vault::Vault;
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
+use crate::error::StoreError;
+use crate::event::{Mark, Position, RecordedEvent};
+use crate::query::Filter;
+use crate::registry::WrittenType;
+use crate::store::{EventStore, Head};
+use crate::stream::{StreamName, Version};
+
+/// How often the log is asked whom it says to be erased.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many events of a subscription are revealed at once, at most.
+const CHUNK: usize = 256;
+/// The pause before a subscription tries again to reveal what it could not.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Puts a [`Vault`] in front of a store. Erasures that other processes append become known within a second, and the vault forgets.
+pub struct SealedStore {
+    inner: Arc<dyn EventStore>,
+    vault: Arc<Vault>,
+    watching: JoinHandle<()>,
+}
+
+impl SealedStore {
+    /// Seals and reveals in front of `inner`. Call it inside a tokio runtime: it starts a task, which ends with it.
+    pub fn new(inner: Arc<dyn EventStore>, vault: Arc<Vault>) -> Self {
+        let watching = tokio::spawn(watch(Arc::clone(&inner), Arc::clone(&vault)));
+        Self { inner, vault, watching }
+    }
+
+    async fn revealed(&self, events: Result<Vec<RecordedEvent>, StoreError>) -> Result<Vec<RecordedEvent>, StoreError> {
+        let mut events = events?;
+        reveal(&self.vault, &mut events).await?;
+        Ok(events)
+    }
+}
+
+impl Drop for SealedStore {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+async fn reveal(vault: &Vault, events: &mut [RecordedEvent]) -> Result<(), StoreError> {
+    match vault.reveal(events).await?.first() {
+        None => Ok(()),
+        Some(unreadable) => {
+            Err(StoreError::Unusable(format!("a personal field of the event at position {} does not open", unreadable.0)))
+        }
+    }
+}
+
+/// Lets the vault forget whom other processes erase.
+async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
+    let Ok(event_type) = SUBJECT_ERASED.parse() else { return };
+    let filter = Filter::Types(vec![event_type]);
+    let mut after: Option<Position> = None;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        let seen = match after {
+            // What was erased before is for the store of keys to say, which is asked for every key from here on.
+            None => store.head().await.map(|head| {
+                vault.forget_all();
+                Some(head.mark.position)
+            }),
+            Some(position) => forget_erased(store.as_ref(), &vault, &filter, position).await.map(Some),
+        };
+        match seen {
+            Ok(position) => after = position,
+            Err(error) => tracing::debug!(%error, "the log could not be asked for erasures: keys are forgotten in time anyway"),
+        }
+    }
+}
+
+async fn forget_erased(store: &dyn EventStore, vault: &Vault, filter: &Filter, after: Position) -> Result<Position, StoreError> {
+    let page = store.read(filter, after, crate::store::MAX_PAGE).await?;
+    for subject in page.iter().filter_map(erased_subject) {
+        vault.forget(subject);
+    }
+    Ok(page.last().map_or(after, |last| last.position))
+}
+
+#[async_trait]
+impl EventStore for SealedStore {
+    async fn append(&self, mut append: Append) -> Result<AppendOutcome, StoreError> {
+        if let Some(refusal) = self.vault.seal(&mut append).await? {
+            // A repeat gets the first's answer, whatever became of its subject since.
+            let repeated = match &append.idempotency {
+                Some(idempotency) => self.inner.repeated(idempotency).await?,
+                None => None,
+            };
+            return Ok(repeated.unwrap_or(AppendOutcome::Refused(refusal)));
+        }
+        self.inner.append(append).await
+    }
+
+    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+        self.inner.repeated(idempotency).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head().await
+    }
+
+    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+        self.inner.mark_at(position).await
+    }
+
+    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.revealed(self.inner.read_stream(stream, after, limit).await).await
+    }
+
+    async fn read_stream_backward(
+        &self,
+        stream: &StreamName,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.revealed(self.inner.read_stream_backward(stream, before, limit).await).await
+    }
+
+    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.revealed(self.inner.read(filter, after, limit).await).await
+    }
+
+    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+        self.inner.claims_of(id, limit).await
+    }
+
+    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
+        self.inner.written_types().await
+    }
+
+    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+        let chunks = self.inner.subscribe(filter, after).ready_chunks(CHUNK);
+        let state =
+            Subscription { chunks, vault: Arc::clone(&self.vault), sealed: Vec::new(), ready: VecDeque::new(), failed: false };
+        stream::unfold(state, |mut state| async move { state.next().await.map(|next| (next, state)) }).boxed()
+    }
+}
+
+/// What a subscription has read and not yet handed on. Nothing is lost by an error: the next poll tries again.
+struct Subscription {
+    chunks: ReadyChunks<BoxStream<'static, Result<RecordedEvent, StoreError>>>,
+    vault: Arc<Vault>,
+    sealed: Vec<RecordedEvent>,
+    ready: VecDeque<Result<RecordedEvent, StoreError>>,
+    failed: bool,
+}
+
+impl Subscription {
+    async fn next(&mut self) -> Option<Result<RecordedEvent, StoreError>> {
+        loop {
+            if let Some(next) = self.ready.pop_front() {
+                return Some(next);
+            }
+            if self.sealed.is_empty() {
+                for read in self.chunks.next().await? {
+                    match read {
+                        Ok(event) => self.sealed.push(event),
+                        // After those before it.
+                        Err(error) => self.ready.push_back(Err(error)),
+                    }
+                }
+            }
+            if self.failed {
+                tokio::time::sleep(RETRY).await;
+            }
+            self.failed = false;
+            if let Err(error) = reveal(&self.vault, &mut self.sealed).await {
+                self.failed = true;
+                return Some(Err(error));
+            }
+            let errors = std::mem::take(&mut self.ready);
+            self.ready.extend(self.sealed.drain(..).map(Ok));
+            self.ready.extend(errors);
+        }
+    }
+}

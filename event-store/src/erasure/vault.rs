@@ -1,0 +1,331 @@
+//! The one place where personal fields are sealed and revealed.
+//!
+//! Keys are asked for in batches: the new subjects of all concurrent appends in one statement, those of a page of events in another. What
+//! is at hand is kept as [`super::cache`] says. Whoever reads a subject's `subject.erased` sees none of its values from that page on, whatever
+//! the store of keys says; the key was destroyed before that event was appended, so whoever asks for it anew is told the same.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::cache::{Cache, Known};
+use super::envelope::{self, Place};
+use super::erase::erased_subject;
+use super::keys::{KeyError, StoredKey, SubjectKeyStore};
+use super::marked::{self, Content, Field, Malformed};
+use super::master::{MasterKeys, SubjectKey};
+use crate::append::{Append, Refusal};
+use crate::error::StoreError;
+use crate::event::{NewEvent, Position, RecordedEvent};
+use crate::stream::StreamName;
+
+/// The most subjects that are asked for in one statement.
+const MAX_BATCH: usize = 1_000;
+/// The most calls that wait for keys of new subjects.
+const MAX_WAITING: usize = 4_096;
+/// After so many events a long page lets other tasks run.
+const YIELD_EVERY: usize = 256;
+
+/// The limits of a vault.
+#[derive(Debug, Clone, Copy)]
+pub struct VaultOptions {
+    /// The most subjects whose keys are held in memory.
+    pub cached_keys: usize,
+    /// The longest that a key is used without asking the store of keys again: the bound on how long a process that has heard nothing of an
+    /// erasure can still read.
+    pub key_lifetime: Duration,
+}
+
+impl Default for VaultOptions {
+    fn default() -> Self {
+        Self { cached_keys: 100_000, key_lifetime: Duration::from_mins(1) }
+    }
+}
+
+/// An event with a field that does not open, or with a reserved name in a wrong place. It is left as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable(pub Position);
+
+/// Seals and reveals personal fields. Shared as an `Arc`.
+pub struct Vault {
+    shared: Arc<Shared>,
+    wanted: mpsc::Sender<Wanted>,
+}
+
+struct Shared {
+    keys: Arc<dyn SubjectKeyStore>,
+    master: Arc<dyn MasterKeys>,
+    cache: Mutex<Cache>,
+}
+
+/// A call that waits for the keys of these subjects, to be made where they have none.
+struct Wanted {
+    subjects: Vec<Uuid>,
+    answer: oneshot::Sender<Result<(), KeyError>>,
+}
+
+impl Vault {
+    /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with it.
+    pub fn new(keys: Arc<dyn SubjectKeyStore>, master: Arc<dyn MasterKeys>, options: VaultOptions) -> Arc<Self> {
+        let cache = Mutex::new(Cache::new(options.cached_keys, options.key_lifetime));
+        let shared = Arc::new(Shared { keys, master, cache });
+        let (wanted, waiting) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(make_keys(Arc::clone(&shared), waiting));
+        Arc::new(Self { shared, wanted })
+    }
+
+    /// The store of its keys.
+    pub fn keys(&self) -> &Arc<dyn SubjectKeyStore> {
+        &self.shared.keys
+    }
+
+    /// Seals every readable personal field of the append, under keys that are made where a subject has none. `Some`: it is refused, since
+    /// a subject of it is erased.
+    ///
+    /// # Errors
+    /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved name stands in a wrong place.
+    pub async fn seal(&self, append: &mut Append) -> Result<Option<Refusal>, StoreError> {
+        let mut subjects = HashSet::new();
+        for event in append.streams.iter().flat_map(|stream| &stream.events) {
+            let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
+            subjects.extend(fields.iter().filter(|field| !is_erased(field)).map(|field| field.subject));
+        }
+        if subjects.is_empty() {
+            return Ok(None);
+        }
+        let known = self.keys_to_seal(subjects.into_iter().collect()).await?;
+        if let Some((subject, _)) = known.iter().find(|(_, known)| matches!(known, Known::Erased)) {
+            return Ok(Some(Refusal::SubjectErased { subject: *subject }));
+        }
+        for stream in &mut append.streams {
+            for event in &mut stream.events {
+                if let Some(data) = sealed(&stream.stream, event, &known)? {
+                    event.data = data;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts the values into the personal fields of these events, `null` where the subject is erased. The events are in the order of the
+    /// log, or in any order when they are of one stream. Those that cannot be read are left as they are and named.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the keys cannot be had: nothing is changed then, and the call can be made again.
+    pub async fn reveal(&self, events: &mut [RecordedEvent]) -> Result<Vec<Unreadable>, KeyError> {
+        let mut subjects = HashSet::new();
+        for event in events.iter() {
+            if let Some(subject) = erased_subject(event) {
+                self.forget(subject);
+            }
+            let fields = marked::fields(event.data.get()).unwrap_or_default();
+            subjects.extend(fields.iter().filter(|field| matches!(field.content, Content::Sealed(_))).map(|field| field.subject));
+        }
+        let known = self.keys_to_reveal(subjects.into_iter().collect()).await?;
+        let mut unreadable = Vec::new();
+        for (at, event) in events.iter_mut().enumerate() {
+            match revealed(event, &known) {
+                Ok(None) => {}
+                Ok(Some(data)) => event.data = data,
+                Err(DoesNotRead) => unreadable.push(Unreadable(event.position)),
+            }
+            if at % YIELD_EVERY == YIELD_EVERY - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// The subject is erased: its key is gone from memory at once and never fetched again.
+    pub fn forget(&self, subject: Uuid) {
+        self.shared.cache().erase(subject);
+    }
+
+    /// Gives up everything at hand: what is needed is asked for again.
+    pub fn forget_all(&self) {
+        self.shared.cache().clear();
+    }
+
+    async fn keys_to_seal(&self, subjects: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, KeyError> {
+        let (mut known, missing) = self.shared.at_hand(&subjects);
+        if !missing.is_empty() {
+            let (answer, made) = oneshot::channel();
+            let gone = |()| KeyError::Unavailable(None);
+            self.wanted.send(Wanted { subjects: missing.clone(), answer }).await.map_err(|_| gone(()))?;
+            made.await.map_err(|_| gone(()))??;
+            let (more, still_missing) = self.shared.at_hand(&missing);
+            known.extend(more);
+            // Pushed out of a small cache by others in between, or not to be opened.
+            known.extend(self.shared.fetch(&still_missing).await?);
+        }
+        Ok(known)
+    }
+
+    async fn keys_to_reveal(&self, subjects: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, KeyError> {
+        let (mut known, missing) = self.shared.at_hand(&subjects);
+        for page in missing.chunks(MAX_BATCH) {
+            known.extend(self.shared.fetch(page).await?);
+        }
+        Ok(known)
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
+impl Shared {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // Every change to the cache is whole or absent: a panic elsewhere leaves it as good as before.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of these subjects, and those of whom nothing is.
+    fn at_hand(&self, subjects: &[Uuid]) -> (HashMap<Uuid, Known>, Vec<Uuid>) {
+        let (mut known, mut missing) = (HashMap::with_capacity(subjects.len()), Vec::new());
+        let mut cache = self.cache();
+        for subject in subjects {
+            match cache.get(*subject) {
+                Some(found) => drop(known.insert(*subject, found)),
+                None => missing.push(*subject),
+            }
+        }
+        (known, missing)
+    }
+
+    async fn fetch(&self, subjects: &[Uuid]) -> Result<Vec<(Uuid, Known)>, KeyError> {
+        if subjects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.keys.find(subjects).await?;
+        let stored =
+            subjects.iter().zip(found).map(|(subject, found)| Ok((*subject, found.ok_or(KeyError::UnknownSubject(*subject))?)));
+        self.opened(stored.collect::<Result<_, KeyError>>()?).await
+    }
+
+    /// Makes a key for each of these subjects that has none.
+    async fn ensure(&self, subjects: &[Uuid]) -> Result<(), KeyError> {
+        let fresh: Vec<(Uuid, SubjectKey)> = subjects.iter().map(|subject| (*subject, SubjectKey::random())).collect();
+        let wrapped = self.master.wrap(&fresh).await?;
+        let candidates: Vec<_> = subjects.iter().copied().zip(wrapped).collect();
+        let stored = self.keys.ensure(&candidates).await?;
+        let mut others = Vec::new();
+        for (((subject, key), (_, candidate)), stored) in fresh.into_iter().zip(candidates).zip(stored) {
+            // Its own needs no opening.
+            if stored == StoredKey::Wrapped(candidate) {
+                self.cache().put(subject, Known::Key(key));
+            } else {
+                others.push((subject, stored));
+            }
+        }
+        if let Err(error) = self.opened(others).await {
+            // Who wants one of these asks once more and gets the error; who wants another one of the batch has it.
+            tracing::debug!(%error, "a key of the batch does not open");
+        }
+        Ok(())
+    }
+
+    /// Unwraps what was stored and keeps it at hand.
+    async fn opened(&self, stored: Vec<(Uuid, StoredKey)>) -> Result<Vec<(Uuid, Known)>, KeyError> {
+        let (mut known, mut wrapped) = (Vec::with_capacity(stored.len()), Vec::new());
+        for (subject, stored) in stored {
+            match stored {
+                StoredKey::Wrapped(key) => wrapped.push((subject, key)),
+                StoredKey::Destroyed => known.push((subject, Known::Erased)),
+            }
+        }
+        let keys = self.master.unwrap(&wrapped).await?;
+        known.extend(wrapped.into_iter().zip(keys).map(|((subject, _), key)| (subject, Known::Key(key))));
+        let mut cache = self.cache();
+        for (subject, found) in &mut known {
+            cache.put(*subject, found.clone());
+            // Erased meanwhile, says the log.
+            if matches!(cache.get(*subject), Some(Known::Erased)) {
+                *found = Known::Erased;
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// Makes the keys of new subjects: while one batch is being stored, the next gathers.
+async fn make_keys(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Wanted>) {
+    while let Some(first) = waiting.recv().await {
+        let mut subjects: HashSet<Uuid> = first.subjects.iter().copied().collect();
+        let mut batch = vec![first];
+        while subjects.len() < MAX_BATCH {
+            let Ok(next) = waiting.try_recv() else { break };
+            subjects.extend(&next.subjects);
+            batch.push(next);
+        }
+        let subjects: Vec<Uuid> = subjects.into_iter().collect();
+        let made = shared.ensure(&subjects).await;
+        for wanted in batch {
+            if wanted.answer.send(made.clone()).is_err() {
+                tracing::trace!("a caller has given up; its keys are made all the same");
+            }
+        }
+    }
+}
+
+/// A field cannot be shown.
+struct DoesNotRead;
+
+fn is_erased(field: &Field<'_>) -> bool {
+    matches!(field.content, Content::Erased)
+}
+
+fn malformed(event: &NewEvent, error: Malformed) -> StoreError {
+    StoreError::Invalid(format!("event {}: {error}", event.id))
+}
+
+/// The payload with its fields sealed; `None` when it has none.
+fn sealed(stream: &StreamName, event: &NewEvent, known: &HashMap<Uuid, Known>) -> Result<Option<Box<RawValue>>, StoreError> {
+    let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
+    let mut edits = Vec::with_capacity(fields.len());
+    for field in &fields {
+        let json = match field.content {
+            Content::Plain(json) => json,
+            Content::Erased => continue,
+            Content::Sealed(_) => return Err(StoreError::Invalid(format!("event {} brings a sealed value along", event.id))),
+        };
+        let Some(Known::Key(key)) = known.get(&field.subject) else { return Err(KeyError::Unavailable(None).into()) };
+        let place = Place { stream: stream.as_str(), event_id: event.id, subject: field.subject, path: &field.path };
+        let sealed = envelope::seal(key, place, json).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        edits.push(field.sealed(&sealed));
+    }
+    if edits.is_empty() {
+        return Ok(None);
+    }
+    let data = marked::replaced(event.data.get(), edits);
+    data.map(Some).map_err(|_| StoreError::Invalid(format!("event {}: its fields cannot be sealed", event.id)))
+}
+
+/// The payload with its values; `None` when nothing in it is sealed.
+fn revealed(event: &RecordedEvent, known: &HashMap<Uuid, Known>) -> Result<Option<Box<RawValue>>, DoesNotRead> {
+    let fields = marked::fields(event.data.get()).map_err(|_| DoesNotRead)?;
+    let mut edits = Vec::with_capacity(fields.len());
+    for field in &fields {
+        let Content::Sealed(sealed) = field.content else { continue };
+        match known.get(&field.subject) {
+            Some(Known::Key(key)) => {
+                let place =
+                    Place { stream: event.stream.as_str(), event_id: event.id, subject: field.subject, path: &field.path };
+                let json = envelope::open(key, place, sealed).map_err(|_| DoesNotRead)?;
+                edits.push(field.revealed(Some(&json)));
+            }
+            Some(Known::Erased) => edits.push(field.revealed(None)),
+            None => return Err(DoesNotRead),
+        }
+    }
+    if edits.is_empty() {
+        return Ok(None);
+    }
+    marked::replaced(event.data.get(), edits).map(Some).map_err(|_| DoesNotRead)
+}

@@ -1,0 +1,167 @@
+//! The store of subject keys: Postgres and memory keep the same promises; who may do what; rotating the master key.
+
+use std::sync::Arc;
+
+use event_store::erasure::keys::{migrate, schema_fingerprint};
+use event_store::erasure::{
+    KeyError, LocalMasterKeys, MasterKeys, MemoryKeys, PostgresKeys, StoredKey, SubjectKey, SubjectKeyStore, WrappedKey, rotate,
+};
+use event_store::{Mark, Position};
+use local_servers::{ClusterOptions, PostgresCluster, TestDatabase};
+use sqlx::{AssertSqlSafe, Connection};
+use uuid::Uuid;
+
+use crate::support::{plain, sqlstate};
+
+/// A fresh, migrated database of keys.
+pub(crate) async fn keys_database() -> TestDatabase {
+    TestDatabase::create("subject_keys", &schema_fingerprint(), |url| async move { Ok(migrate(&url).await?) }).await
+}
+
+pub(crate) async fn postgres_keys(url: &str) -> Arc<PostgresKeys> {
+    Arc::new(PostgresKeys::connect(url, "keys test").await.unwrap())
+}
+
+/// Master keys made of these bytes, the current one first.
+pub(crate) fn master(seeds: &[u8]) -> Arc<LocalMasterKeys> {
+    use base64::Engine as _;
+    let line = |seed: &u8| base64::engine::general_purpose::STANDARD.encode([*seed; 32]);
+    let lines: Vec<String> = seeds.iter().map(line).collect();
+    Arc::new(LocalMasterKeys::parse(&lines.join("\n").into()).unwrap())
+}
+
+fn wrapped(byte: u8) -> WrappedKey {
+    WrappedKey { master: "m".to_owned(), bytes: vec![byte; 4] }
+}
+
+fn there(byte: u8) -> StoredKey {
+    StoredKey::Wrapped(wrapped(byte))
+}
+
+/// What every store of keys promises.
+async fn contract(keys: &dyn SubjectKeyStore) {
+    let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
+    assert_eq!(keys.find(&[b, a]).await.unwrap(), [None, None]);
+    assert_eq!(keys.ensure(&[(a, wrapped(1)), (b, wrapped(2))]).await.unwrap(), [there(1), there(2)]);
+    assert_eq!(keys.ensure(&[(c, wrapped(3)), (a, wrapped(9))]).await.unwrap(), [there(3), there(1)], "the first key stays");
+    assert_eq!(keys.find(&[c, Uuid::from_u128(9), a]).await.unwrap(), [Some(there(3)), None, Some(there(1))]);
+
+    let entry = keys.destroy(a, "ops-1").await.unwrap();
+    assert_eq!((entry.subject, entry.requested_by.as_str(), entry.erased_at), (a, "ops-1", None));
+    assert_eq!(keys.destroy(a, "ops-2").await.unwrap(), entry, "the first request stays");
+    assert_eq!(keys.ensure(&[(a, wrapped(7))]).await.unwrap(), [StoredKey::Destroyed], "there is never another key");
+    let never_had_one = Uuid::from_u128(8);
+    keys.destroy(never_had_one, "ops-1").await.unwrap();
+    assert_eq!(keys.find(&[never_had_one]).await.unwrap(), [Some(StoredKey::Destroyed)]);
+
+    let mark = Mark { position: Position(5), event_id: Some(b) };
+    keys.record(a, mark, 2).await.unwrap();
+    keys.record(a, mark, 1).await.unwrap();
+    let noted = keys.entry(a).await.unwrap().unwrap();
+    assert_eq!((noted.erased_at, noted.claims_released), (Some(mark), 3));
+    assert_eq!(keys.entry(b).await.unwrap(), None);
+    let subjects =
+        async |after, limit| keys.ledger(after, limit).await.unwrap().into_iter().map(|entry| entry.subject).collect::<Vec<_>>();
+    assert_eq!(subjects(Uuid::nil(), 10).await, [a, never_had_one]);
+    assert_eq!(subjects(Uuid::nil(), 1).await, [a]);
+    assert_eq!(subjects(a, 10).await, [never_had_one]);
+
+    assert_eq!(keys.applied().await.unwrap(), Mark::START);
+    keys.set_applied(mark).await.unwrap();
+    assert_eq!(keys.applied().await.unwrap(), mark);
+
+    let new = WrappedKey { master: "n".to_owned(), bytes: vec![1] };
+    assert_eq!(keys.not_wrapped_by("n", 1).await.unwrap(), [(b, wrapped(2))]);
+    let changes = vec![(b, wrapped(2), new.clone()), (c, wrapped(9), new.clone()), (a, wrapped(1), new.clone())];
+    assert_eq!(keys.rewrap(changes).await.unwrap(), 1, "not one that is another by now, nor one that is destroyed");
+    assert_eq!(keys.find(&[a, b, c]).await.unwrap(), [StoredKey::Destroyed, StoredKey::Wrapped(new), there(3)].map(Some));
+}
+
+#[tokio::test]
+async fn keys_in_memory_keep_the_contract() {
+    contract(&MemoryKeys::new()).await;
+}
+
+#[tokio::test]
+async fn keys_in_postgres_keep_the_contract() {
+    let database = keys_database().await;
+    contract(postgres_keys(database.url()).await.as_ref()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_want_a_key_for_one_subject_at_once_get_the_same() {
+    let database = keys_database().await;
+    let stores = futures::future::join_all((0..4).map(|_| postgres_keys(database.url()))).await;
+    let subject = Uuid::from_u128(1);
+    let calls = (0..40_u8).map(|n| {
+        let store = Arc::clone(&stores[usize::from(n) % stores.len()]);
+        async move { store.ensure(&[(subject, wrapped(n))]).await.unwrap().remove(0) }
+    });
+    let got = futures::future::join_all(calls).await;
+    assert!(got.iter().all(|key| *key == got[0]), "{got:?}");
+}
+
+#[tokio::test]
+async fn a_rotated_master_key_opens_every_key_and_the_old_one_can_go() {
+    let keys = MemoryKeys::new();
+    let old = master(&[1]);
+    let subjects: Vec<(Uuid, SubjectKey)> = (1..=2_500).map(|n| (Uuid::from_u128(n), SubjectKey::random())).collect();
+    let under_old = old.wrap(&subjects).await.unwrap();
+    let pairs: Vec<_> = subjects.iter().map(|(subject, _)| *subject).zip(under_old).collect();
+    keys.ensure(&pairs).await.unwrap();
+    keys.destroy(Uuid::from_u128(7), "ops").await.unwrap();
+
+    assert!(matches!(rotate(&keys, master(&[2]).as_ref()).await, Err(KeyError::MasterKey)), "the old one must be at hand");
+    assert_eq!(rotate(&keys, master(&[2, 1]).as_ref()).await.unwrap(), 2_499);
+    assert_eq!(rotate(&keys, master(&[2, 1]).as_ref()).await.unwrap(), 0);
+
+    let new = master(&[2]);
+    for (subject, key) in &subjects {
+        match keys.find(&[*subject]).await.unwrap().remove(0).unwrap() {
+            StoredKey::Wrapped(wrapped) => {
+                assert_eq!(new.unwrap(&[(*subject, wrapped)]).await.unwrap()[0].expose(), key.expose());
+            }
+            StoredKey::Destroyed => assert_eq!(*subject, Uuid::from_u128(7)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_keys_changes_nothing_and_nobody_deletes() {
+    let database = keys_database().await;
+    let writer = PostgresKeys::connect(&database.url_in_group("subject_keys_writer").await, "test").await.unwrap();
+    let subject = Uuid::from_u128(1);
+    writer.ensure(&[(subject, wrapped(1))]).await.unwrap();
+    writer.destroy(Uuid::from_u128(2), "ops").await.unwrap();
+    writer.set_applied(Mark { position: Position(1), event_id: Some(subject) }).await.unwrap();
+    let reader = PostgresKeys::connect(&database.url_in_group("subject_keys_reader").await, "test").await.unwrap();
+    assert_eq!(reader.find(&[subject]).await.unwrap(), [Some(there(1))]);
+    assert!(matches!(reader.ensure(&[(subject, wrapped(1))]).await, Err(KeyError::Database(_))));
+    assert!(reader.destroy(subject, "ops").await.is_err());
+    for group in ["subject_keys_writer", "subject_keys_reader", "event_store_appender"] {
+        let mut connection = plain(&database.url_in_group(group).await).await;
+        for table in ["keys", "erasures", "applied"] {
+            let delete = AssertSqlSafe(format!("DELETE FROM subject_keys.{table}"));
+            let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err();
+            assert_eq!(sqlstate(&error), "42501", "{group} {table}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_away_are_unavailable_and_a_schema_that_is_another_is_named() {
+    let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
+    let absent = PostgresKeys::connect(&cluster.url(), "test").await.err().unwrap();
+    assert!(matches!(&absent, KeyError::Unusable(why) if why.contains("migrate subject-keys")), "{absent:?}");
+    migrate(&cluster.url()).await.unwrap();
+    migrate(&cluster.url()).await.unwrap();
+    let keys = postgres_keys(&cluster.url()).await;
+    cluster.kill().await;
+    let error = keys.find(&[Uuid::from_u128(1)]).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    let error = PostgresKeys::connect(&cluster.url(), "test").await.err().unwrap();
+    assert!(error.is_transient(), "{error:?}");
+    cluster.start_again().await;
+    assert_eq!(keys.find(&[Uuid::from_u128(1)]).await.unwrap(), [None]);
+    plain(&cluster.url()).await.close().await.unwrap();
+}

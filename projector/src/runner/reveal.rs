@@ -1,0 +1,46 @@
+//! Personal fields on their way into the rows: sealed in the log and on NATS, revealed here, the one place, however they came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::RecordedEvent;
+use event_store::erasure::{KeyError, Unreadable, Vault};
+
+use super::{RETRY_FIRST, RETRY_MOST};
+
+/// Reveals the events of each batch.
+#[derive(Default)]
+pub(crate) struct Reveal {
+    vault: Option<Arc<Vault>>,
+    pause: Option<Duration>,
+}
+
+impl Reveal {
+    pub(crate) fn with(vault: Arc<Vault>) -> Self {
+        Self { vault: Some(vault), pause: None }
+    }
+
+    /// Puts the values in. An event that does not open is left sealed: the projections that read it stop there, the others go on.
+    pub(crate) async fn values_of(&mut self, events: &mut [RecordedEvent]) -> Result<(), KeyError> {
+        let Some(vault) = &self.vault else { return Ok(()) };
+        for Unreadable(position) in vault.reveal(events).await? {
+            tracing::error!(position = position.0, "a personal field of the event does not open");
+        }
+        self.pause = None;
+        Ok(())
+    }
+
+    /// Waits after a failure, longer each time.
+    pub(crate) async fn pause(&mut self) {
+        let pause = self.pause.unwrap_or(RETRY_FIRST);
+        self.pause = Some((pause * 2).min(RETRY_MOST));
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Asks for every key again.
+    pub(crate) fn begin_anew(&self) {
+        if let Some(vault) = &self.vault {
+            vault.forget_all();
+        }
+    }
+}
