@@ -1,31 +1,173 @@
-//! Callers that go away at any moment leave nothing behind (F1, F2).
+//! Callers that go away at any moment, 10,000 of them: no connection is left in a transaction or lost to the pool, and no append is lost
+//! or made twice (F1, F2; I2, I5).
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use event_store::{EventStore, Filter, Position};
+use event_store::{Append, AppendCondition, EventStore, Filter, Position, PostgresStore, StoreError};
 use local_servers::test_run;
 use rand::Rng;
+use rand::rngs::StdRng;
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
-use crate::support::{appended, check_dense, connect, database, one, plain, random};
+use crate::support::{appended, check_dense, connect, database, key, one, options, plain, query, random};
+
+/// Callers at once.
+const CALLERS: u64 = 6;
+/// What the pool for reads holds.
+const READS: u32 = 4;
+/// Nobody may idle in a transaction for longer.
+const IDLE: Duration = Duration::from_secs(1);
+/// The name under which the watched store connects.
+const NAME: &str = "event-store cancelled";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn futures_dropped_at_any_moment_leave_no_transaction_open_and_no_append_half_done() {
+async fn p3_p4_callers_that_go_away_at_any_moment_leave_nothing_open_and_no_append_lost_or_doubled() {
+    let wanted = test_run().count(400, 10_000);
     let database = database().await;
-    let store = connect(database.url()).await;
-    let mut random = random();
-    let rounds = test_run().count(300, 10_000);
-    for round in 0..rounds {
-        let patience = Duration::from_micros(random.random_range(0..3_000));
-        let (appending, reading) = (store.clone(), store.clone());
-        let both = async move {
-            let _ = tokio::join!(appending.append(one(round % 5)), reading.read(&Filter::All, Position::START, 10));
+    let limited = options(database.url()).application_name(NAME).read_connections(READS);
+    let store = PostgresStore::connect(limited).await.unwrap();
+    let (given_up, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let watcher = tokio::spawn(watch(plain(database.url()).await, Arc::clone(&done)));
+    let callers = (0..CALLERS).map(|number| {
+        let mut random = random();
+        let caller = Caller {
+            store: store.clone(),
+            random: rand::SeedableRng::seed_from_u64(random.random::<u64>().wrapping_add(number)),
+            acknowledged: HashMap::new(),
+            asked: 0,
         };
-        // Whether it was in time does not matter; that the future is dropped when it was not does.
-        tokio::time::timeout(patience, both).await.ok();
+        let given_up = Arc::clone(&given_up);
+        tokio::spawn(caller.run(number, given_up, wanted))
+    });
+    let mut acknowledged = HashMap::new();
+    let mut asked = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        let caller = caller.await.unwrap();
+        acknowledged.extend(caller.acknowledged);
+        asked += caller.asked;
     }
     let last = appended(store.append(one("last")).await.unwrap()).last.position;
-    assert_eq!(check_dense(&store).await, last);
-    let mut admin = plain(database.url()).await;
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-    assert_eq!(sqlx::query_scalar::<_, i64>(open).fetch_one(&mut admin).await.unwrap(), 0);
+    done.store(true, Ordering::SeqCst);
+    let (looks, most) = watcher.await.unwrap();
+    assert!(most <= i64::from(READS) + 1, "{most} connections, more than the pool and the one for appends");
+    // Each connection of the pool can still be had, all at once.
+    let reads = (0..READS).map(|_| prompt_read(&store));
+    futures::future::join_all(reads).await;
+    assert_eq!(check_dense(&connect(database.url()).await).await, last);
+    let there = once_each(&store, &acknowledged).await;
+    eprintln!(
+        "{asked} callers, {} gave up; {} appends acknowledged, {there} in the log; {looks} looks at the server",
+        given_up.load(Ordering::SeqCst),
+        acknowledged.len()
+    );
+}
+
+struct Caller {
+    store: PostgresStore,
+    random: StdRng,
+    acknowledged: HashMap<Uuid, Position>,
+    asked: u64,
+}
+
+impl Caller {
+    async fn run(mut self, number: u64, given_up: Arc<AtomicU64>, wanted: u64) -> Self {
+        while given_up.load(Ordering::SeqCst) < wanted {
+            self.asked += 1;
+            let append = self.append(number);
+            let id = append.streams[0].events[0].id;
+            let both =
+                async { tokio::join!(self.store.append(append.clone()), self.store.read(&Filter::All, Position::START, 10)) };
+            let patience = patience(self.random.random_range(0..2), self.random.random_range(0..400));
+            let answer = tokio::select! {
+                biased;
+                answer = both => Some(answer),
+                () = patience => None,
+            };
+            if let Some((outcome, read)) = answer {
+                read.unwrap();
+                self.acknowledged.insert(id, appended(outcome.unwrap()).last.position);
+                continue;
+            }
+            given_up.fetch_add(1, Ordering::SeqCst);
+            // Some ask again, and get the one effect that there is.
+            if self.random.random_bool(0.3) {
+                let outcome = self.store.append(append).await.unwrap();
+                self.acknowledged.insert(id, appended(outcome).last.position);
+            }
+        }
+        self
+    }
+
+    /// One event; sometimes under a key, sometimes on a condition that always holds, so that the way there has more steps.
+    fn append(&mut self, number: u64) -> Append {
+        let mut append = one(format!("{number}-{}", self.asked % 5));
+        if self.random.random_bool(0.3) {
+            let mut idempotency = key(0, 1, "1");
+            idempotency.key[..16].copy_from_slice(append.streams[0].events[0].id.as_bytes());
+            append.idempotency = Some(idempotency);
+        }
+        if self.random.random_bool(0.3) {
+            append.conditions.push(AppendCondition { query: query(&[], &["nobody:1"]), after: Position::START });
+        }
+        append
+    }
+}
+
+/// A moment from none at all to some milliseconds: counted in turns of the scheduler, which are finer than its clock, or by the clock.
+async fn patience(kind: u8, random_length: u64) {
+    if kind == 0 {
+        for _ in 0..random_length {
+            tokio::task::yield_now().await;
+        }
+    } else {
+        tokio::time::sleep(Duration::from_micros(random_length * 8)).await;
+    }
+}
+
+/// Looks at the store's connections: how often, and the most there were. Nobody idles in a transaction for long.
+async fn watch(mut admin: PgConnection, done: Arc<AtomicBool>) -> (u64, i64) {
+    let open = format!(
+        "SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '{} ms')
+         FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{NAME}'",
+        IDLE.as_millis()
+    );
+    let (mut looks, mut most) = (0, 0);
+    while !done.load(Ordering::SeqCst) {
+        let look = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(open.clone())).fetch_one(&mut admin);
+        let (all, idle) = look.await.unwrap();
+        assert_eq!(idle, 0, "a connection idles in a transaction");
+        (looks, most) = (looks + 1, most.max(all));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (looks, most)
+}
+
+/// A read that gets its connection and its answer soon.
+async fn prompt_read(store: &PostgresStore) {
+    let since = Instant::now();
+    let read: Result<_, StoreError> = store.read(&Filter::All, Position::START, 1_000).await;
+    read.unwrap();
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+/// Every acknowledged append stands where it was said to, and no event stands there twice; answers how many events there are.
+async fn once_each(store: &PostgresStore, acknowledged: &HashMap<Uuid, Position>) -> usize {
+    let mut found = HashMap::new();
+    let mut after = Position::START;
+    loop {
+        let page = store.read(&Filter::All, after, 5_000).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.position;
+        for event in page {
+            assert_eq!(found.insert(event.id, event.position), None, "doubled");
+        }
+    }
+    for (id, position) in acknowledged {
+        assert_eq!(found.get(id), Some(position), "acknowledged and lost, or elsewhere");
+    }
+    found.len()
 }
