@@ -4,6 +4,7 @@
 //! indexes and server settings. Rounds of subject and reference alternate, so that a slow spell of the machine meets both.
 
 pub mod append;
+pub mod encrypt;
 pub mod figure;
 pub mod idle;
 pub mod round;

@@ -114,6 +114,22 @@ impl Launched {
         Log::new(&self.event_store.url(), &self.read_model.url(), &self.nats.url())
     }
 
+    /// The database of subject keys, as the superuser.
+    pub fn subject_keys(&self) -> String {
+        keys_as(&self.event_store, "postgres")
+    }
+
+    /// Runs a command of the command API's operators to its end, with its role; gives back what it printed.
+    pub async fn operate(&self, arguments: &[&str]) -> Result<String> {
+        let role = role(Part::CommandApi);
+        let mut command = tokio::process::Command::new(program("command-api")?);
+        command.args(arguments).env("EVENT_STORE_URL", url_as(&self.event_store, role)).env("MASTER_KEY", KEY);
+        let output = command.env("SUBJECT_KEYS_URL", keys_as(&self.event_store, role)).output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "command-api {arguments:?}: {}: {said}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Launches a process that does not run.
     pub fn launch(&mut self, part: Part) -> Result<()> {
         let (name, action) = part.program();

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use acceptance::bench::append::{self, AppendBench};
+use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::idle::{self, IdleBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
@@ -12,6 +13,8 @@ use clap::Parser;
 enum Bench {
     /// Appends beside plain INSERTs.
     Append(AppendBench),
+    /// Appends with personal fields beside the same without.
+    Encrypt(EncryptBench),
     /// From a command to the query that shows it.
     Visible(VisibleBench),
     /// What the running stack uses with nothing to do.
@@ -22,6 +25,7 @@ enum Bench {
 async fn main() -> anyhow::Result<ExitCode> {
     let reached = match Bench::parse() {
         Bench::Append(bench) => append::run(bench).await?,
+        Bench::Encrypt(bench) => encrypt::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
     };

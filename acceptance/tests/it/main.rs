@@ -3,6 +3,7 @@
 
 mod contributing;
 mod crash;
+mod erasure;
 mod import;
 mod journey;
 mod outage;

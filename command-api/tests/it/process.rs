@@ -5,10 +5,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use event_store::erasure::keys;
-use event_store::{Append, ExpectedVersion, Metadata, NewEvent, StreamAppend, postgres};
+use event_store::{
+    Append, EventStore as _, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore, StreamAppend, postgres,
+};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase, free_port};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
@@ -137,12 +138,12 @@ async fn it_waits_for_a_store_that_is_away_and_heals_by_itself_when_it_comes_bac
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_says_at_its_start_which_events_it_cannot_read_and_serves_the_rest() {
     let database = database().await;
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
     let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
     let events = [("user.renamed", 7), ("letter.sent", 1)]
         .map(|(event_type, version)| NewEvent::json(event_type.parse().unwrap(), version, &json!({}), metadata.clone()).unwrap());
     let stream = StreamAppend { stream: "letter-1".parse().unwrap(), expected: ExpectedVersion::Any, events: events.to_vec() };
-    postgres::append_batch(&mut connection, vec![Append { streams: vec![stream], ..Append::default() }]).await.unwrap();
+    store.append(Append { streams: vec![stream], ..Append::default() }).await.unwrap();
     let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
     process.readiness(200).await;
     let report = reqwest::get(format!("{}/readyz?verbose", process.admin)).await.unwrap().text().await.unwrap();

@@ -136,7 +136,8 @@ impl NatsServer {
         }
     }
 
-    fn store(&self) -> PathBuf {
+    /// Where it keeps its streams' files.
+    pub fn store(&self) -> PathBuf {
         self.home.path().join("store")
     }
 

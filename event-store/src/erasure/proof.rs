@@ -20,7 +20,7 @@ const CLAIMS: u32 = 1_000;
 
 /// What lies outside this program's reach, named in every proof.
 const OUT_OF_REACH: [&str; 4] = [
-    "backups of read models made before subject.erased took effect in them: they hold the rows as they were",
+    "read models: backups made before subject.erased took effect in them, and old rows in their servers' files until those are vacuumed and overwritten",
     "backups of the store of subject keys made before, for as long as they are kept: with a master key they open the values in a copy of the log",
     "what a consumer outside has decrypted or exported",
     "keys in the memory of processes that have not heard of it: for their key lifetime, a minute by default",

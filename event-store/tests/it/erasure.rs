@@ -116,7 +116,7 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() 
     assert!(proof.holds(), "{proof}");
     assert_eq!((proof.search.events, proof.search.sealed, proof.search.up_to), (1, 1, Position(4)));
     let printed = proof.to_string();
-    for words in ["complete", "ops-7", "position 3", "1 released, 0 left", "readable fields    none", "backups of read models"] {
+    for words in ["complete", "ops-7", "position 3", "1 released, 0 left", "readable fields    none", "read models: backups"] {
         assert!(printed.contains(words), "{words} is not in:\n{printed}");
     }
     assert!(!prove(world.log.as_ref(), world.keys.as_ref(), BOB).await.unwrap().holds());

@@ -1,0 +1,155 @@
+//! `bench encrypt`: appends with two personal fields beside the same events with the same text unmarked, both through the library's public
+//! API, in rounds that alternate. The keys lie in a database of their own on the same server, as in the local stack.
+//!
+//! Cases: the subjects are known (their keys are at hand, as those of people who act again), and each subject is new (its key is made
+//! and durable before its first event is sent, many in one statement).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use event_store::erasure::keys;
+use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, Vault, VaultOptions};
+use event_store::{
+    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Metadata, NewEvent, Position, PostgresOptions, PostgresStore,
+    StreamAppend, StreamName,
+};
+use rand::Rng as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::figure::{Figure, Target, table, write_json};
+use super::round::{Round, Schedule, run as round};
+use super::say;
+use super::server::BenchDatabase;
+
+const BENCH: &str = "encrypt";
+const PLAIN: &str = "the same text, unmarked";
+/// How many subjects are known.
+const KNOWN: usize = 10_000;
+/// Base64 of 32 bytes; a bench keeps no secret.
+const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// What `bench encrypt` takes.
+#[derive(Debug, Args)]
+pub struct EncryptBench {
+    /// A server to make the bench's databases on, as a role that may create databases.
+    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
+    url: String,
+    /// Numbers of concurrent writers.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 1_024])]
+    writers: Vec<usize>,
+    #[command(flatten)]
+    schedule: Schedule,
+    /// Where to write the figures as JSON, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What the two fields of an event are.
+#[derive(Clone)]
+enum Kind {
+    Plain,
+    /// Personal, of one of these subjects.
+    Known(Arc<[Uuid]>),
+    /// Personal, of a subject that was never seen.
+    New,
+}
+
+/// Runs the bench. True when every target was reached.
+///
+/// # Errors
+/// When the server fails, or what was appended cannot be read back.
+pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
+    let (log, keys_database) = (BenchDatabase::create(&bench.url).await?, BenchDatabase::create(&bench.url).await?);
+    event_store::postgres::migrate(log.url()).await?;
+    keys::migrate(keys_database.url()).await?;
+    say(&format!("{}\n", log.settings().await?));
+    let plain = PostgresStore::connect(PostgresOptions::from_url(log.url())?.application_name("bench")).await?;
+    let subject_keys = PostgresKeys::connect(keys_database.url(), "bench").await?;
+    let master = LocalMasterKeys::parse(&MASTER_KEY.into())?;
+    let vault = Vault::new(Arc::new(subject_keys), Arc::new(master), VaultOptions::default());
+    let plain: Arc<dyn EventStore> = Arc::new(plain);
+    let sealed: Arc<dyn EventStore> = Arc::new(SealedStore::new(Arc::clone(&plain), vault));
+    let known: Arc<[Uuid]> = (0..KNOWN).map(|_| Uuid::now_v7()).collect();
+    let mut figures = Vec::new();
+    for &writers in &bench.writers {
+        let new = case(&bench.schedule, &plain, &sealed, &known, writers).await?;
+        say(&table(&new));
+        figures.extend(new);
+    }
+    let last = sealed.head().await?.mark.position;
+    let read = sealed.read(&Filter::All, Position(last.0 - 1), 1).await?;
+    let value: Value = read.first().context("the last event")?.decode()?;
+    ensure!(value["name"]["$personal"].is_string() || value["name"].is_string(), "what was sealed can be read");
+    drop((plain, sealed));
+    log.drop().await?;
+    keys_database.drop().await?;
+    say(&format!("all cases\n{}", table(&figures)));
+    if let Some(path) = &bench.json {
+        write_json(path, &figures)?;
+    }
+    Ok(figures.iter().all(|figure| figure.reached != Some(false)))
+}
+
+async fn case(
+    schedule: &Schedule,
+    plain: &Arc<dyn EventStore>,
+    sealed: &Arc<dyn EventStore>,
+    known: &Arc<[Uuid]>,
+    writers: usize,
+) -> anyhow::Result<Vec<Figure>> {
+    ensure!(writers > 0, "a case has at least one writer");
+    let kinds = [(plain, Kind::Plain), (sealed, Kind::Known(Arc::clone(known))), (sealed, Kind::New)];
+    let mut rounds: [Vec<Round>; 3] = Default::default();
+    for number in 0..=schedule.rounds {
+        for ((store, kind), into) in kinds.iter().zip(&mut rounds) {
+            let worker = |_| {
+                let (store, kind) = (Arc::clone(store), kind.clone());
+                move || append(Arc::clone(&store), kind.clone())
+            };
+            let seconds = if number == 0 { schedule.warmup_seconds } else { schedule.round_seconds };
+            let (done, _) = round(seconds, (0..writers).map(worker).collect()).await?;
+            if number > 0 {
+                into.push(done);
+            }
+        }
+    }
+    let [plain, known, new] = rounds;
+    let values = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
+    let figure = |what: &str, metric, unit, rounds: &[Round], of: fn(&Round) -> f64, target| {
+        let case = format!("writers={writers} {what}");
+        Figure::new(BENCH, &case, metric, unit, &values(rounds, of)).beside(PLAIN, &values(&plain, of), target)
+    };
+    let at_most_a_quarter = (writers == 64).then_some(Target::AtLeast(0.75));
+    Ok(vec![
+        figure("known subjects", "rate", "appends/s", &known, |r| r.rate, at_most_a_quarter),
+        figure("known subjects", "p50", "ms", &known, |r| r.p50, None),
+        figure("new subjects", "rate", "appends/s", &new, |r| r.rate, None),
+        figure("new subjects", "p50", "ms", &new, |r| r.p50, None),
+    ])
+}
+
+async fn append(store: Arc<dyn EventStore>, kind: Kind) -> anyhow::Result<u64> {
+    let id = Uuid::now_v7();
+    let (name, email) = ("Ada Augusta King, Countess of Lovelace", "ada.lovelace@analytical-engine.example");
+    let personal = |subject: Uuid, value: &str| json!({"$subject": subject, "$personal": value});
+    let (name, email) = match kind {
+        Kind::Plain => (json!(name), json!(email)),
+        Kind::Known(subjects) => {
+            let subject = *subjects.get(rand::rng().random_range(0..subjects.len())).context("a subject")?;
+            (personal(subject, name), personal(subject, email))
+        }
+        Kind::New => (personal(id, name), personal(id, email)),
+    };
+    let metadata = Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
+    let data = json!({"id": id, "name": name, "email": email, "text": "x".repeat(80)});
+    let event = NewEvent { id, ..NewEvent::json("bench.appended".parse()?, 1, &data, metadata)? };
+    let stream = StreamName::new("bench", id)?;
+    let streams = vec![StreamAppend { stream, expected: ExpectedVersion::NoStream, events: vec![event] }];
+    match store.append(Append { streams, ..Append::default() }).await.context("an append failed")? {
+        AppendOutcome::Appended(appended) => Ok(appended.count.into()),
+        outcome => bail!("an append to a new stream was not appended: {outcome:?}"),
+    }
+}
