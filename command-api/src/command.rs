@@ -191,13 +191,14 @@ fn done(outcome: AppendOutcome, answer: Option<Answer>) -> Result<Done, CommandE
             let answer = Answer::read(&answer).map_err(CommandError::KeptAnswer)?;
             Ok(Done { answer, appended, replayed: true })
         }
-        (AppendOutcome::Refused(refusal), _) => Err(refused(&refusal)),
+        (AppendOutcome::Refused(refusal), _) => Err(refused(refusal)),
     }
 }
 
-fn refused(refusal: &Refusal) -> CommandError {
-    match *refusal {
+fn refused(refusal: Refusal) -> CommandError {
+    match refusal {
         Refusal::Version { actual, .. } => CommandError::StaleVersion { actual: actual.0 },
+        Refusal::Closed { stream } => CommandError::Closed { stream },
         // What must not have happened elsewhere did, or the log became another one: decide anew on what is there now.
         Refusal::Condition { .. } | Refusal::Epoch { .. } => CommandError::LostRace,
         // E-mail addresses are the only claimed values.

@@ -5,7 +5,7 @@ use domain::order::OrderError;
 use domain::product::ProductError;
 use domain::user::UserError;
 use domain::value::MoneyError;
-use event_store::StoreError;
+use event_store::{StoreError, StreamName};
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
@@ -70,6 +70,12 @@ pub enum CommandError {
         /// What it is at.
         actual: i64,
     },
+    /// The aggregate's stream was closed for good.
+    #[error("stream {stream} is closed")]
+    Closed {
+        /// Which.
+        stream: StreamName,
+    },
     /// Something else happened in between, over and over.
     #[error("the race was lost too often")]
     LostRace,
@@ -113,6 +119,7 @@ impl CommandError {
             | Self::EmailTaken
             | Self::Erased
             | Self::StaleVersion { .. }
+            | Self::Closed { .. }
             | Self::KeyReused
             | Self::KeyInFlight => true,
             Self::LostRace
@@ -145,6 +152,8 @@ impl From<CommandError> for Problem {
             CommandError::EmailTaken => Self::conflict("user/email-taken", "Another user has this e-mail address"),
             CommandError::Erased => Self::conflict("user/erased", "The personal data of this user is erased for good"),
             CommandError::StaleVersion { actual } => stale(*actual),
+            CommandError::Closed { stream } => Self::conflict("aggregate/closed", "It was closed for good and takes no change")
+                .detail(format!("{stream} is closed")),
             CommandError::LostRace => {
                 Self::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
             }
@@ -237,7 +246,7 @@ fn repository(error: &RepositoryError) -> Problem {
 
 fn store(error: &StoreError) -> Problem {
     match error {
-        StoreError::Unavailable(_) => {
+        StoreError::Unavailable(_) | StoreError::OtherHistory(_) => {
             Problem::unavailable("store/unavailable", "The event store is not available; nothing was changed", RETRY_LATER)
         }
         StoreError::OutcomeUnknown(_) => Problem::unavailable(

@@ -126,8 +126,9 @@ async fn keep_stores(
         }
         match store.ready().await {
             Ok(()) => parts.store.ready(),
-            // Another history than this process has worked on, say: it begins anew.
+            // A schema of another program, say.
             Err(error @ StoreError::Unusable(_)) => return error,
+            // Another history among them: the reason names the command that goes on, and the store then goes on by itself.
             Err(error) => parts.store.not_ready(error.to_string()),
         }
     }

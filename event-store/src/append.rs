@@ -3,11 +3,12 @@
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::event::{Epoch, Mark, NewEvent, Position};
+use crate::event::{Epoch, Mark, Metadata, NewEvent, Position};
 use crate::query::EventQuery;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
 pub mod claim;
+pub(crate) mod kept;
 pub(crate) mod prepared;
 
 pub use claim::{ClaimChange, ClaimHash, ClaimKey};
@@ -39,6 +40,14 @@ pub struct StreamAppend {
     pub expected: ExpectedVersion,
     /// What is added, in order.
     pub events: Vec<NewEvent>,
+}
+
+impl StreamAppend {
+    /// Closes a stream for good, by a last event of the type [`STREAM_CLOSED`](crate::event::STREAM_CLOSED). Every later append of events to it is
+    /// refused as [`Refusal::Closed`]; reads are as before.
+    pub fn closing(stream: StreamName, expected: ExpectedVersion, metadata: Metadata) -> Self {
+        Self { stream, expected, events: vec![NewEvent::stream_closed(metadata)] }
+    }
 }
 
 /// A dynamic consistency boundary: the append is refused when an event that matches `query` stands after `after`.
@@ -104,6 +113,12 @@ pub enum Refusal {
         expected: ExpectedVersion,
         /// What it has.
         actual: Version,
+    },
+    /// A stream was closed for good: no event can be added to it any more, whatever is expected of it.
+    #[error("stream {stream} is closed")]
+    Closed {
+        /// Which stream.
+        stream: StreamName,
     },
     /// An event that must not exist does.
     #[error("condition {index} is broken by the event at position {position}")]

@@ -36,6 +36,10 @@ pub enum StoreError {
     /// The keys of personal data cannot be had; nothing was appended, and nothing was read that could be taken for erased.
     #[error("the keys of personal data cannot be had")]
     Keys(#[from] KeyError),
+    /// The log's history is another than this process has read and written: a copy was restored, or a standby promoted with commits
+    /// missing. The text says which command goes on; the store then goes on by itself.
+    #[error("the event store has another history: {0}")]
+    OtherHistory(String),
     /// Anything else that Postgres said.
     #[error("the event store failed")]
     Database(#[source] sqlx::Error),

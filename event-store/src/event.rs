@@ -16,6 +16,9 @@ pub const MAX_EVENT_TYPE_LEN: usize = 128;
 /// Longest tag, in bytes.
 pub const MAX_TAG_LEN: usize = 128;
 
+/// The type of the event that closes its stream for good. It is the last one of its stream: an append with an event after it is invalid.
+pub const STREAM_CLOSED: &str = "stream.closed";
+
 /// A global position in the log: dense from 1 (promise P1); 0 means "before the first event".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -74,6 +77,11 @@ impl EventType {
     /// The whole type.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether an event of this type closes its stream.
+    pub fn closes_stream(&self) -> bool {
+        &*self.0 == STREAM_CLOSED
     }
 }
 
@@ -205,6 +213,20 @@ impl NewEvent {
             tags: Vec::new(),
             metadata,
         })
+    }
+
+    /// The event that closes its stream for good; see [`crate::StreamAppend::closing`].
+    pub fn stream_closed(metadata: Metadata) -> Self {
+        #[expect(clippy::expect_used, reason = "it is JSON")]
+        let data = RawValue::from_string("{}".into()).expect("an empty object");
+        Self {
+            id: Uuid::now_v7(),
+            event_type: EventType(STREAM_CLOSED.into()),
+            schema_version: 1,
+            data,
+            tags: Vec::new(),
+            metadata,
+        }
     }
 
     /// Adds a label.

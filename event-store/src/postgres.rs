@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
@@ -30,13 +31,16 @@ mod batch;
 mod call;
 mod connect;
 mod continuity;
+mod epoch;
 mod error;
 mod migrate;
+mod notices;
 mod read;
 mod snapshot;
 mod subscribe;
 mod wake;
 
+pub use epoch::{EpochRecord, begin_epoch, epochs};
 pub(crate) use error::read_error;
 pub(crate) use migrate::OwnedSchema;
 pub use migrate::{migrate, schema_fingerprint};
@@ -110,6 +114,7 @@ struct Inner {
     reads: PgPool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
+    _watcher: AbortOnDropHandle<()>,
 }
 
 impl PostgresStore {
@@ -122,8 +127,10 @@ impl PostgresStore {
         let continuity = Arc::new(Continuity::new());
         let reads = connect::read_pool(&options, Arc::clone(&continuity)).await?;
         let waker = wake::Waker::start(reads.clone());
-        let batcher = Batcher::start(Arc::new(options), Arc::clone(&continuity), waker);
-        Ok(Self { inner: Arc::new(Inner { reads, continuity, batcher }) })
+        let options = Arc::new(options);
+        let batcher = Batcher::start(Arc::clone(&options), Arc::clone(&continuity), waker);
+        let watcher = AbortOnDropHandle::new(tokio::spawn(continuity::watch(Arc::clone(&continuity), options)));
+        Ok(Self { inner: Arc::new(Inner { reads, continuity, batcher, _watcher: watcher }) })
     }
 
     /// Whether the log can be read now, for readiness: asks for its head.
@@ -149,7 +156,7 @@ pub async fn append_batch(connection: &mut PgConnection, members: Vec<Append>) -
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
-        self.inner.continuity.check()?;
+        self.inner.continuity.check().await?;
         let mut prepared = Prepared::new(append)?;
         self.inner.check_conditions(&mut prepared).await?;
         self.inner.batcher.append(prepared).await

@@ -10,8 +10,17 @@ pub fn describe_metrics() {
         "How long batches of appends took from sending to their outcome"
     );
     describe_histogram!("eventstore_append_batch_size", Unit::Count, "How many appends went into one batch");
-    describe_counter!("eventstore_events_appended_total", Unit::Count, "How many events this process appended");
-    describe_counter!("eventstore_conflicts_total", Unit::Count, "How many appends of this process were refused");
+    describe_histogram!(
+        "eventstore_append_lock_wait_seconds",
+        Unit::Seconds,
+        "How long batches of appends waited in Postgres for the lock on the log"
+    );
+    describe_counter!("eventstore_events_appended_total", Unit::Count, "How many events of which type this process appended");
+    describe_counter!(
+        "eventstore_conflicts_total",
+        Unit::Count,
+        "How many appends of this process were refused, by the category of the stream that they first name"
+    );
     describe_gauge!("eventstore_append_queue", Unit::Count, "How many appends wait for the next batch");
     describe_counter!(
         "eventstore_state_loads_total",

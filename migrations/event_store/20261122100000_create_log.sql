@@ -10,7 +10,8 @@ CREATE TABLE event_store.epochs (
     epoch       uuid        PRIMARY KEY,
     began_after bigint      NOT NULL,       -- the last position that it shares with the epoch before
     reason      text        NOT NULL,       -- why it began, for people
-    created_at  timestamptz NOT NULL DEFAULT now()
+    abandoned   uuid[]      NOT NULL DEFAULT '{}',  -- epochs of other copies of the log that this one goes on in place of
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- One row. Whoever holds its lock appends; it also says which epoch is the current one, so that the lock brings it along.
@@ -67,10 +68,12 @@ CREATE TABLE event_store.tags (
 -- held (see "Measured" in event-store/src/postgres.rs).
 CREATE TABLE event_store.seals (
     last_position  bigint      PRIMARY KEY,
-    first_position bigint      NOT NULL CHECK (first_position <= last_position),
+    first_position bigint      NOT NULL UNIQUE CHECK (first_position <= last_position),
     previous       bytea,                   -- the digest of the seal before; null in the first
-    digest         bytea       NOT NULL CHECK (octet_length(digest) = 32),
-    sealed_at      timestamptz NOT NULL DEFAULT now()
+    digest         bytea       NOT NULL CHECK (octet_length(digest) = 32),  -- over previous and the events' digests in order
+    event_digests  bytea       NOT NULL,    -- the first 8 bytes of each event's digest: they tell which event was changed
+    sealed_at      timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT seals_event_digests CHECK (octet_length(event_digests) = 8 * (last_position - first_position + 1))
 );
 
 -- Events and tags only grow: freeze them as they come, before a wraparound vacuum must.

@@ -18,13 +18,16 @@
 --   0 appended now, 1 appended before (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record),
 --   3 the key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which),
 --   6 a version (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number: the position),
---   8 a claim (o_index: which; o_detail: its owner).
+--   8 a claim (o_index: which; o_detail: its owner), 9 a stream is closed (o_index: which of p_stream).
+-- A stream is closed by an event of the type stream.closed: the last one that it ever has. The look at a stream's version sees it, as a
+-- version of -2 and less (-2 - version), so that nobody pays for streams that are open.
 -- The store's connection plans each statement once, with every table reached by an index (event-store/src/postgres/connect.rs): a plan
 -- is made while the tables may be empty and must stay right as they grow. Set by the connection and not here: six SET clauses cost 14 us
 -- a call, of 86. For the same reason the search_path is asked for and not set, which alone costs 26 us: a function that runs with its
 -- owner's rights must not look names up where its caller could put others. That first look is spelled out, so that nobody can redirect it.
 --
--- o_version per stream: its version before the batch. o_head, o_head_event_id: the log before the batch.
+-- o_version per stream: its version before the batch. o_head, o_head_event_id: the log before the batch. The procedure also says how many
+-- seconds passed until the lock was held (waited): from the arrival of the call to the batch's time.
 
 CREATE FUNCTION event_store.append_batch(
     p_append_id        uuid[],
@@ -99,9 +102,9 @@ BEGIN
            EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
         INTO o_head, o_head_event_id, o_recorded_at, o_version, broken, seen
         FROM (SELECT array_agg(s.actual) AS versions,
-                     bool_or(CASE s.expected WHEN -1 THEN false WHEN -2 THEN s.actual = 0 ELSE s.actual <> s.expected END) AS broken
-                  FROM (SELECT p_expected[n] AS expected, coalesce((SELECT e.version FROM event_store.events AS e
-                                WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0) AS actual
+                     bool_or(s.actual < 0 OR CASE s.expected WHEN -1 THEN false WHEN -2 THEN s.actual = 0 ELSE s.actual <> s.expected END) AS broken
+                  FROM (SELECT p_expected[n] AS expected, coalesce((SELECT CASE e.event_type WHEN 'stream.closed' THEN -2 - e.version ELSE e.version END
+                                FROM event_store.events AS e WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0) AS actual
                             FROM generate_subscripts(p_stream, 1) AS n
                             OFFSET 0) AS s) AS v  -- offset 0: else each look-up would be made twice
         LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1) AS h ON true;
@@ -177,15 +180,20 @@ BEGIN
 
     IF broken THEN
         FOR r IN
-            SELECT u.member, u.nth, u.actual FROM unnest(p_stream_member, p_expected, o_version) WITH ORDINALITY AS u (member, expected, actual, nth)
-                WHERE CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END ORDER BY u.nth
+            SELECT u.member, u.nth, u.version, u.actual < 0 AND u.count > 0 AS closed
+                FROM (SELECT s.*, CASE WHEN s.actual < 0 THEN -2 - s.actual ELSE s.actual END AS version
+                          FROM unnest(p_stream_member, p_expected, o_version, p_stream_count) WITH ORDINALITY
+                              AS s (member, expected, actual, count, nth)) AS u
+                WHERE u.actual < 0 AND u.count > 0
+                    OR CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.version = 0 ELSE u.version <> u.expected END ORDER BY u.nth
         LOOP
             IF o_kind[r.member] = 0 THEN
-                o_kind[r.member] := 6;
-                o_number[r.member] := r.actual;
+                o_kind[r.member] := CASE WHEN r.closed THEN 9 ELSE 6 END;
+                o_number[r.member] := r.version;
                 o_index[r.member] := r.nth;
             END IF;
         END LOOP;
+        o_version := ARRAY(SELECT CASE WHEN u.actual < 0 THEN -2 - u.actual ELSE u.actual END FROM unnest(o_version) WITH ORDINALITY AS u (actual, nth) ORDER BY u.nth);
     END IF;
 
     -- The conditions: only what came since the caller's own check.
@@ -326,7 +334,7 @@ CREATE PROCEDURE event_store.append(
     p_condition_tags text[], p_condition_types text[],
     p_claim_member integer[], p_claim_index integer[], p_claim_scope text[], p_claim_hash bytea[], p_claim_release text[], p_claim_take text[],
     OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
-    OUT number bigint[], OUT index integer[], OUT detail text[]
+    OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
 )
 LANGUAGE plpgsql
 AS $procedure$
@@ -344,6 +352,7 @@ BEGIN
     head_event_id := r.o_head_event_id;
     kind := r.o_kind;
     version := r.o_version;
+    waited := date_part('epoch', r.o_recorded_at - statement_timestamp());
     IF kind IS NOT NULL THEN
         number := r.o_number;
         index := r.o_index;

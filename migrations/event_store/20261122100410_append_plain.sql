@@ -55,7 +55,8 @@ BEGIN
     END IF;
 
     SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at),
-           ARRAY(SELECT coalesce((SELECT e.version FROM event_store.events AS e WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0)
+           ARRAY(SELECT coalesce((SELECT CASE e.event_type WHEN 'stream.closed' THEN -2 - e.version ELSE e.version END
+                                      FROM event_store.events AS e WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0)
                      FROM generate_subscripts(p_stream, 1) AS n),
            EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
                OR (p_key IS NOT NULL AND EXISTS (SELECT FROM event_store.idempotency AS k WHERE k.key = ANY (p_key)))
@@ -65,7 +66,7 @@ BEGIN
 
     IF v_version <> p_expected THEN
         long_way := long_way OR EXISTS (SELECT FROM unnest(v_version, p_expected) AS u (actual, expected)
-            WHERE CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END);
+            WHERE u.actual < 0 OR CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END);
     END IF;
     IF long_way OR v_epoch <> ANY (p_epoch) THEN
         nth := ARRAY(SELECT generate_subscripts(p_event_id, 1));
@@ -98,7 +99,7 @@ CREATE PROCEDURE event_store.append_plain(
     p_epoch uuid[], p_key bytea[], p_request_hash bytea[], p_answer text[], p_stream text[], p_expected bigint[], p_event_id uuid[],
     p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[], p_event_tags text[],
     OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
-    OUT number bigint[], OUT index integer[], OUT detail text[]
+    OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
 )
 LANGUAGE plpgsql
 AS $procedure$
@@ -114,6 +115,7 @@ BEGIN
     head_event_id := answer.head_event_id;
     kind := answer.kind;
     version := answer.version;
+    waited := date_part('epoch', answer.recorded_at - statement_timestamp());
     IF kind IS NOT NULL THEN
         number := answer.number;
         index := answer.index;

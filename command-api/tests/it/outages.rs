@@ -104,6 +104,15 @@ async fn a_log_that_began_another_history_is_read_anew() {
     assert_eq!(reply.token().epoch, actual.0);
 }
 
+#[tokio::test]
+async fn what_was_closed_for_good_takes_no_change() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    stage.cue(Cue::Refuse(Refusal::Closed { stream: "user-1".parse().unwrap() }));
+    stage.go();
+    shop.send(register()).await.problem(409, "aggregate/closed");
+}
+
 async fn stage_epoch(shop: &Shop) -> Epoch {
     shop.store.head().await.unwrap().epoch
 }

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::{Append, AppendCondition, ClaimChange, ClaimHash};
+use super::{Append, AppendCondition, ClaimChange, ClaimHash, kept};
 use crate::error::StoreError;
 use crate::event::{NewEvent, Tag};
 use crate::stream::StreamName;
@@ -85,12 +85,17 @@ impl Prepared {
         if bytes > MAX_APPEND_BYTES {
             return Err(invalid(format!("it has {bytes} bytes, more than {MAX_APPEND_BYTES}")));
         }
-        if !append.claims.is_empty() && texts.is_empty() && append.idempotency.is_none() {
-            return Err(invalid(
-                "claims need an event or an idempotency key, by which an append sent again is recognised".into(),
-            ));
+        if !append.claims.is_empty() && texts.is_empty() {
+            return Err(invalid("claims need an event, with which the log keeps them".into()));
         }
         let claims = claim_steps(&append.claims)?;
+        if let (Some(kept), Some(last)) = (kept::metadata(&append, &claims, texts.len()), texts.last_mut()) {
+            let kept = kept.map_err(|error| invalid(format!("its metadata cannot be written as JSON: {error}")))?;
+            if kept.len() > MAX_EVENT_BYTES {
+                return Err(invalid(format!("its answer and claims have {} bytes, more than {MAX_EVENT_BYTES}", kept.len())));
+            }
+            last.metadata = kept;
+        }
         let checks = item_checks(&append.conditions)?;
         // The first event's id will do: unique in the log, and known to whoever sends the append again.
         let first = append.streams.iter().find_map(|s| s.events.first());
@@ -118,6 +123,11 @@ fn check_streams(append: &Append) -> Result<(), StoreError> {
     let events = append.streams.iter().map(|s| s.events.len()).sum::<usize>();
     if events > MAX_EVENTS {
         return Err(invalid(format!("it has {events} events, more than {MAX_EVENTS}")));
+    }
+    for stream in append.streams.iter().filter(|s| s.events.len() > 1) {
+        if stream.events.iter().rev().skip(1).any(|e| e.event_type.closes_stream()) {
+            return Err(invalid(format!("an event of stream {} comes after the one that closes it", stream.stream)));
+        }
     }
     if let Some(twice) = twice(append.streams.iter().flat_map(|s| &s.events).map(|e| e.id)) {
         return Err(invalid(format!("event id {twice} stands in it twice")));

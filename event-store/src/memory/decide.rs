@@ -72,6 +72,11 @@ impl Log {
     }
 
     fn version_refusal(&self, stream: &StreamAppend) -> Option<Refusal> {
+        if !stream.events.is_empty()
+            && self.stream(&stream.stream).next_back().is_some_and(|last| last.event_type.closes_stream())
+        {
+            return Some(Refusal::Closed { stream: stream.stream.clone() });
+        }
         let actual = self.version(&stream.stream);
         let met = match stream.expected {
             ExpectedVersion::Any => true,

@@ -28,6 +28,7 @@ use crate::append::prepared::{MAX_APPEND_BYTES, Prepared};
 use crate::error::StoreError;
 
 mod conflict;
+mod metrics;
 mod sender;
 
 /// The most appends of one batch. Under more writers than that two groups take turns: while one is appended, the other gathers.
@@ -127,7 +128,7 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender) {
             pending.push_back(request);
         }
         let batch = pick(&mut pending);
-        metrics::gauge!("eventstore_append_queue").set(count(pending.len() + requests.len()));
+        metrics::queued(pending.len() + requests.len());
         if AssertUnwindSafe(sender.send(batch)).catch_unwind().await.is_err() {
             tracing::error!("the sender of batches panicked; it goes on with a new connection");
             sender.disconnect();
@@ -140,11 +141,6 @@ async fn next(pending: &mut VecDeque<Request>, requests: &mut mpsc::Receiver<Req
         Some(request) => Some(request),
         None => requests.recv().await,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge; the counts are bounded far below 2^52")]
-fn count(number: usize) -> f64 {
-    number as f64
 }
 
 /// Takes the next batch out of the queue: in order, passing over whoever affects, or is affected by, one that came before.

@@ -86,6 +86,13 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
     Ok(connection)
 }
 
+/// Proves the history on a connection of its own.
+pub(crate) async fn prove_on_fresh_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<(), StoreError> {
+    let mut connection = base(options).connect().await.map_err(read_error)?;
+    continuity.prove(&mut connection).await?;
+    connection.close().await.map_err(read_error)
+}
+
 fn base(options: &PostgresOptions) -> PgConnectOptions {
     options.connect.clone().application_name(&options.application_name).options([
         // Whatever role or database have as theirs.

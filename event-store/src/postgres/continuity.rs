@@ -1,45 +1,70 @@
-//! The proof that the log behind a new connection is the one that this process has read and written before.
+//! The proof that the log behind a connection is the one that this process has read and written before.
+//!
+//! Three states:
+//! - *proved*: every new connection has shown the event that this process knows at its newest position;
+//! - *in doubt*: an answer came from another epoch; calls wait a moment for the proof to be made anew;
+//! - *broken*: what is there is another history; every call is refused, and the reason says which command goes on.
+//!
+//! Out of the last two a watcher proves again and again on fresh connections: a process goes on by itself once the right server is
+//! back, or once a new epoch was begun that descends from the one it knows. A log that never was in that epoch is not followed.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
+use super::PostgresOptions;
+use super::connect::prove_on_fresh_connection;
 use super::error::read_error;
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position};
 
+/// How often the proof is tried again.
+const PROVE_EVERY: Duration = Duration::from_secs(1);
+/// How long a call waits for a doubt to be settled.
+const DOUBT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Whether the log is known to be ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Proved,
+    InDoubt,
+    Broken(String),
+}
+
 /// The newest mark and the epoch that this process knows.
 #[derive(Debug)]
 pub(crate) struct Continuity {
-    epoch: OnceLock<Epoch>,
-    newest: Mutex<Mark>,
+    known: Mutex<Known>,
     /// The newest position, for those who wait for events.
     position: watch::Sender<Position>,
-    broken: OnceLock<String>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    epoch: Option<Epoch>,
+    newest: Mark,
 }
 
 impl Continuity {
     pub(crate) fn new() -> Self {
         Self {
-            epoch: OnceLock::new(),
-            newest: Mutex::new(Mark::START),
+            known: Mutex::new(Known { epoch: None, newest: Mark::START }),
             position: watch::Sender::new(Position::START),
-            broken: OnceLock::new(),
+            state: watch::Sender::new(State::Proved),
         }
     }
 
     /// Takes note of a mark that was read or written.
     pub(crate) fn learn(&self, mark: Mark) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if mark.position > newest.position {
-            *newest = mark;
+        let mut known = self.known();
+        if mark.position > known.newest.position {
+            known.newest = mark;
             self.position.send_replace(mark.position);
         }
-    }
-
-    pub(crate) fn newest(&self) -> Mark {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Follows the newest known position.
@@ -47,40 +72,137 @@ impl Continuity {
         self.position.subscribe()
     }
 
-    /// Refuses everything once the proof has failed.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
-        self.broken.get().map_or(Ok(()), |why| Err(StoreError::Unusable(why.clone())))
+    /// Refuses every call while the history is another one; waits a moment while that is in doubt.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        if *self.state.borrow() == State::Proved {
+            return Ok(());
+        }
+        let mut states = self.state.subscribe();
+        let settled = timeout(DOUBT_LIMIT, states.wait_for(|state| *state != State::InDoubt)).await;
+        match settled {
+            Ok(Ok(state)) => match &*state {
+                State::Broken(why) => Err(StoreError::OtherHistory(why.clone())),
+                State::Proved | State::InDoubt => Ok(()),
+            },
+            // Not settled in time; the sender lives in `self`.
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable(None)),
+        }
     }
 
-    /// Takes note of the epoch that an answer came from; another one than before ends this process's work on the log.
-    pub(crate) fn learn_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
-        let known = *self.epoch.get_or_init(|| epoch);
+    /// Why the history was found to be another one.
+    pub(crate) fn broken(&self) -> Option<StoreError> {
+        match &*self.state.borrow() {
+            State::Broken(why) => Some(StoreError::OtherHistory(why.clone())),
+            State::Proved | State::InDoubt => None,
+        }
+    }
+
+    /// Takes note of the epoch that an answer came from. Another one than before puts the history in doubt; when that is settled and
+    /// the answer's is still another one, it came from a server that is not the log's any more.
+    pub(crate) async fn accept(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let known = *self.known().epoch.get_or_insert(epoch);
         if known == epoch {
             return Ok(());
         }
-        self.fail(format!("its epoch is {epoch} and was {known}: restart this process, which then reads the new history"))
+        tracing::warn!(%epoch, %known, "the event store answers in another epoch: its history is proved anew");
+        self.state.send_if_modified(|state| {
+            let proved = *state == State::Proved;
+            if proved {
+                *state = State::InDoubt;
+            }
+            proved
+        });
+        self.check().await?;
+        if self.known().epoch == Some(epoch) { Ok(()) } else { Err(StoreError::Unavailable(None)) }
     }
 
-    /// Compares the log behind a new connection with what this process knows.
+    /// Compares the log behind a connection with what this process knows, and follows it into an epoch that descends from the known one.
     pub(crate) async fn prove(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        self.check()?;
-        let newest = self.newest();
-        let row = sqlx::query_file!("sql/continuity.sql", newest.position.0).fetch_one(connection).await.map_err(read_error)?;
-        self.learn_epoch(Epoch(row.epoch))?;
-        if newest.event_id == row.event_id {
-            return Ok(());
+        let before = *self.known();
+        let known_epoch = before.epoch.map(|epoch| epoch.0).unwrap_or_default();
+        let row = sqlx::query_file!("sql/continuity.sql", before.newest.position.0, known_epoch)
+            .fetch_one(connection)
+            .await
+            .map_err(read_error)?;
+        let epoch = Epoch(row.epoch);
+        let same_event = row.event_id == before.newest.event_id;
+        match before.epoch {
+            Some(known) if known != epoch && !row.descends => Err(self.fail(never_ours(known, epoch))),
+            Some(known) if known == epoch && !same_event => Err(self.fail(lost(before.newest, row.event_id))),
+            Some(known) if known != epoch => {
+                self.follow(before, epoch, same_event);
+                Ok(())
+            }
+            _ => {
+                self.known().epoch.get_or_insert(epoch);
+                self.proved();
+                Ok(())
+            }
         }
-        let found = row.event_id.map_or_else(|| "no event".to_owned(), |id| format!("event {id}"));
-        let known = newest.event_id.map_or_else(String::new, |id| id.to_string());
-        self.fail(format!(
-            "it has {found} at position {}, where this process knows event {known}: the database was restored or promoted with commits \
-             missing, and a new epoch must begin before anything is appended",
-            newest.position
-        ))
     }
 
-    fn fail(&self, why: String) -> Result<(), StoreError> {
-        tracing::error!(why, "the event store's history is not the one that this process knows");
-        Err(StoreError::Unusable(self.broken.get_or_init(|| why).clone()))
+    /// Goes on in another epoch; what is known of events after the fork is dropped.
+    fn follow(&self, before: Known, epoch: Epoch, shared: bool) {
+        let mut known = self.known();
+        // Another connection may have been first.
+        if known.epoch == before.epoch {
+            known.epoch = Some(epoch);
+            if !shared {
+                known.newest = Mark::START;
+                self.position.send_replace(Position::START);
+            }
+            tracing::warn!(%epoch, shared, "a new epoch of the log has begun, and this process goes on in it");
+        }
+        drop(known);
+        self.proved();
     }
+
+    fn proved(&self) {
+        self.state.send_if_modified(|state| std::mem::replace(state, State::Proved) != State::Proved);
+    }
+
+    fn fail(&self, why: String) -> StoreError {
+        let new = State::Broken(why.clone());
+        let changed = self.state.send_if_modified(|state| {
+            let changed = *state != new;
+            *state = new;
+            changed
+        });
+        if changed {
+            tracing::error!(why, "the event store's history is not the one that this process knows");
+        }
+        StoreError::OtherHistory(why)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Proves anew for as long as the history is in doubt or broken. Ends only when it is dropped.
+pub(crate) async fn watch(continuity: Arc<Continuity>, options: Arc<PostgresOptions>) {
+    let mut states = continuity.state.subscribe();
+    while states.wait_for(|state| *state != State::Proved).await.is_ok() {
+        if let Err(error) = prove_on_fresh_connection(&options, &continuity).await {
+            tracing::debug!(%error, "the history is not proved yet");
+            sleep(PROVE_EVERY).await;
+        }
+    }
+}
+
+fn never_ours(known: Epoch, epoch: Epoch) -> String {
+    format!(
+        "it is in epoch {epoch} and never was in {known}, which this process knows: it is another log, or a copy from before that epoch. \
+         Name the right server; or, if this log is to go on in its place, run `event-store epoch begin --abandon {known}`"
+    )
+}
+
+fn lost(newest: Mark, found: Option<uuid::Uuid>) -> String {
+    let found = found.map_or_else(|| "no event".to_owned(), |id| format!("event {id}"));
+    let known = newest.event_id.map_or_else(String::new, |id| id.to_string());
+    format!(
+        "it has {found} at position {}, where this process knows event {known}: the database was restored, or a standby promoted with \
+         commits missing. Bring the right server back; or, if this log is to go on as it is, run `event-store epoch begin`",
+        newest.position
+    )
 }

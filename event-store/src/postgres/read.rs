@@ -62,7 +62,7 @@ fn page(limit: u32) -> i64 {
 impl Inner {
     /// The error of a read; that the proof of continuity failed on the way says more than that no connection was to be had.
     fn failed(&self, error: sqlx::Error) -> StoreError {
-        self.continuity.check().err().unwrap_or_else(|| read_error(error))
+        self.continuity.broken().unwrap_or_else(|| read_error(error))
     }
 
     fn events(&self, rows: Vec<Row>) -> Result<Vec<RecordedEvent>, StoreError> {
@@ -74,17 +74,17 @@ impl Inner {
     }
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.reads).await.map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
         let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
-        self.continuity.learn_epoch(epoch)?;
+        self.continuity.accept(epoch).await?;
         self.continuity.learn(mark);
         Ok(Head { epoch, mark })
     }
 
     pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         if position == Position::START {
             return Ok(Some(Mark::START));
         }
@@ -101,7 +101,7 @@ impl Inner {
         after: Version,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit));
         self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
     }
@@ -112,14 +112,14 @@ impl Inner {
         before: Option<Version>,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let before = before.map_or(i64::MAX, |v| v.0);
         let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit));
         self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let (after, limit) = (after.0, page(limit));
         let rows = match filter {
             Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.reads).await,
@@ -155,7 +155,7 @@ impl Inner {
     }
 
     pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key)
             .fetch_optional(&self.reads)
             .await

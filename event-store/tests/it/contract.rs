@@ -8,8 +8,8 @@ use futures::StreamExt;
 use uuid::Uuid;
 
 use crate::support::{
-    append_to, appended, check_dense, claim, connect, database, event, key, one, query, refused, release, repeated, stream,
-    tagged, take,
+    append_to, appended, check_dense, claim, connect, database, event, key, metadata, one, query, refused, release, repeated,
+    stream, tagged, take,
 };
 
 /// Makes two tests of each function: `in_postgres` and `in_memory`.
@@ -44,6 +44,8 @@ contract! {
     p9_an_append_without_events_can_record_its_outcome
     a_broken_condition_does_not_hide_a_repeat
     a_caller_of_another_epoch_is_refused
+    a_closed_stream_takes_no_event_and_says_so
+    nothing_comes_after_the_event_that_closes_a_stream
     the_same_append_again_is_recognised_by_its_event_ids
     an_event_id_of_another_append_is_refused
     p9_another_append_with_the_firsts_event_id_is_a_repeat_under_its_key
@@ -218,6 +220,47 @@ async fn a_caller_of_another_epoch_is_refused(store: &dyn EventStore) {
     appended(store.append(Append { epoch: Some(actual), ..one("a") }).await.unwrap());
     let other = event_store::Epoch(Uuid::from_u128(1));
     assert_eq!(refused(store.append(Append { epoch: Some(other), ..one("a") }).await.unwrap()), Refusal::Epoch { actual });
+}
+
+async fn a_closed_stream_takes_no_event_and_says_so(store: &dyn EventStore) {
+    use ExpectedVersion::{Any, Exact, NoStream, StreamExists};
+    appended(store.append(one("a")).await.unwrap());
+    let closing = || StreamAppend::closing(stream("a"), Exact(Version(1)), metadata());
+    let wrong = StreamAppend::closing(stream("a"), Exact(Version(2)), metadata());
+    let refusal = refused(store.append(Append { streams: vec![wrong], ..Append::default() }).await.unwrap());
+    assert!(matches!(refusal, Refusal::Version { actual: Version(1), .. }), "{refusal:?}");
+    let append = Append { streams: vec![closing()], ..Append::default() };
+    let first = appended(store.append(append.clone()).await.unwrap());
+    assert_eq!(first.versions, vec![(stream("a"), Version(2))]);
+    assert_eq!(appended(store.append(append).await.unwrap()), first, "sent again it is recognised");
+    let closed = Refusal::Closed { stream: stream("a") };
+    for expected in [Any, NoStream, StreamExists, Exact(Version(2)), Exact(Version(7))] {
+        let outcome = store.append(append_to(stream("a"), expected, vec![event("thing.happened")])).await.unwrap();
+        assert_eq!(refused(outcome), closed, "{expected:?}");
+    }
+    assert_eq!(refused(store.append(Append { streams: vec![closing()], ..Append::default() }).await.unwrap()), closed);
+    // What only asks for its version still gets it, and others are not held up.
+    let asking = |expected| StreamAppend { stream: stream("a"), expected, events: Vec::new() };
+    let other = append_to(stream("b"), NoStream, vec![event("thing.happened")]);
+    let with = |expected| Append { streams: vec![other.streams[0].clone(), asking(expected)], ..Append::default() };
+    let refusal = refused(store.append(with(Exact(Version(1)))).await.unwrap());
+    assert_eq!(refusal, Refusal::Version { stream: stream("a"), expected: Exact(Version(1)), actual: Version(2) });
+    let outcome = appended(store.append(with(Exact(Version(2)))).await.unwrap());
+    assert_eq!(outcome.versions, vec![(stream("b"), Version(1)), (stream("a"), Version(2))]);
+    let last = store.read_stream_backward(&stream("a"), None, 1).await.unwrap();
+    assert!(last[0].event_type.closes_stream());
+    assert_eq!(check_dense(store).await, Position(3));
+}
+
+async fn nothing_comes_after_the_event_that_closes_a_stream(store: &dyn EventStore) {
+    let closing = StreamAppend::closing(stream("a"), ExpectedVersion::Any, metadata()).events;
+    let after = closing.into_iter().chain([event("thing.happened")]).collect();
+    let error = store.append(append_to(stream("a"), ExpectedVersion::Any, after)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Invalid(_)), "{error:?}");
+    let mut events = vec![event("thing.happened")];
+    events.extend(StreamAppend::closing(stream("a"), ExpectedVersion::Any, metadata()).events);
+    appended(store.append(append_to(stream("a"), ExpectedVersion::NoStream, events)).await.unwrap());
+    assert_eq!(refused(store.append(one("a")).await.unwrap()), Refusal::Closed { stream: stream("a") });
 }
 
 async fn the_same_append_again_is_recognised_by_its_event_ids(store: &dyn EventStore) {

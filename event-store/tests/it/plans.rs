@@ -1,10 +1,14 @@
 //! The hot statements reach their rows by the index that was made for them, whatever was planned before and however large the log is.
 
+use std::collections::BTreeMap;
+
 use event_store::postgres::append_batch;
-use event_store::{ExpectedVersion, StreamName};
+use event_store::{
+    Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StreamAppend, StreamName, Version,
+};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::support::{append_to, database, plain, tagged};
+use crate::support::{append_to, connect, database, event, key, metadata, one, plain, query, release, stream, tagged, take};
 
 async fn fill(connection: &mut PgConnection) {
     for batch in 0..6 {
@@ -42,7 +46,7 @@ async fn every_hot_statement_uses_its_index() {
     fill(&mut connection).await;
     for ((name, statement), arguments, index) in [
         (statement!("head"), "", "events_position"),
-        (statement!("continuity"), "7", "events_position"),
+        (statement!("continuity"), "7, gen_random_uuid()", "events_position"),
         (statement!("mark_at"), "7", "events_position"),
         (statement!("read_all"), "7, 500", "events_position"),
         (statement!("read_stream"), "'thing-1-1', 0, 500", "events_stream_version"),
@@ -59,5 +63,93 @@ async fn every_hot_statement_uses_its_index() {
         for table in ["events", "tags", "idempotency"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name} reads all of {table}:\n{plan}");
         }
+    }
+}
+
+/// One append for every statement of the function: plain, with everything at once, refused for each reason, and sent again.
+async fn every_kind_of_append(store: &PostgresStore, round: u8) {
+    let name = format!("every-{round}");
+    let made = append_to(stream(&name), ExpectedVersion::NoStream, vec![tagged("thing.made", &["seat:1"])]);
+    let everything = |value: u8, after| Append {
+        streams: vec![
+            StreamAppend { stream: stream(&name), expected: ExpectedVersion::StreamExists, events: vec![event("thing.used")] },
+            StreamAppend { stream: stream("other"), expected: ExpectedVersion::Any, events: vec![event("thing.used")] },
+        ],
+        conditions: vec![AppendCondition { query: query(&["thing.made"], &["seat:1"]), after }],
+        claims: vec![take(value, &name), release(value.wrapping_add(100), &name)],
+        idempotency: Some(key(value, value, "1")),
+        epoch: None,
+    };
+    store.append(made.clone()).await.unwrap();
+    let head = store.head().await.unwrap().mark.position;
+    let full = everything(round, head);
+    for append in [
+        made.clone(),                        // sent again
+        full.clone(),                        // everything
+        full,                                // sent again, with a key
+        everything(round, head),             // repeated under its key
+        everything(round + 50, Position(0)), // the condition is broken
+        Append { claims: vec![take(round, "thief")], ..one(&name) },
+        append_to(stream(&name), ExpectedVersion::Exact(Version(99)), vec![event("thing.used")]),
+        Append { streams: vec![StreamAppend::closing(stream(&name), ExpectedVersion::Any, metadata())], ..Append::default() },
+        one(&name), // closed
+    ] {
+        store.append(append).await.unwrap();
+    }
+}
+
+/// How often each table of the log was read from end to end, and how many entries of each index were passed.
+async fn reads(admin: &mut PgConnection) -> (BTreeMap<String, i64>, BTreeMap<String, i64>) {
+    let scans = "SELECT relname::text, seq_scan FROM pg_stat_user_tables
+        WHERE schemaname = 'event_store' AND relname IN ('events', 'tags', 'claims', 'idempotency')";
+    let entries = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = 'event_store'";
+    let scans = sqlx::query_as::<_, (String, i64)>(scans).fetch_all(&mut *admin).await.unwrap();
+    let entries = sqlx::query_as::<_, (String, i64)>(entries).fetch_all(admin).await.unwrap();
+    (scans.into_iter().collect(), entries.into_iter().collect())
+}
+
+/// The store's own connection plans the function's statements while the tables are empty, and keeps those plans.
+#[tokio::test]
+async fn every_statement_of_the_append_reaches_its_rows_by_an_index_even_after_growth() {
+    /// The most entries of one index that a round may pass, out of thousands.
+    const FEW: i64 = 100;
+    let database = database().await;
+    let store = connect(database.url()).await;
+    every_kind_of_append(&store, 1).await;
+    let mut admin = plain(database.url()).await;
+    fill(&mut admin).await;
+    let before = reads_up_to_date(&mut admin, &store).await;
+    every_kind_of_append(&store, 2).await;
+    let after = reads_up_to_date(&mut admin, &store).await;
+    assert_eq!(after.0, before.0, "a table was read from end to end");
+    for (index, entries) in &after.1 {
+        let passed = entries - before.1[index];
+        assert!(passed < FEW, "{passed} entries of {index} were passed");
+    }
+    let passed = |index: &str| after.1[index] - before.1[index];
+    for index in [
+        "events_position",
+        "events_stream_version",
+        "events_event_id",
+        "tags_tag_position",
+        "claims_scope_hash",
+        "idempotency_key",
+    ] {
+        assert!(passed(index) > 0, "{index} was not used");
+    }
+}
+
+/// A backend reports its figures when it has been idle for a while, or ends.
+async fn reads_up_to_date(admin: &mut PgConnection, store: &PostgresStore) -> (BTreeMap<String, i64>, BTreeMap<String, i64>) {
+    sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&mut *admin).await.unwrap();
+    let mut last = reads(admin).await;
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        store.append(one("wake")).await.unwrap();
+        let now = reads(admin).await;
+        if now.0 == last.0 && now.1.iter().all(|(index, entries)| entries - last.1[index] < 10) {
+            return now;
+        }
+        last = now;
     }
 }

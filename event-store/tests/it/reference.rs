@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use event_store::event::STREAM_CLOSED;
 use event_store::{
     Append, AppendOutcome, Appended, ClaimChange, Epoch, ExpectedVersion, Filter, Idempotency, NewEvent, Position, RecordedEvent,
     Refusal, StreamName, Tag, Version,
@@ -168,6 +169,10 @@ impl Reference {
                 ExpectedVersion::StreamExists => actual >= 1,
                 ExpectedVersion::Exact(expected) => actual == expected.0,
             };
+            let last = self.stream(&named.stream).pop();
+            if !named.events.is_empty() && last.is_some_and(|last| last.event.event_type.as_str() == STREAM_CLOSED) {
+                return Some(Refusal::Closed { stream: named.stream.clone() });
+            }
             let refusal = Refusal::Version { stream: named.stream.clone(), expected: named.expected, actual: Version(actual) };
             (!met).then_some(refusal)
         });

@@ -73,7 +73,7 @@ async fn settings_under_which_an_acknowledged_append_would_be_lost_are_refused()
 }
 
 /// Ends every connection of the store, as a failover does.
-const END_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+pub(crate) const END_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test]
@@ -89,16 +89,19 @@ async fn a_clean_reconnect_is_no_outage() {
     check_dense(&store).await;
 }
 
+/// The error of an append. The first one's call may have gone out on a connection that was ended under it: what came of that is unknown.
+pub(crate) async fn other_history(store: &PostgresStore) -> StoreError {
+    match store.append(one("a")).await.unwrap_err() {
+        StoreError::OutcomeUnknown(_) => store.append(one("a")).await.unwrap_err(),
+        error => error,
+    }
+}
+
 #[tokio::test]
 async fn another_history_behind_a_new_connection_stops_the_store() {
     for (change, why) in [
         ("UPDATE event_store.events SET event_id = gen_random_uuid() WHERE position = 3", "where this process knows event"),
         ("DELETE FROM event_store.events WHERE position = 3", "no event at position 3"),
-        (
-            "WITH next AS (INSERT INTO event_store.epochs VALUES (gen_random_uuid(), 3, 'test') RETURNING epoch)
-             UPDATE event_store.log SET epoch = next.epoch FROM next",
-            "its epoch is",
-        ),
     ] {
         let database = database().await;
         let store = connect(database.url()).await;
@@ -109,10 +112,10 @@ async fn another_history_behind_a_new_connection_stops_the_store() {
         sqlx::raw_sql(change).execute(&mut admin).await.unwrap();
         sqlx::raw_sql(END_CONNECTIONS).execute(&mut admin).await.unwrap();
         // The connection for appends is new: nothing is appended to another history.
-        let error = store.append(one("a")).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Unusable(found) if found.contains(why)), "{error:?}");
+        let error = other_history(&store).await;
+        assert!(matches!(&error, StoreError::OtherHistory(found) if found.contains(why)), "{error:?}");
         let error = store.head().await.unwrap_err();
-        assert!(matches!(&error, StoreError::Unusable(found) if found.contains(why)), "{error:?}");
+        assert!(matches!(&error, StoreError::OtherHistory(found) if found.contains(why)), "{error:?}");
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM event_store.events WHERE position > 3");
         assert_eq!(count.fetch_one(&mut admin).await.unwrap(), 0);
     }

@@ -83,7 +83,7 @@ async fn nobody_waits_for_a_client_that_withholds_its_sync() {
     for (name, arguments) in ARGUMENTS {
         let database = database().await;
         let mut cut_off = Frontend::connect(database.url()).await;
-        let nulls = ["NULL"; 8].join(", ");
+        let nulls = ["NULL"; 9].join(", ");
         cut_off.execute_without_sync(&format!("CALL event_store.{name}({arguments}, {nulls})")).await;
         let store = impatient(database.url()).await;
         appended(store.append(one("a")).await.unwrap());

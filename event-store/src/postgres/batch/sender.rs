@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Request;
+use super::{Request, metrics};
 use crate::append::AppendOutcome;
 use crate::append::prepared::Prepared;
 use crate::error::StoreError;
@@ -15,6 +15,7 @@ use crate::postgres::call::{self, Answers};
 use crate::postgres::connect::append_connection;
 use crate::postgres::continuity::Continuity;
 use crate::postgres::error::{Meaning, meaning};
+use crate::postgres::notices::Notices;
 use crate::postgres::wake::Waker;
 
 /// How long to wait before the same batch is sent again.
@@ -29,6 +30,7 @@ pub(crate) struct Sender {
     continuity: Arc<Continuity>,
     waker: Waker,
     connection: Option<PgConnection>,
+    notices: Notices,
 }
 
 /// Why a batch got no answers.
@@ -51,7 +53,7 @@ impl std::borrow::Borrow<Prepared> for Request {
 
 impl Sender {
     pub(crate) fn new(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker) -> Self {
-        Self { options, continuity, waker, connection: None }
+        Self { options, continuity, waker, connection: None, notices: Notices::new() }
     }
 
     /// Lets go of a connection whose state is not known.
@@ -84,7 +86,7 @@ impl Sender {
         if events > 0 {
             self.waker.wake();
         }
-        record_metrics(&answers, events, part.len());
+        metrics::record(&part, &answers);
         if part.len() <= FEW {
             deliver(part, answers.outcomes);
         } else {
@@ -101,6 +103,10 @@ impl Sender {
             let error = match timeout_at(until, self.attempt(part, unknown)).await {
                 Ok(Ok(answers)) => return Ok(answers),
                 Ok(Err(Attempt::NotSent(StoreError::Unavailable(error)))) => error,
+                Ok(Err(Attempt::NotSent(error))) if unknown => {
+                    tracing::error!(%error, members = part.len(), "what came of a batch cannot be found out");
+                    return Err(Failure::Unknown(None));
+                }
                 Ok(Err(Attempt::NotSent(error))) => return Err(Failure::Unusable(error)),
                 Ok(Err(Attempt::Failed(error))) => match meaning(&error) {
                     // Sent before: whoever succeeded then would be found by its ids, so the data error is this attempt's alone.
@@ -138,7 +144,7 @@ impl Sender {
     }
 
     async fn attempt(&mut self, part: &mut Vec<Request>, again: bool) -> Result<Answers, Attempt> {
-        self.continuity.check().map_err(Attempt::NotSent)?;
+        self.continuity.check().await.map_err(Attempt::NotSent)?;
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(append_connection(&self.options, &self.continuity).await.map_err(Attempt::NotSent)?),
@@ -150,9 +156,18 @@ impl Sender {
             }
         }
         let started = Instant::now();
-        let answers = call::append(connection, part).await.map_err(Attempt::Failed)?;
-        metrics::histogram!("eventstore_append_duration_seconds").record(started.elapsed().as_secs_f64());
-        self.continuity.learn_epoch(answers.epoch).map_err(Attempt::NotSent)?;
+        let (answers, warned) = self.notices.during(call::append(connection, part)).await;
+        let answers = answers.map_err(Attempt::Failed)?;
+        if warned {
+            return Err(Attempt::Failed(sqlx::Error::Protocol(
+                "the commit's wait for a synchronous standby was cancelled".into(),
+            )));
+        }
+        metrics::sent(started.elapsed(), answers.waited);
+        if let Err(error) = self.continuity.accept(answers.epoch).await {
+            tracing::warn!(%error, "a batch was answered by a server that is not proved to be the log's");
+            return Err(Attempt::Failed(sqlx::Error::Protocol("the answer came from another history".into())));
+        }
         Ok(answers)
     }
 }
@@ -176,15 +191,6 @@ fn appended_events(outcome: &AppendOutcome) -> u64 {
     }
 }
 
-fn record_metrics(answers: &Answers, events: u64, members: usize) {
-    metrics::counter!("eventstore_events_appended_total").increment(events);
-    let refused = answers.outcomes.iter().filter(|o| matches!(o, AppendOutcome::Refused(_))).count();
-    metrics::counter!("eventstore_conflicts_total").increment(refused as u64);
-    metrics::histogram!("eventstore_append_batch_size").record(super::count(members));
-    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-    metrics::gauge!("eventstore_head_position").set(answers.head.position.0 as f64);
-}
-
 /// Answers every member of a part that failed; the cause goes to the first, and was logged.
 fn refuse(part: Vec<Request>, failure: Failure) {
     let mut members = part.into_iter();
@@ -196,7 +202,11 @@ fn refuse(part: Vec<Request>, failure: Failure) {
         Failure::Unusable(error) => {
             tracing::error!(%error, "the event store cannot be appended to");
             let why = error.to_string();
-            members.by_ref().for_each(|request| request.answer(Err(StoreError::Unusable(why.clone()))));
+            let same = || match &error {
+                StoreError::OtherHistory(why) => StoreError::OtherHistory(why.clone()),
+                _ => StoreError::Unusable(why.clone()),
+            };
+            members.by_ref().for_each(|request| request.answer(Err(same())));
             (error, || StoreError::Unavailable(None))
         }
     };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::int;
 use crate::append::prepared::Prepared;
-use crate::append::{AppendOutcome, Appended, Refusal};
+use crate::append::{AppendOutcome, Appended, Refusal, StreamAppend};
 use crate::event::{Epoch, Mark, Position};
 use crate::stream::{StreamName, Version};
 
@@ -24,6 +24,8 @@ pub(crate) struct Answers {
     pub(crate) epoch: Epoch,
     /// The log's head after the batch.
     pub(crate) head: Mark,
+    /// How many seconds the call waited for the lock on the log.
+    pub(crate) waited: f64,
 }
 
 /// The columns of an answer; see the migration.
@@ -65,7 +67,8 @@ pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answ
         outcomes.push(columns.outcome(member, first_stream, prepared, &mut head)?);
         first_stream += prepared.append.streams.len();
     }
-    Ok(Answers { outcomes, epoch: columns.epoch, head })
+    let waited = row.try_get::<Option<f64>, _>(8)?.unwrap_or_default().max(0.0);
+    Ok(Answers { outcomes, epoch: columns.epoch, head, waited })
 }
 
 impl Columns {
@@ -124,8 +127,7 @@ impl Columns {
             4 => Refusal::Epoch { actual: self.epoch },
             5 => Refusal::DuplicateEvent { id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))? },
             6 => {
-                let nth = self.index(member)?.checked_sub(first_stream + 1);
-                let stream = nth.and_then(|n| prepared.append.streams.get(n)).ok_or_else(|| bad_answer("no such stream"))?;
+                let stream = self.stream(member, first_stream, prepared)?;
                 let actual = Version(self.number(member)?);
                 Refusal::Version { stream: stream.stream.clone(), expected: stream.expected, actual }
             }
@@ -134,8 +136,14 @@ impl Columns {
                 let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
                 Refusal::Claim { index: self.index(member)?, owner }
             }
+            9 => Refusal::Closed { stream: self.stream(member, first_stream, prepared)?.stream.clone() },
             _ => return Err(bad_answer("an unknown kind")),
         })
+    }
+
+    fn stream<'p>(&self, member: usize, first_stream: usize, prepared: &'p Prepared) -> Result<&'p StreamAppend, Error> {
+        let nth = self.index(member)?.checked_sub(first_stream + 1);
+        nth.and_then(|n| prepared.append.streams.get(n)).ok_or_else(|| bad_answer("no such stream"))
     }
 
     fn number(&self, member: usize) -> Result<i64, Error> {

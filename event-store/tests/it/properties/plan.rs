@@ -1,7 +1,7 @@
 //! Random histories, as plans of small numbers that shrink well, and the appends that they stand for.
 
 use event_store::{
-    Append, AppendCondition, ClaimChange, ClaimHash, Epoch, EventQuery, ExpectedVersion, Filter, Idempotency, Position,
+    Append, AppendCondition, ClaimChange, ClaimHash, Epoch, EventQuery, ExpectedVersion, Filter, Idempotency, NewEvent, Position,
     QueryItem, StreamAppend, StreamName, Version,
 };
 use proptest::collection::vec;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::reference::Reference;
-use crate::support::tagged;
+use crate::support::{metadata, tagged};
 
 const TYPES: [&str; 3] = ["thing.made", "thing.used", "other.made"];
 const STREAMS: u8 = 6;
@@ -42,6 +42,8 @@ pub(super) struct Planned {
     claims: Vec<Claim>,
     key: Option<(u8, u8)>,
     other_epoch: bool,
+    /// The first stream that it names is closed with it.
+    closes: bool,
     /// So many appends before, once more.
     again: Option<usize>,
     /// An event gets the id of the first event of the append so many before.
@@ -113,9 +115,10 @@ fn planned() -> impl Strategy<Value = Planned> {
     let few = prop_oneof![3 => vec(condition.clone(), 0..1), 1 => vec(condition, 1..3)];
     let claims = prop_oneof![3 => vec(claim.clone(), 0..1), 1 => vec(claim, 1..3)];
     let parts = (vec(stream, 1..4), few, claims, option::weighted(0.3, (0..6_u8, 0..2_u8)));
-    (parts, prop::bool::weighted(0.03), rarely(12), rarely(12)).prop_map(|(parts, other_epoch, again, stolen)| {
+    let flags = (prop::bool::weighted(0.03), prop::bool::weighted(0.04));
+    (parts, flags, rarely(12), rarely(12)).prop_map(|(parts, (other_epoch, closes), again, stolen)| {
         let (streams, conditions, claims, key) = parts;
-        Planned { streams, conditions, claims, key, other_epoch, again, stolen }
+        Planned { streams, conditions, claims, key, other_epoch, closes, again, stolen }
     })
 }
 
@@ -216,6 +219,9 @@ impl Names {
             };
             append.streams.push(StreamAppend { stream, expected, events: events.iter().map(event).collect() });
         }
+        if let Some(closed) = append.streams.first_mut().filter(|_| planned.closes) {
+            closed.events.push(NewEvent::stream_closed(metadata()));
+        }
         let stolen = robbed.and_then(|robbed| crate::reference::ids(robbed).first().copied());
         let robber = append.streams.iter_mut().find_map(|named| named.events.last_mut());
         if let (Some(id), Some(event)) = (stolen, robber) {
@@ -230,7 +236,7 @@ impl Names {
         );
         append.idempotency = planned.key.map(|(key, request)| self.key(key, request));
         append.epoch = planned.other_epoch.then(|| Epoch(Uuid::new_v4()));
-        if append.idempotency.is_some() || append.streams.iter().any(|named| !named.events.is_empty()) {
+        if append.streams.iter().any(|named| !named.events.is_empty()) {
             append.claims = self.claims(&planned.claims);
         }
         append

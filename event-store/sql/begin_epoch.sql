@@ -1,0 +1,1 @@
+SELECT event_store.begin_epoch($1, $2) AS "epoch!"

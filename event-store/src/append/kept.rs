@@ -1,0 +1,110 @@
+//! What an append leaves in the metadata of its last event beside the caller's own: the claims that it changed and its idempotency
+//! record. The tables of claims and keys can be worked out again from it, which `verify` does. Plain appends leave nothing.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Append;
+use super::prepared::ClaimStep;
+use crate::event::Metadata;
+use crate::stream::StreamName;
+
+/// Metadata as it stands in the log.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    metadata: &'a Metadata,
+    append: Kept<&'a str, &'a RawValue>,
+}
+
+/// What an append changed beside its events.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Kept<S, R> {
+    /// How many events it has; this one is the last.
+    pub(crate) events: usize,
+    /// Its idempotency record.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<KeptKey<S, R>>,
+    /// The claims that it changed.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) claims: Vec<KeptClaim<S>>,
+}
+
+/// See the table `event_store.idempotency`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptKey<S, R> {
+    #[serde(with = "hex")]
+    pub(crate) key: [u8; 32],
+    #[serde(with = "hex")]
+    pub(crate) request_hash: [u8; 32],
+    pub(crate) streams: Vec<S>,
+    pub(crate) answer: R,
+}
+
+/// One value given back by one stream, then taken by another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptClaim<S> {
+    pub(crate) scope: S,
+    #[serde(with = "hex")]
+    pub(crate) hash: [u8; 32],
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub(crate) release: Option<S>,
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub(crate) take: Option<S>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+/// The metadata of an append's last event, when there is something to keep.
+pub(super) fn metadata(append: &Append, steps: &[ClaimStep], events: usize) -> Option<serde_json::Result<String>> {
+    let last = append.streams.iter().rev().find_map(|s| s.events.last())?;
+    if steps.is_empty() && append.idempotency.is_none() {
+        return None;
+    }
+    let key = append.idempotency.as_ref().map(|i| KeptKey {
+        key: i.key,
+        request_hash: i.request_hash,
+        streams: append.streams.iter().map(|s| s.stream.as_str()).collect(),
+        answer: &*i.answer,
+    });
+    let claims = steps.iter().map(|step| KeptClaim {
+        scope: &*step.claim.scope,
+        hash: step.claim.hash,
+        release: step.release.as_ref().map(StreamName::as_str),
+        take: step.take.as_ref().map(StreamName::as_str),
+    });
+    let written = Written { metadata: &last.metadata, append: Kept { events, key, claims: claims.collect() } };
+    Some(serde_json::to_string(&written))
+}
+
+mod hex {
+    //! 32 bytes as 64 digits.
+
+    use std::fmt::Write;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = bytes.iter().fold(String::with_capacity(64), |mut digits, byte| {
+            // Writing to a string cannot fail.
+            let _written = write!(digits, "{byte:02x}");
+            digits
+        });
+        serializer.serialize_str(&digits)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        let bad = || serde::de::Error::custom("not 64 hexadecimal digits");
+        let mut bytes = [0; 32];
+        if digits.len() != 64 || !digits.is_ascii() {
+            return Err(bad());
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,57 @@
+//! What is counted of batches. See `telemetry.rs` for what the names mean.
+//!
+//! The labels are bounded by the program that appends: its event types and its categories of streams.
+
+use std::time::Duration;
+
+use super::Request;
+use crate::append::AppendOutcome;
+use crate::event::EventType;
+use crate::postgres::call::Answers;
+
+/// Stands for the category of an append that names no stream.
+const NO_STREAM: &str = "none";
+
+pub(super) fn queued(appends: usize) {
+    metrics::gauge!("eventstore_append_queue").set(float(appends));
+}
+
+/// A batch was answered after `took`, `waited` seconds of which its call waited for the lock.
+pub(super) fn sent(took: Duration, waited: f64) {
+    metrics::histogram!("eventstore_append_duration_seconds").record(took.as_secs_f64());
+    metrics::histogram!("eventstore_append_lock_wait_seconds").record(waited);
+}
+
+/// Counts what came of a batch.
+pub(super) fn record(part: &[Request], answers: &Answers) {
+    // Few types stand in one batch, so that a list is faster than a map.
+    let mut types: Vec<(&EventType, u64)> = Vec::new();
+    for (request, outcome) in part.iter().zip(&answers.outcomes) {
+        match outcome {
+            AppendOutcome::Appended(_) => {
+                for (event, _) in request.prepared.events() {
+                    match types.iter_mut().find(|(known, _)| *known == &event.event_type) {
+                        Some((_, count)) => *count += 1,
+                        None => types.push((&event.event_type, 1)),
+                    }
+                }
+            }
+            AppendOutcome::Refused(_) => {
+                let category = request.prepared.append.streams.first().map_or(NO_STREAM, |s| s.stream.category());
+                metrics::counter!("eventstore_conflicts_total", "aggregate" => category.to_owned()).increment(1);
+            }
+            AppendOutcome::Repeated { .. } => {}
+        }
+    }
+    for (event_type, count) in types {
+        metrics::counter!("eventstore_events_appended_total", "type" => event_type.as_str().to_owned()).increment(count);
+    }
+    metrics::histogram!("eventstore_append_batch_size").record(float(part.len()));
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    metrics::gauge!("eventstore_head_position").set(answers.head.position.0 as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are bounded far below 2^52")]
+fn float(number: usize) -> f64 {
+    number as f64
+}

@@ -1,0 +1,122 @@
+//! A new epoch: begun by a person, followed by every process that knows the history it descends from, and by no other (A5).
+
+use std::time::{Duration, Instant};
+
+use event_store::postgres::begin_epoch;
+use event_store::{Append, Appended, EventStore, Position, PostgresStore, Refusal, StoreError};
+use sqlx::PgConnection;
+
+use crate::schema::{END_CONNECTIONS, other_history};
+use crate::support::{appended, check_dense, connect, database, one, plain, refused, sqlstate};
+
+/// How long a process may take to notice.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Appends until it works.
+async fn goes_on(store: &PostgresStore) -> Appended {
+    let since = Instant::now();
+    loop {
+        match store.append(one("gone-on")).await {
+            Ok(outcome) => return appended(outcome),
+            Err(error) => assert!(since.elapsed() < SOON, "does not go on: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn lose_events_after(admin: &mut PgConnection, position: i64) {
+    for statement in ["DELETE FROM event_store.events WHERE position > $1", "DELETE FROM event_store.tags WHERE position > $1"] {
+        sqlx::query(statement).bind(position).execute(&mut *admin).await.unwrap();
+    }
+    sqlx::raw_sql(END_CONNECTIONS).execute(admin).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_goes_on_in_an_epoch_that_was_begun_while_it_worked() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    let old = store.head().await.unwrap().epoch;
+    let mut admin = plain(database.url()).await;
+    let new = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
+    let outcome = appended(store.append(one("a")).await.unwrap());
+    assert_eq!((outcome.epoch, outcome.last.position), (new, Position(2)));
+    assert_eq!(store.head().await.unwrap().epoch, new);
+    // Whoever still names the old one decides anew.
+    let refusal = refused(store.append(Append { epoch: Some(old), ..one("a") }).await.unwrap());
+    assert_eq!(refusal, Refusal::Epoch { actual: new });
+    check_dense(&store).await;
+}
+
+#[tokio::test]
+async fn after_lost_commits_a_process_waits_for_a_person_and_then_goes_on_without_a_restart() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    for _ in 0..5 {
+        appended(store.append(one("a")).await.unwrap());
+    }
+    let mut admin = plain(database.url()).await;
+    lose_events_after(&mut admin, 3).await;
+    let error = other_history(&store).await;
+    assert!(matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")), "{error:?}");
+    let error = store.read_stream(&crate::support::stream("a"), event_store::Version::NONE, 9).await.unwrap_err();
+    assert!(matches!(error, StoreError::OtherHistory(_)), "{error:?}");
+    let new = begin_epoch(&mut admin, "commits were lost", &[]).await.unwrap();
+    let first = goes_on(&store).await;
+    assert_eq!((first.epoch, first.last.position), (new, Position(4)));
+    assert_eq!(check_dense(&connect(database.url()).await).await, Position(4));
+}
+
+#[tokio::test]
+async fn once_the_right_server_is_back_a_process_goes_on_in_its_old_epoch() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    let epoch = store.head().await.unwrap().epoch;
+    let mut admin = plain(database.url()).await;
+    let rename = async |admin: &mut PgConnection, from: &str, to: &str| {
+        let statement = format!("UPDATE event_store.events SET event_id = '{to}' WHERE event_id = '{from}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut *admin).await.unwrap();
+        sqlx::raw_sql(END_CONNECTIONS).execute(admin).await.unwrap();
+    };
+    let (id, other) = (store.head().await.unwrap().mark.event_id.unwrap(), uuid::Uuid::nil());
+    rename(&mut admin, &id.to_string(), &other.to_string()).await;
+    assert!(matches!(other_history(&store).await, StoreError::OtherHistory(_)));
+    rename(&mut admin, &other.to_string(), &id.to_string()).await;
+    assert_eq!(goes_on(&store).await.epoch, epoch);
+}
+
+#[tokio::test]
+async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_so() {
+    let database = database().await;
+    let mut admin = plain(database.url()).await;
+    let first = connect(database.url()).await.head().await.unwrap().epoch;
+    let second = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
+    let store = connect(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    // The copy knows of the first epoch alone.
+    let restore = sqlx::query("WITH gone AS (UPDATE event_store.log SET epoch = $1) SELECT 1").bind(first.0);
+    restore.execute(&mut admin).await.unwrap();
+    sqlx::query("DELETE FROM event_store.epochs WHERE epoch = $1").bind(second.0).execute(&mut admin).await.unwrap();
+    lose_events_after(&mut admin, 0).await;
+    let wanted = format!("`event-store epoch begin --abandon {second}`");
+    let error = other_history(&store).await;
+    assert!(matches!(&error, StoreError::OtherHistory(why) if why.contains(&wanted)), "{error:?}");
+    // A new epoch alone is no proof that it goes on in place of the known one.
+    begin_epoch(&mut admin, "somebody else's", &[]).await.unwrap();
+    sqlx::raw_sql(END_CONNECTIONS).execute(&mut admin).await.unwrap();
+    assert!(matches!(other_history(&store).await, StoreError::OtherHistory(_)));
+    begin_epoch(&mut admin, "the copy goes on", &[second]).await.unwrap();
+    goes_on(&store).await;
+    assert_eq!(check_dense(&connect(database.url()).await).await, Position(1));
+}
+
+#[tokio::test]
+async fn only_the_owner_begins_an_epoch() {
+    let database = database().await;
+    for group in ["event_store_appender", "event_store_reader", "event_store_relay"] {
+        let mut connection = plain(&database.url_in_group(group).await).await;
+        let StoreError::Database(error) = begin_epoch(&mut connection, "no", &[]).await.unwrap_err() else { panic!("{group}") };
+        assert_eq!(sqlstate(&error), "42501", "{group}");
+    }
+}
