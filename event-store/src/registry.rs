@@ -217,6 +217,6 @@ impl Registry {
                 versions.current == Some(written.schema_version) || versions.past.contains_key(&written.schema_version)
             })
         };
-        written.into_iter().filter(|written| !readable(written)).collect()
+        written.into_iter().filter(|written| !written.event_type.closes_stream() && !readable(written)).collect()
     }
 }

@@ -32,7 +32,7 @@ pub trait StreamState: Default + Clone + Send + Sync + 'static {
     /// another is never used. `None`: it is neither cached nor kept as a snapshot, as one with personal data must not be.
     const SHAPE: Option<i32>;
 
-    /// The state after an event.
+    /// The state after an event; it is never given the one that closes the stream.
     ///
     /// # Errors
     /// The event cannot be of this stream.
@@ -232,7 +232,8 @@ impl StateLoader {
                 Some(as_of) => self.log.read_stream_as_of(stream, current.version, PAGE, as_of).await?,
                 None => self.log.read_stream(stream, current.version, PAGE).await?,
             };
-            for event in &events {
+            // That the stream is closed is the store's word and no part of the state: an append will be told.
+            for event in events.iter().filter(|event| !event.event_type.closes_stream()) {
                 let applied = std::mem::take(&mut current.state).apply(event);
                 current.state = applied.map_err(|source| StateError::Apply { position: event.position, source })?;
             }

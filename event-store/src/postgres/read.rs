@@ -145,7 +145,7 @@ impl Inner {
     }
 
     pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let rows = sqlx::query_file!("sql/written_types.sql").fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;
         let unreadable = |error: InvalidName| StoreError::Unusable(format!("an event type of the log cannot be read: {error}"));
         rows.into_iter()

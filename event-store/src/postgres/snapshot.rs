@@ -13,7 +13,7 @@ use crate::stream::{StreamName, Version};
 #[async_trait]
 impl SnapshotStore for PostgresStore {
     async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.continuity.check()?;
+        self.inner.continuity.check().await?;
         let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
             .fetch_optional(&self.inner.reads)
             .await
@@ -32,7 +32,7 @@ impl SnapshotStore for PostgresStore {
 
     async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
         snapshot.check()?;
-        self.inner.continuity.check()?;
+        self.inner.continuity.check().await?;
         let Some(event_id) = snapshot.last.event_id else {
             return Err(StoreError::Invalid("a snapshot of a stream without events".to_owned()));
         };
