@@ -179,7 +179,7 @@ impl Inner {
     }
 
     pub(super) async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let rows = sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.reads);
         let rows = rows.await.map_err(|error| self.failed(error))?;
         let held = rows.into_iter().map(|row| {
