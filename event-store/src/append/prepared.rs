@@ -149,6 +149,8 @@ fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
     if event.schema_version < 1 {
         return Err(invalid(format!("event {} has schema version {}, below 1", event.id, event.schema_version)));
     }
+    // Each length before the text is looked through, byte for byte.
+    check_size(event, event.data.get().len())?;
     check_json("data", event.data.get())?;
     let mut seen: Vec<Tag> = Vec::new();
     if event.tags.len() > 1 {
@@ -165,30 +167,39 @@ fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
     }
     let metadata = serde_json::to_string(&event.metadata)
         .map_err(|error| invalid(format!("the metadata of event {} cannot be written as JSON: {error}", event.id)))?;
-    check_json("metadata", &metadata)?;
     let tags = joined(event.tags.iter().map(Tag::as_str));
-    let bytes = event.data.get().len() + metadata.len() + tags.len();
+    check_size(event, event.data.get().len() + metadata.len() + tags.len())?;
+    check_json("metadata", &metadata)?;
+    Ok(EventText { metadata, tags })
+}
+
+fn check_size(event: &NewEvent, bytes: usize) -> Result<(), StoreError> {
     if bytes > MAX_EVENT_BYTES {
         return Err(invalid(format!("event {} has {bytes} bytes, more than {MAX_EVENT_BYTES}", event.id)));
     }
-    Ok(EventText { metadata, tags })
+    Ok(())
 }
 
 fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Refuses the character NUL, which Postgres can store in no text, and nesting that would exhaust a parser's stack.
+/// Refuses the character NUL, which Postgres can store in no text, half a surrogate pair, which no reader can decode, and nesting that
+/// would exhaust a parser's stack.
 fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
     let (mut depth, mut in_string) = (0_usize, false);
     let mut bytes = json.bytes().enumerate();
     while let Some((at, byte)) = bytes.next() {
         match (in_string, byte) {
             (true, b'\\') => {
-                if json.as_bytes()[at..].starts_with(b"\\u0000") {
-                    return Err(invalid(format!("its {what} has the character NUL")));
-                }
-                bytes.next();
+                let escape = &json.as_bytes()[at..];
+                let rest_of_pair = match utf16_unit(escape) {
+                    Some(0) => return Err(invalid(format!("its {what} has the character NUL"))),
+                    Some(0xD800..=0xDBFF) if matches!(escape.get(6..).and_then(utf16_unit), Some(0xDC00..=0xDFFF)) => 10,
+                    Some(0xD800..=0xDFFF) => return Err(invalid(format!("its {what} has half a surrogate pair"))),
+                    _ => 0,
+                };
+                bytes.nth(rest_of_pair);
             }
             (_, b'"') => in_string = !in_string,
             (false, b'{' | b'[') => depth += 1,
@@ -200,6 +211,12 @@ fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// What an escape like `\u0041` at the start of the text stands for.
+fn utf16_unit(escape: &[u8]) -> Option<u16> {
+    let digits = std::str::from_utf8(escape.strip_prefix(b"\\u")?.get(..4)?).ok()?;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 /// Brings the changes of one value together: at most one gives it back, then at most one takes it.

@@ -384,7 +384,13 @@ async fn limits_are_checked_before_anything_is_sent(store: &dyn EventStore) {
             event_store::NewEvent { data: serde_json::value::RawValue::from_string(data).unwrap(), ..event("thing.made") };
         append_to(stream("a"), ExpectedVersion::Any, vec![event])
     };
-    for good in [text(500 * 1024), nested(64), r#""a \\u0000 [ is no NUL""#.to_owned(), format!("{:?}", "[{".repeat(100))] {
+    for good in [
+        text(500 * 1024),
+        nested(64),
+        r#""a \\u0000 [ is no NUL""#.to_owned(),
+        format!("{:?}", "[{".repeat(100)),
+        r#""\ud83d\ude00 \\ud800""#.to_owned(),
+    ] {
         assert!(matches!(store.append(with_data(good)).await, Ok(AppendOutcome::Appended(_))));
     }
     let many_tags = (0..33).map(|n| format!("tag:{n}")).collect::<Vec<_>>();
@@ -394,6 +400,8 @@ async fn limits_are_checked_before_anything_is_sent(store: &dyn EventStore) {
         with_data(text(512 * 1024)),
         with_data(nested(65)),
         with_data(r#"{"a": ["b", "c\u0000"]}"#.to_owned()),
+        with_data(r#""\ud83d alone""#.to_owned()),
+        with_data(r#""\ude00\ud83d""#.to_owned()),
         append_to(stream("a"), ExpectedVersion::Any, vec![many_tags]),
         append_to(stream("a"), ExpectedVersion::Any, vec![no_version]),
         append_to(stream("a"), ExpectedVersion::Any, (0..1_001).map(|_| event("thing.made")).collect()),
@@ -403,5 +411,5 @@ async fn limits_are_checked_before_anything_is_sent(store: &dyn EventStore) {
         let error = store.append(bad).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid(_)), "{error:?}");
     }
-    assert_eq!(check_dense(store).await, Position(4));
+    assert_eq!(check_dense(store).await, Position(5));
 }

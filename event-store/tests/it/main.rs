@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod append_only;
+mod attacks;
 mod batch;
 mod cancel;
 mod conflict;
