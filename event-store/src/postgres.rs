@@ -7,7 +7,8 @@
 //!   refuses what is no JSON, for half a microsecond.
 //! - Hash chain: a digest per event, each over the one before, is 0.9 to 1.2 µs a row that nothing can make set-based, and 32 bytes a
 //!   row, all while the lock is held. It therefore stands in `seals`, behind the head, over stretches of the log.
-//! - The append function in batches of 1,000: 18 to 20 µs an append, against 16 to 18 for the same rows by a bare INSERT from `unnest`.
+//! - The plain append function (`*_append_plain.sql`) in batches of 512: 10.6 µs an append, with an idempotency key 14.0; one at a time 50 µs
+//!   a call, of which 5 the lock and 15 the look.
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 -- The short way to append: for a plain batch, whose members have one event for one stream each, ask for a version at most, and
--- may bring an idempotency key. Three statements, four with keys: lock, look, insert. A batch that turns out to hold a refusal, or to be
--- sent again, or to be a repeat, is spelled out and goes the long way (event_store.append_batch) under the same lock.
+-- may bring an idempotency key. Three statements, four with keys: lock, look, insert. A batch that turns out to hold a refusal is spelled
+-- out and goes the long way (event_store.append_batch) under the same lock. So does one that was sent before, or repeats a key: that is
+-- left to the unique constraints to notice, since it is rare, and asking first costs 0.7 of 11.2 us an append.
 --
 -- Arrays run over members. p_epoch is null or has all of them, p_key and its companions are null or have nulls for members without a key.
 
@@ -40,7 +41,7 @@ DECLARE
     head_event_id   uuid;
     v_recorded_at   timestamptz;
     v_version       bigint[];
-    long_way        boolean;
+    refused         boolean;
     nth             integer[];
     ones            integer[];
     answer          event_store.append_answer;
@@ -57,41 +58,44 @@ BEGIN
     SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at),
            ARRAY(SELECT coalesce((SELECT CASE e.event_type WHEN 'stream.closed' THEN -2 - e.version ELSE e.version END
                                       FROM event_store.events AS e WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0)
-                     FROM generate_subscripts(p_stream, 1) AS n),
-           EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
-               OR (p_key IS NOT NULL AND EXISTS (SELECT FROM event_store.idempotency AS k WHERE k.key = ANY (p_key)))
-        INTO head, head_event_id, v_recorded_at, v_version, long_way
+                     FROM generate_subscripts(p_stream, 1) AS n)
+        INTO head, head_event_id, v_recorded_at, v_version
         FROM (SELECT) AS always
         LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1) AS h ON true;
 
-    IF v_version <> p_expected THEN
-        long_way := long_way OR EXISTS (SELECT FROM unnest(v_version, p_expected) AS u (actual, expected)
+    refused := v_epoch <> ANY (p_epoch);
+    IF refused IS NOT true AND v_version <> p_expected THEN
+        refused := EXISTS (SELECT FROM unnest(v_version, p_expected) AS u (actual, expected)
             WHERE u.actual < 0 OR CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END);
     END IF;
-    IF long_way OR v_epoch <> ANY (p_epoch) THEN
-        nth := ARRAY(SELECT generate_subscripts(p_event_id, 1));
-        ones := array_fill(1, ARRAY[cardinality(p_event_id)]);
-        SELECT * INTO STRICT answer FROM event_store.append_batch(
-            p_event_id, p_epoch, ones, p_key, p_request_hash, p_answer, p_stream, nth, ones, p_expected,
-            nth, nth, ones, ones, p_event_id, p_event_type, p_event_schema, p_event_data, p_event_metadata, p_event_tags,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-        RETURN answer;
+    IF refused IS NOT true THEN
+        BEGIN
+            WITH added AS (
+                INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+                    SELECT head + n, v_version[n] + 1, p_event_id[n], v_recorded_at, p_event_schema[n], p_stream[n], p_event_type[n],
+                           p_event_data[n]::json, string_to_array(p_event_tags[n], ' '), p_event_metadata[n]::json
+                        FROM generate_subscripts(p_event_id, 1) AS n
+                    RETURNING tags, position
+            )
+            INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
+            IF p_key IS NOT NULL THEN
+                INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position, event_count, streams, versions, answer)
+                    SELECT p_key[n], p_request_hash[n], p_event_id[n], v_epoch, head + n, 1, ARRAY[p_stream[n]], ARRAY[v_version[n] + 1], p_answer[n]::json
+                        FROM generate_subscripts(p_key, 1) AS n WHERE p_key[n] IS NOT NULL;
+            END IF;
+            RETURN (v_epoch, head, head_event_id, v_recorded_at, NULL, v_version, NULL, NULL, NULL)::event_store.append_answer;
+        EXCEPTION WHEN unique_violation THEN
+            NULL;  -- an event id or a key that stands in the log: the long way tells which, and what it means
+        END;
     END IF;
 
-    WITH added AS (
-        INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
-            SELECT head + n, v_version[n] + 1, p_event_id[n], v_recorded_at, p_event_schema[n], p_stream[n], p_event_type[n],
-                   p_event_data[n]::json, string_to_array(p_event_tags[n], ' '), p_event_metadata[n]::json
-                FROM generate_subscripts(p_event_id, 1) AS n
-            RETURNING tags, position
-    )
-    INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
-    IF p_key IS NOT NULL THEN
-        INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position, event_count, streams, versions, answer)
-            SELECT p_key[n], p_request_hash[n], p_event_id[n], v_epoch, head + n, 1, ARRAY[p_stream[n]], ARRAY[v_version[n] + 1], p_answer[n]::json
-                FROM generate_subscripts(p_key, 1) AS n WHERE p_key[n] IS NOT NULL;
-    END IF;
-    RETURN (v_epoch, head, head_event_id, v_recorded_at, NULL, v_version, NULL, NULL, NULL)::event_store.append_answer;
+    nth := ARRAY(SELECT generate_subscripts(p_event_id, 1));
+    ones := array_fill(1, ARRAY[cardinality(p_event_id)]);
+    SELECT * INTO STRICT answer FROM event_store.append_batch(
+        p_event_id, p_epoch, ones, p_key, p_request_hash, p_answer, p_stream, nth, ones, p_expected,
+        nth, nth, ones, ones, p_event_id, p_event_type, p_event_schema, p_event_data, p_event_metadata, p_event_tags,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    RETURN answer;
 END
 $function$;
 

@@ -129,7 +129,7 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender) {
         }
         let batch = pick(&mut pending);
         metrics::queued(pending.len() + requests.len());
-        if AssertUnwindSafe(sender.send(batch)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(sender.send(batch, || pending.len() + requests.len())).catch_unwind().await.is_err() {
             tracing::error!("the sender of batches panicked; it goes on with a new connection");
             sender.disconnect();
         }

@@ -21,8 +21,10 @@ use crate::postgres::wake::Waker;
 /// How long to wait before the same batch is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Up to so many answers are given before the next batch is sent.
-const FEW: usize = 16;
+/// Up to so many writers, waiting or just answered, share one batch: the next one waits until those just answered had their turn and
+/// came back. What a batch costs at least then counts once for all of them. With more of them two groups take turns, and one
+/// prepares its appends while the other's are written.
+const TOGETHER: usize = 128;
 
 /// Owns the connection for appends.
 pub(crate) struct Sender {
@@ -61,14 +63,14 @@ impl Sender {
         self.connection = None;
     }
 
-    /// Sends a batch and answers each of its members.
-    pub(crate) async fn send(&mut self, batch: Vec<Request>) {
+    /// Sends a batch and answers each of its members; `waiting` says how many others wait by then.
+    pub(crate) async fn send(&mut self, batch: Vec<Request>, waiting: impl Fn() -> usize) {
         // A stack with the next part on top: the halves of a halved batch keep their order.
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
             match self.call(&mut part).await {
                 _ if part.is_empty() => {}
-                Ok(answers) => self.answer(part, answers),
+                Ok(answers) => self.answer(part, answers, waiting()),
                 Err(Failure::Data(error)) if part.len() > 1 => {
                     tracing::warn!(members = part.len(), %error, "a batch failed for something in its data and is halved");
                     let second = part.split_off(part.len() / 2);
@@ -80,14 +82,14 @@ impl Sender {
         }
     }
 
-    fn answer(&self, part: Vec<Request>, answers: Answers) {
+    fn answer(&self, part: Vec<Request>, answers: Answers, waiting: usize) {
         self.continuity.learn(answers.head);
         let events: u64 = answers.outcomes.iter().map(appended_events).sum();
         if events > 0 {
             self.waker.wake();
         }
         metrics::record(&part, &answers);
-        if part.len() <= FEW {
+        if part.len() + waiting <= TOGETHER {
             deliver(part, answers.outcomes);
         } else {
             // Beside the next batch: it need not wait until everyone has been woken.

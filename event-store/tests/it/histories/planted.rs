@@ -109,7 +109,7 @@ impl Planted {
         let mut admin = plain(database.url()).await;
         // Plain batches go the long way too, and take no lock before it, so that one function is all there is.
         let mut plain = source_of(&mut admin, "append_plain_batch").await;
-        for (from, to) in [(LOCK, NO_LOCK), ("IF long_way OR", "IF true OR")] {
+        for (from, to) in [(LOCK, NO_LOCK), ("refused := v_epoch <> ANY (p_epoch);", "refused := true;")] {
             plain = changed(&plain, from, to);
         }
         sqlx::raw_sql(AssertSqlSafe(plain)).execute(&mut admin).await.unwrap();
