@@ -2,8 +2,12 @@
 //! sent again and stolen event ids; split into batches every way, through one store and through two at once. Then the log itself and
 //! random reads. A history that diverges is shrunk.
 
+use std::collections::BTreeMap;
+
 use event_store::postgres::append_batch;
-use event_store::{Append, AppendOutcome, EventStore, Filter, Position, PostgresStore, RecordedEvent, StoreError, Version};
+use event_store::{
+    Append, AppendOutcome, EventStore, Filter, MemoryStore, Position, PostgresStore, RecordedEvent, Refusal, StoreError, Version,
+};
 use local_servers::test_run;
 use proptest::prelude::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -30,15 +34,13 @@ struct Figures {
     appends: u64,
     appended: u64,
     repeated: u64,
-    refused: u64,
+    refused: BTreeMap<&'static str, u64>,
     reads: u64,
 }
 
 #[test]
 fn p1_p2_p3_p9_random_histories_do_not_diverge_from_the_reference() {
-    let run = test_run();
-    let wanted = run.count(3_000, 100_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let database = runtime.block_on(database());
     let stage = runtime.block_on(async {
         Stage {
@@ -46,6 +48,24 @@ fn p1_p2_p3_p9_random_histories_do_not_diverge_from_the_reference() {
             procedure: Mutex::new(plain(database.url()).await),
         }
     });
+    random_histories(|rounds, figures| runtime.block_on(play(&stage, rounds, figures)));
+    runtime.block_on(check_dense(&stage.stores[0]));
+}
+
+#[test]
+fn the_store_in_memory_does_not_diverge_from_the_reference() {
+    let runtime = runtime();
+    random_histories(|rounds, figures| runtime.block_on(play_in_memory(rounds, figures)));
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Plays histories until enough appends were made; shrinks one that diverges.
+fn random_histories(play: impl Fn(&[Round], &mut Figures) -> Result<(), String>) {
+    let run = test_run();
+    let wanted = run.count(3_000, 100_000);
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&run.seed.to_le_bytes());
     let config = Config { failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
@@ -57,12 +77,14 @@ fn p1_p2_p3_p9_random_histories_do_not_diverge_from_the_reference() {
         let played = runner.run_one(tree, |rounds| {
             let mut figures = figures.borrow_mut();
             figures.histories += 1;
-            runtime.block_on(play(&stage, &rounds, &mut figures)).map_err(TestCaseError::fail)
+            play(&rounds, &mut figures).map_err(TestCaseError::fail)
         });
         played.unwrap_or_else(|error| panic!("seed {}: {error}", run.seed));
     }
-    let head = runtime.block_on(check_dense(&stage.stores[0]));
-    eprintln!("{:?} in {:.1} s, no divergence; head {head}", figures.into_inner(), began.elapsed().as_secs_f64());
+    let figures = figures.into_inner();
+    eprintln!("{figures:?} in {:.1} s, no divergence", began.elapsed().as_secs_f64());
+    let tried: Vec<_> = figures.refused.keys().copied().collect();
+    assert_eq!(tried, REFUSALS, "a refusal that nothing tries is not compared");
 }
 
 async fn play(stage: &Stage, rounds: &[Round], figures: &mut Figures) -> Result<(), String> {
@@ -108,9 +130,49 @@ fn count(figures: &mut Figures, outcomes: &[Outcome]) {
         match outcome {
             Outcome::Appended(_) => figures.appended += 1,
             Outcome::Repeated(..) => figures.repeated += 1,
-            Outcome::Refused(_) => figures.refused += 1,
+            Outcome::Refused(refusal) => *figures.refused.entry(kind(refusal)).or_default() += 1,
         }
     }
+}
+
+/// Every refusal that a history can meet.
+const REFUSALS: [&str; 7] = ["claim", "closed", "condition", "duplicate event", "epoch", "key reused", "version"];
+
+fn kind(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Claim { .. } => "claim",
+        Refusal::Closed { .. } => "closed",
+        Refusal::Condition { .. } => "condition",
+        Refusal::DuplicateEvent { .. } => "duplicate event",
+        Refusal::Epoch { .. } => "epoch",
+        Refusal::KeyReused => "key reused",
+        Refusal::Version { .. } => "version",
+        Refusal::SubjectErased { .. } => panic!("no history has personal data"),
+    }
+}
+
+/// One append after the other, through the store in memory.
+async fn play_in_memory(rounds: &[Round], figures: &mut Figures) -> Result<(), String> {
+    let (names, store) = (Names(figures.histories), MemoryStore::new());
+    let mut model = Reference::new(store.head().await.map_err(told)?.epoch, (0, None));
+    let mut earlier = Vec::new();
+    for round in rounds {
+        let appends = names.appends(&round.appends, &model, &mut earlier);
+        let mut outcomes = Vec::new();
+        for append in &appends {
+            outcomes.push(store.append(append.clone()).await.map_err(told)?.into());
+        }
+        count(figures, &outcomes);
+        in_order(&mut model, &appends, &outcomes)?;
+        for look in &round.looks {
+            figures.reads += 1;
+            compare(&store, &names, &model, Position::START, look).await?;
+        }
+    }
+    same(
+        &store.read(&Filter::All, Position::START, 10_000).await.map_err(told)?,
+        &model.read(&Filter::All, Position::START, 10_000),
+    )
 }
 
 impl Stage {
@@ -157,7 +219,7 @@ fn in_order(model: &mut Reference, appends: &[Append], outcomes: &[Outcome]) -> 
     for (append, outcome) in appends.iter().zip(outcomes) {
         let ours = model.append(append);
         if ours != *outcome {
-            return Err(format!("the procedure answered {outcome:?}, the reference {ours:?}, to {append:#?}"));
+            return Err(format!("the answer is {outcome:?}, the reference {ours:?}, to {append:#?}"));
         }
     }
     Ok(())
@@ -191,7 +253,7 @@ fn same(read: &[RecordedEvent], model: &[&Logged]) -> Result<(), String> {
     if equal { Ok(()) } else { Err(format!("a read gave {read:#?}, the reference has {model:#?}")) }
 }
 
-async fn compare(store: &PostgresStore, names: &Names, model: &Reference, base: Position, look: &Look) -> Result<(), String> {
+async fn compare(store: &dyn EventStore, names: &Names, model: &Reference, base: Position, look: &Look) -> Result<(), String> {
     let page = |limit: usize| u32::try_from(limit).unwrap();
     match look {
         Look::Log(planned, back, limit) => {
