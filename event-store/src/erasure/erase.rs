@@ -7,11 +7,10 @@
 //! The key goes first: who stands before `subject.erased` may still read for as long as it keeps a key in memory, who stands behind it
 //! never does, so that whatever is made of the log is the same whenever it is made.
 
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::keys::{KeyError, LedgerEntry, SubjectKeyStore};
-use crate::append::{Append, AppendOutcome, ClaimChange, Idempotency, MAX_STREAMS, Refusal, StreamAppend};
+use crate::append::{Append, AppendOutcome, ClaimChange, MAX_STREAMS, Refusal, StreamAppend};
 use crate::error::{InvalidName, StoreError};
 use crate::event::{EventType, Mark, Metadata, NewEvent, RecordedEvent, Tag};
 use crate::store::EventStore;
@@ -113,10 +112,12 @@ pub(super) async fn tell(
         }
         let count = i64::try_from(claims.len()).unwrap_or(i64::MAX);
         let claims = claims.into_iter().map(|(claim, owner)| ClaimChange::Release { claim, owner }).collect();
-        let append = match told {
-            None => Append { streams: vec![erased(&entry, stream.clone())?], claims, ..Append::default() },
-            Some(_) => Append { claims, idempotency: Some(once()?), ..Append::default() },
+        let expected = match told {
+            None => ExpectedVersion::NoStream,
+            // The log keeps claims with an event, so it says so once more.
+            Some(_) => ExpectedVersion::StreamExists,
         };
+        let append = Append { streams: vec![erased(&entry, stream.clone(), expected)?], claims, ..Append::default() };
         match store.append(append).await? {
             AppendOutcome::Appended(_) => released += count,
             // Somebody else was here meanwhile: look again.
@@ -134,8 +135,8 @@ async fn note(keys: &dyn SubjectKeyStore, entry: LedgerEntry, mark: Mark, releas
     Ok(LedgerEntry { erased_at: Some(mark), claims_released: entry.claims_released + released, ..entry })
 }
 
-/// `subject.erased`, once.
-fn erased(entry: &LedgerEntry, stream: StreamName) -> Result<StreamAppend, EraseError> {
+/// `subject.erased`.
+fn erased(entry: &LedgerEntry, stream: StreamName, expected: ExpectedVersion) -> Result<StreamAppend, EraseError> {
     let event_type: EventType = SUBJECT_ERASED.parse()?;
     let metadata = Metadata {
         correlation_id: Uuid::now_v7(),
@@ -145,11 +146,5 @@ fn erased(entry: &LedgerEntry, stream: StreamName) -> Result<StreamAppend, Erase
     };
     let data = serde_json::json!({ "subject": entry.subject });
     let event = NewEvent::json(event_type, SUBJECT_ERASED_VERSION, &data, metadata)?.tagged(Tag::new(CATEGORY, entry.subject)?);
-    Ok(StreamAppend { stream, expected: ExpectedVersion::NoStream, events: vec![event] })
-}
-
-/// An append of claims alone is recognised by a key; this one is nobody else's.
-fn once() -> Result<Idempotency, EraseError> {
-    let key = Sha256::new().chain_update(b"release claims").chain_update(Uuid::new_v4().as_bytes()).finalize().into();
-    Ok(Idempotency { key, request_hash: key, answer: serde_json::value::to_raw_value(&())? })
+    Ok(StreamAppend { stream, expected, events: vec![event] })
 }
