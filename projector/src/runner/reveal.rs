@@ -30,11 +30,11 @@ impl Reveal {
         Ok(())
     }
 
-    /// Waits after a failure, longer each time.
+    /// Waits after a failure, longer each time, with jitter.
     pub(crate) async fn pause(&mut self) {
         let pause = self.pause.unwrap_or(RETRY_FIRST);
         self.pause = Some((pause * 2).min(RETRY_MOST));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
     }
 
     /// Asks for every key again.

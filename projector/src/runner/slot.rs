@@ -292,7 +292,7 @@ fn waiting(pause: Duration, connection: Option<PgConnection>) -> State {
     State::Waiting { due: Instant::now() + pause, connection }
 }
 
-/// The wait after so many failures in a row.
+/// The wait after so many failures in a row: doubled each time, and jittered, so that the parts that failed together do not all come back at once.
 fn backoff(failures: u32) -> Duration {
-    RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST)
+    RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST).mul_f64(rand::random_range(0.5..1.0))
 }
