@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_store::{AppendOutcome, Appended, Idempotency, Metadata, Refusal, StoreError};
+use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Metadata, Refusal, StoreError};
 use service_kit::clock::SharedClock;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,10 @@ use crate::precondition::Precondition;
 use crate::repository::{Repository, RepositoryError};
 use crate::telemetry;
 use crate::use_case::{Decision, UseCase, Work};
+
+mod rehearsal;
+
+pub use rehearsal::Rehearsal;
 
 /// How many commands this process works on at once.
 pub const MAX_COMMANDS: usize = 4096;
@@ -158,7 +162,8 @@ impl Commands {
         self.repository.repeated(lookup).await?.map(|outcome| done(outcome, None)).transpose()
     }
 
-    async fn attempt<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+    /// Decides on what is there now.
+    async fn decide<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<(Epoch, Decision), CommandError> {
         let metadata = Metadata {
             correlation_id: context.correlation_id,
             causation_id: None,
@@ -169,7 +174,11 @@ impl Commands {
         let epoch = self.repository.epoch().await?;
         let (repository, precondition, now) = (&self.repository, &context.precondition, self.clock.now());
         let work = Work { repository, epoch, precondition, metadata, now };
-        let Decision { changes, line_id } = use_case.decide(&work).await?;
+        Ok((epoch, use_case.decide(&work).await?))
+    }
+
+    async fn attempt<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+        let (epoch, Decision { changes, line_id }) = self.decide(use_case, context).await?;
         let answer = Answer { id: changes.id(), line_id };
         let keyed = context.keyed.as_ref().map(|keyed| keyed.record(U::NAME, &answer)).transpose();
         let outcome = self.repository.append(epoch, changes, keyed.map_err(RepositoryError::from)?).await?;

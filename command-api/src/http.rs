@@ -21,6 +21,7 @@ mod openapi;
 mod order;
 mod product;
 mod received;
+mod rehearsed;
 mod user;
 
 /// Where the document of all paths is.

@@ -155,6 +155,11 @@ impl Changes {
         self
     }
 
+    /// Every event, with the stream that it would be appended to.
+    pub fn events(&self) -> impl Iterator<Item = (&StreamName, &NewEvent)> {
+        self.append.streams.iter().flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
+    }
+
     /// Which aggregate changes.
     pub const fn id(&self) -> Uuid {
         self.id
@@ -225,12 +230,23 @@ impl Repository {
         idempotency: Option<Idempotency>,
     ) -> Result<AppendOutcome, RepositoryError> {
         let outcome = self.states.log().append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
-        if let AppendOutcome::Refused(Refusal::Epoch { actual }) = &outcome {
-            // What is in memory is of the other history. It would not be found under the new epoch, and takes room.
-            self.states.cache().clear();
-            self.set_epoch(*actual);
+        if let AppendOutcome::Refused(refusal) = &outcome {
+            self.learn(refusal);
         }
         Ok(outcome)
+    }
+
+    /// What would refuse the changes now. Nothing is appended.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`].
+    pub async fn check(&self, epoch: Epoch, changes: &Changes) -> Result<Option<Refusal>, RepositoryError> {
+        let append = Append { epoch: Some(epoch), ..changes.append.clone() };
+        let refusal = self.states.log().check(&append).await?;
+        if let Some(refusal) = &refusal {
+            self.learn(refusal);
+        }
+        Ok(refusal)
     }
 
     /// What came of an earlier append under the same idempotency key.
@@ -249,6 +265,15 @@ impl Repository {
         let epoch = self.states.log().store().head().await?.epoch;
         self.set_epoch(epoch);
         Ok(epoch)
+    }
+
+    /// Goes over to another history when a refusal tells of it.
+    fn learn(&self, refusal: &Refusal) {
+        if let Refusal::Epoch { actual } = refusal {
+            // What is in memory is of the other history. It would not be found under the new epoch, and takes room.
+            self.states.cache().clear();
+            self.set_epoch(*actual);
+        }
     }
 
     fn known_epoch(&self) -> Option<Epoch> {

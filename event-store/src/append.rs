@@ -48,6 +48,21 @@ impl StreamAppend {
     pub fn closing(stream: StreamName, expected: ExpectedVersion, metadata: Metadata) -> Self {
         Self { stream, expected, events: vec![NewEvent::stream_closed(metadata)] }
     }
+
+    /// What refuses it when the stream has this last event.
+    pub(crate) fn refusal(&self, last: Option<&RecordedEvent>) -> Option<Refusal> {
+        if !self.events.is_empty() && last.is_some_and(|last| last.event_type.closes_stream()) {
+            return Some(Refusal::Closed { stream: self.stream.clone() });
+        }
+        let actual = last.map_or(Version::NONE, |last| last.version);
+        let met = match self.expected {
+            ExpectedVersion::Any => true,
+            ExpectedVersion::NoStream => actual == Version::NONE,
+            ExpectedVersion::StreamExists => actual > Version::NONE,
+            ExpectedVersion::Exact(version) => actual == version,
+        };
+        (!met).then(|| Refusal::Version { stream: self.stream.clone(), expected: self.expected, actual })
+    }
 }
 
 /// A dynamic consistency boundary: the append is refused when an event that matches `query` stands after `after`.

@@ -17,6 +17,8 @@ use crate::state::AsOf;
 use crate::store::{EventStore, MAX_PAGE};
 use crate::stream::{StreamName, Version};
 
+mod check;
+
 /// How often an append is sent again because what seemed to break its condition turned out, upcast, not to. Past it the refusal
 /// stands: the caller decides anew, which is always right.
 const MAX_SENT_AGAIN: u32 = 8;

@@ -173,6 +173,11 @@ impl EventStore for MemoryStore {
         Ok(page(self.log().after(after).filter(|e| filter.matches(e)), limit))
     }
 
+    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+        let log = self.log();
+        Ok(claims.iter().map(|claim| log.claims.get(claim).cloned()).collect())
+    }
+
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         let log = self.log();
         let written = log.events.iter().map(|event| (&event.event_type, event.schema_version)).collect::<BTreeSet<_>>();

@@ -192,6 +192,10 @@ impl EventStore for PostgresStore {
         self.inner.read(filter, after, limit).await
     }
 
+    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+        self.inner.claim_owners(claims).await
+    }
+
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.inner.written_types().await
     }

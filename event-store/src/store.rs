@@ -76,6 +76,12 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
 
+    /// The stream that holds each of these values, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError>;
+
     /// Every event type and version that the log holds, in order.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Runs a command and answers in the envelope, with the headers that a client goes on with.
 
+use std::sync::Arc;
+
 use axum::http::header::{ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +13,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
-use crate::command::Done;
+use crate::command::{Commands, Done};
 use crate::use_case::UseCase;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -42,6 +44,9 @@ impl Api {
 
     /// Runs a command that makes a part of a resource, and answers 201 with the place of the whole.
     pub(super) async fn made<U: UseCase>(&self, use_case: U, about: About, collection: &str) -> Result<Response, Problem> {
+        if about.dry_run {
+            return self.rehearse(use_case, about).await;
+        }
         let (done, mut answer) = self.run(use_case, about).await?;
         let location = format!("{}/api/v1/{collection}/{}", self.public_query_url, done.answer.id);
         *answer.status_mut() = StatusCode::CREATED;
@@ -51,19 +56,26 @@ impl Api {
 
     /// Runs a command that changes a resource, and answers 200.
     pub(super) async fn change<U: UseCase>(&self, use_case: U, about: About) -> Result<Response, Problem> {
+        if about.dry_run {
+            return self.rehearse(use_case, about).await;
+        }
         self.run(use_case, about).await.map(|(_, answer)| answer)
     }
 
-    async fn run<U: UseCase>(&self, use_case: U, about: About) -> Result<(Done, Response), Problem> {
-        let About { request_id, context } = about;
-        let commands = self.commands.get().ok_or_else(|| {
+    /// The commands, once the event store is found.
+    pub(super) fn commands(&self) -> Result<&Arc<Commands>, Problem> {
+        self.commands.get().ok_or_else(|| {
             Problem::unavailable(
                 "store/unavailable",
                 "The event store has not been reached yet; nothing was changed",
                 RETRY_AFTER_START,
             )
-        })?;
-        let done = commands.run(use_case, context).await?;
+        })
+    }
+
+    async fn run<U: UseCase>(&self, use_case: U, about: About) -> Result<(Done, Response), Problem> {
+        let About { request_id, context, .. } = about;
+        let done = self.commands()?.run(use_case, context).await?;
         let answer = self.answer(&done, request_id);
         Ok((done, answer))
     }

@@ -1,10 +1,20 @@
 //! The OpenAPI 3.1 document: what all operations have in common is added here, once.
 
+use std::collections::BTreeMap;
+
+use service_kit::Envelope;
 use service_kit::problem::{PROBLEM_JSON, ProblemBody};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+
+use super::rehearsed::Rehearsed;
+
+const JSON: &str = "application/json";
+/// The schemas of a command's answer, and of one to a dry run.
+const CHANGED: &str = "Envelope_Changed";
+const REHEARSED: &str = "Envelope_Rehearsed";
 
 /// The document's frame; paths and schemas come from the handlers.
 #[derive(utoipa::OpenApi)]
@@ -22,7 +32,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, R
         (name = "orders", description = "What is ordered"),
     ),
     security(()),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, Envelope<Rehearsed>)),
 )]
 pub(super) struct Document;
 
@@ -50,6 +60,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     if let Some(components) = &mut document.components {
         // Part of the envelope's own schema, which repeats it in full.
         components.schemas.remove("Changed");
+        components.schemas.remove("Rehearsed");
     }
     document
 }
@@ -62,6 +73,7 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         "Idempotency-Key",
         "A repeat under the same key answers as the first did, with `Idempotent-Replayed: true`; bare or in double quotes",
     ));
+    parameters.push(RefOr::T(dry_run()));
     if named {
         parameters.push(header_parameter("If-Match", "`\"<version>\"`: 412 unless that is the newest version"));
     }
@@ -71,6 +83,7 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         }
     }
     let responses = &mut operation.responses.responses;
+    describe_dry_run(responses);
     for (status, description) in PROBLEMS {
         responses.entry(status.to_owned()).or_insert_with(|| problem(description));
     }
@@ -90,6 +103,32 @@ fn header_parameter(name: &str, description: &str) -> RefOr<Parameter> {
         .description(Some(description))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
     RefOr::T(parameter.build())
+}
+
+fn dry_run() -> Parameter {
+    let description = "`true`: nothing is changed; the answer tells what would be appended and whether all that it requires holds. \
+                       An idempotency key is then neither looked up nor kept.";
+    ParameterBuilder::new()
+        .name("dry_run")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)))
+        .build()
+}
+
+/// A dry run is a 200 with a body of its own, beside what the command answers with.
+fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
+    let rehearsed = Ref::from_schema_name(REHEARSED);
+    if let Some(RefOr::T(done)) = responses.get_mut("200") {
+        done.description.push_str("; with `dry_run`, what would be done");
+        let either = OneOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(rehearsed);
+        done.content.insert(JSON.to_owned(), ContentBuilder::new().schema(Some(either)).build().into());
+    } else {
+        let content = ContentBuilder::new().schema(Some(rehearsed)).build();
+        let told = ResponseBuilder::new().description("With `dry_run`: what would be done").content(JSON, content).build();
+        responses.insert("200".to_owned(), told.into());
+    }
 }
 
 fn describe_success(response: &mut Response, creates: bool) {

@@ -38,6 +38,16 @@ pub(super) struct About {
     pub(super) request_id: String,
     /// What the command itself needs.
     pub(super) context: Context,
+    /// Whether it is only to be told what the command would do.
+    pub(super) dry_run: bool,
+}
+
+/// What a command's URL may ask.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +83,7 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let (mut parts, body) = request.into_parts();
     let Ok(RequestId(request_id)) = RequestId::from_request_parts(&mut parts, state).await;
     let traceparent = parts.extensions.get::<TraceParent>().map(|TraceParent(text)| text.clone());
-    parse_query::<Nothing>(parts.uri.query().unwrap_or_default())?;
+    let Asked { dry_run } = parse_query(parts.uri.query().unwrap_or_default())?;
     let precondition = precondition(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
@@ -81,7 +91,7 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
     // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one in an event.
     let correlation_id = request_id.parse().unwrap_or_else(|_| Uuid::now_v7());
-    Ok((About { request_id, context: Context { precondition, keyed, correlation_id, traceparent } }, bytes))
+    Ok((About { request_id, context: Context { precondition, keyed, correlation_id, traceparent }, dry_run }, bytes))
 }
 
 fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {

@@ -109,7 +109,7 @@ async fn an_order_has_a_line_and_at_most_a_hundred() {
 async fn an_unknown_query_parameter_is_pointed_at() {
     let shop = Shop::new();
     let body = json!({"email": "ada@example.com", "name": "Ada"});
-    shop.post("/api/v1/users?dry_run=true", body).await.wrong(&[("/dry_run", "unknown")]);
+    shop.post("/api/v1/users?colour=red", body).await.wrong(&[("/colour", "unknown")]);
     let order = format!("/api/v1/orders/{}/confirm?force", uuid::Uuid::now_v7());
     shop.act(&order).await.wrong(&[("/force", "unknown")]);
     assert!(shop.types().await.is_empty());

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod dry_run;
 mod evolution;
 mod idempotency;
 mod imports;

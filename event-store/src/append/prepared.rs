@@ -57,6 +57,15 @@ pub(crate) struct ClaimStep {
     pub(crate) take: Option<StreamName>,
 }
 
+impl ClaimStep {
+    /// Which claim cannot be taken while `owner` holds the value, and who that is.
+    pub(crate) fn refusal(&self, owner: Option<&StreamName>) -> Option<(usize, StreamName)> {
+        let (take, owner) = (self.take.as_ref()?, owner?);
+        let free = owner == take || self.release.as_ref() == Some(owner);
+        (!free).then(|| (self.index, owner.clone()))
+    }
+}
+
 /// One item of a condition, and how far it has been checked.
 #[derive(Debug)]
 pub(crate) struct ItemCheck {

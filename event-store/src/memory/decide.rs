@@ -4,7 +4,7 @@ use super::{Kept, Log};
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Idempotency, Refusal, StreamAppend};
 use crate::event::{Mark, Position, RecordedEvent};
-use crate::stream::{ExpectedVersion, Version};
+use crate::stream::Version;
 
 impl Log {
     pub(super) fn append(&mut self, prepared: Prepared) -> AppendOutcome {
@@ -66,25 +66,9 @@ impl Log {
         append
             .streams
             .iter()
-            .find_map(|s| self.version_refusal(s))
+            .find_map(|s| s.refusal(self.stream(&s.stream).next_back()))
             .or_else(|| self.condition_refusal(prepared))
             .or_else(|| self.claim_refusal(prepared))
-    }
-
-    fn version_refusal(&self, stream: &StreamAppend) -> Option<Refusal> {
-        if !stream.events.is_empty()
-            && self.stream(&stream.stream).next_back().is_some_and(|last| last.event_type.closes_stream())
-        {
-            return Some(Refusal::Closed { stream: stream.stream.clone() });
-        }
-        let actual = self.version(&stream.stream);
-        let met = match stream.expected {
-            ExpectedVersion::Any => true,
-            ExpectedVersion::NoStream => actual == Version::NONE,
-            ExpectedVersion::StreamExists => actual > Version::NONE,
-            ExpectedVersion::Exact(version) => actual == version,
-        };
-        (!met).then(|| Refusal::Version { stream: stream.stream.clone(), expected: stream.expected, actual })
     }
 
     fn condition_refusal(&self, prepared: &Prepared) -> Option<Refusal> {
@@ -95,12 +79,8 @@ impl Log {
     }
 
     fn claim_refusal(&self, prepared: &Prepared) -> Option<Refusal> {
-        let held = prepared.claims.iter().filter_map(|step| {
-            let (take, owner) = (step.take.as_ref()?, self.claims.get(&step.claim)?);
-            let free = owner == take || step.release.as_ref() == Some(owner);
-            (!free).then(|| Refusal::Claim { index: step.index, owner: owner.clone() })
-        });
-        held.min_by_key(|refusal| if let Refusal::Claim { index, .. } = refusal { *index } else { usize::MAX })
+        let held = prepared.claims.iter().filter_map(|step| step.refusal(self.claims.get(&step.claim)));
+        held.min_by_key(|(index, _)| *index).map(|(index, owner)| Refusal::Claim { index, owner })
     }
 
     fn add(&mut self, prepared: Prepared) -> Appended {

@@ -144,6 +144,16 @@ impl Inner {
         self.events(rows.map_err(|error| self.failed(error))?)
     }
 
+    pub(super) async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+        self.continuity.check()?;
+        let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
+        let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
+        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.reads).await;
+        let rows = rows.map_err(|error| self.failed(error))?;
+        let unreadable = |error: InvalidName| StoreError::Unusable(format!("the owner of a claim cannot be read: {error}"));
+        rows.into_iter().map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable)).collect()
+    }
+
     pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.continuity.check().await?;
         let rows = sqlx::query_file!("sql/written_types.sql").fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;

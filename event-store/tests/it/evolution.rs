@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
-use crate::support::{append_to, appended, connect, database, plain, query, random, refused, stream, tagged};
+use crate::support::{append_to, appended, connect, database, plain, query, random, refused, release, stream, tagged, take};
 
 const CURRENT: &[Shape] = &[("thing.made", 3), ("thing.taken", 1), ("thing.put", 2), ("thing.seen", 1)];
 const PAST: &[Past] = &[
@@ -123,6 +123,7 @@ on_both! {
     a_condition_is_not_broken_by_what_was_only_asked_for_to_be_looked_at
     what_the_log_holds_and_cannot_be_read_is_told
     an_event_that_cannot_be_read_is_an_error_that_says_where
+    a_check_tells_what_would_refuse_an_append_and_appends_nothing
     reads_and_conditions_equal_those_over_a_log_that_was_upcast_as_a_whole
 }
 
@@ -255,6 +256,44 @@ async fn an_event_that_cannot_be_read_is_an_error_that_says_where(store: Arc<dyn
     assert_eq!(store.head().await.unwrap().mark.position, Position(3));
 }
 
+async fn a_check_tells_what_would_refuse_an_append_and_appends_nothing(store: Arc<dyn EventStore>) {
+    let at = write(&store, "a", vec![written(("thing.moved", 1), &["thing:1"])]).await;
+    let mut owned = append_to(stream("a"), ExpectedVersion::Any, vec![written(("thing.seen", 1), &[])]);
+    owned.claims = vec![take(1, "a"), take(2, "a")];
+    appended(store.append(owned).await.unwrap());
+    let (log, epoch) = (log(&store), store.head().await.unwrap().epoch);
+    let plain = |expected| Append {
+        epoch: Some(epoch),
+        ..append_to(stream("a"), expected, vec![written(("thing.seen", 1), &["thing:2"])])
+    };
+    let condition = |event_type: &str| AppendCondition { query: query(&[event_type], &["thing:1"]), after: Position::START };
+    let claiming = |claims| Append { claims, ..plain(ExpectedVersion::Any) };
+    for append in [
+        plain(ExpectedVersion::Exact(Version(2))),
+        plain(ExpectedVersion::NoStream),
+        plain(ExpectedVersion::Exact(Version(1))),
+        Append { epoch: Some(event_store::Epoch(uuid::Uuid::nil())), ..plain(ExpectedVersion::NoStream) },
+        Append { conditions: vec![condition("thing.made"), condition("thing.put")], ..plain(ExpectedVersion::Any) },
+        Append { conditions: vec![condition("thing.moved"), condition("thing.made")], ..plain(ExpectedVersion::Any) },
+        Append { conditions: vec![condition("thing.put")], ..plain(ExpectedVersion::NoStream) },
+        claiming(vec![take(3, "b"), take(2, "b"), take(1, "b")]),
+        claiming(vec![take(1, "a"), take(3, "b")]),
+        claiming(vec![release(1, "a"), take(1, "b")]),
+        Append { conditions: vec![condition("thing.put")], ..claiming(vec![take(2, "b")]) },
+    ] {
+        let head = store.head().await.unwrap().mark;
+        let told = log.check(&append).await.unwrap();
+        assert_eq!(store.head().await.unwrap().mark, head);
+        match log.append(append.clone()).await.unwrap() {
+            AppendOutcome::Appended(_) => assert_eq!(told, None, "{append:?}"),
+            AppendOutcome::Refused(refusal) => assert_eq!(told, Some(refusal), "{append:?}"),
+            AppendOutcome::Repeated { .. } => panic!("there is no key"),
+        }
+    }
+    assert!(matches!(log.check(&claiming(vec![take(1, "a"), take(1, "b")])).await, Err(EvolvedError::Store(_))));
+    assert_eq!(at, Position(1));
+}
+
 /// Random types that a query could name, of today and of former days.
 fn some_types(random: &mut StdRng) -> Vec<event_store::EventType> {
     let count = random.random_range(0..3);
@@ -275,7 +314,7 @@ fn some_query(random: &mut StdRng, least_tags: usize) -> EventQuery {
 
 async fn reads_and_conditions_equal_those_over_a_log_that_was_upcast_as_a_whole(store: Arc<dyn EventStore>) {
     let (mut random, registry, log) = (random(), registry(), log(&store));
-    for round in 0..test_run().count(40, 1_500) {
+    for round in 0..test_run().count(40, 600) {
         let events = (0..random.random_range(1..4)).map(|_| {
             let mut event = written(*WRITTEN.choose(&mut random).unwrap(), &[]);
             event.tags = some_tags(&mut random, 0);

@@ -1,0 +1,50 @@
+//! A dry run of a command: it is decided on what is there now, and what would be appended is told instead of appended.
+
+use std::sync::Arc;
+
+use event_store::{Epoch, NewEvent, Refusal, StreamName};
+
+use super::{Commands, Context, refused};
+use crate::error::CommandError;
+use crate::idempotency::Answer;
+use crate::use_case::{Decision, UseCase};
+
+/// How often a command is decided anew because something changed between deciding and checking.
+const MAX_REHEARSALS: u32 = 3;
+
+/// What a command would do.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// Its ids; those of what would be made are made anew each time.
+    pub answer: Answer,
+    /// The history that it was decided in.
+    pub epoch: Epoch,
+    /// What would be appended, and to which stream.
+    pub events: Vec<(StreamName, NewEvent)>,
+    /// Why the append would be refused.
+    pub refusal: Option<CommandError>,
+}
+
+impl Commands {
+    /// Decides a command and checks what its append requires, without appending. An idempotency key is neither looked up nor kept.
+    ///
+    /// # Errors
+    /// [`CommandError`], when the command is not even decided.
+    pub async fn rehearse<U: UseCase>(&self, use_case: U, context: Context) -> Result<Rehearsal, CommandError> {
+        let _permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+        let mut rehearsals = 1;
+        loop {
+            let (epoch, Decision { changes, line_id }) = self.decide(&use_case, &context).await?;
+            let refusal = self.repository.check(epoch, &changes).await?;
+            let changed_meanwhile =
+                matches!(refusal, Some(Refusal::Version { .. } | Refusal::Condition { .. } | Refusal::Epoch { .. }));
+            if changed_meanwhile && rehearsals < MAX_REHEARSALS {
+                rehearsals += 1;
+                continue;
+            }
+            let events = changes.events().map(|(stream, event)| (stream.clone(), event.clone())).collect();
+            let answer = Answer { id: changes.id(), line_id };
+            return Ok(Rehearsal { answer, epoch, events, refusal: refusal.as_ref().map(refused) });
+        }
+    }
+}

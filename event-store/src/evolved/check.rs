@@ -1,0 +1,41 @@
+//! A dry run of an append: what would refuse it now, without appending.
+
+use super::{EvolvedError, EvolvedLog, Match};
+use crate::append::prepared::Prepared;
+use crate::append::{Append, Refusal};
+
+impl EvolvedLog {
+    /// What would refuse this append, as the log is now: the first reason in the order in which an append is checked. Nothing is
+    /// appended or locked, so another append may change the answer at once. The idempotency key is not looked at.
+    ///
+    /// # Errors
+    /// [`EvolvedError`]; [`crate::StoreError::Invalid`] when the append breaks a limit or a rule whatever the log holds.
+    pub async fn check(&self, append: &Append) -> Result<Option<Refusal>, EvolvedError> {
+        let prepared = Prepared::new(append.clone())?;
+        if let Some(epoch) = append.epoch {
+            let actual = self.store.head().await?.epoch;
+            if actual != epoch {
+                return Ok(Some(Refusal::Epoch { actual }));
+            }
+        }
+        for stream in &append.streams {
+            let last = self.store.read_stream_backward(&stream.stream, None, 1).await?;
+            let refusal = stream.refusal(last.first());
+            if refusal.is_some() {
+                return Ok(refusal);
+            }
+        }
+        for (index, condition) in append.conditions.iter().enumerate() {
+            if let Match::At(position) = self.first_match(&condition.query, condition.after.next()).await? {
+                return Ok(Some(Refusal::Condition { index, position }));
+            }
+        }
+        let claims: Vec<_> = prepared.claims.iter().map(|step| step.claim.clone()).collect();
+        if claims.is_empty() {
+            return Ok(None);
+        }
+        let owners = self.store.claim_owners(&claims).await?;
+        let held = prepared.claims.iter().zip(owners).filter_map(|(step, owner)| step.refusal(owner.as_ref()));
+        Ok(held.min_by_key(|(index, _)| *index).map(|(index, owner)| Refusal::Claim { index, owner }))
+    }
+}
