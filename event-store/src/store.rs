@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::query::Filter;
@@ -81,6 +81,14 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError>;
+
+    /// What refuses the append whatever the log holds, if anything does: values of an erased subject, say. Nothing is changed by asking.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn refused_for_its_content(&self, _append: &Append) -> Result<Option<Refusal>, StoreError> {
+        Ok(None)
+    }
 
     /// Every event type and version that the log holds, in order.
     ///

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::erase::{SUBJECT_ERASED, erased_subject};
 use super::vault::Vault;
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::StoreError;
 use crate::event::{Mark, Position, RecordedEvent};
 use crate::query::Filter;
@@ -138,6 +138,15 @@ impl EventStore for SealedStore {
 
     async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.inner.claims_of(id, limit).await
+    }
+
+    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+        self.inner.claim_owners(claims).await
+    }
+
+    async fn refused_for_its_content(&self, append: &Append) -> Result<Option<Refusal>, StoreError> {
+        let erased = self.vault.erased_among(append).await?;
+        Ok(erased.map(|subject| Refusal::SubjectErased { subject }))
     }
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {

@@ -89,15 +89,11 @@ impl Vault {
     /// # Errors
     /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved name stands in a wrong place.
     pub async fn seal(&self, append: &mut Append) -> Result<Option<Refusal>, StoreError> {
-        let mut subjects = HashSet::new();
-        for event in append.streams.iter().flat_map(|stream| &stream.events) {
-            let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
-            subjects.extend(fields.iter().filter(|field| !is_erased(field)).map(|field| field.subject));
-        }
+        let subjects = subjects_of(append)?;
         if subjects.is_empty() {
             return Ok(None);
         }
-        let known = self.keys_to_seal(subjects.into_iter().collect()).await?;
+        let known = self.keys_to_seal(subjects).await?;
         if let Some((subject, _)) = known.iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(Refusal::SubjectErased { subject: *subject }));
         }
@@ -109,6 +105,15 @@ impl Vault {
             }
         }
         Ok(None)
+    }
+
+    /// A subject of the append that is erased, so that [`Vault::seal`] would refuse it. No key is made.
+    ///
+    /// # Errors
+    /// As [`Vault::seal`].
+    pub async fn erased_among(&self, append: &Append) -> Result<Option<Uuid>, StoreError> {
+        let known = self.keys_to_reveal(subjects_of(append)?).await?;
+        Ok(known.into_iter().find(|(_, known)| matches!(known, Known::Erased)).map(|(subject, _)| subject))
     }
 
     /// Puts the values into the personal fields of these events, `null` where the subject is erased. The events are in the order of the
@@ -172,6 +177,16 @@ impl Vault {
         }
         Ok(known)
     }
+}
+
+/// Whose readable personal values the append has.
+fn subjects_of(append: &Append) -> Result<Vec<Uuid>, StoreError> {
+    let mut subjects = HashSet::new();
+    for event in append.streams.iter().flat_map(|stream| &stream.events) {
+        let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
+        subjects.extend(fields.iter().filter(|field| !is_erased(field)).map(|field| field.subject));
+    }
+    Ok(subjects.into_iter().collect())
 }
 
 impl std::fmt::Debug for Vault {

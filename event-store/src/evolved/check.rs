@@ -12,6 +12,9 @@ impl EvolvedLog {
     /// [`EvolvedError`]; [`crate::StoreError::Invalid`] when the append breaks a limit or a rule whatever the log holds.
     pub async fn check(&self, append: &Append) -> Result<Option<Refusal>, EvolvedError> {
         let prepared = Prepared::new(append.clone())?;
+        if let Some(refusal) = self.store.refused_for_its_content(append).await? {
+            return Ok(Some(refusal));
+        }
         if let Some(epoch) = append.epoch {
             let actual = self.store.head().await?.epoch;
             if actual != epoch {
