@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::event::{Epoch, Mark, Metadata, NewEvent, Position};
+use crate::event::{Epoch, Mark, Metadata, NewEvent, Position, RecordedEvent};
 use crate::query::EventQuery;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 

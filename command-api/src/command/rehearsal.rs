@@ -44,7 +44,7 @@ impl Commands {
             }
             let events = changes.events().map(|(stream, event)| (stream.clone(), event.clone())).collect();
             let answer = Answer { id: changes.id(), line_id };
-            return Ok(Rehearsal { answer, epoch, events, refusal: refusal.as_ref().map(refused) });
+            return Ok(Rehearsal { answer, epoch, events, refusal: refusal.map(refused) });
         }
     }
 }

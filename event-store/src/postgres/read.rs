@@ -145,7 +145,7 @@ impl Inner {
     }
 
     pub(super) async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.continuity.check()?;
+        self.continuity.check().await?;
         let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
         let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
         let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.reads).await;

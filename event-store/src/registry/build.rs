@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{InvalidRegistry, Past, Registry, Shape, Step, Versions};
 use crate::erasure::{SUBJECT_ERASED, SUBJECT_ERASED_VERSION};
-use crate::event::EventType;
+use crate::event::{EventType, STREAM_CLOSED};
+
+/// What the store itself writes: known to every registry.
+const OURS: [Shape; 2] = [(SUBJECT_ERASED, SUBJECT_ERASED_VERSION), (STREAM_CLOSED, 1)];
 
 /// The types that a shape comes to in the end.
 type Ends = BTreeSet<EventType>;
@@ -15,7 +18,7 @@ pub(super) fn build(
 ) -> Result<Registry, InvalidRegistry> {
     let mut types: HashMap<EventType, Versions> = HashMap::new();
     // What the store itself writes is read by every program.
-    for (name, version) in current.into_iter().chain([(SUBJECT_ERASED, SUBJECT_ERASED_VERSION)]) {
+    for (name, version) in current.into_iter().chain(OURS) {
         let event_type: EventType = name.parse()?;
         let versions = types.entry(event_type.clone()).or_default();
         if versions.current.replace(version).is_some() {

@@ -9,7 +9,8 @@ use event_store::erasure::{
     VaultOptions, WrappedKey, erase, is_settled, prove, reconcile,
 };
 use event_store::{
-    Append, EventStore, ExpectedVersion, Filter, Mark, MemoryStore, NewEvent, Position, Refusal, StoreError, StreamName, Version,
+    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark, MemoryStore, NewEvent, Position, Refusal, Registry,
+    StoreError, StreamName, Version,
 };
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -74,6 +75,17 @@ fn named(subject: Uuid, name: &str) -> NewEvent {
 
 fn naming(subject: Uuid, name: &str) -> Append {
     append_to(stream(subject), ExpectedVersion::Any, vec![named(subject, name)])
+}
+
+#[tokio::test]
+async fn a_check_tells_of_an_erased_subject_and_makes_no_key_for_a_new_one() {
+    let World { log, keys, sealed } = World::in_memory();
+    appended(sealed.append(naming(ADA, SECRET)).await.unwrap());
+    erase(log.as_ref(), keys.as_ref(), &request(ADA)).await.unwrap();
+    let evolved = EvolvedLog::new(Arc::new(sealed), Arc::new(Registry::new([("thing.named", 1)], []).unwrap()));
+    assert_eq!(evolved.check(&naming(ADA, SECRET)).await.unwrap(), Some(Refusal::SubjectErased { subject: ADA }));
+    assert_eq!(evolved.check(&naming(BOB, "Bob")).await.unwrap(), None);
+    assert!(keys.find(&[BOB]).await.unwrap()[0].is_none());
 }
 
 #[tokio::test]

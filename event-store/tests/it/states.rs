@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use event_store::snapshot::MAX_SNAPSHOT_BYTES;
 use event_store::{
-    AsOf, CacheLimits, Epoch, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark, MemoryStore, NewEvent, Position,
-    PostgresStore, RecordedEvent, Registry, Snapshot, SnapshotPolicy, SnapshotStore, StateLoader, StoreError, StreamName,
-    StreamState, Version,
+    Append, AsOf, CacheLimits, Epoch, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark, MemoryStore, NewEvent, Position,
+    PostgresStore, RecordedEvent, Refusal, Registry, Snapshot, SnapshotPolicy, SnapshotStore, StateLoader, StoreError,
+    StreamAppend, StreamName, StreamState, Version,
 };
 use local_servers::test_run;
 use rand::Rng as _;
@@ -166,6 +166,7 @@ on_both! {
     a_state_that_is_not_kept_is_worked_out_each_time
     nothing_personal_is_kept_even_by_mistake
     a_stream_is_loaded_as_of_a_version_a_position_or_a_time
+    a_closed_stream_has_the_state_from_before
     states_equal_the_fold_of_their_events_whatever_is_cached_and_kept
 }
 
@@ -311,6 +312,20 @@ async fn a_stream_is_loaded_as_of_a_version_a_position_or_a_time<S: Both>(store:
     }
     let (count, found) = applied(states.load_as_of::<Sum<1>>(&name, epoch, AsOf::Version(Version(9_999)))).await;
     assert_eq!((count, found.unwrap().version), (200, Version(450)), "a snapshot spares what comes before it here too");
+}
+
+async fn a_closed_stream_has_the_state_from_before<S: Both>(store: Arc<S>) {
+    let (states, epoch, name) = (loader(&store, CacheLimits::default()), epoch(&store).await, stream("a"));
+    grow(&store, &name, 3).await;
+    let before = states.load::<Sum<1>>(&name, epoch).await.unwrap();
+    let closing = StreamAppend::closing(name.clone(), ExpectedVersion::Exact(Version(3)), metadata());
+    appended(store.append(Append { streams: vec![closing], ..Append::default() }).await.unwrap());
+    let closed = states.load::<Sum<1>>(&name, epoch).await.unwrap();
+    assert_eq!((closed.state, closed.version), (before.state, Version(4)));
+    let more = append_to(name.clone(), ExpectedVersion::Exact(Version(4)), vec![event("thing.happened")]);
+    let told = states.log().check(&more).await.unwrap();
+    assert!(matches!(&told, Some(Refusal::Closed { stream }) if *stream == name), "{told:?}");
+    assert_eq!(states.log().unreadable().await.unwrap(), []);
 }
 
 async fn states_equal_the_fold_of_their_events_whatever_is_cached_and_kept<S: Both>(store: Arc<S>) {
