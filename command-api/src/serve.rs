@@ -117,6 +117,15 @@ async fn keep_stores(
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     parts.store.ready();
     tracing::info!("the event store is ready");
+    // Who appends also seals what was appended. In the same task as the watch, so that it ends with it.
+    tokio::select! {
+        unusable = watch(&store, &found, parts) => unusable,
+        never = store.keep_sealing() => match never {},
+    }
+}
+
+/// Watches whether event store and keys answer. Ends only when one of them cannot be used.
+async fn watch(store: &PostgresStore, found: &PostgresKeys, parts: &Parts) -> StoreError {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;

@@ -37,14 +37,20 @@ mod error;
 mod migrate;
 mod notices;
 mod read;
+mod seal;
 mod snapshot;
+mod status;
 mod subscribe;
+mod verify;
 mod wake;
 
 pub use epoch::{EpochRecord, begin_epoch, epochs};
 pub(crate) use error::read_error;
 pub(crate) use migrate::OwnedSchema;
 pub use migrate::{migrate, schema_fingerprint};
+pub use seal::SEAL_EVENTS;
+pub use status::LogStatus;
+pub use verify::{Finding, MAX_FINDINGS, Verification, verify};
 pub use wake::WAKE_CHANNEL;
 
 use batch::Batcher;

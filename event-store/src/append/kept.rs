@@ -79,6 +79,20 @@ pub(super) fn metadata(append: &Append, steps: &[ClaimStep], events: usize) -> O
     Some(serde_json::to_string(&written))
 }
 
+/// What stands in an event's metadata as read from the log.
+pub(crate) fn read(metadata: &str) -> serde_json::Result<Option<Kept<String, Box<RawValue>>>> {
+    #[derive(Deserialize)]
+    struct Read {
+        #[serde(default)]
+        append: Option<Kept<String, Box<RawValue>>>,
+    }
+    // Most events have nothing: finding that out must not cost a parse.
+    if !metadata.contains("\"append\":") {
+        return Ok(None);
+    }
+    serde_json::from_str::<Read>(metadata).map(|read| read.append)
+}
+
 mod hex {
     //! 32 bytes as 64 digits.
 

@@ -1,0 +1,130 @@
+//! The command line: `event-store status | read | stream | verify | epoch`.
+
+use std::path::PathBuf;
+
+use clap::builder::{StringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use event_store::{Epoch, EventType, StreamName, Tag};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+/// Looks after a log of events: shows it, checks it, and begins a new epoch.
+///
+/// Exit codes: 0 done and in order, 1 failed or something is wrong, 2 wrong usage. An erasure is `command-api erase-subject`.
+#[derive(Debug, Parser)]
+#[command(name = "event-store", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// Print JSON: one value, or one a line for events.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the log is.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// postgres://user:password@host:port/database
+    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true, global = true, value_parser = StringValueParser::new().map(SecretString::from))]
+    event_store_url: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "EVENT_STORE_URL_FILE", global = true, conflicts_with = "event_store_url")]
+    event_store_url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show epoch, head, seals and size.
+    Status,
+    /// Show events of the log from a position on.
+    Read(ReadArgs),
+    /// Show the events of one stream.
+    Stream(StreamArgs),
+    /// Check the whole log: positions, versions and seals, and that tags, claims and keys are what it makes of them.
+    Verify,
+    /// Show the epochs, or begin one.
+    Epoch {
+        #[command(subcommand)]
+        action: Option<EpochAction>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// Only events after this position.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) after: i64,
+    /// At most so many.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Only of this type; may stand several times.
+    #[arg(long = "type")]
+    pub(crate) types: Vec<EventType>,
+    /// Only with this tag; may stand several times, and then all are asked for.
+    #[arg(long = "tag")]
+    pub(crate) tags: Vec<Tag>,
+    /// Only of streams of this category.
+    #[arg(long, conflicts_with_all = ["types", "tags"])]
+    pub(crate) category: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StreamArgs {
+    /// Its name, such as order-0190….
+    pub(crate) name: StreamName,
+    /// Only events after this version.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) after: i64,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// The newest first.
+    #[arg(long, conflicts_with = "after")]
+    pub(crate) backward: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EpochAction {
+    /// Begin a new epoch after the head, as the owner of the database: this copy of the log goes on as it is.
+    ///
+    /// For after a restore, or after a standby was promoted with commits missing. Running processes follow by themselves.
+    Begin {
+        /// Why, for people.
+        #[arg(long)]
+        reason: String,
+        /// An epoch of another copy, in whose place this one goes on; may stand several times. A process that knows it names it.
+        #[arg(long = "abandon", value_parser = epoch)]
+        abandoned: Vec<Epoch>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+impl LogArgs {
+    /// The URL, from wherever it is.
+    pub(crate) fn url(&self) -> anyhow::Result<SecretString> {
+        match (&self.event_store_url, &self.event_store_url_file) {
+            (Some(url), _) => Ok(url.clone()),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
+                Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+            }
+            (None, None) => anyhow::bail!("EVENT_STORE_URL is not set: give it, --event-store-url or --event-store-url-file"),
+        }
+    }
+}
+
+fn epoch(text: &str) -> Result<Epoch, uuid::Error> {
+    text.parse::<Uuid>().map(Epoch)
+}
+
+/// For connections: the options with the name under which Postgres lists them.
+pub(crate) fn connect_options(url: &SecretString) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
+    // The parser's error might repeat the URL, and so a password.
+    let options = url.expose_secret().parse::<sqlx::postgres::PgConnectOptions>();
+    Ok(options.map_err(|_| anyhow::anyhow!("the URL of the event store cannot be read"))?.application_name("event-store"))
+}

@@ -1,0 +1,100 @@
+//! The program for people who look after a log. `cli.rs` says what it can do, `show.rs` how it prints.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use event_store::event::Position;
+use event_store::postgres::{LogStatus, begin_epoch, epochs, verify};
+use event_store::stream::Version;
+use event_store::{Epoch, EventQuery, EventStore, Filter, PostgresOptions, PostgresStore, QueryItem, RecordedEvent};
+use secrecy::ExposeSecret;
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnection;
+
+use crate::cli::{Cli, Command, EpochAction, ReadArgs, StreamArgs};
+
+mod cli;
+mod show;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("event-store: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what the command line says; `false` when something is wrong with the log.
+async fn run(cli: Cli) -> anyhow::Result<bool> {
+    let url = cli.log.url()?;
+    let mut out = std::io::stdout().lock();
+    match cli.command {
+        Command::Status => {
+            let status = LogStatus::read(&mut connect(&cli.log).await?).await?;
+            show::value(&mut out, cli.json, &status, || show::status(&status))?;
+        }
+        Command::Read(args) => show::events(&mut out, cli.json, &read(&store(url.expose_secret()).await?, args).await?)?,
+        Command::Stream(args) => show::events(&mut out, cli.json, &stream(&store(url.expose_secret()).await?, args).await?)?,
+        Command::Verify => {
+            let found = verify(&mut connect(&cli.log).await?).await?;
+            show::value(&mut out, cli.json, &found, || show::verification(&found))?;
+            return Ok(found.holds());
+        }
+        Command::Epoch { action: None } => {
+            let all = epochs(&mut connect(&cli.log).await?).await?;
+            show::value(&mut out, cli.json, &all, || show::epochs(&all))?;
+        }
+        Command::Epoch { action: Some(EpochAction::Begin { reason, abandoned, yes }) } => {
+            let mut connection = connect(&cli.log).await?;
+            if !yes && !confirmed(&mut connection).await? {
+                anyhow::bail!("no epoch was begun: the answer was not the one asked for");
+            }
+            let epoch: Epoch = begin_epoch(&mut connection, &reason, &abandoned).await?;
+            show::value(&mut out, cli.json, &serde_json::json!({ "epoch": epoch }), || {
+                format!("The log is in epoch {epoch}.\n")
+            })?;
+        }
+    }
+    Ok(true)
+}
+
+async fn connect(args: &cli::LogArgs) -> anyhow::Result<PgConnection> {
+    Ok(cli::connect_options(&args.url()?)?.connect().await?)
+}
+
+async fn store(url: &str) -> anyhow::Result<PostgresStore> {
+    let options = PostgresOptions::from_url(url)?.application_name("event-store").read_connections(1);
+    Ok(PostgresStore::connect(options).await?)
+}
+
+async fn read(store: &PostgresStore, args: ReadArgs) -> anyhow::Result<Vec<RecordedEvent>> {
+    let filter = match args.category {
+        Some(category) => Filter::Category(category),
+        None if args.types.is_empty() && args.tags.is_empty() => Filter::All,
+        None => Filter::Query(EventQuery { items: vec![QueryItem { types: args.types, tags: args.tags }] }),
+    };
+    Ok(store.read(&filter, Position(args.after), args.limit).await?)
+}
+
+async fn stream(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<RecordedEvent>> {
+    Ok(if args.backward {
+        store.read_stream_backward(&args.name, None, args.limit).await?
+    } else {
+        store.read_stream(&args.name, Version(args.after), args.limit).await?
+    })
+}
+
+/// Whether the person at the keyboard means it.
+async fn confirmed(connection: &mut PgConnection) -> anyhow::Result<bool> {
+    let status = LogStatus::read(connection).await?;
+    let mut ask = std::io::stderr();
+    write!(ask, "A new epoch begins after position {}. Type that position to go on: ", status.position)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim() == status.position.to_string())
+}

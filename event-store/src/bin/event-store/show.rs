@@ -1,0 +1,127 @@
+//! What is printed: tables for people, JSON for programs.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use event_store::RecordedEvent;
+use event_store::postgres::{EpochRecord, LogStatus, Verification};
+use serde::Serialize;
+
+/// The most characters of an event's data that a table shows.
+const MAX_DATA: usize = 80;
+
+/// Prints one value.
+pub(crate) fn value<T: Serialize>(
+    out: &mut impl Write,
+    json: bool,
+    value: &T,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
+    Ok(out.write_all(text.as_bytes())?)
+}
+
+fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.add_rows(rows);
+    format!("{table}\n")
+}
+
+fn known(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+pub(crate) fn status(status: &LogStatus) -> String {
+    let rows = [
+        ("epoch", status.epoch.to_string()),
+        ("epochs", status.epochs.to_string()),
+        ("head", status.position.to_string()),
+        ("event at the head", known(status.event_id)),
+        ("appended at", known(status.recorded_at)),
+        ("sealed to", status.sealed_to.to_string()),
+        ("claims", status.claims.to_string()),
+        ("idempotency keys (about)", status.keys_about.to_string()),
+        ("bytes", status.bytes.to_string()),
+        ("appends waiting", status.waiting_appends.to_string()),
+    ];
+    table(["log", ""], rows.map(|(name, value)| [name.to_owned(), value]))
+}
+
+pub(crate) fn epochs(all: &[EpochRecord]) -> String {
+    let rows = all.iter().map(|one| {
+        let abandoned = one.abandoned.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        [one.epoch.to_string(), one.began_after.to_string(), one.created_at.to_rfc3339(), one.reason.clone(), abandoned]
+    });
+    table(["epoch", "began after", "at", "why", "in place of"], rows)
+}
+
+pub(crate) fn verification(found: &Verification) -> String {
+    let Verification { head, sealed_to, events, claims, keys, keys_without_events, .. } = found;
+    let mut text = format!(
+        "{events} events up to position {head}, sealed to {sealed_to}; {claims} claims and {keys} idempotency records compared, \
+         {keys_without_events} more of appends without events.\n"
+    );
+    if found.holds() {
+        return text + "Everything is in order.\n";
+    }
+    let rows = found.findings.iter().map(|finding| [known(finding.position), finding.what.clone()]);
+    text += &table(["position", "what is wrong"], rows);
+    if found.more_findings > 0 {
+        text.push_str(&table(["more"], [[found.more_findings.to_string()]]));
+    }
+    text
+}
+
+/// An event as JSON shows it.
+#[derive(Serialize)]
+struct Line<'a> {
+    position: i64,
+    stream: &'a str,
+    version: i64,
+    id: uuid::Uuid,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    schema_version: i32,
+    recorded_at: chrono::DateTime<chrono::Utc>,
+    tags: &'a [event_store::Tag],
+    data: &'a serde_json::value::RawValue,
+    metadata: &'a event_store::Metadata,
+}
+
+/// Prints events: a line of JSON each, or a table.
+pub(crate) fn events(out: &mut impl Write, json: bool, events: &[RecordedEvent]) -> anyhow::Result<()> {
+    if json {
+        for event in events {
+            let line = Line {
+                position: event.position.0,
+                stream: event.stream.as_str(),
+                version: event.version.0,
+                id: event.id,
+                event_type: event.event_type.as_str(),
+                schema_version: event.schema_version,
+                recorded_at: event.recorded_at,
+                tags: &event.tags,
+                data: &event.data,
+                metadata: &event.metadata,
+            };
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        return Ok(());
+    }
+    let rows = events.iter().map(|event| {
+        let data: String = event.data.get().chars().take(MAX_DATA).collect();
+        [
+            event.position.to_string(),
+            event.recorded_at.to_rfc3339(),
+            event.stream.to_string(),
+            event.version.to_string(),
+            event.event_type.to_string(),
+            data,
+        ]
+    });
+    Ok(out.write_all(table(["position", "at", "stream", "version", "type", "data"], rows).as_bytes())?)
+}

@@ -1,0 +1,118 @@
+//! Works claims and idempotency records out from the log again, and compares.
+
+use sqlx::Executor;
+use sqlx::postgres::PgConnection;
+
+use super::{MAX_FINDINGS, Row, Verification};
+use crate::append::kept::{self, KeptClaim};
+
+/// Claims as the log tells them: in a temporary table, since a log may have more than fit into memory.
+const TOLD: &str = "CREATE TEMPORARY TABLE told_claims (
+    scope text COLLATE \"C\", hash bytea, owner text COLLATE \"C\", position bigint, PRIMARY KEY (scope, hash))";
+const RELEASE: &str = "DELETE FROM pg_temp.told_claims WHERE scope = $1 AND hash = $2 AND owner = $3";
+const TAKE: &str =
+    "INSERT INTO pg_temp.told_claims (scope, hash, owner, position) VALUES ($1, $2, $3, $4) ON CONFLICT (scope, hash) DO NOTHING";
+
+/// What was counted on the way.
+#[derive(Default)]
+pub(super) struct Derived {
+    tags: i64,
+    keys: i64,
+}
+
+/// The idempotency records that a page tells of, as parallel arrays.
+#[derive(Default)]
+struct Keys {
+    key: Vec<Vec<u8>>,
+    request_hash: Vec<Vec<u8>>,
+    position: Vec<i64>,
+    events: Vec<i32>,
+    streams: Vec<String>,
+    answer: Vec<String>,
+}
+
+impl Derived {
+    pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<Self> {
+        connection.execute("DROP TABLE IF EXISTS pg_temp.told_claims").await?;
+        connection.execute(TOLD).await?;
+        Ok(Self::default())
+    }
+
+    /// Takes note of a page's claims, and compares its idempotency records.
+    pub(super) async fn compare_keys(
+        &mut self,
+        connection: &mut PgConnection,
+        rows: &[Row],
+        found: &mut Verification,
+    ) -> sqlx::Result<()> {
+        let mut keys = Keys::default();
+        for row in rows {
+            self.tags += i64::try_from(row.tags.len()).unwrap_or(i64::MAX);
+            let kept = match kept::read(&row.metadata) {
+                Ok(Some(kept)) => kept,
+                Ok(None) => continue,
+                Err(error) => {
+                    found.find(row.position, format!("what its append left in its metadata cannot be read: {error}"));
+                    continue;
+                }
+            };
+            for claim in &kept.claims {
+                tell(connection, claim, row.position).await?;
+            }
+            if let Some(key) = kept.key {
+                keys.key.push(key.key.to_vec());
+                keys.request_hash.push(key.request_hash.to_vec());
+                keys.position.push(row.position);
+                keys.events.push(i32::try_from(kept.events).unwrap_or(i32::MAX));
+                keys.streams.push(key.streams.join(" "));
+                keys.answer.push(key.answer.get().to_owned());
+            }
+        }
+        if keys.key.is_empty() {
+            return Ok(());
+        }
+        self.keys += i64::try_from(keys.key.len()).unwrap_or(i64::MAX);
+        let Keys { key, request_hash, position, events, streams, answer } = keys;
+        let compared = sqlx::query_file!("sql/verify_keys.sql", &key, &request_hash, &position, &events, &streams, &answer);
+        for row in compared.fetch_all(connection).await?.into_iter().filter(|row| !row.same) {
+            found.find(row.position, "the idempotency record of its append is missing or another one".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Compares what is there now with what the log told, in the snapshot in which its last events were read.
+    pub(super) async fn end(self, connection: &mut PgConnection, found: &mut Verification) -> sqlx::Result<()> {
+        let counts = sqlx::query_file!("sql/verify_counts.sql").fetch_one(&mut *connection).await?;
+        (found.keys, found.keys_without_events, found.claims) = (counts.keys, counts.keys_without_events, counts.claims);
+        if counts.tags != self.tags {
+            found.find(None, format!("the table of tags has {} rows, and the events have {} tags", counts.tags, self.tags));
+        }
+        if counts.keys != self.keys {
+            found.find(None, format!("{} idempotency records belong to events, and the log tells of {}", counts.keys, self.keys));
+        }
+        let most = i64::try_from(MAX_FINDINGS).unwrap_or(i64::MAX);
+        // Not query_file!: the table is this connection's own.
+        let differing = sqlx::query_as::<_, (String, String, Option<String>, Option<String>, i64)>(include_str!(
+            "../../../sql/verify_claims.sql"
+        ))
+        .bind(most)
+        .fetch_all(connection)
+        .await?;
+        for (scope, hash, held, told, position) in differing {
+            let by = |owner: Option<String>| owner.unwrap_or_else(|| "nobody".to_owned());
+            let what = format!("the claim {hash} of {scope} is held by {} and by the log by {}", by(held), by(told));
+            found.find(position, what);
+        }
+        Ok(())
+    }
+}
+
+async fn tell(connection: &mut PgConnection, claim: &KeptClaim<String>, position: i64) -> sqlx::Result<()> {
+    if let Some(owner) = &claim.release {
+        sqlx::query(RELEASE).bind(&claim.scope).bind(claim.hash.as_slice()).bind(owner).execute(&mut *connection).await?;
+    }
+    if let Some(owner) = &claim.take {
+        sqlx::query(TAKE).bind(&claim.scope).bind(claim.hash.as_slice()).bind(owner).bind(position).execute(connection).await?;
+    }
+    Ok(())
+}
