@@ -19,9 +19,10 @@ const PAGE: u32 = 2_000;
 const CLAIMS: u32 = 1_000;
 
 /// What lies outside this program's reach, named in every proof.
-const OUT_OF_REACH: [&str; 4] = [
+const OUT_OF_REACH: [&str; 5] = [
     "read models: backups made before subject.erased took effect in them, and old rows in their servers' files until those are vacuumed and overwritten",
     "backups of the store of subject keys made before, for as long as they are kept: with a master key they open the values in a copy of the log",
+    "keyed hashes of claimed values, which the log keeps: who has the claim key can try whether a guessed value was one of them",
     "what a consumer outside has decrypted or exported",
     "keys in the memory of processes that have not heard of it: for their key lifetime, a minute by default",
 ];

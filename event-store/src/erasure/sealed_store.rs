@@ -13,7 +13,7 @@ use super::erase::{SUBJECT_ERASED, erased_subject};
 use super::vault::Vault;
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::StoreError;
-use crate::event::{Mark, Position, RecordedEvent};
+use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
@@ -66,20 +66,25 @@ async fn reveal(vault: &Vault, events: &mut [RecordedEvent]) -> Result<(), Store
 async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
     let Ok(event_type) = SUBJECT_ERASED.parse() else { return };
     let filter = Filter::Types(vec![event_type]);
-    let mut after: Option<Position> = None;
+    let mut after: Option<(Epoch, Position)> = None;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        let seen = match after {
-            // What was erased before is for the store of keys to say, which is asked for every key from here on.
-            None => store.head().await.map(|head| {
-                vault.forget_all();
-                Some(head.mark.position)
-            }),
-            Some(position) => forget_erased(store.as_ref(), &vault, &filter, position).await.map(Some),
+        let seen = async {
+            let head = store.head().await?;
+            match after {
+                Some((epoch, position)) if epoch == head.epoch => {
+                    Ok((epoch, forget_erased(store.as_ref(), &vault, &filter, position).await?))
+                }
+                // What was erased before is for the store of keys to say, which is asked for every key from here on.
+                _ => {
+                    vault.forget_all();
+                    Ok::<_, StoreError>((head.epoch, head.mark.position))
+                }
+            }
         };
-        match seen {
-            Ok(position) => after = position,
+        match seen.await {
+            Ok(seen) => after = Some(seen),
             Err(error) => tracing::debug!(%error, "the log could not be asked for erasures: keys are forgotten in time anyway"),
         }
     }
