@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::instrument::WithSubscriber;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
+use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
 /// Where sqlx writes what Postgres had to say beside the answer.
@@ -21,6 +21,9 @@ const TARGET: &str = "sqlx::postgres::notice";
 pub(crate) struct Notices {
     warned: Arc<AtomicBool>,
     dispatch: Dispatch,
+    /// While there is but one dispatcher, `tracing` asks the current default alone whether anybody wants a log statement, and keeps
+    /// the answer: in a program without a subscriber, a notice outside a call would make those in calls unheard. So there are two.
+    _second: Dispatch,
 }
 
 impl Notices {
@@ -28,7 +31,8 @@ impl Notices {
         let warned = Arc::new(AtomicBool::new(false));
         let outer = dispatcher::get_default(Clone::clone);
         let most = LevelFilter::current().max(LevelFilter::WARN);
-        Self { dispatch: Dispatch::new(Listener { outer, most, warned: Arc::clone(&warned) }), warned }
+        let second = Dispatch::new(NoSubscriber::default());
+        Self { dispatch: Dispatch::new(Listener { outer, most, warned: Arc::clone(&warned) }), warned, _second: second }
     }
 
     /// Runs a call to its end; `true` when Postgres warned of something meanwhile.

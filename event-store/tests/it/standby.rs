@@ -9,6 +9,8 @@ use sqlx::PgConnection;
 
 use crate::support::{appended, check_dense, one, options, plain};
 
+/// The store's call.
+const APPEND: &str = "CALL event_store.%";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Makes every commit from now on wait for a standby that does not exist, or for none.
@@ -22,11 +24,29 @@ async fn wait_for(admin: &mut PgConnection, standby: &'static str) {
     }
 }
 
-/// Cancels the next wait for a standby.
-async fn cancel_one_wait(admin: &mut PgConnection) {
-    let cancel = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+/// A commit that is not the store's.
+const PROBE: &str = "SELECT pg_logical_emit_message(true, 'probe', '')";
+
+/// Returns once commits do wait: every process hears of a new setting in its own time, and one of them for all that commit.
+async fn see_commits_wait(admin: &mut PgConnection, url: &str) {
+    let mut other = plain(url).await;
+    let commits = async {
+        loop {
+            sqlx::raw_sql(PROBE).execute(&mut other).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = commits => {}
+        () = cancel_one_wait(admin, "SELECT pg_logical_emit_message(%") => {}
+    }
+}
+
+/// Cancels the next wait for a standby of those whose statement is like this.
+async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
+    let cancel = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
+        WHERE wait_event = 'SyncRep' AND query LIKE $1";
     let since = Instant::now();
-    while !sqlx::query_scalar::<_, bool>(cancel).fetch_one(&mut *admin).await.unwrap() {
+    while !sqlx::query_scalar::<_, bool>(cancel).bind(statement).fetch_one(&mut *admin).await.unwrap() {
         assert!(since.elapsed() < LIMIT, "nobody waits for a standby");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -42,10 +62,11 @@ async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
     let store = PostgresStore::connect(impatient).await.unwrap();
     appended(store.append(one("a")).await.unwrap());
     wait_for(&mut admin, "nobody").await;
+    see_commits_wait(&mut admin, &cluster.url()).await;
 
     // Cancelled, it is visible here and nowhere else; it is sent again, and that waits as well.
     let append = one("a");
-    let (outcome, ()) = tokio::join!(store.append(append.clone()), cancel_one_wait(&mut admin));
+    let (outcome, ()) = tokio::join!(store.append(append.clone()), cancel_one_wait(&mut admin, APPEND));
     assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
 
     // Once a commit counts again, the retry settles what came of it.
@@ -54,7 +75,7 @@ async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
         let (patient, append) = (patient.clone(), append.clone());
         async move { patient.append(append).await }
     });
-    cancel_one_wait(&mut admin).await;
+    cancel_one_wait(&mut admin, APPEND).await;
     wait_for(&mut admin, "").await;
     assert_eq!(appended(retry.await.unwrap().unwrap()).last.position, Position(2));
     assert_eq!(check_dense(&patient).await, Position(2));
