@@ -1,4 +1,4 @@
--- The one way to write to the log: the procedure event_store.append, over the function event_store.append_batch.
+-- The way to write to the log: the procedure event_store.append, over the function event_store.append_batch.
 --
 -- The function checks and writes, the procedure commits: the row lock is gone before the answer reaches the client, so
 -- that a client cut off in between stops nobody. A SECURITY DEFINER procedure could not commit, so there are two.

@@ -1,37 +1,18 @@
 //! The contract of an event store: every test runs against Postgres and against memory alike.
 
 use event_store::{
-    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Mark, MemoryStore, Position, Refusal,
-    StoreError, StreamAppend, Version,
+    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Mark, Position, Refusal, StoreError,
+    StreamAppend, Version,
 };
 use futures::StreamExt;
 use uuid::Uuid;
 
 use crate::support::{
-    append_to, appended, check_dense, claim, connect, database, event, key, metadata, one, query, refused, release, repeated,
-    stream, tagged, take,
+    append_to, appended, check_dense, claim, event, key, metadata, on_both, one, query, refused, release, repeated, stream,
+    tagged, take,
 };
 
-/// Makes two tests of each function: `in_postgres` and `in_memory`.
-macro_rules! contract {
-    ($($name:ident)*) => {
-        mod in_postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                let database = super::database().await;
-                super::$name(&super::connect(database.url()).await).await;
-            })*
-        }
-        mod in_memory {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(&super::MemoryStore::new()).await;
-            })*
-        }
-    };
-}
-
-contract! {
+on_both! { &
     an_empty_log_has_an_epoch_and_no_event
     events_are_read_as_they_were_appended
     p1_p2_positions_and_versions_are_dense_over_several_streams

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use event_store::registry::{InvalidRegistry, Past, Shape};
 use event_store::{
-    Append, AppendCondition, AppendOutcome, EventQuery, EventStore, EvolvedError, EvolvedLog, ExpectedVersion, Filter,
-    MemoryStore, NewEvent, Position, QueryItem, RecordedEvent, Refusal, Registry, Version, WrittenType,
+    Append, AppendCondition, AppendOutcome, EventQuery, EventStore, EvolvedError, EvolvedLog, ExpectedVersion, Filter, NewEvent,
+    Position, QueryItem, RecordedEvent, Refusal, Registry, Version, WrittenType,
 };
 use futures::StreamExt as _;
 use local_servers::test_run;
@@ -14,7 +14,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
-use crate::support::{append_to, appended, connect, database, plain, query, random, refused, release, stream, tagged, take};
+use crate::support::{
+    append_to, appended, connect, database, on_both, plain, query, random, refused, release, stream, tagged, take,
+};
 
 const CURRENT: &[Shape] = &[("thing.made", 3), ("thing.taken", 1), ("thing.put", 2), ("thing.seen", 1)];
 const PAST: &[Past] = &[
@@ -93,24 +95,6 @@ async fn all(log: &EvolvedLog, filter: &Filter, page: u32) -> Vec<RecordedEvent>
         }
         after = page.after;
     }
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod in_postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                let database = super::database().await;
-                super::$name(std::sync::Arc::new(super::connect(database.url()).await)).await;
-            })*
-        }
-        mod in_memory {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(std::sync::Arc::new(super::MemoryStore::new())).await;
-            })*
-        }
-    };
 }
 
 on_both! {

@@ -17,7 +17,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::{append_to, appended, connect, database, event, metadata, plain, random, sqlstate, stream};
+use crate::support::{append_to, appended, connect, database, event, metadata, on_both, plain, random, sqlstate, stream};
 
 thread_local! {
     /// How many events were applied in this test, which has its thread for itself.
@@ -136,24 +136,6 @@ async fn until_kept<S: Both>(store: &Arc<S>, name: &StreamName, shape: i32, vers
         }
     };
     tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the snapshot is kept in time")
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod in_postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                let database = super::database().await;
-                super::$name(std::sync::Arc::new(super::connect(database.url()).await)).await;
-            })*
-        }
-        mod in_memory {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(std::sync::Arc::new(super::MemoryStore::new())).await;
-            })*
-        }
-    };
 }
 
 on_both! {

@@ -12,6 +12,34 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use uuid::Uuid;
 
+/// Makes two tests of each function, `in_postgres` and `in_memory`. They take the store in an `Arc`, or by reference after `&`.
+macro_rules! on_both {
+    (& $($name:ident)*) => {
+        on_both! { @make |store| &store; $($name)* }
+    };
+    (@make |$store:ident| $given:expr; $($name:ident)*) => {
+        mod in_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                let database = crate::support::database().await;
+                let $store = crate::support::connect(database.url()).await;
+                super::$name($given).await;
+            })*
+        }
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                let $store = event_store::MemoryStore::new();
+                super::$name($given).await;
+            })*
+        }
+    };
+    ($($name:ident)*) => {
+        on_both! { @make |store| std::sync::Arc::new(store); $($name)* }
+    };
+}
+pub(crate) use on_both;
+
 /// A fresh, migrated database.
 pub(crate) async fn database() -> TestDatabase {
     TestDatabase::create("event_store", &schema_fingerprint(), |url| async move { Ok(migrate(&url).await?) }).await
