@@ -97,6 +97,9 @@ fn stack_commands(text: &str) -> Vec<Vec<String>> {
     for line in text.lines() {
         let code: Vec<&str> = if line.starts_with('|') {
             let cell = line.split('|').nth(1).unwrap_or_default();
+            if !cell.trim_start().starts_with("`cargo stack ") {
+                continue; // Another tool's row.
+            }
             let quoted: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
             // `bench append`, `visible`: the second is another argument of the first, not a command.
             if cell.contains("bench") { quoted.into_iter().take(1).collect() } else { quoted }
