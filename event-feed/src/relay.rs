@@ -3,8 +3,9 @@
 //!
 //! States: *standing by* (somebody else holds the lease) → *resuming* (where does the stream end, and is it ours?) → *publishing*
 //! (read after the last, check the term, publish under the broker's own guard) → after any trouble *resuming* again, after the
-//! loss of the lease *standing by*. It keeps no checkpoint: the stream's last sequence is it, so that neither a crash in the
-//! middle of a batch nor two leaders at once can repeat, skip or reorder anything: the broker refuses what does not follow.
+//! loss of the lease *standing by*. While the stream has what the log lost it stays *resuming* and is not ready. It keeps no
+//! checkpoint: the stream's last sequence is it, so that neither a crash in the middle of a batch nor two leaders at once can
+//! repeat, skip or reorder anything: the broker refuses what does not follow.
 //! It ends on request only: while Postgres or NATS is away it waits and is not ready.
 
 use std::sync::Arc;
@@ -240,6 +241,7 @@ impl Relay {
         match trouble {
             Trouble::Lost => {}
             Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
+            Trouble::LostCommits(found) => self.postgres.not_ready(found.to_string()),
             Trouble::Broker(error) => self.broker.not_ready(error.to_string()),
             Trouble::Publish(_) | Trouble::OtherHistory(_) if failures <= 1 => {}
             Trouble::Publish(_) | Trouble::OtherHistory(_) => self.broker.not_ready(trouble.to_string()),

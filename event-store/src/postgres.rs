@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
 use crate::error::StoreError;
-use crate::event::{Mark, Position, RecordedEvent};
+use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
@@ -179,6 +179,10 @@ impl EventStore for PostgresStore {
 
     async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
         self.inner.mark_at(position).await
+    }
+
+    async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
+        self.inner.descends_from(epoch).await
     }
 
     async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {

@@ -53,6 +53,15 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError>;
 
+    /// Whether the log is or was in this epoch, or goes on in place of a copy that was: what stands under another epoch than the
+    /// current one is then of its past, and else of a history that it knows nothing of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
+        Ok(self.head().await?.epoch == epoch)
+    }
+
     /// Up to `limit` events of a stream with a version above `after`, ascending.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use service_kit::clock::SharedClock;
 use tokio::time::Instant;
 
 use super::publish::{MAX_BATCH, MAX_BATCH_BYTES, PublishError, PublishMode, publish};
-use super::resume::{Resume, ResumeError};
+use super::resume::{LostCommits, Resume, ResumeError};
 use super::stream::{Broker, BrokerError};
 use super::term::{Keeper, LeaseLost};
 use super::{RelaySettings, metrics};
@@ -38,6 +38,8 @@ pub(super) enum Trouble {
     Publish(#[from] PublishError),
     #[error("the log has another event at position {0} than the stream")]
     OtherHistory(Position),
+    #[error(transparent)]
+    LostCommits(#[from] LostCommits),
 }
 
 impl From<LeaseLost> for Trouble {
@@ -52,6 +54,7 @@ impl From<ResumeError> for Trouble {
             ResumeError::Broker(error) => Self::Broker(error),
             ResumeError::Store(error) => Self::Store(error),
             ResumeError::Lost(lost) => lost.into(),
+            ResumeError::LostCommits(found) => found.into(),
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod follower;
+mod history;
 mod lease;
 mod model;
 mod relay;

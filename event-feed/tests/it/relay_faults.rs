@@ -7,7 +7,6 @@ use async_nats::jetstream::stream::{Config, StorageType};
 use event_feed::Follower;
 use event_feed::message::STREAM;
 use event_feed::relay::{RelaySettings, StreamLimits};
-use event_store::Position;
 use event_store::postgres::migrate;
 use local_servers::{ClusterOptions, NatsOptions, PostgresCluster, test_run};
 use nix::sys::signal::Signal;
@@ -233,21 +232,6 @@ async fn p5_a_stream_whose_messages_have_all_aged_out_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn p5_an_emptied_stream_that_is_ahead_of_the_log_is_replaced() {
-    let world = World::new().await;
-    world.append(10).await;
-    let epoch = world.head().await.epoch.to_string();
-    let jetstream = world.jetstream().await;
-    let metadata = std::collections::HashMap::from([("daybook-epoch".to_owned(), epoch)]);
-    let subjects = vec!["events.>".to_owned()];
-    let config = Config { name: STREAM.to_owned(), subjects, first_sequence: Some(500), metadata, ..Config::default() };
-    jetstream.create_stream(config).await.unwrap();
-    let relay = world.relay(quick()).await;
-    world.all_published().await;
-    relay.stop().await;
-}
-
-#[tokio::test]
 async fn p5_an_older_copy_of_the_brokers_data_is_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let options = NatsOptions { directory: Some(folder.path().to_owned()), ..NatsOptions::default() };
@@ -298,33 +282,6 @@ async fn the_leaders_connections_may_be_cut_at_any_time() {
     }
     moves(&world).await;
     load.stop().await;
-    world.all_published().await;
-    relay.stop().await;
-}
-
-#[tokio::test]
-async fn p5_a_log_restored_from_a_backup_replaces_the_stream_of_the_lost_history() {
-    let world = World::new().await;
-    world.append(60).await;
-    let relay = world.relay(quick()).await;
-    world.all_published().await;
-    relay.stop().await;
-    let created = world.stream_info().await.unwrap().created;
-    // As a restored volume: the same epoch, the last twenty events gone, and others in their place.
-    let admin = sqlx::PgPool::connect(world.database.url()).await.unwrap();
-    let mut connection = admin.acquire().await.unwrap();
-    for statement in [
-        "SET session_replication_role = replica",
-        "DELETE FROM event_store.tags WHERE position > 40",
-        "DELETE FROM event_store.events WHERE position > 40",
-    ] {
-        sqlx::query(statement).execute(&mut *connection).await.unwrap();
-    }
-    let restored = open(world.database.url()).await;
-    assert_eq!(append_to(&restored, (0..30).map(|n| event(&serde_json::json!({ "again": n }))).collect()).await, Position(70));
-    let relay = world.relay(quick()).await;
-    eventually("there is another stream", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
-        .await;
     world.all_published().await;
     relay.stop().await;
 }

@@ -124,6 +124,10 @@ impl EventStore for SealedStore {
         self.inner.mark_at(position).await
     }
 
+    async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
+        self.inner.descends_from(epoch).await
+    }
+
     async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         self.revealed(self.inner.read_stream(stream, after, limit).await).await
     }

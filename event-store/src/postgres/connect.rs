@@ -109,7 +109,9 @@ fn base(options: &PostgresOptions) -> PgConnectOptions {
 async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     let settings = sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
     if settings.in_recovery {
-        return Err(StoreError::Unusable("the server is in recovery (a standby): name the primary".into()));
+        // It may be about to be promoted: waited for like one that is away.
+        let why = "the server is in recovery (a standby): promote it, or name the primary";
+        return Err(StoreError::Unavailable(Some(sqlx::Error::Configuration(why.into()))));
     }
     if !matches!(settings.synchronous_commit.as_str(), "on" | "remote_apply") {
         return Err(StoreError::Unusable(format!(

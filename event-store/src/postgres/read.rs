@@ -95,6 +95,12 @@ impl Inner {
         Ok(row.map(|row| Mark { position, event_id: Some(row.event_id) }))
     }
 
+    pub(super) async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
+        self.continuity.check().await?;
+        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.reads).await;
+        Ok(row.map_err(|error| self.failed(error))?.descends)
+    }
+
     pub(super) async fn read_stream(
         &self,
         stream: &StreamName,

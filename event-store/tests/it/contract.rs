@@ -1,7 +1,7 @@
 //! The contract of an event store: every test runs against Postgres and against memory alike.
 
 use event_store::{
-    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Mark, Position, Refusal, StoreError,
+    Append, AppendCondition, AppendOutcome, Epoch, EventStore, ExpectedVersion, Filter, Mark, Position, Refusal, StoreError,
     StreamAppend, Version,
 };
 use futures::StreamExt;
@@ -41,6 +41,7 @@ async fn an_empty_log_has_an_epoch_and_no_event(store: &dyn EventStore) {
     let head = store.head().await.unwrap();
     assert_eq!(head.mark, Mark::START);
     assert_ne!(head.epoch.0, Uuid::nil());
+    assert!(store.descends_from(head.epoch).await.unwrap() && !store.descends_from(Epoch(Uuid::nil())).await.unwrap());
     assert_eq!(store.read(&Filter::All, Position::START, 10).await.unwrap().len(), 0);
     assert_eq!(store.mark_at(Position(1)).await.unwrap(), None);
     assert_eq!(store.mark_at(Position::START).await.unwrap(), Some(Mark::START));

@@ -42,6 +42,9 @@ async fn a_process_goes_on_in_an_epoch_that_was_begun_while_it_worked() {
     let outcome = appended(store.append(one("a")).await.unwrap());
     assert_eq!((outcome.epoch, outcome.last.position), (new, Position(2)));
     assert_eq!(store.head().await.unwrap().epoch, new);
+    for (epoch, descends) in [(new, true), (old, true), (event_store::Epoch(uuid::Uuid::now_v7()), false)] {
+        assert_eq!(store.descends_from(epoch).await.unwrap(), descends);
+    }
     // Whoever still names the old one decides anew.
     let refusal = refused(store.append(Append { epoch: Some(old), ..one("a") }).await.unwrap());
     assert_eq!(refusal, Refusal::Epoch { actual: new });

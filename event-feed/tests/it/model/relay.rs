@@ -97,6 +97,14 @@ fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     let Some(stream) = &state.stream else { return anew };
     let last = state.store.mark(stream.last());
     let message = stream.at(stream.last());
+    // What the stream has of this very epoch and the log has not, was lost: the relay waits for a person.
+    let lost = match message {
+        Some(message) => message.epoch == epoch && message.mark != last,
+        None => stream.last() > head.position,
+    };
+    if stream.epoch == epoch && lost && mutant != Some(Mutant::ResumeUnproved) {
+        return Phase::Resuming { term };
+    }
     let proved = message.is_none_or(|message| message == Message { mark: last, epoch }) || mutant == Some(Mutant::ResumeUnproved);
     let ours = (stream.epoch == epoch || mutant == Some(Mutant::ResumeUnproved)) && stream.last() <= head.position && proved;
     if ours { Phase::At { term, epoch, last } } else { anew }

@@ -92,7 +92,7 @@ pub(crate) enum EpochAction {
     /// For after a restore, or after a standby was promoted with commits missing. Running processes follow by themselves.
     Begin {
         /// Why, for people.
-        #[arg(long)]
+        #[arg(long, default_value = "not said")]
         reason: String,
         /// An epoch of another copy, in whose place this one goes on; may stand several times. A process that knows it names it.
         #[arg(long = "abandon", value_parser = epoch)]
