@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
@@ -200,6 +200,10 @@ impl EventStore for PostgresStore {
 
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read(filter, after, limit).await
+    }
+
+    async fn read_range(&self, types: &[EventType], after: Position, to: Position) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.read_range(types, after, to).await
     }
 
     async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {

@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::stream::{StreamName, Version};
@@ -84,6 +84,25 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// The events of these types after a position and up to another one, ascending: all of them, for who folds the whole log by
+    /// ranges of positions that the caller keeps small.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read_range(&self, types: &[EventType], after: Position, to: Position) -> Result<Vec<RecordedEvent>, StoreError> {
+        let (filter, mut events) = (Filter::Types(types.to_vec()), Vec::new());
+        loop {
+            let after = events.last().map_or(after, |event: &RecordedEvent| event.position);
+            let page = self.read(&filter, after, MAX_PAGE).await?;
+            let inside = page.partition_point(|event| event.position <= to);
+            let is_last = inside < page.len() || page.len() < MAX_PAGE as usize;
+            events.extend(page.into_iter().take(inside));
+            if is_last {
+                return Ok(events);
+            }
+        }
+    }
 
     /// The stream that holds each of these values, in their order.
     ///

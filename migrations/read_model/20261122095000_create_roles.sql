@@ -12,8 +12,8 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    -- Each generation of a projection is a schema of its own, which its owner makes.
-    EXECUTE format('GRANT CREATE ON DATABASE %I TO read_model_owner', current_database());
+    -- Each generation of a projection is a schema of its own, which its owner makes; a verification folds into temporary tables.
+    EXECUTE format('GRANT CREATE, TEMPORARY ON DATABASE %I TO read_model_owner', current_database());
 END $$;
 
 CREATE SCHEMA IF NOT EXISTS read_model;

@@ -1,7 +1,9 @@
-//! The command line: `projector run | status | migrate | start-over`.
+//! The command line: `projector run | status | verify | migrate | start-over`.
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
+
+use crate::verify::VerifyArgs;
 
 service_kit::secret_args!(
     /// Where the log is: postgres://user:password@host:port/database.
@@ -41,6 +43,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Show how far each projection is: position, head, lag and mode.
     Status(StatusArgs),
+    /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they differ.
+    Verify(Box<VerifyArgs>),
     /// Bring the read model's schema into the form that this program knows. Safe twice and at once.
     Migrate(MigrateArgs),
     /// Project one projection from the first event again, in a new generation that takes the old one's place at once.

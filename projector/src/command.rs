@@ -9,10 +9,10 @@ use sqlx::postgres::PgConnection;
 
 use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, StatusArgs};
 use crate::error::CommandError;
-use crate::generation::SchemaError;
 use crate::process::{connect_options, run, store_options};
 use crate::status::Status;
-use crate::{generation, projections};
+use crate::verify::verify;
+use crate::{generation, projections, tool};
 
 /// Does what the command line says.
 ///
@@ -22,6 +22,7 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Run(args) => run(*args).await,
         Command::Status(args) => status(&args).await,
+        Command::Verify(args) => verify(*args).await,
         Command::Migrate(args) => migrate(&args).await,
         Command::StartOver(args) => start_over(&args).await,
     }
@@ -50,10 +51,7 @@ async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {
 
 async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     let name = &args.projection;
-    let projection = projections::all()
-        .into_iter()
-        .find(|projection| projection.name() == name)
-        .ok_or_else(|| SchemaError::UnknownProjection(name.clone()))?;
+    let projection = tool::projection(name)?;
     if !args.yes && !confirmed(name)? {
         return Err(CommandError::NotConfirmed);
     }

@@ -10,6 +10,7 @@ use service_kit::shutdown::StoppedEarly;
 use service_kit::telemetry::TelemetryError;
 
 use crate::generation::SchemaError;
+use crate::refold::RefoldError;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,15 @@ pub enum CommandError {
     /// The result could not be written as JSON.
     #[error("the result could not be written as JSON")]
     Json(#[from] serde_json::Error),
+    /// The log could not be folded anew.
+    #[error(transparent)]
+    Refold(#[from] RefoldError),
+    /// Keys are there whose subjects are erased.
+    #[error("keys are there whose subjects are erased: start the command API, which destroys them")]
+    ErasuresNotApplied,
+    /// The live rows are not what the log makes.
+    #[error("the rows of {0} are not what the log makes")]
+    Differs(String),
     /// The operator did not confirm.
     #[error("nothing was done")]
     NotConfirmed,

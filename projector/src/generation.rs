@@ -36,6 +36,16 @@ pub enum SchemaError {
     /// A migration that ran is not the one that this program has.
     #[error("migration {0} of the read model is not the one that this program knows: run the program that made it")]
     Changed(i64),
+    /// The live generation is not this program's.
+    #[error("{}", unknown_generation(.projection, *.live, *.fold_version))]
+    OtherFold {
+        /// Which projection.
+        projection: String,
+        /// Its live generation; none when it has none.
+        live: Option<LiveGeneration>,
+        /// What this program folds.
+        fold_version: i32,
+    },
     /// No such projection.
     #[error("there is no projection {0}")]
     UnknownProjection(String),
@@ -124,6 +134,29 @@ pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Resu
     )
     .fetch_optional(connection)
     .await
+}
+
+/// The number of the live generation, which this program folds.
+///
+/// # Errors
+/// [`SchemaError::OtherFold`] says what to run.
+pub(crate) async fn known(connection: &mut PgConnection, projection: &dyn AnyProjection) -> Result<i32, SchemaError> {
+    let (live, fold_version) = (live(connection, projection.name()).await?, projection.fold_version());
+    let known = live.filter(|live| live.fold_version == fold_version);
+    let other = || SchemaError::OtherFold { projection: projection.name().to_owned(), live, fold_version };
+    known.map(|live| live.generation).ok_or_else(other)
+}
+
+/// Why a projection whose generation this program did not fold is left alone.
+pub(crate) fn unknown_generation(name: &str, live: Option<LiveGeneration>, fold_version: i32) -> String {
+    match live {
+        None => format!("{name} has no generation yet: run `projector migrate`"),
+        Some(live) => format!(
+            "generation {} of {name} was folded by version {}, and this program folds version {fold_version}: \
+             run `projector start-over {name}`, or the program that made it",
+            live.generation, live.fold_version,
+        ),
+    }
 }
 
 /// Begins a projection anew: a fresh generation from position 0 takes the place of the live one, which is dropped.

@@ -5,10 +5,14 @@ pub mod command;
 pub mod error;
 pub mod generation;
 pub mod process;
+mod progress;
 pub mod projection;
 pub mod projections;
+pub mod refold;
 pub mod runner;
 pub mod status;
+pub mod tool;
+pub mod verify;
 
 use std::error::Error;
 

@@ -2,18 +2,24 @@
 //! checkpoints, leases) is the runner's, so that a projection is pure but for two statements: load rows, save rows.
 
 use std::error::Error;
-use std::hash::Hash;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use event_store::{Position, RecordedEvent, Version};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+mod copy;
 mod erased;
+mod key;
+mod rows;
 
+pub use copy::CopyRow;
 pub use erased::{AnyProjection, Prepared, WriteError, of};
+pub use key::RowKey;
+pub use rows::{AnyRows, Only};
 
 /// Why an event cannot be read or folded, in words for people; never with personal data.
 pub type Reason = Box<dyn Error + Send + Sync>;
@@ -32,12 +38,16 @@ pub trait Projection: Send + Sync + 'static {
     const TABLES: &'static str;
     /// Creates the indexes that queries need; may run after the tables are full.
     const INDEXES: &'static str;
+    /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified name.
+    const COPY: &'static str;
+    /// The columns of the main table that hold personal values: tools do not show them unless told to.
+    const PERSONAL: &'static [&'static str] = &[];
     /// The events it handles, as it reads them.
     type Event: Send + Sync;
-    /// What identifies a row.
-    type Key: Clone + Eq + Ord + Hash + Send + Sync;
-    /// A row.
-    type Row: Clone + Send + Sync;
+    /// What identifies a row: the primary key of the main table.
+    type Key: RowKey;
+    /// A row; as JSON it is what tools show.
+    type Row: Clone + Serialize + Send + Sync + 'static;
 
     /// The types that it handles, as they are written today: it gets nothing else.
     fn handles() -> Vec<&'static str>;
@@ -55,14 +65,21 @@ pub trait Projection: Send + Sync + 'static {
     /// The event makes no sense for this row: stops the projection.
     fn fold(key: &Self::Key, row: Option<Self::Row>, event: &Incoming<Self::Event>) -> Result<Self::Row, Reason>;
 
-    /// The rows that keep personal fields of these subjects, whether or not a value is left in them. None, unless the projection says
-    /// otherwise: it keeps no personal field.
+    /// The rows that keep personal fields of this subject, whether or not a value is left in them, where the subject alone tells them;
+    /// `None` when the tables must be asked, with [`Projection::rows_of`]. None at all, unless the projection says otherwise: it keeps
+    /// no personal field.
+    fn rows_of_subject(subject: Uuid) -> Option<Vec<Self::Key>> {
+        let _ = subject;
+        Some(Vec::new())
+    }
+
+    /// The rows that keep personal fields of these subjects, as the tables say.
     ///
     /// # Errors
     /// As Postgres says.
     async fn rows_of(connection: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Vec<Self::Key>> {
-        let _ = (connection, subjects);
-        Ok(Vec::new())
+        let _ = connection;
+        Ok(subjects.iter().filter_map(|subject| Self::rows_of_subject(*subject)).flatten().collect())
     }
 
     /// Takes the values of an erased subject out of a row that keeps personal fields of it; leaves every other row as it is. What it does
@@ -82,6 +99,9 @@ pub trait Projection: Send + Sync + 'static {
     /// # Errors
     /// As Postgres says.
     async fn save(connection: &mut PgConnection, rows: &[Self::Row]) -> sqlx::Result<()>;
+
+    /// The values of a row for [`Projection::COPY`], in the order of the table's columns.
+    fn copy(row: &Self::Row, to: &mut CopyRow);
 }
 
 /// An event on its way into a row.

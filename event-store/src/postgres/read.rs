@@ -150,6 +150,17 @@ impl Inner {
         self.events(rows.map_err(|error| self.failed(error))?)
     }
 
+    pub(super) async fn read_range(
+        &self,
+        types: &[EventType],
+        after: Position,
+        to: Position,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.continuity.check().await?;
+        let rows = sqlx::query_file_as!(Row, "sql/read_range.sql", &texts(types), after.0, to.0);
+        self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
+    }
+
     pub(super) async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.continuity.check().await?;
         let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();

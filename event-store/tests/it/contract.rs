@@ -31,6 +31,7 @@ on_both! { &
     an_event_id_of_another_append_is_refused
     p9_another_append_with_the_firsts_event_id_is_a_repeat_under_its_key
     reads_filter_by_category_type_and_tags
+    ranges_hold_every_event_of_their_types
     streams_are_read_forward_and_backward_in_pages
     marks_prove_what_stands_at_a_position
     a_subscription_catches_up_and_goes_on_live
@@ -309,6 +310,22 @@ async fn reads_filter_by_category_type_and_tags(store: &dyn EventStore) {
     assert_eq!(positions(&Filter::Query(several), 1, 2).await, [2, 3]);
     assert_eq!(positions(&Filter::Query(event_store::EventQuery::default()), 0, 9).await, [1, 2, 3, 4, 5]);
     assert_eq!(positions(&Filter::Types(Vec::new()), 0, 9).await, [0_i64; 0]);
+}
+
+async fn ranges_hold_every_event_of_their_types(store: &dyn EventStore) {
+    for number in 0..9 {
+        let name = if number % 3 == 0 { "thing.kept" } else { "thing.made" };
+        appended(store.append(append_to(stream("a"), ExpectedVersion::Any, vec![event(name)])).await.unwrap());
+    }
+    let types = ["thing.kept".parse().unwrap(), "thing.lost".parse().unwrap()];
+    let range = async |after, to| {
+        let events = store.read_range(&types, Position(after), Position(to)).await.unwrap();
+        events.iter().map(|event| event.position.0).collect::<Vec<_>>()
+    };
+    assert_eq!(range(0, 9).await, [1, 4, 7]);
+    assert_eq!(range(1, 4).await, [4], "after the one, up to the other");
+    assert_eq!(range(4, 6).await, [0; 0]);
+    assert_eq!(range(6, 99).await, [7], "the log may end before");
 }
 
 async fn streams_are_read_forward_and_backward_in_pages(store: &dyn EventStore) {

@@ -1,15 +1,17 @@
 //! A projection without its types, as the runner holds it, and how a batch of events becomes rows.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use event_store::erasure::erased_subject;
+use event_store::erasure::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::rows::{AnyRows, Only, Rows};
 use super::{Incoming, Projection, Reason};
 
 /// A projection without its types.
@@ -22,10 +24,16 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn tables(&self) -> &'static str;
     /// [`Projection::INDEXES`].
     fn indexes(&self) -> &'static str;
+    /// [`Projection::PERSONAL`].
+    fn personal(&self) -> &'static [&'static str];
     /// [`Projection::handles`].
     fn handles(&self) -> Vec<&'static str>;
+    /// The stored types of the events that [`AnyProjection::prepare`] makes something of.
+    fn reads(&self, registry: &Registry) -> Vec<EventType>;
     /// Reads a batch through the registry, without any I/O.
     fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared;
+    /// Rows to be folded in memory, of these keys, in about so many bytes.
+    fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows>;
 }
 
 /// A batch that was read and is ready to be folded.
@@ -36,7 +44,7 @@ pub struct Prepared {
     pub passed_over: usize,
     /// The first event that cannot be read: the batch ends before it.
     pub unreadable: Option<(Position, Reason)>,
-    writer: Box<dyn Write>,
+    pub(super) writer: Box<dyn Write>,
 }
 
 /// Why a batch did not become rows.
@@ -51,8 +59,10 @@ pub enum WriteError {
 }
 
 #[async_trait]
-trait Write: Send + Sync {
+pub(super) trait Write: Send + Sync {
     async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError>;
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
 
 impl Prepared {
@@ -90,13 +100,26 @@ impl<P: Projection> AnyProjection for Erased<P> {
         P::INDEXES
     }
 
+    fn personal(&self) -> &'static [&'static str] {
+        P::PERSONAL
+    }
+
     fn handles(&self) -> Vec<&'static str> {
         P::handles()
     }
 
+    fn reads(&self, registry: &Registry) -> Vec<EventType> {
+        let mut types = registry.widen_types(&wanted::<P>());
+        types.extend(SUBJECT_ERASED.parse());
+        types
+    }
+
+    fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows> {
+        Box::new(Rows::<P>::new(only, bytes))
+    }
+
     fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared {
-        // A name that is no type is in no log.
-        let wanted: Vec<EventType> = P::handles().iter().filter_map(|name| name.parse().ok()).collect();
+        let wanted = wanted::<P>();
         let stored = registry.widen_types(&wanted);
         let mut read = Vec::new();
         let (mut handled, mut passed_over) = (0, 0);
@@ -123,6 +146,11 @@ impl<P: Projection> AnyProjection for Erased<P> {
     }
 }
 
+fn wanted<P: Projection>() -> Vec<EventType> {
+    // A name that is no type is in no log.
+    P::handles().iter().filter_map(|name| name.parse().ok()).collect()
+}
+
 /// Reads all that a stored event has become: one batch has all of it.
 fn read_parts<P: Projection>(
     registry: &Registry,
@@ -140,14 +168,14 @@ fn read_parts<P: Projection>(
 }
 
 /// What an event does to the rows.
-enum Step<E> {
+pub(super) enum Step<E> {
     /// The projection folds it.
     Fold(Incoming<E>),
     /// A subject is erased: its personal fields are blanked.
     Blank(Incoming<Uuid>),
 }
 
-struct Batch<P: Projection>(Vec<Step<P::Event>>);
+pub(super) struct Batch<P: Projection>(pub(super) Vec<Step<P::Event>>);
 
 impl<P: Projection> Batch<P> {
     /// The keys that the batch touches, each once.
@@ -191,5 +219,9 @@ impl<P: Projection> Write for Batch<P> {
         }
         let rows: Vec<P::Row> = rows.into_values().collect();
         Ok(P::save(connection, &rows).await?)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
     }
 }

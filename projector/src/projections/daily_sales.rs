@@ -5,9 +5,10 @@ use chrono::NaiveDate;
 use domain::DomainEvent;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use event_store::RecordedEvent;
+use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::projection::{Incoming, Projection, Reason, TooLarge, add, column};
+use crate::projection::{CopyRow, Incoming, Projection, Reason, TooLarge, add, column};
 
 /// The event that counts.
 const CONFIRMED: &str = "order.confirmed";
@@ -16,7 +17,7 @@ const CONFIRMED: &str = "order.confirmed";
 pub struct DailySales;
 
 /// A row of `daily_sales`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SalesRow {
     day: NaiveDate,
     currency: String,
@@ -32,6 +33,7 @@ impl Projection for DailySales {
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("daily_sales/tables.sql");
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
+    const COPY: &'static str = "COPY daily_sales FROM STDIN (FORMAT binary)";
     type Event = OrderConfirmed;
     type Key = (NaiveDate, String);
     type Row = SalesRow;
@@ -94,5 +96,10 @@ impl Projection for DailySales {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    fn copy(row: &SalesRow, to: &mut CopyRow) {
+        to.column(&row.day).column(&row.currency).column(&row.orders).column(&row.units);
+        to.column(&row.revenue_minor).column(&row.position);
     }
 }

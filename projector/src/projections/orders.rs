@@ -11,13 +11,13 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
+use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
 
 /// The projection.
 pub struct Orders;
 
 /// A row of `orders`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct OrderRow {
     id: Uuid,
     user_id: Uuid,
@@ -64,6 +64,7 @@ impl Projection for Orders {
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
+    const COPY: &'static str = "COPY orders FROM STDIN (FORMAT binary)";
     type Event = OrderEvent;
     type Key = Uuid;
     type Row = OrderRow;
@@ -149,6 +150,13 @@ impl Projection for Orders {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    fn copy(row: &OrderRow, to: &mut CopyRow) {
+        to.column(&row.id).column(&row.user_id).column(&row.status).column(&row.currency);
+        to.column(&row.total_minor).column(&row.units).column(&row.lines);
+        to.column(&row.ordered_at).column(&row.confirmed_at).column(&row.cancelled_at);
+        to.column(&row.created_at).column(&row.updated_at).column(&row.version).column(&row.position);
     }
 }
 

@@ -5,16 +5,17 @@ use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::product::event::{ProductAdded, ProductEvent};
 use event_store::RecordedEvent;
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::projection::{Incoming, NoSuchRow, Projection, Reason, column, types_of};
+use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, column, types_of};
 
 /// The projection.
 pub struct Products;
 
 /// A row of `products`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ProductRow {
     id: Uuid,
     name: String,
@@ -33,6 +34,7 @@ impl Projection for Products {
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("products/tables.sql");
     const INDEXES: &'static str = include_str!("products/indexes.sql");
+    const COPY: &'static str = "COPY products FROM STDIN (FORMAT binary)";
     type Event = ProductEvent;
     type Key = Uuid;
     type Row = ProductRow;
@@ -98,6 +100,11 @@ impl Projection for Products {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    fn copy(row: &ProductRow, to: &mut CopyRow) {
+        to.column(&row.id).column(&row.name).column(&row.currency).column(&row.unit_price_minor).column(&row.stock);
+        to.column(&row.created_at).column(&row.updated_at).column(&row.version).column(&row.position);
     }
 }
 

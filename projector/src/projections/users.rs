@@ -8,11 +8,12 @@ use domain::DomainEvent;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use domain::user::event::UserEvent;
 use event_store::RecordedEvent;
+use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
+use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
 
 /// The event of an order that counts.
 const CONFIRMED: &str = "order.confirmed";
@@ -29,7 +30,7 @@ pub enum Event {
 }
 
 /// A row of `users`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct UserRow {
     id: Uuid,
     email: Option<String>,
@@ -50,6 +51,8 @@ impl Projection for Users {
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
+    const COPY: &'static str = "COPY users FROM STDIN (FORMAT binary)";
+    const PERSONAL: &'static [&'static str] = &["email", "name"];
     type Event = Event;
     type Key = Uuid;
     type Row = UserRow;
@@ -94,8 +97,8 @@ impl Projection for Users {
         Ok(row)
     }
 
-    async fn rows_of(_: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
-        Ok(subjects.to_vec())
+    fn rows_of_subject(subject: Uuid) -> Option<Vec<Uuid>> {
+        Some(vec![subject])
     }
 
     fn blank(row: &mut UserRow, erased: &Incoming<Uuid>) {
@@ -137,6 +140,12 @@ impl Projection for Users {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    fn copy(row: &UserRow, to: &mut CopyRow) {
+        to.column(&row.id).column(&row.email).column(&row.name).column(&row.status);
+        to.column(&row.order_count).column(&row.total_spent).column(&row.last_order_at);
+        to.column(&row.created_at).column(&row.updated_at).column(&row.version).column(&row.position);
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Seen};
 use super::{Job, PartKey, database, lease};
-use crate::generation::{self, LiveGeneration};
+use crate::generation;
 use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
 
 /// Stands for the live generation of a projection that has none.
@@ -101,7 +101,10 @@ impl Claim {
             return Ok(Claimed::StillStopped);
         }
         if live.is_none_or(|live| live.fold_version != self.projection.fold_version()) {
-            return Ok(Claimed::Stopped { reason: unknown_generation(self.projection.as_ref(), live), generation });
+            return Ok(Claimed::Stopped {
+                reason: generation::unknown_generation(self.projection.name(), live, self.projection.fold_version()),
+                generation,
+            });
         }
         let key = Arc::new(PartKey::new(self.projection, generation));
         let Some(term) = lease::claim(&mut connection, &key.lease, self.owner).await? else {
@@ -265,21 +268,6 @@ fn other_history(key: &PartKey, position: Position) -> String {
          `projector start-over {}` projects it from the beginning",
         key.projection.name()
     )
-}
-
-/// Why a projection whose generation this program did not fold is left alone.
-fn unknown_generation(projection: &dyn AnyProjection, live: Option<LiveGeneration>) -> String {
-    let name = projection.name();
-    match live {
-        None => format!("{name} has no generation yet: run `projector migrate`"),
-        Some(live) => format!(
-            "generation {} of {name} was folded by version {}, and this program folds version {}: \
-             run `projector start-over {name}`, or the program that made it",
-            live.generation,
-            live.fold_version,
-            projection.fold_version()
-        ),
-    }
 }
 
 /// An error and its causes on one line.

@@ -10,3 +10,4 @@ mod projections;
 mod roles;
 mod runner;
 mod support;
+mod verify;

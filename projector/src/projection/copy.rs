@@ -1,0 +1,83 @@
+//! Rows on their way into a table by COPY, in Postgres' binary format: each value as it is encoded for a parameter.
+
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgConnection};
+use sqlx::{Error, Postgres};
+
+/// What opens a stream in the binary format: signature, flags, length of the extension.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What ends it.
+const TRAILER: i16 = -1;
+/// So many bytes are gathered before they are sent.
+const CHUNK_BYTES: usize = 256 * 1_024;
+
+/// The values of a row, column by column, in the order of the table's columns.
+#[derive(Default)]
+pub struct CopyRow {
+    buffer: PgArgumentBuffer,
+    columns: i16,
+    failure: Option<BoxDynError>,
+}
+
+impl CopyRow {
+    /// The next column's value.
+    pub fn column<'q, T: Encode<'q, Postgres>>(&mut self, value: &T) -> &mut Self {
+        let length_at = self.buffer.len();
+        self.buffer.extend_from_slice(&(-1_i32).to_be_bytes());
+        match value.encode_by_ref(&mut self.buffer) {
+            Ok(IsNull::Yes) => self.buffer.truncate(length_at + 4),
+            Ok(IsNull::No) => match i32::try_from(self.buffer.len() - length_at - 4) {
+                Ok(length) => self.buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes()),
+                Err(error) => self.failure = Some(error.into()),
+            },
+            Err(error) => self.failure = Some(error),
+        }
+        self.columns += 1;
+        self
+    }
+
+    fn row<R>(&mut self, row: &R, columns: fn(&R, &mut Self)) -> sqlx::Result<()> {
+        let count_at = self.buffer.len();
+        self.buffer.extend_from_slice(&0_i16.to_be_bytes());
+        self.columns = 0;
+        columns(row, self);
+        self.buffer[count_at..count_at + 2].copy_from_slice(&self.columns.to_be_bytes());
+        self.failure.take().map_or(Ok(()), |failure| Err(Error::Encode(failure)))
+    }
+
+    /// How many bytes a row takes on its way.
+    pub(crate) fn length_of<R>(row: &R, columns: fn(&R, &mut Self)) -> usize {
+        let mut copy = Self::default();
+        columns(row, &mut copy);
+        copy.buffer.len()
+    }
+}
+
+/// Sends rows with this `COPY … FROM STDIN (FORMAT binary)`. Returns how many they were.
+///
+/// # Errors
+/// As Postgres says.
+pub(crate) async fn copy_in<'r, R: 'r + Sync>(
+    connection: &mut PgConnection,
+    statement: &str,
+    rows: impl Iterator<Item = &'r R> + Send,
+    columns: fn(&R, &mut CopyRow),
+) -> sqlx::Result<u64> {
+    let mut sink = connection.copy_in_raw(statement).await?;
+    let mut copy = CopyRow::default();
+    copy.buffer.extend_from_slice(HEADER);
+    for row in rows {
+        if let Err(failure) = copy.row(row, columns) {
+            sink.abort("a row cannot be encoded").await?;
+            return Err(failure);
+        }
+        if copy.buffer.len() >= CHUNK_BYTES {
+            sink.send(&copy.buffer[..]).await?;
+            copy = CopyRow::default();
+        }
+    }
+    copy.buffer.extend_from_slice(&TRAILER.to_be_bytes());
+    sink.send(&copy.buffer[..]).await?;
+    sink.finish().await
+}

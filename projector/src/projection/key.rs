@@ -1,0 +1,75 @@
+//! A row's key as people write it: in the command line, in reports, and in SQL as the columns of the primary key, joined by `/`.
+
+use std::hash::Hash;
+
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+/// What identifies a row. As text it is what SQL makes of the primary key's columns, in their order, joined by `/`: so that both
+/// sides can ask whether a key is in a sample.
+pub trait RowKey: Clone + Eq + Ord + Hash + Send + Sync + 'static {
+    /// The key as text.
+    fn text(&self) -> String;
+
+    /// Reads what [`RowKey::text`] writes; `None` when it is no such key.
+    fn parse(text: &str) -> Option<Self>;
+}
+
+impl RowKey for Uuid {
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl RowKey for String {
+    fn text(&self) -> String {
+        self.clone()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl RowKey for NaiveDate {
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// The first part must not contain a `/`.
+impl<A: RowKey, B: RowKey> RowKey for (A, B) {
+    fn text(&self) -> String {
+        format!("{}/{}", self.0.text(), self.1.text())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (first, second) = text.split_once('/')?;
+        Some((A::parse(first)?, B::parse(second)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_key_reads_what_it_writes() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(Uuid::parse(&id.text()), Some(id));
+        let day = ("1997-01-02".parse::<NaiveDate>().unwrap(), "EUR".to_owned());
+        assert_eq!(day.text(), "1997-01-02/EUR");
+        assert_eq!(<(NaiveDate, String)>::parse(&day.text()), Some(day));
+        assert_eq!(<(NaiveDate, String)>::parse("1997-01-02"), None);
+    }
+}

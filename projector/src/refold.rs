@@ -1,0 +1,117 @@
+//! Folds the log anew, beside the live tables: what a rebuild and a verification share.
+//!
+//! The log is read in ranges of positions, several at a time and far ahead, straight from Postgres; each range is read
+//! and understood in a task of its own, and folded in order, in memory ([`crate::projection`]'s rows).
+
+use std::sync::Arc;
+
+use event_store::erasure::{KeyError, Vault};
+use event_store::{EventType, EvolvedLog, Mark, Position, StoreError};
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+
+use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
+
+pub mod compare;
+
+/// How many positions are read at a time.
+pub(crate) const RANGE: i64 = 4_000;
+/// How many ranges are read ahead of the fold, at once.
+pub(crate) const READ_AHEAD: usize = 4;
+/// How much memory rows may take, unless told otherwise.
+pub(crate) const ROW_MEMORY_MIB: usize = 128;
+
+/// Why a log could not be folded anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RefoldError {
+    /// The log cannot be read.
+    #[error("the event store failed")]
+    Store(#[from] StoreError),
+    /// The keys of personal data cannot be had.
+    #[error("the keys of personal data cannot be had")]
+    Keys(#[from] KeyError),
+    /// The read model failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// An event cannot be read, or makes no sense for its row.
+    #[error("the event at position {0} cannot be read or folded")]
+    Event(Position, #[source] Reason),
+    /// The log holds another event there than the one that was projected.
+    #[error("the log holds another event at position {0} than the one that was projected, so it has another history")]
+    OtherHistory(Position),
+    /// A task panicked.
+    #[error("a task that read the log panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl From<WriteError> for RefoldError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Fold(position, reason) => Self::Event(position, reason),
+            WriteError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+/// The log as one projection reads it.
+pub(crate) struct Source {
+    log: EvolvedLog,
+    vault: Option<Arc<Vault>>,
+    projection: Arc<dyn AnyProjection>,
+    types: Vec<EventType>,
+}
+
+/// The events of a range of positions, ready to be folded.
+pub(crate) struct Page {
+    /// The last position of the range.
+    pub(crate) to: Position,
+    pub(crate) prepared: Prepared,
+}
+
+impl Source {
+    pub(crate) fn new(log: EvolvedLog, vault: Option<Arc<Vault>>, projection: Arc<dyn AnyProjection>) -> Arc<Self> {
+        let types = projection.reads(log.registry());
+        Arc::new(Self { log, vault, projection, types })
+    }
+
+    pub(crate) fn projection(&self) -> &Arc<dyn AnyProjection> {
+        &self.projection
+    }
+
+    /// The event at a position: proves which history a position means.
+    pub(crate) async fn mark(&self, position: Position) -> Result<Mark, RefoldError> {
+        self.log.store().mark_at(position).await?.ok_or(RefoldError::OtherHistory(position))
+    }
+
+    /// Checks that the log is the one that was projected.
+    pub(crate) async fn prove(&self, mark: Mark) -> Result<(), RefoldError> {
+        if self.mark(mark.position).await? == mark { Ok(()) } else { Err(RefoldError::OtherHistory(mark.position)) }
+    }
+
+    /// The events after a position, up to another one, in order. The caller knows that the log reaches so far.
+    pub(crate) fn pages(self: &Arc<Self>, after: Position, to: Position) -> BoxStream<'static, Result<Page, RefoldError>> {
+        let source = Arc::clone(self);
+        let starts = (after.0..to.0).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
+        stream::iter(starts)
+            .map(move |start| {
+                let (source, end) = (Arc::clone(&source), Position((start + RANGE).min(to.0)));
+                let reading = tokio::spawn(async move { source.page(Position(start), end).await });
+                async move { reading.await? }
+            })
+            .buffered(READ_AHEAD)
+            .boxed()
+    }
+
+    async fn page(&self, after: Position, to: Position) -> Result<Page, RefoldError> {
+        let mut events = self.log.store().read_range(&self.types, after, to).await?;
+        if let Some(vault) = &self.vault {
+            // What does not open stays sealed, and is found unreadable below if the projection reads it.
+            vault.reveal(&mut events).await?;
+        }
+        let mut prepared = self.projection.prepare(self.log.registry(), &events);
+        match prepared.unreadable.take() {
+            Some((position, reason)) => Err(RefoldError::Event(position, reason)),
+            None => Ok(Page { to, prepared }),
+        }
+    }
+}

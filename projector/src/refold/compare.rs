@@ -1,0 +1,196 @@
+//! Two tables of one projection compared, chunk by chunk of their keys: what only one has, and what differs.
+
+use event_store::{Mark, Position};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::projection::{AnyProjection, Only};
+
+/// How many live rows are copied in one snapshot.
+const CHUNK_ROWS: i32 = 5_000;
+/// How many differing rows are shown.
+const MAX_SAMPLES: usize = 20;
+/// The share that takes every key.
+const EVERY_KEY: i64 = 1 << 32;
+/// Stands for a personal value that is not to be shown.
+const HIDDEN: &str = "(personal)";
+
+/// The live rows of one generation beside a table that was folded anew.
+pub(crate) struct Comparison<'a> {
+    pub(crate) projection: &'a dyn AnyProjection,
+    /// Which generation moves on its own.
+    pub(crate) generation: i32,
+    /// The other table, as Postgres names it.
+    pub(crate) other: String,
+    pub(crate) only: &'a Only,
+    /// Whether samples show personal values.
+    pub(crate) reveal: bool,
+}
+
+/// A chunk of live rows, copied in one snapshot.
+pub(crate) struct Chunk {
+    /// What the snapshot showed.
+    pub(crate) mark: Mark,
+    rows: i64,
+    after: Option<Vec<String>>,
+    last: Option<Vec<String>>,
+}
+
+/// What two tables differ in.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Differences {
+    /// How many live rows were compared.
+    pub rows: i64,
+    /// Rows that the log makes and the live table lacks.
+    pub missing: i64,
+    /// Rows of the live table that the log does not make.
+    pub extra: i64,
+    /// Rows that are in both and differ.
+    pub different: i64,
+    /// Some of them.
+    pub samples: Vec<DifferingRow>,
+}
+
+/// A row that is not the same in both tables.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+pub struct DifferingRow {
+    /// `missing`, `extra` or `different`.
+    pub kind: String,
+    /// Its key.
+    pub key: String,
+    /// The live row; of one that differs, the columns that do.
+    pub live: Option<Map<String, Value>>,
+    /// The row as folded from the log, likewise.
+    pub folded: Option<Map<String, Value>>,
+}
+
+impl Differences {
+    /// How many rows are not the same.
+    pub const fn count(&self) -> i64 {
+        self.missing + self.extra + self.different
+    }
+}
+
+impl std::fmt::Display for Differences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.count() == 0 {
+            return writeln!(f, "{} rows compared, no difference", self.rows);
+        }
+        let Self { rows, missing, extra, different, .. } = self;
+        writeln!(f, "{rows} rows compared: {missing} missing, {extra} too many, {different} different")?;
+        for row in &self.samples {
+            writeln!(f, "  {} {}", row.kind, row.key)?;
+            for (name, columns) in [("live", &row.live), ("folded", &row.folded)] {
+                if let Some(columns) = columns {
+                    writeln!(f, "    {name:<7}{}", Value::Object(columns.clone()))?;
+                }
+            }
+        }
+        let shown = i64::try_from(self.samples.len()).unwrap_or(i64::MAX);
+        if shown < self.count() { writeln!(f, "  … and {} more", self.count() - shown) } else { Ok(()) }
+    }
+}
+
+impl Chunk {
+    /// Whether no chunk comes after it.
+    pub(crate) const fn is_last(&self) -> bool {
+        self.last.is_none()
+    }
+}
+
+impl Comparison<'_> {
+    fn sample(&self) -> (&str, i64) {
+        if let Only::Sample { seed, below } = self.only { (seed, *below) } else { ("", EVERY_KEY) }
+    }
+
+    /// Copies the next live rows, and says at which position they stand.
+    pub(crate) async fn take(&self, connection: &mut PgConnection, before: Option<&Chunk>) -> sqlx::Result<Chunk> {
+        let after = before.and_then(|chunk| chunk.last.clone());
+        let (seed, below) = self.sample();
+        let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+        let at = sqlx::query!(
+            "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2
+             ORDER BY position LIMIT 1",
+            self.projection.name(),
+            self.generation
+        )
+        .fetch_one(&mut *snapshot)
+        .await?;
+        let taken = sqlx::query!(
+            r#"SELECT taken AS "taken!", last
+               FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3, $4, $5, $6)"#,
+            self.projection.name(),
+            self.generation,
+            after.as_deref(),
+            CHUNK_ROWS,
+            seed,
+            below
+        )
+        .fetch_one(&mut *snapshot)
+        .await?;
+        snapshot.commit().await?;
+        let mark = Mark { position: Position(at.position), event_id: at.event_id };
+        Ok(Chunk { mark, rows: taken.taken, after, last: taken.last })
+    }
+
+    /// Compares the chunk that was taken last with the other table, which stands at the chunk's position.
+    pub(crate) async fn compare(
+        &self,
+        connection: &mut PgConnection,
+        chunk: &Chunk,
+        differences: &mut Differences,
+    ) -> sqlx::Result<()> {
+        let (seed, below) = self.sample();
+        let room = MAX_SAMPLES.saturating_sub(differences.samples.len());
+        let found = sqlx::query!(
+            r#"SELECT missing AS "missing!", extra AS "extra!", different AS "different!",
+                      sampled AS "sampled!: sqlx::types::Json<Vec<DifferingRow>>"
+               FROM read_model.compare_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3::text::regclass,
+                                             $4, $5, $6, $7, $8)"#,
+            self.projection.name(),
+            self.generation,
+            self.other,
+            chunk.after.as_deref(),
+            chunk.last.as_deref(),
+            seed,
+            below,
+            i32::try_from(room).unwrap_or(i32::MAX)
+        )
+        .fetch_one(connection)
+        .await?;
+        differences.rows += chunk.rows;
+        differences.missing += found.missing;
+        differences.extra += found.extra;
+        differences.different += found.different;
+        differences.samples.extend(found.sampled.0.into_iter().map(|row| self.shown(row)));
+        Ok(())
+    }
+
+    /// Of a row that differs, the columns that do; of any row, no personal value unless that was asked for.
+    fn shown(&self, mut row: DifferingRow) -> DifferingRow {
+        if let (Some(live), Some(folded)) = (&mut row.live, &mut row.folded) {
+            let same: Vec<String> =
+                live.iter().filter(|(name, value)| folded.get(*name) == Some(*value)).map(|(n, _)| n.clone()).collect();
+            for name in same {
+                live.remove(&name);
+                folded.remove(&name);
+            }
+        }
+        if !self.reveal {
+            for columns in [&mut row.live, &mut row.folded].into_iter().flatten() {
+                hide_personal(self.projection, columns);
+            }
+        }
+        row
+    }
+}
+
+/// Covers the personal values of a row that is shown.
+pub(crate) fn hide_personal(projection: &dyn AnyProjection, columns: &mut Map<String, Value>) {
+    for name in projection.personal() {
+        if let Some(value) = columns.get_mut(*name).filter(|value| !value.is_null()) {
+            *value = HIDDEN.into();
+        }
+    }
+}

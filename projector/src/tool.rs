@@ -1,0 +1,89 @@
+//! What the tools that fold the log anew need of the outside: both databases, and the keys where personal values are to be read.
+
+use std::sync::Arc;
+
+use clap::Args;
+use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, Vault, VaultOptions};
+use event_store::{EventStore, EvolvedLog, PostgresStore};
+use secrecy::ExposeSecret as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use uuid::Uuid;
+
+use crate::cli::{EventStoreUrl, MasterKey, ReadModelUrl, SubjectKeysUrl};
+use crate::error::CommandError;
+use crate::generation::{self, SchemaError};
+use crate::process::{connect_options, store_options};
+use crate::projection::AnyProjection;
+use crate::projections;
+use crate::refold::{READ_AHEAD, Source};
+use crate::runner::database;
+
+/// Where everything is.
+#[derive(Debug, Args)]
+pub struct ToolArgs {
+    #[command(flatten)]
+    pub(crate) event_store: EventStoreUrl,
+    #[command(flatten)]
+    pub(crate) read_model: ReadModelUrl,
+    #[command(flatten)]
+    pub(crate) subject_keys: SubjectKeysUrl,
+    #[command(flatten)]
+    pub(crate) master_key: MasterKey,
+}
+
+/// The outside, reached.
+pub(crate) struct Tool {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) log: EvolvedLog,
+    /// None where no keys were named: an event with a personal value then cannot be read.
+    pub(crate) vault: Option<Arc<Vault>>,
+    /// Names this run among the connections.
+    pub(crate) owner: Uuid,
+}
+
+impl ToolArgs {
+    /// Reaches everything, and checks that the read model is the one that this program knows.
+    pub(crate) async fn open(&self) -> Result<Tool, CommandError> {
+        let options = connect_options(&self.read_model.get()?)?;
+        let owner = Uuid::now_v7();
+        generation::check(&mut database::connect(&options, owner).await?).await?;
+        // One more than are read ahead, for questions in between.
+        let reads = u32::try_from(READ_AHEAD).unwrap_or(u32::MAX).saturating_add(1);
+        let store = PostgresStore::connect(store_options(&self.event_store.get()?)?.read_connections(reads)).await?;
+        let store: Arc<dyn EventStore> = Arc::new(store);
+        let vault = self.vault(store.as_ref()).await?;
+        Ok(Tool { options, log: EvolvedLog::new(store, Arc::new(projections::registry()?)), vault, owner })
+    }
+
+    async fn vault(&self, store: &dyn EventStore) -> Result<Option<Arc<Vault>>, CommandError> {
+        let (Some(url), Some(master)) = (self.subject_keys.optional()?, self.master_key.optional()?) else { return Ok(None) };
+        let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
+        if !erasure::is_settled(store, &keys).await? {
+            return Err(CommandError::ErasuresNotApplied);
+        }
+        let master = LocalMasterKeys::parse(&master)?;
+        Ok(Some(Vault::new(Arc::new(keys), Arc::new(master), VaultOptions::default())))
+    }
+}
+
+impl Tool {
+    /// The log as this projection reads it.
+    pub(crate) fn source(&self, projection: Arc<dyn AnyProjection>) -> Arc<Source> {
+        Source::new(self.log.clone(), self.vault.clone(), projection)
+    }
+
+    /// A connection to the read model whose statements may take long.
+    pub(crate) async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let mut connection = database::connect(&self.options, self.owner).await?;
+        sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '5min'")
+            .execute(&mut connection)
+            .await?;
+        Ok(connection)
+    }
+}
+
+/// The projection of this name.
+pub(crate) fn projection(name: &str) -> Result<Arc<dyn AnyProjection>, SchemaError> {
+    let known = projections::all().into_iter().find(|projection| projection.name() == name);
+    known.ok_or_else(|| SchemaError::UnknownProjection(name.to_owned()))
+}

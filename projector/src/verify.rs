@@ -1,0 +1,194 @@
+//! `projector verify`: folds the log anew and compares with the live rows, at the same position, chunk by chunk.
+//!
+//! The log is folded into temporary tables, which nobody else sees and which end with the connection. Each chunk of live rows
+//! is copied in a snapshot of its own; the fold then goes on to that snapshot's position. Live projecting is not held up.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use clap::Args;
+use event_store::{Mark, Position};
+use futures::StreamExt as _;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::error::CommandError;
+use crate::generation;
+use crate::progress::Progress;
+use crate::projection::{AnyProjection, AnyRows, Only};
+use crate::refold::compare::{Comparison, Differences};
+use crate::refold::{ROW_MEMORY_MIB, RefoldError, Source};
+use crate::tool::{ToolArgs, projection};
+
+/// Bytes of a MiB.
+const MIB: usize = 1_024 * 1_024;
+/// 2^32: the share of all keys.
+const ALL_KEYS: f64 = 4_294_967_296.0;
+
+/// Settings of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Which projection.
+    pub(crate) projection: String,
+    /// Only a share of the keys, chosen by a hash: `5%` or `0.05`.
+    #[arg(long, value_parser = parse_share)]
+    pub(crate) sample: Option<f64>,
+    /// Chooses which keys are in the sample; the same seed chooses the same keys.
+    #[arg(long, default_value = "")]
+    pub(crate) seed: String,
+    /// How much memory the folded rows may take, in MiB; what is more goes to temporary tables.
+    #[arg(long, default_value_t = ROW_MEMORY_MIB)]
+    pub(crate) memory: usize,
+    /// Print personal values in the rows that differ.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize)]
+pub struct Verification {
+    /// Which projection.
+    pub projection: String,
+    /// Which generation of it; the live one.
+    pub generation: i32,
+    /// What folds it.
+    pub fold_version: i32,
+    /// The share of the keys that was looked at; `None` for all.
+    pub sample: Option<f64>,
+    /// Where the live rows stood when the last chunk was compared.
+    pub position: i64,
+    /// What was found.
+    pub differences: Differences,
+}
+
+impl std::fmt::Display for Verification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} g{} at position {}: {}", self.projection, self.generation, self.position, self.differences)
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent, 100.0));
+    let share = number.parse::<f64>().map(|number| number / of).map_err(|error| error.to_string())?;
+    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("a share is more than 0 and at most 100%".to_owned()) }
+}
+
+/// The keys that a share and a seed choose.
+pub(crate) fn sample(share: Option<f64>, seed: &str) -> Only {
+    #[expect(clippy::cast_possible_truncation, reason = "between 0 and 2^32")]
+    share.map_or(Only::All, |share| Only::Sample { seed: seed.to_owned(), below: (share * ALL_KEYS).ceil() as i64 })
+}
+
+/// Verifies, and prints what it found.
+pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
+    let projection = projection(&args.projection)?;
+    let tool = args.tool.open().await?;
+    let source = tool.source(Arc::clone(&projection));
+    let mut connection = tool.connect().await?;
+    let only = sample(args.sample, &args.seed);
+    let verifying = Verifying { only, bytes: args.memory.saturating_mul(MIB), reveal: args.reveal, watched: true };
+    let (generation, differences, position) = verifying.run(&source, &mut connection).await?;
+    let found = Verification {
+        projection: projection.name().to_owned(),
+        generation,
+        fold_version: projection.fold_version(),
+        sample: args.sample,
+        position: position.0,
+        differences,
+    };
+    let text = if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.to_string() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    if found.differences.count() > 0 { Err(CommandError::Differs(args.projection)) } else { Ok(()) }
+}
+
+/// What is verified, and how.
+pub(crate) struct Verifying {
+    pub(crate) only: Only,
+    pub(crate) bytes: usize,
+    pub(crate) reveal: bool,
+    pub(crate) watched: bool,
+}
+
+impl Verifying {
+    /// Verifies the live generation. Returns its number, what differs, and where it stood at the end.
+    ///
+    /// The connection is of no other use afterwards: the tables that it holds hide the real ones.
+    pub(crate) async fn run(
+        &self,
+        source: &Arc<Source>,
+        connection: &mut PgConnection,
+    ) -> Result<(i32, Differences, Position), CommandError> {
+        let projection = source.projection().as_ref();
+        let live = generation::known(connection, projection).await?;
+        let start = checkpoint(connection, projection, live).await?;
+        source.prove(start).await?;
+        sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
+        sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
+        let progress = if self.watched { Progress::new("folding the log anew", 0, start.position.0) } else { Progress::silent() };
+        let mut fold = Fold { source, rows: projection.rows(self.only.clone(), self.bytes), at: Position::START, progress };
+        fold.go_on(connection, start.position).await?;
+        let other = format!("pg_temp.{}", projection.name());
+        let comparison = Comparison { projection, generation: live, other, only: &self.only, reveal: self.reveal };
+        let mut differences = Differences::default();
+        let mut chunk = None;
+        loop {
+            let next = comparison.take(connection, chunk.as_ref()).await?;
+            if next.mark.position < fold.at {
+                // A part went back: the generation was made anew under this number, say.
+                return Err(RefoldError::OtherHistory(next.mark.position).into());
+            }
+            fold.go_on(connection, next.mark.position).await?;
+            comparison.compare(connection, &next, &mut differences).await?;
+            if next.is_last() {
+                source.prove(next.mark).await?;
+                fold.progress.done();
+                return Ok((live, differences, fold.at));
+            }
+            chunk = Some(next);
+        }
+    }
+}
+
+async fn checkpoint(connection: &mut PgConnection, projection: &dyn AnyProjection, generation: i32) -> sqlx::Result<Mark> {
+    let row = sqlx::query!(
+        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position LIMIT 1",
+        projection.name(),
+        generation
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Mark { position: Position(row.position), event_id: row.event_id })
+}
+
+/// The log on its way into the temporary tables.
+struct Fold<'a> {
+    source: &'a Arc<Source>,
+    rows: Box<dyn AnyRows>,
+    at: Position,
+    progress: Progress,
+}
+
+impl Fold<'_> {
+    /// Brings the tables to this position.
+    async fn go_on(&mut self, connection: &mut PgConnection, to: Position) -> Result<(), RefoldError> {
+        let mut pages = self.source.pages(self.at, to);
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            self.rows.fold(connection, page.prepared).await?;
+            if self.rows.is_full() {
+                self.rows.write(connection).await?;
+            }
+            self.at = page.to;
+            self.progress.at(self.at.0, to.0);
+        }
+        if self.rows.unwritten() > 0 {
+            self.rows.write(connection).await?;
+        }
+        Ok(())
+    }
+}
