@@ -47,7 +47,7 @@ impl Mode {
 /// What [`Follower::next_batch`] gives.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The next events, in order. Empty when nothing came for [`FollowerSettings::idle_report`].
+    /// The next events, in order. Empty when nothing came for [`FollowerSettings::idle_report`], or when the log goes on in a new epoch.
     pub events: Vec<RecordedEvent>,
     /// How they came.
     pub mode: Mode,
@@ -189,11 +189,13 @@ impl Follower {
                 return Ok(events);
             }
             if self.catch_up.due <= Instant::now() {
+                let known = self.catch_up.head.map(|head| head.epoch);
                 let (head, events) = self.catch_up.read(max).await?;
                 if let Some(join) = &mut self.join {
                     join.compare_with_store(&mut self.catch_up, &events);
                 }
-                if !events.is_empty() {
+                let is_new_epoch = known.is_some_and(|known| known != head.epoch);
+                if !events.is_empty() || is_new_epoch {
                     return Ok(Batch { events, mode: self.mode(), head });
                 }
                 continue;

@@ -4,7 +4,8 @@
 //! - *waiting*: another process has it, or its database is away; it is claimed again soon;
 //! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the lease;
 //! - *stopped*: an event cannot be read or folded, or the log has another history; the reason stands in its checkpoint, the
-//!   lease is given up, and the other parts go on. Starting the process again tries it again, as does another generation.
+//!   lease is given up, and the other parts go on. Starting the process again tries it again, as does another generation, and
+//!   after another history the right one.
 //!
 //! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an owner that was replaced
 //! can change nothing. The runner knows no business word.
@@ -27,6 +28,7 @@ use crate::projection::AnyProjection;
 mod announce;
 mod checkpoint;
 pub(crate) mod database;
+mod history;
 pub mod lease;
 mod part;
 mod reveal;
@@ -160,7 +162,7 @@ impl Runner {
                     self.watch.store_answers();
                     // On a failure the parts stay where they are, and the reader goes back there.
                     match self.reveal.values_of(&mut batch.events).await {
-                        Ok(()) => self.work(self.job(batch.events, batch.mode.as_str(), batch.head)).await,
+                        Ok(()) => self.work(self.job(batch.events, batch.mode.as_str(), batch.head), from).await,
                         Err(error) => self.wait_for_keys(&error, &drain).await,
                     }
                 }
@@ -192,7 +194,7 @@ impl Runner {
             if events.is_empty() {
                 break;
             }
-            self.work(self.job(events, "catching_up", head)).await;
+            self.work(self.job(events, "catching_up", head), from).await;
             if let Some(error) = self.slots.iter_mut().find_map(Slot::take_error) {
                 return Err(error);
             }
@@ -231,11 +233,11 @@ impl Runner {
         }
     }
 
-    /// Gives a batch to every part that this process owns, and waits until all are through with it.
-    async fn work(&mut self, job: Job) {
+    /// Gives a batch to every part that this process owns, and waits until all are through with it. `after`: what the reader read on from.
+    async fn work(&mut self, job: Job, after: Mark) {
         if job.events.is_empty() {
             for slot in &mut self.slots {
-                slot.at_head(&job);
+                slot.at_head(&job, after);
             }
             self.keep_leases().await;
             return;
@@ -352,16 +354,16 @@ pub(crate) async fn project(
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in crate::projections::all() {
         let (name, options) = (projection.name(), Arc::clone(&options));
-        let claim = Claim { options, owner, projection, store: None, connection: None, stopped_with: None };
+        let claim = Claim { options, owner, projection, store: None, connection: None, stopped: None };
         match claim.attempt().await? {
             Claimed::Owned(owned) => match owned.apply(Arc::clone(&job)).await.outcome {
                 Outcome::Owned(owned) => owned.give_up(None).await?,
-                Outcome::Stopped { reason, .. } => return Err(reason.into()),
+                Outcome::Stopped { stopped, .. } => return Err(stopped.reason.into()),
                 Outcome::Lost => return Err(format!("another process took {name} over").into()),
                 Outcome::Failed(error) => return Err(error.into()),
             },
             Claimed::Elsewhere(_) | Claimed::StillStopped => return Err(format!("another process projects {name}").into()),
-            Claimed::Stopped { reason, .. } => return Err(reason.into()),
+            Claimed::Stopped(stopped) => return Err(stopped.reason.into()),
         }
     }
     Ok(())

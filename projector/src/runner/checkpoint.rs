@@ -26,6 +26,19 @@ pub(crate) struct Seen {
     pub(crate) head: Position,
 }
 
+/// Looks at how far a part is, whoever has it: of which history, and where. `None`: there is no such part.
+pub(crate) async fn look(connection: &mut PgConnection, part: &PartKey) -> sqlx::Result<Option<(Option<Epoch>, Mark)>> {
+    let row = sqlx::query!(
+        "SELECT epoch, position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 AND part = $3",
+        part.projection.name(),
+        part.generation,
+        part.part
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.epoch.map(Epoch), Mark { position: Position(row.position), event_id: row.event_id })))
+}
+
 /// Puts the new owner's term on the checkpoint: from then on no earlier owner can move it. `None`: a later owner was first.
 pub(crate) async fn take(connection: &mut PgConnection, part: &PartKey, term: i64) -> sqlx::Result<Option<Checkpoint>> {
     let row = sqlx::query!(
@@ -75,6 +88,23 @@ pub(crate) async fn advance(
     .fetch_optional(connection)
     .await?;
     Ok(moved.is_some())
+}
+
+/// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: this owner was replaced.
+pub(crate) async fn follow(connection: &mut PgConnection, part: &PartKey, at: &Checkpoint, epoch: Epoch) -> sqlx::Result<bool> {
+    let moved = sqlx::query!(
+        "UPDATE read_model.checkpoints SET epoch = $6, updated_at = clock_timestamp()
+         WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5",
+        part.projection.name(),
+        part.generation,
+        part.part,
+        at.mark.position.0,
+        at.term,
+        epoch.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(moved.rows_affected() == 1)
 }
 
 /// Notes what the part is doing while its position stays. `false`: this owner was replaced.

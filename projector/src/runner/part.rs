@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_store::{EventStore, Mark, Position, RecordedEvent};
+use event_store::{Epoch, EventStore, Mark, Position, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Seen};
+use super::history::{self, History};
 use super::{Job, PartKey, database, lease};
 use crate::generation;
 use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
@@ -41,8 +42,18 @@ pub(crate) struct Claim {
     pub(crate) store: Option<Arc<dyn EventStore>>,
     /// A connection that an earlier attempt left.
     pub(crate) connection: Option<PgConnection>,
-    /// The live generation with which the projection stopped: only another one is tried.
-    pub(crate) stopped_with: Option<i32>,
+    /// Why the projection is stopped, if it is.
+    pub(crate) stopped: Option<Stopped>,
+}
+
+/// Why a projection is stopped: it is tried again once that is not so any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    pub(crate) reason: String,
+    /// The live generation with which it stopped: only another one is tried; none at all after a panic.
+    pub(crate) generation: Option<i32>,
+    /// Whether it stopped because of the log's history: then the same generation is tried again when that has changed.
+    pub(crate) history: bool,
 }
 
 /// What became of it.
@@ -51,11 +62,8 @@ pub(crate) enum Claimed {
     /// Another process has it.
     Elsewhere(PgConnection),
     /// It can only be stopped, and why.
-    Stopped {
-        reason: String,
-        generation: i32,
-    },
-    /// It stopped with this generation before.
+    Stopped(Stopped),
+    /// Nothing has changed since it stopped.
     StillStopped,
 }
 
@@ -72,7 +80,7 @@ pub(crate) enum Outcome {
     /// It goes on.
     Owned(Box<Owned>),
     /// It stopped at an event, and why.
-    Stopped { reason: String, generation: i32, oldest: Option<DateTime<Utc>> },
+    Stopped { stopped: Stopped, oldest: Option<DateTime<Utc>> },
     /// Another process has it now.
     Lost,
     /// Postgres did not do it: the part is to be claimed again.
@@ -97,16 +105,21 @@ impl Claim {
         };
         let live = generation::live(&mut connection, self.projection.name()).await?;
         let generation = live.map_or(NO_GENERATION, |live| live.generation);
-        if self.stopped_with == Some(generation) {
+        let before = self.stopped.filter(|stopped| stopped.generation == Some(generation));
+        if before.as_ref().is_some_and(|stopped| !stopped.history) {
             return Ok(Claimed::StillStopped);
         }
         if live.is_none_or(|live| live.fold_version != self.projection.fold_version()) {
-            return Ok(Claimed::Stopped {
-                reason: generation::unknown_generation(self.projection.name(), live, self.projection.fold_version()),
-                generation,
-            });
+            let reason = generation::unknown_generation(self.projection.name(), live, self.projection.fold_version());
+            return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), history: false }));
         }
         let key = Arc::new(PartKey::new(self.projection, generation));
+        if let (Some(before), Some(store)) = (before, &self.store)
+            && let Some(found) = checkpoint::look(&mut connection, &key).await?
+            && history::of(store.as_ref(), key.projection.name(), found).await? == History::Other(before.reason)
+        {
+            return Ok(Claimed::StillStopped);
+        }
         let Some(term) = lease::claim(&mut connection, &key.lease, self.owner).await? else {
             return Ok(Claimed::Elsewhere(connection));
         };
@@ -114,17 +127,16 @@ impl Claim {
             return Ok(Claimed::Elsewhere(connection));
         };
         let seen = Seen { mode: "starting", head: checkpoint.mark.position };
-        let owned = Owned { seen, key, checkpoint, owner: self.owner, connection };
-        let there = match self.store {
-            Some(store) if checkpoint.mark != Mark::START => store.mark_at(checkpoint.mark.position).await?,
-            _ => Some(checkpoint.mark),
-        };
-        if there == Some(checkpoint.mark) {
-            return Ok(Claimed::Owned(Box::new(owned)));
+        let mut owned = Box::new(Owned { seen, key, checkpoint, owner: self.owner, connection });
+        let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
+        match history::of(store.as_ref(), owned.key.projection.name(), (checkpoint.epoch, checkpoint.mark)).await? {
+            History::Same(epoch) if owned.follow(epoch).await? => Ok(Claimed::Owned(owned)),
+            History::Same(_) => Ok(Claimed::Elsewhere(owned.connection)),
+            History::Other(reason) => {
+                owned.give_up(Some(&reason)).await?;
+                Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), history: true }))
+            }
         }
-        let reason = other_history(&owned.key, checkpoint.mark.position);
-        owned.give_up(Some(&reason)).await?;
-        Ok(Claimed::Stopped { reason, generation })
     }
 }
 
@@ -137,8 +149,9 @@ impl Owned {
         let known = start.checked_sub(1).map(|last| job.events[last].mark());
         let events = &job.events[start..];
         if known.is_some_and(|mark| mark.position == at.position && mark != at) {
-            let reason = other_history(&self.key, at.position);
-            applied.outcome = self.stop(reason, None).await;
+            // Claiming anew proves the history, and says what is to be done when it is another one.
+            let other = std::io::Error::other(format!("the log has another event at position {}", at.position));
+            applied.outcome = Outcome::Failed(sqlx::Error::Io(other));
             return applied;
         }
         if events.first().is_some_and(|event| event.position != at.position.next()) {
@@ -215,8 +228,37 @@ impl Owned {
         Ok(true)
     }
 
-    /// Keeps the lease, and tells how the events come where that has changed. `Ok(None)`: the part is another process's.
-    pub(crate) async fn keep(mut self: Box<Self>, mode: &'static str, head: Position) -> sqlx::Result<Option<Box<Self>>> {
+    /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: fenced off.
+    async fn follow(&mut self, epoch: Epoch) -> sqlx::Result<bool> {
+        if self.checkpoint.epoch.is_none_or(|known| known == epoch) {
+            return Ok(true);
+        }
+        if !checkpoint::follow(&mut self.connection, &self.key, &self.checkpoint, epoch).await? {
+            return Ok(false);
+        }
+        tracing::info!(projection = self.key.projection.name(), %epoch, "goes on in a new epoch of the log");
+        self.checkpoint.epoch = Some(epoch);
+        Ok(true)
+    }
+
+    /// Whether the log has gone on in this epoch, and the checkpoint has not yet.
+    pub(crate) fn is_before(&self, epoch: Option<Epoch>) -> bool {
+        self.checkpoint.epoch.is_some() && epoch.is_some() && self.checkpoint.epoch != epoch
+    }
+
+    /// Keeps the lease, and tells how the events come where that has changed, and in which epoch the log goes on, where that is known.
+    /// `Ok(None)`: the part is another process's.
+    pub(crate) async fn keep(
+        mut self: Box<Self>,
+        mode: &'static str,
+        head: Position,
+        epoch: Option<Epoch>,
+    ) -> sqlx::Result<Option<Box<Self>>> {
+        if let Some(epoch) = epoch
+            && !self.follow(epoch).await?
+        {
+            return Ok(None);
+        }
         let term = self.checkpoint.term;
         if !lease::renew(&mut self.connection, &self.key.lease, self.owner, term).await? {
             return Ok(None);
@@ -238,9 +280,9 @@ impl Owned {
     }
 
     async fn stop(self, reason: String, oldest: Option<DateTime<Utc>>) -> Outcome {
-        let generation = self.key.generation;
+        let generation = Some(self.key.generation);
         match self.give_up(Some(&reason)).await {
-            Ok(()) => Outcome::Stopped { reason, generation, oldest },
+            Ok(()) => Outcome::Stopped { stopped: Stopped { reason, generation, history: false }, oldest },
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -260,14 +302,6 @@ impl Halt {
 
 fn before(events: &[RecordedEvent], position: Position) -> &[RecordedEvent] {
     &events[..events.partition_point(|event| event.position < position)]
-}
-
-fn other_history(key: &PartKey, position: Position) -> String {
-    format!(
-        "the log holds another event at position {position} than the one that was projected, so it has another history; \
-         `projector start-over {}` projects it from the beginning",
-        key.projection.name()
-    )
 }
 
 /// An error and its causes on one line.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_store::{EventStore, Mark, Position};
+use event_store::{Epoch, EventStore, Mark, Position};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinError;
@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lease::RENEW_EVERY;
-use super::part::{Applied, Claim, ClaimError, Claimed, Outcome, Owned, chain};
+use super::part::{Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped, chain};
 use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing};
 use crate::projection::AnyProjection;
 
-/// How often a stopped projection is looked at: another generation may have become live.
+/// How often a stopped projection is looked at: another generation may have become live, or the log another one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// One part as the runner sees it.
@@ -38,10 +38,9 @@ pub(crate) enum State {
         connection: Option<PgConnection>,
     },
     Owned(Box<Owned>),
-    /// Looked at again when it is due, in case another generation has become live.
+    /// Looked at again when it is due, in case another generation has become live or the log's history is another one.
     Stopped {
-        reason: String,
-        generation: Option<i32>,
+        stopped: Stopped,
         due: Instant,
     },
 }
@@ -58,11 +57,14 @@ pub(crate) struct Progress {
     /// When it last moved or had nothing to do.
     pub(crate) moved_at: Instant,
     mode: &'static str,
+    /// The epoch in which the log goes on after the part's position, as far as this process knows.
+    epoch: Option<Epoch>,
 }
 
 impl Progress {
     fn unknown() -> Self {
-        Self { position: Position::START, head: Position::START, oldest: None, moved_at: Instant::now(), mode: "starting" }
+        let (position, head) = (Position::START, Position::START);
+        Self { position, head, oldest: None, moved_at: Instant::now(), mode: "starting", epoch: None }
     }
 }
 
@@ -81,7 +83,7 @@ impl Slot {
         match &self.state {
             State::Waiting { .. } => Standing::Waiting,
             State::Owned(owned) => Standing::At(owned.checkpoint.mark),
-            State::Stopped { reason, .. } => Standing::Stopped(reason.clone()),
+            State::Stopped { stopped, .. } => Standing::Stopped(stopped.reason.clone()),
         }
     }
 
@@ -93,13 +95,13 @@ impl Slot {
         store: &Arc<dyn EventStore>,
     ) -> Option<Claim> {
         let now = Instant::now();
-        let (connection, stopped_with) = match &mut self.state {
+        let (connection, stopped) = match &mut self.state {
             State::Waiting { due, connection } if *due <= now => (connection.take(), None),
-            State::Stopped { generation: Some(generation), due, .. } if *due <= now => (None, Some(*generation)),
+            State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => (None, Some(stopped.clone())),
             _ => return None,
         };
         let projection = Arc::clone(&self.projection);
-        Some(Claim { options: Arc::clone(options), owner, projection, store: Some(Arc::clone(store)), connection, stopped_with })
+        Some(Claim { options: Arc::clone(options), owner, projection, store: Some(Arc::clone(store)), connection, stopped })
     }
 
     pub(crate) fn mark(&self) -> Option<Mark> {
@@ -155,7 +157,7 @@ impl Slot {
                 self.not_ours();
                 self.state = waiting(CLAIM_EVERY, Some(connection));
             }
-            Ok(Ok(Claimed::Stopped { reason, generation })) => self.stop(reason, Some(generation), None),
+            Ok(Ok(Claimed::Stopped(stopped))) => self.stop(stopped, None),
             Ok(Ok(Claimed::StillStopped)) => self.look_again_later(),
             Ok(Err(ClaimError::Database(error))) => self.failed(error.into()),
             Ok(Err(ClaimError::Store(error))) => self.failed(error.into()),
@@ -190,9 +192,9 @@ impl Slot {
                 }
                 return moved.then_some((key, mark));
             }
-            Outcome::Stopped { reason, generation, oldest } => {
+            Outcome::Stopped { stopped, oldest } => {
                 count("refused", 1);
-                self.stop(reason, Some(generation), oldest);
+                self.stop(stopped, oldest);
             }
             Outcome::Lost => {
                 self.taken_over();
@@ -202,10 +204,11 @@ impl Slot {
         None
     }
 
-    /// Nothing is left to do.
-    pub(crate) fn at_head(&mut self, job: &Job) {
+    /// Nothing is left to do. `proven`: the last event up to which the log of the job's head was read.
+    pub(crate) fn at_head(&mut self, job: &Job, proven: Mark) {
         self.progress.head = job.head.mark.position;
         self.progress.mode = job.mode;
+        self.progress.epoch = self.mark().filter(|mark| *mark == proven).map(|_| job.head.epoch);
         if let Some(mark) = self.mark().filter(|mark| mark.position >= job.head.mark.position) {
             self.progress.position = mark.position;
             self.progress.oldest = None;
@@ -214,12 +217,14 @@ impl Slot {
     }
 
     pub(crate) async fn keep_lease(&mut self) {
-        let changed = matches!(&self.state, State::Owned(owned) if owned.seen.mode != self.progress.mode);
+        let epoch = self.progress.epoch.take();
+        let changed =
+            matches!(&self.state, State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
         if !changed && Instant::now() < self.renew_at {
             return;
         }
         let Some(owned) = self.take_owned() else { return };
-        match tokio::spawn(owned.keep(self.progress.mode, self.progress.head)).await {
+        match tokio::spawn(owned.keep(self.progress.mode, self.progress.head, epoch)).await {
             Ok(Ok(Some(owned))) => {
                 self.state = State::Owned(owned);
                 self.renew_at = Instant::now() + RENEW_EVERY;
@@ -231,7 +236,8 @@ impl Slot {
     }
 
     pub(crate) fn panicked(&mut self, panic: &JoinError) {
-        self.stop(format!("the program failed while projecting: {panic}"), None, None);
+        let reason = format!("the program failed while projecting: {panic}");
+        self.stop(Stopped { reason, generation: None, history: false }, None);
     }
 
     fn own(&mut self, owned: Box<Owned>) {
@@ -259,10 +265,10 @@ impl Slot {
         self.progress = Progress::unknown();
     }
 
-    fn stop(&mut self, reason: String, generation: Option<i32>, oldest: Option<DateTime<Utc>>) {
-        tracing::error!(projection = self.name(), reason, "stopped");
+    fn stop(&mut self, stopped: Stopped, oldest: Option<DateTime<Utc>>) {
+        tracing::error!(projection = self.name(), reason = stopped.reason, "stopped");
         self.progress.oldest = oldest.or(self.progress.oldest);
-        self.state = State::Stopped { reason, generation, due: Instant::now() + LOOK_EVERY };
+        self.state = State::Stopped { stopped, due: Instant::now() + LOOK_EVERY };
     }
 
     fn look_again_later(&mut self) {

@@ -8,9 +8,9 @@ use event_store::{Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
-use super::Standing;
 use super::part::chain;
 use super::slot::Slot;
+use super::{RunError, Standing};
 
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(15);
@@ -58,7 +58,7 @@ impl Watch {
     /// The log could not be read.
     pub(crate) fn store_fails(&self, error: &FollowError) {
         tracing::warn!(error = chain(error), "cannot read the log: will be tried again");
-        self.event_store.not_ready(error.to_string());
+        self.event_store.not_ready(chain(error));
     }
 
     /// The keys of personal data could not be had.
@@ -102,7 +102,11 @@ impl Watch {
             Some(reason) => self.projections.not_ready(reason),
             None => self.projections.ready(),
         }
-        match slots.iter().find_map(Slot::failure) {
+        let failures = || slots.iter().filter_map(Slot::failure);
+        if let Some(RunError::Store(error)) = failures().find(|error| matches!(error, RunError::Store(_))) {
+            self.event_store.not_ready(chain(error));
+        }
+        match failures().find(|error| !matches!(error, RunError::Store(_))) {
             Some(error) => self.read_model.not_ready(error.to_string()),
             None => self.read_model.ready(),
         }
