@@ -10,7 +10,7 @@ CREATE TABLE read_model.checkpoints (
     position     bigint      NOT NULL DEFAULT 0,
     event_id     uuid,                      -- the id of the event at position: proves continuity; null at 0
     term         bigint      NOT NULL DEFAULT 0, -- of the lease whose owner moved it last; a lower one can never move it again
-    mode         text        NOT NULL DEFAULT 'starting', -- starting | live | polling | catching_up | stopped
+    mode         text        NOT NULL DEFAULT 'starting', -- starting | live | polling | catching_up | stopped | rebuilding
     stopped_by   text,                      -- why it is stopped, in words for people; null unless it is
     head         bigint      NOT NULL DEFAULT 0, -- the store's head when last compared
     updated_at   timestamptz NOT NULL DEFAULT now(),
@@ -18,15 +18,31 @@ CREATE TABLE read_model.checkpoints (
     CHECK ((position = 0) = (event_id IS NULL))
 ) WITH (fillfactor = 20);                   -- updated per batch: room for HOT updates
 
--- Which generation the views in read_model show.
+-- The generations, and which one the views in read_model show. A ready one is projected by every process that knows what folded it.
 CREATE TABLE read_model.generations (
     projection   text        NOT NULL,
     generation   integer     NOT NULL,
     fold_version integer     NOT NULL,
+    tables       text        NOT NULL DEFAULT '', -- a digest of what created its tables: other tables are another generation
     live         boolean     NOT NULL,
+    state        text        NOT NULL DEFAULT 'ready' CHECK (state IN ('building', 'ready')),
     created_at   timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (projection, generation)
+    live_until   timestamptz,               -- when another one took its place in the views; null unless it was live
+    PRIMARY KEY (projection, generation),
+    CHECK (state = 'ready' OR NOT live)
 );
 CREATE UNIQUE INDEX generations_one_live ON read_model.generations (projection) WHERE live;
+
+-- What a rebuild has left to do, beside its checkpoint; gone once the generation is dropped.
+CREATE TABLE read_model.rebuilds (
+    projection   text        NOT NULL,
+    generation   integer     NOT NULL,
+    phase        text        NOT NULL DEFAULT 'loading' CHECK (phase IN ('loading', 'catching_up', 'compared', 'switched')),
+    set_aside    text[]      NOT NULL DEFAULT '{}', -- constraints of its tables that are made once rows are in: as ALTER TABLE … ADD takes them
+    pause_wanted boolean     NOT NULL DEFAULT false,
+    started_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, generation),
+    FOREIGN KEY (projection, generation) REFERENCES read_model.generations ON DELETE CASCADE
+);
 
 RESET ROLE;

@@ -20,15 +20,78 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(schema), true);
 END $$;
 
+-- Works in a generation's schema, as its owner, until the end of the transaction.
+CREATE FUNCTION read_model.work_in_generation(projection text, generation integer) RETURNS void
+LANGUAGE plpgsql STRICT AS $$
+BEGIN
+    PERFORM set_config('role', 'read_model_owner', true);
+    PERFORM set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true);
+END $$;
+
+-- Takes the keys off a generation's empty tables and notes them in its rebuild: a key that is made over rows that are there costs
+-- a fraction of one that is kept while they come.
+CREATE FUNCTION read_model.set_constraints_aside(projection text, generation integer) RETURNS void
+LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    found record;
+    definitions text[] := '{}';
+BEGIN
+    FOR found IN
+        SELECT c.conrelid::regclass AS of_table, c.conname AS name, pg_get_constraintdef(c.oid) AS definition
+        FROM pg_constraint AS c
+        JOIN pg_class AS t ON t.oid = c.conrelid
+        WHERE t.relnamespace = read_model.generation_schema(projection, generation)::regnamespace AND c.contype IN ('p', 'u')
+        ORDER BY c.oid
+    LOOP
+        definitions := definitions || format('ALTER TABLE %s ADD CONSTRAINT %I %s', found.of_table, found.name, found.definition);
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.of_table, found.name);
+    END LOOP;
+    UPDATE read_model.rebuilds AS r SET set_aside = definitions
+    WHERE r.projection = set_constraints_aside.projection AND r.generation = set_constraints_aside.generation;
+END $$;
+
+-- Puts them back.
+CREATE FUNCTION read_model.restore_constraints(projection text, generation integer) RETURNS void
+LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    definition text;
+BEGIN
+    FOR definition IN
+        SELECT unnest(r.set_aside) FROM read_model.rebuilds AS r
+        WHERE r.projection = restore_constraints.projection AND r.generation = restore_constraints.generation
+    LOOP
+        EXECUTE definition;
+    END LOOP;
+    UPDATE read_model.rebuilds AS r SET set_aside = '{}'
+    WHERE r.projection = restore_constraints.projection AND r.generation = restore_constraints.generation;
+END $$;
+
+-- Tells the planner of a generation's rows before the first query does.
+CREATE FUNCTION read_model.analyze_generation(projection text, generation integer) RETURNS void
+LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    name regclass;
+BEGIN
+    FOR name IN
+        SELECT oid FROM pg_class
+        WHERE relnamespace = read_model.generation_schema(projection, generation)::regnamespace AND relkind = 'r'
+    LOOP
+        EXECUTE format('ANALYZE %s', name);
+    END LOOP;
+END $$;
+
 -- Makes the view read_model.<projection> show this generation's main table. Its columns may be others than before.
 CREATE FUNCTION read_model.show_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
+    -- The view is its owner's, whose default grants let readers see it.
+    PERFORM set_config('role', 'read_model_owner', true);
     EXECUTE format('DROP VIEW IF EXISTS read_model.%I', projection);
     EXECUTE format('CREATE VIEW read_model.%I AS SELECT * FROM %I.%I',
                    projection, read_model.generation_schema(projection, generation), projection);
-    UPDATE read_model.generations AS g SET live = false WHERE g.projection = show_generation.projection AND g.live;
-    UPDATE read_model.generations AS g SET live = true
+    UPDATE read_model.generations AS g SET live = false, live_until = clock_timestamp()
+    WHERE g.projection = show_generation.projection AND g.live;
+    UPDATE read_model.generations AS g SET live = true, state = 'ready', live_until = NULL
     WHERE g.projection = show_generation.projection AND g.generation = show_generation.generation;
 END $$;
 

@@ -1,8 +1,10 @@
-//! The command line: `projector run | status | verify | migrate | start-over`.
+//! The command line: `projector run | status | verify | rebuild | switch-back | drop | migrate | start-over`.
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
+use crate::rebuild::RebuildArgs;
+use crate::rebuild::switch::{DropArgs, SwitchBackArgs};
 use crate::verify::VerifyArgs;
 
 service_kit::secret_args!(
@@ -45,6 +47,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they differ.
     Verify(Box<VerifyArgs>),
+    /// Make the next generation of a projection beside the live one, compare the two, and let it take its place.
+    Rebuild(Box<RebuildArgs>),
+    /// Let queries see the generation again that they saw before the live one. It is caught up first.
+    SwitchBack(Box<SwitchBackArgs>),
+    /// Remove a generation that queries do not see, with all its rows.
+    Drop(DropArgs),
     /// Bring the read model's schema into the form that this program knows. Safe twice and at once.
     Migrate(MigrateArgs),
     /// Project one projection from the first event again, in a new generation that takes the old one's place at once.

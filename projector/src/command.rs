@@ -10,6 +10,8 @@ use sqlx::postgres::PgConnection;
 use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, StatusArgs};
 use crate::error::CommandError;
 use crate::process::{connect_options, run, store_options};
+use crate::rebuild::rebuild;
+use crate::rebuild::switch::{drop_generation, switch_back};
 use crate::status::Status;
 use crate::verify::verify;
 use crate::{generation, projections, tool};
@@ -23,6 +25,9 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Run(args) => run(*args).await,
         Command::Status(args) => status(&args).await,
         Command::Verify(args) => verify(*args).await,
+        Command::Rebuild(args) => rebuild(*args).await,
+        Command::SwitchBack(args) => switch_back(*args).await,
+        Command::Drop(args) => drop_generation(args).await,
         Command::Migrate(args) => migrate(&args).await,
         Command::StartOver(args) => start_over(&args).await,
     }

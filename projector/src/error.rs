@@ -10,6 +10,7 @@ use service_kit::shutdown::StoppedEarly;
 use service_kit::telemetry::TelemetryError;
 
 use crate::generation::SchemaError;
+use crate::rebuild::RebuildError;
 use crate::refold::RefoldError;
 
 /// Why a command could not be done.
@@ -63,6 +64,9 @@ pub enum CommandError {
     /// The log could not be folded anew.
     #[error(transparent)]
     Refold(#[from] RefoldError),
+    /// A generation could not be built, switched to or dropped.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// Keys are there whose subjects are erased.
     #[error("keys are there whose subjects are erased: start the command API, which destroys them")]
     ErasuresNotApplied,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Postgres, Transaction};
@@ -37,27 +38,39 @@ pub enum SchemaError {
     #[error("migration {0} of the read model is not the one that this program knows: run the program that made it")]
     Changed(i64),
     /// The live generation is not this program's.
-    #[error("{}", unknown_generation(.projection, *.live, *.fold_version))]
-    OtherFold {
-        /// Which projection.
-        projection: String,
-        /// Its live generation; none when it has none.
-        live: Option<LiveGeneration>,
-        /// What this program folds.
-        fold_version: i32,
-    },
+    #[error("{0}")]
+    OtherFold(String),
     /// No such projection.
     #[error("there is no projection {0}")]
     UnknownProjection(String),
 }
 
-/// The generation of a projection that queries see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LiveGeneration {
+/// One generation of a projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
     /// Its number, from 1.
     pub generation: i32,
     /// What folded it.
     pub fold_version: i32,
+    /// A digest of what created its tables.
+    pub tables: String,
+    /// Whether queries see it.
+    pub live: bool,
+}
+
+impl Generation {
+    /// Whether this program's projection makes the same rows in the same tables. Only then may it touch them.
+    pub fn is_made_by(&self, projection: &dyn AnyProjection) -> bool {
+        self.fold_version == projection.fold_version() && self.tables == tables_digest(projection.tables())
+    }
+}
+
+/// A digest of the statements that create a projection's tables; comments and blanks do not count.
+pub(crate) fn tables_digest(tables: &str) -> String {
+    let code = tables.lines().filter_map(|line| line.split("--").next());
+    let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+    let digest = Sha256::digest(words.join(" "));
+    digest.first_chunk().map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
 fn migrator() -> Migrator {
@@ -126,10 +139,10 @@ pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
 ///
 /// # Errors
 /// As Postgres says.
-pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<LiveGeneration>> {
+pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
-        LiveGeneration,
-        "SELECT generation, fold_version FROM read_model.generations WHERE projection = $1 AND live",
+        Generation,
+        "SELECT generation, fold_version, tables, live FROM read_model.generations WHERE projection = $1 AND live",
         projection
     )
     .fetch_optional(connection)
@@ -141,22 +154,26 @@ pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Resu
 /// # Errors
 /// [`SchemaError::OtherFold`] says what to run.
 pub(crate) async fn known(connection: &mut PgConnection, projection: &dyn AnyProjection) -> Result<i32, SchemaError> {
-    let (live, fold_version) = (live(connection, projection.name()).await?, projection.fold_version());
-    let known = live.filter(|live| live.fold_version == fold_version);
-    let other = || SchemaError::OtherFold { projection: projection.name().to_owned(), live, fold_version };
-    known.map(|live| live.generation).ok_or_else(other)
+    match live(connection, projection.name()).await? {
+        Some(live) if live.is_made_by(projection) => Ok(live.generation),
+        other => Err(SchemaError::OtherFold(not_ours(projection, other.as_ref()))),
+    }
 }
 
-/// Why a projection whose generation this program did not fold is left alone.
-pub(crate) fn unknown_generation(name: &str, live: Option<LiveGeneration>, fold_version: i32) -> String {
-    match live {
-        None => format!("{name} has no generation yet: run `projector migrate`"),
-        Some(live) => format!(
-            "generation {} of {name} was folded by version {}, and this program folds version {fold_version}: \
-             run `projector start-over {name}`, or the program that made it",
-            live.generation, live.fold_version,
-        ),
-    }
+/// Why a projection whose generation this program did not make is left alone, and what to run.
+pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Generation>) -> String {
+    let (name, version) = (projection.name(), projection.fold_version());
+    let Some(Generation { generation, fold_version, .. }) = generation else {
+        return format!("{name} has no generation yet: run `projector migrate`");
+    };
+    let why = if *fold_version == version {
+        "its tables are others than this program's".to_owned()
+    } else {
+        format!("it was folded by version {fold_version}, and this program folds version {version}")
+    };
+    format!(
+        "generation {generation} of {name} is not this program's ({why}): run `projector rebuild {name}`, or the program that made it"
+    )
 }
 
 /// Begins a projection anew: a fresh generation from position 0 takes the place of the live one, which is dropped.
@@ -169,7 +186,7 @@ pub async fn start_over(options: &PgConnectOptions, projection: &dyn AnyProjecti
     check(&mut connection).await?;
     let mut transaction = locked(&mut connection).await?;
     let old = live(&mut transaction, projection.name()).await?;
-    let generation = old.map_or(1, |old| old.generation + 1);
+    let generation = next(&mut transaction, projection.name()).await?;
     install(&mut transaction, projection, generation).await?;
     if let Some(old) = old {
         sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection.name(), old.generation)
@@ -181,26 +198,58 @@ pub async fn start_over(options: &PgConnectOptions, projection: &dyn AnyProjecti
     Ok(generation)
 }
 
-async fn locked(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+/// The number of the next generation.
+pub(crate) async fn next(connection: &mut PgConnection, projection: &str) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        r#"SELECT COALESCE(max(generation), 0) + 1 AS "next!" FROM read_model.generations WHERE projection = $1"#,
+        projection
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// A transaction that changes generations: no other one does meanwhile.
+pub(crate) async fn locked(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
     let mut transaction = connection.begin().await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
+    lock(&mut transaction).await?;
     Ok(transaction)
 }
 
+/// Makes a transaction the only one that changes generations.
+pub(crate) async fn lock(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(transaction).await?;
+    Ok(())
+}
+
+/// Makes a generation with its indexes, and shows it.
 async fn install(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,
     generation: i32,
 ) -> sqlx::Result<()> {
-    let name = projection.name();
+    make(transaction, projection, generation, "ready").await?;
+    sqlx::raw_sql(projection.indexes()).execute(&mut **transaction).await?;
+    show(transaction, projection.name(), generation).await
+}
+
+/// Makes a generation's empty tables, without indexes, and its checkpoint; works in its schema until the end of the transaction.
+pub(crate) async fn make(
+    transaction: &mut Transaction<'_, Postgres>,
+    projection: &dyn AnyProjection,
+    generation: i32,
+    state: &str,
+) -> sqlx::Result<()> {
+    let (name, tables) = (projection.name(), tables_digest(projection.tables()));
     sqlx::query!("SELECT read_model.begin_generation($1, $2)", name, generation).execute(&mut **transaction).await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;
-    sqlx::raw_sql(projection.indexes()).execute(&mut **transaction).await?;
     sqlx::query!(
-        "INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ($1, $2, $3, false)",
+        "INSERT INTO read_model.generations (projection, generation, fold_version, tables, live, state)
+         VALUES ($1, $2, $3, $4, false, $5)",
         name,
         generation,
-        projection.fold_version()
+        projection.fold_version(),
+        tables,
+        state
     )
     .execute(&mut **transaction)
     .await?;
@@ -213,6 +262,11 @@ async fn install(
     )
     .execute(&mut **transaction)
     .await?;
-    sqlx::query!("SELECT read_model.show_generation($1, $2)", name, generation).execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Makes the view show this generation.
+pub(crate) async fn show(transaction: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<()> {
+    sqlx::query!("SELECT read_model.show_generation($1, $2)", projection, generation).execute(transaction).await?;
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod process;
 mod progress;
 pub mod projection;
 pub mod projections;
+pub mod rebuild;
 pub mod refold;
 pub mod runner;
 pub mod status;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use event_store::erasure::{KeyError, Vault};
-use event_store::{EventType, EvolvedLog, Mark, Position, StoreError};
+use event_store::{EventType, EvolvedLog, Head, Mark, Position, StoreError};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
@@ -14,6 +14,8 @@ use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
 
 pub mod compare;
 
+/// Bytes of a MiB.
+pub(crate) const MIB: usize = 1_024 * 1_024;
 /// How many positions are read at a time.
 pub(crate) const RANGE: i64 = 4_000;
 /// How many ranges are read ahead of the fold, at once.
@@ -78,6 +80,11 @@ impl Source {
         &self.projection
     }
 
+    /// Where the log ends, and which history it is.
+    pub(crate) async fn head(&self) -> Result<Head, RefoldError> {
+        Ok(self.log.store().head().await?)
+    }
+
     /// The event at a position: proves which history a position means.
     pub(crate) async fn mark(&self, position: Position) -> Result<Mark, RefoldError> {
         self.log.store().mark_at(position).await?.ok_or(RefoldError::OtherHistory(position))
@@ -88,17 +95,23 @@ impl Source {
         if self.mark(mark.position).await? == mark { Ok(()) } else { Err(RefoldError::OtherHistory(mark.position)) }
     }
 
-    /// The events after a position, up to another one, in order. The caller knows that the log reaches so far.
-    pub(crate) fn pages(self: &Arc<Self>, after: Position, to: Position) -> BoxStream<'static, Result<Page, RefoldError>> {
+    /// The events after a position, up to another one, in order: ranges of so many positions, so many of them ahead. The caller
+    /// knows that the log reaches so far.
+    pub(crate) fn pages(
+        self: &Arc<Self>,
+        after: Position,
+        to: Position,
+        (range, ahead): (i64, usize),
+    ) -> BoxStream<'static, Result<Page, RefoldError>> {
         let source = Arc::clone(self);
-        let starts = (after.0..to.0).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
+        let starts = (after.0..to.0).step_by(usize::try_from(range).unwrap_or(usize::MAX));
         stream::iter(starts)
             .map(move |start| {
-                let (source, end) = (Arc::clone(&source), Position((start + RANGE).min(to.0)));
+                let (source, end) = (Arc::clone(&source), Position((start + range).min(to.0)));
                 let reading = tokio::spawn(async move { source.page(Position(start), end).await });
                 async move { reading.await? }
             })
-            .buffered(READ_AHEAD)
+            .buffered(ahead)
             .boxed()
     }
 

@@ -26,7 +26,8 @@ use crate::generation::{self, ONLY_PART};
 use crate::projection::AnyProjection;
 
 mod announce;
-mod checkpoint;
+mod beside;
+pub(crate) mod checkpoint;
 pub(crate) mod database;
 mod history;
 pub mod lease;
@@ -35,6 +36,7 @@ mod reveal;
 mod slot;
 mod watch;
 
+use beside::Beside;
 pub(crate) use part::chain;
 use part::{Claim, Claimed, Outcome};
 use reveal::Reveal;
@@ -60,7 +62,7 @@ pub(crate) struct PartKey {
 }
 
 impl PartKey {
-    fn new(projection: Arc<dyn AnyProjection>, generation: i32) -> Self {
+    pub(crate) fn new(projection: Arc<dyn AnyProjection>, generation: i32) -> Self {
         let lease = format!("{}_g{generation}/{ONLY_PART}", projection.name());
         Self { projection, generation, part: ONLY_PART, lease }
     }
@@ -85,6 +87,7 @@ pub struct Runner {
     slots: Vec<Slot>,
     watch: Watch,
     reveal: Reveal,
+    beside: Beside,
 }
 
 /// Why [`Runner::run_once`] did not do it.
@@ -122,7 +125,16 @@ impl Runner {
         watch: Watch,
     ) -> Self {
         let slots = projections.into_iter().map(Slot::new).collect();
-        Self { log, options: Arc::new(options), owner: Uuid::now_v7(), nats, slots, watch, reveal: Reveal::default() }
+        Self {
+            log,
+            options: Arc::new(options),
+            owner: Uuid::now_v7(),
+            nats,
+            slots,
+            watch,
+            reveal: Reveal::default(),
+            beside: Beside::default(),
+        }
     }
 
     /// Reveals personal fields with these keys. Without them an event with a sealed field stops the projections that read it.
@@ -185,6 +197,7 @@ impl Runner {
         for slot in &mut self.slots {
             slot.wait_no_longer();
         }
+        self.beside.look_now();
         self.claim_waiting().await;
         while let Some(from) = self.furthest_back() {
             let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
@@ -223,13 +236,7 @@ impl Runner {
     /// Gives up every lease, so that another process takes over at once.
     pub async fn give_up(&mut self) {
         for slot in &mut self.slots {
-            let Some(owned) = slot.take_owned() else { continue };
-            let name = slot.name();
-            match tokio::spawn(owned.give_up(None)).await {
-                Ok(Ok(())) => tracing::info!(projection = name, "lease given up"),
-                Ok(Err(error)) => tracing::warn!(projection = name, %error, "lease not given up: it will expire"),
-                Err(panic) => tracing::error!(projection = name, %panic, "giving up the lease panicked"),
-            }
+            slot.give_up().await;
         }
     }
 
@@ -267,7 +274,7 @@ impl Runner {
             match done {
                 Ok(applied) => {
                     let moved = slot.settle(applied, &job);
-                    if let (Some((key, mark)), Some(nats)) = (moved, &self.nats) {
+                    if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside()) {
                         announce::checkpoint(nats, &key, job.head.epoch, mark).await;
                     }
                 }
@@ -285,6 +292,7 @@ impl Runner {
 
     /// Claims the parts whose time has come.
     async fn claim_waiting(&mut self) {
+        self.beside.follow(&mut self.slots, &self.options, self.owner).await;
         let mut tasks = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(claim) = slot.due_claim(&self.options, self.owner, self.log.store()) {
@@ -354,7 +362,7 @@ pub(crate) async fn project(
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in crate::projections::all() {
         let (name, options) = (projection.name(), Arc::clone(&options));
-        let claim = Claim { options, owner, projection, store: None, connection: None, stopped: None };
+        let claim = Claim { options, owner, projection, beside: None, store: None, connection: None, stopped: None };
         match claim.attempt().await? {
             Claimed::Owned(owned) => match owned.apply(Arc::clone(&job)).await.outcome {
                 Outcome::Owned(owned) => owned.give_up(None).await?,

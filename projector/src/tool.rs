@@ -55,6 +55,14 @@ impl ToolArgs {
         Ok(Tool { options, log: EvolvedLog::new(store, Arc::new(projections::registry()?)), vault, owner })
     }
 
+    /// A connection to the read model alone, which is checked.
+    pub(crate) async fn read_model(&self) -> Result<PgConnection, CommandError> {
+        let options = connect_options(&self.read_model.get()?)?;
+        let mut connection = database::connect(&options, Uuid::now_v7()).await?;
+        generation::check(&mut connection).await?;
+        Ok(connection)
+    }
+
     async fn vault(&self, store: &dyn EventStore) -> Result<Option<Arc<Vault>>, CommandError> {
         let (Some(url), Some(master)) = (self.subject_keys.optional()?, self.master_key.optional()?) else { return Ok(None) };
         let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;

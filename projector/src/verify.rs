@@ -17,11 +17,9 @@ use crate::generation;
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, AnyRows, Only};
 use crate::refold::compare::{Comparison, Differences};
-use crate::refold::{ROW_MEMORY_MIB, RefoldError, Source};
+use crate::refold::{MIB, RANGE, READ_AHEAD, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::tool::{ToolArgs, projection};
 
-/// Bytes of a MiB.
-const MIB: usize = 1_024 * 1_024;
 /// 2^32: the share of all keys.
 const ALL_KEYS: f64 = 4_294_967_296.0;
 
@@ -176,7 +174,7 @@ struct Fold<'a> {
 impl Fold<'_> {
     /// Brings the tables to this position.
     async fn go_on(&mut self, connection: &mut PgConnection, to: Position) -> Result<(), RefoldError> {
-        let mut pages = self.source.pages(self.at, to);
+        let mut pages = self.source.pages(self.at, to, (RANGE, READ_AHEAD));
         while let Some(page) = pages.next().await {
             let page = page?;
             self.rows.fold(connection, page.prepared).await?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Seen};
 use super::history::{self, History};
-use super::{Job, PartKey, database, lease};
+use super::{Job, PartKey, beside, database, lease};
 use crate::generation;
 use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
 
@@ -38,6 +38,8 @@ pub(crate) struct Claim {
     pub(crate) options: Arc<PgConnectOptions>,
     pub(crate) owner: Uuid,
     pub(crate) projection: Arc<dyn AnyProjection>,
+    /// Which generation beside the live one; `None` for the live one, whichever that is.
+    pub(crate) beside: Option<i32>,
     /// Where the log's history is proved; without it the caller vouches for it.
     pub(crate) store: Option<Arc<dyn EventStore>>,
     /// A connection that an earlier attempt left.
@@ -103,14 +105,17 @@ impl Claim {
             Some(connection) => connection,
             None => database::connect(&self.options, self.owner).await?,
         };
-        let live = generation::live(&mut connection, self.projection.name()).await?;
-        let generation = live.map_or(NO_GENERATION, |live| live.generation);
+        let found = match self.beside {
+            Some(generation) => beside::find(&mut connection, self.projection.name(), generation).await?,
+            None => generation::live(&mut connection, self.projection.name()).await?,
+        };
+        let generation = found.as_ref().map_or(NO_GENERATION, |found| found.generation);
         let before = self.stopped.filter(|stopped| stopped.generation == Some(generation));
         if before.as_ref().is_some_and(|stopped| !stopped.history) {
             return Ok(Claimed::StillStopped);
         }
-        if live.is_none_or(|live| live.fold_version != self.projection.fold_version()) {
-            let reason = generation::unknown_generation(self.projection.name(), live, self.projection.fold_version());
+        if !found.as_ref().is_some_and(|found| found.is_made_by(self.projection.as_ref())) {
+            let reason = generation::not_ours(self.projection.as_ref(), found.as_ref());
             return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), history: false }));
         }
         let key = Arc::new(PartKey::new(self.projection, generation));

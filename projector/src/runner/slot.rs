@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// One part as the runner sees it.
 pub(crate) struct Slot {
     projection: Arc<dyn AnyProjection>,
+    /// Which generation beside the live one; `None` for the live one.
+    beside: Option<i32>,
     state: State,
     renew_at: Instant,
     /// How often in a row a database failed.
@@ -72,7 +74,31 @@ impl Slot {
     pub(crate) fn new(projection: Arc<dyn AnyProjection>) -> Self {
         let now = Instant::now();
         let state = State::Waiting { due: now, connection: None };
-        Self { projection, state, renew_at: now, failures: 0, error: None, progress: Progress::unknown() }
+        Self { projection, beside: None, state, renew_at: now, failures: 0, error: None, progress: Progress::unknown() }
+    }
+
+    /// For a generation beside the live one.
+    pub(crate) fn beside(projection: Arc<dyn AnyProjection>, generation: i32) -> Self {
+        Self { beside: Some(generation), ..Self::new(projection) }
+    }
+
+    /// Which generation beside the live one it is for.
+    pub(crate) const fn generation_beside(&self) -> Option<i32> {
+        self.beside
+    }
+
+    /// The generation that this process projects here.
+    pub(crate) fn owned_generation(&self) -> Option<i32> {
+        if let State::Owned(owned) = &self.state { Some(owned.key.generation) } else { None }
+    }
+
+    pub(crate) const fn projection(&self) -> &Arc<dyn AnyProjection> {
+        &self.projection
+    }
+
+    /// What metrics call it: the projection, and a generation beside the live one by its schema.
+    pub(crate) fn label(&self) -> String {
+        self.beside.map_or_else(|| self.name().to_owned(), |generation| format!("{}_g{generation}", self.name()))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -100,8 +126,9 @@ impl Slot {
             State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => (None, Some(stopped.clone())),
             _ => return None,
         };
-        let projection = Arc::clone(&self.projection);
-        Some(Claim { options: Arc::clone(options), owner, projection, store: Some(Arc::clone(store)), connection, stopped })
+        let (projection, beside) = (Arc::clone(&self.projection), self.beside);
+        let store = Some(Arc::clone(store));
+        Some(Claim { options: Arc::clone(options), owner, projection, beside, store, connection, stopped })
     }
 
     pub(crate) fn mark(&self) -> Option<Mark> {
@@ -144,6 +171,16 @@ impl Slot {
         }
     }
 
+    /// Gives up the lease, if it is this process's, so that another one takes over at once.
+    pub(crate) async fn give_up(&mut self) {
+        let Some(owned) = self.take_owned() else { return };
+        match tokio::spawn(owned.give_up(None)).await {
+            Ok(Ok(())) => tracing::info!(projection = self.label(), "lease given up"),
+            Ok(Err(error)) => tracing::warn!(projection = self.label(), %error, "lease not given up: it will expire"),
+            Err(panic) => tracing::error!(projection = self.label(), %panic, "giving up the lease panicked"),
+        }
+    }
+
     pub(crate) fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
         match result {
             Ok(Ok(Claimed::Owned(owned))) => {
@@ -176,7 +213,7 @@ impl Slot {
     /// What became of a batch. Returns the new checkpoint if it moved.
     pub(crate) fn settle(&mut self, applied: Applied, job: &Job) -> Option<(Arc<PartKey>, Mark)> {
         let count = |result: &'static str, events: usize| {
-            metrics::counter!("projection_events_total", "projection" => self.name(), "result" => result)
+            metrics::counter!("projection_events_total", "projection" => self.label(), "result" => result)
                 .increment(events as u64);
         };
         count("applied", applied.handled);

@@ -89,6 +89,10 @@ impl Watch {
         let mut trouble = None;
         for slot in slots {
             self.part(slot);
+            // No query sees a generation beside the live one.
+            if slot.generation_beside().is_some() {
+                continue;
+            }
             let stalled = slot.progress.head > slot.progress.position && slot.progress.moved_at.elapsed() > STALLED_AFTER;
             match slot.standing() {
                 Standing::Stopped(reason) => trouble = Some(format!("{} is stopped: {reason}", slot.name())),
@@ -113,15 +117,15 @@ impl Watch {
     }
 
     fn part(&self, slot: &Slot) {
-        let (name, progress) = (slot.name(), &slot.progress);
+        let (name, progress) = (slot.label(), &slot.progress);
         // Only who projects a part knows how far it is.
         if progress.head == Position::START && slot.standing() == Standing::Waiting {
             return;
         }
         let lag = (progress.head.0 - progress.position.0).max(0);
         let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
-        metrics::gauge!("projection_position", "projection" => name).set(figure(progress.position.0));
-        metrics::gauge!("projection_lag_events", "projection" => name).set(figure(lag));
+        metrics::gauge!("projection_position", "projection" => name.clone()).set(figure(progress.position.0));
+        metrics::gauge!("projection_lag_events", "projection" => name.clone()).set(figure(lag));
         metrics::gauge!("projection_lag_seconds", "projection" => name).set(figure(oldest) / 1_000.0);
     }
 }

@@ -160,7 +160,7 @@ async fn a_generation_of_another_fold_version_is_left_alone_and_the_command_to_r
     let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
     let standings = runner.run_once().await.unwrap();
     let Standing::Stopped(reason) = standing(&standings, "orders") else { panic!("{standings:?}") };
-    assert!(reason.contains("version 7") && reason.contains("projector start-over orders"), "{reason}");
+    assert!(reason.contains("version 7") && reason.contains("projector rebuild orders"), "{reason}");
     let rows = contents(database.url()).await;
     assert_eq!((&rows["checkpoints"]["orders"][1], &rows["checkpoints"]["users"][1]), (&json!(0), &json!(30)));
 

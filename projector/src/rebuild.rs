@@ -1,0 +1,347 @@
+//! `projector rebuild`: makes the next generation of a projection beside the live one, compares the two, and lets it take its place.
+//!
+//! A rebuild goes through these phases, each of which is noted in `read_model.rebuilds` and gone on with after a kill:
+//! - *loading*: the log is folded in memory and loaded by COPY, without keys and indexes; these are made at the end;
+//! - *catching up* with what was appended meanwhile, and comparing with the live rows at the same positions;
+//! - *compared*: it may take the live one's place, in one short transaction, and never shows an earlier position;
+//! - *switched*. The old generation goes on being projected until it is dropped.
+//!
+//! Live projecting goes on all the while.
+
+use std::io::Write as _;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use event_store::Position;
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use crate::error::CommandError;
+use crate::generation::{self, Generation};
+use crate::progress::Progress;
+use crate::projection::{AnyProjection, Only};
+use crate::refold::compare::{Comparison, Differences};
+use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::tool::{Tool, ToolArgs, projection};
+use begin::{Phase, Unfinished};
+use builder::Builder;
+use pace::Pace;
+
+mod begin;
+mod builder;
+mod keeper;
+mod pace;
+pub mod switch;
+
+/// How long the live generation may stand behind the new one before the two are compared.
+const COMPARE_WAIT: Duration = Duration::from_mins(1);
+/// How long the generation may be in the hands of a process that is perhaps gone.
+const TAKE_WAIT: Duration = Duration::from_secs(2);
+/// How often either is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Settings of `rebuild`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+pub struct RebuildArgs {
+    /// Which projection.
+    pub(crate) projection: String,
+    /// Go on with a rebuild that was paused, killed, or not to switch.
+    #[arg(long, conflicts_with = "pause")]
+    pub(crate) resume: bool,
+    /// Make the running rebuild write what it has, and end.
+    #[arg(long)]
+    pub(crate) pause: bool,
+    /// At most so many events a second.
+    #[arg(long, value_name = "EVENTS_PER_SECOND")]
+    pub(crate) throttle: Option<NonZeroU32>,
+    /// Leave the live generation in its place; `--resume` switches later.
+    #[arg(long)]
+    pub(crate) no_switch: bool,
+    /// Do not compare with the live rows.
+    #[arg(long)]
+    pub(crate) no_compare: bool,
+    /// Switch even though rows of the same fold version differ: the live ones are wrong.
+    #[arg(long)]
+    pub(crate) despite_differences: bool,
+    /// For how many seconds to try the switch, while queries hold the tables.
+    #[arg(long, default_value_t = switch::PATIENCE_SECONDS)]
+    pub(crate) patience: u32,
+    /// How much memory the folded rows may take, in MiB.
+    #[arg(long, default_value_t = ROW_MEMORY_MIB)]
+    pub(crate) memory: usize,
+    /// Print personal values in the rows that differ.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+}
+
+impl RebuildArgs {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.into())
+    }
+}
+
+/// Why a generation was not rebuilt or switched to.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The log could not be folded.
+    #[error(transparent)]
+    Refold(#[from] RefoldError),
+    /// The read model failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// Somebody wanted it to pause: what was done is kept.
+    #[error("paused at position {0}")]
+    Paused(Position),
+    /// Another process holds the generation now.
+    #[error("another process has taken the rebuild over")]
+    TakenOver,
+    /// Another process builds or projects the generation.
+    #[error("generation {1} of {0} is in the hands of another process")]
+    Busy(String, i32),
+    /// There is one already.
+    #[error(
+        "a rebuild of {0} into generation {1} is not finished: `projector rebuild {0} --resume` goes on with it, `projector drop {0} {1}` gives it up"
+    )]
+    Unfinished(String, i32),
+    /// There is none.
+    #[error("no rebuild of {0} is unfinished")]
+    NothingUnfinished(String),
+    /// It was begun by a program with another fold version or other tables.
+    #[error("{0}; `projector drop` gives the rebuild up")]
+    NotOurs(String),
+    /// The live generation does not move, so that the two cannot be compared at one position.
+    #[error(
+        "the live generation of {projection} stands at {live}, behind {built}, and does not move: not compared; `--no-compare` goes on without"
+    )]
+    LiveBehind {
+        /// Which projection.
+        projection: String,
+        /// Where it stands.
+        live: Position,
+        /// Where the new one stands.
+        built: Position,
+    },
+    /// The generation to switch to would show an earlier position.
+    #[error(
+        "generation {generation} of {projection} stands at {at}, behind {shown}, which queries have seen, and does not catch up{why}"
+    )]
+    WouldGoBack {
+        /// Which projection.
+        projection: String,
+        /// Which generation.
+        generation: i32,
+        /// Where it stands.
+        at: Position,
+        /// What queries have seen.
+        shown: Position,
+        /// Why, where that is known.
+        why: String,
+    },
+    /// Queries or the projector held the tables all the time.
+    #[error("the tables of {0} could not be had for the switch: queries hold them too long; try again")]
+    NoMoment(String),
+    /// No generation was live before.
+    #[error("{0} has no earlier generation to switch back to")]
+    NothingToSwitchBackTo(String),
+    /// The generation cannot be dropped, and why.
+    #[error("generation {1} of {0} is not dropped: {2}")]
+    NotDropped(String, i32, &'static str),
+}
+
+/// Rebuilds, or says what it would take.
+pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
+    let projection = projection(&args.projection)?;
+    if args.pause {
+        return begin::pause(&args).await;
+    }
+    let tool = args.tool.open().await?;
+    let source = tool.source(Arc::clone(&projection));
+    let unfinished = begin::begin(&tool, projection.as_ref(), args.resume).await?;
+    let (generation, pace) = (unfinished.generation, Pace::new(args.throttle));
+    let bytes = args.memory.saturating_mul(MIB);
+    let Some(builder) = take(&tool, &source, generation, bytes, pace).await? else {
+        if unfinished.phase == Phase::Compared && !args.no_switch {
+            // The running projectors keep it up to date since it was compared.
+            return announce(
+                switch::switch(&tool, &source, generation, args.patience(), None).await?,
+                &args.projection,
+                generation,
+            );
+        }
+        return Err(RebuildError::Busy(args.projection, generation).into());
+    };
+    let mut rebuild = Rebuild { args: &args, tool: &tool, builder };
+    let built = rebuild.go_on(unfinished).await;
+    if !matches!(built, Err(CommandError::Rebuild(RebuildError::TakenOver))) {
+        rebuild.builder.give_up().await?;
+    }
+    match built {
+        Err(CommandError::Rebuild(RebuildError::Paused(at))) => {
+            writeln!(std::io::stdout(), "paused at position {at}; `projector rebuild {} --resume` goes on", args.projection)?;
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Takes a generation; one whose owner was just killed is free in a moment.
+async fn take(
+    tool: &Tool,
+    source: &Arc<Source>,
+    generation: i32,
+    bytes: usize,
+    pace: Pace,
+) -> Result<Option<Builder>, RebuildError> {
+    let deadline = Instant::now() + TAKE_WAIT;
+    loop {
+        let taken = Builder::take(tool, source, generation, bytes, pace).await?;
+        if taken.is_some() || Instant::now() > deadline {
+            return Ok(taken);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Says what the switch did.
+pub(crate) fn announce(old: Option<i32>, projection: &str, generation: i32) -> Result<(), CommandError> {
+    let mut out = std::io::stdout();
+    writeln!(out, "queries see generation {generation} of {projection} now")?;
+    if let Some(old) = old {
+        writeln!(
+            out,
+            "generation {old} goes on beside it: `projector switch-back {projection}` shows it again, `projector drop {projection} {old}` removes it"
+        )?;
+    }
+    Ok(())
+}
+
+struct Rebuild<'a> {
+    args: &'a RebuildArgs,
+    tool: &'a Tool,
+    builder: Builder,
+}
+
+impl Rebuild<'_> {
+    async fn go_on(&mut self, unfinished: Unfinished) -> Result<(), CommandError> {
+        let name = &self.args.projection;
+        if unfinished.phase == Phase::Loading {
+            self.load().await?;
+        }
+        self.catch_up().await?;
+        if unfinished.phase < Phase::Compared {
+            if !self.args.no_compare {
+                self.compare().await?;
+            }
+            begin::reached(&mut self.builder.connection, name, unfinished.generation, Phase::Compared).await?;
+        }
+        if self.args.no_switch {
+            begin::make_ready(&mut self.builder.connection, name, unfinished.generation).await?;
+            writeln!(
+                std::io::stdout(),
+                "generation {} of {name} is built; `projector rebuild {name} --resume` lets it take the live one's place",
+                unfinished.generation
+            )?;
+            return Ok(());
+        }
+        let source = Arc::clone(self.builder.source());
+        let old =
+            switch::switch(self.tool, &source, unfinished.generation, self.args.patience(), Some(&mut self.builder)).await?;
+        announce(old, name, unfinished.generation)
+    }
+
+    async fn load(&mut self) -> Result<(), RebuildError> {
+        let head = self.builder.look_at_head().await?;
+        let mut progress = Progress::new(&format!("rebuilding {}", self.args.projection), self.builder.at().0, head.0);
+        self.builder.go_on(head, &mut progress).await?;
+        progress.done();
+        progress.say("making keys and indexes");
+        self.builder.finish_tables().await
+    }
+
+    /// Comes so near to the head that the rest is a moment's work.
+    async fn catch_up(&mut self) -> Result<(), RebuildError> {
+        let mut progress = Progress::silent();
+        loop {
+            let head = self.builder.look_at_head().await?;
+            let behind = head.0 - self.builder.at().0;
+            self.builder.go_on(head, &mut progress).await?;
+            if behind <= RANGE {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn compare(&mut self) -> Result<(), CommandError> {
+        let projection = Arc::clone(self.builder.projection());
+        let Some(live) = generation::live(&mut self.builder.connection, projection.name()).await? else { return Ok(()) };
+        let Some(differences) = compare(&mut self.builder, &live, self.args.reveal).await? else {
+            writeln!(std::io::stdout(), "not compared: the live generation {} was made from another history", live.generation)?;
+            return Ok(());
+        };
+        write!(std::io::stdout(), "compared with the live generation {}: {differences}", live.generation)?;
+        if differences.count() == 0 {
+            return Ok(());
+        }
+        if !live.is_made_by(projection.as_ref()) {
+            writeln!(std::io::stdout(), "another fold or other tables made the live rows: differences are expected")?;
+            return Ok(());
+        }
+        if self.args.despite_differences { Ok(()) } else { Err(CommandError::Differs(self.args.projection.clone())) }
+    }
+}
+
+/// Compares the live generation with the one that is built. `None`: the live one is of another history.
+async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Result<Option<Differences>, RebuildError> {
+    let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
+    let comparison = Comparison { projection: projection.as_ref(), generation: live.generation, other, only: &Only::All, reveal };
+    let mut progress = Progress::silent();
+    wait_for_live(builder, projection.as_ref(), live.generation).await?;
+    let mut differences = Differences::default();
+    let mut chunk = None;
+    loop {
+        let next = comparison.take(&mut builder.connection, chunk.as_ref()).await?;
+        match builder.source().prove(next.mark).await {
+            Err(RefoldError::OtherHistory(_)) => return Ok(None),
+            proved => proved?,
+        }
+        builder.go_on(next.mark.position, &mut progress).await?;
+        comparison.compare(&mut builder.connection, &next, &mut differences).await?;
+        if next.is_last() {
+            return Ok(Some(differences));
+        }
+        chunk = Some(next);
+    }
+}
+
+/// Waits until the live generation is no longer behind the one that is built.
+async fn wait_for_live(builder: &mut Builder, projection: &dyn AnyProjection, live: i32) -> Result<(), RebuildError> {
+    let deadline = Instant::now() + COMPARE_WAIT;
+    loop {
+        let at = position(&mut builder.connection, projection.name(), live).await?;
+        if at >= builder.at() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let (projection, built) = (projection.name().to_owned(), builder.at());
+            return Err(RebuildError::LiveBehind { projection, live: at, built });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The smallest position of a generation's parts.
+async fn position(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<Position> {
+    let position = sqlx::query_scalar!(
+        r#"SELECT COALESCE(min(position), 0) AS "position!" FROM read_model.checkpoints WHERE projection = $1 AND generation = $2"#,
+        projection,
+        generation
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Position(position))
+}

@@ -1,0 +1,134 @@
+//! What a rebuild notes of itself in the read model: that it began, how far it is, that it is to pause.
+
+use std::io::Write as _;
+
+use sqlx::PgConnection;
+
+use super::{RebuildArgs, RebuildError};
+use crate::error::CommandError;
+use crate::generation::{self, Generation, SchemaError};
+use crate::projection::AnyProjection;
+use crate::tool::Tool;
+
+/// How far a rebuild is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Loading,
+    CatchingUp,
+    Compared,
+}
+
+impl Phase {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::CatchingUp => "catching_up",
+            Self::Compared => "compared",
+        }
+    }
+}
+
+/// A rebuild that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unfinished {
+    pub(crate) generation: i32,
+    pub(crate) phase: Phase,
+}
+
+/// Begins a rebuild, or goes on with the one that is unfinished.
+pub(crate) async fn begin(tool: &Tool, projection: &dyn AnyProjection, resume: bool) -> Result<Unfinished, CommandError> {
+    let (mut connection, name) = (tool.connect().await?, projection.name());
+    let mut transaction = generation::locked(&mut connection).await.map_err(SchemaError::from)?;
+    let begun = match (find(&mut transaction, name).await?, resume) {
+        (Some((found, phase)), true) => {
+            if !found.is_made_by(projection) {
+                return Err(RebuildError::NotOurs(generation::not_ours(projection, Some(&found))).into());
+            }
+            sqlx::query!(
+                "UPDATE read_model.rebuilds SET pause_wanted = false WHERE projection = $1 AND generation = $2",
+                name,
+                found.generation
+            )
+            .execute(&mut *transaction)
+            .await?;
+            Unfinished { generation: found.generation, phase }
+        }
+        (Some((found, _)), false) => return Err(RebuildError::Unfinished(name.to_owned(), found.generation).into()),
+        (None, true) => return Err(RebuildError::NothingUnfinished(name.to_owned()).into()),
+        (None, false) => {
+            let generation = generation::next(&mut transaction, name).await?;
+            generation::make(&mut transaction, projection, generation, "building").await?;
+            sqlx::query!("INSERT INTO read_model.rebuilds (projection, generation) VALUES ($1, $2)", name, generation)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query!("SELECT read_model.set_constraints_aside($1, $2)", name, generation).execute(&mut *transaction).await?;
+            Unfinished { generation, phase: Phase::Loading }
+        }
+    };
+    transaction.commit().await?;
+    Ok(begun)
+}
+
+/// The rebuild of a projection that has not been switched to.
+async fn find(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<(Generation, Phase)>> {
+    let row = sqlx::query!(
+        "SELECT g.generation, g.fold_version, g.tables, r.phase
+         FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, generation)
+         WHERE projection = $1 AND r.phase <> 'switched'",
+        projection
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| {
+        let phase = match row.phase.as_str() {
+            "loading" => Phase::Loading,
+            "catching_up" => Phase::CatchingUp,
+            _ => Phase::Compared,
+        };
+        let (generation, fold_version, tables) = (row.generation, row.fold_version, row.tables);
+        (Generation { generation, fold_version, tables, live: false }, phase)
+    }))
+}
+
+/// Notes that a phase is reached.
+pub(crate) async fn reached(connection: &mut PgConnection, projection: &str, generation: i32, phase: Phase) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE read_model.rebuilds SET phase = $3 WHERE projection = $1 AND generation = $2",
+        projection,
+        generation,
+        phase.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets every process that knows what folds the generation project it.
+pub(crate) async fn make_ready(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE read_model.generations SET state = 'ready' WHERE projection = $1 AND generation = $2",
+        projection,
+        generation
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Asks the running rebuild to write what it has, and to end.
+pub(crate) async fn pause(args: &RebuildArgs) -> Result<(), CommandError> {
+    let mut connection = args.tool.read_model().await?;
+    let name = &args.projection;
+    let Some((found, _)) = find(&mut connection, name).await? else {
+        return Err(RebuildError::NothingUnfinished(name.clone()).into());
+    };
+    sqlx::query!(
+        "UPDATE read_model.rebuilds SET pause_wanted = true WHERE projection = $1 AND generation = $2",
+        name,
+        found.generation
+    )
+    .execute(&mut connection)
+    .await?;
+    writeln!(std::io::stdout(), "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it")?;
+    Ok(())
+}

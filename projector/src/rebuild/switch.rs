@@ -1,0 +1,255 @@
+//! Which generation queries see: the switch to another one, the way back, and the end of one.
+//!
+//! A switch is one short transaction. It holds the live generation's checkpoint, so that what queries see does not move, waits until
+//! the other one stands no earlier, and exchanges the view. Locks are waited for only a moment, so that queries never queue
+//! behind a switch that waits for a long one of theirs; then all is let go and tried again.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use event_store::{Mark, Position};
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
+
+use super::builder::Builder;
+use super::pace::Pace;
+use super::{RebuildError, announce};
+use crate::cli::ReadModelUrl;
+use crate::error::CommandError;
+use crate::generation::{self, Generation};
+use crate::process::connect_options;
+use crate::progress::Progress;
+use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::runner::database;
+use crate::tool::{Tool, ToolArgs, projection};
+
+/// For how many seconds a switch is tried, unless told otherwise.
+pub(crate) const PATIENCE_SECONDS: u32 = 60;
+/// The pause between two tries: up to so long, at random.
+const MOST_PAUSE: Duration = Duration::from_millis(500);
+/// How long the live generation is held while the other one catches up.
+const HOLD: Duration = Duration::from_secs(1);
+/// How often the other one is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Settings of `switch-back`.
+#[derive(Debug, Args)]
+pub struct SwitchBackArgs {
+    /// Which projection.
+    pub(crate) projection: String,
+    /// For how many seconds to try, while queries hold the tables or the generation is behind.
+    #[arg(long, default_value_t = PATIENCE_SECONDS)]
+    pub(crate) patience: u32,
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+}
+
+/// Settings of `drop`.
+#[derive(Debug, Args)]
+pub struct DropArgs {
+    /// Which projection.
+    pub(crate) projection: String,
+    /// Which generation of it.
+    pub(crate) generation: i32,
+    #[command(flatten)]
+    pub(crate) read_model: ReadModelUrl,
+}
+
+/// Why one try did not do it.
+enum Try {
+    /// It did. What was live before, if anything.
+    Done(Option<i32>),
+    /// A lock was not to be had.
+    Locked,
+    /// The other generation stands behind.
+    Behind { at: Position, shown: Position },
+}
+
+/// Lets queries see this generation. Returns the one they saw before. `mover`: who moves the generation, if this process does.
+pub(crate) async fn switch(
+    tool: &Tool,
+    source: &Arc<Source>,
+    generation: i32,
+    patience: Duration,
+    mut mover: Option<&mut Builder>,
+) -> Result<Option<i32>, RebuildError> {
+    let name = source.projection().name();
+    let mut connection = tool.connect().await?;
+    let mut last = Try::Locked;
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(builder) = mover.as_deref_mut() {
+            let head = builder.look_at_head().await?;
+            builder.go_on(head, &mut Progress::silent()).await?;
+        }
+        last = match attempt(&mut connection, source, generation, mover.as_deref_mut()).await {
+            Ok(Try::Done(old)) => return Ok(old),
+            Ok(other) => other,
+            Err(RebuildError::Database(error)) if is_lock_timeout(&error) => Try::Locked,
+            Err(error) => return Err(error),
+        };
+        tokio::time::sleep(MOST_PAUSE.mul_f64(rand::random_range(0.1..1.0))).await;
+    }
+    match last {
+        Try::Behind { at, shown } => {
+            Err(RebuildError::WouldGoBack { projection: name.to_owned(), generation, at, shown, why: String::new() })
+        }
+        Try::Done(_) | Try::Locked => Err(RebuildError::NoMoment(name.to_owned())),
+    }
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
+}
+
+async fn attempt(
+    connection: &mut PgConnection,
+    source: &Arc<Source>,
+    generation: i32,
+    mover: Option<&mut Builder>,
+) -> Result<Try, RebuildError> {
+    let name = source.projection().name();
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql("SET LOCAL lock_timeout = '100ms'").execute(&mut *transaction).await?;
+    generation::lock(&mut transaction).await?;
+    let live = generation::live(&mut transaction, name).await?.map(|live| live.generation);
+    if live == Some(generation) {
+        return Ok(Try::Done(None));
+    }
+    if let Some(live) = live {
+        let shown = hold(&mut transaction, name, live).await?;
+        // Positions of another history say nothing.
+        let comparable = match source.prove(shown).await {
+            Err(RefoldError::OtherHistory(_)) => false,
+            proved => proved.map(|()| true)?,
+        };
+        let shown = shown.position;
+        if comparable {
+            let at = match mover {
+                Some(builder) if shown.0 - builder.at().0 <= RANGE => {
+                    builder.go_on(shown, &mut Progress::silent()).await?;
+                    builder.at()
+                }
+                Some(builder) => builder.at(),
+                None => come_up(&mut transaction, name, generation, shown).await?,
+            };
+            if at < shown {
+                transaction.rollback().await?;
+                return Ok(Try::Behind { at, shown });
+            }
+        }
+    }
+    generation::show(&mut transaction, name, generation).await?;
+    sqlx::query!("UPDATE read_model.rebuilds SET phase = 'switched' WHERE projection = $1 AND generation = $2", name, generation)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(Try::Done(live))
+}
+
+/// Keeps the live generation's parts where they are until the end of the transaction. Returns the furthest.
+async fn hold(transaction: &mut PgConnection, projection: &str, live: i32) -> sqlx::Result<Mark> {
+    let rows = sqlx::query!(
+        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY part FOR UPDATE",
+        projection,
+        live
+    )
+    .fetch_all(transaction)
+    .await?;
+    let furthest = rows.into_iter().max_by_key(|row| row.position);
+    Ok(furthest.map_or(Mark::START, |row| Mark { position: Position(row.position), event_id: row.event_id }))
+}
+
+/// Waits a moment until whoever projects the generation has brought it there. Returns how far it is.
+async fn come_up(transaction: &mut PgConnection, projection: &str, generation: i32, to: Position) -> sqlx::Result<Position> {
+    let deadline = Instant::now() + HOLD;
+    loop {
+        let at = super::position(transaction, projection, generation).await?;
+        if at >= to || Instant::now() > deadline {
+            return Ok(at);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Lets queries see the generation again that they saw before.
+pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError> {
+    let projection = projection(&args.projection)?;
+    let tool = args.tool.open().await?;
+    let source = tool.source(Arc::clone(&projection));
+    let Some(earlier) = earlier(&mut tool.connect().await?, projection.name()).await? else {
+        return Err(RebuildError::NothingToSwitchBackTo(args.projection).into());
+    };
+    let (number, patience) = (earlier.generation, Duration::from_secs(args.patience.into()));
+    if !earlier.is_made_by(projection.as_ref()) {
+        let switched = switch(&tool, &source, number, patience, None).await.map_err(|error| match error {
+            RebuildError::WouldGoBack { projection, generation, at, shown, .. } => {
+                let why = format!(
+                    "; this program folds another version than the {} of that generation: let a projector of that version catch it up",
+                    earlier.fold_version
+                );
+                RebuildError::WouldGoBack { projection, generation, at, shown, why }
+            }
+            error => error,
+        })?;
+        return announce(switched, &args.projection, number);
+    }
+    let mover = Builder::take(&tool, &source, number, ROW_MEMORY_MIB.saturating_mul(MIB), Pace::new(None)).await?;
+    let Some(mut builder) = mover else {
+        return announce(switch(&tool, &source, number, patience, None).await?, &args.projection, number);
+    };
+    let head = builder.look_at_head().await?;
+    let mut progress = Progress::new(&format!("catching up {} g{number}", args.projection), builder.at().0, head.0);
+    builder.go_on(head, &mut progress).await?;
+    progress.done();
+    let switched = switch(&tool, &source, number, patience, Some(&mut builder)).await;
+    builder.give_up().await?;
+    announce(switched?, &args.projection, number)
+}
+
+/// The generation that queries saw before the live one.
+async fn earlier(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<Generation>> {
+    sqlx::query_as!(
+        Generation,
+        "SELECT generation, fold_version, tables, live FROM read_model.generations
+         WHERE projection = $1 AND NOT live AND state = 'ready' AND live_until IS NOT NULL ORDER BY live_until DESC LIMIT 1",
+        projection
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Removes a generation that queries do not see.
+pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> {
+    let DropArgs { projection, generation, read_model } = args;
+    let options = connect_options(&read_model.get()?)?;
+    let mut connection = database::connect(&options, uuid::Uuid::now_v7()).await?;
+    generation::check(&mut connection).await?;
+    let not_dropped = |why| RebuildError::NotDropped(projection.clone(), generation, why);
+    let mut transaction = generation::locked(&mut connection).await?;
+    let found = sqlx::query!(
+        r#"SELECT live, state, EXISTS (
+               SELECT FROM read_model.leases AS l
+               JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name = 'projector ' || l.owner
+               WHERE starts_with(l.name, read_model.generation_schema($1, $2) || '/') AND l.expires_at >= clock_timestamp()
+           ) AS "held!"
+           FROM read_model.generations WHERE projection = $1 AND generation = $2"#,
+        projection,
+        generation
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let found = found.ok_or_else(|| not_dropped("there is none of that number"))?;
+    if found.live {
+        return Err(not_dropped("queries see it").into());
+    }
+    if found.state == "building" && found.held {
+        return Err(not_dropped("it is being built: `projector rebuild --pause` makes the build end").into());
+    }
+    sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    writeln!(std::io::stdout(), "generation {generation} of {projection} is gone")?;
+    Ok(())
+}
