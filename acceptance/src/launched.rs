@@ -31,7 +31,8 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
+    /// All of them.
+    pub const ALL: [Part; 4] = [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
 
     /// Its program and what that is told to do.
     const fn program(self) -> (&'static str, &'static str) {
@@ -130,6 +131,19 @@ impl Launched {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Runs the event store's command line to its end, as the owner of the log.
+    pub async fn event_store_command(&self, arguments: &[&str]) -> Result<String> {
+        run("event-store", arguments, "EVENT_STORE_URL", &self.event_store.url()).await
+    }
+
+    /// Projects every projection anew from the first event.
+    pub async fn start_over(&self, projections: &[&str]) -> Result<()> {
+        for projection in projections {
+            run("projector", &["start-over", projection, "--yes"], "READ_MODEL_URL", &self.read_model.url()).await?;
+        }
+        Ok(())
+    }
+
     /// Launches a process that does not run.
     pub fn launch(&mut self, part: Part) -> Result<()> {
         let (name, action) = part.program();
@@ -179,6 +193,19 @@ impl Launched {
         ready.await.with_context(|| self.log_of(part))
     }
 
+    /// Waits until a process is not ready and says all of this.
+    pub async fn wait_until_it_says(&mut self, part: Part, words: &[&str]) -> Result<()> {
+        let address = format!("http://127.0.0.1:{}/readyz?verbose", self.ports.get(&part).context("ports")?.admin);
+        let what = format!("{part:?} says {words:?}");
+        let said = until(&what, READY_LIMIT, async || {
+            let answer = reqwest::get(&address).await?;
+            let (ready, text) = (answer.status().is_success(), answer.text().await?);
+            anyhow::ensure!(!ready && words.iter().all(|words| text.contains(words)), text);
+            Ok(Some(()))
+        });
+        said.await.with_context(|| self.log_of(part))
+    }
+
     /// Whether a process runs and has not ended.
     pub fn runs(&mut self, part: Part) -> bool {
         self.processes.get_mut(&part).is_some_and(|process| process.ended().is_none())
@@ -211,11 +238,11 @@ fn keys_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/subject_keys", cluster.port())
 }
 
-/// Runs a program to its end.
-async fn run(name: &str, arguments: &[&str], variable: &str, value: &str) -> Result<()> {
+/// Runs a program to its end and gives back what it printed.
+async fn run(name: &str, arguments: &[&str], variable: &str, value: &str) -> Result<String> {
     let output = tokio::process::Command::new(program(name)?).args(arguments).env(variable, value).output().await?;
     if !output.status.success() {
         bail!("{name} {arguments:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -43,6 +43,17 @@ impl Log {
         self.read_model.close().await;
     }
 
+    /// The log's current epoch.
+    pub async fn epoch(&self) -> Result<Uuid> {
+        Ok(sqlx::query_scalar("SELECT epoch FROM event_store.log").fetch_one(&self.event_store).await?)
+    }
+
+    /// The type of the event at a position.
+    pub async fn type_at(&self, position: i64) -> Result<String> {
+        let event_type = sqlx::query_scalar("SELECT event_type FROM event_store.events WHERE position = $1");
+        Ok(event_type.bind(position).fetch_one(&self.event_store).await?)
+    }
+
     /// How many events there are of a type.
     pub async fn count(&self, event_type: &str) -> Result<i64> {
         let count = sqlx::query_scalar("SELECT count(*) FROM event_store.events WHERE event_type = $1");

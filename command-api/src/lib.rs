@@ -12,5 +12,6 @@ pub mod migrate;
 pub mod precondition;
 pub mod repository;
 pub mod serve;
+pub mod settled;
 pub mod telemetry;
 pub mod use_case;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 mod state;
 
+use crate::settled::Settled;
 use state::State;
 
 /// Every shape in which an event of the shop was ever written.
@@ -29,6 +30,8 @@ pub struct Repository {
     states: StateLoader,
     /// The history that this process has read last: an append is refused when the log has become another one meanwhile.
     epoch: Mutex<Option<Epoch>>,
+    /// Who says which history that is, where it is not for this process alone to find out.
+    settled: Option<Settled>,
 }
 
 /// Why a stream could not be loaded or an append not be made.
@@ -187,7 +190,13 @@ impl Repository {
 
     /// The repository over whatever loads states.
     pub const fn over(states: StateLoader) -> Self {
-        Self { states, epoch: Mutex::new(None) }
+        Self { states, epoch: Mutex::new(None), settled: None }
+    }
+
+    /// Works only in the history that is settled.
+    #[must_use]
+    pub fn only_in(self, settled: Settled) -> Self {
+        Self { settled: Some(settled), ..self }
     }
 
     /// The history that this process works on: states are loaded, and changes appended, in this one or not at all.
@@ -195,6 +204,9 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Store`].
     pub async fn epoch(&self) -> Result<Epoch, RepositoryError> {
+        if let Some(settled) = &self.settled {
+            return Ok(settled.epoch().await?);
+        }
         match self.known_epoch() {
             Some(epoch) => Ok(epoch),
             None => self.read_epoch().await,
@@ -257,11 +269,7 @@ impl Repository {
         Ok(self.states.log().store().repeated(idempotency).await?)
     }
 
-    /// Reads which history the log is, so that the process begins with the right one.
-    ///
-    /// # Errors
-    /// [`RepositoryError::Store`].
-    pub async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {
+    async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {
         let epoch = self.states.log().store().head().await?.epoch;
         self.set_epoch(epoch);
         Ok(epoch)
@@ -272,7 +280,10 @@ impl Repository {
         if let Refusal::Epoch { actual } = refusal {
             // What is in memory is of the other history. It would not be found under the new epoch, and takes room.
             self.states.cache().clear();
-            self.set_epoch(*actual);
+            match &self.settled {
+                Some(settled) => settled.met(*actual),
+                None => self.set_epoch(*actual),
+            }
         }
     }
 

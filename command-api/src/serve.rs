@@ -27,6 +27,7 @@ use crate::config::{ServeArgs, Switch};
 use crate::erasure;
 use crate::http::{Api, router};
 use crate::repository::{Repository, registry};
+use crate::settled::Settled;
 use crate::telemetry;
 use crate::use_case::EmailClaims;
 
@@ -105,7 +106,8 @@ async fn keep_stores(
     commands: &OnceLock<Arc<Commands>>,
     parts: &Parts,
 ) -> StoreError {
-    let (store, found) = match reach(&options, &keys, &registry, parts).await {
+    let settled = Settled::default();
+    let (store, found) = match reach(&options, &keys, &registry, &settled, parts).await {
         Ok(reached) => reached,
         Err(unusable) => return unusable,
     };
@@ -113,27 +115,30 @@ async fn keep_stores(
     let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, vault));
     let states = StateLoader::new(EvolvedLog::new(sealed, registry), CacheLimits::default());
     let states = states.with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
-    let repository = Repository::over(states);
+    let repository = Repository::over(states).only_in(settled.clone());
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     parts.store.ready();
     tracing::info!("the event store is ready");
     // Who appends also seals what was appended. In the same task as the watch, so that it ends with it.
     tokio::select! {
-        unusable = watch(&store, &found, parts) => unusable,
+        unusable = watch(&store, &found, &settled, parts) => unusable,
         never = store.keep_sealing() => match never {},
     }
 }
 
 /// Watches whether event store and keys answer. Ends only when one of them cannot be used.
-async fn watch(store: &PostgresStore, found: &PostgresKeys, parts: &Parts) -> StoreError {
+async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, parts: &Parts) -> StoreError {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = settled.doubted() => {}
+        }
         match found.applied().await {
             Ok(_) => parts.keys.ready(),
             Err(error) => parts.keys.not_ready(error.to_string()),
         }
-        match store.ready().await {
+        match settle(store, found, settled).await {
             Ok(()) => parts.store.ready(),
             // A schema of another program, say.
             Err(error @ StoreError::Unusable(_)) => return error,
@@ -141,6 +146,17 @@ async fn watch(store: &PostgresStore, found: &PostgresKeys, parts: &Parts) -> St
             Err(error) => parts.store.not_ready(error.to_string()),
         }
     }
+}
+
+/// Applies every erasure to a history that the log was not in before; no command is taken in it until that is done.
+async fn settle(store: &PostgresStore, keys: &PostgresKeys, settled: &Settled) -> Result<(), StoreError> {
+    let epoch = store.head().await?.epoch;
+    if !settled.holds(epoch) {
+        erasure::apply(store, keys).await?;
+        settled.settle(epoch);
+        tracing::info!(%epoch, "commands are taken in this epoch of the log");
+    }
+    Ok(())
 }
 
 /// Says which events of the log this program cannot read. It serves all the same: commands that meet one of them fail, the others do not.
@@ -158,6 +174,7 @@ async fn reach(
     options: &PostgresOptions,
     keys: &KeyOptions,
     registry: &Registry,
+    settled: &Settled,
     parts: &Parts,
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
     let attempt = || async {
@@ -168,7 +185,7 @@ async fn reach(
     tell_unreadable(&unreadable, &parts.types);
     let attempt = || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
     let found = patiently(&parts.keys, "the store of subject keys", attempt).await?;
-    let attempt = || async { erasure::apply(&store, &found).await };
+    let attempt = || async { settle(&store, &found, settled).await };
     patiently(&parts.store, "every erasure to be applied", attempt).await?;
     Ok((Arc::new(store), Arc::new(found)))
 }

@@ -4,6 +4,7 @@
 mod contributing;
 mod crash;
 mod erasure;
+mod failover;
 mod import;
 mod journey;
 mod outage;

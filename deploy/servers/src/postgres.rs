@@ -10,6 +10,8 @@ use crate::error::tail;
 use crate::launch::{Account, Launch, Process, send};
 use crate::{ServerError, free_port};
 
+mod standby;
+
 /// How long a cluster may take to start or stop; recovery after a kill included.
 const LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(10);
@@ -73,7 +75,12 @@ impl PostgresBinaries {
         };
         command.stdin(Stdio::null()).current_dir("/");
         account.apply(&mut command);
-        let program = self.bin.join("initdb").display().to_string();
+        self.finish(command, "initdb")
+    }
+
+    /// Runs one of the programs to its end.
+    fn finish(&self, mut command: Command, program: &str) -> Result<(), ServerError> {
+        let program = self.bin.join(program).display().to_string();
         let output = command.output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
         if output.status.success() {
             return Ok(());
@@ -157,23 +164,35 @@ impl PostgresCluster {
     /// Makes a cluster and starts it on a free port.
     pub async fn start(options: ClusterOptions) -> Result<PostgresCluster, ServerError> {
         let binaries = options.binaries.map_or_else(PostgresBinaries::of_test_run, Ok)?;
-        let account = Account::unprivileged();
         let parent = options.directory.unwrap_or_else(std::env::temp_dir);
-        let home = tempfile::Builder::new()
-            .prefix("daybook-pg-")
-            .tempdir_in(&parent)
-            .map_err(ServerError::file("create a folder in", &parent))?;
-        account.own(home.path())?;
-        let data = home.path().join("data");
-        let (making, to) = (binaries.clone(), data.clone());
-        let made = tokio::task::spawn_blocking(move || making.init(&to, account, None, options.durable)).await;
-        made.map_err(|error| ServerError::Spawn { program: "initdb".into(), source: std::io::Error::other(error) })??;
         let mut settings = vec![("max_connections".to_owned(), "400".to_owned())];
         if !options.durable {
             settings
                 .extend([("fsync", "off"), ("full_page_writes", "off")].map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         settings.extend(options.settings);
+        let (making, durable) = (binaries.clone(), options.durable);
+        let init = move |data: &Path, account| making.init(data, account, None, durable);
+        PostgresCluster::make(binaries, &parent, settings, init).await
+    }
+
+    /// Makes a cluster's data in a folder below `parent` and starts it on a free port.
+    async fn make(
+        binaries: PostgresBinaries,
+        parent: &Path,
+        settings: Vec<(String, String)>,
+        init: impl FnOnce(&Path, Account) -> Result<(), ServerError> + Send + 'static,
+    ) -> Result<PostgresCluster, ServerError> {
+        let account = Account::unprivileged();
+        let home = tempfile::Builder::new()
+            .prefix("daybook-pg-")
+            .tempdir_in(parent)
+            .map_err(ServerError::file("create a folder in", parent))?;
+        account.own(home.path())?;
+        let data = home.path().join("data");
+        let to = data.clone();
+        let made = tokio::task::spawn_blocking(move || init(&to, account)).await;
+        made.map_err(|error| ServerError::Spawn { program: "initdb".into(), source: std::io::Error::other(error) })??;
         let log = home.path().join("log");
         let mut cluster = PostgresCluster { binaries, account, data, log, settings, port: 0, process: None, _home: home };
         let mut attempt = 1;

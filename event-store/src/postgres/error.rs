@@ -33,11 +33,12 @@ pub(crate) fn meaning(error: &sqlx::Error) -> Meaning {
 fn meaning_of_code(code: &str) -> Meaning {
     match code {
         // Locks, deadlocks and serialisation; out of connections, memory or disk; a cancelled statement; cannot connect now.
-        "55P03" | "40001" | "40P01" | "57014" | "57P03" => Meaning::Busy,
+        // Read-only: sessions for appends are not, so it is a standby, which may be about to be promoted.
+        "55P03" | "40001" | "40P01" | "57014" | "57P03" | "25006" => Meaning::Busy,
         // The server ended the session, perhaps after the commit.
         "57P01" | "57P02" | "57P05" | "40003" => Meaning::Lost,
-        // Isolation level; privileges; read-only; a function or a table that is not there.
-        WRONG_ISOLATION | "42501" | "25006" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
+        // Isolation level; privileges; a function or a table that is not there.
+        WRONG_ISOLATION | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
         _ => match &code[..2] {
             "53" => Meaning::Busy,
             "08" | "58" | "XX" => Meaning::Lost,

@@ -86,7 +86,7 @@ impl Watch {
     pub(crate) fn parts(&self, slots: &[Slot]) {
         let head = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
         metrics::gauge!("eventstore_head_position").set(figure(head));
-        let mut trouble = None;
+        let mut troubles = Vec::new();
         for slot in slots {
             self.part(slot);
             // No query sees a generation beside the live one.
@@ -95,16 +95,17 @@ impl Watch {
             }
             let stalled = slot.progress.head > slot.progress.position && slot.progress.moved_at.elapsed() > STALLED_AFTER;
             match slot.standing() {
-                Standing::Stopped(reason) => trouble = Some(format!("{} is stopped: {reason}", slot.name())),
+                Standing::Stopped(reason) => troubles.push(format!("{} is stopped: {reason}", slot.name())),
                 Standing::At(_) | Standing::Waiting if stalled => {
-                    trouble = Some(format!("{} is behind and does not move", slot.name()));
+                    troubles.push(format!("{} is behind and does not move", slot.name()));
                 }
                 Standing::At(_) | Standing::Waiting => {}
             }
         }
-        match trouble {
-            Some(reason) => self.projections.not_ready(reason),
-            None => self.projections.ready(),
+        if troubles.is_empty() {
+            self.projections.ready();
+        } else {
+            self.projections.not_ready(troubles.join("; "));
         }
         let failures = || slots.iter().filter_map(Slot::failure);
         if let Some(RunError::Store(error)) = failures().find(|error| matches!(error, RunError::Store(_))) {
