@@ -30,6 +30,7 @@ use crate::stream::{StreamName, Version};
 
 mod batch;
 mod call;
+mod check;
 mod connect;
 mod continuity;
 mod epoch;
@@ -164,9 +165,7 @@ pub async fn append_batch(connection: &mut PgConnection, members: Vec<Append>) -
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
         self.inner.continuity.check().await?;
-        let mut prepared = Prepared::new(append)?;
-        self.inner.check_conditions(&mut prepared).await?;
-        self.inner.batcher.append(prepared).await
+        self.inner.append(append).await
     }
 
     async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {

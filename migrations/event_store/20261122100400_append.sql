@@ -53,7 +53,7 @@ CREATE FUNCTION event_store.append_batch(
     p_condition_member integer[],
     p_condition_index  integer[],
     p_condition_after  bigint[],    -- checked up to here already
-    p_condition_broken bigint[],    -- the position found by that check, or null
+    p_condition_broken bigint[],    -- the position found by that check, or null; for the procedure also -1: see there
     p_condition_tags   text[],      -- joined by blanks; an event must carry all
     p_condition_types  text[],      -- joined by blanks; an event must be of one, of any when empty
     p_claim_member     integer[],
@@ -341,6 +341,31 @@ AS $procedure$
 DECLARE
     r record;
 BEGIN
+    -- Items marked -1 are not checked yet: here, before the lock, so that under it only what came since is left to look at. Of each no more
+    -- than 64 events with its first tag are looked at, since the next batch waits meanwhile. One that has more is not decided: it is refused
+    -- as broken at -2 - (the last position looked at), and its caller checks it by a statement of its own (sql/check_conditions.sql) and
+    -- sends the append again. All is one snapshot: what is looked at goes up to the head that is read here.
+    IF -1 = ANY (p_condition_broken) THEN
+        SELECT array_agg(CASE WHEN c.broken = -1 AND near.broken IS NULL THEN greatest(c.after, head.position) ELSE c.after END ORDER BY c.nth),
+               array_agg(CASE WHEN c.broken IS DISTINCT FROM -1 THEN c.broken
+                              WHEN near.broken IS NULL AND near.looked = 64 THEN -2 - near.reached
+                              ELSE near.broken END ORDER BY c.nth)
+            INTO p_condition_after, p_condition_broken
+            FROM unnest(p_condition_after, p_condition_broken, p_condition_tags, p_condition_types) WITH ORDINALITY
+                    AS c (after, broken, tags, types, nth)
+            CROSS JOIN (SELECT coalesce((SELECT e.position FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1), 0) AS position OFFSET 0) AS head
+            CROSS JOIN LATERAL (
+                SELECT min(t.position) FILTER (WHERE t.matches) AS broken, count(*) AS looked, max(t.position) AS reached
+                    FROM (SELECT t.position, strpos(c.tags, ' ') = 0 AND c.types = '' OR EXISTS (
+                                     SELECT FROM event_store.events AS e WHERE e.position = t.position
+                                         AND e.tags @> string_to_array(c.tags, ' ')
+                                         AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' ')))) AS matches
+                              FROM event_store.tags AS t
+                              WHERE c.broken = -1 AND t.tag = split_part(c.tags, ' ', 1) AND t.position > c.after
+                              -- By a tag alone the first that is found decides.
+                              ORDER BY t.position LIMIT CASE WHEN strpos(c.tags, ' ') = 0 AND c.types = '' THEN 1 ELSE 64 END) AS t
+            ) AS near;
+    END IF;
     r := event_store.append_batch(
         p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer, p_stream, p_stream_member, p_stream_count, p_expected,
         p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,

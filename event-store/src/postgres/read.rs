@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::Inner;
 use super::call::Record;
 use super::error::read_error;
-use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::{InvalidName, StoreError};
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
@@ -61,7 +60,7 @@ fn page(limit: u32) -> i64 {
 
 impl Inner {
     /// The error of a read; that the proof of continuity failed on the way says more than that no connection was to be had.
-    fn failed(&self, error: sqlx::Error) -> StoreError {
+    pub(super) fn failed(&self, error: sqlx::Error) -> StoreError {
         self.continuity.broken().unwrap_or_else(|| read_error(error))
     }
 
@@ -216,23 +215,6 @@ impl Inner {
             held.ok_or_else(|| StoreError::Unusable("a claim cannot be read".to_owned()))
         });
         held.collect()
-    }
-
-    /// Checks an append's conditions up to the head, so that under the lock only what came since is left to check.
-    pub(super) async fn check_conditions(&self, prepared: &mut Prepared) -> Result<(), StoreError> {
-        if prepared.checks.is_empty() {
-            return Ok(());
-        }
-        let after: Vec<i64> = prepared.checks.iter().map(|c| c.after).collect();
-        let tags: Vec<String> = prepared.checks.iter().map(|c| c.tags.clone()).collect();
-        let types: Vec<String> = prepared.checks.iter().map(|c| c.types.clone()).collect();
-        let found = sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types);
-        let found = found.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;
-        for (check, row) in prepared.checks.iter_mut().zip(found) {
-            check.after = check.after.max(row.head);
-            check.broken = row.broken;
-        }
-        Ok(())
     }
 }
 
