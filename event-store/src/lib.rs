@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod evolved;
 pub mod memory;
+pub mod pages;
 pub mod postgres;
 pub mod query;
 pub mod registry;
@@ -15,6 +16,8 @@ pub mod state;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 
 pub use append::{
     Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey, Idempotency, Refusal, StreamAppend,

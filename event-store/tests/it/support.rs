@@ -1,16 +1,13 @@
-//! Databases, appends and facts that the tests share.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! Databases and connections that the tests share; appends and facts are the test kit's.
 
 use event_store::postgres::{migrate, schema_fingerprint};
-use event_store::{
-    Append, AppendOutcome, Appended, ClaimChange, ClaimHash, EventQuery, EventStore, ExpectedVersion, Filter, Idempotency,
-    Metadata, NewEvent, Position, PostgresOptions, PostgresStore, QueryItem, Refusal, StreamAppend, StreamName,
+pub(crate) use event_store::test_kit::{
+    append_to, appended, check_dense, claim, event, key, metadata, one, query, refused, release, repeated, stream, tagged, take,
 };
+use event_store::{PostgresOptions, PostgresStore};
 use local_servers::TestDatabase;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
-use uuid::Uuid;
 
 /// Makes two tests of each function, `in_postgres` and `in_memory`. They take the store in an `Arc`, or by reference after `&`.
 macro_rules! on_both {
@@ -51,106 +48,6 @@ pub(crate) fn options(url: &str) -> PostgresOptions {
 
 pub(crate) async fn connect(url: &str) -> PostgresStore {
     PostgresStore::connect(options(url)).await.unwrap()
-}
-
-pub(crate) fn stream(id: impl std::fmt::Display) -> StreamName {
-    StreamName::new("thing", id).unwrap()
-}
-
-pub(crate) fn metadata() -> Metadata {
-    Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None }
-}
-
-pub(crate) fn event(event_type: &str) -> NewEvent {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
-    let data = serde_json::json!({ "number": NUMBER.fetch_add(1, Ordering::Relaxed) });
-    NewEvent::json(event_type.parse().unwrap(), 1, &data, metadata()).unwrap()
-}
-
-pub(crate) fn tagged(event_type: &str, tags: &[&str]) -> NewEvent {
-    tags.iter().fold(event(event_type), |event, tag| event.tagged(tag.parse().unwrap()))
-}
-
-/// An append of events to one stream.
-pub(crate) fn append_to(stream: StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Append {
-    Append { streams: vec![StreamAppend { stream, expected, events }], ..Append::default() }
-}
-
-/// An append of one event to a stream in whatever version.
-pub(crate) fn one(id: impl std::fmt::Display) -> Append {
-    append_to(stream(id), ExpectedVersion::Any, vec![event("thing.happened")])
-}
-
-pub(crate) fn key(key: u8, request: u8, answer: &str) -> Idempotency {
-    Idempotency { key: [key; 32], request_hash: [request; 32], answer: serde_json::from_str(answer).unwrap() }
-}
-
-pub(crate) fn claim(value: u8) -> ClaimHash {
-    ClaimHash { scope: "thing.name".into(), hash: [value; 32] }
-}
-
-pub(crate) fn take(value: u8, owner: &str) -> ClaimChange {
-    ClaimChange::Take { claim: claim(value), owner: stream(owner) }
-}
-
-pub(crate) fn release(value: u8, owner: &str) -> ClaimChange {
-    ClaimChange::Release { claim: claim(value), owner: stream(owner) }
-}
-
-/// A query of one item.
-pub(crate) fn query(types: &[&str], tags: &[&str]) -> EventQuery {
-    EventQuery {
-        items: vec![QueryItem {
-            types: types.iter().map(|t| t.parse().unwrap()).collect(),
-            tags: tags.iter().map(|t| t.parse().unwrap()).collect(),
-        }],
-    }
-}
-
-#[track_caller]
-pub(crate) fn appended(outcome: AppendOutcome) -> Appended {
-    match outcome {
-        AppendOutcome::Appended(appended) => appended,
-        other => panic!("not appended: {other:?}"),
-    }
-}
-
-#[track_caller]
-pub(crate) fn refused(outcome: AppendOutcome) -> Refusal {
-    match outcome {
-        AppendOutcome::Refused(refusal) => refusal,
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
-#[track_caller]
-pub(crate) fn repeated(outcome: AppendOutcome) -> (Appended, String) {
-    match outcome {
-        AppendOutcome::Repeated { appended, answer } => (appended, answer.get().to_owned()),
-        other => panic!("not repeated: {other:?}"),
-    }
-}
-
-/// Reads the whole log and checks that positions and versions are dense (P1, P2).
-pub(crate) async fn check_dense(store: &dyn EventStore) -> Position {
-    let mut after = Position::START;
-    let mut versions = std::collections::HashMap::<StreamName, i64>::new();
-    let mut recorded_at = None;
-    loop {
-        let page = store.read(&Filter::All, after, 1_000).await.unwrap();
-        if page.is_empty() {
-            return after;
-        }
-        for event in page {
-            assert_eq!(event.position, after.next(), "positions are dense");
-            after = event.position;
-            let version = versions.entry(event.stream.clone()).or_default();
-            *version += 1;
-            assert_eq!(event.version.0, *version, "versions of {} are dense", event.stream);
-            assert!(recorded_at <= Some(event.recorded_at), "the clock of the log does not go back");
-            recorded_at = Some(event.recorded_at);
-        }
-    }
 }
 
 /// A plain connection as whoever the URL names.

@@ -1,0 +1,97 @@
+//! Reading through the log or a stream to its end, page by page: the next page is read and decoded while the caller works on the one it has.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::{self, Stream};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::StoreError;
+use crate::event::{Position, RecordedEvent};
+use crate::query::Filter;
+use crate::store::{EventStore, MAX_PAGE};
+use crate::stream::{StreamName, Version};
+
+type Page = Result<Vec<RecordedEvent>, StoreError>;
+type Read = Box<dyn Fn(i64) -> BoxFuture<'static, Page> + Send>;
+
+/// Events after a position that match, in pages of at most `page` events, up to where the log ended when the last page was read.
+///
+/// No page is empty. One page is read ahead, in a task of the current Tokio runtime, so that about two pages are held at a time. After an
+/// error the stream ends.
+///
+/// # Errors
+/// Each page may be a [`StoreError`] in place of events.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use event_store::{pages, Filter, MemoryStore, Position};
+/// # use futures::TryStreamExt;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(MemoryStore::new());
+/// let mut pages = std::pin::pin!(pages::of_log(store, Filter::All, Position::START, 1_000));
+/// while let Some(page) = pages.try_next().await? {
+///     for event in page {
+///         println!("{} {}", event.position, event.event_type);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn of_log(store: Arc<dyn EventStore>, filter: Filter, after: Position, page: u32) -> impl Stream<Item = Page> + Send {
+    let filter = Arc::new(filter);
+    let read: Read = Box::new(move |after| {
+        let (store, filter) = (Arc::clone(&store), Arc::clone(&filter));
+        Box::pin(async move { store.read(&filter, Position(after), page).await })
+    });
+    pages(read, after.0, page, |event| event.position.0)
+}
+
+/// Events of a stream with a version above `after`, as [`of_log`] reads the log.
+///
+/// # Errors
+/// Each page may be a [`StoreError`] in place of events.
+pub fn of_stream(store: Arc<dyn EventStore>, stream: StreamName, after: Version, page: u32) -> impl Stream<Item = Page> + Send {
+    let read: Read = Box::new(move |after| {
+        let (store, stream) = (Arc::clone(&store), stream.clone());
+        Box::pin(async move { store.read_stream(&stream, Version(after), page).await })
+    });
+    pages(read, after.0, page, |event| event.version.0)
+}
+
+/// A page that is being read, and how to go on.
+struct Ahead {
+    read: Read,
+    page: usize,
+    place: fn(&RecordedEvent) -> i64,
+    next: Option<AbortOnDropHandle<Page>>,
+}
+
+fn pages(read: Read, after: i64, page: u32, place: fn(&RecordedEvent) -> i64) -> impl Stream<Item = Page> + Send {
+    let page = page.clamp(1, MAX_PAGE) as usize;
+    let first = Ahead { read, page, place, next: None };
+    stream::unfold((first, Some(after)), |(mut ahead, start)| async move {
+        // The first page is asked for when the stream is, not before.
+        if let Some(after) = start {
+            ahead.ask(after);
+        }
+        let page = match ahead.next.take()?.await {
+            Ok(page) => page,
+            Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+        };
+        if let Ok(events) = &page {
+            let last = events.last()?;
+            if events.len() == ahead.page {
+                ahead.ask((ahead.place)(last));
+            }
+        }
+        Some((page, (ahead, None)))
+    })
+}
+
+impl Ahead {
+    fn ask(&mut self, after: i64) {
+        self.next = Some(AbortOnDropHandle::new(tokio::spawn((self.read)(after))));
+    }
+}

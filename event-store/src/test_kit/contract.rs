@@ -1,0 +1,26 @@
+//! What every event store keeps, each promise a function that panics when the store at hand does not. [`store_contract!`](crate::store_contract)
+//! makes a test of each; each is given a store with an empty log.
+#![allow(missing_docs, reason = "each name says what is checked")]
+
+mod append;
+mod reading;
+mod requirements;
+
+pub use append::*;
+pub use reading::*;
+pub use requirements::*;
+
+/// Fails when a promise is not among those that were made tests.
+///
+/// # Panics
+/// With the promise's name.
+pub fn check_complete(tested: &[&str]) {
+    for source in
+        [include_str!("contract/append.rs"), include_str!("contract/reading.rs"), include_str!("contract/requirements.rs")]
+    {
+        let promises = source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next());
+        for promise in promises {
+            assert!(tested.contains(&promise), "{promise} is not tested");
+        }
+    }
+}
