@@ -4,9 +4,13 @@
 //! indexes and server settings. Rounds of subject and reference alternate, so that a slow spell of the machine meets both.
 
 pub mod append;
+pub mod condition;
 pub mod encrypt;
 pub mod figure;
+mod fill;
+pub mod growth;
 pub mod idle;
+pub mod read;
 pub mod round;
 pub mod server;
 pub mod visible;

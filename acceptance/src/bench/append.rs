@@ -18,7 +18,7 @@ use reference::{Bulk, Connections, Reference, Single};
 use subject::Subject;
 
 pub(super) mod reference;
-mod subject;
+pub(super) mod subject;
 
 const BENCH: &str = "append";
 /// Above so many writers the reference gets the better of two numbers of connections.

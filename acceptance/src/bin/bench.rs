@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use acceptance::bench::append::{self, AppendBench};
+use acceptance::bench::condition::{self, ConditionBench};
 use acceptance::bench::encrypt::{self, EncryptBench};
+use acceptance::bench::growth::{self, GrowthBench};
 use acceptance::bench::idle::{self, IdleBench};
+use acceptance::bench::read::{self, ReadBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
 
@@ -13,6 +16,12 @@ use clap::Parser;
 enum Bench {
     /// Appends beside plain INSERTs.
     Append(AppendBench),
+    /// Reads beside COPY of the same rows.
+    Read(ReadBench),
+    /// Appends and loads in logs of different sizes.
+    Growth(GrowthBench),
+    /// Appends with a condition beside plain ones, as tags grow.
+    Condition(ConditionBench),
     /// Appends with personal fields beside the same without.
     Encrypt(EncryptBench),
     /// From a command to the query that shows it.
@@ -25,6 +34,9 @@ enum Bench {
 async fn main() -> anyhow::Result<ExitCode> {
     let reached = match Bench::parse() {
         Bench::Append(bench) => append::run(bench).await?,
+        Bench::Read(bench) => read::run(bench).await?,
+        Bench::Growth(bench) => growth::run(bench).await?,
+        Bench::Condition(bench) => condition::run(bench).await?,
         Bench::Encrypt(bench) => encrypt::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,

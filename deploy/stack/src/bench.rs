@@ -25,8 +25,15 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 4] =
-    [("append", On::OwnCluster), ("encrypt", On::OwnCluster), ("visible", On::Stack), ("idle", On::Stack)];
+const BENCHES: [(&str, On); 7] = [
+    ("append", On::OwnCluster),
+    ("read", On::OwnCluster),
+    ("growth", On::OwnCluster),
+    ("condition", On::OwnCluster),
+    ("encrypt", On::OwnCluster),
+    ("visible", On::Stack),
+    ("idle", On::Stack),
+];
 
 /// Runs the benches one after another; exit code 1 when one missed its target.
 pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> {

@@ -168,7 +168,7 @@ pub struct ImportArgs {
 /// The settings of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// append, encrypt, visible, idle.
+    /// append, read, growth, condition, encrypt, visible, idle.
     #[arg(required = true)]
     pub names: Vec<String>,
     /// Also write the figures to a file, as an array.

@@ -70,6 +70,13 @@ impl Subject {
 }
 
 async fn append(store: &PostgresStore, keyed: bool) -> anyhow::Result<u64> {
+    let (id, append) = sample()?;
+    let idempotency = keyed.then(|| key(id)).transpose()?;
+    send(store, Append { idempotency, ..append }).await
+}
+
+/// An append of one event with one tag to a stream of its own, and that event's id.
+pub(in crate::bench) fn sample() -> anyhow::Result<(Uuid, Append)> {
     let Sample { id, stream, tag, data, .. } = Sample::new();
     let event = NewEvent {
         id,
@@ -80,8 +87,12 @@ async fn append(store: &PostgresStore, keyed: bool) -> anyhow::Result<u64> {
         metadata: Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None },
     };
     let stream = StreamAppend { stream: stream.parse::<StreamName>()?, expected: ExpectedVersion::NoStream, events: vec![event] };
-    let idempotency = keyed.then(|| key(id)).transpose()?;
-    match store.append(Append { streams: vec![stream], idempotency, ..Append::default() }).await.context("an append failed")? {
+    Ok((id, Append { streams: vec![stream], ..Append::default() }))
+}
+
+/// Appends what nothing stands in the way of, and says how many events that were.
+pub(in crate::bench) async fn send(store: &PostgresStore, append: Append) -> anyhow::Result<u64> {
+    match store.append(append).await.context("an append failed")? {
         AppendOutcome::Appended(appended) => Ok(appended.count.into()),
         outcome => bail!("an append to a new stream was not appended: {outcome:?}"),
     }

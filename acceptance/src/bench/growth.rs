@@ -1,0 +1,136 @@
+//! `bench growth`: the rate of appends and of loading streams in logs of different sizes, each filled through append, in rounds that
+//! alternate between the logs. What is compared is a large log with the smallest; each also grows by what the rounds append.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use event_store::{EventStore, PostgresStore, Version};
+use futures::future::BoxFuture;
+use rand::Rng as _;
+
+use super::append::subject::{sample, send};
+use super::figure::{Figure, Target, table, write_json};
+use super::fill::{Fill, FilledLog, STREAM_EVENTS, stream};
+use super::round::{Round, run as round};
+use super::say;
+
+const BENCH: &str = "growth";
+/// Of the smallest log's rate.
+const LEAST: f64 = 0.9;
+/// Events of a page: every stream has fewer.
+const PAGE: u32 = 200;
+/// Rooms whose tags the events have.
+const ROOMS: u64 = 1_000;
+
+/// What `bench growth` takes.
+#[derive(Debug, Args)]
+pub struct GrowthBench {
+    /// A server to make the bench's databases on, as a role that may create databases.
+    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
+    url: String,
+    /// Events of each log, the smallest first. The full bench is `--events 100000,1000000,10000000`.
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
+    events: Vec<u64>,
+    /// How many concurrent writers, and how many concurrent readers after them.
+    #[arg(long, default_value_t = 64)]
+    writers: usize,
+    /// Seconds of each round: short, so that the smallest log stays small.
+    #[arg(long, default_value_t = 1.0)]
+    round_seconds: f64,
+    /// Seconds of the first round of each kind, which does not count.
+    #[arg(long, default_value_t = 1.0)]
+    warmup_seconds: f64,
+    /// How many rounds; the median counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Where to write the figures as JSON, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+struct Case {
+    events: u64,
+    log: FilledLog,
+    appends: Vec<Round>,
+    loads: Vec<Round>,
+}
+
+/// Runs the bench. True when every target was reached.
+///
+/// # Errors
+/// When the server fails, or a stream has other events than were appended.
+pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
+    ensure!(bench.writers > 0 && !bench.events.is_empty(), "at least one writer and one log");
+    let mut cases = Vec::new();
+    for &events in &bench.events {
+        let log = FilledLog::create(&bench.url, Fill { events, rooms: ROOMS, long: false }).await?;
+        cases.push(Case { events, log, appends: Vec::new(), loads: Vec::new() });
+    }
+    if let Some(first) = cases.first() {
+        say(&format!("{}\n", first.log.settings().await?));
+    }
+    for number in 0..=bench.rounds {
+        let seconds = if number == 0 { bench.warmup_seconds } else { bench.round_seconds };
+        for case in &mut cases {
+            let (appended, _) = round(seconds, (0..bench.writers).map(|_| writer(&case.log.store)).collect()).await?;
+            let readers = (0..bench.writers).map(|_| reader(&case.log.store, case.log.streams));
+            let (loaded, _) = round(seconds, readers.collect()).await?;
+            if number > 0 {
+                case.appends.push(appended);
+                case.loads.push(loaded);
+            }
+        }
+    }
+    let figures = figures(&cases, bench.writers);
+    for case in cases {
+        case.log.drop().await?;
+    }
+    say(&table(&figures));
+    if let Some(path) = &bench.json {
+        write_json(path, &figures)?;
+    }
+    Ok(figures.iter().all(|figure| figure.reached != Some(false)))
+}
+
+fn writer(store: &PostgresStore) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
+    let store = store.clone();
+    move || {
+        let store = store.clone();
+        Box::pin(async move { send(&store, sample()?.1).await })
+    }
+}
+
+/// Loads any stream of those that the log was filled with.
+fn reader(store: &PostgresStore, streams: u64) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
+    let store = store.clone();
+    move || {
+        let store = store.clone();
+        Box::pin(async move {
+            let name = stream(rand::rng().random_range(0..streams))?;
+            let events = store.read_stream(&name, Version::NONE, PAGE).await.context("a stream cannot be loaded")?;
+            ensure!(u64::try_from(events.len())? == STREAM_EVENTS, "{name} has {} events", events.len());
+            Ok(1)
+        })
+    }
+}
+
+fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
+    let rates = |rounds: &[Round]| rounds.iter().map(|round| round.rate).collect::<Vec<_>>();
+    let mut figures = Vec::new();
+    let of_appends: fn(&Case) -> &[Round] = |case| &case.appends;
+    for (kind, unit, rounds) in [("append", "appends/s", of_appends), ("load", "streams/s", |case| &case.loads)] {
+        for case in cases {
+            let name = format!("writers={writers} events={} {kind}", case.events);
+            let figure = Figure::new(BENCH, &name, "rate", unit, &rates(rounds(case)));
+            figures.push(match cases.first().filter(|first| first.events != case.events) {
+                None => figure,
+                Some(first) => {
+                    let smallest = format!("events={}", first.events);
+                    figure.beside(&smallest, &rates(rounds(first)), Some(Target::AtLeast(LEAST)))
+                }
+            });
+        }
+    }
+    figures
+}
