@@ -3,6 +3,10 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::config::{LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
 
+mod states;
+
+pub use states::StateArgs;
+
 service_kit::secret_args!(
     /// Where the event store is: postgres://user:password@host/database.
     EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file", "EVENT_STORE_URL_FILE"
@@ -138,6 +142,9 @@ pub struct ServeArgs {
     /// Which web pages may call.
     #[command(flatten)]
     pub origins: OriginArgs,
+    /// What is held in memory and kept as snapshots.
+    #[command(flatten)]
+    pub states: StateArgs,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,

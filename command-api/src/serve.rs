@@ -11,9 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{
-    CacheLimits, ClaimKey, EventStore as _, EvolvedLog, Registry, SnapshotPolicy, StateLoader, StoreError, WrittenType,
-};
+use event_store::{ClaimKey, EventStore as _, EvolvedLog, Registry, StateLoader, StoreError, WrittenType};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -23,7 +21,7 @@ use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
 
 use crate::command::Commands;
-use crate::config::{ServeArgs, Switch};
+use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
 use crate::http::{Api, router};
 use crate::repository::{Repository, registry};
@@ -72,7 +70,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     ];
     let serving = async {
         let ports = serve_all(routers, &shutdown, &health);
-        let watching = keep_stores(options, keys, registry, &commands, &parts);
+        let watching = keep_stores(options, keys, args.states, registry, &commands, &parts);
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),
             unusable = watching => Err(unusable.into()),
@@ -102,6 +100,7 @@ struct Parts {
 async fn keep_stores(
     options: PostgresOptions,
     keys: KeyOptions,
+    limits: StateArgs,
     registry: Arc<Registry>,
     commands: &OnceLock<Arc<Commands>>,
     parts: &Parts,
@@ -113,8 +112,8 @@ async fn keep_stores(
     };
     let vault = Vault::new(Arc::clone(&found) as _, keys.master, VaultOptions::default());
     let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, vault));
-    let states = StateLoader::new(EvolvedLog::new(sealed, registry), CacheLimits::default());
-    let states = states.with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
+    let states = StateLoader::new(EvolvedLog::new(sealed, registry), limits.cache());
+    let states = states.with_snapshots(Arc::clone(&store) as _, limits.snapshots());
     let repository = Repository::over(states).only_in(settled.clone());
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     parts.store.ready();

@@ -14,7 +14,7 @@ use crate::stream::{StreamName, Version};
 const ENTRY_BYTES: usize = 256;
 
 /// How much a cache may hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
     /// The most states.
     pub states: usize,

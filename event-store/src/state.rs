@@ -105,7 +105,7 @@ impl AsOf {
 }
 
 /// When a state is kept as a snapshot.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotPolicy {
     /// After so many events since the last one.
     pub every: i64,

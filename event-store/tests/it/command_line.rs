@@ -42,6 +42,30 @@ async fn it_shows_a_log_for_people_and_for_programs() {
 }
 
 #[tokio::test]
+async fn a_stream_is_shown_as_it_was() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    for name in ["a", "b", "a", "a", "a"] {
+        appended(store.append(one(name)).await.unwrap());
+    }
+    let versions = async |arguments: &[&str]| {
+        let output = run(database.url(), &[&["stream", "thing-a", "--json"], arguments].concat()).await;
+        let lines = text(&output);
+        let versions =
+            lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["version"].as_i64().unwrap());
+        versions.collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&["--as-of", "version:2"]).await, [1, 2]);
+    assert_eq!(versions(&["--as-of", "position:4", "--after", "1"]).await, [2, 3]);
+    assert_eq!(versions(&["--as-of", "position:3", "--backward", "--limit", "1"]).await, [2]);
+    let third = store.read(&event_store::Filter::All, Position(3), 1).await.unwrap().remove(0);
+    assert_eq!(versions(&["--as-of", &third.recorded_at.to_rfc3339()]).await, [1, 2, 3]);
+    assert_eq!(versions(&["--as-of", "2020-01-01T00:00:00Z", "--backward"]).await, [0_i64; 0]);
+    let wrong = run(database.url(), &["stream", "thing-a", "--as-of", "yesterday"]).await;
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[tokio::test]
 async fn its_exit_code_says_whether_the_log_is_in_order() {
     let database = database().await;
     let store = connect(database.url()).await;

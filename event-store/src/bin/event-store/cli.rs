@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use event_store::{Epoch, EventType, StreamName, Tag};
+use event_store::{AsOf, Epoch, EventType, Position, StreamName, Tag, Version};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -83,6 +84,9 @@ pub(crate) struct StreamArgs {
     /// The newest first.
     #[arg(long, conflicts_with = "after")]
     pub(crate) backward: bool,
+    /// The stream as it was then: `version:7`, `position:1200`, or a time such as 2026-11-23T05:00:00Z.
+    #[arg(long, value_name = "MOMENT", value_parser = as_of)]
+    pub(crate) as_of: Option<AsOf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +120,19 @@ impl LogArgs {
             (None, None) => anyhow::bail!("EVENT_STORE_URL is not set: give it, --event-store-url or --event-store-url-file"),
         }
     }
+}
+
+fn as_of(text: &str) -> Result<AsOf, String> {
+    let number = |number: &str| number.parse::<i64>().map_err(|error| format!("{number:?} is no number: {error}"));
+    if let Some(version) = text.strip_prefix("version:") {
+        return number(version).map(|version| AsOf::Version(Version(version)));
+    }
+    if let Some(position) = text.strip_prefix("position:") {
+        return number(position).map(|position| AsOf::Position(Position(position)));
+    }
+    let time =
+        DateTime::parse_from_rfc3339(text).map_err(|error| format!("neither version:N, position:N nor a time: {error}"))?;
+    Ok(AsOf::Time(time.with_timezone(&Utc)))
 }
 
 fn epoch(text: &str) -> Result<Epoch, uuid::Error> {

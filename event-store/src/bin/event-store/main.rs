@@ -81,12 +81,26 @@ async fn read(store: &PostgresStore, args: ReadArgs) -> anyhow::Result<Vec<Recor
     Ok(store.read(&filter, Position(args.after), args.limit).await?)
 }
 
+/// The events of a stream, as it is or as it was then.
 async fn stream(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<RecordedEvent>> {
-    Ok(if args.backward {
-        store.read_stream_backward(&args.name, None, args.limit).await?
-    } else {
-        store.read_stream(&args.name, Version(args.after), args.limit).await?
-    })
+    let then = |event: &RecordedEvent| args.as_of.is_none_or(|moment| moment.includes(event));
+    if !args.backward {
+        let mut events = store.read_stream(&args.name, Version(args.after), args.limit).await?;
+        // Versions, positions and times of a stream only rise.
+        events.truncate(events.partition_point(then));
+        return Ok(events);
+    }
+    let (mut events, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.read_stream_backward(&args.name, before, args.limit).await?;
+        let Some(oldest) = page.last().map(|event| event.version) else { return Ok(events) };
+        events.extend(page.into_iter().filter(then));
+        events.truncate(usize::try_from(args.limit)?);
+        if events.len() == usize::try_from(args.limit)? {
+            return Ok(events);
+        }
+        before = Some(oldest);
+    }
 }
 
 /// Whether the person at the keyboard means it.

@@ -1,0 +1,83 @@
+//! How many aggregates the process holds in memory, and when their states are kept as snapshots.
+
+use std::time::Duration;
+
+use event_store::{CacheLimits, SnapshotPolicy};
+
+/// What both are bounded by. Neither is needed for a right answer: they spare events to be read again.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct StateArgs {
+    /// The most aggregates held in memory; 0 for none.
+    #[arg(long, env = "AGGREGATE_CACHE_ENTRIES", value_name = "COUNT", default_value_t = CacheLimits::default().states)]
+    pub aggregate_cache_entries: usize,
+    /// The most bytes that they take together, about; 0 for none.
+    #[arg(long, env = "AGGREGATE_CACHE_BYTES", value_name = "BYTES", default_value_t = CacheLimits::default().bytes)]
+    pub aggregate_cache_bytes: usize,
+    /// A snapshot is taken after so many events of a stream since its last one.
+    #[arg(long, env = "SNAPSHOT_EVERY_EVENTS", value_name = "COUNT", default_value_t = SnapshotPolicy::default().every, value_parser = clap::value_parser!(i64).range(1..))]
+    pub snapshot_every_events: i64,
+    /// Or when to load a stream took so many milliseconds, if it has the events that the next setting asks for.
+    #[arg(long, env = "SNAPSHOT_SLOW_LOAD_MS", value_name = "MILLISECONDS", default_value_t = SLOW_LOAD_MS)]
+    pub snapshot_slow_load_ms: u64,
+    /// The fewest events since the last snapshot for which a slow load takes one.
+    #[arg(long, env = "SNAPSHOT_SLOW_LOAD_EVENTS", value_name = "COUNT", default_value_t = SnapshotPolicy::default().least, value_parser = clap::value_parser!(i64).range(1..))]
+    pub snapshot_slow_load_events: i64,
+}
+
+/// The default of [`SnapshotPolicy::slow`].
+const SLOW_LOAD_MS: u64 = 50;
+
+impl StateArgs {
+    /// The limits of the cache.
+    pub const fn cache(&self) -> CacheLimits {
+        CacheLimits { states: self.aggregate_cache_entries, bytes: self.aggregate_cache_bytes }
+    }
+
+    /// When snapshots are taken.
+    pub const fn snapshots(&self) -> SnapshotPolicy {
+        SnapshotPolicy {
+            every: self.snapshot_every_events,
+            slow: Duration::from_millis(self.snapshot_slow_load_ms),
+            least: self.snapshot_slow_load_events,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+    use event_store::{CacheLimits, SnapshotPolicy};
+
+    use super::StateArgs;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        states: StateArgs,
+    }
+
+    fn parsed(arguments: &[&str]) -> Option<StateArgs> {
+        let all = ["program"].iter().chain(arguments);
+        Program::try_parse_from(all).ok().map(|program| program.states)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let args = parsed(&[]).unwrap();
+        assert_eq!((args.cache(), args.snapshots()), (CacheLimits::default(), SnapshotPolicy::default()));
+    }
+
+    #[test]
+    fn each_limit_has_its_setting() {
+        let given = ["--aggregate-cache-entries=3", "--aggregate-cache-bytes=4000", "--snapshot-every-events=7"];
+        let args = parsed(&[&given[..], &["--snapshot-slow-load-ms=90", "--snapshot-slow-load-events=5"]].concat()).unwrap();
+        assert_eq!(args.cache(), CacheLimits { states: 3, bytes: 4_000 });
+        let policy = args.snapshots();
+        assert_eq!((policy.every, policy.slow.as_millis(), policy.least), (7, 90, 5));
+        for wrong in ["--snapshot-every-events=0", "--snapshot-slow-load-events=-1", "--aggregate-cache-bytes=much"] {
+            assert!(parsed(&[wrong]).is_none(), "{wrong}");
+        }
+    }
+}
