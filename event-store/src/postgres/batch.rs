@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use self::conflict::Footprint;
-use self::sender::Sender;
+use self::sender::{Sender, TOGETHER};
 use super::PostgresOptions;
 use super::continuity::Continuity;
 use super::wake::Waker;
@@ -121,7 +121,10 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender) {
     while let Some(first) = next(&mut pending, &mut requests).await {
         pending.push_front(first);
         // Those just answered may come with their next append: they are ready to run, so let them, and the batch is fuller by them.
-        tokio::task::yield_now().await;
+        // Not where enough others wait: Postgres would stand idle until everyone had its turn.
+        if pending.len() + requests.len() < TOGETHER {
+            tokio::task::yield_now().await;
+        }
         while pending.len() < requests.max_capacity()
             && let Ok(request) = requests.try_recv()
         {
@@ -145,8 +148,9 @@ async fn next(pending: &mut VecDeque<Request>, requests: &mut mpsc::Receiver<Req
 
 /// Takes the next batch out of the queue: in order, passing over whoever affects, or is affected by, one that came before.
 fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
-    let mut before = conflict::Footprints::default();
-    let mut batch = Vec::new();
+    let members = pending.len().min(MAX_BATCH);
+    let mut before = conflict::Footprints::with_capacity(members);
+    let mut batch = Vec::with_capacity(members);
     let mut bytes = 0;
     let mut rest = VecDeque::new();
     let mut full = false;

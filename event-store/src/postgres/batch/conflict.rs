@@ -1,7 +1,7 @@
 //! Whether two appends could affect each other, so that they must not share a batch.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 use crate::append::prepared::Prepared;
 
@@ -17,12 +17,31 @@ pub(crate) struct Footprint {
 }
 
 /// The footprints of all that came before.
-#[derive(Default)]
 pub(crate) struct Footprints {
-    owned: HashSet<u64>,
-    tags: HashSet<u64>,
+    owned: Hashes,
+    tags: Hashes,
     /// Tags asked for by conditions. An earlier condition is not affected by a later event, but one that was passed over would be.
-    asked: HashSet<u64>,
+    asked: Hashes,
+}
+
+type Hashes = HashSet<u64, BuildHasherDefault<Hashed>>;
+
+/// Hashes nothing: what is looked for is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 ^= hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 fn hash(kind: &str, value: impl Hash) -> u64 {
@@ -48,6 +67,12 @@ impl Footprint {
 }
 
 impl Footprints {
+    /// None yet; there is room for those of so many appends of the common kind, which own a stream, a key and an event id.
+    pub(crate) fn with_capacity(appends: usize) -> Self {
+        let room = |hashes| Hashes::with_capacity_and_hasher(hashes, BuildHasherDefault::default());
+        Self { owned: room(3 * appends), tags: room(appends), asked: room(0) }
+    }
+
     pub(crate) fn affects(&self, next: &Footprint) -> bool {
         next.owned.iter().any(|o| self.owned.contains(o))
             || next.asked.iter().any(|t| self.tags.contains(t))

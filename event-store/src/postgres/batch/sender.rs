@@ -24,7 +24,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Up to so many writers, waiting or just answered, share one batch: the next one waits until those just answered had their turn and
 /// came back. What a batch costs at least then counts once for all of them. With more of them two groups take turns, and one
 /// prepares its appends while the other's are written.
-const TOGETHER: usize = 128;
+pub(super) const TOGETHER: usize = 128;
 
 /// Owns the connection for appends.
 pub(crate) struct Sender {

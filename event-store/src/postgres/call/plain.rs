@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+use sqlx::Arguments as _;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
@@ -21,7 +22,14 @@ struct Plain<'a> {
     expected: Vec<i64>,
     event: Vec<&'a NewEvent>,
     text: Vec<&'a EventText>,
+    /// About how many bytes the call takes.
+    bytes: usize,
 }
+
+/// The arrays of a call.
+const ARRAYS: usize = 12;
+/// What a member takes in the call beside its texts: ids, numbers, its type, and the length of each entry.
+const BYTES_BESIDE: usize = 128;
 
 /// The call for a plain batch; none when it is not plain.
 pub(super) fn query<P: Borrow<Prepared>>(batch: &[P]) -> Option<Query<'static, Postgres, PgArguments>> {
@@ -42,6 +50,7 @@ impl<'a> Plain<'a> {
             expected: Vec::with_capacity(members),
             event: Vec::with_capacity(members),
             text: Vec::with_capacity(members),
+            bytes: 0,
         }
     }
 
@@ -58,17 +67,20 @@ impl<'a> Plain<'a> {
         self.expected.push(expected(stream.expected));
         self.event.push(event);
         self.text.push(text);
+        self.bytes += prepared.bytes + stream.stream.as_str().len() + BYTES_BESIDE;
         Some(())
     }
 
     fn into_query(self) -> Query<'static, Postgres, PgArguments> {
-        let Self { epoch, idempotency, stream, expected, event, text } = self;
+        let Self { epoch, idempotency, stream, expected, event, text, bytes } = self;
         let any_key = idempotency.iter().any(Option::is_some);
         // An array over the keys, or null when there is none.
         let keys = |of: fn(&Idempotency) -> &[u8]| any_key.then(|| idempotency.iter().map(|i| i.map(of)).collect::<Vec<_>>());
         let answers = any_key.then(|| idempotency.iter().map(|i| i.map(|i| i.answer.get())).collect::<Vec<_>>());
+        let mut arguments = PgArguments::default();
+        arguments.reserve(ARRAYS, bytes);
         // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.
-        sqlx::query(include_str!("../../../sql/append_plain.sql"))
+        sqlx::query_with(include_str!("../../../sql/append_plain.sql"), arguments)
             .bind(filled(epoch))
             .bind(keys(|i| &i.key))
             .bind(keys(|i| &i.request_hash))
