@@ -9,6 +9,8 @@
 //!   row, all while the lock is held. It therefore stands in `seals`, behind the head, over stretches of the log.
 //! - The plain append function (`*_append_plain.sql`) in batches of 512: 10.6 µs an append, with an idempotency key 14.0; one at a time 50 µs
 //!   a call, of which 5 the lock and 15 the look.
+//! - The look for a stream's version that an append expects not to exist: 1.0 of 11 µs. It stays: leaving it to the unique constraint
+//!   would leave dead rows in the log whenever an append is refused.
 
 use std::str::FromStr;
 use std::sync::Arc;

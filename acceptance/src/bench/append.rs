@@ -31,7 +31,7 @@ const BULK: &str = "(b) 1,000-row INSERT by unnest";
 /// What `bench append` takes.
 #[derive(Debug, Args)]
 pub struct AppendBench {
-    /// A server to make the bench's database on, as a role that may create databases.
+    /// A server to make the bench's database on, as a role that may create databases and checkpoints.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
     /// Numbers of concurrent writers.
@@ -103,10 +103,15 @@ async fn case(
     let (mut measured, mut warm) = (Rounds::default(), Rounds::default());
     for round in 0..=rounds {
         let (seconds, into) = if round == 0 { (warmup_seconds, &mut warm) } else { (round_seconds, &mut measured) };
+        database.settle().await?;
         into.append.push(append.round(seconds).await?);
+        database.settle().await?;
         into.plain.push(plain.round(seconds).await?);
+        database.settle().await?;
         into.keyed.push(keyed.round(seconds).await?);
+        database.settle().await?;
         into.untagged.push(untagged.round(seconds).await?);
+        database.settle().await?;
         into.bulk.push(bulk.round(seconds).await?);
     }
     let appends = [&measured, &warm].into_iter().flat_map(|r| r.append.iter().chain(&r.keyed));

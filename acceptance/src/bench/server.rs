@@ -39,6 +39,16 @@ impl BenchDatabase {
         Ok(self.admin.clone().database(&self.name).connect().await?)
     }
 
+    /// Writes out what earlier rounds left to write, so that each round begins as every other, whatever ran before it.
+    ///
+    /// # Errors
+    /// When the server is away, or the role may not do that (`pg_checkpoint`).
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await.context("no checkpoint before a round")?;
+        Ok(connection.close().await?)
+    }
+
     /// Drops it.
     ///
     /// # Errors
