@@ -134,6 +134,7 @@ async fn goes_on_in_a_new_epoch(
     log.wait_until_caught_up(LIMIT).await?;
     log.check_dense().await?;
     log.check_stream().await?;
+    system.event_store_command(&["verify"]).await?;
     shown(client, &register(client, "after").await?).await
 }
 

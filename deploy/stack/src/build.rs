@@ -9,16 +9,21 @@ use anyhow::Context;
 use crate::layout::Layout;
 use crate::tree::cargo;
 
-/// The processes' programs.
+/// A stack's programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
     /// The folder that they are all in.
     pub folder: PathBuf,
 }
 
-/// The packages and programs of the four processes.
-const PROCESSES: [(&str, &str); 4] =
-    [("command-api", "command-api"), ("query-api", "query-api"), ("event-feed", "event-relay"), ("projector", "projector")];
+/// The packages and programs of a stack: the four processes, and what looks after the log.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("command-api", "command-api"),
+    ("query-api", "query-api"),
+    ("event-feed", "event-relay"),
+    ("projector", "projector"),
+    ("event-store", "event-store"),
+];
 
 impl Programs {
     /// The programs of a folder.
@@ -29,7 +34,7 @@ impl Programs {
     pub fn in_folder(folder: &Path) -> anyhow::Result<Programs> {
         let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
         let programs = Programs { folder };
-        for (_, name) in PROCESSES {
+        for (_, name) in PROGRAMS {
             let path = programs.path(name);
             anyhow::ensure!(path.is_file(), "there is no program {}", path.display());
         }
@@ -42,15 +47,15 @@ impl Programs {
     }
 }
 
-/// Builds the four processes.
+/// Builds them.
 pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     let mut arguments = Vec::new();
     // Without naming packages: dependencies then have the features of the whole workspace, the same that a test's build has.
-    for (_, program) in PROCESSES {
+    for (_, program) in PROGRAMS {
         arguments.extend(["--bin", program]);
     }
     let built = build(layout, profile, &arguments)?;
-    for (package, program) in PROCESSES {
+    for (package, program) in PROGRAMS {
         anyhow::ensure!(built.contains_key(program), "the package {package} has no program {program}");
     }
     folder_of(&built)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, down, import, logs, part, prepare, psql, reset, status, testing, up};
+use crate::{bench, down, import, logs, operate, part, prepare, psql, reset, status, testing, up};
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
@@ -65,6 +65,15 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run a command of a program's own against the stack: `run event-store verify`, `run projector status`.
+    Run {
+        /// Which program.
+        #[arg(value_parser = operate::PROGRAMS)]
+        program: String,
+        /// Passed on to it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Print a process's log.
     Logs {
         /// command-api, query-api, event-relay, projector, postgres, nats or stack.
@@ -117,7 +126,7 @@ pub struct UpArgs {
 /// The settings of the supervisor.
 #[derive(Debug, Clone, Args)]
 pub struct SuperviseArgs {
-    /// The folder of the four programs.
+    /// The folder of the programs.
     #[arg(long, value_name = "FOLDER")]
     pub programs: PathBuf,
     /// Ignore installed servers.
@@ -194,6 +203,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(output) => status::run(&layout, output.json).await,
         Command::Reset { yes, output } => reset::run(&layout, yes, output.json).await,
         Command::Psql { args } => psql::run(&layout, &args),
+        Command::Run { program, args } => operate::run(&layout, &program, &args),
         Command::Logs { name, follow, lines } => logs::run(&layout, &name, follow, lines).await,
         Command::Test(args) => testing::run(&layout, &args).await,
         Command::Prepare { check } => prepare::run(&layout, check).await,

@@ -1,6 +1,7 @@
 //! `endpoints.json`: where everything is, for programs. Only its owner reads it, since addresses carry passwords.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,10 @@ pub struct Endpoints {
     pub query_api: String,
     /// The database, for the superuser.
     pub postgres: String,
+    /// The database of the keys of personal data, for the superuser.
+    pub subject_keys: String,
+    /// The folder of the programs.
+    pub programs: PathBuf,
     /// NATS, for a user who may do anything.
     pub nats: String,
     /// The admin ports.

@@ -13,6 +13,7 @@ pub mod import;
 pub mod layout;
 pub mod logs;
 pub mod nats;
+pub mod operate;
 pub mod output;
 pub mod part;
 pub mod ports;

@@ -125,6 +125,8 @@ impl Settings {
             command_api: http(self.ports.command_api),
             query_api: http(self.ports.query_api),
             postgres: self.postgres_owner(),
+            subject_keys: self.subject_keys_owner(),
+            programs: self.programs.folder.clone(),
             nats: self.nats("ops", &self.passwords.owner),
             admin: Admin {
                 command_api: http(self.ports.command_api_admin),

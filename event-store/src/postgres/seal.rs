@@ -39,6 +39,8 @@ impl PostgresStore {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let newest = *self.inner.continuity.positions().borrow();
+            // A new epoch may have begun with fewer events.
+            sealed = if newest < sealed { Position::START } else { sealed };
             let left = newest.0 - sealed.0;
             looks += 1;
             if left <= 0 || (left < SEAL_EVENTS.into() && looks < SHORT_AFTER) {

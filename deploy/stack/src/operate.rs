@@ -1,0 +1,25 @@
+//! `run PROGRAM ARGS`: a program's own commands (`event-store verify`, `projector rebuild`), against this stack and with its owner's
+//! rights. Passwords go by the environment: arguments can be seen by all.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+
+use crate::build::Programs;
+use crate::endpoints::Endpoints;
+use crate::layout::Layout;
+use crate::secrets::KeyFiles;
+
+/// The programs that people give commands to.
+pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
+
+/// Becomes the program.
+pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<ExitCode> {
+    let endpoints = Endpoints::read(layout)?;
+    let path = Programs::in_folder(&endpoints.programs)?.path(program);
+    let mut command = Command::new(&path);
+    command.args(args).env("EVENT_STORE_URL", &endpoints.postgres).env("READ_MODEL_URL", &endpoints.postgres);
+    command.env("SUBJECT_KEYS_URL", &endpoints.subject_keys).env("MASTER_KEY_FILE", KeyFiles::ensure()?.master);
+    Err(command.exec()).with_context(|| format!("{} cannot be run", path.display()))
+}
