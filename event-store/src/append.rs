@@ -17,13 +17,16 @@ pub use prepared::{
 };
 
 /// One unit of work: all of it happens or none of it (promise P3).
+///
+/// At most [`MAX_EVENTS`] events and [`MAX_APPEND_BYTES`] in all; what breaks a limit is [`StoreError::Invalid`](crate::StoreError::Invalid) before anything
+/// is sent.
 #[derive(Debug, Clone, Default)]
 pub struct Append {
-    /// Events per stream, with what each stream's version must be. A stream may stand here once.
+    /// Events per stream, with what each stream's version must be. A stream may stand here once; at most [`MAX_STREAMS`].
     pub streams: Vec<StreamAppend>,
-    /// No event matching the query may exist after the position.
+    /// No event matching the query may exist after the position. At most [`MAX_CONDITION_ITEMS`] items over all conditions.
     pub conditions: Vec<AppendCondition>,
-    /// Unique values to take or release.
+    /// Unique values to take or release; at most [`MAX_STREAMS`], and the append must have an event.
     pub claims: Vec<ClaimChange>,
     /// Makes a repeat of the command answer as the first did.
     pub idempotency: Option<Idempotency>,
@@ -67,7 +70,8 @@ impl StreamAppend {
 
 /// A dynamic consistency boundary: the append is refused when an event that matches `query` stands after `after`.
 ///
-/// Every item of the query names at least one tag.
+/// Every item of the query names at least one tag, or the append is [`StoreError::Invalid`](crate::StoreError::Invalid). The events that carry an item's
+/// first tag are looked at from `after` on until one matches: it costs least when that tag is the rarest and the position a recent one.
 #[derive(Debug, Clone)]
 pub struct AppendCondition {
     /// What must not have happened.

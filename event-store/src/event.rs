@@ -177,7 +177,8 @@ pub struct Metadata {
     pub traceparent: Option<String>,
 }
 
-/// An event to be appended.
+/// An event to be appended: at most [`MAX_EVENT_BYTES`](crate::append::MAX_EVENT_BYTES) of data, metadata and tags together,
+/// [`MAX_TAGS`](crate::append::MAX_TAGS) tags, and JSON no deeper than [`MAX_JSON_DEPTH`](crate::append::MAX_JSON_DEPTH).
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Its id (UUIDv7), unique in the log.

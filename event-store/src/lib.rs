@@ -1,4 +1,6 @@
-//! An append-only log of events in Postgres, with optimistic concurrency. Knows no business word.
+//! An append-only log of events in Postgres, with optimistic concurrency. It knows no business word.
+
+#![doc = include_str!("guide.md")]
 
 pub mod append;
 pub mod cache;

@@ -62,13 +62,13 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(self.head().await?.epoch == epoch)
     }
 
-    /// Up to `limit` events of a stream with a version above `after`, ascending.
+    /// Up to `limit` events of a stream with a version above `after`, ascending. A `limit` above [`MAX_PAGE`] is taken for that.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Up to `limit` events of a stream with a version below `before` (`None`: from the end), descending.
+    /// Up to `limit` events of a stream with a version below `before` (`None`: from the end), descending. A `limit` above [`MAX_PAGE`] is taken for that.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -79,7 +79,7 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Up to `limit` events after a position that match the filter, ascending.
+    /// Up to `limit` events after a position that match the filter, ascending. A `limit` above [`MAX_PAGE`] is taken for that.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,6 +1,10 @@
 //! `bench growth`: the rate of appends and of loading streams in logs of different sizes, each filled through append, in rounds that
 //! alternate between the logs. What is compared is a large log with the smallest; each also grows by what the rounds append.
+//!
+//! Two kinds of loads: *newest* takes one of the newest streams, as many as the smallest log has, as a system at work does; *any* takes one
+//! of all, whose events lie on a page each, so that it is as fast as the server's memory holds the log.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -53,7 +57,8 @@ struct Case {
     events: u64,
     log: FilledLog,
     appends: Vec<Round>,
-    loads: Vec<Round>,
+    newest: Vec<Round>,
+    any: Vec<Round>,
 }
 
 /// Runs the bench. True when every target was reached.
@@ -65,20 +70,24 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
     let mut cases = Vec::new();
     for &events in &bench.events {
         let log = FilledLog::create(&bench.url, Fill { events, rooms: ROOMS, long: false }).await?;
-        cases.push(Case { events, log, appends: Vec::new(), loads: Vec::new() });
+        cases.push(Case { events, log, appends: Vec::new(), newest: Vec::new(), any: Vec::new() });
     }
     if let Some(first) = cases.first() {
         say(&format!("{}\n", first.log.settings().await?));
     }
+    let fewest = cases.iter().map(|case| case.log.streams).min().context("a log")?;
     for number in 0..=bench.rounds {
         let seconds = if number == 0 { bench.warmup_seconds } else { bench.round_seconds };
         for case in &mut cases {
             let (appended, _) = round(seconds, (0..bench.writers).map(|_| writer(&case.log.store)).collect()).await?;
-            let readers = (0..bench.writers).map(|_| reader(&case.log.store, case.log.streams));
-            let (loaded, _) = round(seconds, readers.collect()).await?;
+            let (store, streams) = (&case.log.store, case.log.streams);
+            let readers = |first: u64| (0..bench.writers).map(|_| reader(store, first..streams)).collect::<Vec<_>>();
+            let (newest, _) = round(seconds, readers(streams - fewest)).await?;
+            let (any, _) = round(seconds, readers(0)).await?;
             if number > 0 {
                 case.appends.push(appended);
-                case.loads.push(loaded);
+                case.newest.push(newest);
+                case.any.push(any);
             }
         }
     }
@@ -101,13 +110,13 @@ fn writer(store: &PostgresStore) -> impl FnMut() -> BoxFuture<'static, anyhow::R
     }
 }
 
-/// Loads any stream of those that the log was filled with.
-fn reader(store: &PostgresStore, streams: u64) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
+/// Loads any of these streams.
+fn reader(store: &PostgresStore, streams: Range<u64>) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
     let store = store.clone();
     move || {
-        let store = store.clone();
+        let (store, streams) = (store.clone(), streams.clone());
         Box::pin(async move {
-            let name = stream(rand::rng().random_range(0..streams))?;
+            let name = stream(rand::rng().random_range(streams))?;
             let events = store.read_stream(&name, Version::NONE, PAGE).await.context("a stream cannot be loaded")?;
             ensure!(u64::try_from(events.len())? == STREAM_EVENTS, "{name} has {} events", events.len());
             Ok(1)
@@ -119,7 +128,11 @@ fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
     let rates = |rounds: &[Round]| rounds.iter().map(|round| round.rate).collect::<Vec<_>>();
     let mut figures = Vec::new();
     let of_appends: fn(&Case) -> &[Round] = |case| &case.appends;
-    for (kind, unit, rounds) in [("append", "appends/s", of_appends), ("load", "streams/s", |case| &case.loads)] {
+    for (kind, unit, rounds) in [
+        ("append", "appends/s", of_appends),
+        ("load newest", "streams/s", |case| &case.newest),
+        ("load any", "streams/s", |case| &case.any),
+    ] {
         for case in cases {
             let name = format!("writers={writers} events={} {kind}", case.events);
             let figure = Figure::new(BENCH, &name, "rate", unit, &rates(rounds(case)));

@@ -75,7 +75,8 @@ async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Pa
         On::OwnCluster => {
             let binaries = Some(choose::for_tests(layout, args.bundled)?.postgres);
             let directory = Some(layout.servers.clone());
-            let options = ClusterOptions { binaries, directory, durable: true, ..ClusterOptions::default() };
+            let settings = vec![("shared_buffers".to_owned(), format!("{}MB", shared_buffers_mib()?))];
+            let options = ClusterOptions { binaries, directory, durable: true, settings };
             let cluster = PostgresCluster::start(options).await.context("the bench's cluster cannot be started")?;
             command.env("EVENT_STORE_URL", cluster.url());
             Some(cluster)
@@ -85,4 +86,11 @@ async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Pa
     let status = tokio::process::Command::from(command).kill_on_drop(true).status().await.context("cargo cannot be run")?;
     drop(cluster);
     Ok(status.success())
+}
+
+/// A quarter of the machine's memory, as is usual for a server that has it to itself; the default of 128 MB is meant to start anywhere.
+fn shared_buffers_mib() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("the machine's memory is not known")?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(total.context("the machine's memory is not known")? / 1024 / 4)
 }
