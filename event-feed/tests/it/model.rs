@@ -7,7 +7,8 @@
 //! | action | code |
 //! | --- | --- |
 //! | `Decide`, `Call` | load and decide in a use case; `CALL event_store.append`, one step because of its lock; an answer may be lost, then `batch/sender.rs` sends the batch again |
-//! | `Replicate`, `Promote` | streaming replication; the standby becomes the primary, and a new epoch begins when events are missing |
+//! | `Replicate`, `Promote` | streaming replication; the standby becomes the primary, with or without everything |
+//! | `BeginEpoch` | `event-store epoch begin`, by a person, at any time after events were lost |
 //! | `Take`, `Expire` | `lease.rs`: a free lease is taken in the next term; the holder may not know yet that it ran out |
 //! | `Work` | one step of `relay/{resume,leader,publish}.rs`: look at the stream, make it anew (look at the lease, delete, create), read a page, look at the lease, send |
 //! | `Arrive`, `Lose`, `TimeOut` | a publish reaches the broker, whose guard is the expected last sequence, or does not; the relay gives up waiting |
@@ -38,6 +39,7 @@ enum Action {
     Call(usize, bool),
     Replicate,
     Promote,
+    BeginEpoch,
     Take(usize),
     Expire,
     Work(usize),
@@ -128,6 +130,7 @@ impl Whole {
             Action::Call(who, answered) => append::call(state, who, answered, self.mutant)?,
             Action::Replicate => (state.store.standby, state.store.standby_term) = (state.store.log.len(), state.store.term),
             Action::Promote => append::promote(state, self.mutant),
+            Action::BeginEpoch => append::begin_epoch(state),
             Action::Take(who) => relay::take(state, who),
             Action::Expire => {
                 state.left.expiries -= 1;

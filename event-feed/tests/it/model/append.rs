@@ -7,6 +7,8 @@ use super::{Action, Mutant};
 pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<Action>) {
     for (who, writer) in state.writers.iter().enumerate() {
         match writer.sent {
+            // Who knows of what was lost takes nothing until the new epoch has begun.
+            Some(_) if state.store.lost && mutant != Some(Mutant::WriterGoesOn) => {}
             None if state.left.appends > 0 => actions.push(Action::Decide(who)),
             None => {}
             Some(_) if mutant == Some(Mutant::CheckBeforeLock) && !writer.checked => actions.push(Action::CheckEarly(who)),
@@ -23,6 +25,9 @@ pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<A
     }
     if state.left.promotions > 0 {
         actions.push(Action::Promote);
+    }
+    if state.store.lost {
+        actions.push(Action::BeginEpoch);
     }
 }
 
@@ -62,8 +67,8 @@ pub(super) fn call(state: &mut State, who: usize, answered: bool, mutant: Option
     Some(())
 }
 
-/// The standby takes over with what it has. When events are missing, a new epoch begins before anybody may append. Every connection is
-/// new: a process that knows of what is missing ends with it, the outcome of what it had sent unknown.
+/// The standby takes over with what it has. When events are missing, nobody appends until a person has begun a new epoch. Every
+/// connection is new: a process that knows of what is missing ends with it, the outcome of what it had sent unknown.
 pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
     state.left.promotions -= 1;
     let store = &mut state.store;
@@ -73,9 +78,7 @@ pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
     if lossy {
         store.past.push((store.epoch, store.log.clone()));
         store.log.truncate(store.standby);
-        if mutant != Some(Mutant::KeepEpoch) {
-            store.epoch += 1;
-        }
+        store.lost = mutant != Some(Mutant::KeepEpoch);
         if mutant != Some(Mutant::WriterGoesOn) {
             state.writers = [Writer::default(); 2];
         }
@@ -83,4 +86,10 @@ pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
         let log = &state.store.log;
         state.acknowledged.retain(|(id, _)| log.iter().any(|event| event.id == *id));
     }
+}
+
+/// A person decides that the log goes on as it is.
+pub(super) fn begin_epoch(state: &mut State) {
+    state.store.epoch += 1;
+    state.store.lost = false;
 }

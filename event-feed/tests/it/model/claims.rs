@@ -25,6 +25,10 @@ pub(super) const SOMETIMES: &[(&str, Claim)] = &[
     ("a follower reads a message from the stream", |_, state| state.follower.proven && state.follower.handed.len() > 1),
     ("events are lost by a promotion", |_, state| !state.store.past.is_empty()),
     ("a follower meets another history and stops", |_, state| state.follower.stopped),
+    ("a relay has the stream of lost events before it and waits", |_, state| {
+        let ahead = state.stream.as_ref().is_some_and(|stream| stream.last() > state.store.log.len());
+        state.store.lost && ahead && state.relays.iter().any(|phase| matches!(phase, Phase::Resuming { .. }))
+    }),
 ];
 
 pub(super) fn all() -> Vec<Property<Whole>> {
@@ -65,6 +69,9 @@ fn handed_out_in_order(_: &Whole, state: &State) -> bool {
 /// that the checker tries anyway; what counts is that it ends where it should.
 fn everything_heals(whole: &Whole, state: &State) -> bool {
     let mut state = state.clone();
+    if state.store.lost {
+        super::append::begin_epoch(&mut state);
+    }
     state.network.clear();
     state.store.leader = None;
     super::relay::take(&mut state, 0);

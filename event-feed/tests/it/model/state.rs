@@ -38,6 +38,8 @@ pub(super) struct Store {
     pub(super) standby_term: u8,
     /// Logs that were cut short by a lossy promotion, with their epochs.
     pub(super) past: Vec<(u8, Vec<Event>)>,
+    /// Whether events were lost in the current epoch: a person is to begin another one.
+    pub(super) lost: bool,
 }
 
 impl Store {
@@ -210,7 +212,7 @@ impl State {
     pub(super) fn new(left: Budget) -> Self {
         let (log, past) = (Vec::new(), Vec::new());
         Self {
-            store: Store { log, epoch: 1, standby: 0, leader: None, term: 0, standby_term: 0, past },
+            store: Store { log, epoch: 1, standby: 0, leader: None, term: 0, standby_term: 0, past, lost: false },
             writers: [Writer::default(); 2],
             relays: [Phase::StandingBy, Phase::StandingBy],
             network: BTreeSet::new(),
