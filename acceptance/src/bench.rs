@@ -11,6 +11,7 @@ mod fill;
 pub mod growth;
 pub mod idle;
 pub mod read;
+pub mod rebuild;
 pub mod round;
 pub mod server;
 pub mod visible;

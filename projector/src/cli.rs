@@ -1,8 +1,9 @@
-//! The command line: `projector run | status | verify | rebuild | switch-back | drop | migrate | start-over`.
+//! The command line: `projector run | status | verify | explain | rebuild | switch-back | drop | migrate | start-over`.
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
+use crate::explain::ExplainArgs;
 use crate::rebuild::RebuildArgs;
 use crate::rebuild::switch::{DropArgs, SwitchBackArgs};
 use crate::verify::VerifyArgs;
@@ -47,6 +48,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they differ.
     Verify(Box<VerifyArgs>),
+    /// List the events that made a row, with the row after each; or show the row as it once was.
+    Explain(Box<ExplainArgs>),
     /// Make the next generation of a projection beside the live one, compare the two, and let it take its place.
     Rebuild(Box<RebuildArgs>),
     /// Let queries see the generation again that they saw before the live one. It is caught up first.

@@ -73,6 +73,12 @@ pub enum CommandError {
     /// The live rows are not what the log makes.
     #[error("the rows of {0} are not what the log makes")]
     Differs(String),
+    /// What was given is no key of the projection's rows.
+    #[error("{1:?} is no key of {0}")]
+    NotAKey(String, String),
+    /// There is, or was then, no such row.
+    #[error("no event has made a row {1} of {0}")]
+    NoRow(String, String),
     /// The operator did not confirm.
     #[error("nothing was done")]
     NotConfirmed,

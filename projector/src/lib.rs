@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod command;
 pub mod error;
+pub mod explain;
 pub mod generation;
 pub mod process;
 mod progress;

@@ -49,10 +49,13 @@ impl Progress {
 
     /// Something that people should read now.
     pub(crate) fn say(&self, text: &str) {
-        self.bar.suspend(|| {
-            // Whoever closed stderr wants to hear nothing.
-            drop(writeln!(std::io::stderr(), "{text}"));
-        });
+        // Whoever closed stderr wants to hear nothing.
+        self.around(|| drop(writeln!(std::io::stderr(), "{text}")));
+    }
+
+    /// Writes something while no bar is in the way.
+    pub(crate) fn around<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
     }
 
     /// It is done.

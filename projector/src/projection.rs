@@ -19,7 +19,7 @@ mod rows;
 pub use copy::CopyRow;
 pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
-pub use rows::{AnyRows, Only};
+pub use rows::{AnyRows, Only, Traced};
 
 /// Why an event cannot be read or folded, in words for people; never with personal data.
 pub type Reason = Box<dyn Error + Send + Sync>;

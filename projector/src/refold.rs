@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use event_store::erasure::{KeyError, Vault};
-use event_store::{EventType, EvolvedLog, Head, Mark, Position, StoreError};
+use event_store::{EventStore, EventType, EvolvedLog, Head, Mark, Position, StoreError};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
@@ -74,6 +74,10 @@ impl Source {
     pub(crate) fn new(log: EvolvedLog, vault: Option<Arc<Vault>>, projection: Arc<dyn AnyProjection>) -> Arc<Self> {
         let types = projection.reads(log.registry());
         Arc::new(Self { log, vault, projection, types })
+    }
+
+    pub(crate) fn store(&self) -> &dyn EventStore {
+        self.log.store().as_ref()
     }
 
     pub(crate) fn projection(&self) -> &Arc<dyn AnyProjection> {

@@ -8,6 +8,7 @@ use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::growth::{self, GrowthBench};
 use acceptance::bench::idle::{self, IdleBench};
 use acceptance::bench::read::{self, ReadBench};
+use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
 
@@ -24,6 +25,8 @@ enum Bench {
     Condition(ConditionBench),
     /// Appends with personal fields beside the same without.
     Encrypt(EncryptBench),
+    /// A rebuild beside one SQL statement that makes the same table.
+    Rebuild(RebuildBench),
     /// From a command to the query that shows it.
     Visible(VisibleBench),
     /// What the running stack uses with nothing to do.
@@ -38,6 +41,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Bench::Growth(bench) => growth::run(bench).await?,
         Bench::Condition(bench) => condition::run(bench).await?,
         Bench::Encrypt(bench) => encrypt::run(bench).await?,
+        Bench::Rebuild(bench) => rebuild::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
     };

@@ -7,11 +7,11 @@ use anyhow::Context;
 use local_servers::{ClusterOptions, PostgresCluster};
 use serde_json::Value;
 
-use crate::choose;
 use crate::cli::BenchArgs;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::tree::cargo;
+use crate::{build, choose};
 
 /// Wrong usage.
 const USAGE: u8 = 2;
@@ -25,12 +25,13 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 7] = [
+const BENCHES: [(&str, On); 8] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::OwnCluster),
     ("condition", On::OwnCluster),
     ("encrypt", On::OwnCluster),
+    ("rebuild", On::OwnCluster),
     ("visible", On::Stack),
     ("idle", On::Stack),
 ];
@@ -63,7 +64,10 @@ pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> 
 }
 
 async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Path) -> anyhow::Result<bool> {
+    // The bench of a process runs it.
+    let programs = build::processes(layout, "release")?;
     let mut command = cargo(layout);
+    command.env("DAYBOOK_TEST_PROGRAMS", &programs.folder);
     command.args(["run", "--quiet", "--locked", "--release", "--bin", "bench", "--", name]);
     command.arg("--json").arg(figures).args(&args.args);
     let cluster = match on {

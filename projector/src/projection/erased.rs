@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rows::{AnyRows, Only, Rows};
-use super::{Incoming, Projection, Reason};
+use super::{Incoming, Projection, Reason, RowKey};
 
 /// A projection without its types.
 pub trait AnyProjection: Send + Sync + 'static {
@@ -32,6 +32,8 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn reads(&self, registry: &Registry) -> Vec<EventType>;
     /// Reads a batch through the registry, without any I/O.
     fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared;
+    /// A key as [`RowKey::text`] writes it, from what a person wrote; `None` when that is no key.
+    fn key(&self, text: &str) -> Option<String>;
     /// Rows to be folded in memory, of these keys, in about so many bytes.
     fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows>;
 }
@@ -112,6 +114,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
         let mut types = registry.widen_types(&wanted::<P>());
         types.extend(SUBJECT_ERASED.parse());
         types
+    }
+
+    fn key(&self, text: &str) -> Option<String> {
+        P::Key::parse(text).map(|key| key.text())
     }
 
     fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows> {

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use async_trait::async_trait;
+use event_store::Position;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
@@ -39,6 +41,8 @@ pub enum Only {
         /// The share of the keys, of 2^32.
         below: i64,
     },
+    /// This one, whose row is traced.
+    Key(String),
 }
 
 impl Only {
@@ -49,8 +53,20 @@ impl Only {
                 let digest = Sha256::new().chain_update(seed).chain_update(key.text()).finalize();
                 digest.first_chunk().is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)
             }
+            Self::Key(text) => key.text() == *text,
         }
     }
+}
+
+/// A row after an event.
+#[derive(Debug)]
+pub struct Traced {
+    /// Where the event is.
+    pub position: Position,
+    /// Which part of what an older event has become.
+    pub part: u32,
+    /// The row.
+    pub row: Value,
 }
 
 /// A projection's rows in memory, without their types.
@@ -77,6 +93,9 @@ pub trait AnyRows: Send {
     /// # Errors
     /// As Postgres says; the rows are then of no more use.
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()>;
+
+    /// The row after each event since this was last asked; for [`Only::Key`].
+    fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>>;
 }
 
 struct Kept<R> {
@@ -97,19 +116,24 @@ pub(super) struct Rows<P: Projection> {
     folds: usize,
     measured: usize,
     measured_bytes: usize,
+    trace: Vec<serde_json::Result<Traced>>,
 }
 
 impl<P: Projection> Rows<P> {
     pub(super) fn new(only: Only, bytes: usize) -> Self {
         let (young, old) = (HashMap::new(), HashMap::new());
-        Self { only, bytes, young, old, stored: Stored::Nothing, folds: 0, measured: 0, measured_bytes: 0 }
+        Self { only, bytes, young, old, stored: Stored::Nothing, folds: 0, measured: 0, measured_bytes: 0, trace: Vec::new() }
     }
 
     fn take(&mut self, key: &P::Key) -> Option<Kept<P::Row>> {
         self.young.remove(key).or_else(|| self.old.remove(key)).map(|kept| *kept)
     }
 
-    fn put(&mut self, key: P::Key, row: P::Row, stored: bool) {
+    fn put<E>(&mut self, key: P::Key, row: P::Row, stored: bool, incoming: &Incoming<E>) {
+        if matches!(self.only, Only::Key(_)) {
+            let (position, part) = (incoming.position, incoming.part);
+            self.trace.push(serde_json::to_value(&row).map(|row| Traced { position, part, row }));
+        }
         self.folds += 1;
         if self.folds % MEASURED == 1 {
             self.measured += 1;
@@ -149,7 +173,7 @@ impl<P: Projection> Rows<P> {
             }
             let (before, stored) = self.take(&key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
             let folded = P::fold(&key, before, incoming).map_err(|reason| WriteError::Fold(incoming.position, reason))?;
-            self.put(key, folded, stored);
+            self.put(key, folded, stored, incoming);
         }
         Ok(())
     }
@@ -165,7 +189,7 @@ impl<P: Projection> Rows<P> {
         for key in keys {
             if let Some(mut kept) = self.take(&key) {
                 P::blank(&mut kept.row, erased);
-                self.put(key, kept.row, kept.stored);
+                self.put(key, kept.row, kept.stored, erased);
             }
         }
         Ok(())
@@ -226,6 +250,10 @@ impl<P: Projection> AnyRows for Rows<P> {
             self.old = std::mem::take(&mut self.young);
         }
         Ok(())
+    }
+
+    fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>> {
+        std::mem::take(&mut self.trace)
     }
 }
 

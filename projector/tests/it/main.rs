@@ -5,6 +5,7 @@ mod crash;
 mod epoch;
 mod erasure;
 mod evolution;
+mod explain;
 mod generation;
 mod outage;
 mod projections;

@@ -1,0 +1,202 @@
+//! The log that is rebuilt: as an import leaves it, and as shopping leaves it, each about half.
+//!
+//! Of a hundred decisions: 3 bring a user, 1 a product; 29 import an order (placed with its historical date and confirmed at once);
+//! the others go on with one of a thousand open orders: a new one is placed, a line is added or removed, or it ends, confirmed or,
+//! one time in six, cancelled.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// How many events one statement inserts.
+const BATCH: usize = 5_000;
+/// How many orders are open at once.
+const OPEN: usize = 1_000;
+/// The same log every time.
+const SEED: u64 = 4;
+
+struct Event {
+    version: i64,
+    stream: String,
+    kind: &'static str,
+    data: Value,
+    tags: String,
+}
+
+struct Line {
+    id: Uuid,
+    quantity: i64,
+    price: i64,
+}
+
+struct Order {
+    id: Uuid,
+    user: Uuid,
+    version: i64,
+    lines: Vec<Line>,
+}
+
+struct Mix {
+    random: StdRng,
+    users: Vec<Uuid>,
+    products: Vec<Uuid>,
+    open: Vec<Order>,
+    made: Vec<Event>,
+}
+
+/// Fills an empty log with so many events.
+pub(super) async fn fill(connection: &mut PgConnection, events: usize) -> anyhow::Result<()> {
+    let mut mix = Mix { random: StdRng::seed_from_u64(SEED), users: vec![], products: vec![], open: vec![], made: vec![] };
+    let mut filled = 0;
+    while filled < events {
+        let batch = BATCH.min(events - filled);
+        while mix.made.len() < batch {
+            mix.decide();
+        }
+        let rest = mix.made.split_off(batch);
+        insert(connection, filled, std::mem::replace(&mut mix.made, rest)).await?;
+        filled += batch;
+    }
+    Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, before: usize, events: Vec<Event>) -> anyhow::Result<()> {
+    let first = i64::try_from(before)? + 1;
+    let positions: Vec<i64> = (first..).take(events.len()).collect();
+    let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
+    let metadata: Vec<String> = ids.iter().map(|id| json!({"correlation_id": id}).to_string()).collect();
+    sqlx::query(include_str!("fill.sql"))
+        .bind(positions)
+        .bind(events.iter().map(|event| event.version).collect::<Vec<_>>())
+        .bind(ids)
+        .bind(events.iter().map(|event| event.stream.clone()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.kind.to_owned()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.data.to_string()).collect::<Vec<_>>())
+        .bind(events.into_iter().map(|event| event.tags).collect::<Vec<_>>())
+        .bind(metadata)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn money(minor: i64) -> Value {
+    json!({"minor": minor, "currency": "USD"})
+}
+
+impl Mix {
+    fn id(&mut self) -> Uuid {
+        // As time passes, so that indexes grow at one end as they do in life.
+        Uuid::from_u128((Uuid::now_v7().as_u128() & !0xffff_ffff) | u128::from(self.random.random::<u32>()))
+    }
+
+    fn decide(&mut self) {
+        match self.random.random_range(0..100) {
+            _ if self.users.is_empty() => self.user(),
+            _ if self.products.is_empty() => self.product(),
+            0..3 => self.user(),
+            3 => self.product(),
+            4..33 => self.import(),
+            _ => self.shop(),
+        }
+    }
+
+    fn user(&mut self) {
+        let user = self.id();
+        self.users.push(user);
+        let personal = |value: String| json!({"$subject": user, "$personal": value});
+        let data = json!({"user_id": user, "email": personal(format!("{user}@example.com")), "name": personal("Ada".to_owned())});
+        let stream = format!("user-{user}");
+        self.made.push(Event { version: 1, stream, kind: "user.registered", data, tags: format!("user:{user}") });
+    }
+
+    fn product(&mut self) {
+        let product = self.id();
+        self.products.push(product);
+        let data = json!({"product_id": product, "name": "cd", "unit_price": money(1467), "stock": 100});
+        let (stream, tags) = (format!("product-{product}"), format!("product:{product}"));
+        self.made.push(Event { version: 1, stream, kind: "product.added", data, tags });
+    }
+
+    fn import(&mut self) {
+        let mut order = self.placed(Some("1997-01-12T00:00:00Z"));
+        self.confirmed(&mut order, "1997-01-12T00:00:00Z");
+    }
+
+    fn shop(&mut self) {
+        if self.open.len() < OPEN {
+            let order = self.placed(None);
+            return self.open.push(order);
+        }
+        let at = self.random.random_range(0..self.open.len());
+        let mut order = self.open.swap_remove(at);
+        match self.random.random_range(0..10) {
+            0..4 => self.line_added(&mut order),
+            4..6 if order.lines.len() > 1 => self.line_removed(&mut order),
+            6 if self.random.random_ratio(1, 2) => return self.cancelled(&mut order),
+            _ => return self.confirmed(&mut order, "2026-01-01T12:00:00Z"),
+        }
+        self.open.push(order);
+    }
+
+    fn line(&mut self) -> (Line, Value) {
+        let (id, product) = (self.id(), self.products[self.random.random_range(0..self.products.len())]);
+        let (quantity, price) = (self.random.random_range(1..5), self.random.random_range(100..5_000));
+        let data =
+            json!({"line_id": id, "product_id": product, "product_name": "cd", "quantity": quantity, "unit_price": money(price)});
+        (Line { id, quantity, price }, data)
+    }
+
+    fn placed(&mut self, ordered_at: Option<&str>) -> Order {
+        let (id, user) = (self.id(), self.users[self.random.random_range(0..self.users.len())]);
+        let (lines, shown): (Vec<Line>, Vec<Value>) = (0..self.random.random_range(1..4)).map(|_| self.line()).unzip();
+        let mut order = Order { id, user, version: 0, lines };
+        let mut data = json!({"order_id": id, "user_id": user, "lines": shown, "total": order.total()});
+        if let Some(ordered_at) = ordered_at {
+            data["ordered_at"] = ordered_at.into();
+        }
+        self.happened(&mut order, "order.placed", data, true);
+        order
+    }
+
+    fn line_added(&mut self, order: &mut Order) {
+        let (line, shown) = self.line();
+        order.lines.push(line);
+        let data = json!({"order_id": order.id, "line": shown, "total": order.total()});
+        self.happened(order, "order.line_added", data, false);
+    }
+
+    fn line_removed(&mut self, order: &mut Order) {
+        let line = order.lines.remove(self.random.random_range(0..order.lines.len()));
+        let data = json!({"order_id": order.id, "line_id": line.id, "total": order.total()});
+        self.happened(order, "order.line_removed", data, false);
+    }
+
+    fn confirmed(&mut self, order: &mut Order, ordered_at: &str) {
+        let units: i64 = order.lines.iter().map(|line| line.quantity).sum();
+        let (id, user, total) = (order.id, order.user, order.total());
+        let data = json!({"order_id": id, "user_id": user, "total": total, "units": units, "ordered_at": ordered_at});
+        self.happened(order, "order.confirmed", data, true);
+    }
+
+    fn cancelled(&mut self, order: &mut Order) {
+        let data = json!({"order_id": order.id, "user_id": order.user});
+        self.happened(order, "order.cancelled", data, true);
+    }
+
+    fn happened(&mut self, order: &mut Order, kind: &'static str, data: Value, of_user: bool) {
+        order.version += 1;
+        let mut tags = format!("order:{}", order.id);
+        if of_user {
+            tags = format!("{tags} user:{}", order.user);
+        }
+        self.made.push(Event { version: order.version, stream: format!("order-{}", order.id), kind, data, tags });
+    }
+}
+
+impl Order {
+    fn total(&self) -> Value {
+        money(self.lines.iter().map(|line| line.quantity * line.price).sum())
+    }
+}
