@@ -31,6 +31,7 @@ use pace::Pace;
 
 mod begin;
 mod builder;
+mod estimate;
 mod keeper;
 mod pace;
 pub mod switch;
@@ -54,6 +55,9 @@ pub struct RebuildArgs {
     /// Make the running rebuild write what it has, and end.
     #[arg(long)]
     pub(crate) pause: bool,
+    /// Only say what it would take: time and disk, estimated from the first events of the log.
+    #[arg(long, conflicts_with_all = ["resume", "pause"])]
+    pub(crate) dry_run: bool,
     /// At most so many events a second.
     #[arg(long, value_name = "EVENTS_PER_SECOND")]
     pub(crate) throttle: Option<NonZeroU32>,
@@ -161,6 +165,10 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     }
     let tool = args.tool.open().await?;
     let source = tool.source(Arc::clone(&projection));
+    if args.dry_run {
+        let estimate = estimate::estimate(&tool, &source).await?;
+        return Ok(write!(std::io::stdout(), "{estimate}")?);
+    }
     let unfinished = begin::begin(&tool, projection.as_ref(), args.resume).await?;
     let (generation, pace) = (unfinished.generation, Pace::new(args.throttle));
     let bytes = args.memory.saturating_mul(MIB);

@@ -203,3 +203,13 @@ async fn a_changed_projection_says_what_to_run_and_old_programs_keep_the_old_gen
     assert_eq!(ask::<i64>(url, old).await, 200, "only the program that made it may move it");
     assert_eq!(contents(url).await, refolded(store).await);
 }
+
+#[tokio::test]
+async fn a_dry_run_says_what_a_rebuild_would_take_and_changes_nothing() {
+    let database = projected(209, 300).await;
+    let (url, before) = (database.url(), contents(database.url()).await);
+    let said = succeeds(url, &["rebuild", "orders", "--dry-run"]).await;
+    assert!(said.contains("300 events: about 1 s") && said.contains("disk: about 1 MiB"), "{said}");
+    assert_eq!(ask::<i64>(url, "SELECT count(*) FROM read_model.generations WHERE projection = 'orders'").await, 1);
+    assert_eq!(contents(url).await, before);
+}
