@@ -17,7 +17,7 @@ const END_OWNER_LIMIT_MS: i64 = 1_000;
 pub enum LeaseTable {
     /// `event_store.leases`.
     EventStore,
-    /// `read_model.leases`.
+    /// `read_model.leases`. It is free too once its owner's connection is gone: whose `application_name` must end with the owner's id.
     ReadModel,
 }
 

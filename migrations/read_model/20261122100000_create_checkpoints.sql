@@ -9,6 +9,8 @@ CREATE TABLE read_model.checkpoints (
     epoch        uuid,                      -- the history that position belongs to; null before the first event
     position     bigint      NOT NULL DEFAULT 0,
     event_id     uuid,                      -- the id of the event at position: proves continuity; null at 0
+    handled      bigint      NOT NULL DEFAULT 0, -- events up to position that the projection handles: applied, parked or skipped
+    passed_over  bigint      NOT NULL DEFAULT 0, -- events up to position that are none of its business: both add up to position
     term         bigint      NOT NULL DEFAULT 0, -- of the lease whose owner moved it last; a lower one can never move it again
     mode         text        NOT NULL DEFAULT 'starting', -- starting | live | polling | catching_up | stopped | rebuilding
     stopped_by   text,                      -- why it is stopped, in words for people; null unless it is

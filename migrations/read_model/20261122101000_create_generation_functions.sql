@@ -105,6 +105,10 @@ BEGIN
     EXECUTE format('DROP SCHEMA %I CASCADE', read_model.generation_schema(projection, generation));
     DELETE FROM read_model.leases AS l
     WHERE starts_with(l.name, read_model.generation_schema(drop_generation.projection, drop_generation.generation) || '/');
+    DELETE FROM read_model.parked AS p WHERE p.projection = drop_generation.projection AND p.generation = drop_generation.generation;
+    DELETE FROM read_model.stale AS s WHERE s.projection = drop_generation.projection AND s.generation = drop_generation.generation;
+    DELETE FROM read_model.retry_requests AS r
+    WHERE r.projection = drop_generation.projection AND r.generation = drop_generation.generation;
     DELETE FROM read_model.generations AS g
     WHERE g.projection = drop_generation.projection AND g.generation = drop_generation.generation;
 END $$;

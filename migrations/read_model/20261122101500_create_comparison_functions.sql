@@ -55,9 +55,10 @@ BEGIN
 END $$;
 
 -- Compares the chunk that was taken with the same keys of the other table, in the columns that both have. Samples come with the rows.
+-- Rows of stale keys lack events, as is known: those that differ are only counted.
 CREATE FUNCTION read_model.compare_chunk(live regclass, other regclass, after text[], upto text[], seed text, below bigint,
-                                         samples integer,
-                                         OUT missing bigint, OUT extra bigint, OUT different bigint, OUT sampled jsonb)
+                                         samples integer, stale_keys text[],
+                                         OUT missing bigint, OUT extra bigint, OUT different bigint, OUT stale bigint, OUT sampled jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
     key_names text[] := read_model.key_columns(live);
@@ -80,15 +81,16 @@ BEGIN
         ON a.attname = b.attname;
     EXECUTE format(
         'WITH found AS (
-             SELECT CASE WHEN c.%1$I IS NULL THEN ''missing'' WHEN e.%1$I IS NULL THEN ''extra'' ELSE ''different'' END AS kind,
+             SELECT CASE WHEN concat_ws(''/'', %2$s) = ANY ($8) OR concat_ws(''/'', %3$s) = ANY ($8) THEN ''stale''
+                         WHEN c.%1$I IS NULL THEN ''missing'' WHEN e.%1$I IS NULL THEN ''extra'' ELSE ''different'' END AS kind,
                     concat_ws(''/'', %2$s) AS live_key, concat_ws(''/'', %3$s) AS other_key,
                     to_jsonb(c) - $5 AS live_row, to_jsonb(e) - $6 AS other_row
              FROM pg_temp.compared_chunk AS c
              FULL JOIN (SELECT e.* FROM %4$s AS e WHERE %5$s) AS e ON (%2$s) = (%3$s)
              WHERE c.%1$I IS NULL OR e.%1$I IS NULL OR %6$s),
-         few AS (SELECT * FROM found LIMIT $7)
+         few AS (SELECT * FROM found WHERE kind <> ''stale'' LIMIT $7)
          SELECT count(*) FILTER (WHERE kind = ''missing''), count(*) FILTER (WHERE kind = ''extra''),
-                count(*) FILTER (WHERE kind = ''different''),
+                count(*) FILTER (WHERE kind = ''different''), count(*) FILTER (WHERE kind = ''stale''),
                 COALESCE((SELECT jsonb_agg(jsonb_build_object(
                     ''kind'', kind,
                     ''key'', CASE kind WHEN ''missing'' THEN other_key ELSE live_key END,
@@ -96,8 +98,8 @@ BEGIN
                     ''folded'', CASE WHEN kind <> ''extra'' THEN other_row END)) FROM few), ''[]'')
          FROM found',
         key_names[1], key_of_live, key_of_other, other, read_model.chunk_condition(live, 'e'), differs)
-    INTO missing, extra, different, sampled
-    USING after, upto, seed, below, only_live, only_other, samples;
+    INTO missing, extra, different, stale, sampled
+    USING after, upto, seed, below, only_live, only_other, samples, stale_keys;
 END $$;
 
 RESET ROLE;

@@ -1,9 +1,10 @@
-//! The command line: `projector run | status | verify | explain | rebuild | switch-back | drop | migrate | start-over`.
+//! The command line: `projector run | status | account | parked | verify | explain | rebuild | switch-back | drop | migrate | start-over`.
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
 use crate::explain::ExplainArgs;
+use crate::parked::{AccountArgs, ParkedArgs};
 use crate::rebuild::RebuildArgs;
 use crate::rebuild::switch::{DropArgs, SwitchBackArgs};
 use crate::verify::VerifyArgs;
@@ -46,6 +47,10 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Show how far each projection is: position, head, lag and mode.
     Status(StatusArgs),
+    /// Show where every event up to each checkpoint went: applied, passed over, parked or skipped.
+    Account(AccountArgs),
+    /// See to events that a projection's fold refused: list, show, retry, skip, export.
+    Parked(ParkedArgs),
     /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they differ.
     Verify(Box<VerifyArgs>),
     /// List the events that made a row, with the row after each; or show the row as it once was.

@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, StatusArgs};
 use crate::error::CommandError;
 use crate::explain::explain;
+use crate::parked::{account, parked};
 use crate::process::{connect_options, run, store_options};
 use crate::rebuild::rebuild;
 use crate::rebuild::switch::{drop_generation, switch_back};
@@ -25,6 +26,8 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Run(args) => run(*args).await,
         Command::Status(args) => status(&args).await,
+        Command::Account(args) => account(args).await,
+        Command::Parked(args) => parked(args).await,
         Command::Verify(args) => verify(*args).await,
         Command::Explain(args) => explain(*args).await,
         Command::Rebuild(args) => rebuild(*args).await,

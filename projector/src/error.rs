@@ -10,6 +10,7 @@ use service_kit::shutdown::StoppedEarly;
 use service_kit::telemetry::TelemetryError;
 
 use crate::generation::SchemaError;
+use crate::parked::SkipError;
 use crate::rebuild::RebuildError;
 use crate::refold::RefoldError;
 
@@ -67,6 +68,9 @@ pub enum CommandError {
     /// A generation could not be built, switched to or dropped.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    /// A parked event was not skipped.
+    #[error(transparent)]
+    Skip(#[from] SkipError),
     /// Keys are there whose subjects are erased.
     #[error("keys are there whose subjects are erased: start the command API, which destroys them")]
     ErasuresNotApplied,

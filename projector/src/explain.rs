@@ -1,5 +1,6 @@
 //! `projector explain`: why a row is as it is: the events that made it, with the row after each; or the row as it once was.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -12,9 +13,10 @@ use sqlx::PgConnection;
 
 use crate::error::CommandError;
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, Only, Traced};
+use crate::projection::{AnyProjection, Only, Parking, Traced};
 use crate::refold::compare::hide_personal;
 use crate::refold::{RANGE, READ_AHEAD, RefoldError, Source};
+use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
 
 /// Settings of `explain`.
@@ -122,11 +124,14 @@ impl Explaining<'_> {
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut self.connection).await?;
         sqlx::raw_sql(self.projection.tables()).execute(&mut self.connection).await?;
         let mut rows = self.projection.rows(Only::Key(key), usize::MAX);
+        // What the row lacks in the tables, it lacks here.
+        let skips = parked::skips(&mut self.connection, self.projection.name()).await?;
+        let mut parking = Parking::new(HashSet::new(), skips, 0).careful();
         let mut progress = Progress::new("reading the log", 0, end.0);
         let mut pages = self.source.pages(Position::START, end, (RANGE, READ_AHEAD));
         while let Some(page) = pages.next().await {
             let page = page?;
-            rows.fold(&mut self.connection, page.prepared).await.map_err(RefoldError::from)?;
+            rows.fold(&mut self.connection, page.prepared, &mut parking).await.map_err(RefoldError::from)?;
             progress.at(page.to.0, end.0);
             for step in rows.take_trace() {
                 self.step(step?, &progress).await?;

@@ -5,6 +5,7 @@ pub mod command;
 pub mod error;
 pub mod explain;
 pub mod generation;
+pub mod parked;
 pub mod process;
 mod progress;
 pub mod projection;

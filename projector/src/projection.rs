@@ -11,14 +11,17 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+mod batch;
 mod copy;
 mod erased;
 mod key;
+pub(crate) mod parking;
 mod rows;
 
 pub use copy::CopyRow;
 pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
+pub use parking::{MAX_PARKED, Parking, TooManyParked};
 pub use rows::{AnyRows, Only, Traced};
 
 /// Why an event cannot be read or folded, in words for people; never with personal data.
@@ -42,6 +45,9 @@ pub trait Projection: Send + Sync + 'static {
     const COPY: &'static str;
     /// The columns of the main table that hold personal values: tools do not show them unless told to.
     const PERSONAL: &'static [&'static str] = &[];
+    /// Whether the order of a row's events makes no difference (sums, counts): while an event is parked its row then takes in the
+    /// later ones all the same, and the parked one late.
+    const COMMUTES: bool = false;
     /// The events it handles, as it reads them.
     type Event: Send + Sync;
     /// What identifies a row: the primary key of the main table.
@@ -62,7 +68,7 @@ pub trait Projection: Send + Sync + 'static {
     /// The row of `key` after the event; `row` is `None` when there was none.
     ///
     /// # Errors
-    /// The event makes no sense for this row: stops the projection.
+    /// The event makes no sense for this row: it is parked, and the row's later events are held back behind it.
     fn fold(key: &Self::Key, row: Option<Self::Row>, event: &Incoming<Self::Event>) -> Result<Self::Row, Reason>;
 
     /// The rows that keep personal fields of this subject, whether or not a value is left in them, where the subject alone tells them;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use event_store::erasure::{KeyError, Vault};
-use event_store::{EventStore, EventType, EvolvedLog, Head, Mark, Position, StoreError};
+use event_store::{EventStore, EventType, EvolvedLog, Filter, Head, Mark, Position, RecordedEvent, StoreError};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
@@ -92,6 +92,15 @@ impl Source {
     /// The event at a position: proves which history a position means.
     pub(crate) async fn mark(&self, position: Position) -> Result<Mark, RefoldError> {
         self.log.store().mark_at(position).await?.ok_or(RefoldError::OtherHistory(position))
+    }
+
+    /// The events at these positions, as they are stored.
+    pub(crate) async fn events_at(&self, positions: impl Iterator<Item = Position>) -> Result<Vec<RecordedEvent>, RefoldError> {
+        let mut events = Vec::new();
+        for Position(position) in positions {
+            events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
+        }
+        Ok(events)
     }
 
     /// Checks that the log is the one that was projected.

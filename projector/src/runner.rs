@@ -3,9 +3,11 @@
 //! A part (projection, generation, number) is in one of three states:
 //! - *waiting*: another process has it, or its database is away; it is claimed again soon;
 //! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the lease;
-//! - *stopped*: an event cannot be read or folded, or the log has another history; the reason stands in its checkpoint, the
-//!   lease is given up, and the other parts go on. Starting the process again tries it again, as does another generation, and
-//!   after another history the right one.
+//! - *stopped*: an event cannot be read, no more can be parked, or the log has another history; the reason stands in its
+//!   checkpoint, the lease is given up, and the other parts go on. Starting the process again tries it again, as does another
+//!   generation, and after another history the right one.
+//!
+//! An event that can be read and is refused by a row's fold is parked, and hurts only that row ([`parked`]).
 //!
 //! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an owner that was replaced
 //! can change nothing. The runner knows no business word.
@@ -31,6 +33,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod database;
 mod history;
 pub mod lease;
+pub(crate) mod parked;
 mod part;
 mod reveal;
 mod slot;
@@ -46,7 +49,7 @@ pub use watch::Watch;
 /// The most events that one transaction takes.
 pub const MAX_BATCH: usize = 1_000;
 /// How often a waiting part is looked at again when nothing says otherwise.
-const CLAIM_EVERY: Duration = Duration::from_secs(1);
+const CLAIM_EVERY: Duration = Duration::from_millis(500);
 /// How often a long batch lets the metrics and readiness be brought up to date.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after Postgres failed: doubles from the first to the last.
@@ -199,6 +202,10 @@ impl Runner {
         }
         self.beside.look_now();
         self.claim_waiting().await;
+        for slot in &mut self.slots {
+            slot.look_at_parked_now();
+        }
+        self.retry_parked().await;
         while let Some(from) = self.furthest_back() {
             let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
             let mut events = self.log.store().read(&Filter::All, from.position, limit).await?;
@@ -240,8 +247,17 @@ impl Runner {
         }
     }
 
+    /// Tries parked events again whose time has come.
+    async fn retry_parked(&mut self) {
+        let again = parked::Reread { log: self.log.clone(), vault: self.reveal.vault() };
+        for slot in &mut self.slots {
+            slot.retry_parked(&again).await;
+        }
+    }
+
     /// Gives a batch to every part that this process owns, and waits until all are through with it. `after`: what the reader read on from.
     async fn work(&mut self, job: Job, after: Mark) {
+        self.retry_parked().await;
         if job.events.is_empty() {
             for slot in &mut self.slots {
                 slot.at_head(&job, after);

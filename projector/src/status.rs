@@ -46,6 +46,8 @@ pub struct PartStatus {
     pub lag_events: i64,
     /// Age of the oldest of them; `None` when the log cannot be asked.
     pub lag_seconds: Option<f64>,
+    /// Events that do not count in some row yet, once for each row.
+    pub parked: i64,
     /// When the checkpoint was last written.
     pub updated_at: DateTime<Utc>,
 }
@@ -82,6 +84,7 @@ impl Status {
                 event_id: row.event_id,
                 lag_events,
                 lag_seconds,
+                parked: row.parked,
                 updated_at: row.updated_at,
             });
         }
@@ -122,6 +125,10 @@ impl fmt::Display for Status {
             writeln!(f, "The event store does not answer: the head is the one last seen.")?;
         }
         for part in &self.projections {
+            if part.parked > 0 {
+                let (name, parked) = (&part.projection, part.parked);
+                writeln!(f, "{name} has {parked} events parked: see `projector parked list {name}`")?;
+            }
             if let Some(reason) = &part.stopped_by {
                 writeln!(f, "{} is stopped: {reason}", part.projection)?;
             }

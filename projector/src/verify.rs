@@ -3,6 +3,7 @@
 //! The log is folded into temporary tables, which nobody else sees and which end with the connection. Each chunk of live rows
 //! is copied in a snapshot of its own; the fold then goes on to that snapshot's position. Live projecting is not held up.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ use sqlx::PgConnection;
 use crate::error::CommandError;
 use crate::generation;
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, AnyRows, Only};
+use crate::projection::{AnyProjection, AnyRows, Only, Parking};
 use crate::refold::compare::{Comparison, Differences};
 use crate::refold::{MIB, RANGE, READ_AHEAD, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
 
 /// 2^32: the share of all keys.
@@ -128,7 +130,11 @@ impl Verifying {
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
         let progress = if self.watched { Progress::new("folding the log anew", 0, start.position.0) } else { Progress::silent() };
-        let mut fold = Fold { source, rows: projection.rows(self.only.clone(), self.bytes), at: Position::START, progress };
+        // What the live rows lack is refused here too, and what was skipped is skipped.
+        let skips = parked::skips(connection, projection.name()).await?;
+        let parking = Parking::new(HashSet::new(), skips, 0).careful();
+        let rows = projection.rows(self.only.clone(), self.bytes);
+        let mut fold = Fold { source, rows, parking, at: Position::START, progress };
         fold.go_on(connection, start.position).await?;
         let other = format!("pg_temp.{}", projection.name());
         let comparison = Comparison { projection, generation: live, other, only: &self.only, reveal: self.reveal };
@@ -167,6 +173,7 @@ async fn checkpoint(connection: &mut PgConnection, projection: &dyn AnyProjectio
 struct Fold<'a> {
     source: &'a Arc<Source>,
     rows: Box<dyn AnyRows>,
+    parking: Parking,
     at: Position,
     progress: Progress,
 }
@@ -177,7 +184,7 @@ impl Fold<'_> {
         let mut pages = self.source.pages(self.at, to, (RANGE, READ_AHEAD));
         while let Some(page) = pages.next().await {
             let page = page?;
-            self.rows.fold(connection, page.prepared).await?;
+            self.rows.fold(connection, page.prepared, &mut self.parking).await?;
             if self.rows.is_full() {
                 self.rows.write(connection).await?;
             }

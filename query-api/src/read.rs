@@ -21,12 +21,14 @@ pub mod product;
 mod reader;
 pub mod sales;
 mod seen;
+mod stale;
 pub mod user;
 mod window;
 
 pub use failure::ReadError;
 pub use reader::{Reader, View};
 pub use seen::Seen;
+pub use stale::Shown;
 pub use window::{Slice, Start, Window};
 
 use sqlx::PgConnection;
@@ -47,6 +49,9 @@ pub trait Read: Send + Sync + 'static {
 
     /// Begins the transaction in which the question is asked. Named by `reads!`.
     const BEGIN: &'static str;
+
+    /// Which rows the answer shows: some of them may lack events.
+    fn shown(answer: &Self::Answer) -> Shown;
 
     /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
     fn ask(&self, snapshot: &mut PgConnection) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;

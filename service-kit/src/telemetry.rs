@@ -13,6 +13,9 @@ const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// The bounds of every histogram of sizes (batches, pages).
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
+/// How a line ends whose value is not known.
+const UNKNOWN: &str = " NaN";
+
 /// Libraries that would write passwords at these places below this level, whatever the filter says: the NATS client
 /// shows the addresses that it connects to, and they hold the password.
 const NEVER_BELOW: [&str; 1] = ["async_nats::connector=info"];
@@ -95,9 +98,13 @@ impl Metrics {
         Ok(Self(builder()?.build_recorder().handle()))
     }
 
-    /// All metrics, in Prometheus' text form.
+    /// All metrics, in Prometheus' text form. A gauge that was set to NaN is left out: nobody here knows its value any more.
     pub fn render(&self) -> String {
-        self.0.render()
+        let mut text = self.0.render();
+        if text.contains(UNKNOWN) {
+            text = text.split_inclusive('\n').filter(|line| !line.trim_end().ends_with(UNKNOWN)).collect();
+        }
+        text
     }
 }
 

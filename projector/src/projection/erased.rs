@@ -1,16 +1,14 @@
 //! A projection without its types, as the runner holds it, and how a batch of events becomes rows.
 
-use std::any::Any;
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use event_store::erasure::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
+use super::batch::{Batch, Step, Write};
+use super::parking::Parking;
 use super::rows::{AnyRows, Only, Rows};
 use super::{Incoming, Projection, Reason, RowKey};
 
@@ -26,6 +24,8 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn indexes(&self) -> &'static str;
     /// [`Projection::PERSONAL`].
     fn personal(&self) -> &'static [&'static str];
+    /// [`Projection::COMMUTES`].
+    fn commutes(&self) -> bool;
     /// [`Projection::handles`].
     fn handles(&self) -> Vec<&'static str>;
     /// The stored types of the events that [`AnyProjection::prepare`] makes something of.
@@ -52,7 +52,7 @@ pub struct Prepared {
 /// Why a batch did not become rows.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The event at this position cannot be folded; nothing of the batch counts.
+    /// The event at this position cannot be folded and not be parked; nothing of the batch counts.
     #[error("the event at position {0} cannot be folded")]
     Fold(Position, #[source] Reason),
     /// As Postgres says.
@@ -60,21 +60,19 @@ pub enum WriteError {
     Database(#[from] sqlx::Error),
 }
 
-#[async_trait]
-pub(super) trait Write: Send + Sync {
-    async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError>;
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
-}
-
 impl Prepared {
     /// Loads the touched rows, folds the batch and saves them: three steps, whatever the batch's size. Call inside a transaction
-    /// whose `search_path` is the generation's schema.
+    /// whose `search_path` is the generation's schema. What is refused is left in `parking`, to be parked in the same transaction.
     ///
     /// # Errors
-    /// [`WriteError`]; the transaction is then to be rolled back.
-    pub async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError> {
-        self.writer.write(connection).await
+    /// [`WriteError`]; the transaction is then to be rolled back, and the parking forgotten.
+    pub(crate) async fn write(
+        &self,
+        connection: &mut PgConnection,
+        only: &Only,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
+        self.writer.write(connection, only, parking).await
     }
 }
 
@@ -104,6 +102,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
 
     fn personal(&self) -> &'static [&'static str] {
         P::PERSONAL
+    }
+
+    fn commutes(&self) -> bool {
+        P::COMMUTES
     }
 
     fn handles(&self) -> Vec<&'static str> {
@@ -171,63 +173,4 @@ fn read_parts<P: Projection>(
         }
     }
     Ok(())
-}
-
-/// What an event does to the rows.
-pub(super) enum Step<E> {
-    /// The projection folds it.
-    Fold(Incoming<E>),
-    /// A subject is erased: its personal fields are blanked.
-    Blank(Incoming<Uuid>),
-}
-
-pub(super) struct Batch<P: Projection>(pub(super) Vec<Step<P::Event>>);
-
-impl<P: Projection> Batch<P> {
-    /// The keys that the batch touches, each once.
-    async fn keys(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<P::Key>> {
-        let (mut keys, mut erased) = (Vec::new(), Vec::new());
-        for step in &self.0 {
-            match step {
-                Step::Fold(incoming) => keys.extend(P::keys(&incoming.event)),
-                Step::Blank(incoming) => erased.push(incoming.event),
-            }
-        }
-        if !erased.is_empty() {
-            keys.extend(P::rows_of(connection, &erased).await?);
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(keys)
-    }
-}
-
-#[async_trait]
-impl<P: Projection> Write for Batch<P> {
-    async fn write(&self, connection: &mut PgConnection) -> Result<(), WriteError> {
-        let keys = self.keys(connection).await?;
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let mut rows: BTreeMap<P::Key, P::Row> = P::load(connection, &keys).await?.into_iter().collect();
-        for step in &self.0 {
-            match step {
-                Step::Fold(incoming) => {
-                    for key in P::keys(&incoming.event) {
-                        let before = rows.remove(&key);
-                        let folded = P::fold(&key, before, incoming);
-                        rows.insert(key, folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?);
-                    }
-                }
-                // Rows that came to be in this batch are among them.
-                Step::Blank(erased) => rows.values_mut().for_each(|row| P::blank(row, erased)),
-            }
-        }
-        let rows: Vec<P::Row> = rows.into_values().collect();
-        Ok(P::save(connection, &rows).await?)
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
-    }
 }

@@ -5,7 +5,7 @@
 //! forgotten and is touched again is loaded; whether there may be one is asked of a filter in memory, so that new keys,
 //! which are most, cost no question.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use async_trait::async_trait;
@@ -14,9 +14,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
+use super::batch::{Batch, Step, Touched, fold_aside};
 use super::copy::{CopyRow, copy_in};
-use super::erased::{Batch, Step};
-use super::{Incoming, Prepared, Projection, RowKey as _, WriteError};
+use super::parking::Parking;
+use super::{Incoming, Prepared, Projection, RowKey, WriteError};
 
 /// The most rows that one statement loads or saves.
 const MAX_STATEMENT_ROWS: usize = 1_000;
@@ -41,19 +42,19 @@ pub enum Only {
         /// The share of the keys, of 2^32.
         below: i64,
     },
-    /// This one, whose row is traced.
+    /// This one alone, as text.
     Key(String),
 }
 
 impl Only {
-    fn has<P: Projection>(&self, key: &P::Key) -> bool {
+    pub(super) fn has(&self, key: &impl RowKey) -> bool {
         match self {
             Self::All => true,
+            Self::Key(only) => *only == key.text(),
             Self::Sample { seed, below } => {
                 let digest = Sha256::new().chain_update(seed).chain_update(key.text()).finalize();
                 digest.first_chunk().is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)
             }
-            Self::Key(text) => key.text() == *text,
         }
     }
 }
@@ -73,10 +74,11 @@ pub struct Traced {
 #[async_trait]
 pub trait AnyRows: Send {
     /// Folds a batch. Rows that were written and forgotten are loaded through the connection, which works in the tables' schema.
+    /// What is refused is left in `parking`, if that is careful.
     ///
     /// # Errors
     /// [`WriteError`]; the rows are then of no more use.
-    async fn fold(&mut self, connection: &mut PgConnection, batch: Prepared) -> Result<(), WriteError>;
+    async fn fold(&mut self, connection: &mut PgConnection, batch: Prepared, parking: &mut Parking) -> Result<(), WriteError>;
 
     /// Whether they must be written before more is folded.
     fn is_full(&self) -> bool;
@@ -134,6 +136,10 @@ impl<P: Projection> Rows<P> {
             let (position, part) = (incoming.position, incoming.part);
             self.trace.push(serde_json::to_value(&row).map(|row| Traced { position, part, row }));
         }
+        self.keep(key, row, stored);
+    }
+
+    fn keep(&mut self, key: P::Key, row: P::Row, stored: bool) {
         self.folds += 1;
         if self.folds % MEASURED == 1 {
             self.measured += 1;
@@ -155,7 +161,7 @@ impl<P: Projection> Rows<P> {
     async fn load(&mut self, connection: &mut PgConnection, mut keys: Vec<P::Key>) -> sqlx::Result<()> {
         keys.retain(|key| {
             let at_hand = self.young.contains_key(key) || self.old.contains_key(key);
-            !at_hand && self.stored.may_have(key) && self.only.has::<P>(key)
+            !at_hand && self.stored.may_have(key) && self.only.has(key)
         });
         keys.sort_unstable();
         keys.dedup();
@@ -168,12 +174,41 @@ impl<P: Projection> Rows<P> {
 
     fn fold_one(&mut self, incoming: &Incoming<P::Event>) -> Result<(), WriteError> {
         for key in P::keys(&incoming.event) {
-            if !self.only.has::<P>(&key) {
+            if !self.only.has(&key) {
                 continue;
             }
             let (before, stored) = self.take(&key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
             let folded = P::fold(&key, before, incoming).map_err(|reason| WriteError::Fold(incoming.position, reason))?;
             self.put(key, folded, stored, incoming);
+        }
+        Ok(())
+    }
+
+    /// Folds, and sets aside what is refused.
+    fn fold_carefully(&mut self, steps: &[Step<P::Event>], parking: &mut Parking) -> Result<(), WriteError> {
+        let (mut rows, mut stored) = (Touched::<P>::new(), HashSet::new());
+        for step in steps {
+            let Step::Fold(incoming) = step else { continue };
+            for key in P::keys(&incoming.event) {
+                if let Some(kept) = self.take(&key) {
+                    if kept.stored {
+                        stored.insert(key.clone());
+                    }
+                    rows.insert(key, kept.row);
+                }
+            }
+        }
+        let before = parking.found();
+        fold_aside::<P>(steps, &mut rows, &self.only, parking)?;
+        let took_all = parking.found() == before;
+        for (key, row) in rows {
+            let stored = stored.contains(&key);
+            match (&self.only, steps.last()) {
+                (Only::Key(text), Some(Step::Fold(last))) if took_all && !parking.skips(last.position, text) => {
+                    self.put(key, row, stored, last);
+                }
+                _ => self.keep(key, row, stored),
+            }
         }
         Ok(())
     }
@@ -198,7 +233,7 @@ impl<P: Projection> Rows<P> {
 
 #[async_trait]
 impl<P: Projection> AnyRows for Rows<P> {
-    async fn fold(&mut self, connection: &mut PgConnection, batch: Prepared) -> Result<(), WriteError> {
+    async fn fold(&mut self, connection: &mut PgConnection, batch: Prepared, parking: &mut Parking) -> Result<(), WriteError> {
         // Only this projection's own batches come here.
         let Ok(batch) = batch.writer.into_any().downcast::<Batch<P>>() else { return Ok(()) };
         if self.stored.any() {
@@ -206,10 +241,26 @@ impl<P: Projection> AnyRows for Rows<P> {
             let keys = folds.flat_map(|incoming| P::keys(&incoming.event)).collect();
             self.load(connection, keys).await?;
         }
-        for step in &batch.0 {
-            match step {
-                Step::Fold(incoming) => self.fold_one(incoming)?,
-                Step::Blank(erased) => self.blank(connection, erased).await?,
+        if parking.is_idle() {
+            for step in &batch.0 {
+                match step {
+                    Step::Fold(incoming) => self.fold_one(incoming)?,
+                    Step::Blank(erased) => self.blank(connection, erased).await?,
+                }
+            }
+        } else {
+            // A row that is traced is looked at after each event.
+            let together = |a: &Step<_>, b: &Step<_>| !matches!(self.only, Only::Key(_)) || a.position() == b.position();
+            let together: Vec<&[Step<P::Event>]> =
+                batch.0.chunk_by(|a, b| matches!((a, b), (Step::Fold(_), Step::Fold(_))) && together(a, b)).collect();
+            for steps in together {
+                if let [Step::Blank(erased)] = steps {
+                    self.blank(connection, erased).await?;
+                    let held = parking.hold_back_all(erased.position);
+                    held.map_err(|full| WriteError::Fold(erased.position, full.into()))?;
+                } else {
+                    self.fold_carefully(steps, parking)?;
+                }
             }
         }
         if self.young_is_full() && self.old.is_empty() {

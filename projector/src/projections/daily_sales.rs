@@ -34,6 +34,7 @@ impl Projection for DailySales {
     const TABLES: &'static str = include_str!("daily_sales/tables.sql");
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
     const COPY: &'static str = "COPY daily_sales FROM STDIN (FORMAT binary)";
+    const COMMUTES: bool = true;
     type Event = OrderConfirmed;
     type Key = (NaiveDate, String);
     type Row = SalesRow;
@@ -62,7 +63,7 @@ impl Projection for DailySales {
             orders: add(row.orders, 1)?,
             units: add(row.units, i64::try_from(confirmed.units).map_err(|_| TooLarge)?)?,
             revenue_minor: add(row.revenue_minor, confirmed.total.minor())?,
-            position: incoming.position.0,
+            position: row.position.max(incoming.position.0),
             ..row
         })
     }

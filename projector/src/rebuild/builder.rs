@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_feed::Term;
 use event_store::{Epoch, Position};
 use futures::StreamExt as _;
 use sqlx::{Connection as _, PgConnection};
@@ -16,9 +17,10 @@ use super::RebuildError;
 use super::keeper::Keeper;
 use super::pace::Pace;
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, AnyRows, Only};
+use crate::projection::{AnyProjection, AnyRows, Only, Parking};
 use crate::refold::{RefoldError, Source};
-use crate::runner::checkpoint::{self, Checkpoint, Seen};
+use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
+use crate::runner::parked::{self, ParkedSet};
 use crate::runner::{PartKey, lease};
 use crate::tool::Tool;
 
@@ -31,6 +33,14 @@ pub(crate) struct Builder {
     key: PartKey,
     checkpoint: Checkpoint,
     rows: Box<dyn AnyRows>,
+    /// What rows may take in memory.
+    bytes: usize,
+    parked: ParkedSet,
+    parking: Parking,
+    /// Whether a refusal was met: from then on rows are kept for it.
+    careful: bool,
+    /// Events since the checkpoint.
+    passed: Passed,
     keeper: Keeper,
     pub(crate) connection: PgConnection,
     /// How far the rows in memory are; the checkpoint follows.
@@ -52,9 +62,11 @@ impl Builder {
     ) -> Result<Option<Self>, RebuildError> {
         let mut connection = tool.connect().await?;
         let key = PartKey::new(Arc::clone(source.projection()), generation);
-        let Some(term) = lease::claim(&mut connection, &key.lease, tool.owner).await? else { return Ok(None) };
+        let Some(Term(term)) = lease::of(&key, tool.owner).take(&mut connection).await? else { return Ok(None) };
         let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else { return Ok(None) };
         source.prove(checkpoint.mark).await?;
+        let parked = ParkedSet::load(&mut connection, &key).await?;
+        let parking = parked.parking();
         // Rows are also loaded outside transactions: nobody else moves these.
         sqlx::query_scalar!(
             "SELECT set_config('search_path', quote_ident(read_model.generation_schema($1, $2)), false)",
@@ -68,10 +80,28 @@ impl Builder {
         if checkpoint.mark.position > Position::START {
             rows.may_be_stored();
         }
-        let keeper = Keeper::keep(tool.options.clone(), &key, tool.owner, term);
+        let keeper = Keeper::keep(tool.options.clone(), &key, tool.owner, Term(term));
         let (source, at, owner) = (Arc::clone(source), checkpoint.mark.position, tool.owner);
         let (head, epoch) = (head.mark.position, head.epoch);
-        Ok(Some(Self { source, key, checkpoint, rows, keeper, connection, at, head, epoch, owner, pace }))
+        let (careful, passed) = (false, Passed::default());
+        Ok(Some(Self {
+            source,
+            key,
+            checkpoint,
+            rows,
+            bytes,
+            parked,
+            parking,
+            careful,
+            passed,
+            keeper,
+            connection,
+            at,
+            head,
+            epoch,
+            owner,
+            pace,
+        }))
     }
 
     pub(crate) const fn at(&self) -> Position {
@@ -104,14 +134,34 @@ impl Builder {
         Ok(self.head)
     }
 
-    /// Brings rows and checkpoint to this position, which the log has reached.
+    /// Brings rows and checkpoint to this position, which the log has reached. Events that are refused are parked.
     pub(crate) async fn go_on(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
+        match self.advance(to, progress).await {
+            Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {
+                // Nearly always nothing is refused, and rows need not be kept for that: back to the checkpoint, and now they are.
+                self.careful = true;
+                self.rows = self.source.projection().rows(Only::All, self.bytes);
+                self.at = self.checkpoint.mark.position;
+                if self.at > Position::START {
+                    self.rows.may_be_stored();
+                }
+                (self.parking, self.passed) = (self.parked.parking().careful(), Passed::default());
+                self.advance(to, progress).await
+            }
+            done => done,
+        }
+    }
+
+    async fn advance(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
         let mut pages = self.source.pages(self.at, to, self.pace.ranges());
         let mut written_at = Instant::now();
         while let Some(page) = pages.next().await {
             let page = page?;
-            self.rows.fold(&mut self.connection, page.prepared).await.map_err(RefoldError::from)?;
-            let events = page.to.0 - self.at.0;
+            let (handled, events) = (page.prepared.handled, page.to.0 - self.at.0);
+            let folded = self.rows.fold(&mut self.connection, page.prepared, &mut self.parking).await;
+            folded.map_err(RefoldError::from)?;
+            self.passed.handled += handled;
+            self.passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
             self.at = page.to;
             progress.at(self.at.0, to.0);
             if self.keeper.is_lost() {
@@ -138,17 +188,22 @@ impl Builder {
         let mark = self.source.mark(self.at).await?;
         let target = (self.epoch, mark);
         let seen = Seen { mode: "rebuilding", head: self.head.max(self.at) };
+        let found = self.parking.take_found();
+        let events = self.source.events_at(found.iter().map(|aside| aside.position)).await?;
         let mut transaction = self.connection.begin().await?;
-        if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, seen).await? {
+        if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, (seen, self.passed)).await? {
             transaction.rollback().await?;
             return Err(RebuildError::TakenOver);
         }
         self.rows.write(&mut transaction).await?;
+        parked::record(&mut transaction, &self.key, &found, &events).await?;
         // The next write may meet rows that stand there, and finds them by the key.
         sqlx::query!("SELECT read_model.restore_constraints($1, $2)", self.key.projection.name(), self.key.generation)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        self.parked.add(&found);
+        self.passed = Passed::default();
         self.checkpoint = Checkpoint { epoch: Some(self.epoch), mark, ..self.checkpoint };
         Ok(())
     }
@@ -177,7 +232,7 @@ impl Builder {
 
     /// Gives the generation up, so that whoever projects takes it at once.
     pub(crate) async fn give_up(mut self) -> sqlx::Result<()> {
-        lease::release(&mut self.connection, &self.key.lease, self.owner, self.checkpoint.term).await?;
+        lease::of(&self.key, self.owner).give_up(&mut self.connection, Term(self.checkpoint.term)).await?;
         self.connection.close().await
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::RebuildError;
 use crate::generation;
-use crate::projection::Only;
+use crate::projection::{Only, Parking};
 use crate::refold::{MIB, RANGE, READ_AHEAD, RefoldError, Source};
 use crate::tool::Tool;
 
@@ -51,9 +51,11 @@ pub(crate) async fn estimate(tool: &Tool, source: &Arc<Source>) -> Result<Estima
     sqlx::raw_sql(projection.tables()).execute(&mut connection).await?;
     let began = Instant::now();
     let mut rows = projection.rows(Only::All, usize::MAX);
+    // What is refused is parked by a rebuild: it does not keep one from being estimated.
+    let mut parking = Parking::default().careful();
     let mut pages = source.pages(Position::START, Position(sampled), (RANGE, READ_AHEAD));
     while let Some(page) = pages.next().await {
-        rows.fold(&mut connection, page?.prepared).await.map_err(RefoldError::from)?;
+        rows.fold(&mut connection, page?.prepared, &mut parking).await.map_err(RefoldError::from)?;
     }
     rows.write(&mut connection).await?;
     sqlx::raw_sql(projection.indexes()).execute(&mut connection).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use event_feed::{Lease, Term};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::runner::PartKey;
 use crate::runner::database;
-use crate::runner::lease::{self, LEASE};
+use crate::runner::lease;
 
 /// How often the lease is renewed and the wish to pause looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,13 +34,13 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Keeps the lease that `owner` has taken.
-    pub(crate) fn keep(options: PgConnectOptions, key: &PartKey, owner: Uuid, term: i64) -> Self {
+    pub(crate) fn keep(options: PgConnectOptions, key: &PartKey, owner: Uuid, term: Term) -> Self {
         let found = Arc::new(Found::default());
         let kept = Kept {
             options,
             projection: key.projection.name(),
             generation: key.generation,
-            lease: key.lease.clone(),
+            lease: lease::of(key, owner),
             owner,
             term,
         };
@@ -62,9 +63,9 @@ struct Kept {
     options: PgConnectOptions,
     projection: &'static str,
     generation: i32,
-    lease: String,
+    lease: Lease,
     owner: Uuid,
-    term: i64,
+    term: Term,
 }
 
 impl Kept {
@@ -82,7 +83,7 @@ impl Kept {
                     connection = None;
                 }
             }
-            if kept_at.elapsed() > LEASE {
+            if kept_at.elapsed() > self.lease.duration() {
                 found.lost.store(true, Ordering::Relaxed);
             }
             tokio::time::sleep(EVERY).await;
@@ -95,7 +96,7 @@ impl Kept {
             Some(connection) => connection,
             None => connection.insert(database::connect(&self.options, self.owner).await?),
         };
-        let renewed = lease::renew(connection, &self.lease, self.owner, self.term).await?;
+        let renewed = self.lease.renew(connection, self.term).await?;
         let pause_wanted = sqlx::query_scalar!(
             "SELECT pause_wanted FROM read_model.rebuilds WHERE projection = $1 AND generation = $2",
             self.projection,

@@ -33,6 +33,8 @@ pub(crate) struct Chunk {
     /// What the snapshot showed.
     pub(crate) mark: Mark,
     rows: i64,
+    /// Keys whose rows lack parked events.
+    stale: Vec<String>,
     after: Option<Vec<String>>,
     last: Option<Vec<String>>,
 }
@@ -48,6 +50,8 @@ pub struct Differences {
     pub extra: i64,
     /// Rows that are in both and differ.
     pub different: i64,
+    /// Rows that are not the same, as is known: events of theirs are parked.
+    pub stale: i64,
     /// Some of them.
     pub samples: Vec<DifferingRow>,
 }
@@ -74,6 +78,9 @@ impl Differences {
 
 impl std::fmt::Display for Differences {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.stale > 0 {
+            writeln!(f, "{} rows are stale, since events of theirs are parked: see `projector parked list`", self.stale)?;
+        }
         if self.count() == 0 {
             return writeln!(f, "{} rows compared, no difference", self.rows);
         }
@@ -129,9 +136,16 @@ impl Comparison<'_> {
         )
         .fetch_one(&mut *snapshot)
         .await?;
+        let stale = sqlx::query_scalar!(
+            "SELECT key FROM read_model.stale WHERE projection = $1 AND generation = $2",
+            self.projection.name(),
+            self.generation
+        )
+        .fetch_all(&mut *snapshot)
+        .await?;
         snapshot.commit().await?;
         let mark = Mark { position: Position(at.position), event_id: at.event_id };
-        Ok(Chunk { mark, rows: taken.taken, after, last: taken.last })
+        Ok(Chunk { mark, rows: taken.taken, stale, after, last: taken.last })
     }
 
     /// Compares the chunk that was taken last with the other table, which stands at the chunk's position.
@@ -144,10 +158,10 @@ impl Comparison<'_> {
         let (seed, below) = self.sample();
         let room = MAX_SAMPLES.saturating_sub(differences.samples.len());
         let found = sqlx::query!(
-            r#"SELECT missing AS "missing!", extra AS "extra!", different AS "different!",
+            r#"SELECT missing AS "missing!", extra AS "extra!", different AS "different!", stale AS "stale!",
                       sampled AS "sampled!: sqlx::types::Json<Vec<DifferingRow>>"
                FROM read_model.compare_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3::text::regclass,
-                                             $4, $5, $6, $7, $8)"#,
+                                             $4, $5, $6, $7, $8, $9)"#,
             self.projection.name(),
             self.generation,
             self.other,
@@ -155,7 +169,8 @@ impl Comparison<'_> {
             chunk.last.as_deref(),
             seed,
             below,
-            i32::try_from(room).unwrap_or(i32::MAX)
+            i32::try_from(room).unwrap_or(i32::MAX),
+            &chunk.stale
         )
         .fetch_one(connection)
         .await?;
@@ -163,6 +178,7 @@ impl Comparison<'_> {
         differences.missing += found.missing;
         differences.extra += found.extra;
         differences.different += found.different;
+        differences.stale += found.stale;
         differences.samples.extend(found.sampled.0.into_iter().map(|row| self.shown(row)));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Generations beside the live one: projected by every process that knows what made them, so that a switch never goes back in time.
 //!
-//! Which they are is asked every second. After a switch the old live generation goes on here, and the place of the live one
+//! Which they are is asked twice a second. After a switch the old live generation goes on here, and the place of the live one
 //! is claimed anew.
 
 use std::sync::Arc;

@@ -59,6 +59,15 @@ pub(crate) async fn take(connection: &mut PgConnection, part: &PartKey, term: i6
     }))
 }
 
+/// How many of the events that a checkpoint passes are which.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Passed {
+    /// Those that the projection handles.
+    pub(crate) handled: usize,
+    /// Those that are none of its business.
+    pub(crate) passed_over: usize,
+}
+
 /// Moves the checkpoint, and works in the generation's schema until the end of the transaction. `false`: this owner was
 /// replaced, or stands elsewhere than it believes; nothing was changed.
 pub(crate) async fn advance(
@@ -66,11 +75,12 @@ pub(crate) async fn advance(
     part: &PartKey,
     from: &Checkpoint,
     (epoch, mark): (Epoch, Mark),
-    seen: Seen,
+    (seen, passed): (Seen, Passed),
 ) -> sqlx::Result<bool> {
     let moved = sqlx::query_scalar!(
         "UPDATE read_model.checkpoints
-         SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp()
+         SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp(),
+             handled = handled + $12, passed_over = passed_over + $13
          WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5 AND epoch IS NOT DISTINCT FROM $6
          RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)",
         part.projection.name(),
@@ -84,10 +94,28 @@ pub(crate) async fn advance(
         epoch.0,
         seen.mode,
         seen.head.0,
+        i64::try_from(passed.handled).unwrap_or(i64::MAX),
+        i64::try_from(passed.passed_over).unwrap_or(i64::MAX),
     )
     .fetch_optional(connection)
     .await?;
     Ok(moved.is_some())
+}
+
+/// Locks the checkpoint where it is, and works in the generation's schema until the end of the transaction. `false`: this owner was replaced.
+pub(crate) async fn hold(connection: &mut PgConnection, part: &PartKey, at: &Checkpoint) -> sqlx::Result<bool> {
+    let held = sqlx::query_scalar!(
+        "SELECT set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
+         FROM (SELECT projection, generation FROM read_model.checkpoints
+               WHERE projection = $1 AND generation = $2 AND part = $3 AND term = $4 FOR UPDATE) AS held",
+        part.projection.name(),
+        part.generation,
+        part.part,
+        at.term,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(held.is_some())
 }
 
 /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: this owner was replaced.

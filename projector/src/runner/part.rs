@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use event_feed::Term;
 use event_store::{Epoch, EventStore, Mark, Position, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::checkpoint::{self, Checkpoint, Seen};
+use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::history::{self, History};
+use super::parked::{self, ParkedSet};
 use super::{Job, PartKey, beside, database, lease};
 use crate::generation;
-use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
+use crate::projection::{AnyProjection, Only, Prepared, Reason, TooManyParked, WriteError};
 
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
@@ -29,8 +31,9 @@ pub(crate) struct Owned {
     pub(crate) checkpoint: Checkpoint,
     /// What the row says besides the position.
     pub(crate) seen: Seen,
+    pub(super) parked: ParkedSet,
     owner: Uuid,
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
 }
 
 /// An attempt to take a part.
@@ -54,8 +57,19 @@ pub(crate) struct Stopped {
     pub(crate) reason: String,
     /// The live generation with which it stopped: only another one is tried; none at all after a panic.
     pub(crate) generation: Option<i32>,
-    /// Whether it stopped because of the log's history: then the same generation is tried again when that has changed.
-    pub(crate) history: bool,
+    /// Whether the same generation is tried again, and when.
+    pub(crate) again: Again,
+}
+
+/// When a stopped projection is tried again with the same generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// When the process is started again.
+    No,
+    /// It stopped because of the log's history: when that has changed.
+    History,
+    /// It stopped since no more events could be parked: when there is room, or somebody asked for some to be tried again.
+    Room,
 }
 
 /// What became of it.
@@ -74,6 +88,8 @@ pub(crate) struct Applied {
     /// How many events took effect or were passed over.
     pub(crate) handled: usize,
     pub(crate) passed_over: usize,
+    /// How many (event, key) pairs were parked.
+    pub(crate) parked: usize,
     pub(crate) outcome: Outcome,
 }
 
@@ -111,35 +127,39 @@ impl Claim {
         };
         let generation = found.as_ref().map_or(NO_GENERATION, |found| found.generation);
         let before = self.stopped.filter(|stopped| stopped.generation == Some(generation));
-        if before.as_ref().is_some_and(|stopped| !stopped.history) {
+        if before.as_ref().is_some_and(|stopped| stopped.again == Again::No) {
             return Ok(Claimed::StillStopped);
         }
         if !found.as_ref().is_some_and(|found| found.is_made_by(self.projection.as_ref())) {
             let reason = generation::not_ours(self.projection.as_ref(), found.as_ref());
-            return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), history: false }));
+            return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::No }));
         }
         let key = Arc::new(PartKey::new(self.projection, generation));
-        if let (Some(before), Some(store)) = (before, &self.store)
+        if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room) && parked::is_full(&mut connection, &key).await? {
+            return Ok(Claimed::StillStopped);
+        }
+        if let (Some(before), Some(store)) = (before.filter(|stopped| stopped.again == Again::History), &self.store)
             && let Some(found) = checkpoint::look(&mut connection, &key).await?
             && history::of(store.as_ref(), key.projection.name(), found).await? == History::Other(before.reason)
         {
             return Ok(Claimed::StillStopped);
         }
-        let Some(term) = lease::claim(&mut connection, &key.lease, self.owner).await? else {
+        let Some(Term(term)) = lease::of(&key, self.owner).take(&mut connection).await? else {
             return Ok(Claimed::Elsewhere(connection));
         };
         let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else {
             return Ok(Claimed::Elsewhere(connection));
         };
         let seen = Seen { mode: "starting", head: checkpoint.mark.position };
-        let mut owned = Box::new(Owned { seen, key, checkpoint, owner: self.owner, connection });
+        let parked = ParkedSet::load(&mut connection, &key).await?;
+        let mut owned = Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
         let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
         match history::of(store.as_ref(), owned.key.projection.name(), (checkpoint.epoch, checkpoint.mark)).await? {
             History::Same(epoch) if owned.follow(epoch).await? => Ok(Claimed::Owned(owned)),
             History::Same(_) => Ok(Claimed::Elsewhere(owned.connection)),
             History::Other(reason) => {
                 owned.give_up(Some(&reason)).await?;
-                Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), history: true }))
+                Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::History }))
             }
         }
     }
@@ -148,7 +168,7 @@ impl Claim {
 impl Owned {
     /// Folds the job's events that come after the checkpoint into the rows.
     pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>) -> Applied {
-        let mut applied = Applied { handled: 0, passed_over: 0, outcome: Outcome::Lost };
+        let mut applied = Applied { handled: 0, passed_over: 0, parked: 0, outcome: Outcome::Lost };
         let at = self.checkpoint.mark;
         let start = job.events.partition_point(|event| event.position <= at.position);
         let known = start.checked_sub(1).map(|last| job.events[last].mark());
@@ -171,13 +191,14 @@ impl Owned {
             Ok(Ok(Some(Halt::At(position, reason)))) => {
                 let bad = events.iter().find(|event| event.position == position);
                 let what = bad.map_or_else(String::new, |event| format!(" ({})", event.event_type));
+                let again = if reason.is::<TooManyParked>() { Again::Room } else { Again::No };
                 let reason = format!("event {position}{what}: {}", chain(reason.as_ref()));
-                self.stop(reason, bad.map(|event| event.recorded_at)).await
+                self.stop(reason, bad.map(|event| event.recorded_at), again).await
             }
             Ok(Err(error)) if database::is_transient(&error) => Outcome::Failed(error),
             Ok(Err(error)) => {
                 let reason = format!("the read model's database refused: {error}");
-                self.stop(reason, events.first().map(|event| event.recorded_at)).await
+                self.stop(reason, events.first().map(|event| event.recorded_at), Again::No).await
             }
             Err(_) => {
                 Outcome::Failed(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "a batch took too long")))
@@ -195,13 +216,14 @@ impl Owned {
                 events = before(events, *position);
             }
             let Some(last) = events.last() else { return Ok(prepared.unreadable.map(Halt::at).or(halt)) };
-            match self.write(&prepared, job, last.mark()).await {
-                Ok(true) => {
+            match self.write(&prepared, job, (events, last.mark())).await {
+                Ok(Some(parked)) => {
+                    applied.parked = parked;
                     applied.handled = prepared.handled;
                     applied.passed_over = prepared.passed_over;
                     return Ok(prepared.unreadable.map(Halt::at).or(halt));
                 }
-                Ok(false) => return Ok(Some(Halt::Lost)),
+                Ok(None) => return Ok(Some(Halt::Lost)),
                 Err(WriteError::Database(error)) => return Err(error),
                 Err(WriteError::Fold(position, reason)) => {
                     events = before(events, position);
@@ -211,26 +233,37 @@ impl Owned {
         }
     }
 
-    /// Rows and checkpoint, in one transaction. `false`: fenced off.
-    async fn write(&mut self, prepared: &Prepared, job: &Job, to: Mark) -> Result<bool, WriteError> {
+    /// Rows, what is parked, and checkpoint, in one transaction. Returns how much was parked; `None`: fenced off.
+    async fn write(
+        &mut self,
+        prepared: &Prepared,
+        job: &Job,
+        (events, to): (&[RecordedEvent], Mark),
+    ) -> Result<Option<usize>, WriteError> {
         let seen = Seen { mode: job.mode, head: job.head.mark.position };
         let target = (job.head.epoch, to);
+        let notes = (seen, Passed { handled: prepared.handled, passed_over: prepared.passed_over });
+        let mut found = Vec::new();
         if prepared.handled == 0 {
-            if !checkpoint::advance(&mut self.connection, &self.key, &self.checkpoint, target, seen).await? {
-                return Ok(false);
+            if !checkpoint::advance(&mut self.connection, &self.key, &self.checkpoint, target, notes).await? {
+                return Ok(None);
             }
         } else {
+            let mut parking = self.parked.parking();
             let mut transaction = self.connection.begin().await?;
-            if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, seen).await? {
+            if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, notes).await? {
                 transaction.rollback().await?;
-                return Ok(false);
+                return Ok(None);
             }
-            prepared.write(&mut transaction).await?;
+            prepared.write(&mut transaction, &Only::All, &mut parking).await?;
+            found = parking.take_found();
+            parked::record(&mut transaction, &self.key, &found, events).await?;
             transaction.commit().await?;
         }
+        self.parked.add(&found);
         self.checkpoint = Checkpoint { epoch: Some(target.0), mark: to, ..self.checkpoint };
         self.seen = seen;
-        Ok(true)
+        Ok(Some(found.len()))
     }
 
     /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: fenced off.
@@ -265,7 +298,7 @@ impl Owned {
             return Ok(None);
         }
         let term = self.checkpoint.term;
-        if !lease::renew(&mut self.connection, &self.key.lease, self.owner, term).await? {
+        if !lease::of(&self.key, self.owner).renew(&mut self.connection, Term(term)).await? {
             return Ok(None);
         }
         let seen = Seen { mode, head };
@@ -280,14 +313,14 @@ impl Owned {
     pub(crate) async fn give_up(mut self, stopped_by: Option<&str>) -> sqlx::Result<()> {
         let seen = Seen { mode: if stopped_by.is_some() { "stopped" } else { "starting" }, ..self.seen };
         checkpoint::note(&mut self.connection, &self.key, self.checkpoint.term, seen, stopped_by).await?;
-        lease::release(&mut self.connection, &self.key.lease, self.owner, self.checkpoint.term).await?;
+        lease::of(&self.key, self.owner).give_up(&mut self.connection, Term(self.checkpoint.term)).await?;
         self.connection.close().await
     }
 
-    async fn stop(self, reason: String, oldest: Option<DateTime<Utc>>) -> Outcome {
+    async fn stop(self, reason: String, oldest: Option<DateTime<Utc>>, again: Again) -> Outcome {
         let generation = Some(self.key.generation);
         match self.give_up(Some(&reason)).await {
-            Ok(()) => Outcome::Stopped { stopped: Stopped { reason, generation, history: false }, oldest },
+            Ok(()) => Outcome::Stopped { stopped: Stopped { reason, generation, again }, oldest },
             Err(error) => Outcome::Failed(error),
         }
     }

@@ -30,6 +30,11 @@ impl Reveal {
         Ok(())
     }
 
+    /// For those who reveal on their own.
+    pub(crate) fn vault(&self) -> Option<Arc<Vault>> {
+        self.vault.clone()
+    }
+
     /// Waits after a failure, longer each time, with jitter.
     pub(crate) async fn pause(&mut self) {
         let pause = self.pause.unwrap_or(RETRY_FIRST);

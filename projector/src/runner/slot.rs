@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lease::RENEW_EVERY;
-use super::part::{Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped, chain};
+use super::parked::{self, AgainError};
+use super::part::{Again, Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped, chain};
 use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing};
 use crate::projection::AnyProjection;
 
@@ -58,6 +59,8 @@ pub(crate) struct Progress {
     pub(crate) oldest: Option<DateTime<Utc>>,
     /// When it last moved or had nothing to do.
     pub(crate) moved_at: Instant,
+    /// How many (event, key) pairs are parked.
+    pub(crate) parked: usize,
     mode: &'static str,
     /// The epoch in which the log goes on after the part's position, as far as this process knows.
     epoch: Option<Epoch>,
@@ -66,7 +69,7 @@ pub(crate) struct Progress {
 impl Progress {
     fn unknown() -> Self {
         let (position, head) = (Position::START, Position::START);
-        Self { position, head, oldest: None, moved_at: Instant::now(), mode: "starting", epoch: None }
+        Self { position, head, oldest: None, moved_at: Instant::now(), parked: 0, mode: "starting", epoch: None }
     }
 }
 
@@ -218,6 +221,7 @@ impl Slot {
         };
         count("applied", applied.handled);
         count("passed_over", applied.passed_over);
+        count("parked", applied.parked);
         match applied.outcome {
             Outcome::Owned(owned) => {
                 let (key, mark) = (Arc::clone(&owned.key), owned.checkpoint.mark);
@@ -272,13 +276,44 @@ impl Slot {
         }
     }
 
+    /// Tries parked events again whose time has come.
+    pub(crate) async fn retry_parked(&mut self, again: &parked::Reread) {
+        if !matches!(&self.state, State::Owned(owned) if owned.has_parked_due()) {
+            return;
+        }
+        let Some(mut owned) = self.take_owned() else { return };
+        let again = again.clone();
+        // In a task of its own: no dropped future leaves a transaction open.
+        let task = tokio::spawn(async move {
+            let retried = owned.retry_parked(&again).await;
+            (owned, retried)
+        });
+        match task.await {
+            Ok((owned, Ok(()))) => {
+                self.progress.parked = owned.parked.pairs;
+                self.state = State::Owned(owned);
+            }
+            Ok((_, Err(AgainError::Lost))) => self.taken_over(),
+            Ok((_, Err(AgainError::Run(error)))) => self.failed(error),
+            Err(panic) => self.panicked(&panic),
+        }
+    }
+
+    /// Makes the next look at parked events due now.
+    pub(crate) fn look_at_parked_now(&mut self) {
+        if let State::Owned(owned) = &mut self.state {
+            owned.look_at_parked_now();
+        }
+    }
+
     pub(crate) fn panicked(&mut self, panic: &JoinError) {
         let reason = format!("the program failed while projecting: {panic}");
-        self.stop(Stopped { reason, generation: None, history: false }, None);
+        self.stop(Stopped { reason, generation: None, again: Again::No }, None);
     }
 
     fn own(&mut self, owned: Box<Owned>) {
         self.progress.position = owned.checkpoint.mark.position;
+        self.progress.parked = owned.parked.pairs;
         self.progress.head = self.progress.head.max(owned.checkpoint.mark.position);
         self.state = State::Owned(owned);
     }

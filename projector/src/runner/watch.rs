@@ -15,6 +15,9 @@ use super::{RunError, Standing};
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(15);
 
+/// What is told of each part.
+const GAUGES: [&str; 4] = ["projection_position", "projection_lag_events", "projection_lag_seconds", "projection_parked_events"];
+
 /// Readiness and metrics of a runner.
 #[derive(Debug, Clone)]
 pub struct Watch {
@@ -85,7 +88,8 @@ impl Watch {
     /// How every part stands.
     pub(crate) fn parts(&self, slots: &[Slot]) {
         let head = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
-        metrics::gauge!("eventstore_head_position").set(figure(head));
+        let owns = slots.iter().any(|slot| slot.mark().is_some());
+        metrics::gauge!("eventstore_head_position").set(if owns || head > 0 { figure(head) } else { f64::NAN });
         let mut troubles = Vec::new();
         for slot in slots {
             self.part(slot);
@@ -119,14 +123,19 @@ impl Watch {
 
     fn part(&self, slot: &Slot) {
         let (name, progress) = (slot.label(), &slot.progress);
-        // Only who projects a part knows how far it is.
+        // Only who projects a part knows how far it is: whoever did is not to go on telling its last figures.
         if progress.head == Position::START && slot.standing() == Standing::Waiting {
+            for gauge in GAUGES {
+                metrics::gauge!(gauge, "projection" => name.clone()).set(f64::NAN);
+            }
             return;
         }
         let lag = (progress.head.0 - progress.position.0).max(0);
         let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
         metrics::gauge!("projection_position", "projection" => name.clone()).set(figure(progress.position.0));
         metrics::gauge!("projection_lag_events", "projection" => name.clone()).set(figure(lag));
+        let parked = i64::try_from(progress.parked).unwrap_or(i64::MAX);
+        metrics::gauge!("projection_parked_events", "projection" => name.clone()).set(figure(parked));
         metrics::gauge!("projection_lag_seconds", "projection" => name).set(figure(oldest) / 1_000.0);
     }
 }
@@ -136,9 +145,10 @@ fn describe() {
     describe_gauge!("projection_position", "Position of the last event that took effect in the projection");
     describe_gauge!("projection_lag_events", "Events of the log that the projection has yet to take in");
     describe_gauge!("projection_lag_seconds", Unit::Seconds, "Age of the oldest event that the projection has yet to take in");
+    describe_gauge!("projection_parked_events", "Events that a fold refused, and those held back behind them, once for each row");
     describe_counter!(
         "projection_events_total",
-        "Events that a projection met: applied, passed_over (a type it does not handle) or refused (it stopped there)"
+        "Events that a projection met: applied, passed_over (a type it does not handle), parked (once for each row) or refused (it stopped there)"
     );
     describe_gauge!("eventstore_head_position", "Position of the last event of the log, as last seen by this process");
 }

@@ -8,6 +8,7 @@ mod evolution;
 mod explain;
 mod generation;
 mod outage;
+mod parked;
 mod projections;
 mod rebuild;
 mod roles;

@@ -18,6 +18,7 @@ use service_kit::health::Health;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+pub(crate) mod ledger;
 pub(crate) mod life;
 pub(crate) mod process;
 

@@ -93,11 +93,13 @@ impl Api {
         wait: Option<Wait>,
         links: Option<String>,
     ) -> Response {
-        let mut response = if etag::is_known(asked, tag) {
+        // The tags tell what rows are, not whether they lack something: so a stale answer has none.
+        let mut response = if !seen.stale && etag::is_known(asked, tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let mut meta = Meta::new(id.0, self.clock.now());
             (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
+            meta.stale = seen.stale.then_some(true);
             Envelope { data, meta }.into_response()
         };
         let headers = response.headers_mut();
@@ -105,7 +107,8 @@ impl Api {
         headers.append(VARY, HeaderValue::from_static("accept, consistency-token, prefer"));
         let applied = wait.and_then(|wait| wait.preference_applied());
         let links = links.and_then(|links| HeaderValue::from_str(&links).ok());
-        let optional = [(ETAG, HeaderValue::from_str(tag).ok()), (LINK, links), (PREFERENCE_APPLIED, applied)];
+        let tag = HeaderValue::from_str(tag).ok().filter(|_| !seen.stale);
+        let optional = [(ETAG, tag), (LINK, links), (PREFERENCE_APPLIED, applied)];
         headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
         response
     }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Read, Slice, Window};
+use super::{Read, Shown, Slice, Window};
 
 /// A row of `read_model.orders`.
 #[derive(Debug, Clone)]
@@ -95,6 +95,10 @@ impl Read for FindOrder {
     type Answer = Option<OrderRow>;
     reads!("orders");
 
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::row("orders", answer.as_ref().map(|row| &row.id))
+    }
+
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         sqlx::query_file_as!(OrderRow, "sql/orders/find.sql", self.0).fetch_optional(snapshot).await
     }
@@ -104,6 +108,10 @@ impl Read for ListOrders {
     type Answer = Slice<OrderRow>;
     reads!("orders");
 
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::list("orders", answer.rows.iter().map(|row| row.id))
+    }
+
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         list(snapshot, self.user_id, self.status.as_deref(), &self.window).await
     }
@@ -112,6 +120,10 @@ impl Read for ListOrders {
 impl Read for ListOrdersOfUser {
     type Answer = Option<Slice<OrderRow>>;
     reads!("users", "orders");
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::list("orders", answer.iter().flat_map(|slice| &slice.rows).map(|row| row.id))
+    }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id).fetch_one(&mut *snapshot).await? {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Read, Slice, Window};
+use super::{Read, Shown, Slice, Window};
 
 /// A row of `read_model.products`.
 #[derive(Debug, Clone)]
@@ -59,6 +59,10 @@ impl Read for FindProduct {
     type Answer = Option<ProductRow>;
     reads!("products");
 
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::row("products", answer.as_ref().map(|row| &row.id))
+    }
+
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         sqlx::query_file_as!(ProductRow, "sql/products/find.sql", self.0).fetch_optional(snapshot).await
     }
@@ -67,6 +71,10 @@ impl Read for FindProduct {
 impl Read for ListProducts {
     type Answer = Slice<ProductRow>;
     reads!("products");
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::list("products", answer.rows.iter().map(|row| row.id))
+    }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let name = self.name.as_deref();

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::Read;
 use super::failure::ReadError;
 use super::seen::{self, Seen};
+use super::stale;
 use crate::position::Watcher;
 
 /// How often one read is tried again when the tables were switched under it.
@@ -102,8 +103,10 @@ async fn snapshot<R: Read>(pool: &PgPool, question: &R, token: Option<&Consisten
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with(R::BEGIN).await?;
     let answer = async {
-        let seen = seen::look(&mut transaction, R::PROJECTIONS, token).await?;
+        let mut seen = seen::look(&mut transaction, R::PROJECTIONS, token).await?;
         let data = question.ask(&mut transaction).await?;
+        // Nearly always no row at all is.
+        seen.stale = seen.stale && stale::look(&mut transaction, &R::shown(&data)).await?;
         Ok(View { data, seen })
     }
     .await;

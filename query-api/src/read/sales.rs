@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Read, Slice, Window};
+use super::{Read, Shown, Slice, Window};
 
 /// A row of `read_model.daily_sales`.
 #[derive(Debug, Clone)]
@@ -45,6 +45,10 @@ pub struct ListDailySales {
 impl Read for ListDailySales {
     type Answer = Slice<DailySalesRow>;
     reads!("daily_sales");
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::list("daily_sales", answer.rows.iter().map(|row| format!("{}/{}", row.day, row.currency)))
+    }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let (from, to, currency) = (self.from, self.to, self.currency.as_deref());

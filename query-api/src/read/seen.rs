@@ -14,6 +14,8 @@ pub struct Seen {
     pub epoch: Option<Uuid>,
     /// The smallest position of all parts.
     pub position: i64,
+    /// Whether what is shown lacks events that could not be applied.
+    pub stale: bool,
 }
 
 struct Checkpoint {
@@ -21,9 +23,10 @@ struct Checkpoint {
     epoch: Option<Uuid>,
     position: i64,
     event_id: Option<Uuid>,
+    stale: bool,
 }
 
-/// Reads the checkpoints in the caller's snapshot and, if a position is wanted, checks that it is shown.
+/// Reads the checkpoints in the caller's snapshot (it is stale if any row of the projections is) and, if a position is wanted, checks that it is shown.
 pub(super) async fn look(
     snapshot: &mut PgConnection,
     projections: &[Projection],
@@ -35,7 +38,8 @@ pub(super) async fn look(
         return Err(ReadError::NotProjected);
     }
     let slowest = checkpoints.iter().min_by_key(|checkpoint| checkpoint.position).ok_or(ReadError::NotProjected)?;
-    let seen = Seen { epoch: slowest.epoch, position: slowest.position };
+    let stale = checkpoints.iter().any(|checkpoint| checkpoint.stale);
+    let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale };
     if let Some(token) = wanted {
         checkpoints.iter().try_for_each(|checkpoint| same_history(checkpoint, token))?;
         if seen.position < token.position {

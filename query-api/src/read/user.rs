@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Read, Slice, Window};
+use super::{Read, Shown, Slice, Window};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;
@@ -71,6 +71,10 @@ impl Read for FindUser {
     type Answer = Option<UserRow>;
     reads!("users");
 
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::row("users", answer.as_ref().map(|row| &row.id))
+    }
+
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         sqlx::query_file_as!(UserRow, "sql/users/find.sql", self.0).fetch_optional(snapshot).await
     }
@@ -79,6 +83,10 @@ impl Read for FindUser {
 impl Read for ListUsers {
     type Answer = Slice<UserRow>;
     reads!("users");
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::list("users", answer.rows.iter().map(|row| row.id))
+    }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let total = if self.window.counts() { Some(self.count(snapshot).await?) } else { None };

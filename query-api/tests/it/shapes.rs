@@ -68,3 +68,28 @@ async fn every_answer_wears_the_common_headers() {
         assert_eq!(stranger.header("access-control-allow-origin"), "");
     }
 }
+
+#[tokio::test]
+async fn what_lacks_events_says_so_and_can_not_be_taken_from_a_cache() {
+    let app = App::start().await;
+    let (marked, other) = (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
+    let tag = app.get(&format!("/api/v1/users/{marked}")).await.header("etag").to_owned();
+    let mark = |key: String, absent: bool| {
+        let writer = &app.writer;
+        async move {
+            let statement = "INSERT INTO read_model.stale (projection, generation, key, incomplete, absent, since)
+                             VALUES ('users', 1, $1, false, $2, 7)";
+            sqlx::query(statement).bind(key).bind(absent).execute(writer).await.unwrap();
+        }
+    };
+    mark(marked.to_string(), false).await;
+    let stale = app.get_with(&format!("/api/v1/users/{marked}"), &[("if-none-match", &tag)]).await;
+    assert_eq!((stale.status.as_u16(), &stale.body["meta"]["stale"], stale.header("etag")), (200, &json!(true), ""));
+    assert_eq!(app.get(&format!("/api/v1/users/{other}")).await.body["meta"].get("stale"), None);
+    assert_eq!(app.get("/api/v1/users").await.body["meta"]["stale"], true, "one of the page is");
+    assert_eq!(app.get("/api/v1/users?email=user-2@example.com").await.body["meta"].get("stale"), None, "none of the page is");
+    assert_eq!(app.get("/api/v1/orders").await.body["meta"].get("stale"), None, "another projection");
+    mark(uuid::Uuid::from_u128(1).to_string(), true).await;
+    let page = app.get("/api/v1/users?email=user-2@example.com").await;
+    assert_eq!(page.body["meta"]["stale"], true, "a row that is not there yet might belong to it");
+}

@@ -1,0 +1,102 @@
+//! `projector account`: where every event up to a checkpoint went.
+
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::print;
+use crate::error::CommandError;
+use crate::tool::{ToolArgs, projection};
+
+/// Settings of `account`.
+#[derive(Debug, Args)]
+pub struct AccountArgs {
+    /// Of which projection; all of them unless said.
+    projection: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    tool: ToolArgs,
+}
+
+/// Where the events up to a part's checkpoint went. Each is in exactly one of the counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Which projection.
+    pub projection: String,
+    /// Which generation of it.
+    pub generation: i32,
+    /// Which part of that.
+    pub part: i32,
+    /// How many events there are: positions have no gap.
+    pub position: i64,
+    /// Count in every row that they touch.
+    pub applied: i64,
+    /// Are none of the projection's business.
+    pub passed_over: i64,
+    /// Wait for some row to take them.
+    pub parked: i64,
+    /// Are never to count in some row, as somebody decided.
+    pub skipped: i64,
+    /// Whether the counts add up to the position.
+    pub adds_up: bool,
+}
+
+impl Account {
+    /// Reads the accounts in one snapshot.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    pub async fn read(connection: &mut PgConnection, projection: Option<&str>) -> sqlx::Result<Vec<Self>> {
+        sqlx::query_as!(
+            Self,
+            r#"SELECT c.projection, c.generation, c.part, c.position, c.handled - w.parked - w.skipped AS "applied!", c.passed_over,
+                      w.parked AS "parked!", w.skipped AS "skipped!", c.handled + c.passed_over = c.position AS "adds_up!"
+               FROM read_model.checkpoints AS c
+               CROSS JOIN LATERAL (
+                   SELECT (SELECT count(DISTINCT p.position) FROM read_model.parked AS p
+                           WHERE (p.projection, p.generation, p.part) = (c.projection, c.generation, c.part)) AS parked,
+                          (SELECT count(DISTINCT s.position) FROM read_model.skips AS s
+                           WHERE s.projection = c.projection AND s.position <= c.position
+                             AND NOT EXISTS (SELECT FROM read_model.parked AS p
+                                             WHERE (p.projection, p.generation, p.position) = (c.projection, c.generation, s.position))
+                          ) AS skipped) AS w
+               WHERE $1::text IS NULL OR c.projection = $1
+               ORDER BY c.projection, c.generation, c.part"#,
+            projection
+        )
+        .fetch_all(connection)
+        .await
+    }
+}
+
+pub(crate) async fn account(args: AccountArgs) -> Result<(), CommandError> {
+    if let Some(name) = &args.projection {
+        projection(name)?;
+    }
+    let mut connection = args.tool.read_model().await?;
+    let accounts = Account::read(&mut connection, args.projection.as_deref()).await?;
+    if args.json {
+        return print(&(serde_json::to_string_pretty(&accounts)? + "\n"));
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        "projection",
+        "events",
+        "applied",
+        "passed over",
+        "parked",
+        "skipped",
+        "adds up",
+    ]);
+    for account in &accounts {
+        let counts = [account.position, account.applied, account.passed_over, account.parked, account.skipped];
+        let name = format!("{} g{}", account.projection, account.generation);
+        let adds_up = if account.adds_up { "yes" } else { "NO" };
+        table.add_row([name].into_iter().chain(counts.map(|count| count.to_string())).chain([adds_up.to_owned()]));
+    }
+    print(&format!("{table}\n"))
+}

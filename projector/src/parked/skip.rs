@@ -1,0 +1,145 @@
+//! Skipping: a person's decision that an event is never to count in a row, with who and why.
+//!
+//! It belongs to the projection and the event, not to a generation: so every generation must have the event parked for that row,
+//! or their rows would no longer be the same function of the log.
+
+use clap::Args;
+use sqlx::{Connection as _, PgConnection};
+
+use super::print;
+use crate::error::CommandError;
+use crate::generation;
+use crate::tool::{ToolArgs, projection};
+
+/// The most decisions of one projection.
+const MAX_SKIPS: i64 = 10_000;
+/// The most characters of a name or a reason.
+const MAX_WORDS: usize = 1_000;
+
+/// Settings of `parked skip`.
+#[derive(Debug, Args)]
+pub(crate) struct SkipArgs {
+    /// Of which projection.
+    projection: String,
+    /// The event at this position.
+    position: i64,
+    /// Only for this row; otherwise for every row that refuses it.
+    #[arg(long)]
+    key: Option<String>,
+    /// Why, for those who come after.
+    #[arg(long, value_parser = parse_words)]
+    reason: String,
+    /// Who decides.
+    #[arg(long, env = "USER", value_parser = parse_words)]
+    by: String,
+    #[command(flatten)]
+    tool: ToolArgs,
+}
+
+/// Why an event was not skipped.
+#[derive(Debug, thiserror::Error)]
+pub enum SkipError {
+    /// It is not parked because it was refused.
+    #[error("no row refuses the event at position {0}: see `projector parked show`")]
+    NotRefused(i64),
+    /// A generation is being built, and may have passed it.
+    #[error("generation {0} is being built, and may count the event: wait until it is done, or drop it")]
+    Building(i32),
+    /// A generation counts it, or has yet to meet it.
+    #[error(
+        "generation {0} does not have the event parked for the same rows: drop that generation, or let it meet the event first"
+    )]
+    NotParkedEverywhere(i32),
+    /// There are too many decisions.
+    #[error("{MAX_SKIPS} events are skipped already: a new fold version that reads them is what is needed")]
+    TooMany,
+}
+
+fn parse_words(text: &str) -> Result<String, String> {
+    let words = text.trim();
+    if words.is_empty() || words.chars().count() > MAX_WORDS {
+        return Err(format!("1 to {MAX_WORDS} characters are wanted"));
+    }
+    Ok(words.to_owned())
+}
+
+pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
+    let name = projection(&args.projection)?.name();
+    let mut connection = args.tool.read_model().await?;
+    let mut transaction = connection.begin().await?;
+    generation::lock(&mut transaction).await?;
+    // No owner moves or tries again meanwhile.
+    sqlx::query!("SELECT FROM read_model.checkpoints WHERE projection = $1 FOR UPDATE", name)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let generations =
+        sqlx::query!("SELECT generation, state FROM read_model.generations WHERE projection = $1 ORDER BY generation", name)
+            .fetch_all(&mut *transaction)
+            .await?;
+    if let Some(building) = generations.iter().find(|generation| generation.state == "building") {
+        return Err(SkipError::Building(building.generation).into());
+    }
+    let skipped = sqlx::query_scalar!(
+        "INSERT INTO read_model.skips (projection, position, key, event_id, event_type, cause, skipped_by, reason)
+         SELECT DISTINCT ON (key) projection, position, key, event_id, event_type, cause, $4, $5 FROM read_model.parked
+         WHERE projection = $1 AND position = $2 AND ($3::text IS NULL OR key = $3) AND cause IS NOT NULL
+         ORDER BY key, generation
+         ON CONFLICT (projection, position, key) DO UPDATE SET skipped_by = excluded.skipped_by, reason = excluded.reason
+         RETURNING key",
+        name,
+        args.position,
+        args.key,
+        args.by,
+        args.reason
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    if skipped.is_empty() {
+        return Err(SkipError::NotRefused(args.position).into());
+    }
+    for generation in &generations {
+        parked_alike(&mut transaction, name, (generation.generation, args.position), &skipped).await?;
+    }
+    let decisions = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM read_model.skips WHERE projection = $1"#, name)
+        .fetch_one(&mut *transaction)
+        .await?;
+    if decisions > MAX_SKIPS {
+        return Err(SkipError::TooMany.into());
+    }
+    sqlx::query!(
+        "INSERT INTO read_model.retry_requests (projection, generation, key)
+         SELECT projection, generation, key FROM read_model.parked WHERE projection = $1 AND position = $2 AND key = ANY($3)
+         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = excluded.requested_at",
+        name,
+        args.position,
+        &skipped
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    print(&format!(
+        "the event at position {} is never to count in {} rows of {name}; what was held back behind it follows now\n",
+        args.position,
+        skipped.len()
+    ))
+}
+
+/// Checks that a generation has the event parked for these rows.
+async fn parked_alike(
+    connection: &mut PgConnection,
+    name: &str,
+    (generation, position): (i32, i64),
+    keys: &[String],
+) -> Result<(), CommandError> {
+    let parked = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "parked!" FROM read_model.parked
+               WHERE projection = $1 AND generation = $2 AND position = $3 AND key = ANY($4)"#,
+        name,
+        generation,
+        position,
+        keys
+    )
+    .fetch_one(connection)
+    .await?;
+    if usize::try_from(parked) == Ok(keys.len()) { Ok(()) } else { Err(SkipError::NotParkedEverywhere(generation).into()) }
+}

@@ -1,0 +1,110 @@
+//! Poison events: what a fold refuses is set aside by key, so that it hurts nothing else.
+//!
+//! A refused event is parked for the key whose row refused it. That key's later events are held back behind it, since a fold
+//! means something in order only; a fold that commutes holds back nothing. Other keys of the same event go on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use event_store::Position;
+
+use super::Reason;
+
+/// The most (event, key) pairs that one generation may have parked: past it the part stops.
+pub const MAX_PARKED: usize = 10_000;
+/// The most bytes of a cause that are kept.
+const MAX_CAUSE: usize = 1_000;
+
+/// The parked set is full.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{MAX_PARKED} events are parked already, and no more may be: see `projector parked list`; once it is fixed, `projector parked retry`"
+)]
+pub struct TooManyParked;
+
+/// An event that does not count in the row of a key for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside {
+    pub(crate) position: Position,
+    pub(crate) key: String,
+    /// Why it was refused; `None`: an earlier event of the key was.
+    pub(crate) cause: Option<String>,
+    /// Whether there was no such row yet.
+    pub(crate) absent: bool,
+}
+
+/// Decisions that an event is never to count in the row of a key.
+pub(crate) type Skips = Arc<HashSet<(Position, String)>>;
+
+/// The parked set of one generation while a batch is folded.
+#[derive(Debug, Clone, Default)]
+pub struct Parking {
+    held: HashSet<String>,
+    skips: Skips,
+    parked: usize,
+    careful: bool,
+    found: Vec<Aside>,
+}
+
+impl Parking {
+    /// Of so many pairs, which concern these keys.
+    pub(crate) fn new(held: HashSet<String>, skips: Skips, parked: usize) -> Self {
+        Self { held, skips, parked, ..Self::default() }
+    }
+
+    /// Looks out for refusals from the first event on; otherwise rows in memory are lost with the first refusal.
+    pub(crate) fn careful(mut self) -> Self {
+        self.careful = true;
+        self
+    }
+
+    /// Nothing is parked or skipped: events need no second look.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.careful && self.held.is_empty() && self.skips.is_empty()
+    }
+
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.held.contains(key)
+    }
+
+    pub(super) fn skips(&self, position: Position, key: &str) -> bool {
+        // The key is only copied where there are decisions at all.
+        !self.skips.is_empty() && self.skips.contains(&(position, key.to_owned()))
+    }
+
+    pub(super) fn refuse(&mut self, position: Position, key: String, reason: &Reason, absent: bool) -> Result<(), TooManyParked> {
+        let mut cause = crate::runner::chain(reason.as_ref());
+        cause.truncate(cause.floor_char_boundary(MAX_CAUSE));
+        self.held.insert(key.clone());
+        self.add(Aside { position, key, cause: Some(cause), absent })
+    }
+
+    pub(super) fn hold_back(&mut self, position: Position, key: String, absent: bool) -> Result<(), TooManyParked> {
+        self.add(Aside { position, key, cause: None, absent })
+    }
+
+    /// Holds an event back behind every key that lacks one.
+    pub(super) fn hold_back_all(&mut self, position: Position) -> Result<(), TooManyParked> {
+        let keys: Vec<String> = self.held.iter().cloned().collect();
+        keys.into_iter().try_for_each(|key| self.hold_back(position, key, false))
+    }
+
+    fn add(&mut self, aside: Aside) -> Result<(), TooManyParked> {
+        if self.parked >= MAX_PARKED {
+            return Err(TooManyParked);
+        }
+        self.parked += 1;
+        self.found.push(aside);
+        Ok(())
+    }
+
+    /// How much was set aside since it was last asked.
+    pub(super) fn found(&self) -> usize {
+        self.found.len()
+    }
+
+    /// What was set aside since it was last asked.
+    pub(crate) fn take_found(&mut self) -> Vec<Aside> {
+        std::mem::take(&mut self.found)
+    }
+}
