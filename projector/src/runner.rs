@@ -7,7 +7,7 @@
 //!   checkpoint, the lease is given up, and the other parts go on. Starting the process again tries it again, as does another
 //!   generation, and after another history the right one.
 //!
-//! An event that can be read and is refused by a row's fold is parked, and hurts only that row ([`parked`]).
+//! An event that can be read and is refused by a row's fold is parked, and hurts only that row (`runner/parked.rs`).
 //!
 //! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an owner that was replaced
 //! can change nothing. The runner knows no business word.
