@@ -42,6 +42,8 @@ pub struct ComponentState {
 /// The state of all parts at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// The process that tells it: who asks can see whether it is the one that was meant.
+    pub pid: u32,
     /// Whether the process can take work.
     pub ready: bool,
     /// Whether it is about to stop.
@@ -81,6 +83,7 @@ impl Health {
     /// The state of all parts.
     pub fn report(&self) -> Report {
         self.with(|state| Report {
+            pid: std::process::id(),
             ready: !state.draining && state.components.values().all(|part| part.ready || !part.required),
             draining: state.draining,
             components: state.components.clone(),

@@ -1,4 +1,11 @@
 //! Which ports the stack listens on: the usual ones, the next free where one is taken.
+//!
+//! A port is free until somebody listens on it, which a process of the stack does only later. So that two stacks that start at once do
+//! not pick the same, each locks a file per port for as long as it is up.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use local_servers::port_is_free;
@@ -27,20 +34,51 @@ pub struct Ports {
     pub nats: u16,
 }
 
+/// Keeps the picked ports from the user's other stacks. The claims go with their holder, however that ends.
+#[derive(Debug)]
+pub struct PortClaims(Vec<File>);
+
+impl PortClaims {
+    /// Claims the port if nobody else does and nobody listens on it.
+    fn claim(&mut self, port: u16) -> anyhow::Result<bool> {
+        let folder = claims_folder()?;
+        let path = folder.join(port.to_string());
+        let options = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = options.with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) if port_is_free(port) => {
+                self.0.push(file);
+                Ok(true)
+            }
+            Ok(()) | Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+}
+
+/// One per user: a folder of somebody else's cannot be written to.
+fn claims_folder() -> anyhow::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("daybook-ports-{}", nix::unistd::geteuid()));
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
 impl Ports {
-    /// Picks the ports that are free now.
-    pub fn pick() -> anyhow::Result<Ports> {
-        Self::pick_with(port_is_free)
+    /// Picks ports that are free now, and claims them.
+    pub fn pick() -> anyhow::Result<(Ports, PortClaims)> {
+        let mut claims = PortClaims(Vec::new());
+        let ports = Self::pick_with(|port| claims.claim(port))?;
+        Ok((ports, claims))
     }
 
-    fn pick_with(is_free: impl Fn(u16) -> bool) -> anyhow::Result<Ports> {
-        let mut taken = Vec::new();
+    fn pick_with(mut claim: impl FnMut(u16) -> anyhow::Result<bool>) -> anyhow::Result<Ports> {
         let mut next = |usual: u16| -> anyhow::Result<u16> {
-            let candidates = usual..usual.saturating_add(ATTEMPTS);
-            let found = candidates.into_iter().find(|port| !taken.contains(port) && is_free(*port));
-            let port = found.with_context(|| format!("no port is free from {usual} to {}", usual + ATTEMPTS - 1))?;
-            taken.push(port);
-            Ok(port)
+            for port in usual..usual.saturating_add(ATTEMPTS) {
+                if claim(port)? {
+                    return Ok(port);
+                }
+            }
+            anyhow::bail!("no port is free from {usual} to {}", usual + ATTEMPTS - 1)
         };
         Ok(Ports {
             command_api: next(8080)?,
@@ -58,18 +96,36 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeSet;
+
     use super::Ports;
+
+    impl Ports {
+        fn all(&self) -> [u16; 8] {
+            let Ports { command_api, query_api, command_api_admin, query_api_admin, event_relay_admin, projector_admin, postgres, nats } =
+                *self;
+            [command_api, query_api, command_api_admin, query_api_admin, event_relay_admin, projector_admin, postgres, nats]
+        }
+    }
 
     #[test]
     fn a_taken_port_is_passed_over_and_no_port_is_given_twice() {
-        let ports = Ports::pick_with(|port| port != 8080 && port != 5433).unwrap();
+        let mut taken = BTreeSet::from([8080, 5433]);
+        let ports = Ports::pick_with(|port| Ok(taken.insert(port))).unwrap();
         assert_eq!((ports.command_api, ports.query_api, ports.postgres, ports.nats), (8081, 8082, 5434, 4223));
         assert_eq!((ports.command_api_admin, ports.projector_admin), (9080, 9083));
     }
 
     #[test]
+    fn stacks_that_start_at_once_get_ports_of_their_own() {
+        let picked: Vec<_> = (0..4).map(|_| Ports::pick().unwrap()).collect();
+        let ports: BTreeSet<u16> = picked.iter().flat_map(|(ports, _)| ports.all()).collect();
+        assert_eq!(ports.len(), 4 * 8);
+    }
+
+    #[test]
     fn a_machine_without_free_ports_is_told_so() {
-        let error = Ports::pick_with(|_| false).unwrap_err().to_string();
+        let error = Ports::pick_with(|_| Ok(false)).unwrap_err().to_string();
         assert_eq!(error, "no port is free from 8080 to 8279");
     }
 }

@@ -9,8 +9,10 @@ use tokio::sync::mpsc;
 
 /// The channel on which the relay, and nobody else, LISTENs.
 pub const WAKE_CHANNEL: &str = "event_store_appended";
-/// The shortest time between two notifications.
-const DEBOUNCE: Duration = Duration::from_millis(10);
+/// The shortest time between two notifications: the first while appends come one at a time, doubled up to the second while they come
+/// without a pause, when the relay has enough to do and each notification costs a commit.
+const PAUSE_LEAST: Duration = Duration::from_millis(1);
+const PAUSE_MOST: Duration = Duration::from_millis(10);
 
 /// Asks for a wake-up; cheap, and many at once make one.
 #[derive(Clone)]
@@ -32,10 +34,12 @@ impl Waker {
 }
 
 async fn run(mut wanted: mpsc::Receiver<()>, pool: PgPool) {
+    let mut pause = PAUSE_LEAST;
     while wanted.recv().await.is_some() {
         if let Err(error) = sqlx::query_file!("sql/wake_relay.sql").execute(&pool).await {
             tracing::debug!(%error, "the relay was not woken; it polls");
         }
-        tokio::time::sleep(DEBOUNCE).await;
+        tokio::time::sleep(pause).await;
+        pause = if wanted.is_empty() { PAUSE_LEAST } else { (pause * 2).min(PAUSE_MOST) };
     }
 }

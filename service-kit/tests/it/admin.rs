@@ -28,6 +28,7 @@ async fn readiness_follows_the_needed_parts_and_names_what_is_missing() {
     let (status, body) = get(&router, "/readyz?verbose").await;
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["components"]["bus"]["reason"]), (200, &"connection refused".into()));
+    assert_eq!(body["pid"], std::process::id());
     health.drain();
     assert_eq!(get(&router, "/readyz").await, (503, "draining\n".to_owned()));
     assert_eq!(get(&router, "/livez").await.0, 200);

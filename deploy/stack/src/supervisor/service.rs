@@ -46,7 +46,7 @@ pub enum Readiness {
     Postmaster(PathBuf),
     /// It greets on this port by this name: another stack's server may have been faster to take the port.
     Nats(u16, String),
-    /// Its admin port says so.
+    /// Its admin port says so, under its process id: another process may have been faster to take the port.
     Http(String),
 }
 
@@ -59,7 +59,7 @@ impl Readiness {
                 PostmasterState::NotReady => Err("it does not accept connections".to_owned()),
             },
             Readiness::Nats(port, name) => nats(*port, name).await,
-            Readiness::Http(url) => http(url).await,
+            Readiness::Http(url) => http(url, pid).await,
         }
     }
 }
@@ -79,15 +79,19 @@ async fn nats(port: u16, name: &str) -> Result<(), String> {
     }
 }
 
-async fn http(url: &str) -> Result<(), String> {
+async fn http(url: &str, pid: u32) -> Result<(), String> {
     const SHOWN: usize = 300;
     let client = reqwest::Client::builder().timeout(CHECK_LIMIT).no_proxy().build().map_err(|error| error.to_string())?;
-    let answer = client.get(format!("{url}/readyz")).send().await.map_err(|error| error.without_url().to_string())?;
-    let status = answer.status();
+    let asked = client.get(format!("{url}/readyz?verbose")).send().await.map_err(|error| error.without_url().to_string())?;
+    let status = asked.status();
+    let text = asked.text().await.map_err(|error| error.without_url().to_string())?;
+    let report: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{status}, not a report: {error}"))?;
+    if report["pid"] != pid {
+        return Err(format!("another process answers on {url}"));
+    }
     if status.is_success() {
         return Ok(());
     }
-    let text = answer.text().await.unwrap_or_default();
     Err(format!("{status} {}", text.chars().take(SHOWN).collect::<String>()))
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn run(
     remove_folder(&layout.resting())?;
     down::end_leftovers(layout).await?;
     let servers = choose(layout, bundled)?;
-    let settings = Settings { programs, ports: Ports::pick()?, passwords: Passwords::ensure(layout)?, keys: KeyFiles::ensure()? };
+    let (ports, claims) = Ports::pick()?;
+    let settings = Settings { programs, ports, passwords: Passwords::ensure(layout)?, keys: KeyFiles::ensure()? };
     let mut supervisor = Supervisor::new(layout, view);
     let result = tokio::select! {
         result = live(layout, &servers, &settings, &mut supervisor, ready) => result,
@@ -47,7 +48,7 @@ pub(super) async fn run(
         () = signals.next() => eprintln!("stack: stopped at once"),
     }
     remove_file(&layout.running())?;
-    drop(lock);
+    drop((claims, lock));
     result.map(|()| ExitCode::SUCCESS)
 }
 
