@@ -59,7 +59,11 @@ impl PortClaims {
 /// One per user: a folder of somebody else's cannot be written to.
 fn claims_folder() -> anyhow::Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("daybook-ports-{}", nix::unistd::geteuid()));
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -102,8 +106,16 @@ mod tests {
 
     impl Ports {
         fn all(&self) -> [u16; 8] {
-            let Ports { command_api, query_api, command_api_admin, query_api_admin, event_relay_admin, projector_admin, postgres, nats } =
-                *self;
+            let Ports {
+                command_api,
+                query_api,
+                command_api_admin,
+                query_api_admin,
+                event_relay_admin,
+                projector_admin,
+                postgres,
+                nats,
+            } = *self;
             [command_api, query_api, command_api_admin, query_api_admin, event_relay_admin, projector_admin, postgres, nats]
         }
     }
