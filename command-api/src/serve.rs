@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{ClaimKey, EventStore as _, EvolvedLog, Registry, StateLoader, StoreError, WrittenType};
+use event_store::{ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLoader, StoreError, WrittenType};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -70,7 +70,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     ];
     let serving = async {
         let ports = serve_all(routers, &shutdown, &health);
-        let watching = keep_stores(options, keys, args.states, registry, &commands, &parts);
+        let watching = Box::pin(keep_stores(options, keys, args.states, registry, &commands, &parts));
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),
             unusable = watching => Err(unusable.into()),
@@ -125,9 +125,11 @@ async fn keep_stores(
     }
 }
 
-/// Watches whether event store and keys answer. Ends only when one of them cannot be used.
+/// Watches whether event store and keys answer, and notes the log's head with the keys for whoever starts later. Ends only when one of
+/// them cannot be used.
 async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, parts: &Parts) -> StoreError {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut noted = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -138,7 +140,13 @@ async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, p
             Err(error) => parts.keys.not_ready(error.to_string()),
         }
         match settle(store, found, settled).await {
-            Ok(()) => parts.store.ready(),
+            Ok(head) => {
+                parts.store.ready();
+                if noted != Some(head) {
+                    // Else tried again with the next look: the store of keys says above whether it is away.
+                    noted = found.set_known_head(head).await.is_ok().then_some(head);
+                }
+            }
             // A schema of another program, say.
             Err(error @ StoreError::Unusable(_)) => return error,
             // Another history among them: the reason names the command that goes on, and the store then goes on by itself.
@@ -147,15 +155,16 @@ async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, p
     }
 }
 
-/// Applies every erasure to a history that the log was not in before; no command is taken in it until that is done.
-async fn settle(store: &PostgresStore, keys: &PostgresKeys, settled: &Settled) -> Result<(), StoreError> {
-    let epoch = store.head().await?.epoch;
+/// Applies every erasure to a history that the log was not in before; no command is taken in it until that is done. Answers the log's head.
+async fn settle(store: &PostgresStore, keys: &PostgresKeys, settled: &Settled) -> Result<Head, StoreError> {
+    let head = store.head().await?;
+    let epoch = head.epoch;
     if !settled.holds(epoch) {
         erasure::apply(store, keys).await?;
         settled.settle(epoch);
         tracing::info!(%epoch, "commands are taken in this epoch of the log");
     }
-    Ok(())
+    Ok(head)
 }
 
 /// Says which events of the log this program cannot read. It serves all the same: commands that meet one of them fail, the others do not.
@@ -176,14 +185,15 @@ async fn reach(
     settled: &Settled,
     parts: &Parts,
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
+    let attempt = || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
+    let found = patiently(&parts.keys, "the store of subject keys", attempt).await?;
+    // This process is new and knows nothing of the log, but what a process before it has seen must be there.
     let attempt = || async {
-        let store = PostgresStore::connect(options.clone()).await?;
+        let store = PostgresStore::connect(options.clone().known_head(found.known_head().await?)).await?;
         Ok((registry.unreadable(store.written_types().await?), store))
     };
     let (unreadable, store) = patiently(&parts.store, "the event store", attempt).await?;
     tell_unreadable(&unreadable, &parts.types);
-    let attempt = || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
-    let found = patiently(&parts.keys, "the store of subject keys", attempt).await?;
     let attempt = || async { settle(&store, &found, settled).await };
     patiently(&parts.store, "every erasure to be applied", attempt).await?;
     Ok((Arc::new(store), Arc::new(found)))

@@ -67,6 +67,7 @@ pub struct PostgresOptions {
     read_connections: u32,
     append_deadline: Duration,
     max_queued: usize,
+    known_head: Option<Head>,
 }
 
 impl PostgresOptions {
@@ -82,6 +83,7 @@ impl PostgresOptions {
             read_connections: 8,
             append_deadline: Duration::from_secs(5),
             max_queued: 4_096,
+            known_head: None,
         })
     }
 
@@ -112,6 +114,14 @@ impl PostgresOptions {
         self.max_queued = most;
         self
     }
+
+    /// The newest event that is known from elsewhere, as from before a restart: a log that does not have it is refused as
+    /// [`StoreError::OtherHistory`], until it has or has begun a new epoch. By default any log is taken at its word.
+    #[must_use]
+    pub const fn known_head(mut self, known: Option<Head>) -> Self {
+        self.known_head = known;
+        self
+    }
 }
 
 /// The log in Postgres. Cheap to clone; clones share connections and batches.
@@ -132,9 +142,9 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when Postgres is away (try again later), [`StoreError::Unusable`] when the schema is not this
-    /// program's or the server's settings would break a promise.
+    /// program's or the server's settings would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of it.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
-        let continuity = Arc::new(Continuity::new());
+        let continuity = Arc::new(Continuity::new(options.known_head));
         let reads = connect::read_pool(&options, Arc::clone(&continuity)).await?;
         let waker = wake::Waker::start(reads.clone());
         let options = Arc::new(options);

@@ -5,7 +5,8 @@
 
 CREATE SCHEMA IF NOT EXISTS event_store;
 
--- A history of the log. A database that was restored, or promoted with commits missing, begins a new one.
+-- A history of the log. A database that was restored, or promoted with commits missing, begins a new one. Its id is a UUIDv7, later than
+-- those of the epochs that it follows: who meets two of them, as a query with the token of a command, can tell which comes after which.
 CREATE TABLE event_store.epochs (
     epoch       uuid        PRIMARY KEY,
     began_after bigint      NOT NULL,       -- the last position that it shares with the epoch before
@@ -21,9 +22,20 @@ CREATE TABLE event_store.log (
     epoch    uuid    NOT NULL REFERENCES event_store.epochs (epoch)
 );
 
+-- The id of an epoch that comes after these, whatever the clock says.
+CREATE FUNCTION event_store.epoch_after(p_epochs uuid[]) RETURNS uuid
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(int8send(t.ms) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1),
+                  'hex')::uuid
+    FROM (SELECT greatest(floor(date_part('epoch', clock_timestamp()) * 1000)::bigint,
+                          (SELECT 1 + max(('x' || left(replace(e::text, '-', ''), 12))::bit(48)::bigint) FROM unnest(p_epochs) AS e)) AS ms) AS t
+$function$;
+
 -- Each database makes its own first epoch.
 WITH first AS (
-    INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES (gen_random_uuid(), 0, 'the log was made') RETURNING epoch
+    INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES (event_store.epoch_after('{}'), 0, 'the log was made') RETURNING epoch
 )
 INSERT INTO event_store.log (epoch) SELECT epoch FROM first;
 

@@ -8,9 +8,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    v_epoch uuid := gen_random_uuid();
+    v_epoch uuid;
 BEGIN
     PERFORM FROM event_store.log AS l FOR UPDATE;
+    v_epoch := event_store.epoch_after(p_abandoned || ARRAY(SELECT e.epoch FROM event_store.epochs AS e)
+        || ARRAY(SELECT unnest(e.abandoned) FROM event_store.epochs AS e));
     INSERT INTO event_store.epochs (epoch, began_after, reason, abandoned)
         VALUES (v_epoch, (SELECT coalesce(max(e.position), 0) FROM event_store.events AS e), p_reason, p_abandoned);
     UPDATE event_store.log SET epoch = v_epoch;

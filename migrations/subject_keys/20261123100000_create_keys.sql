@@ -32,3 +32,13 @@ CREATE TABLE subject_keys.applied (
     CHECK ((position = 0) = (event_id IS NULL))
 );
 INSERT INTO subject_keys.applied DEFAULT VALUES;
+
+-- One row, once there is an event: the newest event of the log that whoever appends to it has seen, and in which history. A log that does
+-- not have it has lost commits, and a process that was started only since would not notice: this outlives both the process and, where the
+-- keys have a server of their own, the log's.
+CREATE TABLE subject_keys.known_head (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    epoch    uuid    NOT NULL,
+    position bigint  NOT NULL CHECK (position > 0),
+    event_id uuid    NOT NULL
+);

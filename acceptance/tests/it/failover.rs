@@ -1,10 +1,12 @@
 //! The event store's server is lost and another takes its place (A5): a standby that has everything, a standby that misses commits, a
-//! restored backup. No process is restarted: each goes on by itself, or says which command goes on and then does.
+//! restored backup. Each process goes on by itself, or says which command goes on and then does, without a restart; and a command API that was
+//! restarted meanwhile says so too.
 
 use std::time::Duration;
 
 use acceptance::{Answer, Client, Launched, Log, Part, Traffic, until};
 use anyhow::{Context, Result, ensure};
+use event_store::erasure::{PostgresKeys, SubjectKeyStore as _};
 use local_servers::{PostgresBinaries, PostgresCluster};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -88,7 +90,11 @@ async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since
     shown(&client, &lost).await?;
     log.wait_until_caught_up(LIMIT).await?;
     let (stream, epoch) = (log.stream_created().await?, log.epoch().await?);
+    known_to_the_keys(&system, log.head().await?).await?;
+    system.stop(Part::CommandApi).await?;
     restore(&system.event_store, backup.path()).await?;
+    // A new process has never seen what was lost.
+    system.launch(Part::CommandApi)?;
 
     waits_for_a_person(&mut system, &client, &log, &stream).await?;
     // Commands wait at the door: the first event of the new epoch is that of the erasure all the same.
@@ -103,6 +109,16 @@ async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since
     let user = client.get(&format!("/api/v1/users/{}", erased.id()?)).await?.expect(StatusCode::OK)?;
     ensure!(user.data()["name"].is_null() && user.data()["email"].is_null(), "{}", user.body);
     Ok(())
+}
+
+/// Waits until a command API that starts later finds noted with the keys that the log had so much.
+async fn known_to_the_keys(system: &Launched, head: i64) -> Result<()> {
+    let keys = PostgresKeys::connect(&system.subject_keys(), "acceptance").await?;
+    until("the head is noted", LIMIT, async || {
+        let known = keys.known_head().await?;
+        Ok(known.is_some_and(|known| known.mark.position.0 >= head).then_some(()))
+    })
+    .await
 }
 
 /// Every process that knows what was lost is not ready, takes nothing, leaves what it has as it is, and names the command.

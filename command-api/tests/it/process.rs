@@ -162,9 +162,12 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
         command.env("SUBJECT_KEYS_URL", database.url());
         command.stderr(Stdio::piped()).spawn().unwrap()
     };
-    let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
-    assert_eq!(refused.0, Some(1));
-    assert!(refused.1.contains("command-api migrate event-store"), "{}", refused.1);
+    for what in ["subject-keys", "event-store"] {
+        let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
+        assert_eq!(refused.0, Some(1));
+        assert!(refused.1.contains(&format!("command-api migrate {what}")), "{}", refused.1);
+        assert!(migrate(what).wait_with_output().unwrap().status.success(), "{what}");
+    }
     let at_once = ["event-store", "event-store", "auth", "auth", "subject-keys", "subject-keys"].map(migrate);
     for child in at_once.into_iter().chain(["event-store", "auth", "subject-keys"].map(migrate)) {
         let output = child.wait_with_output().unwrap();

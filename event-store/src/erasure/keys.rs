@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::Mark;
+use crate::store::Head;
 
 mod memory;
 mod postgres;
@@ -127,6 +128,19 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
     /// # Errors
     /// [`KeyError`].
     async fn set_applied(&self, mark: Mark) -> Result<(), KeyError>;
+
+    /// The newest event of the log that was noted here, and in which history: `None` before the first. A log that does not have it has lost
+    /// commits; see [`PostgresOptions::known_head`](crate::PostgresOptions::known_head).
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    async fn known_head(&self) -> Result<Option<Head>, KeyError>;
+
+    /// Notes the newest event of the log, for whoever starts later. Within one history it never goes back.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    async fn set_known_head(&self, head: Head) -> Result<(), KeyError>;
 
     /// Up to `limit` keys that another master key than this wraps.
     ///

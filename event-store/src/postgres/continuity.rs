@@ -20,6 +20,7 @@ use super::connect::prove_on_fresh_connection;
 use super::error::read_error;
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position};
+use crate::store::Head;
 
 /// How often the proof is tried again.
 const PROVE_EVERY: Duration = Duration::from_secs(1);
@@ -50,10 +51,12 @@ struct Known {
 }
 
 impl Continuity {
-    pub(crate) fn new() -> Self {
+    /// Knows what the process was told when it started, if anything.
+    pub(crate) fn new(head: Option<Head>) -> Self {
+        let newest = head.map_or(Mark::START, |head| head.mark);
         Self {
-            known: Mutex::new(Known { epoch: None, newest: Mark::START }),
-            position: watch::Sender::new(Position::START),
+            known: Mutex::new(Known { epoch: head.map(|head| head.epoch), newest }),
+            position: watch::Sender::new(newest.position),
             state: watch::Sender::new(State::Proved),
         }
     }

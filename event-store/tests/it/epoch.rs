@@ -7,7 +7,7 @@ use event_store::{Append, Appended, EventStore, Position, PostgresStore, Refusal
 use sqlx::PgConnection;
 
 use crate::schema::{END_CONNECTIONS, other_history};
-use crate::support::{appended, check_dense, connect, database, one, plain, refused, sqlstate};
+use crate::support::{appended, check_dense, connect, database, one, options, plain, refused, sqlstate};
 
 /// How long a process may take to notice.
 const SOON: Duration = Duration::from_secs(20);
@@ -112,6 +112,41 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
     begin_epoch(&mut admin, "the copy goes on", &[second]).await.unwrap();
     goes_on(&store).await;
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(1));
+}
+
+#[tokio::test]
+async fn a_process_that_starts_after_commits_were_lost_waits_for_a_person_when_it_is_told_what_was_known() {
+    let database = database().await;
+    let before = connect(database.url()).await;
+    for _ in 0..5 {
+        appended(before.append(one("a")).await.unwrap());
+    }
+    let known = before.head().await.unwrap();
+    let start = || PostgresStore::connect(options(database.url()).known_head(Some(known)));
+    assert_eq!(appended(start().await.unwrap().append(one("a")).await.unwrap()).last.position, Position(6), "nothing is lost");
+    let mut admin = plain(database.url()).await;
+    lose_events_after(&mut admin, 3).await;
+    let error = start().await.err().unwrap();
+    assert!(matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")), "{error:?}");
+    assert_eq!(connect(database.url()).await.head().await.unwrap().mark.position, Position(3), "who knows nothing sees nothing");
+    let new = begin_epoch(&mut admin, "commits were lost", &[]).await.unwrap();
+    let outcome = appended(start().await.unwrap().append(one("a")).await.unwrap());
+    assert_eq!((outcome.epoch, outcome.last.position), (new, Position(4)));
+}
+
+#[tokio::test]
+async fn each_epoch_has_a_later_id_than_all_before_it_and_those_that_it_replaces() {
+    let database = database().await;
+    let mut admin = plain(database.url()).await;
+    let ahead: uuid::Uuid = "0fff9999-0000-7000-8000-000000000000".parse().unwrap();
+    let mut last = connect(database.url()).await.head().await.unwrap().epoch;
+    for abandoned in [&[][..], &[], &[event_store::Epoch(ahead)], &[]] {
+        let epoch = begin_epoch(&mut admin, "a test", abandoned).await.unwrap();
+        assert!(epoch.0 > last.0 && abandoned.iter().all(|other| epoch.0 > other.0), "{epoch} after {last}");
+        assert_eq!(epoch.0.get_version_num(), 7);
+        last = epoch;
+    }
+    assert!(last.0 > ahead, "whatever the clock says");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use event_store::erasure::{
     VaultOptions, WrappedKey, erase, is_settled, prove, reconcile,
 };
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark, MemoryStore, NewEvent, Position, Refusal, Registry,
+    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent, Position, Refusal, Registry,
     StoreError, StreamName, Version,
 };
 use futures::StreamExt as _;
@@ -209,6 +209,12 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
     }
     async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
         self.inner.set_applied(mark).await
+    }
+    async fn known_head(&self) -> Result<Option<Head>, KeyError> {
+        self.inner.known_head().await
+    }
+    async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
+        self.inner.set_known_head(head).await
     }
     async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
         self.inner.not_wrapped_by(master, limit).await

@@ -6,7 +6,7 @@ use event_store::erasure::keys::{migrate, schema_fingerprint};
 use event_store::erasure::{
     KeyError, LocalMasterKeys, MasterKeys, MemoryKeys, PostgresKeys, StoredKey, SubjectKey, SubjectKeyStore, WrappedKey, rotate,
 };
-use event_store::{Mark, Position};
+use event_store::{Epoch, Head, Mark, Position};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase};
 use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
@@ -69,6 +69,18 @@ async fn contract(keys: &dyn SubjectKeyStore) {
     assert_eq!(keys.applied().await.unwrap(), Mark::START);
     keys.set_applied(mark).await.unwrap();
     assert_eq!(keys.applied().await.unwrap(), mark);
+
+    let head = |epoch, position: i64| Head {
+        epoch: Epoch(Uuid::from_u128(epoch)),
+        mark: Mark { position: Position(position), event_id: Some(Uuid::from_u128(position.unsigned_abs().into())) },
+    };
+    keys.set_known_head(Head { epoch: Epoch(a), mark: Mark::START }).await.unwrap();
+    assert_eq!(keys.known_head().await.unwrap(), None, "an empty log has nothing to lose");
+    for (noted, known) in [(head(1, 5), head(1, 5)), (head(1, 4), head(1, 5)), (head(1, 6), head(1, 6)), (head(2, 3), head(2, 3))]
+    {
+        keys.set_known_head(noted).await.unwrap();
+        assert_eq!(keys.known_head().await.unwrap(), Some(known), "{noted:?}");
+    }
 
     let new = WrappedKey { master: "n".to_owned(), bytes: vec![1] };
     assert_eq!(keys.not_wrapped_by("n", 1).await.unwrap(), [(b, wrapped(2))]);
@@ -140,7 +152,7 @@ async fn a_reader_of_keys_changes_nothing_and_nobody_deletes() {
     assert!(reader.destroy(subject, "ops").await.is_err());
     for group in ["subject_keys_writer", "subject_keys_reader", "event_store_appender"] {
         let mut connection = plain(&database.url_in_group(group).await).await;
-        for table in ["keys", "erasures", "applied"] {
+        for table in ["keys", "erasures", "applied", "known_head"] {
             let delete = AssertSqlSafe(format!("DELETE FROM subject_keys.{table}"));
             let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err();
             assert_eq!(sqlstate(&error), "42501", "{group} {table}");

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
 use crate::event::Mark;
+use crate::store::Head;
 
 /// Keys in memory.
 #[derive(Debug, Default)]
@@ -21,11 +22,12 @@ struct Inner {
     keys: BTreeMap<Uuid, StoredKey>,
     ledger: BTreeMap<Uuid, LedgerEntry>,
     applied: Mark,
+    known_head: Option<Head>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { keys: BTreeMap::new(), ledger: BTreeMap::new(), applied: Mark::START }
+        Self { keys: BTreeMap::new(), ledger: BTreeMap::new(), applied: Mark::START, known_head: None }
     }
 }
 
@@ -93,6 +95,19 @@ impl SubjectKeyStore for MemoryKeys {
 
     async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
         self.inner().applied = mark;
+        Ok(())
+    }
+
+    async fn known_head(&self) -> Result<Option<Head>, KeyError> {
+        Ok(self.inner().known_head)
+    }
+
+    async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
+        let known = &mut self.inner().known_head;
+        let newer = known.is_none_or(|known| known.epoch != head.epoch || known.mark.position < head.mark.position);
+        if newer && head.mark != Mark::START {
+            *known = Some(head);
+        }
         Ok(())
     }
 

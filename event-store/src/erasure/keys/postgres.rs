@@ -1,5 +1,6 @@
 //! The store of subject keys on Postgres: a schema of its own, best in a database of its own with a short backup.
 
+use std::collections::HashSet;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +8,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgPool, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
 use crate::error::StoreError;
-use crate::event::{Mark, Position};
+use crate::event::{Epoch, Mark, Position};
 use crate::postgres::{OwnedSchema, read_error};
+use crate::store::Head;
 
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a statement may run.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// The most connections of one process.
-const MAX_CONNECTIONS: u32 = 4;
+/// The most connections of one process, besides the one that adds keys.
+const MAX_CONNECTIONS: u32 = 3;
 
 fn schema() -> OwnedSchema {
     let mut migrator: Migrator = sqlx::migrate!("../migrations/subject_keys");
@@ -52,6 +56,43 @@ pub fn schema_fingerprint() -> String {
 #[derive(Clone)]
 pub struct PostgresKeys {
     pool: PgPool,
+    adding: Arc<Adding>,
+}
+
+/// The connection that adds keys: many appends wait for each of its statements, and the pool would ask it before and after each whether it
+/// is still alive.
+struct Adding {
+    options: PgConnectOptions,
+    connection: Mutex<Option<PgConnection>>,
+}
+
+impl Adding {
+    /// Adds those that are not there; says which it added. Adding them twice does no harm, so it is tried again on a new connection when
+    /// the one at hand turns out to be gone.
+    async fn add(&self, subjects: &[Uuid], masters: &[String], wrapped: &[Vec<u8>]) -> Result<HashSet<Uuid>, KeyError> {
+        let mut at_hand = self.connection.lock().await;
+        loop {
+            // Taken out while it works: a caller who gives up leaves no connection in the middle of something.
+            let (mut connection, is_new) = match at_hand.take() {
+                Some(connection) => (connection, false),
+                None => (self.connect().await?, true),
+            };
+            let added = sqlx::query_file!("sql/keys/ensure.sql", subjects, masters, wrapped).fetch_all(&mut connection).await;
+            match added.map_err(failed) {
+                Ok(added) => {
+                    *at_hand = Some(connection);
+                    return Ok(added.into_iter().map(|row| row.subject).collect());
+                }
+                Err(error) if is_new || !error.is_transient() => return Err(error),
+                Err(error) => tracing::debug!(%error, "the connection that adds subject keys is gone"),
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, KeyError> {
+        let connected = timeout(ACQUIRE_TIMEOUT, self.options.connect()).await;
+        connected.map_err(|_| KeyError::Unavailable(None))?.map_err(failed)
+    }
 }
 
 impl PostgresKeys {
@@ -72,8 +113,9 @@ impl PostgresKeys {
         let mut connection = options.connect().await.map_err(read_error)?;
         schema().check(&mut connection).await?;
         connection.close().await.map_err(read_error)?;
+        let adding = Adding { options: options.clone(), connection: Mutex::new(None) };
         let pool = PoolOptions::<Postgres>::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
-        Ok(Self { pool: pool.connect_lazy_with(options) })
+        Ok(Self { pool: pool.connect_lazy_with(options), adding: Arc::new(adding) })
     }
 }
 
@@ -136,8 +178,7 @@ impl SubjectKeyStore for PostgresKeys {
         let subjects: Vec<Uuid> = keys.iter().map(|(subject, _)| *subject).collect();
         let masters: Vec<String> = keys.iter().map(|(_, key)| key.master.clone()).collect();
         let wrapped: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.bytes.clone()).collect();
-        let added = sqlx::query_file!("sql/keys/ensure.sql", &subjects, &masters, &wrapped).fetch_all(&self.pool);
-        let added: std::collections::HashSet<Uuid> = added.await.map_err(failed)?.into_iter().map(|row| row.subject).collect();
+        let added = self.adding.add(&subjects, &masters, &wrapped).await?;
         let (mut all, mut others) = (Vec::with_capacity(keys.len()), Vec::new());
         for (at, (subject, key)) in keys.iter().enumerate() {
             if added.contains(subject) {
@@ -184,6 +225,18 @@ impl SubjectKeyStore for PostgresKeys {
 
     async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
         let done = sqlx::query_file!("sql/keys/set_applied.sql", mark.position.0, mark.event_id);
+        done.execute(&self.pool).await.map(drop).map_err(failed)
+    }
+
+    async fn known_head(&self) -> Result<Option<Head>, KeyError> {
+        let row = sqlx::query_file!("sql/keys/known_head.sql").fetch_optional(&self.pool).await.map_err(failed)?;
+        Ok(row.map(|row| Head { epoch: Epoch(row.epoch), mark: mark(row.position, Some(row.event_id)) }))
+    }
+
+    async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
+        // Before the first event there is nothing to lose.
+        let Mark { position, event_id: Some(event_id) } = head.mark else { return Ok(()) };
+        let done = sqlx::query_file!("sql/keys/set_known_head.sql", head.epoch.0, position.0, event_id);
         done.execute(&self.pool).await.map(drop).map_err(failed)
     }
 

@@ -1,0 +1,1 @@
+SELECT epoch, position, event_id FROM subject_keys.known_head
