@@ -29,6 +29,11 @@ const WRITERS: u64 = 8;
 /// Bytes of the JSON of one event.
 const DATA_BYTES: usize = 250;
 
+/// What reading streams touches, beside what the server has to hold it.
+const SIZE: &str = "SELECT format('%s of events, %s of their index by stream; the server has %s of shared buffers',
+        pg_size_pretty(pg_relation_size('event_store.events')), pg_size_pretty(pg_relation_size('event_store.events_stream_version')),
+        current_setting('shared_buffers'))";
+
 /// What a log is filled with.
 #[derive(Clone, Copy)]
 pub(super) struct Fill {
@@ -62,7 +67,8 @@ impl FilledLog {
         let filled = started.elapsed().as_secs_f64();
         settle(&mut admin).await?;
         let last = store.head().await?.mark.position;
-        say(&format!("{last} events, appended in {filled:.1} s"));
+        let size: String = sqlx::query_scalar(SIZE).fetch_one(&mut admin).await?;
+        say(&format!("{last} events, appended in {filled:.1} s: {size}"));
         admin.close().await?;
         Ok(Self { store, streams, last, database })
     }
@@ -70,6 +76,11 @@ impl FilledLog {
     /// The server's settings that figures depend on.
     pub(super) async fn settings(&self) -> anyhow::Result<String> {
         self.database.settings().await
+    }
+
+    /// Lets the server write out what it has left to write.
+    pub(super) async fn at_rest(&self) -> anyhow::Result<()> {
+        self.database.settle().await
     }
 
     /// A plain connection to it.

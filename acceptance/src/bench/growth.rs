@@ -1,8 +1,10 @@
 //! `bench growth`: the rate of appends and of loading streams in logs of different sizes, each filled through append, in rounds that
 //! alternate between the logs. What is compared is a large log with the smallest; each also grows by what the rounds append.
 //!
-//! Two kinds of loads: *newest* takes one of the newest streams, as many as the smallest log has, as a system at work does; *any* takes one
-//! of all, whose events lie on a page each, so that it is as fast as the server's memory holds the log.
+//! Two kinds of loads, with the same target: *newest* takes one of the newest streams, as many as the smallest log has, as a system at work
+//! does; *any* takes one of all. A stream's events lie on a page each, ten of them and a leaf of the index, so that *any* is as fast as the
+//! server's memory holds the log: beside each rate stands how many pages a load takes, and how many of them from outside the server's shared
+//! buffers.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,6 +20,10 @@ use super::figure::{Figure, Target, table, write_json};
 use super::fill::{Fill, FilledLog, STREAM_EVENTS, stream};
 use super::round::{Round, run as round};
 use super::say;
+
+mod pages;
+
+use pages::Pages;
 
 const BENCH: &str = "growth";
 /// Of the smallest log's rate.
@@ -57,8 +63,15 @@ struct Case {
     events: u64,
     log: FilledLog,
     appends: Vec<Round>,
-    newest: Vec<Round>,
-    any: Vec<Round>,
+    newest: Loads,
+    any: Loads,
+}
+
+/// What loads of one kind showed.
+#[derive(Default)]
+struct Loads {
+    rounds: Vec<Round>,
+    pages: Vec<Pages>,
 }
 
 /// Runs the bench. True when every target was reached.
@@ -70,7 +83,7 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
     let mut cases = Vec::new();
     for &events in &bench.events {
         let log = FilledLog::create(&bench.url, Fill { events, rooms: ROOMS, long: false }).await?;
-        cases.push(Case { events, log, appends: Vec::new(), newest: Vec::new(), any: Vec::new() });
+        cases.push(Case { events, log, appends: Vec::new(), newest: Loads::default(), any: Loads::default() });
     }
     if let Some(first) = cases.first() {
         say(&format!("{}\n", first.log.settings().await?));
@@ -79,15 +92,17 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
     for number in 0..=bench.rounds {
         let seconds = if number == 0 { bench.warmup_seconds } else { bench.round_seconds };
         for case in &mut cases {
+            case.log.at_rest().await?;
             let (appended, _) = round(seconds, (0..bench.writers).map(|_| writer(&case.log.store)).collect()).await?;
-            let (store, streams) = (&case.log.store, case.log.streams);
-            let readers = |first: u64| (0..bench.writers).map(|_| reader(store, first..streams)).collect::<Vec<_>>();
-            let (newest, _) = round(seconds, readers(streams - fewest)).await?;
-            let (any, _) = round(seconds, readers(0)).await?;
+            // So that no load pays for pages that the appends left to be written.
+            case.log.at_rest().await?;
+            let streams = case.log.streams;
+            let newest = case.loads(streams - fewest..streams, bench.writers, seconds).await?;
+            let any = case.loads(0..streams, bench.writers, seconds).await?;
             if number > 0 {
                 case.appends.push(appended);
-                case.newest.push(newest);
-                case.any.push(any);
+                case.newest.add(newest);
+                case.any.add(any);
             }
         }
     }
@@ -100,6 +115,22 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
         write_json(path, &figures)?;
     }
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
+}
+
+impl Case {
+    /// One round of loads, and then what some more of them touch.
+    async fn loads(&self, streams: Range<u64>, readers: usize, seconds: f64) -> anyhow::Result<(Round, Pages)> {
+        let workers = (0..readers).map(|_| reader(&self.log.store, streams.clone())).collect();
+        let (done, _) = round(seconds, workers).await?;
+        Ok((done, pages::of_loads(&mut self.log.connect().await?, streams).await?))
+    }
+}
+
+impl Loads {
+    fn add(&mut self, (round, pages): (Round, Pages)) {
+        self.rounds.push(round);
+        self.pages.push(pages);
+    }
 }
 
 fn writer(store: &PostgresStore) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
@@ -130,8 +161,8 @@ fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
     let of_appends: fn(&Case) -> &[Round] = |case| &case.appends;
     for (kind, unit, rounds) in [
         ("append", "appends/s", of_appends),
-        ("load newest", "streams/s", |case| &case.newest),
-        ("load any", "streams/s", |case| &case.any),
+        ("load newest", "streams/s", |case| &case.newest.rounds),
+        ("load any", "streams/s", |case| &case.any.rounds),
     ] {
         for case in cases {
             let name = format!("writers={writers} events={} {kind}", case.events);
@@ -143,6 +174,16 @@ fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
                     figure.beside(&smallest, &rates(rounds(first)), Some(Target::AtLeast(LEAST)))
                 }
             });
+        }
+    }
+    let of_newest: fn(&Case) -> &Loads = |case| &case.newest;
+    for (kind, loads) in [("load newest", of_newest), ("load any", |case| &case.any)] {
+        for case in cases {
+            let name = format!("writers={writers} events={} {kind}", case.events);
+            for (metric, of) in [("pages", (|pages| pages.touched) as fn(&Pages) -> f64), ("from outside", |pages| pages.read)] {
+                let values: Vec<f64> = loads(case).pages.iter().map(of).collect();
+                figures.push(Figure::new(BENCH, &name, metric, "pages/load", &values));
+            }
         }
     }
     figures
