@@ -109,7 +109,7 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     type Error: std::error::Error;
 
     /// How its state is kept between commands, in memory and as snapshots. `None`, as by default: it is worked out from its events each
-    /// time, as a state with personal data must be, since nothing that is kept is erased with a person's key.
+    /// time. Personal data in it are erased with a person's key wherever they are kept.
     const KEPT: Option<Kept<Self>> = None;
 
     /// About how many bytes its state holds on the heap.

@@ -2,9 +2,10 @@
 //!
 //! That an e-mail address belongs to one user at a time is a rule over all users; it is kept by a unique claim where users are stored.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Kept};
 use crate::personal::Personal;
 use crate::value::{Email, PersonName};
 
@@ -21,12 +22,12 @@ pub use event::UserEvent;
 use event::{UserDeactivated, UserEmailChanged, UserRegistered, UserRenamed};
 
 /// A user, or the absence of one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct User {
     registered: Option<Registered>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Registered {
     user_id: Uuid,
     email: Personal<Email>,
@@ -72,6 +73,15 @@ impl Aggregate for User {
     type Command = UserCommand;
     type Event = UserEvent;
     type Error = UserError;
+    const KEPT: Option<Kept<Self>> = Some(Kept::with_shape(1));
+
+    fn heap_bytes(&self) -> usize {
+        let bytes = |user: &Registered| {
+            let email = user.email.value().map_or(0, |email| email.as_str().len());
+            email + user.name.value().map_or(0, |name| name.as_str().len())
+        };
+        self.registered.as_ref().map_or(0, bytes)
+    }
 
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         match command {

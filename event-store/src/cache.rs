@@ -1,17 +1,23 @@
 //! States of streams in memory: those used last, bounded in number and in bytes.
 //!
-//! A state found here may be old: whoever takes it reads what is newer, and the append checks the version.
+//! A state found here may be old: whoever takes it reads what is newer, and the append checks the version. One with personal values goes
+//! as soon as a subject of them is known to be erased.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use uuid::Uuid;
+
+use crate::erasure::vault::held::HoldsValues;
 use crate::event::Epoch;
 use crate::state::Current;
 use crate::stream::{StreamName, Version};
 
 /// About what an entry takes besides its state and its name.
 const ENTRY_BYTES: usize = 256;
+/// About what it takes to find an entry by a subject, besides its stream's name.
+const SUBJECT_BYTES: usize = 128;
 
 /// How much a cache may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +46,8 @@ struct Held {
     entries: HashMap<StreamName, Entry>,
     /// The streams by when they were used last.
     by_use: BTreeMap<u64, StreamName>,
+    /// The streams in whose states values of a subject stand.
+    by_subject: HashMap<Uuid, HashSet<StreamName>>,
     uses: u64,
     bytes: usize,
 }
@@ -48,6 +56,8 @@ struct Entry {
     state: Box<dyn Any + Send + Sync>,
     epoch: Epoch,
     version: Version,
+    /// Whose values stand in it.
+    subjects: Vec<Uuid>,
     bytes: usize,
     used: u64,
 }
@@ -69,9 +79,12 @@ impl StateCache {
         found
     }
 
-    /// Puts a state here unless a newer one is, and lets go of those used longest ago until the limits hold.
+    /// Puts a state here unless a newer one is or it has values of too many subjects, and lets go of those used longest ago until the
+    /// limits hold.
     pub fn put<S: Clone + Send + Sync + 'static>(&self, stream: &StreamName, epoch: Epoch, state: Current<S>, heap_bytes: usize) {
-        let bytes = size_of::<Current<S>>() + heap_bytes + 2 * stream.as_str().len() + ENTRY_BYTES;
+        let Some(subjects) = state.personal.subjects().map(<[Uuid]>::to_vec) else { return };
+        let of_subjects = subjects.len() * (stream.as_str().len() + SUBJECT_BYTES);
+        let bytes = size_of::<Current<S>>() + heap_bytes + 2 * stream.as_str().len() + ENTRY_BYTES + of_subjects;
         let mut held = self.held();
         let newer = held.entries.get(stream).is_some_and(|kept| kept.epoch == epoch && kept.version > state.version);
         if newer || bytes > self.limits.bytes {
@@ -82,12 +95,20 @@ impl StateCache {
         let used = held.uses;
         held.by_use.insert(used, stream.clone());
         held.bytes += bytes;
-        let entry = Entry { version: state.version, state: Box::new(state), epoch, bytes, used };
+        for subject in &subjects {
+            held.by_subject.entry(*subject).or_default().insert(stream.clone());
+        }
+        let entry = Entry { version: state.version, state: Box::new(state), epoch, subjects, bytes, used };
         held.entries.insert(stream.clone(), entry);
         while held.entries.len() > self.limits.states || held.bytes > self.limits.bytes {
             let Some((_, oldest)) = held.by_use.pop_first() else { break };
             held.remove(&oldest);
         }
+    }
+
+    /// Lets go of a stream's state.
+    pub(crate) fn remove(&self, stream: &StreamName) {
+        self.held().remove(stream);
     }
 
     /// Lets go of everything.
@@ -107,6 +128,24 @@ impl StateCache {
     }
 }
 
+impl HoldsValues for StateCache {
+    fn let_go_of(&self, subject: Uuid) {
+        let mut held = self.held();
+        let streams = held.by_subject.remove(&subject).unwrap_or_default();
+        for stream in &streams {
+            held.remove(stream);
+        }
+    }
+
+    fn let_go_of_all(&self) {
+        let mut held = self.held();
+        let streams: HashSet<StreamName> = std::mem::take(&mut held.by_subject).into_values().flatten().collect();
+        for stream in &streams {
+            held.remove(stream);
+        }
+    }
+}
+
 impl Held {
     fn touch(&mut self, stream: &StreamName) {
         let Some(entry) = self.entries.get_mut(stream) else { return };
@@ -120,6 +159,13 @@ impl Held {
         if let Some(entry) = self.entries.remove(stream) {
             self.by_use.remove(&entry.used);
             self.bytes -= entry.bytes;
+            for subject in entry.subjects {
+                let Some(streams) = self.by_subject.get_mut(&subject) else { continue };
+                streams.remove(stream);
+                if streams.is_empty() {
+                    self.by_subject.remove(&subject);
+                }
+            }
         }
     }
 }
@@ -130,7 +176,8 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::{CacheLimits, StateCache};
+    use super::{CacheLimits, HoldsValues as _, StateCache};
+    use crate::erasure::vault::held::{MAX_SUBJECTS, Personal};
     use crate::event::{Epoch, Mark};
     use crate::state::Current;
     use crate::stream::{StreamName, Version};
@@ -142,7 +189,20 @@ mod tests {
     }
 
     fn at(version: i64) -> Current<i64> {
-        Current { state: version, version: Version(version), last: Mark::START, kept: Version::NONE }
+        Current {
+            state: version,
+            version: Version(version),
+            last: Mark::START,
+            kept: Version::NONE,
+            personal: Personal::default(),
+        }
+    }
+
+    fn with_values_of(subjects: std::ops::Range<usize>) -> Current<i64> {
+        let field = |subject: usize| format!(r#"{{"$subject":"{}","$personal":1}}"#, Uuid::from_u128(subject as u128));
+        let mut state = at(1);
+        subjects.for_each(|subject| state.personal.add(&field(subject)));
+        state
     }
 
     fn versions(cache: &StateCache, ids: std::ops::Range<usize>) -> Vec<Option<i64>> {
@@ -186,5 +246,27 @@ mod tests {
         assert!(cache.get::<String>(&stream(0), NOW).is_none(), "a state of another type is none");
         cache.put(&stream(0), later, at(1), 0);
         assert_eq!((versions(&cache, 0..1), cache.size().0), (vec![None], 1));
+    }
+
+    #[test]
+    fn the_states_with_values_of_an_erased_subject_go_and_the_others_stay() {
+        let cache = StateCache::new(CacheLimits::default());
+        cache.put(&stream(0), NOW, at(1), 0);
+        for (id, subjects) in [(1, 1..2), (2, 1..3), (3, 2..3), (4, 0..MAX_SUBJECTS + 1)] {
+            cache.put(&stream(id), NOW, with_values_of(subjects), 0);
+        }
+        assert_eq!(versions(&cache, 0..5), [Some(1), Some(1), Some(1), Some(1), None], "one has too many");
+        cache.let_go_of(Uuid::from_u128(1));
+        assert_eq!(versions(&cache, 0..4), [Some(1), None, None, Some(1)]);
+        cache.let_go_of(Uuid::from_u128(1));
+        cache.let_go_of_all();
+        assert_eq!(versions(&cache, 0..4), [Some(1), None, None, None]);
+        assert!(cache.held().by_subject.is_empty());
+        // Pushed out or replaced, it is found by its subjects no more.
+        cache.put(&stream(3), NOW, with_values_of(2..3), 0);
+        cache.put(&stream(3), NOW, at(2), 0);
+        assert!(cache.held().by_subject.is_empty());
+        cache.let_go_of(Uuid::from_u128(2));
+        assert_eq!(versions(&cache, 3..4), [Some(2)]);
     }
 }

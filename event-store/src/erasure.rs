@@ -9,6 +9,9 @@
 //! - [`erase`] erases a subject: ledger and key first, then `subject.erased` and the claims, each step as often as it takes.
 //! - [`reconcile`] applies the ledger to a restored log and a restored key store to the log; run it before serving.
 //!
+//! States of streams that a [`StateLoader`](crate::StateLoader) holds in memory or keeps as snapshots are within reach too, whatever they make
+//! of a value: it knows whose values could be read in the events that a state was worked out from.
+//!
 //! That a key is *destroyed* is a fact of the key store, which keeps a tombstone: only then is a value `erased`. That the key store is
 //! away, that it does not know the subject, or that no master key fits, are errors: a value is never given up by mistake.
 
@@ -21,7 +24,7 @@ mod master;
 mod proof;
 mod reconcile;
 mod sealed_store;
-mod vault;
+pub(crate) mod vault;
 
 pub use erase::{
     EraseError, EraseRequest, MAX_BY_LEN, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, erase, erased_subject, subject_stream,

@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use crate::append::{Append, AppendOutcome, Refusal};
+use crate::erasure::vault::held::Personal;
 use crate::error::StoreError;
 use crate::event::{Mark, Position, RecordedEvent};
 use crate::query::{EventQuery, Filter};
@@ -52,6 +53,8 @@ pub struct StreamPage {
     pub last: Option<(Version, Mark)>,
     /// Whether the stream had no more.
     pub is_last: bool,
+    /// Whose personal values can be read in the stored events.
+    pub(crate) personal: Personal,
 }
 
 /// Why a log could not be read or appended to through its registry.
@@ -127,11 +130,13 @@ impl EvolvedLog {
 
     fn stream_page(&self, stored: Vec<RecordedEvent>, is_last: bool) -> Result<StreamPage, EvolvedError> {
         let last = stored.last().map(|event| (event.version, event.mark()));
-        let mut events = Vec::with_capacity(stored.len());
+        let (mut events, mut personal) = (Vec::with_capacity(stored.len()), Personal::default());
         for event in stored {
+            // As it is stored: what an upcaster makes of a personal field need not look like one.
+            personal.add(event.data.get());
             events.extend(self.narrowed(event, &Filter::All)?);
         }
-        Ok(StreamPage { events, last, is_last })
+        Ok(StreamPage { events, last, is_last, personal })
     }
 
     /// Events after a position that match the filter, without an end. An event that cannot be read is an error, and what follows it comes.

@@ -1,7 +1,7 @@
 //! Snapshots: the state of a stream at some version, kept so that a long stream need not be folded from its first event.
 //!
 //! A snapshot is never needed for a right answer: any may be lost at any time. One that does not fit, because its shape or its epoch is
-//! another or because the log has another event where it was taken, is passed over and later replaced.
+//! another, because the log has another event where it was taken or because somebody in it is erased, is passed over and later replaced.
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub version: Version,
     /// That event.
     pub last: Mark,
-    /// The state as JSON. Never personal data: nothing here is erased with a person's key.
+    /// The state as JSON; sealed where personal data stand in it.
     pub state: Box<RawValue>,
 }
 
@@ -56,8 +56,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Whether it replaces `kept`: it never goes back within a shape and an epoch.
+    /// Whether it replaces `kept`: it never goes back within a shape and an epoch. One of the same version may not open any more.
     pub(crate) fn replaces(&self, kept: &Self) -> bool {
-        (self.shape, self.epoch) != (kept.shape, kept.epoch) || self.version > kept.version
+        (self.shape, self.epoch) != (kept.shape, kept.epoch) || self.version >= kept.version
     }
 }

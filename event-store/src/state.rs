@@ -1,18 +1,20 @@
 //! The state of a stream, worked out from its events: with what is cached and what was kept as a snapshot, so that only what is newer is
 //! read. Both are short cuts to the same answer: a state is always the fold of the stream's events up to its version.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use crate::cache::{CacheLimits, StateCache};
+use crate::erasure::Vault;
+use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::evolved::{EvolvedError, EvolvedLog, StreamPage};
 use crate::registry::Unreadable;
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
 
@@ -29,7 +31,10 @@ pub trait StreamState: Default + Clone + Send + Sync + 'static {
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// The version of the state's shape and of all that it is worked out by (its fold, the upcasters): a state that was kept under
-    /// another is never used. `None`: it is neither cached nor kept as a snapshot, as one with personal data must not be.
+    /// another is never used. `None`: it is neither cached nor kept as a snapshot.
+    ///
+    /// A state may have personal data: it is let go of when a subject whose values stand in its events is erased, and its snapshot is sealed
+    /// under their keys, which the store's [`Vault`] has. Without one it is neither cached nor kept, as one of more than 64 subjects.
     const SHAPE: Option<i32>;
 
     /// The state after an event; it is never given the one that closes the stream.
@@ -65,11 +70,19 @@ pub struct Current<S> {
     pub last: Mark,
     /// The newest version that was kept as a snapshot, or is about to be, as far as is known here.
     pub(crate) kept: Version,
+    /// Whose values could be read in the events that it was worked out from.
+    pub(crate) personal: Personal,
 }
 
 impl<S: Default> Default for Current<S> {
     fn default() -> Self {
-        Self { state: S::default(), version: Version::NONE, last: Mark::START, kept: Version::NONE }
+        Self {
+            state: S::default(),
+            version: Version::NONE,
+            last: Mark::START,
+            kept: Version::NONE,
+            personal: Personal::default(),
+        }
     }
 }
 
@@ -154,20 +167,26 @@ impl<E: std::error::Error + 'static> From<EvolvedError> for StateError<E> {
 /// Loads states.
 pub struct StateLoader {
     log: EvolvedLog,
-    cache: StateCache,
+    cache: Arc<StateCache>,
     snapshots: Option<(Arc<dyn SnapshotStore>, Keeper)>,
 }
 
 impl StateLoader {
     /// States of the streams of `log`, with a cache and without snapshots.
     pub fn new(log: EvolvedLog, limits: CacheLimits) -> Self {
-        Self { log, cache: StateCache::new(limits), snapshots: None }
+        let cache = Arc::new(StateCache::new(limits));
+        if let Some(vault) = log.store().vault() {
+            let holder: Weak<StateCache> = Arc::downgrade(&cache);
+            vault.tell(holder);
+        }
+        Self { log, cache, snapshots: None }
     }
 
     /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, beside whoever loads.
     #[must_use]
     pub fn with_snapshots(mut self, store: Arc<dyn SnapshotStore>, policy: SnapshotPolicy) -> Self {
-        self.snapshots = Some((Arc::clone(&store), Keeper::start(store, policy)));
+        let keeper = Keeper::start(Arc::clone(&store), self.vault().cloned(), policy);
+        self.snapshots = Some((store, keeper));
         self
     }
 
@@ -177,8 +196,12 @@ impl StateLoader {
     }
 
     /// The states in memory.
-    pub const fn cache(&self) -> &StateCache {
+    pub fn cache(&self) -> &StateCache {
         &self.cache
+    }
+
+    fn vault(&self) -> Option<&Arc<Vault>> {
+        self.log.store().vault()
     }
 
     /// The state of a stream now. `epoch` is the history that the caller appends to: no state of another is used.
@@ -187,22 +210,50 @@ impl StateLoader {
     /// [`StateError`].
     pub async fn load<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Current<S>, StateError<S::Error>> {
         let started = Instant::now();
-        let cached = if S::SHAPE.is_some() { self.cache.get(stream, epoch) } else { None };
+        let cached = if S::SHAPE.is_some() { self.cached(stream, epoch).await? } else { None };
         telemetry::state_loaded(S::SHAPE.map(|_| cached.is_some()));
         let before = cached.as_ref().map(|cached: &Current<S>| (cached.version, cached.kept));
         let may_skip = before.is_none();
         let mut current = self.fold(stream, epoch, cached.unwrap_or_default(), may_skip, None).await?;
-        if S::SHAPE.is_none() || current.version == Version::NONE {
+        if S::SHAPE.is_none() || current.version == Version::NONE || !self.may_hold(&current.personal) {
             return Ok(current);
         }
         if let Some((_, keeper)) = &self.snapshots {
             keeper.consider(stream, epoch, &mut current, started.elapsed());
         }
         if before != Some((current.version, current.kept)) {
-            self.cache.put(stream, epoch, current.clone(), current.state.heap_bytes());
-            telemetry::cache_holds(self.cache.size());
+            self.put(stream, epoch, &current);
         }
         Ok(current)
+    }
+
+    /// The state in memory, unless somebody whose values are in it is erased: it is shown only as long as its events could be.
+    async fn cached<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Option<Current<S>>, StoreError> {
+        let Some(cached) = self.cache.get::<S>(stream, epoch) else { return Ok(None) };
+        let subjects = cached.personal.subjects().unwrap_or_default();
+        if let (Some(vault), false) = (self.vault(), subjects.is_empty())
+            && vault.any_erased(subjects).await?
+        {
+            self.cache.remove(stream);
+            return Ok(None);
+        }
+        Ok(Some(cached))
+    }
+
+    fn put<S: StreamState>(&self, stream: &StreamName, epoch: Epoch, current: &Current<S>) {
+        self.cache.put(stream, epoch, current.clone(), current.state.heap_bytes());
+        // Whoever was found to be erased since the events were read was not found here.
+        if let (Some(vault), Some(subjects)) = (self.vault(), current.personal.subjects())
+            && vault.knows_erased(subjects)
+        {
+            self.cache.remove(stream);
+        }
+        telemetry::cache_holds(self.cache.size());
+    }
+
+    /// Whether a state with these values may be held in memory or kept: whether an erasure would reach it there.
+    fn may_hold(&self, personal: &Personal) -> bool {
+        personal.subjects().is_some_and(|subjects| subjects.is_empty() || self.vault().is_some())
     }
 
     /// The state of a stream as it was then.
@@ -228,7 +279,7 @@ impl StateLoader {
         as_of: Option<AsOf>,
     ) -> Result<Current<S>, StateError<S::Error>> {
         loop {
-            let StreamPage { events, last, is_last } = match as_of {
+            let StreamPage { events, last, is_last, personal } = match as_of {
                 Some(as_of) => self.log.read_stream_as_of(stream, current.version, PAGE, as_of).await?,
                 None => self.log.read_stream(stream, current.version, PAGE).await?,
             };
@@ -237,6 +288,7 @@ impl StateLoader {
                 let applied = std::mem::take(&mut current.state).apply(event);
                 current.state = applied.map_err(|source| StateError::Apply { position: event.position, source })?;
             }
+            current.personal.add_all(&personal);
             // Of the stream, not of the last event: what is stored last may mean nothing any more.
             (current.version, current.last) = last.unwrap_or((current.version, current.last));
             if is_last {
@@ -256,19 +308,38 @@ impl StateLoader {
     /// The snapshot of a stream, if there is one that fits. That there is none is never an error.
     async fn snapshot<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Option<Current<S>> {
         let (store, _) = self.snapshots.as_ref()?;
-        let found = match store.snapshot(stream, S::SHAPE?, epoch).await {
-            Ok(found) => found?,
+        let found = match self.found_and_opened(store.as_ref(), stream, S::SHAPE?, epoch).await {
+            Ok(found) => found,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, %stream, "a snapshot could not be read: the stream is read instead");
-                return None;
+                None
             }
         };
+        let (found, personal) = found?;
         // What serde says is left out: it repeats values.
         let Ok(state) = S::read(&found.state) else {
             tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: the stream is read instead");
             return None;
         };
-        Some(Current { state, version: found.version, last: found.last, kept: found.version })
+        Some(Current { state, version: found.version, last: found.last, kept: found.version, personal })
+    }
+
+    /// The snapshot with its state readable; `None` also when it does not open any more.
+    async fn found_and_opened(
+        &self,
+        store: &dyn SnapshotStore,
+        stream: &StreamName,
+        shape: i32,
+        epoch: Epoch,
+    ) -> Result<Option<(Snapshot, Personal)>, StoreError> {
+        let Some(found) = store.snapshot(stream, shape, epoch).await? else { return Ok(None) };
+        if !held::is_sealed(&found.state) {
+            return Ok(Some((found, Personal::default())));
+        }
+        let Some(vault) = self.vault() else { return Ok(None) };
+        let place = StatePlace { stream, shape, epoch, version: found.version, last: found.last };
+        let opened = vault.open_state(place, &found.state).await?;
+        Ok(opened.map(|OpenedState { json, subjects }| (Snapshot { state: json, ..found }, Personal::of(subjects))))
     }
 }

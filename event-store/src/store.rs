@@ -1,9 +1,12 @@
 //! The store as its users see it. Postgres and memory stand behind it and pass the same contract.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
+use crate::erasure::Vault;
 use crate::error::StoreError;
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
 use crate::query::Filter;
@@ -116,6 +119,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn refused_for_its_content(&self, _append: &Append) -> Result<Option<Refusal>, StoreError> {
         Ok(None)
+    }
+
+    /// What seals and reveals personal data in front of this store, if anything does.
+    fn vault(&self) -> Option<&Arc<Vault>> {
+        None
     }
 
     /// Every event type and version that the log holds, in order.

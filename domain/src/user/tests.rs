@@ -44,6 +44,16 @@ fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() 
 }
 
 #[test]
+fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
+    let history = [
+        registered(),
+        UserEvent::Renamed(UserRenamed { user_id: ADA, name: Personal::new(ADA, name("Ada Lovelace")) }),
+        UserEvent::EmailChanged(UserEmailChanged { user_id: ADA, email: Personal::new(ADA, email("ada@example.org")) }),
+    ];
+    golden::check_kept::<User>(&history.into_iter().fold(User::default(), User::evolve));
+}
+
+#[test]
 fn a_stranger_can_register() {
     given::<User>([]).when(register()).then([registered()]);
 }

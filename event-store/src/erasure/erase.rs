@@ -23,7 +23,7 @@ pub const SUBJECT_ERASED_VERSION: i32 = 1;
 /// The longest name of who asks, in bytes.
 pub const MAX_BY_LEN: usize = 128;
 
-const CATEGORY: &str = "subject";
+pub(super) const CATEGORY: &str = "subject";
 /// How often it is looked again for what others did meanwhile, and for more claims.
 const MAX_ROUNDS: u32 = 1_000;
 const CLAIMS_AT_ONCE: u32 = 256;

@@ -24,7 +24,7 @@ const OUT_OF_REACH: [&str; 5] = [
     "backups of the store of subject keys made before, for as long as they are kept: with a master key they open the values in a copy of the log",
     "keyed hashes of claimed values, which the log keeps: who has the claim key can try whether a guessed value was one of them",
     "what a consumer outside has decrypted or exported",
-    "keys in the memory of processes that have not heard of it: for their key lifetime, a minute by default",
+    "keys, and states worked out with them, in the memory of processes that have not heard of it: for their key lifetime, a minute by default",
 ];
 
 /// The proof.

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream, ReadyChunks};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-use super::erase::{SUBJECT_ERASED, erased_subject};
+use super::erase::{CATEGORY as SUBJECT_CATEGORY, SUBJECT_ERASED, erased_subject};
 use super::vault::Vault;
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
+use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal, StreamAppend};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::query::Filter;
@@ -98,6 +99,12 @@ async fn forget_erased(store: &dyn EventStore, vault: &Vault, filter: &Filter, a
     Ok(page.last().map_or(after, |last| last.position))
 }
 
+/// Whom these events say to be erased.
+fn told_erased(append: &StreamAppend) -> Option<Uuid> {
+    let says_so = append.events.iter().any(|event| event.event_type.as_str() == SUBJECT_ERASED);
+    if says_so && append.stream.category() == SUBJECT_CATEGORY { append.stream.id().parse().ok() } else { None }
+}
+
 #[async_trait]
 impl EventStore for SealedStore {
     async fn append(&self, mut append: Append) -> Result<AppendOutcome, StoreError> {
@@ -109,7 +116,14 @@ impl EventStore for SealedStore {
             };
             return Ok(repeated.unwrap_or(AppendOutcome::Refused(refusal)));
         }
-        self.inner.append(append).await
+        let erased: Vec<_> = append.streams.iter().filter_map(told_erased).collect();
+        let outcome = self.inner.append(append).await?;
+        if matches!(outcome, AppendOutcome::Appended(_)) {
+            for subject in erased {
+                self.vault.forget(subject);
+            }
+        }
+        Ok(outcome)
     }
 
     async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
@@ -156,6 +170,10 @@ impl EventStore for SealedStore {
     async fn refused_for_its_content(&self, append: &Append) -> Result<Option<Refusal>, StoreError> {
         let erased = self.vault.erased_among(append).await?;
         Ok(erased.map(|subject| Refusal::SubjectErased { subject }))
+    }
+
+    fn vault(&self) -> Option<&Arc<Vault>> {
+        Some(&self.vault)
     }
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {

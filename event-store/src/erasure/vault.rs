@@ -5,7 +5,7 @@
 //! the store of keys says; the key was destroyed before that event was appended, so whoever asks for it anew is told the same.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -22,6 +22,10 @@ use crate::append::{Append, Refusal};
 use crate::error::StoreError;
 use crate::event::{NewEvent, Position, RecordedEvent};
 use crate::stream::StreamName;
+
+pub(crate) mod held;
+
+use held::HoldsValues;
 
 /// The most subjects that are asked for in one statement.
 const MAX_BATCH: usize = 1_000;
@@ -60,6 +64,8 @@ struct Shared {
     keys: Arc<dyn SubjectKeyStore>,
     master: Arc<dyn MasterKeys>,
     cache: Mutex<Cache>,
+    /// Who holds values that were revealed.
+    holders: Mutex<Vec<Weak<dyn HoldsValues>>>,
 }
 
 /// A call that waits for the keys of these subjects, to be made where they have none.
@@ -72,7 +78,7 @@ impl Vault {
     /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with it.
     pub fn new(keys: Arc<dyn SubjectKeyStore>, master: Arc<dyn MasterKeys>, options: VaultOptions) -> Arc<Self> {
         let cache = Mutex::new(Cache::new(options.cached_keys, options.key_lifetime));
-        let shared = Arc::new(Shared { keys, master, cache });
+        let shared = Arc::new(Shared { keys, master, cache, holders: Mutex::default() });
         let (wanted, waiting) = mpsc::channel(MAX_WAITING);
         tokio::spawn(make_keys(Arc::clone(&shared), waiting));
         Arc::new(Self { shared, wanted })
@@ -89,7 +95,8 @@ impl Vault {
     /// # Errors
     /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved name stands in a wrong place.
     pub async fn seal(&self, append: &mut Append) -> Result<Option<Refusal>, StoreError> {
-        let subjects = subjects_of(append)?;
+        let found = readable(append)?;
+        let subjects = subjects_of(&found);
         if subjects.is_empty() {
             return Ok(None);
         }
@@ -97,11 +104,10 @@ impl Vault {
         if let Some((subject, _)) = known.iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(Refusal::SubjectErased { subject: *subject }));
         }
-        for stream in &mut append.streams {
-            for event in &mut stream.events {
-                if let Some(data) = sealed(&stream.stream, event, &known)? {
-                    event.data = data;
-                }
+        let mut sealed = found.iter().map(|found| sealed(found, &known)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        for event in append.streams.iter_mut().flat_map(|stream| &mut stream.events) {
+            if let Some(data) = sealed.next().flatten() {
+                event.data = data;
             }
         }
         Ok(None)
@@ -112,7 +118,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::seal`].
     pub async fn erased_among(&self, append: &Append) -> Result<Option<Uuid>, StoreError> {
-        let (known, missing) = self.shared.at_hand(&subjects_of(append)?);
+        let (known, missing) = self.shared.at_hand(&subjects_of(&readable(append)?));
         if let Some((subject, _)) = known.into_iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(subject));
         }
@@ -156,14 +162,17 @@ impl Vault {
         Ok(unreadable)
     }
 
-    /// The subject is erased: its key is gone from memory at once and never fetched again.
+    /// The subject is erased: its key is gone from memory at once and never fetched again, and so are states with values of it.
     pub fn forget(&self, subject: Uuid) {
+        // First: who puts a state away looks here afterwards.
         self.shared.cache().erase(subject);
+        self.shared.tell_erased([subject]);
     }
 
     /// Gives up everything at hand: what is needed is asked for again.
     pub fn forget_all(&self) {
         self.shared.cache().clear();
+        self.shared.tell_all();
     }
 
     async fn keys_to_seal(&self, subjects: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, KeyError> {
@@ -190,14 +199,30 @@ impl Vault {
     }
 }
 
-/// Whose readable personal values the append has.
-fn subjects_of(append: &Append) -> Result<Vec<Uuid>, StoreError> {
-    let mut subjects = HashSet::new();
-    for event in append.streams.iter().flat_map(|stream| &stream.events) {
+/// The personal fields of an event that is to be appended.
+struct Found<'a> {
+    stream: &'a StreamName,
+    event: &'a NewEvent,
+    fields: Vec<Field<'a>>,
+}
+
+/// The personal fields of the append, event by event.
+fn readable(append: &Append) -> Result<Vec<Found<'_>>, StoreError> {
+    let events = append.streams.iter().flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)));
+    let found = events.map(|(stream, event)| {
         let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
-        subjects.extend(fields.iter().filter(|field| !is_erased(field)).map(|field| field.subject));
-    }
-    Ok(subjects.into_iter().collect())
+        Ok(Found { stream, event, fields })
+    });
+    found.collect()
+}
+
+/// Whose readable values stand in them, each once.
+fn subjects_of(found: &[Found<'_>]) -> Vec<Uuid> {
+    let fields = found.iter().flat_map(|found| &found.fields).filter(|field| !is_erased(field));
+    let mut subjects: Vec<Uuid> = fields.map(|field| field.subject).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    subjects
 }
 
 impl std::fmt::Debug for Vault {
@@ -266,23 +291,31 @@ impl Shared {
                 StoredKey::Destroyed => known.push((subject, Known::Erased)),
             }
         }
+        let erased: Vec<Uuid> = known.iter().map(|(subject, _)| *subject).collect();
         let keys = self.master.unwrap(&wrapped).await?;
         known.extend(wrapped.into_iter().zip(keys).map(|((subject, _), key)| (subject, Known::Key(key))));
+        self.remember(&mut known);
+        self.tell_erased(erased);
+        Ok(known)
+    }
+
+    /// Keeps this at hand, and takes back whoever is erased meanwhile, as the log says.
+    fn remember(&self, known: &mut [(Uuid, Known)]) {
         let mut cache = self.cache();
-        for (subject, found) in &mut known {
+        for (subject, found) in known {
             cache.put(*subject, found.clone());
-            // Erased meanwhile, says the log.
             if matches!(cache.get(*subject), Some(Known::Erased)) {
                 *found = Known::Erased;
             }
         }
-        Ok(known)
     }
 }
 
 /// Makes the keys of new subjects: while one batch is being stored, the next gathers.
 async fn make_keys(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Wanted>) {
     while let Some(first) = waiting.recv().await {
+        // Those whose appends were just answered come with their next: let them have their turn first, and one statement serves them all.
+        tokio::task::yield_now().await;
         let mut subjects: HashSet<Uuid> = first.subjects.iter().copied().collect();
         let mut batch = vec![first];
         while subjects.len() < MAX_BATCH {
@@ -312,10 +345,10 @@ fn malformed(event: &NewEvent, error: Malformed) -> StoreError {
 }
 
 /// The payload with its fields sealed; `None` when it has none.
-fn sealed(stream: &StreamName, event: &NewEvent, known: &HashMap<Uuid, Known>) -> Result<Option<Box<RawValue>>, StoreError> {
-    let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
+fn sealed(found: &Found<'_>, known: &HashMap<Uuid, Known>) -> Result<Option<Box<RawValue>>, StoreError> {
+    let Found { stream, event, fields } = found;
     let mut edits = Vec::with_capacity(fields.len());
-    for field in &fields {
+    for field in fields {
         let json = match field.content {
             Content::Plain(json) => json,
             Content::Erased => continue,

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{Current, SnapshotPolicy, StreamState};
+use crate::erasure::Vault;
+use crate::erasure::vault::held::{Personal, StatePlace};
+use crate::error::StoreError;
 use crate::event::Epoch;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::StreamName;
@@ -13,8 +16,6 @@ use crate::telemetry;
 
 /// The most states that wait to be kept; one more is passed over, and is handed in again with its next events.
 const MAX_WAITING: usize = 64;
-/// How a personal value begins in JSON, whoever writes it: nothing with one is kept.
-const PERSONAL: &str = "\"$personal\"";
 
 pub(super) struct Keeper {
     policy: SnapshotPolicy,
@@ -22,18 +23,25 @@ pub(super) struct Keeper {
 }
 
 /// A state on its way: it is written as JSON by the task, not by who loaded it.
-type Waiting = Box<dyn FnOnce() -> Option<Snapshot> + Send>;
+type Waiting = Box<dyn FnOnce() -> Option<Written> + Send>;
+
+/// A state as JSON, and whose values can be read in it.
+struct Written {
+    snapshot: Snapshot,
+    personal: Personal,
+}
 
 impl Keeper {
     /// Starts the task, which ends with the keeper once all that waited is kept.
-    pub(super) fn start(store: Arc<dyn SnapshotStore>, policy: SnapshotPolicy) -> Self {
+    pub(super) fn start(store: Arc<dyn SnapshotStore>, vault: Option<Arc<Vault>>, policy: SnapshotPolicy) -> Self {
         let (waiting, mut states) = mpsc::channel::<Waiting>(MAX_WAITING);
         tokio::spawn(async move {
             while let Some(state) = states.recv().await {
-                let Some(snapshot) = state() else { continue };
-                let stream = snapshot.stream.clone();
-                match store.keep_snapshot(snapshot).await {
-                    Ok(()) => telemetry::snapshot("taken"),
+                let Some(written) = state() else { continue };
+                let stream = written.snapshot.stream.clone();
+                match keep(store.as_ref(), vault.as_deref(), written).await {
+                    Ok(true) => telemetry::snapshot("taken"),
+                    Ok(false) => tracing::debug!(%stream, "somebody in a state was erased before it could be kept"),
                     Err(error) => {
                         telemetry::snapshot("failed");
                         let error: &dyn std::error::Error = &error;
@@ -52,18 +60,38 @@ impl Keeper {
         if since < self.policy.every && !(took >= self.policy.slow && since >= self.policy.least) {
             return;
         }
-        let (stream, version, last, state) = (stream.clone(), current.version, current.last, current.state.clone());
+        let (stream, version, last) = (stream.clone(), current.version, current.last);
+        let (state, personal) = (current.state.clone(), current.personal.clone());
         let write = move || {
             let state = state.write().inspect_err(|error| tracing::error!(%error, %stream, "a state cannot be written")).ok()?;
-            if state.get().contains(PERSONAL) {
-                tracing::error!(%stream, "a state with personal data says that it may be kept: it is not");
+            let mut found = Personal::default();
+            found.add(state.get());
+            if !personal.covers(&found) {
+                tracing::error!(%stream, "a state has personal data that its events have not: it is not kept");
                 return None;
             }
-            Some(Snapshot { stream, shape, epoch, version, last, state })
+            Some(Written { snapshot: Snapshot { stream, shape, epoch, version, last, state }, personal })
         };
         match self.waiting.try_send(Box::new(write)) {
             Ok(()) => current.kept = current.version,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => telemetry::snapshot("passed_over"),
         }
     }
+}
+
+/// False when it cannot be sealed, because one of its subjects is erased.
+async fn keep(store: &dyn SnapshotStore, vault: Option<&Vault>, written: Written) -> Result<bool, StoreError> {
+    let Written { snapshot, personal } = written;
+    let subjects = personal.subjects().unwrap_or_default();
+    if subjects.is_empty() {
+        store.keep_snapshot(snapshot).await?;
+        return Ok(true);
+    }
+    // Without a vault the loader hands in no state with values.
+    let Some(vault) = vault else { return Ok(false) };
+    let Snapshot { stream, shape, epoch, version, last, .. } = &snapshot;
+    let place = StatePlace { stream, shape: *shape, epoch: *epoch, version: *version, last: *last };
+    let Some(state) = vault.seal_state(place, subjects, &snapshot.state).await? else { return Ok(false) };
+    store.keep_snapshot(Snapshot { state, ..snapshot }).await?;
+    Ok(true)
 }

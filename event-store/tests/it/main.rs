@@ -16,6 +16,7 @@ mod histories;
 mod history;
 mod isolation;
 mod keys;
+mod personal_states;
 mod plans;
 mod pollers;
 mod properties;

@@ -1,0 +1,294 @@
+//! Values that are held on to after they were revealed, as in states of streams: what an erasure must reach besides the events.
+//!
+//! In memory whoever holds values is told at once who is erased, and asks before it shows any. On disk a state is sealed as a whole, under
+//! a key that is made of the keys of everybody whose values are in it: without any one of them it cannot be made again.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, Weak};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Known, MAX_BATCH, Shared, Vault};
+use crate::erasure::envelope::{self, Place};
+use crate::erasure::keys::{KeyError, StoredKey};
+use crate::erasure::marked::{self, Content};
+use crate::erasure::master::SubjectKey;
+use crate::event::{Epoch, Mark};
+use crate::stream::{StreamName, Version};
+
+/// The most subjects whose values one state may hold to be held in memory or kept.
+pub(crate) const MAX_SUBJECTS: usize = 64;
+/// How a sealed state begins, which no other does: the name is reserved.
+const BEGINS: &str = r#"{"$subjects":"#;
+
+/// Holds values that a vault revealed.
+pub(crate) trait HoldsValues: Send + Sync {
+    /// The subject is erased: what has values of it goes at once.
+    fn let_go_of(&self, subject: Uuid);
+
+    /// Who is erased is not known any more: what has values of anybody goes.
+    fn let_go_of_all(&self);
+}
+
+/// Where a kept state stands: it opens nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StatePlace<'a> {
+    pub(crate) stream: &'a StreamName,
+    pub(crate) shape: i32,
+    pub(crate) epoch: Epoch,
+    pub(crate) version: Version,
+    pub(crate) last: Mark,
+}
+
+/// A state that could be opened.
+#[derive(Debug)]
+pub(crate) struct OpenedState {
+    pub(crate) json: Box<RawValue>,
+    /// Whose values are in it.
+    pub(crate) subjects: Vec<Uuid>,
+}
+
+/// What is kept of a state with values.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedState {
+    #[serde(rename = "$subjects")]
+    subjects: Vec<Uuid>,
+    #[serde(rename = "$sealed")]
+    sealed: String,
+}
+
+/// Whose readable personal values stand in something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Personal {
+    subjects: Vec<Uuid>,
+    /// They are too many, or cannot be told.
+    unknown: bool,
+}
+
+impl Personal {
+    /// Those whose values were sealed together.
+    pub(crate) const fn of(subjects: Vec<Uuid>) -> Self {
+        Self { subjects, unknown: false }
+    }
+
+    /// And those in this payload.
+    pub(crate) fn add(&mut self, json: &str) {
+        let Ok(fields) = marked::fields(json) else {
+            self.unknown = true;
+            return;
+        };
+        for field in fields.iter().filter(|field| matches!(field.content, Content::Plain(_))) {
+            self.add_subject(field.subject);
+        }
+    }
+
+    /// And those.
+    pub(crate) fn add_all(&mut self, more: &Self) {
+        self.unknown |= more.unknown;
+        more.subjects.iter().for_each(|subject| self.add_subject(*subject));
+    }
+
+    /// Each once; `None` when they are too many, or cannot be told: then nothing is held on to.
+    pub(crate) fn subjects(&self) -> Option<&[Uuid]> {
+        (!self.unknown).then_some(&self.subjects)
+    }
+
+    /// Whether all of those are among these.
+    pub(crate) fn covers(&self, others: &Self) -> bool {
+        !self.unknown && !others.unknown && others.subjects.iter().all(|subject| self.subjects.contains(subject))
+    }
+
+    fn add_subject(&mut self, subject: Uuid) {
+        if self.unknown || self.subjects.contains(&subject) {
+            return;
+        }
+        self.unknown = self.subjects.len() == MAX_SUBJECTS;
+        self.subjects.push(subject);
+    }
+}
+
+/// Whether a state was sealed before it was kept.
+pub(crate) fn is_sealed(state: &RawValue) -> bool {
+    state.get().starts_with(BEGINS)
+}
+
+impl Vault {
+    /// Tells this one from now on who is erased.
+    pub(crate) fn tell(&self, holder: Weak<dyn HoldsValues>) {
+        let mut holders = self.shared.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.retain(|holder| holder.strong_count() > 0);
+        holders.push(holder);
+    }
+
+    /// Whether one of these subjects is known to be erased, without asking anybody.
+    pub(crate) fn knows_erased(&self, subjects: &[Uuid]) -> bool {
+        let mut cache = self.shared.cache();
+        subjects.iter().any(|subject| matches!(cache.get(*subject), Some(Known::Erased)))
+    }
+
+    /// Whether one of these subjects is erased, so that nothing that was revealed of it may be shown. As for [`Vault::reveal`], the store
+    /// of keys is asked for whom nothing is at hand of.
+    pub(crate) async fn any_erased(&self, subjects: &[Uuid]) -> Result<bool, KeyError> {
+        let (known, missing) = self.shared.at_hand(subjects);
+        if known.values().any(|known| matches!(known, Known::Erased)) {
+            return Ok(true);
+        }
+        // One that never had a key was not erased.
+        Ok(self.shared.look_up(&missing).await?.iter().any(|(_, known)| matches!(known, Known::Erased)))
+    }
+
+    /// Seals a state in which values of these subjects stand; `None` when one of them has no key, or none any more.
+    pub(crate) async fn seal_state(
+        &self,
+        place: StatePlace<'_>,
+        subjects: &[Uuid],
+        json: &RawValue,
+    ) -> Result<Option<Box<RawValue>>, KeyError> {
+        let Some(key) = self.joint_key(subjects).await? else { return Ok(None) };
+        let sealed = place.seal(&key, json.get());
+        Ok(sealed.and_then(|sealed| to_raw_value(&SealedState { subjects: subjects.to_vec(), sealed }).ok()))
+    }
+
+    /// Opens what [`Vault::seal_state`] sealed for this place; `None` when it does not open, as after one of its subjects was erased.
+    pub(crate) async fn open_state(&self, place: StatePlace<'_>, state: &RawValue) -> Result<Option<OpenedState>, KeyError> {
+        let Ok(SealedState { subjects, sealed }) = serde_json::from_str(state.get()) else { return Ok(None) };
+        if subjects.len() > MAX_SUBJECTS {
+            return Ok(None);
+        }
+        let Some(key) = self.joint_key(&subjects).await? else { return Ok(None) };
+        let json = place.open(&key, &sealed).and_then(|json| RawValue::from_string(json).ok());
+        Ok(json.map(|json| OpenedState { json, subjects }))
+    }
+
+    async fn joint_key(&self, subjects: &[Uuid]) -> Result<Option<SubjectKey>, KeyError> {
+        let (mut known, missing) = self.shared.at_hand(subjects);
+        known.extend(self.shared.look_up(&missing).await?);
+        // In one order, whatever the caller's.
+        let mut keys = BTreeMap::new();
+        for subject in subjects {
+            let Some(Known::Key(key)) = known.remove(subject) else { return Ok(None) };
+            keys.insert(*subject, key);
+        }
+        Ok(Some(joined(&keys)))
+    }
+}
+
+impl Shared {
+    /// What the store of keys says of these subjects; those that never had a key are left out.
+    async fn look_up(&self, subjects: &[Uuid]) -> Result<Vec<(Uuid, Known)>, KeyError> {
+        let mut all = Vec::with_capacity(subjects.len());
+        for page in subjects.chunks(MAX_BATCH) {
+            let found = self.keys.find(page).await?;
+            let stored = page.iter().zip(found).filter_map(|(subject, stored)| stored.map(|stored| (*subject, stored)));
+            all.extend(self.opened(stored.collect::<Vec<(Uuid, StoredKey)>>()).await?);
+        }
+        Ok(all)
+    }
+
+    /// Says to everybody who holds values that these subjects are erased.
+    pub(super) fn tell_erased(&self, subjects: impl IntoIterator<Item = Uuid>) {
+        let holders = self.living_holders();
+        for subject in subjects {
+            for holder in &holders {
+                holder.let_go_of(subject);
+            }
+        }
+    }
+
+    /// Says to everybody who holds values that it is not known any more who is erased.
+    pub(super) fn tell_all(&self) {
+        for holder in self.living_holders() {
+            holder.let_go_of_all();
+        }
+    }
+
+    /// Not called with the lock held: a holder may ask back.
+    fn living_holders(&self) -> Vec<std::sync::Arc<dyn HoldsValues>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl StatePlace<'_> {
+    fn seal(&self, key: &SubjectKey, json: &str) -> Option<String> {
+        self.with_place(|place| envelope::seal(key, place, json).ok())
+    }
+
+    fn open(&self, key: &SubjectKey, sealed: &str) -> Option<String> {
+        self.with_place(|place| envelope::open(key, place, sealed).ok())
+    }
+
+    /// No event's field stands there: the name of a stream has no blank.
+    fn with_place<T>(&self, work: impl FnOnce(Place<'_>) -> T) -> T {
+        let stream = format!("state of {}", self.stream);
+        let path = format!("{}/{}/{}/{}", self.shape, self.epoch, self.version.0, self.last.position);
+        let event_id = self.last.event_id.unwrap_or_default();
+        work(Place { stream: &stream, event_id, subject: Uuid::nil(), path: &path })
+    }
+}
+
+/// One key out of several: each is of a fixed length and random, so that a digest over all of them tells nothing of any.
+fn joined(keys: &BTreeMap<Uuid, SubjectKey>) -> SubjectKey {
+    let mut digest = Sha256::new().chain_update(b"the key of a state");
+    for (subject, key) in keys {
+        digest.update(subject.as_bytes());
+        digest.update(key.expose());
+    }
+    SubjectKey::from_bytes(Zeroizing::new(digest.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::erasure::master::{LocalMasterKeys, MasterKeys};
+    use crate::erasure::{MemoryKeys, SubjectKeyStore, VaultOptions};
+    use crate::event::Position;
+
+    const ADA: Uuid = Uuid::from_u128(1);
+    const BOB: Uuid = Uuid::from_u128(2);
+
+    async fn vault(keys: &Arc<MemoryKeys>) -> Arc<Vault> {
+        let master = LocalMasterKeys::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
+        for subject in [ADA, BOB] {
+            let wrapped = master.wrap(&[(subject, SubjectKey::random())]).await.unwrap().remove(0);
+            keys.ensure(&[(subject, wrapped)]).await.unwrap();
+        }
+        Vault::new(Arc::clone(keys) as _, Arc::new(master), VaultOptions::default())
+    }
+
+    #[tokio::test]
+    async fn a_state_opens_in_its_place_and_with_everybodys_key_alone() {
+        let keys = Arc::new(MemoryKeys::new());
+        let stream = StreamName::new("thing", 1).unwrap();
+        let (other, last) =
+            (StreamName::new("thing", 2).unwrap(), Mark { position: Position(7), event_id: Some(Uuid::from_u128(9)) });
+        let place = StatePlace { stream: &stream, shape: 1, epoch: Epoch(Uuid::nil()), version: Version(3), last };
+        let state = RawValue::from_string(r#"{"name":"Ada"}"#.to_owned()).unwrap();
+        let sealed = vault(&keys).await.seal_state(place, &[BOB, ADA], &state).await.unwrap().unwrap();
+        assert!(is_sealed(&sealed) && !is_sealed(&state) && !sealed.get().contains("Ada"), "{sealed}");
+        let opened = vault(&keys).await.open_state(place, &sealed).await.unwrap().unwrap();
+        assert_eq!((opened.json.get(), opened.subjects), (state.get(), vec![BOB, ADA]));
+        for elsewhere in [
+            StatePlace { stream: &other, ..place },
+            StatePlace { shape: 2, ..place },
+            StatePlace { version: Version(4), ..place },
+            StatePlace { epoch: Epoch(Uuid::from_u128(5)), ..place },
+            StatePlace { last: Mark::START, ..place },
+        ] {
+            assert!(vault(&keys).await.open_state(elsewhere, &sealed).await.unwrap().is_none(), "{elsewhere:?}");
+        }
+        let without_bob = sealed.get().replace(&format!("\"{BOB}\","), "");
+        let without_bob = RawValue::from_string(without_bob).unwrap();
+        assert!(vault(&keys).await.open_state(place, &without_bob).await.unwrap().is_none());
+        keys.destroy(BOB, "ops").await.unwrap();
+        assert!(vault(&keys).await.open_state(place, &sealed).await.unwrap().is_none(), "one of them is erased");
+        assert!(vault(&keys).await.seal_state(place, &[ADA, BOB], &state).await.unwrap().is_none());
+    }
+}
