@@ -1,5 +1,7 @@
 //! The command line: `projector run | status | account | parked | verify | explain | rebuild | switch-back | drop | migrate | start-over`.
 
+use std::time::Duration;
+
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
@@ -7,7 +9,9 @@ use crate::explain::ExplainArgs;
 use crate::parked::{AccountArgs, ParkedArgs};
 use crate::rebuild::RebuildArgs;
 use crate::rebuild::switch::{DropArgs, SwitchBackArgs};
+use crate::status::watch;
 use crate::verify::VerifyArgs;
+use crate::verify::background::BackgroundArgs;
 
 service_kit::secret_args!(
     /// Where the log is: postgres://user:password@host:port/database.
@@ -45,8 +49,8 @@ pub struct Cli {
 pub enum Command {
     /// Project events as they come, until SIGTERM. Waits for whatever is away.
     Run(Box<RunArgs>),
-    /// Show how far each projection is: position, head, lag and mode.
-    Status(StatusArgs),
+    /// Show how far each projection is: position, head, lag, mode and heartbeat; once, or again and again.
+    Status(Box<StatusArgs>),
     /// Show where every event up to each checkpoint went: applied, passed over, parked or skipped.
     Account(AccountArgs),
     /// See to events that a projection's fold refused: list, show, retry, skip, export.
@@ -86,6 +90,8 @@ pub struct RunArgs {
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9083")]
     pub(crate) admin_listen: LoopbackAddr,
     #[command(flatten)]
+    pub(crate) verify: BackgroundArgs,
+    #[command(flatten)]
     pub(crate) log: LogArgs,
 }
 
@@ -99,6 +105,12 @@ pub struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show it again and again, until Ctrl-C; with --json, a document on each line.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How many seconds lie between two looks of --watch, from 0.1 to 3600.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = watch::parse_interval, requires = "watch")]
+    pub(crate) interval: Duration,
 }
 
 /// Settings of `migrate`.

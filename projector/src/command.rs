@@ -2,19 +2,14 @@
 
 use std::io::Write as _;
 
-use event_store::{EventStore, PostgresStore};
-use service_kit::clock;
-use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
-
-use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, StatusArgs};
+use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs};
 use crate::error::CommandError;
 use crate::explain::explain;
 use crate::parked::{account, parked};
-use crate::process::{connect_options, run, store_options};
+use crate::process::{connect_options, run};
 use crate::rebuild::rebuild;
 use crate::rebuild::switch::{drop_generation, switch_back};
-use crate::status::Status;
+use crate::status::watch::status;
 use crate::verify::verify;
 use crate::{generation, projections, tool};
 
@@ -36,21 +31,6 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Migrate(args) => migrate(&args).await,
         Command::StartOver(args) => start_over(&args).await,
     }
-}
-
-async fn status(args: &StatusArgs) -> Result<(), CommandError> {
-    let options = connect_options(&args.read_model.get()?)?;
-    let mut connection = PgConnection::connect_with(&options).await?;
-    generation::check(&mut connection).await?;
-    let store = match args.event_store.optional()? {
-        Some(url) => PostgresStore::connect(store_options(&url)?).await.ok(),
-        None => None,
-    };
-    let store = store.as_ref().map(|store| store as &dyn EventStore);
-    let status = Status::read(&mut connection, store, clock::system().now()).await?;
-    let text = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
 }
 
 async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {

@@ -19,6 +19,7 @@ use event_feed::{FollowError, Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
 use event_store::{Epoch, EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
 use futures::StreamExt as _;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ mod history;
 pub mod lease;
 pub(crate) mod parked;
 mod part;
+mod pulse;
 mod reveal;
 mod slot;
 mod watch;
@@ -149,6 +151,7 @@ impl Runner {
 
     /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for whatever is away.
     pub async fn run(&mut self, mut follower: Follower, drain: CancellationToken) {
+        let _guard = pulse::guard(self.watch.clone());
         self.report();
         loop {
             tokio::select! {
@@ -301,9 +304,8 @@ impl Runner {
     }
 
     async fn keep_leases(&mut self) {
-        for slot in &mut self.slots {
-            slot.keep_lease().await;
-        }
+        // At once, so that a silent server is waited for only once.
+        join_all(self.slots.iter_mut().map(Slot::keep_lease)).await;
     }
 
     /// Claims the parts whose time has come.

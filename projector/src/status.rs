@@ -1,6 +1,7 @@
 //! How far each projection is, for people and for programs.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -10,9 +11,18 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::runner::lease::LEASE;
+
+pub(crate) mod watch;
+
+/// How long the log may take to answer; then it counts as away, so that it cannot hide how the projections are.
+const STORE_LIMIT: Duration = Duration::from_secs(3);
+
 /// The log's head and every live generation's parts.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// When this was so.
+    pub at: DateTime<Utc>,
     /// The newest known position of the log.
     pub head: i64,
     /// Whether the log itself said so; otherwise the projector when it last looked, and lags are lower bounds.
@@ -50,6 +60,8 @@ pub struct PartStatus {
     pub parked: i64,
     /// When the checkpoint was last written.
     pub updated_at: DateTime<Utc>,
+    /// How long ago its owner last said that it lives, which it does every few seconds; `None` when nobody has it.
+    pub heartbeat_seconds: Option<f64>,
 }
 
 impl Status {
@@ -58,10 +70,10 @@ impl Status {
     /// # Errors
     /// The read model's database failed.
     pub async fn read(connection: &mut PgConnection, store: Option<&dyn EventStore>, now: DateTime<Utc>) -> sqlx::Result<Self> {
-        let rows = sqlx::query_file!("src/status.sql").fetch_all(connection).await?;
+        let rows = sqlx::query_file!("src/status.sql", LEASE.as_secs_f64()).fetch_all(connection).await?;
         let known = rows.iter().map(|row| row.head.max(row.position)).max().unwrap_or(0);
         let answered = match store {
-            Some(store) => store.head().await.ok(),
+            Some(store) => tokio::time::timeout(STORE_LIMIT, store.head()).await.ok().and_then(Result::ok),
             None => None,
         };
         let head = answered.map_or(known, |head| head.mark.position.0);
@@ -69,7 +81,10 @@ impl Status {
         for row in rows {
             let lag_events = (head - row.position).max(0);
             let lag_seconds = match store.filter(|_| answered.is_some()) {
-                Some(store) => age_of_next(store, row.position, lag_events, now).await.ok(),
+                Some(store) => {
+                    let age = age_of_next(store, row.position, lag_events, now);
+                    tokio::time::timeout(STORE_LIMIT, age).await.ok().and_then(Result::ok)
+                }
                 None => None,
             };
             projections.push(PartStatus {
@@ -86,9 +101,10 @@ impl Status {
                 lag_seconds,
                 parked: row.parked,
                 updated_at: row.updated_at,
+                heartbeat_seconds: row.heartbeat_seconds,
             });
         }
-        Ok(Self { head, head_is_current: answered.is_some(), projections })
+        Ok(Self { at: now, head, head_is_current: answered.is_some(), projections })
     }
 }
 
@@ -98,13 +114,15 @@ async fn age_of_next(store: &dyn EventStore, position: i64, lag: i64, now: DateT
     }
     let next = store.read(&Filter::All, Position(position), 1).await?;
     let age = next.first().map_or(0, |event| (now - event.recorded_at).num_milliseconds().max(0));
-    Ok(std::time::Duration::from_millis(age.unsigned_abs()).as_secs_f64())
+    Ok(Duration::from_millis(age.unsigned_abs()).as_secs_f64())
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["projection", "mode", "position", "head", "lag (events)", "lag (s)"]);
+        let header = ["projection", "mode", "position", "head", "lag (events)", "lag (s)", "heartbeat (s)"];
+        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+        let seconds = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"));
         for part in &self.projections {
             table.add_row([
                 format!("{} g{}", part.projection, part.generation),
@@ -112,10 +130,11 @@ impl fmt::Display for Status {
                 part.position.to_string(),
                 self.head.to_string(),
                 part.lag_events.to_string(),
-                part.lag_seconds.map_or_else(|| "?".to_owned(), |seconds| format!("{seconds:.1}")),
+                seconds(part.lag_seconds, "?"),
+                seconds(part.heartbeat_seconds, "-"),
             ]);
         }
-        for number in 2..=5 {
+        for number in 2..=6 {
             if let Some(column) = table.column_mut(number) {
                 column.set_cell_alignment(CellAlignment::Right);
             }

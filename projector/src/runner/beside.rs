@@ -4,6 +4,7 @@
 //! is claimed anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -14,6 +15,9 @@ use super::slot::Slot;
 use super::{CLAIM_EVERY, database};
 use crate::generation::Generation;
 use crate::projection::AnyProjection;
+
+/// How long looking may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is known of the generations.
 #[derive(Default)]
@@ -40,7 +44,7 @@ impl Beside {
             return;
         }
         self.due = Some(Instant::now() + CLAIM_EVERY);
-        match self.ready(options, owner).await {
+        match database::within(LOOK_LIMIT, self.ready(options, owner)).await {
             Ok(ready) => align(slots, &ready).await,
             // The slots meet the same error and report it.
             Err(error) => tracing::debug!(%error, "cannot see which generations there are"),

@@ -21,9 +21,22 @@ pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Re
         ("tcp_keepalives_idle", "5"),
         ("default_transaction_isolation", "read committed"),
     ]);
-    match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
-        Ok(connected) => connected,
-        Err(_) => Err(Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting to Postgres took too long"))),
+    within(CONNECT_LIMIT, options.connect()).await
+}
+
+/// Gives up what takes longer: a server, or the way to it, that has fallen silent closes no connection.
+pub(crate) fn within<T, E: From<Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
+    // On the heap at once: what holds connections is large.
+    let work = Box::pin(work);
+    async move {
+        let done = tokio::time::timeout(limit, work).await;
+        done.unwrap_or_else(|_| {
+            let what = format!("Postgres did not answer within {} s", limit.as_secs());
+            Err(E::from(Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))))
+        })
     }
 }
 

@@ -25,6 +25,9 @@ const NO_GENERATION: i32 = 0;
 /// How long one batch may take before its connection is given up.
 const BATCH_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long claiming a part may take.
+const CLAIM_LIMIT: Duration = Duration::from_secs(10);
+
 /// A part and its owner's hold on it.
 pub(crate) struct Owned {
     pub(crate) key: Arc<PartKey>,
@@ -117,6 +120,10 @@ pub(crate) enum ClaimError {
 impl Claim {
     /// Takes the live generation's part if nobody has it, and proves that the log is the one that it was built from.
     pub(crate) async fn attempt(self) -> Result<Claimed, ClaimError> {
+        database::within(CLAIM_LIMIT, self.claim()).await
+    }
+
+    async fn claim(self) -> Result<Claimed, ClaimError> {
         let mut connection = match self.connection {
             Some(connection) => connection,
             None => database::connect(&self.options, self.owner).await?,

@@ -14,9 +14,13 @@ use uuid::Uuid;
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
 use super::part::{Again, Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped, chain};
-use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing};
+use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing, database};
 use crate::projection::AnyProjection;
 
+/// How long keeping a lease or giving it up may take: less than it lasts.
+const KEEP_LIMIT: Duration = Duration::from_secs(5);
+/// How long trying parked events again may take.
+const RETRY_LIMIT: Duration = Duration::from_mins(1);
 /// How often a stopped projection is looked at: another generation may have become live, or the log another one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -177,7 +181,7 @@ impl Slot {
     /// Gives up the lease, if it is this process's, so that another one takes over at once.
     pub(crate) async fn give_up(&mut self) {
         let Some(owned) = self.take_owned() else { return };
-        match tokio::spawn(owned.give_up(None)).await {
+        match tokio::spawn(database::within(KEEP_LIMIT, owned.give_up(None))).await {
             Ok(Ok(())) => tracing::info!(projection = self.label(), "lease given up"),
             Ok(Err(error)) => tracing::warn!(projection = self.label(), %error, "lease not given up: it will expire"),
             Err(panic) => tracing::error!(projection = self.label(), %panic, "giving up the lease panicked"),
@@ -265,7 +269,7 @@ impl Slot {
             return;
         }
         let Some(owned) = self.take_owned() else { return };
-        match tokio::spawn(owned.keep(self.progress.mode, self.progress.head, epoch)).await {
+        match tokio::spawn(database::within(KEEP_LIMIT, owned.keep(self.progress.mode, self.progress.head, epoch))).await {
             Ok(Ok(Some(owned))) => {
                 self.state = State::Owned(owned);
                 self.renew_at = Instant::now() + RENEW_EVERY;
@@ -285,7 +289,7 @@ impl Slot {
         let again = again.clone();
         // In a task of its own: no dropped future leaves a transaction open.
         let task = tokio::spawn(async move {
-            let retried = owned.retry_parked(&again).await;
+            let retried = database::within(RETRY_LIMIT, owned.retry_parked(&again)).await;
             (owned, retried)
         });
         match task.await {

@@ -1,5 +1,7 @@
 //! What the outside sees of the runner: readiness and metrics.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use event_feed::FollowError;
@@ -9,6 +11,7 @@ use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
 use super::part::chain;
+use super::pulse::Pulse;
 use super::slot::Slot;
 use super::{RunError, Standing};
 
@@ -27,6 +30,9 @@ pub struct Watch {
     nats: Component,
     event_types: Component,
     clock: SharedClock,
+    pulse: Pulse,
+    /// Of which parts figures are told.
+    told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Watch {
@@ -40,6 +46,21 @@ impl Watch {
             nats: health.optional_component("nats"),
             event_types: health.optional_component("event_types"),
             clock,
+            pulse: Pulse::default(),
+            told: Arc::default(),
+        }
+    }
+
+    /// When the runner last moved.
+    pub(crate) const fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The runner has not moved for so long: it cannot say so itself, and its last figures are not true any more.
+    pub(crate) fn hangs(&self, silence: Duration) {
+        self.projections.not_ready(format!("nothing has moved for {} s", silence.as_secs()));
+        for name in &*self.told.lock().unwrap_or_else(PoisonError::into_inner) {
+            unknown(name);
         }
     }
 
@@ -87,6 +108,7 @@ impl Watch {
 
     /// How every part stands.
     pub(crate) fn parts(&self, slots: &[Slot]) {
+        self.pulse.beat();
         let head = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
         let owns = slots.iter().any(|slot| slot.mark().is_some());
         metrics::gauge!("eventstore_head_position").set(if owns || head > 0 { figure(head) } else { f64::NAN });
@@ -125,11 +147,12 @@ impl Watch {
         let (name, progress) = (slot.label(), &slot.progress);
         // Only who projects a part knows how far it is: whoever did is not to go on telling its last figures.
         if progress.head == Position::START && slot.standing() == Standing::Waiting {
-            for gauge in GAUGES {
-                metrics::gauge!(gauge, "projection" => name.clone()).set(f64::NAN);
-            }
-            return;
+            return unknown(&name);
         }
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        let alive_at = self.clock.now() - progress.moved_at.elapsed();
+        metrics::gauge!("projection_heartbeat_timestamp_seconds", "projection" => name.clone())
+            .set(figure(alive_at.timestamp_millis()) / 1_000.0);
         let lag = (progress.head.0 - progress.position.0).max(0);
         let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
         metrics::gauge!("projection_position", "projection" => name.clone()).set(figure(progress.position.0));
@@ -140,11 +163,23 @@ impl Watch {
     }
 }
 
+/// Tells no figures of a part.
+fn unknown(name: &str) {
+    for gauge in GAUGES {
+        metrics::gauge!(gauge, "projection" => name.to_owned()).set(f64::NAN);
+    }
+}
+
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge};
     describe_gauge!("projection_position", "Position of the last event that took effect in the projection");
     describe_gauge!("projection_lag_events", "Events of the log that the projection has yet to take in");
     describe_gauge!("projection_lag_seconds", Unit::Seconds, "Age of the oldest event that the projection has yet to take in");
+    describe_gauge!(
+        "projection_heartbeat_timestamp_seconds",
+        Unit::Seconds,
+        "When the projection last moved or had nothing to do, as Unix time"
+    );
     describe_gauge!("projection_parked_events", "Events that a fold refused, and those held back behind them, once for each row");
     describe_counter!(
         "projection_events_total",

@@ -1,17 +1,20 @@
 //! The projector against real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod background;
 mod crash;
 mod epoch;
 mod erasure;
 mod evolution;
 mod explain;
 mod generation;
+mod health;
 mod outage;
 mod parked;
 mod projections;
 mod rebuild;
 mod roles;
+mod rounds;
 mod runner;
 mod support;
 mod switch;

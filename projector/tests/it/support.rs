@@ -18,9 +18,11 @@ use service_kit::health::Health;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+pub(crate) mod feed;
 pub(crate) mod ledger;
 pub(crate) mod life;
 pub(crate) mod process;
+pub(crate) mod silence;
 
 /// A migrated read model.
 pub(crate) async fn read_model() -> TestDatabase {
@@ -55,6 +57,15 @@ where
 {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+}
+
+/// Runs one statement about this, that answers with one value.
+pub(crate) async fn ask_about<T>(url: &str, statement: &'static str, what: &str) -> T
+where
+    T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+{
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(statement).bind(what).fetch_one(&mut connection).await.unwrap()
 }
 
 /// Runs one statement.

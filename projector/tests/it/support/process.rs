@@ -32,8 +32,20 @@ pub(crate) fn command(url: &str) -> Command {
 
 impl Process {
     pub(crate) fn start(url: &str) -> Self {
+        Self::start_with(url, &[])
+    }
+
+    /// With these settings besides.
+    pub(crate) fn start_with(url: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_to(url, settings, Stdio::inherit())
+    }
+
+    /// With these settings besides, and its log to there.
+    pub(crate) fn start_to(url: &str, settings: &[(&str, &str)], log: Stdio) -> Self {
         let admin = format!("127.0.0.1:{}", local_servers::free_port().unwrap());
-        let child = command(url).arg("run").env("ADMIN_LISTEN", &admin).stdin(Stdio::null()).spawn().unwrap();
+        let mut command = command(url);
+        command.arg("run").env("ADMIN_LISTEN", &admin).envs(settings.iter().copied()).stdin(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
         Self { child, admin }
     }
 
@@ -45,6 +57,12 @@ impl Process {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// The figure that a line of its metrics shows; `None` while there is no such line.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics").await;
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

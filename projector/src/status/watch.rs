@@ -1,0 +1,143 @@
+//! `projector status`, once or with `--watch`: again and again until Ctrl-C, whatever is away meanwhile.
+
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use event_store::{EventStore, PostgresOptions, PostgresStore};
+use serde_json::json;
+use service_kit::clock;
+use service_kit::shutdown::Shutdown;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use super::{STORE_LIMIT, Status};
+use crate::cli::StatusArgs;
+use crate::error::CommandError;
+use crate::generation;
+use crate::process::{connect_options, store_options};
+use crate::runner::{chain, database};
+
+/// Seconds between two looks.
+const LEAST_INTERVAL: f64 = 0.1;
+const MOST_INTERVAL: f64 = 3_600.0;
+/// How long one look may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(20);
+
+/// Reads an interval of `--watch`.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (LEAST_INTERVAL..=MOST_INTERVAL).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("between {LEAST_INTERVAL} and {MOST_INTERVAL} seconds"))
+    }
+}
+
+/// Shows how far every projection is.
+pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
+    let options = connect_options(&args.read_model.get()?)?;
+    let store_options = args.event_store.optional()?.map(|url| store_options(&url)).transpose()?;
+    let mut sight = Sight { options, store_options, connection: None, store: None };
+    if args.watch {
+        return watch(&mut sight, args).await;
+    }
+    let status = sight.look().await?;
+    let text = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Until the first signal, or until nobody reads any more.
+async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError> {
+    let ended = Shutdown::listen()?.drain();
+    let mut ticks = tokio::time::interval(args.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let looks = async {
+        loop {
+            ticks.tick().await;
+            let text = shown(sight.look().await, args)?;
+            match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                other => other?,
+            }
+        }
+    };
+    tokio::select! {
+        result = looks => result,
+        () = ended.cancelled() => Ok(()),
+    }
+}
+
+/// What one look shows. One that failed is shown too: the next may not.
+fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<String, CommandError> {
+    let at = clock::system().now();
+    if args.json {
+        let document = match looked {
+            Ok(status) => serde_json::to_string(&status)?,
+            Err(error) => json!({"at": at, "error": chain(&error)}).to_string(),
+        };
+        return Ok(document + "\n");
+    }
+    let text = looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| status.to_string());
+    let at = at.format("%Y-%m-%d %H:%M:%S");
+    let text = format!("{at} UTC, every {} s; Ctrl-C ends\n{text}", args.interval.as_secs_f64());
+    Ok(if std::io::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
+}
+
+/// Drawn over what a terminal shows, line by line, so that nothing flickers.
+fn redrawn(text: &str) -> String {
+    const HOME: &str = "\x1b[H";
+    const TO_END_OF_LINE: &str = "\x1b[K";
+    const TO_END_OF_SCREEN: &str = "\x1b[J";
+    let lines: String = text.lines().flat_map(|line| [line, TO_END_OF_LINE, "\n"]).collect();
+    format!("{HOME}{lines}{TO_END_OF_SCREEN}")
+}
+
+/// Both databases, reached anew after one was away.
+struct Sight {
+    options: PgConnectOptions,
+    store_options: Option<PostgresOptions>,
+    connection: Option<PgConnection>,
+    store: Option<PostgresStore>,
+}
+
+impl Sight {
+    async fn look(&mut self) -> Result<Status, CommandError> {
+        // Taken out, so that a connection that failed is not used again.
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let mut connection = database::connect(&self.options, Uuid::now_v7()).await?;
+            generation::check(&mut connection).await?;
+            connection
+        };
+        if let (None, Some(options)) = (&self.store, &self.store_options) {
+            let connecting = PostgresStore::connect(options.clone());
+            self.store = tokio::time::timeout(STORE_LIMIT, connecting).await.ok().and_then(Result::ok);
+        }
+        let store = self.store.as_ref().map(|store| store as &dyn EventStore);
+        let status = database::within(LOOK_LIMIT, Status::read(&mut connection, store, clock::system().now())).await?;
+        self.connection = Some(connection);
+        Ok(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn an_interval_is_bounded() {
+        assert_eq!(parse_interval("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "3601", "soon", "NaN", "inf"] {
+            assert!(parse_interval(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_drawn_over_the_last_one() {
+        assert_eq!(redrawn("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+    }
+}

@@ -1,0 +1,127 @@
+//! Health that cannot lie: what the process, its metrics and `projector status --watch` say while something does not move.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use local_servers::{ClusterOptions, PostgresCluster};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
+
+use crate::support::life::Life;
+use crate::support::process::{Process, command};
+use crate::support::silence::Silence;
+use crate::support::{append, contents, postgres_store, refolded, until, until_all_at, whole_database};
+
+/// How long a healthy line of `status --watch` may take.
+const LINE_LIMIT: Duration = Duration::from_secs(30);
+
+/// `projector status --watch`.
+struct Watched {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watched {
+    fn start(url: &str, arguments: &[&str]) -> Self {
+        let mut command = command(url);
+        command.args(["status", "--watch", "--interval", "0.1"]).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    async fn line(&mut self) -> String {
+        tokio::time::timeout(LINE_LIMIT, self.lines.next_line()).await.unwrap().unwrap().unwrap()
+    }
+
+    /// Reads on to a document of which this is true.
+    async fn document(&mut self, what: impl Fn(&Value) -> bool) -> Value {
+        let reading = async {
+            loop {
+                let document: Value = serde_json::from_str(&self.line().await).unwrap();
+                if what(&document) {
+                    return document;
+                }
+            }
+        };
+        tokio::time::timeout(LINE_LIMIT, reading).await.unwrap()
+    }
+
+    async fn interrupted(mut self) -> Option<i32> {
+        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
+        self.child.wait().await.unwrap().code()
+    }
+}
+
+fn users(document: &Value) -> &Value {
+    document["projections"].as_array().unwrap().iter().find(|part| part["projection"] == "users").unwrap()
+}
+
+#[tokio::test]
+async fn a_watched_status_shows_positions_move_and_ends_cleanly_on_ctrl_c() {
+    let database = whole_database().await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    let mut watched = Watched::start(url, &["--json"]);
+    let first = watched.document(|_| true).await;
+    assert_eq!((&users(&first)["mode"], &users(&first)["heartbeat_seconds"]), (&"not_running".into(), &Value::Null), "{first}");
+    let mut life = Life::new(401);
+    append(store.as_ref(), life.goes_on(30)).await;
+    let behind = watched.document(|document| users(document)["lag_events"] == 30).await;
+    assert!(users(&behind)["lag_seconds"].as_f64().unwrap() > 0.0, "{behind}");
+    let mut process = Process::start(url);
+    let there = watched.document(|document| users(document)["position"] == 30).await;
+    assert!(users(&there)["heartbeat_seconds"].as_f64().unwrap() < 9.0, "{there}");
+    process.kill_9().await;
+    watched.document(|document| users(document)["mode"] == "not_running").await;
+    assert_eq!(watched.interrupted().await, Some(0));
+
+    let mut table = Watched::start(url, &[]);
+    while !table.line().await.contains("heartbeat (s)") {}
+    while !table.line().await.contains("Ctrl-C ends") {}
+    assert_eq!(table.interrupted().await, Some(0));
+    let output = command(url).args(["status", "--interval", "0.5"]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2), "an interval of nothing");
+}
+
+#[tokio::test]
+async fn a_watched_status_outlives_the_servers_that_it_looks_at() {
+    let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
+    let url = cluster.url();
+    event_store::postgres::migrate(&url).await.unwrap();
+    projector::migrate(&url).await.unwrap();
+    let mut watched = Watched::start(&url, &["--json"]);
+    watched.document(|document| document["head_is_current"] == true).await;
+    cluster.stop().await;
+    let away = watched.document(|document| document["error"].is_string()).await;
+    assert!(away["at"].is_string(), "{away}");
+    cluster.start_again().await;
+    watched.document(|document| document["head_is_current"] == true).await;
+    assert_eq!(watched.interrupted().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself() {
+    let database = whole_database().await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    let way = Silence::before(url).await;
+    let process = Process::start_with(url, &[("READ_MODEL_URL", way.url())]);
+    let mut life = Life::new(402);
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(url, 30).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    let metrics = process.get("/metrics").await;
+    assert!(metrics.contains("projection_heartbeat_timestamp_seconds{projection=\"users\"}"), "{metrics}");
+
+    way.falls();
+    until("the process to say so", || async { process.get("/readyz").await.starts_with("HTTP/1.1 503") }).await;
+    assert!(process.get("/livez").await.starts_with("HTTP/1.1 200"), "a restart would not help");
+    way.ends();
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(url, 60).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    drop(process);
+    assert_eq!(contents(url).await, refolded(store).await);
+}
