@@ -18,9 +18,10 @@ use crate::cli::RunArgs;
 use crate::error::CommandError;
 use crate::projections;
 use crate::runner::{self, Runner, Watch, chain};
+use crate::verify::background::Background;
 
-/// Connections for reading the log: the follower's, and one to prove continuity beside it.
-const STORE_CONNECTIONS: u32 = 2;
+/// Connections for reading the log: the follower's, one to prove continuity beside it, and the background verification's.
+const STORE_CONNECTIONS: u32 = 3;
 /// How long to wait between attempts to reach a database at the start.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -38,7 +39,7 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
         async move { serve_all(vec![(args.admin_listen, router)], &shutdown, &health).await }
     });
     let projecting = Box::pin(async {
-        let done = project(&args, &shutdown, &health).await;
+        let done = Box::pin(project(&args, &shutdown, &health)).await;
         shutdown.drain().cancel();
         done
     });
@@ -74,8 +75,12 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
     let follower = Follower::new(Arc::clone(&store), nats.clone(), FollowerSettings::default());
     let log = EvolvedLog::new(store, registry);
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
-    let runner = Runner::new(log, options.clone(), projections::all(), nats, watch.clone());
-    runner.revealing(vault).run(follower, drain).await;
+    let verifying = Background { args: args.verify, options: options.clone(), log: log.clone(), vault: Arc::clone(&vault) };
+    let mut runner = Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).revealing(vault);
+    tokio::select! {
+        () = runner.run(follower, drain) => {}
+        never = verifying.run(projections::all()) => match never {},
+    }
     Ok(())
 }
 

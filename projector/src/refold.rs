@@ -13,6 +13,7 @@ use futures::stream::{self, BoxStream};
 use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
 
 pub mod compare;
+pub(crate) mod pace;
 
 /// Bytes of a MiB.
 pub(crate) const MIB: usize = 1_024 * 1_024;

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use clap::Args;
-use event_store::{Mark, Position};
+use event_store::Position;
 use futures::StreamExt as _;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -16,11 +16,15 @@ use sqlx::PgConnection;
 use crate::error::CommandError;
 use crate::generation;
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, AnyRows, Only, Parking};
+use crate::projection::{AnyRows, Only, Parking};
 use crate::refold::compare::{Comparison, Differences};
-use crate::refold::{MIB, RANGE, READ_AHEAD, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::refold::{MIB, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
+use restraint::Restraint;
+
+pub(crate) mod background;
+mod restraint;
 
 /// 2^32: the share of all keys.
 const ALL_KEYS: f64 = 4_294_967_296.0;
@@ -91,7 +95,8 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
     let source = tool.source(Arc::clone(&projection));
     let mut connection = tool.connect().await?;
     let only = sample(args.sample, &args.seed);
-    let verifying = Verifying { only, bytes: args.memory.saturating_mul(MIB), reveal: args.reveal, watched: true };
+    let (bytes, restraint) = (args.memory.saturating_mul(MIB), Restraint::none());
+    let verifying = Verifying { only, bytes, reveal: args.reveal, watched: true, restraint };
     let (generation, differences, position) = verifying.run(&source, &mut connection).await?;
     let found = Verification {
         projection: projection.name().to_owned(),
@@ -112,6 +117,8 @@ pub(crate) struct Verifying {
     pub(crate) bytes: usize,
     pub(crate) reveal: bool,
     pub(crate) watched: bool,
+    /// What it leaves to others.
+    pub(crate) restraint: Restraint,
 }
 
 impl Verifying {
@@ -125,7 +132,7 @@ impl Verifying {
     ) -> Result<(i32, Differences, Position), CommandError> {
         let projection = source.projection().as_ref();
         let live = generation::known(connection, projection).await?;
-        let start = checkpoint(connection, projection, live).await?;
+        let start = generation::mark(connection, projection.name(), live).await?;
         source.prove(start).await?;
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
@@ -134,7 +141,7 @@ impl Verifying {
         let skips = parked::skips(connection, projection.name()).await?;
         let parking = Parking::new(HashSet::new(), skips, 0).careful();
         let rows = projection.rows(self.only.clone(), self.bytes);
-        let mut fold = Fold { source, rows, parking, at: Position::START, progress };
+        let mut fold = Fold { source, rows, parking, at: Position::START, progress, restraint: self.restraint };
         fold.go_on(connection, start.position).await?;
         let other = format!("pg_temp.{}", projection.name());
         let comparison = Comparison { projection, generation: live, other, only: &self.only, reveal: self.reveal };
@@ -158,17 +165,6 @@ impl Verifying {
     }
 }
 
-async fn checkpoint(connection: &mut PgConnection, projection: &dyn AnyProjection, generation: i32) -> sqlx::Result<Mark> {
-    let row = sqlx::query!(
-        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position LIMIT 1",
-        projection.name(),
-        generation
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(Mark { position: Position(row.position), event_id: row.event_id })
-}
-
 /// The log on its way into the temporary tables.
 struct Fold<'a> {
     source: &'a Arc<Source>,
@@ -176,20 +172,23 @@ struct Fold<'a> {
     parking: Parking,
     at: Position,
     progress: Progress,
+    restraint: Restraint,
 }
 
 impl Fold<'_> {
     /// Brings the tables to this position.
     async fn go_on(&mut self, connection: &mut PgConnection, to: Position) -> Result<(), RefoldError> {
-        let mut pages = self.source.pages(self.at, to, (RANGE, READ_AHEAD));
+        let mut pages = self.source.pages(self.at, to, self.restraint.ranges());
         while let Some(page) = pages.next().await {
             let page = page?;
             self.rows.fold(connection, page.prepared, &mut self.parking).await?;
             if self.rows.is_full() {
                 self.rows.write(connection).await?;
             }
+            let passed = page.to.0 - self.at.0;
             self.at = page.to;
             self.progress.at(self.at.0, to.0);
+            self.restraint.after(passed, connection, self.source).await?;
         }
         if self.rows.unwritten() > 0 {
             self.rows.write(connection).await?;

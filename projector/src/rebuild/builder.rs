@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::RebuildError;
 use super::keeper::Keeper;
-use super::pace::Pace;
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, AnyRows, Only, Parking};
+use crate::refold::pace::Pace;
 use crate::refold::{RefoldError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
 use crate::runner::parked::{self, ParkedSet};

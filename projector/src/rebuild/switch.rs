@@ -14,13 +14,13 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::builder::Builder;
-use super::pace::Pace;
 use super::{RebuildError, announce};
 use crate::cli::ReadModelUrl;
 use crate::error::CommandError;
 use crate::generation::{self, Generation};
 use crate::process::connect_options;
 use crate::progress::Progress;
+use crate::refold::pace::Pace;
 use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::runner::database;
 use crate::tool::{Tool, ToolArgs, projection};

@@ -1,11 +1,11 @@
-//! Holds a rebuild back to a rate, so that it leaves the machine to others.
+//! Holds a rebuild or a verification back to a rate, so that it leaves the machine to others.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::refold::{RANGE, READ_AHEAD};
+use super::{RANGE, READ_AHEAD};
 
 /// So many events a second, on average since the last pause that was too long to make up for.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ pub(crate) struct Pace {
     events: f64,
 }
 
-/// How often a second a throttled rebuild reads.
+/// How often a second a throttled one reads.
 const RANGES_PER_SECOND: i64 = 20;
 /// What was missed longer ago than this is not made up for.
 const MADE_UP: Duration = Duration::from_secs(1);

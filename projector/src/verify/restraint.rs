@@ -1,0 +1,68 @@
+//! What a verification leaves to others: it goes no faster than told, and stands still while live projecting is behind.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use crate::refold::pace::Pace;
+use crate::refold::{RefoldError, Source};
+
+/// How often it is looked whether live projecting is behind.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How a verification holds itself back.
+#[derive(Clone, Copy)]
+pub(crate) struct Restraint {
+    pace: Pace,
+    /// The most events that live projecting may be behind.
+    most_lag: Option<i64>,
+    looked_at: Option<Instant>,
+}
+
+impl Restraint {
+    /// Not at all.
+    pub(crate) fn none() -> Self {
+        Self { pace: Pace::new(None), most_lag: None, looked_at: None }
+    }
+
+    /// To so many events a second, and only while no live projection is further behind than this.
+    pub(crate) fn to(per_second: NonZeroU32, most_lag: i64) -> Self {
+        Self { pace: Pace::new(Some(per_second)), most_lag: Some(most_lag), looked_at: None }
+    }
+
+    /// How many positions to read at a time, and how many such ranges ahead.
+    pub(crate) fn ranges(&self) -> (i64, usize) {
+        self.pace.ranges()
+    }
+
+    /// So many events were folded.
+    pub(crate) async fn after(&mut self, events: i64, connection: &mut PgConnection, source: &Source) -> Result<(), RefoldError> {
+        self.pace.after(events).await;
+        let Some(most) = self.most_lag else { return Ok(()) };
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        let paused = metrics::gauge!("projection_verification_paused", "projection" => source.projection().name());
+        while lag(connection, source).await? > most {
+            paused.set(1.0);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        paused.set(0.0);
+        self.looked_at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// How far the live generation that is furthest back, of those that are not stopped, is behind the log.
+async fn lag(connection: &mut PgConnection, source: &Source) -> Result<i64, RefoldError> {
+    let head = source.head().await?.mark.position;
+    let least = sqlx::query_scalar!(
+        "SELECT min(c.position) FROM read_model.checkpoints AS c JOIN read_model.generations AS g USING (projection, generation)
+         WHERE g.live AND c.stopped_by IS NULL"
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(least.map_or(0, |position| head.0 - position))
+}
