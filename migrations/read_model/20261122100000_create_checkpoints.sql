@@ -25,7 +25,7 @@ CREATE TABLE read_model.generations (
     projection   text        NOT NULL,
     generation   integer     NOT NULL,
     fold_version integer     NOT NULL,
-    tables       text        NOT NULL DEFAULT '', -- a digest of what created its tables: other tables are another generation
+    tables       text        NOT NULL DEFAULT '', -- a digest of what created its tables and indexes: others are another generation
     live         boolean     NOT NULL,
     state        text        NOT NULL DEFAULT 'ready' CHECK (state IN ('building', 'ready')),
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -34,6 +34,12 @@ CREATE TABLE read_model.generations (
     CHECK (state = 'ready' OR NOT live)
 );
 CREATE UNIQUE INDEX generations_one_live ON read_model.generations (projection) WHERE live;
+
+-- The last number that a generation of a projection got: none is used twice.
+CREATE TABLE read_model.generation_numbers (
+    projection text    PRIMARY KEY,
+    last       integer NOT NULL
+);
 
 -- What a rebuild has left to do, beside its checkpoint; gone once the generation is dropped.
 CREATE TABLE read_model.rebuilds (

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use event_store::{Mark, Position};
 use sha2::{Digest as _, Sha256};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -52,7 +53,7 @@ pub struct Generation {
     pub generation: i32,
     /// What folded it.
     pub fold_version: i32,
-    /// A digest of what created its tables.
+    /// A digest of what created its tables and indexes.
     pub tables: String,
     /// Whether queries see it.
     pub live: bool,
@@ -61,13 +62,14 @@ pub struct Generation {
 impl Generation {
     /// Whether this program's projection makes the same rows in the same tables. Only then may it touch them.
     pub fn is_made_by(&self, projection: &dyn AnyProjection) -> bool {
-        self.fold_version == projection.fold_version() && self.tables == tables_digest(projection.tables())
+        self.fold_version == projection.fold_version() && self.tables == tables_digest(projection)
     }
 }
 
-/// A digest of the statements that create a projection's tables; comments and blanks do not count.
-pub(crate) fn tables_digest(tables: &str) -> String {
-    let code = tables.lines().filter_map(|line| line.split("--").next());
+/// A digest of the statements that create a projection's tables and indexes; comments and blanks do not count.
+pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
+    let lines = projection.tables().lines().chain(projection.indexes().lines());
+    let code = lines.filter_map(|line| line.split("--").next());
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     let digest = Sha256::digest(words.join(" "));
     digest.first_chunk().map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
@@ -90,8 +92,9 @@ pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProje
     for projection in projections {
         let mut transaction = locked(&mut connection).await?;
         if live(&mut transaction, projection.name()).await?.is_none() {
-            install(&mut transaction, projection.as_ref(), 1).await?;
-            tracing::info!(projection = projection.name(), generation = 1, "generation made");
+            let generation = next(&mut transaction, projection.name()).await?;
+            install(&mut transaction, projection.as_ref(), generation).await?;
+            tracing::info!(projection = projection.name(), generation, "generation made");
         }
         transaction.commit().await?;
     }
@@ -149,6 +152,18 @@ pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Resu
     .await
 }
 
+/// The part of a generation that is furthest back: where it is.
+pub(crate) async fn mark(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<Mark> {
+    let row = sqlx::query!(
+        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position LIMIT 1",
+        projection,
+        generation
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Mark { position: Position(row.position), event_id: row.event_id })
+}
+
 /// The number of the live generation, which this program folds.
 ///
 /// # Errors
@@ -167,7 +182,7 @@ pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Gener
         return format!("{name} has no generation yet: run `projector migrate`");
     };
     let why = if *fold_version == version {
-        "its tables are others than this program's".to_owned()
+        "its tables or indexes are others than this program's".to_owned()
     } else {
         format!("it was folded by version {fold_version}, and this program folds version {version}")
     };
@@ -198,10 +213,11 @@ pub async fn start_over(options: &PgConnectOptions, projection: &dyn AnyProjecti
     Ok(generation)
 }
 
-/// The number of the next generation.
+/// The number of the next generation: one that no generation had, even if it is dropped since, so that terms of leases never start again.
 pub(crate) async fn next(connection: &mut PgConnection, projection: &str) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
-        r#"SELECT COALESCE(max(generation), 0) + 1 AS "next!" FROM read_model.generations WHERE projection = $1"#,
+        "INSERT INTO read_model.generation_numbers AS n (projection, last) VALUES ($1, 1)
+         ON CONFLICT (projection) DO UPDATE SET last = n.last + 1 RETURNING last",
         projection
     )
     .fetch_one(connection)
@@ -239,7 +255,7 @@ pub(crate) async fn make(
     generation: i32,
     state: &str,
 ) -> sqlx::Result<()> {
-    let (name, tables) = (projection.name(), tables_digest(projection.tables()));
+    let (name, tables) = (projection.name(), tables_digest(projection));
     sqlx::query!("SELECT read_model.begin_generation($1, $2)", name, generation).execute(&mut **transaction).await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;
     sqlx::query!(

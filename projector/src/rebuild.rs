@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use event_store::Position;
+use event_store::{Mark, Position};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -23,17 +23,16 @@ use crate::generation::{self, Generation};
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, Only};
 use crate::refold::compare::{Comparison, Differences};
+use crate::refold::pace::Pace;
 use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::tool::{Tool, ToolArgs, projection};
 use begin::{Phase, Unfinished};
 use builder::Builder;
-use pace::Pace;
 
 mod begin;
 mod builder;
 mod estimate;
 mod keeper;
-mod pace;
 pub mod switch;
 
 /// How long the live generation may stand behind the new one before the two are compared.
@@ -308,14 +307,18 @@ async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Resu
     let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
     let comparison = Comparison { projection: projection.as_ref(), generation: live.generation, other, only: &Only::All, reveal };
     let mut progress = Progress::silent();
+    // Before it is waited for: the projector leaves one of another history where it is.
+    let at = generation::mark(&mut builder.connection, projection.name(), live.generation).await?;
+    if !is_of_this_log(builder, at).await? {
+        return Ok(None);
+    }
     wait_for_live(builder, projection.as_ref(), live.generation).await?;
     let mut differences = Differences::default();
     let mut chunk = None;
     loop {
         let next = comparison.take(&mut builder.connection, chunk.as_ref()).await?;
-        match builder.source().prove(next.mark).await {
-            Err(RefoldError::OtherHistory(_)) => return Ok(None),
-            proved => proved?,
+        if !is_of_this_log(builder, next.mark).await? {
+            return Ok(None);
         }
         builder.go_on(next.mark.position, &mut progress).await?;
         comparison.compare(&mut builder.connection, &next, &mut differences).await?;
@@ -323,6 +326,13 @@ async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Resu
             return Ok(Some(differences));
         }
         chunk = Some(next);
+    }
+}
+
+async fn is_of_this_log(builder: &Builder, mark: Mark) -> Result<bool, RefoldError> {
+    match builder.source().prove(mark).await {
+        Err(RefoldError::OtherHistory(_)) => Ok(false),
+        proved => proved.map(|()| true),
     }
 }
 

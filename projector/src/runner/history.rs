@@ -27,16 +27,19 @@ pub(crate) async fn of(
         Some(epoch) if epoch != head.epoch => store.descends_from(epoch).await?,
         _ => false,
     };
+    let anew = format!(
+        "`projector rebuild {projection}` makes the rows anew beside the old ones, which queries see until then \
+         (`projector start-over {projection}` does without them at once)"
+    );
     let over = format!(
-        "the log holds another event at position {position} than the one that was projected, so it has another history; \
-         `projector start-over {projection}` projects it from the beginning"
+        "the log holds another event at position {position} than the one that was projected, so it has another history; {anew}"
     );
     let lost = || {
         let abandon = epoch.filter(|epoch| *epoch != head.epoch).map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
         format!(
             "the log has not the event that was projected at position {position}: the database was restored, or a standby promoted \
              with commits missing. Bring the right server back; or, if this log is to go on as it is, run \
-             `event-store epoch begin{abandon}`, and then `projector start-over {projection}`"
+             `event-store epoch begin{abandon}`; then {anew}"
         )
     };
     Ok(History::Other(if is_over { over } else { lost() }))

@@ -1,12 +1,18 @@
 //! The schema: made once however often and by however many it is asked for, and refused when it is another.
 
+use std::sync::Arc;
+
+use event_store::{EventStore, EventType, MemoryStore, RecordedEvent, Registry};
 use local_servers::TestDatabase;
 use projector::generation::{self, SchemaError};
+use projector::projection::{AnyProjection, AnyRows, Only, Prepared, of};
+use projector::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
 
+use crate::support::ledger::Tally;
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
-use crate::support::{append, ask, contents, postgres_store, read_model, refolded, tell, until, whole_database};
+use crate::support::{append, ask, contents, log, postgres_store, read_model, refolded, tell, until, watch, whole_database};
 
 async fn empty_database() -> TestDatabase {
     TestDatabase::create("projector_empty", "1", |_| async { Ok(()) }).await
@@ -66,6 +72,62 @@ async fn the_command_line_tells_wrong_usage_from_failure() {
     assert_eq!(code(&["start-over", "no_such_projection", "--yes"]).await, Some(1));
     assert_eq!(code(&["run", "--admin-listen", "0.0.0.0:9083"]).await, Some(2), "reachable from elsewhere");
     assert_eq!(code(&["frobnicate"]).await, Some(2));
+}
+
+/// A projection with another index.
+struct Reindexed(Arc<dyn AnyProjection>);
+
+impl AnyProjection for Reindexed {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn fold_version(&self) -> i32 {
+        self.0.fold_version()
+    }
+    fn tables(&self) -> &'static str {
+        self.0.tables()
+    }
+    fn indexes(&self) -> &'static str {
+        "CREATE INDEX ON tally (events);"
+    }
+    fn personal(&self) -> &'static [&'static str] {
+        self.0.personal()
+    }
+    fn commutes(&self) -> bool {
+        self.0.commutes()
+    }
+    fn handles(&self) -> Vec<&'static str> {
+        self.0.handles()
+    }
+    fn reads(&self, registry: &Registry) -> Vec<EventType> {
+        self.0.reads(registry)
+    }
+    fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared {
+        self.0.prepare(registry, events)
+    }
+    fn key(&self, text: &str) -> Option<String> {
+        self.0.key(text)
+    }
+    fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows> {
+        self.0.rows(only, bytes)
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_only_an_index_is_noticed_and_says_what_to_run() {
+    let database = read_model().await;
+    let (tally, options) = (of::<Tally>(), database.url().parse().unwrap());
+    generation::migrate(&options, std::slice::from_ref(&tally)).await.unwrap();
+    let standing = async |projection: Arc<dyn AnyProjection>| {
+        let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+        let mut runner = Runner::new(log(store), options.clone(), vec![projection], None, watch());
+        let standings = runner.run_once().await.unwrap();
+        runner.give_up().await;
+        standings.into_iter().next().unwrap().1
+    };
+    let Standing::Stopped(reason) = standing(Arc::new(Reindexed(Arc::clone(&tally)))).await else { panic!("not noticed") };
+    assert!(reason.contains("tables or indexes") && reason.contains("`projector rebuild tally`"), "{reason}");
+    assert!(matches!(standing(tally).await, Standing::At(_)), "the program that made it goes on");
 }
 
 #[tokio::test]

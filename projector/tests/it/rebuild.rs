@@ -205,6 +205,25 @@ async fn a_changed_projection_says_what_to_run_and_old_programs_keep_the_old_gen
 }
 
 #[tokio::test]
+async fn rows_of_another_history_are_rebuilt_beside_the_old_ones_which_queries_see_until_then() {
+    let database = projected(210, 200).await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    // As if the log had been another one up to the checkpoint.
+    tell(url, "UPDATE read_model.checkpoints SET event_id = gen_random_uuid() WHERE projection = 'orders'").await;
+    append(store.as_ref(), Life::new(211).goes_on(40)).await;
+    let standings = runner(postgres_store(url).await, url).run_once().await.unwrap();
+    let standing = format!("{:?}", standings.iter().find(|(projection, _)| *projection == "orders").unwrap().1);
+    assert!(standing.contains("`projector rebuild orders`"), "{standing}");
+    let said = succeeds(url, &["rebuild", "orders"]).await;
+    assert!(said.contains("not compared: the live generation 1 was made from another history"), "{said}");
+    let mut runner = runner(postgres_store(url).await, url);
+    runner.run_once().await.unwrap();
+    runner.give_up().await;
+    assert_eq!(ask::<i32>(url, LIVE).await, 2);
+    assert_eq!(contents(url).await, refolded(store).await);
+}
+
+#[tokio::test]
 async fn a_dry_run_says_what_a_rebuild_would_take_and_changes_nothing() {
     let database = projected(209, 300).await;
     let (url, before) = (database.url(), contents(database.url()).await);

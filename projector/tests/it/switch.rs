@@ -148,6 +148,11 @@ async fn a_generation_is_dropped_unless_queries_see_it() {
     assert!(fails(url, &["drop", "orders", "7"]).await.contains("there is none"));
     succeeds(url, &["drop", "orders", "1"]).await;
     assert_eq!(ask::<i64>(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'orders_g1'").await, 0);
+    succeeds(url, &["rebuild", "orders", "--no-switch"]).await;
+    succeeds(url, &["drop", "orders", "3"]).await;
+    let said = succeeds(url, &["rebuild", "orders", "--no-switch"]).await;
+    assert!(said.contains("generation 4 of orders"), "a number is never used again, nor are its lease's terms: {said}");
+    succeeds(url, &["drop", "orders", "4"]).await;
     append(store.as_ref(), Life::new(312).goes_on(30)).await;
     until_all_at(url, 130).await;
     drop(process);
