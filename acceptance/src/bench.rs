@@ -8,12 +8,17 @@ pub mod condition;
 pub mod encrypt;
 pub mod figure;
 mod fill;
+mod flow;
 pub mod growth;
 pub mod idle;
+mod lag;
+mod mix;
+pub mod project;
 pub mod read;
 pub mod rebuild;
 pub mod round;
 pub mod server;
+mod system;
 pub mod visible;
 
 #[expect(clippy::print_stdout, reason = "a bench's output")]

@@ -35,7 +35,7 @@ impl Part {
     pub const ALL: [Part; 4] = [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
 
     /// Its program and what that is told to do.
-    const fn program(self) -> (&'static str, &'static str) {
+    pub(crate) const fn program(self) -> (&'static str, &'static str) {
         match self {
             Part::CommandApi => ("command-api", "serve"),
             Part::QueryApi => ("query-api", "serve"),

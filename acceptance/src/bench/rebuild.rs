@@ -3,6 +3,8 @@
 //! Both end with the same keys and indexes, made after the rows are in, and an analyzed table. The statement is timed twice: with
 //! Postgres' parallel workers off, and at their default; it gets 64 MiB of `work_mem`, and no JIT, which costs it more than it gains. The rebuild is timed as people run it, from
 //! the start of the program to its end, without comparing and switching. Afterwards both tables are compared row for row.
+//!
+//! A second run (`rebuild/beside.rs`) shows what a throttled rebuild costs live projecting.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,7 +19,8 @@ use super::say;
 use super::server::BenchDatabase;
 use crate::{program, usage};
 
-mod mix;
+mod beside;
+mod fill;
 
 const BENCH: &str = "rebuild";
 const STATEMENT: &str = include_str!("rebuild/statement.sql");
@@ -27,6 +30,8 @@ const PARALLEL: &str = "one SQL statement, parallel workers at default";
 const LEAST: f64 = 0.7;
 /// The most memory that the program may use, in MiB.
 const MOST_MEMORY: f64 = 300.0;
+/// The number of the first generation that is rebuilt: no number is used twice.
+const FIRST_REBUILT: usize = 2;
 /// How often the program's size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -42,6 +47,15 @@ pub struct RebuildBench {
     /// How many rounds; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// How many events the log has beside which commands come in.
+    #[arg(long, default_value_t = 400_000)]
+    live_events: u64,
+    /// Seconds of each round with commands.
+    #[arg(long, default_value_t = 10.0)]
+    live_seconds: f64,
+    /// Events a second of the rebuild beside which commands come in.
+    #[arg(long, default_value_t = 10_000)]
+    throttle: u32,
     /// Where to write the figures as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -65,7 +79,7 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
     projector(&database, &["migrate"]).await?;
     say(&format!("{}\n", database.settings().await?));
     let mut admin = database.connect().await?;
-    mix::fill(&mut admin, usize::try_from(bench.events)?).await?;
+    fill::fill(&mut admin, usize::try_from(bench.events)?).await?;
     // VACUUM runs in no transaction, and so in a message of its own.
     sqlx::raw_sql("VACUUM (ANALYZE) event_store.events").execute(&mut admin).await?;
     sqlx::raw_sql("CREATE SCHEMA reference; SET work_mem = '64MB'; SET jit = off").execute(&mut admin).await?;
@@ -82,12 +96,12 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
         rounds.memory.push(memory);
         rounds.serial.push(rate(serial));
         rounds.parallel.push(rate(parallel));
-        // The next one gets its number again.
-        projector(&database, &["drop", "orders", "2"]).await?;
+        projector(&database, &["drop", "orders", &(number + FIRST_REBUILT).to_string()]).await?;
     }
     admin.close().await?;
     database.drop().await?;
-    let figures = rounds.figures(&format!("events={}", bench.events));
+    let mut figures = rounds.figures(&format!("events={}", bench.events));
+    figures.extend(beside::run(&bench).await?);
     say(&table(&figures));
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;

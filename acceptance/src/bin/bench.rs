@@ -7,6 +7,7 @@ use acceptance::bench::condition::{self, ConditionBench};
 use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::growth::{self, GrowthBench};
 use acceptance::bench::idle::{self, IdleBench};
+use acceptance::bench::project::{self, ProjectBench};
 use acceptance::bench::read::{self, ReadBench};
 use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
@@ -27,6 +28,8 @@ enum Bench {
     Encrypt(EncryptBench),
     /// A rebuild beside one SQL statement that makes the same table.
     Rebuild(RebuildBench),
+    /// What projecting sustains, and how soon commands are visible under load.
+    Project(ProjectBench),
     /// From a command to the query that shows it.
     Visible(VisibleBench),
     /// What the running stack uses with nothing to do.
@@ -42,6 +45,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Bench::Condition(bench) => condition::run(bench).await?,
         Bench::Encrypt(bench) => encrypt::run(bench).await?,
         Bench::Rebuild(bench) => rebuild::run(bench).await?,
+        Bench::Project(bench) => project::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
     };

@@ -28,13 +28,14 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 8] = [
+const BENCHES: [(&str, On); 9] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
     ("condition", On::OwnCluster),
     ("encrypt", On::OwnCluster),
     ("rebuild", On::OwnCluster),
+    ("project", On::OwnCluster),
     ("visible", On::Stack),
     ("idle", On::Stack),
 ];
@@ -80,7 +81,10 @@ async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Pa
             None
         }
         On::OwnCluster | On::LargeCluster => {
-            let binaries = Some(choose::for_tests(layout, args.bundled)?.postgres);
+            let servers = choose::for_tests(layout, args.bundled)?;
+            // Some start a broker of their own.
+            command.env("DAYBOOK_TEST_NATS_SERVER", &servers.nats);
+            let binaries = Some(servers.postgres);
             let directory = Some(layout.servers.clone());
             let settings = match on {
                 On::LargeCluster => vec![("shared_buffers".to_owned(), format!("{}MB", shared_buffers_mib()?))],

@@ -1,4 +1,4 @@
-//! The log that is rebuilt: as an import leaves it, and as shopping leaves it, each about half.
+//! What happens in the logs that are projected: as an import leaves it, and as shopping leaves it, each about half.
 //!
 //! Of a hundred decisions: 3 bring a user, 1 a product; 29 import an order (placed with its historical date and confirmed at once);
 //! the others go on with one of a thousand open orders: a new one is placed, a line is added or removed, or it ends, confirmed or,
@@ -7,22 +7,18 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// How many events one statement inserts.
-const BATCH: usize = 5_000;
 /// How many orders are open at once.
 const OPEN: usize = 1_000;
-/// The same log every time.
-const SEED: u64 = 4;
-
-struct Event {
-    version: i64,
-    stream: String,
-    kind: &'static str,
-    data: Value,
-    tags: String,
+/// Something that happened.
+pub(super) struct Event {
+    pub(super) version: i64,
+    pub(super) stream: String,
+    pub(super) kind: &'static str,
+    pub(super) data: Value,
+    /// With blanks between them.
+    pub(super) tags: String,
 }
 
 struct Line {
@@ -38,47 +34,13 @@ struct Order {
     lines: Vec<Line>,
 }
 
-struct Mix {
+/// Goes on for ever; the same for the same seed, but for its ids.
+pub(super) struct Mix {
     random: StdRng,
     users: Vec<Uuid>,
     products: Vec<Uuid>,
     open: Vec<Order>,
-    made: Vec<Event>,
-}
-
-/// Fills an empty log with so many events.
-pub(super) async fn fill(connection: &mut PgConnection, events: usize) -> anyhow::Result<()> {
-    let mut mix = Mix { random: StdRng::seed_from_u64(SEED), users: vec![], products: vec![], open: vec![], made: vec![] };
-    let mut filled = 0;
-    while filled < events {
-        let batch = BATCH.min(events - filled);
-        while mix.made.len() < batch {
-            mix.decide();
-        }
-        let rest = mix.made.split_off(batch);
-        insert(connection, filled, std::mem::replace(&mut mix.made, rest)).await?;
-        filled += batch;
-    }
-    Ok(())
-}
-
-async fn insert(connection: &mut PgConnection, before: usize, events: Vec<Event>) -> anyhow::Result<()> {
-    let first = i64::try_from(before)? + 1;
-    let positions: Vec<i64> = (first..).take(events.len()).collect();
-    let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
-    let metadata: Vec<String> = ids.iter().map(|id| json!({"correlation_id": id}).to_string()).collect();
-    sqlx::query(include_str!("fill.sql"))
-        .bind(positions)
-        .bind(events.iter().map(|event| event.version).collect::<Vec<_>>())
-        .bind(ids)
-        .bind(events.iter().map(|event| event.stream.clone()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.kind.to_owned()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.data.to_string()).collect::<Vec<_>>())
-        .bind(events.into_iter().map(|event| event.tags).collect::<Vec<_>>())
-        .bind(metadata)
-        .execute(connection)
-        .await?;
-    Ok(())
+    pub(super) made: Vec<Event>,
 }
 
 fn money(minor: i64) -> Value {
@@ -86,12 +48,17 @@ fn money(minor: i64) -> Value {
 }
 
 impl Mix {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), users: vec![], products: vec![], open: vec![], made: vec![] }
+    }
+
     fn id(&mut self) -> Uuid {
         // As time passes, so that indexes grow at one end as they do in life.
         Uuid::from_u128((Uuid::now_v7().as_u128() & !0xffff_ffff) | u128::from(self.random.random::<u32>()))
     }
 
-    fn decide(&mut self) {
+    /// Makes what comes of the next decision: one event or a few of one stream.
+    pub(super) fn decide(&mut self) {
         match self.random.random_range(0..100) {
             _ if self.users.is_empty() => self.user(),
             _ if self.products.is_empty() => self.product(),

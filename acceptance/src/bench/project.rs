@@ -1,0 +1,227 @@
+//! `bench project`: what projecting sustains, with all projections on: live from NATS, and catching up from Postgres, by one process
+//! and by two; and how long a command takes to be visible while events come in at shares of what one process sustains.
+//!
+//! Events come through the library's public API, several decisions an append, so that appending them is not what is measured. Live,
+//! writers go on as long as the projector is no further behind than some thousand events, so that it stays live; what it then does is
+//! what it sustains. All processes, the database, the broker and the writers share the machine.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use clap::Args;
+use reqwest::StatusCode;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::figure::{Figure, median, table, write_json};
+use super::flow::{Flow, Speed};
+use super::lag::{Lag, LagMeter};
+use super::round::{Round, Schedule, run as round};
+use super::say;
+use super::system::{Running, System};
+use crate::{Client, Part};
+
+const BENCH: &str = "project";
+/// Shares of the sustained rate at which visibility is measured, in percent.
+const SHARES: [u32; 3] = [10, 50, 90];
+/// How far the projector may be behind the writers, in events: less than what makes it read Postgres instead of NATS.
+const MOST_AHEAD: i64 = 5_000;
+/// Events of an append while the log is filled.
+const FILL_APPEND: usize = 250;
+/// Clients that each send one command after the other while visibility is measured.
+const PROBES: usize = 4;
+const FILL_LIMIT: Duration = Duration::from_mins(30);
+const CATCH_UP_LIMIT: Duration = Duration::from_mins(30);
+const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
+
+/// What `bench project` takes.
+#[derive(Debug, Args)]
+pub struct ProjectBench {
+    /// A server to make the bench's database on, as a role that may create databases.
+    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
+    url: String,
+    /// How many events there are to catch up with.
+    #[arg(long, default_value_t = 200_000)]
+    events: u64,
+    /// At least how many events an append has while projecting live.
+    #[arg(long, default_value_t = 10)]
+    append_events: usize,
+    #[command(flatten)]
+    schedule: Schedule,
+    /// Where to write the figures as JSON, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Default)]
+struct Rounds {
+    catch_up: [Vec<f64>; 2],
+    live: [Vec<f64>; 2],
+    /// By share: what was offered, the lag, and how long commands took.
+    shares: [Vec<(f64, Lag, Round)>; SHARES.len()],
+}
+
+type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
+type Worker = Box<dyn FnMut() -> Doing + Send>;
+
+/// Runs the bench. It promises no ratio.
+///
+/// # Errors
+/// When a server or a process fails, or an answer does not show what was written.
+pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
+    let system = System::create(&bench.url).await?;
+    say(&format!("{}\n", system.database.settings().await?));
+    let mut rounds = Rounds::default();
+    let mut flow = Flow::new(system.database.url(), FILL_APPEND).await?;
+    let filled = flow.run(Speed::Full, FILL_LIMIT, bench.events).await?;
+    say(&format!("{} events, appended in {:.1} s", filled.events, filled.seconds));
+    for _ in 0..bench.schedule.rounds {
+        for processes in [1, 2] {
+            rounds.catch_up[processes - 1].push(catch_up(&system, processes).await?);
+        }
+    }
+    let relay = system.launch(Part::EventRelay).await?;
+    let projector = system.launch(Part::Projector).await?;
+    system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+    let mut flow = flow.with_appends_of(bench.append_events);
+    sustained(&bench, &system, &mut flow, &mut rounds).await?;
+    visible(&bench, &system, &mut flow, &mut rounds).await?;
+    for process in [projector, relay] {
+        process.stop().await?;
+    }
+    drop(flow);
+    system.drop().await?;
+    let figures = rounds.figures(bench.append_events);
+    say(&table(&figures));
+    if let Some(path) = &bench.json {
+        write_json(path, &figures)?;
+    }
+    Ok(figures.iter().all(|figure| figure.reached != Some(false)))
+}
+
+/// Projects the log from the first event with so many processes. Answers with the events a second, the processes' start included.
+async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
+    for projection in PROJECTIONS {
+        system.projector(&["start-over", projection, "--yes"]).await?;
+    }
+    system.database.settle().await?;
+    let started = Instant::now();
+    let mut running = Vec::new();
+    for _ in 0..processes {
+        running.push(system.launch(Part::Projector).await?);
+    }
+    let head = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    for process in running {
+        process.stop().await?;
+    }
+    Ok(f64::from(u32::try_from(head)?) / seconds)
+}
+
+/// What one process and two sustain live, in rounds that alternate.
+async fn sustained(bench: &ProjectBench, system: &System, flow: &mut Flow, rounds: &mut Rounds) -> anyhow::Result<()> {
+    let Schedule { round_seconds, warmup_seconds, rounds: count } = bench.schedule;
+    for number in 0..count {
+        for processes in [1, 2] {
+            let second: Option<Running> = if processes == 2 { Some(system.launch(Part::Projector).await?) } else { None };
+            system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+            let meter = LagMeter::start(system).await?;
+            let following = || Speed::Following(meter.least(), MOST_AHEAD);
+            flow.run(following(), Duration::from_secs_f64(warmup_seconds), u64::MAX).await?;
+            let position = || meter.least().load(std::sync::atomic::Ordering::Relaxed);
+            let (before, started) = (position(), Instant::now());
+            let written = flow.run(following(), Duration::from_secs_f64(round_seconds), u64::MAX).await?;
+            let projected = f64::from(u32::try_from(position() - before)?);
+            let rate = projected / started.elapsed().as_secs_f64();
+            say(&format!(
+                "live, round {number}, {processes} processes: {rate:.0} events/s; writers waited {:.0} % of the time; {}",
+                written.waited * 100.0,
+                modes(system).await?
+            ));
+            rounds.live[processes - 1].push(rate);
+            system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+            if let Some(second) = second {
+                second.stop().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How the live projections get their events.
+async fn modes(system: &System) -> anyhow::Result<String> {
+    let statement = "SELECT string_agg(projection || ' ' || mode, ', ' ORDER BY projection, part) FROM read_model.checkpoints
+                     JOIN read_model.generations USING (projection, generation) WHERE live";
+    Ok(sqlx::query_scalar(statement).fetch_one(&mut system.database.connect().await?).await?)
+}
+
+/// How long commands take to be visible at shares of what one process sustains.
+async fn visible(bench: &ProjectBench, system: &System, flow: &mut Flow, rounds: &mut Rounds) -> anyhow::Result<()> {
+    let Schedule { round_seconds, warmup_seconds, rounds: count } = bench.schedule;
+    let (commands, queries) = (system.launch(Part::CommandApi).await?, system.launch(Part::QueryApi).await?);
+    let client = System::client(&commands, &queries)?;
+    let sustained = median(&rounds.live[0]);
+    for _ in 0..count {
+        for (at, share) in SHARES.into_iter().enumerate() {
+            let speed = Speed::PerSecond(sustained * f64::from(share) / 100.0);
+            flow.run(speed.clone(), Duration::from_secs_f64(warmup_seconds), u64::MAX).await?;
+            let before = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+            let mut meter = LagMeter::start(system).await?;
+            let probes = (0..PROBES).map(|_| probe(&client)).collect();
+            let (written, probed) = tokio::try_join!(
+                flow.run(speed, Duration::from_secs_f64(round_seconds), u64::MAX),
+                round(round_seconds, probes)
+            )?;
+            let after = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+            let lag = meter.of((before, after)).await?;
+            let offered = f64::from(u32::try_from(written.events)?) / written.seconds;
+            rounds.shares[at].push((offered, lag, probed.0));
+        }
+    }
+    for process in [commands, queries] {
+        process.stop().await?;
+    }
+    Ok(())
+}
+
+/// Registers a user and reads it, with the token of the registration.
+fn probe(client: &Client) -> Worker {
+    let client = client.clone();
+    Box::new(move || {
+        let client = client.clone();
+        Box::pin(async move {
+            let body = json!({"email": format!("probe-{}@example.com", Uuid::new_v4()), "name": "Probe"});
+            let registered = client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)?;
+            let path = format!("/api/v1/users/{}", registered.id()?);
+            let shown = client.get_after(&path, &registered).await?.expect(StatusCode::OK)?;
+            ensure!(shown.data()["id"] == registered.data()["id"], "another user was shown");
+            Ok(1)
+        })
+    })
+}
+
+impl Rounds {
+    fn figures(&self, append_events: usize) -> Vec<Figure> {
+        let rate = |case: &str, values: &[f64]| Figure::new(BENCH, case, "rate", "events/s", values);
+        let mut figures = Vec::new();
+        for (what, [one, two]) in [("catching up", &self.catch_up), ("live", &self.live)] {
+            figures.push(rate(&format!("{what}, 1 process"), one));
+            figures.push(rate(&format!("{what}, 2 processes"), two).beside("1 process", one, None));
+        }
+        for (share, rounds) in SHARES.iter().zip(&self.shares) {
+            let case = format!("{share} % of live, appends of {append_events}");
+            let mut add = |metric, unit, of: fn(&(f64, Lag, Round)) -> f64| {
+                let values: Vec<f64> = rounds.iter().map(of).collect();
+                figures.push(Figure::new(BENCH, &case, metric, unit, &values));
+            };
+            add("offered", "events/s", |(offered, ..)| *offered);
+            add("command to visible p50", "ms", |(.., probed)| probed.p50);
+            add("command to visible p99", "ms", |(.., probed)| probed.p99);
+            add("event to projected p50", "ms", |(_, lag, _)| lag.p50);
+            add("event to projected p99", "ms", |(_, lag, _)| lag.p99);
+        }
+        figures
+    }
+}

@@ -1,0 +1,140 @@
+//! The processes under a bench of the whole: on the bench's own database, with a broker of their own.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use local_servers::{Account, Launch, NatsOptions, NatsServer, Process, free_port};
+use nix::sys::signal::Signal;
+use sqlx::PgConnection;
+
+use super::server::BenchDatabase;
+use crate::{Client, POLL, Part, program, until};
+
+const READY_LIMIT: Duration = Duration::from_mins(1);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Base64 of 32 bytes; a bench keeps no secret.
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// One running process.
+pub(super) struct Running {
+    process: Process,
+    api: u16,
+}
+
+/// What they all need.
+pub(super) struct System {
+    pub(super) database: BenchDatabase,
+    nats: NatsServer,
+    logs: tempfile::TempDir,
+}
+
+impl System {
+    /// A migrated database and an empty broker.
+    pub(super) async fn create(server: &str) -> anyhow::Result<Self> {
+        let database = BenchDatabase::create(server).await?;
+        event_store::postgres::migrate(database.url()).await?;
+        event_store::erasure::keys::migrate(database.url()).await?;
+        let nats = NatsServer::start(NatsOptions::default()).await?;
+        let system = Self { database, nats, logs: tempfile::tempdir()? };
+        system.projector(&["migrate"]).await?;
+        Ok(system)
+    }
+
+    /// The broker's address.
+    pub(super) fn nats(&self) -> String {
+        self.nats.url()
+    }
+
+    /// Starts a process and waits until it is ready.
+    pub(super) async fn launch(&self, part: Part) -> anyhow::Result<Running> {
+        let (name, action) = part.program();
+        let (api, admin) = (free_port()?, free_port()?);
+        let mut command = self.command(name)?;
+        command.arg(action).env("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
+        for listen in ["COMMAND_API_LISTEN", "QUERY_API_LISTEN"] {
+            command.env(listen, format!("127.0.0.1:{api}"));
+        }
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.logs.path().join(name))?;
+        let errors = log.try_clone()?;
+        let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGKILL };
+        let process = launch.start(log.into(), errors.into())?;
+        let address = format!("http://127.0.0.1:{admin}/readyz?verbose");
+        let what = format!("{name} is ready");
+        let ready = until(&what, READY_LIMIT, async || {
+            let answer = reqwest::get(&address).await?;
+            ensure!(answer.status().is_success(), answer.text().await?);
+            Ok(Some(()))
+        });
+        ready.await.with_context(|| std::fs::read_to_string(self.logs.path().join(name)).unwrap_or_default())?;
+        Ok(Running { process, api })
+    }
+
+    /// Runs a command of the projector to its end.
+    pub(super) async fn projector(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = self.command("projector")?;
+        command.args(arguments);
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output().await?;
+        ensure!(output.status.success(), "projector {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// A program with its settings.
+    pub(super) fn command(&self, name: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(program(name)?);
+        for url in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL"] {
+            command.env(url, self.database.url());
+        }
+        for key in ["MASTER_KEY", "CLAIM_KEY", "TOKEN_KEY", "CURSOR_KEY"] {
+            command.env(key, KEY);
+        }
+        command.env("NATS_URL", self.nats.url()).env("LOG", "warn");
+        Ok(command)
+    }
+
+    /// A client of these two.
+    pub(super) fn client(commands: &Running, queries: &Running) -> anyhow::Result<Client> {
+        let address = |running: &Running| format!("http://127.0.0.1:{}", running.api);
+        Client::new(&address(commands), &address(queries))
+    }
+
+    /// Waits until every live projection shows the head; answers with it.
+    pub(super) async fn wait_until_caught_up(&self, limit: Duration) -> anyhow::Result<i64> {
+        let mut connection = self.database.connect().await?;
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let (head, least) = positions(&mut connection).await?;
+            if least >= head {
+                return Ok(head);
+            }
+            ensure!(tokio::time::Instant::now() < deadline, "at {least} of {head} after {} s", limit.as_secs());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Where the logs of the processes are.
+    pub(super) fn logs(&self) -> &Path {
+        self.logs.path()
+    }
+
+    /// Drops the database.
+    pub(super) async fn drop(self) -> anyhow::Result<()> {
+        self.database.drop().await
+    }
+}
+
+impl Running {
+    /// Tells it to end, and waits until it has.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        ensure!(self.process.end(Signal::SIGTERM, STOP_LIMIT).await?, "a process did not end within {} s", STOP_LIMIT.as_secs());
+        Ok(())
+    }
+}
+
+/// The log's head, and the live part that is furthest back.
+async fn positions(connection: &mut PgConnection) -> anyhow::Result<(i64, i64)> {
+    let statement = "SELECT (SELECT coalesce(max(position), 0) FROM event_store.events), min(position)
+                     FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation) WHERE live";
+    Ok(sqlx::query_as(statement).fetch_one(connection).await?)
+}
