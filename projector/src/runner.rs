@@ -160,6 +160,7 @@ impl Runner {
                 () = self.claim_waiting() => {}
             }
             let Some(from) = self.furthest_back() else {
+                self.watch.look_at(self.log.store().as_ref()).await;
                 tokio::select! {
                     () = drain.cancelled() => break,
                     () = tokio::time::sleep(CLAIM_EVERY) => {}

@@ -21,7 +21,7 @@ use super::lag::{Lag, LagMeter};
 use super::round::{Round, Schedule, run as round};
 use super::say;
 use super::system::{Running, System};
-use crate::{Client, Part};
+use crate::{Client, Part, until};
 
 const BENCH: &str = "project";
 /// Shares of the sustained rate at which visibility is measured, in percent.
@@ -33,6 +33,7 @@ const FILL_APPEND: usize = 250;
 /// Clients that each send one command after the other while visibility is measured.
 const PROBES: usize = 4;
 const FILL_LIMIT: Duration = Duration::from_mins(30);
+const LIVE_LIMIT: Duration = Duration::from_mins(1);
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(30);
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 
@@ -126,7 +127,7 @@ async fn sustained(bench: &ProjectBench, system: &System, flow: &mut Flow, round
     for number in 0..count {
         for processes in [1, 2] {
             let second: Option<Running> = if processes == 2 { Some(system.launch(Part::Projector).await?) } else { None };
-            system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+            wait_until_live(system).await?;
             let meter = LagMeter::start(system).await?;
             let following = || Speed::Following(meter.least(), MOST_AHEAD);
             flow.run(following(), Duration::from_secs_f64(warmup_seconds), u64::MAX).await?;
@@ -150,6 +151,17 @@ async fn sustained(bench: &ProjectBench, system: &System, flow: &mut Flow, round
     Ok(())
 }
 
+/// Waits until every projection is at the head and gets its events from NATS.
+async fn wait_until_live(system: &System) -> anyhow::Result<()> {
+    system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
+    let live = async || {
+        let modes = modes(system).await?;
+        ensure!(modes.split(", ").all(|mode| mode.ends_with(" live")), modes);
+        Ok(Some(()))
+    };
+    until("events come from NATS", LIVE_LIMIT, live).await
+}
+
 /// How the live projections get their events.
 async fn modes(system: &System) -> anyhow::Result<String> {
     let statement = "SELECT string_agg(projection || ' ' || mode, ', ' ORDER BY projection, part) FROM read_model.checkpoints
@@ -167,6 +179,7 @@ async fn visible(bench: &ProjectBench, system: &System, flow: &mut Flow, rounds:
         for (at, share) in SHARES.into_iter().enumerate() {
             let speed = Speed::PerSecond(sustained * f64::from(share) / 100.0);
             flow.run(speed.clone(), Duration::from_secs_f64(warmup_seconds), u64::MAX).await?;
+            wait_until_live(system).await?;
             let before = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
             let mut meter = LagMeter::start(system).await?;
             let probes = (0..PROBES).map(|_| probe(&client)).collect();

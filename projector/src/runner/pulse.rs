@@ -61,7 +61,7 @@ mod tests {
         let _guard = guard(watch.clone());
         let is_ready = || health.report().components["projections"].ready;
         watch.parts(&[]);
-        tokio::time::advance(STALLED_AFTER - LOOK_EVERY).await;
+        tokio::time::advance(STALLED_AFTER.saturating_sub(LOOK_EVERY)).await;
         tokio::task::yield_now().await;
         assert!(is_ready());
         for _ in 0..3 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use event_feed::FollowError;
 use event_store::erasure::KeyError;
-use event_store::{Position, WrittenType};
+use event_store::{EventStore, Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
@@ -72,6 +72,14 @@ impl Watch {
         let list = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         tracing::error!(types = list, "the log holds events that this program cannot read");
         self.event_types.not_ready(format!("the log holds events that this program cannot read: {list}"));
+    }
+
+    /// Whether the log can be read, asked by a stand-by, which reads nothing.
+    pub(crate) async fn look_at(&self, store: &dyn EventStore) {
+        match store.head().await {
+            Ok(_) => self.store_answers(),
+            Err(error) => self.store_fails(&error.into()),
+        }
     }
 
     /// The log could be read.

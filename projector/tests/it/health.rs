@@ -103,6 +103,15 @@ async fn a_watched_status_outlives_the_servers_that_it_looks_at() {
 }
 
 #[tokio::test]
+async fn a_stand_by_is_ready_too() {
+    let database = whole_database().await;
+    let processes = [Process::start(database.url()), Process::start(database.url())];
+    for process in &processes {
+        until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    }
+}
+
+#[tokio::test]
 async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself() {
     let database = whole_database().await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
