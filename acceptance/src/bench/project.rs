@@ -46,8 +46,8 @@ pub struct ProjectBench {
     /// How many events there are to catch up with.
     #[arg(long, default_value_t = 200_000)]
     events: u64,
-    /// At least how many events an append has while projecting live.
-    #[arg(long, default_value_t = 10)]
+    /// At least how many events an append has while projecting live: with few, appending is the limit, and writers never wait.
+    #[arg(long, default_value_t = 100)]
     append_events: usize,
     #[command(flatten)]
     schedule: Schedule,
