@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
 use sqlx::{ConnectOptions, Connection};
@@ -39,7 +40,7 @@ pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continu
     let pool = PoolOptions::<Postgres>::new()
         .max_connections(options.read_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // What is released has been looked at already, see below.
+        // The driver looks at what is released.
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let continuity = Arc::clone(&continuity);
@@ -50,17 +51,31 @@ pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continu
                 })
             })
         })
-        .after_release(|connection, _| Box::pin(is_idle(connection)))
         .connect_lazy_with(connect);
     Ok(pool)
 }
 
-/// Whether a released connection is alive and outside any transaction. Asked by the simple protocol: in the extended one the two
-/// times always differ.
-async fn is_idle(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    use sqlx::Row as _;
-    let rows = sqlx::raw_sql("SELECT now() = statement_timestamp()").fetch_all(&mut *connection).await?;
-    rows.first().map_or(Ok(false), |row| row.try_get(0))
+/// Does something in a transaction on a connection for reads, which refuses to write unless it is told to.
+///
+/// In a task of its own: a caller who gives up must not leave a transaction open behind the driver's back, in which the next reader's
+/// statements would run.
+pub(crate) async fn write<T: Send + 'static>(
+    reads: &PgPool,
+    work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let reads = reads.clone();
+    let task = tokio::spawn(async move {
+        let mut transaction = reads.begin_with("BEGIN READ WRITE").await?;
+        let done = work(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(done)
+    });
+    match task.await {
+        Ok(done) => done.map_err(read_error),
+        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+        // The runtime is going away.
+        Err(_) => Err(StoreError::Unavailable(None)),
+    }
 }
 
 /// A connection for appends.

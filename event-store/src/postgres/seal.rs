@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::PostgresStore;
-use super::error::read_error;
+use futures::FutureExt as _;
+
+use super::{PostgresStore, connect};
 use crate::error::StoreError;
 use crate::event::Position;
 
@@ -25,11 +26,11 @@ impl PostgresStore {
     /// the log (SQLSTATE DB003), which `event-store verify` names.
     pub async fn seal(&self) -> Result<Position, StoreError> {
         self.inner.continuity.check().await?;
-        // The connections for reads refuse to write unless they are told to.
-        let mut transaction = self.inner.reads.begin_with("BEGIN READ WRITE").await.map_err(read_error)?;
-        let sealed = sqlx::query_file!("sql/seal.sql", SEAL_EVENTS).fetch_one(&mut *transaction).await.map_err(read_error)?;
-        transaction.commit().await.map_err(read_error)?;
-        Ok(Position(sealed.sealed_to))
+        let sealed = connect::write(&self.inner.reads, |connection| {
+            async move { Ok(sqlx::query_file!("sql/seal.sql", SEAL_EVENTS).fetch_one(connection).await?.sealed_to) }.boxed()
+        })
+        .await?;
+        Ok(Position(sealed))
     }
 
     /// Seals behind the head for as long as it is polled: whole stretches at once, a shorter one after half a minute. Never ends.

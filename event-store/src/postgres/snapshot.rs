@@ -1,10 +1,11 @@
 //! Snapshots in Postgres: a row a stream, beside the log.
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use serde_json::value::RawValue;
 
-use super::PostgresStore;
 use super::error::read_error;
+use super::{PostgresStore, connect};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position};
 use crate::snapshot::{Snapshot, SnapshotStore};
@@ -36,21 +37,17 @@ impl SnapshotStore for PostgresStore {
         let Some(event_id) = snapshot.last.event_id else {
             return Err(StoreError::Invalid("a snapshot of a stream without events".to_owned()));
         };
-        // The connections for reads refuse to write unless they are told to.
-        let mut transaction = self.inner.reads.begin_with("BEGIN READ WRITE").await.map_err(read_error)?;
-        sqlx::query_file!(
-            "sql/keep_snapshot.sql",
-            snapshot.stream.as_str(),
-            snapshot.shape,
-            snapshot.epoch.0,
-            snapshot.version.0,
-            snapshot.last.position.0,
-            event_id,
-            snapshot.state.get()
-        )
-        .execute(&mut *transaction)
+        connect::write(&self.inner.reads, move |connection| {
+            async move {
+                let Snapshot { stream, shape, epoch, version, last, state } = &snapshot;
+                let (stream, version, position) = (stream.as_str(), version.0, last.position.0);
+                sqlx::query_file!("sql/keep_snapshot.sql", stream, shape, epoch.0, version, position, event_id, state.get())
+                    .execute(connection)
+                    .await
+            }
+            .boxed()
+        })
         .await
-        .map_err(read_error)?;
-        transaction.commit().await.map_err(read_error)
+        .map(drop)
     }
 }
