@@ -130,9 +130,14 @@ impl<'a> Leader<'a> {
             Some(last) => last,
             None => self.resume().await?,
         };
-        let page = match self.ahead.take().filter(|page| page.after == last) {
-            Some(page) => page,
-            None => read_after(&*self.store, last, self.page.next()).await?,
+        // Whoever is fenced off publishes nothing: the term is looked at for every batch, while that is read.
+        let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
+            self.keeper.check().await?;
+            page
+        } else {
+            let (page, leads) = tokio::join!(read_after(&*self.store, last, self.page.next()), self.keeper.check());
+            leads?;
+            page?
         };
         self.page.learn(&page.events);
         self.refresh_head().await?;
@@ -141,7 +146,6 @@ impl<'a> Leader<'a> {
             self.look_at_stream(last).await?;
             return Ok(Round::Idle);
         }
-        self.keeper.check().await?;
         let last = self.publish(last, page).await?;
         self.at = Some(last);
         Ok(Round::Published)
