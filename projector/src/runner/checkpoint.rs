@@ -70,6 +70,9 @@ pub(crate) struct Passed {
 
 /// Moves the checkpoint, and works in the generation's schema until the end of the transaction. `false`: this owner was
 /// replaced, or stands elsewhere than it believes; nothing was changed.
+///
+/// The transaction's commit does not wait for the disk: rows and checkpoint are lost together when the server crashes, and then
+/// folded again from the log, to the same rows. Leases and their terms do wait.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
     part: &PartKey,
@@ -82,7 +85,8 @@ pub(crate) async fn advance(
          SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp(),
              handled = handled + $12, passed_over = passed_over + $13
          WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5 AND epoch IS NOT DISTINCT FROM $6
-         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)",
+         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
+                   || set_config('synchronous_commit', 'off', true)",
         part.projection.name(),
         part.generation,
         part.part,
