@@ -60,10 +60,9 @@ fn describe() {
 
 /// The projections that have no live tables.
 async fn look(pool: &PgPool) -> Result<Option<String>, sqlx::Error> {
-    let names: Vec<String> = ALL_PROJECTIONS.iter().map(|&name| name.to_owned()).collect();
-    let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql", &names).fetch_all(pool).await?;
+    let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
     let is_missing = |name: &&str| !checkpoints.iter().any(|row| row.projection == *name);
-    let missing: Vec<&str> = names.iter().map(String::as_str).filter(is_missing).collect();
+    let missing: Vec<&str> = ALL_PROJECTIONS.iter().copied().filter(is_missing).collect();
     Ok(if missing.is_empty() { None } else { Some(missing.join(", ")) })
 }
 

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 
-use super::Watcher;
+use super::{Said, Watcher};
 
 const SUBJECTS: &str = "checkpoints.*";
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -19,7 +19,8 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Debug, serde::Deserialize)]
 struct Announcement {
     projection: String,
-    position: i64,
+    #[serde(flatten)]
+    said: Said,
 }
 
 /// Listens until cancelled, connecting anew as often as it takes.
@@ -74,7 +75,7 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
     health.ready();
     while let Some(message) = announcements.next().await {
         match serde_json::from_slice::<Announcement>(&message.payload) {
-            Ok(said) => watcher.moved(&said.projection, said.position),
+            Ok(announced) => watcher.moved(&announced.projection, announced.said),
             Err(error) => tracing::warn!(%error, subject = %message.subject, "an announcement could not be read"),
         }
     }

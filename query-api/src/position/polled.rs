@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::Watcher;
+use super::{Said, Watcher};
 use crate::read::ALL_PROJECTIONS;
 
 /// How often the database is asked while somebody waits.
@@ -29,12 +29,11 @@ pub async fn poll(watcher: Watcher, pool: PgPool, stop: CancellationToken) {
 }
 
 async fn ask(watcher: &Watcher, pool: &PgPool) -> Result<(), sqlx::Error> {
-    let names: Vec<String> = ALL_PROJECTIONS.iter().map(|&name| name.to_owned()).collect();
-    let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql", &names).fetch_all(pool).await?;
-    for name in names {
-        let slowest = checkpoints.iter().filter(|row| row.projection == name).map(|row| row.position).min();
-        if let Some(position) = slowest {
-            watcher.moved(&name, position);
+    let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
+    for &name in ALL_PROJECTIONS {
+        let slowest = checkpoints.iter().filter(|row| row.projection == name).min_by_key(|row| row.position);
+        if let Some(row) = slowest {
+            watcher.moved(name, Said { epoch: row.epoch, position: row.position });
         }
     }
     Ok(())

@@ -43,6 +43,13 @@ pub enum ReadError {
 /// Try again after this many seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
+impl ReadError {
+    /// Whether the connection broke, so that another one may well answer.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Away(cause) if !matches!(cause, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+    }
+}
+
 impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::consistency::ConsistencyToken;
-use sqlx::{Connection as _, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::Instant;
 
 use super::Read;
@@ -60,21 +61,21 @@ impl Reader {
     ) -> Result<View<R::Answer>, ReadError> {
         let question = Arc::new(question);
         let deadline = Instant::now() + patience;
-        let ear = self.watcher.ear(R::PROJECTIONS, token.position);
-        let mut behind = match self.once(&question, Some(token)).await {
-            Err(error @ ReadError::Behind { .. }) => error,
-            answer => return answer,
-        };
+        let ear = self.watcher.ear(R::PROJECTIONS, token);
+        if !ear.knows_better() {
+            match self.once(&question, Some(token)).await {
+                Err(ReadError::Behind { .. }) => {}
+                answer => return answer,
+            }
+        }
         let started = Instant::now();
         let mut waiting = ear.wait().ok_or(ReadError::TooManyWaiters)?;
         let answer = loop {
-            if tokio::time::timeout_at(deadline, waiting.woken()).await.is_err() {
-                break Err(behind);
-            }
-            behind = match self.once(&question, Some(token)).await {
-                Err(error @ ReadError::Behind { .. }) => error,
+            let in_time = tokio::time::timeout_at(deadline, waiting.woken()).await.is_ok();
+            match self.once(&question, Some(token)).await {
+                Err(ReadError::Behind { .. }) if in_time => {}
                 answer => break answer,
-            };
+            }
         };
         let outcome = if answer.is_ok() { "shown" } else { "gave_up" };
         metrics::histogram!("query_wait_duration_seconds", "outcome" => outcome).record(started.elapsed().as_secs_f64());
@@ -85,11 +86,12 @@ impl Reader {
     async fn once<R: Read>(&self, question: &Arc<R>, token: Option<ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
         let (pool, question) = (self.pool.clone(), Arc::clone(question));
         tokio::spawn(async move {
-            let mut tries = 0;
+            let (mut tries, mut doubted) = (0, false);
             loop {
                 tries += 1;
-                match snapshot(&pool, question.as_ref(), token.as_ref()).await {
+                match snapshot(&pool, doubted, question.as_ref(), token.as_ref()).await {
                     Err(ReadError::PlanChanged) if tries < MAX_TRIES => {}
+                    Err(error) if error.is_broken_connection() && !doubted => doubted = true,
                     answer => return answer,
                 }
             }
@@ -99,8 +101,46 @@ impl Reader {
     }
 }
 
-async fn snapshot<R: Read>(pool: &PgPool, question: &R, token: Option<&ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
+/// A connection that is alive, as far as is known. When one was found broken, the others may be too: then each is asked first.
+async fn connection(pool: &PgPool, doubted: bool) -> sqlx::Result<PoolConnection<Postgres>> {
     let mut connection = pool.acquire().await?;
+    for _ in 0..pool.size() {
+        if !doubted || connection.ping().await.is_ok() {
+            break;
+        }
+        connection.close_on_drop();
+        connection = pool.acquire().await?;
+    }
+    Ok(connection)
+}
+
+async fn snapshot<R: Read>(
+    pool: &PgPool,
+    doubted: bool,
+    question: &R,
+    token: Option<&ConsistencyToken>,
+) -> Result<View<R::Answer>, ReadError> {
+    let mut connection = connection(pool, doubted).await?;
+    match ask(&mut connection, question, token).await {
+        Ok(Err(ReadError::PlanChanged)) => {
+            connection.clear_cached_statements().await?;
+            Err(ReadError::PlanChanged)
+        }
+        Ok(answer) => answer,
+        Err(not_begun) => {
+            // It may have begun and then failed to lock the tables, which the driver would not know.
+            connection.close_on_drop();
+            Err(not_begun.into())
+        }
+    }
+}
+
+/// Asks in a transaction. The outer error: that could not be begun.
+async fn ask<R: Read>(
+    connection: &mut PgConnection,
+    question: &R,
+    token: Option<&ConsistencyToken>,
+) -> sqlx::Result<Result<View<R::Answer>, ReadError>> {
     let mut transaction = connection.begin_with(R::BEGIN).await?;
     let answer = async {
         let mut seen = seen::look(&mut transaction, R::PROJECTIONS, token).await?;
@@ -110,10 +150,7 @@ async fn snapshot<R: Read>(pool: &PgPool, question: &R, token: Option<&Consisten
         Ok(View { data, seen })
     }
     .await;
-    // Nothing was written: either way out is right, and a failed statement leaves only this one.
-    transaction.rollback().await?;
-    if matches!(answer, Err(ReadError::PlanChanged)) {
-        connection.clear_cached_statements().await?;
-    }
-    answer
+    // Nothing was written: either way out is right, a failed statement leaves only this one, and nobody waits for it.
+    drop(transaction);
+    Ok(answer)
 }

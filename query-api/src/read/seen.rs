@@ -32,8 +32,8 @@ pub(super) async fn look(
     projections: &[Projection],
     wanted: Option<&ConsistencyToken>,
 ) -> Result<Seen, ReadError> {
-    let names: Vec<String> = projections.iter().map(|&name| name.to_owned()).collect();
-    let checkpoints = sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql", &names).fetch_all(snapshot).await?;
+    let mut checkpoints = sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await?;
+    checkpoints.retain(|checkpoint| projections.contains(&checkpoint.projection.as_str()));
     if !projections.iter().all(|name| checkpoints.iter().any(|checkpoint| checkpoint.projection == *name)) {
         return Err(ReadError::NotProjected);
     }

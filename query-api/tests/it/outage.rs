@@ -1,4 +1,4 @@
-//! Answers while parts are away, and connections that are left behind.
+//! Answers while parts are away, and callers who hang up.
 
 use std::time::{Duration, Instant};
 
@@ -64,18 +64,6 @@ async fn callers_who_hang_up_leave_no_transaction_behind() {
     .await
     .unwrap();
     assert_eq!(idle, 0);
-}
-
-#[tokio::test]
-async fn a_connection_that_comes_back_inside_a_transaction_is_closed() {
-    use sqlx::Executor as _;
-    let app = App::silent(1).await;
-    let mut connection = app.pool.acquire().await.unwrap();
-    connection.execute(sqlx::raw_sql("BEGIN; SELECT 1")).await.unwrap();
-    let left: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
-    drop(connection);
-    let next: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&app.pool).await.unwrap();
-    assert_ne!(left, next);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use local_servers::{NatsOptions, NatsServer};
-use query_api::position;
+use query_api::position::{self, Said};
 use secrecy::SecretString;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::health::Health;
@@ -144,7 +144,7 @@ async fn an_announcement_that_comes_before_the_rows_is_only_a_hint() {
     let query = app.get_with("/api/v1/users", &headers);
     let early = async {
         somebody_waits(&app).await;
-        app.watcher.moved("users", 101);
+        app.watcher.moved("users", Said { epoch: Some(app.epoch), position: 101 });
         app.move_to("users", 101).await;
     };
     let (answer, ()) = tokio::join!(query, early);
