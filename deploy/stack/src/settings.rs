@@ -10,6 +10,11 @@ use crate::endpoints::{Admin, Endpoints};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords, address};
 
+/// How many threads an async runtime runs its tasks on, as tokio reads it; the user's own setting wins.
+const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
+/// The processes that share the machine.
+const PROCESSES: usize = 4;
+
 /// Everything that the processes' settings are made of.
 #[derive(Debug)]
 pub struct Settings {
@@ -51,6 +56,9 @@ impl Settings {
     fn program(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.programs.path(name));
         command.args(arguments);
+        if std::env::var_os(WORKER_THREADS).is_none() {
+            command.env(WORKER_THREADS, worker_threads().to_string());
+        }
         if let Some(log) = std::env::var_os("LOG") {
             command.env("LOG", log);
         }
@@ -137,6 +145,12 @@ impl Settings {
             pids: std::collections::BTreeMap::new(),
         }
     }
+}
+
+/// The four processes share the machine: as many threads as it has cores, for each of them, wake one another on cores that another
+/// process could use.
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(PROCESSES))
 }
 
 fn loopback(port: u16) -> String {
