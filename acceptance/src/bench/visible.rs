@@ -18,7 +18,11 @@ use super::server::BenchDatabase;
 use crate::{Client, Endpoints};
 
 const BENCH: &str = "visible";
-const CASE: &str = "register, then read with the token";
+/// A command of one plain event; one whose personal fields are sealed under a new key, and which claims an address.
+const CASES: [Case; 2] = [
+    Case { name: "add a product, then read with the token", event: "product.added", visit: add_product },
+    Case { name: "register a user, then read with the token", event: "user.registered", visit: register },
+];
 const PLAIN: &str = "one-row INSERT";
 /// How many times a plain INSERT the way through the whole system may take.
 const MOST: f64 = 15.0;
@@ -36,6 +40,14 @@ pub struct VisibleBench {
     json: Option<PathBuf>,
 }
 
+/// What is done over and over.
+struct Case {
+    name: &'static str,
+    /// The type of the one event that it appends.
+    event: &'static str,
+    visit: fn(Client) -> Doing,
+}
+
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 type Worker = Box<dyn FnMut() -> Doing + Send>;
 
@@ -51,30 +63,19 @@ pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
     let mut admin = database.connect().await?;
     sqlx::raw_sql(include_str!("append/reference_tables.sql")).execute(&mut admin).await?;
     say(&format!("{}\n", database.settings().await?));
-    let before = log.count("user.registered").await?;
     let mut plain = Reference::new(&Connections::open(&database, 1).await?, 1, Single::Tagged);
-    let mut workers = vec![visitor(&client)];
-
-    let Schedule { round_seconds, warmup_seconds, rounds } = bench.schedule;
-    let (mut visible, mut references, mut written) = (Vec::new(), Vec::new(), 0);
-    for number in 0..=rounds {
-        let seconds = if number == 0 { warmup_seconds } else { round_seconds };
-        let (one, used) = round(seconds, workers).await?;
-        workers = used;
-        let reference = plain.round(seconds).await?;
-        written += one.count;
-        if number > 0 {
-            visible.push(one);
-            references.push(reference);
-        }
+    let mut figures = Vec::new();
+    for case in &CASES {
+        let before = log.count(case.event).await?;
+        let (visible, references) = measure(case, &client, &mut plain, &bench.schedule).await?;
+        let (counted, written) = (log.count(case.event).await? - before, visible.written);
+        ensure!(counted == i64::try_from(written)?, "{written} commands were answered, the log has {counted}");
+        figures.extend(self::figures(case.name, &visible.rounds, &references));
     }
-    let counted = log.count("user.registered").await? - before;
-    ensure!(counted == i64::try_from(written)?, "{written} commands were answered, the log has {counted}");
     log.check_dense().await?;
     drop((plain, admin));
     database.drop().await?;
 
-    let figures = figures(&visible, &references);
     say(&table(&figures));
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
@@ -82,26 +83,64 @@ pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-/// Registers a user and reads it, with the token of the registration.
-fn visitor(client: &Client) -> Worker {
-    let client = client.clone();
-    Box::new(move || {
-        let client = client.clone();
-        Box::pin(async move {
-            let body = json!({"email": format!("visible-{}@example.com", Uuid::new_v4()), "name": "Visible"});
-            let registered = client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)?;
-            let path = format!("/api/v1/users/{}", registered.id()?);
-            let shown = client.get_after(&path, &registered).await?.expect(StatusCode::OK)?;
-            ensure!(shown.data()["email"] == body["email"], "{body} was written, {} is shown", shown.data());
-            Ok(1)
-        })
+struct Visible {
+    rounds: Vec<Round>,
+    /// How many commands were answered, those of the warm-up among them.
+    written: u64,
+}
+
+/// Rounds of a case and of plain INSERTs by turns.
+async fn measure(
+    case: &Case,
+    client: &Client,
+    plain: &mut Reference,
+    schedule: &Schedule,
+) -> anyhow::Result<(Visible, Vec<Round>)> {
+    let (visit, client) = (case.visit, client.clone());
+    let mut workers: Vec<Worker> = vec![Box::new(move || visit(client.clone()))];
+    let (mut visible, mut references) = (Visible { rounds: Vec::new(), written: 0 }, Vec::new());
+    for number in 0..=schedule.rounds {
+        let seconds = if number == 0 { schedule.warmup_seconds } else { schedule.round_seconds };
+        let (one, used) = round(seconds, workers).await?;
+        workers = used;
+        let reference = plain.round(seconds).await?;
+        visible.written += one.count;
+        if number > 0 {
+            visible.rounds.push(one);
+            references.push(reference);
+        }
+    }
+    Ok((visible, references))
+}
+
+/// Adds a product and reads it, with the token of the command.
+fn add_product(client: Client) -> Doing {
+    Box::pin(async move {
+        let body = json!({"name": "Visible", "unit_price": "9.99", "currency": "EUR", "stock": 1});
+        let added = client.post("/api/v1/products", &body).await?.expect(StatusCode::CREATED)?;
+        let path = format!("/api/v1/products/{}", added.id()?);
+        let shown = client.get_after(&path, &added).await?.expect(StatusCode::OK)?;
+        ensure!(shown.data()["name"] == body["name"], "{body} was written, {} is shown", shown.data());
+        Ok(1)
     })
 }
 
-fn figures(visible: &[Round], references: &[Round]) -> Vec<Figure> {
+/// Registers a user and reads it, with the token of the registration.
+fn register(client: Client) -> Doing {
+    Box::pin(async move {
+        let body = json!({"email": format!("visible-{}@example.com", Uuid::new_v4()), "name": "Visible"});
+        let registered = client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)?;
+        let path = format!("/api/v1/users/{}", registered.id()?);
+        let shown = client.get_after(&path, &registered).await?.expect(StatusCode::OK)?;
+        ensure!(shown.data()["email"] == body["email"], "{body} was written, {} is shown", shown.data());
+        Ok(1)
+    })
+}
+
+fn figures(case: &str, visible: &[Round], references: &[Round]) -> Vec<Figure> {
     let values = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let figure = |metric, unit, of: fn(&Round) -> f64, target| {
-        Figure::new(BENCH, CASE, metric, unit, &values(visible, of)).beside(PLAIN, &values(references, of), target)
+        Figure::new(BENCH, case, metric, unit, &values(visible, of)).beside(PLAIN, &values(references, of), target)
     };
     vec![
         figure("p50", "ms", |round| round.p50, Some(Target::AtMost(MOST))),
