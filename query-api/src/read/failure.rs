@@ -76,7 +76,11 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::Behind { seen, wanted } => {
                 Self::unavailable("not-yet-consistent", "The data do not show the wanted position yet", RETRY_AFTER_SECONDS)
-                    .detail(format!("they are complete up to position {seen}, {wanted} is wanted"))
+                    .detail(if seen < wanted {
+                        format!("they are complete up to position {seen}, {wanted} is wanted")
+                    } else {
+                        format!("they are complete up to position {seen} of an earlier history than that of position {wanted}")
+                    })
             }
             ReadError::Token(error) => error.into(),
             ReadError::TooManyWaiters => {

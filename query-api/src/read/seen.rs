@@ -41,19 +41,62 @@ pub(super) async fn look(
     let stale = checkpoints.iter().any(|checkpoint| checkpoint.stale);
     let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale };
     if let Some(token) = wanted {
-        checkpoints.iter().try_for_each(|checkpoint| same_history(checkpoint, token))?;
-        if seen.position < token.position {
-            return Err(ReadError::Behind { seen: seen.position, wanted: token.position });
+        let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
+        // Each of them, since one that shows another history than the token's says so for good.
+        let histories = checkpoints.iter().map(|checkpoint| history(checkpoint, token)).collect::<Result<Vec<_>, _>>()?;
+        if histories.contains(&History::Earlier) || seen.position < token.position {
+            return Err(behind);
         }
     }
     Ok(seen)
 }
 
-/// A position means something within one history only: the epoch must be the token's, and where both name the same
-/// position, the event there too.
-fn same_history(checkpoint: &Checkpoint, token: &ConsistencyToken) -> Result<(), TokenError> {
-    let Some(epoch) = checkpoint.epoch else { return Ok(()) };
+/// How the history that a checkpoint stands in is related to a token's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum History {
+    Same,
+    /// The token's began after it: the projection has not followed yet, or waits for a person.
+    Earlier,
+}
+
+/// A position means something within one history only: the epoch must be the token's, and where both name the same position, the event
+/// there too. Epochs are UUIDv7, each later than those that it follows.
+fn history(checkpoint: &Checkpoint, token: &ConsistencyToken) -> Result<History, TokenError> {
+    let Some(epoch) = checkpoint.epoch else { return Ok(History::Same) };
+    if epoch < token.epoch {
+        return Ok(History::Earlier);
+    }
     token.check_epoch(epoch)?;
     let same_event = checkpoint.event_id.is_none_or(|id| id == token.event_id);
-    if checkpoint.position == token.position && !same_event { Err(TokenError::OtherEpoch) } else { Ok(()) }
+    if checkpoint.position == token.position && !same_event { Err(TokenError::OtherEpoch) } else { Ok(History::Same) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Uuid = Uuid::from_u128(1);
+    const NEW: Uuid = Uuid::from_u128(2);
+
+    #[test]
+    fn a_token_of_a_later_epoch_is_waited_for_and_one_of_an_earlier_is_refused() {
+        let checkpoint = |epoch, event_id| Checkpoint {
+            projection: "users".to_owned(),
+            epoch,
+            position: 5,
+            event_id: Some(Uuid::from_u128(event_id)),
+            stale: false,
+        };
+        let token = |epoch| ConsistencyToken { epoch, position: 5, event_id: Uuid::from_u128(50) };
+        for (shown, token, expected) in [
+            (checkpoint(None, 50), token(NEW), Ok(History::Same)),
+            (checkpoint(Some(NEW), 50), token(NEW), Ok(History::Same)),
+            (checkpoint(Some(OLD), 50), token(NEW), Ok(History::Earlier)),
+            (checkpoint(Some(OLD), 51), token(NEW), Ok(History::Earlier)),
+            (checkpoint(Some(NEW), 50), token(OLD), Err(TokenError::OtherEpoch)),
+            (checkpoint(Some(NEW), 51), token(NEW), Err(TokenError::OtherEpoch)),
+        ] {
+            assert_eq!(history(&shown, &token), expected);
+        }
+    }
 }

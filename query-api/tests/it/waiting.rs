@@ -73,7 +73,8 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
     let app = App::silent(1).await;
     let forger = TokenKey::from_secret(&SecretString::from("X".repeat(44))).unwrap();
     let forged = ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.seal(&forger);
-    let elsewhere = ConsistencyToken { epoch: Uuid::now_v7(), position: 1, event_id: event_at(1) }.seal(&token_key());
+    // Epochs are UUIDv7: this one began earlier.
+    let elsewhere = ConsistencyToken { epoch: Uuid::nil(), position: 1, event_id: event_at(1) }.seal(&token_key());
     // The same number, but another event: a restored log has been written on from an earlier point.
     let replaced = ConsistencyToken { epoch: app.epoch, position: 100, event_id: Uuid::now_v7() }.seal(&token_key());
     for (token, status, code) in [
@@ -89,6 +90,26 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
     }
     let both = format!("/api/v1/users?consistency_token={}", app.token(1));
     assert_eq!(app.get_with(&both, &[("consistency-token", &app.token(2))]).await.status, 422);
+}
+
+#[tokio::test]
+async fn i9_a_token_of_a_new_epoch_is_waited_for_until_the_projection_follows() {
+    let app = App::start().await;
+    // Further back than the projection is in the old epoch, as after lost commits.
+    let token = ConsistencyToken { epoch: Uuid::max(), position: 90, event_id: event_at(90) }.seal(&token_key());
+    let early = app.get_with("/api/v1/users", &[("consistency-token", &token), ("prefer", "wait=1")]).await;
+    assert_eq!((early.status.as_u16(), &early.body["code"]), (503, &"not-yet-consistent".into()));
+    assert_eq!(early.header("retry-after"), "1");
+    assert!(early.body["detail"].as_str().unwrap().contains("an earlier history"), "{}", early.body);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let query = app.get_with("/api/v1/users", &headers);
+    let projector = async {
+        somebody_waits(&app).await;
+        let follow = "UPDATE read_model.checkpoints SET epoch = $1, position = 90, event_id = $2 WHERE projection = 'users'";
+        sqlx::query(follow).bind(Uuid::max()).bind(event_at(90)).execute(&app.writer).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(query, projector);
+    assert_eq!((answer.status.as_u16(), &answer.body["meta"]["epoch"]), (200, &Uuid::max().to_string().into()));
 }
 
 #[tokio::test]
