@@ -5,16 +5,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::aead::{Aead as _, AeadInOut as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use rand::Rng as _;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::master::SubjectKey;
 
 const VERSION: u8 = 1;
 const NONCE_LEN: usize = 24;
+const TAG_LEN: usize = 16;
 /// Values are filled up to a multiple of this.
 const STEP: usize = 32;
 
@@ -48,17 +48,19 @@ impl Place<'_> {
 
 /// Seals the JSON of a value.
 pub(super) fn seal(key: &SubjectKey, place: Place<'_>, json: &str) -> Result<String, DoesNotOpen> {
-    let mut plain = Zeroizing::new(Vec::with_capacity(json.len() + STEP));
-    plain.extend_from_slice(json.as_bytes());
-    plain.resize(json.len().next_multiple_of(STEP), b' ');
+    let (from, length) = (1 + NONCE_LEN, json.len().next_multiple_of(STEP));
     let mut nonce = [0_u8; NONCE_LEN];
     rand::rng().fill(&mut nonce);
-    let payload = Payload { msg: &plain, aad: &place.associated(VERSION) };
-    let sealed = XChaCha20Poly1305::new(key.expose().into()).encrypt(&XNonce::from(nonce), payload).map_err(|_| DoesNotOpen)?;
-    let mut envelope = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
+    // Sealed in its place: it never grows, so that no copy of the value is left behind.
+    let mut envelope = Vec::with_capacity(from + length + TAG_LEN);
     envelope.push(VERSION);
     envelope.extend_from_slice(&nonce);
-    envelope.extend_from_slice(&sealed);
+    envelope.extend_from_slice(json.as_bytes());
+    envelope.resize(from + length, b' ');
+    let cipher = XChaCha20Poly1305::new(key.expose().into());
+    let (_, plain) = envelope.split_at_mut(from);
+    let tag = cipher.encrypt_inout_detached(&XNonce::from(nonce), &place.associated(VERSION), plain.into());
+    envelope.extend_from_slice(&tag.map_err(|_| DoesNotOpen)?);
     Ok(URL_SAFE_NO_PAD.encode(envelope))
 }
 
