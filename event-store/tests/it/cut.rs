@@ -17,7 +17,7 @@ async fn p4_p9_an_append_whose_answer_was_lost_has_one_effect_and_the_right_answ
     let store = connect(proxy.url()).await;
     let mut random = random();
     let mut acknowledged = HashMap::<Uuid, Position>::new();
-    let rounds = test_run().count(12, 10_000);
+    let rounds = test_run().count(12, 1_000);
     for round in 0..rounds {
         let cut = [Cut::BeforeTheCall, Cut::BeforeTheAnswer, Cut::InsideTheAnswer][random.random_range(0..3)];
         proxy.cut_next(cut);
