@@ -57,6 +57,7 @@ pub use verify::{Finding, MAX_FINDINGS, Verification, verify};
 pub use wake::WAKE_CHANNEL;
 
 use batch::Batcher;
+use connect::ReadPools;
 use continuity::Continuity;
 
 /// How to reach the log, and the limits of this process's use of it.
@@ -94,7 +95,7 @@ impl PostgresOptions {
         self
     }
 
-    /// The most connections for reads; 8 by default. Appends have one of their own.
+    /// The most connections for reads of pages, and as many for look-ups; 8 by default. Appends have one of their own.
     #[must_use]
     pub fn read_connections(mut self, most: u32) -> Self {
         self.read_connections = most;
@@ -131,7 +132,10 @@ pub struct PostgresStore {
 }
 
 struct Inner {
+    /// For reads of the log in pages, and what is seldom written.
     reads: PgPool,
+    /// For what finds a few rows by a key.
+    lookups: PgPool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
     _watcher: AbortOnDropHandle<()>,
@@ -145,12 +149,12 @@ impl PostgresStore {
     /// program's or the server's settings would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of it.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let continuity = Arc::new(Continuity::new(options.known_head));
-        let reads = connect::read_pool(&options, Arc::clone(&continuity)).await?;
-        let waker = wake::Waker::start(reads.clone());
+        let ReadPools { pages: reads, lookups } = connect::read_pools(&options, Arc::clone(&continuity)).await?;
+        let waker = wake::Waker::start(lookups.clone());
         let options = Arc::new(options);
         let batcher = Batcher::start(Arc::clone(&options), Arc::clone(&continuity), waker);
         let watcher = AbortOnDropHandle::new(tokio::spawn(continuity::watch(Arc::clone(&continuity), options)));
-        Ok(Self { inner: Arc::new(Inner { reads, continuity, batcher, _watcher: watcher }) })
+        Ok(Self { inner: Arc::new(Inner { reads, lookups, continuity, batcher, _watcher: watcher }) })
     }
 
     /// Whether the log can be read now, for readiness: asks for its head.

@@ -20,24 +20,44 @@ pub(crate) const APPEND_SEARCH_PATH: &str = "pg_catalog, pg_temp";
 const LOCK_TIMEOUT: &str = "2s";
 /// How long a read waits for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is planned once is planned while the tables may be empty, and must stay right as they grow: every table is reached by an index.
+const BY_INDEX: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 /// How long a read may run.
 const READ_TIMEOUT: &str = "10s";
 
-/// The pool for reads: every new connection proves continuity.
-pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<PgPool, StoreError> {
-    let connect = base(options).options([
-        ("statement_timeout", READ_TIMEOUT),
-        ("default_transaction_read_only", "on"),
-        // Planned for the very values: the best plan for a rare type or category is the worst for a frequent one.
-        ("plan_cache_mode", "force_custom_plan"),
-    ]);
+/// The connections for reads; every new one proves continuity.
+pub(crate) struct ReadPools {
+    /// For what finds a few rows by a key, a stream's among them: planned once for all values, which is a quarter of the work.
+    pub(crate) lookups: PgPool,
+    /// For reads of the log in pages: planned for the very values, since the best plan for a rare type or category is the worst for a
+    /// frequent one.
+    pub(crate) pages: PgPool,
+}
+
+/// Makes the pools for reads; they connect when they are used.
+pub(crate) async fn read_pools(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<ReadPools, StoreError> {
+    let connect = base(options).options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
     // Outside the pool first: a pool would hide the reason behind "no connection in time".
     let mut connection = connect.connect().await.map_err(read_error)?;
     assert_schema(&mut connection).await?;
     assert_settings(&mut connection).await?;
     continuity.prove(&mut connection).await?;
     connection.close().await.map_err(read_error)?;
-    let pool = PoolOptions::<Postgres>::new()
+    let planned = |mode| connect.clone().options([("plan_cache_mode", mode)]);
+    Ok(ReadPools {
+        lookups: read_pool(options, Arc::clone(&continuity), planned("force_generic_plan").options(BY_INDEX)),
+        pages: read_pool(options, continuity, planned("force_custom_plan")),
+    })
+}
+
+fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>, connect: PgConnectOptions) -> PgPool {
+    PoolOptions::<Postgres>::new()
         .max_connections(options.read_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // The driver looks at what is released.
@@ -51,8 +71,7 @@ pub(crate) async fn read_pool(options: &PostgresOptions, continuity: Arc<Continu
                 })
             })
         })
-        .connect_lazy_with(connect);
-    Ok(pool)
+        .connect_lazy_with(connect)
 }
 
 /// Does something in a transaction on a connection for reads, which refuses to write unless it is told to.
@@ -84,18 +103,11 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
         ("lock_timeout", LOCK_TIMEOUT),
         ("statement_timeout", "0"),
         ("client_connection_check_interval", "1s"),
-        // The procedure's statements are planned once, maybe while the tables are empty, and must stay right as they grow: every
-        // table is reached by an index.
         ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-        ("enable_bitmapscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("jit", "off"),
         ("search_path", APPEND_SEARCH_PATH),
         ("default_transaction_read_only", "off"),
     ]);
-    let mut connection = connect.connect().await.map_err(read_error)?;
+    let mut connection = connect.options(BY_INDEX).connect().await.map_err(read_error)?;
     continuity.prove(&mut connection).await?;
     assert_settings(&mut connection).await?;
     Ok(connection)

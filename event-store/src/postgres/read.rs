@@ -74,7 +74,7 @@ impl Inner {
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.reads).await.map_err(|error| self.failed(error))?;
+        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.lookups).await.map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
         let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
         self.continuity.accept(epoch).await?;
@@ -88,7 +88,7 @@ impl Inner {
             return Ok(Some(Mark::START));
         }
         let row = sqlx::query_file!("sql/mark_at.sql", position.0)
-            .fetch_optional(&self.reads)
+            .fetch_optional(&self.lookups)
             .await
             .map_err(|error| self.failed(error))?;
         Ok(row.map(|row| Mark { position, event_id: Some(row.event_id) }))
@@ -96,7 +96,7 @@ impl Inner {
 
     pub(super) async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.reads).await;
+        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.lookups).await;
         Ok(row.map_err(|error| self.failed(error))?.descends)
     }
 
@@ -108,7 +108,7 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit));
-        self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.lookups).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read_stream_backward(
@@ -120,7 +120,7 @@ impl Inner {
         self.continuity.check().await?;
         let before = before.map_or(i64::MAX, |v| v.0);
         let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit));
-        self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.lookups).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
@@ -164,7 +164,7 @@ impl Inner {
         self.continuity.check().await?;
         let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
         let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
-        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.reads).await;
+        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.lookups).await;
         let rows = rows.map_err(|error| self.failed(error))?;
         let unreadable = |error: InvalidName| StoreError::Unusable(format!("the owner of a claim cannot be read: {error}"));
         rows.into_iter().map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable)).collect()
@@ -183,7 +183,7 @@ impl Inner {
     pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check().await?;
         let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key)
-            .fetch_optional(&self.reads)
+            .fetch_optional(&self.lookups)
             .await
             .map_err(|error| self.failed(error))?;
         let Some(row) = row else { return Ok(None) };

@@ -16,7 +16,7 @@ impl SnapshotStore for PostgresStore {
     async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
         self.inner.continuity.check().await?;
         let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
-            .fetch_optional(&self.inner.reads)
+            .fetch_optional(&self.inner.lookups)
             .await
             .map_err(read_error)?;
         let Some(row) = row else { return Ok(None) };
