@@ -176,6 +176,11 @@ impl Follower {
         }
     }
 
+    /// Whether the store failed when it was asked last: an empty batch says nothing of it then.
+    pub const fn store_is_away(&self) -> bool {
+        self.catch_up.is_failing()
+    }
+
     /// The next 1 to `max` events, or none after [`FollowerSettings::idle_report`].
     ///
     /// A caller that fails to process a batch calls [`Follower::seek`] with its checkpoint. The future may be dropped at any await.

@@ -26,6 +26,7 @@ CREATE TABLE read_model.generations (
     generation   integer     NOT NULL,
     fold_version integer     NOT NULL,
     tables       text        NOT NULL DEFAULT '', -- a digest of what created its tables and indexes: others are another generation
+    parts        integer     NOT NULL DEFAULT 1 CHECK (parts BETWEEN 1 AND 64), -- of its keys, by their hash; fixed from the beginning
     live         boolean     NOT NULL,
     state        text        NOT NULL DEFAULT 'ready' CHECK (state IN ('building', 'ready')),
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -40,6 +41,14 @@ CREATE TABLE read_model.generation_numbers (
     projection text    PRIMARY KEY,
     last       integer NOT NULL
 );
+
+-- Which part of so many a key belongs to: the first four bytes of SHA-256 over its text, as one big-endian number, modulo the parts.
+-- The program asks the same of the same text (service-kit/src/part.rs).
+CREATE FUNCTION read_model.part_of(key text, parts integer) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT AS $$
+    SELECT CASE parts WHEN 1 THEN 0
+           ELSE (('x' || encode(substr(sha256(convert_to(key, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint % parts)::integer END;
+$$;
 
 -- What a rebuild has left to do, beside its checkpoint; gone once the generation is dropped.
 CREATE TABLE read_model.rebuilds (

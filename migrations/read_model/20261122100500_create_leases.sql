@@ -9,4 +9,12 @@ CREATE TABLE read_model.leases (
     expires_at  timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 20);                   -- renewed every few seconds: room for HOT updates
 
+-- The projector processes that run now, so that they can share the parts among themselves.
+CREATE TABLE read_model.projectors (
+    owner       uuid        PRIMARY KEY,    -- as in leases
+    backend_pid integer     NOT NULL,       -- one of its connections: once that is gone, so is the process
+    folds       text[]      NOT NULL,       -- what it can project: '<projection> <fold version> <digest of its tables>'
+    expires_at  timestamptz NOT NULL        -- a process that says nothing until then is gone or hangs
+) WITH (fillfactor = 20);                   -- renewed twice a second: room for HOT updates
+
 RESET ROLE;

@@ -18,11 +18,12 @@ LANGUAGE sql IMMUTABLE STRICT AS $$
     SELECT ('x' || encode(substr(sha256(convert_to(seed || key, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint < below;
 $$;
 
--- The condition "after $1, up to $2 if there is one, and in the sample of seed $3 and share $4" over a table's key, as SQL.
+-- The condition "after $1, up to $2 if there is one, in the sample of seed $3 and share $4, and in part $5 of $6" over a table's key, as SQL.
 CREATE FUNCTION read_model.chunk_condition(compared regclass, alias text) RETURNS text
 LANGUAGE sql STABLE STRICT AS $$
     SELECT format('($1 IS NULL OR (%1$s) > (%2$s)) AND ($2 IS NULL OR (%1$s) <= (%3$s))'
-                  ' AND ($4 >= 4294967296 OR read_model.is_sampled(concat_ws(''/'', %1$s), $3, $4))',
+                  ' AND ($4 >= 4294967296 OR read_model.is_sampled(concat_ws(''/'', %1$s), $3, $4))'
+                  ' AND ($6 = 1 OR read_model.part_of(concat_ws(''/'', %1$s), $6) = $5)',
                   string_agg(format('%I.%I', alias, k.name), ', ' ORDER BY k.place),
                   string_agg(format('($1)[%s]::%s', k.place, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.place),
                   string_agg(format('($2)[%s]::%s', k.place, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.place))
@@ -30,9 +31,9 @@ LANGUAGE sql STABLE STRICT AS $$
     JOIN pg_attribute AS a ON a.attrelid = compared AND a.attname = k.name;
 $$;
 
--- Copies the next chunk of live rows after a key. Returns how many there were, and the last one's key unless there are no more.
+-- Copies the next chunk of a part's live rows after a key. Returns how many there were, and the last one's key unless there are no more.
 -- Runs in a snapshot of the caller's, who reads the checkpoint in it.
-CREATE FUNCTION read_model.take_chunk(live regclass, after text[], size integer, seed text, below bigint,
+CREATE FUNCTION read_model.take_chunk(live regclass, after text[], size integer, seed text, below bigint, part integer, parts integer,
                                       OUT taken bigint, OUT last text[])
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -45,9 +46,9 @@ BEGIN
     ELSE
         TRUNCATE pg_temp.compared_chunk;
     END IF;
-    EXECUTE format('INSERT INTO pg_temp.compared_chunk SELECT c.* FROM %s AS c WHERE %s ORDER BY %s LIMIT $5',
+    EXECUTE format('INSERT INTO pg_temp.compared_chunk SELECT c.* FROM %s AS c WHERE %s ORDER BY %s LIMIT $7',
                    live, read_model.chunk_condition(live, 'c'), keys)
-    USING after, NULL::text[], seed, below, size;
+    USING after, NULL::text[], seed, below, part, parts, size;
     GET DIAGNOSTICS taken = ROW_COUNT;
     IF taken = size THEN
         EXECUTE format('SELECT ARRAY[%s] FROM pg_temp.compared_chunk AS c ORDER BY %s LIMIT 1', last_key, backward) INTO last;
@@ -57,7 +58,7 @@ END $$;
 -- Compares the chunk that was taken with the same keys of the other table, in the columns that both have. Samples come with the rows.
 -- Rows of stale keys lack events, as is known: those that differ are only counted.
 CREATE FUNCTION read_model.compare_chunk(live regclass, other regclass, after text[], upto text[], seed text, below bigint,
-                                         samples integer, stale_keys text[],
+                                         part integer, parts integer, samples integer, stale_keys text[],
                                          OUT missing bigint, OUT extra bigint, OUT different bigint, OUT stale bigint, OUT sampled jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -81,14 +82,14 @@ BEGIN
         ON a.attname = b.attname;
     EXECUTE format(
         'WITH found AS (
-             SELECT CASE WHEN concat_ws(''/'', %2$s) = ANY ($8) OR concat_ws(''/'', %3$s) = ANY ($8) THEN ''stale''
+             SELECT CASE WHEN concat_ws(''/'', %2$s) = ANY ($10) OR concat_ws(''/'', %3$s) = ANY ($10) THEN ''stale''
                          WHEN c.%1$I IS NULL THEN ''missing'' WHEN e.%1$I IS NULL THEN ''extra'' ELSE ''different'' END AS kind,
                     concat_ws(''/'', %2$s) AS live_key, concat_ws(''/'', %3$s) AS other_key,
-                    to_jsonb(c) - $5 AS live_row, to_jsonb(e) - $6 AS other_row
+                    to_jsonb(c) - $7 AS live_row, to_jsonb(e) - $8 AS other_row
              FROM pg_temp.compared_chunk AS c
              FULL JOIN (SELECT e.* FROM %4$s AS e WHERE %5$s) AS e ON (%2$s) = (%3$s)
              WHERE c.%1$I IS NULL OR e.%1$I IS NULL OR %6$s),
-         few AS (SELECT * FROM found WHERE kind <> ''stale'' LIMIT $7)
+         few AS (SELECT * FROM found WHERE kind <> ''stale'' LIMIT $9)
          SELECT count(*) FILTER (WHERE kind = ''missing''), count(*) FILTER (WHERE kind = ''extra''),
                 count(*) FILTER (WHERE kind = ''different''), count(*) FILTER (WHERE kind = ''stale''),
                 COALESCE((SELECT jsonb_agg(jsonb_build_object(
@@ -99,7 +100,7 @@ BEGIN
          FROM found',
         key_names[1], key_of_live, key_of_other, other, read_model.chunk_condition(live, 'e'), differs)
     INTO missing, extra, different, stale, sampled
-    USING after, upto, seed, below, only_live, only_other, samples, stale_keys;
+    USING after, upto, seed, below, part, parts, only_live, only_other, samples, stale_keys;
 END $$;
 
 RESET ROLE;

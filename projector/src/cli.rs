@@ -125,6 +125,9 @@ pub struct MigrateArgs {
 pub struct StartOverArgs {
     /// Which projection.
     pub(crate) projection: String,
+    /// Into how many parts its keys are split; as before, unless said.
+    #[arg(long)]
+    pub(crate) parts: Option<i32>,
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,

@@ -1,9 +1,9 @@
 //! Why a command of the projector's could not be done.
 
 use event_feed::NatsError;
-use event_store::StoreError;
 use event_store::erasure::{InvalidMasterKey, KeyError};
 use event_store::registry::InvalidRegistry;
+use event_store::{Position, StoreError};
 use service_kit::config::SecretError;
 use service_kit::http::ServeError;
 use service_kit::shutdown::StoppedEarly;
@@ -77,6 +77,9 @@ pub enum CommandError {
     /// The live rows are not what the log makes.
     #[error("the rows of {0} are not what the log makes")]
     Differs(String),
+    /// A part of the live generation does not come to where the others stand.
+    #[error("part {1} of {0} stands behind position {2}, where another part stands, and does not move: not compared")]
+    PartBehind(&'static str, i32, Position),
     /// What was given is no key of the projection's rows.
     #[error("{1:?} is no key of {0}")]
     NotAKey(String, String),

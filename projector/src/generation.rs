@@ -12,13 +12,11 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Postgres, Transaction};
 
-use crate::projection::AnyProjection;
+use crate::projection::{AnyProjection, MAX_PARTS, Split};
 
 /// Serialises whoever changes generations; the number has no meaning.
 const LOCK: i64 = 0x0da7_b00c;
 const MIGRATIONS_TABLE: &str = "read_model._sqlx_migrations";
-/// Every projection has one part for now.
-pub(crate) const ONLY_PART: i32 = 0;
 
 /// Why the read model cannot be brought, or is not, into the form that this program knows.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +42,9 @@ pub enum SchemaError {
     /// No such projection.
     #[error("there is no projection {0}")]
     UnknownProjection(String),
+    /// A projection cannot be split so.
+    #[error("{0} cannot be split into {1} parts: {2}")]
+    NotSplit(&'static str, i32, String),
 }
 
 /// One generation of a projection.
@@ -55,6 +56,8 @@ pub struct Generation {
     pub fold_version: i32,
     /// A digest of what created its tables and indexes.
     pub tables: String,
+    /// Into how many parts its keys are split.
+    pub parts: i32,
     /// Whether queries see it.
     pub live: bool,
 }
@@ -64,6 +67,11 @@ impl Generation {
     pub fn is_made_by(&self, projection: &dyn AnyProjection) -> bool {
         self.fold_version == projection.fold_version() && self.tables == tables_digest(projection)
     }
+}
+
+/// What folds a projection's generations in this program, as processes tell each other.
+pub(crate) fn fold_of(projection: &dyn AnyProjection) -> String {
+    format!("{} {} {}", projection.name(), projection.fold_version(), tables_digest(projection))
 }
 
 /// A digest of the statements that create a projection's tables and indexes; comments and blanks do not count.
@@ -93,8 +101,9 @@ pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProje
         let mut transaction = locked(&mut connection).await?;
         if live(&mut transaction, projection.name()).await?.is_none() {
             let generation = next(&mut transaction, projection.name()).await?;
-            install(&mut transaction, projection.as_ref(), generation).await?;
-            tracing::info!(projection = projection.name(), generation, "generation made");
+            let parts = parts_of(projection.as_ref(), None, None)?;
+            install(&mut transaction, projection.as_ref(), (generation, parts)).await?;
+            tracing::info!(projection = projection.name(), generation, parts, "generation made");
         }
         transaction.commit().await?;
     }
@@ -145,7 +154,7 @@ pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
 pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, live FROM read_model.generations WHERE projection = $1 AND live",
+        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations WHERE projection = $1 AND live",
         projection
     )
     .fetch_optional(connection)
@@ -164,13 +173,25 @@ pub(crate) async fn mark(connection: &mut PgConnection, projection: &str, genera
     Ok(Mark { position: Position(row.position), event_id: row.event_id })
 }
 
-/// The number of the live generation, which this program folds.
+/// A generation by its number, built or not.
+pub(crate) async fn numbered(connection: &mut PgConnection, projection: &str, number: i32) -> sqlx::Result<Option<Generation>> {
+    sqlx::query_as!(
+        Generation,
+        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations WHERE projection = $1 AND generation = $2",
+        projection,
+        number
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// The live generation, which this program folds.
 ///
 /// # Errors
 /// [`SchemaError::OtherFold`] says what to run.
-pub(crate) async fn known(connection: &mut PgConnection, projection: &dyn AnyProjection) -> Result<i32, SchemaError> {
+pub(crate) async fn known(connection: &mut PgConnection, projection: &dyn AnyProjection) -> Result<Generation, SchemaError> {
     match live(connection, projection.name()).await? {
-        Some(live) if live.is_made_by(projection) => Ok(live.generation),
+        Some(live) if live.is_made_by(projection) => Ok(live),
         other => Err(SchemaError::OtherFold(not_ours(projection, other.as_ref()))),
     }
 }
@@ -191,18 +212,43 @@ pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Gener
     )
 }
 
+/// Into how many parts a projection's next generation is split: as wanted; else as its live one is, as long as it may be; else as it declares.
+///
+/// # Errors
+/// [`SchemaError::NotSplit`]: it may not be split so.
+pub(crate) fn parts_of(
+    projection: &dyn AnyProjection,
+    wanted: Option<i32>,
+    live: Option<&Generation>,
+) -> Result<i32, SchemaError> {
+    let refused = |parts, why: String| Err(SchemaError::NotSplit(projection.name(), parts, why));
+    match (projection.split(), wanted) {
+        (Split::Never(why), Some(parts)) if parts != 1 => refused(parts, why.to_owned()),
+        (Split::Never(_), _) => Ok(1),
+        (Split::ByKey(declared), _) => {
+            let parts = wanted.or(live.map(|live| live.parts)).unwrap_or(declared);
+            if (1..=MAX_PARTS).contains(&parts) { Ok(parts) } else { refused(parts, format!("1 to {MAX_PARTS} are possible")) }
+        }
+    }
+}
+
 /// Begins a projection anew: a fresh generation from position 0 takes the place of the live one, which is dropped.
-/// Queries see it fill. Returns the new generation's number.
+/// Queries see it fill. Returns the new generation's number. `parts`: into how many it is split; as before, unless said.
 ///
 /// # Errors
 /// [`SchemaError`]; nothing is left half done.
-pub async fn start_over(options: &PgConnectOptions, projection: &dyn AnyProjection) -> Result<i32, SchemaError> {
+pub async fn start_over(
+    options: &PgConnectOptions,
+    projection: &dyn AnyProjection,
+    parts: Option<i32>,
+) -> Result<i32, SchemaError> {
     let mut connection = PgConnection::connect_with(options).await?;
     check(&mut connection).await?;
     let mut transaction = locked(&mut connection).await?;
     let old = live(&mut transaction, projection.name()).await?;
     let generation = next(&mut transaction, projection.name()).await?;
-    install(&mut transaction, projection, generation).await?;
+    let parts = parts_of(projection, parts, old.as_ref())?;
+    install(&mut transaction, projection, (generation, parts)).await?;
     if let Some(old) = old {
         sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection.name(), old.generation)
             .execute(&mut *transaction)
@@ -241,39 +287,41 @@ pub(crate) async fn lock(transaction: &mut PgConnection) -> sqlx::Result<()> {
 async fn install(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,
-    generation: i32,
+    (generation, parts): (i32, i32),
 ) -> sqlx::Result<()> {
-    make(transaction, projection, generation, "ready").await?;
+    make(transaction, projection, (generation, parts), "ready").await?;
     sqlx::raw_sql(projection.indexes()).execute(&mut **transaction).await?;
     show(transaction, projection.name(), generation).await
 }
 
-/// Makes a generation's empty tables, without indexes, and its checkpoint; works in its schema until the end of the transaction.
+/// Makes a generation's empty tables, without indexes, and its parts' checkpoints; works in its schema until the end of the transaction.
 pub(crate) async fn make(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,
-    generation: i32,
+    (generation, parts): (i32, i32),
     state: &str,
 ) -> sqlx::Result<()> {
     let (name, tables) = (projection.name(), tables_digest(projection));
     sqlx::query!("SELECT read_model.begin_generation($1, $2)", name, generation).execute(&mut **transaction).await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;
     sqlx::query!(
-        "INSERT INTO read_model.generations (projection, generation, fold_version, tables, live, state)
-         VALUES ($1, $2, $3, $4, false, $5)",
+        "INSERT INTO read_model.generations (projection, generation, fold_version, tables, parts, live, state)
+         VALUES ($1, $2, $3, $4, $5, false, $6)",
         name,
         generation,
         projection.fold_version(),
         tables,
+        parts,
         state
     )
     .execute(&mut **transaction)
     .await?;
     sqlx::query!(
-        "INSERT INTO read_model.checkpoints (projection, generation, part, fold_version) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO read_model.checkpoints (projection, generation, part, fold_version)
+         SELECT $1, $2, part, $4 FROM generate_series(0, $3 - 1) AS part",
         name,
         generation,
-        ONLY_PART,
+        parts,
         projection.fold_version()
     )
     .execute(&mut **transaction)

@@ -72,7 +72,9 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
         () = drain.cancelled() => return Ok(()),
     };
     watch.unreadable(&unreadable);
-    let follower = Follower::new(Arc::clone(&store), nats.clone(), FollowerSettings::default());
+    // The parts are looked after in between.
+    let settings = FollowerSettings { idle_report: runner::CLAIM_EVERY, ..FollowerSettings::default() };
+    let follower = Follower::new(Arc::clone(&store), nats.clone(), settings);
     let log = EvolvedLog::new(store, registry);
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
     let verifying = Background { args: args.verify, options: options.clone(), log: log.clone(), vault: Arc::clone(&vault) };

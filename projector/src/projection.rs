@@ -17,12 +17,14 @@ mod erased;
 mod key;
 pub(crate) mod parking;
 mod rows;
+pub(crate) mod split;
 
 pub use copy::CopyRow;
 pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
 pub use parking::{MAX_PARKED, Parking, TooManyParked};
 pub use rows::{AnyRows, Only, Traced};
+pub use split::{MAX_PARTS, Parts, Split, part_of};
 
 /// Why an event cannot be read or folded, in words for people; never with personal data.
 pub type Reason = Box<dyn Error + Send + Sync>;
@@ -48,6 +50,9 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether the order of a row's events makes no difference (sums, counts): while an event is parked its row then takes in the
     /// later ones all the same, and the parked one late.
     const COMMUTES: bool = false;
+    /// Whether it may be split by a hash of its keys, and into how many parts it is unless told otherwise. Whoever says so has seen that nobody
+    /// reads its rows for what they are together.
+    const SPLIT: Split = Split::Never("its declaration does not say that its rows mean something each by itself");
     /// The events it handles, as it reads them.
     type Event: Send + Sync;
     /// What identifies a row: the primary key of the main table.

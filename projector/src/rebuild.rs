@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use crate::error::CommandError;
 use crate::generation::{self, Generation};
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, Only};
-use crate::refold::compare::{Comparison, Differences};
+use crate::projection::Only;
+use crate::refold::compare::{Chunk, Comparison, Differences};
 use crate::refold::pace::Pace;
 use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::tool::{Tool, ToolArgs, projection};
@@ -35,11 +35,9 @@ mod estimate;
 mod keeper;
 pub mod switch;
 
-/// How long the live generation may stand behind the new one before the two are compared.
-const COMPARE_WAIT: Duration = Duration::from_mins(1);
 /// How long the generation may be in the hands of a process that is perhaps gone.
 const TAKE_WAIT: Duration = Duration::from_secs(2);
-/// How often either is looked at meanwhile.
+/// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Settings of `rebuild`.
@@ -54,6 +52,9 @@ pub struct RebuildArgs {
     /// Make the running rebuild write what it has, and end.
     #[arg(long)]
     pub(crate) pause: bool,
+    /// Into how many parts its keys are split, by their hash, to be shared among projector processes; as before, unless said.
+    #[arg(long, conflicts_with_all = ["resume", "pause"])]
+    pub(crate) parts: Option<i32>,
     /// Only say what it would take: time and disk, estimated from the first events of the log.
     #[arg(long, conflicts_with_all = ["resume", "pause"])]
     pub(crate) dry_run: bool,
@@ -168,7 +169,7 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
         let estimate = estimate::estimate(&tool, &source).await?;
         return Ok(write!(std::io::stdout(), "{estimate}")?);
     }
-    let unfinished = begin::begin(&tool, projection.as_ref(), args.resume).await?;
+    let unfinished = begin::begin(&tool, projection.as_ref(), (args.resume, args.parts)).await?;
     let (generation, pace) = (unfinished.generation, Pace::new(args.throttle));
     let bytes = args.memory.saturating_mul(MIB);
     let Some(builder) = take(&tool, &source, generation, bytes, pace).await? else {
@@ -305,50 +306,38 @@ impl Rebuild<'_> {
 /// Compares the live generation with the one that is built. `None`: the live one is of another history.
 async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Result<Option<Differences>, RebuildError> {
     let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
-    let comparison = Comparison { projection: projection.as_ref(), generation: live.generation, other, only: &Only::All, reveal };
+    let comparison = Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
     let mut progress = Progress::silent();
     // Before it is waited for: the projector leaves one of another history where it is.
     let at = generation::mark(&mut builder.connection, projection.name(), live.generation).await?;
     if !is_of_this_log(builder, at).await? {
         return Ok(None);
     }
-    wait_for_live(builder, projection.as_ref(), live.generation).await?;
     let mut differences = Differences::default();
-    let mut chunk = None;
-    loop {
-        let next = comparison.take(&mut builder.connection, chunk.as_ref()).await?;
-        if !is_of_this_log(builder, next.mark).await? {
-            return Ok(None);
+    for part in comparison.parts(&mut builder.connection).await? {
+        let mut chunk = None;
+        while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
+            let least = builder.at();
+            let Some(next) = comparison.take(&mut builder.connection, (part, least), chunk.as_ref()).await? else {
+                let (projection, built) = (projection.name().to_owned(), builder.at());
+                let live = position(&mut builder.connection, &projection, live.generation).await?;
+                return Err(RebuildError::LiveBehind { projection, live, built });
+            };
+            if !is_of_this_log(builder, next.mark).await? {
+                return Ok(None);
+            }
+            builder.go_on(next.mark.position, &mut progress).await?;
+            comparison.compare(&mut builder.connection, &next, &mut differences).await?;
+            chunk = Some(next);
         }
-        builder.go_on(next.mark.position, &mut progress).await?;
-        comparison.compare(&mut builder.connection, &next, &mut differences).await?;
-        if next.is_last() {
-            return Ok(Some(differences));
-        }
-        chunk = Some(next);
     }
+    Ok(Some(differences))
 }
 
 async fn is_of_this_log(builder: &Builder, mark: Mark) -> Result<bool, RefoldError> {
     match builder.source().prove(mark).await {
         Err(RefoldError::OtherHistory(_)) => Ok(false),
         proved => proved.map(|()| true),
-    }
-}
-
-/// Waits until the live generation is no longer behind the one that is built.
-async fn wait_for_live(builder: &mut Builder, projection: &dyn AnyProjection, live: i32) -> Result<(), RebuildError> {
-    let deadline = Instant::now() + COMPARE_WAIT;
-    loop {
-        let at = position(&mut builder.connection, projection.name(), live).await?;
-        if at >= builder.at() {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let (projection, built) = (projection.name().to_owned(), builder.at());
-            return Err(RebuildError::LiveBehind { projection, live: at, built });
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

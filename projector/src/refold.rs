@@ -10,7 +10,7 @@ use event_store::{EventStore, EventType, EvolvedLog, Filter, Head, Mark, Positio
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
-use crate::projection::{AnyProjection, Prepared, Reason, WriteError};
+use crate::projection::{AnyProjection, Parts, Prepared, Reason, WriteError};
 
 pub mod compare;
 pub(crate) mod pace;
@@ -135,7 +135,7 @@ impl Source {
             // What does not open stays sealed, and is found unreadable below if the projection reads it.
             vault.reveal(&mut events).await?;
         }
-        let mut prepared = self.projection.prepare(self.log.registry(), &events);
+        let mut prepared = self.projection.prepare(self.log.registry(), &events, Parts::ALL);
         match prepared.unreadable.take() {
             Some((position, reason)) => Err(RefoldError::Event(position, reason)),
             None => Ok(Page { to, prepared }),

@@ -1,6 +1,6 @@
 //! The runner: reads the log once and feeds it to every projection whose lease this process holds.
 //!
-//! A part (projection, generation, number) is in one of three states:
+//! Processes share the parts among themselves (`runner/fleet.rs`). A part (projection, generation, number) is in one of three states:
 //! - *waiting*: another process has it, or its database is away; it is claimed again soon;
 //! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the lease;
 //! - *stopped*: an event cannot be read, no more can be parked, or the log has another history; the reason stands in its
@@ -17,22 +17,26 @@ use std::time::Duration;
 
 use event_feed::{FollowError, Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
-use event_store::{Epoch, EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
+use event_store::{EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::generation::{self, ONLY_PART};
+use crate::generation;
 use crate::projection::AnyProjection;
 
 mod announce;
 mod beside;
 pub(crate) mod checkpoint;
 pub(crate) mod database;
+mod fleet;
+mod given;
 mod history;
+mod key;
 pub mod lease;
 pub(crate) mod parked;
 mod part;
@@ -41,9 +45,10 @@ mod reveal;
 mod slot;
 mod watch;
 
-use beside::Beside;
+use beside::{Beside, Role};
+pub(crate) use given::project;
+pub(crate) use key::PartKey;
 pub(crate) use part::chain;
-use part::{Claim, Claimed, Outcome};
 use reveal::Reveal;
 use slot::Slot;
 pub use watch::Watch;
@@ -51,27 +56,16 @@ pub use watch::Watch;
 /// The most events that one transaction takes.
 pub const MAX_BATCH: usize = 1_000;
 /// How often a waiting part is looked at again when nothing says otherwise.
-const CLAIM_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const CLAIM_EVERY: Duration = Duration::from_millis(500);
+/// A process that cannot have the log for this long leaves its parts to those who can.
+const LOG_AWAY: Duration = Duration::from_secs(3);
+/// So long after it could not have the log, a process without parts takes its share again.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How often a long batch lets the metrics and readiness be brought up to date.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
-
-/// One part of one generation of one projection.
-pub(crate) struct PartKey {
-    pub(crate) projection: Arc<dyn AnyProjection>,
-    pub(crate) generation: i32,
-    pub(crate) part: i32,
-    pub(crate) lease: String,
-}
-
-impl PartKey {
-    pub(crate) fn new(projection: Arc<dyn AnyProjection>, generation: i32) -> Self {
-        let lease = format!("{}_g{generation}/{ONLY_PART}", projection.name());
-        Self { projection, generation, part: ONLY_PART, lease }
-    }
-}
 
 /// A batch on its way to every part.
 pub(crate) struct Job {
@@ -93,6 +87,9 @@ pub struct Runner {
     watch: Watch,
     reveal: Reveal,
     beside: Beside,
+    role: Role,
+    /// Since when the log, or the keys to it, cannot be had.
+    log_away: Option<Instant>,
 }
 
 /// Why [`Runner::run_once`] did not do it.
@@ -129,7 +126,7 @@ impl Runner {
         nats: Option<NatsHandle>,
         watch: Watch,
     ) -> Self {
-        let slots = projections.into_iter().map(Slot::new).collect();
+        let slots = projections.into_iter().map(|projection| Slot::of(projection, None, 0)).collect();
         Self {
             log,
             options: Arc::new(options),
@@ -139,6 +136,8 @@ impl Runner {
             watch,
             reveal: Reveal::default(),
             beside: Beside::default(),
+            role: Role::Alone,
+            log_away: None,
         }
     }
 
@@ -154,13 +153,14 @@ impl Runner {
         let _guard = pulse::guard(self.watch.clone());
         self.report();
         loop {
+            self.role = Role::Shares { able: self.log_away.is_none_or(|since| since.elapsed() < LOG_AWAY) };
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
                 () = self.claim_waiting() => {}
             }
             let Some(from) = self.furthest_back() else {
-                self.watch.look_at(self.log.store().as_ref()).await;
+                self.look_at_log().await;
                 tokio::select! {
                     () = drain.cancelled() => break,
                     () = tokio::time::sleep(CLAIM_EVERY) => {}
@@ -178,21 +178,31 @@ impl Runner {
             };
             match next {
                 Ok(mut batch) => {
-                    self.watch.store_answers();
+                    let can_have_log = !batch.events.is_empty() || !follower.store_is_away();
+                    if can_have_log {
+                        self.watch.store_answers();
+                    }
                     // On a failure the parts stay where they are, and the reader goes back there.
                     match self.reveal.values_of(&mut batch.events).await {
-                        Ok(()) => self.work(self.job(batch.events, batch.mode.as_str(), batch.head), from).await,
+                        Ok(()) => {
+                            if can_have_log {
+                                self.log_away = None;
+                            }
+                            self.work(self.job(batch.events, batch.mode.as_str(), batch.head), from).await;
+                        }
                         Err(error) => self.wait_for_keys(&error, &drain).await,
                     }
                 }
                 Err(FollowError::OtherHistory { .. }) => self.claim_again(),
                 Err(error) => {
                     self.watch.store_fails(&error);
+                    self.log_away.get_or_insert_with(Instant::now);
                     self.keep_leases().await;
                 }
             }
             self.report();
         }
+        self.beside.leave(self.owner).await;
         self.give_up().await;
     }
 
@@ -204,6 +214,7 @@ impl Runner {
         for slot in &mut self.slots {
             slot.wait_no_longer();
         }
+        self.role = Role::Alone;
         self.beside.look_now();
         self.claim_waiting().await;
         for slot in &mut self.slots {
@@ -226,8 +237,20 @@ impl Runner {
         self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
     }
 
+    /// Owns nothing: so only this tells whether the log can be had again.
+    async fn look_at_log(&mut self) {
+        let answers = self.watch.look_at(self.log.store().as_ref()).await;
+        match self.log_away {
+            // Not at once: it may be the keys that were away, which nothing asks for here.
+            Some(since) if answers && since.elapsed() > TRY_AGAIN => self.log_away = None,
+            None if !answers => self.log_away = Some(Instant::now()),
+            _ => {}
+        }
+    }
+
     async fn wait_for_keys(&mut self, error: &KeyError, drain: &CancellationToken) {
         self.watch.keys_fail(error);
+        self.log_away.get_or_insert_with(Instant::now);
         self.keep_leases().await;
         tokio::select! {
             () = drain.cancelled() => {}
@@ -311,7 +334,7 @@ impl Runner {
 
     /// Claims the parts whose time has come.
     async fn claim_waiting(&mut self) {
-        self.beside.follow(&mut self.slots, &self.options, self.owner).await;
+        self.beside.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
         let mut tasks = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(claim) = slot.due_claim(&self.options, self.owner, self.log.store()) {
@@ -364,34 +387,4 @@ pub async fn check_read_model(options: &PgConnectOptions, watch: &Watch) -> Resu
             other => return other,
         }
     }
-}
-
-/// Projects these events, the next ones after the checkpoints, with every projection, trusting that they are the log's.
-///
-/// # Errors
-/// Postgres failed, or a projection stopped or belongs to another process.
-pub(crate) async fn project(
-    options: PgConnectOptions,
-    epoch: Epoch,
-    events: Vec<RecordedEvent>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Some(last) = events.last() else { return Ok(()) };
-    let registry = Arc::new(crate::projections::registry()?);
-    let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
-    let (options, owner) = (Arc::new(options), Uuid::now_v7());
-    for projection in crate::projections::all() {
-        let (name, options) = (projection.name(), Arc::clone(&options));
-        let claim = Claim { options, owner, projection, beside: None, store: None, connection: None, stopped: None };
-        match claim.attempt().await? {
-            Claimed::Owned(owned) => match owned.apply(Arc::clone(&job)).await.outcome {
-                Outcome::Owned(owned) => owned.give_up(None).await?,
-                Outcome::Stopped { stopped, .. } => return Err(stopped.reason.into()),
-                Outcome::Lost => return Err(format!("another process took {name} over").into()),
-                Outcome::Failed(error) => return Err(error.into()),
-            },
-            Claimed::Elsewhere(_) | Claimed::StillStopped => return Err(format!("another process projects {name}").into()),
-            Claimed::Stopped(stopped) => return Err(stopped.reason.into()),
-        }
-    }
-    Ok(())
 }

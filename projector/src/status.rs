@@ -40,6 +40,8 @@ pub struct PartStatus {
     pub generation: i32,
     /// Which part of that.
     pub part: i32,
+    /// How many parts that has.
+    pub parts: i32,
     /// What folds it.
     pub fold_version: i32,
     /// `live`, `polling`, `catching_up`, `starting`, `stopped`, or `not_running` when no process has it.
@@ -92,6 +94,7 @@ impl Status {
                 projection: row.projection,
                 generation: row.generation,
                 part: row.part,
+                parts: row.parts,
                 fold_version: row.fold_version,
                 stopped_by: row.stopped_by,
                 epoch: row.epoch,
@@ -125,7 +128,11 @@ impl fmt::Display for Status {
         let seconds = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"));
         for part in &self.projections {
             table.add_row([
-                format!("{} g{}", part.projection, part.generation),
+                if part.parts == 1 {
+                    format!("{} g{}", part.projection, part.generation)
+                } else {
+                    format!("{} g{}/{}", part.projection, part.generation, part.part)
+                },
                 part.mode.clone(),
                 part.position.to_string(),
                 self.head.to_string(),

@@ -1,4 +1,4 @@
-SELECT c.projection, c.generation, c.part, c.fold_version, c.mode, c.stopped_by, c.epoch, c.position, c.event_id, c.head,
+SELECT c.projection, c.generation, c.part, g.parts, c.fold_version, c.mode, c.stopped_by, c.epoch, c.position, c.event_id, c.head,
        c.updated_at,
        (SELECT count(*) FROM read_model.parked AS p
         WHERE (p.projection, p.generation, p.part) = (c.projection, c.generation, c.part)) AS "parked!",

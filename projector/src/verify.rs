@@ -17,7 +17,7 @@ use crate::error::CommandError;
 use crate::generation;
 use crate::progress::Progress;
 use crate::projection::{AnyRows, Only, Parking};
-use crate::refold::compare::{Comparison, Differences};
+use crate::refold::compare::{Chunk, Comparison, Differences};
 use crate::refold::{MIB, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
@@ -132,36 +132,41 @@ impl Verifying {
     ) -> Result<(i32, Differences, Position), CommandError> {
         let projection = source.projection().as_ref();
         let live = generation::known(connection, projection).await?;
-        let start = generation::mark(connection, projection.name(), live).await?;
+        let start = generation::mark(connection, projection.name(), live.generation).await?;
         source.prove(start).await?;
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
         let progress = if self.watched { Progress::new("folding the log anew", 0, start.position.0) } else { Progress::silent() };
         // What the live rows lack is refused here too, and what was skipped is skipped.
         let skips = parked::skips(connection, projection.name()).await?;
-        let parking = Parking::new(HashSet::new(), skips, 0).careful();
+        let parts = usize::try_from(live.parts).unwrap_or(1);
+        let parking = Parking::new(HashSet::new(), skips, 0).of_parts(parts).careful();
         let rows = projection.rows(self.only.clone(), self.bytes);
         let mut fold = Fold { source, rows, parking, at: Position::START, progress, restraint: self.restraint };
         fold.go_on(connection, start.position).await?;
         let other = format!("pg_temp.{}", projection.name());
-        let comparison = Comparison { projection, generation: live, other, only: &self.only, reveal: self.reveal };
+        let comparison = Comparison { projection, live: &live, other, only: &self.only, reveal: self.reveal };
         let mut differences = Differences::default();
-        let mut chunk = None;
-        loop {
-            let next = comparison.take(connection, chunk.as_ref()).await?;
-            if next.mark.position < fold.at {
-                // A part went back: the generation was made anew under this number, say.
-                return Err(RefoldError::OtherHistory(next.mark.position).into());
+        for part in comparison.parts(connection).await? {
+            let mut chunk = None;
+            while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
+                // A part of several may stand behind another, and is waited for. One alone that is back was made anew under its number, say.
+                let least = if live.parts > 1 { fold.at } else { Position::START };
+                let next = comparison.take(connection, (part, least), chunk.as_ref()).await?;
+                let next = next.ok_or_else(|| CommandError::PartBehind(projection.name(), part, least))?;
+                if next.mark.position < fold.at {
+                    return Err(RefoldError::OtherHistory(next.mark.position).into());
+                }
+                fold.go_on(connection, next.mark.position).await?;
+                comparison.compare(connection, &next, &mut differences).await?;
+                if next.is_last() {
+                    source.prove(next.mark).await?;
+                }
+                chunk = Some(next);
             }
-            fold.go_on(connection, next.mark.position).await?;
-            comparison.compare(connection, &next, &mut differences).await?;
-            if next.is_last() {
-                source.prove(next.mark).await?;
-                fold.progress.done();
-                return Ok((live, differences, fold.at));
-            }
-            chunk = Some(next);
         }
+        fold.progress.done();
+        Ok((live.generation, differences, fold.at))
     }
 }
 

@@ -10,24 +10,48 @@ mod polled;
 pub use announced::listen;
 pub use polled::{POLL_EVERY, poll};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use service_kit::consistency::ConsistencyToken;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
-use crate::read::Projection;
+use crate::read::Extent;
 
 /// How many queries of this process may wait at once.
 pub const MAX_WAITERS: usize = 1000;
 
 /// What was said last of each projection.
-type Positions = HashMap<String, Said>;
+type Positions = HashMap<String, Parts>;
 
-/// Where a projection is, and in which history; none before its first event.
+/// What was said last of the parts of a projection.
+#[derive(Debug)]
+struct Parts {
+    /// How many there are.
+    of: i32,
+    /// Of those of which anything was said, by their number.
+    said: BTreeMap<i32, Said>,
+}
+
+impl Parts {
+    fn new(of: i32) -> Self {
+        Self { of, said: BTreeMap::new() }
+    }
+
+    /// Those that are read; `None`: nothing was said of it.
+    fn read<'p>(&'p self, extent: &'p Extent) -> impl Iterator<Item = Option<&'p Said>> {
+        (0..self.of).filter(|part| extent.reads(*part, self.of)).map(|part| self.said.get(&part))
+    }
+}
+
+/// Where a part of a projection is, and in which history; none before its first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub struct Said {
+    /// Which part.
+    pub part: i32,
+    /// How many there are in its generation.
+    pub parts: i32,
     /// The history.
     pub epoch: Option<Uuid>,
     /// The last event that it shows.
@@ -46,7 +70,7 @@ pub struct Watcher {
 #[derive(Debug)]
 pub struct Ear {
     watcher: Watcher,
-    projections: &'static [Projection],
+    extents: Vec<Extent>,
     wanted: ConsistencyToken,
     positions: watch::Receiver<Positions>,
 }
@@ -69,16 +93,21 @@ impl Default for Watcher {
 }
 
 impl Watcher {
-    /// Hears when these projections show `wanted`.
-    pub fn ear(&self, projections: &'static [Projection], wanted: ConsistencyToken) -> Ear {
-        Ear { watcher: self.clone(), projections, wanted, positions: self.positions.subscribe() }
+    /// Hears when all of this shows `wanted`.
+    pub fn ear(&self, extents: Vec<Extent>, wanted: ConsistencyToken) -> Ear {
+        Ear { watcher: self.clone(), extents, wanted, positions: self.positions.subscribe() }
     }
 
-    /// Somebody says that a projection shows this position. Said twice, it wakes twice: a replica may lag behind.
+    /// Somebody says where a part of a projection is. Said twice, it wakes twice: a replica may lag behind.
     pub fn moved(&self, projection: &str, said: Said) {
         self.positions.send_modify(|positions| {
             // Not the maximum of both: after a restore, positions begin anew.
-            positions.insert(projection.to_owned(), said);
+            let parts = positions.entry(projection.to_owned()).or_insert_with(|| Parts::new(said.parts));
+            if parts.of != said.parts {
+                // Another generation has become live.
+                *parts = Parts::new(said.parts);
+            }
+            parts.said.insert(said.part, said);
         });
     }
 
@@ -95,12 +124,12 @@ impl Watcher {
 }
 
 impl Ear {
-    /// Whether a look would be in vain: a projection was last said to be before the wanted position, in the same history. Whoever waits
+    /// Whether a look would be in vain: a part that is read was last said to be before the wanted position, in the same history. Whoever waits
     /// is told soon if that is not so any more.
     pub fn knows_better(&self) -> bool {
         let known = self.positions.borrow();
         let before = |said: &Said| said.epoch == Some(self.wanted.epoch) && said.position < self.wanted.position;
-        self.projections.iter().any(|name| known.get(*name).is_some_and(before))
+        self.extents.iter().any(|extent| known.get(extent.projection).is_some_and(|of| of.read(extent).flatten().any(before)))
     }
 
     /// Takes a place among those who wait; `None` if too many do.
@@ -115,14 +144,15 @@ impl Ear {
 impl Waiting {
     /// Returns when somebody says that the position is there.
     pub async fn woken(&mut self) {
-        let Ear { projections, wanted, positions, .. } = &mut self.ear;
+        let Ear { extents, wanted, positions, .. } = &mut self.ear;
+        let is_there = |said: Option<&Said>| said.is_some_and(|said| said.position >= wanted.position);
         loop {
             if positions.changed().await.is_err() {
                 // The watcher is gone: only the deadline is left.
                 std::future::pending::<()>().await;
             }
             let known = positions.borrow_and_update();
-            if projections.iter().all(|name| known.get(*name).is_some_and(|said| said.position >= wanted.position)) {
+            if extents.iter().all(|extent| known.get(extent.projection).is_some_and(|of| of.read(extent).all(is_there))) {
                 return;
             }
         }
@@ -138,6 +168,8 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use service_kit::part::part_of;
+
     use super::*;
 
     #[test]
@@ -145,16 +177,33 @@ mod tests {
         let (watcher, history, other) = (Watcher::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         let knows_better = || {
             let wanted = ConsistencyToken { epoch: history, position: 5, event_id: Uuid::nil() };
-            watcher.ear(&["orders", "users"], wanted).knows_better()
+            watcher.ear(["orders", "users"].map(|projection| Extent { projection, row: None }).into(), wanted).knows_better()
         };
+        let said = |epoch, position| Said { part: 0, parts: 1, epoch, position };
         assert!(!knows_better(), "nothing was said");
-        for (said, expected) in [((history, 4), true), ((history, 5), false), ((other, 4), false), ((history, 6), false)] {
-            watcher.moved("users", Said { epoch: Some(said.0), position: said.1 });
-            assert_eq!(knows_better(), expected, "{said:?}");
+        for (at, expected) in [((history, 4), true), ((history, 5), false), ((other, 4), false), ((history, 6), false)] {
+            watcher.moved("users", said(Some(at.0), at.1));
+            assert_eq!(knows_better(), expected, "{at:?}");
         }
-        watcher.moved("orders", Said { epoch: Some(history), position: 1 });
+        watcher.moved("orders", said(Some(history), 1));
         assert!(knows_better(), "another projection is before it");
-        watcher.moved("orders", Said { epoch: None, position: 0 });
+        watcher.moved("orders", said(None, 0));
         assert!(!knows_better(), "a projection before its first event is of no history");
+    }
+
+    #[test]
+    fn who_reads_one_row_knows_of_its_part_alone_and_a_change_of_generation_is_known_anew() {
+        let (watcher, history) = (Watcher::default(), Uuid::from_u128(1));
+        let wanted = ConsistencyToken { epoch: history, position: 5, event_id: Uuid::nil() };
+        let row = "a".to_owned();
+        let (part, other) = (part_of(&row, 8), (part_of(&row, 8) + 1) % 8);
+        let of = |row: Option<&String>| vec![Extent { projection: "users", row: row.cloned() }];
+        let knows_better = |row| watcher.ear(of(row), wanted).knows_better();
+        watcher.moved("users", Said { part: other, parts: 8, epoch: Some(history), position: 4 });
+        assert!(!knows_better(Some(&row)) && knows_better(None));
+        watcher.moved("users", Said { part, parts: 8, epoch: Some(history), position: 4 });
+        assert!(knows_better(Some(&row)));
+        watcher.moved("users", Said { part: 0, parts: 1, epoch: Some(history), position: 5 });
+        assert!(!knows_better(Some(&row)) && !knows_better(None), "what the parts of before were is no matter");
     }
 }

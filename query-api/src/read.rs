@@ -15,6 +15,7 @@ macro_rules! reads {
     };
 }
 
+mod extent;
 mod failure;
 pub mod order;
 pub mod product;
@@ -25,6 +26,7 @@ mod stale;
 pub mod user;
 mod window;
 
+pub use extent::Extent;
 pub use failure::ReadError;
 pub use reader::{Reader, View};
 pub use seen::Seen;
@@ -49,6 +51,12 @@ pub trait Read: Send + Sync + 'static {
 
     /// Begins the transaction in which the question is asked. Named by `reads!`.
     const BEGIN: &'static str;
+
+    /// The key, as text, of the one row of this projection that the answer depends on: then only that row's part counts. `None`: all of them do.
+    fn row(&self, projection: Projection) -> Option<String> {
+        let _ = projection;
+        None
+    }
 
     /// Which rows the answer shows: some of them may lack events.
     fn shown(answer: &Self::Answer) -> Shown;

@@ -24,6 +24,7 @@ pub mod extract;
 pub mod health;
 pub mod http;
 pub mod openapi;
+pub mod part;
 pub mod problem;
 pub mod seal;
 pub mod shutdown;

@@ -54,6 +54,10 @@ impl CatchUp {
         self.ask_now();
     }
 
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Lets the next read happen at once, unless the store has just failed.
     pub(super) fn ask_now(&mut self) {
         if self.failures == 0 {

@@ -31,11 +31,13 @@ pub struct Account {
     pub generation: i32,
     /// Which part of that.
     pub part: i32,
+    /// How many parts that has.
+    pub parts: i32,
     /// How many events there are: positions have no gap.
     pub position: i64,
     /// Count in every row that they touch.
     pub applied: i64,
-    /// Are none of the projection's business.
+    /// Are none of the projection's business, or that of its other parts.
     pub passed_over: i64,
     /// Wait for some row to take them.
     pub parked: i64,
@@ -53,14 +55,16 @@ impl Account {
     pub async fn read(connection: &mut PgConnection, projection: Option<&str>) -> sqlx::Result<Vec<Self>> {
         sqlx::query_as!(
             Self,
-            r#"SELECT c.projection, c.generation, c.part, c.position, c.handled - w.parked - w.skipped AS "applied!", c.passed_over,
+            r#"SELECT c.projection, c.generation, c.part, g.parts, c.position, c.handled - w.parked - w.skipped AS "applied!", c.passed_over,
                       w.parked AS "parked!", w.skipped AS "skipped!", c.handled + c.passed_over = c.position AS "adds_up!"
                FROM read_model.checkpoints AS c
+               JOIN read_model.generations AS g USING (projection, generation)
                CROSS JOIN LATERAL (
                    SELECT (SELECT count(DISTINCT p.position) FROM read_model.parked AS p
                            WHERE (p.projection, p.generation, p.part) = (c.projection, c.generation, c.part)) AS parked,
                           (SELECT count(DISTINCT s.position) FROM read_model.skips AS s
                            WHERE s.projection = c.projection AND s.position <= c.position
+                             AND read_model.part_of(s.key, g.parts) = c.part
                              AND NOT EXISTS (SELECT FROM read_model.parked AS p
                                              WHERE (p.projection, p.generation, p.position) = (c.projection, c.generation, s.position))
                           ) AS skipped) AS w
@@ -94,7 +98,8 @@ pub(crate) async fn account(args: AccountArgs) -> Result<(), CommandError> {
     ]);
     for account in &accounts {
         let counts = [account.position, account.applied, account.passed_over, account.parked, account.skipped];
-        let name = format!("{} g{}", account.projection, account.generation);
+        let part = if account.parts == 1 { String::new() } else { format!("/{}", account.part) };
+        let name = format!("{} g{}{part}", account.projection, account.generation);
         let adds_up = if account.adds_up { "yes" } else { "NO" };
         table.add_row([name].into_iter().chain(counts.map(|count| count.to_string())).chain([adds_up.to_owned()]));
     }

@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::parking::Parking;
+use super::split::touched;
 use super::{Incoming, Only, Projection, Reason, RowKey as _, WriteError};
 
 /// What an event does to the rows.
@@ -37,6 +38,8 @@ pub(super) type Touched<P> = BTreeMap<<P as Projection>::Key, <P as Projection>:
 pub(super) trait Write: Send + Sync {
     async fn write(&self, connection: &mut PgConnection, only: &Only, parking: &mut Parking) -> Result<(), WriteError>;
 
+    fn handled_by(&self, parts: i32) -> Vec<usize>;
+
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
 
@@ -60,11 +63,14 @@ impl<P: Projection> Batch<P> {
     }
 
     /// Folds all of it, or fails with the first refusal. The rows are then of no more use.
-    fn fold(&self, rows: &mut Touched<P>) -> Result<(), WriteError> {
+    fn fold(&self, rows: &mut Touched<P>, only: &Only) -> Result<(), WriteError> {
         for step in &self.0 {
             match step {
                 Step::Fold(incoming) => {
                     for key in P::keys(&incoming.event) {
+                        if !only.has(&key) {
+                            continue;
+                        }
                         let before = rows.remove(&key);
                         let folded = P::fold(&key, before, incoming);
                         rows.insert(key, folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?);
@@ -156,9 +162,9 @@ impl<P: Projection> Write for Batch<P> {
     async fn write(&self, connection: &mut PgConnection, only: &Only, parking: &mut Parking) -> Result<(), WriteError> {
         let keys = self.keys(connection, only).await?;
         let mut rows: Touched<P> = P::load(connection, &keys).await?.into_iter().collect();
-        let all = matches!(only, Only::All);
+        let whole = matches!(only, Only::All | Only::Parts(_));
         // Nearly always nothing is refused, and rows need not be kept for that.
-        if !(all && parking.is_idle() && self.fold(&mut rows).is_ok()) {
+        if !(whole && parking.is_idle() && self.fold(&mut rows, only).is_ok()) {
             rows = P::load(connection, &keys).await?.into_iter().collect();
             fold_aside::<P>(&self.0, &mut rows, only, parking)?;
         }
@@ -167,6 +173,20 @@ impl<P: Projection> Write for Batch<P> {
             return Ok(());
         }
         Ok(P::save(connection, &rows).await?)
+    }
+
+    fn handled_by(&self, parts: i32) -> Vec<usize> {
+        let mut counts = vec![0; usize::try_from(parts).unwrap_or(0)];
+        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+            let bits = event.iter().fold(0, |bits, step| match step {
+                Step::Fold(incoming) => bits | touched(&P::keys(&incoming.event), parts),
+                Step::Blank(_) => u64::MAX,
+            });
+            for (_, count) in counts.iter_mut().enumerate().filter(|(number, _)| bits >> number & 1 == 1) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {

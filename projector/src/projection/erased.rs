@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::batch::{Batch, Step, Write};
 use super::parking::Parking;
 use super::rows::{AnyRows, Only, Rows};
+use super::split::{Parts, Split};
 use super::{Incoming, Projection, Reason, RowKey};
 
 /// A projection without its types.
@@ -26,12 +27,14 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn personal(&self) -> &'static [&'static str];
     /// [`Projection::COMMUTES`].
     fn commutes(&self) -> bool;
+    /// [`Projection::SPLIT`].
+    fn split(&self) -> Split;
     /// [`Projection::handles`].
     fn handles(&self) -> Vec<&'static str>;
     /// The stored types of the events that [`AnyProjection::prepare`] makes something of.
     fn reads(&self, registry: &Registry) -> Vec<EventType>;
-    /// Reads a batch through the registry, without any I/O.
-    fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared;
+    /// Reads a batch through the registry, without any I/O: what is the business of these parts.
+    fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared;
     /// A key as [`RowKey::text`] writes it, from what a person wrote; `None` when that is no key.
     fn key(&self, text: &str) -> Option<String>;
     /// Rows to be folded in memory, of these keys, in about so many bytes.
@@ -40,9 +43,9 @@ pub trait AnyProjection: Send + Sync + 'static {
 
 /// A batch that was read and is ready to be folded.
 pub struct Prepared {
-    /// How many of its events the projection handles.
+    /// How many of its events the projection handles, in these parts.
     pub handled: usize,
-    /// How many events of types unknown to the projection were passed over.
+    /// How many events were passed over: of types unknown to the projection, or the business of other parts.
     pub passed_over: usize,
     /// The first event that cannot be read: the batch ends before it.
     pub unreadable: Option<(Position, Reason)>,
@@ -61,6 +64,11 @@ pub enum WriteError {
 }
 
 impl Prepared {
+    /// How many of its events each of so many parts handles: one that touches rows of several counts in each.
+    pub(crate) fn handled_by(&self, parts: i32) -> Vec<usize> {
+        if parts == 1 { vec![self.handled] } else { self.writer.handled_by(parts) }
+    }
+
     /// Loads the touched rows, folds the batch and saves them: three steps, whatever the batch's size. Call inside a transaction
     /// whose `search_path` is the generation's schema. What is refused is left in `parking`, to be parked in the same transaction.
     ///
@@ -108,6 +116,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
         P::COMMUTES
     }
 
+    fn split(&self) -> Split {
+        P::SPLIT
+    }
+
     fn handles(&self) -> Vec<&'static str> {
         P::handles()
     }
@@ -126,7 +138,7 @@ impl<P: Projection> AnyProjection for Erased<P> {
         Box::new(Rows::<P>::new(only, bytes))
     }
 
-    fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared {
+    fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared {
         let wanted = wanted::<P>();
         let stored = registry.widen_types(&wanted);
         let mut read = Vec::new();
@@ -148,10 +160,23 @@ impl<P: Projection> AnyProjection for Erased<P> {
                 unreadable = Some((event.position, reason));
                 break;
             }
-            if read.len() > before { handled += 1 } else { passed_over += 1 }
+            if touches::<P>(&read[before..], parts) {
+                handled += 1;
+            } else {
+                read.truncate(before);
+                passed_over += 1;
+            }
         }
         Prepared { handled, passed_over, unreadable, writer: Box::new(Batch::<P>(read)) }
     }
+}
+
+/// Whether what a stored event has become is the business of these parts.
+fn touches<P: Projection>(steps: &[Step<P::Event>], parts: Parts) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Fold(incoming) => parts.is_all() || parts.touched_by(&P::keys(&incoming.event)),
+        Step::Blank(_) => true,
+    })
 }
 
 fn wanted<P: Projection>() -> Vec<EventType> {

@@ -10,7 +10,7 @@ use event_store::Position;
 
 use super::Reason;
 
-/// The most (event, key) pairs that one generation may have parked: past it the part stops.
+/// The most (event, key) pairs that one part of a generation may have parked: past it the part stops.
 pub const MAX_PARKED: usize = 10_000;
 /// The most bytes of a cause that are kept.
 const MAX_CAUSE: usize = 1_000;
@@ -36,12 +36,14 @@ pub(crate) struct Aside {
 /// Decisions that an event is never to count in the row of a key.
 pub(crate) type Skips = Arc<HashSet<(Position, String)>>;
 
-/// The parked set of one generation while a batch is folded.
+/// The parked set of some parts of a generation while a batch is folded.
 #[derive(Debug, Clone, Default)]
 pub struct Parking {
     held: HashSet<String>,
     skips: Skips,
     parked: usize,
+    /// Of how many parts it is, beside the first.
+    more_parts: usize,
     careful: bool,
     found: Vec<Aside>,
 }
@@ -50,6 +52,12 @@ impl Parking {
     /// Of so many pairs, which concern these keys.
     pub(crate) fn new(held: HashSet<String>, skips: Skips, parked: usize) -> Self {
         Self { held, skips, parked, ..Self::default() }
+    }
+
+    /// It is of so many parts.
+    pub(crate) fn of_parts(mut self, parts: usize) -> Self {
+        self.more_parts = parts.saturating_sub(1);
+        self
     }
 
     /// Looks out for refusals from the first event on; otherwise rows in memory are lost with the first refusal.
@@ -90,7 +98,7 @@ impl Parking {
     }
 
     fn add(&mut self, aside: Aside) -> Result<(), TooManyParked> {
-        if self.parked >= MAX_PARKED {
+        if self.parked >= MAX_PARKED.saturating_mul(1 + self.more_parts) {
             return Err(TooManyParked);
         }
         self.parked += 1;

@@ -17,6 +17,7 @@ use sqlx::PgConnection;
 use super::batch::{Batch, Step, Touched, fold_aside};
 use super::copy::{CopyRow, copy_in};
 use super::parking::Parking;
+use super::split::Parts;
 use super::{Incoming, Prepared, Projection, RowKey, WriteError};
 
 /// The most rows that one statement loads or saves.
@@ -44,6 +45,8 @@ pub enum Only {
     },
     /// This one alone, as text.
     Key(String),
+    /// Those of some parts of a generation.
+    Parts(Parts),
 }
 
 impl Only {
@@ -51,6 +54,7 @@ impl Only {
         match self {
             Self::All => true,
             Self::Key(only) => *only == key.text(),
+            Self::Parts(parts) => parts.has(key),
             Self::Sample { seed, below } => {
                 let digest = Sha256::new().chain_update(seed).chain_update(key.text()).finalize();
                 digest.first_chunk().is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)

@@ -8,7 +8,7 @@ use event_store::RecordedEvent;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::projection::{CopyRow, Incoming, Projection, Reason, TooLarge, add, column};
+use crate::projection::{CopyRow, Incoming, Projection, Reason, Split, TooLarge, add, column};
 
 /// The event that counts.
 const CONFIRMED: &str = "order.confirmed";
@@ -35,6 +35,7 @@ impl Projection for DailySales {
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
     const COPY: &'static str = "COPY daily_sales FROM STDIN (FORMAT binary)";
     const COMMUTES: bool = true;
+    const SPLIT: Split = Split::Never("its rows are sums that are read side by side: days would stand at different positions");
     type Event = OrderConfirmed;
     type Key = (NaiveDate, String);
     type Row = SalesRow;

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
+use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of};
 
 /// The projection.
 pub struct Orders;
@@ -65,6 +65,7 @@ impl Projection for Orders {
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
     const COPY: &'static str = "COPY orders FROM STDIN (FORMAT binary)";
+    const SPLIT: Split = Split::ByKey(1);
     type Event = OrderEvent;
     type Key = Uuid;
     type Row = OrderRow;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, column, types_of};
+use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, column, types_of};
 
 /// The projection.
 pub struct Products;
@@ -35,6 +35,7 @@ impl Projection for Products {
     const TABLES: &'static str = include_str!("products/tables.sql");
     const INDEXES: &'static str = include_str!("products/indexes.sql");
     const COPY: &'static str = "COPY products FROM STDIN (FORMAT binary)";
+    const SPLIT: Split = Split::ByKey(1);
     type Event = ProductEvent;
     type Key = Uuid;
     type Row = ProductRow;

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, add, column, types_of};
+use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of};
 
 /// The event of an order that counts.
 const CONFIRMED: &str = "order.confirmed";
@@ -53,6 +53,7 @@ impl Projection for Users {
     const INDEXES: &'static str = include_str!("users/indexes.sql");
     const COPY: &'static str = "COPY users FROM STDIN (FORMAT binary)";
     const PERSONAL: &'static [&'static str] = &["email", "name"];
+    const SPLIT: Split = Split::ByKey(1);
     type Event = Event;
     type Key = Uuid;
     type Row = UserRow;

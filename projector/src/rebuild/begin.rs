@@ -36,7 +36,13 @@ pub(crate) struct Unfinished {
 }
 
 /// Begins a rebuild, or goes on with the one that is unfinished.
-pub(crate) async fn begin(tool: &Tool, projection: &dyn AnyProjection, resume: bool) -> Result<Unfinished, CommandError> {
+///
+/// `parts`: into how many a new generation is split; as before, unless said.
+pub(crate) async fn begin(
+    tool: &Tool,
+    projection: &dyn AnyProjection,
+    (resume, parts): (bool, Option<i32>),
+) -> Result<Unfinished, CommandError> {
     let (mut connection, name) = (tool.connect().await?, projection.name());
     let mut transaction = generation::locked(&mut connection).await.map_err(SchemaError::from)?;
     let begun = match (find(&mut transaction, name).await?, resume) {
@@ -57,7 +63,9 @@ pub(crate) async fn begin(tool: &Tool, projection: &dyn AnyProjection, resume: b
         (None, true) => return Err(RebuildError::NothingUnfinished(name.to_owned()).into()),
         (None, false) => {
             let generation = generation::next(&mut transaction, name).await?;
-            generation::make(&mut transaction, projection, generation, "building").await?;
+            let live = generation::live(&mut transaction, name).await?;
+            let parts = generation::parts_of(projection, parts, live.as_ref())?;
+            generation::make(&mut transaction, projection, (generation, parts), "building").await?;
             sqlx::query!("INSERT INTO read_model.rebuilds (projection, generation) VALUES ($1, $2)", name, generation)
                 .execute(&mut *transaction)
                 .await?;
@@ -72,7 +80,7 @@ pub(crate) async fn begin(tool: &Tool, projection: &dyn AnyProjection, resume: b
 /// The rebuild of a projection that has not been switched to.
 async fn find(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<(Generation, Phase)>> {
     let row = sqlx::query!(
-        "SELECT g.generation, g.fold_version, g.tables, r.phase
+        "SELECT g.generation, g.fold_version, g.tables, g.parts, r.phase
          FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, generation)
          WHERE projection = $1 AND r.phase <> 'switched'",
         projection
@@ -85,8 +93,8 @@ async fn find(connection: &mut PgConnection, projection: &str) -> sqlx::Result<O
             "catching_up" => Phase::CatchingUp,
             _ => Phase::Compared,
         };
-        let (generation, fold_version, tables) = (row.generation, row.fold_version, row.tables);
-        (Generation { generation, fold_version, tables, live: false }, phase)
+        let (generation, fold_version, tables, parts) = (row.generation, row.fold_version, row.tables, row.parts);
+        (Generation { generation, fold_version, tables, parts, live: false }, phase)
     }))
 }
 

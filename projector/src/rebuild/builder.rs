@@ -3,6 +3,9 @@
 //! Rows and checkpoint commit together and are fenced by the lease's term, as the runner's are: so a build that was killed
 //! goes on exactly where it was. The checkpoint moves when rows are written, which is rarely: when memory is full, after
 //! some seconds, and at the end.
+//!
+//! All parts of the generation move together, in one fold and one transaction. Where they stand at different positions, those that are
+//! furthest behind are first brought to where the next ones stand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +18,9 @@ use tokio::time::Instant;
 
 use super::RebuildError;
 use super::keeper::Keeper;
+use crate::generation::{self, Generation};
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, AnyRows, Only, Parking};
+use crate::projection::{AnyProjection, AnyRows, Parking, Parts};
 use crate::refold::pace::Pace;
 use crate::refold::{RefoldError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
@@ -30,8 +34,11 @@ const WRITE_EVERY: Duration = Duration::from_secs(30);
 /// A generation that this process alone moves.
 pub(crate) struct Builder {
     source: Arc<Source>,
-    key: PartKey,
-    checkpoint: Checkpoint,
+    generation: i32,
+    /// Every part, by its number.
+    parts: Vec<Held>,
+    /// Those that move now: of all, those furthest behind.
+    moving: Vec<usize>,
     rows: Box<dyn AnyRows>,
     /// What rows may take in memory.
     bytes: usize,
@@ -39,16 +46,22 @@ pub(crate) struct Builder {
     parking: Parking,
     /// Whether a refusal was met: from then on rows are kept for it.
     careful: bool,
-    /// Events since the checkpoint.
-    passed: Passed,
     keeper: Keeper,
     pub(crate) connection: PgConnection,
-    /// How far the rows in memory are; the checkpoint follows.
+    /// How far the rows in memory are; the checkpoints follow.
     at: Position,
     head: Position,
     epoch: Epoch,
     owner: uuid::Uuid,
     pace: Pace,
+}
+
+/// A part and this process's hold on it.
+struct Held {
+    key: PartKey,
+    checkpoint: Checkpoint,
+    /// Events since the checkpoint.
+    passed: Passed,
 }
 
 impl Builder {
@@ -61,47 +74,78 @@ impl Builder {
         pace: Pace,
     ) -> Result<Option<Self>, RebuildError> {
         let mut connection = tool.connect().await?;
-        let key = PartKey::new(Arc::clone(source.projection()), generation);
-        let Some(Term(term)) = lease::of(&key, tool.owner).take(&mut connection).await? else { return Ok(None) };
-        let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else { return Ok(None) };
-        source.prove(checkpoint.mark).await?;
-        let parked = ParkedSet::load(&mut connection, &key).await?;
-        let parking = parked.parking();
+        let projection = source.projection();
+        let Some(found) = generation::numbered(&mut connection, projection.name(), generation).await? else { return Ok(None) };
+        let Some(parts) = take_parts(&mut connection, tool.owner, projection, &found).await? else { return Ok(None) };
+        for held in &parts {
+            source.prove(held.checkpoint.mark).await?;
+        }
         // Rows are also loaded outside transactions: nobody else moves these.
         sqlx::query_scalar!(
             "SELECT set_config('search_path', quote_ident(read_model.generation_schema($1, $2)), false)",
-            key.projection.name(),
+            projection.name(),
             generation
         )
         .fetch_one(&mut connection)
         .await?;
         let head = tool.log.store().head().await.map_err(RefoldError::from)?;
-        let mut rows = source.projection().rows(Only::All, bytes);
-        if checkpoint.mark.position > Position::START {
-            rows.may_be_stored();
-        }
-        let keeper = Keeper::keep(tool.options.clone(), &key, tool.owner, Term(term));
-        let (source, at, owner) = (Arc::clone(source), checkpoint.mark.position, tool.owner);
-        let (head, epoch) = (head.mark.position, head.epoch);
-        let (careful, passed) = (false, Passed::default());
-        Ok(Some(Self {
-            source,
-            key,
-            checkpoint,
-            rows,
+        let leases = parts.iter().map(|held| (lease::of(&held.key, tool.owner), Term(held.checkpoint.term))).collect();
+        let keeper = Keeper::keep(tool.options.clone(), (projection.name(), generation), tool.owner, leases);
+        let mut builder = Self {
+            source: Arc::clone(source),
+            generation,
+            parts,
+            moving: Vec::new(),
+            rows: projection.rows(Parts::ALL.only(), bytes),
             bytes,
-            parked,
-            parking,
-            careful,
-            passed,
+            parked: ParkedSet::default(),
+            parking: Parking::default(),
+            careful: false,
             keeper,
             connection,
-            at,
-            head,
-            epoch,
-            owner,
+            at: Position::START,
+            head: head.mark.position,
+            epoch: head.epoch,
+            owner: tool.owner,
             pace,
-        }))
+        };
+        builder.choose().await?;
+        Ok(Some(builder))
+    }
+
+    /// Chooses the parts that are furthest behind to move next. Returns where the next ones stand, if any do.
+    async fn choose(&mut self) -> sqlx::Result<Option<Position>> {
+        let at = |held: &Held| held.checkpoint.mark.position;
+        let lowest = self.parts.iter().map(at).min().unwrap_or(Position::START);
+        let next = self.parts.iter().map(at).filter(|position| *position > lowest).min();
+        let moving: Vec<usize> = (0..self.parts.len()).filter(|number| at(&self.parts[*number]) == lowest).collect();
+        if moving != self.moving {
+            (self.moving, self.at) = (moving, lowest);
+            let numbers: Vec<i32> = self.moving_parts().map(|held| held.key.part).collect();
+            if let Some(first) = self.parts.first() {
+                self.parked = ParkedSet::load(&mut self.connection, &first.key, &numbers).await?;
+            }
+            self.begin_rows();
+        }
+        Ok(next)
+    }
+
+    /// Begins with empty memory at the checkpoint.
+    fn begin_rows(&mut self) {
+        let only = Parts::these(self.moving_parts().map(|held| held.key.part), self.of()).only();
+        self.rows = self.projection().rows(only, self.bytes);
+        let at = self.moving_parts().map(|held| held.checkpoint.mark.position).next();
+        self.at = at.unwrap_or(Position::START);
+        if self.at > Position::START {
+            self.rows.may_be_stored();
+        }
+        let parking = self.parked.parking();
+        self.parking = if self.careful { parking.careful() } else { parking };
+        self.parts.iter_mut().for_each(|held| held.passed = Passed::default());
+    }
+
+    fn moving_parts(&self) -> impl Iterator<Item = &Held> {
+        self.moving.iter().map(|number| &self.parts[*number])
     }
 
     pub(crate) const fn at(&self) -> Position {
@@ -116,12 +160,17 @@ impl Builder {
         &self.source
     }
 
+    /// How many parts it has.
+    fn of(&self) -> i32 {
+        i32::try_from(self.parts.len()).unwrap_or(1)
+    }
+
     /// Its main table, as Postgres names it.
     pub(crate) async fn table(&mut self) -> sqlx::Result<String> {
         sqlx::query_scalar!(
             r#"SELECT (read_model.generation_schema($1, $2) || '.' || $1)::regclass::text AS "table!""#,
-            self.key.projection.name(),
-            self.key.generation
+            self.projection().name(),
+            self.generation
         )
         .fetch_one(&mut self.connection)
         .await
@@ -134,18 +183,24 @@ impl Builder {
         Ok(self.head)
     }
 
-    /// Brings rows and checkpoint to this position, which the log has reached. Events that are refused are parked.
+    /// Brings rows and checkpoints to this position, which the log has reached. Events that are refused are parked.
     pub(crate) async fn go_on(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
+        loop {
+            let next = self.choose().await?.filter(|next| *next < to);
+            self.bring(next.unwrap_or(to), progress).await?;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Brings the moving parts to this position.
+    async fn bring(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
         match self.advance(to, progress).await {
             Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {
                 // Nearly always nothing is refused, and rows need not be kept for that: back to the checkpoint, and now they are.
                 self.careful = true;
-                self.rows = self.source.projection().rows(Only::All, self.bytes);
-                self.at = self.checkpoint.mark.position;
-                if self.at > Position::START {
-                    self.rows.may_be_stored();
-                }
-                (self.parking, self.passed) = (self.parked.parking().careful(), Passed::default());
+                self.begin_rows();
                 self.advance(to, progress).await
             }
             done => done,
@@ -157,11 +212,14 @@ impl Builder {
         let mut written_at = Instant::now();
         while let Some(page) = pages.next().await {
             let page = page?;
-            let (handled, events) = (page.prepared.handled, page.to.0 - self.at.0);
+            let (handled, events) = (page.prepared.handled_by(self.of()), page.to.0 - self.at.0);
             let folded = self.rows.fold(&mut self.connection, page.prepared, &mut self.parking).await;
             folded.map_err(RefoldError::from)?;
-            self.passed.handled += handled;
-            self.passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+            for number in &self.moving {
+                let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
+                passed.handled += handled;
+                passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+            }
             self.at = page.to;
             progress.at(self.at.0, to.0);
             if self.keeper.is_lost() {
@@ -180,9 +238,9 @@ impl Builder {
         self.write().await
     }
 
-    /// Writes the rows and moves the checkpoint.
+    /// Writes the rows and moves the checkpoints.
     async fn write(&mut self) -> Result<(), RebuildError> {
-        if self.at == self.checkpoint.mark.position {
+        if self.moving_parts().all(|held| held.checkpoint.mark.position >= self.at) {
             return Ok(());
         }
         let mark = self.source.mark(self.at).await?;
@@ -191,30 +249,37 @@ impl Builder {
         let found = self.parking.take_found();
         let events = self.source.events_at(found.iter().map(|aside| aside.position)).await?;
         let mut transaction = self.connection.begin().await?;
-        if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, (seen, self.passed)).await? {
-            transaction.rollback().await?;
-            return Err(RebuildError::TakenOver);
+        for number in &self.moving {
+            let Held { key, checkpoint, passed } = &self.parts[*number];
+            if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, *passed)).await? {
+                transaction.rollback().await?;
+                return Err(RebuildError::TakenOver);
+            }
         }
         self.rows.write(&mut transaction).await?;
-        parked::record(&mut transaction, &self.key, &found, &events).await?;
+        if let Some(first) = self.parts.first() {
+            parked::record(&mut transaction, &first.key, &found, &events).await?;
+        }
         // The next write may meet rows that stand there, and finds them by the key.
-        sqlx::query!("SELECT read_model.restore_constraints($1, $2)", self.key.projection.name(), self.key.generation)
-            .execute(&mut *transaction)
-            .await?;
+        let (name, generation) = (self.source.projection().name(), self.generation);
+        sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
         transaction.commit().await?;
         self.parked.add(&found);
-        self.passed = Passed::default();
-        self.checkpoint = Checkpoint { epoch: Some(self.epoch), mark, ..self.checkpoint };
+        for number in &self.moving {
+            let held = &mut self.parts[*number];
+            held.passed = Passed::default();
+            held.checkpoint = Checkpoint { epoch: Some(self.epoch), mark, ..held.checkpoint };
+        }
         Ok(())
     }
 
     /// Makes what was left for when the rows are in: constraints and indexes.
     pub(crate) async fn finish_tables(&mut self) -> Result<(), RebuildError> {
-        let (name, generation) = (self.key.projection.name(), self.key.generation);
+        let (name, generation) = (self.source.projection().name(), self.generation);
         let mut transaction = self.connection.begin().await?;
         sqlx::query!("SELECT read_model.work_in_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
         sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
-        sqlx::raw_sql(self.key.projection.indexes()).execute(&mut *transaction).await?;
+        sqlx::raw_sql(self.source.projection().indexes()).execute(&mut *transaction).await?;
         sqlx::query!("SELECT read_model.analyze_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
         let moved = sqlx::query!(
             "UPDATE read_model.rebuilds SET phase = 'catching_up' WHERE projection = $1 AND generation = $2 AND phase = 'loading'",
@@ -232,7 +297,38 @@ impl Builder {
 
     /// Gives the generation up, so that whoever projects takes it at once.
     pub(crate) async fn give_up(mut self) -> sqlx::Result<()> {
-        lease::of(&self.key, self.owner).give_up(&mut self.connection, Term(self.checkpoint.term)).await?;
+        give_up(&mut self.connection, self.owner, &self.parts).await?;
         self.connection.close().await
     }
+}
+
+/// Takes every part of a generation. `None`: another process has one.
+async fn take_parts(
+    connection: &mut PgConnection,
+    owner: uuid::Uuid,
+    projection: &Arc<dyn AnyProjection>,
+    generation: &Generation,
+) -> sqlx::Result<Option<Vec<Held>>> {
+    let mut parts = Vec::new();
+    for part in 0..generation.parts {
+        let key = PartKey::new(Arc::clone(projection), generation, part);
+        let term = lease::of(&key, owner).take(connection).await?;
+        let checkpoint = match term {
+            Some(Term(term)) => checkpoint::take(connection, &key, term).await?,
+            None => None,
+        };
+        let Some(checkpoint) = checkpoint else {
+            give_up(connection, owner, &parts).await?;
+            return Ok(None);
+        };
+        parts.push(Held { key, checkpoint, passed: Passed::default() });
+    }
+    Ok(Some(parts))
+}
+
+async fn give_up(connection: &mut PgConnection, owner: uuid::Uuid, parts: &[Held]) -> sqlx::Result<()> {
+    for held in parts {
+        lease::of(&held.key, owner).give_up(connection, Term(held.checkpoint.term)).await?;
+    }
+    Ok(())
 }

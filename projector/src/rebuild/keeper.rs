@@ -1,4 +1,4 @@
-//! Keeps the lease of a generation that is being built, on a connection of its own, while the builder's is busy for minutes; and
+//! Keeps the leases of a generation that is being built, on a connection of its own, while the builder's is busy for minutes; and
 //! hears when somebody wants the build to pause.
 
 use std::sync::Arc;
@@ -12,11 +12,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::runner::PartKey;
 use crate::runner::database;
-use crate::runner::lease;
 
-/// How often the lease is renewed and the wish to pause looked at.
+/// How often the leases are renewed and the wish to pause looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// What the keeper has found out.
@@ -26,24 +24,22 @@ struct Found {
     pause_wanted: AtomicBool,
 }
 
-/// Keeps a lease until it is dropped.
+/// Keeps leases until it is dropped.
 pub(crate) struct Keeper {
     found: Arc<Found>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Keeper {
-    /// Keeps the lease that `owner` has taken.
-    pub(crate) fn keep(options: PgConnectOptions, key: &PartKey, owner: Uuid, term: Term) -> Self {
+    /// Keeps the leases that `owner` has taken, each in its term.
+    pub(crate) fn keep(
+        options: PgConnectOptions,
+        (projection, generation): (&'static str, i32),
+        owner: Uuid,
+        leases: Vec<(Lease, Term)>,
+    ) -> Self {
         let found = Arc::new(Found::default());
-        let kept = Kept {
-            options,
-            projection: key.projection.name(),
-            generation: key.generation,
-            lease: lease::of(key, owner),
-            owner,
-            term,
-        };
+        let kept = Kept { options, projection, generation, leases, owner };
         let task = tokio::spawn(kept.run(Arc::clone(&found)));
         Self { found, _task: AbortOnDropHandle::new(task) }
     }
@@ -63,9 +59,8 @@ struct Kept {
     options: PgConnectOptions,
     projection: &'static str,
     generation: i32,
-    lease: Lease,
+    leases: Vec<(Lease, Term)>,
     owner: Uuid,
-    term: Term,
 }
 
 impl Kept {
@@ -83,20 +78,23 @@ impl Kept {
                     connection = None;
                 }
             }
-            if kept_at.elapsed() > self.lease.duration() {
+            if self.leases.iter().any(|(lease, _)| kept_at.elapsed() > lease.duration()) {
                 found.lost.store(true, Ordering::Relaxed);
             }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    /// Renews, and looks whether to pause. `false`: the lease is somebody else's.
+    /// Renews, and looks whether to pause. `false`: a lease is somebody else's.
     async fn look(&self, connection: &mut Option<PgConnection>) -> sqlx::Result<(bool, bool)> {
         let connection = match connection {
             Some(connection) => connection,
             None => connection.insert(database::connect(&self.options, self.owner).await?),
         };
-        let renewed = self.lease.renew(connection, self.term).await?;
+        let mut renewed = true;
+        for (lease, term) in &self.leases {
+            renewed &= lease.renew(connection, *term).await?;
+        }
         let pause_wanted = sqlx::query_scalar!(
             "SELECT pause_wanted FROM read_model.rebuilds WHERE projection = $1 AND generation = $2",
             self.projection,

@@ -213,7 +213,7 @@ pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
 async fn earlier(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, live FROM read_model.generations
+        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations
          WHERE projection = $1 AND NOT live AND state = 'ready' AND live_until IS NOT NULL ORDER BY live_until DESC LIMIT 1",
         projection
     )

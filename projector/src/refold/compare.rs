@@ -1,14 +1,22 @@
 //! Two tables of one projection compared, chunk by chunk of their keys: what only one has, and what differs.
 
+use std::time::Duration;
+
 use event_store::{Mark, Position};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
 
+use crate::generation::Generation;
 use crate::projection::{AnyProjection, Only};
 
 /// How many live rows are copied in one snapshot.
 const CHUNK_ROWS: i32 = 5_000;
+/// How long a live part may stand behind the fold before the two are compared.
+const COMPARE_WAIT: Duration = Duration::from_mins(1);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How many differing rows are shown.
 const MAX_SAMPLES: usize = 20;
 /// The share that takes every key.
@@ -20,7 +28,7 @@ const HIDDEN: &str = "(personal)";
 pub(crate) struct Comparison<'a> {
     pub(crate) projection: &'a dyn AnyProjection,
     /// Which generation moves on its own.
-    pub(crate) generation: i32,
+    pub(crate) live: &'a Generation,
     /// The other table, as Postgres names it.
     pub(crate) other: String,
     pub(crate) only: &'a Only,
@@ -28,10 +36,11 @@ pub(crate) struct Comparison<'a> {
     pub(crate) reveal: bool,
 }
 
-/// A chunk of live rows, copied in one snapshot.
+/// A chunk of a part's live rows, copied in one snapshot.
 pub(crate) struct Chunk {
     /// What the snapshot showed.
     pub(crate) mark: Mark,
+    part: i32,
     rows: i64,
     /// Keys whose rows lack parked events.
     stale: Vec<String>,
@@ -111,41 +120,72 @@ impl Comparison<'_> {
         if let Only::Sample { seed, below } = self.only { (seed, *below) } else { ("", EVERY_KEY) }
     }
 
-    /// Copies the next live rows, and says at which position they stand.
-    pub(crate) async fn take(&self, connection: &mut PgConnection, before: Option<&Chunk>) -> sqlx::Result<Chunk> {
+    /// The live generation's parts, the one furthest behind first: the log is folded forward only.
+    pub(crate) async fn parts(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<i32>> {
+        sqlx::query_scalar!(
+            "SELECT part FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position, part",
+            self.projection.name(),
+            self.live.generation
+        )
+        .fetch_all(connection)
+        .await
+    }
+
+    /// Copies the next live rows of a part, once it stands no earlier than `least`, and says at which position they stand. `None`: it did not
+    /// come so far.
+    pub(crate) async fn take(
+        &self,
+        connection: &mut PgConnection,
+        (part, least): (i32, Position),
+        before: Option<&Chunk>,
+    ) -> sqlx::Result<Option<Chunk>> {
+        let deadline = Instant::now() + COMPARE_WAIT;
+        while self.mark(connection, part).await?.position < least {
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         let after = before.and_then(|chunk| chunk.last.clone());
         let (seed, below) = self.sample();
         let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-        let at = sqlx::query!(
-            "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2
-             ORDER BY position LIMIT 1",
-            self.projection.name(),
-            self.generation
-        )
-        .fetch_one(&mut *snapshot)
-        .await?;
+        let mark = self.mark(&mut snapshot, part).await?;
         let taken = sqlx::query!(
             r#"SELECT taken AS "taken!", last
-               FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3, $4, $5, $6)"#,
+               FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3, $4, $5, $6, $7, $8)"#,
             self.projection.name(),
-            self.generation,
+            self.live.generation,
             after.as_deref(),
             CHUNK_ROWS,
             seed,
-            below
+            below,
+            part,
+            self.live.parts
         )
         .fetch_one(&mut *snapshot)
         .await?;
         let stale = sqlx::query_scalar!(
             "SELECT key FROM read_model.stale WHERE projection = $1 AND generation = $2",
             self.projection.name(),
-            self.generation
+            self.live.generation
         )
         .fetch_all(&mut *snapshot)
         .await?;
         snapshot.commit().await?;
-        let mark = Mark { position: Position(at.position), event_id: at.event_id };
-        Ok(Chunk { mark, rows: taken.taken, stale, after, last: taken.last })
+        Ok(Some(Chunk { mark, part, rows: taken.taken, stale, after, last: taken.last }))
+    }
+
+    /// Where a part stands.
+    async fn mark(&self, connection: &mut PgConnection, part: i32) -> sqlx::Result<Mark> {
+        let at = sqlx::query!(
+            "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 AND part = $3",
+            self.projection.name(),
+            self.live.generation,
+            part
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(Mark { position: Position(at.position), event_id: at.event_id })
     }
 
     /// Compares the chunk that was taken last with the other table, which stands at the chunk's position.
@@ -161,14 +201,16 @@ impl Comparison<'_> {
             r#"SELECT missing AS "missing!", extra AS "extra!", different AS "different!", stale AS "stale!",
                       sampled AS "sampled!: sqlx::types::Json<Vec<DifferingRow>>"
                FROM read_model.compare_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3::text::regclass,
-                                             $4, $5, $6, $7, $8, $9)"#,
+                                             $4, $5, $6, $7, $8, $9, $10, $11)"#,
             self.projection.name(),
-            self.generation,
+            self.live.generation,
             self.other,
             chunk.after.as_deref(),
             chunk.last.as_deref(),
             seed,
             below,
+            chunk.part,
+            self.live.parts,
             i32::try_from(room).unwrap_or(i32::MAX),
             &chunk.stale
         )

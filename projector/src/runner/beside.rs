@@ -1,8 +1,10 @@
-//! Generations beside the live one: projected by every process that knows what made them, so that a switch never goes back in time.
+//! Which parts there are to project: those of the live generation of each projection, and of those beside it, which are projected by every
+//! process that knows what made them, so that a switch never goes back in time; and which of them this process is to have.
 //!
-//! Which they are is asked twice a second. After a switch the old live generation goes on here, and the place of the live one
+//! Both are asked twice a second. After a switch the old live generation goes on here, and the place of the live one
 //! is claimed anew.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::fleet::{self, Fleet};
 use super::slot::Slot;
 use super::{CLAIM_EVERY, database};
 use crate::generation::Generation;
@@ -24,6 +27,10 @@ const LOOK_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Beside {
     connection: Option<PgConnection>,
     due: Option<Instant>,
+    /// Since when each part that nobody holds was seen so, and the last term of its lease.
+    free: HashMap<String, (i64, Instant)>,
+    /// Since when another has not taken what it was left.
+    left: Option<Instant>,
 }
 
 /// A generation that is ready to be projected.
@@ -32,37 +39,70 @@ struct Ready {
     generation: Generation,
 }
 
+/// What a process is among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It takes what is free, and counts itself among nobody.
+    Alone,
+    /// It shares the parts with the others, if it is able to project them.
+    Shares { able: bool },
+}
+
 impl Beside {
     /// Makes the next look due now.
     pub(crate) fn look_now(&mut self) {
         self.due = None;
     }
 
-    /// Brings the slots in line with the generations that there are now. While the database is away they stay as they are.
-    pub(crate) async fn follow(&mut self, slots: &mut Vec<Slot>, options: &PgConnectOptions, owner: Uuid) {
+    /// Brings the slots in line with the generations that there are now, and with this process's share. While the database is away they stay
+    /// as they are.
+    pub(crate) async fn follow(&mut self, slots: &mut Vec<Slot>, options: &PgConnectOptions, (owner, role): (Uuid, Role)) {
         if self.due.is_some_and(|due| Instant::now() < due) {
             return;
         }
-        self.due = Some(Instant::now() + CLAIM_EVERY);
-        match database::within(LOOK_LIMIT, self.ready(options, owner)).await {
-            Ok(ready) => align(slots, &ready).await,
-            // The slots meet the same error and report it.
-            Err(error) => tracing::debug!(%error, "cannot see which generations there are"),
+        // A little sooner than the runner comes by when it has nothing to do: it would miss every second look otherwise.
+        self.due = Some(Instant::now() + CLAIM_EVERY.mul_f64(0.9));
+        let folds: Vec<String> = slots.iter().filter(|slot| slot.is_first()).map(|slot| slot.fold().to_owned()).collect();
+        match database::within(LOOK_LIMIT, self.look(options, (owner, role), &folds)).await {
+            Ok((ready, fleet)) => {
+                align(slots, &ready).await;
+                self.share(slots, fleet).await;
+            }
+            Err(error) => {
+                // The slots meet the same error and report it.
+                tracing::debug!(%error, "cannot see which generations there are");
+                for slot in slots.iter_mut() {
+                    slot.may_claim(true);
+                }
+            }
         }
     }
 
-    async fn ready(&mut self, options: &PgConnectOptions, owner: Uuid) -> sqlx::Result<Vec<Ready>> {
+    async fn look(
+        &mut self,
+        options: &PgConnectOptions,
+        (owner, role): (Uuid, Role),
+        folds: &[String],
+    ) -> sqlx::Result<(Vec<Ready>, Option<Fleet>)> {
         // Taken out, so that a connection that failed is not used again.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => database::connect(options, owner).await?,
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let mut connection = database::connect(options, owner).await?;
+            // What it says of itself is said again in a moment, and need not wait for the disk.
+            sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection).await?;
+            connection
         };
         let rows = sqlx::query!(
-            "SELECT projection, generation, fold_version, tables, live FROM read_model.generations WHERE state = 'ready'
+            "SELECT projection, generation, fold_version, tables, parts, live FROM read_model.generations WHERE state = 'ready'
              ORDER BY projection, generation"
         )
         .fetch_all(&mut connection)
         .await?;
+        let fleet = match role {
+            Role::Alone => None,
+            Role::Shares { able } => Some(Fleet::look(&mut connection, owner, able, folds).await?),
+        };
         self.connection = Some(connection);
         let ready = rows.into_iter().map(|row| Ready {
             projection: row.projection,
@@ -70,10 +110,63 @@ impl Beside {
                 generation: row.generation,
                 fold_version: row.fold_version,
                 tables: row.tables,
+                parts: row.parts,
                 live: row.live,
             },
         });
-        Ok(ready.collect())
+        Ok((ready.collect(), fleet))
+    }
+
+    /// Gives up what others are to have, and lets the slots claim what this process is to have.
+    async fn share(&mut self, slots: &mut [Slot], fleet: Option<Fleet>) {
+        let Some(mut fleet) = fleet else {
+            for slot in slots {
+                slot.may_claim(true);
+            }
+            return;
+        };
+        if self.left.is_some_and(|since| since.elapsed() < fleet::PATIENCE) {
+            fleet.be_patient();
+        }
+        let mine: Vec<_> = slots.iter().filter(|slot| slot.mark().is_some()).filter_map(Slot::place).collect();
+        let given = fleet.surplus(&mine);
+        let is_given = |slot: &Slot| slot.place().is_some_and(|place| given.contains(&place.lease));
+        for slot in slots.iter_mut().filter(|slot| is_given(slot)) {
+            slot.hand_over().await;
+        }
+        let free: Vec<_> = slots
+            .iter()
+            .filter(|slot| slot.is_waiting() && !is_given(slot))
+            .filter_map(Slot::place)
+            .filter(|place| !fleet.is_elsewhere(&place.lease))
+            .collect();
+        // What was in somebody's hands between two looks was not free all the time.
+        let is_free = |lease: &str, term| fleet.term(lease) == term && free.iter().any(|place| place.lease == lease);
+        self.free.retain(|lease, (term, _)| is_free(lease, *term));
+        for place in &free {
+            self.free.entry(place.lease.clone()).or_insert_with(|| (fleet.term(&place.lease), Instant::now()));
+        }
+        let since = self.free.iter().map(|(lease, (_, since))| (lease.clone(), *since)).collect();
+        let elsewhere: Vec<bool> =
+            slots.iter().map(|slot| slot.place().is_some_and(|place| fleet.is_elsewhere(&place.lease))).collect();
+        let claims = fleet.claims(&free, &since);
+        if claims.values().any(|was_left| *was_left) {
+            self.left = Some(Instant::now());
+        }
+        for (slot, elsewhere) in slots.iter_mut().zip(elsewhere) {
+            if slot.is_waiting() && elsewhere {
+                slot.is_elsewhere();
+            }
+            slot.may_claim(slot.place().is_none_or(|place| claims.contains_key(&place.lease)));
+        }
+    }
+
+    /// Says that this process takes no part any more.
+    pub(crate) async fn leave(&mut self, owner: Uuid) {
+        let Some(mut connection) = self.connection.take() else { return };
+        if let Err(error) = fleet::leave(&mut connection, owner).await {
+            tracing::debug!(%error, "the other processes do not hear at once that this one leaves");
+        }
     }
 }
 
@@ -81,40 +174,59 @@ fn of<'r>(ready: &'r [Ready], projection: &'static str) -> impl Iterator<Item = 
     ready.iter().filter(move |ready| ready.projection == projection).map(|ready| &ready.generation)
 }
 
+/// The generation that a slot is for, if it has such a part that this process can project.
+fn wanted<'r>(ready: &'r [Ready], slot: &Slot) -> Option<&'r Generation> {
+    let is_wanted = |found: &&Generation| match slot.generation_beside() {
+        None => found.live,
+        Some(number) => !found.live && found.generation == number,
+    };
+    of(ready, slot.name())
+        .find(is_wanted)
+        .filter(|found| found.is_made_by(slot.projection().as_ref()) && slot.part() < found.parts)
+}
+
 /// A caller may drop this at any await: no slot is lost by that.
 async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
-    let of = |name: &'static str| of(ready, name);
-    let is_wanted = |projection: &dyn AnyProjection, number: i32| {
-        of(projection.name()).any(|found| found.generation == number && !found.live && found.is_made_by(projection))
-    };
-    let stays = |slot: &Slot| slot.generation_beside().is_none_or(|number| is_wanted(slot.projection().as_ref(), number));
     for slot in slots.iter_mut() {
-        let live = of(slot.name()).find(|found| found.live).map(|found| found.generation);
-        let switched = slot.generation_beside().is_none() && slot.owned_generation().is_some_and(|owned| Some(owned) != live);
-        if switched || !stays(slot) {
+        let found = wanted(ready, slot);
+        slot.stands_for(found);
+        let (of, is_live) = (found.map(|found| found.generation), slot.generation_beside().is_none());
+        let live = of_live(ready, slot.name());
+        let switched = is_live && slot.owned_generation().is_some_and(|owned| Some(owned) != live);
+        if switched || (of.is_none() && !slot.is_first()) {
             slot.give_up().await;
             slot.wait_no_longer();
         }
     }
-    slots.retain(|slot| stays(slot));
+    slots.retain(|slot| slot.is_first() || wanted(ready, slot).is_some());
     let known: Vec<Arc<dyn AnyProjection>> =
-        slots.iter().filter(|slot| slot.generation_beside().is_none()).map(|slot| Arc::clone(slot.projection())).collect();
+        slots.iter().filter(|slot| slot.is_first()).map(|slot| Arc::clone(slot.projection())).collect();
     for projection in known {
-        for found in of(projection.name()).filter(|found| is_wanted(projection.as_ref(), found.generation)) {
-            let has = |slot: &Slot| slot.name() == projection.name() && slot.generation_beside() == Some(found.generation);
-            if !slots.iter().any(has) {
-                tracing::info!(projection = projection.name(), generation = found.generation, "projected beside the live one");
-                slots.push(Slot::beside(Arc::clone(&projection), found.generation));
+        for found in of(ready, projection.name()).filter(|found| found.is_made_by(projection.as_ref())) {
+            let beside = (!found.live).then_some(found.generation);
+            for part in 0..found.parts {
+                let is_it =
+                    |slot: &Slot| slot.name() == projection.name() && slot.generation_beside() == beside && slot.part() == part;
+                if !slots.iter().any(is_it) {
+                    tracing::info!(projection = projection.name(), generation = found.generation, part, "there is this part");
+                    let mut slot = Slot::of(Arc::clone(&projection), beside, part);
+                    slot.stands_for(Some(found));
+                    slots.push(slot);
+                }
             }
         }
     }
+}
+
+fn of_live(ready: &[Ready], projection: &'static str) -> Option<i32> {
+    of(ready, projection).find(|found| found.live).map(|found| found.generation)
 }
 
 /// A generation by its number, if it is ready to be projected.
 pub(crate) async fn find(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, live FROM read_model.generations
+        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations
          WHERE projection = $1 AND generation = $2 AND state = 'ready'",
         projection,
         generation

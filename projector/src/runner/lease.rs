@@ -19,6 +19,11 @@ pub(crate) fn application_name(owner: Uuid) -> String {
     format!("projector {owner}")
 }
 
+/// What the lease of a part is called.
+pub(crate) fn name(projection: &str, generation: i32, part: i32) -> String {
+    format!("{projection}_g{generation}/{part}")
+}
+
 /// The lease of a part, wanted by the process `owner`.
 pub(crate) fn of(part: &PartKey, owner: Uuid) -> Lease {
     Lease::new(LeaseTable::ReadModel, &part.lease, owner, LEASE)

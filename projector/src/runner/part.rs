@@ -18,7 +18,7 @@ use super::history::{self, History};
 use super::parked::{self, ParkedSet};
 use super::{Job, PartKey, beside, database, lease};
 use crate::generation;
-use crate::projection::{AnyProjection, Only, Prepared, Reason, TooManyParked, WriteError};
+use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteError};
 
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
@@ -46,6 +46,8 @@ pub(crate) struct Claim {
     pub(crate) projection: Arc<dyn AnyProjection>,
     /// Which generation beside the live one; `None` for the live one, whichever that is.
     pub(crate) beside: Option<i32>,
+    /// Which part of it.
+    pub(crate) part: i32,
     /// Where the log's history is proved; without it the caller vouches for it.
     pub(crate) store: Option<Arc<dyn EventStore>>,
     /// A connection that an earlier attempt left.
@@ -141,7 +143,8 @@ impl Claim {
             let reason = generation::not_ours(self.projection.as_ref(), found.as_ref());
             return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::No }));
         }
-        let key = Arc::new(PartKey::new(self.projection, generation));
+        let Some(found) = found.filter(|found| self.part < found.parts) else { return Ok(Claimed::Elsewhere(connection)) };
+        let key = Arc::new(PartKey::new(self.projection, &found, self.part));
         if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room) && parked::is_full(&mut connection, &key).await? {
             return Ok(Claimed::StillStopped);
         }
@@ -158,7 +161,7 @@ impl Claim {
             return Ok(Claimed::Elsewhere(connection));
         };
         let seen = Seen { mode: "starting", head: checkpoint.mark.position };
-        let parked = ParkedSet::load(&mut connection, &key).await?;
+        let parked = ParkedSet::load(&mut connection, &key, &[key.part]).await?;
         let mut owned = Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
         let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
         match history::of(store.as_ref(), owned.key.projection.name(), (checkpoint.epoch, checkpoint.mark)).await? {
@@ -218,7 +221,7 @@ impl Owned {
     async fn fold(&mut self, job: &Job, mut events: &[RecordedEvent], applied: &mut Applied) -> sqlx::Result<Option<Halt>> {
         let mut halt = None;
         loop {
-            let prepared = self.key.projection.prepare(&job.registry, events);
+            let prepared = self.key.projection.prepare(&job.registry, events, self.key.parts());
             if let Some((position, _)) = &prepared.unreadable {
                 events = before(events, *position);
             }
@@ -262,7 +265,7 @@ impl Owned {
                 transaction.rollback().await?;
                 return Ok(None);
             }
-            prepared.write(&mut transaction, &Only::All, &mut parking).await?;
+            prepared.write(&mut transaction, &self.key.only(), &mut parking).await?;
             found = parking.take_found();
             parked::record(&mut transaction, &self.key, &found, events).await?;
             transaction.commit().await?;

@@ -15,7 +15,10 @@ use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
 use super::part::{Again, Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped, chain};
 use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing, database};
+use crate::generation;
 use crate::projection::AnyProjection;
+
+mod place;
 
 /// How long keeping a lease or giving it up may take: less than it lasts.
 const KEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -29,6 +32,13 @@ pub(crate) struct Slot {
     projection: Arc<dyn AnyProjection>,
     /// Which generation beside the live one; `None` for the live one.
     beside: Option<i32>,
+    part: i32,
+    /// What folds it, as processes tell each other.
+    fold: String,
+    /// What it stands for, as last seen: the lease, and how many parts there are.
+    stands_for: Option<(String, i32)>,
+    /// Whether it is this process's turn to take it.
+    may_claim: bool,
     state: State,
     renew_at: Instant,
     /// How often in a row a database failed.
@@ -78,38 +88,22 @@ impl Progress {
 }
 
 impl Slot {
-    pub(crate) fn new(projection: Arc<dyn AnyProjection>) -> Self {
+    /// For a part of the live generation, or of one beside it.
+    pub(crate) fn of(projection: Arc<dyn AnyProjection>, beside: Option<i32>, part: i32) -> Self {
         let now = Instant::now();
-        let state = State::Waiting { due: now, connection: None };
-        Self { projection, beside: None, state, renew_at: now, failures: 0, error: None, progress: Progress::unknown() }
-    }
-
-    /// For a generation beside the live one.
-    pub(crate) fn beside(projection: Arc<dyn AnyProjection>, generation: i32) -> Self {
-        Self { beside: Some(generation), ..Self::new(projection) }
-    }
-
-    /// Which generation beside the live one it is for.
-    pub(crate) const fn generation_beside(&self) -> Option<i32> {
-        self.beside
-    }
-
-    /// The generation that this process projects here.
-    pub(crate) fn owned_generation(&self) -> Option<i32> {
-        if let State::Owned(owned) = &self.state { Some(owned.key.generation) } else { None }
-    }
-
-    pub(crate) const fn projection(&self) -> &Arc<dyn AnyProjection> {
-        &self.projection
-    }
-
-    /// What metrics call it: the projection, and a generation beside the live one by its schema.
-    pub(crate) fn label(&self) -> String {
-        self.beside.map_or_else(|| self.name().to_owned(), |generation| format!("{}_g{generation}", self.name()))
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        self.projection.name()
+        Self {
+            fold: generation::fold_of(projection.as_ref()),
+            projection,
+            beside,
+            part,
+            stands_for: None,
+            may_claim: true,
+            state: State::Waiting { due: now, connection: None },
+            renew_at: now,
+            failures: 0,
+            error: None,
+            progress: Progress::unknown(),
+        }
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -129,13 +123,13 @@ impl Slot {
     ) -> Option<Claim> {
         let now = Instant::now();
         let (connection, stopped) = match &mut self.state {
-            State::Waiting { due, connection } if *due <= now => (connection.take(), None),
+            State::Waiting { due, connection } if *due <= now && self.may_claim => (connection.take(), None),
             State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => (None, Some(stopped.clone())),
             _ => return None,
         };
-        let (projection, beside) = (Arc::clone(&self.projection), self.beside);
+        let (projection, beside, part) = (Arc::clone(&self.projection), self.beside, self.part);
         let store = Some(Arc::clone(store));
-        Some(Claim { options: Arc::clone(options), owner, projection, beside, store, connection, stopped })
+        Some(Claim { options: Arc::clone(options), owner, projection, beside, part, store, connection, stopped })
     }
 
     pub(crate) fn mark(&self) -> Option<Mark> {
@@ -182,16 +176,28 @@ impl Slot {
     pub(crate) async fn give_up(&mut self) {
         let Some(owned) = self.take_owned() else { return };
         match tokio::spawn(database::within(KEEP_LIMIT, owned.give_up(None))).await {
-            Ok(Ok(())) => tracing::info!(projection = self.label(), "lease given up"),
-            Ok(Err(error)) => tracing::warn!(projection = self.label(), %error, "lease not given up: it will expire"),
-            Err(panic) => tracing::error!(projection = self.label(), %panic, "giving up the lease panicked"),
+            Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
+            Ok(Err(error)) => tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire"),
+            Err(panic) => tracing::error!(projection = self.title(), %panic, "giving up the lease panicked"),
         }
+    }
+
+    /// Gives the part up for another process.
+    pub(crate) async fn hand_over(&mut self) {
+        self.give_up().await;
+        self.is_elsewhere();
+    }
+
+    /// Another process has the part: nothing is held for it here.
+    pub(crate) fn is_elsewhere(&mut self) {
+        self.not_ours();
+        self.state = waiting(CLAIM_EVERY, None);
     }
 
     pub(crate) fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
         match result {
             Ok(Ok(Claimed::Owned(owned))) => {
-                tracing::info!(projection = self.name(), position = owned.checkpoint.mark.position.0, "owned");
+                tracing::info!(projection = self.title(), position = owned.checkpoint.mark.position.0, "owned");
                 if self.failures == 0 {
                     self.progress.moved_at = Instant::now();
                 }
@@ -220,7 +226,7 @@ impl Slot {
     /// What became of a batch. Returns the new checkpoint if it moved.
     pub(crate) fn settle(&mut self, applied: Applied, job: &Job) -> Option<(Arc<PartKey>, Mark)> {
         let count = |result: &'static str, events: usize| {
-            metrics::counter!("projection_events_total", "projection" => self.label(), "result" => result)
+            metrics::counter!("projection_events_total", "projection" => self.label(), "part" => self.part.to_string(), "result" => result)
                 .increment(events as u64);
         };
         count("applied", applied.handled);
@@ -251,6 +257,9 @@ impl Slot {
 
     /// Nothing is left to do. `proven`: the last event up to which the log of the job's head was read.
     pub(crate) fn at_head(&mut self, job: &Job, proven: Mark) {
+        if self.mark().is_none() {
+            return;
+        }
         self.progress.head = job.head.mark.position;
         self.progress.mode = job.mode;
         self.progress.epoch = self.mark().filter(|mark| *mark == proven).map(|_| job.head.epoch);
@@ -330,7 +339,7 @@ impl Slot {
     }
 
     fn taken_over(&mut self) {
-        tracing::warn!(projection = self.name(), "another process has taken over");
+        tracing::warn!(projection = self.title(), "another process has taken over");
         self.not_ours();
         self.state = waiting(CLAIM_EVERY, None);
     }
@@ -342,7 +351,7 @@ impl Slot {
     }
 
     fn stop(&mut self, stopped: Stopped, oldest: Option<DateTime<Utc>>) {
-        tracing::error!(projection = self.name(), reason = stopped.reason, "stopped");
+        tracing::error!(projection = self.title(), reason = stopped.reason, "stopped");
         self.progress.oldest = oldest.or(self.progress.oldest);
         self.state = State::Stopped { stopped, due: Instant::now() + LOOK_EVERY };
     }
@@ -357,7 +366,7 @@ impl Slot {
         let pause = backoff(self.failures);
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(
-            projection = self.name(),
+            projection = self.title(),
             error = chain(&error),
             retry_ms = pause.as_millis(),
             "failed: will be tried again"

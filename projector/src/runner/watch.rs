@@ -32,7 +32,7 @@ pub struct Watch {
     clock: SharedClock,
     pulse: Pulse,
     /// Of which parts figures are told.
-    told: Arc<Mutex<BTreeSet<String>>>,
+    told: Arc<Mutex<BTreeSet<(String, i32)>>>,
 }
 
 impl Watch {
@@ -59,9 +59,7 @@ impl Watch {
     /// The runner has not moved for so long: it cannot say so itself, and its last figures are not true any more.
     pub(crate) fn hangs(&self, silence: Duration) {
         self.projections.not_ready(format!("nothing has moved for {} s", silence.as_secs()));
-        for name in &*self.told.lock().unwrap_or_else(PoisonError::into_inner) {
-            unknown(name);
-        }
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(unknown);
     }
 
     /// Says which events of the log this program cannot read. A projection that handles such a type stops when it meets one.
@@ -75,11 +73,15 @@ impl Watch {
     }
 
     /// Whether the log can be read, asked by a stand-by, which reads nothing.
-    pub(crate) async fn look_at(&self, store: &dyn EventStore) {
+    pub(crate) async fn look_at(&self, store: &dyn EventStore) -> bool {
         match store.head().await {
             Ok(_) => self.store_answers(),
-            Err(error) => self.store_fails(&error.into()),
+            Err(error) => {
+                self.store_fails(&error.into());
+                return false;
+            }
         }
+        true
     }
 
     /// The log could be read.
@@ -120,6 +122,7 @@ impl Watch {
         let head = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
         let owns = slots.iter().any(|slot| slot.mark().is_some());
         metrics::gauge!("eventstore_head_position").set(if owns || head > 0 { figure(head) } else { f64::NAN });
+        self.forget_all_but(slots);
         let mut troubles = Vec::new();
         for slot in slots {
             self.part(slot);
@@ -129,9 +132,9 @@ impl Watch {
             }
             let stalled = slot.progress.head > slot.progress.position && slot.progress.moved_at.elapsed() > STALLED_AFTER;
             match slot.standing() {
-                Standing::Stopped(reason) => troubles.push(format!("{} is stopped: {reason}", slot.name())),
+                Standing::Stopped(reason) => troubles.push(format!("{} is stopped: {reason}", slot.title())),
                 Standing::At(_) | Standing::Waiting if stalled => {
-                    troubles.push(format!("{} is behind and does not move", slot.name()));
+                    troubles.push(format!("{} is behind and does not move", slot.title()));
                 }
                 Standing::At(_) | Standing::Waiting => {}
             }
@@ -151,36 +154,52 @@ impl Watch {
         }
     }
 
+    /// A part that is no more, since its generation is dropped say, has no figures either.
+    fn forget_all_but(&self, slots: &[Slot]) {
+        let is_there = |(label, part): &(String, i32)| slots.iter().any(|slot| slot.part() == *part && slot.label() == *label);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| {
+            let stays = is_there(part);
+            if !stays {
+                unknown(part);
+            }
+            stays
+        });
+    }
+
     fn part(&self, slot: &Slot) {
-        let (name, progress) = (slot.label(), &slot.progress);
+        let (part, progress) = ((slot.label(), slot.part()), &slot.progress);
         // Only who projects a part knows how far it is: whoever did is not to go on telling its last figures.
         if progress.head == Position::START && slot.standing() == Standing::Waiting {
-            return unknown(&name);
+            return unknown(&part);
         }
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(part.clone());
+        let labels = labels(&part);
         let alive_at = self.clock.now() - progress.moved_at.elapsed();
-        metrics::gauge!("projection_heartbeat_timestamp_seconds", "projection" => name.clone())
-            .set(figure(alive_at.timestamp_millis()) / 1_000.0);
+        metrics::gauge!("projection_heartbeat_timestamp_seconds", &labels).set(figure(alive_at.timestamp_millis()) / 1_000.0);
         let lag = (progress.head.0 - progress.position.0).max(0);
         let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
-        metrics::gauge!("projection_position", "projection" => name.clone()).set(figure(progress.position.0));
-        metrics::gauge!("projection_lag_events", "projection" => name.clone()).set(figure(lag));
+        metrics::gauge!("projection_position", &labels).set(figure(progress.position.0));
+        metrics::gauge!("projection_lag_events", &labels).set(figure(lag));
         let parked = i64::try_from(progress.parked).unwrap_or(i64::MAX);
-        metrics::gauge!("projection_parked_events", "projection" => name.clone()).set(figure(parked));
-        metrics::gauge!("projection_lag_seconds", "projection" => name).set(figure(oldest) / 1_000.0);
+        metrics::gauge!("projection_parked_events", &labels).set(figure(parked));
+        metrics::gauge!("projection_lag_seconds", &labels).set(figure(oldest) / 1_000.0);
     }
 }
 
 /// Tells no figures of a part.
-fn unknown(name: &str) {
+fn unknown(part: &(String, i32)) {
     for gauge in GAUGES {
-        metrics::gauge!(gauge, "projection" => name.to_owned()).set(f64::NAN);
+        metrics::gauge!(gauge, &labels(part)).set(f64::NAN);
     }
+}
+
+fn labels((projection, part): &(String, i32)) -> [(&'static str, String); 2] {
+    [("projection", projection.clone()), ("part", part.to_string())]
 }
 
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge};
-    describe_gauge!("projection_position", "Position of the last event that took effect in the projection");
+    describe_gauge!("projection_position", "Position of the last event that took effect in the part of the projection");
     describe_gauge!("projection_lag_events", "Events of the log that the projection has yet to take in");
     describe_gauge!("projection_lag_seconds", Unit::Seconds, "Age of the oldest event that the projection has yet to take in");
     describe_gauge!(
@@ -191,7 +210,7 @@ fn describe() {
     describe_gauge!("projection_parked_events", "Events that a fold refused, and those held back behind them, once for each row");
     describe_counter!(
         "projection_events_total",
-        "Events that a projection met: applied, passed_over (a type it does not handle), parked (once for each row) or refused (it stopped there)"
+        "Events that a part met: applied, passed_over (a type that its projection does not handle, or the business of other parts), parked (once for each row) or refused (it stopped there)"
     );
     describe_gauge!("eventstore_head_position", "Position of the last event of the log, as last seen by this process");
 }

@@ -1,12 +1,10 @@
 //! The real process, killed and frozen.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::EventStore;
 use local_servers::test_run;
 use nix::sys::signal::Signal;
-use projector::runner::lease::LEASE;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::{Connection, PgConnection};
@@ -18,12 +16,6 @@ use crate::support::{append, ask, contents, postgres_store, refolded, until, unt
 /// Whether a backend of a projector waits for a lock in mid-transaction.
 const BLOCKED: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'projector %' AND wait_event_type = 'Lock'";
-const IN_TRANSACTION: &str = "SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name LIKE 'projector %' AND state = 'idle in transaction'";
-
-/// The lease of the part that is frozen: when it ends, and its term.
-const EXPIRES: &str = "SELECT extract(epoch FROM expires_at)::float8 FROM read_model.leases WHERE name = 'users_g1/0'";
-const TERM: &str = "SELECT term FROM read_model.leases WHERE name = 'users_g1/0'";
 
 #[tokio::test]
 async fn p6_killed_with_9_at_any_moment_it_goes_on_exactly_where_it_was() {
@@ -70,56 +62,6 @@ async fn p6_killed_with_9_in_mid_transaction_nothing_of_the_batch_stays() {
 }
 
 #[tokio::test]
-async fn e1_a_process_frozen_in_mid_transaction_is_replaced_and_changes_nothing_when_it_wakes() {
-    let database = whole_database().await;
-    let store = postgres_store(database.url()).await;
-    let mut life = Life::new(41);
-    append(store.as_ref(), life.goes_on(200)).await;
-    let mut process = Process::start(database.url());
-    until_all_at(database.url(), 200).await;
-    let mut heir = Process::start(database.url());
-    until("the heir to stand by", || async { heir.get("/livez").await.starts_with("HTTP/1.1 200") }).await;
-
-    let mut other = PgConnection::connect(database.url()).await.unwrap();
-    let mut lock = other.begin().await.unwrap();
-    sqlx::query("SELECT FROM users_g1.users FOR UPDATE").execute(&mut *lock).await.unwrap();
-    append(store.as_ref(), life.goes_on(200)).await;
-    until("the projector to be in mid-transaction", || async { ask::<i64>(database.url(), BLOCKED).await > 0 }).await;
-    process.signal(Signal::SIGSTOP);
-    let (expires, term) = (ask::<f64>(database.url(), EXPIRES).await, ask::<i64>(database.url(), TERM).await);
-    lock.rollback().await.unwrap();
-    until("its backend to hold its locks for a frozen client", || async { ask::<i64>(database.url(), IN_TRANSACTION).await > 0 })
-        .await;
-
-    until("the heir to take over", || async { ask::<i64>(database.url(), TERM).await > term }).await;
-    let taken = ask::<f64>(database.url(), EXPIRES).await - LEASE.as_secs_f64();
-    assert!(taken - expires <= 1.0, "taken {} s after it was free", taken - expires);
-    until_all_at(database.url(), 400).await;
-    let after = contents(database.url()).await;
-    assert_eq!(after, refolded(Arc::clone(&store) as Arc<dyn EventStore>).await);
-    let terms: i64 = ask(database.url(), "SELECT min(term) FROM read_model.checkpoints").await;
-
-    process.signal(Signal::SIGCONT);
-    until("the sleeper to be back as a stand-by", || async {
-        ask::<i64>(database.url(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'projector %' AND query LIKE '%read_model.leases%'").await > 0
-    })
-    .await;
-    assert!(process.is_running());
-    until("the sleeper to tell no figures that it does not know", || async {
-        let metrics = process.get("/metrics").await;
-        metrics.contains("build_info") && !metrics.contains("projection_lag_events{")
-    })
-    .await;
-    assert_eq!(contents(database.url()).await, after);
-    assert_eq!(ask::<i64>(database.url(), "SELECT min(term) FROM read_model.checkpoints").await, terms);
-    heir.signal(Signal::SIGTERM);
-    assert_eq!(heir.ended().await.code(), Some(0));
-    append(store.as_ref(), life.goes_on(50)).await;
-    until_all_at(database.url(), 450).await;
-    assert_eq!(contents(database.url()).await, refolded(store).await, "the sleeper projects again once it is its turn");
-}
-
-#[tokio::test]
 async fn a_terminated_process_gives_up_its_leases_and_exits_with_0() {
     let database = whole_database().await;
     let store = postgres_store(database.url()).await;
@@ -147,14 +89,14 @@ async fn the_admin_port_tells_of_life_readiness_and_lag() {
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     assert!(process.get("/livez").await.starts_with("HTTP/1.1 200"));
     until("the metrics to show the head", || async {
-        process.get("/metrics").await.contains("projection_position{projection=\"users\"} 20")
+        process.get("/metrics").await.contains("projection_position{projection=\"users\",part=\"0\"} 20")
     })
     .await;
     let metrics = process.get("/metrics").await;
     for line in [
-        "projection_lag_events{projection=\"orders\"} 0",
-        "projection_lag_seconds{projection=\"orders\"} 0",
-        "projection_events_total{projection=\"daily_sales\",result=\"passed_over\"}",
+        "projection_lag_events{projection=\"orders\",part=\"0\"} 0",
+        "projection_lag_seconds{projection=\"orders\",part=\"0\"} 0",
+        "projection_events_total{projection=\"daily_sales\",part=\"0\",result=\"passed_over\"}",
         "eventstore_head_position 20",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");

@@ -101,7 +101,7 @@ async fn after_lost_commits_each_step_is_named_and_the_same_process_goes_on() {
     assert_eq!(contents(url).await, before, "nothing was touched");
 
     for projection in projector::projections::all() {
-        projector::generation::start_over(&url.parse().unwrap(), projection.as_ref()).await.unwrap();
+        projector::generation::start_over(&url.parse().unwrap(), projection.as_ref(), None).await.unwrap();
     }
     let head = store.head().await.unwrap().mark;
     let standings = runner.run_once().await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_store::{EventStore, EventType, MemoryStore, RecordedEvent, Registry};
 use local_servers::TestDatabase;
 use projector::generation::{self, SchemaError};
-use projector::projection::{AnyProjection, AnyRows, Only, Prepared, of};
+use projector::projection::{AnyProjection, AnyRows, Only, Parts, Prepared, Split, of};
 use projector::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
 
@@ -96,14 +96,17 @@ impl AnyProjection for Reindexed {
     fn commutes(&self) -> bool {
         self.0.commutes()
     }
+    fn split(&self) -> Split {
+        self.0.split()
+    }
     fn handles(&self) -> Vec<&'static str> {
         self.0.handles()
     }
     fn reads(&self, registry: &Registry) -> Vec<EventType> {
         self.0.reads(registry)
     }
-    fn prepare(&self, registry: &Registry, events: &[RecordedEvent]) -> Prepared {
-        self.0.prepare(registry, events)
+    fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared {
+        self.0.prepare(registry, events, parts)
     }
     fn key(&self, text: &str) -> Option<String> {
         self.0.key(text)

@@ -122,7 +122,7 @@ async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself(
     until_all_at(url, 30).await;
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     let metrics = process.get("/metrics").await;
-    assert!(metrics.contains("projection_heartbeat_timestamp_seconds{projection=\"users\"}"), "{metrics}");
+    assert!(metrics.contains("projection_heartbeat_timestamp_seconds{projection=\"users\",part=\"0\"}"), "{metrics}");
 
     way.falls();
     until("the process to say so", || async { process.get("/readyz").await.starts_with("HTTP/1.1 503") }).await;

@@ -154,7 +154,7 @@ async fn another_history_stops_every_projection_and_the_command_that_it_names_go
     }
     assert_eq!(contents(database.url()).await, kept, "nothing was touched");
     for projection in projector::projections::all() {
-        projector::generation::start_over(&database.url().parse().unwrap(), projection.as_ref()).await.unwrap();
+        projector::generation::start_over(&database.url().parse().unwrap(), projection.as_ref(), None).await.unwrap();
     }
     runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(restored).await);
@@ -173,7 +173,7 @@ async fn a_generation_of_another_fold_version_is_left_alone_and_the_command_to_r
     assert_eq!((&rows["checkpoints"]["orders"][1], &rows["checkpoints"]["users"][1]), (&json!(0), &json!(30)));
 
     let orders = projector::projections::all().into_iter().find(|projection| projection.name() == "orders").unwrap();
-    projector::generation::start_over(&database.url().parse().unwrap(), orders.as_ref()).await.unwrap();
+    projector::generation::start_over(&database.url().parse().unwrap(), orders.as_ref(), None).await.unwrap();
     runner.run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(store).await, "the same runner goes on");
 }

@@ -30,11 +30,8 @@ pub async fn poll(watcher: Watcher, pool: PgPool, stop: CancellationToken) {
 
 async fn ask(watcher: &Watcher, pool: &PgPool) -> Result<(), sqlx::Error> {
     let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
-    for &name in ALL_PROJECTIONS {
-        let slowest = checkpoints.iter().filter(|row| row.projection == name).min_by_key(|row| row.position);
-        if let Some(row) = slowest {
-            watcher.moved(name, Said { epoch: row.epoch, position: row.position });
-        }
+    for row in checkpoints.iter().filter(|row| ALL_PROJECTIONS.contains(&row.projection.as_str())) {
+        watcher.moved(&row.projection, Said { part: row.part, parts: row.parts, epoch: row.epoch, position: row.position });
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Read, Shown, Slice, Window};
+use super::{Projection, Read, Shown, Slice, Window};
 
 /// A row of `read_model.orders`.
 #[derive(Debug, Clone)]
@@ -95,6 +95,10 @@ impl Read for FindOrder {
     type Answer = Option<OrderRow>;
     reads!("orders");
 
+    fn row(&self, _: Projection) -> Option<String> {
+        Some(self.0.to_string())
+    }
+
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::row("orders", answer.as_ref().map(|row| &row.id))
     }
@@ -120,6 +124,11 @@ impl Read for ListOrders {
 impl Read for ListOrdersOfUser {
     type Answer = Option<Slice<OrderRow>>;
     reads!("users", "orders");
+
+    fn row(&self, projection: Projection) -> Option<String> {
+        // The user's row says whether there is such a user.
+        (projection == "users").then(|| self.user_id.to_string())
+    }
 
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::list("orders", answer.iter().flat_map(|slice| &slice.rows).map(|row| row.id))

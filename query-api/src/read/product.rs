@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Read, Shown, Slice, Window};
+use super::{Projection, Read, Shown, Slice, Window};
 
 /// A row of `read_model.products`.
 #[derive(Debug, Clone)]
@@ -58,6 +58,10 @@ pub struct ListProducts {
 impl Read for FindProduct {
     type Answer = Option<ProductRow>;
     reads!("products");
+
+    fn row(&self, _: Projection) -> Option<String> {
+        Some(self.0.to_string())
+    }
 
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::row("products", answer.as_ref().map(|row| &row.id))

@@ -11,6 +11,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::Instant;
 
 use super::Read;
+use super::extent::Extent;
 use super::failure::ReadError;
 use super::seen::{self, Seen};
 use super::stale;
@@ -61,7 +62,7 @@ impl Reader {
     ) -> Result<View<R::Answer>, ReadError> {
         let question = Arc::new(question);
         let deadline = Instant::now() + patience;
-        let ear = self.watcher.ear(R::PROJECTIONS, token);
+        let ear = self.watcher.ear(Extent::of(question.as_ref()), token);
         if !ear.knows_better() {
             match self.once(&question, Some(token)).await {
                 Err(ReadError::Behind { .. }) => {}
@@ -143,7 +144,7 @@ async fn ask<R: Read>(
 ) -> sqlx::Result<Result<View<R::Answer>, ReadError>> {
     let mut transaction = connection.begin_with(R::BEGIN).await?;
     let answer = async {
-        let mut seen = seen::look(&mut transaction, R::PROJECTIONS, token).await?;
+        let mut seen = seen::look(&mut transaction, &Extent::of(question), token).await?;
         let data = question.ask(&mut transaction).await?;
         // Nearly always no row at all is.
         seen.stale = seen.stale && stale::look(&mut transaction, &R::shown(&data)).await?;

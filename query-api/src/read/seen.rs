@@ -1,10 +1,10 @@
-//! What a snapshot shows: the smallest position of the projections that an answer reads, and of which history.
+//! What a snapshot shows: the smallest position of the parts that an answer reads, and of which history.
 
 use service_kit::consistency::{ConsistencyToken, TokenError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Projection;
+use super::extent::Extent;
 use super::failure::ReadError;
 
 /// Up to where a snapshot is complete.
@@ -12,7 +12,7 @@ use super::failure::ReadError;
 pub struct Seen {
     /// The history; none before the first event.
     pub epoch: Option<Uuid>,
-    /// The smallest position of all parts.
+    /// The smallest position of all parts that the answer reads.
     pub position: i64,
     /// Whether what is shown lacks events that could not be applied.
     pub stale: bool,
@@ -20,21 +20,24 @@ pub struct Seen {
 
 struct Checkpoint {
     projection: String,
+    part: i32,
+    parts: i32,
     epoch: Option<Uuid>,
     position: i64,
     event_id: Option<Uuid>,
     stale: bool,
 }
 
-/// Reads the checkpoints in the caller's snapshot (it is stale if any row of the projections is) and, if a position is wanted, checks that it is shown.
+/// Reads the checkpoints of what is read in the caller's snapshot (it is stale if any row of the projections is) and, if a position is wanted, checks that it is shown.
 pub(super) async fn look(
     snapshot: &mut PgConnection,
-    projections: &[Projection],
+    extents: &[Extent],
     wanted: Option<&ConsistencyToken>,
 ) -> Result<Seen, ReadError> {
     let mut checkpoints = sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await?;
-    checkpoints.retain(|checkpoint| projections.contains(&checkpoint.projection.as_str()));
-    if !projections.iter().all(|name| checkpoints.iter().any(|checkpoint| checkpoint.projection == *name)) {
+    let is_of = |extent: &Extent, at: &Checkpoint| extent.projection == at.projection && extent.reads(at.part, at.parts);
+    checkpoints.retain(|checkpoint| extents.iter().any(|extent| is_of(extent, checkpoint)));
+    if !extents.iter().all(|extent| checkpoints.iter().any(|checkpoint| is_of(extent, checkpoint))) {
         return Err(ReadError::NotProjected);
     }
     let slowest = checkpoints.iter().min_by_key(|checkpoint| checkpoint.position).ok_or(ReadError::NotProjected)?;
@@ -82,6 +85,8 @@ mod tests {
     fn a_token_of_a_later_epoch_is_waited_for_and_one_of_an_earlier_is_refused() {
         let checkpoint = |epoch, event_id| Checkpoint {
             projection: "users".to_owned(),
+            part: 0,
+            parts: 1,
             epoch,
             position: 5,
             event_id: Some(Uuid::from_u128(event_id)),

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Read, Shown, Slice, Window};
+use super::{Projection, Read, Shown, Slice, Window};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;
@@ -70,6 +70,10 @@ pub struct ListUsers {
 impl Read for FindUser {
     type Answer = Option<UserRow>;
     reads!("users");
+
+    fn row(&self, _: Projection) -> Option<String> {
+        Some(self.0.to_string())
+    }
 
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::row("users", answer.as_ref().map(|row| &row.id))

@@ -106,6 +106,31 @@ impl App {
         .unwrap();
     }
 
+    /// Moves one part's checkpoint, as its owner would.
+    pub(crate) async fn move_part(&self, projection: &str, part: i32, position: i64) {
+        let moved = sqlx::query(
+            "UPDATE read_model.checkpoints SET epoch = $3, position = $4, event_id = $5
+             WHERE projection = $1 AND generation = 1 AND part = $2",
+        );
+        let moved = moved.bind(projection).bind(part).bind(self.epoch).bind(position).bind(event_at(position));
+        assert_eq!(moved.execute(&self.writer).await.unwrap().rows_affected(), 1, "{projection}/{part}");
+    }
+
+    /// Lets a projection's generation have so many parts, all where the first is, as if it had been switched to.
+    pub(crate) async fn split(&self, projection: &str, parts: i32) {
+        let mut switch = self.writer.begin().await.unwrap();
+        for statement in [
+            "UPDATE read_model.generations SET parts = $2 WHERE projection = $1",
+            "DELETE FROM read_model.checkpoints WHERE projection = $1 AND part >= $2",
+            "INSERT INTO read_model.checkpoints (projection, generation, part, fold_version, epoch, position, event_id)
+             SELECT projection, generation, number, fold_version, epoch, position, event_id
+             FROM read_model.checkpoints CROSS JOIN generate_series(1, $2 - 1) AS number WHERE projection = $1 AND part = 0",
+        ] {
+            sqlx::query(statement).bind(projection).bind(parts).execute(&mut *switch).await.unwrap();
+        }
+        switch.commit().await.unwrap();
+    }
+
     pub(crate) async fn add_user(&self, user: &UserSeed) -> Uuid {
         sqlx::query(
             "INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, last_order_at, created_at, updated_at, version, position)

@@ -147,7 +147,7 @@ async fn an_announcement_wakes_at_once_without_asking_the_database() {
         somebody_waits(&app).await;
         until(|| component.is_ready()).await;
         app.move_to("users", 101).await;
-        let said = serde_json::json!({"projection": "users", "generation": 1, "part": 0, "epoch": app.epoch, "position": 101,
+        let said = serde_json::json!({"projection": "users", "generation": 1, "part": 0, "parts": 1, "epoch": app.epoch, "position": 101,
             "event_id": event_at(101)});
         projector.publish("checkpoints.users", said.to_string().into()).await.unwrap();
         projector.flush().await.unwrap();
@@ -165,11 +165,65 @@ async fn an_announcement_that_comes_before_the_rows_is_only_a_hint() {
     let query = app.get_with("/api/v1/users", &headers);
     let early = async {
         somebody_waits(&app).await;
-        app.watcher.moved("users", Said { epoch: Some(app.epoch), position: 101 });
+        app.watcher.moved("users", Said { part: 0, parts: 1, epoch: Some(app.epoch), position: 101 });
         app.move_to("users", 101).await;
     };
     let (answer, ()) = tokio::join!(query, early);
     assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &101.into()));
+}
+
+#[tokio::test]
+async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_them() {
+    let app = App::start().await;
+    app.split("users", 3).await;
+    let (mut ahead, mut behind) = (None, None);
+    for _ in 0..40 {
+        let user = app.add_user(&UserSeed::number(1)).await;
+        let part = sqlx::query_scalar::<_, i32>("SELECT read_model.part_of($1, 3)").bind(user.to_string());
+        let part = part.fetch_one(&app.writer).await.unwrap();
+        *(if part == 2 { &mut behind } else { &mut ahead }) = Some(user);
+    }
+    let (ahead, behind) = (ahead.unwrap(), behind.unwrap());
+    for part in [0, 1] {
+        app.move_part("users", part, 105).await;
+    }
+    // The row's part is there: what the third one lacks is no matter.
+    let own = app.get_with(&format!("/api/v1/users/{ahead}"), &[("consistency-token", &app.token(105))]).await;
+    assert_eq!((own.status.as_u16(), &own.body["meta"]["position"]), (200, &105.into()), "{own:?}");
+    let orders = app.get_with(&format!("/api/v1/users/{ahead}/orders"), &[("consistency-token", &app.token(100))]).await;
+    assert_eq!(orders.body["meta"]["position"], 100, "the orders are not so far");
+    for path in [format!("/api/v1/users/{behind}"), "/api/v1/users".to_owned()] {
+        let answer = app.get(&path).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &100.into()), "{path} shows the least");
+        let late = app.get_with(&path, &[("consistency-token", &app.token(105)), ("prefer", "wait=0")]).await;
+        assert_eq!((late.status.as_u16(), &late.body["code"]), (503, &"not-yet-consistent".into()), "{path}");
+    }
+    let token = app.token(105);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let one = format!("/api/v1/users/{behind}");
+    let (one, list) = (app.get_with(&one, &headers), app.get_with("/api/v1/users", &headers));
+    let projector = async {
+        until(|| app.watcher.waiting() == 2).await;
+        app.move_part("users", 2, 106).await;
+    };
+    let (one, list, ()) = tokio::join!(one, list, projector);
+    assert_eq!((one.status.as_u16(), &one.body["meta"]["position"]), (200, &106.into()));
+    assert_eq!((list.status.as_u16(), &list.body["meta"]["position"]), (200, &105.into()));
+}
+
+#[tokio::test]
+async fn p10_those_who_wait_for_a_part_that_is_gone_after_a_switch_read_again() {
+    let app = App::start().await;
+    app.split("users", 2).await;
+    app.move_part("users", 0, 105).await;
+    let token = app.token(105);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let switch = async {
+        somebody_waits(&app).await;
+        app.split("users", 1).await;
+    };
+    let (answer, ()) = tokio::join!(app.get_with("/api/v1/users", &headers), switch);
+    assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &105.into()));
 }
 
 async fn somebody_waits(app: &App) {

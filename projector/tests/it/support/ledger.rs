@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::DomainEvent;
 use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::RecordedEvent;
-use projector::projection::{CopyRow, Incoming, Projection, Reason};
+use projector::projection::{CopyRow, Incoming, Projection, Reason, Split};
 use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ pub(crate) const POISON: i64 = 13;
 pub(crate) const BUCKETS: u128 = 8;
 
 /// Whether the fold of the test with this number has been fixed.
-pub(crate) static FIXED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
+pub(crate) static FIXED: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
 
 /// What each product went through; the order matters.
 pub(crate) struct Ledger<const TEST: usize>;
@@ -102,6 +102,7 @@ impl<const TEST: usize> Projection for Ledger<TEST> {
     const TABLES: &'static str = concat!("CREATE TABLE ledger ", columns!());
     const INDEXES: &'static str = "";
     const COPY: &'static str = "COPY ledger FROM STDIN (FORMAT binary)";
+    const SPLIT: Split = Split::ByKey(1);
     type Event = (Uuid, i64);
     type Key = String;
     type Row = Row;

@@ -1,4 +1,5 @@
-//! A way to Postgres that can fall silent: connections stay open and nothing comes through, as when a cable is pulled.
+//! A way to Postgres that can fall silent: connections stay open and nothing comes through, as when a cable is pulled; or break: they are
+//! closed, and so is every new one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +11,7 @@ pub(crate) struct Silence {
     /// Counts up with each change; odd while it is silent.
     turn: Arc<AtomicUsize>,
     changed: tokio::sync::watch::Sender<usize>,
+    broken: tokio::sync::watch::Sender<bool>,
     url: String,
 }
 
@@ -22,15 +24,21 @@ impl Silence {
         let url = format!("postgres://{user}@{}/{database}", listener.local_addr().unwrap());
         let turn = Arc::new(AtomicUsize::new(0));
         let (changed, changes) = tokio::sync::watch::channel(0);
+        let (broken, breaks) = tokio::sync::watch::channel(false);
         let (turns, server) = (Arc::clone(&turn), server.to_owned());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (begun, mut changes, server) = (turns.load(Ordering::SeqCst), changes.clone(), server.clone());
+                let mut breaks = breaks.clone();
+                if *breaks.borrow() {
+                    continue;
+                }
                 tokio::spawn(async move {
                     let mut kept = (client, TcpStream::connect(server).await.unwrap());
                     if begun.is_multiple_of(2) {
                         tokio::select! {
                             _ = tokio::io::copy_bidirectional(&mut kept.0, &mut kept.1) => return,
+                            _ = breaks.wait_for(|broken| *broken) => return,
                             _ = changes.wait_for(|now| *now > begun) => {}
                         }
                     }
@@ -40,7 +48,7 @@ impl Silence {
                 });
             }
         });
-        Self { turn, changed, url }
+        Self { turn, changed, broken, url }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -55,6 +63,16 @@ impl Silence {
     /// New connections come through again; the others stay silent for ever.
     pub(crate) fn ends(&self) {
         self.turns();
+    }
+
+    /// Every connection is closed from now on.
+    pub(crate) fn breaks(&self) {
+        self.broken.send_replace(true);
+    }
+
+    /// New connections come through again.
+    pub(crate) fn mends(&self) {
+        self.broken.send_replace(false);
     }
 
     fn turns(&self) {

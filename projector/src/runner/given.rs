@@ -1,0 +1,60 @@
+//! Projecting events that a caller hands over, without a log: for tests of whoever reads the tables.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use event_store::{Epoch, Head, RecordedEvent};
+use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
+
+use super::Job;
+use super::part::{Claim, Claimed, Outcome};
+use crate::projection::AnyProjection;
+
+/// Projects these events, the next ones after the checkpoints, with every projection, trusting that they are the log's.
+///
+/// # Errors
+/// Postgres failed, or a projection stopped or belongs to another process.
+pub(crate) async fn project(
+    options: PgConnectOptions,
+    epoch: Epoch,
+    events: Vec<RecordedEvent>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Some(last) = events.last() else { return Ok(()) };
+    let registry = Arc::new(crate::projections::registry()?);
+    let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
+    let (options, owner) = (Arc::new(options), Uuid::now_v7());
+    for projection in crate::projections::all() {
+        let (mut part, mut of) = (0, 1);
+        while part < of {
+            of = project_part(&options, owner, (&projection, part), &job).await?;
+            part += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Returns how many parts there are.
+async fn project_part(
+    options: &Arc<PgConnectOptions>,
+    owner: Uuid,
+    (projection, part): (&Arc<dyn AnyProjection>, i32),
+    job: &Arc<Job>,
+) -> Result<i32, Box<dyn Error + Send + Sync>> {
+    let (name, options, projection) = (projection.name(), Arc::clone(options), Arc::clone(projection));
+    let claim = Claim { options, owner, projection, beside: None, part, store: None, connection: None, stopped: None };
+    match claim.attempt().await? {
+        Claimed::Owned(owned) => match owned.apply(Arc::clone(job)).await.outcome {
+            Outcome::Owned(owned) => {
+                let of = owned.key.of;
+                owned.give_up(None).await?;
+                Ok(of)
+            }
+            Outcome::Stopped { stopped, .. } => Err(stopped.reason.into()),
+            Outcome::Lost => Err(format!("another process took {name} over").into()),
+            Outcome::Failed(error) => Err(error.into()),
+        },
+        Claimed::Elsewhere(_) | Claimed::StillStopped => Err(format!("another process projects {name}").into()),
+        Claimed::Stopped(stopped) => Err(stopped.reason.into()),
+    }
+}

@@ -1,0 +1,259 @@
+//! Trying parked events again: by the part's owner alone, key by key, in their order, beside the batches that come.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::erasure::{KeyError, Vault};
+use event_store::{EvolvedLog, Filter, Position, RecordedEvent, StoreError};
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{retry_in, skips};
+use crate::projection::parking::Skips;
+use crate::projection::{Only, Parking, Parts, WriteError};
+use crate::runner::part::Owned;
+use crate::runner::{CLAIM_EVERY, PartKey, RunError, chain, checkpoint};
+
+/// The most events of a key that one transaction takes in.
+const MAX_DRAIN: i64 = 1_000;
+/// The most keys that are tried in one go.
+const MAX_KEYS: i64 = 100;
+/// How long one go may hold up the batches that come.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Where parked events are read again.
+#[derive(Clone)]
+pub(crate) struct Reread {
+    pub(crate) log: EvolvedLog,
+    pub(crate) vault: Option<Arc<Vault>>,
+}
+
+impl Reread {
+    /// The events at these positions, as the projections read them.
+    async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, RunError> {
+        let mut events = Vec::with_capacity(positions.len());
+        for position in positions {
+            events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
+        }
+        if let Some(vault) = &self.vault {
+            // What does not open stays sealed, and is refused again.
+            vault.reveal(&mut events).await.map_err(|error: KeyError| error)?;
+        }
+        Ok(events)
+    }
+}
+
+/// Why trying again ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgainError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("another process has the part")]
+    Lost,
+}
+
+impl From<sqlx::Error> for AgainError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<StoreError> for AgainError {
+    fn from(error: StoreError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// A parked pair as it is read for another try.
+struct Pair {
+    position: i64,
+    event_id: Uuid,
+    tries: i32,
+}
+
+impl Owned {
+    /// Whether parked events are to be looked at.
+    pub(crate) fn has_parked_due(&self) -> bool {
+        self.parked.is_due()
+    }
+
+    /// Makes the next look due now.
+    pub(crate) fn look_at_parked_now(&mut self) {
+        self.parked.look_at = None;
+    }
+
+    /// Tries parked events again whose time has come or that somebody asked for, key by key.
+    pub(crate) async fn retry_parked(&mut self, again: &Reread) -> Result<(), AgainError> {
+        let started = Instant::now();
+        self.parked.look_at = Some(started + CLAIM_EVERY);
+        let keys = sqlx::query_scalar!(
+            r#"SELECT key AS "key!" FROM (
+                   SELECT key, requested_at AS due FROM read_model.retry_requests
+                   WHERE projection = $1 AND generation = $2 AND read_model.part_of(key, $4) = $3
+                   UNION ALL
+                   SELECT key, retry_at FROM read_model.parked
+                   WHERE projection = $1 AND generation = $2 AND part = $3 AND retry_at <= clock_timestamp()) AS due
+               GROUP BY key ORDER BY min(due) LIMIT $5"#,
+            self.key.projection.name(),
+            self.key.generation,
+            self.key.part,
+            self.key.of,
+            MAX_KEYS
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        for key in keys {
+            let mut more = true;
+            while more {
+                if started.elapsed() > ROUND {
+                    // The rest comes after the next batch.
+                    self.parked.look_at = None;
+                    return Ok(());
+                }
+                more = self.retry_key(again, &key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds a key's parked events in their order, up to the first that is refused again. `true`: there are more of them.
+    async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
+        let pairs = sqlx::query_as!(
+            Pair,
+            "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3
+             ORDER BY position LIMIT $4",
+            self.key.projection.name(),
+            self.key.generation,
+            key,
+            MAX_DRAIN
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        let positions: Vec<i64> = pairs.iter().map(|pair| pair.position).collect();
+        let events = again.events(&positions).await?;
+        let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
+        if events.len() != pairs.len() || !events.iter().zip(&pairs).all(same) {
+            // Claiming anew proves the history, and says what is to be done when it is another one.
+            let other = std::io::Error::other("the log has another event at the position of a parked one");
+            return Err(sqlx::Error::Io(other).into());
+        }
+        let mut transaction = self.connection.begin().await?;
+        if !checkpoint::hold(&mut transaction, &self.key, &self.checkpoint).await? {
+            transaction.rollback().await?;
+            return Err(AgainError::Lost);
+        }
+        // A decision made just now counts; the lock keeps it from coming in between.
+        let skips = skips(&mut transaction, self.key.projection.name()).await?;
+        let left = fold_again(&mut transaction, &self.key, again, &events, (key, &skips)).await?;
+        let more = settle(&mut transaction, &self.key, key, &pairs, &left).await?;
+        transaction.commit().await?;
+        self.parked.skips = skips;
+        self.parked.pairs -= pairs.len() - left.len();
+        if !more && left.is_empty() {
+            self.parked.held.remove(key);
+            tracing::info!(projection = self.key.projection.name(), key, events = pairs.len(), "parked events took effect");
+        }
+        Ok(more && left.is_empty())
+    }
+}
+
+/// Folds the events into the row of one key. Returns what stays parked, with the cause where it was refused.
+async fn fold_again(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    again: &Reread,
+    mut events: &[RecordedEvent],
+    (key, skips): (&str, &Skips),
+) -> Result<HashMap<i64, Option<String>>, AgainError> {
+    let mut left = HashMap::new();
+    let prepared = part.projection.prepare(again.log.registry(), events, Parts::ALL);
+    if let Some((position, reason)) = &prepared.unreadable {
+        let readable = events.partition_point(|event| event.position < *position);
+        left.extend(events[readable..].iter().map(|event| (event.position.0, None)));
+        left.insert(position.0, Some(chain(reason.as_ref())));
+        events = &events[..readable];
+    }
+    if events.is_empty() {
+        return Ok(left);
+    }
+    let mut parking = Parking::new(HashSet::new(), Arc::clone(skips), 0).careful();
+    match prepared.write(connection, &Only::Key(key.to_owned()), &mut parking).await {
+        Ok(()) => left.extend(parking.take_found().into_iter().map(|aside| (aside.position.0, aside.cause))),
+        Err(WriteError::Database(error)) => return Err(error.into()),
+        // No more are parked than were.
+        Err(WriteError::Fold(position, reason)) => {
+            let error = std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
+            return Err(sqlx::Error::Io(error).into());
+        }
+    }
+    Ok(left)
+}
+
+/// Writes down what became of a key's parked events. `true`: it has more than were tried.
+async fn settle(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    key: &str,
+    pairs: &[Pair],
+    left: &HashMap<i64, Option<String>>,
+) -> sqlx::Result<bool> {
+    let (name, generation) = (part.projection.name(), part.generation);
+    let done: Vec<i64> = pairs.iter().map(|pair| pair.position).filter(|position| !left.contains_key(position)).collect();
+    let refused: Vec<_> = pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
+    sqlx::query!(
+        "DELETE FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3 AND position = ANY($4)",
+        name,
+        generation,
+        key,
+        &done
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "UPDATE read_model.parked AS p
+         SET cause = r.cause, tries = p.tries + 1, retry_at = clock_timestamp() + make_interval(secs => r.retry_in)
+         FROM unnest($4::bigint[], $5::text[], $6::float8[]) AS r (position, cause, retry_in)
+         WHERE p.projection = $1 AND p.generation = $2 AND p.key = $3 AND p.position = r.position",
+        name,
+        generation,
+        key,
+        &refused.iter().map(|(pair, _)| pair.position).collect::<Vec<_>>(),
+        &refused.iter().map(|(_, cause)| (*cause).clone()).collect::<Vec<_>>(),
+        &refused.iter().map(|(pair, _)| retry_in(pair.tries + 1)).collect::<Vec<_>>(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    let more = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3) AS "more!""#,
+        name,
+        generation,
+        key
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    // As long as nothing is refused, the rest is to follow, also when this process ends here.
+    let goes_on = more && left.is_empty();
+    sqlx::query!(
+        "WITH asked AS (DELETE FROM read_model.retry_requests WHERE projection = $1 AND generation = $2 AND key = $3 AND NOT $4)
+         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT $1, $2, $3 WHERE $4 ON CONFLICT DO NOTHING",
+        name,
+        generation,
+        key,
+        goes_on
+    )
+    .execute(&mut *connection)
+    .await?;
+    if !more {
+        sqlx::query!(
+            "DELETE FROM read_model.stale WHERE projection = $1 AND generation = $2 AND key = $3",
+            name,
+            generation,
+            key
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(more)
+}

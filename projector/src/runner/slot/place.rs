@@ -1,0 +1,78 @@
+//! Which part a slot stands for, what it is called, and whether it is this process's turn to take it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Slot, State};
+use crate::generation::Generation;
+use crate::projection::AnyProjection;
+use crate::runner::fleet::Place;
+use crate::runner::lease;
+
+impl Slot {
+    /// Whether it is the first part of the live generation: there always is such a place.
+    pub(crate) const fn is_first(&self) -> bool {
+        self.beside.is_none() && self.part == 0
+    }
+
+    pub(crate) const fn part(&self) -> i32 {
+        self.part
+    }
+
+    pub(crate) fn fold(&self) -> &str {
+        &self.fold
+    }
+
+    /// Which generation it is for now, as far as this process can project that.
+    pub(crate) fn stands_for(&mut self, generation: Option<&Generation>) {
+        let name = self.projection.name();
+        self.stands_for = generation.map(|found| (lease::name(name, found.generation, self.part), found.parts));
+    }
+
+    /// As it is shared with other processes.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.stands_for.as_ref().map(|(lease, _)| Place { lease: lease.clone(), fold: self.fold.clone() })
+    }
+
+    /// Whether it is this process's turn to take the part, at once.
+    pub(crate) fn may_claim(&mut self, may: bool) {
+        if let (true, State::Waiting { due, .. }) = (may && !self.may_claim && self.failures == 0, &mut self.state) {
+            *due = Instant::now();
+        }
+        self.may_claim = may;
+    }
+
+    pub(crate) const fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    /// Which generation beside the live one it is for.
+    pub(crate) const fn generation_beside(&self) -> Option<i32> {
+        self.beside
+    }
+
+    /// The generation that this process projects here.
+    pub(crate) fn owned_generation(&self) -> Option<i32> {
+        if let State::Owned(owned) = &self.state { Some(owned.key.generation) } else { None }
+    }
+
+    pub(crate) const fn projection(&self) -> &Arc<dyn AnyProjection> {
+        &self.projection
+    }
+
+    /// What metrics call it: the projection, and a generation beside the live one by its schema.
+    pub(crate) fn label(&self) -> String {
+        self.beside.map_or_else(|| self.name().to_owned(), |generation| format!("{}_g{generation}", self.name()))
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.projection.name()
+    }
+
+    /// What people call it.
+    pub(crate) fn title(&self) -> String {
+        let is_split = self.stands_for.as_ref().is_some_and(|(_, parts)| *parts > 1);
+        if is_split { format!("{}/{}", self.label(), self.part) } else { self.label() }
+    }
+}

@@ -1,0 +1,26 @@
+//! What an answer reads of a projection: every part of it, or that of one row.
+
+use service_kit::part::part_of;
+
+use super::{Projection, Read};
+
+/// What an answer reads of one projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Which projection.
+    pub projection: Projection,
+    /// The key of the one row that it reads; `None`: any row.
+    pub row: Option<String>,
+}
+
+impl Extent {
+    /// What the answer to a question reads.
+    pub fn of<R: Read>(question: &R) -> Vec<Self> {
+        R::PROJECTIONS.iter().map(|projection| Self { projection, row: question.row(projection) }).collect()
+    }
+
+    /// Whether it reads the part with this number, of so many.
+    pub fn reads(&self, part: i32, parts: i32) -> bool {
+        self.row.as_ref().is_none_or(|key| part_of(key, parts) == part)
+    }
+}
