@@ -1,7 +1,7 @@
 //! Runs commands: load, decide, append, and again when the race was lost and the caller named no version.
 //!
 //! Each command is a task of its own, so that it goes on to its end when the client hangs up. A repeat of a keyed command is
-//! recognised before anything is loaded, since it would meet its own success otherwise, and once more by the store under its lock.
+//! recognised by the store under its lock, or, where it met its own success and was refused, by a look afterwards.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,18 +130,26 @@ impl Commands {
         task.await.unwrap_or_else(|error| Err(CommandError::Died(error)))
     }
 
+    /// The append recognises a repeat, so that a first request pays for no look; what is refused may be one all the same, on a state
+    /// that the first has changed.
     async fn execute<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
-        let _turn = match &context.keyed {
-            None => None,
-            Some(keyed) => {
-                let lookup = keyed.record(U::NAME, &Answer { id: Uuid::nil(), line_id: None }).map_err(RepositoryError::from)?;
-                let turn = self.turn(&lookup).await?;
-                if let Some(done) = self.earlier(&lookup).await? {
-                    return Ok(done);
-                }
-                Some(turn)
+        let Some(keyed) = &context.keyed else { return self.attempts(use_case, context).await };
+        let lookup = keyed.record(U::NAME, &Answer { id: Uuid::nil(), line_id: None }).map_err(RepositoryError::from)?;
+        let _turn = self.turn(&lookup).await?;
+        if U::LEAVES_TRACES
+            && let Some(done) = self.earlier(&lookup).await?
+        {
+            return Ok(done);
+        }
+        match self.attempts(use_case, context).await {
+            Err(error) if error.is_refusal() || matches!(error, CommandError::LostRace) => {
+                self.earlier(&lookup).await?.ok_or(error)
             }
-        };
+            result => result,
+        }
+    }
+
+    async fn attempts<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
         let mut pause = FIRST_PAUSE;
         for _ in 1..MAX_ATTEMPTS {
             match self.attempt(use_case, context).await {

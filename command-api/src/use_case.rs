@@ -46,6 +46,8 @@ pub use remove_order_line::RemoveOrderLine;
 pub trait UseCase: Send + Sync + 'static {
     /// Its name in metrics and the scope of its idempotency keys: permanent.
     const NAME: &'static str;
+    /// Whether carrying it out leaves something behind even when it then turns out to be a repeat: a key for a new person's data.
+    const LEAVES_TRACES: bool = false;
 
     /// Loads what it needs and decides. Called anew when the race was lost.
     fn decide(&self, work: &Work<'_>) -> impl Future<Output = Result<Decision, CommandError>> + Send;

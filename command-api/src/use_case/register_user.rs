@@ -22,6 +22,7 @@ pub struct RegisterUser {
 
 impl UseCase for RegisterUser {
     const NAME: &'static str = "register_user";
+    const LEAVES_TRACES: bool = true;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { user_id, email, name, claims } = self;
