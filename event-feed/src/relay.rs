@@ -213,7 +213,7 @@ impl Relay {
                     failures = 0;
                     self.postgres.ready();
                     self.broker.ready();
-                    if round == Round::Published {
+                    if round == Round::More {
                         continue;
                     }
                     tokio::select! {

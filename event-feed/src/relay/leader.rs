@@ -19,9 +19,9 @@ use crate::page::PageSize;
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Published events; there may be more.
-    Published,
-    /// There was nothing to publish.
+    /// Published events; there are more, or are likely to be by now.
+    More,
+    /// Has published all that was there when it was read. What is appended later comes with a wake-up of its own.
     Idle,
 }
 
@@ -146,9 +146,9 @@ impl<'a> Leader<'a> {
             self.look_at_stream(last).await?;
             return Ok(Round::Idle);
         }
-        let last = self.publish(last, page).await?;
+        let (last, round) = self.publish(last, page).await?;
         self.at = Some(last);
-        Ok(Round::Published)
+        Ok(round)
     }
 
     async fn resume(&mut self) -> Result<Mark, Trouble> {
@@ -166,8 +166,8 @@ impl<'a> Leader<'a> {
     }
 
     /// Publishes as many of the events as one batch may hold, and reads on meanwhile; gives the last one published.
-    async fn publish(&mut self, last: Mark, page: Page) -> Result<Mark, Trouble> {
-        let Some(head) = self.head else { return Ok(last) };
+    async fn publish(&mut self, last: Mark, page: Page) -> Result<(Mark, Round), Trouble> {
+        let Some(head) = self.head else { return Ok((last, Round::More)) };
         let messages = batch(&page.events, head.epoch, self.nats.client().max_payload());
         let (count, stubs) = (messages.len(), messages.iter().filter(|message| message.is_stub).count());
         let new_last = messages.last().map_or(last, |message| message.mark);
@@ -182,7 +182,7 @@ impl<'a> Leader<'a> {
         self.ahead = ahead;
         let left = page.events.get(count).or_else(|| self.ahead.as_ref()?.events.first());
         self.progress(new_last, left.map(|event| event.recorded_at));
-        Ok(new_last)
+        Ok((new_last, if more || count > 1 { Round::More } else { Round::Idle }))
     }
 
     /// Once in a beacon's interval: asks for epoch and head, and tells whoever follows.
