@@ -95,7 +95,7 @@ impl PostgresOptions {
         self
     }
 
-    /// The most connections for reads of pages, and as many for look-ups; 8 by default. Appends have one of their own.
+    /// The most connections for reads by a key or in the log's order, and as many for selections; 8 by default. Appends have one of their own.
     #[must_use]
     pub fn read_connections(mut self, most: u32) -> Self {
         self.read_connections = most;
@@ -132,10 +132,10 @@ pub struct PostgresStore {
 }
 
 struct Inner {
-    /// For reads of the log in pages, and what is seldom written.
-    reads: PgPool,
-    /// For what finds a few rows by a key.
-    lookups: PgPool,
+    /// For what is read by a key or in the log's own order.
+    by_key: PgPool,
+    /// For selections from the log, and what is seldom written.
+    by_choice: PgPool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
     _watcher: AbortOnDropHandle<()>,
@@ -149,12 +149,12 @@ impl PostgresStore {
     /// program's or the server's settings would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of it.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let continuity = Arc::new(Continuity::new(options.known_head));
-        let ReadPools { pages: reads, lookups } = connect::read_pools(&options, Arc::clone(&continuity)).await?;
-        let waker = wake::Waker::start(lookups.clone());
+        let ReadPools { by_key, by_choice } = connect::read_pools(&options, Arc::clone(&continuity)).await?;
+        let waker = wake::Waker::start(by_key.clone());
         let options = Arc::new(options);
         let batcher = Batcher::start(Arc::clone(&options), Arc::clone(&continuity), waker);
         let watcher = AbortOnDropHandle::new(tokio::spawn(continuity::watch(Arc::clone(&continuity), options)));
-        Ok(Self { inner: Arc::new(Inner { reads, lookups, continuity, batcher, _watcher: watcher }) })
+        Ok(Self { inner: Arc::new(Inner { by_key, by_choice, continuity, batcher, _watcher: watcher }) })
     }
 
     /// Whether the log can be read now, for readiness: asks for its head.

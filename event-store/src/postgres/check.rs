@@ -41,7 +41,7 @@ impl Inner {
         let tags: Vec<String> = prepared.checks.iter().map(|c| c.tags.clone()).collect();
         let types: Vec<String> = prepared.checks.iter().map(|c| c.types.clone()).collect();
         let found = sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types);
-        let found = found.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;
+        let found = found.fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?;
         for (check, row) in prepared.checks.iter_mut().zip(found) {
             check.after = check.after.max(row.head);
             check.broken = row.broken;

@@ -74,7 +74,7 @@ impl Inner {
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.lookups).await.map_err(|error| self.failed(error))?;
+        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.by_key).await.map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
         let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
         self.continuity.accept(epoch).await?;
@@ -88,7 +88,7 @@ impl Inner {
             return Ok(Some(Mark::START));
         }
         let row = sqlx::query_file!("sql/mark_at.sql", position.0)
-            .fetch_optional(&self.lookups)
+            .fetch_optional(&self.by_key)
             .await
             .map_err(|error| self.failed(error))?;
         Ok(row.map(|row| Mark { position, event_id: Some(row.event_id) }))
@@ -96,7 +96,7 @@ impl Inner {
 
     pub(super) async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.lookups).await;
+        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.by_key).await;
         Ok(row.map_err(|error| self.failed(error))?.descends)
     }
 
@@ -108,7 +108,7 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit));
-        self.events(rows.fetch_all(&self.lookups).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read_stream_backward(
@@ -120,30 +120,32 @@ impl Inner {
         self.continuity.check().await?;
         let before = before.map_or(i64::MAX, |v| v.0);
         let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit));
-        self.events(rows.fetch_all(&self.lookups).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let (after, limit) = (after.0, page(limit));
         let rows = match filter {
-            Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.reads).await,
+            Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.by_key).await,
             Filter::Category(category) => {
-                sqlx::query_file_as!(Row, "sql/read_category.sql", category, after, limit).fetch_all(&self.reads).await
+                sqlx::query_file_as!(Row, "sql/read_category.sql", category, after, limit).fetch_all(&self.by_choice).await
             }
             Filter::Types(types) => {
                 let types = texts(types);
-                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit).fetch_all(&self.reads).await
+                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit).fetch_all(&self.by_choice).await
             }
             Filter::Query(query) if matches_all(query) => {
-                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.reads).await
+                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.by_key).await
             }
             Filter::Query(query) => {
                 let (tagged, untagged): (Vec<_>, Vec<_>) = query.items.iter().partition(|item| !item.tags.is_empty());
                 let tags: Vec<String> = tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
                 let types: Vec<String> = tagged.iter().map(|item| joined(item.types.iter().map(EventType::as_str))).collect();
                 let alone: Vec<String> = untagged.iter().flat_map(|item| texts(&item.types)).collect();
-                sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit).fetch_all(&self.reads).await
+                sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit)
+                    .fetch_all(&self.by_choice)
+                    .await
             }
         };
         self.events(rows.map_err(|error| self.failed(error))?)
@@ -157,14 +159,14 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let rows = sqlx::query_file_as!(Row, "sql/read_range.sql", &texts(types), after.0, to.0);
-        self.events(rows.fetch_all(&self.reads).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.continuity.check().await?;
         let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
         let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
-        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.lookups).await;
+        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.by_key).await;
         let rows = rows.map_err(|error| self.failed(error))?;
         let unreadable = |error: InvalidName| StoreError::Unusable(format!("the owner of a claim cannot be read: {error}"));
         rows.into_iter().map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable)).collect()
@@ -172,7 +174,8 @@ impl Inner {
 
     pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file!("sql/written_types.sql").fetch_all(&self.reads).await.map_err(|error| self.failed(error))?;
+        let rows =
+            sqlx::query_file!("sql/written_types.sql").fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?;
         let unreadable = |error: InvalidName| StoreError::Unusable(format!("an event type of the log cannot be read: {error}"));
         rows.into_iter()
             .map(|row| Ok(WrittenType { event_type: row.event_type.parse()?, schema_version: row.schema_version }))
@@ -183,7 +186,7 @@ impl Inner {
     pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check().await?;
         let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key)
-            .fetch_optional(&self.lookups)
+            .fetch_optional(&self.by_key)
             .await
             .map_err(|error| self.failed(error))?;
         let Some(row) = row else { return Ok(None) };
@@ -206,7 +209,7 @@ impl Inner {
 
     pub(super) async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.reads);
+        let rows = sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.by_choice);
         let rows = rows.await.map_err(|error| self.failed(error))?;
         let held = rows.into_iter().map(|row| {
             let hash = <[u8; 32]>::try_from(row.hash.as_slice()).ok();

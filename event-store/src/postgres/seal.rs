@@ -26,7 +26,7 @@ impl PostgresStore {
     /// the log (SQLSTATE DB003), which `event-store verify` names.
     pub async fn seal(&self) -> Result<Position, StoreError> {
         self.inner.continuity.check().await?;
-        let sealed = connect::write(&self.inner.reads, |connection| {
+        let sealed = connect::write(&self.inner.by_choice, |connection| {
             async move { Ok(sqlx::query_file!("sql/seal.sql", SEAL_EVENTS).fetch_one(connection).await?.sealed_to) }.boxed()
         })
         .await?;

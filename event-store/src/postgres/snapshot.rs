@@ -16,7 +16,7 @@ impl SnapshotStore for PostgresStore {
     async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
         self.inner.continuity.check().await?;
         let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
-            .fetch_optional(&self.inner.lookups)
+            .fetch_optional(&self.inner.by_key)
             .await
             .map_err(read_error)?;
         let Some(row) = row else { return Ok(None) };
@@ -37,7 +37,7 @@ impl SnapshotStore for PostgresStore {
         let Some(event_id) = snapshot.last.event_id else {
             return Err(StoreError::Invalid("a snapshot of a stream without events".to_owned()));
         };
-        connect::write(&self.inner.reads, move |connection| {
+        connect::write(&self.inner.by_choice, move |connection| {
             async move {
                 let Snapshot { stream, shape, epoch, version, last, state } = &snapshot;
                 let (stream, version, position) = (stream.as_str(), version.0, last.position.0);

@@ -27,6 +27,9 @@ const STATEMENT_TIMEOUT: &str = "10s";
 /// The most connections of one process, besides the one that adds keys.
 const MAX_CONNECTIONS: u32 = 3;
 
+/// A connection that was used so lately is taken as it is.
+const WARM: Duration = Duration::from_secs(1);
+
 fn schema() -> OwnedSchema {
     let mut migrator: Migrator = sqlx::migrate!("../migrations/subject_keys");
     migrator.dangerous_set_table_name("subject_keys._sqlx_migrations");
@@ -114,9 +117,22 @@ impl PostgresKeys {
         schema().check(&mut connection).await?;
         connection.close().await.map_err(read_error)?;
         let adding = Adding { options: options.clone(), connection: Mutex::new(None) };
-        let pool = PoolOptions::<Postgres>::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = PoolOptions::<Postgres>::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Every call is safe to make again; one on a warm connection pays for no look at it.
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| Box::pin(is_alive(connection, idle.idle_for)));
         Ok(Self { pool: pool.connect_lazy_with(options), adding: Arc::new(adding) })
     }
+}
+
+/// Whether a connection that was not used for a while still stands.
+async fn is_alive(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for >= WARM {
+        connection.ping().await?;
+    }
+    Ok(true)
 }
 
 impl From<StoreError> for KeyError {
