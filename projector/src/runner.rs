@@ -293,15 +293,25 @@ impl Runner {
             return;
         }
         let job = Arc::new(job);
+        // First the parts whose rows change: somebody may be waiting for those.
+        for folds in [true, false] {
+            self.hand_out(&job, folds).await;
+        }
+        self.keep_leases().await;
+    }
+
+    async fn hand_out(&mut self, job: &Arc<Job>, folds: bool) {
         let mut tasks = FuturesUnordered::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(owned) = slot.take_owned() {
-                slot.begins(&job);
-                let task = tokio::spawn(owned.apply(Arc::clone(&job)));
+            if slot.folds(job) == folds
+                && let Some(owned) = slot.take_owned()
+            {
+                slot.begins(job);
+                let task = tokio::spawn(owned.apply(Arc::clone(job)));
                 tasks.push(async move { (index, task.await) });
             }
         }
-        let mut reports = tokio::time::interval(REPORT_EVERY);
+        let mut reports = tokio::time::interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             let (index, done) = tokio::select! {
                 next = tasks.next() => match next {
@@ -316,7 +326,7 @@ impl Runner {
             let slot = &mut self.slots[index];
             match done {
                 Ok(applied) => {
-                    let moved = slot.settle(applied, &job);
+                    let moved = slot.settle(applied, job);
                     if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside()) {
                         announce::checkpoint(nats, &key, job.head.epoch, mark).await;
                     }
@@ -324,7 +334,6 @@ impl Runner {
                 Err(panic) => slot.panicked(&panic),
             }
         }
-        self.keep_leases().await;
     }
 
     async fn keep_leases(&mut self) {
