@@ -19,6 +19,8 @@ use crate::support::process::{Process, command};
 use crate::support::{append, ask, ask_about, until, until_all_at};
 
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
+/// Those that may be split.
+const SPLIT: [&str; 3] = ["users", "orders", "products"];
 /// After so many rounds the next log begins, so that verifying stays short.
 const ROUNDS_PER_LOG: u64 = 10;
 /// How many events are missed before catching up: several batches.
@@ -63,7 +65,7 @@ async fn p6_p7_killed_with_9_at_every_stage_with_nats_in_trouble_between_no_row_
     for round in 0..rounds {
         let mut log = match begun.take().filter(|_| round % ROUNDS_PER_LOG != 0) {
             Some(log) => log,
-            None => Log::begin(run.seed.wrapping_add(round)).await,
+            None => Log::begin(run.seed.wrapping_add(round), &mut random).await,
         };
         let stage = STAGES[usize::try_from(round).unwrap() % STAGES.len()];
         let trouble = *Trouble::ALL.choose(&mut random).unwrap();
@@ -82,8 +84,12 @@ struct Log {
 }
 
 impl Log {
-    async fn begin(seed: u64) -> Self {
+    /// With its projections split into some number of parts, where they may be.
+    async fn begin(seed: u64, random: &mut StdRng) -> Self {
         let feed = Feed::start().await;
+        for name in SPLIT {
+            succeeds(feed.url(), &["start-over", name, "--yes", "--parts", &parts(random)]).await;
+        }
         let mut life = Life::new(seed);
         append(feed.store.as_ref(), life.goes_on(50)).await;
         Self { feed, life: Some(life) }
@@ -155,7 +161,8 @@ impl Log {
         let writer = self.writing();
         // With no memory each page is written, and so the checkpoint moves.
         let throttle = (self.head().await / 2).clamp(50, 2_000).to_string();
-        let mut rebuild = spawn(&url, &["rebuild", name, "--memory", "0", "--throttle", &throttle]);
+        let parts = if SPLIT.contains(&name) { parts(random) } else { "1".to_owned() };
+        let mut rebuild = spawn(&url, &["rebuild", name, "--parts", &parts, "--memory", "0", "--throttle", &throttle]);
         let so_far = ask_about::<i64>(&url, BUILT, name).await;
         at_once(async || ask_about::<i64>(&url, BUILT, name).await > so_far.max(random_share(&throttle))).await;
         rebuild.kill().await.unwrap();
@@ -254,6 +261,11 @@ async fn succeeds_with(url: &str, name: &str) -> String {
 
 fn spawn(url: &str, arguments: &[&str]) -> Child {
     command(url).args(arguments).stdout(std::process::Stdio::null()).spawn().unwrap()
+}
+
+/// Into how many parts a projection is split.
+fn parts(random: &mut StdRng) -> String {
+    random.random_range(1..=4).to_string()
 }
 
 /// A position in the first part of a rebuild.

@@ -193,3 +193,36 @@ async fn p6_a_process_that_cannot_have_the_log_leaves_its_parts_to_others_and_ta
     until_all_at(url, 400).await;
     assert_eq!(contents(url).await, refolded(store).await);
 }
+
+#[tokio::test]
+async fn p7_rebuilt_into_other_parts_under_load_while_processes_come_and_go_every_row_is_right() {
+    let mut life = Life::new(606);
+    let database = split_in_four(&mut life).await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    let _first = Process::start(url);
+    let mut second = Process::start(url);
+    until_held(url, &[5, 5]).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let living = tokio::spawn(async move {
+        let mut head = 200;
+        while !*stopped.borrow() {
+            append(store.as_ref(), life.goes_on(20)).await;
+            head += 20;
+        }
+        (store, head)
+    });
+    for parts in ["3", "1", "5"] {
+        let said = succeeds(url, &["rebuild", "users", "--parts", parts]).await;
+        assert!(said.contains("no difference"), "{parts}: {said}");
+        second.kill_9().await;
+        assert!(succeeds(url, &["verify", "users"]).await.contains("no difference"));
+        second = Process::start(url);
+    }
+    stop.send(true).unwrap();
+    let (store, head) = living.await.unwrap();
+    until_all_at(url, head).await;
+    assert_eq!(contents(url).await, refolded(store).await);
+    for name in ["users", "orders"] {
+        assert!(succeeds(url, &["verify", name]).await.contains("no difference"), "{name}");
+    }
+}
