@@ -293,6 +293,7 @@ impl Runner {
             return;
         }
         let job = Arc::new(job);
+        self.slots.iter_mut().for_each(Slot::let_go_if_late);
         // First the parts whose rows change: somebody may be waiting for those.
         for folds in [true, false] {
             self.hand_out(&job, folds).await;

@@ -18,6 +18,7 @@ use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standi
 use crate::generation;
 use crate::projection::AnyProjection;
 
+mod end;
 mod place;
 
 /// How long keeping a lease or giving it up may take: less than it lasts.
@@ -41,6 +42,8 @@ pub(crate) struct Slot {
     may_claim: bool,
     state: State,
     renew_at: Instant,
+    /// When taking or renewing the lease began last: it lasts from then on at least.
+    kept_at: Instant,
     /// How often in a row a database failed.
     failures: u32,
     error: Option<RunError>,
@@ -100,6 +103,7 @@ impl Slot {
             may_claim: true,
             state: State::Waiting { due: now, connection: None },
             renew_at: now,
+            kept_at: now,
             failures: 0,
             error: None,
             progress: Progress::unknown(),
@@ -127,6 +131,7 @@ impl Slot {
             State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => (None, Some(stopped.clone())),
             _ => return None,
         };
+        self.kept_at = now;
         let (projection, beside, part) = (Arc::clone(&self.projection), self.beside, self.part);
         let store = Some(Arc::clone(store));
         Some(Claim { options: Arc::clone(options), owner, projection, beside, part, store, connection, stopped })
@@ -163,35 +168,6 @@ impl Slot {
         if let State::Waiting { due, .. } | State::Stopped { due, .. } = &mut self.state {
             *due = Instant::now();
         }
-    }
-
-    /// Drops the ownership, so that the part is claimed anew and its history proved again.
-    pub(crate) fn claim_again(&mut self) {
-        if self.take_owned().is_some() {
-            self.wait_no_longer();
-        }
-    }
-
-    /// Gives up the lease, if it is this process's, so that another one takes over at once.
-    pub(crate) async fn give_up(&mut self) {
-        let Some(owned) = self.take_owned() else { return };
-        match tokio::spawn(database::within(KEEP_LIMIT, owned.give_up(None))).await {
-            Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
-            Ok(Err(error)) => tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire"),
-            Err(panic) => tracing::error!(projection = self.title(), %panic, "giving up the lease panicked"),
-        }
-    }
-
-    /// Gives the part up for another process.
-    pub(crate) async fn hand_over(&mut self) {
-        self.give_up().await;
-        self.is_elsewhere();
-    }
-
-    /// Another process has the part: nothing is held for it here.
-    pub(crate) fn is_elsewhere(&mut self) {
-        self.not_ours();
-        self.state = waiting(CLAIM_EVERY, None);
     }
 
     pub(crate) fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
@@ -284,9 +260,11 @@ impl Slot {
             return;
         }
         let Some(owned) = self.take_owned() else { return };
+        let began = Instant::now();
         match tokio::spawn(database::within(KEEP_LIMIT, owned.keep(self.progress.mode, self.progress.head, epoch))).await {
             Ok(Ok(Some(owned))) => {
                 self.state = State::Owned(owned);
+                self.kept_at = began;
                 self.renew_at = Instant::now() + RENEW_EVERY;
             }
             Ok(Ok(None)) => self.taken_over(),

@@ -1,0 +1,44 @@
+//! How an ownership ends otherwise than by another process: dropped to be claimed anew, given up, handed over.
+
+use super::{CLAIM_EVERY, KEEP_LIMIT, Slot, State, waiting};
+use crate::runner::database;
+use crate::runner::lease::LEASE;
+
+impl Slot {
+    /// Drops the ownership, so that the part is claimed anew and its history proved again.
+    pub(crate) fn claim_again(&mut self) {
+        if self.take_owned().is_some() {
+            self.wait_no_longer();
+        }
+    }
+
+    /// Drops an ownership whose lease has run out meanwhile: another process may have the part, and the way to it may be cut.
+    pub(crate) fn let_go_if_late(&mut self) {
+        if matches!(self.state, State::Owned(_)) && self.kept_at.elapsed() > LEASE {
+            tracing::warn!(projection = self.title(), "the lease was not renewed in time: claimed anew");
+            self.claim_again();
+        }
+    }
+
+    /// Gives up the lease, if it is this process's, so that another one takes over at once.
+    pub(crate) async fn give_up(&mut self) {
+        let Some(owned) = self.take_owned() else { return };
+        match tokio::spawn(database::within(KEEP_LIMIT, owned.give_up(None))).await {
+            Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
+            Ok(Err(error)) => tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire"),
+            Err(panic) => tracing::error!(projection = self.title(), %panic, "giving up the lease panicked"),
+        }
+    }
+
+    /// Gives the part up for another process.
+    pub(crate) async fn hand_over(&mut self) {
+        self.give_up().await;
+        self.is_elsewhere();
+    }
+
+    /// Another process has the part: nothing is held for it here.
+    pub(crate) fn is_elsewhere(&mut self) {
+        self.not_ours();
+        self.state = waiting(CLAIM_EVERY, None);
+    }
+}
