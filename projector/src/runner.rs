@@ -18,9 +18,7 @@ use std::time::Duration;
 use event_feed::{FollowError, Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
 use event_store::{EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
-use futures::StreamExt as _;
 use futures::future::join_all;
-use futures::stream::FuturesUnordered;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,11 +33,13 @@ pub(crate) mod checkpoint;
 pub(crate) mod database;
 mod fleet;
 mod given;
+mod hand_out;
 mod history;
 mod key;
 pub mod lease;
 pub(crate) mod parked;
 mod part;
+mod passing;
 mod pulse;
 mod reveal;
 mod slot;
@@ -61,8 +61,6 @@ pub(crate) const CLAIM_EVERY: Duration = Duration::from_millis(500);
 const LOG_AWAY: Duration = Duration::from_secs(3);
 /// So long after it could not have the log, a process without parts takes its share again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// How often a long batch lets the metrics and readiness be brought up to date.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -279,61 +277,6 @@ impl Runner {
         let again = parked::Reread { log: self.log.clone(), vault: self.reveal.vault() };
         for slot in &mut self.slots {
             slot.retry_parked(&again).await;
-        }
-    }
-
-    /// Gives a batch to every part that this process owns, and waits until all are through with it. `after`: what the reader read on from.
-    async fn work(&mut self, job: Job, after: Mark) {
-        self.retry_parked().await;
-        if job.events.is_empty() {
-            for slot in &mut self.slots {
-                slot.at_head(&job, after);
-            }
-            self.keep_leases().await;
-            return;
-        }
-        let job = Arc::new(job);
-        self.slots.iter_mut().for_each(Slot::let_go_if_late);
-        // First the parts whose rows change: somebody may be waiting for those.
-        for folds in [true, false] {
-            self.hand_out(&job, folds).await;
-        }
-        self.keep_leases().await;
-    }
-
-    async fn hand_out(&mut self, job: &Arc<Job>, folds: bool) {
-        let mut tasks = FuturesUnordered::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.folds(job) == folds
-                && let Some(owned) = slot.take_owned()
-            {
-                slot.begins(job);
-                let task = tokio::spawn(owned.apply(Arc::clone(job)));
-                tasks.push(async move { (index, task.await) });
-            }
-        }
-        let mut reports = tokio::time::interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
-        loop {
-            let (index, done) = tokio::select! {
-                next = tasks.next() => match next {
-                    Some(done) => done,
-                    None => break,
-                },
-                _ = reports.tick() => {
-                    self.watch.parts(&self.slots);
-                    continue;
-                }
-            };
-            let slot = &mut self.slots[index];
-            match done {
-                Ok(applied) => {
-                    let moved = slot.settle(applied, job);
-                    if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside()) {
-                        announce::checkpoint(nats, &key, job.head.epoch, mark).await;
-                    }
-                }
-                Err(panic) => slot.panicked(&panic),
-            }
         }
     }
 

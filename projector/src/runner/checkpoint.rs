@@ -1,10 +1,13 @@
 //! A part's checkpoint: how far it is, of which history, and the fence that lets only the newest owner move it.
 
+use std::sync::Arc;
+
 use event_store::{Epoch, Mark, Position};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PartKey;
+use crate::projection::column;
 
 /// How far a part is, as its owner knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +107,41 @@ pub(crate) async fn advance(
     .fetch_optional(connection)
     .await?;
     Ok(moved.is_some())
+}
+
+/// [`advance`] for parts that only pass over so many events, by one statement and without the generations' schemas. Returns those that
+/// were moved: (projection, generation, part).
+pub(crate) async fn pass(
+    connection: &mut PgConnection,
+    parts: &[(Arc<PartKey>, Checkpoint, usize)],
+    (epoch, mark): (Epoch, Mark),
+    seen: Seen,
+) -> sqlx::Result<Vec<(String, i32, i32)>> {
+    let moved = sqlx::query!(
+        "UPDATE read_model.checkpoints AS c
+         SET position = $1, event_id = $2, epoch = $3, mode = $4, head = $5, updated_at = clock_timestamp(),
+             passed_over = c.passed_over + p.events
+         FROM unnest($6::text[], $7::integer[], $8::integer[], $9::bigint[], $10::bigint[], $11::uuid[], $12::bigint[])
+              AS p (projection, generation, part, position, term, epoch, events)
+         WHERE c.projection = p.projection AND c.generation = p.generation AND c.part = p.part
+           AND c.position = p.position AND c.term = p.term AND c.epoch IS NOT DISTINCT FROM p.epoch
+         RETURNING c.projection, c.generation, c.part, set_config('synchronous_commit', 'off', true) AS durability",
+        mark.position.0,
+        mark.event_id as Option<Uuid>,
+        epoch.0,
+        seen.mode,
+        seen.head.0,
+        &column(parts, |(part, ..)| part.projection.name().to_owned()),
+        &column(parts, |(part, ..)| part.generation),
+        &column(parts, |(part, ..)| part.part),
+        &column(parts, |(_, from, _)| from.mark.position.0),
+        &column(parts, |(_, from, _)| from.term),
+        &column(parts, |(_, from, _)| from.epoch.map(|epoch| epoch.0)) as &[Option<Uuid>],
+        &column(parts, |(.., events)| i64::try_from(*events).unwrap_or(i64::MAX)),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(moved.into_iter().map(|row| (row.projection, row.generation, row.part)).collect())
 }
 
 /// Locks the checkpoint where it is, and works in the generation's schema until the end of the transaction. `false`: this owner was replaced.

@@ -7,8 +7,8 @@ use event_store::{Epoch, Head, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-use super::Job;
-use super::part::{Claim, Claimed, Outcome};
+use super::part::{Claim, Claimed, Folded, Outcome};
+use super::{Job, passing};
 use crate::projection::AnyProjection;
 
 /// Projects these events, the next ones after the checkpoints, with every projection, trusting that they are the log's.
@@ -44,16 +44,22 @@ async fn project_part(
     let (name, options, projection) = (projection.name(), Arc::clone(options), Arc::clone(projection));
     let claim = Claim { options, owner, projection, beside: None, part, store: None, connection: None, stopped: None };
     match claim.attempt().await? {
-        Claimed::Owned(owned) => match owned.apply(Arc::clone(job)).await.outcome {
-            Outcome::Owned(owned) => {
-                let of = owned.key.of;
-                owned.give_up(None).await?;
-                Ok(of)
+        Claimed::Owned(owned) => {
+            let of = owned.key.of;
+            let ended = match owned.apply(Arc::clone(job)).await {
+                Folded::Done(applied) => vec![applied],
+                Folded::Passes(passing) => passing::over(vec![passing], Arc::clone(job)).await,
+            };
+            for applied in ended {
+                match applied.outcome {
+                    Outcome::Owned(owned) => owned.give_up(None).await?,
+                    Outcome::Stopped { stopped, .. } => return Err(stopped.reason.into()),
+                    Outcome::Lost => return Err(format!("another process took {name} over").into()),
+                    Outcome::Failed(error) => return Err(error.into()),
+                }
             }
-            Outcome::Stopped { stopped, .. } => Err(stopped.reason.into()),
-            Outcome::Lost => Err(format!("another process took {name} over").into()),
-            Outcome::Failed(error) => Err(error.into()),
-        },
+            Ok(of)
+        }
         Claimed::Elsewhere(_) | Claimed::StillStopped => Err(format!("another process projects {name}").into()),
         Claimed::Stopped(stopped) => Err(stopped.reason.into()),
     }

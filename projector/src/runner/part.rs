@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::history::{self, History};
 use super::parked::{self, ParkedSet};
+use super::passing::Passing;
 use super::{Job, PartKey, beside, database, lease};
 use crate::generation;
 use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteError};
@@ -23,7 +24,7 @@ use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteErr
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
 /// How long one batch may take before its connection is given up.
-const BATCH_LIMIT: Duration = Duration::from_mins(1);
+pub(super) const BATCH_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long claiming a part may take.
 const CLAIM_LIMIT: Duration = Duration::from_secs(10);
@@ -86,6 +87,13 @@ pub(crate) enum Claimed {
     Stopped(Stopped),
     /// Nothing has changed since it stopped.
     StillStopped,
+}
+
+/// A batch in the hands of a part.
+pub(crate) enum Folded {
+    Done(Applied),
+    /// It has nothing for the part, which is still to be moved over it.
+    Passes(Passing),
 }
 
 /// What became of a batch.
@@ -177,7 +185,7 @@ impl Claim {
 
 impl Owned {
     /// Folds the job's events that come after the checkpoint into the rows.
-    pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>) -> Applied {
+    pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>) -> Folded {
         let mut applied = Applied { handled: 0, passed_over: 0, parked: 0, outcome: Outcome::Lost };
         let at = self.checkpoint.mark;
         let start = job.events.partition_point(|event| event.position <= at.position);
@@ -187,16 +195,17 @@ impl Owned {
             // Claiming anew proves the history, and says what is to be done when it is another one.
             let other = std::io::Error::other(format!("the log has another event at position {}", at.position));
             applied.outcome = Outcome::Failed(sqlx::Error::Io(other));
-            return applied;
+            return Folded::Done(applied);
         }
         if events.first().is_some_and(|event| event.position != at.position.next()) {
             // The reader was somewhere else: claiming anew makes it go back.
             let gap = std::io::Error::other(format!("the batch does not begin after position {}", at.position));
             applied.outcome = Outcome::Failed(sqlx::Error::Io(gap));
-            return applied;
+            return Folded::Done(applied);
         }
         applied.outcome = match tokio::time::timeout(BATCH_LIMIT, self.fold(&job, events, &mut applied)).await {
             Ok(Ok(None)) => Outcome::Owned(self),
+            Ok(Ok(Some(Halt::Passes(events)))) => return Folded::Passes(Passing { part: self, events }),
             Ok(Ok(Some(Halt::Lost))) => Outcome::Lost,
             Ok(Ok(Some(Halt::At(position, reason)))) => {
                 let bad = events.iter().find(|event| event.position == position);
@@ -206,15 +215,18 @@ impl Owned {
                 self.stop(reason, bad.map(|event| event.recorded_at), again).await
             }
             Ok(Err(error)) if database::is_transient(&error) => Outcome::Failed(error),
-            Ok(Err(error)) => {
-                let reason = format!("the read model's database refused: {error}");
-                self.stop(reason, events.first().map(|event| event.recorded_at), Again::No).await
-            }
+            Ok(Err(error)) => self.refused(&error, events.first()).await,
             Err(_) => {
                 Outcome::Failed(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "a batch took too long")))
             }
         };
-        applied
+        Folded::Done(applied)
+    }
+
+    /// Stops: Postgres will not do it another time either.
+    pub(super) async fn refused(self, error: &sqlx::Error, first: Option<&RecordedEvent>) -> Outcome {
+        let reason = format!("the read model's database refused: {error}");
+        self.stop(reason, first.map(|event| event.recorded_at), Again::No).await
     }
 
     /// Folds up to the first event that cannot be, and says which that is.
@@ -226,6 +238,9 @@ impl Owned {
                 events = before(events, *position);
             }
             let Some(last) = events.last() else { return Ok(prepared.unreadable.map(Halt::at).or(halt)) };
+            if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() {
+                return Ok(Some(Halt::Passes(prepared.passed_over)));
+            }
             match self.write(&prepared, job, (events, last.mark())).await {
                 Ok(Some(parked)) => {
                     applied.parked = parked;
@@ -339,6 +354,8 @@ impl Owned {
 /// Why a fold ended early.
 enum Halt {
     At(Position, Reason),
+    /// There is nothing to fold; so many events are to be passed over.
+    Passes(usize),
     Lost,
 }
 

@@ -191,12 +191,6 @@ impl Slot {
         }
     }
 
-    /// Whether the projection makes something of an event of the batch; of others it only passes over.
-    pub(crate) fn folds(&self, job: &Job) -> bool {
-        let reads = self.projection.reads(&job.registry);
-        job.events.iter().any(|event| reads.contains(&event.event_type))
-    }
-
     /// A batch is about to be folded.
     pub(crate) fn begins(&mut self, job: &Job) {
         self.progress.head = job.head.mark.position;

@@ -1,0 +1,79 @@
+//! Giving a batch to every part that the process owns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::Mark;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::part::{Applied, Folded};
+use super::slot::Slot;
+use super::{Job, Runner, announce, passing};
+
+/// How often a long batch lets the metrics and readiness be brought up to date.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+impl Runner {
+    /// Gives a batch to every part that this process owns, and waits until all are through with it. `after`: what the reader read on from.
+    pub(super) async fn work(&mut self, job: Job, after: Mark) {
+        self.retry_parked().await;
+        if job.events.is_empty() {
+            for slot in &mut self.slots {
+                slot.at_head(&job, after);
+            }
+        } else {
+            self.slots.iter_mut().for_each(Slot::let_go_if_late);
+            self.hand_out(&Arc::new(job)).await;
+        }
+        self.keep_leases().await;
+    }
+
+    /// Those whose rows change go first: somebody may be waiting for them. The others follow together.
+    async fn hand_out(&mut self, job: &Arc<Job>) {
+        let mut folding = FuturesUnordered::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(owned) = slot.take_owned() {
+                slot.begins(job);
+                let task = tokio::spawn(owned.apply(Arc::clone(job)));
+                folding.push(async move { (index, task.await) });
+            }
+        }
+        let mut reports = tokio::time::interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
+        let (mut passing, mut passing_slots) = (Vec::new(), Vec::new());
+        loop {
+            tokio::select! {
+                next = folding.next() => match next {
+                    Some((index, Ok(Folded::Passes(part)))) => {
+                        passing.push(part);
+                        passing_slots.push(index);
+                    }
+                    Some((index, Ok(Folded::Done(applied)))) => self.settle(index, applied, job).await,
+                    Some((index, Err(panic))) => self.slots[index].panicked(&panic),
+                    None => break,
+                },
+                _ = reports.tick() => self.watch.parts(&self.slots),
+            }
+        }
+        if passing.is_empty() {
+            return;
+        }
+        match tokio::spawn(passing::over(passing, Arc::clone(job))).await {
+            Ok(ended) => {
+                for (index, applied) in passing_slots.into_iter().zip(ended) {
+                    self.settle(index, applied, job).await;
+                }
+            }
+            Err(panic) => passing_slots.into_iter().for_each(|index| self.slots[index].panicked(&panic)),
+        }
+    }
+
+    async fn settle(&mut self, index: usize, applied: Applied, job: &Job) {
+        let slot = &mut self.slots[index];
+        let moved = slot.settle(applied, job);
+        if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside()) {
+            announce::checkpoint(nats, &key, job.head.epoch, mark).await;
+        }
+    }
+}
