@@ -5,10 +5,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
 use command_api::{erasure, http, migrate, serve};
+use service_kit::process;
+
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse().action).await {
+    match process::as_task(run(Cli::parse().action)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("command-api: {error:#}");

@@ -213,11 +213,15 @@ where
             Err(error) => error,
         };
         component.not_ready(error.to_string());
-        let cause: &(dyn std::error::Error + 'static) = &error;
-        tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "waiting for {what}");
+        warn_of_wait(&error, pause, what);
         tokio::time::sleep(pause).await;
         pause = MAX_PAUSE.min(pause * 2);
     }
+}
+
+fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {
+    let cause: &(dyn std::error::Error + 'static) = error;
+    tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "waiting for {what}");
 }
 
 fn claim_key(secret: &SecretString) -> anyhow::Result<ClaimKey> {

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use service_kit::process::as_task;
+
 use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs};
 use crate::error::CommandError;
 use crate::explain::explain;
@@ -19,7 +21,7 @@ use crate::{generation, projections, tool};
 /// It could not be done; the message says why.
 pub async fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
-        Command::Run(args) => run(*args).await,
+        Command::Run(args) => as_task(run(*args)).await,
         Command::Status(args) => status(&args).await,
         Command::Account(args) => account(args).await,
         Command::Parked(args) => parked(args).await,

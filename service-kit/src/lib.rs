@@ -26,6 +26,7 @@ pub mod http;
 pub mod openapi;
 pub mod part;
 pub mod problem;
+pub mod process;
 pub mod seal;
 pub mod shutdown;
 pub mod telemetry;

@@ -13,6 +13,10 @@ use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
 
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Benches of the running parts beside plain references.
 #[derive(Debug, Parser)]
 enum Bench {

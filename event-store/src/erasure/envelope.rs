@@ -1,19 +1,20 @@
-//! One sealed value: XChaCha20-Poly1305 in a versioned envelope, bound to where it stands.
+//! One sealed value: AES-256-GCM-SIV (RFC 8452) in a versioned envelope, bound to where it stands.
 //!
-//! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 24 random bytes, so that one key can seal any number of values.
+//! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 12 random bytes, with which one key may seal 2^32 values and
+//! more (RFC 8452, section 9); should one ever come twice, it tells no more than whether two values of one place are equal.
 //! The value's JSON is filled up with blanks to a multiple of 32 bytes, so that a sealed value tells little of its length.
 
+use aes_gcm_siv::aead::{Aead as _, AeadInOut as _, Payload};
+use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead as _, AeadInOut as _, Payload};
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use rand::Rng as _;
 use uuid::Uuid;
 
 use super::master::SubjectKey;
 
 const VERSION: u8 = 1;
-const NONCE_LEN: usize = 24;
+const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
 /// Values are filled up to a multiple of this.
 const STEP: usize = 32;
@@ -57,9 +58,9 @@ pub(super) fn seal(key: &SubjectKey, place: Place<'_>, json: &str) -> Result<Str
     envelope.extend_from_slice(&nonce);
     envelope.extend_from_slice(json.as_bytes());
     envelope.resize(from + length, b' ');
-    let cipher = XChaCha20Poly1305::new(key.expose().into());
+    let cipher = Aes256GcmSiv::new(key.expose().into());
     let (_, plain) = envelope.split_at_mut(from);
-    let tag = cipher.encrypt_inout_detached(&XNonce::from(nonce), &place.associated(VERSION), plain.into());
+    let tag = cipher.encrypt_inout_detached(&Nonce::from(nonce), &place.associated(VERSION), plain.into());
     envelope.extend_from_slice(&tag.map_err(|_| DoesNotOpen)?);
     Ok(URL_SAFE_NO_PAD.encode(envelope))
 }
@@ -73,7 +74,7 @@ pub(super) fn open(key: &SubjectKey, place: Place<'_>, sealed: &str) -> Result<S
     }
     let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
     let payload = Payload { msg: sealed, aad: &place.associated(VERSION) };
-    let plain = XChaCha20Poly1305::new(key.expose().into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| DoesNotOpen)?;
+    let plain = Aes256GcmSiv::new(key.expose().into()).decrypt(&Nonce::from(*nonce), payload).map_err(|_| DoesNotOpen)?;
     let mut json = String::from_utf8(plain).map_err(|_| DoesNotOpen)?;
     json.truncate(json.trim_end_matches(' ').len());
     Ok(json)

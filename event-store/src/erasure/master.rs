@@ -1,10 +1,10 @@
 //! The keys of subjects, and the port to what wraps them: a master key from a file or the environment by default, a KMS in its place later.
 
+use aes_gcm_siv::aead::{Aead as _, Payload};
+use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead as _, Payload};
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use rand::{Rng as _, TryRngCore as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::keys::{KeyError, SubjectKeyStore, WrappedKey};
 
 const KEY_LEN: usize = 32;
-const NONCE_LEN: usize = 24;
+const NONCE_LEN: usize = 12;
 const WRAP_VERSION: u8 = 1;
 /// How many keys are wrapped anew at a time.
 const ROTATE_PAGE: u32 = 1_000;
@@ -139,12 +139,12 @@ impl MasterKeys for LocalMasterKeys {
 
     async fn wrap(&self, keys: &[(Uuid, SubjectKey)]) -> Result<Vec<WrappedKey>, KeyError> {
         let (name, master) = self.keys.first().ok_or(KeyError::MasterKey)?;
-        let cipher = XChaCha20Poly1305::new((&**master).into());
+        let cipher = Aes256GcmSiv::new((&**master).into());
         let wrapped = keys.iter().map(|(subject, key)| {
             let mut nonce = [0_u8; NONCE_LEN];
             rand::rng().fill(&mut nonce);
             let payload = Payload { msg: key.expose(), aad: &associated(*subject) };
-            let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::MasterKey)?;
+            let sealed = cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyError::MasterKey)?;
             Ok(WrappedKey { master: name.clone(), bytes: [&[WRAP_VERSION], nonce.as_slice(), &sealed].concat() })
         });
         wrapped.collect()
@@ -156,7 +156,7 @@ impl MasterKeys for LocalMasterKeys {
             let (version, rest) = wrapped.bytes.split_first()?;
             let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().filter(|_| *version == WRAP_VERSION)?;
             let payload = Payload { msg: sealed, aad: &associated(*subject) };
-            let plain = XChaCha20Poly1305::new(master.into()).decrypt(&XNonce::from(*nonce), payload).ok()?;
+            let plain = Aes256GcmSiv::new(master.into()).decrypt(&Nonce::from(*nonce), payload).ok()?;
             let plain = Zeroizing::new(plain);
             Some(SubjectKey(Zeroizing::new(<[u8; KEY_LEN]>::try_from(plain.as_slice()).ok()?)))
         });
