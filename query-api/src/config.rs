@@ -45,7 +45,7 @@ pub struct ServeArgs {
     /// Where the admin port listens; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9081")]
     pub admin_listen: LoopbackAddr,
-    /// How many connections to the database this process may hold.
+    /// How many connections to the database this process may hold for each of two kinds of questions: for single rows, and for lists.
     #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
     /// The database.

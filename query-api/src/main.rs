@@ -5,21 +5,26 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use query_api::config::{Cli, Command, ServeArgs};
+use query_api::database::Pools;
 use query_api::http::{Api, CursorKey};
 use query_api::position::{self, Watcher};
 use query_api::read::Reader;
-use query_api::{database, http, ready};
+use query_api::{http, ready};
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
 use service_kit::http::serve_all;
 use service_kit::shutdown::{CancellationToken, Shutdown};
 use service_kit::telemetry::Telemetry;
-use service_kit::{admin, clock};
+use service_kit::{admin, clock, process};
+
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(args) => Box::pin(serve(*args)).await,
+        Command::Serve(args) => process::as_task(serve(*args)).await,
         Command::Openapi => describe(),
     };
     match done {
@@ -43,10 +48,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         Some(replica) => replica,
         None => args.read_model.get()?,
     };
-    let pool = database::pool(&url, args.connections)?;
+    let pools = Pools::new(&url, args.connections)?;
     let watcher = Watcher::default();
     let api = Api {
-        reader: Reader::new(pool.clone(), watcher.clone()),
+        reader: Reader::new(pools.clone(), watcher.clone()),
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         clock: clock::system(),
@@ -63,9 +68,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(served?)
     };
     // A schema that is not known ends the process; all else is waited for.
-    let ready = async { anyhow::Ok(ready::watch(pool.clone(), health.component("read-model"), background.clone()).await?) };
+    let ready =
+        async { anyhow::Ok(ready::watch(pools.by_choice.clone(), health.component("read-model"), background.clone()).await?) };
     let polling = async {
-        position::poll(watcher.clone(), pool.clone(), background.clone()).await;
+        position::poll(watcher.clone(), pools.by_key.clone(), background.clone()).await;
         anyhow::Ok(())
     };
     let listening = async {
@@ -75,6 +81,6 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     let ended = shutdown.run(Box::pin(async { tokio::try_join!(serving, ready, polling, listening) })).await?;
-    pool.close().await;
+    pools.close().await;
     ended.map(drop)
 }

@@ -29,7 +29,7 @@ mod window;
 pub use extent::Extent;
 pub use failure::ReadError;
 pub use reader::{Reader, View};
-pub use seen::Seen;
+pub use seen::{Checkpoint, Seen};
 pub use stale::Shown;
 pub use window::{Slice, Start, Window};
 
@@ -61,6 +61,25 @@ pub trait Read: Send + Sync + 'static {
     /// Which rows the answer shows: some of them may lack events.
     fn shown(answer: &Self::Answer) -> Shown;
 
+    /// Whether one statement answers it by a key, together with the checkpoints. Postgres locks what a statement reads before it takes the
+    /// statement's snapshot, so such a question needs no transaction.
+    const BY_KEY: bool = false;
+
     /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
-    fn ask(&self, snapshot: &mut PgConnection) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;
+    fn ask(&self, snapshot: &mut PgConnection) -> impl Future<Output = Result<Asked<Self::Answer>, sqlx::Error>> + Send;
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Asked<T> {
+    /// The answer.
+    pub data: T,
+    /// What the same statement said of the checkpoints, if it did: of every question that is answered by a key.
+    pub checkpoints: Option<Vec<Checkpoint>>,
+}
+
+impl<T> From<T> for Asked<T> {
+    fn from(data: T) -> Self {
+        Self { data, checkpoints: None }
+    }
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Projection, Read, Shown, Slice, Window};
+use super::{Asked, Checkpoint, Projection, Read, Shown, Slice, Window};
 
 /// A row of `read_model.orders`.
 #[derive(Debug, Clone)]
@@ -94,6 +94,7 @@ pub struct ListOrdersOfUser {
 impl Read for FindOrder {
     type Answer = Option<OrderRow>;
     reads!("orders");
+    const BY_KEY: bool = true;
 
     fn row(&self, _: Projection) -> Option<String> {
         Some(self.0.to_string())
@@ -103,8 +104,28 @@ impl Read for FindOrder {
         Shown::row("orders", answer.as_ref().map(|row| &row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
-        sqlx::query_file_as!(OrderRow, "sql/orders/find.sql", self.0).fetch_optional(snapshot).await
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let row = sqlx::query_file!("sql/orders/find.sql", self.0).fetch_one(snapshot).await?;
+        let checkpoints = Some(row.checkpoints.0);
+        let found = || {
+            Some(OrderRow {
+                id: row.id?,
+                user_id: row.user_id?,
+                status: row.status?,
+                currency: row.currency?,
+                total_minor: row.total_minor?,
+                units: row.units?,
+                lines: row.lines?,
+                ordered_at: row.ordered_at,
+                confirmed_at: row.confirmed_at,
+                cancelled_at: row.cancelled_at,
+                created_at: row.created_at?,
+                updated_at: row.updated_at?,
+                version: row.version?,
+                position: row.position?,
+            })
+        };
+        Ok(Asked { data: found(), checkpoints })
     }
 }
 
@@ -116,8 +137,8 @@ impl Read for ListOrders {
         Shown::list("orders", answer.rows.iter().map(|row| row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
-        list(snapshot, self.user_id, self.status.as_deref(), &self.window).await
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        list(snapshot, self.user_id, self.status.as_deref(), &self.window).await.map(Asked::from)
     }
 }
 
@@ -134,11 +155,11 @@ impl Read for ListOrdersOfUser {
         Shown::list("orders", answer.iter().flat_map(|slice| &slice.rows).map(|row| row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id).fetch_one(&mut *snapshot).await? {
-            return Ok(None);
+            return Ok(None.into());
         }
-        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.window).await.map(Some)
+        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.window).await.map(|slice| Some(slice).into())
     }
 }
 

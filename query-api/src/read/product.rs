@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Projection, Read, Shown, Slice, Window};
+use super::{Asked, Checkpoint, Projection, Read, Shown, Slice, Window};
 
 /// A row of `read_model.products`.
 #[derive(Debug, Clone)]
@@ -58,6 +59,7 @@ pub struct ListProducts {
 impl Read for FindProduct {
     type Answer = Option<ProductRow>;
     reads!("products");
+    const BY_KEY: bool = true;
 
     fn row(&self, _: Projection) -> Option<String> {
         Some(self.0.to_string())
@@ -67,8 +69,23 @@ impl Read for FindProduct {
         Shown::row("products", answer.as_ref().map(|row| &row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
-        sqlx::query_file_as!(ProductRow, "sql/products/find.sql", self.0).fetch_optional(snapshot).await
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let row = sqlx::query_file!("sql/products/find.sql", self.0).fetch_one(snapshot).await?;
+        let checkpoints = Some(row.checkpoints.0);
+        let found = || {
+            Some(ProductRow {
+                id: row.id?,
+                name: row.name?,
+                currency: row.currency?,
+                unit_price_minor: row.unit_price_minor?,
+                stock: row.stock?,
+                created_at: row.created_at?,
+                updated_at: row.updated_at?,
+                version: row.version?,
+                position: row.position?,
+            })
+        };
+        Ok(Asked { data: found(), checkpoints })
     }
 }
 
@@ -80,7 +97,7 @@ impl Read for ListProducts {
         Shown::list("products", answer.rows.iter().map(|row| row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let name = self.name.as_deref();
         let total = if self.window.counts() {
             Some(sqlx::query_file_scalar!("sql/products/count.sql", name).fetch_one(&mut *snapshot).await?)
@@ -91,7 +108,7 @@ impl Read for ListProducts {
             ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => self.by_created_at(snapshot).await?,
             ProductSort::NameAsc | ProductSort::NameDesc => self.by_name(snapshot).await?,
         };
-        Ok(self.window.slice(rows, total))
+        Ok(self.window.slice(rows, total).into())
     }
 }
 

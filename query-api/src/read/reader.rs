@@ -1,4 +1,4 @@
-//! Answers questions: each in one snapshot (a read-only transaction at REPEATABLE READ) that also shows the checkpoints,
+//! Answers questions: each in one snapshot (one statement, or a read-only transaction at REPEATABLE READ) that also shows the checkpoints,
 //! so that the position in an answer is exactly what its rows show, also while tables are switched. Waiting for a position happens between snapshots,
 //! without a connection.
 
@@ -10,11 +10,12 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::Instant;
 
-use super::Read;
 use super::extent::Extent;
 use super::failure::ReadError;
 use super::seen::{self, Seen};
 use super::stale;
+use super::{Asked, Read};
+use crate::database::Pools;
 use crate::position::Watcher;
 
 /// How often one read is tried again when the tables were switched under it.
@@ -32,14 +33,14 @@ pub struct View<T> {
 /// Answers questions from the read tables.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pool: PgPool,
+    pools: Pools,
     watcher: Watcher,
 }
 
 impl Reader {
-    /// A reader on this pool, woken by this watcher.
-    pub const fn new(pool: PgPool, watcher: Watcher) -> Self {
-        Self { pool, watcher }
+    /// A reader on these pools, woken by this watcher.
+    pub const fn new(pools: Pools, watcher: Watcher) -> Self {
+        Self { pools, watcher }
     }
 
     /// Answers `question` as of now.
@@ -85,12 +86,12 @@ impl Reader {
 
     /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a transaction half begun.
     async fn once<R: Read>(&self, question: &Arc<R>, token: Option<ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
-        let (pool, question) = (self.pool.clone(), Arc::clone(question));
+        let (pools, question) = (self.pools.clone(), Arc::clone(question));
         tokio::spawn(async move {
             let (mut tries, mut doubted) = (0, false);
             loop {
                 tries += 1;
-                match snapshot(&pool, doubted, question.as_ref(), token.as_ref()).await {
+                match snapshot(&pools, doubted, question.as_ref(), token.as_ref()).await {
                     Err(ReadError::PlanChanged) if tries < MAX_TRIES => {}
                     Err(error) if error.is_broken_connection() && !doubted => doubted = true,
                     answer => return answer,
@@ -116,18 +117,27 @@ async fn connection(pool: &PgPool, doubted: bool) -> sqlx::Result<PoolConnection
 }
 
 async fn snapshot<R: Read>(
-    pool: &PgPool,
+    pools: &Pools,
     doubted: bool,
     question: &R,
     token: Option<&ConsistencyToken>,
 ) -> Result<View<R::Answer>, ReadError> {
-    let mut connection = connection(pool, doubted).await?;
-    match ask(&mut connection, question, token).await {
-        Ok(Err(ReadError::PlanChanged)) => {
-            connection.clear_cached_statements().await?;
-            Err(ReadError::PlanChanged)
+    if R::BY_KEY {
+        let mut connection = connection(&pools.by_key, doubted).await?;
+        let answer = ask(&mut connection, question, token).await;
+        forget_plans(&mut connection, answer.as_ref().err()).await?;
+        match answer {
+            // Which rows lack events is asked by another statement, so both need a transaction.
+            Ok(view) if view.seen.stale => {}
+            answer => return answer,
         }
-        Ok(answer) => answer,
+    }
+    let mut connection = connection(&pools.by_choice, doubted).await?;
+    match ask_in_transaction(&mut connection, question, token).await {
+        Ok(answer) => {
+            forget_plans(&mut connection, answer.as_ref().err()).await?;
+            answer
+        }
         Err(not_begun) => {
             // It may have begun and then failed to lock the tables, which the driver would not know.
             connection.close_on_drop();
@@ -136,22 +146,44 @@ async fn snapshot<R: Read>(
     }
 }
 
-/// Asks in a transaction. The outer error: that could not be begun.
-async fn ask<R: Read>(
+async fn forget_plans(connection: &mut PgConnection, error: Option<&ReadError>) -> sqlx::Result<()> {
+    match error {
+        Some(ReadError::PlanChanged) => connection.clear_cached_statements().await,
+        _ => Ok(()),
+    }
+}
+
+/// The outer error: the transaction could not be begun.
+async fn ask_in_transaction<R: Read>(
     connection: &mut PgConnection,
     question: &R,
     token: Option<&ConsistencyToken>,
 ) -> sqlx::Result<Result<View<R::Answer>, ReadError>> {
     let mut transaction = connection.begin_with(R::BEGIN).await?;
     let answer = async {
-        let mut seen = seen::look(&mut transaction, &Extent::of(question), token).await?;
-        let data = question.ask(&mut transaction).await?;
+        let mut view = ask(&mut transaction, question, token).await?;
         // Nearly always no row at all is.
-        seen.stale = seen.stale && stale::look(&mut transaction, &R::shown(&data)).await?;
-        Ok(View { data, seen })
+        view.seen.stale = view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
+        Ok(view)
     }
     .await;
     // Nothing was written: either way out is right, a failed statement leaves only this one, and nobody waits for it.
     drop(transaction);
     Ok(answer)
+}
+
+/// Asks inside one snapshot. What it shows is stale if any row of the projections is.
+async fn ask<R: Read>(
+    snapshot: &mut PgConnection,
+    question: &R,
+    token: Option<&ConsistencyToken>,
+) -> Result<View<R::Answer>, ReadError> {
+    let extents = Extent::of(question);
+    if R::BY_KEY {
+        let Asked { data, checkpoints } = question.ask(snapshot).await?;
+        return Ok(View { data, seen: seen::shown(checkpoints.unwrap_or_default(), &extents, token)? });
+    }
+    // First, since a list that is not wanted yet would be read in vain.
+    let seen = seen::shown(seen::checkpoints(snapshot).await?, &extents, token)?;
+    Ok(View { data: question.ask(snapshot).await?.data, seen })
 }

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Read, Shown, Slice, Window};
+use super::{Asked, Read, Shown, Slice, Window};
 
 /// A row of `read_model.daily_sales`.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ impl Read for ListDailySales {
         Shown::list("daily_sales", answer.rows.iter().map(|row| format!("{}/{}", row.day, row.currency)))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let (from, to, currency) = (self.from, self.to, self.currency.as_deref());
         let total = if self.window.counts() {
             Some(sqlx::query_file_scalar!("sql/daily_sales/count.sql", from, to, currency).fetch_one(&mut *snapshot).await?)
@@ -91,6 +91,6 @@ impl Read for ListDailySales {
                 .await?
             }
         };
-        Ok(self.window.slice(rows, total))
+        Ok(self.window.slice(rows, total).into())
     }
 }

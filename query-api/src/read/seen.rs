@@ -18,7 +18,9 @@ pub struct Seen {
     pub stale: bool,
 }
 
-struct Checkpoint {
+/// Where a part of a live generation is.
+#[derive(Debug, serde::Deserialize)]
+pub struct Checkpoint {
     projection: String,
     part: i32,
     parts: i32,
@@ -28,13 +30,18 @@ struct Checkpoint {
     stale: bool,
 }
 
-/// Reads the checkpoints of what is read in the caller's snapshot (it is stale if any row of the projections is) and, if a position is wanted, checks that it is shown.
-pub(super) async fn look(
-    snapshot: &mut PgConnection,
+/// Reads all checkpoints in the caller's snapshot.
+pub(super) async fn checkpoints(snapshot: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>> {
+    sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await
+}
+
+/// What a snapshot with these checkpoints shows of what is read (it is stale if any row of the projections is); if a position is wanted, only
+/// when it shows that.
+pub(super) fn shown(
+    mut checkpoints: Vec<Checkpoint>,
     extents: &[Extent],
     wanted: Option<&ConsistencyToken>,
 ) -> Result<Seen, ReadError> {
-    let mut checkpoints = sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await?;
     let is_of = |extent: &Extent, at: &Checkpoint| extent.projection == at.projection && extent.reads(at.part, at.parts);
     checkpoints.retain(|checkpoint| extents.iter().any(|extent| is_of(extent, checkpoint)));
     if !extents.iter().all(|extent| checkpoints.iter().any(|checkpoint| is_of(extent, checkpoint))) {

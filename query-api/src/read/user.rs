@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Projection, Read, Shown, Slice, Window};
+use super::{Asked, Checkpoint, Projection, Read, Shown, Slice, Window};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;
@@ -70,6 +70,7 @@ pub struct ListUsers {
 impl Read for FindUser {
     type Answer = Option<UserRow>;
     reads!("users");
+    const BY_KEY: bool = true;
 
     fn row(&self, _: Projection) -> Option<String> {
         Some(self.0.to_string())
@@ -79,8 +80,25 @@ impl Read for FindUser {
         Shown::row("users", answer.as_ref().map(|row| &row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
-        sqlx::query_file_as!(UserRow, "sql/users/find.sql", self.0).fetch_optional(snapshot).await
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let row = sqlx::query_file!("sql/users/find.sql", self.0).fetch_one(snapshot).await?;
+        let checkpoints = Some(row.checkpoints.0);
+        let found = || {
+            Some(UserRow {
+                id: row.id?,
+                email: row.email,
+                name: row.name,
+                status: row.status?,
+                order_count: row.order_count?,
+                total_spent: row.total_spent?,
+                last_order_at: row.last_order_at,
+                created_at: row.created_at?,
+                updated_at: row.updated_at?,
+                version: row.version?,
+                position: row.position?,
+            })
+        };
+        Ok(Asked { data: found(), checkpoints })
     }
 }
 
@@ -92,13 +110,13 @@ impl Read for ListUsers {
         Shown::list("users", answer.rows.iter().map(|row| row.id))
     }
 
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let total = if self.window.counts() { Some(self.count(snapshot).await?) } else { None };
         let rows = match self.window.sort {
             UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => self.by_created_at(snapshot).await?,
             UserSort::OrderCountAsc | UserSort::OrderCountDesc => self.by_order_count(snapshot).await?,
         };
-        Ok(self.window.slice(rows, total))
+        Ok(self.window.slice(rows, total).into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
-use query_api::database;
+use query_api::database::Pools;
 use query_api::position::Watcher;
 use secrecy::SecretString;
 use tower::ServiceExt as _;
@@ -16,8 +16,8 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://nobody:canary-password@{}/nothing", free.local_addr().unwrap());
     drop(free);
-    let pool = database::pool(&SecretString::from(url), 2).unwrap();
-    let router = router(pool, Watcher::default());
+    let pools = Pools::new(&SecretString::from(url), 2).unwrap();
+    let router = router(pools, Watcher::default());
     let started = Instant::now();
     let answer = get(&router, "/api/v1/users", &[]).await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
@@ -29,7 +29,7 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
 #[tokio::test]
 async fn a_busy_pool_refuses_after_a_second() {
     let app = App::silent(1).await;
-    let held = app.pool.acquire().await.unwrap();
+    let held = app.pools.by_choice.acquire().await.unwrap();
     let answer = app.get("/api/v1/users").await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
     drop(held);

@@ -36,7 +36,6 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
         "NULL, 'user-7@example.com', NULL, NULL, 21, 0",
         "users_email",
     ),
-    ("one user", include_str!("../../sql/users/find.sql"), "gen_random_uuid()", "users_pkey"),
     (
         "orders by creation",
         include_str!("../../sql/orders/by_created_at_desc.sql"),
@@ -55,7 +54,6 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
         "NULL, 'cancelled', NULL, NULL, 21, 0",
         "orders_status",
     ),
-    ("one order", include_str!("../../sql/orders/find.sql"), "gen_random_uuid()", "orders_pkey"),
     (
         "products by creation",
         include_str!("../../sql/products/by_created_at_desc.sql"),
@@ -69,7 +67,6 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
         "products_name",
     ),
     ("a product's name", include_str!("../../sql/products/by_name_desc.sql"), "'product 5', NULL, NULL, 21, 0", "products_name"),
-    ("one product", include_str!("../../sql/products/find.sql"), "gen_random_uuid()", "products_pkey"),
     (
         "days",
         include_str!("../../sql/daily_sales/by_day_desc.sql"),
@@ -82,6 +79,13 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
         "'2026-01-01', '2026-02-01', NULL, NULL, NULL, 21, 0",
         "daily_sales_pkey",
     ),
+];
+
+/// The same for single rows.
+const ROWS: [(&str, &str, &str, &str); 3] = [
+    ("one user", include_str!("../../sql/users/find.sql"), "gen_random_uuid()", "users_pkey"),
+    ("one order", include_str!("../../sql/orders/find.sql"), "gen_random_uuid()", "orders_pkey"),
+    ("one product", include_str!("../../sql/products/find.sql"), "gen_random_uuid()", "products_pkey"),
 ];
 
 const FILL: &str = "
@@ -101,13 +105,15 @@ const FILL: &str = "
 async fn every_list_and_row_is_found_by_its_index() {
     let app = App::silent(1).await;
     sqlx::raw_sql(FILL).execute(&app.writer).await.unwrap();
-    let mut connection = app.pool.acquire().await.unwrap();
-    for (what, statement, values, index) in STATEMENTS {
-        let explain = format!("PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); ");
-        let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
-        let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();
-        connection.execute(sqlx::raw_sql("DEALLOCATE statement")).await.unwrap();
-        assert!(plan.contains(index), "{what} does not use {index}:\n{plan}");
-        assert!(!plan.contains("Seq Scan"), "{what} reads everything:\n{plan}");
+    for (pool, statements) in [(&app.pools.by_choice, STATEMENTS), (&app.pools.by_key, &ROWS)] {
+        let mut connection = pool.acquire().await.unwrap();
+        for (what, statement, values, index) in statements {
+            let explain = format!("PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); ");
+            let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
+            let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();
+            connection.execute(sqlx::raw_sql("DEALLOCATE statement")).await.unwrap();
+            assert!(plan.contains(index), "{what} does not use {index}:\n{plan}");
+            assert!(!plan.contains("Seq Scan"), "{what} reads everything:\n{plan}");
+        }
     }
 }

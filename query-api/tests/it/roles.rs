@@ -1,6 +1,6 @@
 //! What the process may do in the database: read, and nothing else.
 
-use query_api::database;
+use query_api::database::Pools;
 use secrecy::SecretString;
 
 use crate::support::{App, UserSeed, get, router};
@@ -10,8 +10,8 @@ async fn every_endpoint_works_with_the_rights_of_a_reader_alone() {
     let app = App::silent(1).await;
     let user = app.add_user(&UserSeed::number(1)).await;
     let url = app.database.url_in_group("read_model_reader").await;
-    let pool = database::pool(&SecretString::from(url), 2).unwrap();
-    let router = router(pool.clone(), app.watcher.clone());
+    let pools = Pools::new(&SecretString::from(url), 2).unwrap();
+    let router = router(pools.clone(), app.watcher.clone());
     let of_user = format!("/api/v1/users/{user}/orders");
     for path in ["/api/v1/users", "/api/v1/orders", "/api/v1/products", "/api/v1/sales/daily", &of_user] {
         let answer = get(&router, path, &[]).await;
@@ -24,6 +24,6 @@ async fn every_endpoint_works_with_the_rights_of_a_reader_alone() {
         "SET default_transaction_read_only = off; CREATE TABLE read_model.mine ()",
         "SET default_transaction_read_only = off; UPDATE read_model.checkpoints SET position = 0",
     ] {
-        assert!(sqlx::raw_sql(statement).execute(&pool).await.is_err(), "{statement}");
+        assert!(sqlx::raw_sql(statement).execute(&pools.by_key).await.is_err(), "{statement}");
     }
 }

@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Duration, Utc};
 use http_body_util::BodyExt as _;
 use local_servers::TestDatabase;
+use query_api::database::Pools;
+use query_api::http;
 use query_api::http::{Api, CursorKey};
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
-use query_api::{database, http};
 use secrecy::SecretString;
 use serde_json::Value;
 use service_kit::clock::FixedClock;
@@ -30,7 +31,7 @@ pub(crate) struct App {
     /// The superuser's connections: they write what the projector would.
     pub(crate) writer: PgPool,
     /// The API's own connections.
-    pub(crate) pool: PgPool,
+    pub(crate) pools: Pools,
     pub(crate) watcher: Watcher,
     pub(crate) epoch: Uuid,
     pub(crate) database: TestDatabase,
@@ -59,7 +60,7 @@ impl App {
     /// With a few connections, and the poller that serves those who wait.
     pub(crate) async fn start() -> Self {
         let app = Self::silent(4).await;
-        tokio::spawn(position::poll(app.watcher.clone(), app.pool.clone(), CancellationToken::new()));
+        tokio::spawn(position::poll(app.watcher.clone(), app.pools.by_key.clone(), CancellationToken::new()));
         app
     }
 
@@ -67,12 +68,12 @@ impl App {
     pub(crate) async fn silent(connections: u32) -> Self {
         let database = TestDatabase::create("query_api", &fingerprint(), migrate).await;
         let writer = PgPoolOptions::new().max_connections(4).connect(database.url()).await.unwrap();
-        let pool = database::pool(&SecretString::from(database.url()), connections).unwrap();
+        let pools = Pools::new(&SecretString::from(database.url()), connections).unwrap();
         let stop = CancellationToken::new();
         let watcher = Watcher::default();
         let epoch = Uuid::now_v7();
-        let router = router(pool.clone(), watcher.clone());
-        let app = Self { router, writer, pool, watcher, epoch, database, _stop: stop.drop_guard() };
+        let router = router(pools.clone(), watcher.clone());
+        let app = Self { router, writer, pools, watcher, epoch, database, _stop: stop.drop_guard() };
         for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }
@@ -238,9 +239,9 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-pub(crate) fn router(pool: PgPool, watcher: Watcher) -> Router {
+pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
     let api = Api {
-        reader: Reader::new(pool, watcher),
+        reader: Reader::new(pools, watcher),
         token_key: token_key(),
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
         clock: FixedClock::at(moment(0)),
