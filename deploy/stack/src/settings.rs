@@ -1,5 +1,6 @@
 //! The settings that each process is started with: its own role, its own ports, keys as files.
 
+use std::path::Path;
 use std::process::Command;
 
 use secrecy::SecretString;
@@ -10,9 +11,11 @@ use crate::endpoints::{Admin, Endpoints};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords, address};
 
-/// How many threads an async runtime runs its tasks on, as tokio reads it; the user's own setting wins.
+/// How many threads an async runtime runs its tasks on, as tokio reads it.
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
-/// The processes that share the machine.
+/// The same, as the runtime of nats-server reads it.
+const NATS_THREADS: &str = "GOMAXPROCS";
+/// Our processes that share the machine.
 const PROCESSES: usize = 4;
 
 /// Everything that the processes' settings are made of.
@@ -56,9 +59,7 @@ impl Settings {
     fn program(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.programs.path(name));
         command.args(arguments);
-        if std::env::var_os(WORKER_THREADS).is_none() {
-            command.env(WORKER_THREADS, worker_threads().to_string());
-        }
+        share_cores(&mut command, WORKER_THREADS);
         if let Some(log) = std::env::var_os("LOG") {
             command.env("LOG", log);
         }
@@ -145,12 +146,23 @@ impl Settings {
             pids: std::collections::BTreeMap::new(),
         }
     }
+
+    /// nats-server with this configuration.
+    pub fn nats_server(&self, program: &Path, config: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(config);
+        share_cores(&mut command, NATS_THREADS);
+        command
+    }
 }
 
-/// The four processes share the machine: as many threads as it has cores, for each of them, wake one another on cores that another
-/// process could use.
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(PROCESSES))
+/// The processes share the machine: as many threads as it has cores, for each of them, wake one another on cores that another process could
+/// use. The user's own setting wins.
+fn share_cores(command: &mut Command, variable: &str) {
+    if std::env::var_os(variable).is_none() {
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(PROCESSES));
+        command.env(variable, threads.to_string());
+    }
 }
 
 fn loopback(port: u16) -> String {

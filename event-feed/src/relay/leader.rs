@@ -130,12 +130,12 @@ impl<'a> Leader<'a> {
             Some(last) => last,
             None => self.resume().await?,
         };
-        // Whoever is fenced off publishes nothing: the term is looked at for every batch, while that is read.
+        // Whoever has lost the lease publishes nothing more; the broker refuses what one publishes who does not know yet.
         let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
-            self.keeper.check().await?;
+            self.keeper.holds().await?;
             page
         } else {
-            let (page, leads) = tokio::join!(read_after(&*self.store, last, self.page.next()), self.keeper.check());
+            let (page, leads) = tokio::join!(read_after(&*self.store, last, self.page.next()), self.keeper.holds());
             leads?;
             page?
         };

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::{Lease, Term};
@@ -14,6 +15,8 @@ use crate::lease::{Lease, Term};
 const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 /// Renewals in one duration of the lease.
 const RENEWALS: u32 = 3;
+/// For this part of its duration after a renewal began, nobody else can have taken the lease, however the clocks run.
+const SURE: u32 = 2;
 
 /// Somebody else leads, or nobody can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,13 +33,21 @@ struct Shared {
     lease: Lease,
     term: Term,
     connection: Mutex<PgConnection>,
+    /// When the last renewal that succeeded began.
+    renewed: watch::Sender<Option<Instant>>,
     lost: CancellationToken,
 }
 
 impl Keeper {
     /// Holds the lease that was taken over `connection` in this term.
     pub(super) fn start(lease: Lease, term: Term, connection: PgConnection) -> Self {
-        let shared = Arc::new(Shared { lease, term, connection: Mutex::new(connection), lost: CancellationToken::new() });
+        let shared = Arc::new(Shared {
+            lease,
+            term,
+            connection: Mutex::new(connection),
+            renewed: watch::Sender::new(None),
+            lost: CancellationToken::new(),
+        });
         let renewing = tokio::spawn(Arc::clone(&shared).renew_until_lost());
         Self { shared, renewing }
     }
@@ -48,6 +59,14 @@ impl Keeper {
     /// Ends the waiting of whoever works under the lease.
     pub(super) fn lost(&self) -> CancellationToken {
         self.shared.lost.clone()
+    }
+
+    /// Whether the term still holds: asks only when the last renewal was too long ago to be sure, as after a pause. For what does no
+    /// harm should it be wrong.
+    pub(super) async fn holds(&self) -> Result<(), LeaseLost> {
+        let shared = &self.shared;
+        let is_sure = shared.renewed.borrow().is_some_and(|began| began.elapsed() < shared.lease.duration() / SURE);
+        if is_sure && !shared.lost.is_cancelled() { Ok(()) } else { self.check().await }
     }
 
     /// Asks the database whether the term still holds.
@@ -87,11 +106,13 @@ impl Shared {
         loop {
             ticks.tick().await;
             let mut connection = self.connection.lock().await;
+            let began = Instant::now();
             let renewed = tokio::time::timeout(STATEMENT_LIMIT, self.lease.renew(&mut connection, self.term)).await;
             drop(connection);
             if self.judge(renewed, "renew").is_err() {
                 return;
             }
+            self.renewed.send_replace(Some(began));
         }
     }
 

@@ -23,6 +23,18 @@ struct Announcement<'a> {
     event_id: Option<Uuid>,
 }
 
+/// Waits until what was published is on its way: who waits for it shall not wait for what is done next.
+pub(crate) async fn sent(nats: &NatsHandle) {
+    if !nats.is_connected() {
+        return;
+    }
+    match tokio::time::timeout(ANNOUNCE_LIMIT, nats.client().flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "announcements may not be sent"),
+        Err(_) => tracing::debug!("NATS took too long to take the announcements"),
+    }
+}
+
 /// Publishes a checkpoint on the core subject `checkpoints.<projection>`.
 pub(crate) async fn checkpoint(nats: &NatsHandle, key: &PartKey, epoch: Epoch, mark: Mark) {
     if !nats.is_connected() {

@@ -59,6 +59,9 @@ impl Runner {
         if passing.is_empty() {
             return;
         }
+        if let Some(nats) = &self.nats {
+            announce::sent(nats).await;
+        }
         match tokio::spawn(passing::over(passing, Arc::clone(job))).await {
             Ok(ended) => {
                 for (index, applied) in passing_slots.into_iter().zip(ended) {

@@ -114,8 +114,7 @@ async fn start_postgres(
 
 fn nats_service(layout: &Layout, servers: &Servers, settings: &Settings) -> anyhow::Result<Service> {
     let port = settings.ports.nats;
-    let mut command = Command::new(&servers.nats);
-    command.arg("-c").arg(nats::write_config(layout, port, &settings.passwords)?);
+    let command = settings.nats_server(&servers.nats, &nats::write_config(layout, port, &settings.passwords)?);
     Ok(Service {
         name: "nats",
         command,
