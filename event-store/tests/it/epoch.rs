@@ -98,9 +98,9 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
     // The copy knows of the first epoch alone.
-    let restore = sqlx::query("WITH gone AS (UPDATE event_store.log SET epoch = $1) SELECT 1").bind(first.0);
-    restore.execute(&mut admin).await.unwrap();
-    sqlx::query("DELETE FROM event_store.epochs WHERE epoch = $1").bind(second.0).execute(&mut admin).await.unwrap();
+    let restore =
+        sqlx::query("WITH log AS (UPDATE event_store.log SET epoch = $1) DELETE FROM event_store.epochs WHERE epoch = $2");
+    restore.bind(first.0).bind(second.0).execute(&mut admin).await.unwrap();
     lose_events_after(&mut admin, 0).await;
     let wanted = format!("`event-store epoch begin --abandon {second}`");
     let error = other_history(&store).await;
