@@ -1,0 +1,248 @@
+//! Connections that callers share, each call within a deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use sqlx::pool::{PoolConnection, PoolConnectionMetadata, PoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Connection as _, Describe, Either, Error, Execute, Executor, Result, SqlStr};
+use tokio::time::timeout;
+
+use crate::deadline::{silent, within};
+
+/// A connection used so lately is taken without a ping. One that broke since fails its call.
+const WARM: Duration = Duration::from_secs(1);
+/// How long the ping of a returned connection may take.
+const RETURN_LIMIT: Duration = Duration::from_secs(2);
+
+/// Prepares a new connection before its first use.
+pub type AfterConnect = dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<()>> + Send + Sync;
+
+/// How many connections a pool has, and its limits.
+pub struct PoolSettings {
+    /// The most connections.
+    pub max_connections: u32,
+    /// How long a call waits for a connection, a new one's making included.
+    pub acquire_limit: Duration,
+    /// How long a call may take once it has a connection.
+    pub limit: Duration,
+    /// A connection this old is replaced, so that another server behind the same name is found.
+    pub max_lifetime: Option<Duration>,
+    /// A connection unused for this long is closed.
+    pub idle_limit: Option<Duration>,
+    /// What is done with each new connection before its first use.
+    pub after_connect: Option<Box<AfterConnect>>,
+}
+
+impl PoolSettings {
+    /// So many connections with these limits.
+    pub const fn new(max_connections: u32, acquire_limit: Duration, limit: Duration) -> Self {
+        Self { max_connections, acquire_limit, limit, max_lifetime: None, idle_limit: None, after_connect: None }
+    }
+}
+
+/// Shared connections, each made when it is first needed. Cheap to clone; clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    pool: PgPool,
+    limit: Duration,
+    doubt: Arc<Doubt>,
+}
+
+/// When a call last got no answer. Connections that were idle before then may be dead too, and are not used again:
+/// otherwise each would cost a caller its whole limit.
+#[derive(Debug)]
+struct Doubt {
+    since: Instant,
+    /// Microseconds after `since`; 0: never.
+    last: AtomicU64,
+}
+
+impl Doubt {
+    fn raise(&self) {
+        let now = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last.fetch_max(now, Ordering::Relaxed);
+    }
+
+    fn concerns(&self, idle_for: Duration) -> bool {
+        match self.last.load(Ordering::Relaxed) {
+            0 => false,
+            last => self.since.elapsed().saturating_sub(idle_for) <= Duration::from_micros(last),
+        }
+    }
+}
+
+impl Pool {
+    /// A pool that connects with `options` when it is used.
+    pub fn new(options: PgConnectOptions, settings: PoolSettings) -> Self {
+        let doubt = Arc::new(Doubt { since: Instant::now(), last: AtomicU64::new(0) });
+        let doubted = Arc::clone(&doubt);
+        let mut pool = PoolOptions::<Postgres>::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_limit)
+            .max_lifetime(settings.max_lifetime)
+            .idle_timeout(settings.idle_limit)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, idle| {
+                let doubted = doubted.concerns(idle.idle_for);
+                Box::pin(async move { if doubted { Ok(false) } else { is_alive(connection, idle).await } })
+            });
+        if let Some(prepare) = settings.after_connect {
+            let prepare: Arc<AfterConnect> = prepare.into();
+            pool = pool.after_connect(move |connection, _| {
+                let prepare = Arc::clone(&prepare);
+                Box::pin(async move { prepare(connection).await })
+            });
+        }
+        Self { pool: pool.connect_lazy_with(options), limit: settings.limit, doubt }
+    }
+
+    /// The same connections with another limit for each call.
+    #[must_use]
+    pub fn with_limit(&self, limit: Duration) -> Self {
+        Self { limit, ..self.clone() }
+    }
+
+    /// How long each call may take.
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// How many connections there are.
+    pub fn size(&self) -> u32 {
+        self.pool.size()
+    }
+
+    /// Does several statements (a transaction) on one connection, within the pool's limit as a whole.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when it takes too long.
+    pub async fn run<T, E: From<Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut lent = self.lend().await?;
+        let done = timeout(self.limit, work(lent.connection())).await.map_err(|_| self.fell_silent())?;
+        lent.give_back();
+        done
+    }
+
+    /// Closes the connections once what they are doing is done, within the pool's limit.
+    pub async fn close(&self) {
+        if timeout(self.limit, self.pool.close()).await.is_err() {
+            tracing::debug!("a pool's connections were closed without a goodbye");
+        }
+    }
+
+    async fn lend(&self) -> Result<Lent> {
+        Ok(Lent(Some(self.pool.acquire().await?)))
+    }
+
+    fn fell_silent(&self) -> Error {
+        self.doubt.raise();
+        silent(self.limit)
+    }
+}
+
+/// Whether a connection that was unused for a while still stands. The wait for it is part of the acquire limit.
+async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -> Result<bool> {
+    if idle.idle_for >= WARM {
+        connection.ping().await?;
+    }
+    Ok(true)
+}
+
+/// A connection on loan. Dropped in the middle of a call, it is closed and its place in the pool is free at once.
+struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    #[allow(clippy::expect_used, reason = "it is taken by giving back only, which consumes self")]
+    fn connection(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("a connection is lent until it is given back")
+    }
+
+    /// Back to the pool, which pings it first: for so long at most, since a silent server would keep its place for good.
+    fn give_back(mut self) {
+        if let Some(mut connection) = self.0.take() {
+            tokio::spawn(timeout(RETURN_LIMIT, connection.return_to_pool()));
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl<'p> Executor<'p> for &Pool {
+    type Database = Postgres;
+
+    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<PgQueryResult>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.execute(query).await).await })
+    }
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        // Each row has the limit: who reads slowly is not the server's fault.
+        Box::pin(async_stream::try_stream! {
+            let mut lent = pool.lend().await?;
+            {
+                let mut rows = lent.connection().fetch_many(query);
+                while let Some(row) = within(pool.limit, rows.try_next()).await? {
+                    yield row;
+                }
+            }
+            lent.give_back();
+        })
+    }
+
+    fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<PgRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.fetch_all(query).await).await })
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.fetch_optional(query).await).await })
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement>>
+    where
+        'p: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await).await })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>>>
+    where
+        'p: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.describe(sql).await).await })
+    }
+}
