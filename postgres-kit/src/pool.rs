@@ -117,14 +117,16 @@ impl Pool {
         self.pool.size()
     }
 
+    /// How many of them nobody uses.
+    pub fn idle(&self) -> u32 {
+        u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX)
+    }
+
     /// Does several statements (a transaction) on one connection, within the pool's limit as a whole.
     ///
     /// # Errors
     /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when it takes too long.
-    pub async fn run<T, E: From<Error>>(
-        &self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub async fn run<T, E: From<Error>>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>) -> Result<T, E> {
         let mut lent = self.lend().await?;
         let done = timeout(self.limit, work(lent.connection())).await.map_err(|_| self.fell_silent())?;
         lent.give_back();

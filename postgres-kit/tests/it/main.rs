@@ -1,0 +1,6 @@
+//! The deadlines of `postgres-kit` against real backends that are stopped.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod connection;
+mod pool;
+mod support;

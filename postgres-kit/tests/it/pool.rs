@@ -1,0 +1,112 @@
+//! Shared connections.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use postgres_kit::{Pool, PoolSettings, is_silent};
+use sqlx::PgConnection;
+
+use crate::support::{LIMIT, SLACK, Stopped, backend, database, options};
+
+/// Runs so many calls at once, each on a connection of its own, and gives their backends.
+async fn backends(pool: &Pool, count: usize) -> Vec<i32> {
+    let barrier = tokio::sync::Barrier::new(count);
+    let calls = (0..count).map(|_| {
+        pool.run(async |raw: &mut PgConnection| {
+            let pid = backend(&mut *raw).await;
+            barrier.wait().await;
+            Ok::<_, sqlx::Error>(pid)
+        })
+    });
+    join_all(calls).await.into_iter().map(Result::unwrap).collect()
+}
+
+/// Returned connections are back in the pool soon.
+async fn returned(pool: &Pool) {
+    let since = Instant::now();
+    while pool.idle() < pool.size() {
+        assert!(since.elapsed() < SLACK, "connections do not come back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_silent_connection_costs_one_caller_its_limit_and_nobody_else() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(2, SLACK, LIMIT));
+    let pids = backends(&pool, 2).await;
+    returned(&pool).await;
+    // Both were used a moment ago, so neither is pinged before its next use.
+    let stopped: Vec<Stopped> = pids.into_iter().map(Stopped::stop).collect();
+    let started = Instant::now();
+    let error = sqlx::query("SELECT 1").execute(&pool).await.unwrap_err();
+    assert!(is_silent(&error), "{error:?}");
+    // The other one has been idle since before the silence: it is not used again.
+    sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+    assert!(started.elapsed() < 2 * LIMIT + SLACK, "{:?}", started.elapsed());
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_frees_its_place_at_once() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, SLACK, Duration::from_mins(1)));
+    let slow = sqlx::query("SELECT pg_sleep(30)").execute(&pool);
+    assert!(tokio::time::timeout(Duration::from_millis(200), slow).await.is_err());
+    let started = Instant::now();
+    sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+    assert!(started.elapsed() < SLACK, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_on_its_way_back_does_not_keep_its_place() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, 2 * SLACK, LIMIT));
+    let stopped =
+        pool.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(Stopped::stop(backend(&mut *raw).await))).await.unwrap();
+    sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_leaves_nothing_to_the_next() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, SLACK, LIMIT));
+    let given_up: sqlx::Result<()> = pool
+        .run(async |raw: &mut PgConnection| {
+            sqlx::query("BEGIN").execute(&mut *raw).await?;
+            sqlx::query("SELECT pg_sleep(10)").execute(&mut *raw).await?;
+            Ok(())
+        })
+        .await;
+    assert!(is_silent(&given_up.unwrap_err()));
+    // In an open transaction this table would never be seen by another connection.
+    sqlx::raw_sql("CREATE TABLE outside_of_any_transaction ()").execute(&pool).await.unwrap();
+    let another = Pool::new(options(&database), PoolSettings::new(1, SLACK, SLACK));
+    let seen = sqlx::query_scalar::<_, bool>("SELECT to_regclass('outside_of_any_transaction') IS NOT NULL");
+    assert!(seen.fetch_one(&another).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_full_pool_answers_within_its_acquire_limit() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, LIMIT, SLACK));
+    let slow = sqlx::query("SELECT pg_sleep(2)").execute(&pool);
+    let started = Instant::now();
+    let (slow, other) = tokio::join!(slow, async {
+        backend_busy(&pool).await;
+        sqlx::query("SELECT 1").execute(&pool).await
+    });
+    slow.unwrap();
+    assert!(is_silent(&other.unwrap_err()));
+    assert!(started.elapsed() < Duration::from_secs(2) + SLACK);
+}
+
+/// Waits until the pool's only connection is at work.
+async fn backend_busy(pool: &Pool) {
+    let since = Instant::now();
+    while pool.size() == 0 || pool.idle() > 0 {
+        assert!(since.elapsed() < SLACK, "nothing is under way");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
