@@ -11,6 +11,7 @@ pub mod evolved;
 pub mod memory;
 pub mod pages;
 pub mod postgres;
+pub mod pulse;
 pub mod query;
 pub mod registry;
 pub mod snapshot;
@@ -31,6 +32,7 @@ pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEv
 pub use evolved::{EvolvedError, EvolvedLog};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use pulse::{Pulse, Task};
 pub use query::{EventQuery, Filter, QueryItem};
 pub use registry::{Registry, Unreadable, WrittenType};
 pub use snapshot::{Snapshot, SnapshotStore};

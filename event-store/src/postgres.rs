@@ -18,13 +18,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use postgres_kit::Pool;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
 use crate::error::StoreError;
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
+use crate::pulse::{Pulse, Task};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
@@ -59,6 +61,9 @@ pub use wake::WAKE_CHANNEL;
 use batch::Batcher;
 use connect::ReadPools;
 use continuity::Continuity;
+
+/// How long an append of nothing may take that shows whether appends get through: as long as the wait for the lock on the log.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How to reach the log, and the limits of this process's use of it.
 #[derive(Clone, Debug)]
@@ -133,11 +138,15 @@ pub struct PostgresStore {
 
 struct Inner {
     /// For what is read by a key or in the log's own order.
-    by_key: PgPool,
+    by_key: Pool,
     /// For selections from the log, and what is seldom written.
-    by_choice: PgPool,
+    by_choice: Pool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
+    /// The pulse of whoever seals.
+    sealing: Pulse,
+    /// The pulse of the watcher.
+    proving: Pulse,
     _watcher: AbortOnDropHandle<()>,
 }
 
@@ -153,16 +162,42 @@ impl PostgresStore {
         let waker = wake::Waker::start(by_key.clone());
         let options = Arc::new(options);
         let batcher = Batcher::start(Arc::clone(&options), Arc::clone(&continuity), waker);
-        let watcher = AbortOnDropHandle::new(tokio::spawn(continuity::watch(Arc::clone(&continuity), options)));
-        Ok(Self { inner: Arc::new(Inner { by_key, by_choice, continuity, batcher, _watcher: watcher }) })
+        let (sealing, proving) = (Pulse::default(), Pulse::default());
+        let watching = continuity::watch(Arc::clone(&continuity), options, proving.clone());
+        let watcher = AbortOnDropHandle::new(tokio::spawn(watching));
+        Ok(Self { inner: Arc::new(Inner { by_key, by_choice, continuity, batcher, sealing, proving, _watcher: watcher }) })
     }
 
-    /// Whether the log can be read now, for readiness: asks for its head.
+    /// Whether the log can be read now, and appended to: asks for its head, and appends nothing when the last batch got no answer. It
+    /// answers within seconds, also when the server is silent.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ready(&self) -> Result<(), StoreError> {
-        self.head().await.map(drop)
+    pub async fn ready(&self) -> Result<Head, StoreError> {
+        let (head, ()) = tokio::try_join!(self.head(), self.appends())?;
+        Ok(head)
+    }
+
+    /// Whether appends get through, as far as this process can know: it may not append at all.
+    async fn appends(&self) -> Result<(), StoreError> {
+        if !self.inner.batcher.state().is_in_doubt() {
+            return Ok(());
+        }
+        let nothing = Prepared::new(Append::default())?;
+        match tokio::time::timeout(PROBE_LIMIT, self.inner.batcher.append(nothing)).await {
+            Ok(outcome) => outcome.map(drop),
+            Err(_) => Err(StoreError::Unavailable(None)),
+        }
+    }
+
+    /// The tasks that run beside the callers.
+    pub fn tasks(&self) -> [Task; 3] {
+        let Inner { batcher, sealing, proving, .. } = &*self.inner;
+        [
+            Task { name: "append_batches", pulse: batcher.state().pulse.clone() },
+            Task { name: "history_proof", pulse: proving.clone() },
+            Task { name: "sealing", pulse: sealing.clone() },
+        ]
     }
 }
 

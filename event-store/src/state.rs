@@ -13,6 +13,7 @@ use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
 use crate::evolved::{EvolvedError, EvolvedLog, StreamPage};
+use crate::pulse::Task;
 use crate::registry::Unreadable;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::{StreamName, Version};
@@ -188,6 +189,11 @@ impl StateLoader {
         let keeper = Keeper::start(Arc::clone(&store), self.vault().cloned(), policy);
         self.snapshots = Some((store, keeper));
         self
+    }
+
+    /// The task that keeps snapshots, if they are kept.
+    pub fn task(&self) -> Option<Task> {
+        self.snapshots.as_ref().map(|(_, keeper)| keeper.task())
     }
 
     /// The log that the states are worked out from.

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::pulse::Pulse;
 
 /// The parts of a process and whether each is ready.
 ///
@@ -24,7 +27,40 @@ pub struct Health(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     components: BTreeMap<Cow<'static, str>, ComponentState>,
+    tasks: BTreeMap<Cow<'static, str>, Watched>,
     draining: bool,
+}
+
+/// A background task whose pulse is looked at with every report.
+struct Watched {
+    silence: Box<dyn Fn() -> Duration + Send + Sync>,
+    limit: Duration,
+    required: bool,
+    /// Whether it was silent for too long at the last look, so that the change is logged once.
+    hung: bool,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { limit, required, hung, .. } = self;
+        f.debug_struct("Watched").field("limit", limit).field("required", required).field("hung", hung).finish_non_exhaustive()
+    }
+}
+
+impl Watched {
+    fn look(&mut self, name: &str) -> ComponentState {
+        let silence = (self.silence)();
+        let hangs = silence > self.limit;
+        if hangs != std::mem::replace(&mut self.hung, hangs) {
+            if hangs {
+                tracing::error!(task = name, seconds = silence.as_secs(), "a background task does not move");
+            } else {
+                tracing::info!(task = name, "a background task moves again");
+            }
+        }
+        let reason = hangs.then(|| format!("nothing has moved for {} s", silence.as_secs()));
+        ComponentState { ready: !hangs, required: self.required, reason }
+    }
 }
 
 /// One part's state, as `/readyz?verbose` shows it.
@@ -75,6 +111,27 @@ impl Health {
         self.add(name.into(), false)
     }
 
+    /// Adds a background task that the process needs: not ready while it has not moved for longer than `limit`. It is looked at with
+    /// every report, so nothing else has to run for its silence to be noticed.
+    pub fn pulse(&self, name: impl Into<Cow<'static, str>>, limit: Duration) -> Pulse {
+        let pulse = Pulse::new();
+        let watched = pulse.clone();
+        self.watch(name, limit, true, move || watched.silence());
+        pulse
+    }
+
+    /// Adds a background task by whatever tells for how long it has not moved. One that is not `required` is shown, but not counted.
+    pub fn watch(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        limit: Duration,
+        required: bool,
+        silence: impl Fn() -> Duration + Send + Sync + 'static,
+    ) {
+        let watched = Watched { silence: Box::new(silence), limit, required, hung: false };
+        self.with(|state| state.tasks.insert(name.into(), watched));
+    }
+
     /// The process is about to stop: not ready from now on.
     pub fn drain(&self) {
         self.with(|state| state.draining = true);
@@ -82,11 +139,15 @@ impl Health {
 
     /// The state of all parts.
     pub fn report(&self) -> Report {
-        self.with(|state| Report {
-            pid: std::process::id(),
-            ready: !state.draining && state.components.values().all(|part| part.ready || !part.required),
-            draining: state.draining,
-            components: state.components.clone(),
+        self.with(|state| {
+            let mut components = state.components.clone();
+            components.extend(state.tasks.iter_mut().map(|(name, task)| (name.clone(), task.look(name))));
+            Report {
+                pid: std::process::id(),
+                ready: !state.draining && components.values().all(|part| part.ready || !part.required),
+                draining: state.draining,
+                components,
+            }
         })
     }
 
@@ -132,5 +193,40 @@ impl Component {
                 tracing::warn!(component = %self.name, reason = reason.unwrap_or_default(), "not ready");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(9);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_move_makes_the_process_not_ready_though_it_cannot_say_so() {
+        let health = Health::new();
+        let pulse = health.pulse("publishing", LIMIT);
+        tokio::time::advance(LIMIT).await;
+        assert!(health.report().ready, "within the limit");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let report = health.report();
+        assert!(!report.ready);
+        assert_eq!(report.components["publishing"].reason.as_deref(), Some("nothing has moved for 10 s"));
+        pulse.beat();
+        assert!(health.report().ready, "it moves again");
+        pulse.rest();
+        tokio::time::advance(LIMIT * 2).await;
+        assert!(health.report().ready, "it has nothing to do");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_died_is_noticed_and_one_that_is_not_required_is_only_shown() {
+        let health = Health::new();
+        drop(health.pulse("gone", LIMIT));
+        health.watch("snapshots", LIMIT, false, || LIMIT * 2);
+        let report = health.report();
+        assert!(report.ready && !report.components["snapshots"].ready);
+        tokio::time::advance(LIMIT * 2).await;
+        assert!(!health.report().ready, "who does not live any more does not beat");
     }
 }

@@ -27,9 +27,11 @@ pub mod openapi;
 pub mod part;
 pub mod problem;
 pub mod process;
+pub mod pulse;
 pub mod seal;
 pub mod shutdown;
 pub mod telemetry;
 
 pub use envelope::{Envelope, Meta, Page};
 pub use problem::{FieldError, Problem};
+pub use pulse::Pulse;

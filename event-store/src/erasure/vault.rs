@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::cache::{Cache, Known};
@@ -21,16 +20,17 @@ use super::master::{MasterKeys, SubjectKey};
 use crate::append::{Append, Refusal};
 use crate::error::StoreError;
 use crate::event::{NewEvent, Position, RecordedEvent};
+use crate::pulse::Task;
 use crate::stream::StreamName;
 
 pub(crate) mod held;
+mod waiting;
 
 use held::HoldsValues;
+use waiting::Waiting;
 
 /// The most subjects that are asked for in one statement.
 const MAX_BATCH: usize = 1_000;
-/// The most calls that wait for keys of new subjects.
-const MAX_WAITING: usize = 4_096;
 /// After so many events a long page lets other tasks run.
 const YIELD_EVERY: usize = 256;
 
@@ -57,7 +57,7 @@ pub struct Unreadable(pub Position);
 /// Seals and reveals personal fields. Shared as an `Arc`.
 pub struct Vault {
     shared: Arc<Shared>,
-    wanted: mpsc::Sender<Wanted>,
+    waiting: Waiting,
 }
 
 struct Shared {
@@ -68,20 +68,18 @@ struct Shared {
     holders: Mutex<Vec<Weak<dyn HoldsValues>>>,
 }
 
-/// A call that waits for the keys of these subjects, to be made where they have none.
-struct Wanted {
-    subjects: Vec<Uuid>,
-    answer: oneshot::Sender<Result<(), KeyError>>,
-}
-
 impl Vault {
     /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with it.
     pub fn new(keys: Arc<dyn SubjectKeyStore>, master: Arc<dyn MasterKeys>, options: VaultOptions) -> Arc<Self> {
         let cache = Mutex::new(Cache::new(options.cached_keys, options.key_lifetime));
         let shared = Arc::new(Shared { keys, master, cache, holders: Mutex::default() });
-        let (wanted, waiting) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(make_keys(Arc::clone(&shared), waiting));
-        Arc::new(Self { shared, wanted })
+        let waiting = Waiting::start(Arc::clone(&shared));
+        Arc::new(Self { shared, waiting })
+    }
+
+    /// The task that makes the keys of new subjects.
+    pub fn task(&self) -> Task {
+        self.waiting.task()
     }
 
     /// The store of its keys.
@@ -124,7 +122,7 @@ impl Vault {
         }
         for page in missing.chunks(MAX_BATCH) {
             // A subject without a key is a new one.
-            let found = self.shared.keys.find(page).await?;
+            let found = self.waiting.patiently(self.shared.keys.find(page)).await?;
             let mut stored = page.iter().zip(found);
             if let Some((subject, _)) = stored.find(|(_, stored)| matches!(stored, Some(StoredKey::Destroyed))) {
                 return Ok(Some(*subject));
@@ -178,14 +176,11 @@ impl Vault {
     async fn keys_to_seal(&self, subjects: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, KeyError> {
         let (mut known, missing) = self.shared.at_hand(&subjects);
         if !missing.is_empty() {
-            let (answer, made) = oneshot::channel();
-            let gone = |()| KeyError::Unavailable(None);
-            self.wanted.send(Wanted { subjects: missing.clone(), answer }).await.map_err(|_| gone(()))?;
-            made.await.map_err(|_| gone(()))??;
+            self.waiting.make(missing.clone()).await?;
             let (more, still_missing) = self.shared.at_hand(&missing);
             known.extend(more);
             // Pushed out of a small cache by others in between, or not to be opened.
-            known.extend(self.shared.fetch(&still_missing).await?);
+            known.extend(self.waiting.patiently(self.shared.fetch(&still_missing)).await?);
         }
         Ok(known)
     }
@@ -193,7 +188,7 @@ impl Vault {
     async fn keys_to_reveal(&self, subjects: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, KeyError> {
         let (mut known, missing) = self.shared.at_hand(&subjects);
         for page in missing.chunks(MAX_BATCH) {
-            known.extend(self.shared.fetch(page).await?);
+            known.extend(self.waiting.patiently(self.shared.fetch(page)).await?);
         }
         Ok(known)
     }
@@ -306,28 +301,6 @@ impl Shared {
             cache.put(*subject, found.clone());
             if matches!(cache.get(*subject), Some(Known::Erased)) {
                 *found = Known::Erased;
-            }
-        }
-    }
-}
-
-/// Makes the keys of new subjects: while one batch is being stored, the next gathers.
-async fn make_keys(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Wanted>) {
-    while let Some(first) = waiting.recv().await {
-        // Those whose appends were just answered come with their next: let them have their turn first, and one statement serves them all.
-        tokio::task::yield_now().await;
-        let mut subjects: HashSet<Uuid> = first.subjects.iter().copied().collect();
-        let mut batch = vec![first];
-        while subjects.len() < MAX_BATCH {
-            let Ok(next) = waiting.try_recv() else { break };
-            subjects.extend(&next.subjects);
-            batch.push(next);
-        }
-        let subjects: Vec<Uuid> = subjects.into_iter().collect();
-        let made = shared.ensure(&subjects).await;
-        for wanted in batch {
-            if wanted.answer.send(made.clone()).is_err() {
-                tracing::trace!("a caller has given up; its keys are made all the same");
             }
         }
     }

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -26,6 +26,7 @@ use super::wake::Waker;
 use crate::append::AppendOutcome;
 use crate::append::prepared::{MAX_APPEND_BYTES, Prepared};
 use crate::error::StoreError;
+use crate::pulse::Pulse;
 
 mod conflict;
 mod metrics;
@@ -49,6 +50,27 @@ pub(crate) struct Batcher {
     queue: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
     deadline: std::time::Duration,
+    state: BatcherState,
+}
+
+/// How the task that sends the batches is. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct BatcherState {
+    /// Beats while there are batches.
+    pub(crate) pulse: Pulse,
+    /// The last batch got no answer: whether appends get through is not known.
+    in_doubt: Arc<AtomicBool>,
+}
+
+impl BatcherState {
+    /// Whether appends get through, as far as the last batch says.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
+    }
+
+    fn doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::Relaxed);
+    }
 }
 
 /// An append on its way.
@@ -66,8 +88,14 @@ impl Batcher {
     pub(crate) fn start(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker) -> Self {
         let (queue, requests) = mpsc::channel(options.max_queued);
         let deadline = options.append_deadline;
-        tokio::spawn(run(requests, Sender::new(options, continuity, waker)));
-        Self { queue, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)), deadline }
+        let state = BatcherState::default();
+        tokio::spawn(run(requests, Sender::new(options, continuity, waker, state.clone()), state.pulse.clone()));
+        Self { queue, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)), deadline, state }
+    }
+
+    /// How the task is.
+    pub(crate) const fn state(&self) -> &BatcherState {
+        &self.state
     }
 
     /// Queues an append and waits for what comes of it.
@@ -116,9 +144,10 @@ impl Request {
     }
 }
 
-async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender) {
+async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: Pulse) {
     let mut pending = VecDeque::new();
     while let Some(first) = next(&mut pending, &mut requests).await {
+        pulse.beat();
         pending.push_front(first);
         // Those just answered may come with their next append: they are ready to run, so let them, and the batch is fuller by them.
         // Not where enough others wait: Postgres would stand idle until everyone had its turn.
@@ -136,6 +165,7 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender) {
             tracing::error!("the sender of batches panicked; it goes on with a new connection");
             sender.disconnect();
         }
+        pulse.rest();
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
-use sqlx::{ConnectOptions, Connection};
+use postgres_kit::{Connection, Pool, PoolSettings};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::PostgresOptions;
 use super::continuity::Continuity;
@@ -19,7 +19,15 @@ pub(crate) const APPEND_SEARCH_PATH: &str = "pg_catalog, pg_temp";
 /// How long an append waits for the lock on the log.
 const LOCK_TIMEOUT: &str = "2s";
 /// How long a read waits for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a connection outside the pools may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long the checks of a new connection outside the pools may take together.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// A pooled connection this old is replaced.
+const MAX_LIFETIME: Duration = Duration::from_mins(30);
+/// A pooled connection unused for this long is closed.
+const IDLE_LIMIT: Duration = Duration::from_mins(10);
 /// What is planned once is planned while the tables may be empty, and must stay right as they grow: every table is reached by an index.
 const BY_INDEX: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
@@ -28,77 +36,78 @@ const BY_INDEX: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
-/// How long a read may run.
-const READ_TIMEOUT: &str = "10s";
+/// How long the server lets a read by a key run. Readiness rests on such a read, so a silent server shows within seconds.
+const BY_KEY_TIMEOUT: &str = "4s";
+/// How long this side waits for it: a little longer, so that a slow server gets to say so.
+const BY_KEY_LIMIT: Duration = Duration::from_secs(5);
+/// How long the server lets a selection from the log run. It may have to look at many events.
+const BY_CHOICE_TIMEOUT: &str = "10s";
+/// How long this side waits for it.
+const BY_CHOICE_LIMIT: Duration = Duration::from_secs(11);
 
 /// The connections for reads; every new one proves continuity.
 pub(crate) struct ReadPools {
     /// For what is read by a key or in the log's own order: planned once for all values, which saves three quarters of a small read's work.
-    pub(crate) by_key: PgPool,
+    pub(crate) by_key: Pool,
     /// For selections from the log: planned for the very values, since the best plan for a rare type or category is the worst for a
     /// frequent one.
-    pub(crate) by_choice: PgPool,
+    pub(crate) by_choice: Pool,
 }
 
 /// Makes the pools for reads; they connect when they are used.
 pub(crate) async fn read_pools(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<ReadPools, StoreError> {
-    let connect = base(options).options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
+    let connect = base(options).options([("default_transaction_read_only", "on")]);
     // Outside the pool first: a pool would hide the reason behind "no connection in time".
-    let mut connection = connect.connect().await.map_err(read_error)?;
-    assert_schema(&mut connection).await?;
-    assert_settings(&mut connection).await?;
-    continuity.prove(&mut connection).await?;
-    connection.close().await.map_err(read_error)?;
-    let planned = |mode| connect.clone().options([("plan_cache_mode", mode)]);
+    let mut connection = open(&connect, CHECK_LIMIT).await?;
+    checks(&mut connection, async |raw: &mut PgConnection| {
+        assert_schema(raw).await?;
+        assert_settings(raw).await?;
+        continuity.prove(raw).await
+    })
+    .await?;
+    connection.close().await;
+    let planned = |mode, timeout| connect.clone().options([("plan_cache_mode", mode), ("statement_timeout", timeout)]);
+    let by_key = planned("force_generic_plan", BY_KEY_TIMEOUT).options(BY_INDEX);
+    let by_choice = planned("force_custom_plan", BY_CHOICE_TIMEOUT);
     Ok(ReadPools {
-        by_key: read_pool(options, Arc::clone(&continuity), planned("force_generic_plan").options(BY_INDEX)),
-        by_choice: read_pool(options, continuity, planned("force_custom_plan")),
+        by_key: read_pool(options, Arc::clone(&continuity), by_key, BY_KEY_LIMIT),
+        by_choice: read_pool(options, continuity, by_choice, BY_CHOICE_LIMIT),
     })
 }
 
-fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>, connect: PgConnectOptions) -> PgPool {
-    PoolOptions::<Postgres>::new()
-        .max_connections(options.read_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // The driver looks at what is released.
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let continuity = Arc::clone(&continuity);
-            Box::pin(async move {
-                continuity.prove(connection).await.map_err(|error| match error {
-                    StoreError::Unavailable(Some(error)) | StoreError::Database(error) => error,
-                    error => sqlx::Error::Configuration(error.to_string().into()),
-                })
+fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>, connect: PgConnectOptions, limit: Duration) -> Pool {
+    let mut settings = PoolSettings::new(options.read_connections, ACQUIRE_LIMIT, limit);
+    settings.max_lifetime = Some(MAX_LIFETIME);
+    settings.idle_limit = Some(IDLE_LIMIT);
+    settings.after_connect = Some(Box::new(move |connection| {
+        let continuity = Arc::clone(&continuity);
+        Box::pin(async move {
+            continuity.prove(connection).await.map_err(|error| match error {
+                StoreError::Unavailable(Some(error)) | StoreError::Database(error) => error,
+                error => sqlx::Error::Configuration(error.to_string().into()),
             })
         })
-        .connect_lazy_with(connect)
+    }));
+    Pool::new(connect, settings)
 }
 
-/// Does something in a transaction on a connection for reads, which refuses to write unless it is told to.
-///
-/// In a task of its own: a caller who gives up must not leave a transaction open behind the driver's back, in which the next reader's
-/// statements would run.
-pub(crate) async fn write<T: Send + 'static>(
-    reads: &PgPool,
-    work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+/// Does something in a transaction on a connection for reads, which refuses to write unless it is told to. The pool's limit is for all of
+/// it; a caller that gives up ends the connection, and with it the transaction.
+pub(crate) async fn write<T: Send>(
+    reads: &Pool,
+    work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
 ) -> Result<T, StoreError> {
-    let reads = reads.clone();
-    let task = tokio::spawn(async move {
-        let mut transaction = reads.begin_with("BEGIN READ WRITE").await?;
+    let written = reads.run(async |raw: &mut PgConnection| {
+        let mut transaction = raw.begin_with("BEGIN READ WRITE").await?;
         let done = work(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(done)
+        Ok::<_, sqlx::Error>(done)
     });
-    match task.await {
-        Ok(done) => done.map_err(read_error),
-        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-        // The runtime is going away.
-        Err(_) => Err(StoreError::Unavailable(None)),
-    }
+    written.await.map_err(read_error)
 }
 
 /// A connection for appends.
-pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<PgConnection, StoreError> {
+pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<Connection, StoreError> {
     let connect = base(options).options([
         ("lock_timeout", LOCK_TIMEOUT),
         ("statement_timeout", "0"),
@@ -107,17 +116,34 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
         ("search_path", APPEND_SEARCH_PATH),
         ("default_transaction_read_only", "off"),
     ]);
-    let mut connection = connect.options(BY_INDEX).connect().await.map_err(read_error)?;
-    continuity.prove(&mut connection).await?;
-    assert_settings(&mut connection).await?;
+    // Whoever waits for an append has given up by then.
+    let mut connection = open(&connect.options(BY_INDEX), options.append_deadline).await?;
+    checks(&mut connection, async |raw: &mut PgConnection| {
+        continuity.prove(raw).await?;
+        assert_settings(raw).await
+    })
+    .await?;
     Ok(connection)
 }
 
 /// Proves the history on a connection of its own.
 pub(crate) async fn prove_on_fresh_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<(), StoreError> {
-    let mut connection = base(options).connect().await.map_err(read_error)?;
-    continuity.prove(&mut connection).await?;
-    connection.close().await.map_err(read_error)
+    let mut connection = open(&base(options), CHECK_LIMIT).await?;
+    checks(&mut connection, async |raw: &mut PgConnection| continuity.prove(raw).await).await?;
+    connection.close().await;
+    Ok(())
+}
+
+async fn open(connect: &PgConnectOptions, limit: Duration) -> Result<Connection, StoreError> {
+    Connection::open(connect, CONNECT_LIMIT, limit).await.map_err(read_error)
+}
+
+/// Does what a new connection is checked by, all within the connection's limit.
+async fn checks(
+    connection: &mut Connection,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    connection.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(work(raw).await)).await.map_err(read_error)?
 }
 
 fn base(options: &PostgresOptions) -> PgConnectOptions {

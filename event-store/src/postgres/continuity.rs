@@ -20,6 +20,7 @@ use super::connect::prove_on_fresh_connection;
 use super::error::read_error;
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position};
+use crate::pulse::Pulse;
 use crate::store::Head;
 
 /// How often the proof is tried again.
@@ -183,13 +184,15 @@ impl Continuity {
 }
 
 /// Proves anew for as long as the history is in doubt or broken. Ends only when it is dropped.
-pub(crate) async fn watch(continuity: Arc<Continuity>, options: Arc<PostgresOptions>) {
+pub(crate) async fn watch(continuity: Arc<Continuity>, options: Arc<PostgresOptions>, pulse: Pulse) {
     let mut states = continuity.state.subscribe();
     while states.wait_for(|state| *state != State::Proved).await.is_ok() {
+        pulse.beat();
         if let Err(error) = prove_on_fresh_connection(&options, &continuity).await {
             tracing::debug!(%error, "the history is not proved yet");
             sleep(PROVE_EVERY).await;
         }
+        pulse.rest();
     }
 }
 

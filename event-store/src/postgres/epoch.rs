@@ -1,7 +1,7 @@
 //! The epochs of a log: which there were, and beginning another one.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgConnection;
+use sqlx::PgExecutor;
 
 use super::error::read_error;
 use crate::error::StoreError;
@@ -26,8 +26,8 @@ pub struct EpochRecord {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said.
-pub async fn epochs(connection: &mut PgConnection) -> Result<Vec<EpochRecord>, StoreError> {
-    let rows = sqlx::query_file!("sql/epochs.sql").fetch_all(connection).await.map_err(read_error)?;
+pub async fn epochs(executor: impl PgExecutor<'_>) -> Result<Vec<EpochRecord>, StoreError> {
+    let rows = sqlx::query_file!("sql/epochs.sql").fetch_all(executor).await.map_err(read_error)?;
     let records = rows.into_iter().map(|row| EpochRecord {
         epoch: Epoch(row.epoch),
         began_after: Position(row.began_after),
@@ -43,8 +43,8 @@ pub async fn epochs(connection: &mut PgConnection) -> Result<Vec<EpochRecord>, S
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said, a lack of rights included.
-pub async fn begin_epoch(connection: &mut PgConnection, reason: &str, abandoned: &[Epoch]) -> Result<Epoch, StoreError> {
+pub async fn begin_epoch(executor: impl PgExecutor<'_>, reason: &str, abandoned: &[Epoch]) -> Result<Epoch, StoreError> {
     let abandoned: Vec<_> = abandoned.iter().map(|epoch| epoch.0).collect();
-    let row = sqlx::query_file!("sql/begin_epoch.sql", reason, &abandoned).fetch_one(connection).await;
+    let row = sqlx::query_file!("sql/begin_epoch.sql", reason, &abandoned).fetch_one(executor).await;
     Ok(Epoch(row.map_err(read_error)?.epoch))
 }

@@ -1,13 +1,19 @@
 //! The schemas of this crate: making one, and refusing one that this program does not know.
 
 use std::str::FromStr;
+use std::time::Duration;
 
+use postgres_kit::Connection;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 
 use super::error::read_error;
 use crate::error::StoreError;
+
+/// How long the connection for migrations may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long all migrations may take, the wait for another process that runs them included.
+const MIGRATE_LIMIT: Duration = Duration::from_mins(10);
 
 /// A schema and the migrations that make it.
 pub(crate) struct OwnedSchema {
@@ -51,13 +57,16 @@ impl OwnedSchema {
         let options =
             PgConnectOptions::from_str(url).map_err(|_| StoreError::Unusable("the database URL cannot be read".into()))?;
         let application_name = format!("{} migrate", self.name);
-        let mut connection = options.application_name(&application_name).connect().await.map_err(read_error)?;
+        let options = options.application_name(&application_name);
+        let mut connection = Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT).await.map_err(read_error)?;
         // On an error the connection is dropped, and its advisory lock with it.
-        self.migrator.run_direct(None, &mut connection, false).await.map_err(|error| match error {
+        let migrated = connection.run(async |raw: &mut PgConnection| self.migrator.run_direct(None, raw, false).await);
+        migrated.await.map_err(|error| match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => read_error(error),
             error => StoreError::Unusable(error.to_string()),
         })?;
-        connection.close().await.map_err(read_error)
+        connection.close().await;
+        Ok(())
     }
 
     /// Another schema, another name.

@@ -33,11 +33,13 @@ impl PostgresStore {
         Ok(Position(sealed))
     }
 
-    /// Seals behind the head for as long as it is polled: whole stretches at once, a shorter one after half a minute. Never ends.
+    /// Seals behind the head for as long as it is polled: whole stretches at once, a shorter one after half a minute. Never ends. Its pulse
+    /// is among [`PostgresStore::tasks`].
     pub async fn keep_sealing(&self) -> std::convert::Infallible {
         let mut sealed = Position::START;
         let mut looks = 0;
         loop {
+            self.inner.sealing.beat();
             tokio::time::sleep(LOOK_EVERY).await;
             let newest = *self.inner.continuity.positions().borrow();
             // A new epoch may have begun with fewer events.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::postgres::PgConnection;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::error::read_error;
@@ -39,8 +39,8 @@ impl LogStatus {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said.
-    pub async fn read(connection: &mut PgConnection) -> Result<Self, StoreError> {
-        let row = sqlx::query_file!("sql/status.sql").fetch_one(connection).await.map_err(read_error)?;
+    pub async fn read(executor: impl PgExecutor<'_>) -> Result<Self, StoreError> {
+        let row = sqlx::query_file!("sql/status.sql").fetch_one(executor).await.map_err(read_error)?;
         Ok(Self {
             epoch: Epoch(row.epoch),
             epochs: row.epochs,

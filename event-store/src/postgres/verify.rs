@@ -6,9 +6,11 @@
 //!
 //! It reads in pages, each a snapshot of its own, and only what came since the last page in one; memory is bounded whatever the log's size.
 
+use std::time::Duration;
+
+use postgres_kit::Connection;
 use serde::Serialize;
-use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Executor};
+use sqlx::Executor as _;
 use uuid::Uuid;
 
 use self::chain::Chain;
@@ -22,6 +24,10 @@ mod derived;
 
 /// Events per page.
 const PAGE: i64 = 2_000;
+/// How long one page of events may take.
+const PAGE_LIMIT: Duration = Duration::from_mins(1);
+/// How long the comparison of a whole table may take.
+const TABLE_LIMIT: Duration = Duration::from_mins(30);
 /// The most findings that are kept; the others are counted.
 pub const MAX_FINDINGS: usize = 100;
 
@@ -86,34 +92,51 @@ impl Verification {
     }
 }
 
-/// Checks the log. The connection's role must be able to read the schema and to make temporary tables.
+/// Checks the log. The connection's role must be able to read the schema and to make temporary tables. Each statement has a limit of its
+/// own, whatever the connection's is.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said. What is wrong with the log is no
 /// error, but a finding.
-pub async fn verify(connection: &mut PgConnection) -> Result<Verification, StoreError> {
-    check(connection).await.map_err(read_error)
+pub async fn verify(connection: &mut Connection) -> Result<Verification, StoreError> {
+    let limit = connection.limit();
+    let found = check(connection).await.map_err(read_error);
+    connection.set_limit(limit);
+    found
 }
 
-async fn check(connection: &mut PgConnection) -> Result<Verification, sqlx::Error> {
+async fn check(connection: &mut Connection) -> Result<Verification, sqlx::Error> {
+    connection.set_limit(PAGE_LIMIT);
     let mut found = Verification::default();
     let mut chain = Chain::default();
     let mut derived = Derived::begin(connection).await?;
     let mut last = None;
     while page(connection, (&mut last, &mut found), &mut chain, &mut derived).await? {}
     // Claims change with the log: what came since and what is held now must be of one moment.
-    let mut moment = connection.begin().await?;
-    moment.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
-    while page(&mut moment, (&mut last, &mut found), &mut chain, &mut derived).await? {}
-    chain.end(&mut moment, found.head.0, &mut found).await?;
-    derived.end(&mut moment, &mut found).await?;
-    moment.commit().await?;
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+    let ended = end(connection, last, &mut found, chain, derived).await;
+    connection.execute(if ended.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    ended?;
     Ok(found)
+}
+
+/// What must be of one moment: the last events, the seals behind them, and what is derived from all.
+async fn end(
+    connection: &mut Connection,
+    mut last: Option<Row>,
+    found: &mut Verification,
+    mut chain: Chain,
+    mut derived: Derived,
+) -> Result<(), sqlx::Error> {
+    while page(connection, (&mut last, found), &mut chain, &mut derived).await? {}
+    chain.end(connection, found.head.0, found).await?;
+    connection.set_limit(TABLE_LIMIT);
+    derived.end(connection, found).await
 }
 
 /// Checks the next events; `false` when there were none left for a full page.
 async fn page(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     (last, found): (&mut Option<Row>, &mut Verification),
     chain: &mut Chain,
     derived: &mut Derived,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
+use postgres_kit::Pool;
 use tokio::sync::mpsc;
 
 /// The channel on which the relay, and nobody else, LISTENs.
@@ -20,7 +20,7 @@ pub(crate) struct Waker(mpsc::Sender<()>);
 
 impl Waker {
     /// Starts the task that notifies. It ends with the last `Waker`.
-    pub(crate) fn start(pool: PgPool) -> Self {
+    pub(crate) fn start(pool: Pool) -> Self {
         let (wake, wanted) = mpsc::channel(1);
         tokio::spawn(run(wanted, pool));
         Self(wake)
@@ -33,7 +33,7 @@ impl Waker {
     }
 }
 
-async fn run(mut wanted: mpsc::Receiver<()>, pool: PgPool) {
+async fn run(mut wanted: mpsc::Receiver<()>, pool: Pool) {
     let mut pause = PAUSE_LEAST;
     while wanted.recv().await.is_some() {
         if let Err(error) = sqlx::query_file!("sql/wake_relay.sql").execute(&pool).await {

@@ -10,6 +10,7 @@ use crate::erasure::Vault;
 use crate::erasure::vault::held::{Personal, StatePlace};
 use crate::error::StoreError;
 use crate::event::Epoch;
+use crate::pulse::{Pulse, Task};
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::StreamName;
 use crate::telemetry;
@@ -20,6 +21,7 @@ const MAX_WAITING: usize = 64;
 pub(super) struct Keeper {
     policy: SnapshotPolicy,
     waiting: mpsc::Sender<Waiting>,
+    pulse: Pulse,
 }
 
 /// A state on its way: it is written as JSON by the task, not by who loaded it.
@@ -35,9 +37,12 @@ impl Keeper {
     /// Starts the task, which ends with the keeper once all that waited is kept.
     pub(super) fn start(store: Arc<dyn SnapshotStore>, vault: Option<Arc<Vault>>, policy: SnapshotPolicy) -> Self {
         let (waiting, mut states) = mpsc::channel::<Waiting>(MAX_WAITING);
+        let pulse = Pulse::default();
+        let beating = pulse.clone();
         tokio::spawn(async move {
             while let Some(state) = states.recv().await {
                 let Some(written) = state() else { continue };
+                beating.beat();
                 let stream = written.snapshot.stream.clone();
                 match keep(store.as_ref(), vault.as_deref(), written).await {
                     Ok(true) => telemetry::snapshot("taken"),
@@ -48,9 +53,14 @@ impl Keeper {
                         tracing::warn!(error, %stream, "a snapshot could not be kept");
                     }
                 }
+                beating.rest();
             }
         });
-        Self { policy, waiting }
+        Self { policy, waiting, pulse }
+    }
+
+    pub(super) fn task(&self) -> Task {
+        Task { name: "snapshots", pulse: self.pulse.clone() }
     }
 
     /// Hands the state in if it is time to.

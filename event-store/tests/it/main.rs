@@ -23,6 +23,7 @@ mod properties;
 mod proxy;
 mod reference;
 mod schema;
+mod silence;
 mod standby;
 mod states;
 mod stuck;

@@ -3,30 +3,12 @@
 use std::time::{Duration, Instant};
 
 use event_store::{AppendOutcome, EventStore, PostgresStore, StoreError};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
-use crate::support::{appended, check_dense, connect, database, one, options, plain};
+use crate::support::{Stopped, appended, check_dense, connect, database, one, options, plain};
 
 const DEADLINE: Duration = Duration::from_millis(1_500);
 /// What a loaded machine may take on top of a deadline.
 const SLACK: Duration = Duration::from_secs(2);
-
-/// A stopped backend; it goes on when this is dropped, whatever becomes of the test.
-struct Stopped(Pid);
-
-impl Stopped {
-    fn stop(pid: i32) -> Self {
-        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
-        Self(Pid::from_raw(pid))
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).ok();
-    }
-}
 
 async fn impatient(url: &str) -> PostgresStore {
     PostgresStore::connect(options(url).append_deadline(DEADLINE).application_name("impatient")).await.unwrap()

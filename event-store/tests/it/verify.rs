@@ -1,18 +1,24 @@
 //! The whole log checked: in order it is found to be, and whatever was changed behind its back is named (A14; P1, P2, P3).
 
+use std::time::Duration;
+
 use event_store::postgres::{SEAL_EVENTS, Verification, verify};
 use event_store::{
     Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StoreError, StreamAppend, Version,
 };
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use postgres_kit::Connection;
+use sqlx::AssertSqlSafe;
 
 use crate::support::{
     append_to, appended, connect, database, event, key, metadata, one, query, release, sqlstate, stream, tagged, take,
 };
 
+/// How long connecting and a statement may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// A connection that plans as every other does: the check is no append.
-async fn verifier(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.unwrap()
+async fn verifier(url: &str) -> Connection {
+    Connection::open(&url.parse().unwrap(), LIMIT, LIMIT).await.unwrap()
 }
 
 /// A log of every kind of append: 12 events.

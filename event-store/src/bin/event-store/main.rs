@@ -2,20 +2,25 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use event_store::event::Position;
 use event_store::postgres::{LogStatus, begin_epoch, epochs, verify};
 use event_store::stream::Version;
 use event_store::{Epoch, EventQuery, EventStore, Filter, PostgresOptions, PostgresStore, QueryItem, RecordedEvent};
+use postgres_kit::Connection;
 use secrecy::ExposeSecret;
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnection;
 
 use crate::cli::{Cli, Command, EpochAction, ReadArgs, StreamArgs};
 
 mod cli;
 mod show;
+
+/// How long the connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long one statement may take; a verification sets limits of its own.
+const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -63,8 +68,8 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-async fn connect(args: &cli::LogArgs) -> anyhow::Result<PgConnection> {
-    Ok(cli::connect_options(&args.url()?)?.connect().await?)
+async fn connect(args: &cli::LogArgs) -> anyhow::Result<Connection> {
+    Ok(Connection::open(&cli::connect_options(&args.url()?)?, CONNECT_LIMIT, CALL_LIMIT).await?)
 }
 
 async fn store(url: &str) -> anyhow::Result<PostgresStore> {
@@ -104,8 +109,8 @@ async fn stream(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<R
 }
 
 /// Whether the person at the keyboard means it.
-async fn confirmed(connection: &mut PgConnection) -> anyhow::Result<bool> {
-    let status = LogStatus::read(connection).await?;
+async fn confirmed(connection: &mut Connection) -> anyhow::Result<bool> {
+    let status = LogStatus::read(&mut *connection).await?;
     let mut ask = std::io::stderr();
     write!(ask, "A new epoch begins after position {}. Type that position to go on: ", status.position)?;
     let mut answer = String::new();

@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use postgres_kit::{Connection, Pool, PoolSettings};
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
-use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::sync::Mutex;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,14 +20,26 @@ use crate::postgres::{OwnedSchema, read_error};
 use crate::store::Head;
 
 /// How long a call waits for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a statement may run.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a connection outside the pool may take to be made, and then its check.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// How long the server lets a statement run.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// The most connections of one process, besides the one that adds keys.
+/// How long a statement waits for the row of another transaction. One that does not end must not hold up all new subjects.
+const LOCK_TIMEOUT: &str = "1s";
+/// How long this side waits for what commands and readiness wait for: a few rows by their keys.
+const CALL_LIMIT: Duration = Duration::from_secs(3);
+/// How long it waits for what reads or changes many rows: a little longer than the server lets it run.
+const LONG_CALL_LIMIT: Duration = Duration::from_secs(11);
+/// The most connections of one process, besides those that add keys.
 const MAX_CONNECTIONS: u32 = 3;
-
-/// A connection that was used so lately is taken as it is.
-const WARM: Duration = Duration::from_secs(1);
+/// The most connections that add keys. One is in use unless it is silent.
+const MAX_ADDING: usize = 2;
+/// A pooled connection this old is replaced.
+const MAX_LIFETIME: Duration = Duration::from_mins(30);
+/// A pooled connection unused for this long is closed.
+const IDLE_LIMIT: Duration = Duration::from_mins(10);
 
 fn schema() -> OwnedSchema {
     let mut migrator: Migrator = sqlx::migrate!("../migrations/subject_keys");
@@ -58,43 +69,56 @@ pub fn schema_fingerprint() -> String {
 /// The keys in Postgres. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct PostgresKeys {
-    pool: PgPool,
+    pool: Pool,
     adding: Arc<Adding>,
 }
 
-/// The connection that adds keys: many appends wait for each of its statements, and the pool would ask it before and after each whether it
-/// is still alive.
+/// The connections that add keys. Many appends wait for each of their statements, and a pool would ask the server after each whether it is
+/// still there. No lock is held while a statement runs: whoever comes while one is silent takes another connection.
 struct Adding {
     options: PgConnectOptions,
-    connection: Mutex<Option<PgConnection>>,
+    room: Semaphore,
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl Adding {
+    fn new(options: PgConnectOptions) -> Self {
+        Self { options, room: Semaphore::new(MAX_ADDING), idle: Mutex::default() }
+    }
+
     /// Adds those that are not there; says which it added. Adding them twice does no harm, so it is tried again on a new connection when
-    /// the one at hand turns out to be gone.
+    /// the one at hand turns out to be gone or gives no answer.
     async fn add(&self, subjects: &[Uuid], masters: &[String], wrapped: &[Vec<u8>]) -> Result<HashSet<Uuid>, KeyError> {
-        let mut at_hand = self.connection.lock().await;
+        let room = timeout(ACQUIRE_LIMIT, self.room.acquire()).await;
+        let _room = room.ok().and_then(Result::ok).ok_or(KeyError::Unavailable(None))?;
         loop {
-            // Taken out while it works: a caller who gives up leaves no connection in the middle of something.
-            let (mut connection, is_new) = match at_hand.take() {
+            let at_hand = self.idle().pop();
+            let (mut connection, is_new) = match at_hand {
                 Some(connection) => (connection, false),
                 None => (self.connect().await?, true),
             };
             let added = sqlx::query_file!("sql/keys/ensure.sql", subjects, masters, wrapped).fetch_all(&mut connection).await;
             match added.map_err(failed) {
                 Ok(added) => {
-                    *at_hand = Some(connection);
+                    self.idle().push(connection);
                     return Ok(added.into_iter().map(|row| row.subject).collect());
                 }
                 Err(error) if is_new || !error.is_transient() => return Err(error),
-                Err(error) => tracing::debug!(%error, "the connection that adds subject keys is gone"),
+                Err(error) => {
+                    tracing::debug!(%error, "the connection that adds subject keys is gone");
+                    self.idle().clear();
+                }
             }
         }
     }
 
-    async fn connect(&self) -> Result<PgConnection, KeyError> {
-        let connected = timeout(ACQUIRE_TIMEOUT, self.options.connect()).await;
-        connected.map_err(|_| KeyError::Unavailable(None))?.map_err(failed)
+    async fn connect(&self) -> Result<Connection, KeyError> {
+        Connection::open(&self.options, CONNECT_LIMIT, CALL_LIMIT).await.map_err(failed)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // A list of connections is whole whoever panicked.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,30 +133,26 @@ impl PostgresKeys {
             .application_name(application_name)
             .options([
                 ("statement_timeout", STATEMENT_TIMEOUT),
+                ("lock_timeout", LOCK_TIMEOUT),
                 ("default_transaction_isolation", "read committed"),
                 // What is sealed under a key is acknowledged right after: the key must be as durable.
                 ("synchronous_commit", "on"),
             ]);
-        let mut connection = options.connect().await.map_err(read_error)?;
-        schema().check(&mut connection).await?;
-        connection.close().await.map_err(read_error)?;
-        let adding = Adding { options: options.clone(), connection: Mutex::new(None) };
-        let pool = PoolOptions::<Postgres>::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            // Every call is safe to make again; one on a warm connection pays for no look at it.
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| Box::pin(is_alive(connection, idle.idle_for)));
-        Ok(Self { pool: pool.connect_lazy_with(options), adding: Arc::new(adding) })
+        let mut connection = Connection::open(&options, CONNECT_LIMIT, CHECK_LIMIT).await.map_err(read_error)?;
+        let checked = connection.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(schema().check(raw).await));
+        checked.await.map_err(read_error)??;
+        connection.close().await;
+        let mut settings = PoolSettings::new(MAX_CONNECTIONS, ACQUIRE_LIMIT, CALL_LIMIT);
+        settings.max_lifetime = Some(MAX_LIFETIME);
+        settings.idle_limit = Some(IDLE_LIMIT);
+        let adding = Arc::new(Adding::new(options.clone()));
+        Ok(Self { pool: Pool::new(options, settings), adding })
     }
-}
 
-/// Whether a connection that was not used for a while still stands.
-async fn is_alive(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
-    if idle_for >= WARM {
-        connection.ping().await?;
+    /// For what reads or changes many rows.
+    fn long(&self) -> Pool {
+        self.pool.with_limit(LONG_CALL_LIMIT)
     }
-    Ok(true)
 }
 
 impl From<StoreError> for KeyError {
@@ -230,7 +250,8 @@ impl SubjectKeyStore for PostgresKeys {
     }
 
     async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError> {
-        let rows = sqlx::query_file_as!(LedgerRow, "sql/keys/ledger.sql", after, i64::from(limit)).fetch_all(&self.pool);
+        let pool = self.long();
+        let rows = sqlx::query_file_as!(LedgerRow, "sql/keys/ledger.sql", after, i64::from(limit)).fetch_all(&pool);
         Ok(rows.await.map_err(failed)?.into_iter().map(Into::into).collect())
     }
 
@@ -257,7 +278,8 @@ impl SubjectKeyStore for PostgresKeys {
     }
 
     async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
-        let rows = sqlx::query_file!("sql/keys/not_wrapped_by.sql", master, i64::from(limit)).fetch_all(&self.pool);
+        let pool = self.long();
+        let rows = sqlx::query_file!("sql/keys/not_wrapped_by.sql", master, i64::from(limit)).fetch_all(&pool);
         let rows = rows.await.map_err(failed)?;
         Ok(rows.into_iter().map(|row| (row.subject, WrappedKey { master: row.master, bytes: row.wrapped })).collect())
     }
@@ -267,7 +289,8 @@ impl SubjectKeyStore for PostgresKeys {
         let old: Vec<Vec<u8>> = keys.iter().map(|(_, old, _)| old.bytes.clone()).collect();
         let masters: Vec<String> = keys.iter().map(|(.., new)| new.master.clone()).collect();
         let new: Vec<Vec<u8>> = keys.into_iter().map(|(.., new)| new.bytes).collect();
-        let done = sqlx::query_file!("sql/keys/rewrap.sql", &subjects, &old, &masters, &new).execute(&self.pool);
+        let pool = self.long();
+        let done = sqlx::query_file!("sql/keys/rewrap.sql", &subjects, &old, &masters, &new).execute(&pool);
         Ok(done.await.map_err(failed)?.rows_affected())
     }
 }

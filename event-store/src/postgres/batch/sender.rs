@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres_kit::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Request, metrics};
+use super::{BatcherState, Request, metrics};
 use crate::append::AppendOutcome;
 use crate::append::prepared::Prepared;
 use crate::error::StoreError;
@@ -31,8 +32,9 @@ pub(crate) struct Sender {
     options: Arc<PostgresOptions>,
     continuity: Arc<Continuity>,
     waker: Waker,
-    connection: Option<PgConnection>,
+    connection: Option<Connection>,
     notices: Notices,
+    state: BatcherState,
 }
 
 /// Why a batch got no answers.
@@ -54,8 +56,8 @@ impl std::borrow::Borrow<Prepared> for Request {
 }
 
 impl Sender {
-    pub(crate) fn new(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker) -> Self {
-        Self { options, continuity, waker, connection: None, notices: Notices::new() }
+    pub(crate) fn new(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker, state: BatcherState) -> Self {
+        Self { options, continuity, waker, connection: None, notices: Notices::new(), state }
     }
 
     /// Lets go of a connection whose state is not known.
@@ -77,12 +79,16 @@ impl Sender {
                     parts.push(second);
                     parts.push(part);
                 }
-                Err(failure) => refuse(part, failure),
+                Err(failure) => {
+                    self.state.doubt(!matches!(failure, Failure::Data(_)));
+                    refuse(part, failure);
+                }
             }
         }
     }
 
     fn answer(&self, part: Vec<Request>, answers: Answers, waiting: usize) {
+        self.state.doubt(false);
         self.continuity.learn(answers.head);
         let events: u64 = answers.outcomes.iter().map(appended_events).sum();
         if events > 0 {
@@ -101,6 +107,7 @@ impl Sender {
     async fn call(&mut self, part: &mut Vec<Request>) -> Result<Answers, Failure> {
         let mut unknown = false;
         loop {
+            self.state.pulse.beat();
             let Some(until) = part.iter().map(|r| r.deadline).max() else { return Err(Failure::Unavailable(None)) };
             let error = match timeout_at(until, self.attempt(part, unknown)).await {
                 Ok(Ok(answers)) => return Ok(answers),
@@ -158,7 +165,8 @@ impl Sender {
             }
         }
         let started = Instant::now();
-        let (answers, warned) = self.notices.during(call::append(connection, part)).await;
+        let call = connection.run(async |raw: &mut PgConnection| call::append(raw, part).await);
+        let (answers, warned) = self.notices.during(call).await;
         let answers = answers.map_err(Attempt::Failed)?;
         if warned {
             return Err(Attempt::Failed(sqlx::Error::Protocol(

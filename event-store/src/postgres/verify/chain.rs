@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use postgres_kit::Connection;
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgConnection;
 
 use super::{Row, Verification};
 use crate::event::Position;
@@ -47,7 +47,7 @@ fn digest(row: &Row) -> [u8; 32] {
 
 impl Chain {
     /// Compares the next event of the log.
-    pub(super) async fn event(&mut self, connection: &mut PgConnection, row: &Row, found: &mut Verification) -> sqlx::Result<()> {
+    pub(super) async fn event(&mut self, connection: &mut Connection, row: &Row, found: &mut Verification) -> sqlx::Result<()> {
         loop {
             self.look(connection).await?;
             let Some(seal) = self.seals.front() else { return Ok(()) };
@@ -71,7 +71,7 @@ impl Chain {
     }
 
     /// After the last event: seals that speak of more are of events that are missing.
-    pub(super) async fn end(&mut self, connection: &mut PgConnection, head: i64, found: &mut Verification) -> sqlx::Result<()> {
+    pub(super) async fn end(&mut self, connection: &mut Connection, head: i64, found: &mut Verification) -> sqlx::Result<()> {
         loop {
             self.look(connection).await?;
             let Some(seal) = self.seals.front() else { return Ok(()) };
@@ -83,7 +83,7 @@ impl Chain {
     }
 
     /// Reads the next seals when those before are compared.
-    async fn look(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+    async fn look(&mut self, connection: &mut Connection) -> sqlx::Result<()> {
         // More may have been sealed since the last look, but nothing that is not behind the head then: a short check is of what was there.
         if self.seals.is_empty() && !self.exhausted {
             let page = sqlx::query_file_as!(Seal, "sql/verify_seals.sql", self.read_to, SEALS).fetch_all(connection).await?;

@@ -1,7 +1,7 @@
 //! Works claims and idempotency records out from the log again, and compares.
 
+use postgres_kit::Connection;
 use sqlx::Executor;
-use sqlx::postgres::PgConnection;
 
 use super::{MAX_FINDINGS, Row, Verification};
 use crate::append::kept::{self, KeptClaim};
@@ -32,7 +32,7 @@ struct Keys {
 }
 
 impl Derived {
-    pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<Self> {
+    pub(super) async fn begin(connection: &mut Connection) -> sqlx::Result<Self> {
         connection.execute("DROP TABLE IF EXISTS pg_temp.told_claims").await?;
         connection.execute(TOLD).await?;
         Ok(Self::default())
@@ -41,7 +41,7 @@ impl Derived {
     /// Takes note of a page's claims, and compares its idempotency records.
     pub(super) async fn compare_keys(
         &mut self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         rows: &[Row],
         found: &mut Verification,
     ) -> sqlx::Result<()> {
@@ -81,7 +81,7 @@ impl Derived {
     }
 
     /// Compares what is there now with what the log told, in the snapshot in which its last events were read.
-    pub(super) async fn end(self, connection: &mut PgConnection, found: &mut Verification) -> sqlx::Result<()> {
+    pub(super) async fn end(self, connection: &mut Connection, found: &mut Verification) -> sqlx::Result<()> {
         let counts = sqlx::query_file!("sql/verify_counts.sql").fetch_one(&mut *connection).await?;
         (found.keys, found.keys_without_events, found.claims) = (counts.keys, counts.keys_without_events, counts.claims);
         if counts.tags != self.tags {
@@ -107,7 +107,7 @@ impl Derived {
     }
 }
 
-async fn tell(connection: &mut PgConnection, claim: &KeptClaim<String>, position: i64) -> sqlx::Result<()> {
+async fn tell(connection: &mut Connection, claim: &KeptClaim<String>, position: i64) -> sqlx::Result<()> {
     if let Some(owner) = &claim.release {
         sqlx::query(RELEASE).bind(&claim.scope).bind(claim.hash.as_slice()).bind(owner).execute(&mut *connection).await?;
     }
