@@ -30,6 +30,13 @@ pub struct Head {
 pub trait EventStore: Send + Sync + 'static {
     /// Appends, all or nothing. See [`Append`] for what can be required.
     ///
+    /// Appends to one stream that are first polled one after the other are made in that order, where
+    /// nothing is refused: so each may stand behind the one before ([`ExpectedVersion::Behind`])
+    /// without waiting for its answer. A store that must first ask somebody (for keys, say) may let
+    /// one overtake another; it is then refused.
+    ///
+    /// [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
+    ///
     /// A caller may drop the future: the append then goes on to its end or is never sent.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 //! States of a request: queued → sent → answered; a caller that gives up takes it out of the queue (queued → given up), and no longer
 //! can once it was sent. Guarantees:
 //! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a timer;
-//! - members of a batch do not affect each other; who would waits for the next batch, behind whoever came first (`conflict.rs`);
+//! - members of a batch do not affect each other, unless they say what they stand behind; who would otherwise waits for the next
+//!   batch, behind whoever came first (`conflict.rs`);
 //! - a batch whose answer was lost is sent again as it was: members made before are recognised by their ids;
 //! - a batch that fails for something in its data is halved until the culprit stands alone;
 //! - the task owns the connection, so that a caller who drops its future leaves nothing behind;
@@ -193,12 +194,12 @@ fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
             rest.push_back(request);
             continue;
         }
-        let affected = before.affects(&request.footprint);
-        // Those passed over count too: whoever is affected by one of them keeps its place behind it.
-        before.add(&request.footprint);
-        if affected {
+        if before.affects(&request.footprint) {
+            // Those passed over count too: whoever is affected by one of them keeps its place behind it.
+            before.pass_over(&request.footprint);
             rest.push_back(request);
         } else {
+            before.join(&request.footprint);
             bytes += request.prepared.bytes;
             batch.push(request);
         }
