@@ -154,9 +154,7 @@ impl From<CommandError> for Problem {
             CommandError::StaleVersion { actual } => stale(*actual),
             CommandError::Closed { stream } => Self::conflict("aggregate/closed", "It was closed for good and takes no change")
                 .detail(format!("{stream} is closed")),
-            CommandError::LostRace => {
-                Self::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
-            }
+            CommandError::LostRace => contention(),
             CommandError::KeyReused => Self::new(
                 axum::http::StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency/key-reused",
@@ -236,6 +234,7 @@ pub fn money(pointer: impl Into<String>, reason: MoneyError) -> FieldError {
 fn repository(error: &RepositoryError) -> Problem {
     match error {
         RepositoryError::Store(error) => store(error),
+        RepositoryError::Crowded => contention(),
         RepositoryError::Unknown(_)
         | RepositoryError::Unreadable { .. }
         | RepositoryError::Foreign { .. }
@@ -261,6 +260,10 @@ fn store(error: &StoreError) -> Problem {
         ),
         StoreError::Invalid(_) | StoreError::Unusable(_) | StoreError::Keys(_) | StoreError::Database(_) => Problem::internal(),
     }
+}
+
+fn contention() -> Problem {
+    Problem::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
 }
 
 fn stale(actual: i64) -> Problem {

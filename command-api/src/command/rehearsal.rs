@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use event_store::{Epoch, NewEvent, Refusal, StreamName};
 
-use super::{Commands, Context, refused};
+use super::{Commands, Context, Decided, refused};
 use crate::error::CommandError;
 use crate::idempotency::Answer;
-use crate::use_case::{Decision, UseCase};
+use crate::use_case::{Decision, TurnSlot, UseCase};
 
 /// How often a command is decided anew because something changed between deciding and checking.
 const MAX_REHEARSALS: u32 = 3;
@@ -34,7 +34,8 @@ impl Commands {
         let _permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let mut rehearsals = 1;
         loop {
-            let (epoch, Decision { changes, line_id }) = self.decide(&use_case, &context).await?;
+            let decided = self.decide(&use_case, &context, TurnSlot::Unneeded).await?;
+            let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
             let refusal = self.repository.check(epoch, &changes).await?;
             let changed_meanwhile =
                 matches!(refusal, Some(Refusal::Version { .. } | Refusal::Condition { .. } | Refusal::Epoch { .. }));

@@ -6,6 +6,7 @@ mod support;
 
 mod dry_run;
 mod evolution;
+mod hot;
 mod idempotency;
 mod imports;
 mod input;
