@@ -10,6 +10,7 @@ pub mod figure;
 mod fill;
 mod flow;
 pub mod growth;
+pub mod hot;
 pub mod idle;
 mod lag;
 mod mix;

@@ -28,12 +28,13 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 9] = [
+const BENCHES: [(&str, On); 10] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
     ("condition", On::OwnCluster),
     ("encrypt", On::OwnCluster),
+    ("hot", On::OwnCluster),
     ("rebuild", On::OwnCluster),
     ("project", On::OwnCluster),
     ("visible", On::Stack),
