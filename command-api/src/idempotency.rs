@@ -182,12 +182,17 @@ mod tests {
 
     #[test]
     fn the_same_key_means_something_else_in_another_operation_and_for_another_request() {
-        let request = |body: &[u8]| KeyedRequest::new(IdempotencyKey::parse("k").unwrap(), "POST", "/a", body);
+        let request = |[method, path, body]: [&str; 3]| {
+            KeyedRequest::new(IdempotencyKey::parse("k").unwrap(), method, path, body.as_bytes())
+        };
         let answer = Answer { id: uuid::Uuid::nil(), line_id: None };
-        let record = |operation, body| request(body).record(operation, &answer).unwrap();
-        assert_ne!(record("one", b"{}").key, record("two", b"{}").key);
-        assert_eq!(record("one", b"{}").key, record("one", b"[]").key);
-        assert_ne!(record("one", b"{}").request_hash, record("one", b"[]").request_hash);
+        let record = |operation, parts| request(parts).record(operation, &answer).unwrap();
+        let first = ["POST", "/a", "{}"];
+        assert_ne!(record("one", first).key, record("two", first).key);
+        for other in [["PUT", "/a", "{}"], ["POST", "/b", "{}"], ["POST", "/a", "[]"], ["POST", "/a{", "}"]] {
+            assert_eq!(record("one", first).key, record("one", other).key);
+            assert_ne!(record("one", first).request_hash, record("one", other).request_hash, "{other:?}");
+        }
     }
 
     #[tokio::test]

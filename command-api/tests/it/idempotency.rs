@@ -64,6 +64,24 @@ async fn a_key_of_another_request_is_refused() {
 }
 
 #[tokio::test]
+async fn a_key_that_confirmed_one_order_does_not_confirm_another() {
+    let shop = Shop::new();
+    let (user, product) = (shop.user("ada@example.com").await, shop.product("1.00").await);
+    let orders = [shop.order(&user, &product).await, shop.order(&user, &product).await];
+    let confirm = |order: &str| {
+        let path = format!("/api/v1/orders/{order}/confirm");
+        Request::post(path).body(Body::empty()).unwrap().with("idempotency-key", "k")
+    };
+    let first = shop.send(confirm(&orders[0])).await;
+    first.ok();
+    shop.send(confirm(&orders[1])).await.problem(422, "idempotency/key-reused");
+    assert_eq!(shop.send(confirm(&orders[0])).await.ok(), first.ok(), "it is still the first's");
+    let confirmed = shop.log().await.into_iter().filter(|(event_type, _)| event_type == "order.confirmed");
+    let confirmed: Vec<_> = confirmed.map(|(_, data)| data["order_id"].clone()).collect();
+    assert_eq!(confirmed, [json!(orders[0])]);
+}
+
+#[tokio::test]
 async fn a_key_means_something_else_for_another_operation() {
     let shop = Shop::new();
     shop.send(register("ada@example.com", "k")).await.made();

@@ -1,7 +1,8 @@
 //! Batches: one bad member harms nobody else (A7), refusals cost no subtransaction (A6), members that affect each other are refused.
 
+use chrono::{DateTime, Utc};
 use event_store::postgres::append_batch;
-use event_store::{AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Position, StoreError};
+use event_store::{Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Position, StoreError};
 use local_servers::{ClusterOptions, PostgresCluster, test_run};
 use rand::Rng;
 use sqlx::PgConnection;
@@ -134,4 +135,18 @@ async fn p9_a_repeat_while_the_first_is_in_flight_waits_and_gets_its_answer() {
     assert_eq!((first.len(), repeats.len()), (1, 19));
     assert!(repeats.iter().all(|repeat| *repeat == (first[0].clone(), "\"once\"".to_owned())));
     assert_eq!(check_dense(&store).await, Position(1));
+}
+
+#[tokio::test]
+async fn the_logs_clock_does_not_go_back_when_the_servers_does_on_either_way_to_append() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    // The server's clock was ahead when this one came.
+    let ahead = "UPDATE event_store.events SET recorded_at = clock_timestamp() + interval '1 hour' RETURNING recorded_at";
+    let ahead = sqlx::query_scalar::<_, DateTime<Utc>>(ahead).fetch_one(&mut plain(database.url()).await).await.unwrap();
+    appended(store.append(one("a")).await.unwrap());
+    appended(store.append(Append { claims: vec![take(1, "a")], ..one("a") }).await.unwrap());
+    let events = store.read(&Filter::All, Position::START, 10).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.recorded_at).collect::<Vec<_>>(), [ahead; 3]);
 }

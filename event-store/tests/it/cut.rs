@@ -56,16 +56,23 @@ async fn p4_p9_an_append_whose_answer_was_lost_has_one_effect_and_the_right_answ
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_that_stays_without_an_answer_says_so_and_is_there_at_most_once() {
     let database = database().await;
-    let proxy = Proxy::start(database.url()).await;
-    // No time is left to send it again.
-    let deadline = std::time::Duration::from_millis(40);
-    let store = event_store::PostgresStore::connect(options(proxy.url()).append_deadline(deadline)).await.unwrap();
-    proxy.cut_next(Cut::BeforeTheAnswer);
-    let append = one("a");
-    let first = store.append(append.clone()).await;
-    assert!(matches!(first, Err(StoreError::OutcomeUnknown(_) | StoreError::Unavailable(_))), "{first:?}");
-    // The same append again is recognised, whichever way the first one went.
-    let patient = connect(database.url()).await;
-    assert!(matches!(patient.append(append).await, Ok(AppendOutcome::Appended(_))));
-    assert_eq!(check_dense(&patient).await, Position(1));
+    for cut in [Cut::BeforeTheAnswer, Cut::InsideTheAnswer, Cut::BeforeTheCall] {
+        let proxy = Proxy::start(database.url()).await;
+        let deadline = std::time::Duration::from_secs(1);
+        let store = event_store::PostgresStore::connect(options(proxy.url()).append_deadline(deadline)).await.unwrap();
+        while store.append(one("b")).await.is_err() {}
+        let before = check_dense(&connect(database.url()).await).await;
+        // Nobody gets through any more, so it cannot be sent again. Whether its call arrived nobody here can tell.
+        proxy.cut_next_and_all_after(cut);
+        let append = one("a");
+        let first = store.append(append.clone()).await;
+        assert!(matches!(first, Err(StoreError::OutcomeUnknown(_))), "{cut:?}: {first:?}");
+        // Nothing was sent of another one.
+        let second = store.append(one("a")).await;
+        assert!(matches!(second, Err(StoreError::Unavailable(_))), "{cut:?}: {second:?}");
+        // The same append again is recognised, whichever way the first one went.
+        let patient = connect(database.url()).await;
+        assert!(matches!(patient.append(append).await, Ok(AppendOutcome::Appended(_))));
+        assert_eq!(check_dense(&patient).await, before.next());
+    }
 }

@@ -168,6 +168,23 @@ async fn a_process_that_hears_nothing_shows_a_value_from_memory_no_longer_than_a
     assert_eq!(process.names(&name).await, [None]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_state_in_memory_alone_is_not_shown_either_once_a_key_has_lived_its_time() {
+    let shared = in_memory();
+    let lifetime = Duration::from_mins(1);
+    let process = shared.process_with(CacheLimits::default(), VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() });
+    // Nothing but the look at the keys can tell it: no snapshot is kept, which would ask for them too.
+    let states = StateLoader::new(log(Arc::clone(&process.sealed) as _), CacheLimits::default());
+    let process = Process { states, ..process };
+    let name = stream("a");
+    process.name(&name, ADA, SECRET).await;
+    assert_eq!(process.names(&name).await, ada());
+    assert_eq!(process.load(&name).await.1, 0, "from memory");
+    shared.keys.destroy(ADA, "ops-7").await.unwrap();
+    tokio::time::advance(lifetime + Duration::from_secs(1)).await;
+    assert_eq!(process.names(&name).await, [None]);
+}
+
 #[tokio::test]
 async fn a_state_is_dropped_when_one_of_several_in_it_is_erased_and_the_others_values_stay() {
     let shared = in_memory();

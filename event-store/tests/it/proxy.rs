@@ -1,7 +1,7 @@
 //! A TCP proxy in front of Postgres that cuts the connection for appends where a test wants it cut.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +23,8 @@ pub(crate) enum Cut {
 pub(crate) struct Proxy {
     next: Arc<AtomicU8>,
     cuts: Arc<AtomicUsize>,
+    /// Whether nobody gets through any more once a call was cut.
+    for_good: Arc<AtomicBool>,
     url: String,
 }
 
@@ -34,9 +36,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://{user}@{}/{database}", listener.local_addr().unwrap());
         let (next, cuts) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicUsize::new(0)));
+        let for_good = Arc::new(AtomicBool::new(false));
         let shared = (Arc::clone(&next), Arc::clone(&cuts), server.to_owned());
+        let closes = Arc::clone(&for_good);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if closes.load(Ordering::SeqCst) && shared.1.load(Ordering::SeqCst) > 0 {
+                    continue;
+                }
                 let (next, cuts, server) = shared.clone();
                 tokio::spawn(async move {
                     let server = TcpStream::connect(server).await.unwrap();
@@ -44,7 +51,7 @@ impl Proxy {
                 });
             }
         });
-        Self { next, cuts, url }
+        Self { next, cuts, for_good, url }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -54,6 +61,12 @@ impl Proxy {
     /// Cuts the next call there.
     pub(crate) fn cut_next(&self, cut: Cut) {
         self.next.store(cut as u8, Ordering::SeqCst);
+    }
+
+    /// The same, and nobody gets through any more once it was cut.
+    pub(crate) fn cut_next_and_all_after(&self, cut: Cut) {
+        self.for_good.store(true, Ordering::SeqCst);
+        self.cut_next(cut);
     }
 
     /// How many connections were cut.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use event_store::{AppendOutcome, EventStore, PostgresStore, StoreError};
+use uuid::Uuid;
 
 use crate::support::{Stopped, appended, check_dense, connect, database, one, options, plain};
 
@@ -28,9 +29,11 @@ async fn waiters_behind_a_stuck_holder_of_the_lock_are_answered_in_time() {
         let store = store.clone();
         async move { store.append(one(writer)).await }
     });
-    for outcome in futures::future::join_all(waiters).await {
-        assert!(matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{outcome:?}");
-    }
+    let outcomes = futures::future::join_all(waiters).await;
+    // Those whose call was under way, and those who only waited for the next.
+    let unknown = outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::OutcomeUnknown(_)))).count();
+    let unsent = outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::Unavailable(_)))).count();
+    assert!(unknown >= 1 && unknown + unsent == outcomes.len(), "{outcomes:?}");
     assert!(started.elapsed() < DEADLINE + SLACK, "{:?}", started.elapsed());
     drop(stopped);
     drop(holder);
@@ -50,13 +53,21 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     let appends = (0..20).map(one).collect::<Vec<_>>();
     let started = Instant::now();
     let outcomes = futures::future::join_all(appends.iter().map(|append| store.append(append.clone()))).await;
-    for outcome in outcomes {
-        assert!(matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{outcome:?}");
-    }
+    let is_unknown = |outcome: &&Result<AppendOutcome, StoreError>| matches!(outcome, Err(StoreError::OutcomeUnknown(_)));
+    assert!(outcomes.iter().any(|outcome| is_unknown(&outcome)), "a call was under way: {outcomes:?}");
+    let unsent: Vec<Uuid> = std::iter::zip(&appends, &outcomes)
+        .filter(|(_, outcome)| !is_unknown(outcome))
+        .map(|(append, outcome)| {
+            assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+            append.streams[0].events[0].id
+        })
+        .collect();
     assert!(started.elapsed() < DEADLINE + SLACK, "{:?}", started.elapsed());
     drop(stopped);
     heals(&store).await;
-    // Unknown means there once or not at all: the same appends again are each there once.
+    // Unknown means there once or not at all, unavailable means not at all: the same appends again are each there once.
+    let there = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM event_store.events WHERE event_id = ANY ($1)").bind(unsent);
+    assert_eq!(there.fetch_one(&mut admin).await.unwrap(), 0);
     for append in appends {
         assert!(matches!(store.append(append).await.unwrap(), AppendOutcome::Appended(_)));
     }
@@ -78,10 +89,13 @@ async fn heals(store: &PostgresStore) {
 async fn a_full_queue_refuses_at_once() {
     let database = database().await;
     let store = PostgresStore::connect(options(database.url()).append_deadline(DEADLINE).max_queued(2)).await.unwrap();
+    appended(store.append(one("first")).await.unwrap());
     let mut holder = plain(database.url()).await;
     sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
     let outcomes = futures::future::join_all((0..10).map(|writer| store.append(one(writer)))).await;
-    assert!(outcomes.iter().all(|o| matches!(o, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)))));
+    let count = |is: fn(&StoreError) -> bool| outcomes.iter().filter(|o| o.as_ref().is_err_and(is)).count();
+    assert_eq!(count(|error| matches!(error, StoreError::Unavailable(_))), 8, "{outcomes:?}");
+    assert_eq!(count(|error| matches!(error, StoreError::OutcomeUnknown(_))), 2, "{outcomes:?}");
     sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     heals(&store).await;
     assert_eq!(check_dense(&connect(database.url()).await).await, store.head().await.unwrap().mark.position);
