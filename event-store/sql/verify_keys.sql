@@ -4,7 +4,7 @@ SELECT
     coalesce(
         k.request_hash = told.request_hash AND k.position = told.position AND k.event_count = told.events
         AND k.append_id = (SELECT e.event_id FROM event_store.events AS e WHERE e.position = told.position - told.events + 1)
-        AND k.epoch = (SELECT p.epoch FROM event_store.epochs AS p WHERE p.began_after < told.position ORDER BY p.created_at DESC LIMIT 1)
+        AND k.epoch = (SELECT p.epoch FROM event_store.epochs AS p WHERE p.began_after < told.position ORDER BY p.epoch DESC LIMIT 1)
         AND k.streams = string_to_array(told.streams, ' ')
         AND k.versions = ARRAY(
             SELECT coalesce(

@@ -2,7 +2,8 @@
 //!
 //! - positions and versions are dense, and the clock never went back;
 //! - every event is the one that was sealed (`chain.rs`): a changed, missing or reordered one is named by its position;
-//! - tags, claims and idempotency keys are what the log makes of them (`derived.rs`).
+//! - tags, claims and idempotency keys are what the log makes of them (`derived.rs`);
+//! - the epochs follow each other within the log, and the last one is the current one (`epochs.rs`).
 //!
 //! It reads in pages, each a snapshot of its own, and only what came since the last page in one; memory is bounded whatever the log's size.
 
@@ -21,6 +22,7 @@ use crate::event::Position;
 
 mod chain;
 mod derived;
+mod epochs;
 
 /// Events per page.
 const PAGE: i64 = 2_000;
@@ -131,7 +133,8 @@ async fn end(
     while page(connection, (&mut last, found), &mut chain, &mut derived).await? {}
     chain.end(connection, found.head.0, found).await?;
     connection.set_limit(TABLE_LIMIT);
-    derived.end(connection, found).await
+    derived.end(connection, found).await?;
+    epochs::check(connection, found).await
 }
 
 /// Checks the next events; `false` when there were none left for a full page.

@@ -29,4 +29,5 @@ mod states;
 mod stuck;
 mod support;
 mod sync;
+mod tampered;
 mod verify;
