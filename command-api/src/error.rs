@@ -246,7 +246,7 @@ fn repository(error: &RepositoryError) -> Problem {
 
 fn store(error: &StoreError) -> Problem {
     match error {
-        StoreError::Unavailable(_) | StoreError::OtherHistory(_) => {
+        StoreError::Unavailable(_) | StoreError::OtherHistory(_) | StoreError::Unsafe(_) => {
             Problem::unavailable("store/unavailable", "The event store is not available; nothing was changed", RETRY_LATER)
         }
         StoreError::OutcomeUnknown(_) => Problem::unavailable(

@@ -149,7 +149,8 @@ async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, p
             }
             // A schema of another program, say.
             Err(error @ StoreError::Unusable(_)) => return error,
-            // Another history among them: the reason names the command that goes on, and the store then goes on by itself.
+            // Another history, or unsafe settings, among them: the reason names what is to be done, and the store then goes on
+            // by itself.
             Err(error) => parts.store.not_ready(error.to_string()),
         }
     }
@@ -157,7 +158,7 @@ async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, p
 
 /// Applies every erasure to a history that the log was not in before; no command is taken in it until that is done. Answers the log's head.
 async fn settle(store: &PostgresStore, keys: &PostgresKeys, settled: &Settled) -> Result<Head, StoreError> {
-    let head = store.head().await?;
+    let head = store.ready().await?;
     let epoch = head.epoch;
     if !settled.holds(epoch) {
         erasure::apply(store, keys).await?;

@@ -1,5 +1,5 @@
 SELECT
-    current_setting('synchronous_commit') AS "synchronous_commit!",
+    event_store.unsafe_setting() AS "unsafe_setting?",
     current_setting('fsync') = 'on' AS "fsync!",
     current_setting('full_page_writes') = 'on' AS "full_page_writes!",
     current_setting('data_checksums') = 'on' AS "data_checksums!",

@@ -13,7 +13,8 @@ pub(crate) mod prepared;
 
 pub use claim::{ClaimChange, ClaimHash, ClaimKey};
 pub use prepared::{
-    MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH, MAX_SCOPE_LEN, MAX_STREAMS, MAX_TAGS,
+    MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH, MAX_SCOPE_LEN, MAX_STREAMS, MAX_SUBJECTS,
+    MAX_TAGS,
 };
 
 /// One unit of work: all of it happens or none of it (promise P3).
@@ -32,6 +33,9 @@ pub struct Append {
     pub idempotency: Option<Idempotency>,
     /// Refuses to append to another history than the caller has read.
     pub epoch: Option<Epoch>,
+    /// Whose personal data it brings: refused once one of them is erased. At most [`MAX_SUBJECTS`]. Whoever seals personal fields
+    /// names their subjects here; who takes a claim is looked at without being named.
+    pub subjects: Vec<Uuid>,
 }
 
 /// Events for one stream. No events: only the expectation is checked.
@@ -170,7 +174,8 @@ pub enum Refusal {
         /// The log's.
         actual: Epoch,
     },
-    /// The append has a personal value of a subject that was erased: it could never be read.
+    /// The append has a personal value of a subject that was erased, which could never be read, or takes a claim for it, which
+    /// nobody would release.
     #[error("subject {subject} is erased")]
     SubjectErased {
         /// Whose value.

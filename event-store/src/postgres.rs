@@ -168,13 +168,13 @@ impl PostgresStore {
         Ok(Self { inner: Arc::new(Inner { by_key, by_choice, continuity, batcher, sealing, proving, _watcher: watcher }) })
     }
 
-    /// Whether the log can be read now, and appended to: asks for its head, and appends nothing when the last batch got no answer. It
-    /// answers within seconds, also when the server is silent.
+    /// Whether the log can be read now, and appended to: asks for its head and for the server's settings, and appends nothing when the
+    /// last batch got no answer. It answers within seconds, also when the server is silent.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Unsafe`] for as long as the server can lose what it acknowledges.
     pub async fn ready(&self) -> Result<Head, StoreError> {
-        let (head, ()) = tokio::try_join!(self.head(), self.appends())?;
+        let (head, (), ()) = tokio::try_join!(self.head(), self.inner.assert_safe(), self.appends())?;
         Ok(head)
     }
 

@@ -38,7 +38,8 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// What came of an earlier append under this key, looked up before load and decide.
     ///
-    /// Only `key` and `request_hash` are looked at. `None`: no such append. `Refused(KeyReused)`: another request's.
+    /// Only `key` and `request_hash` are looked at. `None`: no such append. `Refused(KeyReused)`: another request's. What is found is as
+    /// safe as an append that was acknowledged just now, also where that takes a standby.
     ///
     /// # Errors
     /// [`StoreError`].

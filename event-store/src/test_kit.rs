@@ -69,6 +69,7 @@ macro_rules! store_contract {
             claims_are_taken_moved_and_released
             p9_a_repeat_under_one_key_has_one_effect_and_the_same_answer
             p9_an_append_without_events_can_record_its_outcome
+            nothing_of_a_subject_and_no_claim_for_it_comes_behind_its_erasure
             a_broken_condition_does_not_hide_a_repeat
             a_caller_of_another_epoch_is_refused
             a_closed_stream_takes_no_event_and_says_so

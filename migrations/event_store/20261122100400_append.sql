@@ -9,7 +9,7 @@
 --
 -- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer), over the streams that members
 -- name (p_stream…), over events in order of member and stream (p_event…), over the items of the conditions' queries
--- (p_condition…), and over claims (p_claim…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: the
+-- (p_condition…), over claims (p_claim…), and over subjects (p_subject…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: the
 -- language unpacks every array it is given, even an empty one.
 --
 -- A plain batch, the common one, has a shorter way: append_plain, in the next migration.
@@ -18,7 +18,8 @@
 --   0 appended now, 1 appended before (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record),
 --   3 the key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which),
 --   6 a version (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number: the position),
---   8 a claim (o_index: which; o_detail: its owner), 9 a stream is closed (o_index: which of p_stream).
+--   8 a claim (o_index: which; o_detail: its owner), 9 a stream is closed (o_index: which of p_stream),
+--   10 a subject is erased (o_detail: which).
 -- A stream is closed by an event of the type stream.closed: the last one that it ever has. The look at a stream's version sees it, as a
 -- version of -2 and less (-2 - version), so that nobody pays for streams that are open.
 -- The store's connection plans each statement once, with every table reached by an index (event-store/src/postgres/connect.rs): a plan
@@ -62,6 +63,8 @@ CREATE FUNCTION event_store.append_batch(
     p_claim_hash       bytea[],
     p_claim_release    text[],      -- who gives it back, or null
     p_claim_take       text[],      -- who takes it then, or null
+    p_subject_member   integer[],
+    p_subject          uuid[],      -- must not be erased: nothing stands in the stream subject-<subject>
     OUT o_epoch         uuid,
     OUT o_head          bigint,
     OUT o_head_event_id uuid,
@@ -76,6 +79,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 AS $function$
 DECLARE
     isolation  text;
+    unsafe     text;                -- a setting under which the server can lose what it acknowledges
     members    integer;
     none       integer[];
     clean      boolean;             -- nobody was refused, and nobody was here before
@@ -91,9 +95,12 @@ BEGIN
         RAISE EXCEPTION 'append needs the search_path pg_catalog, pg_temp' USING ERRCODE = 'DB001';
     END IF;
     -- Every check below reads what committed before this lock was granted: each statement of a volatile function has its own snapshot.
-    SELECT l.epoch, current_setting('transaction_isolation') INTO STRICT o_epoch, isolation FROM event_store.log AS l FOR UPDATE;
+    SELECT l.epoch, current_setting('transaction_isolation'), event_store.unsafe_setting()
+        INTO STRICT o_epoch, isolation, unsafe FROM event_store.log AS l FOR UPDATE;
     IF isolation <> 'read committed' THEN
         RAISE EXCEPTION 'append needs the isolation level read committed' USING ERRCODE = 'DB001';
+    ELSIF unsafe IS NOT NULL THEN
+        RAISE EXCEPTION '%', unsafe USING ERRCODE = 'DB004';
     END IF;
 
     -- The head, the versions of the streams in order of p_stream, and whether an event id stands in the log: one look, since each
@@ -141,8 +148,12 @@ BEGIN
         FOR r IN
             -- An append with events was recognised by them: its first event's id alone may be in another append under the same key.
             SELECT u.member, k.append_id = p_append_id[u.member] AND p_event_count[u.member] = 0 AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
-                   k.position, k.epoch, k.event_count, k.streams, k.versions, k.answer,
-                   (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position) AS event_id
+                   k.position, k.event_count, k.streams, k.versions, k.answer,
+                   (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position) AS event_id,
+                   -- What stands where the record says is part of the current history, whichever it was appended in.
+                   CASE WHEN k.position = 0 OR EXISTS (
+                       SELECT FROM event_store.events AS e WHERE e.position = k.position - greatest(k.event_count - 1, 0)
+                           AND (k.event_count = 0 OR e.event_id = k.append_id)) THEN o_epoch ELSE k.epoch END AS epoch
                 FROM unnest(p_key) WITH ORDINALITY AS u (key, member) JOIN event_store.idempotency AS k ON k.key = u.key
         LOOP
             IF o_kind[r.member] <> 0 THEN
@@ -174,6 +185,22 @@ BEGIN
             IF o_kind[i] = 0 AND duplicate[i] IS NOT NULL THEN
                 o_kind[i] := 5;
                 o_detail[i] := duplicate[i];
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- The subjects whose data the append brings: behind subject.erased there is none.
+    IF p_subject IS NOT NULL THEN
+        IF members > 1 AND EXISTS (SELECT FROM unnest(p_subject) AS u (subject) WHERE 'subject-' || u.subject = ANY (p_stream)) THEN
+            RAISE EXCEPTION 'an append of a batch may erase the subject of another one' USING ERRCODE = 'DB002';
+        END IF;
+        FOR r IN
+            SELECT u.member, u.subject FROM unnest(p_subject_member, p_subject) AS u (member, subject)
+                WHERE EXISTS (SELECT FROM event_store.events AS e WHERE e.stream = 'subject-' || u.subject) ORDER BY u.member, u.subject
+        LOOP
+            IF o_kind[r.member] = 0 THEN
+                o_kind[r.member] := 10;
+                o_detail[r.member] := r.subject;
             END IF;
         END LOOP;
     END IF;
@@ -333,6 +360,7 @@ CREATE PROCEDURE event_store.append(
     p_condition_member integer[], p_condition_index integer[], p_condition_after bigint[], p_condition_broken bigint[],
     p_condition_tags text[], p_condition_types text[],
     p_claim_member integer[], p_claim_index integer[], p_claim_scope text[], p_claim_hash bytea[], p_claim_release text[], p_claim_take text[],
+    p_subject_member integer[], p_subject uuid[],
     OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
     OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
 )
@@ -370,7 +398,8 @@ BEGIN
         p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer, p_stream, p_stream_member, p_stream_count, p_expected,
         p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,
         p_event_metadata, p_event_tags, p_condition_member, p_condition_index, p_condition_after, p_condition_broken,
-        p_condition_tags, p_condition_types, p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take);
+        p_condition_tags, p_condition_types, p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take,
+        p_subject_member, p_subject);
     -- Before the commit: in the new transaction after it every expression would have to be prepared again.
     epoch := r.o_epoch;
     head := r.o_head;

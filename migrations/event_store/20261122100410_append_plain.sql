@@ -37,6 +37,7 @@ AS $function$
 DECLARE
     v_epoch         uuid;
     isolation       text;
+    unsafe          text;
     head            bigint;
     head_event_id   uuid;
     v_recorded_at   timestamptz;
@@ -50,9 +51,12 @@ BEGIN
         RAISE EXCEPTION 'append needs the search_path pg_catalog, pg_temp' USING ERRCODE = 'DB001';
     END IF;
     -- Every check below reads what committed before this lock was granted: each statement of a volatile function has its own snapshot.
-    SELECT l.epoch, current_setting('transaction_isolation') INTO STRICT v_epoch, isolation FROM event_store.log AS l FOR UPDATE;
+    SELECT l.epoch, current_setting('transaction_isolation'), event_store.unsafe_setting()
+        INTO STRICT v_epoch, isolation, unsafe FROM event_store.log AS l FOR UPDATE;
     IF isolation <> 'read committed' THEN
         RAISE EXCEPTION 'append needs the isolation level read committed' USING ERRCODE = 'DB001';
+    ELSIF unsafe IS NOT NULL THEN
+        RAISE EXCEPTION '%', unsafe USING ERRCODE = 'DB004';
     END IF;
 
     SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at),
@@ -94,7 +98,7 @@ BEGIN
     SELECT * INTO STRICT answer FROM event_store.append_batch(
         p_event_id, p_epoch, ones, p_key, p_request_hash, p_answer, p_stream, nth, ones, p_expected,
         nth, nth, ones, ones, p_event_id, p_event_type, p_event_schema, p_event_data, p_event_metadata, p_event_tags,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
     RETURN answer;
 END
 $function$;

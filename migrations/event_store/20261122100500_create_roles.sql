@@ -20,6 +20,7 @@ REVOKE ALL ON ALL PROCEDURES IN SCHEMA event_store FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA event_store TO event_store_appender, event_store_reader, event_store_relay;
 GRANT SELECT ON ALL TABLES IN SCHEMA event_store TO event_store_appender, event_store_reader, event_store_relay;
+GRANT EXECUTE ON FUNCTION event_store.unsafe_setting TO event_store_appender, event_store_reader, event_store_relay;
 GRANT EXECUTE ON FUNCTION event_store.append_batch, event_store.append_plain_batch, event_store.seal TO event_store_appender;
 GRANT EXECUTE ON PROCEDURE event_store.append, event_store.append_plain TO event_store_appender;
 -- event_store.begin_epoch is its owner's alone: that a history has ended is a person's decision.

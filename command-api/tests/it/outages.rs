@@ -38,6 +38,18 @@ async fn p9_an_answer_that_was_lost_is_a_503_and_the_repeat_finds_it() {
 }
 
 #[tokio::test]
+async fn a_store_whose_server_may_lose_what_it_acknowledges_is_a_503_that_changed_nothing() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions::default());
+    stage.cue(Cue::Fail(StoreError::Unsafe("canary".to_owned())));
+    stage.go();
+    let reply = shop.send(register()).await;
+    reply.problem(503, "store/unavailable");
+    assert!(!reply.body.to_string().contains("canary"));
+    shop.send(register()).await.made();
+}
+
+#[tokio::test]
 async fn a_fault_of_ours_says_nothing_of_its_cause() {
     let (stage, _arrivals) = Stage::new();
     let shop = Shop::over(stage.clone(), ShopOptions::default());

@@ -1,9 +1,13 @@
 //! `/api/v1/users`.
 
+use std::sync::Arc;
+
+use event_store::MemoryStore;
+use event_store::erasure::{EraseRequest, LocalMasterKeys, MemoryKeys, SealedStore, Vault, VaultOptions, erase};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{NOW, QUERY_URL, Shop};
+use crate::support::{NOW, QUERY_URL, Shop, ShopOptions};
 
 #[tokio::test]
 async fn a_registration_answers_with_id_version_place_and_token() {
@@ -117,4 +121,22 @@ async fn no_answer_and_no_log_line_of_the_store_repeats_what_is_personal_outside
     assert!(!outside.to_lowercase().contains("canary"));
     let data = event.decode::<serde_json::Value>().unwrap();
     assert_eq!(data["email"], json!({"$subject": reply.made(), "$personal": "canary@example.com"}));
+}
+
+#[tokio::test]
+async fn a_user_who_was_erased_elsewhere_a_moment_ago_takes_no_other_address() {
+    let (log, keys) = (Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()));
+    let master = LocalMasterKeys::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
+    let vault = Vault::new(Arc::clone(&keys) as _, Arc::new(master), VaultOptions::default());
+    let shop = Shop::over(Arc::new(SealedStore::new(Arc::clone(&log) as _, vault)), ShopOptions::default());
+    let user = shop.user("ada@example.com").await;
+    // Not through this process, which has the key at hand and hears of it within a second.
+    let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };
+    erase(log.as_ref(), keys.as_ref(), &request).await.unwrap();
+    let changed = shop.patch(&format!("/api/v1/users/{user}"), json!({"email": "countess@example.com"})).await;
+    changed.problem(409, "user/erased");
+    assert_eq!(shop.types().await, ["user.registered", "subject.erased"]);
+    for free in ["ada@example.com", "countess@example.com"] {
+        shop.user(free).await;
+    }
 }

@@ -167,8 +167,9 @@ impl PostgresCluster {
         let parent = options.directory.unwrap_or_else(std::env::temp_dir);
         let mut settings = vec![("max_connections".to_owned(), "400".to_owned())];
         if !options.durable {
-            settings
-                .extend([("fsync", "off"), ("full_page_writes", "off")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+            // The last one lets the event store append there all the same.
+            let expendable = [("fsync", "off"), ("full_page_writes", "off"), ("event_store.may_lose_events", "on")];
+            settings.extend(expendable.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         settings.extend(options.settings);
         let (making, durable) = (binaries.clone(), options.durable);

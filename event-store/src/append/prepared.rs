@@ -5,9 +5,9 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::{Append, AppendCondition, ClaimChange, ClaimHash, kept};
+use super::{Append, AppendCondition, ClaimChange, ClaimHash, Idempotency, kept};
 use crate::error::StoreError;
-use crate::event::{NewEvent, Tag};
+use crate::event::{Epoch, NewEvent, Tag};
 use crate::stream::StreamName;
 
 /// The most bytes that data, metadata and tags of one event may have together.
@@ -26,6 +26,8 @@ pub const MAX_STREAMS: usize = 256;
 pub const MAX_CONDITION_ITEMS: usize = 256;
 /// The most bytes of a claim's scope.
 pub const MAX_SCOPE_LEN: usize = 64;
+/// The most subjects whose data one append may bring.
+pub const MAX_SUBJECTS: usize = 4_096;
 
 /// A valid append, with what is derived from it.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Prepared {
     pub(crate) claims: Vec<ClaimStep>,
     /// Per item of each condition in order.
     pub(crate) checks: Vec<ItemCheck>,
+    /// Who must not be erased, each once: [`Append::subjects`], and whoever takes a claim.
+    pub(crate) subjects: Vec<Uuid>,
     pub(crate) bytes: usize,
 }
 
@@ -106,10 +110,17 @@ impl Prepared {
             last.metadata = kept;
         }
         let checks = item_checks(&append.conditions)?;
+        let subjects = subjects(&append, &claims)?;
         // The first event's id will do: unique in the log, and known to whoever sends the append again.
         let first = append.streams.iter().find_map(|s| s.events.first());
         let append_id = first.map_or_else(Uuid::new_v4, |event| event.id);
-        Ok(Self { append_id, append, texts, claims, checks, bytes })
+        Ok(Self { append_id, append, texts, claims, checks, subjects, bytes })
+    }
+
+    /// Looks at an idempotency key as an append does, under the lock and with a commit of its own, and appends nothing: where the
+    /// key is not found, no log is in the epoch that this names.
+    pub(crate) fn look(idempotency: &Idempotency) -> Result<Self, StoreError> {
+        Self::new(Append { idempotency: Some(idempotency.clone()), epoch: Some(Epoch(Uuid::nil())), ..Append::default() })
     }
 
     /// Its events in order, with their texts.
@@ -266,6 +277,19 @@ fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
         }
     }
     Ok(steps)
+}
+
+/// Whose data the append brings, each once: those named, and those who take a claim, since an erasure releases the claims of
+/// streams with the subject's id.
+fn subjects(append: &Append, claims: &[ClaimStep]) -> Result<Vec<Uuid>, StoreError> {
+    let taking = claims.iter().filter_map(|step| step.take.as_ref()?.id().parse().ok());
+    let mut subjects: Vec<Uuid> = append.subjects.iter().copied().chain(taking).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    if subjects.len() > MAX_SUBJECTS {
+        return Err(invalid(format!("it has data of {} subjects, more than {MAX_SUBJECTS}", subjects.len())));
+    }
+    Ok(subjects)
 }
 
 fn item_checks(conditions: &[AppendCondition]) -> Result<Vec<ItemCheck>, StoreError> {

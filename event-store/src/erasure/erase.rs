@@ -4,6 +4,9 @@
 //! 2. in the log, at once: `subject.erased` on the stream `subject-<id>`, and the claims of streams with that id are released;
 //! 3. in the ledger: where that event stands.
 //!
+//! From step 2 on the log refuses whatever brings data of the subject or takes a claim for it, also from a process that has not
+//! heard of the erasure yet.
+//!
 //! The key goes first: who stands before `subject.erased` may still read for as long as it keeps a key in memory, who stands behind it
 //! never does, so that whatever is made of the log is the same whenever it is made.
 
@@ -103,11 +106,14 @@ pub(super) async fn tell(
 ) -> Result<LedgerEntry, EraseError> {
     let subject = entry.subject;
     let (stream, id) = (subject_stream(subject)?, subject.to_string());
-    let mut released = 0;
+    let (mut released, mut acknowledged) = (0, false);
     for _ in 0..MAX_ROUNDS {
         let told = store.read_stream(&stream, Version::NONE, 1).await?.first().map(RecordedEvent::mark);
         let claims = store.claims_of(&id, CLAIMS_AT_ONCE).await?;
         if let (Some(mark), true) = (told, claims.is_empty()) {
+            if !acknowledged {
+                confirm(store).await?;
+            }
             return note(keys, entry, mark, released).await;
         }
         let count = i64::try_from(claims.len()).unwrap_or(i64::MAX);
@@ -118,6 +124,7 @@ pub(super) async fn tell(
             Some(_) => ExpectedVersion::StreamExists,
         };
         let append = Append { streams: vec![erased(&entry, stream.clone(), expected)?], claims, ..Append::default() };
+        acknowledged = true;
         match store.append(append).await? {
             AppendOutcome::Appended(_) => released += count,
             // Somebody else was here meanwhile: look again.
@@ -126,6 +133,15 @@ pub(super) async fn tell(
         }
     }
     Err(EraseError::StillClaimed)
+}
+
+/// Returns once what was read is as safe as an acknowledged append: a read also shows a commit that no standby has yet, and an
+/// append, of nothing here, waits for all before it.
+async fn confirm(store: &dyn EventStore) -> Result<(), EraseError> {
+    match store.append(Append::default()).await? {
+        AppendOutcome::Appended(_) | AppendOutcome::Repeated { .. } => Ok(()),
+        AppendOutcome::Refused(refusal) => Err(EraseError::Refused(refusal)),
+    }
 }
 
 async fn note(keys: &dyn SubjectKeyStore, entry: LedgerEntry, mark: Mark, released: i64) -> Result<LedgerEntry, EraseError> {

@@ -67,15 +67,20 @@ pub struct Search {
     pub erased: u64,
     /// How many can be read: the positions of their events, the first few.
     pub readable: Vec<Position>,
+    /// Which events behind `subject.erased` have personal fields of the subject: the positions of the first few. The log
+    /// refuses such an event.
+    pub behind: Vec<Position>,
 }
 
-/// How many positions of readable fields a proof names.
+/// How many positions of each kind a proof names.
 const MAX_NAMED: usize = 20;
 
 impl Proof {
-    /// Whether the erasure is whole: key destroyed, event appended, no claim and no readable field left.
+    /// Whether the erasure is whole: key destroyed, event appended and nothing of the subject behind it, no claim and no readable
+    /// field left.
     pub fn holds(&self) -> bool {
-        self.key_destroyed && self.erased_at.is_some() && self.claims_left == 0 && self.search.readable.is_empty()
+        let Search { readable, behind, .. } = &self.search;
+        self.key_destroyed && self.erased_at.is_some() && self.claims_left == 0 && readable.is_empty() && behind.is_empty()
     }
 }
 
@@ -87,8 +92,8 @@ pub async fn prove(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: 
     let entry = keys.entry(subject).await?;
     let key_destroyed = keys.find(&[subject]).await?.first() == Some(&Some(StoredKey::Destroyed));
     let told = store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.into_iter().next();
+    let search = search(store, subject, told.as_ref().map(|event| event.position)).await?;
     let claims_left = store.claims_of(&subject.to_string(), CLAIMS).await?.len();
-    let search = search(store, subject).await?;
     Ok(Proof {
         subject,
         requested_by: entry.as_ref().map(|entry| entry.requested_by.clone()),
@@ -104,7 +109,7 @@ pub async fn prove(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: 
     })
 }
 
-async fn search(store: &dyn EventStore, subject: Uuid) -> Result<Search, EraseError> {
+async fn search(store: &dyn EventStore, subject: Uuid, erased_at: Option<Position>) -> Result<Search, EraseError> {
     let head = store.head().await?.mark.position;
     let id = subject.to_string();
     let mut search = Search::default();
@@ -113,14 +118,14 @@ async fn search(store: &dyn EventStore, subject: Uuid) -> Result<Search, EraseEr
         let Some(last) = page.last() else { break };
         search.up_to = last.position;
         for event in page.iter().filter(|event| event.data.get().contains(&id)) {
-            search.look_at(event, subject);
+            search.look_at(event, subject, erased_at);
         }
     }
     Ok(search)
 }
 
 impl Search {
-    fn look_at(&mut self, event: &RecordedEvent, subject: Uuid) {
+    fn look_at(&mut self, event: &RecordedEvent, subject: Uuid, erased_at: Option<Position>) {
         let Ok(fields) = marked::fields(event.data.get()) else {
             // A reserved name in a wrong place: nobody can say that nothing readable is in it.
             return self.found_readable(event.position);
@@ -135,6 +140,9 @@ impl Search {
         }
         if before != (self.sealed, self.erased, self.readable.len()) {
             self.events += 1;
+            if erased_at.is_some_and(|erased_at| event.position > erased_at) && self.behind.len() < MAX_NAMED {
+                self.behind.push(event.position);
+            }
         }
     }
 
@@ -143,6 +151,14 @@ impl Search {
             self.readable.push(position);
         }
     }
+}
+
+fn named(positions: &[Position]) -> String {
+    if positions.is_empty() {
+        return "none".to_owned();
+    }
+    let positions: Vec<String> = positions.iter().map(ToString::to_string).collect();
+    format!("AT POSITIONS {}", positions.join(", "))
 }
 
 impl fmt::Display for Proof {
@@ -158,17 +174,13 @@ impl fmt::Display for Proof {
         }
         writeln!(f, "  epoch of the log   {}", self.epoch)?;
         writeln!(f, "  unique claims      {} released, {} left", self.claims_released, self.claims_left)?;
-        let Search { up_to, events, sealed, erased, readable } = &self.search;
+        let Search { up_to, events, sealed, erased, readable, behind } = &self.search;
         writeln!(
             f,
             "  events searched    1 to {up_to}: {events} with personal fields of the subject, {sealed} sealed for good, {erased} erased"
         )?;
-        if readable.is_empty() {
-            writeln!(f, "  readable fields    none")?;
-        } else {
-            let positions: Vec<String> = readable.iter().map(ToString::to_string).collect();
-            writeln!(f, "  readable fields    AT POSITIONS {}", positions.join(", "))?;
-        }
+        writeln!(f, "  readable fields    {}", named(readable))?;
+        writeln!(f, "  fields behind it   {}", named(behind))?;
         writeln!(f, "Out of reach of this proof:")?;
         self.out_of_reach.iter().try_for_each(|what| writeln!(f, "  - {what}"))
     }

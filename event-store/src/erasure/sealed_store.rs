@@ -118,10 +118,11 @@ impl EventStore for SealedStore {
         }
         let erased: Vec<_> = append.streams.iter().filter_map(told_erased).collect();
         let outcome = self.inner.append(append).await?;
-        if matches!(outcome, AppendOutcome::Appended(_)) {
-            for subject in erased {
-                self.vault.forget(subject);
-            }
+        match &outcome {
+            AppendOutcome::Appended(_) => erased.into_iter().for_each(|subject| self.vault.forget(subject)),
+            // Erased elsewhere, after its key was at hand here.
+            AppendOutcome::Refused(Refusal::SubjectErased { subject }) => self.vault.forget(*subject),
+            AppendOutcome::Repeated { .. } | AppendOutcome::Refused(_) => {}
         }
         Ok(outcome)
     }

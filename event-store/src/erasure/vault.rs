@@ -88,7 +88,7 @@ impl Vault {
     }
 
     /// Seals every readable personal field of the append, under keys that are made where a subject has none. `Some`: it is refused, since
-    /// a subject of it is erased.
+    /// a subject of it is erased. One that is erased from here on is for the append to notice, which names every subject.
     ///
     /// # Errors
     /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved name stands in a wrong place.
@@ -98,7 +98,7 @@ impl Vault {
         if subjects.is_empty() {
             return Ok(None);
         }
-        let known = self.keys_to_seal(subjects).await?;
+        let known = self.keys_to_seal(subjects.clone()).await?;
         if let Some((subject, _)) = known.iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(Refusal::SubjectErased { subject: *subject }));
         }
@@ -108,6 +108,7 @@ impl Vault {
                 event.data = data;
             }
         }
+        append.subjects.extend(subjects);
         Ok(None)
     }
 
@@ -116,7 +117,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::seal`].
     pub async fn erased_among(&self, append: &Append) -> Result<Option<Uuid>, StoreError> {
-        let (known, missing) = self.shared.at_hand(&subjects_of(&readable(append)?));
+        let (known, missing) = self.shared.at_hand(&Self::subjects_of(append)?);
         if let Some((subject, _)) = known.into_iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(subject));
         }
@@ -129,6 +130,14 @@ impl Vault {
             }
         }
         Ok(None)
+    }
+
+    /// Whose readable values stand in the append, each once.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when a reserved name stands in a wrong place.
+    pub(crate) fn subjects_of(append: &Append) -> Result<Vec<Uuid>, StoreError> {
+        Ok(subjects_of(&readable(append)?))
     }
 
     /// Puts the values into the personal fields of these events, `null` where the subject is erased. The events are in the order of the

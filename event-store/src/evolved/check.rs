@@ -3,6 +3,8 @@
 use super::{EvolvedError, EvolvedLog, Match};
 use crate::append::prepared::Prepared;
 use crate::append::{Append, Refusal};
+use crate::erasure::{Vault, subject_stream};
+use crate::error::StoreError;
 
 impl EvolvedLog {
     /// What would refuse this append, as the log is now: the first reason in the order in which an append is checked. Nothing is
@@ -19,6 +21,16 @@ impl EvolvedLog {
             let actual = self.store.head().await?.epoch;
             if actual != epoch {
                 return Ok(Some(Refusal::Epoch { actual }));
+            }
+        }
+        let mut subjects = prepared.subjects;
+        if self.store.vault().is_some() {
+            subjects.extend(Vault::subjects_of(append)?);
+        }
+        for subject in subjects {
+            let stream = subject_stream(subject).map_err(|error| StoreError::Invalid(error.to_string()))?;
+            if !self.store.read_stream_backward(&stream, None, 1).await?.is_empty() {
+                return Ok(Some(Refusal::SubjectErased { subject }));
             }
         }
         for stream in &append.streams {

@@ -1,8 +1,11 @@
 //! One append against the log in memory: the checks in the order of the stored function, then the additions.
 
+use uuid::Uuid;
+
 use super::{Kept, Log};
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Idempotency, Refusal, StreamAppend};
+use crate::erasure::subject_stream;
 use crate::event::{Mark, Position, RecordedEvent};
 use crate::stream::Version;
 
@@ -62,6 +65,10 @@ impl Log {
         let taken = prepared.events().map(|(e, _)| e.id).filter(|id| self.ids.contains_key(id)).min();
         if let Some(id) = taken {
             return Some(Refusal::DuplicateEvent { id });
+        }
+        let erased = |subject: &&Uuid| subject_stream(**subject).is_ok_and(|told| self.version(&told) > Version::NONE);
+        if let Some(subject) = prepared.subjects.iter().find(erased) {
+            return Some(Refusal::SubjectErased { subject: *subject });
         }
         append
             .streams

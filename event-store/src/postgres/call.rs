@@ -17,7 +17,7 @@ use crate::stream::{ExpectedVersion, StreamName};
 mod answer;
 mod plain;
 
-pub(crate) use answer::{Answers, Record};
+pub(crate) use answer::Answers;
 
 const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
@@ -45,6 +45,7 @@ struct Layout<'a> {
     events: Events<'a>,
     conditions: Conditions<'a>,
     claims: Claims<'a>,
+    subjects: Subjects,
 }
 
 #[derive(Default)]
@@ -89,6 +90,12 @@ struct Claims<'a> {
     take: Vec<Option<&'a str>>,
 }
 
+#[derive(Default)]
+struct Subjects {
+    member: Vec<i32>,
+    subject: Vec<Uuid>,
+}
+
 /// Counts fit easily: batches and appends are bounded. One that does not is an error, not a wrong number.
 fn int(number: usize) -> Result<i32, Error> {
     i32::try_from(number).map_err(|error| Error::Encode(Box::new(error)))
@@ -129,6 +136,8 @@ impl<'a> Layout<'a> {
             layout.add_events(member, prepared)?;
             layout.add_conditions(member, prepared)?;
             layout.add_claims(member, prepared)?;
+            layout.subjects.member.extend(prepared.subjects.iter().map(|_| member));
+            layout.subjects.subject.extend(&prepared.subjects);
         }
         Ok(layout)
     }
@@ -222,5 +231,7 @@ impl<'a> Layout<'a> {
             .bind(filled(self.claims.hash))
             .bind(filled(self.claims.release))
             .bind(filled(self.claims.take))
+            .bind(filled(self.subjects.member))
+            .bind(filled(self.subjects.subject))
     }
 }

@@ -158,7 +158,8 @@ fn base(options: &PostgresOptions) -> PgConnectOptions {
     ])
 }
 
-/// Refuses a server that would acknowledge what is not durable by this session's settings; warns of a server that as a whole is not safe.
+/// Refuses a server that can lose what it acknowledges; warns of one that says of itself that its events may be lost, and of
+/// one that would not notice damage. Every append asks again, since a reload can change the settings.
 async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     let settings = sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
     if settings.in_recovery {
@@ -166,11 +167,8 @@ async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError
         let why = "the server is in recovery (a standby): promote it, or name the primary";
         return Err(StoreError::Unavailable(Some(sqlx::Error::Configuration(why.into()))));
     }
-    if !matches!(settings.synchronous_commit.as_str(), "on" | "remote_apply") {
-        return Err(StoreError::Unusable(format!(
-            "synchronous_commit is {}: an acknowledged append would not be durable",
-            settings.synchronous_commit
-        )));
+    if let Some(why) = settings.unsafe_setting {
+        return Err(StoreError::Unsafe(why));
     }
     if settings.isolation != "read committed" {
         return Err(StoreError::Unusable(format!("the isolation level is {}, not read committed", settings.isolation)));

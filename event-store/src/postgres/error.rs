@@ -4,18 +4,46 @@ use crate::error::StoreError;
 
 /// The append function ran under another isolation level than read committed.
 pub(crate) const WRONG_ISOLATION: &str = "DB001";
+/// The append function ran on a server that can lose what it acknowledges (`event_store.unsafe_setting`).
+const UNSAFE: &str = "DB004";
 
 /// What follows from a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// It certainly changed nothing, and may succeed when sent again.
     Busy,
-    /// The connection is gone: whether it changed anything is not known.
+    /// Whether it changed anything is not known. The connection is gone, or not worth keeping.
     Lost,
     /// Something in the data cannot be stored; it changed nothing.
     Data,
     /// It changed nothing and never will, whatever is sent.
     Unusable,
+}
+
+/// What a failed call of the append procedure means. The procedure commits before it returns, so an error that can arrive after
+/// a COMMIT says nothing about whether the batch was appended.
+pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
+    match error {
+        sqlx::Error::Database(database) if database.code().is_some_and(|code| may_follow_commit(&code)) => Meaning::Lost,
+        error => meaning(error),
+    }
+}
+
+/// Whether the server can raise this after the procedure's COMMIT, while it forms and sends the answer: a cancel, or a lack of
+/// memory or disk. The ends of a session are [`Meaning::Lost`] for every call. Not among them: what is raised by a lock or a
+/// write, since nothing is locked or written after the COMMIT; "too many connections", which only a new connection meets.
+fn may_follow_commit(code: &str) -> bool {
+    code == "57014" || (code.starts_with("53") && code != "53300")
+}
+
+/// The error of a call that certainly changed nothing and never will.
+pub(crate) fn unusable(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::Database(database) if database.code().as_deref() == Some(UNSAFE) => {
+            StoreError::Unsafe(database.message().to_owned())
+        }
+        error => StoreError::Database(error),
+    }
 }
 
 /// What a failed call means.
@@ -35,10 +63,11 @@ fn meaning_of_code(code: &str) -> Meaning {
         // Locks, deadlocks and serialisation; out of connections, memory or disk; a cancelled statement; cannot connect now.
         // Read-only: sessions for appends are not, so it is a standby, which may be about to be promoted.
         "55P03" | "40001" | "40P01" | "57014" | "57P03" | "25006" => Meaning::Busy,
-        // The server ended the session, perhaps after the commit.
-        "57P01" | "57P02" | "57P05" | "40003" => Meaning::Lost,
-        // Isolation level; privileges; a function or a table that is not there.
-        WRONG_ISOLATION | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
+        // The server ended the session, perhaps after the commit: shut down, crashed, database dropped, idle for too long, or its
+        // transaction open for too long.
+        "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" | "40003" => Meaning::Lost,
+        // Isolation level; settings; privileges; a function or a table that is not there.
+        WRONG_ISOLATION | UNSAFE | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
         _ => match &code[..2] {
             "53" => Meaning::Busy,
             "08" | "58" | "XX" => Meaning::Lost,
@@ -57,5 +86,26 @@ pub(crate) fn read_error(error: sqlx::Error) -> StoreError {
             error => StoreError::Database(error),
         },
         Meaning::Data => StoreError::Database(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_arrive_after_the_commit_is_never_taken_for_an_append_that_changed_nothing() {
+        // A cancel; no memory, no disk; the ends of a session; internal errors.
+        for code in
+            ["57014", "53200", "53100", "53400", "57P01", "57P02", "57P04", "57P05", "25P03", "25P04", "08006", "58030", "XX000"]
+        {
+            let meaning = if may_follow_commit(code) { Meaning::Lost } else { meaning_of_code(code) };
+            assert_eq!(meaning, Meaning::Lost, "{code}");
+        }
+        // What a lock, a first write or a new connection meets comes before it.
+        for code in ["55P03", "40P01", "40001", "25006", "53300", "57P03"] {
+            assert!(!may_follow_commit(code) && meaning_of_code(code) == Meaning::Busy, "{code}");
+        }
+        assert_eq!(meaning_of_code("57014"), Meaning::Busy, "a read that was cancelled can be made again");
     }
 }

@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Inner;
-use super::call::Record;
 use super::error::read_error;
+use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, ClaimHash, Idempotency, Refusal};
 use crate::error::{InvalidName, StoreError};
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
@@ -80,6 +80,13 @@ impl Inner {
         self.continuity.accept(epoch).await?;
         self.continuity.learn(mark);
         Ok(Head { epoch, mark })
+    }
+
+    /// Refuses a server that can lose what it acknowledges. Appends ask for themselves.
+    pub(super) async fn assert_safe(&self) -> Result<(), StoreError> {
+        self.continuity.check().await?;
+        let row = sqlx::query_file!("sql/unsafe_setting.sql").fetch_one(&self.by_key).await;
+        row.map_err(|error| self.failed(error))?.unsafe_setting.map_or(Ok(()), |why| Err(StoreError::Unsafe(why)))
     }
 
     pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
@@ -185,26 +192,21 @@ impl Inner {
 
     pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key)
-            .fetch_optional(&self.by_key)
-            .await
-            .map_err(|error| self.failed(error))?;
-        let Some(row) = row else { return Ok(None) };
-        if row.request_hash != idempotency.request_hash {
-            return Ok(Some(AppendOutcome::Refused(Refusal::KeyReused)));
+        let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_one(&self.by_key).await;
+        if !row.map_err(|error| self.failed(error))?.there {
+            return Ok(None);
         }
-        let unreadable =
-            |error: &dyn std::error::Error| StoreError::Unusable(format!("an idempotency record cannot be read: {error}"));
-        let record = Record {
-            epoch: Epoch(row.epoch),
-            position: Position(row.position),
-            event_id: row.event_id,
-            count: u32::try_from(row.event_count).map_err(|e| unreadable(&e))?,
-            streams: row.streams.into_iter().map(StreamName::try_from).collect::<Result<_, _>>().map_err(|e| unreadable(&e))?,
-            versions: row.versions.into_iter().map(Version).collect(),
-            answer: RawValue::from_string(row.answer).map_err(|e| unreadable(&e))?,
-        };
-        Ok(Some(record.into()))
+        // A read sees a commit that still waits for its standby, or has given up waiting. An append's own commit waits for all
+        // before it, so what is there is only answered after one.
+        match self.batcher.append(Prepared::look(idempotency)?).await {
+            Ok(outcome @ (AppendOutcome::Repeated { .. } | AppendOutcome::Refused(Refusal::KeyReused))) => Ok(Some(outcome)),
+            // The server that had it is gone, and it with the server.
+            Ok(AppendOutcome::Refused(Refusal::Epoch { .. })) => Ok(None),
+            Ok(_) => Err(StoreError::Unusable("the look at an idempotency key was answered as an append".to_owned())),
+            // What the first one changed is there, and may be lost yet.
+            Err(StoreError::Unavailable(error)) => Err(StoreError::OutcomeUnknown(error)),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {

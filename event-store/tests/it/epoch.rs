@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use event_store::ExpectedVersion::Any;
 use event_store::postgres::begin_epoch;
 use event_store::{Append, Appended, EventStore, Position, PostgresStore, Refusal, StoreError};
 use sqlx::PgConnection;
 
 use crate::schema::{END_CONNECTIONS, other_history};
-use crate::support::{appended, check_dense, connect, database, one, options, plain, refused, sqlstate};
+use crate::support::{
+    append_to, appended, check_dense, connect, database, event, key, one, options, plain, refused, repeated, sqlstate, stream,
+};
 
 /// How long a process may take to notice.
 const SOON: Duration = Duration::from_secs(20);
@@ -49,6 +52,40 @@ async fn a_process_goes_on_in_an_epoch_that_was_begun_while_it_worked() {
     let refusal = refused(store.append(Append { epoch: Some(old), ..one("a") }).await.unwrap());
     assert_eq!(refusal, Refusal::Epoch { actual: new });
     check_dense(&store).await;
+}
+
+#[tokio::test]
+async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    let keyed = |value| Append { idempotency: Some(key(value, 1, "1")), ..one("a") };
+    let without_events = || Append { idempotency: Some(key(9, 1, "1")), ..Append::default() };
+    let of_two = Append { idempotency: Some(key(2, 1, "1")), ..append_to(stream("b"), Any, vec![event("a.b"), event("a.c")]) };
+    let nothing_yet = appended(store.append(without_events()).await.unwrap());
+    assert_eq!(nothing_yet.last, event_store::Mark::START);
+    let before = [
+        appended(store.append(keyed(1)).await.unwrap()),
+        appended(store.append(of_two.clone()).await.unwrap()),
+        nothing_yet,
+        appended(store.append(keyed(3)).await.unwrap()),
+    ];
+    let mut admin = plain(database.url()).await;
+    // What once stood at the last position is another event now, so its record is of a history that is over.
+    let swap = "UPDATE event_store.events SET event_id = gen_random_uuid() WHERE position = 4";
+    sqlx::raw_sql(swap).execute(&mut admin).await.unwrap();
+    let new = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
+    let store = connect(database.url()).await;
+    for (nth, append) in [keyed(1), of_two, without_events(), keyed(3)].into_iter().enumerate() {
+        let epoch = if nth == 3 { before[nth].epoch } else { new };
+        let lookup = append.idempotency.clone().unwrap();
+        // A client that repeats has made the event anew.
+        let append = Append { streams: one("other").streams, ..append };
+        for outcome in [store.append(append).await.unwrap(), store.repeated(&lookup).await.unwrap().unwrap()] {
+            let again = repeated(outcome).0;
+            assert_eq!((again.epoch, again.last.position), (epoch, before[nth].last.position), "{nth}");
+        }
+    }
+    assert_eq!(check_dense(&store).await, Position(4));
 }
 
 #[tokio::test]

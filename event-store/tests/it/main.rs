@@ -1,6 +1,7 @@
 //! The event store against a real Postgres, and in memory against the same contract.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod after_commit;
 mod append_only;
 mod attacks;
 mod batch;
@@ -11,6 +12,7 @@ mod contract;
 mod cut;
 mod epoch;
 mod erasure;
+mod erasure_races;
 mod evolution;
 mod histories;
 mod history;
@@ -23,6 +25,7 @@ mod properties;
 mod proxy;
 mod reference;
 mod schema;
+mod settings;
 mod silence;
 mod standby;
 mod states;

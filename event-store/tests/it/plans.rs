@@ -79,6 +79,7 @@ async fn every_kind_of_append(store: &PostgresStore, round: u8) {
         claims: vec![take(value, &name), release(value.wrapping_add(100), &name)],
         idempotency: Some(key(value, value, "1")),
         epoch: None,
+        subjects: Vec::new(),
     };
     store.append(made.clone()).await.unwrap();
     let head = store.head().await.unwrap().mark.position;

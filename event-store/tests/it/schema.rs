@@ -13,7 +13,7 @@ async fn empty() -> TestDatabase {
 
 async fn refusal(url: &str) -> String {
     match PostgresStore::connect(options(url)).await {
-        Err(StoreError::Unusable(why)) => why,
+        Err(StoreError::Unusable(why) | StoreError::Unsafe(why)) => why,
         Err(error) => panic!("{error:?}"),
         Ok(_) => panic!("connected"),
     }

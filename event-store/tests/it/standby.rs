@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use event_store::erasure::{EraseError, EraseRequest, MemoryKeys, erase};
 use event_store::postgres::migrate;
-use event_store::{EventStore, Position, PostgresStore, StoreError};
+use event_store::{Append, EventStore, Position, PostgresStore, StoreError};
 use local_servers::{ClusterOptions, PostgresCluster};
 use sqlx::PgConnection;
 
-use crate::support::{appended, check_dense, one, options, plain};
+use crate::support::{appended, check_dense, key, one, options, plain, repeated};
 
 /// The store's call.
 const APPEND: &str = "CALL event_store.%";
@@ -52,8 +53,18 @@ async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged() {
+/// Lets every commit go that waits, so that nobody holds the lock.
+async fn cancel_all_waits(admin: &mut PgConnection) {
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let since = Instant::now();
+    while sqlx::query_scalar::<_, i64>(cancel).fetch_one(&mut *admin).await.unwrap() > 0 {
+        assert!(since.elapsed() < LIMIT, "commits go on waiting");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A cluster whose standby is away, and a store with one event that does not wait for long.
+async fn without_its_standby() -> (PostgresCluster, PgConnection, PostgresStore) {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     migrate(&cluster.url()).await.unwrap();
     let mut admin = plain(&cluster.url()).await;
@@ -63,6 +74,12 @@ async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
     appended(store.append(one("a")).await.unwrap());
     wait_for(&mut admin, "nobody").await;
     see_commits_wait(&mut admin, &cluster.url()).await;
+    (cluster, admin, store)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged() {
+    let (cluster, mut admin, store) = without_its_standby().await;
 
     // Cancelled, it is visible here and nowhere else; it is sent again, and that waits as well.
     let append = one("a");
@@ -79,4 +96,36 @@ async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
     wait_for(&mut admin, "").await;
     assert_eq!(appended(retry.await.unwrap().unwrap()).last.position, Position(2));
     assert_eq!(check_dense(&patient).await, Position(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p4_p9_what_no_standby_has_is_acknowledged_to_no_repeat_either() {
+    let (cluster, mut admin, store) = without_its_standby().await;
+    let lookup = key(1, 1, "1");
+    let keyed = Append { idempotency: Some(lookup.clone()), ..one("a") };
+    let (outcome, ()) = tokio::join!(store.append(keyed), cancel_one_wait(&mut admin, APPEND));
+    assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
+    let (keys, subject) = (MemoryKeys::new(), uuid::Uuid::from_u128(0xada));
+    let request = EraseRequest { subject, by: "ops-7".to_owned() };
+    cancel_all_waits(&mut admin).await;
+    let (erased, ()) = tokio::join!(erase(&store, &keys, &request), cancel_one_wait(&mut admin, APPEND));
+    assert!(matches!(erased, Err(EraseError::Store(StoreError::OutcomeUnknown(_)))), "{erased:?}");
+    cancel_all_waits(&mut admin).await;
+
+    // Both can be read here, and nowhere else.
+    assert_eq!(check_dense(&store).await, Position(3));
+    for round in 0..2 {
+        let looked = store.repeated(&lookup).await;
+        assert!(matches!(looked, Err(StoreError::OutcomeUnknown(_))), "{round}: {looked:?}");
+        let erased = erase(&store, &keys, &request).await;
+        let unknown = matches!(erased, Err(EraseError::Store(StoreError::OutcomeUnknown(_) | StoreError::Unavailable(_))));
+        assert!(unknown, "{round}: {erased:?}");
+        assert!(store.repeated(&key(2, 1, "1")).await.unwrap().is_none(), "nothing is there to wait for");
+    }
+    // Once a standby would have them, both are what they were.
+    let patient = PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
+    wait_for(&mut admin, "").await;
+    assert_eq!(repeated(patient.repeated(&lookup).await.unwrap().unwrap()).0.last.position, Position(2));
+    assert_eq!(erase(&patient, &keys, &request).await.unwrap().erased_at.unwrap().position, Position(3));
+    assert_eq!(check_dense(&patient).await, Position(3));
 }

@@ -41,6 +41,7 @@ async fn fill(store: &PostgresStore) {
             claims: vec![take(round, "b"), release(round - 1, "b")],
             idempotency: Some(key(round, 1, "{\"answer\": [1, \"ü\"]}")),
             epoch: None,
+            subjects: Vec::new(),
         };
         appended(store.append(append).await.unwrap());
     }

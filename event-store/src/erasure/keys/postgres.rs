@@ -161,7 +161,9 @@ impl From<StoreError> for KeyError {
             StoreError::Unavailable(error) | StoreError::OutcomeUnknown(error) => Self::Unavailable(error.map(Arc::new)),
             StoreError::Database(error) => Self::Database(Arc::new(error)),
             StoreError::Keys(error) => error,
-            StoreError::Invalid(why) | StoreError::Unusable(why) | StoreError::OtherHistory(why) => Self::Unusable(why),
+            StoreError::Invalid(why) | StoreError::Unusable(why) | StoreError::Unsafe(why) | StoreError::OtherHistory(why) => {
+                Self::Unusable(why)
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::postgres::PostgresOptions;
 use crate::postgres::call::{self, Answers};
 use crate::postgres::connect::append_connection;
 use crate::postgres::continuity::Continuity;
-use crate::postgres::error::{Meaning, meaning};
+use crate::postgres::error::{Meaning, meaning_of_append, unusable};
 use crate::postgres::notices::Notices;
 use crate::postgres::wake::Waker;
 
@@ -117,11 +117,11 @@ impl Sender {
                     return Err(Failure::Unknown(None));
                 }
                 Ok(Err(Attempt::NotSent(error))) => return Err(Failure::Unusable(error)),
-                Ok(Err(Attempt::Failed(error))) => match meaning(&error) {
+                Ok(Err(Attempt::Failed(error))) => match meaning_of_append(&error) {
                     // Sent before: whoever succeeded then would be found by its ids, so the data error is this attempt's alone.
                     Meaning::Data => return Err(Failure::Data(error)),
                     Meaning::Unusable if unknown => return Err(Failure::Unknown(Some(error))),
-                    Meaning::Unusable => return Err(Failure::Unusable(StoreError::Database(error))),
+                    Meaning::Unusable => return Err(Failure::Unusable(unusable(error))),
                     Meaning::Busy => {
                         if !unknown {
                             part.iter().for_each(Request::mark_queued);
@@ -214,6 +214,7 @@ fn refuse(part: Vec<Request>, failure: Failure) {
             let why = error.to_string();
             let same = || match &error {
                 StoreError::OtherHistory(why) => StoreError::OtherHistory(why.clone()),
+                StoreError::Unsafe(why) => StoreError::Unsafe(why.clone()),
                 _ => StoreError::Unusable(why.clone()),
             };
             members.by_ref().for_each(|request| request.answer(Err(same())));

@@ -137,6 +137,7 @@ impl Columns {
                 Refusal::Claim { index: self.index(member)?, owner }
             }
             9 => Refusal::Closed { stream: self.stream(member, first_stream, prepared)?.stream.clone() },
+            10 => Refusal::SubjectErased { subject: self.detail(member)?.parse().map_err(|_| bad_answer("no subject"))? },
             _ => return Err(bad_answer("an unknown kind")),
         })
     }
@@ -162,14 +163,14 @@ impl Columns {
 
 /// The record that is kept with an idempotency key.
 #[derive(serde::Deserialize)]
-pub(crate) struct Record {
-    pub(crate) epoch: Epoch,
-    pub(crate) position: Position,
-    pub(crate) event_id: Option<Uuid>,
-    pub(crate) count: u32,
-    pub(crate) streams: Vec<StreamName>,
-    pub(crate) versions: Vec<Version>,
-    pub(crate) answer: Box<RawValue>,
+struct Record {
+    epoch: Epoch,
+    position: Position,
+    event_id: Option<Uuid>,
+    count: u32,
+    streams: Vec<StreamName>,
+    versions: Vec<Version>,
+    answer: Box<RawValue>,
 }
 
 impl From<Record> for AppendOutcome {

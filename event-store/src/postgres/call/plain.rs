@@ -58,7 +58,7 @@ impl<'a> Plain<'a> {
         let append = &prepared.append;
         let ([stream], [text]) = (append.streams.as_slice(), prepared.texts.as_slice()) else { return None };
         let [event] = stream.events.as_slice() else { return None };
-        if !(prepared.checks.is_empty() && prepared.claims.is_empty()) {
+        if !(prepared.checks.is_empty() && prepared.claims.is_empty() && prepared.subjects.is_empty()) {
             return None;
         }
         self.epoch.extend(append.epoch.map(|e| e.0));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::append::{Append, AppendCondition, Refusal, StreamAppend};
+use crate::append::{Append, AppendCondition, MAX_SUBJECTS, Refusal, StreamAppend};
+use crate::erasure::{SUBJECT_ERASED, subject_stream};
 use crate::error::StoreError;
 use crate::event::Position;
 use crate::store::EventStore;
@@ -84,6 +85,29 @@ pub async fn claims_are_taken_moved_and_released(store: Arc<dyn EventStore>) {
     let error = store.append(Append { claims: vec![take(9, "a")], ..Append::default() }).await.unwrap_err();
     assert!(matches!(error, StoreError::Invalid(_)), "an append of claims alone cannot be recognised when sent again: {error:?}");
     assert_eq!(claim(9).hash.len(), 32);
+}
+
+pub async fn nothing_of_a_subject_and_no_claim_for_it_comes_behind_its_erasure(store: Arc<dyn EventStore>) {
+    let store = &*store;
+    let (ada, bob) = (Uuid::from_u128(0xada), Uuid::from_u128(0xb0b));
+    let of = |subjects: &[Uuid]| Append { subjects: subjects.to_vec(), ..one("a") };
+    let claiming = |value, owner: Uuid| Append { claims: vec![take(value, &owner.to_string())], ..one("a") };
+    let keyed = || Append { idempotency: Some(key(1, 1, "1")), ..of(&[ada]) };
+    let first = appended(store.append(keyed()).await.unwrap());
+    appended(store.append(claiming(1, ada)).await.unwrap());
+    let told = append_to(subject_stream(ada).unwrap(), ExpectedVersion::NoStream, vec![event(SUBJECT_ERASED)]);
+    let release = vec![release(1, &ada.to_string())];
+    appended(store.append(Append { claims: release, ..told }).await.unwrap());
+    let refusal = Refusal::SubjectErased { subject: ada };
+    assert_eq!(refused(store.append(of(&[bob, ada])).await.unwrap()), refusal);
+    assert_eq!(refused(store.append(claiming(2, ada)).await.unwrap()), refusal);
+    assert_eq!(repeated(store.append(keyed()).await.unwrap()).0, first, "a repeat has the first's answer");
+    appended(store.append(of(&[bob])).await.unwrap());
+    appended(store.append(claiming(1, bob)).await.unwrap());
+    assert_eq!(check_dense(store).await, Position(5));
+    let many = (0..=MAX_SUBJECTS as u128).map(Uuid::from_u128).collect();
+    let error = store.append(Append { subjects: many, ..one("a") }).await.unwrap_err();
+    assert!(matches!(error, StoreError::Invalid(_)), "{error:?}");
 }
 
 pub async fn a_broken_condition_does_not_hide_a_repeat(store: Arc<dyn EventStore>) {

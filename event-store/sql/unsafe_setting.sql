@@ -1,0 +1,1 @@
+SELECT event_store.unsafe_setting() AS "unsafe_setting?"
