@@ -24,7 +24,6 @@ use crate::use_case::{
 #[serde(deny_unknown_fields)]
 pub(super) struct LineBody {
     /// What.
-    #[schema(inline)]
     product_id: Id,
     /// How many.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
@@ -36,7 +35,6 @@ pub(super) struct LineBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrderBody {
     /// Who orders.
-    #[schema(inline)]
     user_id: Id,
     /// What is ordered, at the products' prices of now.
     #[schema(min_items = 1, max_items = 100)]
@@ -49,7 +47,6 @@ pub(super) struct PlaceOrderBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportLineBody {
     /// What.
-    #[schema(inline)]
     product_id: Id,
     /// How many.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
@@ -64,10 +61,8 @@ pub(super) struct ImportLineBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportOrderBody {
     /// Who ordered.
-    #[schema(inline)]
     user_id: Id,
     /// When; not before 1900, not in the future.
-    #[schema(inline)]
     ordered_at: Time,
     /// The currency of all prices: any that ISO 4217 lists or once listed.
     #[schema(schema_with = currency_of_any_time)]
