@@ -126,13 +126,13 @@ fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<Start,
         (Some(Text(page)), None) if page.get() < 1 => {
             Err(Problem::invalid(vec![FieldError::new("/page", "out-of-range", "pages are numbered from 1")]))
         }
-        (Some(Text(page)), None) => match u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size)) {
-            Some(page) => Ok(Start::Page(page)),
-            None => {
+        (Some(Text(page)), None) => {
+            let page = u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size));
+            page.map(Start::Page).ok_or_else(|| {
                 let detail = format!("pages end at {MAX_PAGED_ROWS} items: go on with a cursor");
-                Err(Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)]))
-            }
-        },
+                Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)])
+            })
+        }
         (Some(_), Some(_)) => {
             Err(Problem::invalid(vec![FieldError::new("/cursor", "contradicts-page", "give page or cursor, not both")]))
         }
