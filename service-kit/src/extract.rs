@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn one_content_type_that_says_json_is_wanted() {
         let headers = |values: &[&'static str]| {
-            HeaderMap::from_iter(values.iter().map(|value| (CONTENT_TYPE, axum::http::HeaderValue::from_static(value))))
+            let lines = values.iter().map(|value| (CONTENT_TYPE, axum::http::HeaderValue::from_static(value)));
+            lines.collect::<HeaderMap>()
         };
         assert!(require_json(&headers(&["application/json; charset=utf-8"])).is_ok());
         for values in [&["application/problem+json"][..], &["application/json", "application/json"], &[]] {
