@@ -224,6 +224,7 @@ fn order(error: OrderError) -> Problem {
 pub fn money(pointer: impl Into<String>, reason: MoneyError) -> FieldError {
     let code = match reason {
         MoneyError::UnknownCurrency => "currency/unknown",
+        MoneyError::Withdrawn { .. } => "currency/withdrawn",
         MoneyError::Negative => "money/negative",
         MoneyError::Malformed => "money/malformed",
         MoneyError::TooPrecise { .. } => "money/too-precise",

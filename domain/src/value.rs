@@ -4,6 +4,7 @@ pub mod email;
 pub mod money;
 pub mod name;
 pub mod quantity;
+pub mod time;
 
 pub use email::{Email, EmailError};
 pub use money::{Allocation, Currency, Money, MoneyError};

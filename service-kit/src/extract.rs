@@ -12,7 +12,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::input::MediaType;
 use crate::problem::{FieldError, Problem};
+
+mod message;
 
 /// A JSON body: an object.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,7 +25,8 @@ pub struct Json<T>(pub T);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Query<T>(pub T);
 
-/// The path's parameters. What cannot be one (an id that is no UUID) is simply not there: 404.
+/// The path's parameters. What cannot be one (an id that is no UUID) is simply not there: 404. Nor is
+/// a path with a percent sign: nothing of ours needs one, and a resource has one address.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Path<T>(pub T);
 
@@ -47,6 +51,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.path().contains('%') {
+            return Err(Problem::not_found());
+        }
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(_) => Err(Problem::not_found()),
@@ -86,6 +93,8 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         // Wrong content ends the reading early: what follows it may still not be JSON.
         match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
             Ok(_) if inner.is_data() => invalid(pointer, &inner.to_string()),
+            // It is JSON, only larger than any number of ours.
+            Ok(_) if inner.to_string().starts_with("number out of range") => invalid(pointer, "the number is out of range"),
             Ok(_) => not_json(&inner),
             Err(syntax) => not_json(&syntax),
         }
@@ -106,6 +115,11 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
             let nul = FieldError::new(escape(&name), "invalid", "the character U+0000 is not allowed");
             return Err(Problem::invalid(vec![nul]));
         }
+        // What stands for bytes that are no UTF-8: nobody else writes it.
+        if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
+            let no_text = FieldError::new(escape(&name), "invalid", "the parameter is not UTF-8");
+            return Err(Problem::invalid(vec![no_text]));
+        }
         if !seen.insert(name.clone()) {
             let repeated = FieldError::new(escape(&name), "repeated", "the parameter is given more than once");
             return Err(Problem::invalid(vec![repeated]));
@@ -119,9 +133,9 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    value.to_str().ok().and_then(MediaType::parse).is_some_and(|kind| kind.is_json())
 }
 
 fn refuse_body(rejection: &BytesRejection) -> Problem {
@@ -149,6 +163,7 @@ fn invalid(pointer: String, message: &str) -> Problem {
         Some((code, _)) => (pointer, code),
         None => (pointer, "invalid"),
     };
+    let message = message::in_words_of_the_format(message);
     Problem::invalid(vec![FieldError::new(pointer, Cow::Borrowed(code), message)])
 }
 
@@ -226,6 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_beyond_all_bounds_is_json_and_wrong() {
+        let problem = parse_json::<Body>(br#"{"name": "a", "lines": [{"quantity": 1e400}]}"#).unwrap_err();
+        assert_eq!((problem.status().as_u16(), &errors(&problem)[0]["pointer"]), (422, &json!("/lines/0/quantity")));
+    }
+
+    #[test]
+    fn one_content_type_that_says_json_is_wanted() {
+        let headers = |values: &[&'static str]| {
+            let lines = values.iter().map(|value| (CONTENT_TYPE, axum::http::HeaderValue::from_static(value)));
+            lines.collect::<HeaderMap>()
+        };
+        assert!(require_json(&headers(&["application/json; charset=utf-8"])).is_ok());
+        for values in [&["application/problem+json"][..], &["application/json", "application/json"], &[]] {
+            assert_eq!(require_json(&headers(values)).unwrap_err().status(), 415, "{values:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_json_is_a_bad_request() {
         for body in ["", "{", "{\"name\":\"a\"} x", "\u{0}", "[1", "{\"name\": 1", "{} {}"] {
             assert_eq!(parse_json::<Body>(body.as_bytes()).unwrap_err().status(), 400, "{body}");
@@ -241,6 +274,7 @@ mod tests {
             ("page=x", "/page", "invalid"),
             ("page=-1", "/page", "invalid"),
             ("page=%00", "/page", "invalid"),
+            ("page=%ff", "/page", "invalid"),
         ] {
             let problem = parse_query::<Parameters>(query).unwrap_err();
             assert_eq!(problem.status(), 422, "{query}");

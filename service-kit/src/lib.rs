@@ -23,6 +23,7 @@ pub mod envelope;
 pub mod extract;
 pub mod health;
 pub mod http;
+pub mod input;
 pub mod openapi;
 pub mod part;
 pub mod problem;

@@ -1,9 +1,10 @@
 //! Turns what a body says into values, and collects all that is wrong with it, each with its pointer.
 
-use chrono::{DateTime, SubsecRound, TimeZone, Utc};
+use chrono::{DateTime, TimeZone, Utc};
 use domain::order::MAX_LINES;
 use domain::product::MAX_STOCK;
 use domain::value::{Currency, Email, EmailError, Money, NameError, PersonName, ProductName, Quantity};
+use service_kit::input::{Integer, Time};
 use service_kit::{FieldError, Problem};
 
 use crate::error::money;
@@ -52,19 +53,27 @@ impl Input {
         ProductName::parse(text).map_err(|error| self.wrong(pointer, name_code(error), error.to_string())).ok()
     }
 
-    pub(super) fn quantity(&mut self, pointer: String, number: i64) -> Option<Quantity> {
-        Quantity::try_from(number).map_err(|error| self.wrong(pointer, "quantity/out-of-range", error.to_string())).ok()
+    pub(super) fn quantity(&mut self, pointer: String, number: Integer) -> Option<Quantity> {
+        Quantity::try_from(number.get()).map_err(|error| self.wrong(pointer, "quantity/out-of-range", error.to_string())).ok()
     }
 
+    /// The currency of an amount from any time.
     pub(super) fn currency(&mut self, pointer: &str, code: &str) -> Option<Currency> {
         code.parse().map_err(|error| self.errors.push(money(pointer, error))).ok()
+    }
+
+    /// The currency of a new price.
+    pub(super) fn currency_of_today(&mut self, pointer: &str, code: &str) -> Option<Currency> {
+        let currency = self.currency(pointer, code)?;
+        currency.for_new_prices().map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
     pub(super) fn money(&mut self, pointer: impl Into<String>, text: &str, currency: Currency) -> Option<Money> {
         Money::parse(text, currency).map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
-    pub(super) fn stock(&mut self, pointer: &str, number: i64) -> Option<i64> {
+    pub(super) fn stock(&mut self, pointer: &str, number: Integer) -> Option<i64> {
+        let number = number.get();
         if (0..=MAX_STOCK).contains(&number) {
             return Some(number);
         }
@@ -81,8 +90,9 @@ impl Input {
         }
     }
 
-    /// The date of an imported order, in the microseconds that the system keeps.
-    pub(super) fn ordered_at(&mut self, pointer: &str, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// The date of an imported order.
+    pub(super) fn ordered_at(&mut self, pointer: &str, at: Time, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let at = at.get();
         let earliest = Utc.with_ymd_and_hms(EARLIEST_YEAR, 1, 1, 0, 0, 0).single();
         if at > now {
             self.wrong(pointer, "in-the-future", "an order cannot be from the future");
@@ -91,7 +101,7 @@ impl Input {
             self.wrong(pointer, "too-early", format!("an order cannot be from before {EARLIEST_YEAR}"));
             None
         } else {
-            Some(at.trunc_subsecs(6))
+            Some(at)
         }
     }
 }
@@ -101,5 +111,6 @@ const fn name_code(error: NameError) -> &'static str {
         NameError::Empty => "name/empty",
         NameError::TooLong => "name/too-long",
         NameError::ControlCharacter => "name/control-character",
+        NameError::DirectionOverride => "name/direction-override",
     }
 }

@@ -2,9 +2,10 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use service_kit::extract::Path;
+use service_kit::input::schema::currency_of_any_time;
+use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -23,10 +24,10 @@ use crate::use_case::{
 #[serde(deny_unknown_fields)]
 pub(super) struct LineBody {
     /// What.
-    product_id: Uuid,
+    product_id: Id,
     /// How many.
-    #[schema(minimum = 1, maximum = 1_000_000, example = 2)]
-    quantity: i64,
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
+    quantity: Integer,
 }
 
 /// An order.
@@ -34,7 +35,7 @@ pub(super) struct LineBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrderBody {
     /// Who orders.
-    user_id: Uuid,
+    user_id: Id,
     /// What is ordered, at the products' prices of now.
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
@@ -46,10 +47,10 @@ pub(super) struct PlaceOrderBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportLineBody {
     /// What.
-    product_id: Uuid,
+    product_id: Id,
     /// How many.
-    #[schema(minimum = 1, maximum = 1_000_000, example = 1)]
-    quantity: i64,
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
+    quantity: Integer,
     /// What one cost, as a decimal string; free is `0.00`.
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
     unit_price: String,
@@ -60,12 +61,11 @@ pub(super) struct ImportLineBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportOrderBody {
     /// Who ordered.
-    user_id: Uuid,
-    /// When; not in the future.
-    #[schema(example = "1997-01-12T00:00:00Z")]
-    ordered_at: DateTime<Utc>,
-    /// The currency of all prices (ISO 4217).
-    #[schema(pattern = "^[A-Z]{3}$", example = "USD")]
+    user_id: Id,
+    /// When; not before 1900, not in the future.
+    ordered_at: Time,
+    /// The currency of all prices: any that ISO 4217 lists or once listed.
+    #[schema(schema_with = currency_of_any_time)]
     currency: String,
     /// What was ordered.
     #[schema(min_items = 1, max_items = 100)]
@@ -79,7 +79,7 @@ pub(super) fn lines(bodies: &[LineBody]) -> Result<Vec<LineRequest>, Problem> {
     input.line_count(bodies.len());
     let lines = bodies.iter().enumerate().filter_map(|(index, line)| {
         let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity)?;
-        Some(LineRequest { line_id: Uuid::now_v7(), product_id: line.product_id, quantity })
+        Some(LineRequest { line_id: Uuid::now_v7(), product_id: line.product_id.get(), quantity })
     });
     let lines = lines.collect();
     input.check()?;
@@ -93,7 +93,8 @@ pub(super) fn lines(bodies: &[LineBody]) -> Result<Vec<LineRequest>, Problem> {
 )]
 pub(super) async fn place(State(api): State<Api>, received: Received<PlaceOrderBody>) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let use_case = PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InBody(body.user_id), lines: lines(&body.lines)? };
+    let use_case =
+        PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InBody(body.user_id.get()), lines: lines(&body.lines)? };
     api.create(use_case, about, "orders").await
 }
 
@@ -121,71 +122,71 @@ pub(super) async fn import(State(api): State<Api>, request: axum::extract::Reque
             let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity);
             let unit_price = input.money(format!("/lines/{index}/unit_price"), &line.unit_price, currency?);
             let (quantity, unit_price) = (quantity?, unit_price?);
-            Some(ImportedLine { line_id: Uuid::now_v7(), product_id: line.product_id, quantity, unit_price })
+            Some(ImportedLine { line_id: Uuid::now_v7(), product_id: line.product_id.get(), quantity, unit_price })
         })
         .collect();
     let Some(ordered_at) = ordered_at else { return Err(input.problem()) };
     input.check()?;
-    let use_case = ImportOrder { order_id: Uuid::now_v7(), user_id: body.user_id, ordered_at, lines };
+    let use_case = ImportOrder { order_id: Uuid::now_v7(), user_id: body.user_id.get(), ordered_at, lines };
     api.create(use_case, about, "orders").await
 }
 
 /// Add a line to a pending order, at the product's price of now.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders", request_body = LineBody,
-    params(("id" = Uuid, Path, description = "Which order")),
+    params(("id" = inline(Id), Path, description = "Which order")),
     responses((status = 201, description = "The line is added; Location names the order", body = Envelope<Changed>)),
 )]
 pub(super) async fn add_line(
     State(api): State<Api>,
-    Path(order_id): Path<Uuid>,
+    Path(order_id): Path<Id>,
     received: Received<LineBody>,
 ) -> Result<Response, Problem> {
     let Received { body: LineBody { product_id, quantity }, about } = received;
     let mut input = Input::default();
     let Some(quantity) = input.quantity("/quantity".to_owned(), quantity) else { return Err(input.problem()) };
-    let line = LineRequest { line_id: Uuid::now_v7(), product_id, quantity };
-    api.made(AddOrderLine { order_id, line }, about, "orders").await
+    let line = LineRequest { line_id: Uuid::now_v7(), product_id: product_id.get(), quantity };
+    api.made(AddOrderLine { order_id: order_id.get(), line }, about, "orders").await
 }
 
 /// Remove a line from a pending order.
 #[utoipa::path(
     delete, path = "/api/v1/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine", tag = "orders",
-    params(("id" = Uuid, Path, description = "Which order"), ("line_id" = Uuid, Path, description = "Which line")),
+    params(("id" = inline(Id), Path, description = "Which order"), ("line_id" = inline(Id), Path, description = "Which line")),
     responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
 )]
 pub(super) async fn remove_line(
     State(api): State<Api>,
-    Path((order_id, line_id)): Path<(Uuid, Uuid)>,
+    Path((order_id, line_id)): Path<(Id, Id)>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(RemoveOrderLine { order_id, line_id }, received.about).await
+    api.change(RemoveOrderLine { order_id: order_id.get(), line_id: line_id.get() }, received.about).await
 }
 
 /// Confirm a pending order, which must have a line: it counts from here on.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
-    params(("id" = Uuid, Path, description = "Which order")),
+    params(("id" = inline(Id), Path, description = "Which order")),
     responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
 )]
 pub(super) async fn confirm(
     State(api): State<Api>,
-    Path(order_id): Path<Uuid>,
+    Path(order_id): Path<Id>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(ConfirmOrder { order_id }, received.about).await
+    api.change(ConfirmOrder { order_id: order_id.get() }, received.about).await
 }
 
 /// Cancel a pending order.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
-    params(("id" = Uuid, Path, description = "Which order")),
+    params(("id" = inline(Id), Path, description = "Which order")),
     responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
 )]
 pub(super) async fn cancel(
     State(api): State<Api>,
-    Path(order_id): Path<Uuid>,
+    Path(order_id): Path<Id>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(CancelOrder { order_id }, received.about).await
+    api.change(CancelOrder { order_id: order_id.get() }, received.about).await
 }

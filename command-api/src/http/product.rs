@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
+use service_kit::input::schema::currency_of_today;
+use service_kit::input::{Id, Integer};
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -24,13 +26,13 @@ pub(super) struct AddProductBody {
     /// What one costs, as a decimal string.
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
     unit_price: String,
-    /// The currency (ISO 4217).
-    #[schema(pattern = "^[A-Z]{3}$", example = "USD")]
+    /// The currency: one of today's (ISO 4217).
+    #[schema(schema_with = currency_of_today)]
     currency: String,
     /// How many there are to begin with.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64, default = 0)]
-    stock: i64,
+    #[schema(value_type = i64, minimum = 0, maximum = 1_000_000_000_000_i64, default = 0)]
+    stock: Integer,
 }
 
 /// What changes: the name, the price, or both.
@@ -45,9 +47,9 @@ pub(super) struct ChangeProductBody {
     #[serde(default, deserialize_with = "super::present")]
     #[schema(pattern = r"^\d+(\.\d+)?$", nullable = false, example = "9.99")]
     unit_price: Option<String>,
-    /// The price's currency (ISO 4217); without it, the product's own.
+    /// The price's currency: one of today's (ISO 4217); without it, the product's own.
     #[serde(default, deserialize_with = "super::present")]
-    #[schema(pattern = "^[A-Z]{3}$", nullable = false, example = "USD")]
+    #[schema(schema_with = currency_of_today, required = false)]
     currency: Option<String>,
 }
 
@@ -56,8 +58,8 @@ pub(super) struct ChangeProductBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct AdjustStockBody {
     /// How many more, or fewer when negative.
-    #[schema(example = 12)]
-    delta: i64,
+    #[schema(value_type = i64, example = 12)]
+    delta: Integer,
 }
 
 /// Add a product.
@@ -69,7 +71,7 @@ pub(super) async fn add(State(api): State<Api>, received: Received<AddProductBod
     let Received { body, about } = received;
     let mut input = Input::default();
     let name = input.product_name("/name", &body.name);
-    let currency = input.currency("/currency", &body.currency);
+    let currency = input.currency_of_today("/currency", &body.currency);
     let unit_price = currency.and_then(|currency| input.money("/unit_price", &body.unit_price, currency));
     let stock = input.stock("/stock", body.stock);
     let (Some(name), Some(unit_price), Some(stock)) = (name, unit_price, stock) else { return Err(input.problem()) };
@@ -79,12 +81,12 @@ pub(super) async fn add(State(api): State<Api>, received: Received<AddProductBod
 /// Change a product's name, price, or both.
 #[utoipa::path(
     patch, path = "/api/v1/products/{id}", operation_id = "changeProduct", tag = "products", request_body = ChangeProductBody,
-    params(("id" = Uuid, Path, description = "Which product")),
+    params(("id" = inline(Id), Path, description = "Which product")),
     responses((status = 200, description = "The product is changed", body = Envelope<Changed>)),
 )]
 pub(super) async fn change(
     State(api): State<Api>,
-    Path(product_id): Path<Uuid>,
+    Path(product_id): Path<Id>,
     received: Received<ChangeProductBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
@@ -92,7 +94,7 @@ pub(super) async fn change(
     let name = body.name.as_deref().and_then(|name| input.product_name("/name", name));
     let price = match (body.unit_price, body.currency) {
         (Some(price), Some(currency)) => {
-            let currency = input.currency("/currency", &currency);
+            let currency = input.currency_of_today("/currency", &currency);
             currency.and_then(|currency| input.money("/unit_price", &price, currency)).map(NewPrice::Full)
         }
         (Some(price), None) => Some(NewPrice::InOwnCurrency(price)),
@@ -108,19 +110,19 @@ pub(super) async fn change(
         }
     };
     input.check()?;
-    api.change(ChangeProduct { product_id, name, price }, about).await
+    api.change(ChangeProduct { product_id: product_id.get(), name, price }, about).await
 }
 
 /// Add to a product's stock, or take from it; it is never negative.
 #[utoipa::path(
     post, path = "/api/v1/products/{id}/stock", operation_id = "adjustStock", tag = "products", request_body = AdjustStockBody,
-    params(("id" = Uuid, Path, description = "Which product")),
+    params(("id" = inline(Id), Path, description = "Which product")),
     responses((status = 200, description = "The stock is adjusted", body = Envelope<Changed>)),
 )]
 pub(super) async fn adjust_stock(
     State(api): State<Api>,
-    Path(product_id): Path<Uuid>,
+    Path(product_id): Path<Id>,
     received: Received<AdjustStockBody>,
 ) -> Result<Response, Problem> {
-    api.change(AdjustStock { product_id, delta: received.body.delta }, received.about).await
+    api.change(AdjustStock { product_id: product_id.get(), delta: received.body.delta.get() }, received.about).await
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use service_kit::Problem;
 use service_kit::extract::{parse_json, parse_query, read_body, require_json};
 use service_kit::http::{RequestId, TraceParent};
+use service_kit::input::Id;
 use uuid::Uuid;
 
 use super::object::Object;
@@ -90,7 +91,7 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let bytes = read_body(Request::from_parts(parts, body), state).await?;
     let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
     // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one in an event.
-    let correlation_id = request_id.parse().unwrap_or_else(|_| Uuid::now_v7());
+    let correlation_id = request_id.parse().map_or_else(|_| Uuid::now_v7(), Id::get);
     Ok((About { request_id, context: Context { precondition, keyed, correlation_id, traceparent }, dry_run }, bytes))
 }
 

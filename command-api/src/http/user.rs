@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
+use service_kit::input::Id;
+use service_kit::input::schema::email_address;
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -21,7 +23,7 @@ use crate::use_case::{ChangeUser, DeactivateUser, Orderer, PlaceOrder, RegisterU
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterUserBody {
     /// The e-mail address; one user per address, letters of any case being one address.
-    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
+    #[schema(schema_with = email_address)]
     email: String,
     /// The name.
     #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
@@ -34,7 +36,7 @@ pub(super) struct RegisterUserBody {
 pub(super) struct ChangeUserBody {
     /// The new e-mail address.
     #[serde(default, deserialize_with = "super::present")]
-    #[schema(format = Email, max_length = 254, nullable = false, example = "ada@lovelace.org")]
+    #[schema(schema_with = email_address, required = false)]
     email: Option<String>,
     /// The new name.
     #[serde(default, deserialize_with = "super::present")]
@@ -69,12 +71,12 @@ pub(super) async fn register(State(api): State<Api>, received: Received<Register
 /// Change a user's name, e-mail address, or both.
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", operation_id = "changeUser", tag = "users", request_body = ChangeUserBody,
-    params(("id" = Uuid, Path, description = "Which user")),
+    params(("id" = inline(Id), Path, description = "Which user")),
     responses((status = 200, description = "The user is changed", body = Envelope<Changed>)),
 )]
 pub(super) async fn change(
     State(api): State<Api>,
-    Path(user_id): Path<Uuid>,
+    Path(user_id): Path<Id>,
     received: Received<ChangeUserBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
@@ -85,36 +87,36 @@ pub(super) async fn change(
         input.wrong("", "nothing-to-change", "name the email, the name, or both");
     }
     input.check()?;
-    api.change(ChangeUser { user_id, email, name, claims: api.claims.clone() }, about).await
+    api.change(ChangeUser { user_id: user_id.get(), email, name, claims: api.claims.clone() }, about).await
 }
 
 /// Deactivate a user, for good; the e-mail address is free again, and pending orders can still be confirmed or cancelled.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}", operation_id = "deactivateUser", tag = "users",
-    params(("id" = Uuid, Path, description = "Which user")),
+    params(("id" = inline(Id), Path, description = "Which user")),
     responses((status = 200, description = "The user is deactivated", body = Envelope<Changed>)),
 )]
 pub(super) async fn deactivate(
     State(api): State<Api>,
-    Path(user_id): Path<Uuid>,
+    Path(user_id): Path<Id>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(DeactivateUser { user_id, claims: api.claims.clone() }, received.about).await
+    api.change(DeactivateUser { user_id: user_id.get(), claims: api.claims.clone() }, received.about).await
 }
 
 /// Place an order of the user.
 #[utoipa::path(
     post, path = "/api/v1/users/{id}/orders", operation_id = "placeOrderOfUser", tag = "orders",
     request_body = PlaceOrderOfUserBody,
-    params(("id" = Uuid, Path, description = "Which user")),
+    params(("id" = inline(Id), Path, description = "Which user")),
     responses((status = 201, description = "The order is placed, pending", body = Envelope<Changed>)),
 )]
 pub(super) async fn place_order(
     State(api): State<Api>,
-    Path(user_id): Path<Uuid>,
+    Path(user_id): Path<Id>,
     received: Received<PlaceOrderOfUserBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let use_case = PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InPath(user_id), lines: lines(&body.lines)? };
+    let use_case = PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InPath(user_id.get()), lines: lines(&body.lines)? };
     api.create(use_case, about, "orders").await
 }

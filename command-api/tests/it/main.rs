@@ -17,4 +17,5 @@ mod process;
 mod products;
 mod states;
 mod users;
+mod values;
 mod versions;

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use crate::support::{Reply, Shop, ShopOptions, With, json_request};
 
-async fn database() -> TestDatabase {
+pub(crate) async fn database() -> TestDatabase {
     let fingerprint = postgres::schema_fingerprint();
     TestDatabase::create("command_api", &fingerprint, |url| async move { Ok(postgres::migrate(&url).await?) }).await
 }
 
-async fn shop(database: &TestDatabase) -> Shop {
+pub(crate) async fn shop(database: &TestDatabase) -> Shop {
     // As the process does it: in the role that may append and read, and nothing else.
     let url = database.url_in_group("event_store_appender").await;
     let store = PostgresStore::connect(PostgresOptions::from_url(&url).unwrap()).await.unwrap();

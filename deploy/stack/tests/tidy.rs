@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 /// Our crates, where they are, and which of our crates each may use.
 const EDGES: &[(&str, &str, &[&str])] = &[
-    ("domain", "domain", &[]),
+    ("formats", "formats", &[]),
+    ("domain", "domain", &["formats"]),
     ("postgres-kit", "postgres-kit", &[]),
     ("event-store", "event-store", &["postgres-kit"]),
-    ("service-kit", "service-kit", &["postgres-kit"]),
+    ("service-kit", "service-kit", &["formats", "postgres-kit"]),
     ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit"]),
     ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit"]),
     ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit"]),
-    ("query-api", "query-api", &["service-kit", "postgres-kit"]),
+    ("query-api", "query-api", &["formats", "service-kit", "postgres-kit"]),
     ("local-servers", "deploy/servers", &[]),
     ("stack", "deploy/stack", &["local-servers"]),
     ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack"]),
@@ -24,7 +25,7 @@ const FOR_TESTS: &[&str] = &["local-servers", "event-store", "service-kit", "sta
 /// One process's tests may use another process's crate to make what it reads.
 const FOR_TESTS_OF: &[(&str, &str, &str)] = &[("query-api", "projector", "the tables are the ones that the projector makes")];
 /// All that the pure rules are made of.
-const DOMAIN_USES: &[&str] = &["chrono", "iso_currency", "serde", "serde_json", "thiserror", "uuid"];
+const DOMAIN_USES: &[&str] = &["chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
 /// What the roots must not know.
 const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::aggregate::stored_events;
 use crate::product::Offer;
-use crate::value::{Money, ProductName, Quantity};
+use crate::value::{Money, ProductName, Quantity, time};
 
 /// Everything that happens to an order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub struct OrderPlaced {
     /// What all lines come to.
     pub total: Money,
     /// The historical date of an imported order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::read_option")]
     pub ordered_at: Option<DateTime<Utc>>,
 }
 
@@ -129,6 +129,7 @@ pub struct OrderConfirmed {
     /// How many units all lines have together.
     pub units: u64,
     /// The day it counts for: an import's date, else the time of the confirmation.
+    #[serde(deserialize_with = "time::read")]
     pub ordered_at: DateTime<Utc>,
 }
 

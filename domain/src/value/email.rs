@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use formats::email;
+pub use formats::email::EmailError;
 use serde::{Deserialize, Serialize};
 
 /// A plain ASCII address, `local@domain`, as it was typed.
@@ -11,50 +13,13 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Email(String);
 
-/// Why a text is not an address that the shop takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EmailError {
-    /// Longer than mail systems deliver to.
-    #[error("the e-mail address is longer than {} characters", Email::MAX_LEN)]
-    TooLong,
-    /// Not of the form `local@domain`.
-    #[error("the text is not an e-mail address")]
-    Malformed,
-}
-
 impl Email {
-    /// Longest address, in characters.
-    pub const MAX_LEN: usize = 254;
-    const MAX_LOCAL_LEN: usize = 64;
-    const MAX_LABEL_LEN: usize = 63;
-    /// What RFC 5322 lets stand in an unquoted local part besides letters and digits.
-    const LOCAL_SPECIALS: &'static [u8] = b"!#$%&'*+-/=?^_`{|}~.";
-
     /// Takes `text` as it is, when it is an address.
     ///
     /// # Errors
     /// [`EmailError`].
     pub fn parse(text: &str) -> Result<Self, EmailError> {
-        if text.len() > Self::MAX_LEN {
-            return Err(EmailError::TooLong);
-        }
-        let (local, domain) = text.split_once('@').ok_or(EmailError::Malformed)?;
-        if Self::local_ok(local) && Self::domain_ok(domain) { Ok(Self(text.to_owned())) } else { Err(EmailError::Malformed) }
-    }
-
-    fn local_ok(local: &str) -> bool {
-        (1..=Self::MAX_LOCAL_LEN).contains(&local.len())
-            && local.bytes().all(|b| b.is_ascii_alphanumeric() || Self::LOCAL_SPECIALS.contains(&b))
-            && local.split('.').all(|atom| !atom.is_empty())
-    }
-
-    fn domain_ok(domain: &str) -> bool {
-        domain.split('.').all(|label| {
-            (1..=Self::MAX_LABEL_LEN).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        })
+        email::check(text).map(|()| Self(text.to_owned()))
     }
 
     /// The address as it was typed.
@@ -62,9 +27,9 @@ impl Email {
         &self.0
     }
 
-    /// The form under which an address is unique: letters of any case are one address, as every large mail system treats them.
+    /// The form under which an address is unique: letters of any case are one address.
     pub fn normalised(&self) -> String {
-        self.0.to_ascii_lowercase()
+        email::normalised(&self.0)
     }
 }
 

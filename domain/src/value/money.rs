@@ -9,9 +9,12 @@ use crate::value::Quantity;
 #[cfg(test)]
 mod tests;
 
-/// An ISO 4217 currency whose minor unit is known.
+/// A currency with minor units that ISO 4217 lists or once listed.
+///
+/// Stored amounts may be in any of them for ever. A new price takes one of today's only
+/// ([`Currency::for_new_prices`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Currency(iso_currency::Currency);
+pub struct Currency(formats::Currency);
 
 /// An amount in minor units (cents) of a currency: `{"minor": 1467, "currency": "USD"}` in events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +30,12 @@ pub enum MoneyError {
     /// Not an ISO 4217 code of a currency with minor units.
     #[error("the currency is not an ISO 4217 code that amounts can be given in")]
     UnknownCurrency,
+    /// A new price in a currency that ISO 4217 has withdrawn.
+    #[error("{currency} is withdrawn: a new price takes a currency of today")]
+    Withdrawn {
+        /// Which currency.
+        currency: Currency,
+    },
     /// Amounts are never negative.
     #[error("the amount is negative")]
     Negative,
@@ -55,6 +64,14 @@ pub enum MoneyError {
 }
 
 impl Currency {
+    /// This currency, if a new price can be in it.
+    ///
+    /// # Errors
+    /// [`MoneyError::Withdrawn`].
+    pub fn for_new_prices(self) -> Result<Self, MoneyError> {
+        if self.0.is_withdrawn() { Err(MoneyError::Withdrawn { currency: self }) } else { Ok(self) }
+    }
+
     /// The three letters.
     pub fn code(self) -> &'static str {
         self.0.code()
@@ -62,8 +79,7 @@ impl Currency {
 
     /// How many decimals an amount has: 2 for USD, 0 for JPY, 3 for KWD.
     pub fn exponent(self) -> u32 {
-        // Construction lets no currency without an exponent in.
-        self.0.exponent().map_or(0, u32::from)
+        self.0.exponent()
     }
 }
 
@@ -77,10 +93,7 @@ impl std::str::FromStr for Currency {
     type Err = MoneyError;
 
     fn from_str(code: &str) -> Result<Self, MoneyError> {
-        iso_currency::Currency::from_code(code)
-            .filter(|currency| currency.exponent().is_some())
-            .map(Self)
-            .ok_or(MoneyError::UnknownCurrency)
+        formats::Currency::from_code(code).map(Self).map_err(|_| MoneyError::UnknownCurrency)
     }
 }
 
@@ -174,13 +187,7 @@ impl Money {
 
     /// The amount as a decimal string with all the decimals of its currency, such as `14.67`.
     pub fn to_decimal(self) -> String {
-        let width = usize::try_from(self.currency.exponent()).unwrap_or(0);
-        if width == 0 {
-            return self.minor.to_string();
-        }
-        let digits = format!("{:0>1$}", self.minor, width + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - width);
-        format!("{whole}.{fraction}")
+        self.currency.0.decimal(self.minor)
     }
 
     /// The sum.

@@ -4,21 +4,26 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name, in characters.
+mod visible;
+
+/// Longest name, in characters, blanks around it included.
 pub const MAX_NAME_LEN: usize = 200;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing, or only blanks.
-    #[error("the name is empty")]
+    /// Nothing that can be seen: no character at all, or only blanks and invisible ones.
+    #[error("the name has no visible character")]
     Empty,
     /// Longer than [`MAX_NAME_LEN`].
     #[error("the name is longer than {MAX_NAME_LEN} characters")]
     TooLong,
-    /// It has a control character.
+    /// It has a control character, or one that ends a line or a paragraph.
     #[error("the name has a control character")]
     ControlCharacter,
+    /// It has a character that turns the direction of what is written behind it.
+    #[error("the name has a character that overrides the direction of writing")]
+    DirectionOverride,
 }
 
 /// What a person is called; blanks around it are cut off.
@@ -36,15 +41,18 @@ pub struct PersonName(String);
 pub struct ProductName(String);
 
 fn parse(text: &str) -> Result<String, NameError> {
+    if text.chars().count() > MAX_NAME_LEN {
+        return Err(NameError::TooLong);
+    }
     let text = text.trim();
-    if text.is_empty() {
-        Err(NameError::Empty)
-    } else if text.chars().count() > MAX_NAME_LEN {
-        Err(NameError::TooLong)
-    } else if text.chars().any(char::is_control) {
+    if text.chars().any(visible::is_control) {
         Err(NameError::ControlCharacter)
-    } else {
+    } else if text.chars().any(visible::turns_direction) {
+        Err(NameError::DirectionOverride)
+    } else if text.chars().any(visible::is_visible) {
         Ok(text.to_owned())
+    } else {
+        Err(NameError::Empty)
     }
 }
 
@@ -103,6 +111,43 @@ mod tests {
         assert_eq!(ProductName::parse("a\nb").unwrap_err(), NameError::ControlCharacter);
         assert_eq!(ProductName::parse(&"é".repeat(MAX_NAME_LEN + 1)).unwrap_err(), NameError::TooLong);
         assert!(ProductName::parse(&"é".repeat(MAX_NAME_LEN)).is_ok());
+    }
+
+    #[test]
+    fn a_name_has_something_to_see() {
+        for invisible in [
+            "\u{200b}",
+            "\u{feff}",
+            "\u{2060}\u{200d}",
+            "\u{ad}",
+            "\u{3164}",
+            "\u{115f}\u{1160}",
+            "\u{ffa0}",
+            "\u{2800}",
+            "\u{3000}",
+            "\u{180e}",
+            "\u{e0041}\u{e007f}",
+            "\u{fe0f}",
+            "\u{fff9}\u{fffb}",
+            " \u{200b} ",
+        ] {
+            assert_eq!(PersonName::parse(invisible).unwrap_err(), NameError::Empty, "{invisible:?}");
+        }
+        // Beside what can be seen they have their uses: emoji, Persian, Hebrew.
+        for name in ["👩\u{200d}🚀", "نامه\u{200c}ای", "\u{5d0}\u{200f}!", "e\u{301}", "1", "株式会社"] {
+            assert_eq!(ProductName::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_turn_the_direction_of_writing() {
+        for turning in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+            let name = format!("Ada{turning}gpj.exe");
+            assert_eq!(PersonName::parse(&name).unwrap_err(), NameError::DirectionOverride, "{turning:?}");
+        }
+        for end in ["a\u{2028}b", "a\u{2029}b", "a\u{85}b"] {
+            assert_eq!(ProductName::parse(end).unwrap_err(), NameError::ControlCharacter);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod parts;
 mod projections;
 mod rebuild;
 mod roles;
+mod round_trip;
 mod rounds;
 mod runner;
 mod shares;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::RequestId;
+use service_kit::input::Id;
 use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Meta, Page, Problem};
 use utoipa::IntoResponses;
@@ -30,10 +31,10 @@ impl FromRequestParts<Api> for RowRequest {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Path(id) = Path::from_request_parts(parts, api).await?;
+        let Path(id) = Path::<Id>::from_request_parts(parts, api).await?;
         let params: WaitParams = parse_query(parts.uri.query().unwrap_or_default())?;
         let wait = Wait::of(&parts.headers, &params, &api.token_key)?;
-        Ok(Self { id, wait, headers: parts.headers.clone() })
+        Ok(Self { id: id.get(), wait, headers: parts.headers.clone() })
     }
 }
 
@@ -127,7 +128,7 @@ pub(super) enum Failures {
     /// The consistency token belongs to another history of the data
     #[response(status = 409, content_type = "application/problem+json")]
     OtherEpoch(ProblemBody),
-    /// A parameter is unknown, repeated or has the wrong content
+    /// A parameter is unknown, repeated, has the wrong content or contradicts another
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),
     /// Something went wrong on our side

@@ -1,12 +1,14 @@
 //! Lists: which part of one a request asks for, in pages or by cursor, and the answer with its links.
 
 use axum::extract::{FromRequestParts, RawQuery};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use form_urlencoded::Serializer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::extract::parse_query;
+use service_kit::input::{Integer, Text};
 use service_kit::{FieldError, Page, Problem};
 use utoipa::IntoParams;
 
@@ -18,19 +20,20 @@ use crate::read::{Slice, Start, Window};
 const DEFAULT_PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;
 /// Numbered pages end here: a deep one reads all rows before it. Cursors go on for ever.
-const MAX_PAGED_ROWS: u64 = 100_000;
+const MAX_PAGED_ROWS: i64 = 100_000;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageParams {
-    /// The number of the page, from 1; then the answer also counts all items. Not together with `cursor`.
-    #[param(required = false, minimum = 1)]
-    page: Option<u32>,
+    /// The number of the page, from 1; then the answer also counts all items. Numbered pages end at 100,000 items. Not together with
+    /// `cursor`.
+    #[param(required = false, value_type = i64, minimum = 1)]
+    page: Option<Text<Integer>>,
     /// How many items at most.
-    #[param(required = false, minimum = 1, maximum = 100, default = 20)]
-    page_size: Option<u32>,
+    #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 20)]
+    page_size: Option<Text<Integer>>,
     /// Where to go on: `meta.page.next_cursor` of the part before. Not together with `page`.
     #[param(required = false)]
     cursor: Option<String>,
@@ -42,6 +45,11 @@ pub(super) trait Filter: DeserializeOwned + Serialize + Send {
     type Sort: Copy;
     /// The sort that the caller named, or the default.
     fn sort(&self) -> Self::Sort;
+    /// The filter in its canonical form: two that let through the same are the same. Or what is wrong
+    /// with it: a value that no row can have, and values that contradict each other.
+    fn checked(self) -> Result<Self, Vec<FieldError>> {
+        Ok(self)
+    }
 }
 
 /// A request for a part of a list.
@@ -50,7 +58,8 @@ pub(super) struct ListRequest<F: Filter> {
     pub(super) window: Window<F::Sort>,
     pub(super) wait: Option<Wait>,
     pub(super) headers: HeaderMap,
-    uri: Uri,
+    path: String,
+    common: String,
     id: ListId,
 }
 
@@ -61,45 +70,50 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let RawQuery(query) = RawQuery::from_request_parts(parts, api).await.unwrap_or(RawQuery(None));
         let split = Split::of(query.as_deref().unwrap_or_default());
         let (page, wait): (PageParams, WaitParams) = (parse_query(&split.page)?, parse_query(&split.wait)?);
-        let filter: F = parse_query(&split.filter)?;
+        let filter = parse_query::<F>(&split.filter)?.checked().map_err(Problem::invalid)?;
         let id = ListId::new(parts.uri.path(), &filter);
         let size = page_size(page.page_size)?;
         let start = start(&page, size, id, api)?;
         let window = Window { sort: filter.sort(), start, size };
         let wait = Wait::of(&parts.headers, &wait, &api.token_key)?;
-        Ok(Self { filter, window, wait, headers: parts.headers.clone(), uri: parts.uri.clone(), id })
+        let (path, common) = (parts.uri.path().to_owned(), split.common);
+        Ok(Self { filter, window, wait, headers: parts.headers.clone(), path, common, id })
     }
 }
 
-/// The parameters by whom they belong to: each group refuses what it does not know.
-#[derive(Default)]
+/// The parameters by whom they belong to: each group refuses what it does not know. They are told
+/// apart by their names as read, however these are written.
 struct Split {
     page: String,
     wait: String,
     filter: String,
+    /// Those that every part of the list has in common.
+    common: String,
 }
 
 impl Split {
     fn of(query: &str) -> Self {
-        let mut split = Self::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let group = match pair.split('=').next().unwrap_or_default() {
-                "page" | "page_size" | "cursor" => &mut split.page,
-                "consistency_token" => &mut split.wait,
-                _ => &mut split.filter,
+        let [mut page, mut wait, mut filter, mut common] = std::array::from_fn(|_| Serializer::new(String::new()));
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let (group, is_common) = match name.as_ref() {
+                "page" | "cursor" => (&mut page, false),
+                "page_size" => (&mut page, true),
+                // The parts that follow need not wait again.
+                "consistency_token" => (&mut wait, false),
+                _ => (&mut filter, true),
             };
-            if !group.is_empty() {
-                group.push('&');
+            group.append_pair(&name, &value);
+            if is_common {
+                common.append_pair(&name, &value);
             }
-            group.push_str(pair);
         }
-        split
+        Self { page: page.finish(), wait: wait.finish(), filter: filter.finish(), common: common.finish() }
     }
 }
 
-fn page_size(given: Option<u32>) -> Result<u32, Problem> {
-    let size = given.unwrap_or(DEFAULT_PAGE_SIZE);
-    if (1..=MAX_PAGE_SIZE).contains(&size) {
+fn page_size(given: Option<Text<Integer>>) -> Result<u32, Problem> {
+    let size = given.map_or(Ok(DEFAULT_PAGE_SIZE), |Text(size)| u32::try_from(size.get()));
+    if let Some(size) = size.ok().filter(|size| (1..=MAX_PAGE_SIZE).contains(size)) {
         return Ok(size);
     }
     Err(Problem::invalid(vec![FieldError::new("/page_size", "out-of-range", format!("expected 1 to {MAX_PAGE_SIZE}"))]))
@@ -109,16 +123,25 @@ fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<Start,
     match (params.page, params.cursor.as_deref()) {
         (None, None) => Ok(Start::First),
         (None, Some(cursor)) => api.cursor_key.open(id, cursor).map(Start::After),
-        (Some(0), None) => Err(Problem::invalid(vec![FieldError::new("/page", "out-of-range", "pages are numbered from 1")])),
-        (Some(page), None) if u64::from(page) * u64::from(size) > MAX_PAGED_ROWS => {
-            let detail = format!("pages end at {MAX_PAGED_ROWS} items: go on with a cursor");
-            Err(Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)]))
+        (Some(Text(page)), None) if page.get() < 1 => {
+            Err(Problem::invalid(vec![FieldError::new("/page", "out-of-range", "pages are numbered from 1")]))
         }
-        (Some(page), None) => Ok(Start::Page(page)),
+        (Some(Text(page)), None) => {
+            let page = u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size));
+            page.map(Start::Page).ok_or_else(|| {
+                let detail = format!("pages end at {MAX_PAGED_ROWS} items: go on with a cursor");
+                Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)])
+            })
+        }
         (Some(_), Some(_)) => {
             Err(Problem::invalid(vec![FieldError::new("/cursor", "contradicts-page", "give page or cursor, not both")]))
         }
     }
+}
+
+/// Whether the page with this number can be asked for.
+fn is_numbered(page: i64, size: u32) -> bool {
+    page.checked_mul(size.into()).is_some_and(|rows| rows <= MAX_PAGED_ROWS)
 }
 
 impl<F: Filter> ListRequest<F> {
@@ -137,19 +160,24 @@ impl<F: Filter> ListRequest<F> {
         }
     }
 
-    /// The `Link` header: relative references to the neighbouring parts.
+    /// The `Link` header: relative references to the neighbouring parts. Each leads to a part of this
+    /// list: none to a page before the first, behind the last or beyond the numbered ones.
     pub(super) fn links(&self, page: &Page) -> Option<String> {
         let mut links = Vec::new();
-        if let Some(number) = page.page {
-            links.push(self.link("first", "page", "1"));
+        if let Some(number) = page.page.map(i64::from) {
+            let total = page.total_pages.unwrap_or(0);
+            let number_of = |relation: &str, page: i64| self.link(relation, "page", &page.to_string());
+            links.push(number_of("first", 1));
             if number > 1 {
-                links.push(self.link("prev", "page", &(number - 1).to_string()));
+                links.push(number_of("prev", (number - 1).min(total.max(1))));
             }
-            if page.has_more {
-                links.push(self.link("next", "page", &number.saturating_add(1).to_string()));
+            if page.has_more && is_numbered(number + 1, page.page_size) {
+                links.push(number_of("next", number + 1));
+            } else if let Some(cursor) = &page.next_cursor {
+                links.push(self.link("next", "cursor", cursor));
             }
-            if let Some(last) = page.total_pages.filter(|last| *last > 0) {
-                links.push(self.link("last", "page", &last.to_string()));
+            if total > 0 && is_numbered(total, page.page_size) {
+                links.push(number_of("last", total));
             }
         } else if let Some(cursor) = &page.next_cursor {
             links.push(self.link("next", "cursor", cursor));
@@ -157,14 +185,11 @@ impl<F: Filter> ListRequest<F> {
         (!links.is_empty()).then(|| links.join(", "))
     }
 
-    /// This request with another part wanted. The token is left out: the parts that follow need not wait again.
+    /// This request with another part wanted.
     fn link(&self, relation: &str, name: &str, value: &str) -> String {
-        let dropped = ["page", "cursor", "consistency_token"];
-        let mut pairs: Vec<&str> = self.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
-        pairs.retain(|pair| !dropped.contains(&pair.split('=').next().unwrap_or_default()));
-        let wanted = format!("{name}={value}");
-        pairs.push(&wanted);
-        format!("<{}?{}>; rel=\"{relation}\"", self.uri.path(), pairs.join("&"))
+        let mut query = Serializer::new(self.common.clone());
+        query.append_pair(name, value);
+        format!("<{}?{}>; rel=\"{relation}\"", self.path, query.finish())
     }
 }
 

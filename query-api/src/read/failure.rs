@@ -1,5 +1,6 @@
 //! Why a question was not answered, and the one place where the database's errors are told apart.
 
+use axum::http::StatusCode;
 use service_kit::Problem;
 use service_kit::consistency::TokenError;
 
@@ -29,6 +30,9 @@ pub enum ReadError {
     /// The statement was stopped at its time limit.
     #[error("the query took too long")]
     TooSlow,
+    /// A parameter is beyond what its column can hold: a reader let it in.
+    #[error("a parameter is beyond what its column can hold")]
+    NotStorable(#[source] sqlx::Error),
     /// The view's columns changed under a prepared statement.
     #[error("a prepared statement is out of date")]
     PlanChanged,
@@ -56,6 +60,7 @@ impl From<sqlx::Error> for ReadError {
         match code.as_deref() {
             Some("0A000" | "26000") => Self::PlanChanged,
             Some("57014") => Self::TooSlow,
+            Some(code) if code.starts_with("22") => Self::NotStorable(error),
             // An undefined table or schema, or no right to it yet: the projector has not made it.
             Some("42P01" | "3F000") => Self::NotProjected,
             Some(code) if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => Self::Away(error),
@@ -96,6 +101,10 @@ impl From<ReadError> for Problem {
             ReadError::TooSlow => {
                 tracing::warn!("a query was stopped at its time limit");
                 Self::unavailable("query-too-slow", "The query took too long", RETRY_AFTER_SECONDS)
+            }
+            ReadError::NotStorable(cause) => {
+                tracing::error!(error = %cause, "a parameter got past its reader");
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "value-not-storable", "A parameter is beyond what the data can hold")
             }
             ReadError::PlanChanged => Self::unavailable("tables-switched", "The tables were being switched", RETRY_AFTER_SECONDS),
             ReadError::Failed(cause) => {

@@ -61,7 +61,7 @@ pub struct FindUser(pub Uuid);
 pub struct ListUsers {
     /// Only with this status.
     pub status: Option<String>,
-    /// Only with this address.
+    /// Only with this address, normalised.
     pub email: Option<String>,
     /// Which part.
     pub window: Window<UserSort>,

@@ -3,6 +3,8 @@
 
 mod conditional;
 mod filters;
+mod input;
+mod links;
 mod openapi;
 mod outage;
 mod paging;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_kit::http::RequestId;
+use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -83,8 +84,8 @@ enum SortOrders {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct OrderFilter {
     /// Only orders of this user.
-    #[param(required = false)]
-    user_id: Option<Uuid>,
+    #[param(required = false, inline)]
+    user_id: Option<Id>,
     /// Only orders with this status.
     #[param(required = false, inline)]
     status: Option<OrderStatus>,
@@ -139,7 +140,7 @@ pub(in crate::http) async fn list(
     request: ListRequest<OrderFilter>,
 ) -> Result<Response, Problem> {
     let question = ListOrders {
-        user_id: request.filter.user_id,
+        user_id: request.filter.user_id.map(Id::get),
         status: request.filter.status.map(|status| status.text().to_owned()),
         window: request.window.clone(),
     };
@@ -150,7 +151,7 @@ pub(in crate::http) async fn list(
 /// Shows one order.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
-    params(("id" = Uuid, Path, description = "The order's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The order's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_kit::http::RequestId;
+use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -90,7 +91,7 @@ pub(in crate::http) async fn list(
 /// Shows one product.
 #[utoipa::path(
     get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
-    params(("id" = Uuid, Path, description = "The product's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The product's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

@@ -3,10 +3,13 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::NaiveDate;
+use formats::Currency;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_kit::http::RequestId;
-use service_kit::{Envelope, Problem};
+use service_kit::input::Day;
+use service_kit::input::schema::currency_of_any_time;
+use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::Api;
@@ -42,13 +45,13 @@ enum SortDays {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DailySalesFilter {
     /// From this day on.
-    #[param(required = false)]
-    from: Option<NaiveDate>,
-    /// Up to this day, inclusive.
-    #[param(required = false)]
-    to: Option<NaiveDate>,
-    /// Only in this currency.
-    #[param(required = false)]
+    #[param(required = false, inline)]
+    from: Option<Day>,
+    /// Up to this day, inclusive; not before `from`.
+    #[param(required = false, inline)]
+    to: Option<Day>,
+    /// Only in this currency: any that ISO 4217 lists or once listed.
+    #[param(required = false, schema_with = currency_of_any_time)]
     currency: Option<String>,
     /// The order of the list; `-` means descending. By default `-day`.
     #[param(required = false, inline)]
@@ -63,6 +66,17 @@ impl Filter for DailySalesFilter {
             Some(SortDays::Day) => DailySalesSort::DayAsc,
             None | Some(SortDays::DayDesc) => DailySalesSort::DayDesc,
         }
+    }
+
+    fn checked(self) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        if self.from.is_some_and(|from| self.to.is_some_and(|to| to < from)) {
+            errors.push(FieldError::new("/to", "contradicts-from", "the day is before that of `from`"));
+        }
+        if let Some(Err(unknown)) = self.currency.as_deref().map(Currency::from_code) {
+            errors.push(FieldError::new("/currency", "currency/unknown", unknown.to_string()));
+        }
+        if errors.is_empty() { Ok(self) } else { Err(errors) }
     }
 }
 
@@ -79,8 +93,8 @@ pub(in crate::http) async fn daily(
     request: ListRequest<DailySalesFilter>,
 ) -> Result<Response, Problem> {
     let question = ListDailySales {
-        from: request.filter.from,
-        to: request.filter.to,
+        from: request.filter.from.map(Day::get),
+        to: request.filter.to.map(Day::get),
         currency: request.filter.currency.clone(),
         window: request.window.clone(),
     };

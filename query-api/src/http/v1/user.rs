@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use formats::email::{self, EmailError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_kit::extract::Path;
 use service_kit::http::RequestId;
-use service_kit::{Envelope, Problem};
+use service_kit::input::Id;
+use service_kit::input::schema::email_address;
+use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -75,8 +78,8 @@ pub(in crate::http) struct UserFilter {
     /// Only users with this status.
     #[param(required = false, inline)]
     status: Option<UserStatus>,
-    /// Only the user with this address, written as it was registered.
-    #[param(required = false)]
+    /// Only the user with this address; letters of any case are one address.
+    #[param(required = false, schema_with = email_address)]
     email: Option<String>,
     /// The order of the list; `-` means descending. By default `-created_at`.
     #[param(required = false, inline)]
@@ -93,6 +96,14 @@ impl Filter for UserFilter {
             Some(SortUsers::OrderCount) => UserSort::OrderCountAsc,
             Some(SortUsers::OrderCountDesc) => UserSort::OrderCountDesc,
         }
+    }
+
+    fn checked(mut self) -> Result<Self, Vec<FieldError>> {
+        if let Some(address) = &mut self.email {
+            email::check(address).map_err(|error| vec![FieldError::new("/email", code(error), error.to_string())])?;
+            *address = email::normalised(address);
+        }
+        Ok(self)
     }
 }
 
@@ -119,7 +130,7 @@ pub(in crate::http) async fn list(
 /// Shows one user.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "users", operation_id = "getUser",
-    params(("id" = Uuid, Path, description = "The user's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
@@ -135,17 +146,17 @@ pub(in crate::http) async fn find(State(api): State<Api>, id: RequestId, request
 /// Lists one user's orders.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}/orders", tag = "users", operation_id = "listOrdersOfUser",
-    params(("id" = Uuid, Path, description = "The user's id"), order::OrderOfUserFilter, PageParams, WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), order::OrderOfUserFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A part of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn orders(
     State(api): State<Api>,
     id: RequestId,
-    Path(user_id): Path<Uuid>,
+    Path(user_id): Path<Id>,
     request: ListRequest<order::OrderOfUserFilter>,
 ) -> Result<Response, Problem> {
-    let question = ListOrdersOfUser { user_id, status: request.filter.status(), window: request.window.clone() };
+    let question = ListOrdersOfUser { user_id: user_id.get(), status: request.filter.status(), window: request.window.clone() };
     let view = api.ask(question, request.wait).await?;
     let data = view.data.ok_or_else(Problem::not_found)?;
     Ok(api.list(id, &request, View { data, seen: view.seen }, order::key, Order::from))
@@ -157,6 +168,13 @@ impl UserStatus {
             Self::Active => "active",
             Self::Deactivated => "deactivated",
         }
+    }
+}
+
+const fn code(error: EmailError) -> &'static str {
+    match error {
+        EmailError::TooLong => "email/too-long",
+        EmailError::Malformed => "email/malformed",
     }
 }
 

@@ -1,0 +1,47 @@
+//! Which characters can be seen, and which of the others a name may not have.
+
+/// Characters of text that leave no mark: Unicode's `Default_Ignorable_Code_Point` (which has the
+/// zero-width ones, the fillers, the variation selectors and the tags), the controls of interlinear
+/// annotations and of hieroglyphs, the blank pattern of Braille, and what is no character.
+const INVISIBLE: &[(char, char)] = &[
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{2800}', '\u{2800}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fdd0}', '\u{fdef}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{fffe}', '\u{ffff}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Whether it leaves a mark.
+pub(super) fn is_visible(character: char) -> bool {
+    !character.is_whitespace()
+        && !character.is_control()
+        && !INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
+}
+
+/// Whether it controls a device or ends a line.
+pub(super) fn is_control(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether it opens or closes a stretch of another direction, which would take in what is written
+/// behind the name. Marks that only say the direction of their neighbours (U+200E, U+200F, U+061C)
+/// do not.
+pub(super) const fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,44 @@
+//! Times as the system keeps them: in whole microseconds, without leap seconds.
+//!
+//! Events may hold more than a column of Postgres does: nanoseconds, and the second 60. Every time
+//! in an event is read by [`read`] or [`read_option`], so a row that is folded in memory equals one
+//! that went through its column in between.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+
+/// The time that a column of Postgres keeps: what is finer than a microsecond is cut off, and a
+/// leap second is the first one of the next day.
+pub fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
+    // Every time that chrono reads is within the range of its own microseconds.
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+}
+
+/// Reads a time of a stored event.
+pub(crate) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    DateTime::deserialize(deserializer).map(kept)
+}
+
+/// Reads a time of a stored event that may be absent.
+pub(crate) fn read_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_what_its_column_would_keep() {
+        for (stored, is_kept) in [
+            ("1998-12-31T23:59:60.9Z", "1999-01-01T00:00:00.900Z"),
+            ("1998-12-31T23:59:60Z", "1999-01-01T00:00:00Z"),
+            ("1998-12-31T23:59:59.999999999Z", "1998-12-31T23:59:59.999999Z"),
+            ("1969-12-31T23:59:59.0000009Z", "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(kept(stored.parse().unwrap()), is_kept.parse::<DateTime<Utc>>().unwrap(), "{stored}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Currencies: their codes, and how many decimals an amount in each of them has.
+//!
+//! The table is frozen. Stored amounts are in minor units, so a code never leaves the table and its
+//! exponent never changes: an old event means the same for ever. A code that ISO withdraws is only
+//! marked as such.
+
+use std::fmt;
+
+mod table;
+
+use table::TABLE;
+
+/// A currency that ISO 4217 lists, or once listed, with minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Currency(u16);
+
+/// The code is none of a currency with minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownCurrency;
+
+impl Currency {
+    /// Every currency, those withdrawn included, by code.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..).zip(TABLE).map(|(index, _)| Self(index))
+    }
+
+    /// The currencies on today's list, by code.
+    pub fn of_today() -> impl Iterator<Item = Self> {
+        Self::all().filter(|currency| !currency.is_withdrawn())
+    }
+
+    /// The currency with this code: three upper-case letters.
+    ///
+    /// # Errors
+    /// [`UnknownCurrency`].
+    pub fn from_code(code: &str) -> Result<Self, UnknownCurrency> {
+        let index = TABLE.binary_search_by_key(&code, |entry| entry.0).map_err(|_| UnknownCurrency)?;
+        u16::try_from(index).map(Self).map_err(|_| UnknownCurrency)
+    }
+
+    /// The three letters.
+    pub fn code(self) -> &'static str {
+        TABLE[usize::from(self.0)].0
+    }
+
+    /// How many decimals an amount has: 2 for USD, 0 for JPY, 3 for KWD.
+    pub fn exponent(self) -> u32 {
+        u32::from(TABLE[usize::from(self.0)].1)
+    }
+
+    /// Whether ISO has withdrawn it: old amounts are in it, new prices are not.
+    pub fn is_withdrawn(self) -> bool {
+        TABLE[usize::from(self.0)].2
+    }
+
+    /// Minor units as a decimal string with all decimals of the currency: 1467 US cents are `14.67`.
+    ///
+    /// ```
+    /// # use formats::Currency;
+    /// assert_eq!(Currency::from_code("USD").unwrap().decimal(-5), "-0.05");
+    /// assert_eq!(Currency::from_code("JPY").unwrap().decimal(500), "500");
+    /// ```
+    pub fn decimal(self, minor: i64) -> String {
+        let places = usize::try_from(self.exponent()).unwrap_or(0);
+        let sign = if minor < 0 { "-" } else { "" };
+        let digits = format!("{:0>1$}", minor.unsigned_abs(), places + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places);
+        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Currency({})", self.code())
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Display for UnknownCurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the currency is not an ISO 4217 code that amounts can be given in")
+    }
+}
+
+impl std::error::Error for UnknownCurrency {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// What stored amounts may be in: code and exponent, one line each. A line is added with its code and never changed.
+    const FROZEN: &str = include_str!("currency/frozen.txt");
+
+    #[test]
+    fn a_code_never_leaves_the_table_and_never_changes_its_exponent() {
+        let table: Vec<String> = Currency::all().map(|currency| format!("{currency} {}", currency.exponent())).collect();
+        let lost: Vec<&str> = FROZEN.lines().filter(|line| !table.iter().any(|found| found == line)).collect();
+        assert!(lost.is_empty(), "stored amounts in these would change their meaning: {lost:?}");
+        let new: Vec<&String> = table.iter().filter(|line| !FROZEN.lines().any(|frozen| frozen == *line)).collect();
+        assert!(new.is_empty(), "add these to frozen.txt: {new:?}");
+    }
+
+    #[test]
+    fn codes_are_sorted_so_that_each_is_found() {
+        assert!(TABLE.is_sorted_by(|a, b| a.0 < b.0));
+        for currency in Currency::all() {
+            assert_eq!(Currency::from_code(currency.code()), Ok(currency));
+        }
+        for code in ["XAU", "XXX", "XDR", "usd", "US", "EURO", "", "ZZZ"] {
+            assert_eq!(Currency::from_code(code), Err(UnknownCurrency), "{code:?}");
+        }
+    }
+
+    /// An independent list. Amounts were once read by it, so each of its codes must keep its exponent.
+    #[test]
+    fn another_list_of_iso_4217_agrees() {
+        let letters = || (b'A'..=b'Z').map(char::from);
+        let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+        for code in codes {
+            let other = iso_currency::Currency::from_code(&code);
+            let expected = other.and_then(|other| Some((u32::from(other.exponent()?), other.is_superseded().is_some())));
+            let ours = Currency::from_code(&code).ok();
+            match expected {
+                // Still on ISO's list beside its successor.
+                Some(_) if code == "VES" => assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn())),
+                Some(expected) => assert_eq!(ours.map(|ours| (ours.exponent(), ours.is_withdrawn())), Some(expected), "{code}"),
+                None => assert!(ours.is_none_or(Currency::is_withdrawn), "{code} is on no list of today"),
+            }
+        }
+    }
+
+    #[test]
+    fn each_currency_has_its_own_number_of_decimals() {
+        for (minor, code, text) in [
+            (1467, "USD", "14.67"),
+            (0, "USD", "0.00"),
+            (5, "USD", "0.05"),
+            (500, "JPY", "500"),
+            (1, "KWD", "0.001"),
+            (-250, "EUR", "-2.50"),
+            (12_345, "DEM", "123.45"),
+            (12_345, "ITL", "12345"),
+            (i64::MAX, "USD", "92233720368547758.07"),
+            (i64::MIN, "USD", "-92233720368547758.08"),
+        ] {
+            assert_eq!(Currency::from_code(code).unwrap().decimal(minor), text);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Whatever an answer offers (next, prev, first, last, cursor) leads to a part of the same list.
+
+use std::collections::BTreeSet;
+
+use local_servers::test_run;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::{Answer, App, UserSeed};
+
+/// What tells a row from the others.
+fn key(row: &Value) -> String {
+    if row["id"].is_null() { format!("{}/{}", row["day"], row["currency"]) } else { row["id"].to_string() }
+}
+
+fn keys(answer: &Answer) -> Vec<String> {
+    answer.body["data"].as_array().unwrap().iter().map(key).collect()
+}
+
+/// Relation and target of each link.
+fn links(answer: &Answer) -> Vec<(String, String)> {
+    let parts = answer.header("link").split(", ").filter(|part| !part.is_empty());
+    let link = |part: &str| {
+        let (target, relation) = part.split_once("; ").unwrap();
+        let relation = relation.trim_start_matches("rel=").trim_matches('"');
+        (relation.to_owned(), target.trim_start_matches('<').trim_end_matches('>').to_owned())
+    };
+    parts.map(link).collect()
+}
+
+/// Rows of every list, in numbers that make whole and broken last pages.
+async fn fill(app: &App, random: &mut StdRng) -> [Uuid; 2] {
+    let mut users = Vec::new();
+    for number in 0..random.random_range(2..14) {
+        let status = *["active", "deactivated"].choose(random).unwrap();
+        users.push(app.add_user(&UserSeed { status, ..UserSeed::number(number) }).await);
+    }
+    for number in 0..random.random_range(0..14) {
+        app.add_product(number).await;
+    }
+    for number in 0..random.random_range(0..20) {
+        let status = *["pending", "confirmed", "cancelled"].choose(random).unwrap();
+        app.add_order(users[random.random_range(0..2)], status, number).await;
+    }
+    for day in 0..random.random_range(0..6) {
+        app.add_day(&format!("2026-01-0{}", day + 1), "USD", 100).await;
+        app.add_day(&format!("2026-01-0{}", day + 1), "EUR", 100).await;
+    }
+    [users[0], users[1]]
+}
+
+/// Paths with a filter and a sort.
+fn lists([user, other]: [Uuid; 2]) -> Vec<String> {
+    let mut lists = Vec::new();
+    let mut add = |path: String, filters: &[&str], sorts: &[&str]| {
+        for filter in filters {
+            lists.extend(sorts.iter().map(|sort| format!("{path}?{filter}{sort}")));
+        }
+    };
+    let by_creation = ["", "&sort=created_at", "&%73ort=-created_at"];
+    let users = ["", "status=active", "email=USER-1%40example.com"];
+    add("/api/v1/users".to_owned(), &users, &["", "&sort=order_count", "&sort=-order_count"]);
+    add("/api/v1/users".to_owned(), &users, &by_creation);
+    add("/api/v1/products".to_owned(), &["", "name=product+001"], &["", "&sort=name", "&sort=-name"]);
+    add("/api/v1/orders".to_owned(), &["", "status=confirmed", &format!("user_id={user}")], &by_creation);
+    add(format!("/api/v1/users/{other}/orders"), &["", "status=pending"], &by_creation);
+    add("/api/v1/sales/daily".to_owned(), &["", "currency=EUR", "from=2026-01-02&to=2026-01-04"], &["", "&sort=day"]);
+    lists
+}
+
+/// Checks one part of the list against the whole, and returns where it leads to.
+fn check(part: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String> {
+    assert_eq!(part.status, 200, "{path} {part:?}");
+    let (page, rows) = (&part.body["meta"]["page"], keys(part));
+    let number = page["page"].as_u64().map(|number| usize::try_from(number).unwrap());
+    let begin = match (number, rows.first()) {
+        (Some(number), _) => ((number - 1) * size).min(whole.len()),
+        (None, Some(first)) => whole.iter().position(|row| row == first).unwrap_or_else(|| panic!("{path}: another list")),
+        (None, None) => whole.len(),
+    };
+    let end = (begin + size).min(whole.len());
+    assert_eq!(rows, whole[begin..end], "{path}");
+    let has_more = end < whole.len();
+    assert_eq!((&page["has_more"], page["next_cursor"].is_string()), (&Value::from(has_more), has_more), "{path}");
+    let links = links(part);
+    let relations: BTreeSet<&str> = links.iter().map(|(relation, _)| relation.as_str()).collect();
+    let mut wanted = BTreeSet::new();
+    if let Some(number) = number {
+        wanted.insert("first");
+        wanted.extend((number > 1).then_some("prev"));
+        wanted.extend((!whole.is_empty()).then_some("last"));
+    }
+    wanted.extend(has_more.then_some("next"));
+    assert_eq!(relations, wanted, "{path}");
+    let mut targets: Vec<String> = links.into_iter().map(|(_, target)| target).collect();
+    let bare = path.split('&').filter(|pair| !pair.starts_with("page=") && !pair.starts_with("cursor=")).collect::<Vec<_>>();
+    targets.extend(page["next_cursor"].as_str().map(|cursor| format!("{}&cursor={cursor}", bare.join("&"))));
+    targets
+}
+
+#[tokio::test]
+async fn every_link_and_cursor_leads_to_a_part_of_the_same_list() {
+    let run = test_run();
+    for round in 0..run.count(2, 40) {
+        let mut random = StdRng::seed_from_u64(run.seed.wrapping_add(round));
+        let app = App::start().await;
+        let users = fill(&app, &mut random).await;
+        for list in lists(users) {
+            let whole = keys(&app.get(&format!("{list}&page_size=100")).await);
+            let size = random.random_range(1..7_usize);
+            let past = whole.len().div_ceil(size) + random.random_range(1..4);
+            let mut open: Vec<String> = vec![format!("{list}&page_size={size}")];
+            open.extend([1, past].map(|page| format!("{list}&page_size={size}&page={page}")));
+            let mut seen = BTreeSet::new();
+            while let Some(path) = open.pop() {
+                if seen.insert(path.clone()) {
+                    open.extend(check(&app.get(&path).await, &whole, size, &path));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_last_page_that_is_exactly_full_has_no_more() {
+    let app = App::start().await;
+    for number in 0..6 {
+        app.add_user(&UserSeed::number(number)).await;
+    }
+    for path in ["/api/v1/users?page_size=6", "/api/v1/users?page_size=6&page=1", "/api/v1/users?page_size=3&page=2"] {
+        let answer = app.get(path).await;
+        let page = &answer.body["meta"]["page"];
+        assert_eq!((&page["has_more"], &page["next_cursor"]), (&false.into(), &Value::Null), "{path}");
+        assert!(!answer.header("link").contains("next"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_belongs_to_its_path_although_filter_and_sort_are_the_same() {
+    let app = App::start().await;
+    let (one, other) = (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
+    for number in 0..4 {
+        app.add_order(one, "pending", number).await;
+        app.add_order(other, "pending", number).await;
+    }
+    let first = app.get(&format!("/api/v1/users/{one}/orders?page_size=1")).await;
+    let cursor = first.body["meta"]["page"]["next_cursor"].as_str().unwrap();
+    assert_eq!(app.get(&format!("/api/v1/users/{one}/orders?page_size=1&cursor={cursor}")).await.status, 200);
+    let answer = app.get(&format!("/api/v1/users/{other}/orders?page_size=1&cursor={cursor}")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &"cursor-invalid".into()));
+}
+
+#[tokio::test]
+async fn where_numbered_pages_end_the_next_link_goes_on_by_cursor() {
+    const ROWS: usize = 100_150;
+    let app = App::start().await;
+    let fill = "INSERT INTO products_g1.products SELECT md5(n::text)::uuid, 'product', 'USD', 1, 1, now(), now(), 1, n
+                FROM generate_series(1, 100150) n";
+    sqlx::raw_sql(fill).execute(&app.writer).await.unwrap();
+    let deep = app.get("/api/v1/products?page_size=100&page=1000").await;
+    assert_eq!((keys(&deep).len(), &deep.body["meta"]["page"]["total_items"]), (100, &ROWS.into()));
+    let targets = links(&deep);
+    let relations: Vec<&str> = targets.iter().map(|(relation, _)| relation.as_str()).collect();
+    assert_eq!(relations, ["first", "prev", "next"], "the last page has no number that could be asked for");
+    let mut seen: BTreeSet<String> = keys(&deep).into_iter().collect();
+    let mut next = targets.into_iter().find(|(relation, _)| relation == "next");
+    while let Some((_, target)) = next {
+        let answer = app.get(&target).await;
+        assert_eq!(answer.status, 200, "{target}");
+        for row in keys(&answer) {
+            assert!(seen.insert(row), "a row came twice");
+        }
+        next = links(&answer).into_iter().find(|(relation, _)| relation == "next");
+    }
+    assert_eq!(seen.len(), 100 + ROWS - 100_000, "the rest of the list");
+}

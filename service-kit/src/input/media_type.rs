@@ -1,0 +1,99 @@
+//! Media types, as RFC 9110 §8.3.1 writes them.
+
+/// A media type with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaType {
+    /// `type/subtype`, in lower case.
+    pub essence: String,
+    /// Names in lower case, and values without their quotes.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl MediaType {
+    /// Reads the value of a `Content-Type` header. `None` when it is no media type.
+    pub fn parse(text: &str) -> Option<Self> {
+        let blanks = [' ', '\t'];
+        let (essence, mut rest) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let (kind, subtype) = essence.trim_matches(blanks).split_once('/')?;
+        if !is_token(kind) || !is_token(subtype) {
+            return None;
+        }
+        let mut parameters = Vec::new();
+        while let Some(after) = rest.strip_prefix(';') {
+            rest = after.trim_start_matches(blanks);
+            // The grammar lets a parameter be left out: `a/b;` and `a/b;; c=d`.
+            if rest.is_empty() || rest.starts_with(';') {
+                continue;
+            }
+            let (name, after) = rest.split_once('=')?;
+            let (value, after) = value(after)?;
+            if !is_token(name) {
+                return None;
+            }
+            parameters.push((name.to_ascii_lowercase(), value));
+            rest = after.trim_start_matches(blanks);
+        }
+        let essence = format!("{kind}/{subtype}").to_ascii_lowercase();
+        rest.is_empty().then_some(Self { essence, parameters })
+    }
+
+    /// Whether it is what the APIs read: `application/json`, in UTF-8. Other parameters mean
+    /// nothing there (RFC 8259 §11).
+    pub fn is_json(&self) -> bool {
+        let utf_8 = |(name, value): &(String, String)| name != "charset" || value.eq_ignore_ascii_case("utf-8");
+        self.essence == "application/json" && self.parameters.iter().all(utf_8)
+    }
+}
+
+/// A token or a quoted string, and what comes behind it.
+fn value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (token, rest) = text.split_at(text.find(|c: char| !is_token_character(c)).unwrap_or(text.len()));
+        return (!token.is_empty()).then(|| (token.to_owned(), rest));
+    };
+    let (mut value, mut characters) = (String::new(), quoted.char_indices());
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, &quoted[at + 1..])),
+            '\\' => value.push(characters.next()?.1),
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_token_character)
+}
+
+fn is_token_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MediaType;
+
+    #[test]
+    fn json_is_told_from_everything_else() {
+        for (text, is_json) in [
+            ("application/json", true),
+            ("Application/JSON ; Charset=\"UTF-8\"", true),
+            ("application/json;", true),
+            ("application/json; charset=utf-8; profile=\"a;b\\\"c\"", true),
+            ("application/json; charset=latin1", false),
+            ("application/merge-patch+json", false),
+            ("text/json", false),
+            ("application/json, text/html", false),
+            ("application/json charset=utf-8", false),
+            ("application/json; charset", false),
+            ("application/json; charset = utf-8", false),
+            ("application/json; a=\"b", false),
+            ("application / json", false),
+            ("application/", false),
+            ("", false),
+        ] {
+            assert_eq!(MediaType::parse(text).is_some_and(|kind| kind.is_json()), is_json, "{text}");
+        }
+    }
+}
