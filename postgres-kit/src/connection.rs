@@ -52,10 +52,7 @@ impl Connection {
     ///
     /// # Errors
     /// Those of `work`; [`crate::silent`]'s when it takes too long, after which the connection is gone.
-    pub async fn run<T, E: From<Error>>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub async fn run<T, E: From<Error>>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>) -> Result<T, E> {
         self.run_within(self.limit, work).await
     }
 

@@ -121,10 +121,7 @@ impl Pool {
     ///
     /// # Errors
     /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when it takes too long.
-    pub async fn run<T, E: From<Error>>(
-        &self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub async fn run<T, E: From<Error>>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>) -> Result<T, E> {
         let mut lent = self.lend().await?;
         let done = timeout(self.limit, work(lent.connection())).await.map_err(|_| self.fell_silent())?;
         lent.give_back();
