@@ -1,7 +1,7 @@
 //! The process's settings: each a flag and a variable, read once.
 
 use clap::{Parser, Subcommand, ValueEnum};
-use service_kit::config::{LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
+use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
 
 mod states;
 
@@ -142,6 +142,9 @@ pub struct ServeArgs {
     /// Which web pages may call.
     #[command(flatten)]
     pub origins: OriginArgs,
+    /// What the API's port takes on.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// What is held in memory and kept as snapshots.
     #[command(flatten)]
     pub states: StateArgs,

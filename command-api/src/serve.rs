@@ -15,7 +15,7 @@ use event_store::{ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLo
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
-use service_kit::http::serve_all;
+use service_kit::http::{Port, serve_all};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
@@ -64,12 +64,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         types: health.optional_component("event_types"),
     };
     let registry = Arc::new(registry()?);
-    let routers = vec![
-        (args.listen, router(api, &args.origins.allowed_origins)),
-        (args.admin_listen, admin::router(health.clone(), telemetry.metrics())),
-    ];
+    let public = Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
+    let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
     let serving = async {
-        let ports = serve_all(routers, &shutdown, &health);
+        let ports = serve_all(vec![public], admin, &shutdown, &health);
         let watching = Box::pin(keep_stores(options, keys, args.states, registry, &commands, &parts));
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),

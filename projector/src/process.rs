@@ -8,7 +8,7 @@ use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, SubjectKeyStore,
 use event_store::{EventStore, EvolvedLog, PostgresOptions, PostgresStore, Registry, StoreError, WrittenType};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;
-use service_kit::http::serve_all;
+use service_kit::http::{Port, serve_all};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
@@ -36,7 +36,7 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let router = admin::router(health.clone(), telemetry.metrics());
     let serving = tokio::spawn({
         let (shutdown, health) = (shutdown.clone(), health.clone());
-        async move { serve_all(vec![(args.admin_listen, router)], &shutdown, &health).await }
+        async move { serve_all(Vec::new(), Port::admin(args.admin_listen, router), &shutdown, &health).await }
     });
     let projecting = Box::pin(async {
         let done = Box::pin(project(&args, &shutdown, &health)).await;

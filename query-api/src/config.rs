@@ -1,6 +1,6 @@
 //! The process's settings.
 
-use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs};
+use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs};
 
 service_kit::secret_args!(
     /// The database with the read tables: postgres://user:password@host:port/database.
@@ -66,6 +66,9 @@ pub struct ServeArgs {
     /// Who may call from a browser.
     #[command(flatten)]
     pub origins: OriginArgs,
+    /// What the API's port takes on.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,

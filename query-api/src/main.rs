@@ -12,7 +12,7 @@ use query_api::read::Reader;
 use query_api::{http, ready};
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
-use service_kit::http::serve_all;
+use service_kit::http::{Port, serve_all};
 use service_kit::shutdown::{CancellationToken, Shutdown};
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock, process};
@@ -56,14 +56,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         clock: clock::system(),
     };
-    let routers = vec![
-        (args.listen, http::router(api, &args.origins.allowed_origins)),
-        (args.admin_listen, admin::router(health.clone(), telemetry.metrics())),
-    ];
+    let public = Port::public(args.listen, http::router(api, &args.origins.allowed_origins), args.limits.limits());
+    let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
     // What serves the requests in flight goes on until the last of them is answered.
     let background = CancellationToken::new();
     let serving = async {
-        let served = serve_all(routers, &shutdown, &health).await;
+        let served = serve_all(vec![public], admin, &shutdown, &health).await;
         background.cancel();
         anyhow::Ok(served?)
     };

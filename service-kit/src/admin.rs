@@ -20,6 +20,7 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
         .route("/readyz", get(readyz).with_state(health))
         .route("/metrics", get(async move || ([(CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render())))
         .fallback(async || crate::Problem::not_found())
+        .layer(axum::middleware::from_fn(crate::http::screen))
 }
 
 async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {

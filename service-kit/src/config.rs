@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use crate::http::{BodyBudget, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, TrustedProxies};
+
 /// An address to listen on. Only loopback is accepted: the APIs do not yet know who is calling.
 ///
 /// ```
@@ -185,6 +187,43 @@ pub struct OriginArgs {
     /// Origins that browsers may call from, separated by commas; the word `loopback` allows any port of this machine.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "")]
     pub allowed_origins: crate::http::Origins,
+}
+
+/// What a public port takes on.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LimitArgs {
+    /// How many connections are held at once. With one more, the one that was idle longest is closed; if all are busy, the
+    /// newcomer is answered 503.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = MAX_CONNECTIONS, value_parser = at_least_one)]
+    pub max_connections: usize,
+    /// How many of them one address may hold (of IPv6: one network of 64 bits), and how many requests at once a client behind a
+    /// trusted proxy may have.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
+    pub max_connections_per_address: usize,
+    /// How many bytes of request bodies are held at once; whoever sends more is answered 503.
+    #[arg(long, env = "MAX_BODY_BYTES", default_value_t = MAX_BODY_BYTES, value_parser = at_least_one)]
+    pub max_body_bytes: usize,
+    /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such as 10.0.0.0/8. Their connections
+    /// do not count by address.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    pub trusted_proxies: TrustedProxies,
+}
+
+impl LimitArgs {
+    /// The limits of a port.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            per_address: self.max_connections_per_address,
+            trusted_proxies: self.trusted_proxies.clone(),
+            bodies: BodyBudget::new(self.max_body_bytes),
+            ..Limits::default()
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1 on".to_owned())
 }
 
 #[cfg(test)]

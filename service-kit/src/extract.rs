@@ -4,14 +4,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::body::read_body;
 use crate::input::MediaType;
 use crate::problem::{FieldError, Problem};
 
@@ -33,9 +32,9 @@ pub struct Path<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        parse_json(&read_body(request, state).await?).map(Self)
+        parse_json(&read_body(request.into_body()).await?).map(Self)
     }
 }
 
@@ -71,14 +70,6 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     } else {
         Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail("send application/json"))
     }
-}
-
-/// Reads the whole body, for those who need its bytes besides its content.
-///
-/// # Errors
-/// 413 and 408.
-pub async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection| refuse_body(&rejection))
 }
 
 /// Reads a JSON object: 400 for what is not JSON, 422 with a pointer for what has the wrong content.
@@ -136,16 +127,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     value.to_str().ok().and_then(MediaType::parse).is_some_and(|kind| kind.is_json())
-}
-
-fn refuse_body(rejection: &BytesRejection) -> Problem {
-    let status = rejection.status();
-    // A body that stops arriving (a deadline, a connection that breaks) ends as an unknown body error.
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::from_status(status)
-    } else {
-        Problem::from_status(StatusCode::REQUEST_TIMEOUT).detail("the body did not arrive completely")
-    }
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {

@@ -1,12 +1,28 @@
 //! The HTTP server and the layers that every API wears: request ids and traces, problems for every error, metrics,
-//! CORS, limits of size and time, security headers. What a route does is the process's own business.
+//! CORS, limits of size, time and number, security headers. What a route does is the process's own business.
 
+mod address;
+mod body_budget;
+mod connection;
+mod connections;
 mod context;
 mod layers;
+mod limits;
 mod origins;
+mod refuse;
+mod screen;
 mod serve;
+mod stall;
+mod streams;
+mod wire;
 
+pub use address::{ProxyError, TrustedProxies};
+pub use body_budget::{BodyBudget, OverBudget};
 pub use context::{RequestId, TraceParent};
 pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered};
+pub use limits::{HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS};
 pub use origins::{OriginError, Origins};
-pub use serve::{MAX_CONNECTIONS, ServeError, bind, serve, serve_all};
+pub(crate) use screen::screen;
+pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
+pub use serve::{Port, ServeError, bind, serve, serve_all};
+pub use streams::{LongAnswer, LongAnswers, MAX_LONG_ANSWERS};

@@ -11,11 +11,14 @@
 //! let health = Health::new();
 //! let router = http::layered(axum::Router::new(), &http::Origins::default());
 //! let admin = admin::router(health.clone(), telemetry.metrics());
-//! shutdown.run(http::serve_all(vec![(listen, router), (admin_listen, admin)], &shutdown, &health)).await??;
+//! let ports = vec![http::Port::public(listen, router, http::Limits::default())];
+//! let admin = http::Port::admin(admin_listen, admin);
+//! shutdown.run(http::serve_all(ports, admin, &shutdown, &health)).await??;
 //! # Ok(()) }
 //! ```
 
 pub mod admin;
+pub mod body;
 pub mod clock;
 pub mod config;
 pub mod consistency;
@@ -30,6 +33,7 @@ pub mod problem;
 pub mod process;
 pub mod pulse;
 pub mod seal;
+pub mod shed;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -81,6 +81,7 @@ pub struct Problem(Box<Parts>);
 struct Parts {
     body: ProblemBody,
     headers: HeaderMap,
+    is_shed: bool,
 }
 
 impl Problem {
@@ -97,7 +98,7 @@ impl Problem {
             code,
             errors: Vec::new(),
         };
-        Self(Box::new(Parts { body, headers: HeaderMap::new() }))
+        Self(Box::new(Parts { body, headers: HeaderMap::new(), is_shed: false }))
     }
 
     /// 400: the request cannot be parsed.
@@ -134,6 +135,13 @@ impl Problem {
         retry_after_seconds: u64,
     ) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title).retry_after(retry_after_seconds)
+    }
+
+    /// 503: this process has no room for the request. It is counted and not logged one by one (see [`crate::shed`]).
+    pub fn shed(code: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>, retry_after_seconds: u64) -> Self {
+        let mut problem = Self::unavailable(code, title, retry_after_seconds);
+        problem.0.is_shed = true;
+        problem
     }
 
     /// 500: our fault. Log the cause where this is made: it does not travel in the problem.
@@ -186,6 +194,11 @@ impl Problem {
         &self.0.body.code
     }
 
+    /// Whether it refuses a request for want of room.
+    pub fn is_shed(&self) -> bool {
+        self.0.is_shed
+    }
+
     /// The body, as it is sent.
     pub fn body(&self) -> &ProblemBody {
         &self.0.body
@@ -198,6 +211,8 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "This method does not go with this path"),
             StatusCode::REQUEST_TIMEOUT => ("request-timeout", "The request took too long to arrive"),
             StatusCode::PAYLOAD_TOO_LARGE => ("payload-too-large", "The body is too large"),
+            StatusCode::URI_TOO_LONG => ("uri-too-long", "The path and query are too long"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("headers-too-large", "The header fields are too many or too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The body has a type that is not understood"),
             StatusCode::GATEWAY_TIMEOUT => ("timeout", "The answer took too long"),
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The service is not available"),

@@ -6,7 +6,8 @@ use axum::http::{HeaderMap, HeaderName, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
-use service_kit::extract::{parse_json, parse_query, read_body, require_json};
+use service_kit::body::read_body;
+use service_kit::extract::{parse_json, parse_query, require_json};
 use service_kit::http::{RequestId, TraceParent};
 use service_kit::input::Id;
 use uuid::Uuid;
@@ -88,7 +89,7 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let precondition = precondition(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let bytes = read_body(Request::from_parts(parts, body), state).await?;
+    let bytes = read_body(body).await?;
     let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
     // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one in an event.
     let correlation_id = request_id.parse().map_or_else(|_| Uuid::now_v7(), Id::get);

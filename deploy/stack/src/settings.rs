@@ -15,6 +15,8 @@ use crate::secrets::{KeyFiles, Passwords, address};
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 /// The same, as the runtime of nats-server reads it.
 const NATS_THREADS: &str = "GOMAXPROCS";
+/// How many connections each API holds.
+const MAX_CONNECTIONS: &str = "1024";
 /// Our processes that share the machine.
 const PROCESSES: usize = 4;
 
@@ -78,6 +80,7 @@ impl Settings {
         command.env("CLAIM_KEY_FILE", &self.keys.claim).env("TOKEN_KEY_FILE", &self.keys.token);
         command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
         command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
+        share_connections(&mut command);
         command
     }
 
@@ -90,6 +93,7 @@ impl Settings {
         command.env("ADMIN_LISTEN", loopback(self.ports.query_api_admin));
         command.env("TOKEN_KEY_FILE", &self.keys.token).env("CURSOR_KEY_FILE", &self.keys.cursor);
         command.env("ALLOWED_ORIGINS", "loopback");
+        share_connections(&mut command);
         command
     }
 
@@ -154,6 +158,11 @@ impl Settings {
         share_cores(&mut command, NATS_THREADS);
         command
     }
+}
+
+/// All clients of a stack are on this machine: one address may hold all connections.
+fn share_connections(command: &mut Command) {
+    command.env("MAX_CONNECTIONS_PER_ADDRESS", MAX_CONNECTIONS);
 }
 
 /// The processes share the machine: as many threads as it has cores, for each of them, wake one another on cores that another process could

@@ -99,7 +99,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
     let relay = Relay::new(opener(options.clone()), connect, WAKE_CHANNEL, nats, clock::system(), &health, settings(&args));
     let admin = admin::router(health.clone(), telemetry.metrics());
-    let serving = http::serve_all(vec![(args.admin_listen, admin)], &shutdown, &health);
+    let serving = http::serve_all(Vec::new(), http::Port::admin(args.admin_listen, admin), &shutdown, &health);
     let working = async {
         refuse_unknown_schema(options).await?;
         relay.run(shutdown.drain()).await;

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -13,6 +14,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::problem::Problem;
+use crate::shed;
 
 /// The header that names a request.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,6 +22,10 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// A longer request id from outside is replaced by one of ours.
 const MAX_REQUEST_ID_CHARS: usize = 128;
+/// How many errors of one code are logged in a window: while a part is away, every answer is one.
+const MAX_LINES: u32 = 10;
+
+static LINES: shed::LogLimit = shed::LogLimit::new(shed::LINE_EVERY);
 
 /// The id of the request: the caller's `X-Request-Id` if it is well-formed, else one made here. An extractor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +116,7 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     span.in_scope(|| {
         tracing::debug!(status = status.as_u16(), duration_ms = elapsed.as_secs_f64() * 1000.0, "answered");
         if status.is_server_error() {
-            let code = response.extensions().get::<Problem>().map(|problem| problem.code().to_owned());
-            tracing::warn!(status = status.as_u16(), code, "answered with an error");
+            tell(response.extensions().get::<Problem>(), status);
         }
     });
     metrics::histogram!(
@@ -122,6 +127,17 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     response
 }
 
+/// Counts or logs an answer that is an error of ours, at a bounded rate.
+fn tell(problem: Option<&Problem>, status: StatusCode) {
+    let code = problem.map_or("none", Problem::code);
+    if problem.is_some_and(Problem::is_shed) {
+        return shed::count(code);
+    }
+    if let Some(unlogged) = LINES.admit(code, MAX_LINES) {
+        tracing::warn!(status = status.as_u16(), code, unlogged, "answered with an error");
+    }
+}
+
 /// Describes the metrics that this layer records.
 pub(super) fn describe() {
     metrics::describe_histogram!(
@@ -130,6 +146,7 @@ pub(super) fn describe() {
         "How long requests took, by method, route and status"
     );
     metrics::describe_gauge!("http_server_active_requests", "How many requests are being answered");
+    shed::describe();
 }
 
 /// Only known methods become labels, so that nobody can fill the memory with made-up ones.

@@ -1,14 +1,13 @@
 //! The stack of layers, from the outside in: context (id, trace, metrics, problems), security headers, CORS, panics,
-//! the request's deadline, the body's limit and deadline.
+//! the screen, the request's deadline, the body's limit and deadline.
 
 use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
-    LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +19,7 @@ use tower_http::timeout::{RequestBodyDeadlineLayer, TimeoutLayer};
 
 use super::context;
 use super::origins::Origins;
+use super::screen::screen;
 use crate::consistency::CONSISTENCY_TOKEN;
 use crate::problem::Problem;
 
@@ -44,10 +44,10 @@ pub fn layered(routes: Router, origins: &Origins) -> Router {
     routes
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::from_status(StatusCode::METHOD_NOT_ALLOWED))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
+        .layer(axum::middleware::from_fn(screen))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(cors(origins.clone()))
         .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -77,6 +77,7 @@ fn cors(origins: Origins) -> CorsLayer {
             context::X_REQUEST_ID,
         ])
         .expose_headers([
+            ACCEPT_ENCODING,
             ALLOW,
             CONSISTENCY_TOKEN,
             ETAG,

@@ -1,70 +1,79 @@
-//! The accept loop on a real socket.
+//! The drain: requests in flight are answered, and it is noticed however busy the port is.
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
-use axum::Router;
-use axum::routing::get;
-use service_kit::http::serve;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use service_kit::health::Health;
+use service_kit::http::{Limits, Port, serve_all};
+use service_kit::shutdown::Shutdown;
+use service_kit::telemetry::Metrics;
+use service_kit::{admin, config::LoopbackAddr};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-async fn start(router: Router) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, drain) = (listener.local_addr().unwrap(), CancellationToken::new());
-    (address, drain.clone(), tokio::spawn(serve(listener, router, drain)))
-}
+use crate::support::{Served, api, get_of, in_time};
 
 #[tokio::test]
 async fn a_drain_lets_the_request_in_flight_finish_and_takes_no_new_one() {
-    let (arrived, in_flight) = oneshot::channel::<()>();
-    let (let_go, held) = oneshot::channel::<()>();
-    let once = std::sync::Mutex::new(Some((arrived, held)));
-    let once = std::sync::Arc::new(once);
-    let handler = move || {
-        let (arrived, held) = once.lock().unwrap().take().unwrap();
-        async move {
-            arrived.send(()).unwrap();
-            held.await.unwrap();
-            "finished"
-        }
-    };
-    let (address, drain, server) = start(Router::new().route("/", get(handler))).await;
-    let asking = tokio::spawn(async move { reqwest::get(format!("http://{address}/")).await.unwrap().text().await.unwrap() });
-    in_flight.await.unwrap();
-    drain.cancel();
-    while TcpStream::connect(address).await.is_ok() {
+    let (router, mut gate) = api();
+    let served = Served::start(router, Limits::default()).await;
+    let mut client = served.connect().await;
+    client.send(&get_of("/held")).await;
+    gate.reached(1).await;
+    served.drain.cancel();
+    in_time(async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
+    for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    let_go.send(()).unwrap();
-    assert_eq!(asking.await.unwrap(), "finished");
-    server.await.unwrap();
+    assert!(!served.task.is_finished(), "the port is closed for new ones, and waits for the one in flight");
+    gate.let_go.add_permits(1);
+    assert_eq!(client.answer().await.0, 200);
+    in_time(served.task).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_client_that_never_finishes_its_head_is_cut_off() {
-    let (address, drain, server) = start(Router::new().route("/", get(async || "hello"))).await;
-    let started = Instant::now();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    drain.cancel();
-    server.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_head_with_too_many_headers_is_refused() {
-    let (address, drain, server) = start(Router::new().route("/", get(async || "hello"))).await;
-    let mut request = reqwest::Client::new().get(format!("http://{address}/"));
-    for number in 0..100 {
-        request = request.header(format!("x-header-{number}"), "x");
+async fn a_drain_is_noticed_with_exactly_as_many_connections_as_the_limit_and_cuts_nobody_off() {
+    let (router, mut gate) = api();
+    let served = Served::start(router, Limits { connections: 4, per_address: 4, ..Limits::default() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = served.connect().await;
+        client.send(&get_of("/held")).await;
+        clients.push(client);
     }
-    assert_eq!(request.send().await.unwrap().status(), 431);
-    drain.cancel();
-    server.await.unwrap();
+    gate.reached(4).await;
+    served.drain.cancel();
+    in_time(async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
+    gate.let_go.add_permits(4);
+    for client in &mut clients {
+        let (status, text) = client.answer().await;
+        assert!(status == 200 && text.contains("connection: close"), "{text}");
+        client.closed().await;
+    }
+    in_time(served.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn during_the_drain_readiness_is_red_the_process_waits_and_new_requests_are_refused() {
+    let free = async || -> LoopbackAddr {
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        LoopbackAddr::new(address).unwrap()
+    };
+    let (address, admin_address) = (free().await, free().await);
+    let (router, mut gate) = api();
+    let (shutdown, health) = (Shutdown::manual(), Health::new());
+    let admin = Port::admin(admin_address, admin::router(health.clone(), Metrics::detached().unwrap()));
+    let serving = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { serve_all(vec![Port::public(address, router, Limits::default())], admin, &shutdown, &health).await }
+    });
+    let readyz = async || reqwest::get(format!("http://{admin_address}/readyz")).await.unwrap().status().as_u16();
+    in_time(async { while TcpStream::connect(admin_address.get()).await.is_err() {} }).await;
+    assert_eq!(readyz().await, 200);
+    let asking = tokio::spawn(async move { reqwest::get(format!("http://{address}/held")).await.unwrap().status().as_u16() });
+    gate.reached(1).await;
+    shutdown.drain().cancel();
+    in_time(async { while TcpStream::connect(address.get()).await.is_ok() {} }).await;
+    assert_eq!(readyz().await, 503, "the port is closed, so readiness was red before");
+    assert!(!serving.is_finished(), "it waits for the request in flight");
+    gate.let_go.add_permits(1);
+    assert_eq!(in_time(asking).await.unwrap(), 200);
+    in_time(serving).await.unwrap().unwrap();
+    assert!(TcpStream::connect(admin_address.get()).await.is_err(), "the admin port is the last to close");
 }

@@ -1,0 +1,156 @@
+//! Whose request it is: the address of the connection's peer, or the client that a trusted proxy
+//! names in `X-Forwarded-For`.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::http::{HeaderMap, HeaderName};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// One IPv6 subscriber has a network of this length, so its addresses count as one.
+const IPV6_SUBSCRIBER_BITS: u32 = 64;
+
+/// The address that a limit counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ClientKey(IpAddr);
+
+impl ClientKey {
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => {
+                let network = v6.to_bits() & (u128::MAX << (128 - IPV6_SUBSCRIBER_BITS));
+                Self(IpAddr::V6(Ipv6Addr::from_bits(network)))
+            }
+            other => Self(other),
+        }
+    }
+}
+
+/// Proxies whose `X-Forwarded-For` is believed. Empty: none, so the header is ignored.
+///
+/// ```
+/// # use service_kit::http::TrustedProxies;
+/// let proxies: TrustedProxies = "10.0.0.0/8, 192.0.2.7".parse().unwrap();
+/// assert!(proxies.contains("10.1.2.3".parse().unwrap()));
+/// assert!("10.0.0.0/40".parse::<TrustedProxies>().is_err());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<Network>);
+
+/// The text is not a list of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither an IP address nor a network such as 10.0.0.0/8")]
+pub struct ProxyError(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl TrustedProxies {
+    /// Whether this address is one of the proxies.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address.to_canonical()))
+    }
+
+    /// The client that the proxies name: the last address that is not a trusted proxy's. What
+    /// stands before it is the client's own word. `None` where the proxies name nobody.
+    pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
+        let addresses = lines.iter().flat_map(|line| line.split(',')).rev();
+        for address in addresses {
+            let address = parse_address(address.trim())?;
+            if !self.contains(address) {
+                return Some(address);
+            }
+        }
+        None
+    }
+}
+
+impl std::str::FromStr for TrustedProxies {
+    type Err = ProxyError;
+
+    fn from_str(text: &str) -> Result<Self, ProxyError> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let networks = words.map(|word| Network::parse(word).ok_or_else(|| ProxyError(word.to_owned())));
+        networks.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address = address.parse::<IpAddr>().ok()?.to_canonical();
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;
+        (bits <= width).then_some(Self { address, bits })
+    }
+
+    fn contains(self, other: IpAddr) -> bool {
+        let same = |ours: u128, theirs: u128, width: u32| {
+            let differing = ours ^ theirs;
+            self.bits == 0 || differing >> (width - self.bits) == 0
+        };
+        match (self.address, other) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32),
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+/// An address, with or without a port.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text.parse::<IpAddr>().ok();
+    bare.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip())).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
+        let proxies: TrustedProxies = "10.0.0.0/8, ::1".parse().unwrap();
+        for (forwarded, client) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("203.0.113.9, 192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1, 10.2.3.4", Some("192.0.2.1")),
+            ("192.0.2.1:5000, ::1", Some("192.0.2.1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("::ffff:192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1, unknown", None),
+            ("10.0.0.1", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static(forwarded))]);
+            assert_eq!(proxies.client(&headers), client.map(|text| text.parse().unwrap()), "{forwarded}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_the_addresses_under_its_prefix_alone() {
+        let proxies: TrustedProxies = "192.0.2.0/25,2001:db8::/33".parse().unwrap();
+        for (address, inside) in
+            [("192.0.2.127", true), ("192.0.2.128", false), ("2001:db8:7fff::1", true), ("2001:db8:8000::1", false)]
+        {
+            assert_eq!(proxies.contains(address.parse().unwrap()), inside, "{address}");
+        }
+        for wrong in ["host", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_count_as_one() {
+        let key = |text: &str| ClientKey::of(text.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+}

@@ -1,0 +1,179 @@
+//! One connection from accept to close: its time limits, its requests, and how it ends.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::body_budget::{BodyBudget, Budgeted};
+use super::connections::{Activity, InFlight, Slot, closed};
+use super::limits::Limits;
+use super::stall::WriteDeadline;
+use super::wire::{Clients, Wire};
+
+/// hyper's limit of header fields, above that of the screen, which answers with a problem. Beyond
+/// 100 hyper would allocate for each request.
+const MAX_PARSED_HEADERS: usize = 100;
+/// hyper's limit of a head, above that of the screen; also how much of a body it reads ahead.
+const MAX_PARSED_BYTES: usize = 64 * 1024;
+/// How many requests one HTTP/2 connection may have in flight.
+const MAX_STREAMS: u32 = 100;
+/// How much an HTTP/2 client may send before it is read, by stream and by connection: what an
+/// HTTP/1 client may, which is also the least that the protocol allows for a connection.
+const WINDOW_BYTES: u32 = 65_535;
+/// How much of an answer an HTTP/2 stream holds for a client that does not read it.
+const MAX_SEND_BYTES: usize = 64 * 1024;
+/// How often an idle HTTP/2 connection is asked whether it still lives, and how long it has to
+/// answer.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may leave an answer unread.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What all connections of one port share.
+#[derive(Clone)]
+pub(super) struct Server {
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    bodies: BodyBudget,
+    clients: Clients,
+    head_deadline: Duration,
+    drain: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Server {
+    /// `drain` lets connections end, `cut` ends them.
+    pub(super) fn new(router: Router, limits: Limits, drain: CancellationToken, cut: CancellationToken) -> Self {
+        let (bodies, head_deadline) = (limits.bodies.clone(), limits.head_deadline);
+        let builder = Arc::new(builder(head_deadline));
+        Self { builder, router, bodies, clients: Clients::new(limits), head_deadline, drain, cut }
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn attend(self, stream: TcpStream, peer: IpAddr, slot: Slot) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let activity = Arc::clone(slot.activity());
+        let wire = self.clients.clone().wire(peer);
+        let io = TokioIo::new(WriteDeadline::new(stream, WRITE_DEADLINE));
+        let requests =
+            Requests { router: self.router.clone(), bodies: self.bodies.clone(), wire, activity: Arc::clone(&activity) };
+        let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
+        let mut connection = pin!(self.builder.serve_connection(io, service));
+        let mut head_deadline = pin!(tokio::time::sleep(self.head_deadline));
+        let (mut watched, mut draining, mut evicted) = (true, false, false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "a connection ended early");
+                    }
+                    return;
+                }
+                // hyper begins its own clock only once it knows the protocol.
+                () = head_deadline.as_mut(), if watched => {
+                    if !activity.was_used() {
+                        return closed("no_request");
+                    }
+                    watched = false;
+                }
+                () = slot.evicted(), if !evicted => {
+                    if !activity.is_busy() {
+                        return;
+                    }
+                    evicted = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = self.drain.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = self.cut.cancelled() => return closed("drain_limit"),
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+struct Requests {
+    router: Router,
+    bodies: BodyBudget,
+    wire: Wire,
+    activity: Arc<Activity>,
+}
+
+impl Requests {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let in_flight = self.activity.begin();
+        let reservation = self.bodies.reservation();
+        let mut request = request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
+        request.extensions_mut().insert(self.wire);
+        let response = self.router.oneshot(request).await?;
+        // The handler is done with what it read.
+        drop(reservation);
+        Ok(response.map(|body| Body::new(Answering { body, _in_flight: in_flight })))
+    }
+}
+
+/// An answer's body: the connection is busy until it is sent or dropped.
+struct Answering {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl hyper::body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn builder(head_deadline: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_deadline)
+        .max_headers(MAX_PARSED_HEADERS)
+        .max_buf_size(MAX_PARSED_BYTES)
+        // A client may close its side once it has sent its request. Who hangs up altogether is
+        // noticed when the answer is written.
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_PARSED_BYTES).unwrap_or(u32::MAX))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buf_size(MAX_SEND_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}

@@ -1,0 +1,108 @@
+//! Refuses requests that no route should see: heads that are too large, framing and codings that
+//! are not understood, and HTTP/1.1 without exactly one `Host`.
+//!
+//! What hyper cannot parse at all never gets here. Its answer (400, 414 or 431, without a body) is
+//! not ours to write, so its limits stand above those of this file.
+
+use axum::extract::Request;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::wire::Wire;
+use crate::problem::Problem;
+
+/// How many header fields a request may have.
+pub const MAX_HEADERS: usize = 64;
+/// How many bytes a request's target and header fields may have together.
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// How many bytes a request's target may have.
+pub const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// What a field costs beside its name and value: a colon, a space and a line end.
+const FIELD_OVERHEAD: usize = 4;
+
+/// The layer: answers what is refused, passes on the rest.
+pub(crate) async fn screen(request: Request, next: Next) -> Response {
+    match check(&request) {
+        Ok(client) => {
+            let response = next.run(request).await;
+            drop(client);
+            response
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn check(request: &Request) -> Result<Option<super::wire::ClientRequest>, Problem> {
+    let headers = request.headers();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    check_size(headers, target)?;
+    check_transfer_encoding(headers)?;
+    check_content_encoding(headers)?;
+    // A request that was made in this process has no connection, and needs no Host.
+    let Some(wire) = request.extensions().get::<Wire>() else { return Ok(None) };
+    check_host(headers, request.version())?;
+    wire.admit(headers)
+}
+
+fn check_size(headers: &HeaderMap, target: usize) -> Result<(), Problem> {
+    if target > MAX_TARGET_BYTES {
+        return Err(Problem::from_status(StatusCode::URI_TOO_LONG).detail(format!("at most {MAX_TARGET_BYTES} bytes")));
+    }
+    let size = |(name, value): (&axum::http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + FIELD_OVERHEAD;
+    let bytes = headers.iter().map(size).sum::<usize>() + target;
+    if headers.len() > MAX_HEADERS || bytes > MAX_HEAD_BYTES {
+        let detail = format!("at most {MAX_HEADERS} fields and {MAX_HEAD_BYTES} bytes");
+        return Err(Problem::from_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).detail(detail));
+    }
+    Ok(())
+}
+
+/// hyper decodes `chunked` wherever it stands last, and would hand over what is below it as if it
+/// were the content.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = codings(headers.get_all(TRANSFER_ENCODING));
+    let known = match codings.next() {
+        None => true,
+        Some(first) => first.eq_ignore_ascii_case("chunked") && codings.next().is_none(),
+    };
+    if known {
+        return Ok(());
+    }
+    let title = "The transfer coding is not understood";
+    Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding-unsupported", title).detail("send chunked, or none"))
+}
+
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let unknown = codings(headers.get_all(CONTENT_ENCODING)).find(|coding| !coding.eq_ignore_ascii_case("identity"));
+    if unknown.is_none() {
+        return Ok(());
+    }
+    let title = "The content coding is not understood";
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding-unsupported", title);
+    let problem = problem.detail("send the content as it is, without Content-Encoding");
+    Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+}
+
+/// The members of a list header. What is not ASCII is a member too, and known to nobody.
+fn codings<'a>(lines: axum::http::header::GetAll<'a, HeaderValue>) -> impl Iterator<Item = &'a str> {
+    let members = lines.into_iter().flat_map(|line| line.to_str().unwrap_or("?").split(','));
+    members.map(str::trim).filter(|member| !member.is_empty())
+}
+
+/// RFC 9112 §3.2: HTTP/1.1 has exactly one valid Host; no version has two.
+fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
+    let refuse = |detail: &str| Err(Problem::bad_request("host-invalid", "The Host header is not valid").detail(detail));
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_11 => refuse("HTTP/1.1 wants one Host"),
+        (None, _) => Ok(()),
+        (Some(_), Some(_)) => refuse("there is more than one"),
+        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
+            Ok(authority) if !authority.as_str().contains('@') => Ok(()),
+            _ => refuse("it is not a host with an optional port"),
+        },
+    }
+}

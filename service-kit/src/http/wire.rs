@@ -1,0 +1,111 @@
+//! What the port knows of a request that came over a connection: who sent it, and whether that
+//! client has as many requests at once as it may.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::HeaderMap;
+
+use super::address::ClientKey;
+use super::limits::Limits;
+use crate::problem::Problem;
+
+/// When another try is worth it for a client with too many requests at once, in seconds.
+const RETRY_AFTER: u64 = 1;
+
+/// The connection that a request came over, kept with the request.
+#[derive(Debug, Clone)]
+pub(super) struct Wire {
+    peer: IpAddr,
+    clients: Clients,
+}
+
+/// The requests in flight of each client behind a trusted proxy.
+#[derive(Debug, Clone)]
+pub(super) struct Clients(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    in_flight: Mutex<HashMap<ClientKey, usize>>,
+}
+
+/// One request in flight of a client. Ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct ClientRequest {
+    key: ClientKey,
+    clients: Clients,
+}
+
+impl Clients {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Shared { limits, in_flight: Mutex::default() }))
+    }
+
+    pub(super) const fn wire(self, peer: IpAddr) -> Wire {
+        Wire { peer, clients: self }
+    }
+}
+
+impl Wire {
+    /// Counts a request for the client that a trusted proxy names. `None` where the connection
+    /// counts by itself.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Option<ClientRequest>, Problem> {
+        let Shared { limits, in_flight } = &*self.clients.0;
+        if !limits.trusted_proxies.contains(self.peer) {
+            return Ok(None);
+        }
+        let Some(client) = limits.trusted_proxies.client(headers) else { return Ok(None) };
+        let key = ClientKey::of(client);
+        let mut in_flight = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = in_flight.entry(key).or_default();
+        if *count >= limits.per_address {
+            return Err(Problem::shed("too-many-of-one-client", "This client has too many requests at once", RETRY_AFTER));
+        }
+        *count += 1;
+        Ok(Some(ClientRequest { key, clients: self.clients.clone() }))
+    }
+}
+
+impl Drop for ClientRequest {
+    fn drop(&mut self) {
+        let mut in_flight = self.clients.0.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = in_flight.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                in_flight.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn behind_a_trusted_proxy_each_client_has_a_limit_and_its_requests_give_their_place_back() {
+        let trusted_proxies = "10.0.0.1".parse().unwrap();
+        let limits = Limits { per_address: 2, trusted_proxies, ..Limits::default() };
+        let clients = Clients::new(limits);
+        let wire = clients.clone().wire("10.0.0.1".parse().unwrap());
+        let of =
+            |client: &'static str| HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), HeaderValue::from_static(client))]);
+        let admit = |client| wire.admit(&of(client));
+        let first = admit("192.0.2.1").unwrap();
+        let second = admit("203.0.113.1, 192.0.2.1").unwrap();
+        assert!(first.is_some() && second.is_some());
+        assert_eq!(admit("192.0.2.1").unwrap_err().status(), 503);
+        assert!(admit("192.0.2.2").unwrap().is_some(), "another client has its own limit");
+        drop(first);
+        assert!(admit("192.0.2.1").unwrap().is_some());
+        drop(second);
+        assert!(clients.0.in_flight.lock().unwrap().is_empty());
+        let direct = clients.wire("192.0.2.9".parse().unwrap());
+        assert!(direct.admit(&of("192.0.2.1")).unwrap().is_none(), "a stranger's word is not believed");
+    }
+}

@@ -1,0 +1,129 @@
+//! A port to send bytes to, and clients that send them as they like.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use service_kit::Problem;
+use service_kit::body::read_body;
+use service_kit::http::{Limits, Origins, layered, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything here may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A port that serves until it is told to drain.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) drain: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+impl Served {
+    pub(crate) async fn start(router: Router, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, drain) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let task = tokio::spawn(serve(listener, router, limits, drain.clone()));
+        Self { address, drain, task }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// Sends a request on a connection of its own; the status and the whole answer.
+    pub(crate) async fn ask(&self, request: &str) -> (u16, String) {
+        let mut client = self.connect().await;
+        client.send(request).await;
+        client.answer().await
+    }
+
+    /// Drains, and waits for the end.
+    pub(crate) async fn stop(self) {
+        self.drain.cancel();
+        in_time(self.task).await.unwrap();
+    }
+}
+
+/// A connection that sends what it is told to.
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads one answer with a length; leaves the connection open.
+    pub(crate) async fn answer(&mut self) -> (u16, String) {
+        in_time(async {
+            let mut bytes = Vec::new();
+            loop {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                    if body.len() >= length.unwrap_or(0) {
+                        return (head.split(' ').nth(1).unwrap().parse().unwrap(), text);
+                    }
+                }
+                let mut part = [0; 4096];
+                let read = self.0.read(&mut part).await.unwrap();
+                assert!(read > 0, "closed after {text:?}");
+                bytes.extend_from_slice(&part[..read]);
+            }
+        })
+        .await
+    }
+
+    /// Waits until the other side has closed, however it did.
+    pub(crate) async fn closed(&mut self) {
+        in_time(async { while matches!(self.0.read(&mut [0; 1024]).await, Ok(1..)) {} }).await;
+    }
+}
+
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it took too long")
+}
+
+/// Handlers that a test can hold: each says that it was reached, and goes on when it is let.
+pub(crate) struct Gate {
+    reached: mpsc::UnboundedReceiver<()>,
+    pub(crate) let_go: &'static Semaphore,
+}
+
+impl Gate {
+    /// Waits until so many more requests are in flight.
+    pub(crate) async fn reached(&mut self, count: usize) {
+        for _ in 0..count {
+            in_time(self.reached.recv()).await.unwrap();
+        }
+    }
+}
+
+/// `/` greets, `/held` waits at the gate, `/body` reads and tells the length of what came.
+pub(crate) fn api() -> (Router, Gate) {
+    let let_go: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+    let (reach, reached) = mpsc::unbounded_channel();
+    let held = move || {
+        reach.send(()).unwrap();
+        async {
+            let_go.acquire().await.unwrap().forget();
+            "held"
+        }
+    };
+    let body = async |body: axum::body::Body| Ok::<_, Problem>(read_body(body).await?.len().to_string());
+    let routes = Router::new()
+        .route("/", get(async || "hello").post(async || "hello"))
+        .route("/held", get(held))
+        .route("/body", post(body));
+    (layered(routes, &Origins::default()), Gate { reached, let_go })
+}
+
+/// A request for this path, without a body.
+pub(crate) fn get_of(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
