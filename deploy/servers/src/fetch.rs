@@ -77,6 +77,8 @@ pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
         return Ok(wanted);
     }
     std::fs::create_dir_all(into).map_err(ServerError::file("create", into))?;
+    // Whatever the umask is: the account that the servers run as must get to its programs.
+    open(into, 0o755)?;
     let work =
         tempfile::Builder::new().prefix("fetch-").tempdir_in(into).map_err(ServerError::file("create a folder in", into))?;
     open(work.path(), 0o755)?;

@@ -20,5 +20,5 @@ pub use find::{Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_man
 pub use launch::{Account, Guard, Launch, Process};
 pub use nats::{NatsOptions, NatsServer};
 pub use port::{free_port, port_is_free};
-pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_state};
+pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data, postmaster_state};
 pub use run::{TestRun, test_run};

@@ -9,6 +9,8 @@ pub mod cli;
 pub mod database;
 pub mod down;
 pub mod endpoints;
+pub mod http;
+pub mod identity;
 pub mod import;
 pub mod layout;
 pub mod logs;
