@@ -15,7 +15,7 @@ mod run;
 
 pub use database::TestDatabase;
 pub use error::ServerError;
-pub use fetch::{Pin, fetch, nats_server_pin, postgres_pin};
+pub use fetch::{Pin, fetch, nats_server_pin, nextest_pin, postgres_pin};
 pub use find::{Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_manager_hint, postgres_installations};
 pub use launch::{Account, Guard, Launch, Process};
 pub use nats::{NatsOptions, NatsServer};

@@ -15,6 +15,7 @@ pub mod import;
 pub mod layout;
 pub mod logs;
 pub mod nats;
+pub mod nextest;
 pub mod operate;
 pub mod output;
 pub mod part;
