@@ -21,7 +21,7 @@ pub use launched::{Launched, Part};
 pub use log::Log;
 pub use program::program;
 pub use purchase::{Customer, Day, Purchases};
-pub use running_stack::{Endpoints, RunningStack};
+pub use running_stack::{Endpoints, RunningStack, enterable_folder, stack_tool};
 pub use traffic::{Acknowledged, Traffic};
 pub use usage::{cpu_time, family, peak_memory_kib, started_at};
 pub use wait::{POLL, until};

@@ -62,27 +62,25 @@ impl Endpoints {
 pub struct RunningStack {
     // First: everything ends before its folder goes.
     supervisor: Process,
+    state: PathBuf,
+    /// Where its state is, and what the supervisor printed.
     directory: tempfile::TempDir,
-    program: PathBuf,
 }
 
 impl RunningStack {
     /// Starts a stack of the programs under test, with data of its own and on free ports, and waits until it is ready.
     pub async fn start() -> Result<RunningStack> {
-        use std::os::unix::fs::PermissionsExt;
-        // As root, the database runs under another account, which must be able to enter; what is secret in it is protected by itself.
-        let enterable = std::fs::Permissions::from_mode(0o755);
-        let directory = tempfile::Builder::new().prefix("daybook-stack-").permissions(enterable).tempdir()?;
-        let program = program("stack")?;
+        let directory = enterable_folder()?;
+        let state = directory.path().join("state");
         // One at a time: two stacks that look for free ports at once would find the same ones.
         let turn = File::create(std::env::temp_dir().join("daybook-acceptance.lock"))?;
         let turn = tokio::task::spawn_blocking(move || turn.lock().map(|()| turn)).await??;
         let log = File::create(directory.path().join("supervisor.log"))?;
-        let mut command = tool(&program, directory.path())?;
+        let mut command = stack_tool(&state)?;
         command.arg("supervise").arg("--programs").arg(folder()?);
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGTERM };
         let supervisor = launch.start(log.try_clone()?.into(), log.into())?;
-        let mut stack = RunningStack { supervisor, directory, program };
+        let mut stack = RunningStack { supervisor, state, directory };
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         while stack.endpoints().is_err() {
             let (ended, late) = (stack.supervisor.ended(), tokio::time::Instant::now() > deadline);
@@ -95,7 +93,7 @@ impl RunningStack {
 
     /// The stack tool, told which stack is meant; add the arguments.
     pub fn command(&self) -> Result<Command> {
-        tool(&self.program, self.directory.path())
+        stack_tool(&self.state)
     }
 
     /// Runs the stack tool to its end and answers with what it printed; fails if it fails.
@@ -117,12 +115,12 @@ impl RunningStack {
 
     /// Where its state is.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        &self.state
     }
 
     /// Where everything is now: process ids change when something is restarted.
     pub fn endpoints(&self) -> Result<Endpoints> {
-        Endpoints::read(self.directory.path())
+        Endpoints::read(&self.state)
     }
 
     /// A client of both APIs.
@@ -182,7 +180,7 @@ impl RunningStack {
     /// The end of every log.
     pub fn logs(&self) -> String {
         const LAST: usize = 15;
-        let folders = [self.directory.path().to_owned(), self.directory.path().join("logs")];
+        let folders = [self.directory.path().to_owned(), self.state.join("logs")];
         let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().filter_map(Result::ok);
         let logs = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
         let ends = logs.map(|path| {
@@ -211,8 +209,15 @@ impl Drop for RunningStack {
     }
 }
 
-/// The stack tool for a folder, with the test run's servers before any other.
-fn tool(program: &Path, directory: &Path) -> Result<Command> {
+/// A folder that the database's account can enter when we are root.
+pub fn enterable_folder() -> Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let enterable = std::fs::Permissions::from_mode(0o755);
+    Ok(tempfile::Builder::new().prefix("daybook-stack-").permissions(enterable).tempdir()?)
+}
+
+/// The stack tool for a folder, with the test run's servers before any other; add the arguments.
+pub fn stack_tool(state: &Path) -> Result<Command> {
     let mut folders = Vec::new();
     for variable in ["DAYBOOK_TEST_NATS_SERVER", "DAYBOOK_TEST_PG_BIN"] {
         let value = std::env::var_os(variable).with_context(|| format!("{variable} is not set: run `cargo stack test`"))?;
@@ -220,7 +225,7 @@ fn tool(program: &Path, directory: &Path) -> Result<Command> {
         folders.push(if path.is_dir() { path } else { path.parent().context("a server's folder")?.to_owned() });
     }
     folders.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
-    let mut command = Command::new(program);
-    command.env("PATH", std::env::join_paths(folders)?).arg("--dir").arg(directory).stdin(Stdio::null());
+    let mut command = Command::new(program("stack")?);
+    command.env("PATH", std::env::join_paths(folders)?).arg("--dir").arg(state).stdin(Stdio::null());
     Ok(command)
 }

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use acceptance::{Endpoints, program, until};
+use acceptance::{Endpoints, enterable_folder, program, until};
 use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::readme::{enterable_folder, path, root};
+use crate::readme::{path, root};
 
 /// What the page promises.
 const MAX_FILES: usize = 12;

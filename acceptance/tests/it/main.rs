@@ -7,6 +7,7 @@ mod erasure;
 mod failover;
 mod import;
 mod journey;
+mod local_stack;
 mod operations;
 mod outage;
 mod readme;

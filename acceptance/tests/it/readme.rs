@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use acceptance::{Endpoints, program};
+use acceptance::{Endpoints, enterable_folder, program};
 use anyhow::{Context, Result, ensure};
 
 /// The tour imports the whole sample and may have to build the processes.
@@ -136,10 +136,4 @@ pub(crate) fn path() -> Result<std::ffi::OsString> {
     folders.extend(std::env::var_os("DAYBOOK_TEST_PG_BIN").map(PathBuf::from));
     folders.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
     Ok(std::env::join_paths(folders)?)
-}
-
-/// A folder that the database's account can enter when we are root.
-pub(crate) fn enterable_folder() -> Result<tempfile::TempDir> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(tempfile::Builder::new().prefix("daybook-tour-").permissions(std::fs::Permissions::from_mode(0o755)).tempdir()?)
 }

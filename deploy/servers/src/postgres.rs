@@ -133,6 +133,13 @@ pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
     }
 }
 
+/// The folder of the cluster whose server wrote this state file: another one's, in a copy that was made while that ran.
+pub fn postmaster_data(data: &Path) -> Option<PathBuf> {
+    const DATA_LINE: usize = 1;
+    let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    text.lines().nth(DATA_LINE).map(|line| PathBuf::from(line.trim()))
+}
+
 /// How a private cluster is to be.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {

@@ -1,10 +1,11 @@
-//! Builds the processes with cargo and finds where cargo put them.
+//! Builds the processes with cargo, finds where cargo put them, and tells one build of a program from another.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 use crate::tree::cargo;
@@ -25,6 +26,9 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("event-store", "event-store"),
 ];
 
+/// The programs that run for as long as the stack does.
+pub const PROCESSES: [&str; 4] = ["command-api", "query-api", "event-relay", "projector"];
+
 impl Programs {
     /// The programs of a folder.
     ///
@@ -44,6 +48,26 @@ impl Programs {
     /// One of them.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+}
+
+/// Which build of a program: each build makes a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    device: u64,
+    inode: u64,
+    length: u64,
+    /// Seconds and nanoseconds of its last change.
+    changed: (i64, i64),
+}
+
+impl Build {
+    /// The build that lies there now.
+    pub fn of(program: &Path) -> std::io::Result<Build> {
+        use std::os::unix::fs::MetadataExt;
+        let file = std::fs::metadata(program)?;
+        let changed = (file.mtime(), file.mtime_nsec());
+        Ok(Build { device: file.dev(), inode: file.ino(), length: file.len(), changed })
     }
 }
 

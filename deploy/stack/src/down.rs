@@ -1,13 +1,12 @@
-//! `down`: stops the supervisor, and what a killed one may have left.
+//! `down`: stops the supervisor, and what a killed one may have left. Only processes that are certainly this stack's are signalled.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
+use crate::identity::ProcessId;
 use crate::layout::{Layout, remove_file};
 use crate::output::answer;
 use crate::supervisor::RunningFile;
@@ -37,11 +36,11 @@ pub async fn stop(layout: &Layout) -> anyhow::Result<bool> {
         if let Some(lock) = layout.lock()? {
             break lock;
         }
+        // A supervisor that has only just begun has not written yet who it is.
         if !asked && let Some(running) = running(layout)? {
-            signal(running.supervisor, Signal::SIGTERM)?;
-            asked = true;
+            asked = running.holder.supervisor.signal(Signal::SIGTERM)?;
         }
-        anyhow::ensure!(Instant::now() < deadline, "the stack did not stop within {} s", LIMIT.as_secs());
+        anyhow::ensure!(Instant::now() < deadline, "{}", not_stopped(layout, asked));
         tokio::time::sleep(POLL).await;
     };
     let left = end_leftovers(layout).await?;
@@ -50,51 +49,51 @@ pub async fn stop(layout: &Layout) -> anyhow::Result<bool> {
     Ok(asked || left)
 }
 
-/// Ends what a supervisor left that was killed; whether there was anything. Only for the holder of the lock.
-pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
-    let Some(file) = running(layout)? else { return Ok(false) };
-    let left: Vec<u32> =
-        file.processes.values().filter_map(|process| process.pid.filter(|pid| runs(*pid, &process.program))).collect();
-    let alive = || file.processes.values().filter_map(|process| process.pid.filter(|pid| runs(*pid, &process.program)));
-    // Their guards have told them to end; after a while nobody asks any more.
-    let deadline = Instant::now() + LEFTOVER_LIMIT;
-    while alive().next().is_some() && Instant::now() < deadline {
-        tokio::time::sleep(POLL).await;
+fn not_stopped(layout: &Layout, asked: bool) -> String {
+    let seconds = LIMIT.as_secs();
+    if asked {
+        return format!("the stack did not stop within {seconds} s");
     }
-    for pid in alive() {
-        eprintln!("stack: process {pid} was left by a killed stack and is killed");
-        signal(pid, Signal::SIGKILL)?;
-    }
-    remove_file(&layout.running())?;
-    Ok(!left.is_empty())
+    let (lock, running) = (layout.state.join("lock"), layout.running());
+    format!(
+        "{} is locked, but {} does not say by which process: was the folder moved or linked while the stack ran?",
+        lock.display(),
+        running.display()
+    )
 }
 
-/// What runs, as the supervisor wrote it; none when nothing does.
+/// Ends what a supervisor left that was killed; whether there was anything. Only for the holder of the lock.
+pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
+    let file = running(layout)?;
+    let mut left: Vec<ProcessId> =
+        file.into_iter().flat_map(|file| file.processes.into_values()).filter_map(|one| one.process).collect();
+    left.retain(ProcessId::runs);
+    let any = !left.is_empty();
+    // Their guards have told them to end; after a while nobody asks any more.
+    let deadline = Instant::now() + LEFTOVER_LIMIT;
+    while !left.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+        left.retain(ProcessId::runs);
+    }
+    for process in left {
+        eprintln!("stack: process {} was left by a killed stack and is killed", process.pid);
+        process.signal(Signal::SIGKILL)?;
+    }
+    // Also one that was copied here from another stack.
+    remove_file(&layout.running())?;
+    Ok(any)
+}
+
+/// What runs, as this stack's supervisor wrote it; none when nothing does. A file of another stack says nothing about this one.
 pub fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
     let path = layout.running();
     match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         read => {
             let text = read.with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(Some(serde_json::from_str(&text).with_context(|| format!("{} cannot be read", path.display()))?))
+            let file: RunningFile = serde_json::from_str(&text)
+                .with_context(|| format!("{} cannot be read: end what it names, then delete it", path.display()))?;
+            Ok(Some(file).filter(|file| file.holder.is_of(layout)))
         }
-    }
-}
-
-/// Whether the process runs that program: a process id alone may by now be somebody else's.
-fn runs(pid: u32, program: &Path) -> bool {
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok().or_else(|| {
-        let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().ok()?;
-        Some(output.stdout)
-    });
-    arguments.is_some_and(|text| String::from_utf8_lossy(&text).contains(&*program.to_string_lossy()))
-}
-
-/// Signals a process, which may have ended.
-pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
-    let id = Pid::from_raw(i32::try_from(pid)?);
-    match kill(id, signal) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("cannot signal process {pid}")),
     }
 }

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Holder;
 use crate::layout::{Layout, write_private};
 
 /// Where everything is; the file is there while everything is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
+    /// Whose they are: a copied file tells of another stack, and one that a killed supervisor left of none.
+    #[serde(flatten)]
+    pub holder: Holder,
     /// The command API.
     pub command_api: String,
     /// The query API.
@@ -43,7 +47,7 @@ pub struct Admin {
 }
 
 impl Endpoints {
-    /// Reads the file; an error says that nothing runs.
+    /// Reads the file; an error says that nothing runs, or what runs is another folder's stack.
     pub fn read(layout: &Layout) -> anyhow::Result<Endpoints> {
         let path = layout.endpoints();
         let text = match std::fs::read_to_string(&path) {
@@ -52,7 +56,21 @@ impl Endpoints {
             }
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        serde_json::from_str(&text).with_context(|| format!("{} is not what `cargo stack up` writes", path.display()))
+        let endpoints: Endpoints =
+            serde_json::from_str(&text).with_context(|| format!("{} is not what `cargo stack up` writes", path.display()))?;
+        let Holder { state, supervisor } = &endpoints.holder;
+        anyhow::ensure!(
+            endpoints.holder.is_of(layout),
+            "the stack is not up here ({} was copied from {}): run `cargo stack up`",
+            path.display(),
+            state.display()
+        );
+        anyhow::ensure!(
+            supervisor.runs(),
+            "the stack is not up (its supervisor, process {}, was killed): run `cargo stack up`",
+            supervisor.pid
+        );
+        Ok(endpoints)
     }
 
     /// Writes the file.

@@ -1,11 +1,21 @@
-//! Where the stack keeps what: `.stack` in the checkout, whose files only their owner reads.
+//! Where the stack keeps what: `.stack` in the checkout. Only its owner reads it: logs and addresses tell more than others may know.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use local_servers::Account;
 use sha2::{Digest, Sha256};
+
+/// A folder that only its owner sees into.
+const PRIVATE_FOLDER: u32 = 0o700;
+/// A folder that nobody else can list, but the account of a server may pass through to what it owns.
+const PASSABLE_FOLDER: u32 = 0o711;
+/// A file that only its owner reads.
+const PRIVATE_FILE: u32 = 0o600;
+/// What is compared of a mode.
+const PERMISSIONS: u32 = 0o777;
 
 /// The folders of one stack.
 #[derive(Debug, Clone)]
@@ -23,11 +33,13 @@ impl Layout {
     /// Finds the checkout and makes the stack's folder.
     pub fn find(state: Option<PathBuf>) -> anyhow::Result<Layout> {
         let root = checkout()?;
-        let state = match state {
-            Some(folder) => std::path::absolute(&folder)?,
-            None => root.join(".stack"),
-        };
-        std::fs::create_dir_all(&state).with_context(|| format!("cannot create {}", state.display()))?;
+        let given = state.is_some();
+        let state = state.unwrap_or_else(|| root.join(".stack"));
+        // The mode of a folder that was named and exists is its owner's business; what is put into it is private by itself.
+        if !given || !state.exists() {
+            make_folder(&state, state_mode())?;
+        }
+        let state = state.canonicalize().with_context(|| format!("cannot find {}", state.display()))?;
         let servers = if Account::unprivileged().can_enter(&state) { state.clone() } else { outside(&state)? };
         Ok(Layout { root, state, servers })
     }
@@ -72,16 +84,20 @@ impl Layout {
         self.servers.join("bin")
     }
 
+    /// The folder of all logs.
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
     /// A process's log.
     pub fn log(&self, name: &str) -> PathBuf {
-        self.state.join("logs").join(format!("{name}.log"))
+        self.logs().join(format!("{name}.log"))
     }
 
     /// Takes the stack for ourselves; `None` when somebody has it. The lock goes with its holder, however that ends.
     pub fn lock(&self) -> anyhow::Result<Option<File>> {
         let path = self.state.join("lock");
-        let options = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = options.with_context(|| format!("cannot open {}", path.display()))?;
+        let file = open_private(File::options().create(true).truncate(false).read(true).write(true), &path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -93,16 +109,46 @@ impl Layout {
 /// Writes a file that only its owner reads, all of it or nothing.
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let draft = path.with_file_name(name);
     let written = (|| {
-        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        let mut file = File::options().create(true).truncate(true).write(true).mode(PRIVATE_FILE).open(&draft)?;
         file.write_all(text.as_bytes())?;
         std::fs::rename(&draft, path)
     })();
     written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Opens a file that only its owner reads from now on, also one that was made with another mode.
+pub fn open_private(options: &mut OpenOptions, path: &Path) -> anyhow::Result<File> {
+    let opened = options.mode(PRIVATE_FILE).open(path).and_then(|file| {
+        if file.metadata()?.mode() & PERMISSIONS != PRIVATE_FILE {
+            file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+        }
+        Ok(file)
+    });
+    opened.with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Makes sure that a folder is there which only its owner sees into.
+pub fn private_folder(path: &Path) -> anyhow::Result<()> {
+    make_folder(path, PRIVATE_FOLDER)
+}
+
+fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path).and_then(|()| {
+        if std::fs::metadata(path)?.mode() & PERMISSIONS != mode {
+            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    });
+    made.with_context(|| format!("cannot make {} private", path.display()))
+}
+
+/// The mode of the stack's own folder: as root, PostgreSQL runs under another account, whose cluster lies in it.
+fn state_mode() -> u32 {
+    if Account::unprivileged() == Account::Own { PRIVATE_FOLDER } else { PASSABLE_FOLDER }
 }
 
 /// Deletes a file that may be absent.
@@ -136,12 +182,12 @@ fn checkout() -> anyhow::Result<PathBuf> {
     built_from.map(Path::to_owned).context("this is no checkout of the project: change to one")
 }
 
-/// A folder of ours where any account may enter, the same for the same stack.
+/// A folder of ours that the servers' account can pass through, the same for the same stack.
 fn outside(state: &Path) -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
     let folder = Path::new("/var/tmp").join(name_of(state));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
+    make_folder(&folder, PASSABLE_FOLDER)?;
+    let owner = std::fs::symlink_metadata(&folder)?.uid();
+    anyhow::ensure!(owner == nix::unistd::geteuid().as_raw(), "{} belongs to somebody else (user {owner})", folder.display());
     Ok(folder)
 }
 

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use secrecy::ExposeSecret;
 
-use crate::layout::{Layout, write_private};
+use crate::layout::{Layout, private_folder, write_private};
 use crate::secrets::Passwords;
 
 /// The stream that the relay keeps.
@@ -14,7 +13,7 @@ const STREAM: &str = "EVENTS";
 /// Writes the server's configuration and answers with its path.
 pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow::Result<PathBuf> {
     let folder = layout.nats();
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    private_folder(&folder)?;
     let path = folder.join("nats.conf");
     let store = folder.join("store").display().to_string();
     write_private(&path, &config(&layout.name(), &store, port, passwords))?;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::sys::signal::Signal;
 
-use crate::down::{running, signal};
+use crate::down::running;
 use crate::endpoints::Endpoints;
-use crate::layout::{Layout, remove_file};
+use crate::identity::ProcessId;
+use crate::layout::{Layout, private_folder, remove_file, write_private};
 use crate::status::readiness;
-use crate::supervisor::READY_LIMIT;
+use crate::supervisor::{Probe, READY_LIMIT};
 
 /// Longer than a process may take to finish its work in flight before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
@@ -24,9 +25,9 @@ const USAGE: u8 = 2;
 pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(USAGE)) };
     let folder = layout.resting();
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    std::fs::write(folder.join(name), "").with_context(|| format!("cannot write in {}", folder.display()))?;
-    signal(supervisor, Signal::SIGUSR1)?;
+    private_folder(&folder)?;
+    write_private(&folder.join(name), "")?;
+    supervisor.signal(Signal::SIGUSR1)?;
     let deadline = Instant::now() + STOP_LIMIT;
     // The last thing that the supervisor writes is `endpoints.json`.
     while Endpoints::read(layout)?.pids.contains_key(&name.replace('-', "_")) {
@@ -41,12 +42,13 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
 pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(USAGE)) };
     remove_file(&layout.resting().join(name))?;
-    signal(supervisor, Signal::SIGUSR1)?;
+    supervisor.signal(Signal::SIGUSR1)?;
+    let probe = Probe::new()?;
     let deadline = Instant::now() + READY_LIMIT;
     loop {
         let endpoints = Endpoints::read(layout)?;
         let why = match (endpoints.pids.get(&name.replace('-', "_")), readiness(layout, &endpoints, name)) {
-            (Some(pid), Some(readiness)) => readiness.check(*pid).await,
+            (Some(pid), Some(readiness)) => probe.check(&readiness, *pid).await,
             (None, _) => Err("it does not run".to_owned()),
             (Some(_), None) => Ok(()),
         };
@@ -59,11 +61,11 @@ pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// The supervisor of the stack, if that has such a part; says which parts there are if not.
-fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<u32>> {
+fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<ProcessId>> {
     Endpoints::read(layout)?;
     let file = running(layout)?.context("the stack is not up: run `cargo stack up`")?;
     if file.processes.contains_key(name) {
-        return Ok(Some(file.supervisor));
+        return Ok(Some(file.holder.supervisor));
     }
     let names: Vec<String> = file.processes.into_keys().collect();
     eprintln!("stack: there is no process {name:?}; say one of {}", names.join(", "));

@@ -8,7 +8,7 @@ use crate::output::answer;
 
 /// Asks, stops the stack and deletes its data.
 pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let what = [layout.postgres_data(), layout.nats(), layout.state.join("logs")];
+    let what = [layout.postgres_data(), layout.nats(), layout.logs()];
     if !yes && !agreed(layout)? {
         eprintln!("stack: nothing was deleted");
         return Ok(ExitCode::FAILURE);

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use crate::build::Programs;
 use crate::database::{DATABASE, KEYS_DATABASE};
 use crate::endpoints::{Admin, Endpoints};
+use crate::identity::Holder;
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords, address};
 
@@ -133,8 +134,9 @@ impl Settings {
     }
 
     /// Where everything is, without the process ids.
-    pub fn endpoints(&self) -> Endpoints {
+    pub fn endpoints(&self, holder: Holder) -> Endpoints {
         Endpoints {
+            holder,
             command_api: http(self.ports.command_api),
             query_api: http(self.ports.query_api),
             postgres: self.postgres_owner(),

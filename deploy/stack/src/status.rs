@@ -5,16 +5,15 @@ use std::process::ExitCode;
 use comfy_table::Table;
 use serde_json::json;
 
+use crate::down::running;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::output::answer;
-use crate::supervisor::{Readiness, RunningFile};
+use crate::supervisor::{Probe, Readiness};
 
 /// Prints the status.
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
-    // Whoever holds the lock runs the stack; a file without a holder is what a killed one left.
-    let held = layout.lock()?.is_none();
-    let Some(endpoints) = Endpoints::read(layout).ok().filter(|_| held) else {
+    let (Ok(endpoints), Some(running)) = (Endpoints::read(layout), running(layout)?) else {
         if json {
             answer(json!({ "up": false, "processes": [] }));
         } else {
@@ -22,11 +21,11 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     };
-    let running: RunningFile = serde_json::from_str(&std::fs::read_to_string(layout.running())?)?;
+    let probe = Probe::new()?;
     let mut rows = Vec::new();
     for (name, process) in &running.processes {
-        let state = match (readiness(layout, &endpoints, name), process.pid) {
-            (Some(readiness), Some(pid)) => readiness.check(pid).await,
+        let state = match (readiness(layout, &endpoints, name), process.pid()) {
+            (Some(readiness), Some(pid)) => probe.check(&readiness, pid).await,
             (_, None) if layout.resting().join(name).exists() => Err(format!("stopped: `cargo stack start {name}` starts it")),
             (_, None) => Err("it ended and will be started again".to_owned()),
             (None, Some(_)) => Ok(()),
@@ -36,7 +35,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     let all_ready = rows.iter().all(|(_, _, state)| state.is_ok());
     if json {
         let processes = rows.iter().map(|(name, process, state)| {
-            json!({ "name": name, "pid": process.pid, "restarts": process.restarts, "ready": state.is_ok(), "reason": state.as_ref().err() })
+            json!({ "name": name, "pid": process.pid(), "restarts": process.restarts, "ready": state.is_ok(), "reason": state.as_ref().err() })
         });
         let processes: Vec<_> = processes.collect();
         answer(serde_json::to_string_pretty(&json!({ "up": true, "ready": all_ready, "processes": processes }))?);
@@ -45,7 +44,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
         table.set_header(["", "pid", "restarts", "state"]);
         for (name, process, state) in &rows {
-            let pid = process.pid.map_or_else(String::new, |pid| pid.to_string());
+            let pid = process.pid().map_or_else(String::new, |pid| pid.to_string());
             let state = state.as_ref().map_or_else(|why| format!("not ready: {why}"), |()| "ready".to_owned());
             table.add_row([(*name).to_owned(), pid, process.restarts.to_string(), state]);
         }

@@ -5,10 +5,10 @@
 //! supervisor itself be killed, the kernel (or a watching shell) ends what it started.
 
 mod log;
+mod readiness;
 mod service;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +18,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use log::LogView;
-pub use service::{Readiness, Service};
+pub use readiness::{Probe, Readiness};
+pub use service::Service;
 
+use crate::build::Build;
+use crate::identity::{Holder, ProcessId};
 use crate::layout::{Layout, write_private};
 
 /// How long a service may take until it is ready; PostgreSQL's recovery after a crash included.
@@ -29,19 +32,27 @@ const READY_POLL: Duration = Duration::from_millis(20);
 /// One running process, as `running.json` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// Its id; none while it waits to be started again.
-    pub pid: Option<u32>,
-    /// What runs, to recognise it by.
-    pub program: PathBuf,
+    /// Which process; none while it waits to be started again.
+    pub process: Option<ProcessId>,
+    /// Which build of its program it runs.
+    pub program: Option<Build>,
     /// How often it was started again.
     pub restarts: u32,
 }
 
+impl Running {
+    /// The process id; none while it waits to be started again.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+}
+
 /// What `running.json` holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningFile {
-    /// The supervisor's process id.
-    pub supervisor: u32,
+    /// Whose they are.
+    #[serde(flatten)]
+    pub holder: Holder,
     /// The processes by name.
     pub processes: BTreeMap<String, Running>,
 }
@@ -67,6 +78,7 @@ pub struct Supervisor {
     table: Table,
     changed: watch::Sender<u64>,
     services: Vec<Kept>,
+    probe: Probe,
     /// Writes `running.json` at every start and end.
     scribe: JoinHandle<()>,
 }
@@ -81,11 +93,11 @@ struct Kept {
 
 impl Supervisor {
     /// Nothing runs yet.
-    pub fn new(layout: &Layout, view: LogView) -> Supervisor {
+    pub fn new(layout: &Layout, holder: Holder, view: LogView) -> anyhow::Result<Supervisor> {
         let (changed, changes) = watch::channel(0);
-        let table = Table::default();
-        let scribe = tokio::spawn(keep_written(layout.clone(), table.clone(), changes));
-        Supervisor { layout: layout.clone(), view, table, changed, services: Vec::new(), scribe }
+        let (table, probe) = (Table::default(), Probe::new()?);
+        let scribe = tokio::spawn(keep_written(layout.clone(), holder, table.clone(), changes));
+        Ok(Supervisor { layout: layout.clone(), view, table, changed, services: Vec::new(), probe, scribe })
     }
 
     /// Starts a service and keeps it running.
@@ -104,10 +116,10 @@ impl Supervisor {
         let kept = self.services.iter().find(|kept| kept.name == name).context("no such service")?;
         let until = tokio::time::Instant::now() + READY_LIMIT;
         loop {
-            let pid = self.running().get(name).and_then(|running| running.pid);
+            let pid = self.running().get(name).and_then(Running::pid);
             let why = match pid {
                 None => "it ended".to_owned(),
-                Some(pid) => match kept.readiness.check(pid).await {
+                Some(pid) => match self.probe.check(&kept.readiness, pid).await {
                     Ok(()) => return Ok(()),
                     Err(why) => why,
                 },
@@ -128,7 +140,7 @@ impl Supervisor {
     /// The process ids by name, as `endpoints.json` names them.
     pub fn pids(&self) -> BTreeMap<String, u32> {
         let running = self.running().into_iter();
-        running.filter_map(|(name, running)| Some((name.replace('-', "_"), running.pid?))).collect()
+        running.filter_map(|(name, running)| Some((name.replace('-', "_"), running.pid()?))).collect()
     }
 
     /// Tells of every start and end.
@@ -155,10 +167,10 @@ impl Supervisor {
 }
 
 /// What a killed supervisor leaves is found by what it wrote: so it writes at once.
-async fn keep_written(layout: Layout, table: Table, mut changes: watch::Receiver<u64>) {
+async fn keep_written(layout: Layout, holder: Holder, table: Table, mut changes: watch::Receiver<u64>) {
     while changes.changed().await.is_ok() {
         let processes = table.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let file = RunningFile { supervisor: std::process::id(), processes };
+        let file = RunningFile { holder: holder.clone(), processes };
         let text = serde_json::to_string_pretty(&file).map_err(anyhow::Error::from);
         if let Err(error) = text.and_then(|text| write_private(&layout.running(), &text)) {
             eprintln!("stack: {error:#}");

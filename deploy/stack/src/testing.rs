@@ -1,6 +1,7 @@
 //! `test`: the whole suite on servers of its own, which are gone afterwards. Nothing is shared with a running stack.
 
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use local_servers::{ClusterOptions, Launch, PostgresCluster, Process};
@@ -8,21 +9,27 @@ use nix::sys::signal::Signal;
 use rand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::build;
-use crate::choose;
 use crate::cli::TestArgs;
 use crate::layout::Layout;
 use crate::tree::cargo;
+use crate::{build, choose, nextest};
 
 /// The exit code of a program that a Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 /// How long a test runner may take to end its tests.
-const STOP_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// How long the suite may take as a whole, its build included …
+const SUITE_LIMIT: Duration = Duration::from_mins(120);
+/// … with the long proofs at full count …
+const LONG_SUITE_LIMIT: Duration = Duration::from_hours(12);
+/// … and the documentation's examples.
+const EXAMPLES_LIMIT: Duration = Duration::from_mins(45);
 
 /// Runs the suite.
 pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     let servers = choose::for_tests(layout, args.bundled)?;
     eprintln!("stack: testing on {} and {}", servers.postgres.bin().display(), servers.nats.display());
+    let runner = nextest::find(layout)?;
     let programs = build::all(layout, "dev")?;
     let cluster = cluster(layout, &servers.postgres).await?;
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000_000));
@@ -36,37 +43,53 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     };
     let repeat = format!("cargo stack test --seed {seed}{}", if args.long { " --long" } else { "" });
     eprintln!("stack: seed {seed}; to repeat: {repeat}");
-    let nextest = has_nextest(layout);
-    let mut steps = Vec::new();
-    let mut suite = cargo(layout);
-    if nextest {
-        suite.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"]);
-        if std::env::var_os("CI").is_some() {
-            suite.args(["--status-level", "fail", "--final-status-level", "slow"]);
-        }
-        suite.args(&args.args);
-    } else {
-        suite.args(["test", "--locked", "--workspace", "--all-targets", "--no-fail-fast"]).args(&args.args);
+    let (suite_limit, profile) = if args.long { (LONG_SUITE_LIMIT, "long") } else { (SUITE_LIMIT, "default") };
+    let mut suite = Command::new(&runner);
+    in_checkout(layout, &mut suite);
+    suite.args(["nextest", "run", "--locked", "--no-fail-fast", "--profile", profile]);
+    // Naming packages would otherwise build the tests of all others, too.
+    if !args.args.iter().any(|arg| arg == "-p" || arg.starts_with("--package")) {
+        suite.arg("--workspace");
     }
-    steps.push(suite);
+    if std::env::var_os("CI").is_some() {
+        suite.args(["--status-level", "fail", "--final-status-level", "slow"]);
+    }
+    suite.args(&args.args);
+    let mut steps = vec![("the suite", suite, suite_limit)];
     // A filter is for the suite; documentation's examples are run with the whole of it.
     if args.args.is_empty() {
-        let mut documentation = cargo(layout);
-        documentation.args(["test", "--locked", "--workspace", "--doc", "--quiet"]);
-        steps.push(documentation);
+        let mut examples = cargo(layout);
+        examples.args(["test", "--locked", "--workspace", "--doc", "--quiet"]);
+        steps.push(("the documentation's examples", examples, EXAMPLES_LIMIT));
     }
     let mut code = ExitCode::SUCCESS;
-    for mut step in steps {
+    for (name, mut step, limit) in steps {
         environment(&mut step);
-        match run_step(&step).await? {
-            Some(true) => {}
-            Some(false) => code = ExitCode::FAILURE,
-            None => return Ok(ExitCode::from(INTERRUPTED)),
+        match run_step(&step, limit).await? {
+            Ended::Passed => {}
+            Ended::Failed => code = ExitCode::FAILURE,
+            Ended::TooLong => {
+                eprintln!("stack: {name} did not end within {} min and is ended", limit.as_secs() / 60);
+                code = ExitCode::FAILURE;
+            }
+            Ended::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
         }
     }
     let passed = code == ExitCode::SUCCESS;
     eprintln!("stack: the tests {}; seed {seed}; to repeat: {repeat}", if passed { "passed" } else { "FAILED" });
     Ok(code)
+}
+
+/// Gives a program the folder and the surroundings that cargo has here: the runner calls it.
+fn in_checkout(layout: &Layout, command: &mut Command) {
+    let cargo = cargo(layout);
+    command.current_dir(&layout.root).env("CARGO", cargo.get_program());
+    for (name, value) in cargo.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
 }
 
 async fn cluster(layout: &Layout, binaries: &local_servers::PostgresBinaries) -> anyhow::Result<PostgresCluster> {
@@ -75,33 +98,66 @@ async fn cluster(layout: &Layout, binaries: &local_servers::PostgresBinaries) ->
     PostgresCluster::start(options).await.context("the tests' cluster cannot be started")
 }
 
-fn has_nextest(layout: &Layout) -> bool {
-    let mut command = cargo(layout);
-    command.args(["nextest", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Passed,
+    Failed,
+    TooLong,
+    /// A signal came first.
+    Interrupted,
 }
 
-/// Runs a command to its end; `None` when a signal came first.
-async fn run_step(command: &Command) -> anyhow::Result<Option<bool>> {
+/// Runs a command to its end, for as long as it may take.
+async fn run_step(command: &Command, limit: Duration) -> anyhow::Result<Ended> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut children = signal(SignalKind::child())?;
     let launch = Launch { command, account: local_servers::Account::Own, guard: Signal::SIGTERM };
     let mut process: Process = launch.start(Stdio::inherit(), Stdio::inherit())?;
-    loop {
+    let late = tokio::time::sleep(limit);
+    tokio::pin!(late);
+    let why = loop {
         if let Some(status) = process.ended() {
-            return Ok(Some(status.success()));
+            return Ok(if status.success() { Ended::Passed } else { Ended::Failed });
         }
         tokio::select! {
             _ = children.recv() => {}
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = &mut late => break Ended::TooLong,
+            _ = interrupt.recv() => break Ended::Interrupted,
+            _ = terminate.recv() => break Ended::Interrupted,
         }
-    }
+    };
     // The whole group: cargo would leave the tests running.
     let group = nix::unistd::Pid::from_raw(i32::try_from(process.pid())?);
     nix::sys::signal::killpg(group, Signal::SIGTERM)?;
     if !process.end(Signal::SIGTERM, STOP_LIMIT).await? {
         nix::sys::signal::killpg(group, Signal::SIGKILL)?;
     }
-    Ok(None)
+    Ok(why)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::{Ended, run_step};
+
+    #[tokio::test]
+    async fn a_step_that_hangs_is_ended_with_what_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let mut step = Command::new("sh");
+        step.args(["-c", "sleep 600 & echo $! > \"$0\"; wait"]).arg(&pid);
+        assert_eq!(run_step(&step, Duration::from_millis(500)).await.unwrap(), Ended::TooLong);
+        let started: u32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while crate::identity::ProcessId::of(started).is_some() {
+            assert!(std::time::Instant::now() < deadline, "what the step started still runs");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(run_step(&Command::new("true"), Duration::from_secs(60)).await.unwrap(), Ended::Passed);
+        assert_eq!(run_step(&Command::new("false"), Duration::from_secs(60)).await.unwrap(), Ended::Failed);
+    }
 }

@@ -5,21 +5,33 @@ mod supervise;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use comfy_table::Table;
 
-use crate::build::{self, Programs};
-use crate::choose;
+use crate::build::{self, Build, Programs};
 use crate::cli::{ImportArgs, SuperviseArgs, UpArgs};
+use crate::down::running;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::output::answer;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
+use crate::{choose, down};
 
-/// Brings the stack up.
+/// Brings the stack up. One that is up already stays up, unless it runs other programs than the ones that are there now.
 pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
+    let mut programs = None;
     if layout.lock()?.is_none() {
-        return already_up(layout, args).await;
+        let endpoints = Endpoints::read(layout).context("the stack is being started or stopped by another `cargo stack`")?;
+        let other = other_programs(layout, programs.insert(self::programs(layout, args)?))?;
+        if other.is_empty() {
+            progress("the stack is up already");
+            show(&endpoints, args.output.json)?;
+            return sample(layout, args).await;
+        }
+        progress(&format!("the stack runs other builds of {} than the ones that are there now", other.join(", ")));
+        progress("stopping it, to start it again with them");
+        down::stop(layout).await?;
     }
     // Whatever is missing is said now, in the foreground, before anything is started.
     progress("looking for PostgreSQL and nats-server");
@@ -27,13 +39,17 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     progress(&format!("using {} and {}", servers.postgres.bin().display(), servers.nats.display()));
     KeyFiles::ensure()?;
     Passwords::ensure(layout)?;
-    let programs = programs(layout, args)?;
+    let programs = programs.map_or_else(|| self::programs(layout, args), Ok)?;
     progress("starting");
     if args.detach {
         let endpoints = detached::start(layout, args, &programs).await?;
         show(&endpoints, args.output.json)?;
         return sample(layout, args).await;
     }
+    foreground(layout, args, programs).await
+}
+
+async fn foreground(layout: &Layout, args: &UpArgs, programs: Programs) -> anyhow::Result<ExitCode> {
     let (samples, for_import, json) = (args.clone(), layout.clone(), args.output.json);
     supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
         show(endpoints, json)?;
@@ -48,6 +64,20 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     .await
 }
 
+/// The processes whose programs have been built anew since they were started, or lie elsewhere.
+fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'static str>> {
+    let Some(file) = running(layout)? else { return Ok(Vec::new()) };
+    let mut other = Vec::new();
+    for name in build::PROCESSES {
+        let path = programs.path(name);
+        let there = Build::of(&path).with_context(|| format!("there is no program {}", path.display()))?;
+        let runs = file.processes.get(name).and_then(|running| running.program);
+        // One that was told to rest runs nothing.
+        other.extend(runs.filter(|runs| *runs != there).map(|_| name));
+    }
+    Ok(other)
+}
+
 /// Runs as the supervisor that `up --detach` leaves behind.
 pub async fn supervise(layout: &Layout, args: SuperviseArgs) -> anyhow::Result<ExitCode> {
     let programs = Programs::in_folder(&args.programs)?;
@@ -60,15 +90,6 @@ fn programs(layout: &Layout, args: &UpArgs) -> anyhow::Result<Programs> {
     }
     progress(&format!("building the processes ({})", args.profile));
     build::processes(layout, &args.profile)
-}
-
-async fn already_up(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
-    let Ok(endpoints) = Endpoints::read(layout) else {
-        anyhow::bail!("the stack is being started or stopped by another `cargo stack`: see `cargo stack logs stack`");
-    };
-    progress("the stack is up already");
-    show(&endpoints, args.output.json)?;
-    sample(layout, args).await
 }
 
 async fn sample(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {

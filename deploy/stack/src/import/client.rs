@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
+use crate::http::loopback_client;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -61,7 +62,7 @@ struct Meta {
 impl Client {
     /// A client of the running stack.
     pub fn new(endpoints: &Endpoints, patience: Duration) -> anyhow::Result<Client> {
-        let http = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy().build().context("no HTTP client")?;
+        let http = loopback_client(REQUEST_LIMIT).context("no HTTP client")?;
         let (command_api, query_api) = (endpoints.command_api.clone(), endpoints.query_api.clone());
         let [commands, replayed, retries] = [(); 3].map(|()| AtomicU64::new(0));
         Ok(Client { http, command_api, query_api, patience, newest: Mutex::new(None), commands, replayed, retries })

@@ -2,15 +2,14 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context;
 use local_servers::Process;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::task::JoinHandle;
 
-use crate::layout::Layout;
+use crate::layout::{Layout, open_private, private_folder};
 
 /// A longer line is broken.
 const MAX_LINE: usize = 64 * 1024;
@@ -48,10 +47,8 @@ impl Log {
     /// Opens the log of a process.
     pub(super) fn open(layout: &Layout, name: &'static str, view: LogView) -> anyhow::Result<Log> {
         let path = layout.log(name);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        }
-        let file = open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        private_folder(&layout.logs())?;
+        let file = open(&path)?;
         let written = file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
         let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Ok(Log { name, view, color, file: Arc::new(Mutex::new(LogFile { path, file, written })) })
@@ -78,7 +75,7 @@ impl Log {
     fn line(&self, text: &str) {
         let written = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(text);
         if let Err(error) = written {
-            eprintln!("stack: the log of {} cannot be written: {error}", self.name);
+            eprintln!("stack: the log of {} cannot be written: {error:#}", self.name);
         }
         if self.view == LogView::Merged {
             let label = format!("{:<LABEL$}", self.name);
@@ -90,7 +87,7 @@ impl Log {
 }
 
 impl LogFile {
-    fn write(&mut self, text: &str) -> std::io::Result<()> {
+    fn write(&mut self, text: &str) -> anyhow::Result<()> {
         if self.written > MAX_LOG {
             std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
             self.file = open(&self.path)?;
@@ -102,9 +99,8 @@ impl LogFile {
     }
 }
 
-fn open(path: &std::path::Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().create(true).append(true).mode(0o600).open(path)
+fn open(path: &Path) -> anyhow::Result<File> {
+    open_private(File::options().create(true).append(true), path)
 }
 
 async fn copy(mut pipe: impl AsyncBufRead + Unpin, log: Log) -> std::io::Result<()> {

@@ -1,17 +1,19 @@
-//! One service: what it runs, when it is ready, and the loop that keeps it running.
+//! One service: what it runs, and the loop that keeps it running.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use local_servers::{Account, Launch, PostmasterState, Process, postmaster_state};
+use local_servers::{Account, Launch, Process};
 use nix::sys::signal::Signal;
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::log::Log;
+use super::readiness::Readiness;
 use super::{Order, Running, Table};
+use crate::build::Build;
+use crate::identity::ProcessId;
 
 /// The first wait before a dead process is started again; it doubles with each death …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -23,7 +25,8 @@ const STEADY: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// A lost child signal is noticed after this.
 const LOOK: Duration = Duration::from_secs(5);
-const CHECK_LIMIT: Duration = Duration::from_secs(2);
+/// How long the end of an ended process's output is waited for.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is to run.
 pub struct Service {
@@ -37,62 +40,6 @@ pub struct Service {
     pub stop: Signal,
     /// How to tell that it is ready.
     pub readiness: Readiness,
-}
-
-/// How to tell that a service is ready.
-#[derive(Debug, Clone)]
-pub enum Readiness {
-    /// The cluster's state file says so.
-    Postmaster(PathBuf),
-    /// It greets on this port by this name: another stack's server may have been faster to take the port.
-    Nats(u16, String),
-    /// Its admin port says so, under its process id: another process may have been faster to take the port.
-    Http(String),
-}
-
-impl Readiness {
-    /// Asks; the error says what is missing.
-    pub async fn check(&self, pid: u32) -> Result<(), String> {
-        match self {
-            Readiness::Postmaster(data) => match postmaster_state(data, pid) {
-                PostmasterState::Ready => Ok(()),
-                PostmasterState::NotReady => Err("it does not accept connections".to_owned()),
-            },
-            Readiness::Nats(port, name) => nats(*port, name).await,
-            Readiness::Http(url) => http(url, pid).await,
-        }
-    }
-}
-
-async fn nats(port: u16, name: &str) -> Result<(), String> {
-    let asked = async {
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-        let mut greeting = [0; 512];
-        let length = stream.read(&mut greeting).await?;
-        std::io::Result::Ok(String::from_utf8_lossy(&greeting[..length]).into_owned())
-    };
-    match tokio::time::timeout(CHECK_LIMIT, asked).await {
-        Ok(Ok(greeting)) if greeting.contains(&format!("\"server_name\":\"{name}\"")) => Ok(()),
-        Ok(Ok(_)) => Err(format!("another server answers on port {port}")),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer".to_owned()),
-    }
-}
-
-async fn http(url: &str, pid: u32) -> Result<(), String> {
-    const SHOWN: usize = 300;
-    let client = reqwest::Client::builder().timeout(CHECK_LIMIT).no_proxy().build().map_err(|error| error.to_string())?;
-    let asked = client.get(format!("{url}/readyz?verbose")).send().await.map_err(|error| error.without_url().to_string())?;
-    let status = asked.status();
-    let text = asked.text().await.map_err(|error| error.without_url().to_string())?;
-    let report: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{status}, not a report: {error}"))?;
-    if report["pid"] != pid {
-        return Err(format!("another process answers on {url}"));
-    }
-    if status.is_success() {
-        return Ok(());
-    }
-    Err(format!("{status} {}", text.chars().take(SHOWN).collect::<String>()))
 }
 
 /// Tells the supervisor what runs.
@@ -116,15 +63,14 @@ enum Ended {
 /// Runs the service until it is told to stop.
 pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut orders: watch::Receiver<Order>) {
     let (mut pause, mut restarts) = (FIRST_PAUSE, 0);
-    let program = PathBuf::from(service.command.get_program());
-    let state = |pid, restarts| Running { pid, program: program.clone(), restarts };
+    let stopped = |restarts| Running { process: None, program: None, restarts };
     // Without the supervisor there are no more orders.
     while orders.has_changed().is_ok() {
         let order = *orders.borrow_and_update();
         match order {
             Order::Run => {}
             Order::Rest => {
-                reporter.tell(service.name, state(None, restarts));
+                reporter.tell(service.name, stopped(restarts));
                 let _supervisor_gone = orders.changed().await;
                 pause = FIRST_PAUSE;
                 continue;
@@ -132,10 +78,12 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut ord
             Order::End => break,
         }
         let started = Instant::now();
+        // Looked at before it is started: a build that comes in between makes the process one of older programs.
+        let program = Build::of(Path::new(service.command.get_program())).ok();
         let launch = Launch { command: &service.command, account: service.account, guard: service.stop };
         let why = match launch.start(Stdio::piped(), Stdio::piped()) {
             Ok(process) => {
-                reporter.tell(service.name, state(Some(process.pid()), restarts));
+                reporter.tell(service.name, Running { process: ProcessId::of(process.pid()), program, restarts });
                 match run(process, &service, &log, &mut orders).await {
                     Ended::Asked => continue,
                     Ended::Died(why) => why,
@@ -148,7 +96,7 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut ord
         if started.elapsed() > STEADY {
             pause = FIRST_PAUSE;
         }
-        reporter.tell(service.name, state(None, restarts));
+        reporter.tell(service.name, stopped(restarts));
         log.note(&format!("{why}; starting it again in {} ms", pause.as_millis()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -157,7 +105,7 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut ord
         pause = (pause * 2).min(LONGEST_PAUSE);
         restarts += 1;
     }
-    reporter.tell(service.name, state(None, restarts));
+    reporter.tell(service.name, stopped(restarts));
 }
 
 async fn run(mut process: Process, service: &Service, log: &Log, orders: &mut watch::Receiver<Order>) -> Ended {
@@ -165,7 +113,7 @@ async fn run(mut process: Process, service: &Service, log: &Log, orders: &mut wa
     let ended = watch_over(&mut process, service, log, orders).await;
     // The end of what it said; a grandchild that holds the pipe open is not waited for.
     for reader in readers {
-        if let Ok(Err(error)) = tokio::time::timeout(CHECK_LIMIT, reader).await {
+        if let Ok(Err(error)) = tokio::time::timeout(OUTPUT_LIMIT, reader).await {
             log.note(&format!("its output cannot be read: {error}"));
         }
     }

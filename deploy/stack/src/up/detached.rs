@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::build::Programs;
 use crate::cli::UpArgs;
 use crate::endpoints::Endpoints;
-use crate::layout::Layout;
+use crate::layout::{Layout, open_private, private_folder};
 use crate::supervisor::READY_LIMIT;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -21,10 +21,8 @@ const SHOWN_LINES: usize = 20;
 /// Starts the supervisor and waits until everything is ready.
 pub(super) async fn start(layout: &Layout, args: &UpArgs, programs: &Programs) -> anyhow::Result<Endpoints> {
     let log_path = layout.log("stack");
-    if let Some(folder) = log_path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
+    private_folder(&layout.logs())?;
+    let log = open_private(File::options().create(true).truncate(true).write(true), &log_path)?;
     let mut command = Command::new(std::env::current_exe().context("this program's own file is not known")?);
     command.arg("--dir").arg(&layout.state).arg("supervise").arg("--programs").arg(&programs.folder);
     if args.bundled {
@@ -41,8 +39,10 @@ pub(super) async fn start(layout: &Layout, args: &UpArgs, programs: &Programs) -
             let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
             anyhow::bail!("the stack did not start ({status}):\n{end}");
         }
-        if layout.endpoints().exists() {
-            return Endpoints::read(layout);
+        // What another supervisor left says nothing about this one.
+        let ready = Endpoints::read(layout).ok().filter(|endpoints| endpoints.holder.supervisor.pid == supervisor.id());
+        if let Some(endpoints) = ready {
+            return Ok(endpoints);
         }
         anyhow::ensure!(Instant::now() < deadline, "the stack is not ready; see {}", log_path.display());
         tokio::time::sleep(POLL).await;

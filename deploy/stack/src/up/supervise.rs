@@ -1,23 +1,29 @@
 //! The supervisor's life: clean up after a killed one, start the servers, bring the database up to date, start the processes,
 //! keep `endpoints.json` true, and stop everything at the first signal (at once at the second).
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
-use local_servers::Account;
+use local_servers::{Account, postmaster_data};
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::Programs;
 use crate::choose::{Servers, choose};
 use crate::endpoints::Endpoints;
+use crate::identity::Holder;
 use crate::layout::{Layout, remove_file, remove_folder};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::settings::Settings;
 use crate::supervisor::{LogView, Readiness, Service, Supervisor};
 use crate::{database, down, nats};
+
+/// Every permission of those who are not the owner.
+const OTHERS: u32 = 0o077;
 
 /// Runs the stack until a signal comes; `ready` is called once everything is ready.
 pub(super) async fn run(
@@ -29,15 +35,18 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let lock = layout.lock()?.context("another `cargo stack up` holds the stack")?;
     let mut signals = Signals::new()?;
+    // What the processes write is for the stack's owner alone.
+    umask(Mode::from_bits_truncate(OTHERS));
     remove_file(&layout.endpoints())?;
     remove_folder(&layout.resting())?;
     down::end_leftovers(layout).await?;
     let servers = choose(layout, bundled)?;
     let (ports, claims) = Ports::pick()?;
     let settings = Settings { programs, ports, passwords: Passwords::ensure(layout)?, keys: KeyFiles::ensure()? };
-    let mut supervisor = Supervisor::new(layout, view);
+    let holder = Holder::own(layout)?;
+    let mut supervisor = Supervisor::new(layout, holder.clone(), view)?;
     let result = tokio::select! {
-        result = live(layout, &servers, &settings, &mut supervisor, ready) => result,
+        result = live(layout, &servers, &settings, holder, &mut supervisor, ready) => result,
         () = signals.next() => Ok(()),
     };
     remove_file(&layout.endpoints())?;
@@ -56,6 +65,7 @@ async fn live(
     layout: &Layout,
     servers: &Servers,
     settings: &Settings,
+    holder: Holder,
     supervisor: &mut Supervisor,
     ready: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -63,7 +73,7 @@ async fn live(
     supervisor.start(nats_service(layout, servers, settings)?)?;
     database::prepare(settings).await?;
     supervisor.ready("nats").await?;
-    let endpoints = settings.endpoints();
+    let endpoints = settings.endpoints(holder);
     let services = [
         ("command-api", settings.command_api(), &endpoints.admin.command_api),
         ("event-relay", settings.event_relay(), &endpoints.admin.event_relay),
@@ -97,6 +107,7 @@ async fn start_postgres(
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
     let (account, data) = (Account::unprivileged(), layout.postgres_data());
+    refuse_copy(&data)?;
     if !data.exists() {
         // It gets its name when it is whole: one whose making was broken off is made again.
         let draft = data.with_extension("draft");
@@ -110,6 +121,21 @@ async fn start_postgres(
     let readiness = Readiness::Postmaster(data);
     supervisor.start(Service { name: "postgres", command, account, stop: Signal::SIGINT, readiness })?;
     supervisor.ready("postgres").await
+}
+
+/// Refuses a cluster that was copied while it ran: its files are of different moments, and its server may still run.
+fn refuse_copy(data: &Path) -> anyhow::Result<()> {
+    let Some(original) = postmaster_data(data) else { return Ok(()) };
+    // A folder that was moved after a crash is a copy of nothing.
+    let (Ok(original), Ok(data)) = (original.canonicalize(), data.canonicalize()) else { return Ok(()) };
+    anyhow::ensure!(
+        original == data,
+        "{} was copied from {} while that ran, so it is not whole: `cargo stack reset` makes a new one, or copy it again after \
+         `cargo stack down`",
+        data.display(),
+        original.display()
+    );
+    Ok(())
 }
 
 fn nats_service(layout: &Layout, servers: &Servers, settings: &Settings) -> anyhow::Result<Service> {

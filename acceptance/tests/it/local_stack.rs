@@ -1,0 +1,214 @@
+//! The stack tool minds its own stack: not the one whose folder was copied, not the one that a killed supervisor left, and none
+//! that runs older programs than the ones that are there. Nobody but its owner reads what it keeps.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use acceptance::{Endpoints, RunningStack, enterable_folder, program, stack_tool};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+/// A cluster is made and four processes are started, perhaps beside other tests.
+const LIMIT: Duration = Duration::from_mins(3);
+const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
+
+/// Runs a command to its end.
+async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {
+    command.args(arguments);
+    let running = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let ended = tokio::time::timeout(LIMIT, running).await;
+    Ok(ended.with_context(|| format!("`stack {}` did not end", arguments.join(" ")))??)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original() -> Result<()> {
+    let stack = RunningStack::start().await?;
+    let before = stack.endpoints()?.pids;
+    let in_copy = async |arguments: &[&str]| {
+        let copy = enterable_folder()?;
+        let state = copy.path().join("state");
+        // A file of the running cluster may vanish meanwhile.
+        let copied = Command::new("cp").arg("-a").arg(stack.directory()).arg(&state).output()?;
+        ensure!(state.join("running.json").is_file(), "{}", said(&copied));
+        end(stack_tool(&state)?, arguments).await
+    };
+    for (arguments, words) in [
+        (&["status"][..], "not up"),
+        (&["stop", "projector"], "was copied from"),
+        (&["run", "event-store", "status"], "was copied from"),
+        (&["psql", "-c", "SELECT 1"], "was copied from"),
+        (&["up", "--detach", "--programs", &programs()?], "was copied from"),
+    ] {
+        let refused = in_copy(arguments).await?;
+        ensure!(!refused.status.success(), "{arguments:?} worked on the original: {}", said(&refused));
+        ensure!(said(&refused).contains(words), "{arguments:?}: {}", said(&refused));
+    }
+    let down = in_copy(&["down"]).await?;
+    ensure!(down.status.success() && said(&down).contains("it was not up"), "{}", said(&down));
+
+    assert_eq!(stack.endpoints()?.pids, before, "something of the original was ended");
+    let product = json!({"name": "Blue Train", "unit_price": "14.67", "currency": "USD", "stock": 12});
+    stack.client()?.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_again() -> Result<()> {
+    let stack = Detached::new()?;
+    stack.up().await?;
+    let first = stack.pids()?;
+
+    let supervisor = stack.endpoints()?["supervisor"]["pid"].as_i64().context("a supervisor")?;
+    kill(Pid::from_raw(i32::try_from(supervisor)?), Signal::SIGKILL)?;
+    stack.up().await?;
+    let second = stack.pids()?;
+    for (name, pid) in &second {
+        ensure!(first[name] != *pid, "{name} is still the one of the killed supervisor");
+    }
+    stack.is_ready().await?;
+
+    let up = stack.up().await?;
+    ensure!(said(&up).contains("up already"), "{}", said(&up));
+    assert_eq!(stack.pids()?, second);
+
+    stack.renew_program("projector")?;
+    let up = stack.up().await?;
+    ensure!(said(&up).contains("other builds of projector"), "{}", said(&up));
+    ensure!(stack.pids()?["projector"] != second["projector"], "the older projector still runs");
+    stack.is_ready().await
+}
+
+#[tokio::test]
+async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() -> Result<()> {
+    let mut stack = Detached::new()?;
+    // Whoever opens this file waits for ever, since nobody writes to it.
+    let certificates = stack.folder.path().join("certificates");
+    nix::unistd::mkfifo(&certificates, nix::sys::stat::Mode::S_IRWXU)?;
+    stack.certificates = Some(certificates);
+    stack.up().await?;
+    let status = end(stack.tool()?, &["status"]).await?;
+    ensure!(status.status.success(), "{}", said(&status));
+    end(stack.tool()?, &["stop", "projector"]).await?;
+
+    let (mut open, mut names) = (Vec::new(), Vec::new());
+    visit(&stack.state(), &mut |path, mode| {
+        names.push(path.to_owned());
+        // As root, the database's account passes through the stack's folder to its own, but cannot list it.
+        let others = if path == stack.state() { 0o066 } else { 0o077 };
+        if mode & others != 0 {
+            open.push(format!("{} {mode:o}", path.display()));
+        }
+    })?;
+    ensure!(open.is_empty(), "others can read or enter:\n{}", open.join("\n"));
+    for name in ["lock", "endpoints.json", "running.json", "passwords.json", "logs/stack.log", "nats/store", "resting/projector"]
+    {
+        ensure!(names.contains(&stack.state().join(name)), "{name} was not looked at: {names:?}");
+    }
+    Ok(())
+}
+
+/// Looks at a folder and all in it, but the fetched servers: those are everybody's.
+fn visit(path: &Path, look: &mut impl FnMut(&Path, u32)) -> Result<()> {
+    // The servers make and remove files all the time.
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    look(path, found.permissions().mode() & 0o777);
+    if !found.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
+        let entry = entry?;
+        if entry.file_name() != "bin" {
+            visit(&entry.path(), look)?;
+        }
+    }
+    Ok(())
+}
+
+fn programs() -> Result<String> {
+    let stack = program("stack")?;
+    Ok(stack.parent().and_then(Path::to_str).context("the folder of the programs")?.to_owned())
+}
+
+/// A stack that `up --detach` starts from programs of its own folder; it is stopped when this is dropped.
+struct Detached {
+    folder: tempfile::TempDir,
+    certificates: Option<PathBuf>,
+}
+
+impl Detached {
+    fn new() -> Result<Detached> {
+        let stack = Detached { folder: enterable_folder()?, certificates: None };
+        fs::create_dir(stack.programs())?;
+        for name in PROGRAMS {
+            stack.renew_program(name)?;
+        }
+        Ok(stack)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.folder.path().join("programs")
+    }
+
+    /// Puts a program in place, as a build does: a new file under the same name.
+    fn renew_program(&self, name: &str) -> Result<()> {
+        let draft = self.folder.path().join(name);
+        fs::copy(program(name)?, &draft)?;
+        Ok(fs::rename(draft, self.programs().join(name))?)
+    }
+
+    fn tool(&self) -> Result<Command> {
+        let mut tool = stack_tool(&self.state())?;
+        if let Some(certificates) = &self.certificates {
+            tool.env("SSL_CERT_FILE", certificates);
+        }
+        Ok(tool)
+    }
+
+    async fn up(&self) -> Result<Output> {
+        let programs = self.programs();
+        let up = end(self.tool()?, &["up", "--detach", "--programs", programs.to_str().context("a path that is text")?]).await?;
+        ensure!(up.status.success(), "{}", said(&up));
+        Ok(up)
+    }
+
+    fn endpoints(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&fs::read_to_string(self.state().join("endpoints.json"))?)?)
+    }
+
+    fn pids(&self) -> Result<BTreeMap<String, u32>> {
+        Ok(Endpoints::read(&self.state())?.pids)
+    }
+
+    /// Looks once: `up` has waited.
+    async fn is_ready(&self) -> Result<()> {
+        let status = end(self.tool()?, &["status", "--json"]).await?;
+        let report: Value = serde_json::from_slice(&status.stdout)?;
+        ensure!(report["ready"] == true, "{report}");
+        Ok(())
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        let down = self.tool().and_then(|mut tool| Ok(tool.arg("down").output()?));
+        if std::thread::panicking() || !down.as_ref().is_ok_and(|output| output.status.success()) {
+            let log = fs::read_to_string(self.state().join("logs/stack.log")).unwrap_or_default();
+            eprintln!("down: {down:?}\n{log}");
+        }
+    }
+}

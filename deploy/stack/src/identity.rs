@@ -1,0 +1,118 @@
+//! Which process is meant, beyond doubt. A process id alone may by now be somebody else's, and a file that was copied with its
+//! folder tells of another stack.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::Layout;
+
+/// One process of this machine: its id, and the moment of its start, which no later process of the same id shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The process id.
+    pub pid: u32,
+    /// When it started, in the system's own words.
+    pub started: String,
+}
+
+/// Which stack a file is about, and the supervisor that wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The stack's folder.
+    pub state: PathBuf,
+    /// The supervisor.
+    pub supervisor: ProcessId,
+}
+
+impl ProcessId {
+    /// The process that has this id now; `None` when none has, or it has ended and nobody took note.
+    pub fn of(pid: u32) -> Option<ProcessId> {
+        Some(ProcessId { pid, started: started(pid)? })
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&self) -> bool {
+        started(self.pid).is_some_and(|started| started == self.started)
+    }
+
+    /// Signals it if it still runs; whether it did.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<bool> {
+        if !self.runs() {
+            return Ok(false);
+        }
+        match kill(Pid::from_raw(i32::try_from(self.pid)?), signal) {
+            Ok(()) => Ok(true),
+            Err(nix::errno::Errno::ESRCH) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot signal process {}", self.pid)),
+        }
+    }
+}
+
+impl Holder {
+    /// This process, as the supervisor of that stack.
+    pub fn own(layout: &Layout) -> anyhow::Result<Holder> {
+        let supervisor = ProcessId::of(std::process::id()).context("this process's own start is not known")?;
+        Ok(Holder { state: layout.state.clone(), supervisor })
+    }
+
+    /// Whether the file is about this stack, and was not copied from another.
+    pub fn is_of(&self, layout: &Layout) -> bool {
+        self.state == layout.state
+    }
+}
+
+/// When a process started: on Linux the machine's start and the clock ticks since then, elsewhere what `ps` says.
+fn started(pid: u32) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        let output = std::process::Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
+        let started = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        return Some(started).filter(|started| !started.is_empty());
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let machine = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(format!("{} {}", machine.trim(), ticks(&stat)?))
+}
+
+/// The start in a line of `/proc/PID/stat`; `None` for a process that has ended and is still listed.
+fn ticks(stat: &str) -> Option<&str> {
+    /// Fields after the name, which is in parentheses and may hold anything: the state is the first, the start the 20th.
+    const START: usize = 19;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") { None } else { fields.nth(START - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use nix::sys::signal::Signal;
+
+    use super::{ProcessId, ticks};
+
+    #[test]
+    fn the_start_is_read_behind_any_name_and_an_ended_process_has_none() {
+        let line = |name: &str, state: &str| {
+            let fields: Vec<String> = (4..=24).map(|field| field.to_string()).collect();
+            format!("17 ({name}) {state} {}", fields.join(" "))
+        };
+        assert_eq!(ticks(&line("a) S 1 (b", "S")), Some("22"));
+        assert_eq!(ticks(&line("stack", "Z")), None);
+    }
+
+    #[test]
+    fn another_process_of_the_same_id_is_not_signalled() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = ProcessId::of(child.id()).unwrap();
+        let earlier = ProcessId { started: "an earlier start".to_owned(), ..process.clone() };
+        assert!(process.runs() && !earlier.runs());
+        assert!(!earlier.signal(Signal::SIGKILL).unwrap());
+        assert!(child.try_wait().unwrap().is_none(), "a process that is not meant was killed");
+        assert!(process.signal(Signal::SIGKILL).unwrap());
+        child.wait().unwrap();
+        assert!(!process.runs());
+    }
+}

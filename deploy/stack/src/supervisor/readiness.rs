@@ -1,0 +1,131 @@
+//! Whether a service is ready: asked of the service itself, and only believed from the process that is meant.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use local_servers::{PostmasterState, postmaster_state};
+use tokio::io::AsyncReadExt;
+
+use crate::http::loopback_client;
+
+/// How long one answer may take.
+const CHECK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How to tell that a service is ready.
+#[derive(Debug, Clone)]
+pub enum Readiness {
+    /// The cluster's state file says so.
+    Postmaster(PathBuf),
+    /// It greets on this port by this name: another stack's server may have been faster to take the port.
+    Nats(u16, String),
+    /// Its admin port says so, under its process id: another process may have been faster to take the port.
+    Http(String),
+}
+
+/// Asks services whether they are ready. One serves for any number of them.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    http: reqwest::Client,
+}
+
+impl Probe {
+    /// Makes one.
+    pub fn new() -> anyhow::Result<Probe> {
+        Ok(Probe { http: loopback_client(CHECK_LIMIT).context("no HTTP client")? })
+    }
+
+    /// Asks the service that runs as this process; the error says what is missing.
+    pub async fn check(&self, readiness: &Readiness, pid: u32) -> Result<(), String> {
+        match readiness {
+            Readiness::Postmaster(data) => match postmaster_state(data, pid) {
+                PostmasterState::Ready => Ok(()),
+                PostmasterState::NotReady => Err("it does not accept connections".to_owned()),
+            },
+            Readiness::Nats(port, name) => nats(*port, name).await,
+            Readiness::Http(url) => self.http(url, pid).await,
+        }
+    }
+
+    async fn http(&self, url: &str, pid: u32) -> Result<(), String> {
+        const SHOWN: usize = 300;
+        let asked = self.http.get(format!("{url}/readyz?verbose")).send().await;
+        let asked = asked.map_err(|error| error.without_url().to_string())?;
+        let status = asked.status();
+        let text = asked.text().await.map_err(|error| error.without_url().to_string())?;
+        let report: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| format!("{status}, not a report: {error}"))?;
+        if report["pid"] != pid {
+            return Err(format!("another process answers on {url}"));
+        }
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(format!("{status} {}", text.chars().take(SHOWN).collect::<String>()))
+    }
+}
+
+async fn nats(port: u16, name: &str) -> Result<(), String> {
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut greeting = [0; 512];
+        let length = stream.read(&mut greeting).await?;
+        std::io::Result::Ok(String::from_utf8_lossy(&greeting[..length]).into_owned())
+    };
+    match tokio::time::timeout(CHECK_LIMIT, asked).await {
+        Ok(Ok(greeting)) if greeting.contains(&format!("\"server_name\":\"{name}\"")) => Ok(()),
+        Ok(Ok(_)) => Err(format!("another server answers on port {port}")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{Probe, Readiness};
+
+    /// Says on one connection, as often as it is asked, that process 7 is ready.
+    async fn answer(mut stream: TcpStream) {
+        let body = r#"{"pid":7}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let mut request = Vec::new();
+        while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+            if request.ends_with(b"\r\n\r\n") {
+                request.clear();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn all_questions_of_one_probe_go_over_one_connection_of_one_client() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let readiness = Readiness::Http(format!("http://{}", listener.local_addr().unwrap()));
+        let connections = Arc::new(AtomicU32::new(0));
+        let accepting = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    connections.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(answer(stream));
+                }
+            }
+        });
+        let probe = Probe::new().unwrap();
+        for _ in 0..5 {
+            probe.check(&readiness, 7).await.unwrap();
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+        let other = probe.check(&readiness, 8).await.unwrap_err();
+        assert!(other.starts_with("another process answers"), "{other}");
+        accepting.abort();
+    }
+}
