@@ -48,6 +48,11 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name(APPLICATION_NAME);
     let store = PostgresStore::connect(options).await?;
     let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
+    anyhow::ensure!(
+        erasure::is_known(&store, &keys, args.subject).await?,
+        "nothing is known of subject {}: no key, no claim and no event; nothing was done",
+        args.subject
+    );
     let request = EraseRequest { subject: args.subject, by: args.by.clone() };
     erasure::erase(&store, &keys, &request).await?;
     let proof = erasure::prove(&store, &keys, args.subject).await?;

@@ -31,7 +31,7 @@ pub use erase::{
 };
 pub use keys::{KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, WrappedKey};
 pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, rotate};
-pub use proof::{Proof, Search, prove};
+pub use proof::{Proof, Search, is_known, prove};
 pub use reconcile::{Reconciled, is_settled, reconcile};
 pub use sealed_store::SealedStore;
 pub use vault::{Unreadable, Vault, VaultOptions};

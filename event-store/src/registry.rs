@@ -111,6 +111,12 @@ pub struct Unreadable {
     pub why: String,
 }
 
+/// Calls an upcaster. One that panics says of its event alone that it cannot be read; its message may hold values and is not repeated.
+fn upcast(upcast: Upcast, data: Value) -> Result<Vec<(&'static str, Value)>, String> {
+    let done = std::panic::catch_unwind(|| upcast(data));
+    done.unwrap_or(Err("its upcaster panicked")).map_err(str::to_owned)
+}
+
 impl Registry {
     /// A registry of the shapes that are written and of those that were.
     ///
@@ -157,7 +163,7 @@ impl Registry {
             let step = versions.and_then(|known| known.past.get(&version));
             let step = step.ok_or_else(|| format!("version {version} of {event_type} is not known"))?;
             // Waiting is a stack: the first part goes on top.
-            for (name, data) in (step.upcast)(data).map_err(str::to_owned)?.into_iter().rev() {
+            for (name, data) in upcast(step.upcast, data)?.into_iter().rev() {
                 let next = step.into.iter().find(|(declared, ..)| *declared == name);
                 let (_, event_type, version) =
                     next.ok_or_else(|| format!("its upcaster makes {name} of it, which is not declared"))?;

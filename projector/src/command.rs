@@ -44,7 +44,8 @@ async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {
 async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     let name = &args.projection;
     let projection = tool::projection(name)?;
-    if !args.yes && !confirmed(name)? {
+    let warning = format!("Queries will see {name} empty until it has caught up.");
+    if !args.yes && !confirmed(name, &warning)? {
         return Err(CommandError::NotConfirmed);
     }
     let options = connect_options(&args.read_model.get()?)?;
@@ -53,8 +54,9 @@ async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn confirmed(name: &str) -> std::io::Result<bool> {
-    write!(std::io::stderr(), "Queries will see {name} empty until it has caught up. Type its name to go on: ")?;
+/// Warns, and asks the person at the keyboard for the projection's name.
+pub(crate) fn confirmed(name: &str, warning: &str) -> std::io::Result<bool> {
+    write!(std::io::stderr(), "{warning} Type {name} to go on: ")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == name)

@@ -86,6 +86,12 @@ pub enum CommandError {
     /// There is, or was then, no such row.
     #[error("no event has made a row {1} of {0}")]
     NoRow(String, String),
+    /// Nothing of that is parked.
+    #[error("nothing {1} of {0} is parked")]
+    NothingParked(String, String),
+    /// The log does not reach so far.
+    #[error("the log ends at position {1}, before {0}")]
+    BehindHead(Position, Position),
     /// The operator did not confirm.
     #[error("nothing was done")]
     NotConfirmed,

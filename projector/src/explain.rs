@@ -83,11 +83,12 @@ pub(crate) async fn explain(args: ExplainArgs) -> Result<(), CommandError> {
 }
 
 /// The position up to which the log counts.
-async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, RefoldError> {
+async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, CommandError> {
     let head = source.head().await?.mark.position;
     match as_of {
         None => Ok(head),
-        Some(AsOf::Position(position)) => Ok(position.min(head)),
+        Some(AsOf::Position(position)) if position > head => Err(CommandError::BehindHead(position, head)),
+        Some(AsOf::Position(position)) => Ok(position),
         Some(AsOf::Time(time)) => {
             // Times never go back as positions rise: halve the range until it is one position.
             let (mut by, mut after) = (Position::START, head.next());

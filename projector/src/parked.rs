@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::error::CommandError;
+use crate::projection::AnyProjection;
 use crate::tool::{ToolArgs, projection};
 
 mod account;
@@ -148,6 +149,32 @@ pub(crate) async fn parked(args: ParkedArgs) -> Result<(), CommandError> {
     }
 }
 
+/// What a command asks for of what is parked: a row by its key, an event by its position, or both.
+struct Wanted<'a> {
+    projection: &'a str,
+    key: Option<&'a str>,
+    position: Option<i64>,
+}
+
+impl Wanted<'_> {
+    fn none(&self) -> CommandError {
+        let key = self.key.map(|key| format!("of row {key}"));
+        let position = self.position.map(|position| format!("at position {position}"));
+        let words: Vec<String> = key.into_iter().chain(position).collect();
+        let what = if words.is_empty() { "at all".to_owned() } else { words.join(" ") };
+        CommandError::NothingParked(self.projection.to_owned(), what)
+    }
+}
+
+/// A key of the projection's rows as it is kept, from what a person wrote.
+fn key_of(projection: &dyn AnyProjection, key: Option<&str>) -> Result<Option<String>, CommandError> {
+    let parse = |text: &str| {
+        let key = projection.key(text);
+        key.ok_or_else(|| CommandError::NotAKey(text.to_owned(), projection.name().to_owned()))
+    };
+    key.map(parse).transpose()
+}
+
 fn print(text: &str) -> Result<(), CommandError> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
@@ -203,6 +230,7 @@ async fn read_list(connection: &mut PgConnection, name: Option<&str>, page: &Pag
 async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     let projection = projection(&args.projection)?;
     let name = projection.name();
+    let key = key_of(projection.as_ref(), args.key.as_deref())?;
     let mut connection = args.tool.read_model().await?;
     let asked = sqlx::query!(
         "INSERT INTO read_model.retry_requests (projection, generation, key)
@@ -211,11 +239,14 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
          ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = excluded.requested_at
          RETURNING generation, key",
         name,
-        args.key,
+        key,
         args.position
     )
     .fetch_all(&mut connection)
     .await?;
+    if asked.is_empty() {
+        return Err(Wanted { projection: name, key: key.as_deref(), position: args.position }.none());
+    }
     let (generations, keys): (Vec<i32>, Vec<String>) = asked.into_iter().map(|row| (row.generation, row.key)).unzip();
     let until = Instant::now() + Duration::from_secs(args.wait);
     let retried = loop {
@@ -241,7 +272,6 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     }
     let Retried { rows, waiting, still_stale } = retried;
     print(&match (rows, waiting, still_stale) {
-        (0, ..) => "nothing of that is parked\n".to_owned(),
         (_, 0, 0) => format!("{rows} rows were brought up to date\n"),
         (_, 0, _) => format!("of {rows} rows {still_stale} still lack events: see `projector parked list {name}`\n"),
         _ => format!("of {rows} rows {waiting} wait for a projector to take them up\n"),

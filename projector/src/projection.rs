@@ -11,10 +11,13 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(crate) mod apart;
 mod batch;
 mod copy;
 mod erased;
+pub(crate) mod guard;
 mod key;
+mod only;
 pub(crate) mod parking;
 mod rows;
 pub(crate) mod split;
@@ -22,8 +25,9 @@ pub(crate) mod split;
 pub use copy::CopyRow;
 pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
+pub use only::Only;
 pub use parking::{MAX_PARKED, Parking, TooManyParked};
-pub use rows::{AnyRows, Only, Traced};
+pub use rows::{AnyRows, Traced};
 pub use split::{MAX_PARTS, Parts, Split, part_of};
 
 /// Why an event cannot be read or folded, in words for people; never with personal data.
@@ -45,7 +49,8 @@ pub trait Projection: Send + Sync + 'static {
     const INDEXES: &'static str;
     /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified name.
     const COPY: &'static str;
-    /// The columns of the main table that hold personal values: tools do not show them unless told to.
+    /// The columns of the main table that hold personal values: tools do not show them unless told to. A projection that names none
+    /// hears of no erasure.
     const PERSONAL: &'static [&'static str] = &[];
     /// Whether the order of a row's events makes no difference (sums, counts): while an event is parked its row then takes in the
     /// later ones all the same, and the parked one late.
@@ -73,7 +78,7 @@ pub trait Projection: Send + Sync + 'static {
     /// The row of `key` after the event; `row` is `None` when there was none.
     ///
     /// # Errors
-    /// The event makes no sense for this row: it is parked, and the row's later events are held back behind it.
+    /// The event makes no sense for this row: it is parked, and the row's later events are held back behind it. A panic counts as that.
     fn fold(key: &Self::Key, row: Option<Self::Row>, event: &Incoming<Self::Event>) -> Result<Self::Row, Reason>;
 
     /// The rows that keep personal fields of this subject, whether or not a value is left in them, where the subject alone tells them;

@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use crate::error::CommandError;
 use crate::generation;
 use crate::progress::Progress;
-use crate::projection::{AnyRows, Only, Parking};
+use crate::projection::{AnyRows, Only, Parking, apart};
 use crate::refold::compare::{Chunk, Comparison, Differences};
 use crate::refold::{MIB, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::runner::parked;
@@ -188,7 +188,7 @@ impl Fold<'_> {
             let page = page?;
             self.rows.fold(connection, page.prepared, &mut self.parking).await?;
             if self.rows.is_full() {
-                self.rows.write(connection).await?;
+                self.write(connection).await?;
             }
             let passed = page.to.0 - self.at.0;
             self.at = page.to;
@@ -196,8 +196,20 @@ impl Fold<'_> {
             self.restraint.after(passed, connection, self.source).await?;
         }
         if self.rows.unwritten() > 0 {
-            self.rows.write(connection).await?;
+            self.write(connection).await?;
         }
         Ok(())
+    }
+
+    /// Writes the rows, without those that Postgres refuses: the live table lacks them too, and knows that it does.
+    async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        match self.rows.write(connection).await {
+            Err(error) if apart::is_refusal(&error) => {
+                let refused = self.rows.refused(connection).await?;
+                self.rows.forget(&refused);
+                self.rows.write(connection).await
+            }
+            written => written,
+        }
     }
 }

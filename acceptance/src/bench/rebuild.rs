@@ -96,7 +96,7 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
         rounds.memory.push(memory);
         rounds.serial.push(rate(serial));
         rounds.parallel.push(rate(parallel));
-        projector(&database, &["drop", "orders", &(number + FIRST_REBUILT).to_string()]).await?;
+        projector(&database, &["drop", "orders", &(number + FIRST_REBUILT).to_string(), "--yes"]).await?;
     }
     admin.close().await?;
     database.drop().await?;

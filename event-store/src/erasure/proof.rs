@@ -109,6 +109,19 @@ pub async fn prove(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: 
     })
 }
 
+/// Whether there is anything of a subject to erase: a key or what was one, a claim, or a field in the log. Where none of the first
+/// is, it reads the whole log.
+///
+/// # Errors
+/// [`EraseError`].
+pub async fn is_known(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: Uuid) -> Result<bool, EraseError> {
+    let has_key = keys.entry(subject).await?.is_some() || keys.find(&[subject]).await?.iter().any(Option::is_some);
+    Ok(has_key
+        || !store.claims_of(&subject.to_string(), 1).await?.is_empty()
+        || !store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.is_empty()
+        || search(store, subject, None).await?.events > 0)
+}
+
 async fn search(store: &dyn EventStore, subject: Uuid, erased_at: Option<Position>) -> Result<Search, EraseError> {
     let head = store.head().await?.mark.position;
     let id = subject.to_string();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{PageArgs, print};
+use super::{PageArgs, Wanted, key_of, print};
 use crate::error::CommandError;
 use crate::tool::{ToolArgs, projection};
 
@@ -69,18 +69,22 @@ struct Shown {
 }
 
 pub(super) async fn show(args: ShowArgs) -> Result<(), CommandError> {
-    let name = projection(&args.projection)?.name();
+    let projection = projection(&args.projection)?;
+    let (name, key) = (projection.name(), key_of(projection.as_ref(), args.key.as_deref())?);
     let mut connection = args.tool.read_model().await?;
     let (limit, offset) = args.page.limit_and_offset();
     let total = sqlx::query_scalar!(
         r#"SELECT count(*) AS "total!" FROM read_model.parked
            WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR position = $3)"#,
         name,
-        args.key,
+        key,
         args.position
     )
     .fetch_one(&mut connection)
     .await?;
+    if total == 0 && (key.is_some() || args.position.is_some()) {
+        return Err(Wanted { projection: name, key: key.as_deref(), position: args.position }.none());
+    }
     let page = sqlx::query_as!(
         ParkedEvent,
         "SELECT projection, generation, key, position, event_id, event_type, cause, tries, parked_at, retry_at
@@ -88,7 +92,7 @@ pub(super) async fn show(args: ShowArgs) -> Result<(), CommandError> {
          WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR position = $3)
          ORDER BY generation, position, key LIMIT $4 OFFSET $5",
         name,
-        args.key,
+        key,
         args.position,
         limit,
         offset

@@ -6,7 +6,7 @@
 use clap::Args;
 use sqlx::{Connection as _, PgConnection};
 
-use super::print;
+use super::{key_of, print};
 use crate::error::CommandError;
 use crate::generation;
 use crate::tool::{ToolArgs, projection};
@@ -64,7 +64,8 @@ fn parse_words(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
-    let name = projection(&args.projection)?.name();
+    let projection = projection(&args.projection)?;
+    let (name, key) = (projection.name(), key_of(projection.as_ref(), args.key.as_deref())?);
     let mut connection = args.tool.read_model().await?;
     let mut transaction = connection.begin().await?;
     generation::lock(&mut transaction).await?;
@@ -88,7 +89,7 @@ pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
          RETURNING key",
         name,
         args.position,
-        args.key,
+        key,
         args.by,
         args.reason
     )

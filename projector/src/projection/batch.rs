@@ -1,35 +1,45 @@
 //! A batch of events on its way into the rows: loaded at once, folded in memory, saved at once.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use event_store::Position;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::parking::Parking;
+use super::apart::Refused;
+use super::parking::{Parking, TooManyParked};
 use super::split::touched;
-use super::{Incoming, Only, Projection, Reason, RowKey as _, WriteError};
+use super::{Incoming, Only, Projection, Reason, RowKey as _, WriteError, apart, guard};
 
 /// What an event does to the rows.
-pub(super) enum Step<E> {
-    /// The projection folds it.
-    Fold(Incoming<E>),
-    /// A subject is erased: its personal fields are blanked.
-    Blank(Incoming<Uuid>),
+pub(super) enum Step<P: Projection> {
+    /// The projection folds it, into the rows of these keys.
+    Fold(Incoming<P::Event>, Vec<P::Key>),
+    /// A subject is erased: its personal fields are blanked, in these rows; `None`: the tables must be asked in which.
+    Blank(Incoming<Uuid>, Option<Vec<P::Key>>),
 }
 
-impl<E> Step<E> {
+impl<P: Projection> Step<P> {
     pub(super) const fn position(&self) -> Position {
         match self {
-            Self::Fold(incoming) => incoming.position,
-            Self::Blank(erased) => erased.position,
+            Self::Fold(incoming, _) => incoming.position,
+            Self::Blank(erased, _) => erased.position,
+        }
+    }
+
+    /// Whether it may change this row.
+    pub(super) fn may_touch(&self, key: &P::Key) -> bool {
+        match self {
+            Self::Fold(_, keys) | Self::Blank(_, Some(keys)) => keys.contains(key),
+            Self::Blank(_, None) => true,
         }
     }
 }
 
-pub(super) struct Batch<P: Projection>(pub(super) Vec<Step<P::Event>>);
+pub(super) struct Batch<P: Projection>(pub(super) Vec<Step<P>>);
 
 /// The rows that a batch touches.
 pub(super) type Touched<P> = BTreeMap<<P as Projection>::Key, <P as Projection>::Row>;
@@ -45,16 +55,18 @@ pub(super) trait Write: Send + Sync {
 
 impl<P: Projection> Batch<P> {
     /// The keys that the batch touches, each once.
-    async fn keys(&self, connection: &mut PgConnection, only: &Only) -> sqlx::Result<Vec<P::Key>> {
-        let (mut keys, mut erased) = (Vec::new(), Vec::new());
+    async fn keys(&self, connection: &mut PgConnection, only: &Only, parking: &Parking) -> sqlx::Result<Vec<P::Key>> {
+        let (mut keys, mut to_ask) = (Vec::new(), Vec::new());
         for step in &self.0 {
             match step {
-                Step::Fold(incoming) => keys.extend(P::keys(&incoming.event)),
-                Step::Blank(incoming) => erased.push(incoming.event),
+                Step::Fold(_, of) | Step::Blank(_, Some(of)) => keys.extend(of.iter().cloned()),
+                Step::Blank(erased, None) => to_ask.push(erased.event),
             }
         }
-        if !erased.is_empty() {
-            keys.extend(P::rows_of(connection, &erased).await?);
+        if !to_ask.is_empty() {
+            keys.extend(P::rows_of(connection, &to_ask).await?);
+            // Of a row that lacks events the tables do not say whose it is.
+            keys.extend(parking.held_keys::<P::Key>());
         }
         keys.retain(|key| only.has(key));
         keys.sort_unstable();
@@ -65,19 +77,84 @@ impl<P: Projection> Batch<P> {
     /// Folds all of it, or fails with the first refusal. The rows are then of no more use.
     fn fold(&self, rows: &mut Touched<P>, only: &Only) -> Result<(), WriteError> {
         for step in &self.0 {
+            let refused = |reason| WriteError::Fold(step.position(), reason);
             match step {
-                Step::Fold(incoming) => {
-                    for key in P::keys(&incoming.event) {
-                        if !only.has(&key) {
-                            continue;
-                        }
-                        let before = rows.remove(&key);
-                        let folded = P::fold(&key, before, incoming);
-                        rows.insert(key, folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?);
+                Step::Fold(incoming, keys) => {
+                    for key in keys.iter().filter(|key| only.has(*key)) {
+                        let folded = guard::fold::<P>(key, rows.remove(key), incoming).map_err(refused)?;
+                        rows.insert(key.clone(), folded);
                     }
                 }
                 // Rows that came to be in this batch are among them.
-                Step::Blank(erased) => rows.values_mut().for_each(|row| P::blank(row, erased)),
+                Step::Blank(erased, _) => {
+                    for row in rows.values_mut() {
+                        *row = guard::blank::<P>(row, erased).map_err(refused)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds and saves in such a way that a row which Postgres refuses hurts no other one.
+    async fn write_apart(
+        &self,
+        connection: &mut PgConnection,
+        (keys, only): (&[P::Key], &Only),
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
+        let before = parking.clone();
+        let (mut rows, without_row) = apart::load::<P>(connection, keys).await?;
+        let others = without_row.iter().map(|(key, _)| key.text()).collect();
+        let others = Only::AllBut(Box::new(only.clone()), Arc::new(others));
+        fold_aside::<P>(&self.0, &mut rows, &others, parking)?;
+        for (key, why) in without_row {
+            self.park_all(&key, &why, parking)?;
+        }
+        for key in apart::save::<P>(connection, rows.into_iter().collect()).await? {
+            parking.forget(&key.text(), &before);
+            self.write_row(connection, &key, parking).await?;
+        }
+        Ok(())
+    }
+
+    /// Parks every event of a key that Postgres cannot even look for.
+    fn park_all(&self, key: &P::Key, why: &Refused, parking: &mut Parking) -> Result<(), WriteError> {
+        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+            let Some(position) = event.first().map(Step::position) else { continue };
+            let text = key.text();
+            if parking.skips(position, &text) || !event.iter().any(|step| step.may_touch(key)) {
+                continue;
+            }
+            let parked = if !P::COMMUTES && parking.holds(&text) {
+                parking.hold_back(position, text, true)
+            } else {
+                parking.refuse(position, text, &why.clone().into(), true)
+            };
+            parked.map_err(|full| WriteError::Fold(position, full.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Folds one row event by event, and parks the first that makes of it what Postgres refuses.
+    async fn write_row(&self, connection: &mut PgConnection, key: &P::Key, parking: &mut Parking) -> Result<(), WriteError> {
+        let mut rows: Touched<P> = guard::load::<P>(connection, std::slice::from_ref(key)).await?.into_iter().collect();
+        let only = Only::Key(key.text());
+        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+            let Some(position) = event.first().map(Step::position) else { continue };
+            if !event.iter().any(|step| step.may_touch(key)) {
+                continue;
+            }
+            let (before, found) = (rows.clone(), parking.found());
+            let full = |full: Reason| WriteError::Fold(position, full);
+            fold_event::<P>(event, &mut rows, &only, parking).map_err(full)?;
+            let Some(row) = rows.get(key).cloned() else { continue };
+            if let Err(reason) = apart::try_save::<P>(connection, &[row]).await? {
+                rows = before;
+                if parking.found() == found {
+                    let refused = parking.refuse(position, key.text(), &reason, rows.is_empty());
+                    refused.map_err(|error| full(error.into()))?;
+                }
             }
         }
         Ok(())
@@ -86,7 +163,7 @@ impl<P: Projection> Batch<P> {
 
 /// Folds these steps and sets aside what is refused. Fails only when no more may be parked.
 pub(super) fn fold_aside<P: Projection>(
-    steps: &[Step<P::Event>],
+    steps: &[Step<P>],
     rows: &mut Touched<P>,
     only: &Only,
     parking: &mut Parking,
@@ -99,8 +176,8 @@ pub(super) fn fold_aside<P: Projection>(
 }
 
 /// All that one stored event has become counts in a row, or nothing of it.
-fn fold_event<P: Projection>(
-    event: &[Step<P::Event>],
+pub(super) fn fold_event<P: Projection>(
+    event: &[Step<P>],
     rows: &mut Touched<P>,
     only: &Only,
     parking: &mut Parking,
@@ -108,50 +185,84 @@ fn fold_event<P: Projection>(
     let mut parts = Vec::new();
     for step in event {
         match step {
-            Step::Fold(incoming) => parts.push(incoming),
-            Step::Blank(erased) => {
-                // What is erased goes at once; and once more in its turn, behind what its row lacks.
-                for row in rows.values_mut() {
-                    P::blank(row, erased);
-                }
-                parking.hold_back_all(erased.position)?;
-            }
+            Step::Fold(incoming, keys) => parts.push((incoming, keys)),
+            Step::Blank(erased, of) => blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?,
         }
     }
-    let mut keys: Vec<P::Key> = parts.iter().flat_map(|part| P::keys(&part.event)).filter(|key| only.has(key)).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let Some(position) = parts.first().map(|(part, _)| part.position) else { return Ok(()) };
+    let keys: BTreeSet<&P::Key> = parts.iter().flat_map(|(_, keys)| *keys).filter(|key| only.has(*key)).collect();
     for key in keys {
-        let (text, Some(position)) = (key.text(), parts.first().map(|part| part.position)) else { continue };
+        let text = key.text();
         if parking.skips(position, &text) {
             continue;
         }
-        let before = rows.remove(&key);
+        let before = rows.remove(key);
         let absent = before.is_none();
         if !P::COMMUTES && parking.holds(&text) {
             parking.hold_back(position, text, absent)?;
-            rows.extend(before.map(|row| (key, row)));
+            rows.extend(before.map(|row| (key.clone(), row)));
             continue;
         }
-        match fold_row::<P>(&key, before.clone(), &parts) {
-            Ok(row) => rows.extend(row.map(|row| (key, row))),
+        match fold_row::<P>(key, before.clone(), &parts) {
+            Ok(row) => rows.extend(row.map(|row| (key.clone(), row))),
             Err(reason) => {
                 parking.refuse(position, text, &reason, absent)?;
-                rows.extend(before.map(|row| (key, row)));
+                rows.extend(before.map(|row| (key.clone(), row)));
             }
         }
     }
     Ok(())
 }
 
+/// Blanks the subject's fields at once; and once more in its turn, in those of its rows that lack events.
+fn blank_rows<P: Projection>(
+    erased: &Incoming<Uuid>,
+    of: Option<&[P::Key]>,
+    rows: &mut Touched<P>,
+    (only, parking): (&Only, &mut Parking),
+) -> Result<(), TooManyParked> {
+    let mut held: BTreeSet<P::Key> = match of {
+        Some(keys) => keys.iter().filter(|key| only.has(*key) && parking.holds(&key.text())).cloned().collect(),
+        // Nobody knows whose a row becomes that is not there yet.
+        None => parking.held_keys().filter(|key| only.has(key) && !rows.contains_key(key)).collect(),
+    };
+    for (key, row) in rows.iter_mut() {
+        match guard::blank::<P>(row, erased) {
+            Ok(blanked) => {
+                if of.is_none() && parking.holds(&key.text()) && changes(row, &blanked) {
+                    held.insert(key.clone());
+                }
+                *row = blanked;
+            }
+            Err(reason) => {
+                held.remove(key);
+                parking.refuse(erased.position, key.text(), &reason, false)?;
+            }
+        }
+    }
+    for key in held {
+        let absent = !rows.contains_key(&key);
+        parking.hold_back(erased.position, key.text(), absent)?;
+    }
+    Ok(())
+}
+
+/// Whether the two are not the same; where that cannot be said, they are taken not to be.
+fn changes<R: serde::Serialize>(before: &R, after: &R) -> bool {
+    match (serde_json::to_value(before), serde_json::to_value(after)) {
+        (Ok(before), Ok(after)) => before != after,
+        _ => true,
+    }
+}
+
 fn fold_row<P: Projection>(
     key: &P::Key,
     mut row: Option<P::Row>,
-    parts: &[&Incoming<P::Event>],
+    parts: &[(&Incoming<P::Event>, &Vec<P::Key>)],
 ) -> Result<Option<P::Row>, Reason> {
-    for part in parts {
-        for _ in P::keys(&part.event).iter().filter(|touched| *touched == key) {
-            row = Some(P::fold(key, row, part)?);
+    for (part, keys) in parts {
+        for _ in keys.iter().filter(|touched| *touched == key) {
+            row = Some(guard::fold::<P>(key, row, part)?);
         }
     }
     Ok(row)
@@ -160,27 +271,30 @@ fn fold_row<P: Projection>(
 #[async_trait]
 impl<P: Projection> Write for Batch<P> {
     async fn write(&self, connection: &mut PgConnection, only: &Only, parking: &mut Parking) -> Result<(), WriteError> {
-        let keys = self.keys(connection, only).await?;
-        let mut rows: Touched<P> = P::load(connection, &keys).await?.into_iter().collect();
+        let keys = self.keys(connection, only, parking).await?;
+        if parking.is_apart() {
+            return self.write_apart(connection, (&keys, only), parking).await;
+        }
+        let mut rows: Touched<P> = guard::load::<P>(connection, &keys).await?.into_iter().collect();
         let whole = matches!(only, Only::All | Only::Parts(_));
         // Nearly always nothing is refused, and rows need not be kept for that.
         if !(whole && parking.is_idle() && self.fold(&mut rows, only).is_ok()) {
-            rows = P::load(connection, &keys).await?.into_iter().collect();
+            rows = guard::load::<P>(connection, &keys).await?.into_iter().collect();
             fold_aside::<P>(&self.0, &mut rows, only, parking)?;
         }
         let rows: Vec<P::Row> = rows.into_values().collect();
         if rows.is_empty() {
             return Ok(());
         }
-        Ok(P::save(connection, &rows).await?)
+        Ok(guard::save::<P>(connection, &rows).await?)
     }
 
     fn handled_by(&self, parts: i32) -> Vec<usize> {
         let mut counts = vec![0; usize::try_from(parts).unwrap_or(0)];
         for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
             let bits = event.iter().fold(0, |bits, step| match step {
-                Step::Fold(incoming) => bits | touched(&P::keys(&incoming.event), parts),
-                Step::Blank(_) => u64::MAX,
+                Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => bits | touched(keys, parts),
+                Step::Blank(_, None) => u64::MAX,
             });
             for (_, count) in counts.iter_mut().enumerate().filter(|(number, _)| bits >> number & 1 == 1) {
                 *count += 1;

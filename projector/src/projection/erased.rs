@@ -6,12 +6,14 @@ use std::sync::Arc;
 use event_store::erasure::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::batch::{Batch, Step, Write};
+use super::only::Only;
 use super::parking::Parking;
-use super::rows::{AnyRows, Only, Rows};
+use super::rows::{AnyRows, Rows};
 use super::split::{Parts, Split};
-use super::{Incoming, Projection, Reason, RowKey};
+use super::{Incoming, Projection, Reason, RowKey, guard};
 
 /// A projection without its types.
 pub trait AnyProjection: Send + Sync + 'static {
@@ -126,7 +128,9 @@ impl<P: Projection> AnyProjection for Erased<P> {
 
     fn reads(&self, registry: &Registry) -> Vec<EventType> {
         let mut types = registry.widen_types(&wanted::<P>());
-        types.extend(SUBJECT_ERASED.parse());
+        if keeps_personal_fields::<P>() {
+            types.extend(SUBJECT_ERASED.parse());
+        }
         types
     }
 
@@ -141,21 +145,19 @@ impl<P: Projection> AnyProjection for Erased<P> {
     fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared {
         let wanted = wanted::<P>();
         let stored = registry.widen_types(&wanted);
-        let mut read = Vec::new();
+        let mut read: Vec<Step<P>> = Vec::new();
         let (mut handled, mut passed_over) = (0, 0);
         let mut unreadable = None;
         for event in events {
-            if let Some(subject) = erased_subject(event) {
-                let RecordedEvent { position, version, part, recorded_at, .. } = *event;
-                read.push(Step::Blank(Incoming { event: subject, position, version, part, recorded_at }));
-                handled += 1;
-                continue;
-            }
             let before = read.len();
-            // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
-            if stored.contains(&event.event_type)
-                && let Err(reason) = read_parts::<P>(registry, event, &wanted, &mut read)
-            {
+            let done = match erased_subject(event) {
+                Some(subject) if keeps_personal_fields::<P>() => read_erasure::<P>(event, subject, &mut read),
+                Some(_) => Ok(()),
+                // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
+                None if stored.contains(&event.event_type) => read_parts::<P>(registry, event, &wanted, &mut read),
+                None => Ok(()),
+            };
+            if let Err(reason) = done {
                 read.truncate(before);
                 unreadable = Some((event.position, reason));
                 break;
@@ -172,11 +174,16 @@ impl<P: Projection> AnyProjection for Erased<P> {
 }
 
 /// Whether what a stored event has become is the business of these parts.
-fn touches<P: Projection>(steps: &[Step<P::Event>], parts: Parts) -> bool {
+fn touches<P: Projection>(steps: &[Step<P>], parts: Parts) -> bool {
     steps.iter().any(|step| match step {
-        Step::Fold(incoming) => parts.is_all() || parts.touched_by(&P::keys(&incoming.event)),
-        Step::Blank(_) => true,
+        Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => parts.touched_by(keys),
+        Step::Blank(_, None) => true,
     })
+}
+
+/// Whether an erasure is any business of the projection's.
+const fn keeps_personal_fields<P: Projection>() -> bool {
+    !P::PERSONAL.is_empty()
 }
 
 fn wanted<P: Projection>() -> Vec<EventType> {
@@ -184,17 +191,25 @@ fn wanted<P: Projection>() -> Vec<EventType> {
     P::handles().iter().filter_map(|name| name.parse().ok()).collect()
 }
 
+fn read_erasure<P: Projection>(event: &RecordedEvent, subject: Uuid, read: &mut Vec<Step<P>>) -> Result<(), Reason> {
+    let RecordedEvent { position, version, part, recorded_at, .. } = *event;
+    let erased = Incoming { event: subject, position, version, part, recorded_at };
+    read.push(Step::Blank(erased, guard::rows_of_subject::<P>(subject)?));
+    Ok(())
+}
+
 /// Reads all that a stored event has become: one batch has all of it.
 fn read_parts<P: Projection>(
     registry: &Registry,
     event: &RecordedEvent,
     wanted: &[EventType],
-    read: &mut Vec<Step<P::Event>>,
+    read: &mut Vec<Step<P>>,
 ) -> Result<(), Reason> {
     for part in registry.upcast(event)?.iter().filter(|part| wanted.contains(&part.event_type)) {
-        if let Some(event) = P::read(part) {
+        if let Some(event) = guard::guarded("reading", || P::read(part).transpose())? {
             let RecordedEvent { position, version, part, recorded_at, .. } = *part;
-            read.push(Step::Fold(Incoming { event: event?, position, version, part, recorded_at }));
+            let keys = guard::keys::<P>(&event)?;
+            read.push(Step::Fold(Incoming { event, position, version, part, recorded_at }, keys));
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use event_store::Position;
 
-use super::Reason;
+use super::{Reason, RowKey};
 
 /// The most (event, key) pairs that one part of a generation may have parked: past it the part stops.
 pub const MAX_PARKED: usize = 10_000;
@@ -45,6 +45,7 @@ pub struct Parking {
     /// Of how many parts it is, beside the first.
     more_parts: usize,
     careful: bool,
+    apart: bool,
     found: Vec<Aside>,
 }
 
@@ -66,6 +67,16 @@ impl Parking {
         self
     }
 
+    /// Saves rows apart, so that one which Postgres refuses hurts no other one: slower, and for when one was refused.
+    pub(crate) fn apart(mut self) -> Self {
+        self.apart = true;
+        self
+    }
+
+    pub(super) const fn is_apart(&self) -> bool {
+        self.apart
+    }
+
     /// Nothing is parked or skipped: events need no second look.
     pub(super) fn is_idle(&self) -> bool {
         !self.careful && self.held.is_empty() && self.skips.is_empty()
@@ -81,7 +92,8 @@ impl Parking {
     }
 
     pub(super) fn refuse(&mut self, position: Position, key: String, reason: &Reason, absent: bool) -> Result<(), TooManyParked> {
-        let mut cause = crate::runner::chain(reason.as_ref());
+        // A text of Postgres holds no NUL.
+        let mut cause = crate::runner::chain(reason.as_ref()).replace('\0', "\u{fffd}");
         cause.truncate(cause.floor_char_boundary(MAX_CAUSE));
         self.held.insert(key.clone());
         self.add(Aside { position, key, cause: Some(cause), absent })
@@ -91,10 +103,23 @@ impl Parking {
         self.add(Aside { position, key, cause: None, absent })
     }
 
-    /// Holds an event back behind every key that lacks one.
-    pub(super) fn hold_back_all(&mut self, position: Position) -> Result<(), TooManyParked> {
-        let keys: Vec<String> = self.held.iter().cloned().collect();
-        keys.into_iter().try_for_each(|key| self.hold_back(position, key, false))
+    /// The keys that lack an event.
+    pub(super) fn held_keys<K: RowKey>(&self) -> impl Iterator<Item = K> {
+        self.held.iter().filter_map(|text| K::parse(text))
+    }
+
+    /// Takes back what was set aside for a key since it was as it was `before`.
+    pub(super) fn forget(&mut self, key: &str, before: &Self) {
+        let mut number = 0;
+        let set_aside = self.found.len();
+        self.found.retain(|aside| {
+            number += 1;
+            number <= before.found.len() || aside.key != key
+        });
+        self.parked -= set_aside - self.found.len();
+        if !before.holds(key) {
+            self.held.remove(key);
+        }
     }
 
     fn add(&mut self, aside: Aside) -> Result<(), TooManyParked> {

@@ -6,62 +6,33 @@
 //! which are most, cost no question.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use event_store::Position;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::batch::{Batch, Step, Touched, fold_aside};
 use super::copy::{CopyRow, copy_in};
+use super::only::Only;
 use super::parking::Parking;
-use super::split::Parts;
-use super::{Incoming, Prepared, Projection, RowKey, WriteError};
+use super::{Incoming, Prepared, Projection, Reason, RowKey, WriteError, guard};
+
+mod stored;
+mod suspects;
+
+use stored::Stored;
 
 /// The most rows that one statement loads or saves.
 const MAX_STATEMENT_ROWS: usize = 1_000;
+/// About how many bytes of rows one statement loads or saves.
+const STATEMENT_BYTES: usize = 4 * 1_024 * 1_024;
 /// Of so many folds one is measured for the row's size.
 const MEASURED: usize = 64;
-/// Bits of the filter that tells which keys may have been written: 16 MiB.
-const FILTER_BITS: u64 = 1 << 27;
-/// Bits that each key sets in it.
-const FILTER_HASHES: u64 = 4;
 /// What a row costs besides itself and what it points to: its place in the map, and the allocator's share.
 const ROW_OVERHEAD: usize = 64;
-
-/// Which keys are folded; the others are passed over.
-#[derive(Debug, Clone)]
-pub enum Only {
-    /// All of them.
-    All,
-    /// Those that a hash of seed and key chooses. `read_model.is_sampled` says the same.
-    Sample {
-        /// Another one chooses other keys.
-        seed: String,
-        /// The share of the keys, of 2^32.
-        below: i64,
-    },
-    /// This one alone, as text.
-    Key(String),
-    /// Those of some parts of a generation.
-    Parts(Parts),
-}
-
-impl Only {
-    pub(super) fn has(&self, key: &impl RowKey) -> bool {
-        match self {
-            Self::All => true,
-            Self::Key(only) => *only == key.text(),
-            Self::Parts(parts) => parts.has(key),
-            Self::Sample { seed, below } => {
-                let digest = Sha256::new().chain_update(seed).chain_update(key.text()).finalize();
-                digest.first_chunk().is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)
-            }
-        }
-    }
-}
 
 /// A row after an event.
 #[derive(Debug)]
@@ -87,6 +58,9 @@ pub trait AnyRows: Send {
     /// Whether they must be written before more is folded.
     fn is_full(&self) -> bool;
 
+    /// Into how many rows the half of the memory that is filled goes, as far as rows were measured.
+    fn capacity(&self) -> usize;
+
     /// How many rows were changed since they were last written.
     fn unwritten(&self) -> usize;
 
@@ -99,6 +73,19 @@ pub trait AnyRows: Send {
     /// # Errors
     /// As Postgres says; the rows are then of no more use.
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()>;
+
+    /// After [`AnyRows::write`] was refused, and rolled back: the keys of the rows that are refused. The rows stay as they are.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    async fn refused(&mut self, connection: &mut PgConnection) -> sqlx::Result<Vec<String>>;
+
+    /// Postgres refused the rows of these keys: from now on each is shown to it after every event, and the event that it refuses is
+    /// left in the parking, which is to be careful.
+    fn suspect(&mut self, keys: Arc<HashSet<String>>);
+
+    /// Forgets the rows of these keys.
+    fn forget(&mut self, keys: &[String]);
 
     /// The row after each event since this was last asked; for [`Only::Key`].
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>>;
@@ -119,6 +106,7 @@ pub(super) struct Rows<P: Projection> {
     young: Half<P>,
     old: Half<P>,
     stored: Stored,
+    suspects: Arc<HashSet<String>>,
     folds: usize,
     measured: usize,
     measured_bytes: usize,
@@ -127,8 +115,18 @@ pub(super) struct Rows<P: Projection> {
 
 impl<P: Projection> Rows<P> {
     pub(super) fn new(only: Only, bytes: usize) -> Self {
-        let (young, old) = (HashMap::new(), HashMap::new());
-        Self { only, bytes, young, old, stored: Stored::Nothing, folds: 0, measured: 0, measured_bytes: 0, trace: Vec::new() }
+        Self {
+            only,
+            bytes,
+            young: HashMap::new(),
+            old: HashMap::new(),
+            stored: Stored::Nothing,
+            suspects: Arc::default(),
+            folds: 0,
+            measured: 0,
+            measured_bytes: 0,
+            trace: Vec::new(),
+        }
     }
 
     fn take(&mut self, key: &P::Key) -> Option<Kept<P::Row>> {
@@ -158,57 +156,64 @@ impl<P: Projection> Rows<P> {
         fixed + self.measured_bytes.checked_div(self.measured).unwrap_or(0)
     }
 
+    /// How many rows one statement takes: they are copied for it.
+    fn statement_rows(&self) -> usize {
+        (STATEMENT_BYTES / self.row_bytes()).clamp(1, MAX_STATEMENT_ROWS)
+    }
+
     fn young_is_full(&self) -> bool {
         self.young.len().saturating_mul(self.row_bytes()) > self.bytes / 2
     }
 
     async fn load(&mut self, connection: &mut PgConnection, mut keys: Vec<P::Key>) -> sqlx::Result<()> {
-        keys.retain(|key| {
-            let at_hand = self.young.contains_key(key) || self.old.contains_key(key);
-            !at_hand && self.stored.may_have(key) && self.only.has(key)
-        });
+        keys.retain(|key| !self.is_at_hand(key) && self.stored.may_have(key) && self.only.has(key));
         keys.sort_unstable();
         keys.dedup();
-        for keys in keys.chunks(MAX_STATEMENT_ROWS) {
-            let rows = P::load(connection, keys).await?.into_iter();
+        for keys in keys.chunks(self.statement_rows()) {
+            let rows = guard::load::<P>(connection, keys).await?.into_iter();
             self.young.extend(rows.map(|(key, row)| (key, Box::new(Kept { row, stored: true, changed: false }))));
         }
         Ok(())
     }
 
-    fn fold_one(&mut self, incoming: &Incoming<P::Event>) -> Result<(), WriteError> {
-        for key in P::keys(&incoming.event) {
-            if !self.only.has(&key) {
+    fn is_at_hand(&self, key: &P::Key) -> bool {
+        self.young.contains_key(key) || self.old.contains_key(key)
+    }
+
+    fn fold_one(&mut self, incoming: &Incoming<P::Event>, keys: &[P::Key]) -> Result<(), WriteError> {
+        for key in keys {
+            if !self.only.has(key) {
                 continue;
             }
-            let (before, stored) = self.take(&key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
-            let folded = P::fold(&key, before, incoming).map_err(|reason| WriteError::Fold(incoming.position, reason))?;
-            self.put(key, folded, stored, incoming);
+            let (before, stored) = self.take(key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
+            let folded = guard::fold::<P>(key, before, incoming);
+            let folded = folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?;
+            self.put(key.clone(), folded, stored, incoming);
         }
         Ok(())
     }
 
     /// Folds, and sets aside what is refused.
-    fn fold_carefully(&mut self, steps: &[Step<P::Event>], parking: &mut Parking) -> Result<(), WriteError> {
+    fn fold_carefully(&mut self, steps: &[Step<P>], only: &Only, parking: &mut Parking) -> Result<(), WriteError> {
         let (mut rows, mut stored) = (Touched::<P>::new(), HashSet::new());
         for step in steps {
-            let Step::Fold(incoming) = step else { continue };
-            for key in P::keys(&incoming.event) {
-                if let Some(kept) = self.take(&key) {
+            let Step::Fold(_, keys) = step else { continue };
+            for key in keys.iter().filter(|key| only.has(*key)) {
+                if let Some(kept) = self.take(key) {
                     if kept.stored {
                         stored.insert(key.clone());
                     }
-                    rows.insert(key, kept.row);
+                    rows.insert(key.clone(), kept.row);
                 }
             }
         }
         let before = parking.found();
-        fold_aside::<P>(steps, &mut rows, &self.only, parking)?;
+        fold_aside::<P>(steps, &mut rows, only, parking)?;
         let took_all = parking.found() == before;
         for (key, row) in rows {
             let stored = stored.contains(&key);
             match (&self.only, steps.last()) {
-                (Only::Key(text), Some(Step::Fold(last))) if took_all && !parking.skips(last.position, text) => {
+                (Only::Key(text), Some(Step::Fold(last, _))) if took_all && !parking.skips(last.position, text) => {
                     self.put(key, row, stored, last);
                 }
                 _ => self.keep(key, row, stored),
@@ -217,19 +222,46 @@ impl<P: Projection> Rows<P> {
         Ok(())
     }
 
-    async fn blank(&mut self, connection: &mut PgConnection, erased: &Incoming<uuid::Uuid>) -> sqlx::Result<()> {
-        let keys = if let Some(keys) = P::rows_of_subject(erased.event) {
-            keys
+    async fn blank(
+        &mut self,
+        connection: &mut PgConnection,
+        (erased, of): (&Incoming<Uuid>, Option<&[P::Key]>),
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
+        let refused = |full: Reason| WriteError::Fold(erased.position, full);
+        let mut held: Vec<P::Key> = Vec::new();
+        let mut keys = if let Some(keys) = of {
+            keys.to_vec()
         } else {
             self.write(connection).await?;
+            held = parking.held_keys().collect();
+            self.load(connection, held.clone()).await?;
+            // Nobody knows whose a row becomes that is not there yet.
+            held.retain(|key| !self.is_at_hand(key) && self.only.has(key));
             P::rows_of(connection, &[erased.event]).await?
         };
         self.load(connection, keys.clone()).await?;
+        keys.retain(|key| self.only.has(key));
         for key in keys {
-            if let Some(mut kept) = self.take(&key) {
-                P::blank(&mut kept.row, erased);
-                self.put(key, kept.row, kept.stored, erased);
+            if let Some(kept) = self.take(&key) {
+                match guard::blank::<P>(&kept.row, erased) {
+                    Ok(row) => self.put(key.clone(), row, kept.stored, erased),
+                    Err(reason) if parking.is_idle() => return Err(refused(reason)),
+                    Err(reason) => {
+                        self.keep(key.clone(), kept.row, kept.stored);
+                        let full = parking.refuse(erased.position, key.text(), &reason, false);
+                        full.map_err(|full| refused(full.into()))?;
+                        continue;
+                    }
+                }
             }
+            if parking.holds(&key.text()) {
+                held.push(key);
+            }
+        }
+        for key in held {
+            let absent = !self.is_at_hand(&key);
+            parking.hold_back(erased.position, key.text(), absent).map_err(|full| refused(full.into()))?;
         }
         Ok(())
     }
@@ -241,29 +273,29 @@ impl<P: Projection> AnyRows for Rows<P> {
         // Only this projection's own batches come here.
         let Ok(batch) = batch.writer.into_any().downcast::<Batch<P>>() else { return Ok(()) };
         if self.stored.any() {
-            let folds = batch.0.iter().filter_map(|step| if let Step::Fold(incoming) = step { Some(incoming) } else { None });
-            let keys = folds.flat_map(|incoming| P::keys(&incoming.event)).collect();
-            self.load(connection, keys).await?;
+            let keys = batch.0.iter().filter_map(|step| if let Step::Fold(_, keys) = step { Some(keys) } else { None });
+            self.load(connection, keys.flatten().cloned().collect()).await?;
         }
         if parking.is_idle() {
             for step in &batch.0 {
                 match step {
-                    Step::Fold(incoming) => self.fold_one(incoming)?,
-                    Step::Blank(erased) => self.blank(connection, erased).await?,
+                    Step::Fold(incoming, keys) => self.fold_one(incoming, keys)?,
+                    Step::Blank(erased, of) => self.blank(connection, (erased, of.as_deref()), parking).await?,
                 }
             }
         } else {
             // A row that is traced is looked at after each event.
-            let together = |a: &Step<_>, b: &Step<_>| !matches!(self.only, Only::Key(_)) || a.position() == b.position();
-            let together: Vec<&[Step<P::Event>]> =
-                batch.0.chunk_by(|a, b| matches!((a, b), (Step::Fold(_), Step::Fold(_))) && together(a, b)).collect();
+            let together = |a: &Step<P>, b: &Step<P>| !matches!(self.only, Only::Key(_)) || a.position() == b.position();
+            let together: Vec<&[Step<P>]> =
+                batch.0.chunk_by(|a, b| matches!((a, b), (Step::Fold(..), Step::Fold(..))) && together(a, b)).collect();
             for steps in together {
-                if let [Step::Blank(erased)] = steps {
-                    self.blank(connection, erased).await?;
-                    let held = parking.hold_back_all(erased.position);
-                    held.map_err(|full| WriteError::Fold(erased.position, full.into()))?;
+                if let [Step::Blank(erased, of)] = steps {
+                    self.blank(connection, (erased, of.as_deref()), parking).await?;
+                } else if self.suspects.is_empty() {
+                    let only = self.only.clone();
+                    self.fold_carefully(steps, &only, parking)?;
                 } else {
-                    self.fold_carefully(steps, parking)?;
+                    self.fold_suspects(connection, steps, parking).await?;
                 }
             }
         }
@@ -277,6 +309,10 @@ impl<P: Projection> AnyRows for Rows<P> {
         self.young_is_full()
     }
 
+    fn capacity(&self) -> usize {
+        self.bytes / 2 / self.row_bytes()
+    }
+
     fn unwritten(&self) -> usize {
         self.young.values().chain(self.old.values()).filter(|kept| kept.changed).count()
     }
@@ -286,6 +322,7 @@ impl<P: Projection> AnyRows for Rows<P> {
     }
 
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let at_once = self.statement_rows();
         let kept = self.young.iter_mut().chain(self.old.iter_mut());
         let (again, mut new): (Vec<_>, Vec<_>) = kept.filter(|(_, kept)| kept.changed).partition(|(_, kept)| kept.stored);
         // The order of the keys is the order in which they are looked for, and indexes are built.
@@ -293,9 +330,9 @@ impl<P: Projection> AnyRows for Rows<P> {
         if !new.is_empty() {
             copy_in(connection, P::COPY, new.iter().map(|(_, kept)| &kept.row), P::copy).await?;
         }
-        for rows in again.chunks(MAX_STATEMENT_ROWS) {
+        for rows in again.chunks(at_once) {
             let rows: Vec<P::Row> = rows.iter().map(|(_, kept)| kept.row.clone()).collect();
-            P::save(connection, &rows).await?;
+            guard::save::<P>(connection, &rows).await?;
         }
         for (key, kept) in new.into_iter().chain(again) {
             self.stored.insert(key);
@@ -307,56 +344,21 @@ impl<P: Projection> AnyRows for Rows<P> {
         Ok(())
     }
 
+    async fn refused(&mut self, connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+        self.find_refused(connection).await
+    }
+
+    fn suspect(&mut self, keys: Arc<HashSet<String>>) {
+        self.suspects = keys;
+    }
+
+    fn forget(&mut self, keys: &[String]) {
+        for key in keys.iter().filter_map(|text| P::Key::parse(text)) {
+            self.take(&key);
+        }
+    }
+
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>> {
         std::mem::take(&mut self.trace)
     }
-}
-
-/// Which keys the table may have rows of.
-enum Stored {
-    Nothing,
-    /// A Bloom filter: what is not in it is not there.
-    These(Vec<u64>),
-    /// Nothing is known.
-    Anything,
-}
-
-impl Stored {
-    fn any(&self) -> bool {
-        !matches!(self, Self::Nothing)
-    }
-
-    fn may_have(&self, key: &impl Hash) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Anything => true,
-            Self::These(bits) => places(key).all(|(word, bit)| bits.get(word).is_some_and(|bits| bits & bit != 0)),
-        }
-    }
-
-    fn insert(&mut self, key: &impl Hash) {
-        if matches!(self, Self::Nothing) {
-            *self = Self::These(vec![0; usize::try_from(FILTER_BITS / 64).unwrap_or(0)]);
-        }
-        if let Self::These(bits) = self {
-            for (word, bit) in places(key) {
-                if let Some(bits) = bits.get_mut(word) {
-                    *bits |= bit;
-                }
-            }
-        }
-    }
-}
-
-/// The bits of a key: word and bit in it.
-fn places(key: &impl Hash) -> impl Iterator<Item = (usize, u64)> {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    let hash = hasher.finish();
-    // Two halves of one hash stand for as many hashes as are needed.
-    let (first, step) = (hash, hash.rotate_left(32) | 1);
-    (0..FILTER_HASHES).map(move |number| {
-        let place = first.wrapping_add(number.wrapping_mul(step)) % FILTER_BITS;
-        (usize::try_from(place / 64).unwrap_or(0), 1 << (place % 64))
-    })
 }

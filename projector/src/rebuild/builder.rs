@@ -7,6 +7,7 @@
 //! All parts of the generation move together, in one fold and one transaction. Where they stand at different positions, those that are
 //! furthest behind are first brought to where the next ones stand.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::RebuildError;
 use super::keeper::Keeper;
 use crate::generation::{self, Generation};
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, AnyRows, Parking, Parts};
+use crate::projection::{AnyProjection, AnyRows, Parking, Parts, apart};
 use crate::refold::pace::Pace;
 use crate::refold::{RefoldError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
@@ -46,6 +47,8 @@ pub(crate) struct Builder {
     parking: Parking,
     /// Whether a refusal was met: from then on rows are kept for it.
     careful: bool,
+    /// Keys whose rows Postgres refused.
+    suspects: Arc<HashSet<String>>,
     keeper: Keeper,
     pub(crate) connection: PgConnection,
     /// How far the rows in memory are; the checkpoints follow.
@@ -101,6 +104,7 @@ impl Builder {
             parked: ParkedSet::default(),
             parking: Parking::default(),
             careful: false,
+            suspects: Arc::default(),
             keeper,
             connection,
             at: Position::START,
@@ -134,6 +138,7 @@ impl Builder {
     fn begin_rows(&mut self) {
         let only = Parts::these(self.moving_parts().map(|held| held.key.part), self.of()).only();
         self.rows = self.projection().rows(only, self.bytes);
+        self.rows.suspect(Arc::clone(&self.suspects));
         let at = self.moving_parts().map(|held| held.checkpoint.mark.position).next();
         self.at = at.unwrap_or(Position::START);
         if self.at > Position::START {
@@ -195,15 +200,25 @@ impl Builder {
     }
 
     /// Brings the moving parts to this position.
+    ///
+    /// Nearly always nothing is refused, and rows need not be kept for that. Where something is, it goes back to the checkpoint, and
+    /// they are.
     async fn bring(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
-        match self.advance(to, progress).await {
-            Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {
-                // Nearly always nothing is refused, and rows need not be kept for that: back to the checkpoint, and now they are.
-                self.careful = true;
-                self.begin_rows();
-                self.advance(to, progress).await
+        loop {
+            match self.advance(to, progress).await {
+                Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {}
+                Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
+                    let refused = self.rows.refused(&mut self.connection).await?;
+                    let suspects: HashSet<String> = self.suspects.iter().cloned().chain(refused).collect();
+                    if suspects.len() == self.suspects.len() {
+                        return Err(RebuildError::Database(error));
+                    }
+                    self.suspects = Arc::new(suspects);
+                }
+                done => return done,
             }
-            done => done,
+            self.careful = true;
+            self.begin_rows();
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::builder::Builder;
 use super::{RebuildError, announce};
 use crate::cli::ReadModelUrl;
+use crate::command::confirmed;
 use crate::error::CommandError;
 use crate::generation::{self, Generation};
 use crate::process::connect_options;
@@ -53,6 +54,9 @@ pub struct DropArgs {
     pub(crate) projection: String,
     /// Which generation of it.
     pub(crate) generation: i32,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) read_model: ReadModelUrl,
 }
@@ -223,11 +227,21 @@ async fn earlier(connection: &mut PgConnection, projection: &str) -> sqlx::Resul
 
 /// Removes a generation that queries do not see.
 pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> {
-    let DropArgs { projection, generation, read_model } = args;
+    let DropArgs { projection, generation, yes, read_model } = args;
+    crate::tool::projection(&projection)?;
     let options = connect_options(&read_model.get()?)?;
     let mut connection = database::connect(&options, uuid::Uuid::now_v7()).await?;
     generation::check(&mut connection).await?;
     let not_dropped = |why| RebuildError::NotDropped(projection.clone(), generation, why);
+    match generation::numbered(&mut connection, &projection, generation).await? {
+        None => return Err(not_dropped("there is none of that number").into()),
+        Some(found) if found.live => return Err(not_dropped("queries see it").into()),
+        Some(_) => {}
+    }
+    let warning = format!("The rows of generation {generation} of {projection} are lost, and the way back to them.");
+    if !yes && !confirmed(&projection, &warning)? {
+        return Err(CommandError::NotConfirmed);
+    }
     let mut transaction = generation::locked(&mut connection).await?;
     let found = sqlx::query!(
         r#"SELECT live, state, EXISTS (

@@ -74,8 +74,7 @@ pub(crate) struct Passed {
 /// Moves the checkpoint, and works in the generation's schema until the end of the transaction. `false`: this owner was
 /// replaced, or stands elsewhere than it believes; nothing was changed.
 ///
-/// The transaction's commit does not wait for the disk: rows and checkpoint are lost together when the server crashes, and then
-/// folded again from the log, to the same rows. Leases and their terms do wait.
+/// The commit waits for the disk, as every commit does: a reader sees nothing that a crash of the server could take back (I8).
 pub(crate) async fn advance(
     connection: &mut PgConnection,
     part: &PartKey,
@@ -88,8 +87,7 @@ pub(crate) async fn advance(
          SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp(),
              handled = handled + $12, passed_over = passed_over + $13
          WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5 AND epoch IS NOT DISTINCT FROM $6
-         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
-                   || set_config('synchronous_commit', 'off', true)",
+         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)",
         part.projection.name(),
         part.generation,
         part.part,
@@ -125,7 +123,7 @@ pub(crate) async fn pass(
               AS p (projection, generation, part, position, term, epoch, events)
          WHERE c.projection = p.projection AND c.generation = p.generation AND c.part = p.part
            AND c.position = p.position AND c.term = p.term AND c.epoch IS NOT DISTINCT FROM p.epoch
-         RETURNING c.projection, c.generation, c.part, set_config('synchronous_commit', 'off', true) AS durability",
+         RETURNING c.projection, c.generation, c.part",
         mark.position.0,
         mark.event_id as Option<Uuid>,
         epoch.0,

@@ -19,7 +19,7 @@ use super::parked::{self, ParkedSet};
 use super::passing::Passing;
 use super::{Job, PartKey, beside, database, lease};
 use crate::generation;
-use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteError};
+use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteError, apart};
 
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
@@ -225,13 +225,14 @@ impl Owned {
 
     /// Stops: Postgres will not do it another time either.
     pub(super) async fn refused(self, error: &sqlx::Error, first: Option<&RecordedEvent>) -> Outcome {
-        let reason = format!("the read model's database refused: {error}");
+        let at = first.map_or_else(String::new, |event| format!(" the batch that begins with event {}", event.position));
+        let reason = format!("the read model's database refused{at}: {error}");
         self.stop(reason, first.map(|event| event.recorded_at), Again::No).await
     }
 
     /// Folds up to the first event that cannot be, and says which that is.
     async fn fold(&mut self, job: &Job, mut events: &[RecordedEvent], applied: &mut Applied) -> sqlx::Result<Option<Halt>> {
-        let mut halt = None;
+        let (mut halt, mut apart) = (None, false);
         loop {
             let prepared = self.key.projection.prepare(&job.registry, events, self.key.parts());
             if let Some((position, _)) = &prepared.unreadable {
@@ -241,7 +242,7 @@ impl Owned {
             if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() {
                 return Ok(Some(Halt::Passes(prepared.passed_over)));
             }
-            match self.write(&prepared, job, (events, last.mark())).await {
+            match self.write(&prepared, job, (events, last.mark()), apart).await {
                 Ok(Some(parked)) => {
                     applied.parked = parked;
                     applied.handled = prepared.handled;
@@ -249,6 +250,13 @@ impl Owned {
                     return Ok(prepared.unreadable.map(Halt::at).or(halt));
                 }
                 Ok(None) => return Ok(Some(Halt::Lost)),
+                Err(WriteError::Database(error)) if apart::is_refusal(&error) => match events {
+                    // A row, most likely: it is found, and hurts its own key alone.
+                    _ if !apart => apart = true,
+                    [event] => return Ok(Some(Halt::At(event.position, apart::why(&error).into()))),
+                    // No row by itself: it can only stop, before the event that is found in halves.
+                    _ => events = &events[..events.len() / 2],
+                },
                 Err(WriteError::Database(error)) => return Err(error),
                 Err(WriteError::Fold(position, reason)) => {
                     events = before(events, position);
@@ -264,6 +272,7 @@ impl Owned {
         prepared: &Prepared,
         job: &Job,
         (events, to): (&[RecordedEvent], Mark),
+        apart: bool,
     ) -> Result<Option<usize>, WriteError> {
         let seen = Seen { mode: job.mode, head: job.head.mark.position };
         let target = (job.head.epoch, to);
@@ -274,7 +283,8 @@ impl Owned {
                 return Ok(None);
             }
         } else {
-            let mut parking = self.parked.parking();
+            let parking = self.parked.parking();
+            let mut parking = if apart { parking.apart() } else { parking };
             let mut transaction = self.connection.begin().await?;
             if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, notes).await? {
                 transaction.rollback().await?;

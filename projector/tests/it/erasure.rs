@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use domain::product::event::{ProductEvent, ProductRenamed};
+use domain::value::ProductName;
 use event_store::erasure::{EraseRequest, MemoryKeys, SealedStore, SubjectKeyStore, erase};
 use event_store::{Append, EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamAppend};
 use local_servers::test_run;
@@ -11,27 +13,28 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::parked::of_a_stranger;
 use crate::support::life::{Life, registered};
-use crate::support::{append, contents, everything, happening, read_model, refolded_with, runner, vault};
+use crate::support::{append, ask, ask_about, contents, everything, happening, read_model, refolded_with, runner, tell, vault};
 
 const ADA: Uuid = Uuid::from_u128(0xada);
 
 /// A log with keys: what is appended through `sealed` is sealed in `log`.
-struct World {
-    log: Arc<dyn EventStore>,
-    sealed: SealedStore,
-    keys: Arc<dyn SubjectKeyStore>,
+pub(crate) struct World {
+    pub(crate) log: Arc<dyn EventStore>,
+    pub(crate) sealed: SealedStore,
+    pub(crate) keys: Arc<dyn SubjectKeyStore>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (log, keys): (Arc<dyn EventStore>, Arc<dyn SubjectKeyStore>) =
             (Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()));
         let sealed = SealedStore::new(Arc::clone(&log), vault(&keys));
         Self { log, sealed, keys }
     }
 
-    async fn erase(&self, subject: Uuid) {
+    pub(crate) async fn erase(&self, subject: Uuid) {
         let request = EraseRequest { subject, by: "ops".to_owned() };
         erase(self.log.as_ref(), self.keys.as_ref(), &request).await.unwrap();
     }
@@ -123,4 +126,59 @@ async fn a_field_that_does_not_open_stops_who_reads_it_and_nobody_else() {
         standings.iter().filter(|(_, standing)| matches!(standing, Standing::Stopped(_))).map(|(name, _)| *name).collect();
     assert_eq!(stopped, ["users"], "{standings:?}");
     assert_eq!(contents(database.url()).await["users"][0]["name"], "Ada", "up to there it is right");
+}
+
+#[tokio::test]
+async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
+    let world = World::new();
+    let database = read_model().await;
+    let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
+    let strangers: Vec<Uuid> = (1..=30).map(Uuid::from_u128).collect();
+    append(&world.sealed, strangers.iter().copied().map(of_a_stranger).collect()).await;
+    let renamed = |number: u128| {
+        let product_id = Uuid::from_u128(number);
+        let name = ProductName::parse("of nobody").unwrap();
+        happening("product", product_id, &ProductEvent::Renamed(ProductRenamed { product_id, name }))
+    };
+    append(&world.sealed, (1_000..1_400).map(renamed).collect()).await;
+    live.run_once().await.unwrap();
+    for subject in 21..=45 {
+        world.erase(Uuid::from_u128(subject)).await;
+    }
+    let standings = live.run_once().await.unwrap();
+    let head = world.log.head().await.unwrap().mark;
+    assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
+    let parked = "SELECT count(*) FROM read_model.parked WHERE projection = $1";
+    assert_eq!(ask_about::<i64>(database.url(), parked, "products").await, 400);
+    assert_eq!(ask_about::<i64>(database.url(), parked, "users").await, 30 + 10, "ten of the thirty are erased");
+    let passed = "SELECT passed_over FROM read_model.checkpoints WHERE projection = $1";
+    assert_eq!(ask_about::<i64>(database.url(), passed, "products").await, 30 + 25, "erasures are none of its business");
+}
+
+#[tokio::test]
+async fn p7_an_erasure_takes_its_turn_behind_the_events_that_its_row_lacks() {
+    let world = World::new();
+    let database = read_model().await;
+    let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
+    append(&world.sealed, vec![of_a_stranger(ADA), happening("user", ADA, &registered(ADA))]).await;
+    live.run_once().await.unwrap();
+    world.erase(ADA).await;
+    live.run_once().await.unwrap();
+    let held = "SELECT string_agg(format('%s:%s', position, cause IS NULL), ' ' ORDER BY position)
+                FROM read_model.parked WHERE projection = 'users'";
+    assert_eq!(ask::<String>(database.url(), held).await, "1:f 2:t 3:t", "refused, held back, held back");
+    tell(
+        database.url(),
+        "WITH skipped AS (
+             INSERT INTO read_model.skips (projection, position, key, event_id, event_type, skipped_by, reason)
+             SELECT projection, position, key, event_id, event_type, 'ops', 'of a stranger' FROM read_model.parked
+             WHERE projection = 'users' AND position = 1 RETURNING key)
+         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT 'users', 1, key FROM skipped",
+    )
+    .await;
+    live.run_once().await.unwrap();
+    assert_eq!(ask::<i64>(database.url(), "SELECT count(*) FROM read_model.parked WHERE projection = 'users'").await, 0);
+    let row = &contents(database.url()).await["users"][0];
+    assert_eq!((&row["name"], &row["email"], &row["version"]), (&Value::Null, &Value::Null, &json!(1)));
+    assert_eq!(row["position"], json!(3), "the erasure changed it last, as it does in a rebuild");
 }

@@ -237,7 +237,7 @@ impl Log {
         assert_eq!(ask_about::<i64>(url, UNFINISHED, name).await, 0);
         let live = ask_about::<i64>(url, LIVE_GENERATION, name).await;
         if ask_about::<i64>(url, BUILT, name).await >= 0 {
-            succeeds(url, &["drop", name, &(live - 1).to_string()]).await;
+            succeeds(url, &["drop", name, &(live - 1).to_string(), "--yes"]).await;
         }
     }
 

@@ -19,6 +19,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 pub(crate) mod feed;
+pub(crate) mod fragile;
 pub(crate) mod ledger;
 pub(crate) mod life;
 pub(crate) mod process;

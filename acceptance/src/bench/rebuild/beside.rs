@@ -114,7 +114,7 @@ impl Rebuild {
         let generation = building(system).await?.context("a generation that is being built")?.to_string();
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         // Its lease is free in a moment.
-        while let Err(error) = system.projector(&["drop", "orders", &generation]).await {
+        while let Err(error) = system.projector(&["drop", "orders", &generation, "--yes"]).await {
             ensure!(tokio::time::Instant::now() < deadline, "{error:#}");
             tokio::time::sleep(POLL).await;
         }

@@ -83,11 +83,28 @@ async fn read(store: &PostgresStore, args: ReadArgs) -> anyhow::Result<Vec<Recor
         None if args.types.is_empty() && args.tags.is_empty() => Filter::All,
         None => Filter::Query(EventQuery { items: vec![QueryItem { types: args.types, tags: args.tags }] }),
     };
-    Ok(store.read(&filter, Position(args.after), args.limit).await?)
+    let events = store.read(&filter, Position(args.after), args.limit).await?;
+    if events.is_empty() {
+        let head = store.head().await?.mark.position;
+        anyhow::ensure!(args.after <= head.0, "the log ends at position {head}, before {}", args.after);
+        anyhow::ensure!(matches!(filter, Filter::All), "no event after position {} is of that kind", args.after);
+    }
+    Ok(events)
 }
 
-/// The events of a stream, as it is or as it was then.
+/// The events of a stream that is there, as it is or as it was then.
 async fn stream(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<RecordedEvent>> {
+    let (name, as_of) = (args.name.clone(), args.as_of);
+    let events = stream_events(store, args).await?;
+    if events.is_empty() {
+        let first = store.read_stream(&name, Version::NONE, 1).await?;
+        let first = first.first().ok_or_else(|| anyhow::anyhow!("there is no stream {name}"))?;
+        anyhow::ensure!(as_of.is_none_or(|moment| moment.includes(first)), "the stream {name} was not there then");
+    }
+    Ok(events)
+}
+
+async fn stream_events(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<RecordedEvent>> {
     let then = |event: &RecordedEvent| args.as_of.is_none_or(|moment| moment.includes(event));
     if !args.backward {
         let mut events = store.read_stream(&args.name, Version(args.after), args.limit).await?;

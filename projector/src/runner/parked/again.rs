@@ -12,12 +12,14 @@ use uuid::Uuid;
 
 use super::{retry_in, skips};
 use crate::projection::parking::Skips;
-use crate::projection::{Only, Parking, Parts, WriteError};
+use crate::projection::{Only, Parking, Parts, WriteError, apart};
 use crate::runner::part::Owned;
 use crate::runner::{CLAIM_EVERY, PartKey, RunError, chain, checkpoint};
 
 /// The most events of a key that one transaction takes in.
 const MAX_DRAIN: i64 = 1_000;
+/// About how many bytes of events one transaction takes in.
+const MAX_DRAIN_BYTES: usize = 8 * 1_024 * 1_024;
 /// The most keys that are tried in one go.
 const MAX_KEYS: i64 = 100;
 /// How long one go may hold up the batches that come.
@@ -31,10 +33,14 @@ pub(crate) struct Reread {
 }
 
 impl Reread {
-    /// The events at these positions, as the projections read them.
+    /// The events at these positions, as the projections read them: the first of them, as many as may be held at once.
     async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, RunError> {
-        let mut events = Vec::with_capacity(positions.len());
+        let (mut events, mut bytes) = (Vec::with_capacity(positions.len()), 0);
         for position in positions {
+            if bytes >= MAX_DRAIN_BYTES {
+                break;
+            }
+            bytes += events.last().map_or(0, |event: &RecordedEvent| event.data.get().len());
             events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
         }
         if let Some(vault) = &self.vault {
@@ -120,7 +126,7 @@ impl Owned {
 
     /// Folds a key's parked events in their order, up to the first that is refused again. `true`: there are more of them.
     async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
-        let pairs = sqlx::query_as!(
+        let mut pairs = sqlx::query_as!(
             Pair,
             "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3
              ORDER BY position LIMIT $4",
@@ -133,8 +139,9 @@ impl Owned {
         .await?;
         let positions: Vec<i64> = pairs.iter().map(|pair| pair.position).collect();
         let events = again.events(&positions).await?;
+        pairs.truncate(events.len());
         let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
-        if events.len() != pairs.len() || !events.iter().zip(&pairs).all(same) {
+        if events.is_empty() || !events.iter().zip(&pairs).all(same) {
             // Claiming anew proves the history, and says what is to be done when it is another one.
             let other = std::io::Error::other("the log has another event at the position of a parked one");
             return Err(sqlx::Error::Io(other).into());
@@ -146,7 +153,8 @@ impl Owned {
         }
         // A decision made just now counts; the lock keeps it from coming in between.
         let skips = skips(&mut transaction, self.key.projection.name()).await?;
-        let left = fold_again(&mut transaction, &self.key, again, &events, (key, &skips)).await?;
+        let (tried, left) = fold_again(&mut transaction, &self.key, again, &events, (key, &skips)).await?;
+        pairs.truncate(tried);
         let more = settle(&mut transaction, &self.key, key, &pairs, &left).await?;
         transaction.commit().await?;
         self.parked.skips = skips;
@@ -159,14 +167,47 @@ impl Owned {
     }
 }
 
-/// Folds the events into the row of one key. Returns what stays parked, with the cause where it was refused.
+/// Folds the events into the row of one key. Returns how many were tried, the first ones, and which of them stay parked, with the
+/// cause where one was refused.
 async fn fold_again(
     connection: &mut PgConnection,
     part: &PartKey,
     again: &Reread,
     mut events: &[RecordedEvent],
     (key, skips): (&str, &Skips),
-) -> Result<HashMap<i64, Option<String>>, AgainError> {
+) -> Result<(usize, HashMap<i64, Option<String>>), AgainError> {
+    loop {
+        let mut attempt = connection.begin().await?;
+        match fold_some(&mut attempt, part, again, events, (key, skips)).await {
+            Ok(left) => {
+                attempt.commit().await?;
+                return Ok((events.len(), left));
+            }
+            Err(WriteError::Database(error)) if apart::is_refusal(&error) => {
+                attempt.rollback().await?;
+                if let [event] = events {
+                    return Ok((1, HashMap::from([(event.position.0, Some(apart::why(&error).to_string()))])));
+                }
+                events = &events[..events.len() / 2];
+            }
+            Err(WriteError::Database(error)) => return Err(error.into()),
+            // No more are parked than were.
+            Err(WriteError::Fold(position, reason)) => {
+                let error = std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
+                return Err(sqlx::Error::Io(error).into());
+            }
+        }
+    }
+}
+
+/// Folds these events. Returns which stay parked, with the cause where one was refused.
+async fn fold_some(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    again: &Reread,
+    mut events: &[RecordedEvent],
+    (key, skips): (&str, &Skips),
+) -> Result<HashMap<i64, Option<String>>, WriteError> {
     let mut left = HashMap::new();
     let prepared = part.projection.prepare(again.log.registry(), events, Parts::ALL);
     if let Some((position, reason)) = &prepared.unreadable {
@@ -175,18 +216,10 @@ async fn fold_again(
         left.insert(position.0, Some(chain(reason.as_ref())));
         events = &events[..readable];
     }
-    if events.is_empty() {
-        return Ok(left);
-    }
-    let mut parking = Parking::new(HashSet::new(), Arc::clone(skips), 0).careful();
-    match prepared.write(connection, &Only::Key(key.to_owned()), &mut parking).await {
-        Ok(()) => left.extend(parking.take_found().into_iter().map(|aside| (aside.position.0, aside.cause))),
-        Err(WriteError::Database(error)) => return Err(error.into()),
-        // No more are parked than were.
-        Err(WriteError::Fold(position, reason)) => {
-            let error = std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
-            return Err(sqlx::Error::Io(error).into());
-        }
+    if !events.is_empty() {
+        let mut parking = Parking::new(HashSet::new(), Arc::clone(skips), 0).careful().apart();
+        prepared.write(connection, &Only::Key(key.to_owned()), &mut parking).await?;
+        left.extend(parking.take_found().into_iter().map(|aside| (aside.position.0, aside.cause)));
     }
     Ok(left)
 }

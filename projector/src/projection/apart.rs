@@ -1,0 +1,104 @@
+//! Rows that Postgres refuses: found among the others, so that each hurts its own key alone.
+
+use sqlx::postgres::PgDatabaseError;
+use sqlx::{Connection as _, PgConnection};
+
+use super::batch::Touched;
+use super::guard::{self, Panicked};
+use super::{Projection, Reason};
+
+/// Rows cannot be loaded or saved, and why: without any value, which Postgres' own message may repeat.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
+/// Whether the same is refused another time too: Postgres does not take what it was given (SQLSTATE class 22, the data, or 23, a
+/// constraint), or the program cannot write or read a value.
+pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        _ => false,
+    }
+}
+
+/// Why it is refused.
+pub(crate) fn why(error: &sqlx::Error) -> Refused {
+    Refused(match error {
+        sqlx::Error::Database(error) => {
+            let of = error.try_downcast_ref::<PgDatabaseError>();
+            let named = [
+                ("table", of.and_then(PgDatabaseError::table)),
+                ("column", of.and_then(PgDatabaseError::column)),
+                ("constraint", of.and_then(PgDatabaseError::constraint)),
+            ];
+            let named = named.into_iter().filter_map(|(what, name)| Some(format!(", {what} {}", name?)));
+            let code = format!("Postgres refuses its row: SQLSTATE {}", error.code().unwrap_or_default());
+            std::iter::once(code).chain(named).collect()
+        }
+        sqlx::Error::Encode(cause) => cause
+            .downcast_ref::<Panicked>()
+            .map_or_else(|| "a value of its row cannot be written".to_owned(), ToString::to_string),
+        sqlx::Error::Decode(cause) => {
+            cause.downcast_ref::<Panicked>().map_or_else(|| "a value of its row cannot be read".to_owned(), ToString::to_string)
+        }
+        _ => "a value of its row cannot be read".to_owned(),
+    })
+}
+
+/// The rows of these keys; and the keys that Postgres cannot look for, and why. Call inside a transaction.
+pub(super) async fn load<P: Projection>(
+    connection: &mut PgConnection,
+    keys: &[P::Key],
+) -> sqlx::Result<(Touched<P>, Vec<(P::Key, Refused)>)> {
+    let (mut rows, mut refused, mut waiting) = (Touched::<P>::new(), Vec::new(), vec![keys]);
+    while let Some(keys) = waiting.pop() {
+        let mut attempt = connection.begin().await?;
+        match guard::load::<P>(&mut attempt, keys).await {
+            Ok(loaded) => {
+                attempt.commit().await?;
+                rows.extend(loaded);
+            }
+            Err(error) if is_refusal(&error) => {
+                attempt.rollback().await?;
+                match keys {
+                    [key] => refused.push((key.clone(), why(&error))),
+                    _ => waiting.extend([&keys[keys.len() / 2..], &keys[..keys.len() / 2]]),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((rows, refused))
+}
+
+/// Saves the rows, in halves where one among them is refused. Returns the keys of those that are. Call inside a transaction.
+pub(super) async fn save<P: Projection>(connection: &mut PgConnection, rows: Vec<(P::Key, P::Row)>) -> sqlx::Result<Vec<P::Key>> {
+    let (mut refused, mut waiting) = (Vec::new(), vec![rows]);
+    while let Some(mut rows) = waiting.pop() {
+        let values: Vec<P::Row> = rows.iter().map(|(_, row)| row.clone()).collect();
+        if values.is_empty() || try_save::<P>(connection, &values).await?.is_ok() {
+            continue;
+        }
+        if rows.len() == 1 {
+            refused.extend(rows.into_iter().map(|(key, _)| key));
+        } else {
+            waiting.push(rows.split_off(rows.len() / 2));
+            waiting.push(rows);
+        }
+    }
+    Ok(refused)
+}
+
+/// Saves the rows, or leaves the transaction as it was and says why they are refused.
+pub(super) async fn try_save<P: Projection>(connection: &mut PgConnection, rows: &[P::Row]) -> sqlx::Result<Result<(), Reason>> {
+    let mut attempt = connection.begin().await?;
+    match guard::save::<P>(&mut attempt, rows).await {
+        Ok(()) => attempt.commit().await.map(Ok),
+        Err(error) if is_refusal(&error) => {
+            attempt.rollback().await?;
+            Ok(Err(why(&error).into()))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,81 @@
+//! A panic in a projection's own code is a refusal like any other: it hurts the event that it met, not the process.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures::FutureExt as _;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Incoming, Projection, Reason};
+
+/// The code of a projection panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} panicked: {1}")]
+pub(crate) struct Panicked(&'static str, &'static str);
+
+impl Panicked {
+    /// What panicked, and with which message: only a fixed one is repeated, since any other may hold values.
+    pub(crate) fn new(what: &'static str, payload: &(dyn Any + Send)) -> Self {
+        let words = payload.downcast_ref::<&'static str>().copied();
+        Self(what, words.unwrap_or("its message may hold values, and stands in the process's standard error alone"))
+    }
+}
+
+/// Does this, and makes a refusal of a panic. What `work` has changed until then must not be used any more.
+pub(super) fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Panicked::new(what, payload.as_ref()).into()))
+}
+
+/// [`Projection::fold`].
+pub(super) fn fold<P: Projection>(key: &P::Key, row: Option<P::Row>, incoming: &Incoming<P::Event>) -> Result<P::Row, Reason> {
+    guarded("the fold", || P::fold(key, row, incoming))
+}
+
+/// [`Projection::keys`].
+pub(super) fn keys<P: Projection>(event: &P::Event) -> Result<Vec<P::Key>, Reason> {
+    guarded("telling the keys", || Ok(P::keys(event)))
+}
+
+/// [`Projection::rows_of_subject`].
+pub(super) fn rows_of_subject<P: Projection>(subject: Uuid) -> Result<Option<Vec<P::Key>>, Reason> {
+    guarded("telling the rows of a subject", || Ok(P::rows_of_subject(subject)))
+}
+
+/// The row after [`Projection::blank`].
+pub(super) fn blank<P: Projection>(row: &P::Row, erased: &Incoming<Uuid>) -> Result<P::Row, Reason> {
+    guarded("blanking", || {
+        let mut row = row.clone();
+        P::blank(&mut row, erased);
+        Ok(row)
+    })
+}
+
+/// [`Projection::load`].
+pub(super) async fn load<P: Projection>(connection: &mut PgConnection, keys: &[P::Key]) -> sqlx::Result<Vec<(P::Key, P::Row)>> {
+    let loaded = AssertUnwindSafe(P::load(connection, keys)).catch_unwind().await;
+    loaded.unwrap_or_else(|payload| Err(sqlx::Error::Decode(Panicked::new("loading rows", payload.as_ref()).into())))
+}
+
+/// [`Projection::save`].
+pub(super) async fn save<P: Projection>(connection: &mut PgConnection, rows: &[P::Row]) -> sqlx::Result<()> {
+    let saved = AssertUnwindSafe(P::save(connection, rows)).catch_unwind().await;
+    saved.unwrap_or_else(|payload| Err(sqlx::Error::Encode(Panicked::new("saving rows", payload.as_ref()).into())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_refusal_and_repeats_no_value() {
+        let refused = guarded::<()>("the fold", || panic!("a fixed text")).unwrap_err();
+        assert_eq!(refused.to_string(), "the fold panicked: a fixed text");
+        let name = "Ada".to_owned();
+        let refused = guarded::<()>("the fold", || panic!("of {name}")).unwrap_err();
+        assert!(!refused.to_string().contains("Ada"), "{refused}");
+        assert!(guarded("the fold", || Ok(7)).is_ok_and(|seven| seven == 7));
+    }
+}
