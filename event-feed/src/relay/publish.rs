@@ -21,6 +21,9 @@ use uuid::Uuid;
 use crate::message::{Encoded, STREAM};
 use crate::nats::NatsHandle;
 
+#[cfg(test)]
+mod tests;
+
 /// The most messages of one atomic batch (the server's own limit).
 pub const MAX_BATCH: usize = 1_000;
 /// The most bytes of one batch.

@@ -6,6 +6,7 @@ mod follower;
 mod history;
 mod lease;
 mod model;
+mod recorder;
 mod relay;
 mod relay_faults;
 mod support;

@@ -14,6 +14,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::recorder::Recorder;
 use crate::support::{World, append_to, event, eventually, open, pipelined, quick, quick_follower, start_relay};
 
 /// Between two appends, so that the load is steady and not all that the machine can do.
@@ -69,6 +70,7 @@ async fn p5_two_relays_at_once_publish_every_event_once() {
     let world = World::new().await;
     let load = Load::start(&world).await;
     let (first, second) = (world.relay(quick()).await, world.relay(pipelined()).await);
+    let recorder = Recorder::start(&world).await;
     moves(&world).await;
     first.stop().await;
     moves(&world).await;
@@ -77,6 +79,7 @@ async fn p5_two_relays_at_once_publish_every_event_once() {
     moves(&world).await;
     load.stop().await;
     world.all_published().await;
+    recorder.saw_only_p5(&world).await;
     third.stop().await;
 }
 
@@ -85,6 +88,7 @@ async fn p5_a_frozen_leader_that_wakes_does_no_harm() {
     let world = World::new().await;
     let load = Load::start(&world).await;
     let frozen = world.relay_process();
+    let recorder = Recorder::start(&world).await;
     moves(&world).await;
     let standby = world.relay(quick()).await;
     for _ in 0..2 {
@@ -101,6 +105,7 @@ async fn p5_a_frozen_leader_that_wakes_does_no_harm() {
     // The woken one is a standby now, and takes over in its turn.
     world.append(10).await;
     world.all_published().await;
+    recorder.saw_only_p5(&world).await;
 }
 
 #[tokio::test]
@@ -109,9 +114,13 @@ async fn p5_a_relay_killed_anywhere_leaves_no_gap_and_no_repeat() {
     let run = test_run();
     let mut random = rand::rngs::StdRng::seed_from_u64(run.seed);
     let load = Load::start_at(&world, SLOW_PACE).await;
+    let mut recorder = None;
     for _ in 0..run.count(4, 60) {
         let mut relay = world.relay_process();
         moves(&world).await;
+        if recorder.is_none() {
+            recorder = Some(Recorder::start(&world).await);
+        }
         tokio::time::sleep(Duration::from_millis(random.random_range(0..200))).await;
         relay.signal(Signal::SIGKILL);
         relay.ended().await;
@@ -119,6 +128,7 @@ async fn p5_a_relay_killed_anywhere_leaves_no_gap_and_no_repeat() {
     load.stop().await;
     let relay = world.relay(quick()).await;
     world.all_published().await;
+    recorder.expect("at least one round").saw_only_p5(&world).await;
     relay.stop().await;
 }
 

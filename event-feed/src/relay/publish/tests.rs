@@ -1,0 +1,57 @@
+//! The broker's guard: what a relay publishes that is behind is refused, whichever way it publishes.
+
+use event_store::{Epoch, EventType, Metadata, RecordedEvent, StreamName, Version};
+use local_servers::{NatsOptions, NatsServer};
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::lease::Term;
+use crate::message::encode;
+use crate::relay::StreamLimits;
+use crate::relay::stream::Broker;
+
+const EPOCH: Epoch = Epoch(Uuid::nil());
+const MAX_PAYLOAD: usize = 1024 * 1024;
+
+fn event(position: i64) -> RecordedEvent {
+    RecordedEvent {
+        position: Position(position),
+        stream: StreamName::new("thing", Uuid::nil()).unwrap(),
+        version: Version(position),
+        part: 0,
+        id: Uuid::now_v7(),
+        event_type: "thing.happened".parse::<EventType>().unwrap(),
+        schema_version: 1,
+        data: RawValue::from_string("{}".to_owned()).unwrap(),
+        tags: Vec::new(),
+        metadata: Metadata { correlation_id: Uuid::now_v7(), causation_id: None, actor: None, traceparent: None },
+        recorded_at: chrono::DateTime::UNIX_EPOCH,
+    }
+}
+
+fn messages(positions: std::ops::RangeInclusive<i64>) -> Vec<Encoded> {
+    positions.map(|position| encode(&event(position), EPOCH, MAX_PAYLOAD)).collect()
+}
+
+#[tokio::test]
+async fn p5_the_broker_refuses_a_run_that_does_not_follow_its_last_message() {
+    for mode in [PublishMode::Atomic, PublishMode::Pipelined] {
+        let server = NatsServer::start(NatsOptions::default()).await.unwrap();
+        let nats = NatsHandle::connect(&server.url(), "test").await.unwrap();
+        let broker = Broker::new(nats.clone(), StreamLimits { max_messages: -1, max_bytes: -1, replicas: 1 });
+        broker.create(EPOCH, Term(1), Position(1)).await.unwrap();
+        publish(&nats, mode, messages(1..=3), Position(0)).await.unwrap();
+        // Behind, alone and in company; ahead; and behind again in a run that ends where the stream could go on.
+        for (positions, last) in [(1..=1, 0), (2..=4, 1), (1..=6, 0), (6..=6, 5), (7..=9, 6)] {
+            let refused = publish(&nats, mode, messages(positions.clone()), Position(last)).await;
+            assert!(matches!(refused, Err(PublishError::WrongLastSequence)), "{mode:?} {positions:?} after {last}: {refused:?}");
+            assert_eq!(last_sequence(&broker).await, 3, "{mode:?} {positions:?} after {last} left something behind");
+        }
+        publish(&nats, mode, messages(4..=5), Position(3)).await.unwrap();
+        assert_eq!(last_sequence(&broker).await, 5);
+    }
+}
+
+async fn last_sequence(broker: &Broker) -> u64 {
+    broker.info().await.unwrap().unwrap().state.last_sequence
+}

@@ -1,0 +1,59 @@
+//! A consumer that writes down what the stream gives it, while relays come and go.
+//!
+//! The stream as it is in the end shows too little: a relay that publishes without the broker's guard damages it, finds
+//! that out, and makes it anew. A consumer has seen the damage by then.
+
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::stream::Info;
+use event_feed::message::{STREAM, mark_of};
+use event_store::{Mark, Position};
+use futures::StreamExt as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::{World, eventually, read_all};
+
+/// Records from the moment it is started until it is asked what it saw.
+pub(crate) struct Recorder {
+    at_first: Info,
+    stop: DropGuard,
+    task: JoinHandle<Vec<(u64, Mark)>>,
+}
+
+impl Recorder {
+    /// Waits for the stream and follows it from its first message on.
+    pub(crate) async fn start(world: &World) -> Self {
+        eventually("there is a stream", || async { world.stream_info().await.is_some() }).await;
+        let at_first = world.stream_info().await.unwrap();
+        let stream = world.jetstream().await.get_stream(STREAM).await.unwrap();
+        let consumer = stream.create_consumer(OrderedConfig::default()).await.unwrap();
+        let mut messages = consumer.messages().await.unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while let Some(Some(message)) = stopped.run_until_cancelled(messages.next()).await {
+                let message = message.unwrap();
+                let (_, mark) = mark_of(message.headers.as_ref().unwrap()).expect("one of ours");
+                seen.push((message.info().unwrap().stream_sequence, mark));
+            }
+            seen
+        });
+        Self { at_first, stop: stop.drop_guard(), task }
+    }
+
+    /// Every sequence came once and in order, each with the event of that position, and the stream is still the one it was.
+    pub(crate) async fn saw_only_p5(self, world: &World) {
+        drop(self.stop);
+        let seen = self.task.await.unwrap();
+        assert!(!seen.is_empty(), "nothing was recorded");
+        let events = read_all(&world.store, Position::START).await;
+        for (expected, (sequence, mark)) in (1..).zip(&seen) {
+            assert_eq!(*sequence, expected, "P5: a consumer saw a sequence out of order");
+            let event = &events[usize::try_from(expected - 1).unwrap()];
+            assert_eq!(*mark, event.mark(), "P5: a consumer saw another event at sequence {expected}");
+        }
+        let now = world.stream_info().await.unwrap();
+        assert_eq!(now.created, self.at_first.created, "P5: the stream was damaged, and made anew");
+    }
+}
