@@ -8,4 +8,5 @@ mod lease;
 mod model;
 mod relay;
 mod relay_faults;
+mod silence;
 mod support;
