@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Metadata, Refusal, StoreError};
 use service_kit::clock::SharedClock;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -26,6 +27,9 @@ pub use rehearsal::Rehearsal;
 
 /// How many commands this process works on at once.
 pub const MAX_COMMANDS: usize = 4096;
+/// How long a command may take in all. Each of its waits is bounded too, and most end sooner; after this one its place is free again
+/// whatever it waited for, and before the HTTP server gives the request up.
+pub const DEADLINE: Duration = Duration::from_secs(15);
 /// How often a command is decided anew after losing a race.
 pub const MAX_ATTEMPTS: u32 = 24;
 /// The longest pause before another attempt; the pauses double up to it, with jitter.
@@ -111,7 +115,8 @@ impl Commands {
         self.tasks.wait().await;
     }
 
-    /// Runs a command to its end, whether or not somebody still waits for it.
+    /// Runs a command to its end, whether or not somebody still waits for it, but for no longer than [`DEADLINE`]: what came of it is not
+    /// known then.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -122,7 +127,9 @@ impl Commands {
         let task = async move {
             let _permit = permit;
             let started = Instant::now();
-            let result = commands.execute(&use_case, &context).await;
+            // It may be in the middle of its append.
+            let overdue = |_| Err(StoreError::OutcomeUnknown(None).into());
+            let result = timeout(DEADLINE, commands.execute(&use_case, &context)).await.unwrap_or_else(overdue);
             telemetry::command_ended(U::NAME, &result, started.elapsed());
             result
         };

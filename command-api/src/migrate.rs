@@ -1,17 +1,23 @@
 //! `command-api migrate`: brings the schemas that this process owns up to date. Safe when run twice or at once.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use event_store::StoreError;
 use event_store::erasure::{KeyError, keys};
+use postgres_kit::Connection;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 /// The schema of users' credentials. It has no table yet; the migrations table stands in it, so that later ones are found.
 const AUTH_SCHEMA: &str = "auth";
 const AUTH_TABLE: &str = "auth._sqlx_migrations";
+
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long all migrations may take, the wait for another process that runs them included.
+const MIGRATE_LIMIT: Duration = Duration::from_mins(10);
 
 /// Why a schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +61,13 @@ pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
 /// [`MigrationError`].
 pub async fn auth(url: &SecretString) -> Result<(), MigrationError> {
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| MigrationError::Url)?;
-    let mut connection = options.application_name("command-api migrate").connect().await.map_err(MigrationError::Connection)?;
+    let options = options.application_name("command-api migrate");
+    let opening = Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT);
+    let mut connection = opening.await.map_err(MigrationError::Connection)?;
     let mut migrator: Migrator = sqlx::migrate!("../migrations/auth");
     migrator.dangerous_set_table_name(AUTH_TABLE);
     migrator.create_schema(AUTH_SCHEMA);
-    migrator.run_direct(None, &mut connection, false).await?;
-    connection.close().await.map_err(MigrationError::Connection)
+    connection.run(async |raw: &mut PgConnection| migrator.run_direct(None, raw, false).await).await?;
+    connection.close().await;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Both ports answer from the first moment. Commands are refused with 503 until the event store and the keys of personal data were found to
 //! be what this program knows and every erasure was applied to both; a store that is away is waited for, one with another schema ends the process, which says what to run.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions};
-use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLoader, StoreError, WrittenType};
+use event_store::postgres::{PostgresOptions, PostgresStore, SEALING};
+use event_store::{ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLoader, StoreError, Task, WrittenType};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -19,6 +20,7 @@ use service_kit::http::{Port, serve_all};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
+use tokio::sync::watch;
 
 use crate::command::Commands;
 use crate::config::{ServeArgs, StateArgs, Switch};
@@ -34,6 +36,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the event store still answers.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// For so long a task may not move that commands need, before the process is not ready: longer than any of its steps may take.
+const PULSE_LIMIT: Duration = Duration::from_secs(8);
+/// The same for a task that commands can do without for a while.
+const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
 /// The shortest claim key, in bytes.
 const MIN_KEY_LEN: usize = 32;
 
@@ -62,6 +68,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         store: health.component("event_store"),
         keys: health.optional_component("subject_keys"),
         types: health.optional_component("event_types"),
+        health: health.clone(),
     };
     let registry = Arc::new(registry()?);
     let public = Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
@@ -87,11 +94,22 @@ struct KeyOptions {
     master: Arc<LocalMasterKeys>,
 }
 
-/// What `/readyz` shows. Without the keys, commands with personal data are refused and the others go on.
+/// What `/readyz` shows. The process can work as long as the log can be read and appended to. Without the keys, commands with personal data
+/// are refused in time and the others go on, so the keys are shown and not counted.
 struct Parts {
     store: Component,
     keys: Component,
     types: Component,
+    health: Health,
+}
+
+impl Parts {
+    /// Shows a task of the stores.
+    fn watch(&self, task: Task, is_required: bool) {
+        let Task { name, pulse } = task;
+        let limit = if is_required { PULSE_LIMIT } else { SLOW_PULSE_LIMIT };
+        self.health.watch(name, limit, is_required, move || pulse.silence());
+    }
 }
 
 /// Reaches event store and keys, applies erasures, lets commands in, and watches both. Ends only when one of them cannot be used.
@@ -109,47 +127,75 @@ async fn keep_stores(
         Err(unusable) => return unusable,
     };
     let vault = Vault::new(Arc::clone(&found) as _, keys.master, VaultOptions::default());
+    parts.watch(vault.task(), false);
     let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, vault));
     let states = StateLoader::new(EvolvedLog::new(sealed, registry), limits.cache());
     let states = states.with_snapshots(Arc::clone(&store) as _, limits.snapshots());
+    states.task().into_iter().for_each(|task| parts.watch(task, false));
+    for task in store.tasks() {
+        let is_required = task.name != SEALING;
+        parts.watch(task, is_required);
+    }
     let repository = Repository::over(states).only_in(settled.clone());
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     parts.store.ready();
     tracing::info!("the event store is ready");
-    // Who appends also seals what was appended. In the same task as the watch, so that it ends with it.
+    let head = watch::Sender::new(None);
+    // Who appends also seals what was appended. In the same task as the watches, so that it ends with them.
     tokio::select! {
-        unusable = watch(&store, &found, &settled, parts) => unusable,
+        unusable = watch_store(&store, &found, &settled, &head, parts) => unusable,
+        never = watch_keys(&found, head.subscribe(), parts) => match never {},
         never = store.keep_sealing() => match never {},
     }
 }
 
-/// Watches whether event store and keys answer, and notes the log's head with the keys for whoever starts later. Ends only when one of
-/// them cannot be used.
-async fn watch(store: &PostgresStore, found: &PostgresKeys, settled: &Settled, parts: &Parts) -> StoreError {
+/// Watches whether the event store answers, and tells its head. Ends only when it cannot be used.
+async fn watch_store(
+    store: &PostgresStore,
+    found: &PostgresKeys,
+    settled: &Settled,
+    head: &watch::Sender<Option<Head>>,
+    parts: &Parts,
+) -> StoreError {
+    let pulse = parts.health.pulse("event_store_watch", PULSE_LIMIT);
     let mut ticks = tokio::time::interval(LOOK_EVERY);
-    let mut noted = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = settled.doubted() => {}
         }
-        match found.applied().await {
-            Ok(_) => parts.keys.ready(),
-            Err(error) => parts.keys.not_ready(error.to_string()),
-        }
+        pulse.beat();
         match settle(store, found, settled).await {
-            Ok(head) => {
+            Ok(found) => {
                 parts.store.ready();
-                if noted != Some(head) {
-                    // Else tried again with the next look: the store of keys says above whether it is away.
-                    noted = found.set_known_head(head).await.is_ok().then_some(head);
-                }
+                head.send_replace(Some(found));
             }
             // A schema of another program, say.
             Err(error @ StoreError::Unusable(_)) => return error,
             // Another history, or unsafe settings, among them: the reason names what is to be done, and the store then goes on
             // by itself.
             Err(error) => parts.store.not_ready(error.to_string()),
+        }
+    }
+}
+
+/// Watches whether the keys answer, and notes the log's head with them for whoever starts later. Beside the other watch: silent keys must
+/// not hide how the event store is.
+async fn watch_keys(found: &PostgresKeys, head: watch::Receiver<Option<Head>>, parts: &Parts) -> Infallible {
+    let pulse = parts.health.pulse("subject_keys_watch", SLOW_PULSE_LIMIT);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut noted = None;
+    loop {
+        ticks.tick().await;
+        pulse.beat();
+        let newest = *head.borrow();
+        let looked = match newest.filter(|newest| noted != Some(*newest)) {
+            Some(newest) => found.set_known_head(newest).await.map(|()| noted = Some(newest)),
+            None => found.applied().await.map(drop),
+        };
+        match looked {
+            Ok(()) => parts.keys.ready(),
+            Err(error) => parts.keys.not_ready(error.to_string()),
         }
     }
 }

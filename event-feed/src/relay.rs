@@ -13,16 +13,19 @@ use std::time::Duration;
 
 use event_store::{EventStore, StoreError};
 use futures::future::BoxFuture;
+use postgres_kit::Connection;
+use service_kit::Pulse;
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lease::{Lease, LeaseTable, Term};
+use crate::lease::{Lease, LeaseTable};
 use crate::nats::NatsHandle;
 
+mod lag;
 mod leader;
 mod metrics;
 mod publish;
@@ -34,8 +37,10 @@ mod wake;
 pub use publish::{MAX_BATCH, PublishMode};
 pub use stream::StreamLimits;
 
+use lag::Lag;
 use leader::{Leader, Round, Trouble};
-use term::Keeper;
+use stream::Broker;
+use term::{Keeper, STATEMENT_LIMIT, STATEMENT_TIMEOUT};
 use wake::Wake;
 
 /// The lease's name.
@@ -45,6 +50,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 /// How long the lease's connection may take to stand.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long taking the lease may take, the end of the old owner's backend included.
+const TAKE_LIMIT: Duration = Duration::from_secs(4);
+/// For so long the relay may not move before the process is not ready: longer than any single step may take.
+const PULSE_LIMIT: Duration = Duration::from_secs(8);
 
 /// The relay's limits and intervals.
 #[derive(Debug, Clone)]
@@ -97,6 +106,7 @@ pub struct Relay {
     settings: RelaySettings,
     postgres: Component,
     broker: Component,
+    pulse: Pulse,
 }
 
 /// How leading ended.
@@ -121,7 +131,9 @@ impl Relay {
     ) -> Self {
         metrics::describe();
         metrics::leading(false);
-        let connect = connect.options([("tcp_user_timeout", "5s"), ("statement_timeout", "2s"), ("lock_timeout", "1s")]);
+        metrics::unknown();
+        let connect =
+            connect.options([("tcp_user_timeout", "5s"), ("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", "1s")]);
         Self {
             owner: Uuid::now_v7(),
             open_store,
@@ -133,6 +145,7 @@ impl Relay {
             settings,
             postgres: health.component("postgres"),
             broker: health.component("nats"),
+            pulse: health.pulse("relay", PULSE_LIMIT),
         }
     }
 
@@ -140,6 +153,7 @@ impl Relay {
     pub async fn run(self, drain: CancellationToken) {
         let mut failures = 0;
         while !drain.is_cancelled() {
+            self.pulse.beat();
             match self.stand_by(&drain).await {
                 Ok(None) => return,
                 Ok(Some(keeper)) => {
@@ -167,28 +181,21 @@ impl Relay {
     /// Waits until the lease is ours; `None` when the process is to stop.
     async fn stand_by(&self, drain: &CancellationToken) -> Result<Option<Keeper>, sqlx::Error> {
         let lease = Lease::new(LeaseTable::EventStore, LEASE, self.owner, self.settings.lease_duration);
-        let mut connection = self.connect().await?;
+        let mut connection = Connection::open(&self.lease_connect, CONNECT_LIMIT, STATEMENT_LIMIT).await?;
+        let mut looked_at = None;
         loop {
-            if let Some(term) = self.try_take(&lease, &mut connection).await? {
+            self.pulse.beat();
+            let taken = connection.run_within(TAKE_LIMIT, async |raw: &mut PgConnection| lease.take(raw).await);
+            if let Some(term) = taken.await? {
                 return Ok(Some(Keeper::start(lease, term, connection)));
             }
             self.postgres.ready();
-            self.note_connection();
+            self.look_at_broker(&mut looked_at).await;
             tokio::select! {
                 () = tokio::time::sleep(self.settings.standby_interval) => {}
                 () = drain.cancelled() => return Ok(None),
             }
         }
-    }
-
-    async fn try_take(&self, lease: &Lease, connection: &mut PgConnection) -> Result<Option<Term>, sqlx::Error> {
-        let limit = self.settings.lease_duration;
-        tokio::time::timeout(limit, lease.take(connection)).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
-    }
-
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        let connecting = tokio::time::timeout(CONNECT_LIMIT, self.lease_connect.connect());
-        connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
     }
 
     async fn lead(&self, keeper: &Keeper, drain: &CancellationToken) -> Ended {
@@ -201,8 +208,16 @@ impl Relay {
             }
         };
         let wake = Wake::start(self.wake_connect.clone(), self.wake_channel);
+        let lag = Lag::new(Arc::clone(&self.clock));
+        let leader = Leader::new(&self.nats, Arc::clone(&store), keeper, (&lag, &self.pulse), &self.settings);
         let lost = keeper.lost();
-        let mut leader = Leader::new(&self.nats, store, keeper, Arc::clone(&self.clock), &self.settings);
+        tokio::select! {
+            ended = self.publish(leader, &wake, &lost, drain) => ended,
+            never = lag.measure(&*store, self.settings.beacon_interval) => match never {},
+        }
+    }
+
+    async fn publish(&self, mut leader: Leader<'_>, wake: &Wake, lost: &CancellationToken, drain: &CancellationToken) -> Ended {
         let mut failures = 0;
         loop {
             if drain.is_cancelled() {
@@ -240,6 +255,8 @@ impl Relay {
         tracing::warn!(%trouble, failures, "publishing was interrupted");
         match trouble {
             Trouble::Lost => {}
+            // One connection that was silent: the next try has another one.
+            Trouble::Store(StoreError::Unavailable(_)) if failures <= 1 => {}
             Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
             Trouble::LostCommits(found) => self.postgres.not_ready(found.to_string()),
             Trouble::Broker(error) => self.broker.not_ready(error.to_string()),
@@ -248,12 +265,21 @@ impl Relay {
         }
     }
 
-    fn note_connection(&self) {
-        if self.nats.is_connected() {
-            self.broker.ready();
-        } else {
-            self.broker.not_ready("not connected");
+    /// Whether a standby could publish: a connection that stands says nothing of a server that is silent, so it is asked now and then.
+    async fn look_at_broker(&self, looked_at: &mut Option<Instant>) {
+        if !self.nats.is_connected() {
+            *looked_at = None;
+            return self.broker.not_ready("not connected");
         }
+        if looked_at.is_some_and(|at| at.elapsed() < self.settings.look_interval) {
+            return;
+        }
+        let broker = Broker::new(self.nats.clone(), self.settings.limits.clone());
+        match broker.info().await {
+            Ok(_) => self.broker.ready(),
+            Err(error) => self.broker.not_ready(error.to_string()),
+        }
+        *looked_at = Some(Instant::now());
     }
 }
 

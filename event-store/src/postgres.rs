@@ -53,7 +53,7 @@ pub use epoch::{EpochRecord, begin_epoch, epochs};
 pub(crate) use error::read_error;
 pub(crate) use migrate::OwnedSchema;
 pub use migrate::{migrate, schema_fingerprint};
-pub use seal::SEAL_EVENTS;
+pub use seal::{SEAL_EVENTS, SEALING};
 pub use status::LogStatus;
 pub use verify::{Finding, MAX_FINDINGS, Verification, verify};
 pub use wake::WAKE_CHANNEL;
@@ -196,7 +196,7 @@ impl PostgresStore {
         [
             Task { name: "append_batches", pulse: batcher.state().pulse.clone() },
             Task { name: "history_proof", pulse: proving.clone() },
-            Task { name: "sealing", pulse: sealing.clone() },
+            Task { name: SEALING, pulse: sealing.clone() },
         ]
     }
 }

@@ -12,8 +12,10 @@
 
 mod connection;
 mod deadline;
+mod listener;
 mod pool;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
+pub use listener::Listener;
 pub use pool::{AfterConnect, Pool, PoolSettings};

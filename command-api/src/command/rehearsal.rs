@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use event_store::{Epoch, NewEvent, Refusal, StreamName};
+use event_store::{Epoch, NewEvent, Refusal, StoreError, StreamName};
+use tokio::time::timeout;
 
-use super::{Commands, Context, refused};
+use super::{Commands, Context, DEADLINE, refused};
 use crate::error::CommandError;
 use crate::idempotency::Answer;
 use crate::use_case::{Decision, UseCase};
@@ -26,12 +27,19 @@ pub struct Rehearsal {
 }
 
 impl Commands {
-    /// Decides a command and checks what its append requires, without appending. An idempotency key is neither looked up nor kept.
+    /// Decides a command and checks what its append requires, without appending, within [`DEADLINE`]. An idempotency key is neither looked
+    /// up nor kept.
     ///
     /// # Errors
     /// [`CommandError`], when the command is not even decided.
     pub async fn rehearse<U: UseCase>(&self, use_case: U, context: Context) -> Result<Rehearsal, CommandError> {
         let _permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+        // Whatever it waits for, it changes nothing.
+        let overdue = |_| Err(StoreError::Unavailable(None).into());
+        timeout(DEADLINE, self.rehearsed(use_case, context)).await.unwrap_or_else(overdue)
+    }
+
+    async fn rehearsed<U: UseCase>(&self, use_case: U, context: Context) -> Result<Rehearsal, CommandError> {
         let mut rehearsals = 1;
         loop {
             let (epoch, Decision { changes, line_id }) = self.decide(&use_case, &context).await?;

@@ -15,6 +15,7 @@ mod outages;
 mod postgres;
 mod process;
 mod products;
+mod silence;
 mod states;
 mod users;
 mod values;

@@ -1,6 +1,6 @@
 //! What a client sees when the store is away, gives no answer, or the client itself goes away.
 
-use command_api::command::MAX_ATTEMPTS;
+use command_api::command::{DEADLINE, MAX_ATTEMPTS};
 use event_store::{Epoch, Position, Refusal, StoreError};
 use serde_json::json;
 
@@ -46,6 +46,21 @@ async fn a_store_whose_server_may_lose_what_it_acknowledges_is_a_503_that_change
     let reply = shop.send(register()).await;
     reply.problem(503, "store/unavailable");
     assert!(!reply.body.to_string().contains("canary"));
+    shop.send(register()).await.made();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_hangs_is_a_503_in_time_and_gives_its_place_back() {
+    let (stage, mut arrivals) = Stage::new();
+    let shop = Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
+    stage.cue(Cue::GoOn);
+    let started = tokio::time::Instant::now();
+    let reply = shop.send(register()).await;
+    reply.problem(503, "store/outcome-unknown");
+    assert_eq!(reply.header("retry-after"), "2");
+    assert_eq!(started.elapsed().as_secs(), DEADLINE.as_secs());
+    arrivals.recv().await.unwrap();
+    // Nobody lets the first go on; its place and its key are free all the same.
     shop.send(register()).await.made();
 }
 

@@ -17,14 +17,14 @@ const MASTER_KEY: &str = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmE=";
 /// How long the process may take to get ready, to heal or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    api: String,
-    admin: String,
+    pub(crate) api: String,
+    pub(crate) admin: String,
 }
 
 impl Process {
-    fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
         let mut command = command();
         command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
@@ -34,7 +34,7 @@ impl Process {
         Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
     }
 
-    async fn readiness(&self, status: u16) {
+    pub(crate) async fn readiness(&self, status: u16) {
         let deadline = Instant::now() + PATIENCE;
         while !reqwest::get(format!("{}/readyz", self.admin)).await.is_ok_and(|answer| answer.status() == status) {
             assert!(Instant::now() < deadline, "/readyz is not {status} in time");
@@ -42,14 +42,14 @@ impl Process {
         }
     }
 
-    async fn register(&self, email: &str) -> u16 {
+    pub(crate) async fn register(&self, email: &str) -> u16 {
         let request = reqwest::Client::new().post(format!("{}/api/v1/users", self.api));
         let answer = request.json(&json!({"email": email, "name": "Canary"})).send().await.unwrap();
         answer.status().as_u16()
     }
 
     /// Sends SIGTERM; gives back the exit code and the log.
-    fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(signalled.success());
         self.end()
@@ -76,7 +76,7 @@ fn command() -> Command {
     command
 }
 
-async fn database() -> TestDatabase {
+pub(crate) async fn database() -> TestDatabase {
     let fingerprint = format!("{} {}", postgres::schema_fingerprint(), keys::schema_fingerprint());
     TestDatabase::create("command_api_process", &fingerprint, |url| async move {
         postgres::migrate(&url).await?;

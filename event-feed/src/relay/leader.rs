@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use event_store::{Epoch, EventStore, Filter, Head, Mark, Position, RecordedEvent, StoreError};
-use service_kit::clock::SharedClock;
-use tokio::time::Instant;
+use service_kit::Pulse;
+use tokio::time::{Instant, timeout};
 
+use super::lag::Lag;
 use super::publish::{MAX_BATCH, MAX_BATCH_BYTES, PublishError, PublishMode, publish};
 use super::resume::{LostCommits, Resume, ResumeError};
 use super::stream::{Broker, BrokerError};
@@ -13,7 +14,7 @@ use super::term::{Keeper, LeaseLost};
 use super::{RelaySettings, metrics};
 use crate::beacon::{BEACON_SUBJECT, Beacon};
 use crate::message::{Encoded, encode};
-use crate::nats::NatsHandle;
+use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 use crate::page::PageSize;
 
 /// What one round did.
@@ -73,7 +74,8 @@ pub(super) struct Leader<'a> {
     store: Arc<dyn EventStore>,
     keeper: &'a Keeper,
     broker: Broker,
-    clock: SharedClock,
+    lag: &'a Lag,
+    pulse: &'a Pulse,
     settings: &'a RelaySettings,
     /// Where the stream ends; unknown at first and after trouble.
     at: Option<Mark>,
@@ -91,7 +93,7 @@ impl<'a> Leader<'a> {
         nats: &'a NatsHandle,
         store: Arc<dyn EventStore>,
         keeper: &'a Keeper,
-        clock: SharedClock,
+        (lag, pulse): (&'a Lag, &'a Pulse),
         settings: &'a RelaySettings,
     ) -> Self {
         let most = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
@@ -100,7 +102,8 @@ impl<'a> Leader<'a> {
             store,
             keeper,
             broker: Broker::new(nats.clone(), settings.limits.clone()),
-            clock,
+            lag,
+            pulse,
             settings,
             at: None,
             ahead: None,
@@ -126,10 +129,12 @@ impl<'a> Leader<'a> {
     }
 
     async fn round(&mut self) -> Result<Round, Trouble> {
+        self.pulse.beat();
         let last = match self.at {
             Some(last) => last,
             None => self.resume().await?,
         };
+        self.pulse.beat();
         // Whoever has lost the lease publishes nothing more; the broker refuses what one publishes who does not know yet.
         let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
             self.keeper.holds().await?;
@@ -139,6 +144,7 @@ impl<'a> Leader<'a> {
             leads?;
             page?
         };
+        self.pulse.beat();
         self.page.learn(&page.events);
         self.refresh_head().await?;
         if page.events.is_empty() {
@@ -146,6 +152,7 @@ impl<'a> Leader<'a> {
             self.look_at_stream(last).await?;
             return Ok(Round::Idle);
         }
+        self.pulse.beat();
         let (last, round) = self.publish(last, page).await?;
         self.at = Some(last);
         Ok(round)
@@ -197,7 +204,9 @@ impl<'a> Leader<'a> {
         self.head = Some(head);
         let beacon = serde_json::to_vec(&Beacon::from(head)).map_err(|error| BrokerError::Unfit(error.to_string()))?;
         if self.nats.is_connected() {
-            let told = self.nats.client().publish(BEACON_SUBJECT, beacon.into()).await;
+            // It waits while the client's queue is full, as it is behind a silent server.
+            let telling = self.nats.client().publish(BEACON_SUBJECT, beacon.into());
+            let told = timeout(REQUEST_TIMEOUT, telling).await.map_err(|_| BrokerError::Away("no answer in time".to_owned()))?;
             told.map_err(|error| BrokerError::Away(error.to_string()))?;
         }
         self.told_at = Some(Instant::now());
@@ -217,8 +226,7 @@ impl<'a> Leader<'a> {
 
     fn progress(&self, last: Mark, oldest_left: Option<chrono::DateTime<chrono::Utc>>) {
         let head = self.head.map_or(last.position, |head| head.mark.position.max(last.position));
-        let age = oldest_left.map_or(0.0, |at| (self.clock.now() - at).as_seconds_f64());
-        metrics::progress(last.position.0, head.0, age);
+        self.lag.tell(last.position, head, oldest_left);
     }
 }
 

@@ -6,9 +6,15 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 pub(super) fn describe() {
     describe_gauge!("relay_leader", "1 while this process leads, 0 while it stands by");
     describe_gauge!("relay_term", "The term in which this process led last");
-    describe_gauge!("relay_position", "The position of the last event that is known to be in the stream");
-    describe_gauge!("relay_lag_events", "How many events of the log are not yet in the stream");
-    describe_gauge!("relay_lag_seconds", "Age of the oldest event that is not yet in the stream; 0 when all are");
+    describe_gauge!("relay_position", "The position of the last event that is known to be in the stream; left out while unknown");
+    describe_gauge!(
+        "relay_lag_events",
+        "How many events of the log are not known to be in the stream; left out while unknown, as while another process leads"
+    );
+    describe_gauge!(
+        "relay_lag_seconds",
+        "Age of the oldest event that is not known to be in the stream; 0 when all are, left out while unknown"
+    );
     describe_counter!("relay_published_total", "Events handed to the broker, by result");
     describe_counter!("relay_stubs_total", "Events published as a stub because they are too large for the broker");
     describe_counter!("relay_streams_made_total", "How often the stream was made anew because it was lost or foreign");
@@ -30,6 +36,13 @@ pub(super) fn progress(position: i64, head: i64, oldest_age_seconds: f64) {
     gauge!("relay_position").set(position as f64);
     gauge!("relay_lag_events").set((head - position).max(0) as f64);
     gauge!("relay_lag_seconds").set(oldest_age_seconds.max(0.0));
+}
+
+/// Where the stream ends is not known, or not how far the log goes.
+pub(super) fn unknown() {
+    for name in ["relay_position", "relay_lag_events", "relay_lag_seconds"] {
+        gauge!(name).set(f64::NAN);
+    }
 }
 
 pub(super) fn published(result: &'static str, events: usize, stubs: usize) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lease::Term;
 use crate::message::{MIN_MAX_PAYLOAD, STREAM, SUBJECTS};
-use crate::nats::NatsHandle;
+use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 
 /// In the stream's metadata: the history that it carries.
 pub(super) const META_EPOCH: &str = "daybook-epoch";
@@ -103,8 +103,9 @@ impl Broker {
     /// The headers of the message at a sequence, asked of the stream's leader; `None` when it is not there.
     pub(super) async fn headers_at(&self, sequence: u64) -> Result<Option<HeaderMap>, BrokerError> {
         let context = self.nats.jetstream();
-        let stream = context.get_stream_no_info(STREAM).await.map_err(|error| BrokerError::Away(error.to_string()))?;
-        match stream.get_raw_message(sequence).await {
+        let stream = within(context.get_stream_no_info(STREAM)).await?;
+        let stream = stream.map_err(|error| BrokerError::Away(error.to_string()))?;
+        match within(stream.get_raw_message(sequence)).await? {
             Ok(message) => Ok(Some(message.headers)),
             Err(error) => match error.kind() {
                 RawMessageErrorKind::NoMessageFound => Ok(None),
@@ -163,7 +164,7 @@ impl Broker {
     }
 
     async fn api<P: Serialize, T: DeserializeOwned>(&self, call: &str, payload: &P) -> Result<T, BrokerError> {
-        match self.nats.jetstream().request(format!("{call}.{STREAM}"), payload).await {
+        match within(self.nats.jetstream().request(format!("{call}.{STREAM}"), payload)).await? {
             Ok(Response::Ok(answer)) => Ok(answer),
             Ok(Response::Err { error }) => Err(BrokerError::Refused(error)),
             Err(error) if error.kind() == RequestErrorKind::NoResponders => {
@@ -172,6 +173,12 @@ impl Broker {
             Err(error) => Err(BrokerError::Away(error.to_string())),
         }
     }
+}
+
+/// The client's own limit begins once the request is in its queue, which is full behind a silent server.
+async fn within<T>(request: impl Future<Output = T>) -> Result<T, BrokerError> {
+    let answer = tokio::time::timeout(REQUEST_TIMEOUT, request).await;
+    answer.map_err(|_| BrokerError::Away("no answer in time".to_owned()))
 }
 
 /// The server adds metadata and defaults of its own: only what is ours counts.

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres_kit::Connection;
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics;
 use crate::lease::{Lease, Term};
 
-/// How long a statement about the lease may take; a connection that is slower is given up.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the server lets a statement about the lease run.
+pub(super) const STATEMENT_TIMEOUT: &str = "2s";
+/// How long this side waits for it: a little longer. A connection that is slower is dropped, and the lease with it.
+pub(super) const STATEMENT_LIMIT: Duration = Duration::from_millis(2_500);
 /// Renewals in one duration of the lease.
 const RENEWALS: u32 = 3;
 /// For this part of its duration after a renewal began, nobody else can have taken the lease, however the clocks run.
@@ -32,7 +36,7 @@ pub(super) struct Keeper {
 struct Shared {
     lease: Lease,
     term: Term,
-    connection: Mutex<PgConnection>,
+    connection: Mutex<Connection>,
     /// When the last renewal that succeeded began.
     renewed: watch::Sender<Option<Instant>>,
     lost: CancellationToken,
@@ -40,7 +44,7 @@ struct Shared {
 
 impl Keeper {
     /// Holds the lease that was taken over `connection` in this term.
-    pub(super) fn start(lease: Lease, term: Term, connection: PgConnection) -> Self {
+    pub(super) fn start(lease: Lease, term: Term, connection: Connection) -> Self {
         let shared = Arc::new(Shared {
             lease,
             term,
@@ -74,8 +78,9 @@ impl Keeper {
         if self.shared.lost.is_cancelled() {
             return Err(LeaseLost);
         }
-        let mut connection = self.shared.connection.lock().await;
-        let holds = tokio::time::timeout(STATEMENT_LIMIT, self.shared.lease.holds(&mut connection, self.shared.term)).await;
+        let Shared { lease, term, connection, .. } = &*self.shared;
+        let mut connection = connection.lock().await;
+        let holds = connection.run(async |raw: &mut PgConnection| lease.holds(raw, *term).await).await;
         drop(connection);
         self.shared.judge(holds, "look")
     }
@@ -83,12 +88,11 @@ impl Keeper {
     /// Lets the next leader start at once.
     pub(super) async fn give_up(self) {
         self.renewing.abort();
-        let mut connection = self.shared.connection.lock().await;
-        let given = tokio::time::timeout(STATEMENT_LIMIT, self.shared.lease.give_up(&mut connection, self.shared.term)).await;
-        match given {
-            Ok(Ok(())) => tracing::info!(term = self.shared.term.0, "gave the lease up"),
-            Ok(Err(error)) => tracing::warn!(%error, "could not give the lease up; it runs out"),
-            Err(_) => tracing::warn!("could not give the lease up in time; it runs out"),
+        let Shared { lease, term, connection, .. } = &*self.shared;
+        let mut connection = connection.lock().await;
+        match connection.run(async |raw: &mut PgConnection| lease.give_up(raw, *term).await).await {
+            Ok(()) => tracing::info!(term = term.0, "gave the lease up"),
+            Err(error) => tracing::warn!(%error, "could not give the lease up; it runs out"),
         }
     }
 }
@@ -107,7 +111,7 @@ impl Shared {
             ticks.tick().await;
             let mut connection = self.connection.lock().await;
             let began = Instant::now();
-            let renewed = tokio::time::timeout(STATEMENT_LIMIT, self.lease.renew(&mut connection, self.term)).await;
+            let renewed = connection.run(async |raw: &mut PgConnection| self.lease.renew(raw, self.term).await).await;
             drop(connection);
             if self.judge(renewed, "renew").is_err() {
                 return;
@@ -116,17 +120,14 @@ impl Shared {
         }
     }
 
-    fn judge(
-        &self,
-        answer: Result<Result<bool, sqlx::Error>, tokio::time::error::Elapsed>,
-        what: &'static str,
-    ) -> Result<(), LeaseLost> {
+    fn judge(&self, answer: Result<bool, sqlx::Error>, what: &'static str) -> Result<(), LeaseLost> {
         match answer {
-            Ok(Ok(true)) => return Ok(()),
-            Ok(Ok(false)) => tracing::warn!(term = self.term.0, "the lease is lost"),
-            Ok(Err(error)) => tracing::warn!(what, %error, "the lease's connection failed"),
-            Err(_) => tracing::warn!(what, "the lease's connection does not answer"),
+            Ok(true) => return Ok(()),
+            Ok(false) => tracing::warn!(term = self.term.0, "the lease is lost"),
+            Err(error) => tracing::warn!(what, %error, "the lease's connection failed"),
         }
+        // At once: whoever is in the middle of a batch learns of it only afterwards.
+        metrics::leading(false);
         self.lost.cancel();
         Err(LeaseLost)
     }

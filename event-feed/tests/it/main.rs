@@ -9,4 +9,5 @@ mod model;
 mod recorder;
 mod relay;
 mod relay_faults;
+mod silence;
 mod support;

@@ -13,6 +13,8 @@ use crate::event::Position;
 
 /// The most events of one seal.
 pub const SEAL_EVENTS: i32 = 1_000;
+/// The name of the task that seals.
+pub const SEALING: &str = "sealing";
 /// How often it is looked whether there is something to seal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After so many looks a stretch is sealed that is shorter than [`SEAL_EVENTS`].

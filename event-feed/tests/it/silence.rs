@@ -1,0 +1,173 @@
+//! Servers that are silent rather than dead, one kind of connection after the other: publishing goes on where it can, the process says
+//! when it cannot, no figure claims what nobody knows, and all is well soon after the silence.
+
+use std::time::{Duration, Instant};
+
+use event_feed::relay::RelaySettings;
+use event_store::postgres::migrate;
+use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use service_kit::telemetry::{Metrics, Telemetry};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::support::{RunningRelay, World, append_to, event, open, quick, start_relay};
+
+/// How soon a process must say that it cannot work, or go on by other connections.
+const NOTICED: Duration = Duration::from_secs(10);
+/// How soon all must be well after the silence.
+const HEALED: Duration = Duration::from_secs(5);
+/// What a loaded machine may take on top.
+const SLACK: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `what` holds, for this long and what a loaded machine may take on top.
+async fn within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let since = Instant::now();
+    while !holds().await {
+        assert!(since.elapsed() < limit + SLACK, "not within {limit:?}: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Stopped backends; they go on when this is dropped, whatever becomes of the test.
+struct Stopped(Vec<Pid>);
+
+impl Stopped {
+    /// Stops the backends of the connections with this name whose last statement looks like this.
+    async fn stop(world: &World, application_name: &str, like: &str) -> Self {
+        let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
+        let ask =
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1 AND query LIKE $2";
+        let pids = sqlx::query_scalar::<_, i32>(ask).bind(application_name).bind(like).fetch_all(&mut admin).await.unwrap();
+        assert!(!pids.is_empty(), "no backend of {application_name} ran {like}");
+        let pids: Vec<_> = pids.into_iter().map(Pid::from_raw).collect();
+        for pid in &pids {
+            kill(*pid, Signal::SIGSTOP).unwrap();
+        }
+        Self(pids)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            kill(*pid, Signal::SIGCONT).ok();
+        }
+    }
+}
+
+async fn is_all_published(world: &World) -> bool {
+    let head = u64::try_from(world.head().await.mark.position.0).unwrap();
+    world.stream_info().await.is_some_and(|info| info.state.last_sequence == head)
+}
+
+fn ready(relay: &RunningRelay) -> bool {
+    relay.health.report().ready
+}
+
+/// Appends until `stopped` connections have been left behind: what came while they were stopped is published.
+async fn publishing_goes_on(world: &World, relay: &RunningRelay) {
+    world.append(20).await;
+    within(NOTICED, "publishing goes on beside the stopped backends", async || is_all_published(world).await).await;
+    within(HEALED, "the process is ready", async || ready(relay)).await;
+    world.append(20).await;
+    within(HEALED, "publishing goes on at its pace", async || is_all_published(world).await).await;
+}
+
+async fn world_and_relay(settings: RelaySettings) -> (World, RunningRelay) {
+    let world = World::new().await;
+    let relay = world.relay(settings).await;
+    world.append(20).await;
+    world.all_published().await;
+    (world, relay)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_read_connections_that_are_silent_are_left_behind() {
+    let (world, relay) = world_and_relay(quick()).await;
+    let stopped = Stopped::stop(&world, "event-relay", "%").await;
+    publishing_goes_on(&world, &relay).await;
+    drop(stopped);
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_lease_connection_that_is_silent_is_left_behind() {
+    // As by default: the lease outlasts the limit of a statement.
+    let (world, relay) = world_and_relay(RelaySettings { lease_duration: Duration::from_secs(4), ..quick() }).await;
+    let stopped = Stopped::stop(&world, "event-relay lease", "%").await;
+    publishing_goes_on(&world, &relay).await;
+    let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
+    let term = async |admin: &mut PgConnection| -> i64 {
+        sqlx::query_scalar("SELECT term FROM event_store.leases").fetch_one(admin).await.unwrap()
+    };
+    let since = Instant::now();
+    while term(&mut admin).await == 1 {
+        assert!(since.elapsed() < NOTICED + SLACK, "the lease is taken over a new connection");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    publishing_goes_on(&world, &relay).await;
+    drop(stopped);
+    world.all_published().await;
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_listening_connection_that_is_silent_costs_the_poll_interval() {
+    let (world, relay) = world_and_relay(quick()).await;
+    let stopped = Stopped::stop(&world, "event-relay wake", "%").await;
+    for _ in 0..10 {
+        world.append(1).await;
+        within(quick().poll_interval, "it polls", async || is_all_published(&world).await).await;
+    }
+    assert!(ready(&relay), "{}", relay.reasons());
+    drop(stopped);
+    world.all_published().await;
+    relay.stop().await;
+}
+
+/// A gauge; `None` while it says that its value is not known.
+fn gauge(metrics: &Metrics, name: &str) -> Option<f64> {
+    let text = metrics.render();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_silent_servers_make_the_relay_not_ready_and_its_figures_right_or_unknown() {
+    let metrics = Telemetry::start("test", "warn").unwrap().metrics();
+    let (cluster, mut nats) =
+        tokio::join!(PostgresCluster::start(ClusterOptions::default()), NatsServer::start(NatsOptions::default()));
+    let (cluster, nats) = (cluster.unwrap(), nats.as_mut().unwrap());
+    migrate(&cluster.url()).await.unwrap();
+    let store = open(&cluster.url()).await;
+    let append = async |count: usize| {
+        append_to(&store, (0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await;
+    };
+    let relay = start_relay(&cluster.url(), &nats.url(), quick()).await;
+    append(10).await;
+    let figure = |name: &str| gauge(&metrics, name);
+    let all_is_well = async || ready(&relay) && figure("relay_leader") == Some(1.0) && figure("relay_lag_events") == Some(0.0);
+    within(NOTICED, "all is published", async || all_is_well().await && figure("relay_position") == Some(10.0)).await;
+
+    nats.pause();
+    append(50).await;
+    within(NOTICED, "not ready without NATS", async || !ready(&relay)).await;
+    within(HEALED, "the lag is told", async || figure("relay_lag_events") == Some(50.0)).await;
+    let age = figure("relay_lag_seconds");
+    within(HEALED, "and grows older", async || figure("relay_lag_seconds") > age && age > Some(0.0)).await;
+    nats.resume();
+    within(HEALED, "well again after NATS", all_is_well).await;
+
+    cluster.pause();
+    within(NOTICED, "not ready without Postgres", async || !ready(&relay)).await;
+    let unknown = async || {
+        figure("relay_leader") == Some(0.0) && figure("relay_lag_events").is_none() && figure("relay_lag_seconds").is_none()
+    };
+    within(NOTICED, "nobody knows the lag", unknown).await;
+    cluster.resume();
+    within(HEALED, "well again after Postgres", all_is_well).await;
+    assert_eq!(figure("relay_position"), Some(60.0));
+    relay.stop().await;
+}
