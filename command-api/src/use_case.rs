@@ -13,7 +13,7 @@ use event_store::{ClaimChange, ClaimKey, Epoch, InvalidName, Metadata};
 use uuid::Uuid;
 
 use crate::error::CommandError;
-use crate::precondition::Precondition;
+use crate::precondition::{Precondition, Unmet};
 use crate::repository::{Changes, Loaded, Repository, RepositoryError, stream_of};
 
 pub mod add_order_line;
@@ -95,15 +95,18 @@ impl Work<'_> {
     /// The aggregate that the command changes, as the caller has seen it.
     ///
     /// # Errors
-    /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] when the caller has seen another version.
+    /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] or
+    /// [`CommandError::UnwantedVersion`] when the caller's precondition does not hold.
     pub async fn target<A: Aggregate>(&self, id: Uuid, unknown: impl Into<CommandError>) -> Result<Loaded<A>, CommandError> {
         let loaded = self.repository.load::<A>(self.epoch, id).await?;
         if loaded.version.0 == 0 {
             Err(unknown.into())
-        } else if self.precondition.holds(loaded.version.0) {
-            Ok(loaded)
         } else {
-            Err(CommandError::StaleVersion { actual: loaded.version.0 })
+            let actual = loaded.version.0;
+            self.precondition.check(actual).map(|()| loaded).map_err(|unmet| match unmet {
+                Unmet::OtherVersion => CommandError::StaleVersion { actual },
+                Unmet::NotWanted => CommandError::UnwantedVersion { actual },
+            })
         }
     }
 

@@ -12,6 +12,7 @@ mod input;
 mod openapi;
 mod orders;
 mod outages;
+mod overload;
 mod postgres;
 mod process;
 mod products;
