@@ -21,7 +21,6 @@ pub mod server;
 mod system;
 pub mod visible;
 
-#[expect(clippy::print_stdout, reason = "a bench's output")]
-fn say(text: &str) {
-    println!("{text}");
+fn say(text: &str) -> std::io::Result<()> {
+    cli_kit::print(format_args!("{text}\n"))
 }

@@ -13,6 +13,7 @@ use sqlx::{Connection as _, Describe, Either, Error, Execute, Executor, Result, 
 use tokio::time::timeout;
 
 use crate::deadline::{silent, within};
+use crate::place::{named, place};
 
 /// A connection used so lately is taken without a ping. One that broke since fails its call.
 const WARM: Duration = Duration::from_secs(1);
@@ -57,6 +58,8 @@ pub struct Pool {
 /// otherwise each would cost a caller its whole limit.
 #[derive(Debug)]
 struct Doubt {
+    /// Where they lead, for errors.
+    place: String,
     since: Instant,
     /// Microseconds after `since`; 0: never.
     last: AtomicU64,
@@ -79,7 +82,7 @@ impl Doubt {
 impl Pool {
     /// A pool that connects with `options` when it is used.
     pub fn new(options: PgConnectOptions, settings: PoolSettings) -> Self {
-        let doubt = Arc::new(Doubt { since: Instant::now(), last: AtomicU64::new(0) });
+        let doubt = Arc::new(Doubt { place: place(&options), since: Instant::now(), last: AtomicU64::new(0) });
         let doubted = Arc::clone(&doubt);
         let mut pool = PoolOptions::<Postgres>::new()
             .max_connections(settings.max_connections)
@@ -141,12 +144,13 @@ impl Pool {
     }
 
     async fn lend(&self) -> Result<Lent> {
-        Ok(Lent(Some(self.pool.acquire().await?)))
+        let lent = self.pool.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
+        Ok(Lent(Some(lent)))
     }
 
     fn fell_silent(&self) -> Error {
         self.doubt.raise();
-        silent(self.limit)
+        named(&self.doubt.place, silent(self.limit))
     }
 }
 

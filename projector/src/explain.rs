@@ -75,7 +75,7 @@ pub(crate) async fn explain(args: ExplainArgs) -> Result<(), CommandError> {
     match explaining.last {
         Some(row) if args.as_of.is_some() => {
             let text = serde_json::to_string_pretty(&Value::Object(row))?;
-            Ok(writeln!(std::io::stdout(), "{text}")?)
+            Ok(writeln!(cli_kit::stdout(), "{text}")?)
         }
         Some(_) => Ok(()),
         None => Err(CommandError::NoRow(args.projection, args.key)),
@@ -150,7 +150,7 @@ impl Explaining<'_> {
         if self.each {
             let event = event_at(self.source, step.position).await?;
             let text = if self.json { in_json(&event, step.part, &row) } else { in_words(&event, self.last.as_ref(), &row) };
-            progress.around(|| writeln!(std::io::stdout(), "{text}"))?;
+            progress.around(|| writeln!(cli_kit::stdout(), "{text}"))?;
         }
         self.last = Some(row);
         Ok(())

@@ -176,7 +176,7 @@ fn key_of(projection: &dyn AnyProjection, key: Option<&str>) -> Result<Option<St
 }
 
 fn print(text: &str) -> Result<(), CommandError> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    Ok(cli_kit::stdout().write_all(text.as_bytes())?)
 }
 
 async fn list(args: ListArgs) -> Result<(), CommandError> {

@@ -107,7 +107,7 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
         differences,
     };
     let text = if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.to_string() };
-    std::io::stdout().write_all(text.as_bytes())?;
+    cli_kit::stdout().write_all(text.as_bytes())?;
     if found.differences.count() > 0 { Err(CommandError::Differs(args.projection)) } else { Ok(()) }
 }
 

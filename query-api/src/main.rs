@@ -29,15 +29,12 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "query-api failed");
-            ExitCode::FAILURE
-        }
+        Err(error) => process::failed("query-api", error.as_ref(), cli_kit::FAILED),
     }
 }
 
 fn describe() -> anyhow::Result<()> {
-    Ok(serde_json::to_writer_pretty(std::io::stdout().lock(), &http::document())?)
+    Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {

@@ -41,8 +41,17 @@ enum Bench {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let reached = match Bench::parse() {
+async fn main() -> ExitCode {
+    match run(Bench::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(cli_kit::NOT_IN_ORDER),
+        Err(error) => cli_kit::failed("bench", error.as_ref(), cli_kit::FAILED),
+    }
+}
+
+/// Whether the bench reached its target.
+async fn run(bench: Bench) -> anyhow::Result<bool> {
+    Ok(match bench {
         Bench::Append(bench) => append::run(bench).await?,
         Bench::Read(bench) => read::run(bench).await?,
         Bench::Growth(bench) => growth::run(bench).await?,
@@ -52,6 +61,5 @@ async fn main() -> anyhow::Result<ExitCode> {
         Bench::Project(bench) => project::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
-    };
-    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
 }

@@ -1,6 +1,7 @@
 //! The running system, seen from outside: real processes, a real Postgres and a real NATS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
+mod command_lines;
 mod contributing;
 mod crash;
 mod erasure;

@@ -164,7 +164,7 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
     };
     for what in ["subject-keys", "event-store"] {
         let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
-        assert_eq!(refused.0, Some(1));
+        assert_eq!(refused.0, Some(3));
         assert!(refused.1.contains(&format!("command-api migrate {what}")), "{}", refused.1);
         assert!(migrate(what).wait_with_output().unwrap().status.success(), "{what}");
     }
@@ -200,7 +200,7 @@ fn a_missing_or_weak_key_is_named_and_not_shown() {
         let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
         let output = command.env("EVENT_STORE_URL", nowhere).env("SUBJECT_KEYS_URL", nowhere).env(name, value).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");
     }
 }

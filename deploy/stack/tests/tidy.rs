@@ -10,15 +10,16 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("formats", "formats", &[]),
     ("domain", "domain", &["formats"]),
     ("postgres-kit", "postgres-kit", &[]),
-    ("event-store", "event-store", &["postgres-kit"]),
-    ("service-kit", "service-kit", &["formats", "postgres-kit"]),
-    ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit"]),
-    ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit"]),
-    ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit"]),
-    ("query-api", "query-api", &["formats", "service-kit", "postgres-kit"]),
+    ("cli-kit", "cli-kit", &[]),
+    ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
+    ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
+    ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit", "cli-kit"]),
+    ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"]),
+    ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"]),
+    ("query-api", "query-api", &["formats", "service-kit", "postgres-kit", "cli-kit"]),
     ("local-servers", "deploy/servers", &[]),
-    ("stack", "deploy/stack", &["local-servers"]),
-    ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack"]),
+    ("stack", "deploy/stack", &["local-servers", "cli-kit"]),
+    ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack", "cli-kit"]),
 ];
 /// Tests may also use these.
 const FOR_TESTS: &[&str] = &["local-servers", "event-store", "service-kit", "stack"];
@@ -183,6 +184,17 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         Some((name, if one_line { 1 } else { end + 1 }))
     });
     functions.collect()
+}
+
+#[test]
+fn standard_output_is_written_through_the_kit_that_minds_its_reader() {
+    let by_hand = rust().into_iter().filter(|file| !file.path.starts_with("cli-kit/") && !file.is_test());
+    let by_hand = by_hand.filter(|file| {
+        let mut code = file.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.any(|line| ["io::stdout(", "println!(", " print!("].iter().any(|word| line.replace("eprintln!(", "").contains(word)))
+    });
+    let by_hand = by_hand.map(|file| file.path).filter(|path| path != "deploy/stack/tests/tidy.rs");
+    none("`… | head -1` ends every command line quietly: use cli_kit::stdout", by_hand.collect());
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CommandError> {
             serde_json::to_writer(&mut lines, event)?;
             lines.push(b'\n');
         }
-        std::io::stdout().write_all(&lines)?;
+        cli_kit::stdout().write_all(&lines)?;
     }
 }
 

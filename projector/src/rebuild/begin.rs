@@ -137,6 +137,6 @@ pub(crate) async fn pause(args: &RebuildArgs) -> Result<(), CommandError> {
     )
     .execute(&mut connection)
     .await?;
-    writeln!(std::io::stdout(), "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it")?;
+    writeln!(cli_kit::stdout(), "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it")?;
     Ok(())
 }

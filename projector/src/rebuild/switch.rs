@@ -264,6 +264,6 @@ pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> 
     }
     sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    writeln!(std::io::stdout(), "generation {generation} of {projection} is gone")?;
+    writeln!(cli_kit::stdout(), "generation {generation} of {projection} is gone")?;
     Ok(())
 }

@@ -21,7 +21,8 @@ pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Re
         ("tcp_keepalives_idle", "5"),
         ("default_transaction_isolation", "read committed"),
     ]);
-    within(CONNECT_LIMIT, options.connect()).await
+    let connected: sqlx::Result<PgConnection> = within(CONNECT_LIMIT, options.connect()).await;
+    connected.map_err(|error| postgres_kit::named(&postgres_kit::place(&options), error))
 }
 
 /// Gives up what takes longer: a server, or the way to it, that has fallen silent closes no connection.

@@ -1,6 +1,5 @@
 //! `projector status`, once or with `--watch`: again and again until Ctrl-C, whatever is away meanwhile.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use event_store::{EventStore, PostgresOptions, PostgresStore};
@@ -44,10 +43,10 @@ pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     }
     let status = sight.look().await?;
     let text = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    Ok(cli_kit::print(text)?)
 }
 
-/// Until the first signal, or until nobody reads any more.
+/// Until the first signal.
 async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError> {
     let ended = Shutdown::listen()?.drain();
     let mut ticks = tokio::time::interval(args.interval);
@@ -55,11 +54,7 @@ async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError>
     let looks = async {
         loop {
             ticks.tick().await;
-            let text = shown(sight.look().await, args)?;
-            match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                other => other?,
-            }
+            cli_kit::print(shown(sight.look().await, args)?)?;
         }
     };
     tokio::select! {
@@ -81,7 +76,7 @@ fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<Stri
     let text = looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| status.to_string());
     let at = at.format("%Y-%m-%d %H:%M:%S");
     let text = format!("{at} UTC, every {} s; Ctrl-C ends\n{text}", args.interval.as_secs_f64());
-    Ok(if std::io::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
+    Ok(if cli_kit::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
 }
 
 /// Drawn over what a terminal shows, line by line, so that nothing flickers.

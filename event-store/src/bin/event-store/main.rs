@@ -26,18 +26,15 @@ const CALL_LIMIT: Duration = Duration::from_secs(15);
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("event-store: {error:#}");
-            ExitCode::FAILURE
-        }
+        Ok(false) => ExitCode::from(cli_kit::NOT_IN_ORDER),
+        Err(error) => cli_kit::failed("event-store", error.as_ref(), cli_kit::FAILED),
     }
 }
 
 /// Does what the command line says; `false` when something is wrong with the log.
 async fn run(cli: Cli) -> anyhow::Result<bool> {
     let url = cli.log.url()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = cli_kit::stdout();
     match cli.command {
         Command::Status => {
             let status = LogStatus::read(&mut connect(&cli.log).await?).await?;

@@ -107,8 +107,8 @@ pub(crate) fn events(out: &mut impl Write, json: bool, events: &[RecordedEvent])
                 data: &event.data,
                 metadata: &event.metadata,
             };
-            serde_json::to_writer(&mut *out, &line)?;
-            out.write_all(b"\n")?;
+            // Text first: an error of the JSON writer would hide that nobody reads any more.
+            out.write_all((serde_json::to_string(&line)? + "\n").as_bytes())?;
         }
         return Ok(());
     }
