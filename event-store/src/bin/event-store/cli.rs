@@ -111,6 +111,15 @@ pub(crate) enum EpochAction {
 impl LogArgs {
     /// The URL, from wherever it is.
     pub(crate) fn url(&self) -> anyhow::Result<SecretString> {
+        let url = self.given()?;
+        // The parser's error might repeat the URL, and so a password.
+        if postgres_kit::is_address(url.expose_secret()) {
+            return Ok(url);
+        }
+        Err(Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()).into())
+    }
+
+    fn given(&self) -> anyhow::Result<SecretString> {
         match (&self.event_store_url, &self.event_store_url_file) {
             (Some(url), _) => Ok(url.clone()),
             (None, Some(path)) => {
