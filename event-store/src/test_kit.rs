@@ -60,6 +60,7 @@ macro_rules! store_contract {
             { $store }
             an_empty_log_has_an_epoch_and_no_event
             events_are_read_as_they_were_appended
+            pages_are_bounded_by_bytes
             p1_p2_positions_and_versions_are_dense_over_several_streams
             expected_versions_are_checked_and_the_actual_one_is_told
             p3_a_refused_append_changes_nothing

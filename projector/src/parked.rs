@@ -170,7 +170,7 @@ impl Wanted<'_> {
 fn key_of(projection: &dyn AnyProjection, key: Option<&str>) -> Result<Option<String>, CommandError> {
     let parse = |text: &str| {
         let key = projection.key(text);
-        key.ok_or_else(|| CommandError::NotAKey(text.to_owned(), projection.name().to_owned()))
+        key.ok_or_else(|| CommandError::NotAKey(projection.name().to_owned(), text.to_owned()))
     };
     key.map(parse).transpose()
 }

@@ -181,19 +181,32 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
+    /// As for a rebuild: no more positions at a time than rows fit into the memory.
+    fn ranges(&self) -> (i64, usize) {
+        let (range, ahead) = self.restraint.ranges();
+        (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
+    }
+
     /// Brings the tables to this position.
     async fn go_on(&mut self, connection: &mut PgConnection, to: Position) -> Result<(), RefoldError> {
-        let mut pages = self.source.pages(self.at, to, self.restraint.ranges());
-        while let Some(page) = pages.next().await {
-            let page = page?;
-            self.rows.fold(connection, page.prepared, &mut self.parking).await?;
-            if self.rows.is_full() {
-                self.write(connection).await?;
+        while self.at < to {
+            let (range, ahead) = self.ranges();
+            let mut pages = self.source.pages(self.at, to, (range, ahead));
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                self.rows.fold(connection, page.prepared, &mut self.parking).await?;
+                if self.rows.is_full() {
+                    self.write(connection).await?;
+                }
+                let passed = page.to.0 - self.at.0;
+                self.at = page.to;
+                self.progress.at(self.at.0, to.0);
+                self.restraint.after(passed, connection, self.source).await?;
+                // Rows have turned out to be larger.
+                if self.ranges().0 < range / 2 {
+                    break;
+                }
             }
-            let passed = page.to.0 - self.at.0;
-            self.at = page.to;
-            self.progress.at(self.at.0, to.0);
-            self.restraint.after(passed, connection, self.source).await?;
         }
         if self.rows.unwritten() > 0 {
             self.write(connection).await?;

@@ -178,6 +178,22 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
     assert_eq!(process.stop().0, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_of_a_subject_that_nothing_is_known_of_says_so_and_does_nothing() {
+    let database = database().await;
+    let subject = Uuid::from_u128(7).to_string();
+    for _ in 0..2 {
+        let mut command = command();
+        command.env("EVENT_STORE_URL", database.url()).env("SUBJECT_KEYS_URL", database.url());
+        let output = command.args(["erase-subject", &subject, "--by", "ops-1", "--json"]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(&format!("nothing is known of subject {subject}")) && output.stdout.is_empty(), "{error}");
+    }
+    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
+    assert_eq!(store.head().await.unwrap().mark.position.0, 0, "no proof that reads like success, and no event");
+}
+
 #[test]
 fn it_refuses_to_listen_where_others_could_reach_it() {
     for flag in ["--listen", "--admin-listen"] {

@@ -23,7 +23,7 @@ use crate::generation::{self, Generation};
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, AnyRows, Parking, Parts, apart};
 use crate::refold::pace::Pace;
-use crate::refold::{RefoldError, Source};
+use crate::refold::{Page, RefoldError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
 use crate::runner::parked::{self, ParkedSet};
 use crate::runner::{PartKey, lease};
@@ -222,35 +222,55 @@ impl Builder {
         }
     }
 
+    /// How many positions to read at a time, and how many such ranges ahead: no more at a time than rows fit into the memory, since each
+    /// may touch another row.
+    fn ranges(&self) -> (i64, usize) {
+        let (range, ahead) = self.pace.ranges();
+        (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
+    }
+
     async fn advance(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
-        let mut pages = self.source.pages(self.at, to, self.pace.ranges());
         let mut written_at = Instant::now();
-        while let Some(page) = pages.next().await {
-            let page = page?;
-            let (handled, events) = (page.prepared.handled_by(self.of()), page.to.0 - self.at.0);
-            let folded = self.rows.fold(&mut self.connection, page.prepared, &mut self.parking).await;
-            folded.map_err(RefoldError::from)?;
-            for number in &self.moving {
-                let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
-                passed.handled += handled;
-                passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+        while self.at < to {
+            let (range, ahead) = self.ranges();
+            let mut pages = self.source.pages(self.at, to, (range, ahead));
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                let events = page.to.0 - self.at.0;
+                self.fold(page).await?;
+                progress.at(self.at.0, to.0);
+                if self.keeper.is_lost() {
+                    return Err(RebuildError::TakenOver);
+                }
+                let pause = self.keeper.pause_is_wanted();
+                if pause || self.rows.is_full() || written_at.elapsed() > WRITE_EVERY {
+                    self.write().await?;
+                    written_at = Instant::now();
+                }
+                if pause {
+                    return Err(RebuildError::Paused(self.at));
+                }
+                self.pace.after(events).await;
+                // Rows have turned out to be larger.
+                if self.ranges().0 < range / 2 {
+                    break;
+                }
             }
-            self.at = page.to;
-            progress.at(self.at.0, to.0);
-            if self.keeper.is_lost() {
-                return Err(RebuildError::TakenOver);
-            }
-            let pause = self.keeper.pause_is_wanted();
-            if pause || self.rows.is_full() || written_at.elapsed() > WRITE_EVERY {
-                self.write().await?;
-                written_at = Instant::now();
-            }
-            if pause {
-                return Err(RebuildError::Paused(self.at));
-            }
-            self.pace.after(events).await;
         }
         self.write().await
+    }
+
+    async fn fold(&mut self, page: Page) -> Result<(), RebuildError> {
+        let (handled, events) = (page.prepared.handled_by(self.of()), page.to.0 - self.at.0);
+        let folded = self.rows.fold(&mut self.connection, page.prepared, &mut self.parking).await;
+        folded.map_err(RefoldError::from)?;
+        for number in &self.moving {
+            let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
+            passed.handled += handled;
+            passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+        }
+        self.at = page.to;
+        Ok(())
     }
 
     /// Writes the rows and moves the checkpoints.
