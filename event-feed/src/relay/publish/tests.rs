@@ -26,6 +26,7 @@ fn event(position: i64) -> RecordedEvent {
         tags: Vec::new(),
         metadata: Metadata { correlation_id: Uuid::now_v7(), causation_id: None, actor: None, traceparent: None },
         recorded_at: chrono::DateTime::UNIX_EPOCH,
+        bytes: 0,
     }
 }
 
