@@ -40,6 +40,20 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
     ("deploy/stack/src/database.rs", "statements that the server quoted"),
     ("deploy/stack/src/prepare.rs", "the tree's own SQL files, and a path that the server quoted"),
 ];
+/// What makes or holds a connection to Postgres without a deadline on our side.
+const RAW_CONNECTIONS: &[&str] = &["PgPool", "PgPoolOptions", "PoolOptions", "PoolConnection", "PgListener"];
+/// The crates of the running system. Tools and tests may connect as they like: nobody waits for them.
+const RUNNING: &[&str] = &["event-store/", "event-feed/", "service-kit/", "command-api/", "projector/", "query-api/"];
+/// Where a raw connection is used all the same. The list may only become shorter.
+const RAW_CONNECTIONS_ALLOWED: &[(&str, &str)] = &[
+    ("projector/src/generation.rs", "not moved to postgres-kit yet"),
+    ("projector/src/runner/database.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/database.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/position/polled.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/read/reader.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/ready.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/schema.rs", "not moved to postgres-kit yet"),
+];
 /// Waiting on a clock in a test outside a loop that looks at a condition, where that is the point.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
@@ -322,6 +336,27 @@ fn sql_is_never_joined_from_strings() {
         }
     }
     none("values are parameters", offences);
+}
+
+#[test]
+fn postgres_is_reached_through_connections_with_deadlines() {
+    let mut offences = Vec::new();
+    for file in rust().into_iter().filter(|file| RUNNING.iter().any(|running| file.path.starts_with(running))) {
+        if file.is_test() || RAW_CONNECTIONS_ALLOWED.iter().any(|(path, _)| *path == file.path) {
+            continue;
+        }
+        for (number, line) in file.without_tests().lines().enumerate() {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let has = |word: &str| line.split(|c| !is_word(c)).any(|found| found == word);
+            // The trait that has `connect`; the options themselves are called `PgConnectOptions`.
+            let imports_connect = line.trim_start().starts_with("use sqlx") && has("ConnectOptions");
+            let raw = RAW_CONNECTIONS.iter().any(|name| has(name)) || line.contains("PgConnection::connect") || imports_connect;
+            if raw && !line.trim_start().starts_with("//") {
+                offences.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
+        }
+    }
+    none("who talks to Postgres does so through postgres-kit, which gives every call an end", offences);
 }
 
 #[test]
