@@ -10,6 +10,7 @@ pub mod figure;
 mod fill;
 mod flow;
 pub mod growth;
+pub mod hot;
 pub mod idle;
 mod lag;
 mod mix;
@@ -21,7 +22,6 @@ pub mod server;
 mod system;
 pub mod visible;
 
-#[expect(clippy::print_stdout, reason = "a bench's output")]
-fn say(text: &str) {
-    println!("{text}");
+fn say(text: &str) -> std::io::Result<()> {
+    cli_kit::print(format_args!("{text}\n"))
 }

@@ -10,9 +10,11 @@ use local_servers::{Account, ClusterOptions, Launch, NatsOptions, NatsServer, Po
 use nix::sys::signal::Signal;
 use sqlx::Connection;
 
-use crate::{Client, Log, program, until};
+use crate::{Client, Log, Way, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
+/// How long a process may take to say how it is.
+const SAY_LIMIT: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Base64 of 32 bytes; these processes keep no secret.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -34,6 +36,16 @@ impl Part {
     /// All of them.
     pub const ALL: [Part; 4] = [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
 
+    /// Its role in the databases; each may do only what its group may.
+    pub const fn role(self) -> &'static str {
+        match self {
+            Part::CommandApi => "command_api",
+            Part::QueryApi => "query_api",
+            Part::EventRelay => "event_relay",
+            Part::Projector => "projector",
+        }
+    }
+
     /// Its program and what that is told to do.
     pub(crate) const fn program(self) -> (&'static str, &'static str) {
         match self {
@@ -45,12 +57,52 @@ impl Part {
     }
 }
 
+/// A server that processes hold connections to, or one of its databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Server {
+    /// The log.
+    EventStore,
+    /// The keys of personal data.
+    SubjectKeys,
+    /// The read tables.
+    ReadModel,
+    /// The broker.
+    Nats,
+}
+
+impl Server {
+    /// All of them.
+    pub const ALL: [Server; 4] = [Server::EventStore, Server::SubjectKeys, Server::ReadModel, Server::Nats];
+
+    /// Whether a process holds connections to it.
+    pub const fn is_used_by(self, part: Part) -> bool {
+        match part {
+            Part::CommandApi => matches!(self, Server::EventStore | Server::SubjectKeys),
+            Part::QueryApi => matches!(self, Server::ReadModel | Server::Nats),
+            Part::EventRelay => matches!(self, Server::EventStore | Server::Nats),
+            Part::Projector => true,
+        }
+    }
+}
+
+/// What a process says of itself.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// Whether it can work.
+    pub ready: bool,
+    /// How each of its parts is.
+    pub says: String,
+}
+
 /// The system, part by part. Everything ends when this is dropped.
 #[derive(Debug)]
 pub struct Launched {
     // First: the processes end before their servers.
+    stand_by: Option<Process>,
     processes: BTreeMap<Part, Process>,
     ports: BTreeMap<Part, Ports>,
+    /// The ways that can fall silent, where there are any.
+    ways: BTreeMap<(Part, Server), Way>,
     /// The cluster of the event store.
     pub event_store: PostgresCluster,
     /// The cluster of the read model.
@@ -69,6 +121,25 @@ struct Ports {
 impl Launched {
     /// Starts two clusters, a broker and the four processes, and waits until all are ready.
     pub async fn start() -> Result<Launched> {
+        let mut system = Self::servers().await?;
+        system.launch_all().await?;
+        Ok(system)
+    }
+
+    /// The same, with a way that can fall silent between each process and each server.
+    pub async fn start_behind_ways() -> Result<Launched> {
+        let mut system = Self::servers().await?;
+        for part in Part::ALL {
+            for server in Server::ALL.into_iter().filter(|server| server.is_used_by(part)) {
+                let way = Way::to(system.port(server)?).await?;
+                system.ways.insert((part, server), way);
+            }
+        }
+        system.launch_all().await?;
+        Ok(system)
+    }
+
+    async fn servers() -> Result<Launched> {
         let event_store = PostgresCluster::start(ClusterOptions::default()).await?;
         let read_model = PostgresCluster::start(ClusterOptions::default()).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
@@ -90,17 +161,48 @@ impl Launched {
             admin.close().await?;
         }
         let logs = tempfile::tempdir()?;
-        let mut system = Launched { processes: BTreeMap::new(), ports: BTreeMap::new(), event_store, read_model, nats, logs };
+        let (processes, mut ports, ways) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for part in Part::ALL {
-            system.ports.insert(part, Ports { api: free_port()?, admin: free_port()? });
+            ports.insert(part, Ports { api: free_port()?, admin: free_port()? });
+        }
+        Ok(Launched { stand_by: None, processes, ports, ways, event_store, read_model, nats, logs })
+    }
+
+    async fn launch_all(&mut self) -> Result<()> {
+        for part in Part::ALL {
+            self.launch(part)?;
         }
         for part in Part::ALL {
-            system.launch(part)?;
+            self.wait_until_ready(part).await?;
         }
-        for part in Part::ALL {
-            system.wait_until_ready(part).await?;
+        Ok(())
+    }
+
+    /// The way of a process to a server.
+    pub fn way(&self, part: Part, server: Server) -> Result<&Way> {
+        self.ways.get(&(part, server)).with_context(|| format!("{part:?} has no way to {server:?}"))
+    }
+
+    /// A server's own port.
+    fn port(&self, server: Server) -> Result<u16> {
+        Ok(match server {
+            Server::EventStore | Server::SubjectKeys => self.event_store.port(),
+            Server::ReadModel => self.read_model.port(),
+            Server::Nats => {
+                let url = self.nats.url();
+                let port = url.rsplit_once(':').context("a port of NATS")?.1;
+                port.parse().with_context(|| url.clone())?
+            }
+        })
+    }
+
+    /// A server's database, as the superuser reaches it.
+    pub fn as_superuser(&self, server: Server) -> String {
+        match server {
+            Server::SubjectKeys => self.subject_keys(),
+            Server::ReadModel => self.read_model.url(),
+            Server::EventStore | Server::Nats => self.event_store.url(),
         }
-        Ok(system)
     }
 
     /// A client of both APIs.
@@ -122,7 +224,7 @@ impl Launched {
 
     /// Runs a command of the command API's operators to its end, with its role; gives back what it printed.
     pub async fn operate(&self, arguments: &[&str]) -> Result<String> {
-        let role = role(Part::CommandApi);
+        let role = Part::CommandApi.role();
         let mut command = tokio::process::Command::new(program("command-api")?);
         command.args(arguments).env("EVENT_STORE_URL", url_as(&self.event_store, role)).env("MASTER_KEY", KEY);
         let output = command.env("SUBJECT_KEYS_URL", keys_as(&self.event_store, role)).output().await?;
@@ -146,16 +248,33 @@ impl Launched {
 
     /// Launches a process that does not run.
     pub fn launch(&mut self, part: Part) -> Result<()> {
-        let (name, action) = part.program();
         let ports = *self.ports.get(&part).context("ports")?;
+        let process = self.launch_with(part, ports, |server| self.way(part, server).ok().map(Way::port))?;
+        self.processes.insert(part, process);
+        Ok(())
+    }
+
+    /// Launches a second process of a part, with ways of its own that never fall silent.
+    pub fn launch_stand_by(&mut self, part: Part) -> Result<()> {
+        let ports = Ports { api: free_port()?, admin: free_port()? };
+        self.stand_by = Some(self.launch_with(part, ports, |_| None)?);
+        Ok(())
+    }
+
+    fn launch_with(&self, part: Part, ports: Ports, way: impl Fn(Server) -> Option<u16>) -> Result<Process> {
+        let (name, action) = part.program();
+        let through = |server: Server, url: String| -> Result<String> {
+            let own = format!(":{}", self.port(server)?);
+            Ok(way(server).map_or_else(|| url.clone(), |port| url.replacen(&own, &format!(":{port}"), 1)))
+        };
         let mut command = Command::new(program(name)?);
         command.arg(action);
         for (key, value) in [
-            ("EVENT_STORE_URL", url_as(&self.event_store, role(part))),
-            ("READ_MODEL_URL", url_as(&self.read_model, role(part))),
-            ("SUBJECT_KEYS_URL", keys_as(&self.event_store, role(part))),
+            ("EVENT_STORE_URL", through(Server::EventStore, url_as(&self.event_store, part.role()))?),
+            ("READ_MODEL_URL", through(Server::ReadModel, url_as(&self.read_model, part.role()))?),
+            ("SUBJECT_KEYS_URL", through(Server::SubjectKeys, keys_as(&self.event_store, part.role()))?),
             ("MASTER_KEY", KEY.to_owned()),
-            ("NATS_URL", self.nats.url()),
+            ("NATS_URL", through(Server::Nats, self.nats.url())?),
             ("COMMAND_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
             ("QUERY_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
             ("ADMIN_LISTEN", format!("127.0.0.1:{}", ports.admin)),
@@ -168,8 +287,7 @@ impl Launched {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.logs.path().join(name))?;
         let errors = log.try_clone()?;
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGKILL };
-        self.processes.insert(part, launch.start(log.into(), errors.into())?);
-        Ok(())
+        Ok(launch.start(log.into(), errors.into())?)
     }
 
     /// Tells a process to end and waits until it has.
@@ -181,13 +299,22 @@ impl Launched {
         Ok(())
     }
 
+    /// What a process says of itself now. It says so within a moment, however it is.
+    pub async fn readiness(&self, part: Part) -> Result<Readiness> {
+        let address = format!("http://127.0.0.1:{}/readyz?verbose", self.ports.get(&part).context("ports")?.admin);
+        let asked = async {
+            let answer = reqwest::get(&address).await?;
+            Ok(Readiness { ready: answer.status().is_success(), says: answer.text().await? })
+        };
+        tokio::time::timeout(SAY_LIMIT, asked).await.with_context(|| format!("{part:?} says nothing of itself"))?
+    }
+
     /// Waits until a process says that it is ready.
     pub async fn wait_until_ready(&mut self, part: Part) -> Result<()> {
-        let address = format!("http://127.0.0.1:{}/readyz?verbose", self.ports.get(&part).context("ports")?.admin);
         let what = format!("{part:?} is ready");
         let ready = until(&what, READY_LIMIT, async || {
-            let answer = reqwest::get(&address).await?;
-            anyhow::ensure!(answer.status().is_success(), answer.text().await?);
+            let Readiness { ready, says } = self.readiness(part).await?;
+            anyhow::ensure!(ready, says);
             Ok(Some(()))
         });
         ready.await.with_context(|| self.log_of(part))
@@ -195,12 +322,10 @@ impl Launched {
 
     /// Waits until a process is not ready and says all of this.
     pub async fn wait_until_it_says(&mut self, part: Part, words: &[&str]) -> Result<()> {
-        let address = format!("http://127.0.0.1:{}/readyz?verbose", self.ports.get(&part).context("ports")?.admin);
         let what = format!("{part:?} says {words:?}");
         let said = until(&what, READY_LIMIT, async || {
-            let answer = reqwest::get(&address).await?;
-            let (ready, text) = (answer.status().is_success(), answer.text().await?);
-            anyhow::ensure!(!ready && words.iter().all(|words| text.contains(words)), text);
+            let Readiness { ready, says } = self.readiness(part).await?;
+            anyhow::ensure!(!ready && words.iter().all(|words| says.contains(words)), says);
             Ok(Some(()))
         });
         said.await.with_context(|| self.log_of(part))
@@ -211,21 +336,12 @@ impl Launched {
         self.processes.get_mut(&part).is_some_and(|process| process.ended().is_none())
     }
 
-    fn log_of(&self, part: Part) -> String {
+    /// The end of what a process has logged.
+    pub fn log_of(&self, part: Part) -> String {
         const LAST: usize = 20;
         let text = std::fs::read_to_string(self.logs.path().join(part.program().0)).unwrap_or_else(|error| error.to_string());
         let lines: Vec<&str> = text.lines().collect();
         format!("the end of its log:\n{}", lines[lines.len().saturating_sub(LAST)..].join("\n"))
-    }
-}
-
-/// The database role of a process; each may do only what its group may.
-const fn role(part: Part) -> &'static str {
-    match part {
-        Part::CommandApi => "command_api",
-        Part::QueryApi => "query_api",
-        Part::EventRelay => "event_relay",
-        Part::Projector => "projector",
     }
 }
 

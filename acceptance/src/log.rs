@@ -137,11 +137,16 @@ impl Log {
         until("I10: the stream and all projections show the head", limit, async || {
             let (head, behind) = (self.head().await?, self.behind().await?);
             ensure!(behind.is_empty(), "head {head}; behind are {behind:?}");
-            let published = i64::try_from(self.stream().await?.cached_info().state.last_sequence)?;
+            let published = self.published().await?;
             ensure!(published == head, "head {head}, the stream ends at {published}");
             Ok(Some(head))
         })
         .await
+    }
+
+    /// The position of the last event in the broker's stream.
+    pub async fn published(&self) -> Result<i64> {
+        Ok(i64::try_from(self.stream().await?.cached_info().state.last_sequence)?)
     }
 
     /// The projections that do not show the head, with their positions.

@@ -1,9 +1,13 @@
 //! Runs commands: load, decide, append, and again when the race was lost and the caller named no version.
 //!
+//! Commands of this process on one aggregate do not race each other: they are decided in turn (`repository/line.rs`). A race is
+//! lost to other processes, to a command behind which another was decided and which then was not done, and to whoever names the
+//! version that was there.
+//!
 //! Each command is a task of its own, so that it goes on to its end when the client hangs up. A repeat of a keyed command is
 //! recognised by the store under its lock, or, where it met its own success and was refused, by a look afterwards.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Metadata, Refusal, StoreError};
@@ -17,9 +21,9 @@ use uuid::Uuid;
 use crate::error::CommandError;
 use crate::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, KeyedRequest, Turn};
 use crate::precondition::Precondition;
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{self, Repository, RepositoryError};
 use crate::telemetry;
-use crate::use_case::{Decision, UseCase, Work};
+use crate::use_case::{Decision, TurnSlot, UseCase, Work};
 
 mod rehearsal;
 
@@ -177,8 +181,8 @@ impl Commands {
         self.repository.repeated(lookup).await?.map(|outcome| done(outcome, None)).transpose()
     }
 
-    /// Decides on what is there now.
-    async fn decide<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<(Epoch, Decision), CommandError> {
+    /// Decides on what is there now or, with a slot for a turn, on what the commands before will leave.
+    async fn decide<U: UseCase>(&self, use_case: &U, context: &Context, turn: TurnSlot) -> Result<Decided, CommandError> {
         let metadata = Metadata {
             correlation_id: context.correlation_id,
             causation_id: None,
@@ -188,20 +192,46 @@ impl Commands {
         // Before anything is loaded: should the log become another one meanwhile, the append is refused.
         let epoch = self.repository.epoch().await?;
         let (repository, precondition, now) = (&self.repository, &context.precondition, self.clock.now());
-        let work = Work { repository, epoch, precondition, metadata, now };
-        Ok((epoch, use_case.decide(&work).await?))
+        let work = Work { repository, epoch, precondition, metadata, now, turn };
+        let decided = use_case.decide(&work).await;
+        let turn = work.turn.into_turn();
+        match (decided, turn) {
+            (Ok(decision), turn) => Ok(Decided { epoch, decision, turn }),
+            // Refused for what is not there yet: only if it comes about.
+            (Err(error), Some(turn)) if error.is_refusal() => match turn.end() {
+                None => Err(error),
+                Some(base) if base.came_about().await => Err(error),
+                Some(_) => Err(CommandError::LostRace),
+            },
+            (Err(error), _) => Err(error),
+        }
     }
 
     async fn attempt<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
-        let (epoch, Decision { changes, line_id }) = self.decide(use_case, context).await?;
+        // Who names versions has seen one that is there, and competes with whatever is on its way.
+        let turn = if context.precondition.is_named() { TurnSlot::Unneeded } else { TurnSlot::For(Mutex::default()) };
+        let Decided { epoch, decision: Decision { changes, line_id }, turn } = self.decide(use_case, context, turn).await?;
         let answer = Answer { id: changes.id(), line_id };
         let keyed = context.keyed.as_ref().map(|keyed| keyed.record(U::NAME, &answer)).transpose();
-        let outcome = self.repository.append(epoch, changes, keyed.map_err(RepositoryError::from)?).await?;
+        let keyed = keyed.map_err(RepositoryError::from)?;
+        let outcome = match turn {
+            Some(turn) => self.repository.append_in_turn(epoch, changes, keyed, turn).await?,
+            None => self.repository.append(epoch, changes, keyed).await?,
+        };
         match done(outcome, Some(answer)) {
             Err(CommandError::StaleVersion { .. }) if !context.precondition.is_named() => Err(CommandError::LostRace),
             result => result,
         }
     }
+}
+
+/// A command that was decided.
+struct Decided {
+    /// The history that it was decided in.
+    epoch: Epoch,
+    decision: Decision,
+    /// The turn on the changed aggregate, if it was taken.
+    turn: Option<repository::Turn>,
 }
 
 /// Reads an outcome; `answer` is what this request would answer with if it is the one that appended.

@@ -1,8 +1,5 @@
 //! Personal data on the command side: what opens its keys, erasing a subject by command, and applying erasures before serving.
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
 use event_store::erasure::{self, EraseError, EraseRequest, KeyError, LocalMasterKeys, PostgresKeys, Reconciled};
 use event_store::postgres::{PostgresOptions, PostgresStore};
 use event_store::{EventStore, StoreError};
@@ -12,12 +9,18 @@ use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
 
 const APPLICATION_NAME: &str = "command-api erase";
 
+/// The proof of an erasure says that something readable is left.
+#[derive(Debug, thiserror::Error)]
+#[error("the erasure is not complete: see the proof, and run it again")]
+pub struct Incomplete;
+
 /// The master keys that the settings name.
 ///
 /// # Errors
 /// They are absent or not keys.
 pub fn master_keys(args: &MasterKeyArgs) -> anyhow::Result<LocalMasterKeys> {
-    LocalMasterKeys::parse(&args.get()?).context("MASTER_KEY")
+    let master = LocalMasterKeys::parse(&args.get()?);
+    Ok(master.map_err(|error| cli_kit::Usage(format!("MASTER_KEY: {}", cli_kit::describe(&error))))?)
 }
 
 /// Applies the ledger of erasures to the log and the log's erasures to the keys, as is needed after either was restored from a backup.
@@ -57,8 +60,8 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     erasure::erase(&store, &keys, &request).await?;
     let proof = erasure::prove(&store, &keys, args.subject).await?;
     let text = if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
-    std::io::stdout().write_all(text.as_bytes())?;
-    anyhow::ensure!(proof.holds(), "the erasure is not complete: see the proof, and run it again");
+    cli_kit::print(text)?;
+    anyhow::ensure!(proof.holds(), Incomplete);
     Ok(())
 }
 
@@ -70,6 +73,5 @@ pub async fn rotate_master_key(args: &KeyArgs) -> anyhow::Result<()> {
     let master = master_keys(&args.master)?;
     let keys = PostgresKeys::connect(args.url.get()?.expose_secret(), APPLICATION_NAME).await?;
     let rotated: Result<u64, KeyError> = erasure::rotate(&keys, &master).await;
-    writeln!(std::io::stdout(), "{} keys are wrapped anew", rotated?)?;
-    Ok(())
+    Ok(cli_kit::print(format_args!("{} keys are wrapped anew\n", rotated?))?)
 }

@@ -6,6 +6,7 @@ use domain::product::ProductError;
 use domain::user::UserError;
 use domain::value::MoneyError;
 use event_store::{StoreError, StreamName};
+use service_kit::shed::{LINE_EVERY, LogLimit};
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
@@ -15,6 +16,10 @@ use crate::repository::RepositoryError;
 const RETRY_SOON: u64 = 1;
 /// When another try is worth it after the store was away, in seconds.
 const RETRY_LATER: u64 = 2;
+/// How many failures of one code are logged in a window.
+const MAX_LINES: u32 = 10;
+
+static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,15 @@ pub enum CommandError {
         /// What it is at.
         actual: i64,
     },
+    /// The caller named the newest version as one that it must not be at.
+    #[error("the aggregate is at version {actual}, which the caller does not want")]
+    UnwantedVersion {
+        /// What it is at.
+        actual: i64,
+    },
+    /// The caller requires a version of what does not exist yet.
+    #[error("the caller requires a version of what does not exist yet")]
+    NothingToMatch,
     /// The aggregate's stream was closed for good.
     #[error("stream {stream} is closed")]
     Closed {
@@ -119,6 +133,8 @@ impl CommandError {
             | Self::EmailTaken
             | Self::Erased
             | Self::StaleVersion { .. }
+            | Self::UnwantedVersion { .. }
+            | Self::NothingToMatch
             | Self::Closed { .. }
             | Self::KeyReused
             | Self::KeyInFlight => true,
@@ -151,12 +167,14 @@ impl From<CommandError> for Problem {
             }
             CommandError::EmailTaken => Self::conflict("user/email-taken", "Another user has this e-mail address"),
             CommandError::Erased => Self::conflict("user/erased", "The personal data of this user is erased for good"),
-            CommandError::StaleVersion { actual } => stale(*actual),
+            CommandError::StaleVersion { actual } => at_version(Self::stale_version(), *actual),
+            CommandError::UnwantedVersion { actual } => at_version(Self::precondition_failed(), *actual),
+            CommandError::NothingToMatch => {
+                Self::precondition_failed().detail("If-Match names a version, and what this request makes has none yet")
+            }
             CommandError::Closed { stream } => Self::conflict("aggregate/closed", "It was closed for good and takes no change")
                 .detail(format!("{stream} is closed")),
-            CommandError::LostRace => {
-                Self::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
-            }
+            CommandError::LostRace => contention(),
             CommandError::KeyReused => Self::new(
                 axum::http::StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency/key-reused",
@@ -166,21 +184,23 @@ impl From<CommandError> for Problem {
                 Self::conflict("idempotency/in-flight", "The first request with this idempotency key has not ended yet")
                     .retry_after(RETRY_SOON)
             }
-            CommandError::Overloaded => Self::unavailable("overloaded", "Too many commands at once; try again", RETRY_SOON),
+            CommandError::Overloaded => Self::shed("overloaded", "Too many commands at once; try again", RETRY_SOON),
             CommandError::Repository(error) => repository(error),
             CommandError::KeptAnswer(_) | CommandError::DuplicateEvent { .. } | CommandError::Died(_) => Self::internal(),
         };
-        if problem.status().is_server_error() {
+        if problem.status().is_server_error() && !problem.is_shed() {
             log(&error, &problem);
         }
         problem
     }
 }
 
-/// Logs a failure with its causes, once.
+/// Logs a failure with its causes, at a bounded rate: while the store is away, every command fails.
 fn log(error: &CommandError, problem: &Problem) {
-    let error: &(dyn std::error::Error + 'static) = error;
-    tracing::error!(error, code = problem.code(), "a command failed");
+    if let Some(unlogged) = LINES.admit(problem.code(), MAX_LINES) {
+        let error: &(dyn std::error::Error + 'static) = error;
+        tracing::error!(error, code = problem.code(), unlogged, "a command failed");
+    }
 }
 
 fn user(error: UserError) -> Problem {
@@ -237,6 +257,7 @@ pub fn money(pointer: impl Into<String>, reason: MoneyError) -> FieldError {
 fn repository(error: &RepositoryError) -> Problem {
     match error {
         RepositoryError::Store(error) => store(error),
+        RepositoryError::Crowded => contention(),
         RepositoryError::Unknown(_)
         | RepositoryError::Unreadable { .. }
         | RepositoryError::Foreign { .. }
@@ -264,8 +285,12 @@ fn store(error: &StoreError) -> Problem {
     }
 }
 
-fn stale(actual: i64) -> Problem {
-    let problem = Problem::stale_version().detail(format!("it is at version {actual}"));
+fn contention() -> Problem {
+    Problem::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
+}
+
+fn at_version(problem: Problem, actual: i64) -> Problem {
+    let problem = problem.detail(format!("it is at version {actual}"));
     match HeaderValue::try_from(format!("\"{actual}\"")) {
         Ok(tag) => problem.header(ETAG, tag),
         Err(_) => problem,

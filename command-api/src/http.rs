@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
@@ -63,9 +64,9 @@ fn routes() -> OpenApiRouter<Api> {
 /// The public port's router.
 pub fn router(api: Api, origins: &Origins) -> Router {
     let (routes, document) = routes().split_for_parts();
-    let document = openapi::complete(document);
-    let routes = routes.route(OPENAPI_PATH, get(async move || axum::Json(document))).with_state(api);
-    layered(routes, origins)
+    let rendered = service_kit::openapi::rendered(&openapi::complete(document));
+    let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
+    layered(routes.route(OPENAPI_PATH, get(serve)).with_state(api), origins)
 }
 
 /// The OpenAPI document, as `/openapi.json` shows it.

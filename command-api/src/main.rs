@@ -1,4 +1,4 @@
-//! The command API's process. Exit codes: 0 done, 1 failed, 2 usage.
+//! The command API's process. What its exit codes say stands in `cli_kit`.
 
 use std::process::ExitCode;
 
@@ -16,8 +16,9 @@ async fn main() -> ExitCode {
     match process::as_task(run(Cli::parse().action)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("command-api: {error:#}");
-            ExitCode::FAILURE
+            let not_in_order = error.is::<erasure::Incomplete>();
+            let code = if not_in_order { cli_kit::NOT_IN_ORDER } else { cli_kit::FAILED };
+            process::failed("command-api", error.as_ref(), code)
         }
     }
 }
@@ -30,6 +31,6 @@ async fn run(action: Action) -> anyhow::Result<()> {
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
         Action::EraseSubject(args) => erasure::erase_subject(&args).await,
         Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
-        Action::Openapi => Ok(serde_json::to_writer_pretty(std::io::stdout().lock(), &http::document())?),
+        Action::Openapi => Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?),
     }
 }

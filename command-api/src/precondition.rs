@@ -1,105 +1,120 @@
-//! `If-Match`: which versions of the changed aggregate the caller has seen.
+//! `If-Match` and `If-None-Match` on commands: which versions of the changed aggregate the caller
+//! wants it to be at, or not to be at. Of a tag the version alone counts.
 
-/// How many entity tags one header may list.
-const MAX_TAGS: usize = 16;
+use service_kit::conditional::{EntityTag, Preconditions, Tags, version_of};
 
 /// What the caller requires of the aggregate's version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Precondition {
-    /// Nothing: a lost race is decided anew.
-    #[default]
-    None,
-    /// The version is one of these; empty when no tag can match.
-    OneOf(Vec<i64>),
+pub struct Precondition {
+    one_of: Option<Versions>,
+    none_of: Option<Versions>,
 }
 
-/// The header is not a list of entity tags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("If-Match is neither * nor a list of at most {MAX_TAGS} quoted entity tags")]
-pub struct MalformedPrecondition;
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Versions {
+    Any,
+    /// Empty where no tag is one of ours.
+    These(Vec<i64>),
+}
+
+/// Which condition does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmet {
+    /// `If-Match`: the aggregate is at another version.
+    OtherVersion,
+    /// `If-None-Match`: the aggregate is there, or at a version that it must not be at.
+    NotWanted,
+}
 
 impl Precondition {
-    /// Reads the header's value: `*`, or tags `"<version>"` or `"<version>.<position>"`, of which the version counts.
-    ///
-    /// A weak tag and one that is not ours match nothing (RFC 9110 §13.1.1: strong comparison).
+    /// Takes the conditions of a request. `If-Match` compares strongly, so a weak tag matches
+    /// nothing; `If-None-Match` weakly (RFC 9110 §13.1).
+    pub fn of(preconditions: &Preconditions) -> Self {
+        let versions = |tags: &Tags, counts: fn(&EntityTag) -> bool| match tags {
+            Tags::Any => Versions::Any,
+            Tags::OneOf(tags) => Versions::These(tags.iter().filter(|tag| counts(tag)).filter_map(version_of).collect()),
+        };
+        let Preconditions { if_match, if_none_match } = preconditions;
+        Self {
+            one_of: if_match.as_ref().map(|tags| versions(tags, |tag| !tag.is_weak())),
+            none_of: if_none_match.as_ref().map(|tags| versions(tags, |_| true)),
+        }
+    }
+
+    /// Compares with an aggregate that exists, at `version`.
     ///
     /// # Errors
-    /// [`MalformedPrecondition`].
-    pub fn parse(text: &str) -> Result<Self, MalformedPrecondition> {
-        let text = text.trim();
-        if text == "*" {
-            return Ok(Self::None);
+    /// The condition that does not hold.
+    pub fn check(&self, version: i64) -> Result<(), Unmet> {
+        if self.one_of.as_ref().is_some_and(|versions| !versions.contain(version)) {
+            return Err(Unmet::OtherVersion);
         }
-        let (mut versions, mut rest, mut tags) = (Vec::new(), text, 0);
-        loop {
-            tags += 1;
-            let (tag, after, weak) = take_tag(rest).filter(|_| tags <= MAX_TAGS).ok_or(MalformedPrecondition)?;
-            versions.extend(version(tag).filter(|_| !weak));
-            match after.trim_start().strip_prefix(',') {
-                Some(next) => rest = next.trim_start(),
-                None if after.trim().is_empty() => return Ok(Self::OneOf(versions)),
-                None => return Err(MalformedPrecondition),
-            }
+        if self.none_of.as_ref().is_some_and(|versions| versions.contain(version)) {
+            return Err(Unmet::NotWanted);
         }
+        Ok(())
     }
 
-    /// Whether an aggregate at `version` is what the caller has seen.
-    pub fn holds(&self, version: i64) -> bool {
-        match self {
-            Self::None => true,
-            Self::OneOf(versions) => versions.contains(&version),
-        }
+    /// Whether it holds for what does not exist yet, as for anything that a command makes:
+    /// `If-Match` never does, `If-None-Match` always.
+    pub const fn holds_for_nothing(&self) -> bool {
+        self.one_of.is_none()
     }
 
-    /// Whether the caller named a version.
+    /// Whether the caller named the version to change, so that a lost race is theirs to see.
     pub const fn is_named(&self) -> bool {
-        matches!(self, Self::OneOf(_))
+        matches!(self.one_of, Some(Versions::These(_)))
     }
 }
 
-fn take_tag(text: &str) -> Option<(&str, &str, bool)> {
-    let (weak, text) = text.strip_prefix("W/").map_or((false, text), |text| (true, text));
-    let (tag, rest) = text.strip_prefix('"')?.split_once('"')?;
-    Some((tag, rest, weak))
-}
-
-fn version(tag: &str) -> Option<i64> {
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<i64>().ok()).flatten();
-    let (version, position) = tag.split_once('.').map_or((tag, None), |(version, position)| (version, Some(position)));
-    position.is_none_or(|position| number(position).is_some()).then(|| number(version)).flatten()
+impl Versions {
+    fn contain(&self, version: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(versions) => versions.contains(&version),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::{MAX_TAGS, MalformedPrecondition, Precondition};
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn of(name: &'static str, value: &str) -> Precondition {
+        let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+        Precondition::of(&Preconditions::of(&headers).unwrap())
+    }
 
     #[test]
-    fn the_version_alone_counts() {
-        for text in ["\"3\"", "\"3.118\"", " \"3\" ", "\"2\", \"3\"", "\"2\",\"3.5\""] {
-            let precondition = Precondition::parse(text).unwrap();
-            assert!(precondition.holds(3) && !precondition.holds(4) && precondition.is_named(), "{text}");
+    fn the_version_alone_counts_whichever_api_made_the_tag() {
+        for text in ["\"3\"", "\"3.118.2.v1\"", "\"3.9.1.v1.stale\"", "\"2\", \"3\""] {
+            let precondition = of("if-match", text);
+            assert_eq!((precondition.check(3), precondition.check(4)), (Ok(()), Err(Unmet::OtherVersion)), "{text}");
+            assert!(precondition.is_named() && !precondition.holds_for_nothing());
+            let precondition = of("if-none-match", text);
+            assert_eq!((precondition.check(3), precondition.check(4)), (Err(Unmet::NotWanted), Ok(())), "{text}");
+            assert!(!precondition.is_named() && precondition.holds_for_nothing());
         }
     }
 
     #[test]
-    fn a_star_names_no_version() {
-        assert_eq!(Precondition::parse("*"), Ok(Precondition::None));
+    fn a_star_is_whatever_exists() {
+        let (there, absent) = (of("if-match", "*"), of("if-none-match", "*"));
+        assert_eq!((there.check(3), there.holds_for_nothing(), there.is_named()), (Ok(()), false, false));
+        assert_eq!((absent.check(3), absent.holds_for_nothing()), (Err(Unmet::NotWanted), true));
     }
 
     #[test]
-    fn a_weak_or_foreign_tag_matches_nothing() {
-        for text in ["W/\"3\"", "\"three\"", "\"\"", "\"3.x\"", "\"-3\"", "\"3.\"", "\"99999999999999999999\""] {
-            assert!(!Precondition::parse(text).unwrap().holds(3), "{text}");
+    fn a_foreign_tag_matches_nothing_and_a_weak_one_only_where_tags_are_compared_weakly() {
+        for text in ["\"three\"", "\"\"", "\"3.x\"", "\"-3\""] {
+            assert_eq!(of("if-match", text).check(3), Err(Unmet::OtherVersion), "{text}");
+            assert_eq!(of("if-none-match", text).check(3), Ok(()), "{text}");
         }
-    }
-
-    #[test]
-    fn what_is_no_list_of_tags_is_refused() {
-        let long = vec!["\"1\""; MAX_TAGS + 1].join(",");
-        for text in ["", "3", "\"3", "3\"", "\"3\" \"4\"", "\"3\",", "*, \"3\"", &long] {
-            assert_eq!(Precondition::parse(text), Err(MalformedPrecondition), "{text}");
-        }
+        assert_eq!(of("if-match", "W/\"3\"").check(3), Err(Unmet::OtherVersion));
+        assert_eq!(of("if-none-match", "W/\"3\"").check(3), Err(Unmet::NotWanted));
     }
 }

@@ -1,5 +1,6 @@
 //! Loads aggregates from their streams and turns what they decide into appends: the one place where `domain` meets `event-store`.
 
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 
 use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
@@ -12,9 +13,13 @@ use event_store::{
 };
 use uuid::Uuid;
 
+mod line;
 mod state;
 
 use crate::settled::Settled;
+pub use line::MAX_IN_LINE;
+pub(crate) use line::Turn;
+use line::{Leaves, Lines, Next};
 use state::State;
 
 /// Every shape in which an event of the shop was ever written.
@@ -28,6 +33,7 @@ pub fn registry() -> Result<Registry, InvalidRegistry> {
 /// The streams of the aggregates.
 pub struct Repository {
     states: StateLoader,
+    lines: Lines,
     /// The history that this process has read last: an append is refused when the log has become another one meanwhile.
     epoch: Mutex<Option<Epoch>>,
     /// Who says which history that is, where it is not for this process alone to find out.
@@ -63,6 +69,9 @@ pub enum RepositoryError {
     /// A new event cannot be written as JSON.
     #[error("a new event cannot be written as JSON")]
     Encode(#[from] serde_json::Error),
+    /// Too many commands on one aggregate wait for their turn, or one waited too long.
+    #[error("too many commands wait for their turn on one aggregate")]
+    Crowded,
     /// A stream, a type or a tag has a name that the store does not take.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -86,18 +95,34 @@ pub struct Loaded<A> {
     pub state: A,
     /// The version of its stream.
     pub version: Version,
-    /// The position of its last event.
+    /// The position of its last event; of the last one that is stored, where it was loaded in turn.
     pub position: Position,
+    /// What else is known of it when it was loaded in turn.
+    in_turn: Option<InTurn>,
+}
+
+/// Where in its stream an aggregate stands that was loaded in turn.
+#[derive(Debug, Clone)]
+struct InTurn {
+    place: Current<()>,
+    /// Whether its last event is still on its way.
+    is_ahead: bool,
 }
 
 impl<A: Aggregate> Loaded<A> {
     /// One that nothing has happened to yet.
     pub fn absent(id: Uuid) -> Self {
-        Self { id, state: A::default(), version: Version::NONE, position: Position::START }
+        Self { id, state: A::default(), version: Version::NONE, position: Position::START, in_turn: None }
     }
 
     fn of(id: Uuid, current: Current<State<A>>) -> Self {
-        Self { id, state: current.state.0, version: current.version, position: current.last.position }
+        let (version, position) = (current.version, current.last.position);
+        Self { id, state: current.state.0, version, position, in_turn: None }
+    }
+
+    fn in_turn(id: Uuid, current: Current<State<A>>, is_ahead: bool) -> Self {
+        let place = current.clone().with(());
+        Self { in_turn: Some(InTurn { place, is_ahead }), ..Self::of(id, current) }
     }
 
     /// What follows from several commands, each meeting the state that the one before led to.
@@ -115,9 +140,23 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     const fn expected(&self) -> ExpectedVersion {
-        match self.version {
-            Version::NONE => ExpectedVersion::NoStream,
-            version => ExpectedVersion::Exact(version),
+        match (&self.in_turn, self.version) {
+            (Some(InTurn { place, is_ahead: true }), _) => place.behind(),
+            (_, Version::NONE) => ExpectedVersion::NoStream,
+            (_, version) => ExpectedVersion::Exact(version),
+        }
+    }
+
+    /// What these events leave it as.
+    fn leaves(&self, events: &[NewEvent]) -> Leaves {
+        let Some(InTurn { place, .. }) = &self.in_turn else { return Leaves::Unknown };
+        if events.is_empty() {
+            return Leaves::Same;
+        }
+        // What cannot be read is said when it is read from the log: by the next one that is decided.
+        match State(self.state.clone()).followed_by(events) {
+            Ok(state) => Leaves::State(Next::of(place.followed_by((), events).with(state))),
+            Err(_) => Leaves::Unknown,
         }
     }
 }
@@ -127,6 +166,7 @@ impl<A: Aggregate> Loaded<A> {
 pub struct Changes {
     id: Uuid,
     append: Append,
+    leaves: Leaves,
 }
 
 impl Changes {
@@ -135,10 +175,11 @@ impl Changes {
     /// # Errors
     /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
     pub fn to<A: Aggregate>(loaded: &Loaded<A>, events: &[A::Event], metadata: &Metadata) -> Result<Self, RepositoryError> {
-        let events = events.iter().map(|event| new_event(event, metadata)).collect::<Result<_, _>>()?;
+        let events = events.iter().map(|event| new_event(event, metadata)).collect::<Result<Vec<_>, _>>()?;
+        let leaves = loaded.leaves(&events);
         let stream = stream_of::<A>(loaded.id)?;
         let append = Append { streams: vec![StreamAppend { stream, expected: loaded.expected(), events }], ..Append::default() };
-        Ok(Self { id: loaded.id, append })
+        Ok(Self { id: loaded.id, append, leaves })
     }
 
     /// Only if no event of this type happened to `other` since it was loaded.
@@ -189,8 +230,8 @@ impl Repository {
     }
 
     /// The repository over whatever loads states.
-    pub const fn over(states: StateLoader) -> Self {
-        Self { states, epoch: Mutex::new(None), settled: None }
+    pub fn over(states: StateLoader) -> Self {
+        Self { states, lines: Lines::default(), epoch: Mutex::new(None), settled: None }
     }
 
     /// Works only in the history that is settled.
@@ -222,6 +263,19 @@ impl Repository {
         Ok(Loaded::of(id, current))
     }
 
+    /// An aggregate as the commands before will leave it, once it is this one's turn to change it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; an aggregate without events is no error.
+    pub(crate) async fn load_in_turn<A: Aggregate>(&self, epoch: Epoch, id: Uuid) -> Result<(Turn, Loaded<A>), RepositoryError> {
+        let mut turn = self.lines.turn(stream_of::<A>(id)?).await?;
+        if let Some(ahead) = turn.ahead::<State<A>>(epoch, &self.states).await? {
+            return Ok((turn, Loaded::in_turn(id, ahead, true)));
+        }
+        let current = self.states.load::<State<A>>(&stream_of::<A>(id)?, epoch).await?;
+        Ok((turn, Loaded::in_turn(id, current, false)))
+    }
+
     /// An aggregate as it was then.
     ///
     /// # Errors
@@ -246,6 +300,30 @@ impl Repository {
             self.learn(refusal);
         }
         Ok(outcome)
+    }
+
+    /// As [`Repository::append`], in turn: the next command on the aggregate is decided as soon as the append is on its way.
+    ///
+    /// # Errors
+    /// As [`Repository::append`].
+    pub(crate) async fn append_in_turn(
+        &self,
+        epoch: Epoch,
+        mut changes: Changes,
+        idempotency: Option<Idempotency>,
+        turn: Turn,
+    ) -> Result<AppendOutcome, RepositoryError> {
+        let leaves = std::mem::replace(&mut changes.leaves, Leaves::Unknown);
+        let mut append = pin!(self.append(epoch, changes, idempotency));
+        // The store takes appends in the order in which they are polled first.
+        let answered = futures::poll!(append.as_mut());
+        let link = turn.pass_on(epoch, leaves);
+        let outcome = match answered {
+            std::task::Poll::Ready(outcome) => outcome,
+            std::task::Poll::Pending => append.await,
+        };
+        link.settle(&outcome, &self.states);
+        outcome
     }
 
     /// What would refuse the changes now. Nothing is appended.

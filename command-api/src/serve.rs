@@ -271,5 +271,5 @@ fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {
 
 fn claim_key(secret: &SecretString) -> anyhow::Result<ClaimKey> {
     let bytes = STANDARD.decode(secret.expose_secret().trim()).ok().filter(|bytes| bytes.len() >= MIN_KEY_LEN);
-    Ok(ClaimKey::new(bytes.context("CLAIM_KEY is not base64 of at least 32 bytes")?))
+    Ok(ClaimKey::new(bytes.ok_or_else(|| cli_kit::Usage("CLAIM_KEY is not base64 of at least 32 bytes".to_owned()))?))
 }

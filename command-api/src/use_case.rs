@@ -1,7 +1,7 @@
 //! What the shop can be asked: a file per verb, each saying what to load, what to decide and what must hold for the append.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::aggregate::Aggregate;
@@ -13,8 +13,8 @@ use event_store::{ClaimChange, ClaimKey, Epoch, InvalidName, Metadata};
 use uuid::Uuid;
 
 use crate::error::CommandError;
-use crate::precondition::Precondition;
-use crate::repository::{Changes, Loaded, Repository, RepositoryError, stream_of};
+use crate::precondition::{Precondition, Unmet};
+use crate::repository::{Changes, Loaded, Repository, RepositoryError, Turn, stream_of};
 
 pub mod add_order_line;
 pub mod add_product;
@@ -80,6 +80,40 @@ pub struct Work<'a> {
     pub metadata: Metadata,
     /// The time.
     pub now: DateTime<Utc>,
+    /// The turn on the changed aggregate.
+    pub(crate) turn: TurnSlot,
+}
+
+/// Where the turn of a command on its aggregate is kept while it is decided.
+pub(crate) enum TurnSlot {
+    /// It takes none, and is decided on what the store says.
+    Unneeded,
+    /// It takes one when it loads the aggregate.
+    For(Mutex<Option<Turn>>),
+}
+
+impl TurnSlot {
+    /// The turn, if one was taken.
+    pub(crate) fn into_turn(self) -> Option<Turn> {
+        match self {
+            Self::Unneeded => None,
+            Self::For(turn) => turn.into_inner().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Whether a turn is to be taken: the first one only, since two who wait for each other's would wait for ever.
+    fn wants_one(&self) -> bool {
+        match self {
+            Self::Unneeded => false,
+            Self::For(turn) => turn.lock().unwrap_or_else(PoisonError::into_inner).is_none(),
+        }
+    }
+
+    fn keep(&self, taken: Turn) {
+        if let Self::For(turn) = self {
+            *turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        }
+    }
 }
 
 /// Who orders, and where the request names that user.
@@ -95,15 +129,24 @@ impl Work<'_> {
     /// The aggregate that the command changes, as the caller has seen it.
     ///
     /// # Errors
-    /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] when the caller has seen another version.
+    /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] or
+    /// [`CommandError::UnwantedVersion`] when the caller's precondition does not hold.
     pub async fn target<A: Aggregate>(&self, id: Uuid, unknown: impl Into<CommandError>) -> Result<Loaded<A>, CommandError> {
-        let loaded = self.repository.load::<A>(self.epoch, id).await?;
+        let loaded = if self.turn.wants_one() {
+            let (turn, loaded) = self.repository.load_in_turn::<A>(self.epoch, id).await?;
+            self.turn.keep(turn);
+            loaded
+        } else {
+            self.repository.load::<A>(self.epoch, id).await?
+        };
         if loaded.version.0 == 0 {
             Err(unknown.into())
-        } else if self.precondition.holds(loaded.version.0) {
-            Ok(loaded)
         } else {
-            Err(CommandError::StaleVersion { actual: loaded.version.0 })
+            let actual = loaded.version.0;
+            self.precondition.check(actual).map(|()| loaded).map_err(|unmet| match unmet {
+                Unmet::OtherVersion => CommandError::StaleVersion { actual },
+                Unmet::NotWanted => CommandError::UnwantedVersion { actual },
+            })
         }
     }
 

@@ -176,9 +176,13 @@ impl Follower {
         }
     }
 
-    /// Whether the store failed when it was asked last: an empty batch says nothing of it then.
-    pub const fn store_is_away(&self) -> bool {
-        self.catch_up.is_failing()
+    /// Whether nothing tells where the log ends: the store failed when it was asked last, and no beacon came of late. An
+    /// empty batch does not say then that there is no more.
+    pub fn is_cut_off(&self) -> bool {
+        let hears = |join: &Join| {
+            join.is_proven() && join.live.heard().is_some_and(|heard| heard.at.elapsed() < self.settings.beacon_silence)
+        };
+        self.catch_up.is_failing() && !self.join.as_ref().is_some_and(hears)
     }
 
     /// The next 1 to `max` events, or none after [`FollowerSettings::idle_report`].

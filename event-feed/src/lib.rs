@@ -7,7 +7,6 @@ pub mod follower;
 pub mod lease;
 pub mod message;
 pub mod nats;
-mod page;
 pub mod relay;
 
 pub use follower::{Batch, FollowError, Follower, FollowerSettings, Mode};

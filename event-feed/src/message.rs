@@ -131,6 +131,8 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
         return Ok(Decoded { epoch, mark, event: None });
     }
     let data = std::str::from_utf8(payload).map_err(|_| DecodeError::Payload)?;
+    let metadata = metadata(headers)?;
+    let bytes = payload.len() + serde_json::to_vec(&metadata).map_or(0, |text| text.len());
     let event = RecordedEvent {
         position: mark.position,
         stream: parsed(headers, SUBJECT)?,
@@ -141,8 +143,9 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
         schema_version: parsed(headers, SCHEMA_VERSION)?,
         data: RawValue::from_string(data.to_owned()).map_err(|_| DecodeError::Payload)?,
         tags: tags(headers)?,
-        metadata: metadata(headers)?,
+        metadata,
         recorded_at: recorded_at(headers)?,
+        bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
     };
     Ok(Decoded { epoch, mark, event: Some(event) })
 }

@@ -52,6 +52,8 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long taking the lease may take, the end of the old owner's backend included.
 const TAKE_LIMIT: Duration = Duration::from_secs(4);
+/// A leader that cannot read the log for so long gives the lease up.
+const UNABLE_AFTER: Duration = Duration::from_secs(6);
 /// For so long the relay may not move before the process is not ready: longer than any single step may take.
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
 
@@ -115,6 +117,8 @@ enum Ended {
     Draining,
     /// Another leads, or the store must be opened anew.
     StepDown,
+    /// The log cannot be read from here. Another one may be able to, and gets the time to take the lease.
+    Unable,
 }
 
 impl Relay {
@@ -167,6 +171,10 @@ impl Relay {
                     match ended {
                         Ended::Draining => return,
                         Ended::StepDown => tracing::info!("standing by"),
+                        Ended::Unable => {
+                            tracing::warn!("the log cannot be read: another relay may lead");
+                            wait(self.settings.standby_interval * 2, &drain).await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -203,8 +211,7 @@ impl Relay {
             Ok(store) => store,
             Err(error) => {
                 self.postgres.not_ready(error.to_string());
-                pause(1, drain).await;
-                return if drain.is_cancelled() { Ended::Draining } else { Ended::StepDown };
+                return Ended::Unable;
             }
         };
         let wake = Wake::start(self.wake_connect.clone(), self.wake_channel);
@@ -219,6 +226,7 @@ impl Relay {
 
     async fn publish(&self, mut leader: Leader<'_>, wake: &Wake, lost: &CancellationToken, drain: &CancellationToken) -> Ended {
         let mut failures = 0;
+        let mut could_read_at = Instant::now();
         loop {
             if drain.is_cancelled() {
                 return Ended::Draining;
@@ -226,6 +234,7 @@ impl Relay {
             match leader.run_once().await {
                 Ok(round) => {
                     failures = 0;
+                    could_read_at = Instant::now();
                     self.postgres.ready();
                     self.broker.ready();
                     if round == Round::More {
@@ -241,6 +250,11 @@ impl Relay {
                 Err(trouble) => {
                     failures += 1;
                     self.note(&trouble, failures);
+                    if !matches!(trouble, Trouble::Store(StoreError::Unavailable(_))) {
+                        could_read_at = Instant::now();
+                    } else if could_read_at.elapsed() > UNABLE_AFTER {
+                        return Ended::Unable;
+                    }
                     if matches!(trouble, Trouble::Lost | Trouble::Store(StoreError::Unusable(_))) {
                         return Ended::StepDown;
                     }
@@ -255,12 +269,11 @@ impl Relay {
         tracing::warn!(%trouble, failures, "publishing was interrupted");
         match trouble {
             Trouble::Lost => {}
-            // One connection that was silent: the next try has another one.
-            Trouble::Store(StoreError::Unavailable(_)) if failures <= 1 => {}
+            // One connection that was silent, or the guard at work: the next try begins anew.
+            Trouble::Store(StoreError::Unavailable(_)) | Trouble::Publish(_) | Trouble::OtherHistory(_) if failures <= 1 => {}
             Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
             Trouble::LostCommits(found) => self.postgres.not_ready(found.to_string()),
             Trouble::Broker(error) => self.broker.not_ready(error.to_string()),
-            Trouble::Publish(_) | Trouble::OtherHistory(_) if failures <= 1 => {}
             Trouble::Publish(_) | Trouble::OtherHistory(_) => self.broker.not_ready(trouble.to_string()),
         }
     }
@@ -288,9 +301,13 @@ async fn pause(failures: u32, drain: &CancellationToken) {
     if failures == 0 {
         return;
     }
-    let wait = RETRY_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(RETRY_MOST);
+    wait(RETRY_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(RETRY_MOST), drain).await;
+}
+
+/// Waits, unless the process is to stop.
+async fn wait(time: Duration, drain: &CancellationToken) {
     tokio::select! {
-        () = tokio::time::sleep(wait) => {}
+        () = tokio::time::sleep(time) => {}
         () = drain.cancelled() => {}
     }
 }

@@ -1,6 +1,11 @@
 SELECT
-    e.position, e.version, e.event_id, e.recorded_at, e.schema_version, e.stream, e.event_type, e.data::text AS "data!", e.tags,
-    e.metadata::text AS "metadata!"
-FROM event_store.events AS e
-WHERE e.position > $2 AND e.position <= $3 AND e.event_type = ANY ($1::text[])
-ORDER BY e.position
+    page.position, page.version, page.event_id, page.recorded_at, page.schema_version, page.stream, page.event_type,
+    page.data::text AS "data!", page.tags, page.metadata::text AS "metadata!", page.bytes AS "bytes!"
+FROM (
+    SELECT e.*, sum(e.bytes) OVER (ORDER BY e.position ROWS UNBOUNDED PRECEDING) - e.bytes AS before
+    FROM event_store.events AS e
+    WHERE e.position > $2 AND e.position <= $3 AND e.event_type = ANY ($1::text[])
+    ORDER BY e.position
+) AS page
+WHERE page.before < $4
+ORDER BY page.position

@@ -67,6 +67,7 @@ impl StreamAppend {
             ExpectedVersion::NoStream => actual == Version::NONE,
             ExpectedVersion::StreamExists => actual > Version::NONE,
             ExpectedVersion::Exact(version) => actual == version,
+            ExpectedVersion::Behind { version, event_id } => actual == version && last.is_some_and(|last| last.id == event_id),
         };
         (!met).then(|| Refusal::Version { stream: self.stream.clone(), expected: self.expected, actual })
     }
@@ -127,7 +128,7 @@ pub enum AppendOutcome {
 /// Why an append was refused, with the facts that a caller needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A stream had another version.
+    /// A stream had another version, or another last event than [`ExpectedVersion::Behind`] named.
     #[error("stream {stream} is at version {actual}, not as expected ({expected:?})")]
     Version {
         /// Which stream.

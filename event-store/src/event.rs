@@ -263,6 +263,9 @@ pub struct RecordedEvent {
     pub metadata: Metadata,
     /// When it was appended; never earlier than the event before it.
     pub recorded_at: DateTime<Utc>,
+    /// The bytes of payload and metadata as they are stored, whatever was made of them since: what pages and buffers
+    /// are bounded by. From a broker it is about that.
+    pub bytes: u32,
 }
 
 impl RecordedEvent {

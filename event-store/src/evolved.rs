@@ -15,7 +15,7 @@ use crate::event::{Mark, Position, RecordedEvent};
 use crate::query::{EventQuery, Filter};
 use crate::registry::{Registry, Unreadable, WrittenType};
 use crate::state::AsOf;
-use crate::store::{EventStore, MAX_PAGE};
+use crate::store::{EventStore, is_last_page};
 use crate::stream::{StreamName, Version};
 
 mod check;
@@ -90,7 +90,7 @@ impl EvolvedLog {
     /// [`EvolvedError`].
     pub async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Page, EvolvedError> {
         let stored = self.store.read(&self.registry.widen(filter), after, limit).await?;
-        let is_last = is_short(&stored, limit);
+        let is_last = is_last_page(&stored, limit);
         let after = stored.last().map_or(after, |event| event.position);
         let mut events = Vec::with_capacity(stored.len());
         for event in stored {
@@ -105,7 +105,7 @@ impl EvolvedLog {
     /// [`EvolvedError`].
     pub async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<StreamPage, EvolvedError> {
         let stored = self.store.read_stream(stream, after, limit).await?;
-        let is_last = is_short(&stored, limit);
+        let is_last = is_last_page(&stored, limit);
         self.stream_page(stored, is_last)
     }
 
@@ -123,7 +123,7 @@ impl EvolvedLog {
         let mut stored = self.store.read_stream(stream, after, limit).await?;
         // Versions, positions and times of a stream only rise.
         let included = stored.partition_point(|event| as_of.includes(event));
-        let is_last = included < stored.len() || is_short(&stored, limit);
+        let is_last = included < stored.len() || is_last_page(&stored, limit);
         stored.truncate(included);
         self.stream_page(stored, is_last)
     }
@@ -219,8 +219,4 @@ impl EvolvedLog {
 enum Match {
     At(Position),
     NoneUpTo(Position),
-}
-
-fn is_short(stored: &[RecordedEvent], limit: u32) -> bool {
-    stored.len() < limit.min(MAX_PAGE) as usize
 }

@@ -17,7 +17,7 @@ use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::snapshot::{Snapshot, SnapshotStore};
-use crate::store::{EventStore, Head, MAX_PAGE};
+use crate::store::{EventStore, Head, MAX_PAGE, MAX_PAGE_BYTES};
 use crate::stream::{StreamName, Version};
 
 mod decide;
@@ -106,7 +106,13 @@ impl Log {
 }
 
 fn page<'a>(events: impl Iterator<Item = &'a RecordedEvent>, limit: u32) -> Vec<RecordedEvent> {
-    events.take(limit.min(MAX_PAGE) as usize).cloned().collect()
+    let mut bytes = 0;
+    let fits = |event: &&RecordedEvent| {
+        let has_room = bytes < MAX_PAGE_BYTES;
+        bytes += event.bytes as usize;
+        has_room
+    };
+    events.take(limit.min(MAX_PAGE) as usize).take_while(fits).cloned().collect()
 }
 
 #[async_trait]

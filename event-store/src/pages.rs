@@ -9,13 +9,13 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::error::StoreError;
 use crate::event::{Position, RecordedEvent};
 use crate::query::Filter;
-use crate::store::{EventStore, MAX_PAGE};
+use crate::store::{EventStore, is_last_page};
 use crate::stream::{StreamName, Version};
 
 type Page = Result<Vec<RecordedEvent>, StoreError>;
 type Read = Box<dyn Fn(i64) -> BoxFuture<'static, Page> + Send>;
 
-/// Events after a position that match, in pages of at most `page` events, up to where the log ended when the last page was read.
+/// Events after a position that match, in pages of at most `page` events and [`MAX_PAGE_BYTES`](crate::store::MAX_PAGE_BYTES), up to where the log ended when the last page was read.
 ///
 /// No page is empty. One page is read ahead, in a task of the current Tokio runtime, so that about two pages are held at a time. After an
 /// error the stream ends.
@@ -63,13 +63,13 @@ pub fn of_stream(store: Arc<dyn EventStore>, stream: StreamName, after: Version,
 /// A page that is being read, and how to go on.
 struct Ahead {
     read: Read,
-    page: usize,
+    page: u32,
     place: fn(&RecordedEvent) -> i64,
     next: Option<AbortOnDropHandle<Page>>,
 }
 
 fn pages(read: Read, after: i64, page: u32, place: fn(&RecordedEvent) -> i64) -> impl Stream<Item = Page> + Send {
-    let page = page.clamp(1, MAX_PAGE) as usize;
+    let page = page.max(1);
     let first = Ahead { read, page, place, next: None };
     stream::unfold((first, Some(after)), |(mut ahead, start)| async move {
         // The first page is asked for when the stream is, not before.
@@ -82,7 +82,7 @@ fn pages(read: Read, after: i64, page: u32, place: fn(&RecordedEvent) -> i64) ->
         };
         if let Ok(events) = &page {
             let last = events.last()?;
-            if events.len() == ahead.page {
+            if !is_last_page(events, ahead.page) {
                 ahead.ask((ahead.place)(last));
             }
         }

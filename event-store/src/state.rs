@@ -19,6 +19,7 @@ use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
 
+mod ahead;
 mod keeper;
 
 use keeper::Keeper;
@@ -236,14 +237,11 @@ impl StateLoader {
     /// The state in memory, unless somebody whose values are in it is erased: it is shown only as long as its events could be.
     async fn cached<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Option<Current<S>>, StoreError> {
         let Some(cached) = self.cache.get::<S>(stream, epoch) else { return Ok(None) };
-        let subjects = cached.personal.subjects().unwrap_or_default();
-        if let (Some(vault), false) = (self.vault(), subjects.is_empty())
-            && vault.any_erased(subjects).await?
-        {
-            self.cache.remove(stream);
-            return Ok(None);
+        if self.may_show(&cached.personal).await? {
+            return Ok(Some(cached));
         }
-        Ok(Some(cached))
+        self.cache.remove(stream);
+        Ok(None)
     }
 
     fn put<S: StreamState>(&self, stream: &StreamName, epoch: Epoch, current: &Current<S>) {

@@ -16,6 +16,15 @@ use crate::stream::{StreamName, Version};
 /// The most events that one page of a read holds.
 pub const MAX_PAGE: u32 = 10_000;
 
+/// About the most bytes that one page of a read holds: it ends with the event whose [`RecordedEvent::bytes`] fill it, at the earliest
+/// after one event.
+pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Whether a read that was asked for `limit` events had no more of them when it gave this page, rather than that the page is full.
+pub fn is_last_page(page: &[RecordedEvent], limit: u32) -> bool {
+    page.len() < limit.min(MAX_PAGE) as usize && page.iter().map(|event| event.bytes as usize).sum::<usize>() < MAX_PAGE_BYTES
+}
+
 /// The head of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -26,9 +35,18 @@ pub struct Head {
 }
 
 /// An append-only log of events with optimistic concurrency.
+///
+/// Reads give pages, which end by number and by bytes ([`MAX_PAGE`], [`MAX_PAGE_BYTES`]): [`is_last_page`] tells whether there was more.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// Appends, all or nothing. See [`Append`] for what can be required.
+    ///
+    /// Appends to one stream that are first polled one after the other are made in that order, where
+    /// nothing is refused: so each may stand behind the one before ([`ExpectedVersion::Behind`])
+    /// without waiting for its answer. A store that must first ask somebody (for keys, say) may let
+    /// one overtake another; it is then refused.
+    ///
+    /// [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
     ///
     /// A caller may drop the future: the append then goes on to its end or is never sent.
     ///
@@ -89,23 +107,15 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// The events of these types after a position and up to another one, ascending: all of them, for who folds the whole log by
-    /// ranges of positions that the caller keeps small.
+    /// A page of the events of these types after a position and up to another one, ascending, for who folds the whole log by ranges of
+    /// at most [`MAX_PAGE`] positions.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn read_range(&self, types: &[EventType], after: Position, to: Position) -> Result<Vec<RecordedEvent>, StoreError> {
-        let (filter, mut events) = (Filter::Types(types.to_vec()), Vec::new());
-        loop {
-            let after = events.last().map_or(after, |event: &RecordedEvent| event.position);
-            let page = self.read(&filter, after, MAX_PAGE).await?;
-            let inside = page.partition_point(|event| event.position <= to);
-            let is_last = inside < page.len() || page.len() < MAX_PAGE as usize;
-            events.extend(page.into_iter().take(inside));
-            if is_last {
-                return Ok(events);
-            }
-        }
+        let mut events = self.read(&Filter::Types(types.to_vec()), after, MAX_PAGE).await?;
+        events.truncate(events.partition_point(|event| event.position <= to));
+        Ok(events)
     }
 
     /// The stream that holds each of these values, in their order.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::error::InvalidName;
 
@@ -113,4 +114,24 @@ pub enum ExpectedVersion {
     StreamExists,
     /// The stream's last event has exactly this version.
     Exact(Version),
+    /// The stream's last event has exactly this version and this id.
+    ///
+    /// This is for an append that was decided on an event which is itself still on its way. The
+    /// version alone would not do: were that event refused, another one could take its version.
+    Behind {
+        /// The version.
+        version: Version,
+        /// The id of the event.
+        event_id: Uuid,
+    },
+}
+
+impl ExpectedVersion {
+    /// The event that must be the stream's last, where the append names one.
+    pub(crate) const fn event_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Behind { event_id, .. } => Some(*event_id),
+            Self::Any | Self::NoStream | Self::StreamExists | Self::Exact(_) => None,
+        }
+    }
 }

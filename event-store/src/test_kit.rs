@@ -32,7 +32,7 @@ mod make;
 mod outcome;
 
 pub use caught_up::{NotCaughtUp, wait_until_caught_up};
-pub use make::{append_to, claim, event, key, metadata, one, query, release, stream, tagged, take};
+pub use make::{append_to, behind, claim, event, key, metadata, one, query, release, stream, tagged, take};
 pub use outcome::{appended, check_dense, refused, repeated};
 
 /// Runs one test to its end, on a runtime of its own.
@@ -60,9 +60,13 @@ macro_rules! store_contract {
             { $store }
             an_empty_log_has_an_epoch_and_no_event
             events_are_read_as_they_were_appended
+            pages_are_bounded_by_bytes
             p1_p2_positions_and_versions_are_dense_over_several_streams
             expected_versions_are_checked_and_the_actual_one_is_told
             p3_a_refused_append_changes_nothing
+            p2_appends_behind_one_another_are_made_in_the_order_in_which_they_were_sent
+            an_append_behind_a_refused_one_is_refused_whoever_took_the_version
+            p9_an_append_behind_a_repeat_fits_the_first_and_not_its_copy
             a_condition_is_broken_by_a_matching_event_after_the_position
             a_condition_without_a_tag_is_invalid
             a_condition_is_checked_however_many_events_have_its_tag

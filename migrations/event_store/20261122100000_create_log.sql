@@ -54,6 +54,8 @@ CREATE TABLE event_store.events (
     data           json        NOT NULL,
     tags           text[]      COLLATE "C" NOT NULL,
     metadata       json        NOT NULL,    -- correlation_id, causation_id, actor, traceparent
+    -- What a reader holds of it: a page of a read ends by bytes too.
+    bytes          integer     NOT NULL GENERATED ALWAYS AS (octet_length(data::text) + octet_length(metadata::text)) STORED,
     CONSTRAINT events_position PRIMARY KEY (position),         -- read by position; guards density
     CONSTRAINT events_stream_version UNIQUE (stream, version), -- the authority for versions; reads of one stream
     CONSTRAINT events_event_id UNIQUE (event_id),              -- recognises an append that was sent again

@@ -7,6 +7,10 @@
 -- is set-based, and statements whose arrays are empty are skipped. That is the same as one by one only when members do not
 -- affect each other, which the caller sees to; a batch that breaks the rule is rejected whole (DB002 or a unique violation).
 --
+-- Members may name the same stream when each names, in p_behind, the last event of the one before: a chain. Its versions are
+-- looked at one after the other, so that each member sees what those before it leave. Where one is refused, everyone behind it
+-- is, with the actual version: the event that it was decided on is not there, whatever version the stream has by then.
+--
 -- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer), over the streams that members
 -- name (p_stream…), over events in order of member and stream (p_event…), over the items of the conditions' queries
 -- (p_condition…), over claims (p_claim…), and over subjects (p_subject…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: the
@@ -41,6 +45,7 @@ CREATE FUNCTION event_store.append_batch(
     p_stream_member    integer[],
     p_stream_count     integer[],   -- how many events it gets
     p_expected         bigint[],    -- -1 any, -2 at least one event, else exactly this version
+    p_behind           uuid[],      -- the id that its last event must have, or null
     p_event_member     integer[],
     p_event_stream     integer[],   -- which of p_stream
     p_event_nth        integer[],   -- which of the member's events
@@ -88,6 +93,10 @@ DECLARE
     duplicate  text[];              -- per member: an event id of it that stands in the log
     broken     boolean;             -- a stream has another version than expected
     seen       boolean;             -- an event id stands in the log
+    ends       integer[];           -- per stream: which event is its last of this batch
+    lasts      uuid[];              -- per stream: its last event before the member; filled when p_behind is
+    closed     boolean[];           -- per stream: whether it is closed before the member
+    happened   boolean;             -- the member before on the same stream was appended now, with events
     i          integer;
     r          record;
 BEGIN
@@ -205,24 +214,6 @@ BEGIN
         END LOOP;
     END IF;
 
-    IF broken THEN
-        FOR r IN
-            SELECT u.member, u.nth, u.version, u.actual < 0 AND u.count > 0 AS closed
-                FROM (SELECT s.*, CASE WHEN s.actual < 0 THEN -2 - s.actual ELSE s.actual END AS version
-                          FROM unnest(p_stream_member, p_expected, o_version, p_stream_count) WITH ORDINALITY
-                              AS s (member, expected, actual, count, nth)) AS u
-                WHERE u.actual < 0 AND u.count > 0
-                    OR CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.version = 0 ELSE u.version <> u.expected END ORDER BY u.nth
-        LOOP
-            IF o_kind[r.member] = 0 THEN
-                o_kind[r.member] := CASE WHEN r.closed THEN 9 ELSE 6 END;
-                o_number[r.member] := r.version;
-                o_index[r.member] := r.nth;
-            END IF;
-        END LOOP;
-        o_version := ARRAY(SELECT CASE WHEN u.actual < 0 THEN -2 - u.actual ELSE u.actual END FROM unnest(o_version) WITH ORDINALITY AS u (actual, nth) ORDER BY u.nth);
-    END IF;
-
     -- The conditions: only what came since the caller's own check.
     IF p_condition_member IS NOT NULL THEN
         FOR r IN
@@ -266,14 +257,59 @@ BEGIN
         END LOOP;
     END IF;
 
+    -- The versions come last, since each member must know what became of those before it on its streams. They count first:
+    -- a refusal by a condition or a claim gives way. While everybody is appended and no stream stands here twice, the look
+    -- above has said all; a stream that stands here twice unnoticed is a unique violation.
+    IF broken OR p_behind IS NOT NULL OR members > 1 AND (o_kind <> none OR 0 = ANY (p_stream_count)) THEN
+        i := 0;
+        FOR r IN
+            SELECT u.nth, u.member, u.count, u.expected, u.behind, lag(u.nth) OVER (PARTITION BY u.stream ORDER BY u.nth) AS before,
+                   CASE WHEN p_behind IS NOT NULL THEN
+                       (SELECT e.event_id FROM event_store.events AS e WHERE e.stream = u.stream ORDER BY e.version DESC LIMIT 1)
+                   END AS last
+                FROM unnest(p_stream, p_stream_member, p_stream_count, p_expected, p_behind) WITH ORDINALITY
+                         AS u (stream, member, count, expected, behind, nth)
+                ORDER BY u.nth
+        LOOP
+            -- Events stand in order of p_stream.
+            i := i + r.count;
+            ends[r.nth] := i;
+            IF r.before IS NULL THEN
+                lasts[r.nth] := r.last;
+                closed[r.nth] := o_version[r.nth] < 0;
+                IF closed[r.nth] THEN
+                    o_version[r.nth] := -2 - o_version[r.nth];
+                END IF;
+            ELSE
+                happened := o_kind[p_stream_member[r.before]] = 0 AND p_stream_count[r.before] > 0;
+                lasts[r.nth] := CASE WHEN happened THEN p_event_id[ends[r.before]] ELSE lasts[r.before] END;
+                closed[r.nth] := closed[r.before] OR happened AND p_event_type[ends[r.before]] = 'stream.closed';
+                o_version[r.nth] := o_version[r.before] + CASE WHEN happened THEN p_stream_count[r.before] ELSE 0 END;
+            END IF;
+            IF o_kind[r.member] NOT IN (0, 7, 8) THEN
+                CONTINUE;
+            ELSIF closed[r.nth] AND r.count > 0 THEN
+                o_kind[r.member] := 9;
+            ELSIF r.behind IS NOT NULL AND r.behind IS DISTINCT FROM lasts[r.nth]
+                OR (CASE r.expected WHEN -1 THEN false WHEN -2 THEN o_version[r.nth] = 0 ELSE o_version[r.nth] <> r.expected END)
+            THEN
+                o_kind[r.member] := 6;
+            ELSE
+                CONTINUE;
+            END IF;
+            o_number[r.member] := o_version[r.nth];
+            o_index[r.member] := r.nth;
+            o_detail[r.member] := NULL;
+        END LOOP;
+    END IF;
+
     -- Members that name the same thing? While nobody is refused, the unique constraints would say so.
     clean := o_kind = none;
-    IF members > 1 AND (NOT clean OR 0 = ANY (p_stream_count)) AND (
-        (SELECT count(*) <> count(DISTINCT u.stream) FROM unnest(p_stream) AS u (stream))
-        OR (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(p_event_id) AS u (id))
+    IF members > 1 AND NOT clean AND (
+        (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(p_event_id) AS u (id))
         OR (SELECT count(u.key) <> count(DISTINCT u.key) FROM unnest(p_key) AS u (key)))
     THEN
-        RAISE EXCEPTION 'two appends of a batch name the same stream, event id or key' USING ERRCODE = 'DB002';
+        RAISE EXCEPTION 'two appends of a batch name the same event id or key' USING ERRCODE = 'DB002';
     END IF;
 
     -- Positions, for those that were not refused.
@@ -354,7 +390,7 @@ $function$;
 
 CREATE PROCEDURE event_store.append(
     p_append_id uuid[], p_epoch uuid[], p_event_count integer[], p_key bytea[], p_request_hash bytea[], p_answer text[],
-    p_stream text[], p_stream_member integer[], p_stream_count integer[], p_expected bigint[],
+    p_stream text[], p_stream_member integer[], p_stream_count integer[], p_expected bigint[], p_behind uuid[],
     p_event_member integer[], p_event_stream integer[], p_event_nth integer[], p_event_nth_in_stream integer[], p_event_id uuid[],
     p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[], p_event_tags text[],
     p_condition_member integer[], p_condition_index integer[], p_condition_after bigint[], p_condition_broken bigint[],
@@ -396,7 +432,7 @@ BEGIN
     END IF;
     r := event_store.append_batch(
         p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer, p_stream, p_stream_member, p_stream_count, p_expected,
-        p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,
+        p_behind, p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,
         p_event_metadata, p_event_tags, p_condition_member, p_condition_index, p_condition_after, p_condition_broken,
         p_condition_tags, p_condition_types, p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take,
         p_subject_member, p_subject);

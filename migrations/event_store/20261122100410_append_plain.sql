@@ -3,6 +3,8 @@
 -- out and goes the long way (event_store.append_batch) under the same lock. So does one that was sent before, or repeats a key: that is
 -- left to the unique constraints to notice, since it is rare, and asking first costs 0.7 of 11.2 us an append.
 --
+-- Members of a chain may share a stream, as in the long way.
+--
 -- Arrays run over members. p_epoch is null or has all of them, p_key and its companions are null or have nulls for members without a key.
 
 CREATE TYPE event_store.append_answer AS (
@@ -24,6 +26,7 @@ CREATE FUNCTION event_store.append_plain_batch(
     p_answer         text[],
     p_stream         text[],
     p_expected       bigint[],
+    p_behind         uuid[],
     p_event_id       uuid[],
     p_event_type     text[],
     p_event_schema   integer[],
@@ -68,7 +71,19 @@ BEGIN
         LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1) AS h ON true;
 
     refused := v_epoch <> ANY (p_epoch);
-    IF refused IS NOT true AND v_version <> p_expected THEN
+    IF p_behind IS NOT NULL AND refused IS NOT true THEN
+        -- Chains: each member stands behind those of its stream that come before it. One that does not fit sends all the long way.
+        SELECT array_agg(c.version ORDER BY c.nth),
+               bool_or(v_version[c.nth] < 0 OR c.before_type = 'stream.closed'
+                   OR p_behind[c.nth] IS NOT NULL AND p_behind[c.nth] IS DISTINCT FROM coalesce(c.before,
+                       (SELECT e.event_id FROM event_store.events AS e WHERE e.stream = p_stream[c.nth] ORDER BY e.version DESC LIMIT 1))
+                   OR CASE p_expected[c.nth] WHEN -1 THEN false WHEN -2 THEN c.version = 0 ELSE c.version <> p_expected[c.nth] END)
+            INTO v_version, refused
+            FROM (SELECT n AS nth, v_version[n] + row_number() OVER same_stream - 1 AS version,
+                         lag(p_event_id[n]) OVER same_stream AS before, lag(p_event_type[n]) OVER same_stream AS before_type
+                      FROM generate_subscripts(p_stream, 1) AS n
+                      WINDOW same_stream AS (PARTITION BY p_stream[n] ORDER BY n)) AS c;
+    ELSIF refused IS NOT true AND v_version <> p_expected THEN
         refused := EXISTS (SELECT FROM unnest(v_version, p_expected) AS u (actual, expected)
             WHERE u.actual < 0 OR CASE u.expected WHEN -1 THEN false WHEN -2 THEN u.actual = 0 ELSE u.actual <> u.expected END);
     END IF;
@@ -97,14 +112,15 @@ BEGIN
     ones := array_fill(1, ARRAY[cardinality(p_event_id)]);
     SELECT * INTO STRICT answer FROM event_store.append_batch(
         p_event_id, p_epoch, ones, p_key, p_request_hash, p_answer, p_stream, nth, ones, p_expected,
-        nth, nth, ones, ones, p_event_id, p_event_type, p_event_schema, p_event_data, p_event_metadata, p_event_tags,
+        p_behind, nth, nth, ones, ones, p_event_id, p_event_type, p_event_schema, p_event_data, p_event_metadata, p_event_tags,
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
     RETURN answer;
 END
 $function$;
 
 CREATE PROCEDURE event_store.append_plain(
-    p_epoch uuid[], p_key bytea[], p_request_hash bytea[], p_answer text[], p_stream text[], p_expected bigint[], p_event_id uuid[],
+    p_epoch uuid[], p_key bytea[], p_request_hash bytea[], p_answer text[], p_stream text[], p_expected bigint[], p_behind uuid[],
+    p_event_id uuid[],
     p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[], p_event_tags text[],
     OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
     OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
@@ -115,7 +131,7 @@ DECLARE
     answer event_store.append_answer;
 BEGIN
     answer := event_store.append_plain_batch(
-        p_epoch, p_key, p_request_hash, p_answer, p_stream, p_expected, p_event_id, p_event_type, p_event_schema, p_event_data,
+        p_epoch, p_key, p_request_hash, p_answer, p_stream, p_expected, p_behind, p_event_id, p_event_type, p_event_schema, p_event_data,
         p_event_metadata, p_event_tags);
     -- Before the commit: in the new transaction after it every expression would have to be prepared again.
     epoch := answer.epoch;

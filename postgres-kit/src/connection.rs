@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Describe, Either, Error, Execut
 use tokio::time::timeout;
 
 use crate::deadline::{gone, silent, within};
+use crate::place::{named, place};
 
 /// How long a goodbye may take. After it the socket is closed without one.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -21,6 +22,8 @@ pub struct Connection {
     /// Taken out while a call is under way.
     raw: Option<PgConnection>,
     limit: Duration,
+    /// Where it leads, for errors.
+    place: String,
 }
 
 impl Connection {
@@ -29,8 +32,9 @@ impl Connection {
     /// # Errors
     /// What Postgres said; [`crate::silent`]'s error when it said nothing.
     pub async fn open(options: &PgConnectOptions, connect_limit: Duration, limit: Duration) -> Result<Self> {
-        let raw = within(connect_limit, options.connect()).await?;
-        Ok(Self { raw: Some(raw), limit })
+        let place = place(options);
+        let raw = within(connect_limit, options.connect()).await.map_err(|error| named(&place, error))?;
+        Ok(Self { raw: Some(raw), limit, place })
     }
 
     /// Whether it can still be used, as far as this side knows.
@@ -66,7 +70,7 @@ impl Connection {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut raw = self.raw.take().ok_or_else(gone)?;
-        let done = timeout(limit, work(&mut raw)).await.map_err(|_| silent(limit))?;
+        let done = timeout(limit, work(&mut raw)).await.map_err(|_| named(&self.place, silent(limit)))?;
         self.raw = Some(raw);
         done
     }

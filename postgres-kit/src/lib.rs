@@ -13,9 +13,11 @@
 mod connection;
 mod deadline;
 mod listener;
+mod place;
 mod pool;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
 pub use listener::Listener;
+pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};

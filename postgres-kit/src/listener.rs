@@ -42,7 +42,9 @@ impl Listener {
                 Ok(Ok(Some(_))) => return Ok(()),
                 Ok(Ok(None)) => return Err(gone()),
                 Ok(Err(error)) => return Err(error),
-                Err(_) => drop(within(self.limit, self.raw.execute("SELECT 1")).await?),
+                Err(_) => {
+                    within(self.limit, self.raw.execute("SELECT 1")).await?;
+                }
             }
         }
     }

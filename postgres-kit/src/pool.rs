@@ -13,6 +13,7 @@ use sqlx::{Connection as _, Describe, Either, Error, Execute, Executor, Result, 
 use tokio::time::timeout;
 
 use crate::deadline::{silent, within};
+use crate::place::{named, place};
 
 /// A connection used so lately is taken without a ping. One that broke since fails its call.
 const WARM: Duration = Duration::from_secs(1);
@@ -48,15 +49,17 @@ impl PoolSettings {
 /// Shared connections, each made when it is first needed. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    pool: PgPool,
+    shared: PgPool,
     limit: Duration,
     doubt: Arc<Doubt>,
 }
 
-/// When a call last got no answer. Connections that were idle before then may be dead too, and are not used again:
-/// otherwise each would cost a caller its whole limit.
+/// When a call last got no answer, or found its connection broken. Connections that were idle before then may be dead too,
+/// and are not used again: otherwise each would cost a caller its whole limit, or fail its call.
 #[derive(Debug)]
 struct Doubt {
+    /// Where they lead, for errors.
+    place: String,
     since: Instant,
     /// Microseconds after `since`; 0: never.
     last: AtomicU64,
@@ -79,7 +82,7 @@ impl Doubt {
 impl Pool {
     /// A pool that connects with `options` when it is used.
     pub fn new(options: PgConnectOptions, settings: PoolSettings) -> Self {
-        let doubt = Arc::new(Doubt { since: Instant::now(), last: AtomicU64::new(0) });
+        let doubt = Arc::new(Doubt { place: place(&options), since: Instant::now(), last: AtomicU64::new(0) });
         let doubted = Arc::clone(&doubt);
         let mut pool = PoolOptions::<Postgres>::new()
             .max_connections(settings.max_connections)
@@ -98,7 +101,7 @@ impl Pool {
                 Box::pin(async move { prepare(connection).await })
             });
         }
-        Self { pool: pool.connect_lazy_with(options), limit: settings.limit, doubt }
+        Self { shared: pool.connect_lazy_with(options), limit: settings.limit, doubt }
     }
 
     /// The same connections with another limit for each call.
@@ -114,12 +117,18 @@ impl Pool {
 
     /// How many connections there are.
     pub fn size(&self) -> u32 {
-        self.pool.size()
+        self.shared.size()
     }
 
     /// How many of them nobody uses.
     pub fn idle(&self) -> u32 {
-        u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX)
+        u32::try_from(self.shared.num_idle()).unwrap_or(u32::MAX)
+    }
+
+    /// Somebody's work found a connection broken: none that is idle now is used again. A call through the pool as an
+    /// [`Executor`] says so by itself; who passes work to [`Pool::run`] knows its errors.
+    pub fn doubt(&self) {
+        self.doubt.raise();
     }
 
     /// Does several statements (a transaction) on one connection, within the pool's limit as a whole.
@@ -135,18 +144,28 @@ impl Pool {
 
     /// Closes the connections once what they are doing is done, within the pool's limit.
     pub async fn close(&self) {
-        if timeout(self.limit, self.pool.close()).await.is_err() {
+        if timeout(self.limit, self.shared.close()).await.is_err() {
             tracing::debug!("a pool's connections were closed without a goodbye");
         }
     }
 
+    /// One call.
+    async fn call<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+        let done = self.run(work).await;
+        if let Err(Error::Io(_) | Error::Protocol(_)) = &done {
+            self.doubt();
+        }
+        done
+    }
+
     async fn lend(&self) -> Result<Lent> {
-        Ok(Lent(Some(self.pool.acquire().await?)))
+        let lent = self.shared.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
+        Ok(Lent(Some(lent)))
     }
 
     fn fell_silent(&self) -> Error {
         self.doubt.raise();
-        silent(self.limit)
+        named(&self.doubt.place, silent(self.limit))
     }
 }
 
@@ -192,7 +211,7 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.execute(query).await).await })
+        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.execute(query).await).await })
     }
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>>>
@@ -220,7 +239,7 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.fetch_all(query).await).await })
+        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.fetch_all(query).await).await })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>>>
@@ -229,7 +248,7 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.fetch_optional(query).await).await })
+        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.fetch_optional(query).await).await })
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement>>
@@ -237,7 +256,7 @@ impl<'p> Executor<'p> for &Pool {
         'p: 'e,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await).await })
+        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>>>
@@ -245,6 +264,6 @@ impl<'p> Executor<'p> for &Pool {
         'p: 'e,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.run(async move |raw: &mut PgConnection| raw.describe(sql).await).await })
+        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.describe(sql).await).await })
     }
 }

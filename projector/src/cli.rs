@@ -35,7 +35,7 @@ service_kit::secret_args!(
 
 /// Works read tables out from the log of events.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage.
+/// Exit codes: 0 done, 1 rows are not what the log makes, 2 wrong usage, 3 could not be done or could not look.
 #[derive(Debug, Parser)]
 #[command(name = "projector", version)]
 pub struct Cli {

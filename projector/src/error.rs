@@ -96,3 +96,18 @@ pub enum CommandError {
     #[error("nothing was done")]
     NotConfirmed,
 }
+
+impl CommandError {
+    /// What the program's exit code says of it; see `cli_kit`.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Differs(_) => cli_kit::NOT_IN_ORDER,
+            Self::Setting(_)
+            | Self::ReadModelUrl
+            | Self::MasterKey(_)
+            | Self::NotAKey(..)
+            | Self::Schema(SchemaError::UnknownProjection(_) | SchemaError::NotSplit(..)) => cli_kit::USAGE,
+            _ => cli_kit::FAILED,
+        }
+    }
+}

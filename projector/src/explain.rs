@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use event_store::{Filter, Position, RecordedEvent};
 use futures::StreamExt as _;
+use postgres_kit::Connection;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
@@ -75,7 +76,7 @@ pub(crate) async fn explain(args: ExplainArgs) -> Result<(), CommandError> {
     match explaining.last {
         Some(row) if args.as_of.is_some() => {
             let text = serde_json::to_string_pretty(&Value::Object(row))?;
-            Ok(writeln!(std::io::stdout(), "{text}")?)
+            Ok(writeln!(cli_kit::stdout(), "{text}")?)
         }
         Some(_) => Ok(()),
         None => Err(CommandError::NoRow(args.projection, args.key)),
@@ -110,7 +111,7 @@ async fn event_at(source: &Arc<Source>, position: Position) -> Result<RecordedEv
 struct Explaining<'a> {
     projection: &'a dyn AnyProjection,
     source: &'a Arc<Source>,
-    connection: PgConnection,
+    connection: Connection,
     /// Whether each step is printed.
     each: bool,
     reveal: bool,
@@ -126,13 +127,15 @@ impl Explaining<'_> {
         sqlx::raw_sql(self.projection.tables()).execute(&mut self.connection).await?;
         let mut rows = self.projection.rows(Only::Key(key), usize::MAX);
         // What the row lacks in the tables, it lacks here.
-        let skips = parked::skips(&mut self.connection, self.projection.name()).await?;
+        let name = self.projection.name();
+        let skips = self.connection.run(async |raw: &mut PgConnection| parked::skips(raw, name).await).await?;
         let mut parking = Parking::new(HashSet::new(), skips, 0).careful();
         let mut progress = Progress::new("reading the log", 0, end.0);
         let mut pages = self.source.pages(Position::START, end, (RANGE, READ_AHEAD));
         while let Some(page) = pages.next().await {
             let page = page?;
-            rows.fold(&mut self.connection, page.prepared, &mut parking).await.map_err(RefoldError::from)?;
+            let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, &mut parking).await;
+            self.connection.run(fold).await.map_err(RefoldError::from)?;
             progress.at(page.to.0, end.0);
             for step in rows.take_trace() {
                 self.step(step?, &progress).await?;
@@ -150,7 +153,7 @@ impl Explaining<'_> {
         if self.each {
             let event = event_at(self.source, step.position).await?;
             let text = if self.json { in_json(&event, step.part, &row) } else { in_words(&event, self.last.as_ref(), &row) };
-            progress.around(|| writeln!(std::io::stdout(), "{text}"))?;
+            progress.around(|| writeln!(cli_kit::stdout(), "{text}"))?;
         }
         self.last = Some(row);
         Ok(())

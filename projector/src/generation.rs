@@ -5,17 +5,22 @@
 //! under one advisory lock, so that it may be run twice or at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::{Mark, Position};
+use postgres_kit::Connection;
 use sha2::{Digest as _, Sha256};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Postgres, Transaction};
+use sqlx::{Connection as _, Postgres, Transaction};
 
 use crate::projection::{AnyProjection, MAX_PARTS, Split};
+use crate::runner::database::CONNECT_LIMIT;
 
 /// Serialises whoever changes generations; the number has no meaning.
 const LOCK: i64 = 0x0da7_b00c;
+/// How long changing the schema may take, the wait for others who do included.
+const CHANGE_LIMIT: Duration = Duration::from_mins(10);
 const MIGRATIONS_TABLE: &str = "read_model._sqlx_migrations";
 
 /// Why the read model cannot be brought, or is not, into the form that this program knows.
@@ -95,19 +100,23 @@ fn migrator() -> Migrator {
 /// # Errors
 /// [`SchemaError`]; nothing is left half done.
 pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProjection>]) -> Result<(), SchemaError> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    migrator().run_direct(None, &mut connection, false).await.map_err(SchemaError::Migrate)?;
-    for projection in projections {
-        let mut transaction = locked(&mut connection).await?;
-        if live(&mut transaction, projection.name()).await?.is_none() {
-            let generation = next(&mut transaction, projection.name()).await?;
-            let parts = parts_of(projection.as_ref(), None, None)?;
-            install(&mut transaction, projection.as_ref(), (generation, parts)).await?;
-            tracing::info!(projection = projection.name(), generation, parts, "generation made");
+    let mut connection = Connection::open(options, CONNECT_LIMIT, CHANGE_LIMIT).await?;
+    let migrate = async |raw: &mut PgConnection| {
+        migrator().run_direct(None, &mut *raw, false).await.map_err(SchemaError::Migrate)?;
+        for projection in projections {
+            let mut transaction = locked(raw).await?;
+            if live(&mut transaction, projection.name()).await?.is_none() {
+                let generation = next(&mut transaction, projection.name()).await?;
+                let parts = parts_of(projection.as_ref(), None, None)?;
+                install(&mut transaction, projection.as_ref(), (generation, parts)).await?;
+                tracing::info!(projection = projection.name(), generation, parts, "generation made");
+            }
+            transaction.commit().await?;
         }
-        transaction.commit().await?;
-    }
-    connection.close().await?;
+        Ok::<_, SchemaError>(())
+    };
+    connection.run(migrate).await?;
+    connection.close().await;
     Ok(())
 }
 
@@ -242,20 +251,24 @@ pub async fn start_over(
     projection: &dyn AnyProjection,
     parts: Option<i32>,
 ) -> Result<i32, SchemaError> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    check(&mut connection).await?;
-    let mut transaction = locked(&mut connection).await?;
-    let old = live(&mut transaction, projection.name()).await?;
-    let generation = next(&mut transaction, projection.name()).await?;
-    let parts = parts_of(projection, parts, old.as_ref())?;
-    install(&mut transaction, projection, (generation, parts)).await?;
-    if let Some(old) = old {
-        sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection.name(), old.generation)
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await?;
-    connection.close().await?;
+    let mut connection = Connection::open(options, CONNECT_LIMIT, CHANGE_LIMIT).await?;
+    let begin_anew = async |raw: &mut PgConnection| {
+        check(raw).await?;
+        let mut transaction = locked(raw).await?;
+        let old = live(&mut transaction, projection.name()).await?;
+        let generation = next(&mut transaction, projection.name()).await?;
+        let parts = parts_of(projection, parts, old.as_ref())?;
+        install(&mut transaction, projection, (generation, parts)).await?;
+        if let Some(old) = old {
+            sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection.name(), old.generation)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok::<_, SchemaError>(generation)
+    };
+    let generation = connection.run(begin_anew).await?;
+    connection.close().await;
     Ok(generation)
 }
 

@@ -13,14 +13,6 @@ async fn main() -> ExitCode {
     let cli = projector::cli::Cli::parse();
     match projector::command::execute(cli).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let error = anyhow::Error::from(error);
-            tracing::error!(error = format!("{error:#}"), "projector failed");
-            #[allow(clippy::print_stderr, reason = "the commands that end at once have no log")]
-            {
-                eprintln!("projector: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
+        Err(error) => service_kit::process::failed("projector", &error, error.exit_code()),
     }
 }

@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use postgres_kit::Connection;
 use serde::Serialize;
-use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::error::CommandError;
@@ -170,13 +170,13 @@ impl Wanted<'_> {
 fn key_of(projection: &dyn AnyProjection, key: Option<&str>) -> Result<Option<String>, CommandError> {
     let parse = |text: &str| {
         let key = projection.key(text);
-        key.ok_or_else(|| CommandError::NotAKey(text.to_owned(), projection.name().to_owned()))
+        key.ok_or_else(|| CommandError::NotAKey(projection.name().to_owned(), text.to_owned()))
     };
     key.map(parse).transpose()
 }
 
 fn print(text: &str) -> Result<(), CommandError> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    Ok(cli_kit::stdout().write_all(text.as_bytes())?)
 }
 
 async fn list(args: ListArgs) -> Result<(), CommandError> {
@@ -200,7 +200,7 @@ async fn list(args: ListArgs) -> Result<(), CommandError> {
     print(&text)
 }
 
-async fn read_list(connection: &mut PgConnection, name: Option<&str>, page: &PageArgs) -> sqlx::Result<List> {
+async fn read_list(connection: &mut Connection, name: Option<&str>, page: &PageArgs) -> sqlx::Result<List> {
     let (limit, offset) = page.limit_and_offset();
     let counted = sqlx::query!(
         r#"SELECT count(*) FILTER (WHERE cause IS NOT NULL) AS "refused!", count(*) FILTER (WHERE cause IS NULL) AS "held_back!",

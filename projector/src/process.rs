@@ -18,7 +18,7 @@ use crate::cli::RunArgs;
 use crate::error::CommandError;
 use crate::projections;
 use crate::runner::{self, Runner, Watch, chain};
-use crate::verify::background::Background;
+use crate::verify::background::{self, Background};
 
 /// Connections for reading the log: the follower's, one to prove continuity beside it, and the background verification's.
 const STORE_CONNECTIONS: u32 = 3;
@@ -77,7 +77,9 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
     let follower = Follower::new(Arc::clone(&store), nats.clone(), settings);
     let log = EvolvedLog::new(store, registry);
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
-    let verifying = Background { args: args.verify, options: options.clone(), log: log.clone(), vault: Arc::clone(&vault) };
+    let pulse = health.optional_pulse("background_verification", background::SILENCE_LIMIT);
+    let (reads, keys) = (log.clone(), Arc::clone(&vault));
+    let verifying = Background { args: args.verify, options: options.clone(), log: reads, vault: keys, pulse };
     let mut runner = Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).revealing(vault);
     tokio::select! {
         () = runner.run(follower, drain) => {}

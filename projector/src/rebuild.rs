@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 use event_store::{Mark, Position};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use tokio::time::Instant;
 
 use crate::error::CommandError;
@@ -167,7 +167,7 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     let source = tool.source(Arc::clone(&projection));
     if args.dry_run {
         let estimate = estimate::estimate(&tool, &source).await?;
-        return Ok(write!(std::io::stdout(), "{estimate}")?);
+        return Ok(write!(cli_kit::stdout(), "{estimate}")?);
     }
     let unfinished = begin::begin(&tool, projection.as_ref(), (args.resume, args.parts)).await?;
     let (generation, pace) = (unfinished.generation, Pace::new(args.throttle));
@@ -190,7 +190,7 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     }
     match built {
         Err(CommandError::Rebuild(RebuildError::Paused(at))) => {
-            writeln!(std::io::stdout(), "paused at position {at}; `projector rebuild {} --resume` goes on", args.projection)?;
+            writeln!(cli_kit::stdout(), "paused at position {at}; `projector rebuild {} --resume` goes on", args.projection)?;
             Ok(())
         }
         other => other,
@@ -217,7 +217,7 @@ async fn take(
 
 /// Says what the switch did.
 pub(crate) fn announce(old: Option<i32>, projection: &str, generation: i32) -> Result<(), CommandError> {
-    let mut out = std::io::stdout();
+    let mut out = cli_kit::stdout();
     writeln!(out, "queries see generation {generation} of {projection} now")?;
     if let Some(old) = old {
         writeln!(
@@ -250,7 +250,7 @@ impl Rebuild<'_> {
         if self.args.no_switch {
             begin::make_ready(&mut self.builder.connection, name, unfinished.generation).await?;
             writeln!(
-                std::io::stdout(),
+                cli_kit::stdout(),
                 "generation {} of {name} is built; `projector rebuild {name} --resume` lets it take the live one's place",
                 unfinished.generation
             )?;
@@ -286,17 +286,19 @@ impl Rebuild<'_> {
 
     async fn compare(&mut self) -> Result<(), CommandError> {
         let projection = Arc::clone(self.builder.projection());
-        let Some(live) = generation::live(&mut self.builder.connection, projection.name()).await? else { return Ok(()) };
+        let name = projection.name();
+        let live = async |raw: &mut PgConnection| generation::live(raw, name).await;
+        let Some(live) = self.builder.connection.run(live).await? else { return Ok(()) };
         let Some(differences) = compare(&mut self.builder, &live, self.args.reveal).await? else {
-            writeln!(std::io::stdout(), "not compared: the live generation {} was made from another history", live.generation)?;
+            writeln!(cli_kit::stdout(), "not compared: the live generation {} was made from another history", live.generation)?;
             return Ok(());
         };
-        write!(std::io::stdout(), "compared with the live generation {}: {differences}", live.generation)?;
+        write!(cli_kit::stdout(), "compared with the live generation {}: {differences}", live.generation)?;
         if differences.count() == 0 {
             return Ok(());
         }
         if !live.is_made_by(projection.as_ref()) {
-            writeln!(std::io::stdout(), "another fold or other tables made the live rows: differences are expected")?;
+            writeln!(cli_kit::stdout(), "another fold or other tables made the live rows: differences are expected")?;
             return Ok(());
         }
         if self.args.despite_differences { Ok(()) } else { Err(CommandError::Differs(self.args.projection.clone())) }
@@ -309,7 +311,8 @@ async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Resu
     let comparison = Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
     let mut progress = Progress::silent();
     // Before it is waited for: the projector leaves one of another history where it is.
-    let at = generation::mark(&mut builder.connection, projection.name(), live.generation).await?;
+    let (name, number) = (projection.name(), live.generation);
+    let at = builder.connection.run(async |raw: &mut PgConnection| generation::mark(raw, name, number).await).await?;
     if !is_of_this_log(builder, at).await? {
         return Ok(None);
     }
@@ -342,7 +345,7 @@ async fn is_of_this_log(builder: &Builder, mark: Mark) -> Result<bool, RefoldErr
 }
 
 /// The smallest position of a generation's parts.
-async fn position(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<Position> {
+async fn position(connection: impl PgExecutor<'_>, projection: &str, generation: i32) -> sqlx::Result<Position> {
     let position = sqlx::query_scalar!(
         r#"SELECT COALESCE(min(position), 0) AS "position!" FROM read_model.checkpoints WHERE projection = $1 AND generation = $2"#,
         projection,

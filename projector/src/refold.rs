@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use event_store::erasure::{KeyError, Vault};
+use event_store::store::{MAX_PAGE, is_last_page};
 use event_store::{EventStore, EventType, EvolvedLog, Filter, Head, Mark, Position, RecordedEvent, StoreError};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use serde_json::value::RawValue;
 
 use crate::projection::{AnyProjection, Parts, Prepared, Reason, WriteError};
 
@@ -64,9 +66,9 @@ pub(crate) struct Source {
     types: Vec<EventType>,
 }
 
-/// The events of a range of positions, ready to be folded.
+/// Events of a range of positions, ready to be folded.
 pub(crate) struct Page {
-    /// The last position of the range.
+    /// The last position that was looked at.
     pub(crate) to: Position,
     pub(crate) prepared: Prepared,
 }
@@ -95,11 +97,12 @@ impl Source {
         self.log.store().mark_at(position).await?.ok_or(RefoldError::OtherHistory(position))
     }
 
-    /// The events at these positions, as they are stored.
+    /// The events at these positions, as they are stored but without their payloads, of which there may be many.
     pub(crate) async fn events_at(&self, positions: impl Iterator<Item = Position>) -> Result<Vec<RecordedEvent>, RefoldError> {
         let mut events = Vec::new();
         for Position(position) in positions {
-            events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
+            let found = self.log.store().read(&Filter::All, Position(position - 1), 1).await?;
+            events.extend(found.into_iter().map(|event| RecordedEvent { data: RawValue::NULL.to_owned(), ..event }));
         }
         Ok(events)
     }
@@ -111,6 +114,8 @@ impl Source {
 
     /// The events after a position, up to another one, in order: ranges of so many positions, so many of them ahead. The caller
     /// knows that the log reaches so far.
+    ///
+    /// A page ends by bytes too: of each range that is read ahead only the first page is, so that what is held is bounded.
     pub(crate) fn pages(
         self: &Arc<Self>,
         after: Position,
@@ -122,15 +127,39 @@ impl Source {
         stream::iter(starts)
             .map(move |start| {
                 let (source, end) = (Arc::clone(&source), Position((start + range).min(to.0)));
-                let reading = tokio::spawn(async move { source.page(Position(start), end).await });
-                async move { reading.await? }
+                let first = source.read(Position(start), end);
+                async move { source.range(first.await, end) }
             })
             .buffered(ahead)
+            .flatten()
             .boxed()
     }
 
-    async fn page(&self, after: Position, to: Position) -> Result<Page, RefoldError> {
-        let mut events = self.log.store().read_range(&self.types, after, to).await?;
+    /// The pages of a range of positions whose first was read.
+    fn range(self: Arc<Self>, first: Result<Page, RefoldError>, end: Position) -> BoxStream<'static, Result<Page, RefoldError>> {
+        stream::unfold((self, Some(first)), move |(source, next)| async move {
+            let page = next?;
+            let more_after = page.as_ref().ok().map(|page| page.to).filter(|to| *to < end);
+            let following = match more_after {
+                Some(to) => Some(source.read(to, end).await),
+                None => None,
+            };
+            Some((page, (source, following)))
+        })
+        .boxed()
+    }
+
+    /// Reads a page in a task of its own.
+    fn read(self: &Arc<Self>, after: Position, end: Position) -> impl Future<Output = Result<Page, RefoldError>> + use<> {
+        let source = Arc::clone(self);
+        let reading = tokio::spawn(async move { source.page(after, end).await });
+        async move { reading.await? }
+    }
+
+    async fn page(&self, after: Position, end: Position) -> Result<Page, RefoldError> {
+        let mut events = self.log.store().read_range(&self.types, after, end).await?;
+        let last = events.last().map(|event| event.position);
+        let to = last.filter(|_| !is_last_page(&events, MAX_PAGE)).unwrap_or(end);
         if let Some(vault) = &self.vault {
             // What does not open stays sealed, and is found unreadable below if the projection reads it.
             vault.reveal(&mut events).await?;

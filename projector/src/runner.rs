@@ -19,7 +19,7 @@ use event_feed::{FollowError, Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
 use event_store::{EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
 use futures::future::join_all;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,7 +28,9 @@ use crate::generation;
 use crate::projection::AnyProjection;
 
 mod announce;
+mod backoff;
 mod beside;
+mod chain;
 pub(crate) mod checkpoint;
 pub(crate) mod database;
 mod fleet;
@@ -46,9 +48,9 @@ mod slot;
 mod watch;
 
 use beside::{Beside, Role};
+pub(crate) use chain::chain;
 pub(crate) use given::project;
 pub(crate) use key::PartKey;
-pub(crate) use part::chain;
 use reveal::Reveal;
 use slot::Slot;
 pub use watch::Watch;
@@ -63,7 +65,9 @@ const LOG_AWAY: Duration = Duration::from_secs(3);
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MOST: Duration = Duration::from_secs(5);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// For so long the runner waits for claims to end; a longer one goes on beside it, and the other parts with their work.
+const CLAIM_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A batch on its way to every part.
 pub(crate) struct Job {
@@ -155,7 +159,7 @@ impl Runner {
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                () = self.claim_waiting() => {}
+                () = self.claim_waiting(CLAIM_PATIENCE) => {}
             }
             let Some(from) = self.furthest_back() else {
                 self.look_at_log().await;
@@ -176,13 +180,16 @@ impl Runner {
             };
             match next {
                 Ok(mut batch) => {
-                    let can_have_log = !batch.events.is_empty() || !follower.store_is_away();
+                    let can_have_log = !batch.events.is_empty() || !follower.is_cut_off();
                     if can_have_log {
                         self.watch.store_answers();
                     }
                     // On a failure the parts stay where they are, and the reader goes back there.
                     match self.reveal.values_of(&mut batch.events).await {
                         Ok(()) => {
+                            if !batch.events.is_empty() {
+                                self.watch.keys_answer();
+                            }
                             if can_have_log {
                                 self.log_away = None;
                             }
@@ -214,7 +221,7 @@ impl Runner {
         }
         self.role = Role::Alone;
         self.beside.look_now();
-        self.claim_waiting().await;
+        self.claim_waiting(part::CLAIM_LIMIT).await;
         for slot in &mut self.slots {
             slot.look_at_parked_now();
         }
@@ -285,21 +292,20 @@ impl Runner {
         join_all(self.slots.iter_mut().map(Slot::keep_lease)).await;
     }
 
-    /// Claims the parts whose time has come.
-    async fn claim_waiting(&mut self) {
+    /// Claims the parts whose time has come, and waits for the claims to end, but no longer than this. A caller may drop
+    /// this at any await.
+    async fn claim_waiting(&mut self, patience: Duration) {
         self.beside.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
-        let mut tasks = Vec::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(claim) = slot.due_claim(&self.options, self.owner, self.log.store()) {
-                tasks.push((index, tokio::spawn(claim.attempt())));
-            }
+        let owned = |slots: &[Slot]| slots.iter().filter(|slot| slot.mark().is_some()).count();
+        let before = owned(&self.slots);
+        for slot in &mut self.slots {
+            slot.begin_claim(&self.options, self.owner, self.log.store());
         }
-        for (index, task) in tasks {
-            self.slots[index].claimed(task.await);
-            if self.slots[index].mark().is_some() {
-                // Others had the part, and this process has not seen whom the log says to be erased meanwhile.
-                self.reveal.begin_anew();
-            }
+        // What did not end in time is looked at again the next time.
+        let _late = tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_claim))).await;
+        if owned(&self.slots) > before {
+            // Others had the part, and this process has not seen whom the log says to be erased meanwhile.
+            self.reveal.begin_anew();
         }
     }
 
@@ -328,7 +334,7 @@ pub async fn check_read_model(options: &PgConnectOptions, watch: &Watch) -> Resu
     let mut pause = RETRY_FIRST;
     loop {
         let checked = match database::connect(options, Uuid::now_v7()).await {
-            Ok(mut connection) => generation::check(&mut connection).await,
+            Ok(mut connection) => connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await,
             Err(error) => Err(error.into()),
         };
         match checked {

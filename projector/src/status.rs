@@ -8,7 +8,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table};
 use event_store::{EventStore, Filter, Position, StoreError};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::runner::lease::LEASE;
@@ -71,7 +71,7 @@ impl Status {
     ///
     /// # Errors
     /// The read model's database failed.
-    pub async fn read(connection: &mut PgConnection, store: Option<&dyn EventStore>, now: DateTime<Utc>) -> sqlx::Result<Self> {
+    pub async fn read(connection: impl PgExecutor<'_>, store: Option<&dyn EventStore>, now: DateTime<Utc>) -> sqlx::Result<Self> {
         let rows = sqlx::query_file!("src/status.sql", LEASE.as_secs_f64()).fetch_all(connection).await?;
         let known = rows.iter().map(|row| row.head.max(row.position)).max().unwrap_or(0);
         let answered = match store {

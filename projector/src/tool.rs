@@ -1,10 +1,12 @@
 //! What the tools that fold the log anew need of the outside: both databases, and the keys where personal values are to be read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, Vault, VaultOptions};
 use event_store::{EventStore, EvolvedLog, PostgresStore};
+use postgres_kit::Connection;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
@@ -17,6 +19,11 @@ use crate::projection::AnyProjection;
 use crate::projections;
 use crate::refold::{READ_AHEAD, Source};
 use crate::runner::database;
+
+/// How long one question of a command line may take that reads whole tables.
+const QUESTION_LIMIT: Duration = Duration::from_secs(30);
+/// How long one piece of a rebuild or a verification may take: as many rows as memory holds are written, a chunk is compared.
+const WORK_LIMIT: Duration = Duration::from_mins(15);
 
 /// Where everything is.
 #[derive(Debug, Args)]
@@ -46,7 +53,7 @@ impl ToolArgs {
     pub(crate) async fn open(&self) -> Result<Tool, CommandError> {
         let options = connect_options(&self.read_model.get()?)?;
         let owner = Uuid::now_v7();
-        generation::check(&mut database::connect(&options, owner).await?).await?;
+        checked(&options, owner).await?;
         // One more than are read ahead, for questions in between.
         let reads = u32::try_from(READ_AHEAD).unwrap_or(u32::MAX).saturating_add(1);
         let store = PostgresStore::connect(store_options(&self.event_store.get()?)?.read_connections(reads)).await?;
@@ -56,10 +63,10 @@ impl ToolArgs {
     }
 
     /// A connection to the read model alone, which is checked.
-    pub(crate) async fn read_model(&self) -> Result<PgConnection, CommandError> {
+    pub(crate) async fn read_model(&self) -> Result<Connection, CommandError> {
         let options = connect_options(&self.read_model.get()?)?;
-        let mut connection = database::connect(&options, Uuid::now_v7()).await?;
-        generation::check(&mut connection).await?;
+        let mut connection = checked(&options, Uuid::now_v7()).await?;
+        connection.set_limit(QUESTION_LIMIT);
         Ok(connection)
     }
 
@@ -81,13 +88,21 @@ impl Tool {
     }
 
     /// A connection to the read model whose statements may take long.
-    pub(crate) async fn connect(&self) -> sqlx::Result<PgConnection> {
+    pub(crate) async fn connect(&self) -> sqlx::Result<Connection> {
         let mut connection = database::connect(&self.options, self.owner).await?;
-        sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '5min'")
+        sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5min'")
             .execute(&mut connection)
             .await?;
+        connection.set_limit(WORK_LIMIT);
         Ok(connection)
     }
+}
+
+/// A connection to the read model, which has the form that this program knows.
+pub(crate) async fn checked(options: &PgConnectOptions, owner: Uuid) -> Result<Connection, CommandError> {
+    let mut connection = database::connect(options, owner).await?;
+    connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await?;
+    Ok(connection)
 }
 
 /// The projection of this name.

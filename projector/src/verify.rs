@@ -10,13 +10,14 @@ use std::sync::Arc;
 use clap::Args;
 use event_store::Position;
 use futures::StreamExt as _;
+use postgres_kit::Connection;
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::error::CommandError;
-use crate::generation;
+use crate::generation::{self, SchemaError};
 use crate::progress::Progress;
-use crate::projection::{AnyRows, Only, Parking, apart};
+use crate::projection::{AnyRows, Only, Parking, WriteError, apart};
 use crate::refold::compare::{Chunk, Comparison, Differences};
 use crate::refold::{MIB, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::runner::parked;
@@ -107,7 +108,7 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
         differences,
     };
     let text = if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.to_string() };
-    std::io::stdout().write_all(text.as_bytes())?;
+    cli_kit::stdout().write_all(text.as_bytes())?;
     if found.differences.count() > 0 { Err(CommandError::Differs(args.projection)) } else { Ok(()) }
 }
 
@@ -128,21 +129,24 @@ impl Verifying {
     pub(crate) async fn run(
         &self,
         source: &Arc<Source>,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
     ) -> Result<(i32, Differences, Position), CommandError> {
         let projection = source.projection().as_ref();
-        let live = generation::known(connection, projection).await?;
-        let start = generation::mark(connection, projection.name(), live.generation).await?;
+        let begin = async |raw: &mut PgConnection| {
+            let live = generation::known(raw, projection).await?;
+            let start = generation::mark(raw, projection.name(), live.generation).await?;
+            // What the live rows lack is refused here too, and what was skipped is skipped.
+            Ok::<_, SchemaError>((live, start, parked::skips(raw, projection.name()).await?))
+        };
+        let (live, start, skips) = connection.run(begin).await?;
         source.prove(start).await?;
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
         let progress = if self.watched { Progress::new("folding the log anew", 0, start.position.0) } else { Progress::silent() };
-        // What the live rows lack is refused here too, and what was skipped is skipped.
-        let skips = parked::skips(connection, projection.name()).await?;
         let parts = usize::try_from(live.parts).unwrap_or(1);
         let parking = Parking::new(HashSet::new(), skips, 0).of_parts(parts).careful();
         let rows = projection.rows(self.only.clone(), self.bytes);
-        let mut fold = Fold { source, rows, parking, at: Position::START, progress, restraint: self.restraint };
+        let mut fold = Fold { source, rows, parking, at: Position::START, progress, restraint: self.restraint.clone() };
         fold.go_on(connection, start.position).await?;
         let other = format!("pg_temp.{}", projection.name());
         let comparison = Comparison { projection, live: &live, other, only: &self.only, reveal: self.reveal };
@@ -181,35 +185,54 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
+    /// As for a rebuild: no more positions at a time than rows fit into the memory.
+    fn ranges(&self) -> (i64, usize) {
+        let (range, ahead) = self.restraint.ranges();
+        (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
+    }
+
     /// Brings the tables to this position.
-    async fn go_on(&mut self, connection: &mut PgConnection, to: Position) -> Result<(), RefoldError> {
-        let mut pages = self.source.pages(self.at, to, self.restraint.ranges());
-        while let Some(page) = pages.next().await {
-            let page = page?;
-            self.rows.fold(connection, page.prepared, &mut self.parking).await?;
-            if self.rows.is_full() {
-                self.write(connection).await?;
+    async fn go_on(&mut self, connection: &mut Connection, to: Position) -> Result<(), RefoldError> {
+        while self.at < to {
+            let (range, ahead) = self.ranges();
+            let mut pages = self.source.pages(self.at, to, (range, ahead));
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                let (rows, parking) = (&mut self.rows, &mut self.parking);
+                let fold = async |raw: &mut PgConnection| {
+                    rows.fold(raw, page.prepared, parking).await?;
+                    if rows.is_full() {
+                        write(rows.as_mut(), raw).await?;
+                    }
+                    Ok::<_, WriteError>(())
+                };
+                connection.run(fold).await?;
+                let passed = page.to.0 - self.at.0;
+                self.at = page.to;
+                self.progress.at(self.at.0, to.0);
+                self.restraint.after(passed, connection, self.source).await?;
+                // Rows have turned out to be larger.
+                if self.ranges().0 < range / 2 {
+                    break;
+                }
             }
-            let passed = page.to.0 - self.at.0;
-            self.at = page.to;
-            self.progress.at(self.at.0, to.0);
-            self.restraint.after(passed, connection, self.source).await?;
         }
         if self.rows.unwritten() > 0 {
-            self.write(connection).await?;
+            let rows = &mut self.rows;
+            connection.run(async |raw: &mut PgConnection| write(rows.as_mut(), raw).await).await?;
         }
         Ok(())
     }
+}
 
-    /// Writes the rows, without those that Postgres refuses: the live table lacks them too, and knows that it does.
-    async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        match self.rows.write(connection).await {
-            Err(error) if apart::is_refusal(&error) => {
-                let refused = self.rows.refused(connection).await?;
-                self.rows.forget(&refused);
-                self.rows.write(connection).await
-            }
-            written => written,
+/// Writes the rows, without those that Postgres refuses: the live table lacks them too, and knows that it does.
+async fn write(rows: &mut dyn AnyRows, connection: &mut PgConnection) -> sqlx::Result<()> {
+    match rows.write(connection).await {
+        Err(error) if apart::is_refusal(&error) => {
+            let refused = rows.refused(connection).await?;
+            rows.forget(&refused);
+            rows.write(connection).await
         }
+        written => written,
     }
 }

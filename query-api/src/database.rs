@@ -3,16 +3,18 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use postgres_kit::{Pool, PoolSettings};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 /// How long a query may wait for a free connection.
 pub const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// Closed and opened anew after this long, so that a failed-over address is noticed.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
-/// A connection that was used so lately is taken as it is. One that broke since fails its query, which is then asked again.
-const WARM: Duration = Duration::from_secs(1);
+/// How long one answer may take with its connection, all its statements together. The server stops each of them sooner:
+/// what takes longer has met a silent one.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The URL cannot be used. Never carries it: it holds a password.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +31,9 @@ const BY_VALUES: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 #[derive(Debug, Clone)]
 pub struct Pools {
     /// For single rows by their keys: a statement is planned once for all keys, which saves most of such a question's work.
-    pub by_key: PgPool,
+    pub by_key: Pool,
     /// For lists: each statement is planned for its very values.
-    pub by_choice: PgPool,
+    pub by_choice: Pool,
 }
 
 impl Pools {
@@ -45,6 +47,12 @@ impl Pools {
             by_key: pool(options.clone().options(BY_INDEX), connections),
             by_choice: pool(options.options(BY_VALUES), connections),
         })
+    }
+
+    /// A connection was found broken: none that is idle now is used again.
+    pub fn doubt(&self) {
+        self.by_key.doubt();
+        self.by_choice.doubt();
     }
 
     /// Closes them, after what they are doing.
@@ -65,23 +73,9 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     ]))
 }
 
-fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_LIMIT)
-        .max_lifetime(MAX_LIFETIME)
-        .idle_timeout(IDLE_LIMIT)
-        // A query on a warm connection must not pay for a round trip that finds what it would find by itself.
-        .test_before_acquire(false)
-        .before_acquire(|connection, idle| Box::pin(is_alive(connection, idle.idle_for)))
-        .connect_lazy_with(options)
-}
-
-/// Whether a connection that was not used for a while still stands. None is left inside a transaction: see [`crate::read::Reader`].
-async fn is_alive(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
-    use sqlx::Connection as _;
-    if idle_for >= WARM {
-        connection.ping().await?;
-    }
-    Ok(true)
+fn pool(options: PgConnectOptions, connections: u32) -> Pool {
+    let mut settings = PoolSettings::new(connections, ACQUIRE_LIMIT, ANSWER_LIMIT);
+    settings.max_lifetime = Some(MAX_LIFETIME);
+    settings.idle_limit = Some(IDLE_LIMIT);
+    Pool::new(options, settings)
 }

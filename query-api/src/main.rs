@@ -29,15 +29,12 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "query-api failed");
-            ExitCode::FAILURE
-        }
+        Err(error) => process::failed("query-api", error.as_ref(), cli_kit::FAILED),
     }
 }
 
 fn describe() -> anyhow::Result<()> {
-    Ok(serde_json::to_writer_pretty(std::io::stdout().lock(), &http::document())?)
+    Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
@@ -66,10 +63,13 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(served?)
     };
     // A schema that is not known ends the process; all else is waited for.
-    let ready =
-        async { anyhow::Ok(ready::watch(pools.by_choice.clone(), health.component("read-model"), background.clone()).await?) };
+    let ready = async {
+        let (component, pulse) = (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
+        anyhow::Ok(ready::watch(pools.clone(), component, pulse, background.clone()).await?)
+    };
     let polling = async {
-        position::poll(watcher.clone(), pools.by_key.clone(), background.clone()).await;
+        let pulse = health.pulse("polling", position::POLL_SILENCE);
+        position::poll(watcher.clone(), pools.by_key.clone(), pulse, background.clone()).await;
         anyhow::Ok(())
     };
     let listening = async {

@@ -8,7 +8,7 @@ mod announced;
 mod polled;
 
 pub use announced::listen;
-pub use polled::{POLL_EVERY, poll};
+pub use polled::{POLL_EVERY, POLL_SILENCE, poll};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -3,33 +3,42 @@
 
 use std::time::Duration;
 
+use postgres_kit::{Pool, is_silent};
+use service_kit::Pulse;
 use service_kit::health::Component;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::Pools;
 use crate::read::ALL_PROJECTIONS;
 use crate::schema::{self, SchemaError};
 
 /// How often it is looked whether the tables are there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long one look may take. With a second one, after a connection that was silent, and the pause before both, a silent
+/// database is told of within 10 s.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Looking that does not move for so long hangs: a round ends sooner, however the database is.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(12);
 
-/// Looks until cancelled.
+/// Looks until cancelled, through the connections that answer queries.
 ///
 /// # Errors
 /// [`SchemaError`]: the database can be reached and has a schema that this program does not know.
-pub async fn watch(pool: PgPool, component: Component, stop: CancellationToken) -> Result<(), SchemaError> {
+pub async fn watch(pools: Pools, component: Component, pulse: Pulse, stop: CancellationToken) -> Result<(), SchemaError> {
     describe();
-    stop.run_until_cancelled(rounds(&pool, &component)).await.unwrap_or(Ok(()))
+    stop.run_until_cancelled(rounds(&pools, &component, &pulse)).await.unwrap_or(Ok(()))
 }
 
-async fn rounds(pool: &PgPool, component: &Component) -> Result<(), SchemaError> {
+async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(), SchemaError> {
+    let (by_key, by_choice) = (pools.by_key.with_limit(LOOK_LIMIT), pools.by_choice.with_limit(LOOK_LIMIT));
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = false;
     loop {
         ticks.tick().await;
+        pulse.beat();
         if !known {
-            match schema::check(pool).await {
+            match schema::check(&by_choice).await {
                 Ok(()) => known = true,
                 Err(SchemaError::Away(cause)) => {
                     component.not_ready(format!("the read tables cannot be reached: {cause}"));
@@ -38,18 +47,31 @@ async fn rounds(pool: &PgPool, component: &Component) -> Result<(), SchemaError>
                 Err(refused) => return Err(refused),
             }
         }
-        match look(pool).await {
-            Ok(None) => component.ready(),
-            Ok(Some(missing)) => component.not_ready(format!("no live tables yet: {missing}; is the projector running?")),
+        match tokio::try_join!(look_twice(&by_choice), look_twice(&by_key)) {
+            Ok((None, None)) => component.ready(),
+            Ok((Some(missing), _) | (_, Some(missing))) => {
+                component.not_ready(format!("no live tables yet: {missing}; is the projector running?"));
+            }
             Err(error) => component.not_ready(error.to_string()),
         }
-        metrics::gauge!("db_pool_connections", "state" => "idle").set(as_gauge(pool.num_idle()));
-        metrics::gauge!("db_pool_connections", "state" => "open").set(f64::from(pool.size()));
+        for (name, pool) in [("by_key", &by_key), ("by_choice", &by_choice)] {
+            let connections = |state: &'static str| metrics::gauge!("db_pool_connections", "pool" => name, "state" => state);
+            connections("idle").set(f64::from(pool.idle()));
+            connections("open").set(f64::from(pool.size()));
+        }
+    }
+}
+
+/// Looks, and once more on a new connection where one did not answer: it alone may be silent.
+async fn look_twice(pool: &Pool) -> Result<Option<String>, sqlx::Error> {
+    match look(pool).await {
+        Err(error) if is_silent(&error) => look(pool).await,
+        looked => looked,
     }
 }
 
 fn describe() {
-    metrics::describe_gauge!("db_pool_connections", "Connections to the read tables, by state");
+    metrics::describe_gauge!("db_pool_connections", "Connections to the read tables, by kind of question and state");
     metrics::describe_gauge!("query_waiters", "Queries that wait for a position");
     metrics::describe_histogram!(
         "query_wait_duration_seconds",
@@ -59,13 +81,9 @@ fn describe() {
 }
 
 /// The projections that have no live tables.
-async fn look(pool: &PgPool) -> Result<Option<String>, sqlx::Error> {
+async fn look(pool: &Pool) -> Result<Option<String>, sqlx::Error> {
     let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
     let is_missing = |name: &&str| !checkpoints.iter().any(|row| row.projection == *name);
     let missing: Vec<&str> = ALL_PROJECTIONS.iter().copied().filter(is_missing).collect();
     Ok(if missing.is_empty() { None } else { Some(missing.join(", ")) })
-}
-
-fn as_gauge(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

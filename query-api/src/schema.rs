@@ -1,6 +1,6 @@
 //! Whether the database has the form that this program knows. Only looks: the projector owns it and migrates it.
 
-use sqlx::PgPool;
+use postgres_kit::Pool;
 use sqlx::migrate::Migrator;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/read_model");
@@ -23,7 +23,7 @@ pub enum SchemaError {
 ///
 /// # Errors
 /// [`SchemaError`] says what to run.
-pub async fn check(pool: &PgPool) -> Result<(), SchemaError> {
+pub async fn check(pool: &Pool) -> Result<(), SchemaError> {
     // Not a checked query: this table is made by the migrations' runner, not by a migration.
     let migrated: bool =
         sqlx::query_scalar("SELECT to_regclass('read_model._sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;

@@ -76,12 +76,19 @@ pub enum SecretError {
     /// Nothing in it.
     #[error("{0} is empty")]
     Empty(&'static str),
+    /// It is to be a database's address. What it is instead is not repeated: it may hold a password.
+    #[error("{0} is not an address such as postgres://user:password@host:port/database")]
+    NotAnAddress(&'static str),
 }
+
+/// The setting that is the address of no database.
+const NATS_URL: &str = "NATS_URL";
 
 /// Takes a secret from its value or from the file that holds it, whose last line end is dropped.
 ///
 /// # Errors
-/// [`SecretError`]: neither or both given, an unreadable file, an empty secret.
+/// [`SecretError`]: neither or both given, an unreadable file, an empty secret, or one that is named `…_URL` and is no
+/// database's address.
 pub fn resolve_secret(
     env: &'static str,
     flag: &'static str,
@@ -98,7 +105,15 @@ pub fn resolve_secret(
         }
         (None, None) => return Err(SecretError::Missing(env, flag)),
     };
-    if secret.expose_secret().is_empty() { Err(SecretError::Empty(env)) } else { Ok(secret) }
+    if secret.expose_secret().is_empty() {
+        return Err(SecretError::Empty(env));
+    }
+    // Here already, so that a mistyped one is told as what it is: a wrong setting.
+    let is_database = env.ends_with("_URL") && env != NATS_URL;
+    if is_database && !postgres_kit::is_address(secret.expose_secret()) {
+        return Err(SecretError::NotAnAddress(env));
+    }
+    Ok(secret)
 }
 
 /// Parses a secret for clap.
@@ -259,5 +274,14 @@ mod tests {
         let value = SecretString::from("a");
         assert!(matches!(resolve_secret("KEY", "key", None, None), Err(SecretError::Missing("KEY", "key"))));
         assert!(matches!(resolve_secret("KEY", "key", Some(&value), Some(Path::new("/x"))), Err(SecretError::Both("KEY"))));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_by_name_and_not_shown() {
+        let value = SecretString::from("canary");
+        let refused = resolve_secret("STORE_URL", "store-url", Some(&value), None).unwrap_err().to_string();
+        assert!(refused.contains("STORE_URL") && !refused.contains("canary"), "{refused}");
+        let address = SecretString::from("postgres://me@localhost/db");
+        assert!(resolve_secret("STORE_URL", "store-url", Some(&address), None).is_ok());
     }
 }

@@ -45,6 +45,9 @@ pub enum TokenError {
     /// Not ours: made up, changed or cut off.
     #[error("the consistency token is not one that this system made")]
     Invalid,
+    /// More than one in a request.
+    #[error("there is more than one consistency token")]
+    Repeated,
     /// Of a history that has ended.
     #[error("the consistency token belongs to another history of the data")]
     OtherEpoch,
@@ -101,7 +104,7 @@ impl ConsistencyToken {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Invalid => {
+            TokenError::Invalid | TokenError::Repeated => {
                 Self::bad_request("consistency-token-invalid", "The consistency token is not valid").detail(error.to_string())
             }
             TokenError::OtherEpoch => {

@@ -120,6 +120,14 @@ impl Health {
         pulse
     }
 
+    /// Adds a background task that the process can do without: its silence is shown, but not counted.
+    pub fn optional_pulse(&self, name: impl Into<Cow<'static, str>>, limit: Duration) -> Pulse {
+        let pulse = Pulse::new();
+        let watched = pulse.clone();
+        self.watch(name, limit, false, move || watched.silence());
+        pulse
+    }
+
     /// Adds a background task by whatever tells for how long it has not moved. One that is not `required` is shown, but not counted.
     pub fn watch(
         &self,

@@ -20,6 +20,7 @@
 pub mod admin;
 pub mod body;
 pub mod clock;
+pub mod conditional;
 pub mod config;
 pub mod consistency;
 pub mod envelope;

@@ -1,5 +1,6 @@
 //! What both APIs' descriptions need beside what the routes say.
 
+use axum::body::Bytes;
 use serde_json::Value;
 use utoipa::openapi::{Components, OpenApi};
 use utoipa::{PartialSchema as _, ToSchema as _};
@@ -18,6 +19,17 @@ pub fn completed(mut document: OpenApi) -> OpenApi {
     components.schemas.extend(below);
     while drop_unused(&mut document) {}
     document
+}
+
+/// The description as it is served: written once, since it costs milliseconds.
+pub fn rendered(document: &OpenApi) -> Bytes {
+    match document.to_json() {
+        Ok(json) => json.into(),
+        Err(error) => {
+            tracing::error!(%error, "the description of the API cannot be rendered");
+            Bytes::new()
+        }
+    }
 }
 
 /// Whether any was dropped: then those that only it referred to can go as well.

@@ -121,6 +121,11 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "stale-version", "Somebody else changed it since you read it")
     }
 
+    /// 412: `If-Match` or `If-None-Match` does not hold.
+    pub fn precondition_failed() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "The precondition of the request does not hold")
+    }
+
     /// 422: the request can be parsed, but some of its content is wrong.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-content", "Some of the input is not valid");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a task last moved. Made by [`Health::pulse`](crate::health::Health::pulse). Cheap to clone; clones share it.
+/// When a task last moved. Made by [`Health::pulse`](crate::health::Health::pulse) or
+/// [`Health::optional_pulse`](crate::health::Health::optional_pulse). Cheap to clone; clones share it.
 ///
 /// A new one counts as moving. A task that ends without a [`Pulse::rest`], by a panic say, is noticed like one that hangs.
 #[derive(Debug, Clone)]

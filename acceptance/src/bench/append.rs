@@ -63,7 +63,7 @@ pub async fn run(bench: AppendBench) -> anyhow::Result<bool> {
     event_store::postgres::migrate(database.url()).await?;
     let mut admin = database.connect().await?;
     sqlx::raw_sql(include_str!("append/reference_tables.sql")).execute(&mut admin).await?;
-    say(&format!("{}\n", database.settings().await?));
+    say(&format!("{}\n", database.settings().await?))?;
     let store = PostgresStore::connect(PostgresOptions::from_url(database.url())?.application_name("bench")).await?;
 
     let mut figures = Vec::new();
@@ -72,13 +72,13 @@ pub async fn run(bench: AppendBench) -> anyhow::Result<bool> {
         let (rounds, count) = case(&bench, &database, &store, writers).await?;
         appended += count;
         let new = rounds.figures(writers);
-        say(&table(&new));
+        say(&table(&new))?;
         figures.extend(new);
     }
     reference::check_rows(&mut admin, &store, appended).await?;
     drop((store, admin));
     database.drop().await?;
-    say(&format!("all cases\n{}", table(&figures)));
+    say(&format!("all cases\n{}", table(&figures)))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

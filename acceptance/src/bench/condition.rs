@@ -74,7 +74,7 @@ pub async fn run(bench: ConditionBench) -> anyhow::Result<bool> {
         cases.push(Case { log, plain: Vec::new(), broad: Vec::new(), new: Vec::new() });
     }
     if let Some(first) = cases.first() {
-        say(&format!("{}\n", first.log.settings().await?));
+        say(&format!("{}\n", first.log.settings().await?))?;
     }
     let Schedule { round_seconds, warmup_seconds, rounds } = bench.schedule;
     for number in 0..=rounds {
@@ -94,7 +94,7 @@ pub async fn run(bench: ConditionBench) -> anyhow::Result<bool> {
     for case in cases {
         case.log.drop().await?;
     }
-    say(&table(&figures));
+    say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

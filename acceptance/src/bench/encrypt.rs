@@ -88,7 +88,7 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     let (log, keys_database) = (BenchDatabase::create(&bench.url).await?, BenchDatabase::create(&bench.url).await?);
     event_store::postgres::migrate(log.url()).await?;
     keys::migrate(keys_database.url()).await?;
-    say(&format!("{}\n", log.settings().await?));
+    say(&format!("{}\n", log.settings().await?))?;
     let plain = PostgresStore::connect(PostgresOptions::from_url(log.url())?.application_name("bench")).await?;
     let subject_keys = PostgresKeys::connect(keys_database.url(), "bench").await?;
     let master = LocalMasterKeys::parse(&MASTER_KEY.into())?;
@@ -99,7 +99,7 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     let mut figures = Vec::new();
     for &writers in &bench.writers {
         let new = case(&bench.schedule, &plain, &sealed, &known, writers).await?;
-        say(&table(&new));
+        say(&table(&new))?;
         figures.extend(new);
     }
     let last = sealed.head().await?.mark.position;
@@ -109,7 +109,7 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     drop((plain, sealed));
     log.drop().await?;
     keys_database.drop().await?;
-    say(&format!("all cases\n{}", table(&figures)));
+    say(&format!("all cases\n{}", table(&figures)))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

@@ -68,7 +68,7 @@ impl FilledLog {
         settle(&mut admin).await?;
         let last = store.head().await?.mark.position;
         let size: String = sqlx::query_scalar(SIZE).fetch_one(&mut admin).await?;
-        say(&format!("{last} events, appended in {filled:.1} s: {size}"));
+        say(&format!("{last} events, appended in {filled:.1} s: {size}"))?;
         admin.close().await?;
         Ok(Self { store, streams, last, database })
     }

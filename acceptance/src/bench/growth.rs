@@ -86,7 +86,7 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
         cases.push(Case { events, log, appends: Vec::new(), newest: Loads::default(), any: Loads::default() });
     }
     if let Some(first) = cases.first() {
-        say(&format!("{}\n", first.log.settings().await?));
+        say(&format!("{}\n", first.log.settings().await?))?;
     }
     let fewest = cases.iter().map(|case| case.log.streams).min().context("a log")?;
     for number in 0..=bench.rounds {
@@ -110,7 +110,7 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
     for case in cases {
         case.log.drop().await?;
     }
-    say(&table(&figures));
+    say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

@@ -61,7 +61,7 @@ pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
     let figures = figures(&watched, seconds)?;
     ensure!(endpoints.log()?.head().await? == head, "the stack was not idle: something was appended meanwhile");
 
-    say(&table(&figures));
+    say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

@@ -73,11 +73,11 @@ type Worker = Box<dyn FnMut() -> Doing + Send>;
 /// When a server or a process fails, or an answer does not show what was written.
 pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
     let system = System::create(&bench.url).await?;
-    say(&format!("{}\n", system.database.settings().await?));
+    say(&format!("{}\n", system.database.settings().await?))?;
     let mut rounds = Rounds::default();
     let mut flow = Flow::new(system.database.url(), FILL_APPEND).await?;
     let filled = flow.run(Speed::Full, FILL_LIMIT, bench.events).await?;
-    say(&format!("{} events, appended in {:.1} s", filled.events, filled.seconds));
+    say(&format!("{} events, appended in {:.1} s", filled.events, filled.seconds))?;
     for _ in 0..bench.schedule.rounds {
         for processes in [1, 2] {
             rounds.catch_up[processes - 1].push(catch_up(&system, processes).await?);
@@ -95,7 +95,7 @@ pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
     drop(flow);
     system.drop().await?;
     let figures = rounds.figures(bench.append_events);
-    say(&table(&figures));
+    say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }
@@ -140,7 +140,7 @@ async fn sustained(bench: &ProjectBench, system: &System, flow: &mut Flow, round
                 "live, round {number}, {processes} processes: {rate:.0} events/s; writers waited {:.0} % of the time; {}",
                 written.waited * 100.0,
                 modes(system).await?
-            ));
+            ))?;
             rounds.live[processes - 1].push(rate);
             system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
             if let Some(second) = second {

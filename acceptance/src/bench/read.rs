@@ -76,18 +76,18 @@ fn cases() -> anyhow::Result<[Case; 4]> {
 /// When the server fails, or both ways do not read the same number of events.
 pub async fn run(bench: ReadBench) -> anyhow::Result<bool> {
     let log = FilledLog::create(&bench.url, Fill { events: bench.events, rooms: ROOMS, long: true }).await?;
-    say(&format!("{}\n", log.settings().await?));
+    say(&format!("{}\n", log.settings().await?))?;
     let store: Arc<dyn EventStore> = Arc::new(log.store.clone());
     let connection = Arc::new(Mutex::new(log.connect().await?));
     let mut figures = Vec::new();
     for case in cases()? {
         let new = measure(&bench.schedule, &store, &connection, &case).await?;
-        say(&table(&new));
+        say(&table(&new))?;
         figures.extend(new);
     }
     drop((store, connection));
     log.drop().await?;
-    say(&format!("all cases\n{}", table(&figures)));
+    say(&format!("all cases\n{}", table(&figures)))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

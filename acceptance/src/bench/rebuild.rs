@@ -77,7 +77,7 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
     let database = BenchDatabase::create(&bench.url).await?;
     event_store::postgres::migrate(database.url()).await?;
     projector(&database, &["migrate"]).await?;
-    say(&format!("{}\n", database.settings().await?));
+    say(&format!("{}\n", database.settings().await?))?;
     let mut admin = database.connect().await?;
     fill::fill(&mut admin, usize::try_from(bench.events)?).await?;
     // VACUUM runs in no transaction, and so in a message of its own.
@@ -102,7 +102,7 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
     database.drop().await?;
     let mut figures = rounds.figures(&format!("events={}", bench.events));
     figures.extend(beside::run(&bench).await?);
-    say(&table(&figures));
+    say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }
@@ -153,7 +153,7 @@ async fn stated(admin: &mut PgConnection, setting: &'static str, shown: bool) ->
     if shown {
         let plan: Vec<String> =
             sqlx::query_scalar(concat!("EXPLAIN ", include_str!("rebuild/statement.sql"))).fetch_all(&mut *admin).await?;
-        say(&format!("{setting}:\n{}\n", plan.join("\n")));
+        say(&format!("{setting}:\n{}\n", plan.join("\n")))?;
     }
     let started = Instant::now();
     sqlx::raw_sql(STATEMENT).execute(&mut *admin).await?;
@@ -165,6 +165,6 @@ async fn stated(admin: &mut PgConnection, setting: &'static str, shown: bool) ->
 async fn equal(admin: &mut PgConnection) -> anyhow::Result<()> {
     let (rows, differing): (i64, i64) = sqlx::query_as(include_str!("rebuild/compare.sql")).fetch_one(admin).await?;
     ensure!(rows > 0 && differing == 0, "{differing} of {rows} rows are not the same in both tables");
-    say(&format!("{rows} rows, the same in both tables\n"));
+    say(&format!("{rows} rows, the same in both tables\n"))?;
     Ok(())
 }

@@ -62,7 +62,7 @@ pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
     event_store::postgres::migrate(database.url()).await?;
     let mut admin = database.connect().await?;
     sqlx::raw_sql(include_str!("append/reference_tables.sql")).execute(&mut admin).await?;
-    say(&format!("{}\n", database.settings().await?));
+    say(&format!("{}\n", database.settings().await?))?;
     let mut plain = Reference::new(&Connections::open(&database, 1).await?, 1, Single::Tagged);
     let mut figures = Vec::new();
     for case in &CASES {
@@ -76,7 +76,7 @@ pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
     drop((plain, admin));
     database.drop().await?;
 
-    say(&table(&figures));
+    say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;
     }

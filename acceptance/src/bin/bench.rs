@@ -6,6 +6,7 @@ use acceptance::bench::append::{self, AppendBench};
 use acceptance::bench::condition::{self, ConditionBench};
 use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::growth::{self, GrowthBench};
+use acceptance::bench::hot::{self, HotBench};
 use acceptance::bench::idle::{self, IdleBench};
 use acceptance::bench::project::{self, ProjectBench};
 use acceptance::bench::read::{self, ReadBench};
@@ -30,6 +31,8 @@ enum Bench {
     Condition(ConditionBench),
     /// Appends with personal fields beside the same without.
     Encrypt(EncryptBench),
+    /// Commands on one aggregate beside the same on different ones.
+    Hot(HotBench),
     /// A rebuild beside one SQL statement that makes the same table.
     Rebuild(RebuildBench),
     /// What projecting sustains, and how soon commands are visible under load.
@@ -41,17 +44,26 @@ enum Bench {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let reached = match Bench::parse() {
+async fn main() -> ExitCode {
+    match run(Bench::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(cli_kit::NOT_IN_ORDER),
+        Err(error) => cli_kit::failed("bench", error.as_ref(), cli_kit::FAILED),
+    }
+}
+
+/// Whether the bench reached its target.
+async fn run(bench: Bench) -> anyhow::Result<bool> {
+    Ok(match bench {
         Bench::Append(bench) => append::run(bench).await?,
         Bench::Read(bench) => read::run(bench).await?,
         Bench::Growth(bench) => growth::run(bench).await?,
         Bench::Condition(bench) => condition::run(bench).await?,
         Bench::Encrypt(bench) => encrypt::run(bench).await?,
+        Bench::Hot(bench) => hot::run(bench).await?,
         Bench::Rebuild(bench) => rebuild::run(bench).await?,
         Bench::Project(bench) => project::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
-    };
-    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
 }

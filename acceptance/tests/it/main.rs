@@ -1,6 +1,7 @@
 //! The running system, seen from outside: real processes, a real Postgres and a real NATS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
+mod command_lines;
 mod contributing;
 mod crash;
 mod erasure;
@@ -11,6 +12,7 @@ mod local_stack;
 mod operations;
 mod outage;
 mod readme;
+mod silence;
 
 /// The purchase history that the repository carries.
 fn sample() -> anyhow::Result<acceptance::Purchases> {

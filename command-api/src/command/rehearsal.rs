@@ -5,10 +5,10 @@ use std::sync::Arc;
 use event_store::{Epoch, NewEvent, Refusal, StoreError, StreamName};
 use tokio::time::timeout;
 
-use super::{Commands, Context, DEADLINE, refused};
+use super::{Commands, Context, DEADLINE, Decided, refused};
 use crate::error::CommandError;
 use crate::idempotency::Answer;
-use crate::use_case::{Decision, UseCase};
+use crate::use_case::{Decision, TurnSlot, UseCase};
 
 /// How often a command is decided anew because something changed between deciding and checking.
 const MAX_REHEARSALS: u32 = 3;
@@ -42,7 +42,8 @@ impl Commands {
     async fn rehearsed<U: UseCase>(&self, use_case: U, context: Context) -> Result<Rehearsal, CommandError> {
         let mut rehearsals = 1;
         loop {
-            let (epoch, Decision { changes, line_id }) = self.decide(&use_case, &context).await?;
+            let decided = self.decide(&use_case, &context, TurnSlot::Unneeded).await?;
+            let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
             let refusal = self.repository.check(epoch, &changes).await?;
             let changed_meanwhile =
                 matches!(refusal, Some(Refusal::Version { .. } | Refusal::Condition { .. } | Refusal::Epoch { .. }));

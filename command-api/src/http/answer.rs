@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::Api;
 use super::received::About;
 use crate::command::{Commands, Done};
+use crate::error::CommandError;
 use crate::use_case::UseCase;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -36,8 +37,8 @@ pub(super) struct Changed {
 impl Api {
     /// Runs a command that makes a resource of a collection, and answers 201.
     pub(super) async fn create<U: UseCase>(&self, use_case: U, about: About, collection: &str) -> Result<Response, Problem> {
-        if about.context.precondition.is_named() {
-            return Err(Problem::bad_request("if-match-not-applicable", "If-Match says nothing about what does not exist yet"));
+        if !about.context.precondition.holds_for_nothing() {
+            return Err(CommandError::NothingToMatch.into());
         }
         self.made(use_case, about, collection).await
     }

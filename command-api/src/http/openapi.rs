@@ -16,6 +16,10 @@ const JSON: &str = "application/json";
 const CHANGED: &str = "Envelope_Changed";
 const REHEARSED: &str = "Envelope_Rehearsed";
 
+const IF_MATCH: &str =
+    "`\"<version>\"` or the query API's tag, of which the version counts: 412 unless the newest version is one of them";
+const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version is one of them, or with `*` if there is any";
+
 /// The document's frame; paths and schemas come from the handlers.
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -74,9 +78,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         "A repeat under the same key answers as the first did, with `Idempotent-Replayed: true`; bare or in double quotes",
     ));
     parameters.push(RefOr::T(dry_run()));
-    if named {
-        parameters.push(header_parameter("If-Match", "`\"<version>\"`: 412 unless that is the newest version"));
-    }
+    parameters.push(header_parameter("If-Match", IF_MATCH));
+    parameters.push(header_parameter("If-None-Match", IF_NONE_MATCH));
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             describe_success(response, creates);
@@ -87,9 +90,12 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     for (status, description) in PROBLEMS {
         responses.entry(status.to_owned()).or_insert_with(|| problem(description));
     }
-    if named {
-        responses.insert("412".to_owned(), problem("The version is not the one in If-Match; the newest is in ETag"));
-    }
+    let failed = if named {
+        "The precondition does not hold; the newest version is in ETag"
+    } else {
+        "If-Match names what does not exist yet"
+    };
+    responses.insert("412".to_owned(), problem(failed));
     if operation.request_body.is_some() {
         responses.insert("415".to_owned(), problem("The body is not JSON"));
     }

@@ -2,13 +2,14 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 use service_kit::body::read_body;
+use service_kit::conditional::Preconditions;
 use service_kit::extract::{parse_json, parse_query, require_json};
-use service_kit::http::{RequestId, TraceParent};
+use service_kit::http::{RequestId, TraceParent, single};
 use service_kit::input::Id;
 use uuid::Uuid;
 
@@ -86,7 +87,7 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let Ok(RequestId(request_id)) = RequestId::from_request_parts(&mut parts, state).await;
     let traceparent = parts.extensions.get::<TraceParent>().map(|TraceParent(text)| text.clone());
     let Asked { dry_run } = parse_query(parts.uri.query().unwrap_or_default())?;
-    let precondition = precondition(&parts.headers)?;
+    let precondition = Precondition::of(&Preconditions::of(&parts.headers)?);
     let key = idempotency_key(&parts.headers)?;
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let bytes = read_body(body).await?;
@@ -96,29 +97,10 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     Ok((About { request_id, context: Context { precondition, keyed, correlation_id, traceparent }, dry_run }, bytes))
 }
 
-fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
-    let malformed =
-        |detail: String| Problem::bad_request("malformed-if-match", "The If-Match header cannot be read").detail(detail);
-    let mut lines = Vec::new();
-    for value in headers.get_all(header::IF_MATCH) {
-        lines.push(value.to_str().map_err(|_| malformed("it is not ASCII".to_owned()))?);
-    }
-    if lines.is_empty() {
-        return Ok(Precondition::None);
-    }
-    // Several lines of a list header mean the same as one (RFC 9110 §5.3).
-    Precondition::parse(&lines.join(", ")).map_err(|error| malformed(error.to_string()))
-}
-
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let malformed = |detail: &str| {
         Problem::bad_request("idempotency/malformed-key", "The Idempotency-Key header cannot be read").detail(detail)
     };
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(malformed("there are two of them"));
-    }
-    let text = value.to_str().map_err(|_| malformed("it is not ASCII"))?;
+    let Some(text) = single(headers, &IDEMPOTENCY_KEY).map_err(|error| malformed(&error.to_string()))? else { return Ok(None) };
     IdempotencyKey::parse(text).map(Some).map_err(|error| malformed(&error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! An aggregate as the event store loads it: how events become its state, and how the state is kept.
 
 use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
-use event_store::{EventType, RecordedEvent, StateError, StreamState};
+use event_store::{EventType, NewEvent, RecordedEvent, StateError, StreamState};
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
@@ -20,6 +20,19 @@ pub(super) enum ApplyError {
     Unreadable(#[source] UnreadableEvent),
 }
 
+impl<A: Aggregate> State<A> {
+    /// The state after events that are about to be appended, read as they will be read from the log.
+    pub(super) fn followed_by(self, events: &[NewEvent]) -> Result<Self, ApplyError> {
+        events.iter().try_fold(self, |state, event| state.read(&event.event_type, event.schema_version, event.data.get()))
+    }
+
+    fn read(self, event_type: &EventType, schema_version: i32, data: &str) -> Result<Self, ApplyError> {
+        let read = A::Event::from_parts(event_type.as_str(), schema_version, data);
+        let event = read.ok_or_else(|| ApplyError::Foreign(event_type.clone()))?.map_err(ApplyError::Unreadable)?;
+        Ok(Self(self.0.evolve(event)))
+    }
+}
+
 impl<A: Aggregate> StreamState for State<A> {
     type Error = ApplyError;
 
@@ -29,9 +42,7 @@ impl<A: Aggregate> StreamState for State<A> {
     };
 
     fn apply(self, event: &RecordedEvent) -> Result<Self, ApplyError> {
-        let read = A::Event::from_parts(event.event_type.as_str(), event.schema_version, event.data.get());
-        let event = read.ok_or_else(|| ApplyError::Foreign(event.event_type.clone()))?.map_err(ApplyError::Unreadable)?;
-        Ok(Self(self.0.evolve(event)))
+        self.read(&event.event_type, event.schema_version, event.data.get())
     }
 
     fn write(&self) -> Result<Box<RawValue>, serde_json::Error> {

@@ -6,12 +6,14 @@ mod support;
 
 mod dry_run;
 mod evolution;
+mod hot;
 mod idempotency;
 mod imports;
 mod input;
 mod openapi;
 mod orders;
 mod outages;
+mod overload;
 mod postgres;
 mod process;
 mod products;

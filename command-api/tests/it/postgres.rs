@@ -23,7 +23,7 @@ pub(crate) async fn shop(database: &TestDatabase) -> Shop {
 }
 
 /// Sends them all at once, by turns through both shops.
-async fn at_once(
+pub(crate) async fn at_once(
     shops: &[Shop; 2],
     count: usize,
     request: impl Fn(usize) -> axum::http::Request<axum::body::Body>,

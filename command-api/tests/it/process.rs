@@ -164,7 +164,7 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
     };
     for what in ["subject-keys", "event-store"] {
         let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
-        assert_eq!(refused.0, Some(1));
+        assert_eq!(refused.0, Some(3));
         assert!(refused.1.contains(&format!("command-api migrate {what}")), "{}", refused.1);
         assert!(migrate(what).wait_with_output().unwrap().status.success(), "{what}");
     }
@@ -176,6 +176,22 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
     let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
     process.readiness(200).await;
     assert_eq!(process.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_of_a_subject_that_nothing_is_known_of_says_so_and_does_nothing() {
+    let database = database().await;
+    let subject = Uuid::from_u128(7).to_string();
+    for _ in 0..2 {
+        let mut command = command();
+        command.env("EVENT_STORE_URL", database.url()).env("SUBJECT_KEYS_URL", database.url());
+        let output = command.args(["erase-subject", &subject, "--by", "ops-1", "--json"]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{error}");
+        assert!(error.contains(&format!("nothing is known of subject {subject}")) && output.stdout.is_empty(), "{error}");
+    }
+    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
+    assert_eq!(store.head().await.unwrap().mark.position.0, 0, "no proof that reads like success, and no event");
 }
 
 #[test]
@@ -200,7 +216,7 @@ fn a_missing_or_weak_key_is_named_and_not_shown() {
         let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
         let output = command.env("EVENT_STORE_URL", nowhere).env("SUBJECT_KEYS_URL", nowhere).env(name, value).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");
     }
 }

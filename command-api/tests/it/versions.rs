@@ -15,7 +15,7 @@ async fn a_change_of_the_version_that_was_seen_is_made_and_of_an_older_one_is_re
     let stale = shop.send(rename("C", "\"1\"")).await;
     stale.problem(412, "stale-version");
     assert_eq!(stale.header("etag"), "\"2\"");
-    shop.send(rename("D", "\"2.118\"")).await.ok();
+    shop.send(rename("D", "\"2.118.1.v1\"")).await.ok();
     shop.send(rename("E", "\"1\", \"3\"")).await.ok();
     shop.send(rename("F", "*")).await.ok();
     shop.send(rename("G", "W/\"5\"")).await.problem(412, "stale-version");
@@ -35,8 +35,48 @@ async fn what_is_absent_is_not_found_whatever_version_is_named() {
 async fn a_version_means_nothing_for_what_does_not_exist_yet() {
     let shop = Shop::new();
     let request = json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
-    shop.send(request.with("if-match", "\"1\"")).await.problem(400, "if-match-not-applicable");
+    shop.send(request.with("if-match", "\"1\"")).await.problem(412, "precondition-failed");
+    let request = json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
+    shop.send(request.with("if-match", "*")).await.problem(412, "precondition-failed");
     assert!(shop.types().await.is_empty());
+    let request = json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
+    shop.send(request.with("if-none-match", "*")).await.made();
+}
+
+#[tokio::test]
+async fn if_none_match_refuses_every_change_of_a_version_that_it_names() {
+    let shop = Shop::new();
+    let (user, product) = (shop.user("ada@example.com").await, shop.product("1.00").await);
+    let order = shop.order(&user, &product).await;
+    let line = json!({"product_id": product, "quantity": 1});
+    let before = shop.types().await.len();
+    for (method, path, body) in [
+        ("PATCH", format!("/api/v1/users/{user}"), json!({"name": "B"})),
+        ("PATCH", format!("/api/v1/products/{product}"), json!({"name": "B"})),
+        ("POST", format!("/api/v1/products/{product}/stock"), json!({"delta": 1})),
+        ("POST", format!("/api/v1/orders/{order}/lines"), line),
+        ("POST", format!("/api/v1/orders/{order}/confirm"), json!({})),
+        ("POST", format!("/api/v1/orders/{order}/cancel"), json!({})),
+        ("DELETE", format!("/api/v1/users/{user}"), json!({})),
+    ] {
+        for tag in ["*", "\"1\"", "\"1.9.1.v1\"", "W/\"1\"", "\"7\", \"1\""] {
+            for path in [path.clone(), format!("{path}?dry_run=true")] {
+                let reply = shop.send(json_request(method, &path, &body).with("if-none-match", tag)).await;
+                reply.problem(412, "precondition-failed");
+                assert_eq!(reply.header("etag"), "\"1\"", "{method} {path} {tag}");
+            }
+        }
+        let reply = shop.send(json_request(method, &path, &body).with("if-none-match", "\"1")).await;
+        reply.problem(400, "malformed-if-none-match");
+    }
+    assert_eq!(shop.types().await.len(), before);
+    let rename = json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "B"})).with("if-none-match", "\"2\"");
+    shop.send(rename).await.ok();
+    let absent = json_request("PATCH", &format!("/api/v1/users/{}", Uuid::now_v7()), &json!({"name": "B"}));
+    shop.send(absent.with("if-none-match", "*")).await.problem(404, "not-found");
+    // Nothing here has a date, so dates are ignored.
+    let rename = json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "C"}));
+    shop.send(rename.with("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT")).await.ok();
 }
 
 #[tokio::test]

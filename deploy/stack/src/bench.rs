@@ -13,9 +13,6 @@ use crate::layout::Layout;
 use crate::tree::cargo;
 use crate::{build, choose};
 
-/// Wrong usage.
-const USAGE: u8 = 2;
-
 /// What a bench measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum On {
@@ -28,12 +25,13 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 9] = [
+const BENCHES: [(&str, On); 10] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
     ("condition", On::OwnCluster),
     ("encrypt", On::OwnCluster),
+    ("hot", On::OwnCluster),
     ("rebuild", On::OwnCluster),
     ("project", On::OwnCluster),
     ("visible", On::Stack),
@@ -47,7 +45,7 @@ pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> 
         let Some(bench) = BENCHES.into_iter().find(|(known, ..)| known == name) else {
             let names: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
             eprintln!("stack: there is no bench {name:?}; say one of {}", names.join(", "));
-            return Ok(ExitCode::from(USAGE));
+            return Ok(ExitCode::from(cli_kit::USAGE));
         };
         chosen.push(bench);
     }

@@ -177,7 +177,7 @@ pub struct ImportArgs {
 /// The settings of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// append, read, growth, condition, encrypt, visible, idle, project, rebuild.
+    /// append, read, growth, condition, encrypt, hot, visible, idle, project, rebuild.
     #[arg(required = true)]
     pub names: Vec<String>,
     /// Also write the figures to a file, as an array.

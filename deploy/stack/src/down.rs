@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     let stopped = stop(layout).await?;
     if json {
-        answer(serde_json::json!({ "stopped": stopped }));
+        answer(serde_json::json!({ "stopped": stopped }))?;
     } else {
         eprintln!("stack: {}", if stopped { "stopped" } else { "it was not up" });
     }

@@ -61,9 +61,9 @@ pub async fn run(layout: &Layout, args: &ImportArgs) -> anyhow::Result<ExitCode>
     let path = args.file.clone().unwrap_or_else(|| sample(layout));
     let report = import(&endpoints, path, args).await?;
     if args.output.json {
-        answer(serde_json::to_string_pretty(&report)?);
+        answer(serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&report);
+        print(&report)?;
     }
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -109,26 +109,27 @@ fn progress_bar(length: u64) -> ProgressBar {
     bar
 }
 
-fn print(report: &Report) {
+fn print(report: &Report) -> std::io::Result<()> {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header(["", "file", "query API"]);
     for (name, expected, found) in Totals::rows(&report.expected, &report.found) {
         table.add_row([name, expected, found]);
     }
-    answer(table);
+    answer(table)?;
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = report.commands as f64 / report.seconds.max(f64::EPSILON);
     answer(format_args!(
         "{} commands in {:.1} s ({rate:.0} a second), {} done before, {} asked again",
         report.commands, report.seconds, report.replayed, report.retries
-    ));
+    ))?;
     for difference in report.differences.iter().take(SHOWN_DIFFERENCES) {
-        answer(difference);
+        answer(difference)?;
     }
     if report.differences.is_empty() {
-        answer("equal: every customer and the totals, to the cent");
+        answer("equal: every customer and the totals, to the cent")?;
     } else {
-        answer(format_args!("{} differences", report.differences.len()));
+        answer(format_args!("{} differences", report.differences.len()))?;
     }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo stack`: reads the command line and answers with an exit code: 0 done, 1 failed, 2 wrong usage.
+//! `cargo stack`: reads the command line, does what it says, and ends as `cli_kit` describes.
 
 use std::process::ExitCode;
 
@@ -11,14 +11,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("stack: no runtime: {error}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(cli_kit::FAILED);
         }
     };
     match runtime.block_on(run(cli)) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("stack: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => cli_kit::failed("stack", error.as_ref(), cli_kit::FAILED),
     }
 }

@@ -18,12 +18,10 @@ use crate::supervisor::{Probe, READY_LIMIT};
 /// Longer than a process may take to finish its work in flight before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
-/// Wrong usage.
-const USAGE: u8 = 2;
 
 /// Stops one part and keeps it from being started again.
 pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
-    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(USAGE)) };
+    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(cli_kit::USAGE)) };
     let folder = layout.resting();
     private_folder(&folder)?;
     write_private(&folder.join(name), "")?;
@@ -40,7 +38,7 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
 
 /// Starts a stopped part again and waits until it is ready.
 pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
-    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(USAGE)) };
+    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(cli_kit::USAGE)) };
     remove_file(&layout.resting().join(name))?;
     supervisor.signal(Signal::SIGUSR1)?;
     let probe = Probe::new()?;

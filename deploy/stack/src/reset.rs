@@ -11,7 +11,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
     let what = [layout.postgres_data(), layout.nats(), layout.logs()];
     if !yes && !agreed(layout)? {
         eprintln!("stack: nothing was deleted");
-        return Ok(ExitCode::FAILURE);
+        return Ok(ExitCode::from(cli_kit::FAILED));
     }
     crate::down::stop(layout).await?;
     for folder in &what {
@@ -19,7 +19,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
     }
     remove_file(&layout.passwords())?;
     if json {
-        answer(serde_json::json!({ "deleted": what }));
+        answer(serde_json::json!({ "deleted": what }))?;
     } else {
         eprintln!("stack: all data is deleted");
     }

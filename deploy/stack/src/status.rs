@@ -15,7 +15,7 @@ use crate::supervisor::{Probe, Readiness};
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     let (Ok(endpoints), Some(running)) = (Endpoints::read(layout), running(layout)?) else {
         if json {
-            answer(json!({ "up": false, "processes": [] }));
+            answer(json!({ "up": false, "processes": [] }))?;
         } else {
             eprintln!("stack: it is not up: run `cargo stack up`");
         }
@@ -38,7 +38,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
             json!({ "name": name, "pid": process.pid(), "restarts": process.restarts, "ready": state.is_ok(), "reason": state.as_ref().err() })
         });
         let processes: Vec<_> = processes.collect();
-        answer(serde_json::to_string_pretty(&json!({ "up": true, "ready": all_ready, "processes": processes }))?);
+        answer(serde_json::to_string_pretty(&json!({ "up": true, "ready": all_ready, "processes": processes }))?)?;
     } else {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
@@ -48,7 +48,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
             let state = state.as_ref().map_or_else(|why| format!("not ready: {why}"), |()| "ready".to_owned());
             table.add_row([(*name).to_owned(), pid, process.restarts.to_string(), state]);
         }
-        answer(table);
+        answer(table)?;
         crate::up::show(&endpoints, false)?;
     }
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -52,7 +52,11 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
 async fn foreground(layout: &Layout, args: &UpArgs, programs: Programs) -> anyhow::Result<ExitCode> {
     let (samples, for_import, json) = (args.clone(), layout.clone(), args.output.json);
     supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
-        show(endpoints, json)?;
+        match show(endpoints, json) {
+            // Nobody reads any more: no reason to stop the processes.
+            Err(error) if cli_kit::is_reader_gone(error.as_ref()) => {}
+            shown => shown?,
+        }
         progress("press Ctrl-C to stop all of it");
         tokio::spawn(async move {
             if let Err(error) = sample(&for_import, &samples).await {
@@ -107,7 +111,7 @@ fn progress(text: &str) {
 /// Prints where everything is: without passwords for people, as `endpoints.json` for programs.
 pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     if json {
-        answer(serde_json::to_string_pretty(endpoints)?);
+        answer(serde_json::to_string_pretty(endpoints)?)?;
         return Ok(());
     }
     let mut table = Table::new();
@@ -119,7 +123,7 @@ pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     table.add_row(["projector", "", &endpoints.admin.projector]);
     table.add_row(["PostgreSQL", &without_password(&endpoints.postgres), "cargo stack psql"]);
     table.add_row(["NATS", &without_password(&endpoints.nats), ""]);
-    answer(table);
+    answer(table)?;
     Ok(())
 }
 

@@ -10,15 +10,16 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("formats", "formats", &[]),
     ("domain", "domain", &["formats"]),
     ("postgres-kit", "postgres-kit", &[]),
-    ("event-store", "event-store", &["postgres-kit"]),
-    ("service-kit", "service-kit", &["formats", "postgres-kit"]),
-    ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit"]),
-    ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit"]),
-    ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit"]),
-    ("query-api", "query-api", &["formats", "service-kit", "postgres-kit"]),
+    ("cli-kit", "cli-kit", &[]),
+    ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
+    ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
+    ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit", "cli-kit"]),
+    ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"]),
+    ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"]),
+    ("query-api", "query-api", &["formats", "service-kit", "postgres-kit", "cli-kit"]),
     ("local-servers", "deploy/servers", &[]),
-    ("stack", "deploy/stack", &["local-servers"]),
-    ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack"]),
+    ("stack", "deploy/stack", &["local-servers", "cli-kit"]),
+    ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack", "cli-kit"]),
 ];
 /// Tests may also use these.
 const FOR_TESTS: &[&str] = &["local-servers", "event-store", "service-kit", "stack"];
@@ -40,10 +41,26 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
     ("deploy/stack/src/database.rs", "statements that the server quoted"),
     ("deploy/stack/src/prepare.rs", "the tree's own SQL files, and a path that the server quoted"),
 ];
+/// What makes or holds a connection to Postgres without a deadline on our side.
+const RAW_CONNECTIONS: &[&str] = &["PgPool", "PgPoolOptions", "PoolOptions", "PoolConnection", "PgListener"];
+/// The crates of the running system. Tools and tests may connect as they like: nobody waits for them.
+const RUNNING: &[&str] = &["event-store/", "event-feed/", "service-kit/", "command-api/", "projector/", "query-api/"];
+/// Where a raw connection is used all the same. The list may only become shorter.
+const RAW_CONNECTIONS_ALLOWED: &[(&str, &str)] = &[
+    ("projector/src/generation.rs", "not moved to postgres-kit yet"),
+    ("projector/src/runner/database.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/database.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/position/polled.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/read/reader.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/ready.rs", "not moved to postgres-kit yet"),
+    ("query-api/src/schema.rs", "not moved to postgres-kit yet"),
+];
 /// Waiting on a clock in a test outside a loop that looks at a condition, where that is the point.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
     ("event-feed/tests/it/relay_faults.rs", "the pace of a load, and a kill at a random moment under it"),
+    ("postgres-kit/tests/it/connection.rs", "a statement that takes longer than its limit"),
+    ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
 /// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
@@ -186,6 +203,19 @@ fn functions(text: &str) -> Vec<(String, usize)> {
 }
 
 #[test]
+fn standard_output_is_written_through_the_kit_that_minds_its_reader() {
+    let by_hand = rust().into_iter().filter(|file| !file.path.starts_with("cli-kit/") && !file.is_test());
+    let by_hand = by_hand.filter(|file| {
+        let mut code = file.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.any(|line| ["io::stdout(", "println!(", " print!("].iter().any(|word| line.replace("eprintln!(", "").contains(word)))
+    });
+    // A build script speaks to cargo.
+    let by_hand =
+        by_hand.map(|file| file.path).filter(|path| path != "deploy/stack/tests/tidy.rs" && !path.ends_with("build.rs"));
+    none("`… | head -1` ends every command line quietly: use cli_kit::stdout", by_hand.collect());
+}
+
+#[test]
 fn modules_are_named_after_what_they_hold() {
     const VAGUE: &[&str] = &["mod.rs", "util.rs", "utils.rs", "common.rs", "misc.rs", "manager.rs", "helpers.rs"];
     let vague = rust().into_iter().map(|file| file.path).filter(|path| VAGUE.contains(&path.rsplit('/').next().unwrap()));
@@ -322,6 +352,27 @@ fn sql_is_never_joined_from_strings() {
         }
     }
     none("values are parameters", offences);
+}
+
+#[test]
+fn postgres_is_reached_through_connections_with_deadlines() {
+    let mut offences = Vec::new();
+    for file in rust().into_iter().filter(|file| RUNNING.iter().any(|running| file.path.starts_with(running))) {
+        if file.is_test() || RAW_CONNECTIONS_ALLOWED.iter().any(|(path, _)| *path == file.path) {
+            continue;
+        }
+        for (number, line) in file.without_tests().lines().enumerate() {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let has = |word: &str| line.split(|c| !is_word(c)).any(|found| found == word);
+            // The trait that has `connect`; the options themselves are called `PgConnectOptions`.
+            let imports_connect = line.trim_start().starts_with("use sqlx") && has("ConnectOptions");
+            let raw = RAW_CONNECTIONS.iter().any(|name| has(name)) || line.contains("PgConnection::connect") || imports_connect;
+            if raw && !line.trim_start().starts_with("//") {
+                offences.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
+        }
+    }
+    none("who talks to Postgres does so through postgres-kit, which gives every call an end", offences);
 }
 
 #[test]

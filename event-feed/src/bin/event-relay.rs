@@ -5,7 +5,6 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use event_feed::NatsHandle;
 use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
@@ -81,10 +80,7 @@ async fn main() -> ExitCode {
     let Command::Run(args) = Cli::parse().command;
     match process::as_task(run(*args)).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => process::failed("event-relay", error.as_ref(), cli_kit::FAILED),
     }
 }
 
@@ -93,7 +89,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let shutdown = Shutdown::listen()?;
     let health = Health::new();
     let url = args.event_store.get()?;
-    let connect = PgConnectOptions::from_str(url.expose_secret()).ok().context("the event store's URL cannot be read")?;
+    let connect = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(|_| cli_kit::Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?;
     let options =
         PostgresOptions::from_url(url.expose_secret())?.application_name("event-relay").read_connections(READ_CONNECTIONS);
     let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;

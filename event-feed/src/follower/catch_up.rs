@@ -3,14 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_store::store::is_last_page;
 use event_store::{EventStore, Filter, Head, Mark, Position, RecordedEvent};
 use tokio::time::Instant;
 
 use super::{FollowError, FollowerSettings};
-use crate::page::PageSize;
 
 /// How old the known head may be while pages are read.
 const HEAD_AGE: Duration = Duration::from_secs(1);
+
+/// Events after the last one handed out, and whether there may be more.
+struct Page {
+    events: Vec<RecordedEvent>,
+    full: bool,
+}
 
 /// Where the follower stands, and how it asks the store for more.
 pub(super) struct CatchUp {
@@ -24,7 +30,7 @@ pub(super) struct CatchUp {
     pub(super) due: Instant,
     /// Whether the last page was full, so that more is there for sure.
     pub(super) behind: bool,
-    page: PageSize,
+    page: u32,
     poll_interval: Duration,
     retry_first: Duration,
     retry_most: Duration,
@@ -40,7 +46,7 @@ impl CatchUp {
             head_read_at: None,
             due: Instant::now(),
             behind: true,
-            page: PageSize::up_to(settings.page),
+            page: settings.page,
             poll_interval: settings.poll_interval,
             retry_first: settings.retry_first,
             retry_most: settings.retry_most,
@@ -81,12 +87,11 @@ impl CatchUp {
 
     /// Takes the next page (empty at the head) and notes when to ask again.
     pub(super) async fn read(&mut self, max: usize) -> Result<(Head, Vec<RecordedEvent>), FollowError> {
-        let limit = self.page.next().min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
+        let limit = self.page.min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
         match self.read_after_last(limit).await {
-            Ok((head, asked_at, page)) => {
+            Ok((head, asked_at, Page { events: page, full })) => {
                 self.failures = 0;
-                self.page.learn(&page);
-                self.behind = page.len() >= limit as usize;
+                self.behind = full;
                 self.due = if self.behind { Instant::now() } else { Instant::now() + self.poll_interval };
                 let newest = page.last().map(RecordedEvent::mark).filter(|mark| mark.position > head.mark.position);
                 let head = Head { mark: newest.unwrap_or(head.mark), ..head };
@@ -133,20 +138,22 @@ impl CatchUp {
         self.head_read_at = None;
     }
 
-    async fn read_after_last(&self, limit: u32) -> Result<(Head, Instant, Vec<RecordedEvent>), FollowError> {
+    async fn read_after_last(&self, limit: u32) -> Result<(Head, Instant, Page), FollowError> {
         let (head, asked_at) = match (self.head, self.head_read_at) {
             (Some(head), Some(at)) if at.elapsed() < HEAD_AGE => (head, at),
             _ => (self.store.head().await?, Instant::now()),
         };
         if self.last.position == Position::START {
-            return Ok((head, asked_at, self.store.read(&Filter::All, Position::START, limit).await?));
+            let events = self.store.read(&Filter::All, Position::START, limit).await?;
+            return Ok((head, asked_at, Page { full: !is_last_page(&events, limit), events }));
         }
         let before_last = Position(self.last.position.0 - 1);
         let mut page = self.store.read(&Filter::All, before_last, limit.saturating_add(1)).await?;
         if page.first().map(RecordedEvent::mark) != Some(self.last) {
             return Err(FollowError::OtherHistory { checkpoint: self.last, head: self.store.head().await? });
         }
+        let full = !is_last_page(&page, limit.saturating_add(1));
         page.remove(0);
-        Ok((head, asked_at, page))
+        Ok((head, asked_at, Page { events: page, full }))
     }
 }

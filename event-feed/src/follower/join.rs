@@ -4,6 +4,7 @@
 //! States: *apart* (the store is polled) → *joined* (a consumer reads from the last event handed out, inclusive; the store is
 //! polled still) → *proven* (one of its messages has the id that the store has at that position) → *apart* again.
 
+use event_store::store::MAX_PAGE_BYTES;
 use event_store::{Mark, Position, RecordedEvent};
 use tokio::time::Instant;
 
@@ -108,10 +109,10 @@ impl Join {
         }
     }
 
-    /// Takes the messages that are there and follow, up to `max`.
+    /// Takes the messages that are there and follow, up to `max` and about [`MAX_PAGE_BYTES`].
     pub(super) fn take(&mut self, at: &mut CatchUp, max: usize) -> Vec<RecordedEvent> {
-        let mut events = Vec::new();
-        while events.len() < max {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        while events.len() < max && bytes < MAX_PAGE_BYTES {
             let Some(item) = self.held.take().or_else(|| self.live.items.try_recv().ok()) else { break };
             let message = match item {
                 FromLive::Message(message) => message,
@@ -127,6 +128,7 @@ impl Join {
                 Verdict::Next => {
                     if let Some(event) = message.decoded.and_then(|decoded| decoded.event) {
                         at.advance(event.mark());
+                        bytes += event.bytes as usize;
                         events.push(event);
                     }
                 }

@@ -236,3 +236,88 @@ fn a_tail_that_the_stream_has_lost_comes_from_the_store_within_two_seconds() {
         assert!(since.elapsed() <= Duration::from_secs(2), "{:?}", since.elapsed());
     });
 }
+
+/// A follower that has joined the stream and believes it, and the broker's side of it, in the hands of the test.
+async fn joined(store: &MemoryStore) -> (Follower, Fake, u64) {
+    let (live, mut fake) = Live::fake();
+    let settings = FollowerSettings::default();
+    let mut follower = Follower::new(Arc::new(store.clone()), None, settings.clone());
+    follower.join = Some(Join::new(live, &settings));
+    let head = store.head().await.unwrap();
+    while follower.mark() != head.mark {
+        follower.next_batch(1_000).await.unwrap();
+    }
+    fake.heard.send_replace(Some(Heard { head, at: Instant::now() }));
+    while fake.starts.borrow_and_update().is_none() {
+        follower.next_batch(1_000).await.unwrap();
+        fake.heard.send_replace(Some(Heard { head, at: Instant::now() }));
+    }
+    let generation = fake.starts.borrow().map(|start| start.generation).unwrap();
+    let proof = decoded(store, head.mark.position).await;
+    send(&fake, generation, proof).await;
+    while follower.next_batch(1_000).await.unwrap().mode != Mode::Live {}
+    (follower, fake, generation)
+}
+
+async fn decoded(store: &MemoryStore, position: Position) -> Decoded {
+    let event = store.read(&Filter::All, Position(position.0 - 1), 1).await.unwrap().remove(0);
+    let encoded = encode(&event, store.head().await.unwrap().epoch, BIG_BROKER);
+    decode(&encoded.subject, &encoded.headers, &encoded.payload).unwrap()
+}
+
+async fn send(fake: &Fake, generation: u64, decoded: Decoded) {
+    let message = Message::fake(generation, decoded.mark.position, Some(decoded));
+    assert!(fake.items.send(FromLive::Message(Box::new(message))).await.is_ok());
+}
+
+#[test]
+fn a_message_of_another_epoch_is_not_handed_out_although_it_follows() {
+    in_virtual_time(async {
+        let store = MemoryStore::new();
+        append(&store, 5).await;
+        let (mut follower, fake, generation) = joined(&store).await;
+        // The stream goes on as another copy of the log did.
+        let Decoded { mark, event, .. } = decoded(&store, Position(5)).await;
+        let mark = Mark { position: mark.position.next(), event_id: Some(Uuid::now_v7()) };
+        let event = event.map(|event| RecordedEvent { position: mark.position, id: mark.event_id.unwrap(), ..event });
+        send(&fake, generation, Decoded { epoch: Epoch(Uuid::max()), mark, event }).await;
+        let batch = follower.next_batch(10).await.unwrap();
+        assert!(batch.events.is_empty() && batch.mode != Mode::Live, "{batch:?}");
+        append(&store, 1).await;
+        let own = store.head().await.unwrap().mark;
+        while follower.mark() != own {
+            follower.next_batch(10).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_batch_of_large_events_is_bounded_by_bytes_however_it_comes() {
+    const LARGE: usize = 400 * 1024;
+    const MOST: usize = event_store::store::MAX_PAGE_BYTES + LARGE + 1024;
+    let bytes = |events: &[RecordedEvent]| events.iter().map(|event| event.data.get().len()).sum::<usize>();
+    in_virtual_time(async {
+        let store = MemoryStore::new();
+        append(&store, 1).await;
+        let (mut follower, fake, generation) = joined(&store).await;
+        for _ in 0..60 {
+            let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
+            let event = NewEvent::json("thing.happened".parse().unwrap(), 1, &"x".repeat(LARGE), metadata).unwrap();
+            let stream = StreamName::new("thing", Uuid::now_v7()).unwrap();
+            let streams = vec![StreamAppend { stream, expected: ExpectedVersion::NoStream, events: vec![event] }];
+            store.append(Append { streams, ..Append::default() }).await.unwrap();
+        }
+        for position in 2..=61 {
+            send(&fake, generation, decoded(&store, Position(position)).await).await;
+        }
+        let live = follower.next_batch(1_000).await.unwrap();
+        assert!(live.mode == Mode::Live && live.events.len() > 1 && bytes(&live.events) <= MOST, "{}", bytes(&live.events));
+        follower.seek(Mark::START);
+        let mut read = 0;
+        while read < 61 {
+            let batch = follower.next_batch(1_000).await.unwrap();
+            assert!(bytes(&batch.events) <= MOST, "{}", bytes(&batch.events));
+            read += batch.events.len();
+        }
+    });
+}

@@ -20,6 +20,14 @@ prop_compose! {
         (actor, traceparent) in (proptest::option::of(any::<String>()), proptest::option::of(any::<String>())),
         micros in 0..4_000_000_000_000_000_i64,
     ) -> RecordedEvent {
+        let metadata = Metadata {
+            correlation_id: Uuid::from_u128(correlation),
+            causation_id: causation.map(Uuid::from_u128),
+            actor,
+            traceparent,
+        };
+        let data = serde_json::value::to_raw_value(&data).unwrap();
+        let bytes = data.get().len() + serde_json::to_string(&metadata).unwrap().len();
         RecordedEvent {
             position: Position(position),
             stream: stream.parse().unwrap(),
@@ -28,15 +36,11 @@ prop_compose! {
             id: Uuid::from_u128(id),
             event_type: event_type.parse().unwrap(),
             schema_version,
-            data: serde_json::value::to_raw_value(&data).unwrap(),
+            data,
             tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
-            metadata: Metadata {
-                correlation_id: Uuid::from_u128(correlation),
-                causation_id: causation.map(Uuid::from_u128),
-                actor,
-                traceparent,
-            },
+            metadata,
             recorded_at: DateTime::from_timestamp_micros(micros).unwrap(),
+            bytes: u32::try_from(bytes).unwrap(),
         }
     }
 }
@@ -88,6 +92,7 @@ fn the_largest_names_still_make_a_stub_that_fits() {
         tags: (0..1_000).map(|n| Tag::new("label", n).unwrap()).collect(),
         metadata: Metadata { correlation_id: Uuid::max(), causation_id: None, actor: None, traceparent: None },
         recorded_at: DateTime::from_timestamp_nanos(1),
+        bytes: 0,
     };
     let encoded = encode(&event, Epoch(Uuid::max()), MIN_MAX_PAYLOAD);
     assert!(encoded.is_stub && encoded.bytes <= MIN_MAX_PAYLOAD, "{} bytes", encoded.bytes);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use event_store::store::is_last_page;
 use event_store::{Epoch, EventStore, Filter, Head, Mark, Position, RecordedEvent, StoreError};
 use service_kit::Pulse;
 use tokio::time::{Instant, timeout};
@@ -15,7 +16,6 @@ use super::{RelaySettings, metrics};
 use crate::beacon::{BEACON_SUBJECT, Beacon};
 use crate::message::{Encoded, encode};
 use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
-use crate::page::PageSize;
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,6 @@ pub(super) struct Leader<'a> {
     told_at: Option<Instant>,
     looked_at: Instant,
     mode: PublishMode,
-    page: PageSize,
 }
 
 impl<'a> Leader<'a> {
@@ -96,7 +95,6 @@ impl<'a> Leader<'a> {
         (lag, pulse): (&'a Lag, &'a Pulse),
         settings: &'a RelaySettings,
     ) -> Self {
-        let most = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
         Self {
             nats,
             store,
@@ -111,7 +109,6 @@ impl<'a> Leader<'a> {
             told_at: None,
             looked_at: Instant::now(),
             mode: settings.publish,
-            page: PageSize::up_to(most),
         }
     }
 
@@ -140,12 +137,11 @@ impl<'a> Leader<'a> {
             self.keeper.holds().await?;
             page
         } else {
-            let (page, leads) = tokio::join!(read_after(&*self.store, last, self.page.next()), self.keeper.holds());
+            let (page, leads) = tokio::join!(read_after(&*self.store, last), self.keeper.holds());
             leads?;
             page?
         };
         self.pulse.beat();
-        self.page.learn(&page.events);
         self.refresh_head().await?;
         if page.events.is_empty() {
             self.progress(last, None);
@@ -179,7 +175,7 @@ impl<'a> Leader<'a> {
         let (count, stubs) = (messages.len(), messages.iter().filter(|message| message.is_stub).count());
         let new_last = messages.last().map_or(last, |message| message.mark);
         let more = page.full || count < page.events.len();
-        let reading = async { if more { read_after(&*self.store, new_last, self.page.next()).await.ok() } else { None } };
+        let reading = async { if more { read_after(&*self.store, new_last).await.ok() } else { None } };
         let (published, ahead) = tokio::join!(publish(self.nats, self.mode, messages, last.position), reading);
         if let Err(error) = published {
             metrics::published(error.label(), count, 0);
@@ -245,11 +241,13 @@ fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Enco
     messages
 }
 
-/// The next events. The read begins with the last published one, so that every read proves continuity.
-async fn read_after(store: &dyn EventStore, last: Mark, limit: u32) -> Result<Page, Trouble> {
+/// The next events, as many as one batch may hold at most. The read begins with the last published one, so that every read proves
+/// continuity.
+async fn read_after(store: &dyn EventStore, last: Mark) -> Result<Page, Trouble> {
+    let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
     if last.position == Position::START {
         let events = store.read(&Filter::All, Position::START, limit).await?;
-        let full = events.len() >= limit as usize;
+        let full = !is_last_page(&events, limit);
         return Ok(Page { after: last, events, full });
     }
     let before_last = Position(last.position.0 - 1);
@@ -257,7 +255,7 @@ async fn read_after(store: &dyn EventStore, last: Mark, limit: u32) -> Result<Pa
     if events.first().map(RecordedEvent::mark) != Some(last) {
         return Err(Trouble::OtherHistory(last.position));
     }
-    let full = events.len() > limit as usize;
+    let full = !is_last_page(&events, limit + 1);
     events.remove(0);
     Ok(Page { after: last, events, full })
 }

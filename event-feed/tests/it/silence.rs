@@ -9,9 +9,10 @@ use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use service_kit::telemetry::{Metrics, Telemetry};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::support::{RunningRelay, World, append_to, event, open, quick, start_relay};
+use crate::support::{RunningRelay, World, append_to, event, open, quick, start_relay, start_relay_that_reads};
 
 /// How soon a process must say that it cannot work, or go on by other connections.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -126,6 +127,31 @@ async fn p5_a_listening_connection_that_is_silent_costs_the_poll_interval() {
     drop(stopped);
     world.all_published().await;
     relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_leader_that_cannot_read_any_more_gives_the_lease_to_one_who_can() {
+    let world = World::new().await;
+    let (lease, nats) = (world.database.url(), world.nats.url());
+    let readers = world.database.url_in_group("event_store_relay").await;
+    let first = start_relay_that_reads(&readers, lease, &nats, quick()).await;
+    world.append(20).await;
+    world.all_published().await;
+    let second = start_relay_that_reads(lease, lease, &nats, quick()).await;
+    // The first one's lease goes on being renewed; what it reads by gets no answer any more.
+    let role = readers.parse::<PgConnectOptions>().unwrap().get_username().to_owned();
+    let mut admin = PgConnection::connect(lease).await.unwrap();
+    // Of this database alone: other tests use the role in theirs. It does not count for a superuser.
+    let closed = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 0", world.database.name());
+    sqlx::raw_sql(AssertSqlSafe(closed)).execute(&mut admin).await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()";
+    sqlx::query(end).bind(&role).execute(&mut admin).await.unwrap();
+    world.append(20).await;
+    within(NOTICED, "the second one publishes", async || is_all_published(&world).await).await;
+    within(HEALED, "and is ready", async || ready(&second)).await;
+    first.stop().await;
+    second.stop().await;
+    world.all_published().await;
 }
 
 /// A gauge; `None` while it says that its value is not known.

@@ -166,8 +166,13 @@ impl World {
 
 /// Starts a relay in this process between any database and any broker.
 pub(crate) async fn start_relay(database: &str, nats: &str, settings: RelaySettings) -> RunningRelay {
-    let url = database.to_owned();
-    let connect = url.parse().unwrap();
+    start_relay_that_reads(database, database, nats, settings).await
+}
+
+/// The same for one that reads the log under another address than that of its lease.
+pub(crate) async fn start_relay_that_reads(log: &str, lease: &str, nats: &str, settings: RelaySettings) -> RunningRelay {
+    let url = log.to_owned();
+    let connect = lease.parse().unwrap();
     let open_store: OpenStore = Arc::new(move || {
         let url = url.clone();
         Box::pin(async move {

@@ -6,7 +6,7 @@ use super::{Kept, Log};
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Idempotency, Refusal, StreamAppend};
 use crate::erasure::subject_stream;
-use crate::event::{Mark, Position, RecordedEvent};
+use crate::event::{Mark, NewEvent, Position, RecordedEvent};
 use crate::stream::Version;
 
 impl Log {
@@ -110,6 +110,7 @@ impl Log {
                     tags: event.tags.clone(),
                     metadata: event.metadata.clone(),
                     recorded_at,
+                    bytes: bytes_of(event),
                 });
             }
         }
@@ -129,4 +130,10 @@ impl Log {
         }
         appended
     }
+}
+
+/// As Postgres counts them.
+fn bytes_of(event: &NewEvent) -> u32 {
+    let metadata = serde_json::to_vec(&event.metadata).map_or(0, |text| text.len());
+    u32::try_from(event.data.get().len() + metadata).unwrap_or(u32::MAX)
 }

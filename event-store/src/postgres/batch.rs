@@ -3,7 +3,8 @@
 //! States of a request: queued → sent → answered; a caller that gives up takes it out of the queue (queued → given up), and no longer
 //! can once it was sent. Guarantees:
 //! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a timer;
-//! - members of a batch do not affect each other; who would waits for the next batch, behind whoever came first (`conflict.rs`);
+//! - members of a batch do not affect each other, unless they say what they stand behind; who would otherwise waits for the next
+//!   batch, behind whoever came first (`conflict.rs`);
 //! - a batch whose answer was lost is sent again as it was: members made before are recognised by their ids;
 //! - a batch that fails for something in its data is halved until the culprit stands alone;
 //! - the task owns the connection, so that a caller who drops its future leaves nothing behind;
@@ -108,7 +109,12 @@ impl Batcher {
         let footprint = Footprint::of(&prepared);
         let request = Request { prepared, footprint, state: Arc::clone(&state), deadline, reply, _room: room };
         self.queue.try_send(request).map_err(|_| StoreError::Unavailable(None))?;
-        match timeout_at(deadline, answer).await {
+        let answered = timeout_at(deadline, answer).await;
+        if answered.is_err() {
+            // Before the caller hears of it: who asks for readiness next must not meet what was known before.
+            self.state.doubt(true);
+        }
+        match answered {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) | Err(_) if give_up(&state) => Err(StoreError::Unavailable(None)),
             Ok(Err(_)) | Err(_) => Err(StoreError::OutcomeUnknown(None)),
@@ -193,12 +199,12 @@ fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
             rest.push_back(request);
             continue;
         }
-        let affected = before.affects(&request.footprint);
-        // Those passed over count too: whoever is affected by one of them keeps its place behind it.
-        before.add(&request.footprint);
-        if affected {
+        if before.affects(&request.footprint) {
+            // Those passed over count too: whoever is affected by one of them keeps its place behind it.
+            before.pass_over(&request.footprint);
             rest.push_back(request);
         } else {
+            before.join(&request.footprint);
             bytes += request.prepared.bytes;
             batch.push(request);
         }

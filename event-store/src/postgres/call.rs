@@ -22,7 +22,7 @@ pub(crate) use answer::Answers;
 const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
 
-/// Appends a batch, whose members must not affect each other, and commits.
+/// Appends a batch and commits. Its members must not affect each other, but for chains (`batch/conflict.rs`).
 pub(crate) async fn append<P: Borrow<Prepared>>(connection: &mut PgConnection, batch: &[P]) -> Result<Answers, Error> {
     let query = match plain::query(batch) {
         Some(query) => query,
@@ -54,6 +54,7 @@ struct Streams<'a> {
     member: Vec<i32>,
     count: Vec<i32>,
     expected: Vec<i64>,
+    behind: Vec<Option<Uuid>>,
 }
 
 #[derive(Default)]
@@ -106,12 +107,17 @@ fn filled<T>(array: Vec<T>) -> Option<Vec<T>> {
     (!array.is_empty()).then_some(array)
 }
 
+/// The array of the events that streams must end with, or null when no append names one.
+fn behind(named: Vec<Option<Uuid>>) -> Option<Vec<Option<Uuid>>> {
+    named.iter().any(Option::is_some).then_some(named)
+}
+
 fn expected(version: ExpectedVersion) -> i64 {
     match version {
         ExpectedVersion::Any => ANY,
         ExpectedVersion::StreamExists => STREAM_EXISTS,
         ExpectedVersion::NoStream => 0,
-        ExpectedVersion::Exact(version) => version.0,
+        ExpectedVersion::Exact(version) | ExpectedVersion::Behind { version, .. } => version.0,
     }
 }
 
@@ -150,6 +156,7 @@ impl<'a> Layout<'a> {
             self.streams.member.push(member);
             self.streams.count.push(int(stream.events.len())?);
             self.streams.expected.push(expected(stream.expected));
+            self.streams.behind.push(stream.expected.event_id());
             let stream_index = int(self.streams.name.len())?;
             for ((event, text), in_stream) in stream.events.iter().zip(&mut texts).zip(1..) {
                 nth += 1;
@@ -209,6 +216,7 @@ impl<'a> Layout<'a> {
             .bind(filled(self.streams.member))
             .bind(filled(self.streams.count))
             .bind(filled(self.streams.expected))
+            .bind(behind(self.streams.behind))
             .bind(filled(self.events.member))
             .bind(filled(self.events.stream))
             .bind(filled(self.events.nth))

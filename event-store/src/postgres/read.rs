@@ -11,7 +11,7 @@ use crate::error::{InvalidName, StoreError};
 use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
 use crate::query::{EventQuery, Filter};
 use crate::registry::WrittenType;
-use crate::store::{Head, MAX_PAGE};
+use crate::store::{Head, MAX_PAGE, MAX_PAGE_BYTES};
 use crate::stream::{StreamName, Version};
 
 /// A row of `event_store.events`.
@@ -26,6 +26,7 @@ struct Row {
     data: String,
     tags: Vec<String>,
     metadata: String,
+    bytes: i32,
 }
 
 impl TryFrom<Row> for RecordedEvent {
@@ -46,6 +47,7 @@ impl TryFrom<Row> for RecordedEvent {
             tags: row.tags.into_iter().map(Tag::try_from).collect::<Result<_, _>>().map_err(name)?,
             metadata: serde_json::from_str(&row.metadata).map_err(|error| damaged(position, &error))?,
             recorded_at: row.recorded_at,
+            bytes: u32::try_from(row.bytes).unwrap_or(0),
         })
     }
 }
@@ -53,6 +55,10 @@ impl TryFrom<Row> for RecordedEvent {
 fn damaged(position: i64, error: &dyn std::error::Error) -> StoreError {
     StoreError::Unusable(format!("the event at position {position} cannot be read: {error}"))
 }
+
+/// [`MAX_PAGE_BYTES`] for Postgres.
+#[expect(clippy::cast_possible_wrap, reason = "a few MiB")]
+const PAGE_BYTES: i64 = MAX_PAGE_BYTES as i64;
 
 fn page(limit: u32) -> i64 {
     limit.min(MAX_PAGE).into()
@@ -114,7 +120,7 @@ impl Inner {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit));
+        let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit), PAGE_BYTES);
         self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
     }
 
@@ -126,7 +132,7 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let before = before.map_or(i64::MAX, |v| v.0);
-        let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit));
+        let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit), PAGE_BYTES);
         self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
     }
 
@@ -134,23 +140,25 @@ impl Inner {
         self.continuity.check().await?;
         let (after, limit) = (after.0, page(limit));
         let rows = match filter {
-            Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.by_key).await,
+            Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES).fetch_all(&self.by_key).await,
             Filter::Category(category) => {
-                sqlx::query_file_as!(Row, "sql/read_category.sql", category, after, limit).fetch_all(&self.by_choice).await
+                sqlx::query_file_as!(Row, "sql/read_category.sql", category, after, limit, PAGE_BYTES)
+                    .fetch_all(&self.by_choice)
+                    .await
             }
             Filter::Types(types) => {
                 let types = texts(types);
-                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit).fetch_all(&self.by_choice).await
+                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit, PAGE_BYTES).fetch_all(&self.by_choice).await
             }
             Filter::Query(query) if matches_all(query) => {
-                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit).fetch_all(&self.by_key).await
+                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES).fetch_all(&self.by_key).await
             }
             Filter::Query(query) => {
                 let (tagged, untagged): (Vec<_>, Vec<_>) = query.items.iter().partition(|item| !item.tags.is_empty());
                 let tags: Vec<String> = tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
                 let types: Vec<String> = tagged.iter().map(|item| joined(item.types.iter().map(EventType::as_str))).collect();
                 let alone: Vec<String> = untagged.iter().flat_map(|item| texts(&item.types)).collect();
-                sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit)
+                sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit, PAGE_BYTES)
                     .fetch_all(&self.by_choice)
                     .await
             }
@@ -165,7 +173,7 @@ impl Inner {
         to: Position,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file_as!(Row, "sql/read_range.sql", &texts(types), after.0, to.0);
+        let rows = sqlx::query_file_as!(Row, "sql/read_range.sql", &texts(types), after.0, to.0, PAGE_BYTES);
         self.events(rows.fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?)
     }
 

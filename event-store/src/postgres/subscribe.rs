@@ -50,8 +50,9 @@ impl State {
             let head = self.store.head().await?.mark.position;
             if head > self.after {
                 self.page = self.store.read(&self.filter, self.after, PAGE).await?.into();
-                if self.page.len() < PAGE as usize {
-                    self.skip_to(head);
+                if self.page.is_empty() {
+                    // A stretch without a match.
+                    self.after = head;
                 }
             } else {
                 let after = self.after;
@@ -60,13 +61,6 @@ impl State {
                     tracing::trace!("nothing heard of; the head is asked for");
                 }
             }
-        }
-    }
-
-    /// Goes past a stretch without a match.
-    fn skip_to(&mut self, head: Position) {
-        if self.page.is_empty() {
-            self.after = head;
         }
     }
 }

@@ -26,6 +26,8 @@ mod epochs;
 
 /// Events per page.
 const PAGE: i64 = 2_000;
+/// About how many bytes of events are looked at at a time.
+const PAGE_BYTES: i64 = 4 * 1_024 * 1_024;
 /// How long one page of events may take.
 const PAGE_LIMIT: Duration = Duration::from_mins(1);
 /// How long the comparison of a whole table may take.
@@ -75,6 +77,7 @@ struct Row {
     data: String,
     tags: Vec<String>,
     metadata: String,
+    bytes: i32,
     follows: bool,
     tagged: bool,
 }
@@ -144,8 +147,10 @@ async fn page(
     chain: &mut Chain,
     derived: &mut Derived,
 ) -> Result<bool, sqlx::Error> {
-    let rows = sqlx::query_file_as!(Row, "sql/verify_page.sql", found.head.0, PAGE).fetch_all(&mut *connection).await?;
-    let full = i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
+    let rows =
+        sqlx::query_file_as!(Row, "sql/verify_page.sql", found.head.0, PAGE, PAGE_BYTES).fetch_all(&mut *connection).await?;
+    let bytes: i64 = rows.iter().map(|row| i64::from(row.bytes)).sum();
+    let full = bytes >= PAGE_BYTES || i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
     derived.compare_keys(connection, &rows, found).await?;
     for row in rows {
         dense(&row, last.as_ref(), found);

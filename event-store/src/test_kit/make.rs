@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::append::{Append, ClaimChange, ClaimHash, Idempotency, StreamAppend};
 use crate::event::{Metadata, NewEvent};
 use crate::query::{EventQuery, QueryItem};
-use crate::stream::{ExpectedVersion, StreamName};
+use crate::stream::{ExpectedVersion, StreamName, Version};
 
 /// The stream `thing-<id>`.
 ///
@@ -44,6 +44,14 @@ pub fn tagged(event_type: &str, tags: &[&str]) -> NewEvent {
 /// An append of events to one stream.
 pub fn append_to(stream: StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Append {
     Append { streams: vec![StreamAppend { stream, expected, events }], ..Append::default() }
+}
+
+/// What an append requires that stands behind this one, which leaves its first stream with this version.
+///
+/// # Panics
+/// When it adds no event to its first stream.
+pub fn behind(append: &Append, version: i64) -> ExpectedVersion {
+    ExpectedVersion::Behind { version: Version(version), event_id: append.streams[0].events.last().unwrap().id }
 }
 
 /// An append of one event, `thing.happened`, to the stream `thing-<id>` in whatever version.

@@ -10,7 +10,7 @@ const DENIED: &str = "42501";
 
 fn attempts(table: &str) -> [String; 5] {
     [
-        format!("INSERT INTO event_store.{table} SELECT * FROM event_store.{table}"),
+        format!("INSERT INTO event_store.{table} ({0}) SELECT {0} FROM event_store.{table}", first_column(table)),
         format!("UPDATE event_store.{table} SET {} = DEFAULT", first_column(table)),
         format!("DELETE FROM event_store.{table}"),
         format!("TRUNCATE event_store.{table}"),

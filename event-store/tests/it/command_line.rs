@@ -79,7 +79,7 @@ async fn its_exit_code_says_whether_the_log_is_in_order() {
     assert_eq!((found.status.code(), json(&found)["findings"][0]["position"].as_i64()), (Some(1), Some(1)));
     assert_eq!(run(database.url(), &["verify", "--quickly"]).await.status.code(), Some(2));
     let nowhere = run("postgres://postgres:canary@127.0.0.1:1/none", &["status"]).await;
-    assert_eq!(nowhere.status.code(), Some(1));
+    assert_eq!(nowhere.status.code(), Some(3), "it could not look");
     assert!(!String::from_utf8_lossy(&nowhere.stderr).contains("canary"));
 }
 
@@ -99,4 +99,32 @@ async fn it_begins_an_epoch_that_running_processes_follow() {
     assert_eq!((all.as_array().unwrap().len(), all[1]["began_after"].as_i64()), (2, Some(1)));
     assert_eq!((all[1]["reason"].as_str(), all[1]["abandoned"][0].as_str()), (Some("a restore"), Some(abandoned.as_str())));
     assert_eq!(store.head().await.unwrap().mark.position, Position(2));
+}
+
+#[tokio::test]
+async fn what_is_about_nothing_says_so_and_fails() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    appended(store.append(one("a")).await.unwrap());
+    for (arguments, why) in [
+        (&["stream", "thing-b"][..], "there is no stream thing-b"),
+        (&["stream", "thing-b", "--backward"], "there is no stream thing-b"),
+        (&["stream", "thing-a", "--as-of", "2020-01-01T00:00:00Z"], "was not there then"),
+        (&["read", "--after", "2"], "the log ends at position 1, before 2"),
+        (&["read", "--type", "thing.unknown"], "is of that kind"),
+        (&["read", "--tag", "thing:unknown"], "is of that kind"),
+        (&["read", "--category", "unknown"], "is of that kind"),
+    ] {
+        for json in [false, true] {
+            let arguments = [arguments, if json { &["--json"][..] } else { &[] }].concat();
+            let output = run(database.url(), &arguments).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+            assert!(said.contains(why) && output.stdout.is_empty(), "{arguments:?}: {said}");
+        }
+    }
+    for arguments in [&["read", "--after", "1"][..], &["stream", "thing-a", "--after", "1"]] {
+        let output = run(database.url(), arguments).await;
+        assert!(output.status.success(), "what is there may have no more: {arguments:?}");
+    }
 }

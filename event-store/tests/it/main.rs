@@ -6,6 +6,7 @@ mod append_only;
 mod attacks;
 mod batch;
 mod cancel;
+mod chains;
 mod command_line;
 mod conflict;
 mod contract;

@@ -290,3 +290,28 @@ async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a
     }
     assert!(!erased.is_empty());
 }
+
+/// A state whose events are on their way is used only as long as nobody whose values are in it is erased.
+#[tokio::test]
+async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
+    let shared = in_memory();
+    let process = shared.process(CacheLimits::default());
+    let stream = stream("a");
+    process.name(&stream, ADA, SECRET).await;
+    let (current, _) = process.load(&stream).await;
+    let next = named(BOB, "Bob");
+    let names = Names([current.state.0.clone(), vec![Some("Bob".to_owned())]].concat());
+    let ahead = current.followed_by(names, std::slice::from_ref(&next));
+    assert_eq!(ahead.behind(), ExpectedVersion::Behind { version: Version(2), event_id: next.id });
+    let made = appended(process.sealed.append(append_to(stream.clone(), current.behind(), vec![next])).await.unwrap());
+    assert!(process.states.may_use(&ahead).await.unwrap());
+    let epoch = process.sealed.head().await.unwrap().epoch;
+    process.states.confirm(&stream, epoch, ahead.clone(), made.last);
+    let (confirmed, applied) = process.load(&stream).await;
+    assert_eq!((&confirmed.state, confirmed.last, applied), (&ahead.state, made.last, 0), "it was kept as if it had been loaded");
+    // Bob's values came with the event that was on its way.
+    erase(process.sealed.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
+    assert!(!process.states.may_use(&ahead).await.unwrap());
+    let unreachable = StateLoader::new(log(Arc::clone(&shared.store) as _), CacheLimits::default());
+    assert!(!unreachable.may_use(&ahead).await.unwrap(), "without a vault no erasure would reach it");
+}

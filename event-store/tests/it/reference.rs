@@ -168,6 +168,9 @@ impl Reference {
                 ExpectedVersion::NoStream => actual == 0,
                 ExpectedVersion::StreamExists => actual >= 1,
                 ExpectedVersion::Exact(expected) => actual == expected.0,
+                ExpectedVersion::Behind { version, event_id } => {
+                    actual == version.0 && self.stream(&named.stream).pop().is_some_and(|last| last.event.id == event_id)
+                }
             };
             let last = self.stream(&named.stream).pop();
             if !named.events.is_empty() && last.is_some_and(|last| last.event.event_type.as_str() == STREAM_CLOSED) {

@@ -2,7 +2,8 @@
 
 use event_store::postgres::{migrate, schema_fingerprint};
 pub(crate) use event_store::test_kit::{
-    append_to, appended, check_dense, claim, event, key, metadata, one, query, refused, release, repeated, stream, tagged, take,
+    append_to, appended, behind, check_dense, claim, event, key, metadata, one, query, refused, release, repeated, stream,
+    tagged, take,
 };
 use event_store::{PostgresOptions, PostgresStore};
 use local_servers::TestDatabase;

@@ -76,7 +76,7 @@ async fn columns(admin: &mut Connection) -> Vec<Column> {
     let columns = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),
             EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey))
         FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-        WHERE c.relnamespace = 'event_store'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'event_store'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
         ORDER BY 1, a.attnum";
     sqlx::query_as(columns).fetch_all(admin).await.unwrap()
 }
@@ -92,6 +92,13 @@ async fn execute(admin: &mut Connection, statements: String) {
     done.unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
+/// The names of a table's columns, without those that Postgres works out by itself.
+async fn stored(admin: &mut Connection, table: &str) -> String {
+    let names = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+        WHERE attrelid = ('event_store.' || $1)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''";
+    sqlx::query_scalar(names).bind(table).fetch_one(admin).await.unwrap()
+}
+
 /// Does one thing to the log and says whether the verification finds anything; then all is as it was.
 async fn is_noticed(admin: &mut Connection, tables: &[&str], change: &str) -> bool {
     let before = verify(admin).await.unwrap();
@@ -99,7 +106,9 @@ async fn is_noticed(admin: &mut Connection, tables: &[&str], change: &str) -> bo
     execute(admin, change.to_owned()).await;
     let noticed = !verify(admin).await.unwrap().holds();
     for table in tables {
-        let back = format!("DELETE FROM event_store.{table}; INSERT INTO event_store.{table} TABLE saved.{table}");
+        let stored = stored(admin, table).await;
+        execute(admin, format!("DELETE FROM event_store.{table}")).await;
+        let back = format!("INSERT INTO event_store.{table} ({stored}) SELECT {stored} FROM saved.{table}");
         execute(admin, back).await;
     }
     noticed

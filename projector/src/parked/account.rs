@@ -4,7 +4,7 @@ use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 
 use super::print;
 use crate::error::CommandError;
@@ -52,7 +52,7 @@ impl Account {
     ///
     /// # Errors
     /// As Postgres says.
-    pub async fn read(connection: &mut PgConnection, projection: Option<&str>) -> sqlx::Result<Vec<Self>> {
+    pub async fn read(connection: impl PgExecutor<'_>, projection: Option<&str>) -> sqlx::Result<Vec<Self>> {
         sqlx::query_as!(
             Self,
             r#"SELECT c.projection, c.generation, c.part, g.parts, c.position, c.handled - w.parked - w.skipped AS "applied!", c.passed_over,

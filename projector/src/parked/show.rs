@@ -5,8 +5,8 @@ use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use postgres_kit::Connection;
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{PageArgs, Wanted, key_of, print};
@@ -127,12 +127,12 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CommandError> {
             serde_json::to_writer(&mut lines, event)?;
             lines.push(b'\n');
         }
-        std::io::stdout().write_all(&lines)?;
+        cli_kit::stdout().write_all(&lines)?;
     }
 }
 
 async fn page_after(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     name: &str,
     (generation, position, key): &(i32, i64, String),
 ) -> sqlx::Result<Vec<ParkedEvent>> {

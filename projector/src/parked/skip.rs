@@ -67,6 +67,19 @@ pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
     let projection = projection(&args.projection)?;
     let (name, key) = (projection.name(), key_of(projection.as_ref(), args.key.as_deref())?);
     let mut connection = args.tool.read_model().await?;
+    let skipped = connection.run(async |raw: &mut PgConnection| skip_with(raw, (name, key.as_deref()), &args).await).await?;
+    print(&format!(
+        "the event at position {} is never to count in {skipped} rows of {name}; what was held back behind it follows now\n",
+        args.position,
+    ))
+}
+
+/// Decides. Returns for how many rows.
+async fn skip_with(
+    connection: &mut PgConnection,
+    (name, key): (&str, Option<&str>),
+    args: &SkipArgs,
+) -> Result<usize, CommandError> {
     let mut transaction = connection.begin().await?;
     generation::lock(&mut transaction).await?;
     // No owner moves or tries again meanwhile.
@@ -118,11 +131,7 @@ pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    print(&format!(
-        "the event at position {} is never to count in {} rows of {name}; what was held back behind it follows now\n",
-        args.position,
-        skipped.len()
-    ))
+    Ok(skipped.len())
 }
 
 /// Checks that a generation has the event parked for these rows.

@@ -255,11 +255,10 @@ fn changes<R: serde::Serialize>(before: &R, after: &R) -> bool {
     }
 }
 
-fn fold_row<P: Projection>(
-    key: &P::Key,
-    mut row: Option<P::Row>,
-    parts: &[(&Incoming<P::Event>, &Vec<P::Key>)],
-) -> Result<Option<P::Row>, Reason> {
+/// An event with the keys that it touches.
+type Touching<'a, P> = (&'a Incoming<<P as Projection>::Event>, &'a Vec<<P as Projection>::Key>);
+
+fn fold_row<P: Projection>(key: &P::Key, mut row: Option<P::Row>, parts: &[Touching<'_, P>]) -> Result<Option<P::Row>, Reason> {
     for (part, keys) in parts {
         for _ in keys.iter().filter(|touched| *touched == key) {
             row = Some(guard::fold::<P>(key, row, part)?);

@@ -152,10 +152,9 @@ impl<P: Projection> AnyProjection for Erased<P> {
             let before = read.len();
             let done = match erased_subject(event) {
                 Some(subject) if keeps_personal_fields::<P>() => read_erasure::<P>(event, subject, &mut read),
-                Some(_) => Ok(()),
                 // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
                 None if stored.contains(&event.event_type) => read_parts::<P>(registry, event, &wanted, &mut read),
-                None => Ok(()),
+                Some(_) | None => Ok(()),
             };
             if let Err(reason) = done {
                 read.truncate(before);

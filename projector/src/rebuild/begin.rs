@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use sqlx::PgConnection;
+use postgres_kit::Connection;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::{RebuildArgs, RebuildError};
 use crate::error::CommandError;
@@ -43,9 +44,18 @@ pub(crate) async fn begin(
     projection: &dyn AnyProjection,
     (resume, parts): (bool, Option<i32>),
 ) -> Result<Unfinished, CommandError> {
-    let (mut connection, name) = (tool.connect().await?, projection.name());
-    let mut transaction = generation::locked(&mut connection).await.map_err(SchemaError::from)?;
-    let begun = match (find(&mut transaction, name).await?, resume) {
+    let mut connection = tool.connect().await?;
+    connection.run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, parts)).await).await
+}
+
+async fn begin_with(
+    connection: &mut PgConnection,
+    projection: &dyn AnyProjection,
+    (resume, parts): (bool, Option<i32>),
+) -> Result<Unfinished, CommandError> {
+    let name = projection.name();
+    let mut transaction = generation::locked(connection).await.map_err(SchemaError::from)?;
+    let begun = match (find(&mut *transaction, name).await?, resume) {
         (Some((found, phase)), true) => {
             if !found.is_made_by(projection) {
                 return Err(RebuildError::NotOurs(generation::not_ours(projection, Some(&found))).into());
@@ -78,7 +88,7 @@ pub(crate) async fn begin(
 }
 
 /// The rebuild of a projection that has not been switched to.
-async fn find(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<(Generation, Phase)>> {
+async fn find(connection: impl PgExecutor<'_>, projection: &str) -> sqlx::Result<Option<(Generation, Phase)>> {
     let row = sqlx::query!(
         "SELECT g.generation, g.fold_version, g.tables, g.parts, r.phase
          FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, generation)
@@ -99,7 +109,7 @@ async fn find(connection: &mut PgConnection, projection: &str) -> sqlx::Result<O
 }
 
 /// Notes that a phase is reached.
-pub(crate) async fn reached(connection: &mut PgConnection, projection: &str, generation: i32, phase: Phase) -> sqlx::Result<()> {
+pub(crate) async fn reached(connection: &mut Connection, projection: &str, generation: i32, phase: Phase) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE read_model.rebuilds SET phase = $3 WHERE projection = $1 AND generation = $2",
         projection,
@@ -112,7 +122,7 @@ pub(crate) async fn reached(connection: &mut PgConnection, projection: &str, gen
 }
 
 /// Lets every process that knows what folds the generation project it.
-pub(crate) async fn make_ready(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<()> {
+pub(crate) async fn make_ready(connection: &mut Connection, projection: &str, generation: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE read_model.generations SET state = 'ready' WHERE projection = $1 AND generation = $2",
         projection,
@@ -137,6 +147,6 @@ pub(crate) async fn pause(args: &RebuildArgs) -> Result<(), CommandError> {
     )
     .execute(&mut connection)
     .await?;
-    writeln!(std::io::stdout(), "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it")?;
+    writeln!(cli_kit::stdout(), "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it")?;
     Ok(())
 }

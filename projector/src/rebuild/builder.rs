@@ -14,6 +14,7 @@ use std::time::Duration;
 use event_feed::Term;
 use event_store::{Epoch, Position};
 use futures::StreamExt as _;
+use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
@@ -23,7 +24,7 @@ use crate::generation::{self, Generation};
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, AnyRows, Parking, Parts, apart};
 use crate::refold::pace::Pace;
-use crate::refold::{RefoldError, Source};
+use crate::refold::{Page, RefoldError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
 use crate::runner::parked::{self, ParkedSet};
 use crate::runner::{PartKey, lease};
@@ -31,6 +32,9 @@ use crate::tool::Tool;
 
 /// So much work is lost at most when a build is killed.
 const WRITE_EVERY: Duration = Duration::from_secs(30);
+
+/// How long keys and indexes of a whole generation may take.
+const TABLES_LIMIT: Duration = Duration::from_hours(6);
 
 /// A generation that this process alone moves.
 pub(crate) struct Builder {
@@ -50,7 +54,7 @@ pub(crate) struct Builder {
     /// Keys whose rows Postgres refused.
     suspects: Arc<HashSet<String>>,
     keeper: Keeper,
-    pub(crate) connection: PgConnection,
+    pub(crate) connection: Connection,
     /// How far the rows in memory are; the checkpoints follow.
     at: Position,
     head: Position,
@@ -78,8 +82,11 @@ impl Builder {
     ) -> Result<Option<Self>, RebuildError> {
         let mut connection = tool.connect().await?;
         let projection = source.projection();
-        let Some(found) = generation::numbered(&mut connection, projection.name(), generation).await? else { return Ok(None) };
-        let Some(parts) = take_parts(&mut connection, tool.owner, projection, &found).await? else { return Ok(None) };
+        let take = async |raw: &mut PgConnection| {
+            let Some(found) = generation::numbered(raw, projection.name(), generation).await? else { return Ok(None) };
+            take_parts(raw, tool.owner, projection, &found).await
+        };
+        let Some(parts) = connection.run(take).await? else { return Ok(None) };
         for held in &parts {
             source.prove(held.checkpoint.mark).await?;
         }
@@ -127,7 +134,8 @@ impl Builder {
             (self.moving, self.at) = (moving, lowest);
             let numbers: Vec<i32> = self.moving_parts().map(|held| held.key.part).collect();
             if let Some(first) = self.parts.first() {
-                self.parked = ParkedSet::load(&mut self.connection, &first.key, &numbers).await?;
+                let load = async |raw: &mut PgConnection| ParkedSet::load(raw, &first.key, &numbers).await;
+                self.parked = self.connection.run(load).await?;
             }
             self.begin_rows();
         }
@@ -208,7 +216,10 @@ impl Builder {
             match self.advance(to, progress).await {
                 Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {}
                 Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
-                    let refused = self.rows.refused(&mut self.connection).await?;
+                    let rows = &mut self.rows;
+                    let refused =
+                        self.connection.run_within(TABLES_LIMIT, async |raw: &mut PgConnection| rows.refused(raw).await);
+                    let refused = refused.await?;
                     let suspects: HashSet<String> = self.suspects.iter().cloned().chain(refused).collect();
                     if suspects.len() == self.suspects.len() {
                         return Err(RebuildError::Database(error));
@@ -222,35 +233,56 @@ impl Builder {
         }
     }
 
+    /// How many positions to read at a time, and how many such ranges ahead: no more at a time than rows fit into the memory, since each
+    /// may touch another row.
+    fn ranges(&self) -> (i64, usize) {
+        let (range, ahead) = self.pace.ranges();
+        (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
+    }
+
     async fn advance(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
-        let mut pages = self.source.pages(self.at, to, self.pace.ranges());
         let mut written_at = Instant::now();
-        while let Some(page) = pages.next().await {
-            let page = page?;
-            let (handled, events) = (page.prepared.handled_by(self.of()), page.to.0 - self.at.0);
-            let folded = self.rows.fold(&mut self.connection, page.prepared, &mut self.parking).await;
-            folded.map_err(RefoldError::from)?;
-            for number in &self.moving {
-                let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
-                passed.handled += handled;
-                passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+        while self.at < to {
+            let (range, ahead) = self.ranges();
+            let mut pages = self.source.pages(self.at, to, (range, ahead));
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                let events = page.to.0 - self.at.0;
+                self.fold(page).await?;
+                progress.at(self.at.0, to.0);
+                if self.keeper.is_lost() {
+                    return Err(RebuildError::TakenOver);
+                }
+                let pause = self.keeper.pause_is_wanted();
+                if pause || self.rows.is_full() || written_at.elapsed() > WRITE_EVERY {
+                    self.write().await?;
+                    written_at = Instant::now();
+                }
+                if pause {
+                    return Err(RebuildError::Paused(self.at));
+                }
+                self.pace.after(events).await;
+                // Rows have turned out to be larger.
+                if self.ranges().0 < range / 2 {
+                    break;
+                }
             }
-            self.at = page.to;
-            progress.at(self.at.0, to.0);
-            if self.keeper.is_lost() {
-                return Err(RebuildError::TakenOver);
-            }
-            let pause = self.keeper.pause_is_wanted();
-            if pause || self.rows.is_full() || written_at.elapsed() > WRITE_EVERY {
-                self.write().await?;
-                written_at = Instant::now();
-            }
-            if pause {
-                return Err(RebuildError::Paused(self.at));
-            }
-            self.pace.after(events).await;
         }
         self.write().await
+    }
+
+    async fn fold(&mut self, page: Page) -> Result<(), RebuildError> {
+        let (handled, events) = (page.prepared.handled_by(self.of()), page.to.0 - self.at.0);
+        let (rows, parking) = (&mut self.rows, &mut self.parking);
+        let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, parking).await;
+        self.connection.run(fold).await.map_err(RefoldError::from)?;
+        for number in &self.moving {
+            let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
+            passed.handled += handled;
+            passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+        }
+        self.at = page.to;
+        Ok(())
     }
 
     /// Writes the rows and moves the checkpoints.
@@ -263,22 +295,26 @@ impl Builder {
         let seen = Seen { mode: "rebuilding", head: self.head.max(self.at) };
         let found = self.parking.take_found();
         let events = self.source.events_at(found.iter().map(|aside| aside.position)).await?;
-        let mut transaction = self.connection.begin().await?;
-        for number in &self.moving {
-            let Held { key, checkpoint, passed } = &self.parts[*number];
-            if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, *passed)).await? {
-                transaction.rollback().await?;
-                return Err(RebuildError::TakenOver);
-            }
-        }
-        self.rows.write(&mut transaction).await?;
-        if let Some(first) = self.parts.first() {
-            parked::record(&mut transaction, &first.key, &found, &events).await?;
-        }
-        // The next write may meet rows that stand there, and finds them by the key.
         let (name, generation) = (self.source.projection().name(), self.generation);
-        sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+        let (parts, moving, rows) = (&self.parts, &self.moving, &mut self.rows);
+        let write = async |raw: &mut PgConnection| {
+            let mut transaction = raw.begin().await?;
+            for number in moving {
+                let Held { key, checkpoint, passed } = &parts[*number];
+                if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, *passed)).await? {
+                    transaction.rollback().await?;
+                    return Err(RebuildError::TakenOver);
+                }
+            }
+            rows.write(&mut transaction).await?;
+            if let Some(first) = parts.first() {
+                parked::record(&mut transaction, &first.key, &found, &events).await?;
+            }
+            // The next write may meet rows that stand there, and finds them by the key.
+            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.connection.run_within(TABLES_LIMIT, write).await?;
         self.parked.add(&found);
         for number in &self.moving {
             let held = &mut self.parts[*number];
@@ -291,29 +327,35 @@ impl Builder {
     /// Makes what was left for when the rows are in: constraints and indexes.
     pub(crate) async fn finish_tables(&mut self) -> Result<(), RebuildError> {
         let (name, generation) = (self.source.projection().name(), self.generation);
-        let mut transaction = self.connection.begin().await?;
-        sqlx::query!("SELECT read_model.work_in_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
-        sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
-        sqlx::raw_sql(self.source.projection().indexes()).execute(&mut *transaction).await?;
-        sqlx::query!("SELECT read_model.analyze_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
-        let moved = sqlx::query!(
-            "UPDATE read_model.rebuilds SET phase = 'catching_up' WHERE projection = $1 AND generation = $2 AND phase = 'loading'",
-            name,
-            generation
-        )
-        .execute(&mut *transaction)
-        .await?;
-        if moved.rows_affected() != 1 || self.keeper.is_lost() {
-            transaction.rollback().await?;
-            return Err(RebuildError::TakenOver);
-        }
-        Ok(transaction.commit().await?)
+        let (indexes, keeper) = (self.source.projection().indexes(), &self.keeper);
+        let finish = async |raw: &mut PgConnection| {
+            let mut transaction = raw.begin().await?;
+            sqlx::query!("SELECT read_model.work_in_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
+            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
+            sqlx::raw_sql(indexes).execute(&mut *transaction).await?;
+            sqlx::query!("SELECT read_model.analyze_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
+            let moved = sqlx::query!(
+                "UPDATE read_model.rebuilds SET phase = 'catching_up' WHERE projection = $1 AND generation = $2 AND phase = 'loading'",
+                name,
+                generation
+            )
+            .execute(&mut *transaction)
+            .await?;
+            if moved.rows_affected() != 1 || keeper.is_lost() {
+                transaction.rollback().await?;
+                return Err(RebuildError::TakenOver);
+            }
+            Ok(transaction.commit().await?)
+        };
+        self.connection.run_within(TABLES_LIMIT, finish).await
     }
 
     /// Gives the generation up, so that whoever projects takes it at once.
     pub(crate) async fn give_up(mut self) -> sqlx::Result<()> {
-        give_up(&mut self.connection, self.owner, &self.parts).await?;
-        self.connection.close().await
+        let (owner, parts) = (self.owner, &self.parts);
+        self.connection.run(async |raw: &mut PgConnection| give_up(raw, owner, parts).await).await?;
+        self.connection.close().await;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event_store::Position;
 use futures::StreamExt as _;
+use postgres_kit::Connection;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -42,7 +43,8 @@ impl fmt::Display for Estimate {
 pub(crate) async fn estimate(tool: &Tool, source: &Arc<Source>) -> Result<Estimate, RebuildError> {
     let (projection, mut connection) = (source.projection(), tool.connect().await?);
     let events = source.head().await?.mark.position.0;
-    let live = match generation::live(&mut connection, projection.name()).await? {
+    let name = projection.name();
+    let live = match connection.run(async |raw: &mut PgConnection| generation::live(raw, name).await).await? {
         Some(live) => size_of_generation(&mut connection, projection.name(), live.generation).await?,
         None => 0,
     };
@@ -55,9 +57,11 @@ pub(crate) async fn estimate(tool: &Tool, source: &Arc<Source>) -> Result<Estima
     let mut parking = Parking::default().careful();
     let mut pages = source.pages(Position::START, Position(sampled), (RANGE, READ_AHEAD));
     while let Some(page) = pages.next().await {
-        rows.fold(&mut connection, page?.prepared, &mut parking).await.map_err(RefoldError::from)?;
+        let page = page?;
+        let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, &mut parking).await;
+        connection.run(fold).await.map_err(RefoldError::from)?;
     }
-    rows.write(&mut connection).await?;
+    connection.run(async |raw: &mut PgConnection| rows.write(raw).await).await?;
     sqlx::raw_sql(projection.indexes()).execute(&mut connection).await?;
     let (took, ratio) = (began.elapsed(), scale(events, sampled));
     let size = sqlx::query_scalar!(
@@ -76,7 +80,7 @@ fn scale(events: i64, sampled: i64) -> f64 {
     if sampled == 0 { 1.0 } else { events as f64 / sampled as f64 }
 }
 
-async fn size_of_generation(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<i64> {
+async fn size_of_generation(connection: &mut Connection, projection: &str, generation: i32) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(sum(pg_total_relation_size(oid)), 0)::bigint AS "size!" FROM pg_class
            WHERE relnamespace = read_model.generation_schema($1, $2)::regnamespace AND relkind = 'r'"#,

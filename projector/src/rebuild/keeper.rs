@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event_feed::{Lease, Term};
+use postgres_kit::Connection;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
@@ -86,14 +87,14 @@ impl Kept {
     }
 
     /// Renews, and looks whether to pause. `false`: a lease is somebody else's.
-    async fn look(&self, connection: &mut Option<PgConnection>) -> sqlx::Result<(bool, bool)> {
+    async fn look(&self, connection: &mut Option<Connection>) -> sqlx::Result<(bool, bool)> {
         let connection = match connection {
             Some(connection) => connection,
             None => connection.insert(database::connect(&self.options, self.owner).await?),
         };
         let mut renewed = true;
         for (lease, term) in &self.leases {
-            renewed &= lease.renew(connection, *term).await?;
+            renewed &= connection.run(async |raw: &mut PgConnection| lease.renew(raw, *term).await).await?;
         }
         let pause_wanted = sqlx::query_scalar!(
             "SELECT pause_wanted FROM read_model.rebuilds WHERE projection = $1 AND generation = $2",

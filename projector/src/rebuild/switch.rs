@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use event_store::{Mark, Position};
+use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
@@ -23,8 +24,7 @@ use crate::process::connect_options;
 use crate::progress::Progress;
 use crate::refold::pace::Pace;
 use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
-use crate::runner::database;
-use crate::tool::{Tool, ToolArgs, projection};
+use crate::tool::{Tool, ToolArgs, checked, projection};
 
 /// For how many seconds a switch is tried, unless told otherwise.
 pub(crate) const PATIENCE_SECONDS: u32 = 60;
@@ -32,8 +32,13 @@ pub(crate) const PATIENCE_SECONDS: u32 = 60;
 const MOST_PAUSE: Duration = Duration::from_millis(500);
 /// How long the live generation is held while the other one catches up.
 const HOLD: Duration = Duration::from_secs(1);
+/// How long one try may take: it holds the live generation.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 /// How often the other one is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long dropping a generation's tables may take.
+const DROP_LIMIT: Duration = Duration::from_mins(1);
 
 /// Settings of `switch-back`.
 #[derive(Debug, Args)]
@@ -109,6 +114,16 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
 }
 
 async fn attempt(
+    connection: &mut Connection,
+    source: &Arc<Source>,
+    generation: i32,
+    mover: Option<&mut Builder>,
+) -> Result<Try, RebuildError> {
+    let attempt = async |raw: &mut PgConnection| attempt_with(raw, source, generation, mover).await;
+    connection.run_within(ATTEMPT_LIMIT, attempt).await
+}
+
+async fn attempt_with(
     connection: &mut PgConnection,
     source: &Arc<Source>,
     generation: i32,
@@ -170,7 +185,7 @@ async fn hold(transaction: &mut PgConnection, projection: &str, live: i32) -> sq
 async fn come_up(transaction: &mut PgConnection, projection: &str, generation: i32, to: Position) -> sqlx::Result<Position> {
     let deadline = Instant::now() + HOLD;
     loop {
-        let at = super::position(transaction, projection, generation).await?;
+        let at = super::position(&mut *transaction, projection, generation).await?;
         if at >= to || Instant::now() > deadline {
             return Ok(at);
         }
@@ -214,7 +229,7 @@ pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
 }
 
 /// The generation that queries saw before the live one.
-async fn earlier(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<Generation>> {
+async fn earlier(connection: &mut Connection, projection: &str) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
         "SELECT generation, fold_version, tables, parts, live FROM read_model.generations
@@ -230,10 +245,10 @@ pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> 
     let DropArgs { projection, generation, yes, read_model } = args;
     crate::tool::projection(&projection)?;
     let options = connect_options(&read_model.get()?)?;
-    let mut connection = database::connect(&options, uuid::Uuid::now_v7()).await?;
-    generation::check(&mut connection).await?;
+    let mut connection = checked(&options, uuid::Uuid::now_v7()).await?;
     let not_dropped = |why| RebuildError::NotDropped(projection.clone(), generation, why);
-    match generation::numbered(&mut connection, &projection, generation).await? {
+    let numbered = async |raw: &mut PgConnection| generation::numbered(raw, &projection, generation).await;
+    match connection.run(numbered).await? {
         None => return Err(not_dropped("there is none of that number").into()),
         Some(found) if found.live => return Err(not_dropped("queries see it").into()),
         Some(_) => {}
@@ -242,7 +257,15 @@ pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> 
     if !yes && !confirmed(&projection, &warning)? {
         return Err(CommandError::NotConfirmed);
     }
-    let mut transaction = generation::locked(&mut connection).await?;
+    connection.set_limit(DROP_LIMIT);
+    connection.run(async |raw: &mut PgConnection| drop_with(raw, &projection, generation).await).await?;
+    writeln!(cli_kit::stdout(), "generation {generation} of {projection} is gone")?;
+    Ok(())
+}
+
+async fn drop_with(connection: &mut PgConnection, projection: &str, generation: i32) -> Result<(), CommandError> {
+    let not_dropped = |why| RebuildError::NotDropped(projection.to_owned(), generation, why);
+    let mut transaction = generation::locked(connection).await?;
     let found = sqlx::query!(
         r#"SELECT live, state, EXISTS (
                SELECT FROM read_model.leases AS l
@@ -263,7 +286,5 @@ pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> 
         return Err(not_dropped("it is being built: `projector rebuild --pause` makes the build end").into());
     }
     sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    writeln!(std::io::stdout(), "generation {generation} of {projection} is gone")?;
-    Ok(())
+    Ok(transaction.commit().await?)
 }

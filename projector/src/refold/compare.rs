@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use event_store::{Mark, Position};
+use postgres_kit::Connection;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
@@ -121,7 +122,7 @@ impl Comparison<'_> {
     }
 
     /// The live generation's parts, the one furthest behind first: the log is folded forward only.
-    pub(crate) async fn parts(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<i32>> {
+    pub(crate) async fn parts(&self, connection: &mut Connection) -> sqlx::Result<Vec<i32>> {
         sqlx::query_scalar!(
             "SELECT part FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position, part",
             self.projection.name(),
@@ -135,21 +136,26 @@ impl Comparison<'_> {
     /// come so far.
     pub(crate) async fn take(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         (part, least): (i32, Position),
         before: Option<&Chunk>,
     ) -> sqlx::Result<Option<Chunk>> {
         let deadline = Instant::now() + COMPARE_WAIT;
-        while self.mark(connection, part).await?.position < least {
+        while self.mark(&mut *connection, part).await?.position < least {
             if Instant::now() > deadline {
                 return Ok(None);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let after = before.and_then(|chunk| chunk.last.clone());
+        Ok(Some(connection.run(async |raw: &mut PgConnection| self.copy(raw, part, after).await).await?))
+    }
+
+    /// Copies a part's next live rows.
+    async fn copy(&self, connection: &mut PgConnection, part: i32, after: Option<Vec<String>>) -> sqlx::Result<Chunk> {
         let (seed, below) = self.sample();
         let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-        let mark = self.mark(&mut snapshot, part).await?;
+        let mark = self.mark(&mut *snapshot, part).await?;
         let taken = sqlx::query!(
             r#"SELECT taken AS "taken!", last
                FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3, $4, $5, $6, $7, $8)"#,
@@ -172,11 +178,11 @@ impl Comparison<'_> {
         .fetch_all(&mut *snapshot)
         .await?;
         snapshot.commit().await?;
-        Ok(Some(Chunk { mark, part, rows: taken.taken, stale, after, last: taken.last }))
+        Ok(Chunk { mark, part, rows: taken.taken, stale, after, last: taken.last })
     }
 
     /// Where a part stands.
-    async fn mark(&self, connection: &mut PgConnection, part: i32) -> sqlx::Result<Mark> {
+    async fn mark(&self, connection: impl PgExecutor<'_>, part: i32) -> sqlx::Result<Mark> {
         let at = sqlx::query!(
             "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 AND part = $3",
             self.projection.name(),
@@ -191,7 +197,7 @@ impl Comparison<'_> {
     /// Compares the chunk that was taken last with the other table, which stands at the chunk's position.
     pub(crate) async fn compare(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         chunk: &Chunk,
         differences: &mut Differences,
     ) -> sqlx::Result<()> {

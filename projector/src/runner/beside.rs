@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use postgres_kit::Connection;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
@@ -19,13 +19,10 @@ use super::{CLAIM_EVERY, database};
 use crate::generation::Generation;
 use crate::projection::AnyProjection;
 
-/// How long looking may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
-
 /// What is known of the generations.
 #[derive(Default)]
 pub(crate) struct Beside {
-    connection: Option<PgConnection>,
+    connection: Option<Connection>,
     due: Option<Instant>,
     /// Since when each part that nobody holds was seen so, and the last term of its lease.
     free: HashMap<String, (i64, Instant)>,
@@ -63,7 +60,7 @@ impl Beside {
         // A little sooner than the runner comes by when it has nothing to do: it would miss every second look otherwise.
         self.due = Some(Instant::now() + CLAIM_EVERY.mul_f64(0.9));
         let folds: Vec<String> = slots.iter().filter(|slot| slot.is_first()).map(|slot| slot.fold().to_owned()).collect();
-        match database::within(LOOK_LIMIT, self.look(options, (owner, role), &folds)).await {
+        match self.look(options, (owner, role), &folds).await {
             Ok((ready, fleet)) => {
                 align(slots, &ready).await;
                 self.share(slots, fleet).await;

@@ -2,42 +2,30 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Error};
+use postgres_kit::Connection;
+use sqlx::Error;
+use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::lease;
 
 /// How long connecting may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long one call may take that names no other limit: more than a lock is waited for.
+const CALL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Connects for `owner`. The server ends what hangs: a lock that does not come, a statement without end, a transaction that its
-/// owner forgot.
-pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Result<PgConnection> {
+/// Connects for `owner`. Each call has a deadline here. The server ends what hangs there: a lock that does not come, a
+/// statement without end, a transaction that its owner forgot.
+pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Result<Connection> {
     let options = options.clone().application_name(&lease::application_name(owner)).options([
-        ("lock_timeout", "5s"),
+        ("lock_timeout", "2s"),
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "30s"),
         ("tcp_keepalives_idle", "5"),
         ("default_transaction_isolation", "read committed"),
     ]);
-    within(CONNECT_LIMIT, options.connect()).await
-}
-
-/// Gives up what takes longer: a server, or the way to it, that has fallen silent closes no connection.
-pub(crate) fn within<T, E: From<Error>>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, E>>,
-) -> impl Future<Output = Result<T, E>> {
-    // On the heap at once: what holds connections is large.
-    let work = Box::pin(work);
-    async move {
-        let done = tokio::time::timeout(limit, work).await;
-        done.unwrap_or_else(|_| {
-            let what = format!("Postgres did not answer within {} s", limit.as_secs());
-            Err(E::from(Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))))
-        })
-    }
+    let connected = Connection::open(&options, CONNECT_LIMIT, CALL_LIMIT).await;
+    connected.map_err(|error| postgres_kit::named(&postgres_kit::place(&options), error))
 }
 
 /// Whether trying again later may help without anybody's doing.

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use postgres_kit::Connection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Says that this process is there, if it is able to project these, and looks who else is.
-    pub(crate) async fn look(connection: &mut PgConnection, me: Uuid, able: bool, folds: &[String]) -> sqlx::Result<Self> {
+    pub(crate) async fn look(connection: &mut Connection, me: Uuid, able: bool, folds: &[String]) -> sqlx::Result<Self> {
         if able {
             beat(connection, me, folds).await?;
         } else {
@@ -169,7 +169,7 @@ impl Fleet {
     }
 }
 
-async fn beat(connection: &mut PgConnection, me: Uuid, folds: &[String]) -> sqlx::Result<()> {
+async fn beat(connection: &mut Connection, me: Uuid, folds: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH gone AS (DELETE FROM read_model.projectors WHERE expires_at < clock_timestamp() - make_interval(secs => $4))
          INSERT INTO read_model.projectors (owner, backend_pid, folds, expires_at)
@@ -187,7 +187,7 @@ async fn beat(connection: &mut PgConnection, me: Uuid, folds: &[String]) -> sqlx
 }
 
 /// Says that this process projects no more.
-pub(crate) async fn leave(connection: &mut PgConnection, me: Uuid) -> sqlx::Result<()> {
+pub(crate) async fn leave(connection: &mut Connection, me: Uuid) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM read_model.projectors WHERE owner = $1", me).execute(connection).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::part::{Claim, Claimed, Folded, Outcome};
-use super::{Job, passing};
+use super::{Job, MAX_BATCH, passing};
 use crate::projection::AnyProjection;
 
 /// Projects these events, the next ones after the checkpoints, with every projection, trusting that they are the log's.
@@ -46,7 +46,7 @@ async fn project_part(
     match claim.attempt().await? {
         Claimed::Owned(owned) => {
             let of = owned.key.of;
-            let ended = match owned.apply(Arc::clone(job)).await {
+            let ended = match owned.apply(Arc::clone(job), MAX_BATCH).await {
                 Folded::Done(applied) => vec![applied],
                 Folded::Passes(passing) => passing::over(vec![passing], Arc::clone(job)).await,
             };

@@ -36,7 +36,7 @@ impl Runner {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(owned) = slot.take_owned() {
                 slot.begins(job);
-                let task = tokio::spawn(owned.apply(Arc::clone(job)));
+                let task = tokio::spawn(owned.apply(Arc::clone(job), slot.most()));
                 folding.push(async move { (index, task.await) });
             }
         }
@@ -56,6 +56,8 @@ impl Runner {
                 _ = reports.tick() => self.watch.parts(&self.slots),
             }
         }
+        // What failed is to be seen before anything else is waited for.
+        self.watch.parts(&self.slots);
         if passing.is_empty() {
             return;
         }

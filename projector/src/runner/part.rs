@@ -9,25 +9,26 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use event_feed::Term;
 use event_store::{Epoch, EventStore, Mark, Position, RecordedEvent};
+use postgres_kit::Connection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::history::{self, History};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
-use super::{Job, PartKey, beside, database, lease};
+use super::{Job, PartKey, beside, chain, database, lease};
 use crate::generation;
 use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteError, apart};
 
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
-/// How long one batch may take before its connection is given up.
-pub(super) const BATCH_LIMIT: Duration = Duration::from_mins(1);
+/// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again with fewer events.
+pub(super) const BATCH_LIMIT: Duration = Duration::from_secs(4);
 
-/// How long claiming a part may take.
-const CLAIM_LIMIT: Duration = Duration::from_secs(10);
+/// How long claiming a part may take, with the questions to the log.
+pub(super) const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
 /// A part and its owner's hold on it.
 pub(crate) struct Owned {
@@ -37,7 +38,7 @@ pub(crate) struct Owned {
     pub(crate) seen: Seen,
     pub(super) parked: ParkedSet,
     owner: Uuid,
-    pub(super) connection: PgConnection,
+    pub(super) connection: Connection,
 }
 
 /// An attempt to take a part.
@@ -52,7 +53,7 @@ pub(crate) struct Claim {
     /// Where the log's history is proved; without it the caller vouches for it.
     pub(crate) store: Option<Arc<dyn EventStore>>,
     /// A connection that an earlier attempt left.
-    pub(crate) connection: Option<PgConnection>,
+    pub(crate) connection: Option<Connection>,
     /// Why the projection is stopped, if it is.
     pub(crate) stopped: Option<Stopped>,
 }
@@ -82,7 +83,7 @@ pub(crate) enum Again {
 pub(crate) enum Claimed {
     Owned(Box<Owned>),
     /// Another process has it.
-    Elsewhere(PgConnection),
+    Elsewhere(Connection),
     /// It can only be stopped, and why.
     Stopped(Stopped),
     /// Nothing has changed since it stopped.
@@ -130,18 +131,21 @@ pub(crate) enum ClaimError {
 impl Claim {
     /// Takes the live generation's part if nobody has it, and proves that the log is the one that it was built from.
     pub(crate) async fn attempt(self) -> Result<Claimed, ClaimError> {
-        database::within(CLAIM_LIMIT, self.claim()).await
+        // On the heap at once: what holds connections is large.
+        postgres_kit::within(CLAIM_LIMIT, Box::pin(self.claim())).await
     }
 
     async fn claim(self) -> Result<Claimed, ClaimError> {
         let mut connection = match self.connection {
-            Some(connection) => connection,
-            None => database::connect(&self.options, self.owner).await?,
+            Some(connection) if connection.is_open() => connection,
+            _ => database::connect(&self.options, self.owner).await?,
         };
-        let found = match self.beside {
-            Some(generation) => beside::find(&mut connection, self.projection.name(), generation).await?,
-            None => generation::live(&mut connection, self.projection.name()).await?,
+        let (name, beside) = (self.projection.name(), self.beside);
+        let find = async |raw: &mut PgConnection| match beside {
+            Some(generation) => beside::find(raw, name, generation).await,
+            None => generation::live(raw, name).await,
         };
+        let found = connection.run(find).await?;
         let generation = found.as_ref().map_or(NO_GENERATION, |found| found.generation);
         let before = self.stopped.filter(|stopped| stopped.generation == Some(generation));
         if before.as_ref().is_some_and(|stopped| stopped.again == Again::No) {
@@ -153,23 +157,26 @@ impl Claim {
         }
         let Some(found) = found.filter(|found| self.part < found.parts) else { return Ok(Claimed::Elsewhere(connection)) };
         let key = Arc::new(PartKey::new(self.projection, &found, self.part));
-        if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room) && parked::is_full(&mut connection, &key).await? {
+        if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room)
+            && connection.run(async |raw: &mut PgConnection| parked::is_full(raw, &key).await).await?
+        {
             return Ok(Claimed::StillStopped);
         }
         if let (Some(before), Some(store)) = (before.filter(|stopped| stopped.again == Again::History), &self.store)
-            && let Some(found) = checkpoint::look(&mut connection, &key).await?
+            && let Some(found) = connection.run(async |raw: &mut PgConnection| checkpoint::look(raw, &key).await).await?
             && history::of(store.as_ref(), key.projection.name(), found).await? == History::Other(before.reason)
         {
             return Ok(Claimed::StillStopped);
         }
-        let Some(Term(term)) = lease::of(&key, self.owner).take(&mut connection).await? else {
+        let lease = lease::of(&key, self.owner);
+        let Some(Term(term)) = connection.run(async |raw: &mut PgConnection| lease.take(raw).await).await? else {
             return Ok(Claimed::Elsewhere(connection));
         };
-        let Some(checkpoint) = checkpoint::take(&mut connection, &key, term).await? else {
-            return Ok(Claimed::Elsewhere(connection));
-        };
+        let taken = connection.run(async |raw: &mut PgConnection| checkpoint::take(raw, &key, term).await).await?;
+        let Some(checkpoint) = taken else { return Ok(Claimed::Elsewhere(connection)) };
         let seen = Seen { mode: "starting", head: checkpoint.mark.position };
-        let parked = ParkedSet::load(&mut connection, &key, &[key.part]).await?;
+        let load = async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.part]).await;
+        let parked = connection.run(load).await?;
         let mut owned = Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
         let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
         match history::of(store.as_ref(), owned.key.projection.name(), (checkpoint.epoch, checkpoint.mark)).await? {
@@ -184,8 +191,8 @@ impl Claim {
 }
 
 impl Owned {
-    /// Folds the job's events that come after the checkpoint into the rows.
-    pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>) -> Folded {
+    /// Folds the job's events that come after the checkpoint into the rows, but no more than `most` of them.
+    pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>, most: usize) -> Folded {
         let mut applied = Applied { handled: 0, passed_over: 0, parked: 0, outcome: Outcome::Lost };
         let at = self.checkpoint.mark;
         let start = job.events.partition_point(|event| event.position <= at.position);
@@ -203,22 +210,20 @@ impl Owned {
             applied.outcome = Outcome::Failed(sqlx::Error::Io(gap));
             return Folded::Done(applied);
         }
-        applied.outcome = match tokio::time::timeout(BATCH_LIMIT, self.fold(&job, events, &mut applied)).await {
-            Ok(Ok(None)) => Outcome::Owned(self),
-            Ok(Ok(Some(Halt::Passes(events)))) => return Folded::Passes(Passing { part: self, events }),
-            Ok(Ok(Some(Halt::Lost))) => Outcome::Lost,
-            Ok(Ok(Some(Halt::At(position, reason)))) => {
+        let events = &events[..events.len().min(most)];
+        applied.outcome = match self.fold(&job, events, &mut applied).await {
+            Ok(None) => Outcome::Owned(self),
+            Ok(Some(Halt::Passes(events))) => return Folded::Passes(Passing { part: self, events }),
+            Ok(Some(Halt::Lost)) => Outcome::Lost,
+            Ok(Some(Halt::At(position, reason))) => {
                 let bad = events.iter().find(|event| event.position == position);
                 let what = bad.map_or_else(String::new, |event| format!(" ({})", event.event_type));
                 let again = if reason.is::<TooManyParked>() { Again::Room } else { Again::No };
                 let reason = format!("event {position}{what}: {}", chain(reason.as_ref()));
                 self.stop(reason, bad.map(|event| event.recorded_at), again).await
             }
-            Ok(Err(error)) if database::is_transient(&error) => Outcome::Failed(error),
-            Ok(Err(error)) => self.refused(&error, events.first()).await,
-            Err(_) => {
-                Outcome::Failed(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "a batch took too long")))
-            }
+            Err(error) if database::is_transient(&error) => Outcome::Failed(error),
+            Err(error) => self.refused(&error, events.first()).await,
         };
         Folded::Done(applied)
     }
@@ -239,7 +244,9 @@ impl Owned {
                 events = before(events, *position);
             }
             let Some(last) = events.last() else { return Ok(prepared.unreadable.map(Halt::at).or(halt)) };
-            if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() {
+            // Others pass with it to the end of the batch, which this one may not have been given whole.
+            let is_whole = job.events.last().is_some_and(|end| end.position == last.position);
+            if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole {
                 return Ok(Some(Halt::Passes(prepared.passed_over)));
             }
             match self.write(&prepared, job, (events, last.mark()), apart).await {
@@ -277,24 +284,28 @@ impl Owned {
         let seen = Seen { mode: job.mode, head: job.head.mark.position };
         let target = (job.head.epoch, to);
         let notes = (seen, Passed { handled: prepared.handled, passed_over: prepared.passed_over });
-        let mut found = Vec::new();
-        if prepared.handled == 0 {
-            if !checkpoint::advance(&mut self.connection, &self.key, &self.checkpoint, target, notes).await? {
-                return Ok(None);
-            }
-        } else {
-            let parking = self.parked.parking();
-            let mut parking = if apart { parking.apart() } else { parking };
-            let mut transaction = self.connection.begin().await?;
-            if !checkpoint::advance(&mut transaction, &self.key, &self.checkpoint, target, notes).await? {
+        let parking = self.parked.parking();
+        let mut parking = if apart { parking.apart() } else { parking };
+        let (key, from) = (&self.key, &self.checkpoint);
+        let write = async |raw: &mut PgConnection| {
+            let mut transaction = raw.begin().await?;
+            if !checkpoint::advance(&mut transaction, key, from, target, notes).await? {
                 transaction.rollback().await?;
-                return Ok(None);
+                return Ok::<_, WriteError>(None);
             }
-            prepared.write(&mut transaction, &self.key.only(), &mut parking).await?;
-            found = parking.take_found();
-            parked::record(&mut transaction, &self.key, &found, events).await?;
+            prepared.write(&mut transaction, &key.only(), &mut parking).await?;
+            let found = parking.take_found();
+            parked::record(&mut transaction, key, &found, events).await?;
             transaction.commit().await?;
-        }
+            Ok(Some(found))
+        };
+        let found = if prepared.handled == 0 {
+            let advance = async |raw: &mut PgConnection| checkpoint::advance(raw, key, from, target, notes).await;
+            self.connection.run(advance).await?.then(Vec::new)
+        } else {
+            self.connection.run_within(BATCH_LIMIT, write).await?
+        };
+        let Some(found) = found else { return Ok(None) };
         self.parked.add(&found);
         self.checkpoint = Checkpoint { epoch: Some(target.0), mark: to, ..self.checkpoint };
         self.seen = seen;
@@ -306,7 +317,9 @@ impl Owned {
         if self.checkpoint.epoch.is_none_or(|known| known == epoch) {
             return Ok(true);
         }
-        if !checkpoint::follow(&mut self.connection, &self.key, &self.checkpoint, epoch).await? {
+        let (key, at) = (&self.key, &self.checkpoint);
+        let follow = async |raw: &mut PgConnection| checkpoint::follow(raw, key, at, epoch).await;
+        if !self.connection.run(follow).await? {
             return Ok(false);
         }
         tracing::info!(projection = self.key.projection.name(), %epoch, "goes on in a new epoch of the log");
@@ -333,11 +346,13 @@ impl Owned {
             return Ok(None);
         }
         let term = self.checkpoint.term;
-        if !lease::of(&self.key, self.owner).renew(&mut self.connection, Term(term)).await? {
+        let (key, lease) = (&self.key, lease::of(&self.key, self.owner));
+        if !self.connection.run(async |raw: &mut PgConnection| lease.renew(raw, Term(term)).await).await? {
             return Ok(None);
         }
         let seen = Seen { mode, head };
-        if mode != self.seen.mode && !checkpoint::note(&mut self.connection, &self.key, term, seen, None).await? {
+        let note = async |raw: &mut PgConnection| checkpoint::note(raw, key, term, seen, None).await;
+        if mode != self.seen.mode && !self.connection.run(note).await? {
             return Ok(None);
         }
         self.seen = seen;
@@ -347,9 +362,14 @@ impl Owned {
     /// Ends the ownership, so that another process can take over at once.
     pub(crate) async fn give_up(mut self, stopped_by: Option<&str>) -> sqlx::Result<()> {
         let seen = Seen { mode: if stopped_by.is_some() { "stopped" } else { "starting" }, ..self.seen };
-        checkpoint::note(&mut self.connection, &self.key, self.checkpoint.term, seen, stopped_by).await?;
-        lease::of(&self.key, self.owner).give_up(&mut self.connection, Term(self.checkpoint.term)).await?;
-        self.connection.close().await
+        let (key, term, lease) = (&self.key, self.checkpoint.term, lease::of(&self.key, self.owner));
+        let give_up = async |raw: &mut PgConnection| {
+            checkpoint::note(raw, key, term, seen, stopped_by).await?;
+            lease.give_up(raw, Term(term)).await
+        };
+        self.connection.run(give_up).await?;
+        self.connection.close().await;
+        Ok(())
     }
 
     async fn stop(self, reason: String, oldest: Option<DateTime<Utc>>, again: Again) -> Outcome {
@@ -377,16 +397,4 @@ impl Halt {
 
 fn before(events: &[RecordedEvent], position: Position) -> &[RecordedEvent] {
     &events[..events.partition_point(|event| event.position < position)]
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -4,8 +4,10 @@
 use std::io;
 use std::sync::Arc;
 
+use sqlx::PgConnection;
+
 use super::checkpoint::{self, Checkpoint, Seen};
-use super::part::{Applied, BATCH_LIMIT, Outcome, Owned};
+use super::part::{Applied, Outcome, Owned};
 use super::{Job, database};
 
 /// A part, and how many events it is to pass over: up to the batch's last.
@@ -21,9 +23,9 @@ pub(crate) async fn over(mut parts: Vec<Passing>, job: Arc<Job>) -> Vec<Applied>
     let seen = Seen { mode: job.mode, head: job.head.mark.position };
     let from: Vec<_> = parts.iter().map(|of| (Arc::clone(&of.part.key), of.part.checkpoint, of.events)).collect();
     let Some(first) = parts.first_mut() else { return Vec::new() };
-    let moving = checkpoint::pass(&mut first.part.connection, &from, (epoch, mark), seen);
-    match tokio::time::timeout(BATCH_LIMIT, moving).await {
-        Ok(Ok(moved)) => {
+    let moving = async |raw: &mut PgConnection| checkpoint::pass(raw, &from, (epoch, mark), seen).await;
+    match first.part.connection.run(moving).await {
+        Ok(moved) => {
             let end = |Passing { mut part, events }: Passing| {
                 let key = (part.key.projection.name(), part.key.generation, part.key.part);
                 if !moved.iter().any(|(name, generation, number)| (name.as_str(), *generation, *number) == key) {
@@ -35,11 +37,7 @@ pub(crate) async fn over(mut parts: Vec<Passing>, job: Arc<Job>) -> Vec<Applied>
             };
             parts.into_iter().map(end).collect()
         }
-        Ok(Err(error)) => fail(parts, &error, &job).await,
-        Err(_) => {
-            let late = io::Error::new(io::ErrorKind::TimedOut, "moving checkpoints took too long");
-            fail(parts, &sqlx::Error::Io(late), &job).await
-        }
+        Err(error) => fail(parts, &error, &job).await,
     }
 }
 

@@ -5,26 +5,24 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use event_store::{Epoch, EventStore, Mark, Position};
-use sqlx::PgConnection;
+use postgres_kit::Connection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinError;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::backoff::backoff;
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
-use super::part::{Again, Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped, chain};
-use super::{CLAIM_EVERY, Job, PartKey, RETRY_FIRST, RETRY_MOST, RunError, Standing, database};
+use super::part::{Again, Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped};
+use super::{CLAIM_EVERY, Job, MAX_BATCH, PartKey, RETRY_MOST, RunError, Standing, chain};
 use crate::generation;
 use crate::projection::AnyProjection;
 
 mod end;
 mod place;
 
-/// How long keeping a lease or giving it up may take: less than it lasts.
-const KEEP_LIMIT: Duration = Duration::from_secs(5);
-/// How long trying parked events again may take.
-const RETRY_LIMIT: Duration = Duration::from_mins(1);
 /// How often a stopped projection is looked at: another generation may have become live, or the log another one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -46,16 +44,24 @@ pub(crate) struct Slot {
     kept_at: Instant,
     /// How often in a row a database failed.
     failures: u32,
+    /// The most events of a batch that it takes at once: fewer after a batch that took too long.
+    most: usize,
     error: Option<RunError>,
     pub(crate) progress: Progress,
 }
 
-/// The three states.
+/// The three states, and the way out of two of them.
 pub(crate) enum State {
     /// To be claimed when it is due; a stand-by keeps its connection.
     Waiting {
         due: Instant,
-        connection: Option<PgConnection>,
+        connection: Option<Connection>,
+    },
+    /// A claim is under way, from waiting, or from being stopped for this reason. Dropped, it is given up: its connection
+    /// ends, and with it the lease.
+    Claiming {
+        task: AbortOnDropHandle<Result<Claimed, ClaimError>>,
+        from: Option<Stopped>,
     },
     Owned(Box<Owned>),
     /// Looked at again when it is due, in case another generation has become live or the log's history is another one.
@@ -105,6 +111,7 @@ impl Slot {
             renew_at: now,
             kept_at: now,
             failures: 0,
+            most: MAX_BATCH,
             error: None,
             progress: Progress::unknown(),
         }
@@ -112,33 +119,48 @@ impl Slot {
 
     pub(crate) fn standing(&self) -> Standing {
         match &self.state {
-            State::Waiting { .. } => Standing::Waiting,
+            State::Waiting { .. } | State::Claiming { from: None, .. } => Standing::Waiting,
             State::Owned(owned) => Standing::At(owned.checkpoint.mark),
-            State::Stopped { stopped, .. } => Standing::Stopped(stopped.reason.clone()),
+            State::Stopped { stopped, .. } | State::Claiming { from: Some(stopped), .. } => {
+                Standing::Stopped(stopped.reason.clone())
+            }
         }
     }
 
-    /// The attempt to claim the part whose time has come.
-    pub(crate) fn due_claim(
-        &mut self,
-        options: &Arc<PgConnectOptions>,
-        owner: Uuid,
-        store: &Arc<dyn EventStore>,
-    ) -> Option<Claim> {
+    /// Begins the attempt to claim the part, if its time has come.
+    pub(crate) fn begin_claim(&mut self, options: &Arc<PgConnectOptions>, owner: Uuid, store: &Arc<dyn EventStore>) {
         let now = Instant::now();
         let (connection, stopped) = match &mut self.state {
             State::Waiting { due, connection } if *due <= now && self.may_claim => (connection.take(), None),
             State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => (None, Some(stopped.clone())),
-            _ => return None,
+            _ => return,
         };
         self.kept_at = now;
         let (projection, beside, part) = (Arc::clone(&self.projection), self.beside, self.part);
-        let store = Some(Arc::clone(store));
-        Some(Claim { options: Arc::clone(options), owner, projection, beside, part, store, connection, stopped })
+        let (options, store, from) = (Arc::clone(options), Some(Arc::clone(store)), stopped.clone());
+        let claim = Claim { options, owner, projection, beside, part, store, connection, stopped };
+        self.state = State::Claiming { task: AbortOnDropHandle::new(tokio::spawn(claim.attempt())), from };
+    }
+
+    /// Waits until the attempt is over, if there is one. Nothing is lost when this is dropped.
+    pub(crate) async fn end_claim(&mut self) {
+        let State::Claiming { task, from } = &mut self.state else { return };
+        let (claimed, from) = (task.await, from.take());
+        // From here on it is as it was before.
+        self.state = match from {
+            Some(stopped) => State::Stopped { stopped, due: Instant::now() },
+            None => waiting(CLAIM_EVERY, None),
+        };
+        self.claimed(claimed);
     }
 
     pub(crate) fn mark(&self) -> Option<Mark> {
         if let State::Owned(owned) = &self.state { Some(owned.checkpoint.mark) } else { None }
+    }
+
+    /// The most events of a batch that it takes at once.
+    pub(crate) const fn most(&self) -> usize {
+        self.most
     }
 
     /// Takes an owned part out, to be given to a task; the slot waits meanwhile.
@@ -170,7 +192,7 @@ impl Slot {
         }
     }
 
-    pub(crate) fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
+    fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
         match result {
             Ok(Ok(Claimed::Owned(owned))) => {
                 tracing::info!(projection = self.title(), position = owned.checkpoint.mark.position.0, "owned");
@@ -212,6 +234,7 @@ impl Slot {
             Outcome::Owned(owned) => {
                 let (key, mark) = (Arc::clone(&owned.key), owned.checkpoint.mark);
                 let moved = mark.position > self.progress.position;
+                self.most = self.most.saturating_mul(2).min(MAX_BATCH);
                 self.own(owned);
                 if moved || mark.position >= job.head.mark.position {
                     self.recovered();
@@ -226,7 +249,13 @@ impl Slot {
             Outcome::Lost => {
                 self.taken_over();
             }
-            Outcome::Failed(error) => self.failed(error.into()),
+            Outcome::Failed(error) => {
+                if postgres_kit::is_silent(&error) {
+                    // Should it be the work that is too much, and not the server that is away, then half of it is less.
+                    self.most = (self.most / 2).max(1);
+                }
+                self.failed(error.into());
+            }
         }
         None
     }
@@ -255,7 +284,7 @@ impl Slot {
         }
         let Some(owned) = self.take_owned() else { return };
         let began = Instant::now();
-        match tokio::spawn(database::within(KEEP_LIMIT, owned.keep(self.progress.mode, self.progress.head, epoch))).await {
+        match tokio::spawn(owned.keep(self.progress.mode, self.progress.head, epoch)).await {
             Ok(Ok(Some(owned))) => {
                 self.state = State::Owned(owned);
                 self.kept_at = began;
@@ -276,7 +305,7 @@ impl Slot {
         let again = again.clone();
         // In a task of its own: no dropped future leaves a transaction open.
         let task = tokio::spawn(async move {
-            let retried = database::within(RETRY_LIMIT, owned.retry_parked(&again)).await;
+            let retried = owned.retry_parked(&again).await;
             (owned, retried)
         });
         match task.await {
@@ -285,6 +314,13 @@ impl Slot {
                 self.state = State::Owned(owned);
             }
             Ok((_, Err(AgainError::Lost))) => self.taken_over(),
+            Ok((mut owned, Err(AgainError::Run(error @ (RunError::Store(_) | RunError::Keys(_)))))) => {
+                // What comes from NATS is projected all the same.
+                tracing::warn!(projection = self.title(), error = chain(&error), "parked events cannot be read again now");
+                owned.put_off_parked(RETRY_MOST);
+                self.progress.parked = owned.parked.pairs;
+                self.state = State::Owned(owned);
+            }
             Ok((_, Err(AgainError::Run(error)))) => self.failed(error),
             Err(panic) => self.panicked(&panic),
         }
@@ -357,11 +393,6 @@ impl Slot {
     }
 }
 
-fn waiting(pause: Duration, connection: Option<PgConnection>) -> State {
+fn waiting(pause: Duration, connection: Option<Connection>) -> State {
     State::Waiting { due: Instant::now() + pause, connection }
-}
-
-/// The wait after so many failures in a row: doubled each time, and jittered, so that the parts that failed together do not all come back at once.
-fn backoff(failures: u32) -> Duration {
-    RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST).mul_f64(rand::random_range(0.5..1.0))
 }

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use event_feed::FollowError;
 use event_store::erasure::KeyError;
 use event_store::{EventStore, Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
-use super::part::chain;
+use super::chain;
 use super::pulse::Pulse;
 use super::slot::Slot;
 use super::{RunError, Standing};
 
 /// A projection that is behind and has not moved for this long makes the process not ready.
-pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(15);
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
 
 /// What is told of each part.
 const GAUGES: [&str; 4] = ["projection_position", "projection_lag_events", "projection_lag_seconds", "projection_parked_events"];
@@ -25,12 +26,15 @@ const GAUGES: [&str; 4] = ["projection_position", "projection_lag_events", "proj
 #[derive(Debug, Clone)]
 pub struct Watch {
     event_store: Component,
+    subject_keys: Component,
     read_model: Component,
     projections: Component,
     nats: Component,
     event_types: Component,
     clock: SharedClock,
     pulse: Pulse,
+    /// Where the log ended when a stand-by last asked.
+    asked: Arc<Mutex<Position>>,
     /// Of which parts figures are told.
     told: Arc<Mutex<BTreeSet<(String, i32)>>>,
 }
@@ -39,14 +43,19 @@ impl Watch {
     /// Adds the runner's parts to `health`.
     pub fn new(health: &Health, clock: SharedClock) -> Self {
         describe();
+        let subject_keys = health.component("subject_keys");
+        // They are asked for only where an event needs them.
+        subject_keys.ready();
         Self {
             event_store: health.component("event_store"),
+            subject_keys,
             read_model: health.component("read_model"),
             projections: health.component("projections"),
             nats: health.optional_component("nats"),
             event_types: health.optional_component("event_types"),
             clock,
             pulse: Pulse::default(),
+            asked: Arc::new(Mutex::new(Position::START)),
             told: Arc::default(),
         }
     }
@@ -75,7 +84,10 @@ impl Watch {
     /// Whether the log can be read, asked by a stand-by, which reads nothing.
     pub(crate) async fn look_at(&self, store: &dyn EventStore) -> bool {
         match store.head().await {
-            Ok(_) => self.store_answers(),
+            Ok(head) => {
+                *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = head.mark.position;
+                self.store_answers();
+            }
             Err(error) => {
                 self.store_fails(&error.into());
                 return false;
@@ -98,7 +110,12 @@ impl Watch {
     /// The keys of personal data could not be had.
     pub(crate) fn keys_fail(&self, error: &KeyError) {
         tracing::warn!(error = chain(error), "cannot have the keys of personal data: will be tried again");
-        self.event_store.not_ready(error.to_string());
+        self.subject_keys.not_ready(error.to_string());
+    }
+
+    /// The keys of the personal data that came were there.
+    pub(crate) fn keys_answer(&self) {
+        self.subject_keys.ready();
     }
 
     /// The read model could not be reached.
@@ -119,13 +136,12 @@ impl Watch {
     /// How every part stands.
     pub(crate) fn parts(&self, slots: &[Slot]) {
         self.pulse.beat();
-        let head = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
-        let owns = slots.iter().any(|slot| slot.mark().is_some());
-        metrics::gauge!("eventstore_head_position").set(if owns || head > 0 { figure(head) } else { f64::NAN });
+        let head = self.head(slots);
+        metrics::gauge!("eventstore_head_position").set(head.map_or(f64::NAN, figure));
         self.forget_all_but(slots);
         let mut troubles = Vec::new();
         for slot in slots {
-            self.part(slot);
+            self.part(slot, head);
             // No query sees a generation beside the live one.
             if slot.generation_beside().is_some() {
                 continue;
@@ -154,6 +170,15 @@ impl Watch {
         }
     }
 
+    /// Where the log ends, where that is known: while it cannot be read, whatever was seen last may be long past.
+    fn head(&self, slots: &[Slot]) -> Option<i64> {
+        let seen = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
+        let reads = slots.iter().any(|slot| slot.mark().is_some());
+        let asked = if reads { 0 } else { self.asked.lock().unwrap_or_else(PoisonError::into_inner).0 };
+        let head = seen.max(asked);
+        (self.event_store.is_ready() && (reads || head > 0)).then_some(head)
+    }
+
     /// A part that is no more, since its generation is dropped say, has no figures either.
     fn forget_all_but(&self, slots: &[Slot]) {
         let is_there = |(label, part): &(String, i32)| slots.iter().any(|slot| slot.part() == *part && slot.label() == *label);
@@ -166,7 +191,7 @@ impl Watch {
         });
     }
 
-    fn part(&self, slot: &Slot) {
+    fn part(&self, slot: &Slot, head: Option<i64>) {
         let (part, progress) = ((slot.label(), slot.part()), &slot.progress);
         // Only who projects a part knows how far it is: whoever did is not to go on telling its last figures.
         if progress.head == Position::START && slot.standing() == Standing::Waiting {
@@ -176,13 +201,15 @@ impl Watch {
         let labels = labels(&part);
         let alive_at = self.clock.now() - progress.moved_at.elapsed();
         metrics::gauge!("projection_heartbeat_timestamp_seconds", &labels).set(figure(alive_at.timestamp_millis()) / 1_000.0);
-        let lag = (progress.head.0 - progress.position.0).max(0);
-        let oldest = progress.oldest.filter(|_| lag > 0).map_or(0, |at| (self.clock.now() - at).num_milliseconds().max(0));
         metrics::gauge!("projection_position", &labels).set(figure(progress.position.0));
-        metrics::gauge!("projection_lag_events", &labels).set(figure(lag));
         let parked = i64::try_from(progress.parked).unwrap_or(i64::MAX);
         metrics::gauge!("projection_parked_events", &labels).set(figure(parked));
-        metrics::gauge!("projection_lag_seconds", &labels).set(figure(oldest) / 1_000.0);
+        // Without the log's head nobody knows what there is to be taken in.
+        let lag = head.map(|head| (head - progress.position.0).max(0));
+        let age = |at: DateTime<Utc>| (self.clock.now() - at).num_milliseconds().max(0);
+        let oldest = lag.and_then(|lag| if lag > 0 { progress.oldest.map(age) } else { Some(0) });
+        metrics::gauge!("projection_lag_events", &labels).set(lag.map_or(f64::NAN, figure));
+        metrics::gauge!("projection_lag_seconds", &labels).set(oldest.map_or(f64::NAN, |age| figure(age) / 1_000.0));
     }
 }
 

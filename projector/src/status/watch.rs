@@ -1,28 +1,26 @@
 //! `projector status`, once or with `--watch`: again and again until Ctrl-C, whatever is away meanwhile.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use event_store::{EventStore, PostgresOptions, PostgresStore};
+use postgres_kit::Connection;
 use serde_json::json;
 use service_kit::clock;
 use service_kit::shutdown::Shutdown;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnectOptions;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::{STORE_LIMIT, Status};
 use crate::cli::StatusArgs;
 use crate::error::CommandError;
-use crate::generation;
 use crate::process::{connect_options, store_options};
-use crate::runner::{chain, database};
+use crate::runner::chain;
+use crate::tool::checked;
 
 /// Seconds between two looks.
 const LEAST_INTERVAL: f64 = 0.1;
 const MOST_INTERVAL: f64 = 3_600.0;
-/// How long one look may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(20);
 
 /// Reads an interval of `--watch`.
 pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
@@ -44,10 +42,10 @@ pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     }
     let status = sight.look().await?;
     let text = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    Ok(cli_kit::print(text)?)
 }
 
-/// Until the first signal, or until nobody reads any more.
+/// Until the first signal.
 async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError> {
     let ended = Shutdown::listen()?.drain();
     let mut ticks = tokio::time::interval(args.interval);
@@ -55,11 +53,7 @@ async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError>
     let looks = async {
         loop {
             ticks.tick().await;
-            let text = shown(sight.look().await, args)?;
-            match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                other => other?,
-            }
+            cli_kit::print(shown(sight.look().await, args)?)?;
         }
     };
     tokio::select! {
@@ -81,7 +75,7 @@ fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<Stri
     let text = looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| status.to_string());
     let at = at.format("%Y-%m-%d %H:%M:%S");
     let text = format!("{at} UTC, every {} s; Ctrl-C ends\n{text}", args.interval.as_secs_f64());
-    Ok(if std::io::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
+    Ok(if cli_kit::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
 }
 
 /// Drawn over what a terminal shows, line by line, so that nothing flickers.
@@ -97,7 +91,7 @@ fn redrawn(text: &str) -> String {
 struct Sight {
     options: PgConnectOptions,
     store_options: Option<PostgresOptions>,
-    connection: Option<PgConnection>,
+    connection: Option<Connection>,
     store: Option<PostgresStore>,
 }
 
@@ -107,16 +101,14 @@ impl Sight {
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
-            let mut connection = database::connect(&self.options, Uuid::now_v7()).await?;
-            generation::check(&mut connection).await?;
-            connection
+            checked(&self.options, Uuid::now_v7()).await?
         };
         if let (None, Some(options)) = (&self.store, &self.store_options) {
             let connecting = PostgresStore::connect(options.clone());
             self.store = tokio::time::timeout(STORE_LIMIT, connecting).await.ok().and_then(Result::ok);
         }
         let store = self.store.as_ref().map(|store| store as &dyn EventStore);
-        let status = database::within(LOOK_LIMIT, Status::read(&mut connection, store, clock::system().now())).await?;
+        let status = Status::read(&mut connection, store, clock::system().now()).await?;
         self.connection = Some(connection);
         Ok(status)
     }

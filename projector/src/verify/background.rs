@@ -13,6 +13,8 @@ use std::time::Duration;
 use clap::Args;
 use event_store::erasure::Vault;
 use event_store::{EvolvedLog, Position};
+use postgres_kit::Connection;
+use service_kit::Pulse;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -28,6 +30,10 @@ use crate::runner::{chain, database};
 
 /// What the folded rows may take in memory; what is more goes to temporary tables.
 const ROW_MEMORY: usize = 16 * MIB;
+/// How long one piece of it may take: a page is folded, a chunk is compared.
+const PIECE_LIMIT: Duration = Duration::from_mins(10);
+/// A verification that does not move for so long hangs: no piece takes longer.
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(11);
 /// With a projection's name, the lock of whoever verifies it: one process at a time is enough. The number has no meaning.
 const LOCK: i32 = 0x0da7_be1f;
 
@@ -55,6 +61,8 @@ pub(crate) struct Background {
     pub(crate) options: PgConnectOptions,
     pub(crate) log: EvolvedLog,
     pub(crate) vault: Arc<Vault>,
+    /// Beats while it verifies.
+    pub(crate) pulse: Pulse,
 }
 
 /// What a verification found.
@@ -68,13 +76,16 @@ impl Background {
     /// Verifies these projections one after another, for as long as the answer is awaited.
     pub(crate) async fn run(self, projections: Vec<Arc<dyn AnyProjection>>) -> Infallible {
         if self.args.every == 0 {
+            self.pulse.rest();
             return std::future::pending().await;
         }
         describe();
         let mut seeds = BTreeMap::new();
         loop {
+            self.pulse.rest();
             tokio::time::sleep(Duration::from_secs(self.args.every.into())).await;
             for projection in &projections {
+                self.pulse.beat();
                 let name = projection.name();
                 let seed = seeds.entry(name).or_insert_with(|| Uuid::new_v4().to_string()).clone();
                 let source = Source::new(self.log.clone(), Some(Arc::clone(&self.vault)), Arc::clone(projection));
@@ -96,10 +107,10 @@ impl Background {
         if !locked.fetch_one(&mut holder).await? {
             return Ok(None);
         }
-        let live = generation::live(&mut holder, name).await?;
+        let live = holder.run(async |raw: &mut PgConnection| generation::live(raw, name).await).await?;
         let Some(live) = live.filter(|live| live.is_made_by(source.projection().as_ref())) else { return Ok(None) };
         let only = sample(share(&mut holder, name, live.generation, self.args.rows).await?, seed);
-        let restraint = Restraint::to(self.args.rate, self.args.most_lag.into());
+        let restraint = Restraint::to(self.args.rate, self.args.most_lag.into(), self.pulse.clone());
         let verifying = Verifying { only, bytes: ROW_MEMORY, reveal: false, watched: false, restraint };
         let mut found = verifying.run(source, &mut self.connect().await?).await?;
         if found.1.count() > 0 {
@@ -109,15 +120,16 @@ impl Background {
         Ok(Some(Found { generation, differences, position }))
     }
 
-    async fn connect(&self) -> sqlx::Result<PgConnection> {
+    async fn connect(&self) -> sqlx::Result<Connection> {
         let mut connection = database::connect(&self.options, Uuid::now_v7()).await?;
         sqlx::raw_sql("SET statement_timeout = '10min'").execute(&mut connection).await?;
+        connection.set_limit(PIECE_LIMIT);
         Ok(connection)
     }
 }
 
 /// The share of the keys that is about so many rows; `None`: all.
-async fn share(connection: &mut PgConnection, name: &str, generation: i32, rows: NonZeroU32) -> sqlx::Result<Option<f64>> {
+async fn share(connection: &mut Connection, name: &str, generation: i32, rows: NonZeroU32) -> sqlx::Result<Option<f64>> {
     let estimated = sqlx::query_scalar!(
         r#"SELECT GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid), 1)::float8 AS "rows!" FROM pg_class AS c
            WHERE c.oid = (read_model.generation_schema($1, $2) || '.' || $1)::regclass"#,

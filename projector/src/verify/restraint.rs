@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use postgres_kit::Connection;
+use service_kit::Pulse;
 use tokio::time::Instant;
 
 use crate::refold::pace::Pace;
@@ -13,23 +14,26 @@ use crate::refold::{RefoldError, Source};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How a verification holds itself back.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Restraint {
     pace: Pace,
     /// The most events that live projecting may be behind.
     most_lag: Option<i64>,
     looked_at: Option<Instant>,
+    /// Shows that it moves, though it may stand still for others.
+    pulse: Option<Pulse>,
 }
 
 impl Restraint {
     /// Not at all.
     pub(crate) fn none() -> Self {
-        Self { pace: Pace::new(None), most_lag: None, looked_at: None }
+        Self { pace: Pace::new(None), most_lag: None, looked_at: None, pulse: None }
     }
 
     /// To so many events a second, and only while no live projection is further behind than this.
-    pub(crate) fn to(per_second: NonZeroU32, most_lag: i64) -> Self {
-        Self { pace: Pace::new(Some(per_second)), most_lag: Some(most_lag), looked_at: None }
+    pub(crate) fn to(per_second: NonZeroU32, most_lag: i64, pulse: Pulse) -> Self {
+        let pace = Pace::new(Some(per_second));
+        Self { pace, most_lag: Some(most_lag), looked_at: None, pulse: Some(pulse) }
     }
 
     /// How many positions to read at a time, and how many such ranges ahead.
@@ -38,7 +42,8 @@ impl Restraint {
     }
 
     /// So many events were folded.
-    pub(crate) async fn after(&mut self, events: i64, connection: &mut PgConnection, source: &Source) -> Result<(), RefoldError> {
+    pub(crate) async fn after(&mut self, events: i64, connection: &mut Connection, source: &Source) -> Result<(), RefoldError> {
+        self.beat();
         self.pace.after(events).await;
         let Some(most) = self.most_lag else { return Ok(()) };
         if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
@@ -47,16 +52,23 @@ impl Restraint {
         let paused = metrics::gauge!("projection_verification_paused", "projection" => source.projection().name());
         while lag(connection, source).await? > most {
             paused.set(1.0);
+            self.beat();
             tokio::time::sleep(LOOK_EVERY).await;
         }
         paused.set(0.0);
         self.looked_at = Some(Instant::now());
         Ok(())
     }
+
+    fn beat(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
+    }
 }
 
 /// How far the live generation that is furthest back, of those that are not stopped, is behind the log.
-async fn lag(connection: &mut PgConnection, source: &Source) -> Result<i64, RefoldError> {
+async fn lag(connection: &mut Connection, source: &Source) -> Result<i64, RefoldError> {
     let head = source.head().await?.mark.position;
     let least = sqlx::query_scalar!(
         "SELECT min(c.position) FROM read_model.checkpoints AS c JOIN read_model.generations AS g USING (projection, generation)

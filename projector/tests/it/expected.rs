@@ -46,14 +46,17 @@ fn with(row: &Value, changed: Value) -> Value {
     row
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn user(event: UserEvent) -> Happening {
     happening("user", USER, &event)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn order(event: OrderEvent) -> Happening {
     happening("order", ORDER, &event)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn product(event: ProductEvent) -> Happening {
     happening("product", PRODUCT, &event)
 }

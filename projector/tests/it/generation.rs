@@ -55,10 +55,10 @@ async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to
 }
 
 #[tokio::test]
-async fn the_process_refuses_such_a_schema_and_exits_with_1() {
+async fn the_process_refuses_such_a_schema_and_exits_with_3() {
     let database = empty_database().await;
     let output = command(database.url()).args(["run", "--admin-listen", "127.0.0.1:0"]).output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("projector migrate"), "{said}");
 }
@@ -69,7 +69,7 @@ async fn the_command_line_tells_wrong_usage_from_failure() {
     let code = async |arguments: &[&str]| command(database.url()).args(arguments).output().await.unwrap().status.code();
     assert_eq!(code(&["migrate"]).await, Some(0));
     assert_eq!(code(&["status", "--json"]).await, Some(0));
-    assert_eq!(code(&["start-over", "no_such_projection", "--yes"]).await, Some(1));
+    assert_eq!(code(&["start-over", "no_such_projection", "--yes"]).await, Some(2));
     assert_eq!(code(&["run", "--admin-listen", "0.0.0.0:9083"]).await, Some(2), "reachable from elsewhere");
     assert_eq!(code(&["frobnicate"]).await, Some(2));
 }

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout};
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
 use crate::support::silence::Silence;
-use crate::support::{append, contents, postgres_store, refolded, until, until_all_at, whole_database};
+use crate::support::{append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database};
 
 /// How long a healthy line of `status --watch` may take.
 const LINE_LIMIT: Duration = Duration::from_secs(30);
@@ -133,4 +133,80 @@ async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself(
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     drop(process);
     assert_eq!(contents(url).await, refolded(store).await);
+}
+
+/// Within so much a process that cannot work says so.
+const SAYS_SO: Duration = Duration::from_secs(10);
+/// How long it may take to work on new connections while the old ones are silent.
+const HELPS_ITSELF: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_log_that_falls_silent_is_told_of_within_ten_seconds_and_how_far_behind_it_one_is_then_nobody_knows() {
+    let database = whole_database().await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    let way = Silence::before(url).await;
+    let process = Process::start_with(url, &[("EVENT_STORE_URL", way.url())]);
+    let mut life = Life::new(403);
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(url, 30).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    let metrics = process.get("/metrics").await;
+    assert!(metrics.contains("\neventstore_head_position 30"), "{metrics}");
+
+    way.falls();
+    let says_so = until("the process to say so", || async { process.get("/readyz").await.starts_with("HTTP/1.1 503") });
+    tokio::time::timeout(SAYS_SO, says_so).await.unwrap();
+    let unknown = ["eventstore_head_position", "projection_lag_events{projection=\"users\",part=\"0\"}"];
+    // A figure that nobody knows is left out.
+    until("the figures to be unknown", || async {
+        let metrics = process.get("/metrics").await;
+        unknown.iter().all(|gauge| !metrics.contains(&format!("\n{gauge} ")))
+    })
+    .await;
+    way.ends();
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(url, 60).await;
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+}
+
+#[tokio::test]
+async fn parts_whose_backends_are_stopped_go_on_through_new_ones() {
+    let database = whole_database().await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    let process = Process::start(url);
+    let mut life = Life::new(404);
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(url, 30).await;
+    let backends = "SELECT array_agg(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND application_name LIKE 'projector %-%'";
+    let stopped = Stopped::stop(ask::<Vec<i32>>(url, backends).await);
+    append(store.as_ref(), life.goes_on(30)).await;
+    tokio::time::timeout(HELPS_ITSELF, until_all_at(url, 60)).await.unwrap();
+    until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+    drop(stopped);
+    append(store.as_ref(), life.goes_on(30)).await;
+    until_all_at(url, 90).await;
+    drop(process);
+    assert_eq!(contents(url).await, refolded(store).await);
+}
+
+/// Stopped backends; they go on when this is dropped, whatever becomes of the test.
+struct Stopped(Vec<Pid>);
+
+impl Stopped {
+    fn stop(pids: Vec<i32>) -> Self {
+        let stopped = Self(pids.into_iter().map(Pid::from_raw).collect());
+        for pid in &stopped.0 {
+            kill(*pid, Signal::SIGSTOP).unwrap();
+        }
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            kill(*pid, Signal::SIGCONT).ok();
+        }
+    }
 }

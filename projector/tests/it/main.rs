@@ -10,6 +10,8 @@ mod expected;
 mod explain;
 mod generation;
 mod health;
+mod memory;
+mod nothing;
 mod outage;
 mod parked;
 mod parts;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::life::Life;
 use crate::support::process::Process;
-use crate::support::{append, contents, log, log_of, postgres_store, read_model, refolded, until_all_at, watch};
+use crate::support::{append, contents, log, log_of, postgres_store, read_model, refolded, runner, until_all_at, watch};
 
 #[tokio::test]
 async fn the_process_waits_while_postgres_is_away_and_goes_on() {
@@ -87,4 +87,28 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
     drain.cancel();
     task.await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(store).await);
+}
+
+#[tokio::test]
+async fn i8_what_a_reader_saw_is_there_after_a_crash_of_the_read_models_server() {
+    // Nobody but a commit that waits writes the log of the server to disk meanwhile.
+    let settings = vec![("wal_writer_delay".to_owned(), "10s".to_owned())];
+    let mut cluster = PostgresCluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).await.unwrap();
+    let url = cluster.url();
+    projector::migrate(&url).await.unwrap();
+    let mut life = Life::new(62);
+    let store = log_of(life.goes_on(1)).await;
+    let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, &url);
+    for round in 0..4 {
+        // Some batches change rows, and the last ones only move checkpoints.
+        append(store.as_ref(), life.goes_on(if round % 2 == 0 { 30 } else { 1 })).await;
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(45);
+        while runner.run_once().await.is_err() {
+            assert!(tokio::time::Instant::now() < deadline, "the server does not come back");
+        }
+        let seen = contents(&url).await;
+        cluster.kill().await;
+        cluster.start_again().await;
+        assert_eq!(contents(&url).await, seen, "round {round}");
+    }
 }

@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, PgConnection};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use uuid::Uuid;
 
-use crate::rebuild::{fails, succeeds};
+use crate::rebuild::{ends_with, succeeds};
 use crate::support::ledger::{FIXED, Ledger, POISON, Row, adjusted, traced};
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
@@ -216,13 +216,13 @@ async fn project(url: &str) {
 async fn a_split_that_would_mean_something_else_is_refused_and_says_why() {
     let database = whole_database().await;
     let url = database.url();
-    let said = fails(url, &["rebuild", "daily_sales", "--parts", "2"]).await;
+    let said = ends_with(cli_kit::USAGE, url, &["rebuild", "daily_sales", "--parts", "2"]).await;
     assert!(said.contains("daily_sales cannot be split into 2 parts: its rows are sums"), "{said}");
     for parts in ["0", "65"] {
-        let said = fails(url, &["rebuild", "users", "--parts", parts]).await;
+        let said = ends_with(cli_kit::USAGE, url, &["rebuild", "users", "--parts", parts]).await;
         assert!(said.contains(&format!("users cannot be split into {parts} parts: 1 to 64 are possible")), "{said}");
     }
-    let said = fails(url, &["start-over", "daily_sales", "--yes", "--parts", "3"]).await;
+    let said = ends_with(cli_kit::USAGE, url, &["start-over", "daily_sales", "--yes", "--parts", "3"]).await;
     assert!(said.contains("cannot be split"), "{said}");
     assert_eq!(ask::<i64>(url, "SELECT count(*) FROM read_model.generations").await, 4);
 }
@@ -271,7 +271,7 @@ async fn what_people_look_with_sees_every_part() {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query(AssertSqlSafe(wrong)).execute(&mut connection).await.unwrap();
     until("the alarm", || async { process.metric(differing).await == Some(1.0) }).await;
-    let said = fails(url, &["verify", "orders"]).await;
+    let said = ends_with(cli_kit::NOT_IN_ORDER, url, &["verify", "orders"]).await;
     assert!(said.contains("1 different") && said.contains(&key), "{said}");
     let said = succeeds(url, &["explain", "orders", &key]).await;
     assert!(said.contains("order.placed"), "{said}");

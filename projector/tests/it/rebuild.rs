@@ -48,11 +48,16 @@ pub(crate) async fn succeeds(url: &str, arguments: &[&str]) -> String {
     said
 }
 
-/// Runs it, expects exit code 1, and answers with what it said.
+/// Runs what cannot be done, and answers with what it said.
 pub(crate) async fn fails(url: &str, arguments: &[&str]) -> String {
+    ends_with(cli_kit::FAILED, url, arguments).await
+}
+
+/// Runs it, expects this exit code, and answers with what it said.
+pub(crate) async fn ends_with(code: u8, url: &str, arguments: &[&str]) -> String {
     let output = projector(url, arguments).await;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    assert_eq!(output.status.code(), Some(code.into()), "{arguments:?}: {said}");
     said
 }
 
@@ -171,7 +176,7 @@ async fn a_difference_stops_the_switch_until_a_person_decides() {
     let url = database.url();
     tell(url, "UPDATE orders_g1.orders SET units = units + 1 WHERE id = (SELECT min(id::text)::uuid FROM orders_g1.orders)")
         .await;
-    let said = fails(url, &["rebuild", "orders"]).await;
+    let said = ends_with(cli_kit::NOT_IN_ORDER, url, &["rebuild", "orders"]).await;
     assert!(said.contains("1 different") && said.contains("\"units\""), "{said}");
     assert_eq!(ask::<i32>(url, LIVE).await, 1);
     succeeds(url, &["rebuild", "orders", "--resume", "--despite-differences"]).await;

@@ -1,12 +1,16 @@
 //! Which generation queries see: never an earlier position, there and back.
 
+use std::process::Stdio;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 
 use crate::rebuild::{fails, projected, succeeds};
 use crate::support::life::Life;
-use crate::support::process::Process;
+use crate::support::process::{Process, command};
 use crate::support::{append, ask, contents, postgres_store, refolded, tell, until, until_all_at};
 
 const LIVE: &str = "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
@@ -158,4 +162,56 @@ async fn a_generation_is_dropped_unless_queries_see_it() {
     drop(process);
     assert!(fails(url, &["switch-back", "orders"]).await.contains("no earlier generation"));
     assert_eq!(contents(url).await, refolded(store).await);
+}
+
+/// Since when the transaction runs of a switch that waits to exchange the view.
+const SWITCHING: &str = "SELECT max(xact_start) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%show_generation%'";
+
+#[tokio::test]
+async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange_the_view() {
+    let database = projected(313, 100).await;
+    let url = database.url().to_owned();
+    let mut slow = PgConnection::connect(&url).await.unwrap();
+    let mut query = slow.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM read_model.orders").execute(&mut *query).await.unwrap();
+    let switching = tokio::spawn({
+        let url = url.clone();
+        async move { succeeds(&url, &["rebuild", "orders"]).await }
+    });
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let mut looker = PgConnection::connect(&url).await.unwrap();
+    let mut since = async || sqlx::query_scalar::<_, Option<DateTime<Utc>>>(SWITCHING).fetch_one(&mut looker).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(45);
+    // A look counts when the very same transaction waited before and after it.
+    let moves = loop {
+        assert!(Instant::now() < deadline, "no switch was seen to wait");
+        let before = since().await;
+        let mut attempt = other.begin().await.unwrap();
+        let hold = "SELECT FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 1 FOR UPDATE NOWAIT";
+        let moves = sqlx::query(hold).execute(&mut *attempt).await.is_ok();
+        attempt.rollback().await.unwrap();
+        if before.is_some() && before == since().await {
+            break moves;
+        }
+    };
+    query.rollback().await.unwrap();
+    switching.await.unwrap();
+    assert!(!moves, "whoever projects could move what queries see behind the switch's back");
+}
+
+#[tokio::test]
+async fn dropping_a_generation_asks() {
+    let database = projected(314, 50).await;
+    let url = database.url();
+    succeeds(url, &["rebuild", "orders"]).await;
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname = 'orders_g1'";
+    for (answer, gone) in [("", false), ("products\n", false), ("orders\n", true)] {
+        let mut child = command(url).args(["drop", "orders", "1"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(answer.as_bytes()).await.unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!(output.status.code(), Some(if gone { 0 } else { 3 }), "{answer:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("the way back"), "{answer:?}");
+        assert_eq!(ask::<i64>(url, left).await, i64::from(!gone), "{answer:?}");
+    }
 }

@@ -115,7 +115,7 @@ async fn a_generation_that_this_program_does_not_fold_is_not_verified() {
     let database = projected(106, 50).await;
     tell(database.url(), "UPDATE read_model.generations SET fold_version = 9 WHERE projection = 'orders'").await;
     let output = command(database.url()).args(["verify", "orders"]).output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("was folded by version 9"), "{said}");
 }
@@ -125,7 +125,7 @@ async fn rows_of_another_history_are_not_verified() {
     let database = projected(107, 50).await;
     tell(database.url(), "UPDATE read_model.checkpoints SET event_id = gen_random_uuid()").await;
     let output = command(database.url()).args(["verify", "orders"]).output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("another history"), "{said}");
 }

@@ -1,6 +1,6 @@
 -- One statement and one snapshot: the row, and where each part of its projection is. A row of the answer comes in any case.
 SELECT (SELECT coalesce(json_agg(at), '[]')
-        FROM (SELECT c.projection, c.part, g.parts, c.epoch, c.position, c.event_id,
+        FROM (SELECT c.projection, c.generation, c.part, g.parts, c.epoch, c.position, c.event_id,
                      EXISTS (SELECT FROM read_model.stale s WHERE s.projection = c.projection AND s.generation = c.generation) AS stale
               FROM read_model.checkpoints c
               JOIN read_model.generations g ON g.projection = c.projection AND g.generation = c.generation

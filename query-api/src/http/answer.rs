@@ -3,10 +3,11 @@
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
@@ -20,11 +21,14 @@ use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 use super::{Api, etag};
 use crate::read::{Read, ReadError, Seen, Slice, View};
 
+/// The version of the API that these answers are of.
+const API_VERSION: &str = "v1";
+
 /// A request for one row by its id.
 pub(super) struct RowRequest {
     pub(super) id: Uuid,
     wait: Option<Wait>,
-    headers: HeaderMap,
+    conditions: Preconditions,
 }
 
 impl FromRequestParts<Api> for RowRequest {
@@ -34,7 +38,8 @@ impl FromRequestParts<Api> for RowRequest {
         let Path(id) = Path::<Id>::from_request_parts(parts, api).await?;
         let params: WaitParams = parse_query(parts.uri.query().unwrap_or_default())?;
         let wait = Wait::of(&parts.headers, &params, &api.token_key)?;
-        Ok(Self { id: id.get(), wait, headers: parts.headers.clone() })
+        let conditions = Preconditions::of(&parts.headers)?;
+        Ok(Self { id: id.get(), wait, conditions })
     }
 }
 
@@ -61,8 +66,9 @@ impl Api {
     {
         let view = self.ask(question, request.wait).await?;
         let (data, version, position) = view.data.map(body).ok_or_else(Problem::not_found)?;
-        let tag = etag::of_row(version, position);
-        Ok(self.finish(id, data, view.seen, None, &tag, &request.headers, request.wait, None))
+        let Seen { generations, stale, .. } = &view.seen;
+        let tag = RowTag { version, position, generations, api: API_VERSION, stale: *stale }.tag();
+        self.finish(Answer { id, data, seen: view.seen, page: None, links: None, tag }, &request.conditions, request.wait)
     }
 
     /// Answers with a part of a list: `body` makes what is shown of a row, `key` its sort key.
@@ -73,46 +79,59 @@ impl Api {
         view: View<Slice<T>>,
         key: impl Fn(&T, F::Sort) -> Value,
         body: impl Fn(T) -> B,
-    ) -> Response {
+    ) -> Result<Response, Problem> {
         let page = request.page(self, &view.data, key);
         let links = request.links(&page);
         let rows: Vec<B> = view.data.rows.into_iter().map(body).collect();
-        let content = serde_json::to_vec(&(&rows, &page)).unwrap_or_default();
-        let tag = etag::of_content(&content);
-        self.finish(id, rows, view.seen, Some(page), &tag, &request.headers, request.wait, links)
+        let tag = etag::of_list(&rows, &page, view.seen.stale).map_err(|error| {
+            tracing::error!(%error, "a list cannot be written as JSON");
+            Problem::internal()
+        })?;
+        let answer = Answer { id, data: rows, seen: view.seen, page: Some(page), links, tag };
+        self.finish(answer, &request.conditions, request.wait)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the one place where all parts of an answer meet")]
     fn finish<B: Serialize>(
         &self,
-        id: RequestId,
-        data: B,
-        seen: Seen,
-        page: Option<Page>,
-        tag: &str,
-        asked: &HeaderMap,
+        answer: Answer<B>,
+        conditions: &Preconditions,
         wait: Option<Wait>,
-        links: Option<String>,
-    ) -> Response {
-        // The tags tell what rows are, not whether they lack something: so a stale answer has none.
-        let mut response = if !seen.stale && etag::is_known(asked, tag) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            let mut meta = Meta::new(id.0, self.clock.now());
-            (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
-            meta.stale = seen.stale.then_some(true);
-            Envelope { data, meta }.into_response()
+    ) -> Result<Response, Problem> {
+        let Answer { id, data, seen, page, links, tag } = answer;
+        let etag = HeaderValue::from_str(&tag.to_string()).map_err(|error| {
+            tracing::error!(%error, "an entity tag cannot be a header");
+            Problem::internal()
+        })?;
+        let mut response = match conditions.of_read(&tag) {
+            Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+            Verdict::Failed => return Err(Problem::precondition_failed().header(ETAG, etag)),
+            Verdict::Holds => {
+                let mut meta = Meta::new(id.0, self.clock.now());
+                (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
+                meta.stale = seen.stale.then_some(true);
+                Envelope { data, meta }.into_response()
+            }
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         headers.append(VARY, HeaderValue::from_static("accept, consistency-token, prefer"));
+        headers.insert(ETAG, etag);
         let applied = wait.and_then(|wait| wait.preference_applied());
         let links = links.and_then(|links| HeaderValue::from_str(&links).ok());
-        let tag = HeaderValue::from_str(tag).ok().filter(|_| !seen.stale);
-        let optional = [(ETAG, tag), (LINK, links), (PREFERENCE_APPLIED, applied)];
+        let optional = [(LINK, links), (PREFERENCE_APPLIED, applied)];
         headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        response
+        Ok(response)
     }
+}
+
+/// Everything that an answer says.
+struct Answer<B> {
+    id: RequestId,
+    data: B,
+    seen: Seen,
+    page: Option<Page>,
+    links: Option<String>,
+    tag: EntityTag,
 }
 
 /// How every query can fail. For the API's description.
@@ -128,6 +147,9 @@ pub(super) enum Failures {
     /// The consistency token belongs to another history of the data
     #[response(status = 409, content_type = "application/problem+json")]
     OtherEpoch(ProblemBody),
+    /// The precondition in `If-Match` does not hold; `ETag` has the tag of now
+    #[response(status = 412, content_type = "application/problem+json")]
+    PreconditionFailed(ProblemBody),
     /// A parameter is unknown, repeated, has the wrong content or contradicts another
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),

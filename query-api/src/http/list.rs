@@ -1,12 +1,12 @@
 //! Lists: which part of one a request asks for, in pages or by cursor, and the answer with its links.
 
 use axum::extract::{FromRequestParts, RawQuery};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use form_urlencoded::Serializer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use service_kit::conditional::Preconditions;
 use service_kit::extract::parse_query;
 use service_kit::input::{Integer, Text};
 use service_kit::{FieldError, Page, Problem};
@@ -57,7 +57,7 @@ pub(super) struct ListRequest<F: Filter> {
     pub(super) filter: F,
     pub(super) window: Window<F::Sort>,
     pub(super) wait: Option<Wait>,
-    pub(super) headers: HeaderMap,
+    pub(super) conditions: Preconditions,
     path: String,
     common: String,
     id: ListId,
@@ -77,7 +77,8 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let window = Window { sort: filter.sort(), start, size };
         let wait = Wait::of(&parts.headers, &wait, &api.token_key)?;
         let (path, common) = (parts.uri.path().to_owned(), split.common);
-        Ok(Self { filter, window, wait, headers: parts.headers.clone(), path, common, id })
+        let conditions = Preconditions::of(&parts.headers)?;
+        Ok(Self { filter, window, wait, conditions, path, common, id })
     }
 }
 

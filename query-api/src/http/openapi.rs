@@ -2,10 +2,14 @@
 
 use std::sync::LazyLock;
 
+use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{OpenApi, RefOr};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -27,21 +31,58 @@ use utoipa::openapi::OpenApi;
 )]
 struct Head;
 
+const ETAG: &str = "The tag of what is shown: strong for a row, and it begins with the row's version; weak for a list. \
+                    It changes whenever `data` or `meta.stale` can have";
+
 pub(super) fn head() -> OpenApi {
     Head::openapi()
 }
 
 /// The description of all routes.
 pub fn document() -> OpenApi {
-    service_kit::openapi::completed(super::table().into_openapi())
+    let mut document = service_kit::openapi::completed(super::table().into_openapi());
+    for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = &mut item.get {
+            describe_headers(path, operation);
+        }
+    }
+    document
 }
 
-static RENDERED: LazyLock<String> = LazyLock::new(|| {
-    document().to_json().unwrap_or_else(|error| {
-        tracing::error!(%error, "the description of the API cannot be rendered");
-        String::new()
-    })
-});
+/// Says which headers each answer carries.
+fn describe_headers(path: &str, operation: &mut Operation) {
+    let is_query = path.starts_with("/api/");
+    let is_list = is_query && !path.ends_with("{id}");
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let mut has = |name: &str, description: &str, type_of: Type| {
+            let schema = ObjectBuilder::new().schema_type(type_of);
+            let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+            response.headers.insert(name.to_owned(), header.into());
+        };
+        has("X-Request-Id", "The request's id", Type::String);
+        match status.as_str() {
+            "200" | "304" if is_query => {
+                has("ETag", ETAG, Type::String);
+                has("Cache-Control", "`private, no-cache`: keep it, and ask each time whether it is still so", Type::String);
+                has("Vary", "The request headers that the answer depends on", Type::String);
+                has(
+                    "Preference-Applied",
+                    "`wait=n`, when the query was to wait for a token as long as the caller prefers",
+                    Type::String,
+                );
+                if is_list {
+                    has("Link", "The neighbouring parts of the list (RFC 8288), where there are any", Type::String);
+                }
+            }
+            "412" if is_query => has("ETag", ETAG, Type::String),
+            "503" => has("Retry-After", "When another try is worth it, in seconds", Type::Integer),
+            _ => {}
+        }
+    }
+}
+
+static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::rendered(&document()));
 
 /// This description.
 #[utoipa::path(
@@ -52,5 +93,5 @@ static RENDERED: LazyLock<String> = LazyLock::new(|| {
     )
 )]
 pub(super) async fn serve() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], RENDERED.as_str())
+    ([(CONTENT_TYPE, "application/json")], RENDERED.clone())
 }

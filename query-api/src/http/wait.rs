@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken, TokenError, TokenKey};
+use service_kit::http::{SingleError, single};
 use service_kit::{FieldError, Problem};
 use utoipa::IntoParams;
 
@@ -37,6 +38,9 @@ pub(super) struct QueryHeaders {
     /// `wait=n`: wait for the token's position n seconds, at most 10, instead of 2.
     #[param(rename = "Prefer", required = false, example = "wait=5")]
     prefer: Option<String>,
+    /// The tags that the answer must have one of: 412 if it has none of them.
+    #[param(rename = "If-Match", required = false)]
+    if_match: Option<String>,
     /// The tags of what the caller has: answered with 304 if it is still the same.
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
@@ -54,7 +58,10 @@ pub(super) struct Wait {
 impl Wait {
     /// None if there is no token.
     pub(super) fn of(headers: &HeaderMap, params: &WaitParams, key: &TokenKey) -> Result<Option<Self>, Problem> {
-        let header = headers.get(CONSISTENCY_TOKEN).map(|value| value.to_str().map_err(|_| TokenError::Invalid)).transpose()?;
+        let header = single(headers, &CONSISTENCY_TOKEN).map_err(|error| match error {
+            SingleError::Repeated => TokenError::Repeated,
+            SingleError::NotAscii => TokenError::Invalid,
+        })?;
         let text = match (header, params.consistency_token.as_deref()) {
             (Some(header), Some(param)) if header != param => {
                 let differs = FieldError::new("/consistency_token", "contradicts-header", "it differs from the header");

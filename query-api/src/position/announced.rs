@@ -11,6 +11,8 @@ use super::{Said, Watcher};
 
 const SUBJECTS: &str = "checkpoints.*";
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the server may take to confirm the subscription.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(2);
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// The pause before connecting anew after the connection could not be made or ended.
 const REST: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ enum HearError {
     Subscribe(#[from] async_nats::SubscribeError),
     #[error("the subscription was not confirmed: {0}")]
     Flush(#[from] async_nats::client::FlushError),
+    #[error("NATS did not confirm the subscription within {} s", CONFIRM_LIMIT.as_secs())]
+    Silent(#[from] tokio::time::error::Elapsed),
     #[error("the subscription ended")]
     Ended,
 }
@@ -70,8 +74,12 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
             }
         });
     let client = options.connect(server).await?;
-    let mut announcements = client.subscribe(SUBJECTS).await?;
-    client.flush().await?;
+    let mut announcements = tokio::time::timeout(CONFIRM_LIMIT, async {
+        let announcements = client.subscribe(SUBJECTS).await?;
+        client.flush().await?;
+        Ok::<_, HearError>(announcements)
+    })
+    .await??;
     health.ready();
     while let Some(message) = announcements.next().await {
         match serde_json::from_slice::<Announcement>(&message.payload) {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use postgres_kit::Pool;
+use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 
 use super::{Said, Watcher};
@@ -13,11 +14,19 @@ pub const POLL_EVERY: Duration = Duration::from_millis(50);
 /// How long the loop rests after the database did not answer.
 const REST: Duration = Duration::from_millis(500);
 
+/// How long one question may take.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// A loop that does not move for so long hangs: it waits for a connection, for an answer, and rests.
+pub const POLL_SILENCE: Duration = Duration::from_secs(8);
+
 /// Asks until cancelled.
-pub async fn poll(watcher: Watcher, pool: PgPool, stop: CancellationToken) {
+pub async fn poll(watcher: Watcher, pool: Pool, pulse: Pulse, stop: CancellationToken) {
+    let pool = pool.with_limit(ASK_LIMIT);
     let rounds = async {
         loop {
+            pulse.rest();
             watcher.somebody_waits().await;
+            pulse.beat();
             tokio::time::sleep(POLL_EVERY).await;
             if let Err(error) = ask(&watcher, &pool).await {
                 tracing::debug!(%error, "the checkpoints could not be read");
@@ -28,7 +37,7 @@ pub async fn poll(watcher: Watcher, pool: PgPool, stop: CancellationToken) {
     stop.run_until_cancelled(rounds).await;
 }
 
-async fn ask(watcher: &Watcher, pool: &PgPool) -> Result<(), sqlx::Error> {
+async fn ask(watcher: &Watcher, pool: &Pool) -> Result<(), sqlx::Error> {
     let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
     for row in checkpoints.iter().filter(|row| ALL_PROJECTIONS.contains(&row.projection.as_str())) {
         watcher.moved(&row.projection, Said { part: row.part, parts: row.parts, epoch: row.epoch, position: row.position });

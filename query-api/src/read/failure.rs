@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use service_kit::Problem;
 use service_kit::consistency::TokenError;
+use service_kit::shed::{LINE_EVERY, LogLimit};
 
 /// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,10 @@ pub enum ReadError {
 
 /// Try again after this many seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
+/// How many failures of one kind are logged in a window: while the tables are away, every query fails.
+const MAX_LINES: u32 = 10;
+
+static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 
 impl ReadError {
     /// Whether the connection broke, so that another one may well answer.
@@ -89,17 +94,21 @@ impl From<ReadError> for Problem {
             }
             ReadError::Token(error) => error.into(),
             ReadError::TooManyWaiters => {
-                Self::unavailable("too-many-waiting", "Too many queries are waiting for newer data", RETRY_AFTER_SECONDS)
+                Self::shed("too-many-waiting", "Too many queries are waiting for newer data", RETRY_AFTER_SECONDS)
             }
             ReadError::Away(cause) => {
-                tracing::warn!(error = %cause, "the read tables cannot be reached");
+                if let Some(unlogged) = LINES.admit("away", MAX_LINES) {
+                    tracing::warn!(error = %cause, unlogged, "the read tables cannot be reached");
+                }
                 Self::unavailable("read-model-unavailable", "The data cannot be reached at the moment", RETRY_AFTER_SECONDS)
             }
             ReadError::NotProjected => {
                 Self::unavailable("not-yet-projected", "The data have not been worked out yet", RETRY_AFTER_SECONDS)
             }
             ReadError::TooSlow => {
-                tracing::warn!("a query was stopped at its time limit");
+                if let Some(unlogged) = LINES.admit("too-slow", MAX_LINES) {
+                    tracing::warn!(unlogged, "a query was stopped at its time limit");
+                }
                 Self::unavailable("query-too-slow", "The query took too long", RETRY_AFTER_SECONDS)
             }
             ReadError::NotStorable(cause) => {
@@ -108,7 +117,9 @@ impl From<ReadError> for Problem {
             }
             ReadError::PlanChanged => Self::unavailable("tables-switched", "The tables were being switched", RETRY_AFTER_SECONDS),
             ReadError::Failed(cause) => {
-                tracing::error!(error = %cause, "a query failed");
+                if let Some(unlogged) = LINES.admit("failed", MAX_LINES) {
+                    tracing::error!(error = %cause, unlogged, "a query failed");
+                }
                 Self::internal()
             }
             ReadError::Panicked(cause) => {

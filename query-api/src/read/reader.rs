@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::consistency::ConsistencyToken;
-use sqlx::pool::PoolConnection;
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::extent::Extent;
@@ -88,12 +87,16 @@ impl Reader {
     async fn once<R: Read>(&self, question: &Arc<R>, token: Option<ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
         let (pools, question) = (self.pools.clone(), Arc::clone(question));
         tokio::spawn(async move {
-            let (mut tries, mut doubted) = (0, false);
+            let (mut tries, mut was_broken) = (0, false);
             loop {
                 tries += 1;
-                match snapshot(&pools, doubted, question.as_ref(), token.as_ref()).await {
+                match snapshot(&pools, question.as_ref(), token.as_ref()).await {
                     Err(ReadError::PlanChanged) if tries < MAX_TRIES => {}
-                    Err(error) if error.is_broken_connection() && !doubted => doubted = true,
+                    Err(error) if error.is_broken_connection() && !was_broken => {
+                        // The others may be broken too: only new ones are used from now on.
+                        was_broken = true;
+                        pools.doubt();
+                    }
                     answer => return answer,
                 }
             }
@@ -103,47 +106,25 @@ impl Reader {
     }
 }
 
-/// A connection that is alive, as far as is known. When one was found broken, the others may be too: then each is asked first.
-async fn connection(pool: &PgPool, doubted: bool) -> sqlx::Result<PoolConnection<Postgres>> {
-    let mut connection = pool.acquire().await?;
-    for _ in 0..pool.size() {
-        if !doubted || connection.ping().await.is_ok() {
-            break;
-        }
-        connection.close_on_drop();
-        connection = pool.acquire().await?;
-    }
-    Ok(connection)
-}
-
-async fn snapshot<R: Read>(
-    pools: &Pools,
-    doubted: bool,
-    question: &R,
-    token: Option<&ConsistencyToken>,
-) -> Result<View<R::Answer>, ReadError> {
+async fn snapshot<R: Read>(pools: &Pools, question: &R, token: Option<&ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
     if R::BY_KEY {
-        let mut connection = connection(&pools.by_key, doubted).await?;
-        let answer = ask(&mut connection, question, token).await;
-        forget_plans(&mut connection, answer.as_ref().err()).await?;
-        match answer {
+        let by_key = async |connection: &mut PgConnection| {
+            let answer = ask(connection, question, token).await;
+            forget_plans(connection, answer.as_ref().err()).await?;
+            answer
+        };
+        match pools.by_key.run(by_key).await {
             // Which rows lack events is asked by another statement, so both need a transaction.
             Ok(view) if view.seen.stale => {}
             answer => return answer,
         }
     }
-    let mut connection = connection(&pools.by_choice, doubted).await?;
-    match ask_in_transaction(&mut connection, question, token).await {
-        Ok(answer) => {
-            forget_plans(&mut connection, answer.as_ref().err()).await?;
-            answer
-        }
-        Err(not_begun) => {
-            // It may have begun and then failed to lock the tables, which the driver would not know.
-            connection.close_on_drop();
-            Err(not_begun.into())
-        }
-    }
+    let by_choice = async |connection: &mut PgConnection| {
+        let answer = ask_in_transaction(connection, question, token).await;
+        forget_plans(connection, answer.as_ref().err()).await?;
+        answer
+    };
+    pools.by_choice.run(by_choice).await
 }
 
 async fn forget_plans(connection: &mut PgConnection, error: Option<&ReadError>) -> sqlx::Result<()> {
@@ -153,23 +134,24 @@ async fn forget_plans(connection: &mut PgConnection, error: Option<&ReadError>) 
     }
 }
 
-/// The outer error: the transaction could not be begun.
 async fn ask_in_transaction<R: Read>(
     connection: &mut PgConnection,
     question: &R,
     token: Option<&ConsistencyToken>,
-) -> sqlx::Result<Result<View<R::Answer>, ReadError>> {
-    let mut transaction = connection.begin_with(R::BEGIN).await?;
-    let answer = async {
-        let mut view = ask(&mut transaction, question, token).await?;
-        // Nearly always no row at all is.
-        view.seen.stale = view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
-        Ok(view)
-    }
-    .await;
-    // Nothing was written: either way out is right, a failed statement leaves only this one, and nobody waits for it.
-    drop(transaction);
-    Ok(answer)
+) -> Result<View<R::Answer>, ReadError> {
+    let not_begun = match connection.begin_with(R::BEGIN).await {
+        Ok(mut transaction) => {
+            let mut view = ask(&mut transaction, question, token).await?;
+            // Nearly always no row at all is.
+            view.seen.stale = view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
+            // Nothing was written: the transaction is rolled back once it is dropped, and nobody waits for that.
+            return Ok(view);
+        }
+        Err(not_begun) => not_begun,
+    };
+    // It may have begun and then failed to lock the tables, which the driver would not know.
+    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+    Err(not_begun.into())
 }
 
 /// Asks inside one snapshot. What it shows is stale if any row of the projections is.

@@ -8,7 +8,7 @@ use super::extent::Extent;
 use super::failure::ReadError;
 
 /// Up to where a snapshot is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The history; none before the first event.
     pub epoch: Option<Uuid>,
@@ -16,12 +16,15 @@ pub struct Seen {
     pub position: i64,
     /// Whether what is shown lacks events that could not be applied.
     pub stale: bool,
+    /// The live generation of each projection that the answer reads, in the question's order.
+    pub generations: Vec<i32>,
 }
 
 /// Where a part of a live generation is.
 #[derive(Debug, serde::Deserialize)]
 pub struct Checkpoint {
     projection: String,
+    generation: i32,
     part: i32,
     parts: i32,
     epoch: Option<Uuid>,
@@ -49,7 +52,9 @@ pub(super) fn shown(
     }
     let slowest = checkpoints.iter().min_by_key(|checkpoint| checkpoint.position).ok_or(ReadError::NotProjected)?;
     let stale = checkpoints.iter().any(|checkpoint| checkpoint.stale);
-    let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale };
+    let generation = |extent: &Extent| checkpoints.iter().find(|at| is_of(extent, at)).map(|at| at.generation);
+    let generations = extents.iter().filter_map(generation).collect();
+    let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale, generations };
     if let Some(token) = wanted {
         let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
         // Each of them, since one that shows another history than the token's says so for good.
@@ -92,6 +97,7 @@ mod tests {
     fn a_token_of_a_later_epoch_is_waited_for_and_one_of_an_earlier_is_refused() {
         let checkpoint = |epoch, event_id| Checkpoint {
             projection: "users".to_owned(),
+            generation: 1,
             part: 0,
             parts: 1,
             epoch,

@@ -13,6 +13,7 @@ mod problems;
 mod process;
 mod roles;
 mod shapes;
+mod silence;
 mod support;
 mod switch;
 mod waiting;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 
-use crate::support::{App, send};
+use crate::support::{App, UserSeed, send};
 
 #[tokio::test]
 async fn every_described_path_is_routed_and_every_wanted_path_is_described() {
@@ -44,6 +44,43 @@ async fn every_answer_of_a_list_and_a_row_is_described_with_its_problems() {
             assert!(responses[status]["description"].as_str().is_some_and(|text| !text.is_empty()), "{path} {status}");
         }
         assert!(operations["get"]["operationId"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn the_headers_of_every_answer_are_described_and_no_others() {
+    let app = App::start().await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    for number in 0..3 {
+        app.add_order(user, "pending", number).await;
+    }
+    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    let product = app.add_product(0).await;
+    let of = |path: &str, status: &str| -> BTreeSet<String> {
+        let headers = document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
+        headers.keys().map(|name| name.to_lowercase()).collect()
+    };
+    // What every server sends, and what belongs to CORS and browsers, is nothing of these operations.
+    let common =
+        ["content-type", "content-length", "traceparent", "referrer-policy", "x-content-type-options", "content-security-policy"];
+    let token = app.token(1);
+    for (path, query) in [
+        ("/api/v1/users/{id}", String::new()),
+        ("/api/v1/products/{id}", String::new()),
+        ("/api/v1/users/{id}/orders", "?page_size=1".to_owned()),
+        ("/api/v1/orders", "?page=1&page_size=1".to_owned()),
+    ] {
+        let id = if path.contains("products") { product } else { user };
+        let real = path.replace("{id}", &id.to_string()) + &query;
+        let answer = app.get_with(&real, &[("prefer", "wait=1"), ("consistency-token", &token)]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let names = answer.headers.keys().map(|name| name.as_str().to_owned());
+        let shown: BTreeSet<String> = names.filter(|name| !common.contains(&name.as_str())).collect();
+        let shown: BTreeSet<String> = shown.into_iter().filter(|name| !name.starts_with("access-control-")).collect();
+        assert_eq!(shown, of(path, "200"), "{path}");
+        let tag = answer.header("etag").to_owned();
+        assert_eq!(app.get_with(&real, &[("if-none-match", &tag)]).await.status, 304);
+        assert!(of(path, "304").contains("etag") && of(path, "412").contains("etag") && of(path, "503").contains("retry-after"));
     }
 }
 

@@ -7,6 +7,7 @@ use axum::http::Request;
 use query_api::database::Pools;
 use query_api::position::Watcher;
 use secrecy::SecretString;
+use sqlx::PgConnection;
 use tower::ServiceExt as _;
 
 use crate::support::{App, UserSeed, get, router};
@@ -29,10 +30,20 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
 #[tokio::test]
 async fn a_busy_pool_refuses_after_a_second() {
     let app = App::silent(1).await;
-    let held = app.pools.by_choice.acquire().await.unwrap();
+    let (taken, is_taken) = tokio::sync::oneshot::channel();
+    let pool = app.pools.by_choice.clone();
+    let held = tokio::spawn(async move {
+        let hold = async move |_: &mut PgConnection| -> sqlx::Result<()> {
+            taken.send(()).unwrap();
+            std::future::pending().await
+        };
+        pool.run(hold).await
+    });
+    is_taken.await.unwrap();
     let answer = app.get("/api/v1/users").await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
-    drop(held);
+    held.abort();
+    assert!(held.await.unwrap_err().is_cancelled());
     assert_eq!(app.get("/api/v1/users").await.status, 200);
 }
 

@@ -106,12 +106,10 @@ async fn every_list_and_row_is_found_by_its_index() {
     let app = App::silent(1).await;
     sqlx::raw_sql(FILL).execute(&app.writer).await.unwrap();
     for (pool, statements) in [(&app.pools.by_choice, STATEMENTS), (&app.pools.by_key, &ROWS)] {
-        let mut connection = pool.acquire().await.unwrap();
         for (what, statement, values, index) in statements {
-            let explain = format!("PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); ");
-            let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
+            let explain = format!("PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); DEALLOCATE statement");
+            let rows = pool.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
             let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();
-            connection.execute(sqlx::raw_sql("DEALLOCATE statement")).await.unwrap();
             assert!(plan.contains(index), "{what} does not use {index}:\n{plan}");
             assert!(!plan.contains("Seq Scan"), "{what} reads everything:\n{plan}");
         }

@@ -48,3 +48,29 @@ async fn an_unprojected_database_is_unavailable_and_not_an_empty_one() {
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(app.get("/api/v1/users").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_second_token_does_not_lose_against_the_first_in_silence() {
+    let app = App::start().await;
+    for (first, second) in [(1, 99), (1, 1)] {
+        let (first, second) = (app.token(first), app.token(second));
+        let headers = [("consistency-token", &*first), ("consistency-token", &*second)];
+        let answer = app.get_with("/api/v1/users", &headers).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &"consistency-token-invalid".into()), "{answer:?}");
+        assert_eq!(answer.body["detail"], "there is more than one consistency token");
+    }
+}
+
+#[tokio::test]
+async fn a_parameters_name_is_compared_once_it_is_decoded() {
+    let app = App::start().await;
+    for number in 0..3 {
+        app.add_product(number).await;
+    }
+    let answer = app.get("/api/v1/products?%70age=1&page%5Fsize=2&%73ort=n%61me").await;
+    assert_eq!((answer.status.as_u16(), answer.ids().len()), (200, 2), "{answer:?}");
+    let links = answer.header("link");
+    assert!(links.contains("page=2") && !links.contains("%70age"), "the page that was asked for is replaced: {links}");
+    let repeated = app.get("/api/v1/products?%70age=1&page=1").await;
+    assert_eq!((repeated.status.as_u16(), &repeated.body["errors"][0]["code"]), (422, &"repeated".into()));
+}

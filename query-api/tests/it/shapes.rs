@@ -70,7 +70,7 @@ async fn every_answer_wears_the_common_headers() {
 }
 
 #[tokio::test]
-async fn what_lacks_events_says_so_and_can_not_be_taken_from_a_cache() {
+async fn what_lacks_events_says_so_and_is_not_what_a_cache_has_of_the_whole() {
     let app = App::start().await;
     let (marked, other) = (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
     let tag = app.get(&format!("/api/v1/users/{marked}")).await.header("etag").to_owned();
@@ -84,7 +84,7 @@ async fn what_lacks_events_says_so_and_can_not_be_taken_from_a_cache() {
     };
     mark(marked.to_string(), false).await;
     let stale = app.get_with(&format!("/api/v1/users/{marked}"), &[("if-none-match", &tag)]).await;
-    assert_eq!((stale.status.as_u16(), &stale.body["meta"]["stale"], stale.header("etag")), (200, &json!(true), ""));
+    assert_eq!((stale.status.as_u16(), &stale.body["meta"]["stale"]), (200, &json!(true)));
     assert_eq!(app.get(&format!("/api/v1/users/{other}")).await.body["meta"].get("stale"), None);
     assert_eq!(app.get("/api/v1/users").await.body["meta"]["stale"], true, "one of the page is");
     assert_eq!(app.get("/api/v1/users?email=user-2@example.com").await.body["meta"].get("stale"), None, "none of the page is");

@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
+use service_kit::health::Health;
 use service_kit::http::Origins;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -60,8 +61,14 @@ impl App {
     /// With a few connections, and the poller that serves those who wait.
     pub(crate) async fn start() -> Self {
         let app = Self::silent(4).await;
-        tokio::spawn(position::poll(app.watcher.clone(), app.pools.by_key.clone(), CancellationToken::new()));
+        app.polls();
         app
+    }
+
+    /// Polls for those who wait, from now on.
+    pub(crate) fn polls(&self) {
+        let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
+        tokio::spawn(position::poll(self.watcher.clone(), self.pools.by_key.clone(), pulse, CancellationToken::new()));
     }
 
     /// With nobody that tells of moving checkpoints but the test.
@@ -262,7 +269,7 @@ pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
 }
 
 /// What the projector's `migrate` and its first generation make: the files themselves, so that they cannot drift apart.
-async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
     let mut migrator = sqlx::migrate!("../migrations/read_model");
     migrator.create_schema("read_model");

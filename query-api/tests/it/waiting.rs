@@ -115,7 +115,7 @@ async fn i9_a_token_of_a_new_epoch_is_waited_for_until_the_projection_follows() 
 #[tokio::test]
 async fn those_who_wait_hold_no_connection() {
     let app = App::silent(1).await;
-    tokio::spawn(position::poll(app.watcher.clone(), app.pools.by_key.clone(), CancellationToken::new()));
+    app.polls();
     let token = app.token(101);
     let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
     let waiting = futures::future::join_all((0..50).map(|_| app.get_with("/api/v1/users", &headers)));

@@ -87,7 +87,7 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The members of a list header. What is not ASCII is a member too, and known to nobody.
-fn codings<'a>(lines: axum::http::header::GetAll<'a, HeaderValue>) -> impl Iterator<Item = &'a str> {
+fn codings(lines: axum::http::header::GetAll<'_, HeaderValue>) -> impl Iterator<Item = &str> {
     let members = lines.into_iter().flat_map(|line| line.to_str().unwrap_or("?").split(','));
     members.map(str::trim).filter(|member| !member.is_empty())
 }

@@ -92,7 +92,7 @@ mod tests {
             let mut byte = [0];
             for _ in 0..5 {
                 // Each byte is read within the limit; all of them take longer.
-                tokio::time::sleep(limit - Duration::from_secs(1)).await;
+                tokio::time::sleep(limit.saturating_sub(Duration::from_secs(1))).await;
                 server.read_exact(&mut byte).await.unwrap();
             }
         };

@@ -16,7 +16,7 @@ pub fn email_address() -> Schema {
     Schema::Object(schema.build())
 }
 
-/// A currency that a new price can be in.
+/// A currency that can be chosen today.
 pub fn currency_of_today() -> Schema {
     currencies("A currency of today (ISO 4217)", Currency::of_today())
 }

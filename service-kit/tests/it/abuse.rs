@@ -23,13 +23,13 @@ async fn whoever_has_sent_no_request_after_five_seconds_is_cut_off_whatever_else
         client.closed().await;
     }
     let took = started.elapsed();
-    assert!(took >= HEAD_DEADLINE - Duration::from_millis(100) && took < 3 * HEAD_DEADLINE, "{took:?}");
+    assert!(took >= HEAD_DEADLINE.saturating_sub(Duration::from_millis(100)) && took < 3 * HEAD_DEADLINE, "{took:?}");
     served.stop().await;
 }
 
 #[tokio::test]
 async fn silent_connections_up_to_the_limit_do_not_keep_a_newcomer_out() {
-    let limits = Limits { connections: 8, per_address: 8, head_deadline: Duration::from_secs(600), ..Limits::default() };
+    let limits = Limits { connections: 8, per_address: 8, head_deadline: Duration::from_mins(10), ..Limits::default() };
     let served = Served::start(api().0, limits).await;
     let mut silent = Vec::new();
     for _ in 0..8 {
@@ -102,7 +102,7 @@ async fn one_address_holds_no_more_than_its_share_and_a_trusted_proxys_clients_o
 #[tokio::test]
 async fn the_admin_port_answers_while_strangers_hold_its_connections_and_refuses_what_the_others_do() {
     let router = admin::router(Health::new(), Metrics::detached().unwrap());
-    let limits = Limits { connections: 4, per_address: 4, head_deadline: Duration::from_secs(600), ..Limits::default() };
+    let limits = Limits { connections: 4, per_address: 4, head_deadline: Duration::from_mins(10), ..Limits::default() };
     let served = Served::start(router, limits).await;
     let mut silent = Vec::new();
     for _ in 0..8 {

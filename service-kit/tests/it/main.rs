@@ -7,4 +7,5 @@ mod bodies;
 mod framing;
 mod layers;
 mod serve;
+mod shed;
 mod support;

@@ -48,7 +48,7 @@ pub(super) async fn run(bench: &RebuildBench) -> anyhow::Result<Vec<Figure>> {
     let peak = flow.run(Speed::Following(meter.least(), MOST_AHEAD), round, u64::MAX).await?;
     drop(meter);
     let peak = f64::from(u32::try_from(peak.events)?) / peak.seconds;
-    say(&format!("peak: {peak:.0} events/s, one command an append"));
+    say(&format!("peak: {peak:.0} events/s, one command an append"))?;
     let mut rounds = Rounds::default();
     for _ in 0..bench.rounds {
         let (lag, _) = lag(&system, &mut flow, peak, round).await?;

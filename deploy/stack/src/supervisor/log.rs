@@ -1,7 +1,7 @@
 //! The processes' output: each line into the process's own file and, in the foreground, merged and labelled on the terminal.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,7 @@ impl Log {
         private_folder(&layout.logs())?;
         let file = open(&path)?;
         let written = file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let color = cli_kit::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Ok(Log { name, view, color, file: Arc::new(Mutex::new(LogFile { path, file, written })) })
     }
 
@@ -81,7 +81,7 @@ impl Log {
             let label = format!("{:<LABEL$}", self.name);
             let label = if self.color { format!("\x1b[{}m{label}\x1b[0m", color(self.name)) } else { label };
             // A closed terminal is no reason to stop the processes.
-            let _closed = writeln!(std::io::stdout(), "{label} | {text}");
+            let _closed = writeln!(cli_kit::stdout(), "{label} | {text}");
         }
     }
 }

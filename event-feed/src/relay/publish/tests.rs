@@ -1,5 +1,7 @@
 //! The broker's guard: what a relay publishes that is behind is refused, whichever way it publishes.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use event_store::{Epoch, EventType, Metadata, RecordedEvent, StreamName, Version};
 use local_servers::{NatsOptions, NatsServer};
 use serde_json::value::RawValue;
@@ -26,6 +28,7 @@ fn event(position: i64) -> RecordedEvent {
         tags: Vec::new(),
         metadata: Metadata { correlation_id: Uuid::now_v7(), causation_id: None, actor: None, traceparent: None },
         recorded_at: chrono::DateTime::UNIX_EPOCH,
+        bytes: 2,
     }
 }
 

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use cli_kit::Usage;
 use event_store::{AsOf, Epoch, EventType, Position, StreamName, Tag, Version};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 /// Looks after a log of events: shows it, checks it, and begins a new epoch.
 ///
-/// Exit codes: 0 done and in order, 1 failed or something is wrong, 2 wrong usage. An erasure is `command-api erase-subject`.
+/// Exit codes: 0 done and in order, 1 something is wrong with the log, 2 wrong usage, 3 could not be done or could not look. An erasure is `command-api erase-subject`.
 #[derive(Debug, Parser)]
 #[command(name = "event-store", version)]
 pub(crate) struct Cli {
@@ -110,14 +111,26 @@ pub(crate) enum EpochAction {
 impl LogArgs {
     /// The URL, from wherever it is.
     pub(crate) fn url(&self) -> anyhow::Result<SecretString> {
+        let url = self.given()?;
+        // The parser's error might repeat the URL, and so a password.
+        if postgres_kit::is_address(url.expose_secret()) {
+            return Ok(url);
+        }
+        Err(Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()).into())
+    }
+
+    fn given(&self) -> anyhow::Result<SecretString> {
         match (&self.event_store_url, &self.event_store_url_file) {
             (Some(url), _) => Ok(url.clone()),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
+                let text = text.map_err(|error| Usage(format!("{} cannot be read: {error}", path.display())))?;
                 Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
-            (None, None) => anyhow::bail!("EVENT_STORE_URL is not set: give it, --event-store-url or --event-store-url-file"),
+            (None, None) => {
+                let what = "EVENT_STORE_URL is not set: give it, --event-store-url or --event-store-url-file";
+                Err(Usage(what.to_owned()).into())
+            }
         }
     }
 }
@@ -143,5 +156,5 @@ fn epoch(text: &str) -> Result<Epoch, uuid::Error> {
 pub(crate) fn connect_options(url: &SecretString) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
     // The parser's error might repeat the URL, and so a password.
     let options = url.expose_secret().parse::<sqlx::postgres::PgConnectOptions>();
-    Ok(options.map_err(|_| anyhow::anyhow!("the URL of the event store cannot be read"))?.application_name("event-store"))
+    Ok(options.map_err(|_| Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?.application_name("event-store"))
 }

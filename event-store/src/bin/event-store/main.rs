@@ -7,12 +7,14 @@ use std::time::Duration;
 use clap::Parser;
 use event_store::event::Position;
 use event_store::postgres::{LogStatus, begin_epoch, epochs, verify};
+use event_store::store::is_last_page;
 use event_store::stream::Version;
 use event_store::{Epoch, EventQuery, EventStore, Filter, PostgresOptions, PostgresStore, QueryItem, RecordedEvent};
 use postgres_kit::Connection;
 use secrecy::ExposeSecret;
 
 use crate::cli::{Cli, Command, EpochAction, ReadArgs, StreamArgs};
+use crate::show::Events;
 
 mod cli;
 mod show;
@@ -26,25 +28,32 @@ const CALL_LIMIT: Duration = Duration::from_secs(15);
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("event-store: {error:#}");
-            ExitCode::FAILURE
-        }
+        Ok(false) => ExitCode::from(cli_kit::NOT_IN_ORDER),
+        Err(error) => cli_kit::failed("event-store", error.as_ref(), cli_kit::FAILED),
     }
 }
 
 /// Does what the command line says; `false` when something is wrong with the log.
 async fn run(cli: Cli) -> anyhow::Result<bool> {
     let url = cli.log.url()?;
-    let mut out = std::io::stdout().lock();
+    // A wrong URL is wrong usage, whichever way the command goes on to connect.
+    cli::connect_options(&url)?;
+    let mut out = cli_kit::stdout();
     match cli.command {
         Command::Status => {
             let status = LogStatus::read(&mut connect(&cli.log).await?).await?;
             show::value(&mut out, cli.json, &status, || show::status(&status))?;
         }
-        Command::Read(args) => show::events(&mut out, cli.json, &read(&store(url.expose_secret()).await?, args).await?)?,
-        Command::Stream(args) => show::events(&mut out, cli.json, &stream(&store(url.expose_secret()).await?, args).await?)?,
+        Command::Read(args) => {
+            let mut shown = Events::new(&mut out, cli.json, args.limit);
+            read(&store(url.expose_secret()).await?, args, &mut shown).await?;
+            shown.end()?;
+        }
+        Command::Stream(args) => {
+            let mut shown = Events::new(&mut out, cli.json, args.limit);
+            stream(&store(url.expose_secret()).await?, args, &mut shown).await?;
+            shown.end()?;
+        }
         Command::Verify => {
             let found = verify(&mut connect(&cli.log).await?).await?;
             show::value(&mut out, cli.json, &found, || show::verification(&found))?;
@@ -77,52 +86,59 @@ async fn store(url: &str) -> anyhow::Result<PostgresStore> {
     Ok(PostgresStore::connect(options).await?)
 }
 
-async fn read(store: &PostgresStore, args: ReadArgs) -> anyhow::Result<Vec<RecordedEvent>> {
+/// Events of the log, page by page: a page is as large as memory allows, and what is asked for may be more.
+async fn read(store: &PostgresStore, args: ReadArgs, shown: &mut Events<'_, impl Write>) -> anyhow::Result<()> {
     let filter = match args.category {
         Some(category) => Filter::Category(category),
         None if args.types.is_empty() && args.tags.is_empty() => Filter::All,
         None => Filter::Query(EventQuery { items: vec![QueryItem { types: args.types, tags: args.tags }] }),
     };
-    let events = store.read(&filter, Position(args.after), args.limit).await?;
-    if events.is_empty() {
+    let mut after = Position(args.after);
+    while shown.left() > 0 {
+        let limit = shown.left();
+        let page = store.read(&filter, after, limit).await?;
+        shown.add(&page)?;
+        after = page.last().map_or(after, |last| last.position);
+        if is_last_page(&page, limit) {
+            break;
+        }
+    }
+    if shown.is_empty() {
         let head = store.head().await?.mark.position;
         anyhow::ensure!(args.after <= head.0, "the log ends at position {head}, before {}", args.after);
         anyhow::ensure!(matches!(filter, Filter::All), "no event after position {} is of that kind", args.after);
     }
-    Ok(events)
+    Ok(())
 }
 
 /// The events of a stream that is there, as it is or as it was then.
-async fn stream(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<RecordedEvent>> {
-    let (name, as_of) = (args.name.clone(), args.as_of);
-    let events = stream_events(store, args).await?;
-    if events.is_empty() {
-        let first = store.read_stream(&name, Version::NONE, 1).await?;
-        let first = first.first().ok_or_else(|| anyhow::anyhow!("there is no stream {name}"))?;
-        anyhow::ensure!(as_of.is_none_or(|moment| moment.includes(first)), "the stream {name} was not there then");
-    }
-    Ok(events)
-}
-
-async fn stream_events(store: &PostgresStore, args: StreamArgs) -> anyhow::Result<Vec<RecordedEvent>> {
+async fn stream(store: &PostgresStore, args: StreamArgs, shown: &mut Events<'_, impl Write>) -> anyhow::Result<()> {
     let then = |event: &RecordedEvent| args.as_of.is_none_or(|moment| moment.includes(event));
-    if !args.backward {
-        let mut events = store.read_stream(&args.name, Version(args.after), args.limit).await?;
+    let (mut after, mut before) = (Version(args.after), None);
+    while shown.left() > 0 {
+        let limit = shown.left();
+        let mut page = if args.backward {
+            store.read_stream_backward(&args.name, before, limit).await?
+        } else {
+            store.read_stream(&args.name, after, limit).await?
+        };
+        let Some(last) = page.last().map(|event| event.version) else { break };
+        (after, before) = (last, Some(last));
+        let is_last = is_last_page(&page, limit);
+        let read = page.len();
+        page.retain(then);
+        shown.add(&page)?;
         // Versions, positions and times of a stream only rise.
-        events.truncate(events.partition_point(then));
-        return Ok(events);
-    }
-    let (mut events, mut before) = (Vec::new(), None);
-    loop {
-        let page = store.read_stream_backward(&args.name, before, args.limit).await?;
-        let Some(oldest) = page.last().map(|event| event.version) else { return Ok(events) };
-        events.extend(page.into_iter().filter(then));
-        events.truncate(usize::try_from(args.limit)?);
-        if events.len() == usize::try_from(args.limit)? {
-            return Ok(events);
+        if is_last || (!args.backward && page.len() < read) {
+            break;
         }
-        before = Some(oldest);
     }
+    if shown.is_empty() {
+        let first = store.read_stream(&args.name, Version::NONE, 1).await?;
+        let first = first.first().ok_or_else(|| anyhow::anyhow!("there is no stream {}", args.name))?;
+        anyhow::ensure!(then(first), "the stream {} was not there then", args.name);
+    }
+    Ok(())
 }
 
 /// Whether the person at the keyboard means it.

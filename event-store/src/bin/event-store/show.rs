@@ -91,37 +91,76 @@ struct Line<'a> {
     metadata: &'a event_store::Metadata,
 }
 
-/// Prints events: a line of JSON each, or a table.
-pub(crate) fn events(out: &mut impl Write, json: bool, events: &[RecordedEvent]) -> anyhow::Result<()> {
-    if json {
-        for event in events {
-            let line = Line {
-                position: event.position.0,
-                stream: event.stream.as_str(),
-                version: event.version.0,
-                id: event.id,
-                event_type: event.event_type.as_str(),
-                schema_version: event.schema_version,
-                recorded_at: event.recorded_at,
-                tags: &event.tags,
-                data: &event.data,
-                metadata: &event.metadata,
-            };
-            serde_json::to_writer(&mut *out, &line)?;
-            out.write_all(b"\n")?;
-        }
-        return Ok(());
+/// Events on their way out: a line of JSON each, at once, or a table in the end.
+pub(crate) struct Events<'o, W> {
+    out: &'o mut W,
+    json: bool,
+    left: u32,
+    is_empty: bool,
+    rows: Vec<[String; 6]>,
+}
+
+impl<'o, W: Write> Events<'o, W> {
+    /// At most so many.
+    pub(crate) fn new(out: &'o mut W, json: bool, limit: u32) -> Self {
+        Self { out, json, left: limit, is_empty: true, rows: Vec::new() }
     }
-    let rows = events.iter().map(|event| {
-        let data: String = event.data.get().chars().take(MAX_DATA).collect();
-        [
-            event.position.to_string(),
-            event.recorded_at.to_rfc3339(),
-            event.stream.to_string(),
-            event.version.to_string(),
-            event.event_type.to_string(),
-            data,
-        ]
-    });
-    Ok(out.write_all(table(["position", "at", "stream", "version", "type", "data"], rows).as_bytes())?)
+
+    /// How many more there may be.
+    pub(crate) const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// Whether there was none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// The next ones.
+    pub(crate) fn add(&mut self, events: &[RecordedEvent]) -> anyhow::Result<()> {
+        for event in events {
+            if self.json { self.line(event)? } else { self.rows.push(row(event)) }
+        }
+        self.is_empty &= events.is_empty();
+        self.left = self.left.saturating_sub(u32::try_from(events.len())?);
+        Ok(())
+    }
+
+    /// There are no more.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        Ok(self.out.write_all(table(["position", "at", "stream", "version", "type", "data"], self.rows).as_bytes())?)
+    }
+
+    fn line(&mut self, event: &RecordedEvent) -> anyhow::Result<()> {
+        let line = Line {
+            position: event.position.0,
+            stream: event.stream.as_str(),
+            version: event.version.0,
+            id: event.id,
+            event_type: event.event_type.as_str(),
+            schema_version: event.schema_version,
+            recorded_at: event.recorded_at,
+            tags: &event.tags,
+            data: &event.data,
+            metadata: &event.metadata,
+        };
+        // Text first: an error of the JSON writer would hide that nobody reads any more.
+        Ok(self.out.write_all((serde_json::to_string(&line)? + "\n").as_bytes())?)
+    }
+}
+
+/// An event in a table, with the beginning of its data.
+fn row(event: &RecordedEvent) -> [String; 6] {
+    let data: String = event.data.get().chars().take(MAX_DATA).collect();
+    [
+        event.position.to_string(),
+        event.recorded_at.to_rfc3339(),
+        event.stream.to_string(),
+        event.version.to_string(),
+        event.event_type.to_string(),
+        data,
+    ]
 }

@@ -1,16 +1,26 @@
 //! Whether two appends could affect each other, so that they must not share a batch.
+//!
+//! Several appends to one stream do share one when each names the last event of the one before ([`ExpectedVersion::Behind`]):
+//! a chain. The stored function decides them one after the other, and refuses everyone behind one that was refused. Appends
+//! that only look at a stream's version share a batch too.
+//!
+//! [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
+use uuid::Uuid;
+
+use crate::append::StreamAppend;
 use crate::append::prepared::Prepared;
 use crate::erasure::subject_stream;
 
 /// What an append touches, as hashes: two different things with one hash merely wait for each other without need.
 #[derive(Debug)]
 pub(crate) struct Footprint {
-    /// Its streams, claims, idempotency key and event ids: nobody else in the batch may have one of them.
+    /// Its claims, idempotency key and event ids: nobody else in the batch may have one of them.
     owned: Vec<u64>,
+    streams: Vec<Stream>,
     /// Its events' tags.
     tags: Vec<u64>,
     /// The first tag of each item of its conditions.
@@ -19,9 +29,31 @@ pub(crate) struct Footprint {
     unerased: Vec<u64>,
 }
 
+/// A stream that an append names.
+#[derive(Debug)]
+struct Stream {
+    hash: u64,
+    /// The event that it must end with before.
+    behind: Option<Uuid>,
+    /// The event that it ends with afterwards; none when the append only looks at its version.
+    last: Option<Uuid>,
+}
+
+/// What came before on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nobody of the batch changes it.
+    Unchanged,
+    /// The batch leaves it with this event as its last.
+    EndsWith(Uuid),
+    /// Somebody who was passed over names it.
+    PassedOver,
+}
+
 /// The footprints of all that came before.
 pub(crate) struct Footprints {
     owned: Hashes,
+    streams: HashMap<u64, Before, BuildHasherDefault<Hashed>>,
     tags: Hashes,
     /// Tags asked for by conditions. An earlier condition is not affected by a later event, but one that was passed over would be.
     asked: Hashes,
@@ -60,12 +92,12 @@ fn hash(kind: &str, value: impl Hash) -> u64 {
 impl Footprint {
     pub(crate) fn of(prepared: &Prepared) -> Self {
         let append = &prepared.append;
-        let streams = append.streams.iter().map(|s| hash("stream", &s.stream));
         let claims = prepared.claims.iter().map(|c| hash("claim", &c.claim));
         let key = append.idempotency.iter().map(|i| hash("key", i.key));
         let ids = prepared.events().map(|(e, _)| hash("event", e.id));
         Self {
-            owned: streams.chain(claims).chain(key).chain(ids).collect(),
+            owned: claims.chain(key).chain(ids).collect(),
+            streams: append.streams.iter().map(Stream::of).collect(),
             tags: prepared.events().flat_map(|(e, _)| &e.tags).map(|t| hash("tag", t.as_str())).collect(),
             asked: prepared.checks.iter().filter_map(|c| c.tags.split(' ').next()).map(|t| hash("tag", t)).collect(),
             unerased: prepared.subjects.iter().filter_map(|s| subject_stream(*s).ok()).map(|s| hash("stream", &s)).collect(),
@@ -73,22 +105,51 @@ impl Footprint {
     }
 }
 
+impl Stream {
+    fn of(append: &StreamAppend) -> Self {
+        let last = append.events.last().map(|event| event.id);
+        Self { hash: hash("stream", &append.stream), behind: append.expected.event_id(), last }
+    }
+}
+
 impl Footprints {
     /// None yet; there is room for those of so many appends of the common kind, which own a stream, a key and an event id.
     pub(crate) fn with_capacity(appends: usize) -> Self {
         let room = |hashes| Hashes::with_capacity_and_hasher(hashes, BuildHasherDefault::default());
-        Self { owned: room(3 * appends), tags: room(appends), asked: room(0), unerased: room(0) }
+        let streams = HashMap::with_capacity_and_hasher(appends, BuildHasherDefault::default());
+        Self { owned: room(2 * appends), streams, tags: room(appends), asked: room(0), unerased: room(0) }
     }
 
     pub(crate) fn affects(&self, next: &Footprint) -> bool {
-        next.owned.iter().any(|o| self.owned.contains(o))
+        next.streams.iter().any(|stream| match self.streams.get(&stream.hash) {
+            None | Some(Before::Unchanged) => false,
+            Some(Before::EndsWith(last)) => stream.behind != Some(*last),
+            Some(Before::PassedOver) => true,
+        }) || next.owned.iter().any(|o| self.owned.contains(o))
             || next.asked.iter().any(|t| self.tags.contains(t))
             || next.tags.iter().any(|t| self.asked.contains(t))
-            || next.unerased.iter().any(|s| self.owned.contains(s))
-            || (!self.unerased.is_empty() && next.owned.iter().any(|o| self.unerased.contains(o)))
+            || next.unerased.iter().any(|stream| self.streams.contains_key(stream))
+            || (!self.unerased.is_empty() && next.streams.iter().any(|stream| self.unerased.contains(&stream.hash)))
     }
 
-    pub(crate) fn add(&mut self, footprint: &Footprint) {
+    /// Counts in one that joins the batch.
+    pub(crate) fn join(&mut self, footprint: &Footprint) {
+        for stream in &footprint.streams {
+            match stream.last {
+                Some(last) => drop(self.streams.insert(stream.hash, Before::EndsWith(last))),
+                None => drop(self.streams.entry(stream.hash).or_insert(Before::Unchanged)),
+            }
+        }
+        self.add(footprint);
+    }
+
+    /// Counts in one that waits for a later batch.
+    pub(crate) fn pass_over(&mut self, footprint: &Footprint) {
+        self.streams.extend(footprint.streams.iter().map(|stream| (stream.hash, Before::PassedOver)));
+        self.add(footprint);
+    }
+
+    fn add(&mut self, footprint: &Footprint) {
         self.owned.extend(&footprint.owned);
         self.tags.extend(&footprint.tags);
         self.asked.extend(&footprint.asked);

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
 
-use super::{expected, filled};
+use super::{behind, expected, filled};
 use crate::append::Idempotency;
 use crate::append::prepared::{EventText, Prepared};
 use crate::event::NewEvent;
@@ -20,6 +20,7 @@ struct Plain<'a> {
     idempotency: Vec<Option<&'a Idempotency>>,
     stream: Vec<&'a StreamName>,
     expected: Vec<i64>,
+    behind: Vec<Option<Uuid>>,
     event: Vec<&'a NewEvent>,
     text: Vec<&'a EventText>,
     /// About how many bytes the call takes.
@@ -27,7 +28,7 @@ struct Plain<'a> {
 }
 
 /// The arrays of a call.
-const ARRAYS: usize = 12;
+const ARRAYS: usize = 13;
 /// What a member takes in the call beside its texts: ids, numbers, its type, and the length of each entry.
 const BYTES_BESIDE: usize = 128;
 
@@ -48,6 +49,7 @@ impl<'a> Plain<'a> {
             idempotency: Vec::with_capacity(members),
             stream: Vec::with_capacity(members),
             expected: Vec::with_capacity(members),
+            behind: Vec::with_capacity(members),
             event: Vec::with_capacity(members),
             text: Vec::with_capacity(members),
             bytes: 0,
@@ -65,6 +67,7 @@ impl<'a> Plain<'a> {
         self.idempotency.push(append.idempotency.as_ref());
         self.stream.push(&stream.stream);
         self.expected.push(expected(stream.expected));
+        self.behind.push(stream.expected.event_id());
         self.event.push(event);
         self.text.push(text);
         self.bytes += prepared.bytes + stream.stream.as_str().len() + BYTES_BESIDE;
@@ -72,7 +75,7 @@ impl<'a> Plain<'a> {
     }
 
     fn into_query(self) -> Query<'static, Postgres, PgArguments> {
-        let Self { epoch, idempotency, stream, expected, event, text, bytes } = self;
+        let Self { epoch, idempotency, stream, expected, behind: named, event, text, bytes } = self;
         let any_key = idempotency.iter().any(Option::is_some);
         // An array over the keys, or null when there is none.
         let keys = |of: fn(&Idempotency) -> &[u8]| any_key.then(|| idempotency.iter().map(|i| i.map(of)).collect::<Vec<_>>());
@@ -87,6 +90,7 @@ impl<'a> Plain<'a> {
             .bind(answers)
             .bind(stream.iter().map(|s| s.as_str()).collect::<Vec<_>>())
             .bind(expected)
+            .bind(behind(named))
             .bind(event.iter().map(|e| e.id).collect::<Vec<_>>())
             .bind(event.iter().map(|e| e.event_type.as_str()).collect::<Vec<_>>())
             .bind(event.iter().map(|e| e.schema_version).collect::<Vec<_>>())

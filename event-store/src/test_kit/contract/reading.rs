@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures::StreamExt;
 use uuid::Uuid;
 
+use crate::append::MAX_EVENT_BYTES;
 use crate::event::{Epoch, Mark, Position};
 use crate::query::Filter;
-use crate::store::EventStore;
+use crate::store::{EventStore, MAX_PAGE_BYTES, is_last_page};
 use crate::stream::{ExpectedVersion, Version};
 use crate::test_kit::{append_to, appended, event, query, stream, tagged};
 
@@ -158,4 +159,49 @@ pub async fn a_long_read_goes_on_page_by_page_to_the_end(store: Arc<dyn EventSto
     }
     let nothing = crate::pages::of_log(store, Filter::Category("other".into()), Position::START, 10);
     assert_eq!(nothing.count().await, 0);
+}
+
+/// A page ends by bytes, however many events were asked for, and every event is on some page.
+pub async fn pages_are_bounded_by_bytes(store: Arc<dyn EventStore>) {
+    const LARGE: usize = MAX_EVENT_BYTES - 1_024;
+    let store = &*store;
+    let large = |number: u8| {
+        let mut new = tagged("thing.made", &["size:large"]);
+        new.data = serde_json::value::to_raw_value(&char::from(b'a' + number).to_string().repeat(LARGE)).unwrap();
+        new
+    };
+    for number in 0..20 {
+        appended(store.append(append_to(stream("a"), ExpectedVersion::Any, vec![large(number)])).await.unwrap());
+    }
+    let types = vec!["thing.made".parse().unwrap()];
+    let filters = [
+        Filter::All,
+        Filter::Category("thing".to_owned()),
+        Filter::Types(types.clone()),
+        Filter::Query(query(&[], &["size:large"])),
+    ];
+    let bounded = |page: &[crate::RecordedEvent]| {
+        let bytes: usize = page.iter().map(|event| event.data.get().len()).sum();
+        assert!(bytes < MAX_PAGE_BYTES + MAX_EVENT_BYTES, "{bytes} bytes on one page");
+        assert!(!is_last_page(page, 1_000) || page.last().is_none_or(|last| last.position == Position(20)));
+    };
+    for filter in &filters {
+        let mut read: Vec<i64> = Vec::new();
+        while read.len() < 20 {
+            let page = store.read(filter, Position(read.last().copied().unwrap_or(0)), 1_000).await.unwrap();
+            bounded(&page);
+            assert!(!page.is_empty(), "{filter:?}");
+            read.extend(page.iter().map(|event| event.position.0));
+        }
+        assert_eq!(read, (1..=20).collect::<Vec<_>>(), "{filter:?}");
+    }
+    let range = store.read_range(&types, Position(3), Position(20)).await.unwrap();
+    bounded(&range);
+    assert_eq!(range[0].position, Position(4));
+    let forward = store.read_stream(&stream("a"), Version(2), 1_000).await.unwrap();
+    bounded(&forward);
+    assert_eq!(forward[0].version, Version(3));
+    let backward = store.read_stream_backward(&stream("a"), None, 1_000).await.unwrap();
+    bounded(&backward);
+    assert_eq!((backward[0].version, backward.len() < 20), (Version(20), true));
 }

@@ -57,6 +57,8 @@ enum Expect {
     Exists,
     /// The version at the start of the round and this.
     Near(i64),
+    /// What the stream comes to when every append of the round before this one is made: a chain.
+    Behind,
 }
 
 #[derive(Debug, Clone)]
@@ -102,7 +104,7 @@ fn round() -> impl Strategy<Value = Round> {
 fn planned() -> impl Strategy<Value = Planned> {
     let event = (0..TYPES.len(), 0..1_u8 << TAGS).prop_map(|(kind, tags)| PlannedEvent { kind, tags });
     let expect = prop_oneof![
-        4 => Just(Expect::Any), 1 => Just(Expect::NoStream), 1 => Just(Expect::Exists), 3 => (-1..3_i64).prop_map(Expect::Near),
+        4 => Just(Expect::Any), 1 => Just(Expect::NoStream), 1 => Just(Expect::Exists), 3 => (-1..3_i64).prop_map(Expect::Near), 4 => Just(Expect::Behind),
     ];
     let stream = (0..STREAMS, expect, vec(event, 0..3));
     let condition = (vec(item(1), 1..3), -6..3_i64);
@@ -193,14 +195,14 @@ impl Names {
             let back = |by: usize| earlier.len().checked_sub(by).and_then(|at| earlier.get(at));
             let append = match one.again.and_then(back) {
                 Some(again) => again.clone(),
-                None => self.append(one, model, one.stolen.and_then(back)),
+                None => self.append(one, model, &earlier[first..], one.stolen.and_then(back)),
             };
             earlier.push(append);
         }
         earlier[first..].to_vec()
     }
 
-    fn append(&self, planned: &Planned, model: &Reference, robbed: Option<&Append>) -> Append {
+    fn append(&self, planned: &Planned, model: &Reference, before: &[Append], robbed: Option<&Append>) -> Append {
         let mut append = Append::default();
         for (number, expect, events) in &planned.streams {
             let stream = self.stream(*number);
@@ -212,6 +214,7 @@ impl Names {
                 Expect::NoStream => ExpectedVersion::NoStream,
                 Expect::Exists => ExpectedVersion::StreamExists,
                 Expect::Near(by) => ExpectedVersion::Exact(Version((model.version(&stream) + by).max(0))),
+                Expect::Behind => behind(&stream, model, before),
             };
             let event = |event: &PlannedEvent| {
                 let tags = self.tags(event.tags);
@@ -262,6 +265,15 @@ impl Names {
         }
         changes
     }
+}
+
+/// Behind all that the appends before it would add to the stream.
+fn behind(stream: &StreamName, model: &Reference, before: &[Append]) -> ExpectedVersion {
+    let stored = model.stream(stream).into_iter().map(|logged| logged.event.id);
+    let coming = before.iter().flat_map(|append| &append.streams).filter(|named| named.stream == *stream);
+    let ids: Vec<Uuid> = stored.chain(coming.flat_map(|named| &named.events).map(|event| event.id)).collect();
+    let version = Version(i64::try_from(ids.len()).unwrap());
+    ids.last().map_or(ExpectedVersion::NoStream, |event_id| ExpectedVersion::Behind { version, event_id: *event_id })
 }
 
 fn types_of(bits: u8) -> Vec<event_store::EventType> {

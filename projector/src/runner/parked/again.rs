@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{retry_in, skips};
 use crate::projection::parking::Skips;
 use crate::projection::{Only, Parking, Parts, WriteError, apart};
-use crate::runner::part::Owned;
+use crate::runner::part::{BATCH_LIMIT, Owned};
 use crate::runner::{CLAIM_EVERY, PartKey, RunError, chain, checkpoint};
 
 /// The most events of a key that one transaction takes in.
@@ -85,6 +85,11 @@ impl Owned {
         self.parked.is_due()
     }
 
+    /// Puts the next look off.
+    pub(crate) fn put_off_parked(&mut self, wait: Duration) {
+        self.parked.look_at = Some(Instant::now() + wait);
+    }
+
     /// Makes the next look due now.
     pub(crate) fn look_at_parked_now(&mut self) {
         self.parked.look_at = None;
@@ -146,17 +151,22 @@ impl Owned {
             let other = std::io::Error::other("the log has another event at the position of a parked one");
             return Err(sqlx::Error::Io(other).into());
         }
-        let mut transaction = self.connection.begin().await?;
-        if !checkpoint::hold(&mut transaction, &self.key, &self.checkpoint).await? {
-            transaction.rollback().await?;
-            return Err(AgainError::Lost);
-        }
-        // A decision made just now counts; the lock keeps it from coming in between.
-        let skips = skips(&mut transaction, self.key.projection.name()).await?;
-        let (tried, left) = fold_again(&mut transaction, &self.key, again, &events, (key, &skips)).await?;
+        let (part, at) = (&self.key, &self.checkpoint);
+        let fold = async |raw: &mut PgConnection| {
+            let mut transaction = raw.begin().await?;
+            if !checkpoint::hold(&mut transaction, part, at).await? {
+                transaction.rollback().await?;
+                return Err(AgainError::Lost);
+            }
+            // A decision made just now counts; the lock keeps it from coming in between.
+            let skips = skips(&mut transaction, part.projection.name()).await?;
+            let (tried, left) = fold_again(&mut transaction, part, again, &events, (key, &skips)).await?;
+            let more = settle(&mut transaction, part, key, &pairs[..tried], &left).await?;
+            transaction.commit().await?;
+            Ok((skips, tried, left, more))
+        };
+        let (skips, tried, left, more) = self.connection.run_within(BATCH_LIMIT, fold).await?;
         pairs.truncate(tried);
-        let more = settle(&mut transaction, &self.key, key, &pairs, &left).await?;
-        transaction.commit().await?;
         self.parked.skips = skips;
         self.parked.pairs -= pairs.len() - left.len();
         if !more && left.is_empty() {

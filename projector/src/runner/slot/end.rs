@@ -1,7 +1,6 @@
 //! How an ownership ends otherwise than by another process: dropped to be claimed anew, given up, handed over.
 
-use super::{CLAIM_EVERY, KEEP_LIMIT, Slot, State, waiting};
-use crate::runner::database;
+use super::{CLAIM_EVERY, Slot, State, waiting};
 use crate::runner::lease::LEASE;
 
 impl Slot {
@@ -23,7 +22,7 @@ impl Slot {
     /// Gives up the lease, if it is this process's, so that another one takes over at once.
     pub(crate) async fn give_up(&mut self) {
         let Some(owned) = self.take_owned() else { return };
-        match tokio::spawn(database::within(KEEP_LIMIT, owned.give_up(None))).await {
+        match tokio::spawn(owned.give_up(None)).await {
             Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
             Ok(Err(error)) => tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire"),
             Err(panic) => tracing::error!(projection = self.title(), %panic, "giving up the lease panicked"),

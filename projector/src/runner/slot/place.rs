@@ -44,7 +44,7 @@ impl Slot {
     }
 
     pub(crate) const fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting { .. })
+        matches!(self.state, State::Waiting { .. } | State::Claiming { from: None, .. })
     }
 
     /// Which generation beside the live one it is for.

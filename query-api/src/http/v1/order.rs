@@ -145,7 +145,7 @@ pub(in crate::http) async fn list(
         window: request.window.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    Ok(api.list(id, &request, view, key, Order::from))
+    api.list(id, &request, view, key, Order::from)
 }
 
 /// Shows one order.

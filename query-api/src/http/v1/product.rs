@@ -85,7 +85,7 @@ pub(in crate::http) async fn list(
 ) -> Result<Response, Problem> {
     let question = ListProducts { name: request.filter.name.clone(), window: request.window.clone() };
     let view = api.ask(question, request.wait).await?;
-    Ok(api.list(id, &request, view, key, Product::from))
+    api.list(id, &request, view, key, Product::from)
 }
 
 /// Shows one product.

@@ -99,7 +99,7 @@ pub(in crate::http) async fn daily(
         window: request.window.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    Ok(api.list(id, &request, view, key, DailySales::from))
+    api.list(id, &request, view, key, DailySales::from)
 }
 
 fn key(row: &DailySalesRow, sort: DailySalesSort) -> Value {

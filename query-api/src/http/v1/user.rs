@@ -124,7 +124,7 @@ pub(in crate::http) async fn list(
         window: request.window.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    Ok(api.list(id, &request, view, key, User::from))
+    api.list(id, &request, view, key, User::from)
 }
 
 /// Shows one user.
@@ -159,7 +159,7 @@ pub(in crate::http) async fn orders(
     let question = ListOrdersOfUser { user_id: user_id.get(), status: request.filter.status(), window: request.window.clone() };
     let view = api.ask(question, request.wait).await?;
     let data = view.data.ok_or_else(Problem::not_found)?;
-    Ok(api.list(id, &request, View { data, seen: view.seen }, order::key, Order::from))
+    api.list(id, &request, View { data, seen: view.seen }, order::key, Order::from)
 }
 
 impl UserStatus {

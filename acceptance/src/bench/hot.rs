@@ -1,0 +1,140 @@
+//! `bench hot`: commands on one aggregate beside the same clients' commands on different ones, by one command API and by two.
+//!
+//! Each client sends one command after the other, an adjustment of a product's stock without `If-Match`; all must succeed. With
+//! several on one product that is what `bench append` cannot show: deciding in turn on what the one before will leave. The targets
+//! stand beside one client, which is what the same product takes one command after the other. Clients, processes and database
+//! share the machine.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use clap::Args;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::figure::{Figure, Target, table, write_json};
+use super::round::{Round, Schedule, run as round};
+use super::say;
+use super::system::{Running, System};
+use crate::{Client, Part};
+
+const BENCH: &str = "hot";
+/// How many clients there are at once, and what their rate on one product must be beside one client's, with one process.
+const CLIENTS: [(usize, Option<Target>); 4] =
+    [(1, None), (8, Some(Target::AtLeast(1.0))), (64, Some(Target::AtLeast(5.0))), (300, None)];
+const PROCESSES: usize = 2;
+
+/// What `bench hot` takes.
+#[derive(Debug, Args)]
+pub struct HotBench {
+    /// A server to make the bench's database on, as a role that may create databases.
+    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
+    url: String,
+    #[command(flatten)]
+    schedule: Schedule,
+    /// Where to write the figures as JSON, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Whose commands meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    OneProduct,
+    ProductEach,
+}
+
+type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
+type Worker = Box<dyn FnMut() -> Doing + Send>;
+
+/// The rounds of a number of clients: on one product, and on one each.
+#[derive(Default)]
+struct Rounds {
+    one: Vec<Round>,
+    each: Vec<Round>,
+}
+
+/// Runs the bench.
+///
+/// # Errors
+/// When a server or a process fails, or a command is not done.
+pub async fn run(bench: HotBench) -> anyhow::Result<bool> {
+    let system = System::create(&bench.url).await?;
+    say(&format!("{}\n", system.database.settings().await?))?;
+    let mut running = Vec::new();
+    let mut figures = Vec::new();
+    for processes in 1..=PROCESSES {
+        running.push(system.launch(Part::CommandApi).await?);
+        // The bench asks nobody but the command APIs.
+        let clients = running.iter().map(|api| System::client(api, api)).collect::<anyhow::Result<Vec<_>>>()?;
+        figures.extend(measure(&bench.schedule, &clients, processes).await?);
+    }
+    for process in running {
+        Running::stop(process).await?;
+    }
+    system.drop().await?;
+    say(&table(&figures))?;
+    if let Some(path) = &bench.json {
+        write_json(path, &figures)?;
+    }
+    Ok(figures.iter().all(|figure| figure.reached != Some(false)))
+}
+
+async fn measure(schedule: &Schedule, apis: &[Client], processes: usize) -> anyhow::Result<Vec<Figure>> {
+    let mut rounds: [Rounds; CLIENTS.len()] = Default::default();
+    let most = CLIENTS.iter().map(|(clients, _)| *clients).max().unwrap_or(1);
+    round(schedule.warmup_seconds, workers(apis, most, Spread::ProductEach).await?).await?;
+    for _ in 0..schedule.rounds {
+        for ((clients, _), rounds) in CLIENTS.iter().zip(&mut rounds) {
+            for (spread, done) in [(Spread::OneProduct, &mut rounds.one), (Spread::ProductEach, &mut rounds.each)] {
+                done.push(round(schedule.round_seconds, workers(apis, *clients, spread).await?).await?.0);
+            }
+        }
+    }
+    let alone = values(&rounds[0].one, |round| round.rate);
+    let figures = CLIENTS.iter().zip(&rounds).flat_map(|((clients, target), rounds)| {
+        let case = format!("processes={processes} clients={clients}");
+        let figure = |metric, unit, of: fn(&Round) -> f64| {
+            let beside = values(&rounds.each, of);
+            Figure::new(BENCH, &case, metric, unit, &values(&rounds.one, of)).beside("a product each", &beside, None)
+        };
+        let rate = Figure::new(BENCH, &case, "rate", "commands/s", &values(&rounds.one, |round| round.rate));
+        // Two processes race each other, which costs: they need only get on.
+        let target = target.filter(|_| processes == 1);
+        [
+            rate.beside("one client", &alone, target),
+            figure("rate", "commands/s", |round| round.rate),
+            figure("p50", "ms", |round| round.p50),
+            figure("p99", "ms", |round| round.p99),
+        ]
+    });
+    Ok(figures.collect())
+}
+
+fn values(rounds: &[Round], of: fn(&Round) -> f64) -> Vec<f64> {
+    rounds.iter().map(of).collect()
+}
+
+/// So many clients, by turns of the command APIs.
+async fn workers(apis: &[Client], clients: usize, spread: Spread) -> anyhow::Result<Vec<Worker>> {
+    let mut products: Vec<Arc<str>> = Vec::new();
+    let mut workers: Vec<Worker> = Vec::new();
+    for (number, api) in (0..clients).zip(apis.iter().cycle()) {
+        if spread == Spread::ProductEach || number == 0 {
+            let body = json!({"name": "cd", "unit_price": "14.67", "currency": "USD", "stock": 0});
+            let added = api.post("/api/v1/products", &body).await?.expect(StatusCode::CREATED)?;
+            products.push(format!("/api/v1/products/{}/stock", added.id()?).into());
+        }
+        let Some(path) = products.last().cloned() else { continue };
+        let api = api.clone();
+        workers.push(Box::new(move || {
+            let (api, path) = (api.clone(), Arc::clone(&path));
+            Box::pin(async move {
+                api.post(&path, &json!({"delta": 1})).await?.expect(StatusCode::OK)?;
+                Ok(1)
+            })
+        }));
+    }
+    Ok(workers)
+}

@@ -1,0 +1,91 @@
+//! The silence matrix: for each process and each kind of connection that it holds, that one alone falls silent under load.
+//!
+//! Within 10 s the process says that it is not ready, if it cannot work, and it stays ready if it can. What does not need that
+//! connection goes on, what does is refused in time, a stand-by takes over where there is one, and within 5 s of the end of the
+//! silence everything works again without anybody's doing.
+//!
+//! A line below is a cell, and a test of its own. With `--long` a cell is also run without load, and with the server's backends
+//! stopped that serve the connections.
+
+mod cell;
+mod freeze;
+mod work;
+
+use acceptance::{Kind, Part, Server};
+
+use cell::{Cell, Then};
+use work::Work;
+
+macro_rules! matrix {
+    ($($name:ident: $cell:expr;)+) => {
+        $(
+            #[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                cell::run(&$cell).await
+            }
+        )+
+
+        /// Every cell.
+        const MATRIX: &[Cell] = &[$($cell),+];
+    };
+}
+
+const fn kind(says: &'static [&'static str], never_says: &'static [&'static str]) -> Kind {
+    Kind { says, never_says }
+}
+
+/// A connection for appends: it alone waits for the lock on the log.
+const APPENDS: Kind = kind(&["lock_timeout"], &[]);
+/// A connection that only reads the log.
+const READS: Kind = kind(&["default_transaction_read_only"], &["query-api"]);
+const LEASE: Kind = kind(&["event-relay lease"], &[]);
+const WAKE: Kind = kind(&["event-relay wake"], &[]);
+/// What asks for single rows, and what asks for lists.
+const ROWS: Kind = kind(&["force_generic_plan"], &[]);
+const LISTS: Kind = kind(&["force_custom_plan"], &[]);
+
+matrix! {
+    projector_read_model: Cell::of(Part::Projector, Server::ReadModel, Kind::EVERY).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::AddProduct, Work::Query]);
+    projector_read_model_with_a_stand_by: Cell::of(Part::Projector, Server::ReadModel, Kind::EVERY).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query]).stand_by(Work::Show);
+    projector_event_store: Cell::of(Part::Projector, Server::EventStore, Kind::EVERY).then(Then::Ready)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
+    projector_keys: Cell::of(Part::Projector, Server::SubjectKeys, Kind::EVERY).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::AddProduct, Work::Query]);
+    projector_nats: Cell::of(Part::Projector, Server::Nats, Kind::EVERY).then(Then::Ready)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
+    query_api_rows: Cell::of(Part::QueryApi, Server::ReadModel, ROWS).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::List]).refused(Work::Query);
+    query_api_lists: Cell::of(Part::QueryApi, Server::ReadModel, LISTS).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query]).refused(Work::List);
+    query_api_nats: Cell::of(Part::QueryApi, Server::Nats, Kind::EVERY).then(Then::Ready)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
+    command_api_appends: Cell::of(Part::CommandApi, Server::EventStore, APPENDS).then(Then::NotReady)
+        .goes_on(&[Work::Query, Work::List]).refused(Work::Register);
+    command_api_reads: Cell::of(Part::CommandApi, Server::EventStore, READS).then(Then::NotReady)
+        .goes_on(&[Work::Query, Work::List]);
+    // It goes on taking commands without personal data, so it stays ready; `/readyz?verbose` names the keys.
+    command_api_keys: Cell::of(Part::CommandApi, Server::SubjectKeys, Kind::EVERY).then(Then::Ready)
+        .goes_on(&[Work::AddProduct, Work::Query]).refused(Work::Register);
+    event_relay_reads: Cell::of(Part::EventRelay, Server::EventStore, READS).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
+    event_relay_event_store_with_a_stand_by: Cell::of(Part::EventRelay, Server::EventStore, Kind::EVERY).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]).stand_by(Work::Publish);
+    event_relay_lease: Cell::of(Part::EventRelay, Server::EventStore, LEASE).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
+    event_relay_wake: Cell::of(Part::EventRelay, Server::EventStore, WAKE).then(Then::Ready)
+        .goes_on(&[Work::Register, Work::Query, Work::Show, Work::Publish]);
+    event_relay_nats: Cell::of(Part::EventRelay, Server::Nats, Kind::EVERY).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
+}
+
+#[test]
+fn every_process_has_a_cell_for_each_server_that_it_uses() {
+    for part in Part::ALL {
+        for server in Server::ALL.into_iter().filter(|server| server.is_used_by(part)) {
+            let has_cell = MATRIX.iter().any(|cell| (cell.part, cell.server) == (part, server));
+            assert!(has_cell, "what does {part:?} do when {server:?} falls silent?");
+        }
+    }
+}

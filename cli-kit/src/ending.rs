@@ -1,0 +1,109 @@
+//! Exit codes, and the one line that says why.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::output::is_reader_gone;
+
+/// What was looked at is not in order.
+pub const NOT_IN_ORDER: u8 = 1;
+/// An argument or a setting is wrong.
+pub const USAGE: u8 = 2;
+/// It could not be done.
+pub const FAILED: u8 = 3;
+/// The reader of the output ended first. A shell says the same of a program that SIGPIPE ended (128 + 13).
+pub const READER_GONE: u8 = 141;
+
+/// An argument or a setting that is wrong, and what would be right. Any error with this among its causes is wrong usage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Usage {}
+
+/// Ends a failed command: says why on standard error, in one line that begins with the program's name, unless only the
+/// reader of the output is gone. The exit code is `code` then, or [`USAGE`] where [`Usage`] is among the causes.
+pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
+    if is_reader_gone(error) {
+        return ExitCode::from(READER_GONE);
+    }
+    eprintln!("{program}: {}", describe(error));
+    let usage = causes(error).any(<dyn Error>::is::<Usage>);
+    ExitCode::from(if usage { USAGE } else { code })
+}
+
+/// An error with its causes, in one line. A cause that the text before it already tells is left out: many errors of
+/// libraries print their cause, and have it as their source, too.
+pub fn describe(error: &(dyn Error + 'static)) -> String {
+    causes(error).fold(String::new(), |mut text, cause| {
+        let said = cause.to_string();
+        if text.is_empty() {
+            return said;
+        }
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        text
+    })
+}
+
+/// An error, then its cause, then that one's, to the first of all.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fmt;
+    use std::process::ExitCode;
+
+    use super::{FAILED, USAGE, Usage, describe, failed};
+
+    /// An error with a cause, which its own text repeats or not.
+    #[derive(Debug)]
+    struct Outer(&'static str, Option<Box<dyn Error + 'static>>);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref()
+        }
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let refused = || Outer("connection refused", None);
+        let repeating = Outer("cannot talk: connection refused", Some(Box::new(refused())));
+        assert_eq!(describe(&repeating), "cannot talk: connection refused");
+        let outer = Outer("the log at db:5432/x", Some(Box::new(repeating)));
+        assert_eq!(describe(&outer), "the log at db:5432/x: cannot talk: connection refused");
+        assert_eq!(describe(&Outer("no disk", Some(Box::new(refused())))), "no disk: connection refused");
+    }
+
+    #[test]
+    fn wrong_usage_is_told_from_failure_wherever_it_is_among_the_causes() {
+        let usage = Outer("a setting is wrong", Some(Box::new(Usage("URL is not set".to_owned()))));
+        // The only comparison that exit codes offer.
+        let is = |code: ExitCode, expected: u8| format!("{code:?}") == format!("{:?}", ExitCode::from(expected));
+        assert!(is(failed("test", &usage, FAILED), USAGE));
+        assert!(is(failed("test", &Outer("no disk", None), FAILED), FAILED));
+    }
+}

@@ -1,0 +1,80 @@
+//! Standard output, whose reader may end first: `… | head -1` is no failure of ours.
+
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+
+use crate::ending::causes;
+
+/// The reader of standard output is gone. A type of its own, since a socket breaks with the same kind of error.
+#[derive(Debug)]
+struct ReaderGone;
+
+impl Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl Error for ReaderGone {}
+
+/// Standard output. Its errors say when the reader is gone, which [`crate::failed`] ends quietly.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdout(());
+
+/// Standard output.
+pub const fn stdout() -> Stdout {
+    Stdout(())
+}
+
+/// Prints a text, to the end.
+pub fn print(text: impl Display) -> io::Result<()> {
+    let mut out = stdout();
+    out.write_all(text.to_string().as_bytes())?;
+    out.flush()
+}
+
+/// Whether an error comes from a reader of standard output that is gone.
+pub fn is_reader_gone(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        // An I/O error's own source is what lies beneath the error that it wraps.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause.is::<ReaderGone>() || wrapped.is_some_and(|wrapped| is_reader_gone(wrapped))
+    })
+}
+
+impl Stdout {
+    /// Whether a person is reading.
+    pub fn is_terminal(self) -> bool {
+        io::stdout().is_terminal()
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).map_err(named)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().map_err(named)
+    }
+}
+
+fn named(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::BrokenPipe { io::Error::new(ErrorKind::BrokenPipe, ReaderGone) } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::{is_reader_gone, named};
+
+    #[test]
+    fn a_gone_reader_is_told_from_a_broken_socket() {
+        assert!(is_reader_gone(&named(ErrorKind::BrokenPipe.into())));
+        assert!(is_reader_gone(&Error::other(named(ErrorKind::BrokenPipe.into()))));
+        assert!(!is_reader_gone(&Error::from(ErrorKind::BrokenPipe)));
+        assert!(!is_reader_gone(&named(ErrorKind::StorageFull.into())));
+    }
+}

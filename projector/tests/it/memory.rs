@@ -1,0 +1,83 @@
+//! How much memory the tools take that fold the whole log, with events and rows that are large.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use domain::order::event::{OrderConfirmed, OrderEvent, OrderLine, OrderPlaced};
+use domain::value::{ProductName, Quantity};
+use event_store::{Append, EventStore, ExpectedVersion, StreamAppend};
+use uuid::Uuid;
+
+use crate::support::life::{at, money};
+use crate::support::process::command;
+use crate::support::{happening, postgres_store, runner, whole_database};
+
+/// How long projecting them may take.
+const PROJECTED: Duration = Duration::from_mins(2);
+/// Orders, and the lines of each: about 94 kB as an event, and as a row.
+const ORDERS: usize = 600;
+const LINES: usize = 430;
+/// The most that a tool may take: what it takes by itself, its rows and some pages of the log. All events are about 56 MB.
+const MOST_KIB: u64 = 200 * 1_024;
+
+fn large(order_id: Uuid) -> [OrderEvent; 2] {
+    let line = |number: usize| OrderLine {
+        line_id: Uuid::from_u128(number as u128),
+        product_id: Uuid::from_u128(7),
+        product_name: ProductName::parse("a name of some length, as many have").unwrap(),
+        quantity: Quantity::new(1).unwrap(),
+        unit_price: money(1, "USD"),
+    };
+    let (user_id, total, units) = (Uuid::from_u128(1), money(430, "USD"), 430);
+    let placed = OrderPlaced { order_id, user_id, lines: (0..LINES).map(line).collect(), total, ordered_at: None };
+    let confirmed = OrderConfirmed { order_id, user_id, total, units, ordered_at: at("1997-01-01T00:00:00Z") };
+    [OrderEvent::Placed(placed), OrderEvent::Confirmed(confirmed)]
+}
+
+/// Runs the tool to its end. Returns the most memory that it had, in KiB.
+async fn peak(url: &str, arguments: &[&str]) -> u64 {
+    let mut child = command(url).args(arguments).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id().unwrap());
+    let mut peak = 0;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        if let Ok(ended) = tokio::time::timeout(Duration::from_millis(2), child.wait()).await {
+            assert!(ended.unwrap().success(), "{arguments:?}");
+            return peak;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_and_a_verification_of_large_rows_stay_within_their_memory() {
+    let database = whole_database().await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    // All are placed first and confirmed later, so that small events touch large rows that are written already.
+    for step in 0..2 {
+        for number in 0..ORDERS {
+            let order_id = Uuid::from_u128(1_000 + number as u128);
+            let (stream, event) = happening("order", order_id, &large(order_id)[step]);
+            let streams = vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }];
+            store.append(Append { streams, ..Append::default() }).await.unwrap();
+        }
+    }
+    let mut live = runner(store, url);
+    // A batch of rows this large may take longer than one transaction may, and is then tried again with fewer events.
+    let since = Instant::now();
+    while let Err(error) = live.run_once().await {
+        assert!(since.elapsed() < PROJECTED, "{error:?}");
+    }
+    live.give_up().await;
+    for arguments in [
+        &["verify", "orders", "--memory", "16"][..],
+        &["rebuild", "orders", "--memory", "16", "--no-compare"],
+        &["explain", "orders", &Uuid::from_u128(1_000).to_string(), "--as-of", "700"],
+    ] {
+        let peak = peak(url, arguments).await;
+        eprintln!("{arguments:?}: {} MiB at most", peak / 1_024);
+        assert!(peak < MOST_KIB, "{arguments:?} took {} MiB", peak / 1_024);
+    }
+}
