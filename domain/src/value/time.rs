@@ -1,7 +1,7 @@
 //! Times as the system keeps them: in whole microseconds, without leap seconds.
 //!
 //! Events may hold more than a column of Postgres does: nanoseconds, and the second 60. Every time
-//! in an event is read by [`read`] or [`read_option`], so a row that is folded in memory equals one
+//! in an event is read by `read` or `read_option`, so a row that is folded in memory equals one
 //! that went through its column in between.
 
 use chrono::{DateTime, Utc};
