@@ -22,7 +22,7 @@ impl Error for ReaderGone {}
 #[derive(Debug, Clone, Copy)]
 pub struct Stdout(());
 
-/// Standard output.
+/// Standard output, whose reader may end first.
 pub const fn stdout() -> Stdout {
     Stdout(())
 }

@@ -269,7 +269,7 @@ impl Relay {
         tracing::warn!(%trouble, failures, "publishing was interrupted");
         match trouble {
             Trouble::Lost => {}
-            // One connection that was silent, or the guard at work: the next try begins anew.
+            // One connection that was silent, or the guard at work: the next try starts from the beginning.
             Trouble::Store(StoreError::Unavailable(_)) | Trouble::Publish(_) | Trouble::OtherHistory(_) if failures <= 1 => {}
             Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
             Trouble::LostCommits(found) => self.postgres.not_ready(found.to_string()),

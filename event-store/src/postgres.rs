@@ -143,7 +143,7 @@ struct Inner {
     by_choice: Pool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
-    /// The pulse of whoever seals.
+    /// The pulse of the task that seals.
     sealing: Pulse,
     /// The pulse of the watcher.
     proving: Pulse,
@@ -190,7 +190,7 @@ impl PostgresStore {
         }
     }
 
-    /// The tasks that run beside the callers.
+    /// The background tasks.
     pub fn tasks(&self) -> [Task; 3] {
         let Inner { batcher, sealing, proving, .. } = &*self.inner;
         [

@@ -1,4 +1,4 @@
-//! Background tasks and their pulse, for whoever has to say whether the process can do its work: a task that hangs cannot say so itself.
+//! Background tasks and their pulse, for the code that has to say whether the process can do its work: a task that hangs cannot say so itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

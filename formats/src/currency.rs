@@ -128,7 +128,7 @@ mod tests {
             let expected = other.and_then(|other| Some((u32::from(other.exponent()?), other.is_superseded().is_some())));
             let ours = Currency::from_code(&code).ok();
             match expected {
-                // Still on ISO's list beside its successor.
+                // Still on ISO's list, as is its successor.
                 Some(_) if code == "VES" => assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn())),
                 Some(expected) => assert_eq!(ours.map(|ours| (ours.exponent(), ours.is_withdrawn())), Some(expected), "{code}"),
                 None => assert!(ours.is_none_or(Currency::is_withdrawn), "{code} is on no list of today"),

@@ -26,7 +26,7 @@ impl Listener {
         // The driver's listener takes its connection out of a pool.
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(limit).connect_lazy_with(options.clone());
         let mut raw = within(limit, PgListener::connect_with(&pool)).await?;
-        // It would connect anew without saying so, and what was notified meanwhile would be lost.
+        // It would reconnect without saying so, and what was notified meanwhile would be lost.
         raw.eager_reconnect(false);
         within(limit, raw.listen(channel)).await?;
         Ok(Self { raw, quiet, limit })

@@ -1,4 +1,4 @@
-//! Where a database is, in every error about it: whoever reads one may have several.
+//! Where a database is, in every error about it: its reader may have several.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

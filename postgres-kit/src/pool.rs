@@ -149,7 +149,7 @@ impl Pool {
         }
     }
 
-    /// One call.
+    /// Runs one call on a connection of the pool.
     async fn call<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
         let done = self.run(work).await;
         if let Err(Error::Io(_) | Error::Protocol(_)) = &done {

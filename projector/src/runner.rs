@@ -66,7 +66,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
-/// For so long the runner waits for claims to end; a longer one goes on beside it, and the other parts with their work.
+/// For so long the runner waits for claims to end; a longer one goes on in the background while the other parts work.
 const CLAIM_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A batch on its way to every part.

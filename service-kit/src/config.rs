@@ -215,7 +215,7 @@ pub struct LimitArgs {
     /// trusted proxy may have.
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
     pub max_connections_per_address: usize,
-    /// How many bytes of request bodies are held at once; whoever sends more is answered 503.
+    /// How many bytes of request bodies are held at once; a request that needs more is answered 503.
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = MAX_BODY_BYTES, value_parser = at_least_one)]
     pub max_body_bytes: usize,
     /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such as 10.0.0.0/8. Their connections

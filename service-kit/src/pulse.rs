@@ -1,4 +1,4 @@
-//! The pulse of a background task: a task that hangs cannot say so itself, so whoever asks for the process's health looks at when it last
+//! The pulse of a background task: a task that hangs cannot say so itself, so readiness looks at when it last
 //! moved.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

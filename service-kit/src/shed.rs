@@ -53,7 +53,7 @@ struct Window {
 }
 
 impl LogLimit {
-    /// Counts anew after this time.
+    /// Starts counting again after this time.
     pub const fn new(every: Duration) -> Self {
         Self { every, kinds: Mutex::new(BTreeMap::new()) }
     }

@@ -1,8 +1,8 @@
-//! `bench hot`: commands on one aggregate beside the same clients' commands on different ones, by one command API and by two.
+//! `bench hot`: commands on one aggregate next to the same clients' commands on different ones, by one command API and by two.
 //!
 //! Each client sends one command after the other, an adjustment of a product's stock without `If-Match`; all must succeed. With
 //! several on one product that is what `bench append` cannot show: deciding in turn on what the one before will leave. The targets
-//! stand beside one client, which is what the same product takes one command after the other. Clients, processes and database
+//! stand next to one client, which is what the same product takes one command after the other. Clients, processes and database
 //! share the machine.
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use super::system::{Running, System};
 use crate::{Client, Part};
 
 const BENCH: &str = "hot";
-/// How many clients there are at once, and what their rate on one product must be beside one client's, with one process.
+/// How many clients there are at once, and what their rate on one product must be compared with one client's, with one process.
 const CLIENTS: [(usize, Option<Target>); 4] =
     [(1, None), (8, Some(Target::AtLeast(1.0))), (64, Some(Target::AtLeast(5.0))), (300, None)];
 const PROCESSES: usize = 2;

@@ -31,7 +31,7 @@ enum Bench {
     Condition(ConditionBench),
     /// Appends with personal fields beside the same without.
     Encrypt(EncryptBench),
-    /// Commands on one aggregate beside the same on different ones.
+    /// Commands on one aggregate, compared with the same on different ones.
     Hot(HotBench),
     /// A rebuild beside one SQL statement that makes the same table.
     Rebuild(RebuildBench),

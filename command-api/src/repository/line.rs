@@ -5,10 +5,10 @@
 //! decided on an event which is on its way names that event ([`ExpectedVersion::Behind`](event_store::ExpectedVersion::Behind)),
 //! and is refused unless it is the stream's last by then. Here are short cuts and politeness alone:
 //! - a *chain* is a row of appends, each behind the one before. It breaks at the first that is not made; those behind it lose
-//!   their race and are decided anew, on what the store then says;
+//!   their race and are decided again, on what the store then says;
 //! - a chain ends after a while, and the next begins with a look at the store: another process then has as good a chance;
 //! - a refusal that rests on a state ahead of the log counts once that state has come about ([`Base::came_about`]);
-//! - whoever is cancelled lets go of its turn and breaks its chain.
+//! - a command that is cancelled lets go of its turn and breaks its chain.
 //!
 //! Bounded: how many stand in one line, how long each waits for its turn, and the bytes of the states ahead of the log. Where
 //! there is no room for one, the turn ends with the answer to the append instead.
@@ -212,7 +212,7 @@ impl Turn {
                 self.base = Some(ahead.base);
                 return Ok(Some(state.clone()));
             }
-            // Whoever sent it takes it away first, then says what came of it.
+            // Its sender takes it away first, then says what came of it.
             ahead.base.came_about().await;
         }
     }
@@ -236,7 +236,7 @@ impl Turn {
                 Some(room) => {
                     let base = Base { made: made.subscribe(), chain: Arc::clone(&chain) };
                     let mut ahead = locked(&place.line.ahead);
-                    // Behind a break it is lost already: whoever comes next looks at the store.
+                    // Behind a break it is lost already: the next command looks at the store.
                     if !chain.broken.load(Ordering::Relaxed) {
                         *ahead = Some(Ahead { state: Arc::clone(&next.state), epoch, base, _room: Arc::new(room) });
                     }

@@ -130,7 +130,7 @@ async fn a_user_who_was_erased_elsewhere_a_moment_ago_takes_no_other_address() {
     let vault = Vault::new(Arc::clone(&keys) as _, Arc::new(master), VaultOptions::default());
     let shop = Shop::over(Arc::new(SealedStore::new(Arc::clone(&log) as _, vault)), ShopOptions::default());
     let user = shop.user("ada@example.com").await;
-    // Not through this process, which has the key at hand and hears of it within a second.
+    // Not through this process, which has the key at hand and learns of it within a second.
     let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };
     erase(log.as_ref(), keys.as_ref(), &request).await.unwrap();
     let changed = shop.patch(&format!("/api/v1/users/{user}"), json!({"email": "countess@example.com"})).await;

@@ -68,7 +68,7 @@ async fn foreground(layout: &Layout, args: &UpArgs, programs: Programs) -> anyho
     .await
 }
 
-/// The processes whose programs have been built anew since they were started, or lie elsewhere.
+/// The processes whose programs have been rebuilt since they were started, or lie elsewhere.
 fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'static str>> {
     let Some(file) = running(layout)? else { return Ok(Vec::new()) };
     let mut other = Vec::new();

@@ -33,7 +33,7 @@ pub enum MoneyError {
     /// A new price in a currency that ISO 4217 has withdrawn.
     #[error("{currency} is withdrawn: a new price takes a currency of today")]
     Withdrawn {
-        /// Which currency.
+        /// The currency that the amount is in.
         currency: Currency,
     },
     /// Amounts are never negative.

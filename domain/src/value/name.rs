@@ -133,7 +133,7 @@ mod tests {
         ] {
             assert_eq!(PersonName::parse(invisible).unwrap_err(), NameError::Empty, "{invisible:?}");
         }
-        // Beside what can be seen they have their uses: emoji, Persian, Hebrew.
+        // Next to what can be seen they have their uses: emoji, Persian, Hebrew.
         for name in ["👩\u{200d}🚀", "نامه\u{200c}ای", "\u{5d0}\u{200f}!", "e\u{301}", "1", "株式会社"] {
             assert_eq!(ProductName::parse(name).unwrap().as_str(), name);
         }

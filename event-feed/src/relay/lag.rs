@@ -1,6 +1,6 @@
 //! How far the stream is behind the log.
 //!
-//! The leader tells it with every batch. While it cannot publish, because the broker is away say, the lag is measured beside it against the
+//! The leader tells it with every batch. While it cannot publish, because the broker is away say, a task measures the lag against the
 //! store's own head; while that cannot be had either, the figures say that they are unknown, never that all is well.
 
 use std::convert::Infallible;

@@ -126,7 +126,7 @@ impl Shared {
             Ok(false) => tracing::warn!(term = self.term.0, "the lease is lost"),
             Err(error) => tracing::warn!(what, %error, "the lease's connection failed"),
         }
-        // At once: whoever is in the middle of a batch learns of it only afterwards.
+        // At once: a publisher in the middle of a batch learns of it only afterwards.
         metrics::leading(false);
         self.lost.cancel();
         Err(LeaseLost)

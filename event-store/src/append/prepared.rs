@@ -40,7 +40,7 @@ pub(crate) struct Prepared {
     pub(crate) claims: Vec<ClaimStep>,
     /// Per item of each condition in order.
     pub(crate) checks: Vec<ItemCheck>,
-    /// Who must not be erased, each once: [`Append::subjects`], and whoever takes a claim.
+    /// Who must not be erased, each once: [`Append::subjects`], and those who take a claim.
     pub(crate) subjects: Vec<Uuid>,
     pub(crate) bytes: usize,
 }

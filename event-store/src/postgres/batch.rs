@@ -4,7 +4,7 @@
 //! can once it was sent. Guarantees:
 //! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a timer;
 //! - members of a batch do not affect each other, unless they say what they stand behind; who would otherwise waits for the next
-//!   batch, behind whoever came first (`conflict.rs`);
+//!   batch, behind the append that came first (`conflict.rs`);
 //! - a batch whose answer was lost is sent again as it was: members made before are recognised by their ids;
 //! - a batch that fails for something in its data is halved until the culprit stands alone;
 //! - the task owns the connection, so that a caller who drops its future leaves nothing behind;
@@ -111,7 +111,7 @@ impl Batcher {
         self.queue.try_send(request).map_err(|_| StoreError::Unavailable(None))?;
         let answered = timeout_at(deadline, answer).await;
         if answered.is_err() {
-            // Before the caller hears of it: who asks for readiness next must not meet what was known before.
+            // Before the caller learns of it: who asks for readiness next must not meet what was known before.
             self.state.doubt(true);
         }
         match answered {
@@ -200,7 +200,7 @@ fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
             continue;
         }
         if before.affects(&request.footprint) {
-            // Those passed over count too: whoever is affected by one of them keeps its place behind it.
+            // Those passed over count too: what is affected by one of them keeps its place behind it.
             before.pass_over(&request.footprint);
             rest.push_back(request);
         } else {

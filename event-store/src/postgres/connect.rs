@@ -116,7 +116,7 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
         ("search_path", APPEND_SEARCH_PATH),
         ("default_transaction_read_only", "off"),
     ]);
-    // Whoever waits for an append has given up by then.
+    // All who wait for an append have given up by then.
     let mut connection = open(&connect.options(BY_INDEX), options.append_deadline).await?;
     checks(&mut connection, async |raw: &mut PgConnection| {
         continuity.prove(raw).await?;

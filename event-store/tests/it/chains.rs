@@ -96,7 +96,7 @@ async fn who_stands_behind_a_refused_one_is_refused_and_nobody_else() {
     append_batch(&mut connection, vec![Append { claims: vec![take(1, "owner")], ..one("owner") }]).await.unwrap();
     let mut members = chain("a", 6);
     members[2].claims.push(take(1, "a"));
-    // Behind the second again: whoever is refused takes no place.
+    // Behind the second again: a refused append takes no place.
     members.push(append_to(stream("a"), behind(&members[1], 2), vec![event("thing.used")]));
     members.push(one("other"));
     let mut outcomes = append_batch(&mut connection, members).await.unwrap();

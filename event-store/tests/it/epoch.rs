@@ -78,7 +78,7 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
     for (nth, append) in [keyed(1), of_two, without_events(), keyed(3)].into_iter().enumerate() {
         let epoch = if nth == 3 { before[nth].epoch } else { new };
         let lookup = append.idempotency.clone().unwrap();
-        // A client that repeats has made the event anew.
+        // A client that repeats has made the event again.
         let append = Append { streams: one("other").streams, ..append };
         for outcome in [store.append(append).await.unwrap(), store.repeated(&lookup).await.unwrap().unwrap()] {
             let again = repeated(outcome).0;

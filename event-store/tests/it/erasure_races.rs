@@ -25,7 +25,7 @@ struct World {
 }
 
 impl World {
-    /// One more process: keys that it has used it has at hand, and it hears of erasures once a second.
+    /// One more process: it keeps the keys it has used, and learns of erasures once a second.
     fn process(&self) -> Arc<SealedStore> {
         let vault = Vault::new(Arc::clone(&self.keys), master(&[1]), VaultOptions::default());
         Arc::new(SealedStore::new(Arc::clone(&self.log), vault))

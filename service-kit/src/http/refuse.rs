@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// When another try is worth it, in seconds.
 const RETRY_AFTER: u64 = 1;
 
-/// Refuses newcomers.
+/// Refuses connections while every place is taken.
 #[derive(Debug, Clone)]
 pub(super) struct Refusals {
     free: Arc<Semaphore>,

@@ -20,7 +20,7 @@ pub const MAX_HEADERS: usize = 64;
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How many bytes a request's target may have.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
-/// What a field costs beside its name and value: a colon, a space and a line end.
+/// What a field costs in addition to its name and value: a colon, a space and a line end.
 const FIELD_OVERHEAD: usize = 4;
 
 /// The layer: answers what is refused, passes on the rest.

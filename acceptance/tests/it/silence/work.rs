@@ -31,7 +31,7 @@ pub(super) enum Work {
     Publish,
 }
 
-/// Whoever works.
+/// Which process works.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     client: Client,

@@ -74,7 +74,7 @@ pub struct PostgresKeys {
 }
 
 /// The connections that add keys. Many appends wait for each of their statements, and a pool would ask the server after each whether it is
-/// still there. No lock is held while a statement runs: whoever comes while one is silent takes another connection.
+/// still there. No lock is held while a statement runs: a caller that comes while one is silent takes another.
 struct Adding {
     options: PgConnectOptions,
     room: Semaphore,
@@ -117,7 +117,7 @@ impl Adding {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // A list of connections is whole whoever panicked.
+        // A list of connections stays whole when a caller panics.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
