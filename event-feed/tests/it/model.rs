@@ -7,6 +7,7 @@
 //! | action | code |
 //! | --- | --- |
 //! | `Decide`, `Call` | load and decide in a use case; `CALL event_store.append`, one step because of its lock; an answer may be lost, then `batch/sender.rs` sends the batch again |
+//! | `Chain` | `command-api/src/repository/line.rs`: the next in line decides on what the one before will leave, and joins its batch |
 //! | `Replicate`, `Promote` | streaming replication; the standby becomes the primary, with or without everything |
 //! | `BeginEpoch` | `event-store epoch begin`, by a person, at any time after events were lost |
 //! | `Take`, `Expire` | `lease.rs`: a free lease is taken in the next term; the holder may not know yet that it ran out |
@@ -16,9 +17,9 @@
 //! | `ReadStore`, `Join`, `Receive`, `Judge`, `LoseConsumer` | `follower/{catch_up,join,live}.rs` |
 //! | `CrashRelay`, `CrashFollower` | the process ends; what is in a database stays |
 //!
-//! Left out: several events in one append, tags and streams (event-store's own histories have them), the beacon and all clocks: time
-//! is an action that may happen at any moment. A step that both a mutant and the model lack is not looked for: what is checked is what
-//! stands in `claims.rs`.
+//! Left out: several events in one append, tags and streams (event-store's own histories have them), chains of more than two, the
+//! beacon and all clocks: time is an action that may happen at any moment. A step that both a mutant and the model lack is not
+//! looked for: what is checked is what stands in `claims.rs`.
 
 use local_servers::test_run;
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -35,6 +36,7 @@ mod state;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Decide(usize),
+    Chain(usize),
     CheckEarly(usize),
     Call(usize, bool),
     Replicate,
@@ -62,6 +64,8 @@ enum Action {
 enum Mutant {
     /// The append looks at its condition before it has the lock.
     CheckBeforeLock,
+    /// A link looks at the version that the one before it was to leave, and not at its event.
+    ChainByVersion,
     /// The append does not know events that are sent again.
     NoDedupe,
     /// A process goes on after a lossy promotion without the proof of continuity.
@@ -119,6 +123,7 @@ impl Whole {
     fn step(&self, state: &mut State, action: Action) -> Option<()> {
         match action {
             Action::Decide(who) => append::decide(state, who),
+            Action::Chain(who) => append::chain(state, who)?,
             Action::CheckEarly(who) => {
                 let writer = &mut state.writers[who];
                 writer.checked = writer.sent.is_some_and(|event| event.after == state.store.log.len());
@@ -207,6 +212,7 @@ fn every_planted_bug_of_the_model_is_caught() {
     let no_appends = Budget { appends: 0, ..QUIET };
     for (mutant, budget, depth) in [
         (Mutant::CheckBeforeLock, QUIET, 10),
+        (Mutant::ChainByVersion, Budget { appends: 3, ..QUIET }, 8),
         (Mutant::NoDedupe, Budget { lost_answers: 1, ..QUIET }, 8),
         (Mutant::WriterGoesOn, LOSSY, 10),
         (Mutant::KeepEpoch, no_appends, 14),

@@ -13,6 +13,9 @@ pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<A
             None => {}
             Some(_) if mutant == Some(Mutant::CheckBeforeLock) && !writer.checked => actions.push(Action::CheckEarly(who)),
             Some(_) => {
+                if state.left.appends > 0 && writer.behind.is_none() {
+                    actions.push(Action::Chain(who));
+                }
                 actions.push(Action::Call(who, true));
                 if state.left.lost_answers > 0 {
                     actions.push(Action::Call(who, false));
@@ -34,37 +37,56 @@ pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<A
 /// Load and decide: the condition is that nothing has come since.
 pub(super) fn decide(state: &mut State, who: usize) {
     let head = state.store.head();
-    let event = Event { id: state.next_id, after: head.position, seen: head.id };
+    let event = Event::alone(state.next_id, head);
     state.next_id += 1;
     state.left.appends -= 1;
-    state.writers[who] = Writer { sent: Some(event), checked: false };
+    state.writers[who] = Writer { sent: Some(event), ..Writer::default() };
 }
 
-/// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held throughout.
+/// The next in line decides on what the one before will leave, and joins its batch.
+pub(super) fn chain(state: &mut State, who: usize) -> Option<()> {
+    let link = state.writers[who].sent?.behind(state.next_id);
+    state.next_id += 1;
+    state.left.appends -= 1;
+    state.writers[who].behind = Some(link);
+    Some(())
+}
+
+/// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held throughout. The appends of a batch
+/// are decided one after the other, and each is refused alone.
 pub(super) fn call(state: &mut State, who: usize, answered: bool, mutant: Option<Mutant>) -> Option<()> {
-    let event = state.writers[who].sent?;
-    let there = state.store.log.iter().position(|logged| logged.id == event.id);
-    let known = there.filter(|_| mutant != Some(Mutant::NoDedupe));
-    let met = state.store.log.len() == event.after || state.writers[who].checked;
-    let position = match known {
-        Some(at) => Some(at + 1),
-        None if met => {
-            state.store.log.push(event);
-            Some(state.store.log.len())
-        }
-        None => None,
-    };
+    let Writer { sent, behind, checked } = state.writers[who];
+    let batch: Vec<Event> = std::iter::once(sent?).chain(behind).collect();
+    let outcomes: Vec<_> = batch.iter().map(|event| (event.id, append(state, *event, checked, mutant))).collect();
     if !answered {
         // The connection was cut after the commit: the batch is sent again.
         state.left.lost_answers -= 1;
         return Some(());
     }
-    match position {
-        Some(position) => drop(state.acknowledged.insert((event.id, position))),
-        None => drop(state.refused.insert(event.id)),
+    for (id, position) in outcomes {
+        match position {
+            Some(position) => drop(state.acknowledged.insert((id, position))),
+            None => drop(state.refused.insert(id)),
+        }
     }
     state.writers[who] = Writer::default();
     Some(())
+}
+
+/// One append of a batch: where it stands, or nothing when it is refused.
+fn append(state: &mut State, event: Event, checked: bool, mutant: Option<Mutant>) -> Option<usize> {
+    let there = state.store.log.iter().position(|logged| logged.id == event.id);
+    if let Some(at) = there.filter(|_| mutant != Some(Mutant::NoDedupe)) {
+        return Some(at + 1);
+    }
+    let head = state.store.head();
+    // Who names a version alone proves what it read by the epoch; a link proves the one before it by its event.
+    let is_behind = !event.behind || head.id == event.seen || mutant == Some(Mutant::ChainByVersion);
+    if (head.position != event.after || !is_behind) && !checked {
+        return None;
+    }
+    state.store.log.push(event);
+    Some(state.store.log.len())
 }
 
 /// The standby takes over with what it has. When events are missing, nobody appends until a person has begun a new epoch. Every

@@ -22,6 +22,7 @@ pub(super) const SOMETIMES: &[(&str, Claim)] = &[
         let leading = state.relays.iter().filter(|phase| **phase != Phase::StandingBy).count();
         leading == 2 && state.stream.as_ref().is_some_and(|stream| !stream.messages.is_empty())
     }),
+    ("a chain is appended whole, one link behind the other", |_, state| state.store.log.iter().any(|event| event.behind)),
     ("a follower reads a message from the stream", |_, state| state.follower.proven && state.follower.handed.len() > 1),
     ("events are lost by a promotion", |_, state| !state.store.past.is_empty()),
     ("a follower meets another history and stops", |_, state| state.follower.stopped),

@@ -10,6 +10,20 @@ pub(super) struct Event {
     /// What its author had read: how many events, and the last of them. Its condition is that nothing has come since.
     pub(super) after: usize,
     pub(super) seen: Option<u8>,
+    /// It stands behind one of the same batch, whose event it names: that one must be the last.
+    pub(super) behind: bool,
+}
+
+impl Event {
+    /// Decided on what was read.
+    pub(super) fn alone(id: u8, read: Mark) -> Self {
+        Self { id, after: read.position, seen: read.id, behind: false }
+    }
+
+    /// Decided on what this one will leave.
+    pub(super) fn behind(self, id: u8) -> Self {
+        Self { id, after: self.after + 1, seen: Some(self.id), behind: true }
+    }
 }
 
 /// A position with the id there; none before the first event.
@@ -67,10 +81,12 @@ impl Store {
     }
 }
 
-/// A process that appends: what it has under way.
+/// A process that appends: the batch that it has under way, one append or a chain of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Writer {
     pub(super) sent: Option<Event>,
+    /// Decided on what `sent` will leave.
+    pub(super) behind: Option<Event>,
     /// Only in a mutant: the condition was looked at before the lock.
     pub(super) checked: bool,
 }
@@ -231,7 +247,7 @@ impl State {
     /// handed both out and reads the stream.
     pub(super) fn at_work(left: Budget) -> Self {
         let mut state = Self::new(left);
-        let log = vec![Event { id: 1, after: 0, seen: None }, Event { id: 2, after: 1, seen: Some(1) }];
+        let log = vec![Event::alone(1, Mark::default()), Event::alone(2, Mark { position: 1, id: Some(1) })];
         state.store = Store { log, standby: 1, leader: Some(0), term: 1, standby_term: 1, ..state.store };
         let marks = state.store.after(0, 2);
         let messages = marks.iter().map(|mark| Message { mark: *mark, epoch: 1 }).collect();
@@ -247,9 +263,9 @@ impl State {
     /// is still under way, and the follower has read the new log up to its first event.
     pub(super) fn late_publish(left: Budget, epoch: u8) -> Self {
         let mut state = Self::at_work(left);
-        let lost = Event { id: 3, after: 2, seen: Some(2) };
+        let lost = Event::alone(3, Mark { position: 2, id: Some(2) });
         let old = [state.store.log.clone(), vec![lost]].concat();
-        state.store.log = vec![old[0], Event { id: 4, after: 1, seen: Some(1) }];
+        state.store.log = vec![old[0], Event::alone(4, Mark { position: 1, id: Some(1) })];
         state.store = Store { past: vec![(1, old)], epoch, leader: None, ..state.store };
         let late = Mark { position: 3, id: Some(3) };
         state.network = [Publish { request: 1, expected: 2, messages: vec![Message { mark: late, epoch: 1 }] }].into();
