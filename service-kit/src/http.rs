@@ -14,7 +14,6 @@ mod screen;
 mod serve;
 mod single;
 mod stall;
-mod streams;
 mod wire;
 
 pub use address::{ProxyError, TrustedProxies};
@@ -27,4 +26,3 @@ pub(crate) use screen::screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
 pub use serve::{Port, ServeError, bind, serve, serve_all};
 pub use single::{SingleError, single};
-pub use streams::{LongAnswer, LongAnswers, MAX_LONG_ANSWERS};
