@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use local_servers::loopback_client;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ pub struct Client {
 impl Client {
     /// A client of the two APIs, each named by its address without a slash at the end.
     pub fn new(commands: &str, queries: &str) -> Result<Client> {
-        let http = reqwest::Client::builder().timeout(REQUEST_LIMIT).build()?;
+        let http = loopback_client(REQUEST_LIMIT)?;
         Ok(Client { http, commands: commands.to_owned(), queries: queries.to_owned() })
     }
 

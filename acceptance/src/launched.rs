@@ -6,7 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use local_servers::{Account, ClusterOptions, Launch, NatsOptions, NatsServer, PostgresCluster, Process, free_port};
+use local_servers::{
+    Account, ClusterOptions, Launch, NatsOptions, NatsServer, PostgresCluster, Process, finish_async, free_port, http_get,
+};
 use nix::sys::signal::Signal;
 use sqlx::Connection;
 
@@ -15,6 +17,8 @@ use crate::{Client, Log, Way, program, until};
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// How long a process may take to say how it is.
 const SAY_LIMIT: Duration = Duration::from_secs(5);
+/// How long a command line may take.
+const RUN_LIMIT: Duration = Duration::from_mins(3);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Base64 of 32 bytes; these processes keep no secret.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -227,7 +231,8 @@ impl Launched {
         let role = Part::CommandApi.role();
         let mut command = tokio::process::Command::new(program("command-api")?);
         command.args(arguments).env("EVENT_STORE_URL", url_as(&self.event_store, role)).env("MASTER_KEY", KEY);
-        let output = command.env("SUBJECT_KEYS_URL", keys_as(&self.event_store, role)).output().await?;
+        command.env("SUBJECT_KEYS_URL", keys_as(&self.event_store, role));
+        let output = finish_async(&mut command, RUN_LIMIT).await?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "command-api {arguments:?}: {}: {said}", output.status);
         Ok(String::from_utf8(output.stdout)?)
@@ -303,7 +308,7 @@ impl Launched {
     pub async fn readiness(&self, part: Part) -> Result<Readiness> {
         let address = format!("http://127.0.0.1:{}/readyz?verbose", self.ports.get(&part).context("ports")?.admin);
         let asked = async {
-            let answer = reqwest::get(&address).await?;
+            let answer = http_get(&address).await?;
             Ok(Readiness { ready: answer.status().is_success(), says: answer.text().await? })
         };
         tokio::time::timeout(SAY_LIMIT, asked).await.with_context(|| format!("{part:?} says nothing of itself"))?
@@ -356,7 +361,8 @@ fn keys_as(cluster: &PostgresCluster, role: &str) -> String {
 
 /// Runs a program to its end and gives back what it printed.
 async fn run(name: &str, arguments: &[&str], variable: &str, value: &str) -> Result<String> {
-    let output = tokio::process::Command::new(program(name)?).args(arguments).env(variable, value).output().await?;
+    let mut command = tokio::process::Command::new(program(name)?);
+    let output = finish_async(command.args(arguments).env(variable, value), RUN_LIMIT).await?;
     if !output.status.success() {
         bail!("{name} {arguments:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     }

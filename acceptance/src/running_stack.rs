@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use local_servers::{Account, Launch, Process};
+use local_servers::{Account, Launch, Process, finish_async, http_get, locked};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -16,6 +16,10 @@ use crate::{Client, Log, program, until};
 
 /// How long the stack may take to be ready: with other tests beside it, a cluster is made and four processes are started.
 const START_LIMIT: Duration = Duration::from_mins(2);
+/// How long others may take to start theirs first.
+const TURN_LIMIT: Duration = Duration::from_mins(6);
+/// How long a command of the stack tool may take.
+const RUN_LIMIT: Duration = Duration::from_mins(3);
 /// How long a process may take to be there again after it was killed.
 const RESTART_LIMIT: Duration = Duration::from_mins(1);
 /// How long everything may take to be gone.
@@ -74,7 +78,7 @@ impl RunningStack {
         let state = directory.path().join("state");
         // One at a time: two stacks that look for free ports at once would find the same ones.
         let turn = File::create(std::env::temp_dir().join("daybook-acceptance.lock"))?;
-        let turn = tokio::task::spawn_blocking(move || turn.lock().map(|()| turn)).await??;
+        let turn = locked(turn, "the turn to start a stack", TURN_LIMIT).await?;
         let log = File::create(directory.path().join("supervisor.log"))?;
         let mut command = stack_tool(&state)?;
         command.arg("supervise").arg("--programs").arg(folder()?);
@@ -110,7 +114,7 @@ impl RunningStack {
     pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.command()?;
         command.args(arguments);
-        Ok(tokio::process::Command::from(command).kill_on_drop(true).output().await?)
+        Ok(finish_async(&mut command.into(), RUN_LIMIT).await?)
     }
 
     /// Where its state is.
@@ -149,7 +153,7 @@ impl RunningStack {
     pub async fn wait_until_ready(&self) -> Result<()> {
         for (name, admin) in self.endpoints()?.admin {
             until(&format!("{name} is ready"), RESTART_LIMIT, async || {
-                let answer = reqwest::get(format!("{admin}/readyz?verbose")).await?;
+                let answer = http_get(format!("{admin}/readyz?verbose")).await?;
                 ensure!(answer.status().is_success(), answer.text().await?);
                 Ok(Some(()))
             })

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -16,6 +16,8 @@ use crate::{Client, POLL};
 
 /// How long a command is repeated before it counts as lost.
 const LIMIT: Duration = Duration::from_secs(90);
+/// How long all clients together may take to end.
+const STOP_LIMIT: Duration = Duration::from_mins(2);
 
 /// An acknowledged registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +85,13 @@ impl Traffic {
     /// Lets every client finish its command; fails if one of them was ever refused or not answered in the end.
     pub async fn stop(mut self) -> Result<Vec<Acknowledged>> {
         self.shared.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.clients.join_next().await {
-            ended??;
-        }
+        let ending = async {
+            while let Some(ended) = self.clients.join_next().await {
+                ended??;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(STOP_LIMIT, ending).await.context("a client still waits for its answer")??;
         let acknowledged = self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ensure!(!acknowledged.is_empty(), "no command was acknowledged");
         Ok(acknowledged)

@@ -120,6 +120,9 @@ impl Rounds {
     }
 }
 
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_mins(30);
+
 /// Runs the program, and answers with the most memory that it used, in MiB.
 async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Result<f64> {
     let mut command = tokio::process::Command::new(program("projector")?);
@@ -127,9 +130,11 @@ async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Resu
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().context("the projector")?;
     let pid = child.id().context("a process that has just been started")?;
     let (mut peak, mut looks) = (0, tokio::time::interval(LOOK_EVERY));
+    let mut late = std::pin::pin!(tokio::time::sleep(LIMIT));
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
+            () = &mut late => anyhow::bail!("projector {arguments:?} did not end within {} s", LIMIT.as_secs()),
             // It may have ended since.
             _ = looks.tick() => peak = usage::peak_memory_kib(pid).unwrap_or(peak).max(peak),
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use local_servers::{Account, Launch, NatsOptions, NatsServer, Process, free_port};
+use local_servers::{Account, Launch, NatsOptions, NatsServer, Process, finish_async, free_port, http_get};
 use nix::sys::signal::Signal;
 use sqlx::PgConnection;
 
@@ -13,6 +13,8 @@ use super::server::BenchDatabase;
 use crate::{Client, POLL, Part, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
+/// How long the projector may take over a command, on as large a log as a bench makes.
+const PROJECTOR_LIMIT: Duration = Duration::from_mins(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Base64 of 32 bytes; a bench keeps no secret.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -63,7 +65,7 @@ impl System {
         let address = format!("http://127.0.0.1:{admin}/readyz?verbose");
         let what = format!("{name} is ready");
         let ready = until(&what, READY_LIMIT, async || {
-            let answer = reqwest::get(&address).await?;
+            let answer = http_get(&address).await?;
             ensure!(answer.status().is_success(), answer.text().await?);
             Ok(Some(()))
         });
@@ -75,7 +77,7 @@ impl System {
     pub(super) async fn projector(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command("projector")?;
         command.args(arguments);
-        let output = tokio::process::Command::from(command).kill_on_drop(true).output().await?;
+        let output = finish_async(&mut command.into(), PROJECTOR_LIMIT).await?;
         ensure!(output.status.success(), "projector {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use acceptance::{RunningStack, program};
-use anyhow::{Context, Result, ensure};
-use tokio::io::AsyncReadExt;
+use anyhow::{Result, ensure};
+use local_servers::{finish_async, in_time};
 
 /// Far above what any of these takes.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -53,13 +53,8 @@ async fn a_reader_that_ends_first_ends_every_command_line_quietly() -> Result<()
             .kill_on_drop(true)
             .spawn()?;
         drop(child.stdout.take());
-        let mut said = String::new();
-        let ended = tokio::time::timeout(LIMIT, async {
-            child.stderr.take().context("a pipe")?.read_to_string(&mut said).await?;
-            anyhow::Ok(child.wait().await?)
-        });
-        let status = ended.await.with_context(|| format!("{shown} goes on without a reader"))??;
-        ensure!(status.code() == Some(READER_GONE) && said.is_empty(), "{shown}: {status}\n{said}");
+        let ended = in_time(&format!("{shown} ends without a reader"), child.wait_with_output()).await?;
+        ensure!(ended.status.code() == Some(READER_GONE) && ended.stderr.is_empty(), "{shown}: {ended:?}");
     }
     Ok(())
 }
@@ -139,13 +134,12 @@ fn of_databases() -> [(&'static str, &'static [&'static str]); 9] {
 /// Runs a program to its end, with this as the address of every database.
 async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
     let mut command = tokio::process::Command::new(program(name)?);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments);
     for variable in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL", "AUTH_URL"] {
         command.env(variable, url);
     }
     for variable in ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "CLAIM_KEY"] {
         command.env(variable, KEY);
     }
-    let ended = tokio::time::timeout(LIMIT, command.env("NATS_URL", "nats://127.0.0.1:1").output()).await;
-    Ok(ended.with_context(|| format!("{name} {arguments:?} did not end"))??)
+    Ok(finish_async(command.env("NATS_URL", "nats://127.0.0.1:1"), LIMIT).await?)
 }

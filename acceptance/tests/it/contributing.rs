@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use acceptance::{Endpoints, enterable_folder, program, until};
 use anyhow::{Context, Result, ensure};
+use local_servers::{PATIENCE, finish, finish_async};
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::PgPool;
@@ -70,10 +70,9 @@ impl Copy {
         let build = stack_tool.parent().context("the folder of the programs")?;
         let folder = build.parent().context("the folder of the build")?.join("contributing");
         let copy = Copy { tree: folder.join("tree"), build: folder.join("build"), stack: enterable_folder()? };
-        let listed = std::process::Command::new("git")
-            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-            .current_dir(root())
-            .output()?;
+        let mut git = std::process::Command::new("git");
+        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
+        let listed = finish(&mut git, PATIENCE)?;
         ensure!(listed.status.success(), "git cannot list the tree: {}", String::from_utf8_lossy(&listed.stderr));
         let listed = String::from_utf8(listed.stdout)?;
         let files: BTreeSet<PathBuf> =
@@ -104,12 +103,11 @@ impl Copy {
     /// Runs a command in the copy, as its reader would.
     async fn run(&self, program: &OsStr, arguments: &[&str]) -> Result<()> {
         let mut command = tokio::process::Command::new(program);
-        command.args(arguments).current_dir(&self.tree).kill_on_drop(true).stdin(Stdio::null());
+        command.args(arguments).current_dir(&self.tree);
         command.env("PATH", path()?).env("CARGO_TARGET_DIR", &self.build);
         command.env("STACK_PROFILE", "dev").env("STACK_DIR", self.state());
         let shown = arguments.join(" ");
-        let ran = tokio::time::timeout(BUILD_LIMIT, command.output()).await;
-        let output = ran.with_context(|| format!("`cargo {shown}` did not end"))??;
+        let output = finish_async(&mut command, BUILD_LIMIT).await?;
         let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "`cargo {shown}`: {}\n{said}\n{log}", output.status);
         Ok(())
@@ -122,7 +120,8 @@ impl Drop for Copy {
         if self.state().join("endpoints.json").exists()
             && let Ok(tool) = program("stack")
         {
-            let down = std::process::Command::new(tool).arg("--dir").arg(self.state()).arg("down").status();
+            let mut down = std::process::Command::new(tool);
+            let down = finish(down.arg("--dir").arg(self.state()).arg("down"), PATIENCE);
             eprintln!("the copy's stack was still there: {down:?}");
         }
     }

@@ -8,7 +8,7 @@ use acceptance::{Answer, Client, Launched, until};
 use anyhow::{Context, Result, ensure};
 use event_store::erasure::{PostgresKeys, prove, reconcile};
 use event_store::{PostgresOptions, PostgresStore};
-use local_servers::PostgresBinaries;
+use local_servers::{PostgresBinaries, finish, finish_async};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -97,8 +97,8 @@ async fn refused(client: &Client, path: &str) -> Result<()> {
 
 fn dump_log(system: &Launched, to: &Path) -> Result<()> {
     let mut command = PostgresBinaries::of_test_run()?.command("pg_dump");
-    let status = command.arg("--file").arg(to).arg(system.event_store.url()).status()?;
-    ensure!(status.success(), "pg_dump: {status}");
+    let ended = finish(command.arg("--file").arg(to).arg(system.event_store.url()), LIMIT)?;
+    ensure!(ended.status.success(), "pg_dump: {ended:?}");
     Ok(())
 }
 
@@ -110,8 +110,9 @@ async fn restore_log(system: &Launched, dump: &Path) -> Result<String> {
     let url = system.event_store.url();
     let url = format!("{}/restored", url.strip_suffix("/postgres").context("the cluster's first database")?);
     let mut command = PostgresBinaries::of_test_run()?.command("psql");
-    let status = command.args(["-qX", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &url, "-f"]).arg(dump).status()?;
-    ensure!(status.success(), "psql: {status}");
+    let words = ["-qX", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &url, "-f"];
+    let ended = finish(command.args(words).arg(dump), LIMIT)?;
+    ensure!(ended.status.success(), "psql: {ended:?}");
     Ok(url)
 }
 
@@ -119,7 +120,7 @@ async fn restore_log(system: &Launched, dump: &Path) -> Result<String> {
 async fn start_over(system: &Launched) -> Result<()> {
     let mut command = tokio::process::Command::new(acceptance::program("projector")?);
     command.args(["start-over", "users", "--yes"]).env("READ_MODEL_URL", system.read_model.url());
-    let output = command.output().await?;
+    let output = finish_async(&mut command, LIMIT).await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

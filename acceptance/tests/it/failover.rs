@@ -7,7 +7,7 @@ use std::time::Duration;
 use acceptance::{Answer, Client, Launched, Log, Part, Traffic, until};
 use anyhow::{Context, Result, ensure};
 use event_store::erasure::{PostgresKeys, SubjectKeyStore as _};
-use local_servers::{PostgresBinaries, PostgresCluster};
+use local_servers::{PostgresBinaries, PostgresCluster, finish};
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -193,8 +193,8 @@ async fn goes_on(traffic: &Traffic) -> Result<()> {
 fn dump(cluster: &PostgresCluster) -> Result<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new()?;
     let mut command = PostgresBinaries::of_test_run()?.command("pg_dump");
-    let status = command.args(["--format=custom", "--file"]).arg(file.path()).arg(cluster.url()).status()?;
-    ensure!(status.success(), "pg_dump: {status}");
+    let ended = finish(command.args(["--format=custom", "--file"]).arg(file.path()).arg(cluster.url()), LIMIT)?;
+    ensure!(ended.status.success(), "pg_dump: {ended:?}");
     Ok(file)
 }
 
@@ -206,8 +206,8 @@ async fn restore(cluster: &PostgresCluster, backup: &std::path::Path) -> Result<
     let mut admin = PgConnection::connect(&url("template1")).await?;
     sqlx::raw_sql("CREATE DATABASE restored").execute(&mut admin).await?;
     let mut command = PostgresBinaries::of_test_run()?.command("pg_restore");
-    let status = command.args(["--exit-on-error", "--dbname", &url("restored")]).arg(backup).status()?;
-    ensure!(status.success(), "pg_restore: {status}");
+    let ended = finish(command.args(["--exit-on-error", "--dbname", &url("restored")]).arg(backup), LIMIT)?;
+    ensure!(ended.status.success(), "pg_restore: {ended:?}");
     for statement in [
         "ALTER DATABASE postgres WITH ALLOW_CONNECTIONS false",
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'postgres'",

@@ -10,21 +10,20 @@ use std::time::Duration;
 
 use acceptance::{Endpoints, RunningStack, enterable_folder, program, stack_tool};
 use anyhow::{Context, Result, ensure};
+use local_servers::{finish, finish_async};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-/// A cluster is made and four processes are started, perhaps beside other tests.
+/// A cluster is made and four processes are started, perhaps while other tests run.
 const LIMIT: Duration = Duration::from_mins(3);
 const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
 
 /// Runs a command to its end.
 async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {
     command.args(arguments);
-    let running = tokio::process::Command::from(command).kill_on_drop(true).output();
-    let ended = tokio::time::timeout(LIMIT, running).await;
-    Ok(ended.with_context(|| format!("`stack {}` did not end", arguments.join(" ")))??)
+    Ok(finish_async(&mut command.into(), LIMIT).await?)
 }
 
 fn said(output: &Output) -> String {
@@ -39,7 +38,7 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
         let copy = enterable_folder()?;
         let state = copy.path().join("state");
         // A file of the running cluster may vanish meanwhile.
-        let copied = Command::new("cp").arg("-a").arg(stack.directory()).arg(&state).output()?;
+        let copied = finish(Command::new("cp").arg("-a").arg(stack.directory()).arg(&state), LIMIT)?;
         ensure!(state.join("running.json").is_file(), "{}", said(&copied));
         end(stack_tool(&state)?, arguments).await
     };
@@ -92,7 +91,7 @@ async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_
 #[tokio::test]
 async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() -> Result<()> {
     let mut stack = Detached::new()?;
-    // Whoever opens this file waits for ever, since nobody writes to it.
+    // A process that opens this file waits for ever, since nobody writes to it.
     let certificates = stack.folder.path().join("certificates");
     nix::unistd::mkfifo(&certificates, nix::sys::stat::Mode::S_IRWXU)?;
     stack.certificates = Some(certificates);
@@ -205,7 +204,7 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        let down = self.tool().and_then(|mut tool| Ok(tool.arg("down").output()?));
+        let down = self.tool().and_then(|mut tool| Ok(finish(tool.arg("down"), LIMIT)?));
         if std::thread::panicking() || !down.as_ref().is_ok_and(|output| output.status.success()) {
             let log = fs::read_to_string(self.state().join("logs/stack.log")).unwrap_or_default();
             eprintln!("down: {down:?}\n{log}");

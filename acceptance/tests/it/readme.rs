@@ -5,11 +5,11 @@
 //! `cargo stack test` is not run, since the one does not end and the other would run this test: their flags are looked up instead.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use acceptance::{Endpoints, enterable_folder, program};
 use anyhow::{Context, Result, ensure};
+use local_servers::finish_async;
 
 /// The tour imports the whole sample and may have to build the processes.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -19,17 +19,17 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
     let tour = blocks(&readme()?).into_iter().filter(|block| !is_of_the_whole(block)).collect::<Vec<_>>().join("\n");
     let folder = enterable_folder()?;
     let mut shell = tokio::process::Command::new("bash");
-    shell.args(["-euo", "pipefail", "-c", &tour]).current_dir(folder.path()).kill_on_drop(true);
+    shell.args(["-euo", "pipefail", "-c", &tour]).current_dir(folder.path());
     shell.env("CARGO_ALIAS_STACK", format!("run --quiet --manifest-path {} --bin stack --", manifest().display()));
-    shell.env("STACK_PROFILE", "dev").env("STACK_DIR", folder.path().join(".stack")).env("PATH", path()?).stdin(Stdio::null());
-    let ran = tokio::time::timeout(LIMIT, shell.output()).await;
+    shell.env("STACK_PROFILE", "dev").env("STACK_DIR", folder.path().join(".stack")).env("PATH", path()?);
+    let ran = finish_async(&mut shell, LIMIT).await;
     let left = Endpoints::read(&folder.path().join(".stack"));
     if left.is_ok() {
-        let tool = program("stack")?;
-        let down = tokio::process::Command::new(tool).arg("--dir").arg(folder.path().join(".stack")).arg("down").status().await?;
-        ensure!(down.success(), "the tour's stack did not go down: {down}");
+        let mut tool = tokio::process::Command::new(program("stack")?);
+        let down = finish_async(tool.arg("--dir").arg(folder.path().join(".stack")).arg("down"), LIMIT).await?;
+        ensure!(down.status.success(), "the tour's stack did not go down: {down:?}");
     }
-    let output = ran.context("the tour did not end")??;
+    let output = ran.context("the tour")?;
     let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "the tour: {}\n{said}\n{log}", output.status);
     ensure!(left.is_err(), "the tour left its stack running");
@@ -48,6 +48,26 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
 }
 
 #[tokio::test]
+async fn every_setting_in_the_readme_exists_with_the_default_that_it_tells() -> Result<()> {
+    let text = readme()?;
+    let is_setting = |word: &&str| word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let settings: Vec<&str> = text.split('`').filter(is_setting).collect();
+    ensure!(settings.len() >= 4, "the README was not understood: {settings:?}");
+    for api in ["command-api", "query-api"] {
+        let mut command = tokio::process::Command::new(program(api)?);
+        let output = finish_async(command.args(["serve", "--help"]), LIMIT).await?;
+        let help = String::from_utf8(output.stdout)?;
+        for setting in &settings {
+            ensure!(help.contains(&format!("[env: {setting}=")), "{api} has no {setting}:\n{help}");
+        }
+        for default in ["1024", "256", "67108864"] {
+            ensure!(help.contains(&format!("[default: {default}]")), "{api} has another default than {default}:\n{help}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_stack_command_and_flag_in_the_readme_exists() -> Result<()> {
     let commands = stack_commands(&readme()?);
     ensure!(commands.len() >= 10, "the README was not understood: {commands:?}");
@@ -56,7 +76,7 @@ async fn every_stack_command_and_flag_in_the_readme_exists() -> Result<()> {
         // `logs NAME`, `import cdnow [FILE]`, `bench append`: what is no command is an argument of the one before.
         let (first, second) = (command.first().context("a command")?, command.get(1).filter(|word| word.as_str() == "cdnow"));
         let mut tool = tokio::process::Command::new(program("stack")?);
-        let output = tool.arg(first).args(second).arg("--help").output().await?;
+        let output = finish_async(tool.arg(first).args(second).arg("--help"), LIMIT).await?;
         let help = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "`cargo stack {}` does not exist: {words:?}", command.join(" "));
         for flag in command.iter().filter(|word| word.starts_with("--") && word.len() > 2) {

@@ -78,6 +78,6 @@ async fn a_dry_run_never_reaches_an_append() {
     let shop = Shop::over(stage.clone(), ShopOptions::default());
     stage.cue(Cue::GoOn);
     shop.post("/api/v1/users?dry_run=true", json!({"email": "ada@example.com", "name": "Ada"})).await.ok();
-    assert!(arrivals.try_recv().is_err());
+    assert_eq!(arrivals.count(), 0);
     assert_eq!(stage.head().await.unwrap().mark.position, Position::START);
 }

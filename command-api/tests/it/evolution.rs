@@ -103,7 +103,7 @@ async fn a_condition_sees_what_an_older_program_appends_meanwhile() {
         let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1}]});
         async move { shop.send(json_request("POST", "/api/v1/orders", &body)).await }
     });
-    arrivals.recv().await.unwrap();
+    arrivals.next().await;
     let user = &written.user;
     write(stage.as_ref(), &format!("user-{user}"), "user.closed", &format!("user:{user}"), &json!({"user_id": user})).await;
     stage.go();

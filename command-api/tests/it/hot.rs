@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::postgres::{at_once, database, shop};
-use crate::support::{Cue, Reply, Shop, ShopOptions, Stage, With, json_request};
+use crate::support::{Arrivals, Cue, Reply, Shop, ShopOptions, Stage, With, json_request};
 
 const CLIENTS: usize = 300;
 /// More than anybody sells.
@@ -124,7 +124,7 @@ async fn who_names_a_version_competes_with_those_who_do_not() {
 /// A shop whose store waits for its cue, and what a product of it has in stock: ten.
 struct Scene {
     stage: std::sync::Arc<Stage>,
-    arrivals: tokio::sync::mpsc::UnboundedReceiver<()>,
+    arrivals: Arrivals,
     shop: Shop,
     path: String,
 }
@@ -146,7 +146,7 @@ impl Scene {
     async fn adjust_and_arrive(&mut self, delta: i64, cue: Cue) -> JoinHandle<Reply> {
         self.stage.cue(cue);
         let sent = self.adjust(delta);
-        self.arrivals.recv().await.unwrap();
+        self.arrivals.next().await;
         sent
     }
 }
@@ -211,7 +211,7 @@ async fn a_command_that_changes_nothing_stands_in_line_and_holds_up_nobody() {
         let shop = scene.shop.clone();
         async move { shop.patch(&product, json!({"name": "cd"})).await }
     });
-    scene.arrivals.recv().await.unwrap();
+    scene.arrivals.next().await;
     let last = scene.adjust_and_arrive(1, Cue::GoOn).await;
     for _ in 0..3 {
         scene.stage.go();

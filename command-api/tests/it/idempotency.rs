@@ -121,7 +121,7 @@ async fn p9_a_repeat_waits_for_the_first_and_gets_its_answer() {
         tokio::spawn(async move { shop.send(register("ada@example.com", "k")).await })
     };
     let first = send(&shop);
-    arrivals.recv().await.unwrap();
+    arrivals.next().await;
     let again = send(&shop);
     tokio::task::yield_now().await;
     stage.go();
@@ -140,7 +140,7 @@ async fn a_repeat_waits_no_longer_than_its_deadline() {
         let shop = shop.clone();
         async move { shop.send(register("ada@example.com", "k")).await }
     });
-    arrivals.recv().await.unwrap();
+    arrivals.next().await;
     let again = shop.send(register("ada@example.com", "k")).await;
     again.problem(409, "idempotency/in-flight");
     assert_eq!(again.header("retry-after"), "1");

@@ -1,30 +1,15 @@
 //! Overload: commands that are refused for want of room do not fill the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
+use local_servers::Written;
 use serde_json::json;
 
 use crate::support::{Cue, Shop, ShopOptions, Stage};
 
 const COMMANDS: usize = 500;
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn hundreds_of_commands_over_the_limit_are_a_line_or_two_in_the_log() {
-    let (log, runtime) = (Log::default(), tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    let (log, runtime) = (Written::default(), tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let work = async {
@@ -35,7 +20,7 @@ fn hundreds_of_commands_over_the_limit_are_a_line_or_two_in_the_log() {
             let shop = shop.clone();
             async move { shop.user("first@example.com").await }
         });
-        arrivals.recv().await.unwrap();
+        arrivals.next().await;
         for number in 0..COMMANDS {
             let body = json!({"email": format!("ada-{number}@example.com"), "name": "Ada"});
             shop.post("/api/v1/users", body).await.problem(503, "overloaded");
@@ -44,7 +29,7 @@ fn hundreds_of_commands_over_the_limit_are_a_line_or_two_in_the_log() {
         first.await.unwrap();
     };
     tracing::subscriber::with_default(subscriber, || runtime.block_on(work));
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("overloaded") || line.contains("ERROR")).collect();
     assert!((1..=4).contains(&lines.len()), "{lines:#?}");
 }

@@ -1,21 +1,21 @@
 //! The process itself: its settings, its start, its stop, its log, and a store that goes away.
 
-use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use event_store::erasure::keys;
 use event_store::{
     Append, EventStore as _, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore, StreamAppend, postgres,
 };
-use local_servers::{ClusterOptions, PostgresCluster, TestDatabase, free_port};
+use local_servers::{
+    ClusterOptions, PATIENCE, PostgresCluster, TestDatabase, end_of, finish, free_port, http_get, test_client, until,
+};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
 const MASTER_KEY: &str = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmE=";
-/// How long the process may take to get ready, to heal or to stop.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Process {
     child: Child,
@@ -35,30 +35,28 @@ impl Process {
     }
 
     pub(crate) async fn readiness(&self, status: u16) {
-        let deadline = Instant::now() + PATIENCE;
-        while !reqwest::get(format!("{}/readyz", self.admin)).await.is_ok_and(|answer| answer.status() == status) {
-            assert!(Instant::now() < deadline, "/readyz is not {status} in time");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let (http, address) = (test_client(), format!("{}/readyz", self.admin));
+        until(&format!("/readyz is {status}"), async || {
+            http.get(&address).send().await.is_ok_and(|answer| answer.status() == status)
+        })
+        .await;
     }
 
     pub(crate) async fn register(&self, email: &str) -> u16 {
-        let request = reqwest::Client::new().post(format!("{}/api/v1/users", self.api));
+        let request = test_client().post(format!("{}/api/v1/users", self.api));
         let answer = request.json(&json!({"email": email, "name": "Canary"})).send().await.unwrap();
         answer.status().as_u16()
     }
 
     /// Sends SIGTERM; gives back the exit code and the log.
     pub(crate) fn stop(mut self) -> (Option<i32>, String) {
-        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(signalled.success());
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         self.end()
     }
 
     fn end(&mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap().code(), log)
+        let output = end_of(&mut self.child, "command-api", PATIENCE).unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 }
 
@@ -66,7 +64,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Already stopped where the test got that far.
         drop(self.child.kill());
-        drop(self.child.wait());
+        drop(end_of(&mut self.child, "command-api", PATIENCE));
     }
 }
 
@@ -93,7 +91,7 @@ async fn it_serves_describes_its_metrics_and_drains_on_sigterm_without_telling_s
     process.readiness(200).await;
     assert_eq!(process.register("canary@example.com").await, 201);
     assert_eq!(process.register("canary@example.com").await, 409);
-    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
+    let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
     for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
@@ -146,7 +144,7 @@ async fn it_says_at_its_start_which_events_it_cannot_read_and_serves_the_rest() 
     store.append(Append { streams: vec![stream], ..Append::default() }).await.unwrap();
     let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
     process.readiness(200).await;
-    let report = reqwest::get(format!("{}/readyz?verbose", process.admin)).await.unwrap().text().await.unwrap();
+    let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap().text().await.unwrap();
     assert!(report.contains("cannot read: letter.sent v1, user.renamed v7"), "{report}");
     assert_eq!(process.register("ada@example.com").await, 201);
     let (_, log) = process.stop();
@@ -166,11 +164,11 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
         let refused = Process::start(&[("EVENT_STORE_URL", database.url())]).end();
         assert_eq!(refused.0, Some(3));
         assert!(refused.1.contains(&format!("command-api migrate {what}")), "{}", refused.1);
-        assert!(migrate(what).wait_with_output().unwrap().status.success(), "{what}");
+        assert!(end_of(&mut migrate(what), what, PATIENCE).unwrap().status.success(), "{what}");
     }
     let at_once = ["event-store", "event-store", "auth", "auth", "subject-keys", "subject-keys"].map(migrate);
-    for child in at_once.into_iter().chain(["event-store", "auth", "subject-keys"].map(migrate)) {
-        let output = child.wait_with_output().unwrap();
+    for mut child in at_once.into_iter().chain(["event-store", "auth", "subject-keys"].map(migrate)) {
+        let output = end_of(&mut child, "a migration", PATIENCE).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
@@ -185,7 +183,7 @@ async fn an_erasure_of_a_subject_that_nothing_is_known_of_says_so_and_does_nothi
     for _ in 0..2 {
         let mut command = command();
         command.env("EVENT_STORE_URL", database.url()).env("SUBJECT_KEYS_URL", database.url());
-        let output = command.args(["erase-subject", &subject, "--by", "ops-1", "--json"]).output().unwrap();
+        let output = finish(command.args(["erase-subject", &subject, "--by", "ops-1", "--json"]), PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(3), "{error}");
         assert!(error.contains(&format!("nothing is known of subject {subject}")) && output.stdout.is_empty(), "{error}");
@@ -197,7 +195,7 @@ async fn an_erasure_of_a_subject_that_nothing_is_known_of_says_so_and_does_nothi
 #[test]
 fn it_refuses_to_listen_where_others_could_reach_it() {
     for flag in ["--listen", "--admin-listen"] {
-        let output = command().args(["serve", flag, "0.0.0.0:0"]).output().unwrap();
+        let output = finish(command().args(["serve", flag, "0.0.0.0:0"]), PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(error.contains("loopback") && error.contains("no sign-in"), "{error}");
@@ -214,7 +212,8 @@ fn a_missing_or_weak_key_is_named_and_not_shown() {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
-        let output = command.env("EVENT_STORE_URL", nowhere).env("SUBJECT_KEYS_URL", nowhere).env(name, value).output().unwrap();
+        command.env("EVENT_STORE_URL", nowhere).env("SUBJECT_KEYS_URL", nowhere).env(name, value);
+        let output = finish(&mut command, PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use event_store::erasure::keys;
 use event_store::postgres;
-use local_servers::{ClusterOptions, PostgresCluster};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use local_servers::{ClusterOptions, PostgresCluster, Stopped, http_get, test_client, until_within};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -21,31 +19,26 @@ const HEALED: Duration = Duration::from_secs(5);
 const ANSWERED: Duration = Duration::from_secs(15);
 /// What a loaded machine may take on top.
 const SLACK: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `what` holds, for this long and what a loaded machine may take on top.
-async fn within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let since = Instant::now();
-    while !holds().await {
-        assert!(since.elapsed() < limit + SLACK, "not within {limit:?}: {what}");
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+async fn within(limit: Duration, what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(limit + SLACK, what, holds).await;
 }
 
 /// What `/readyz?verbose` says.
 async fn report(process: &Process) -> Value {
-    reqwest::get(format!("{}/readyz?verbose", process.admin)).await.unwrap().json().await.unwrap()
+    http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap().json().await.unwrap()
 }
 
 async fn add_product(process: &Process) -> u16 {
     let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": 10});
-    let request = reqwest::Client::new().post(format!("{}/api/v1/products", process.api)).json(&body);
+    let request = test_client().post(format!("{}/api/v1/products", process.api)).json(&body);
     request.send().await.unwrap().status().as_u16()
 }
 
 /// Sends so many registrations at once. Gives each one's status and whether it says when to come again, and how long all took.
 async fn register_many(process: &Process, from: usize, count: usize) -> (Vec<(u16, bool)>, Duration) {
-    let client = reqwest::Client::new();
+    let client = test_client();
     let started = Instant::now();
     let answers = (from..from + count).map(|n| {
         let body = json!({"email": format!("n{n}@example.com"), "name": "Ada"});
@@ -65,15 +58,6 @@ async fn cluster() -> PostgresCluster {
     cluster
 }
 
-/// A stopped backend; it goes on when this is dropped, whatever becomes of the test.
-struct Stopped(Pid);
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).ok();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_backend_that_adds_keys_costs_registrations_a_moment_and_others_nothing() {
     let database = database().await;
@@ -83,9 +67,7 @@ async fn a_silent_backend_that_adds_keys_costs_registrations_a_moment_and_others
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
     let backend =
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO subject_keys.keys%'";
-    let pid = Pid::from_raw(sqlx::query_scalar::<_, i32>(backend).fetch_one(&mut admin).await.unwrap());
-    kill(pid, Signal::SIGSTOP).unwrap();
-    let stopped = Stopped(pid);
+    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_all(&mut admin).await.unwrap());
     let (registered, product) = tokio::join!(register_many(&process, 0, 50), add_product(&process));
     let (answers, took) = registered;
     assert!(answers.iter().all(|(status, _)| *status == 201), "another connection adds the keys: {answers:?}");

@@ -20,6 +20,7 @@ use event_store::{
 };
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
+use local_servers::in_time;
 use serde_json::{Value, json};
 use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
@@ -239,6 +240,21 @@ pub(crate) enum Cue {
     Refuse(Refusal),
 }
 
+/// The appends that reach a [`Stage`].
+pub(crate) struct Arrivals(mpsc::UnboundedReceiver<()>);
+
+impl Arrivals {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        in_time("an append that reaches the store", self.0.recv()).await.unwrap();
+    }
+
+    /// How many have arrived since.
+    pub(crate) fn count(&mut self) -> u32 {
+        std::iter::from_fn(|| self.0.try_recv().ok()).map(|()| 1).sum()
+    }
+}
+
 /// A store whose appends wait for their cue, once there are cues to wait for.
 pub(crate) struct Stage {
     inner: MemoryStore,
@@ -249,10 +265,10 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// A stage, and what tells that an append has reached it.
-    pub(crate) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<()>) {
+    pub(crate) fn new() -> (Arc<Self>, Arrivals) {
         let (reached, arrivals) = mpsc::unbounded_channel();
         let stage = Self { inner: MemoryStore::new(), cues: Mutex::default(), go: Semaphore::new(0), reached };
-        (Arc::new(stage), arrivals)
+        (Arc::new(stage), Arrivals(arrivals))
     }
 
     /// The next append waits for [`Stage::go`], then does this.

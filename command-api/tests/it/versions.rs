@@ -94,7 +94,7 @@ async fn a_lost_race_is_decided_anew_unless_the_caller_named_a_version() {
             let shop = shop.clone();
             async move { shop.send(request).await }
         });
-        arrivals.recv().await.unwrap();
+        arrivals.next().await;
         assert_eq!(shop.post(&path, json!({"delta": 2})).await.ok()["version"], 2);
         stage.go();
         let reply = slow.await.unwrap();
@@ -117,7 +117,7 @@ async fn an_order_loses_the_race_against_its_users_deactivation_but_not_against_
             let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1}]});
             async move { shop.post("/api/v1/orders", body).await }
         });
-        arrivals.recv().await.unwrap();
+        arrivals.next().await;
         let path = format!("/api/v1/users/{user}");
         if change == "rename" {
             shop.patch(&path, json!({"name": "B"})).await.ok();

@@ -1,9 +1,12 @@
 //! A database of its own for every test, cloned from a template that is migrated once.
 
 use std::future::Future;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+/// How long each step may take that a test's database is made by: also behind every other test that wants the same.
+const LIMIT: Duration = Duration::from_mins(2);
 /// The cluster that the tests share.
 const URL: &str = "DAYBOOK_TEST_POSTGRES_URL";
 
@@ -70,7 +73,8 @@ impl TestDatabase {
             }
             admin.close().await
         };
-        made.await.unwrap_or_else(|error: sqlx::Error| panic!("no login role in {group}: {error}"));
+        let made = within("a login role", made).await;
+        made.unwrap_or_else(|error| panic!("no login role in {group}: {error}"));
         self.url_as(&role)
     }
 }
@@ -83,9 +87,11 @@ impl Drop for TestDatabase {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
             runtime.block_on(async {
-                let mut admin = PgConnection::connect(&admin_url).await.map_err(|error| error.to_string())?;
-                let dropped = run(&mut admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-                dropped.map_err(|error| error.to_string())
+                let dropping = async {
+                    let mut admin = PgConnection::connect(&admin_url).await?;
+                    run(&mut admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+                };
+                within("its end", dropping).await.map_err(|error| error.to_string())
             })
         });
         match dropping.join() {
@@ -101,15 +107,15 @@ where
     F: FnOnce(String) -> Fut,
     Fut: Future<Output = Result<(), Failure>>,
 {
-    let mut admin = PgConnection::connect(admin_url).await?;
+    let mut admin = within("a connection to the tests' cluster", PgConnection::connect(admin_url)).await?;
     let template = format!("template_{}_{}", identifier(template), short_hash(fingerprint));
     let finished = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(&template);
-    if !finished.fetch_one(&mut admin).await? {
+    if !within("the list of databases", finished.fetch_one(&mut admin)).await? {
         make_template(&mut admin, admin_url, &template, migrate).await?;
     }
     let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    run(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await?;
-    admin.close().await?;
+    within("a copy of the template", run(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}"))).await?;
+    within("the connection's end", admin.close()).await?;
     Ok(name)
 }
 
@@ -119,23 +125,37 @@ where
     F: FnOnce(String) -> Fut,
     Fut: Future<Output = Result<(), Failure>>,
 {
-    lock(admin, template).await?;
+    within("the lock under which another process may make the template", lock(admin, template)).await?;
     let made = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(template);
     if !made.fetch_one(&mut *admin).await? {
         let making = format!("{template}_making");
-        run(admin, format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await?;
-        run(admin, format!("CREATE DATABASE {making} TEMPLATE template0")).await?;
-        migrate(replace_database(admin_url, &making)).await?;
+        let empty = async {
+            run(admin, format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await?;
+            run(admin, format!("CREATE DATABASE {making} TEMPLATE template0")).await
+        };
+        within("an empty database", empty).await?;
+        within("the migration of the template", migrate(replace_database(admin_url, &making))).await?;
         // Nobody may be connected to a database that is renamed or cloned: a pool that is still closing would be.
-        run(admin, format!("ALTER DATABASE {making} ALLOW_CONNECTIONS false")).await?;
-        end_connections(admin, &making).await?;
-        run(admin, format!("ALTER DATABASE {making} RENAME TO {template}")).await?;
+        let named = async {
+            run(admin, format!("ALTER DATABASE {making} ALLOW_CONNECTIONS false")).await?;
+            end_connections(admin, &making).await?;
+            run(admin, format!("ALTER DATABASE {making} RENAME TO {template}")).await
+        };
+        within("the template's name", named).await?;
     }
     sqlx::query("SELECT pg_advisory_unlock_all()").execute(admin).await?;
     Ok(())
 }
 
-async fn end_connections(admin: &mut PgConnection, database: &str) -> Result<(), Failure> {
+/// Waits for one step, and says which one took too long.
+async fn within<T, E: Into<Failure>>(what: &str, step: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    match tokio::time::timeout(LIMIT, step).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(crate::ServerError::Late { what: what.to_owned(), seconds: LIMIT.as_secs() }.into()),
+    }
+}
+
+async fn end_connections(admin: &mut PgConnection, database: &str) -> Result<(), sqlx::Error> {
     /// Milliseconds that the server waits for each connection's end.
     const LIMIT_MS: i64 = 10_000;
     let ending = sqlx::query("SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1");

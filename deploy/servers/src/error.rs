@@ -30,6 +30,24 @@ pub enum ServerError {
         /// The end of what it printed.
         output: String,
     },
+    /// A program did not end in time, and was killed.
+    #[error("{program} did not end within {seconds} s and was killed; it said: {output}")]
+    Unfinished {
+        /// The program.
+        program: String,
+        /// How long it had.
+        seconds: u64,
+        /// What it had printed.
+        output: String,
+    },
+    /// Something else did not come in time.
+    #[error("waited {seconds} s in vain: {what}")]
+    Late {
+        /// What was awaited.
+        what: String,
+        /// How long.
+        seconds: u64,
+    },
     /// A server did not become ready, or did not stop, in time.
     #[error("{server} did not {what} within {seconds} s; its log says: {log}")]
     Timeout {

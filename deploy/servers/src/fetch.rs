@@ -2,12 +2,19 @@
 //! and a file whose checksum differs is not used.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::ServerError;
 use crate::find::{package_manager_hint, program_folders};
+use crate::finish::finish;
+
+/// How long a download, or its unpacking, may take.
+const LIMIT: Duration = Duration::from_mins(10);
+/// How long Python may take to say whether it has pip.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// One pinned package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,16 +138,14 @@ fn python_with_pip() -> Option<PathBuf> {
     let candidates = program_folders().into_iter().flat_map(|folder| [folder.join("python3"), folder.join("python")]);
     candidates.filter(|python| python.is_file()).find(|python| {
         let mut command = Command::new(python);
-        command.args(["-m", "pip", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
+        finish(command.args(["-m", "pip", "--version"]), LOOK_LIMIT).is_ok_and(|output| output.status.success())
     })
 }
 
 fn run(command: &mut Command) -> Result<(), ServerError> {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
     let program = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+    let output = finish(command, LIMIT)?;
     if output.status.success() {
         return Ok(());
     }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use crate::finish::finish;
 use crate::postgres::PostgresBinaries;
 
 /// The oldest PostgreSQL that is supported.
@@ -131,7 +133,9 @@ fn children(parent: &Path) -> Vec<PathBuf> {
 
 /// What `--version` says; `None` when it does not run here (a wrapper for a version that is not installed, another processor).
 fn version_of(mut command: Command) -> Option<Version> {
-    let output = command.arg("--version").stdin(std::process::Stdio::null()).output().ok()?;
+    /// A program on a network folder that is away does not answer.
+    const LIMIT: Duration = Duration::from_secs(30);
+    let output = finish(command.arg("--version"), LIMIT).ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 

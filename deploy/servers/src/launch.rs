@@ -13,9 +13,13 @@ use nix::unistd::{Pid, User, geteuid};
 
 use crate::ServerError;
 use crate::find::program;
+use crate::finish::{end_of, finish};
 
 /// How often a process that was told to stop is looked at.
 const POLL: Duration = Duration::from_millis(5);
+
+/// How long the system may take to start, look at or end a process.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The account that a server runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +73,9 @@ impl Account {
         }
         let Some(test) = program("test") else { return false };
         let mut command = Command::new(test);
-        command.arg("-x").arg(folder).stdin(Stdio::null());
+        command.arg("-x").arg(folder);
         self.apply(&mut command);
-        command.status().is_ok_and(|status| status.success())
+        finish(&mut command, LIMIT).is_ok_and(|output| output.status.success())
     }
 }
 
@@ -172,19 +176,26 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Some((mut shell, pipe)) = self.watcher.take() {
             // The shell must not see the pipe's end: the id may by then be another process's.
-            let ended = shell.kill().and_then(|()| shell.wait().map(|_| ()));
-            if let Err(error) = ended {
+            if let Err(error) = end(&mut shell) {
                 tracing::warn!(%error, "the watcher of a server could not be ended");
             }
             drop(pipe);
         }
         if self.ended().is_none() {
-            let ended = self.child.kill().and_then(|()| self.child.wait().map(|_| ()));
-            if let Err(error) = ended {
+            if let Err(error) = end(&mut self.child) {
                 tracing::warn!(%error, pid = self.pid(), "a server could not be ended");
             }
         }
     }
+}
+
+/// Kills a child and takes leave of it.
+fn end(child: &mut Child) -> Result<(), ServerError> {
+    let program = format!("process {}", child.id());
+    // What it started may hold its pipes, and nobody reads them any more.
+    drop((child.stdout.take(), child.stderr.take()));
+    child.kill().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+    end_of(child, &program, LIMIT).map(|_| ())
 }
 
 /// Sends a signal to a process of ours.
@@ -226,5 +237,9 @@ fn spawn(command: Command) -> std::io::Result<Child> {
     let (answer, result) = mpsc::sync_channel(1);
     let gone = || std::io::Error::other("the launcher thread is gone");
     launcher.send((command, answer)).map_err(|_| gone())?;
-    result.recv().map_err(|_| gone())?
+    match result.recv_timeout(LIMIT) {
+        Ok(started) => started,
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(gone()),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(std::io::Error::other("the system does not start it")),
+    }
 }

@@ -1,12 +1,13 @@
 //! A private PostgreSQL cluster: made, started, stopped, killed and paused by tests and by the stack.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::error::tail;
+use crate::finish::finish;
 use crate::launch::{Account, Launch, Process, send};
 use crate::{ServerError, free_port};
 
@@ -14,6 +15,8 @@ mod standby;
 
 /// How long a cluster may take to start or stop; recovery after a kill included.
 const LIMIT: Duration = Duration::from_mins(1);
+/// How long a program may take that makes or copies a cluster.
+const MAKE_LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(10);
 /// How many other ports are tried when somebody takes ours first.
 const PORT_ATTEMPTS: usize = 5;
@@ -73,7 +76,7 @@ impl PostgresBinaries {
             Some(file) => command.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", file.path().display())),
             None => command.arg("--auth=trust"),
         };
-        command.stdin(Stdio::null()).current_dir("/");
+        command.current_dir("/");
         account.apply(&mut command);
         self.finish(command, "initdb")
     }
@@ -81,7 +84,7 @@ impl PostgresBinaries {
     /// Runs one of the programs to its end.
     fn finish(&self, mut command: Command, program: &str) -> Result<(), ServerError> {
         let program = self.bin.join(program).display().to_string();
-        let output = command.output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+        let output = finish(&mut command, MAKE_LIMIT)?;
         if output.status.success() {
             return Ok(());
         }
@@ -364,7 +367,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 fn children_by_ps(parent: u32) -> Vec<u32> {
-    let Ok(output) = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output() else { return Vec::new() };
+    let Ok(output) = finish(Command::new("ps").args(["-A", "-o", "pid=,ppid="]), LIMIT) else { return Vec::new() };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let pairs = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

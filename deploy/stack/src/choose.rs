@@ -1,10 +1,11 @@
 //! Which PostgreSQL and which nats-server the stack runs: the newest installed that will do, else the pinned ones.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use local_servers::{
-    Account, Found, PostgresBinaries, fetch, nats_server_pin, nats_servers, postgres_installations, postgres_pin,
+    Account, Found, PostgresBinaries, fetch, finish, nats_server_pin, nats_servers, postgres_installations, postgres_pin,
 };
 
 use crate::layout::Layout;
@@ -95,7 +96,8 @@ fn made_by(layout: &Layout) -> anyhow::Result<Option<u32>> {
 }
 
 fn major_of(binaries: &PostgresBinaries) -> anyhow::Result<u32> {
-    let output = binaries.command("postgres").arg("--version").output().context("the fetched PostgreSQL does not run")?;
+    const LIMIT: Duration = Duration::from_secs(30);
+    let output = finish(binaries.command("postgres").arg("--version"), LIMIT).context("the fetched PostgreSQL does not run")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let number =
         text.split_whitespace().last().and_then(|version| version.split('.').next()).and_then(|major| major.parse().ok());

@@ -1,9 +1,11 @@
 //! The stack's databases: made, migrated by the processes' own commands, and a login role for each process in the groups that
 //! the migrations define.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context;
+use local_servers::finish_async;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -14,6 +16,9 @@ use crate::settings::Settings;
 pub const DATABASE: &str = "daybook";
 /// The database of subject keys: apart, so that no backup of the log has the keys of what is in it.
 pub const KEYS_DATABASE: &str = "daybook_keys";
+
+/// How long one migration may take, of a log that may be large.
+const MIGRATION_LIMIT: Duration = Duration::from_hours(1);
 
 /// Makes the databases and brings them up to date.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
@@ -68,15 +73,10 @@ async fn login_role(
 }
 
 /// Runs a migration command; what it says is shown only when it fails.
-async fn run(mut command: Command) -> anyhow::Result<()> {
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    let words = words.join(" ");
-    command.stdin(Stdio::null());
-    let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
-    let output = output.with_context(|| format!("cannot run {words}"))?;
+async fn run(command: Command) -> anyhow::Result<()> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let output = finish_async(&mut command.into(), MIGRATION_LIMIT).await?;
     let said = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{words} failed ({}):\n{}", output.status, said.trim_end());
     Ok(())

@@ -2,8 +2,10 @@
 //! folder tells of another stack.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
+use local_servers::finish;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -68,7 +70,9 @@ impl Holder {
 /// When a process started: on Linux the machine's start and the clock ticks since then, elsewhere what `ps` says.
 fn started(pid: u32) -> Option<String> {
     if !cfg!(target_os = "linux") {
-        let output = std::process::Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
+        const LIMIT: Duration = Duration::from_secs(10);
+        let mut command = std::process::Command::new("ps");
+        let output = finish(command.args(["-o", "lstart=", "-p", &pid.to_string()]), LIMIT).ok()?;
         let started = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         return Some(started).filter(|started| !started.is_empty());
     }
@@ -112,7 +116,7 @@ mod tests {
         assert!(!earlier.signal(Signal::SIGKILL).unwrap());
         assert!(child.try_wait().unwrap().is_none(), "a process that is not meant was killed");
         assert!(process.signal(Signal::SIGKILL).unwrap());
-        child.wait().unwrap();
+        local_servers::end_of(&mut child, "sleep", local_servers::PATIENCE).unwrap();
         assert!(!process.runs());
     }
 }

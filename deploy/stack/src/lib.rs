@@ -9,7 +9,6 @@ pub mod cli;
 pub mod database;
 pub mod down;
 pub mod endpoints;
-pub mod http;
 pub mod identity;
 pub mod import;
 pub mod layout;

@@ -3,15 +3,18 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
-use local_servers::{fetch, nextest_pin};
+use local_servers::{fetch, finish, nextest_pin};
 
 use crate::layout::Layout;
 use crate::tree::cargo;
 
 /// The oldest that knows all that our configuration says.
 const OLDEST: [u32; 3] = [0, 9, 100];
+/// How long a runner may take to say what it is.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// What is built where no pinned one can be fetched.
 const VERSION: &str = "0.9.143";
 
@@ -31,7 +34,7 @@ pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
 
 /// Whether the program runs here and is not too old.
 fn is_new_enough(program: &PathBuf) -> bool {
-    let output = Command::new(program).args(["nextest", "--version"]).stdin(Stdio::null()).output();
+    let output = finish(Command::new(program).args(["nextest", "--version"]), LOOK_LIMIT);
     output.is_ok_and(|output| version(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= OLDEST))
 }
 

@@ -4,11 +4,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use local_servers::finish;
 use stack::{Layout, nextest};
 
 const HANGING: &str =
     "#[test]\nfn it_hangs() {\n    loop {\n        std::thread::park();\n    }\n}\n\n#[test]\nfn it_ends() {}\n";
+/// How long the runner may take, with a build of its own.
+const LIMIT: Duration = Duration::from_mins(3);
 /// The name is one that the limits speak of: the runner refuses a filter that no package answers to.
 const MANIFEST: &str = "[package]\nname = \"acceptance\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n";
 
@@ -29,7 +33,7 @@ fn a_test_that_hangs_is_ended_and_named_under_either_profile() {
             run.env_remove(name);
         }
         run.args(["nextest", "run", "--offline", "--profile", profile, "--config-file", "limits.toml"]);
-        let output = run.current_dir(folder.path()).env_remove("CARGO_TARGET_DIR").output().unwrap();
+        let output = finish(run.current_dir(folder.path()).env_remove("CARGO_TARGET_DIR"), LIMIT).unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{said}");
         assert!(said.contains("it_hangs") && said.contains("1 passed") && said.contains("1 timed out"), "{profile}: {said}");

@@ -1,16 +1,13 @@
 //! The follower against a real store and a real broker, with the relay in its ordinary place.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use event_feed::{FollowError, Follower, Mode};
 use event_store::{EventStore as _, Mark, Position, RecordedEvent};
-use local_servers::NatsOptions;
+use local_servers::{NatsOptions, in_time};
 use uuid::Uuid;
 
 use crate::support::{World, event, quick, quick_follower, read_all};
-
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// A follower and everything that it gave.
 struct Reader {
@@ -39,7 +36,7 @@ impl Reader {
 
     async fn until_mode(&mut self, wanted: Mode) {
         let reached = async { while self.step().await != wanted {} };
-        tokio::time::timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("the follower is not {}", wanted.as_str()));
+        in_time(wanted.as_str(), reached).await;
     }
 
     async fn until(&mut self, position: Position) {
@@ -48,7 +45,7 @@ impl Reader {
                 self.step().await;
             }
         };
-        tokio::time::timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("the follower does not reach {position}"));
+        in_time(&format!("the follower at {position}"), reached).await;
     }
 
     /// Everything that was seen is the log, exactly.

@@ -1,13 +1,14 @@
 //! A consumer that writes down what the stream gives it, while relays come and go.
 //!
 //! The stream as it is in the end shows too little: a relay that publishes without the broker's guard damages it, finds
-//! that out, and makes it anew. A consumer has seen the damage by then.
+//! that out, and makes a new one. A consumer has seen the damage by then.
 
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::Info;
 use event_feed::message::{STREAM, mark_of};
 use event_store::{Mark, Position};
 use futures::StreamExt as _;
+use local_servers::in_time;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,6 +33,7 @@ impl Recorder {
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut seen = Vec::new();
+            // For as long as it is not stopped.
             while let Some(Some(message)) = stopped.run_until_cancelled(messages.next()).await {
                 let message = message.unwrap();
                 let (_, mark) = mark_of(message.headers.as_ref().unwrap()).expect("one of ours");
@@ -45,7 +47,7 @@ impl Recorder {
     /// Every sequence came once and in order, each with the event of that position, and the stream is still the one it was.
     pub(crate) async fn saw_only_p5(self, world: &World) {
         drop(self.stop);
-        let seen = self.task.await.unwrap();
+        let seen = in_time("the record", self.task).await.unwrap();
         assert!(!seen.is_empty(), "nothing was recorded");
         let events = read_all(&world.store, Position::START).await;
         for (expected, (sequence, mark)) in (1..).zip(&seen) {

@@ -6,7 +6,7 @@ use event_feed::message::{STREAM, decode, subjects};
 use event_feed::relay::RelaySettings;
 use event_store::{EventStore as _, Filter, NewEvent, Position, Registry, registry};
 use futures::StreamExt as _;
-use local_servers::NatsOptions;
+use local_servers::{NatsOptions, in_time};
 use nix::sys::signal::Signal;
 
 use crate::support::{World, event, eventually, pipelined, quick, start_relay};
@@ -79,7 +79,7 @@ async fn the_head_is_told_outside_the_stream() {
     let mut beacons = world.client().await.subscribe(BEACON_SUBJECT).await.unwrap();
     let relay = world.relay(quick()).await;
     let head = world.head().await;
-    let message = beacons.next().await.unwrap();
+    let message = in_time("a beacon", beacons.next()).await.unwrap();
     assert_eq!(serde_json::from_slice::<Beacon>(&message.payload).unwrap(), Beacon::from(head));
     relay.stop().await;
 }

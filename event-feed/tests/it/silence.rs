@@ -1,13 +1,11 @@
 //! Servers that are silent rather than dead, one kind of connection after the other: publishing goes on where it can, the process says
 //! when it cannot, no figure claims what nobody knows, and all is well soon after the silence.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use event_feed::relay::RelaySettings;
 use event_store::postgres::migrate;
-use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, Stopped, until_within};
 use service_kit::telemetry::{Metrics, Telemetry};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -20,42 +18,17 @@ const NOTICED: Duration = Duration::from_secs(10);
 const HEALED: Duration = Duration::from_secs(5);
 /// What a loaded machine may take on top.
 const SLACK: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `what` holds, for this long and what a loaded machine may take on top.
-async fn within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let since = Instant::now();
-    while !holds().await {
-        assert!(since.elapsed() < limit + SLACK, "not within {limit:?}: {what}");
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+async fn within(limit: Duration, what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(limit + SLACK, what, holds).await;
 }
 
-/// Stopped backends; they go on when this is dropped, whatever becomes of the test.
-struct Stopped(Vec<Pid>);
-
-impl Stopped {
-    /// Stops the backends of the connections with this name whose last statement looks like this.
-    async fn stop(world: &World, application_name: &str, like: &str) -> Self {
-        let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
-        let ask =
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1 AND query LIKE $2";
-        let pids = sqlx::query_scalar::<_, i32>(ask).bind(application_name).bind(like).fetch_all(&mut admin).await.unwrap();
-        assert!(!pids.is_empty(), "no backend of {application_name} ran {like}");
-        let pids: Vec<_> = pids.into_iter().map(Pid::from_raw).collect();
-        for pid in &pids {
-            kill(*pid, Signal::SIGSTOP).unwrap();
-        }
-        Self(pids)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            kill(*pid, Signal::SIGCONT).ok();
-        }
-    }
+/// Stops the backends of the connections with this name.
+async fn stop(world: &World, application_name: &str) -> Stopped {
+    let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
+    let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
+    Stopped::stop(sqlx::query_scalar::<_, i32>(ask).bind(application_name).fetch_all(&mut admin).await.unwrap())
 }
 
 async fn is_all_published(world: &World) -> bool {
@@ -87,7 +60,7 @@ async fn world_and_relay(settings: RelaySettings) -> (World, RunningRelay) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_read_connections_that_are_silent_are_left_behind() {
     let (world, relay) = world_and_relay(quick()).await;
-    let stopped = Stopped::stop(&world, "event-relay", "%").await;
+    let stopped = stop(&world, "event-relay").await;
     publishing_goes_on(&world, &relay).await;
     drop(stopped);
     world.all_published().await;
@@ -98,17 +71,13 @@ async fn p5_read_connections_that_are_silent_are_left_behind() {
 async fn p5_a_lease_connection_that_is_silent_is_left_behind() {
     // As by default: the lease outlasts the limit of a statement.
     let (world, relay) = world_and_relay(RelaySettings { lease_duration: Duration::from_secs(4), ..quick() }).await;
-    let stopped = Stopped::stop(&world, "event-relay lease", "%").await;
+    let stopped = stop(&world, "event-relay lease").await;
     publishing_goes_on(&world, &relay).await;
     let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
     let term = async |admin: &mut PgConnection| -> i64 {
         sqlx::query_scalar("SELECT term FROM event_store.leases").fetch_one(admin).await.unwrap()
     };
-    let since = Instant::now();
-    while term(&mut admin).await == 1 {
-        assert!(since.elapsed() < NOTICED + SLACK, "the lease is taken over a new connection");
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    within(NOTICED, "the lease is taken over a new connection", async || term(&mut admin).await != 1).await;
     publishing_goes_on(&world, &relay).await;
     drop(stopped);
     world.all_published().await;
@@ -118,7 +87,7 @@ async fn p5_a_lease_connection_that_is_silent_is_left_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_a_listening_connection_that_is_silent_costs_the_poll_interval() {
     let (world, relay) = world_and_relay(quick()).await;
-    let stopped = Stopped::stop(&world, "event-relay wake", "%").await;
+    let stopped = stop(&world, "event-relay wake").await;
     for _ in 0..10 {
         world.append(1).await;
         within(quick().poll_interval, "it polls", async || is_all_published(&world).await).await;

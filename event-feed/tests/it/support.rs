@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull, stream::Info};
 use event_feed::message::{STREAM, mark_of};
@@ -14,7 +14,8 @@ use event_store::{
     StreamName,
 };
 use futures::StreamExt as _;
-use local_servers::{NatsOptions, NatsServer, TestDatabase};
+pub(crate) use local_servers::until as eventually;
+use local_servers::{NatsOptions, NatsServer, PATIENCE, TestDatabase, end_of, in_time};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use service_kit::health::Health;
@@ -22,23 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long anything may take that a test waits for.
-const LIMIT: Duration = Duration::from_secs(30);
 const MOST_IN_ONE_APPEND: usize = 500;
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// Waits until `what` holds.
-pub(crate) async fn eventually<F, Fut>(what: &str, mut holds: F)
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = bool>,
-{
-    let deadline = Instant::now() + LIMIT;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within {} s: {what}", LIMIT.as_secs());
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
 
 /// A migrated database of the test's own.
 pub(crate) async fn database() -> TestDatabase {
@@ -145,7 +130,7 @@ impl World {
         while ids.len() < count {
             let mut fetch = consumer.fetch().max_messages(500).messages().await.unwrap();
             let before = ids.len();
-            while let Some(message) = fetch.next().await {
+            while let Some(message) = in_time("a message of the stream", fetch.next()).await {
                 let message = message.unwrap();
                 let sequence = message.info().unwrap().stream_sequence;
                 let (message_epoch, mark) = mark_of(message.headers.as_ref().expect("headers")).expect("one of ours");
@@ -257,7 +242,7 @@ impl RunningRelay {
     pub(crate) async fn stop(mut self) {
         self.drain.cancel();
         if let Some(task) = self.task.take() {
-            tokio::time::timeout(LIMIT, task).await.expect("the relay ends").unwrap();
+            in_time("the relay's end", task).await.unwrap();
         }
     }
 
@@ -288,21 +273,21 @@ impl RelayProcess {
 
     /// Waits for its end and says with which code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "the relay did not end");
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        let mut code = None;
+        eventually("the relay has ended", async || {
+            let ended = self.child.try_wait().unwrap();
+            code = ended.and_then(|status| status.code());
+            ended.is_some()
+        })
+        .await;
+        code
     }
 }
 
 impl Drop for RelayProcess {
     fn drop(&mut self) {
         // It may have ended already; then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(end_of(&mut self.child, "event-relay", PATIENCE));
     }
 }

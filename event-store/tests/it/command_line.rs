@@ -4,12 +4,14 @@ use std::process::{Command, Output};
 
 use event_store::{EventStore, Position};
 
+use local_servers::{PATIENCE, finish_async};
+
 use crate::support::{appended, connect, database, one, plain};
 
 async fn run(url: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_event-store"));
     command.args(arguments).env("EVENT_STORE_URL", url).env_remove("EVENT_STORE_URL_FILE");
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    finish_async(&mut command.into(), PATIENCE).await.unwrap()
 }
 
 fn text(output: &Output) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use event_store::postgres::append_batch;
 use event_store::{Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Position, PostgresStore};
-use local_servers::test_run;
+use local_servers::{in_time, test_run};
 use sqlx::PgConnection;
 use tokio::sync::Barrier;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ async fn violations(contestants: Vec<Contestant>, rounds: u64) -> usize {
         tokio::spawn(async move {
             let mut won = Vec::new();
             for round in 0..rounds {
-                barrier.wait().await;
+                in_time("the other contestants", barrier.wait()).await;
                 won.push(contestant.wins(round, number).await);
             }
             won

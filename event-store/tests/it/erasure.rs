@@ -12,12 +12,11 @@ use event_store::{
     Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent, Position, Refusal, Registry,
     StoreError, StreamName, Version,
 };
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::keys::{keys_database, master, postgres_keys};
-use crate::support::{append_to, appended, claim, connect, database, key, metadata, one, refused, repeated, stream, take};
+use crate::support::{append_to, appended, claim, connect, database, key, metadata, next, one, refused, repeated, stream, take};
 
 const ADA: Uuid = Uuid::from_u128(0xada);
 const BOB: Uuid = Uuid::from_u128(0xb0b);
@@ -102,7 +101,7 @@ async fn a_value_is_sealed_in_the_log_and_whole_for_who_has_the_keys() {
     assert_eq!(other.names().await, [json!(SECRET)]);
     let back = other.sealed.read_stream_backward(&stream(ADA), None, 10).await.unwrap();
     assert_eq!(back[0].data.get(), read[0].data.get());
-    let live = other.sealed.subscribe(Filter::All, Position::START).next().await.unwrap().unwrap();
+    let live = next(&mut other.sealed.subscribe(Filter::All, Position::START)).await.unwrap();
     assert_eq!(live.data.get(), read[0].data.get());
 }
 
@@ -235,7 +234,7 @@ async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() 
         assert_eq!(error.is_transient(), what == "away", "{error:?}");
         let mut live = unlucky.sealed.subscribe(Filter::All, Position::START);
         for _ in 0..2 {
-            assert!(matches!(live.next().await, Some(Err(StoreError::Keys(_)))), "{what}: it stays where it is");
+            assert!(matches!(next(&mut live).await, Err(StoreError::Keys(_))), "{what}: it stays where it is");
         }
     }
     let away = World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
@@ -243,8 +242,8 @@ async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() 
     appended(away.sealed.append(one("y")).await.unwrap());
     let recovered = World::over(Arc::clone(&world.log), Arc::new(Failing::at(Arc::clone(&world.keys), 0)));
     let mut live = recovered.sealed.subscribe(Filter::All, Position::START);
-    assert!(live.next().await.unwrap().is_err());
-    assert_eq!(live.next().await.unwrap().unwrap().position, Position(1), "nothing is lost by the error");
+    assert!(next(&mut live).await.is_err());
+    assert_eq!(next(&mut live).await.unwrap().position, Position(1), "nothing is lost by the error");
     let wrong_master = Vault::new(Arc::clone(&world.keys), master(&[9]), VaultOptions::default());
     let wrong = SealedStore::new(Arc::clone(&world.log), wrong_master);
     let read = wrong.read(&Filter::All, Position::START, 10).await;

@@ -7,7 +7,6 @@ use event_store::{
     Append, AppendCondition, AppendOutcome, EventQuery, EventStore, EvolvedError, EvolvedLog, ExpectedVersion, Filter, NewEvent,
     Position, QueryItem, RecordedEvent, Refusal, Registry, Version, WrittenType,
 };
-use futures::StreamExt as _;
 use local_servers::test_run;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -15,7 +14,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
 use crate::support::{
-    append_to, appended, connect, database, on_both, plain, query, random, refused, release, stream, tagged, take,
+    append_to, appended, connect, database, next, on_both, plain, query, random, refused, release, stream, tagged, take,
 };
 
 const CURRENT: &[Shape] = &[("thing.made", 3), ("thing.taken", 1), ("thing.put", 2), ("thing.seen", 1)];
@@ -164,9 +163,9 @@ async fn a_stream_ends_where_its_last_stored_event_is_even_if_that_means_nothing
 async fn a_subscription_gives_what_an_event_has_become(store: Arc<dyn EventStore>) {
     write(&store, "a", vec![written(("thing.smelled", 1), &[]), written(("thing.moved", 1), &[])]).await;
     let mut events = log(&store).subscribe(types(&["thing.put", "thing.made"]), Position::START);
-    let first = events.next().await.unwrap().unwrap();
+    let first = next(&mut events).await.unwrap();
     write(&store, "a", vec![written(("thing.looked_at", 1), &[]), written(("thing.begun", 1), &[])]).await;
-    let second = events.next().await.unwrap().unwrap();
+    let second = next(&mut events).await.unwrap();
     assert_eq!(names(&[first, second]), [(2, 1, "thing.put".to_owned(), 2), (4, 0, "thing.made".to_owned(), 3)]);
 }
 

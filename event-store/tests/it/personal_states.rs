@@ -9,7 +9,7 @@ use event_store::{
     CacheLimits, Current, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, NewEvent, RecordedEvent, Registry,
     SnapshotPolicy, SnapshotStore, StateLoader, StreamName, StreamState, Version,
 };
-use local_servers::test_run;
+use local_servers::{test_run, until};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -123,15 +123,6 @@ impl Process {
 
 fn ada() -> Vec<Option<String>> {
     vec![Some(SECRET.to_owned())]
-}
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let waited = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waited).await.unwrap_or_else(|_| panic!("{what}: not in time"));
 }
 
 #[tokio::test]

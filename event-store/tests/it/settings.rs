@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use event_store::postgres::migrate;
 use event_store::{Append, EventStore, PostgresStore, StoreError};
-use local_servers::{ClusterOptions, PostgresCluster};
+use local_servers::{ClusterOptions, PostgresCluster, until};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::support::{appended, check_dense, one, options, plain, take};
@@ -36,14 +36,6 @@ async fn until_refused(store: &PostgresStore) -> (i64, String) {
         }
         acknowledged += 1;
         assert!(since.elapsed() < LIMIT, "{acknowledged} appends were acknowledged");
-    }
-}
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let since = Instant::now();
-    while !done().await {
-        assert!(since.elapsed() < LIMIT, "{what}: not in time");
-        tokio::task::yield_now().await;
     }
 }
 

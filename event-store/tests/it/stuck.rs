@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use event_store::{AppendOutcome, EventStore, PostgresStore, StoreError};
+use local_servers::Stopped;
 use uuid::Uuid;
 
-use crate::support::{Stopped, appended, check_dense, connect, database, one, options, plain};
+use crate::support::{appended, check_dense, connect, database, one, options, plain};
 
 const DEADLINE: Duration = Duration::from_millis(1_500);
 /// What a loaded machine may take on top of a deadline.
@@ -23,7 +24,7 @@ async fn waiters_behind_a_stuck_holder_of_the_lock_are_answered_in_time() {
     let mut holder = plain(database.url()).await;
     sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
     let pid = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
-    let stopped = Stopped::stop(pid);
+    let stopped = Stopped::stop([pid]);
     let started = Instant::now();
     let waiters = (0..50).map(|writer| {
         let store = store.clone();
@@ -49,7 +50,7 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     let mut admin = plain(database.url()).await;
     // The backend of the connection for appends is the one that called the procedure last.
     let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL event_store.append%'";
-    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_one(&mut admin).await.unwrap());
+    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_all(&mut admin).await.unwrap());
     let appends = (0..20).map(one).collect::<Vec<_>>();
     let started = Instant::now();
     let outcomes = futures::future::join_all(appends.iter().map(|append| store.append(append.clone()))).await;

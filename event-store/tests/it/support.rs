@@ -6,9 +6,8 @@ pub(crate) use event_store::test_kit::{
     tagged, take,
 };
 use event_store::{PostgresOptions, PostgresStore};
-use local_servers::TestDatabase;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use futures::{Stream, StreamExt as _};
+use local_servers::{TestDatabase, in_time};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -70,18 +69,7 @@ pub(crate) fn random() -> rand::rngs::StdRng {
     rand::SeedableRng::seed_from_u64(local_servers::test_run().seed)
 }
 
-/// A stopped backend; it goes on when this is dropped, whatever becomes of the test.
-pub(crate) struct Stopped(Pid);
-
-impl Stopped {
-    pub(crate) fn stop(pid: i32) -> Self {
-        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
-        Self(Pid::from_raw(pid))
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).ok();
-    }
+/// What a subscription gives next.
+pub(crate) async fn next<T>(events: &mut (impl Stream<Item = T> + Unpin)) -> T {
+    in_time("an event of the subscription", events.next()).await.unwrap()
 }

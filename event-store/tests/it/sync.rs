@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_store::{EventStore, PostgresStore, StoreError};
+use local_servers::in_time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -23,7 +24,7 @@ impl Frontend {
         }
         stream.write_all(&[&u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body.as_slice()].concat()).await.unwrap();
         let mut frontend = Self(stream);
-        frontend.read_until(b'Z').await;
+        in_time("the server's greeting", frontend.read_until(b'Z')).await;
         frontend
     }
 
@@ -35,7 +36,7 @@ impl Frontend {
         message(&mut bytes, b'E', b"\0\0\0\0\0");
         message(&mut bytes, b'H', b"");
         self.0.write_all(&bytes).await.unwrap();
-        self.read_until(b'C').await;
+        in_time("the statement's end", self.read_until(b'C')).await;
     }
 
     async fn read_until(&mut self, kind: u8) {

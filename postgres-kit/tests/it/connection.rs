@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
+use local_servers::Stopped;
 use postgres_kit::{Connection, is_silent};
 use sqlx::PgConnection;
 
-use crate::support::{LIMIT, SLACK, Stopped, backend, database, options};
+use crate::support::{LIMIT, SLACK, backend, database, options};
 
 #[tokio::test]
 async fn a_call_to_a_stopped_backend_ends_in_time_and_takes_the_connection_with_it() {
     let database = database().await;
     let mut connection = Connection::open(&options(&database), SLACK, LIMIT).await.unwrap();
-    let stopped = Stopped::stop(backend(&mut connection).await);
+    let stopped = Stopped::stop([backend(&mut connection).await]);
     let started = Instant::now();
     let error = sqlx::query("SELECT 1").execute(&mut connection).await.unwrap_err();
     assert!(is_silent(&error), "{error:?}");

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use local_servers::{Stopped, in_time, until_within};
 use postgres_kit::{Pool, PoolSettings, is_silent};
 use sqlx::PgConnection;
 
-use crate::support::{LIMIT, SLACK, Stopped, backend, database, options};
+use crate::support::{LIMIT, SLACK, backend, database, options};
 
 /// Runs so many calls at once, each on a connection of its own, and gives their backends.
 async fn backends(pool: &Pool, count: usize) -> Vec<i32> {
@@ -14,7 +15,7 @@ async fn backends(pool: &Pool, count: usize) -> Vec<i32> {
     let calls = (0..count).map(|_| {
         pool.run(async |raw: &mut PgConnection| {
             let pid = backend(&mut *raw).await;
-            barrier.wait().await;
+            in_time("the other calls", barrier.wait()).await;
             Ok::<_, sqlx::Error>(pid)
         })
     });
@@ -23,11 +24,7 @@ async fn backends(pool: &Pool, count: usize) -> Vec<i32> {
 
 /// Returned connections are back in the pool soon.
 async fn returned(pool: &Pool) {
-    let since = Instant::now();
-    while pool.idle() < pool.size() {
-        assert!(since.elapsed() < SLACK, "connections do not come back");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_within(SLACK, "connections come back", async || pool.idle() >= pool.size()).await;
 }
 
 #[tokio::test]
@@ -37,7 +34,7 @@ async fn one_silent_connection_costs_one_caller_its_limit_and_nobody_else() {
     let pids = backends(&pool, 2).await;
     returned(&pool).await;
     // Both were used a moment ago, so neither is pinged before its next use.
-    let stopped: Vec<Stopped> = pids.into_iter().map(Stopped::stop).collect();
+    let stopped = Stopped::stop(pids);
     let started = Instant::now();
     let error = sqlx::query("SELECT 1").execute(&pool).await.unwrap_err();
     assert!(is_silent(&error), "{error:?}");
@@ -63,7 +60,7 @@ async fn a_connection_that_falls_silent_on_its_way_back_does_not_keep_its_place(
     let database = database().await;
     let pool = Pool::new(options(&database), PoolSettings::new(1, 2 * SLACK, LIMIT));
     let stopped =
-        pool.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(Stopped::stop(backend(&mut *raw).await))).await.unwrap();
+        pool.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(Stopped::stop([backend(&mut *raw).await]))).await.unwrap();
     sqlx::query("SELECT 1").execute(&pool).await.unwrap();
     drop(stopped);
 }

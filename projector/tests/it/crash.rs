@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::life::Life;
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, command, finished};
 use crate::support::{append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database};
 
 /// Whether a backend of a projector waits for a lock in mid-transaction.
@@ -68,14 +68,14 @@ async fn a_terminated_process_gives_up_its_leases_and_exits_with_0() {
     append(store.as_ref(), Life::new(51).goes_on(20)).await;
     let mut process = Process::start(database.url());
     until_all_at(database.url(), 20).await;
-    let status = command(database.url()).args(["status", "--json"]).output().await.unwrap();
+    let status = finished(command(database.url()).args(["status", "--json"])).await;
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!((&status["head"], &status["projections"][0]["lag_events"]), (&20.into(), &0.into()), "{status}");
     process.signal(Signal::SIGTERM);
     assert_eq!(process.ended().await.code(), Some(0));
     let held: i64 = ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
     assert_eq!(held, 0);
-    let status = command(database.url()).args(["status", "--json"]).output().await.unwrap();
+    let status = finished(command(database.url()).args(["status", "--json"])).await;
     assert!(String::from_utf8_lossy(&status.stdout).contains("not_running"));
 }
 

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::ledger::Tally;
 use crate::support::life::Life;
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, command, finished};
 use crate::support::{append, ask, contents, log, postgres_store, read_model, refolded, tell, until, watch, whole_database};
 
 async fn empty_database() -> TestDatabase {
@@ -57,7 +57,7 @@ async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to
 #[tokio::test]
 async fn the_process_refuses_such_a_schema_and_exits_with_3() {
     let database = empty_database().await;
-    let output = command(database.url()).args(["run", "--admin-listen", "127.0.0.1:0"]).output().await.unwrap();
+    let output = finished(command(database.url()).args(["run", "--admin-listen", "127.0.0.1:0"])).await;
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("projector migrate"), "{said}");
@@ -66,7 +66,7 @@ async fn the_process_refuses_such_a_schema_and_exits_with_3() {
 #[tokio::test]
 async fn the_command_line_tells_wrong_usage_from_failure() {
     let database = read_model().await;
-    let code = async |arguments: &[&str]| command(database.url()).args(arguments).output().await.unwrap().status.code();
+    let code = async |arguments: &[&str]| finished(command(database.url()).args(arguments)).await.status.code();
     assert_eq!(code(&["migrate"]).await, Some(0));
     assert_eq!(code(&["status", "--json"]).await, Some(0));
     assert_eq!(code(&["start-over", "no_such_projection", "--yes"]).await, Some(2));
@@ -136,7 +136,7 @@ async fn a_change_of_only_an_index_is_noticed_and_says_what_to_run() {
 #[tokio::test]
 async fn starting_over_makes_the_next_generation_live_and_leaves_nothing_of_the_old() {
     let database = read_model().await;
-    let output = command(database.url()).args(["start-over", "users", "--yes"]).output().await.unwrap();
+    let output = finished(command(database.url()).args(["start-over", "users", "--yes"])).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let live: i32 = ask(database.url(), "SELECT generation FROM read_model.generations WHERE projection = 'users'").await;
     let old: i64 = ask(database.url(), "SELECT count(*) FROM pg_namespace WHERE nspname = 'users_g1'").await;
@@ -154,7 +154,7 @@ async fn a_running_projector_fills_the_generation_that_starting_over_made() {
     let mut process = Process::start(database.url());
     crate::support::until_all_at(database.url(), 100).await;
     for _ in 0..2 {
-        let output = command(database.url()).args(["start-over", "users", "--yes"]).output().await.unwrap();
+        let output = finished(command(database.url()).args(["start-over", "users", "--yes"])).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         append(store.as_ref(), life.goes_on(50)).await;
     }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use local_servers::{ClusterOptions, PostgresCluster};
+use local_servers::{ClusterOptions, PostgresCluster, Stopped, in_time};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -11,12 +11,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 use crate::support::life::Life;
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, command, finished};
 use crate::support::silence::Silence;
 use crate::support::{append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database};
-
-/// How long a healthy line of `status --watch` may take.
-const LINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// `projector status --watch`.
 struct Watched {
@@ -34,7 +31,7 @@ impl Watched {
     }
 
     async fn line(&mut self) -> String {
-        tokio::time::timeout(LINE_LIMIT, self.lines.next_line()).await.unwrap().unwrap().unwrap()
+        in_time("a line of the status", self.lines.next_line()).await.unwrap().unwrap()
     }
 
     /// Reads on to a document of which this is true.
@@ -47,12 +44,12 @@ impl Watched {
                 }
             }
         };
-        tokio::time::timeout(LINE_LIMIT, reading).await.unwrap()
+        in_time("a document of the status", reading).await
     }
 
     async fn interrupted(mut self) -> Option<i32> {
         kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
-        self.child.wait().await.unwrap().code()
+        in_time("the status's end", self.child.wait()).await.unwrap().code()
     }
 }
 
@@ -82,7 +79,7 @@ async fn a_watched_status_shows_positions_move_and_ends_cleanly_on_ctrl_c() {
     while !table.line().await.contains("heartbeat (s)") {}
     while !table.line().await.contains("Ctrl-C ends") {}
     assert_eq!(table.interrupted().await, Some(0));
-    let output = command(url).args(["status", "--interval", "0.5"]).output().await.unwrap();
+    let output = finished(command(url).args(["status", "--interval", "0.5"])).await;
     assert_eq!(output.status.code(), Some(2), "an interval of nothing");
 }
 
@@ -188,25 +185,4 @@ async fn parts_whose_backends_are_stopped_go_on_through_new_ones() {
     until_all_at(url, 90).await;
     drop(process);
     assert_eq!(contents(url).await, refolded(store).await);
-}
-
-/// Stopped backends; they go on when this is dropped, whatever becomes of the test.
-struct Stopped(Vec<Pid>);
-
-impl Stopped {
-    fn stop(pids: Vec<i32>) -> Self {
-        let stopped = Self(pids.into_iter().map(Pid::from_raw).collect());
-        for pid in &stopped.0 {
-            kill(*pid, Signal::SIGSTOP).unwrap();
-        }
-        stopped
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            kill(*pid, Signal::SIGCONT).ok();
-        }
-    }
 }

@@ -14,6 +14,8 @@ use crate::support::{happening, postgres_store, runner, whole_database};
 
 /// How long projecting them may take.
 const PROJECTED: Duration = Duration::from_mins(2);
+/// How long a tool may take over them.
+const LIMIT: Duration = Duration::from_mins(4);
 /// Orders, and the lines of each: about 94 kB as an event, and as a row.
 const ORDERS: usize = 600;
 const LINES: usize = 430;
@@ -38,8 +40,9 @@ fn large(order_id: Uuid) -> [OrderEvent; 2] {
 async fn peak(url: &str, arguments: &[&str]) -> u64 {
     let mut child = command(url).args(arguments).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id().unwrap());
-    let mut peak = 0;
+    let (mut peak, started) = (0, Instant::now());
     loop {
+        assert!(started.elapsed() < LIMIT, "{arguments:?}: not within {LIMIT:?}");
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_feed::{Follower, FollowerSettings, NatsHandle};
 use event_store::EventStore;
 use futures::StreamExt as _;
-use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster};
+use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, in_time};
 use projector::Runner;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
     let head = store.head().await.unwrap();
     let mut told = std::collections::BTreeSet::new();
     while told.len() < projector::projections::all().len() {
-        let message = heard.next().await.unwrap();
+        let message = in_time("an announcement", heard.next()).await.unwrap();
         let body: Value = serde_json::from_slice(&message.payload).unwrap();
         assert_eq!(message.subject.as_str(), format!("checkpoints.{}", body["projection"].as_str().unwrap()));
         assert_eq!(

@@ -241,7 +241,7 @@ async fn watched(url: &str, is_it: impl Fn(&serde_json::Value) -> bool) -> serde
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(45), reading).await.unwrap()
+    local_servers::in_time("such a line of the status", reading).await
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::support::life::Life;
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, command, finished};
 use crate::support::{append, ask, contents, postgres_store, refolded, runner, tell, until, until_all_at, whole_database};
 
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
@@ -37,7 +37,7 @@ pub(crate) async fn projected(seed: u64, events: usize) -> TestDatabase {
 }
 
 pub(crate) async fn projector(url: &str, arguments: &[&str]) -> Output {
-    command(url).args(arguments).output().await.unwrap()
+    finished(command(url).args(arguments)).await
 }
 
 /// Runs it, and answers with what it said.

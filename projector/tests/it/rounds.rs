@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use local_servers::test_run;
+use local_servers::{in_time, test_run};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::{SeedableRng, seq::IndexedRandom};
@@ -193,7 +193,7 @@ impl Log {
         if kill_switch {
             switch.kill().await.unwrap();
         } else {
-            assert!(switch.wait().await.unwrap().success());
+            assert!(in_time("the switch", switch.wait()).await.unwrap().success());
         }
         self.finish(name).await;
         self.life = Some(writer.stop().await);

@@ -1,7 +1,6 @@
 //! A read model of its own for each test, a log of a shop's random life, and what the read tables then hold.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::DomainEvent;
 use event_store::erasure::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions, keys};
@@ -10,6 +9,7 @@ use event_store::{
     PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag,
 };
 use local_servers::TestDatabase;
+pub(crate) use local_servers::until;
 use projector::runner::Watch;
 use projector::{Runner, Standing};
 use serde_json::Value;
@@ -73,16 +73,6 @@ where
 pub(crate) async fn tell(url: &str, statement: &'static str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query(statement).execute(&mut connection).await.unwrap();
-}
-
-/// Waits until the condition holds, and fails when that takes longer than any healthy run.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let waited = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(45), waited).await.unwrap_or_else(|_| panic!("waited too long: {what}"));
 }
 
 /// Waits until every checkpoint is at this position.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::rebuild::{fails, projected, succeeds};
@@ -118,17 +119,19 @@ async fn a_switch_back_that_would_go_back_in_time_says_why_it_cannot() {
     assert_eq!(ask::<i32>(url, LIVE).await, 2);
 }
 
+/// A rebuild of the orders, whose switch waits for a query that has not ended.
+async fn switching_behind_a_query(url: &str) -> (PgConnection, JoinHandle<String>) {
+    let mut query = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM read_model.orders").execute(&mut query).await.unwrap();
+    let url = url.to_owned();
+    (query, tokio::spawn(async move { succeeds(&url, &["rebuild", "orders"]).await }))
+}
+
 #[tokio::test]
 async fn a_switch_waits_for_a_long_query_without_holding_up_the_others() {
     let database = projected(310, 100).await;
     let url = database.url().to_owned();
-    let mut slow = PgConnection::connect(&url).await.unwrap();
-    let mut query = slow.begin().await.unwrap();
-    sqlx::query("SELECT count(*) FROM read_model.orders").execute(&mut *query).await.unwrap();
-    let switching = tokio::spawn({
-        let url = url.clone();
-        async move { succeeds(&url, &["rebuild", "orders"]).await }
-    });
+    let (query, switching) = switching_behind_a_query(&url).await;
     until("the switch to wait", || async {
         ask::<bool>(&url, "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database())").await
     })
@@ -137,7 +140,7 @@ async fn a_switch_waits_for_a_long_query_without_holding_up_the_others() {
     let asked = tokio::time::timeout(Duration::from_secs(2), seen(&mut other)).await;
     assert_eq!(asked.expect("no query waits behind the switch").0, 100);
     assert_eq!(ask::<i32>(&url, LIVE).await, 1);
-    query.rollback().await.unwrap();
+    query.close().await.unwrap();
     switching.await.unwrap();
     assert_eq!(ask::<i32>(&url, LIVE).await, 2);
 }
@@ -172,13 +175,7 @@ const SWITCHING: &str = "SELECT max(xact_start) FROM pg_stat_activity
 async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange_the_view() {
     let database = projected(313, 100).await;
     let url = database.url().to_owned();
-    let mut slow = PgConnection::connect(&url).await.unwrap();
-    let mut query = slow.begin().await.unwrap();
-    sqlx::query("SELECT count(*) FROM read_model.orders").execute(&mut *query).await.unwrap();
-    let switching = tokio::spawn({
-        let url = url.clone();
-        async move { succeeds(&url, &["rebuild", "orders"]).await }
-    });
+    let (query, switching) = switching_behind_a_query(&url).await;
     let mut other = PgConnection::connect(&url).await.unwrap();
     let mut looker = PgConnection::connect(&url).await.unwrap();
     let mut since = async || sqlx::query_scalar::<_, Option<DateTime<Utc>>>(SWITCHING).fetch_one(&mut looker).await.unwrap();
@@ -195,7 +192,7 @@ async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange
             break moves;
         }
     };
-    query.rollback().await.unwrap();
+    query.close().await.unwrap();
     switching.await.unwrap();
     assert!(!moves, "whoever projects could move what queries see behind the switch's back");
 }
@@ -209,7 +206,7 @@ async fn dropping_a_generation_asks() {
     for (answer, gone) in [("", false), ("products\n", false), ("orders\n", true)] {
         let mut child = command(url).args(["drop", "orders", "1"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(answer.as_bytes()).await.unwrap();
-        let output = child.wait_with_output().await.unwrap();
+        let output = local_servers::in_time("the command's end", child.wait_with_output()).await.unwrap();
         assert_eq!(output.status.code(), Some(if gone { 0 } else { 3 }), "{answer:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("the way back"), "{answer:?}");
         assert_eq!(ask::<i64>(url, left).await, i64::from(!gone), "{answer:?}");

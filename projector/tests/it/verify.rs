@@ -4,7 +4,7 @@ use local_servers::TestDatabase;
 use serde_json::Value;
 
 use crate::support::life::Life;
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, command, finished};
 use crate::support::{append, contents, postgres_store, runner, tell, until_all_at, whole_database};
 
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
@@ -20,7 +20,7 @@ async fn projected(seed: u64, events: usize) -> TestDatabase {
 
 /// What it says, and its exit code.
 async fn verify(url: &str, arguments: &[&str]) -> (Value, Option<i32>) {
-    let output = command(url).arg("verify").args(arguments).arg("--json").output().await.unwrap();
+    let output = finished(command(url).arg("verify").args(arguments).arg("--json")).await;
     let said = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)));
     (said, output.status.code())
@@ -105,7 +105,7 @@ async fn a_verification_changes_nothing_and_needs_only_the_projectors_rights() {
     let (owner, reader) = (database.url_in_group("read_model_owner").await, database.url_in_group("event_store_reader").await);
     let mut command = command(&owner);
     let command = command.env("EVENT_STORE_URL", &reader).env("SUBJECT_KEYS_URL", database.url());
-    let output = command.args(["verify", "orders"]).output().await.unwrap();
+    let output = finished(command.args(["verify", "orders"])).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(contents(database.url()).await, before);
 }
@@ -114,7 +114,7 @@ async fn a_verification_changes_nothing_and_needs_only_the_projectors_rights() {
 async fn a_generation_that_this_program_does_not_fold_is_not_verified() {
     let database = projected(106, 50).await;
     tell(database.url(), "UPDATE read_model.generations SET fold_version = 9 WHERE projection = 'orders'").await;
-    let output = command(database.url()).args(["verify", "orders"]).output().await.unwrap();
+    let output = finished(command(database.url()).args(["verify", "orders"])).await;
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("was folded by version 9"), "{said}");
@@ -124,7 +124,7 @@ async fn a_generation_that_this_program_does_not_fold_is_not_verified() {
 async fn rows_of_another_history_are_not_verified() {
     let database = projected(107, 50).await;
     tell(database.url(), "UPDATE read_model.checkpoints SET event_id = gen_random_uuid()").await;
-    let output = command(database.url()).args(["verify", "orders"]).output().await.unwrap();
+    let output = finished(command(database.url()).args(["verify", "orders"])).await;
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("another history"), "{said}");

@@ -1,10 +1,11 @@
 //! The process itself: its settings, its start, its stop, its log.
 
-use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use local_servers::free_port;
+use local_servers::{end_of, finish, free_port, http_get};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::App;
 
@@ -26,7 +27,7 @@ impl Process {
         for _ in 0..MAX_TRIES {
             let mut process = Self::spawn(settings);
             let ended = process.until(async |process| {
-                let alive = reqwest::get(format!("{}/livez", process.admin)).await.is_ok();
+                let alive = http_get(format!("{}/livez", process.admin)).await.is_ok();
                 if alive { Some(None) } else { process.child.try_wait().unwrap().map(Some) }
             });
             if ended.await.is_none() {
@@ -48,7 +49,7 @@ impl Process {
 
     async fn ready(&mut self) {
         self.until(async |process| {
-            let answer = reqwest::get(format!("{}/readyz", process.admin)).await.ok()?;
+            let answer = http_get(format!("{}/readyz", process.admin)).await.ok()?;
             (answer.status() == 200).then_some(())
         })
         .await;
@@ -58,6 +59,7 @@ impl Process {
     async fn until<T>(&mut self, look: impl AsyncFn(&mut Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            // A look has a limit of its own, the HTTP client's.
             if let Some(seen) = look(self).await {
                 return seen;
             }
@@ -71,15 +73,13 @@ impl Process {
 
     /// Sends SIGTERM; gives back the exit code and the log.
     fn stop(mut self) -> (Option<i32>, String) {
-        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(signalled.success());
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         self.end()
     }
 
     fn end(&mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap().code(), log)
+        let output = end_of(&mut self.child, "query-api", PATIENCE).unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 }
 
@@ -87,7 +87,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Already stopped where the test got that far.
         drop(self.child.kill());
-        drop(self.child.wait());
+        drop(end_of(&mut self.child, "query-api", PATIENCE));
     }
 }
 
@@ -109,9 +109,9 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
     ])
     .await;
     process.ready().await;
-    let answer = reqwest::get(format!("{}/api/v1/users", process.api)).await.unwrap();
+    let answer = http_get(format!("{}/api/v1/users", process.api)).await.unwrap();
     assert_eq!(answer.status(), 200);
-    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
+    let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
     for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
@@ -129,7 +129,7 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
 async fn it_waits_for_a_database_that_is_away_and_says_so() {
     let mut process = Process::start(&[("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing")]).await;
     let reason = process.until(async |process| {
-        let answer = reqwest::get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
+        let answer = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
         assert_eq!(answer.status(), 503);
         let body: serde_json::Value = answer.json().await.unwrap();
         let reason = body["components"]["read-model"]["reason"].as_str().unwrap_or_default().to_owned();
@@ -137,7 +137,7 @@ async fn it_waits_for_a_database_that_is_away_and_says_so() {
     });
     let reason = reason.await;
     assert!(!reason.contains("nobody"), "{reason}");
-    assert_eq!(reqwest::get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
+    assert_eq!(http_get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
     assert_eq!(process.stop().0, Some(0));
 }
 
@@ -163,7 +163,7 @@ async fn it_refuses_a_schema_that_it_does_not_know_and_says_what_to_run() {
 #[test]
 fn it_refuses_to_listen_where_others_could_reach_it() {
     for flag in ["--listen", "--admin-listen"] {
-        let output = command().args(["serve", flag, "0.0.0.0:0"]).output().unwrap();
+        let output = finish(command().args(["serve", flag, "0.0.0.0:0"]), PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(error.contains("loopback") && error.contains("no sign-in"), "{error}");
@@ -174,11 +174,9 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
 fn a_missing_or_weak_key_is_named_and_not_shown() {
     let url = ("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing");
     for (name, value, hint) in [("TOKEN_KEY", "", "TOKEN_KEY is empty"), ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes")] {
-        let output = command()
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .envs([url, (name, value)])
-            .output()
-            .unwrap();
+        let mut command = command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).envs([url, (name, value)]);
+        let output = finish(&mut command, PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");

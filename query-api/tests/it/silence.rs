@@ -1,9 +1,8 @@
 //! A database that is silent rather than dead: it keeps its connections open and answers nothing.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use local_servers::{ClusterOptions, PostgresCluster};
+use local_servers::{ClusterOptions, PostgresCluster, Stopped};
 use query_api::database::Pools;
 use query_api::position::Watcher;
 use query_api::ready;
@@ -20,33 +19,12 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// How long an answer may take that meets the silence: one limit, and another try on a new connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
-/// Stopped backends; they go on when this is dropped, whatever becomes of the test.
-struct Stopped(Vec<String>);
-
-impl Stopped {
-    fn stop(pids: &[i32]) -> Self {
-        let stopped = Self(pids.iter().map(ToString::to_string).collect());
-        assert!(!pids.is_empty() && stopped.signal("-STOP"));
-        stopped
-    }
-
-    fn signal(&self, signal: &str) -> bool {
-        Command::new("kill").arg(signal).args(&self.0).status().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        self.signal("-CONT");
-    }
-}
-
 #[tokio::test]
 async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_after_it_meet_none() {
     let app = App::silent(4).await;
     futures::future::join_all((0..8).map(|_| app.get("/api/v1/users"))).await;
     let backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'query-api'";
-    let stopped = Stopped::stop(&sqlx::query_scalar(backends).fetch_all(&app.writer).await.unwrap());
+    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backends).fetch_all(&app.writer).await.unwrap());
     let started = Instant::now();
     assert_eq!(app.get("/api/v1/users").await.status, 200);
     assert!(started.elapsed() < ANSWER_LIMIT, "{:?}", started.elapsed());

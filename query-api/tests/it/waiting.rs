@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use local_servers::{NatsOptions, NatsServer};
+use local_servers::{NatsOptions, NatsServer, until};
 use query_api::position::{self, Said};
 use secrecy::SecretString;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
@@ -145,7 +145,7 @@ async fn an_announcement_wakes_at_once_without_asking_the_database() {
     let query = app.get_with("/api/v1/users", &headers);
     let move_and_say = async {
         somebody_waits(&app).await;
-        until(|| component.is_ready()).await;
+        until("the part is ready", async || component.is_ready()).await;
         app.move_to("users", 101).await;
         let said = serde_json::json!({"projection": "users", "generation": 1, "part": 0, "parts": 1, "epoch": app.epoch, "position": 101,
             "event_id": event_at(101)});
@@ -203,7 +203,7 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
     let one = format!("/api/v1/users/{behind}");
     let (one, list) = (app.get_with(&one, &headers), app.get_with("/api/v1/users", &headers));
     let projector = async {
-        until(|| app.watcher.waiting() == 2).await;
+        until("two wait", async || app.watcher.waiting() == 2).await;
         app.move_part("users", 2, 106).await;
     };
     let (one, list, ()) = tokio::join!(one, list, projector);
@@ -227,12 +227,5 @@ async fn p10_those_who_wait_for_a_part_that_is_gone_after_a_switch_read_again() 
 }
 
 async fn somebody_waits(app: &App) {
-    until(|| app.watcher.waiting() > 0).await;
-}
-
-/// Yields until the condition holds; the test runner's limit is the deadline.
-async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
+    until("somebody waits", async || app.watcher.waiting() > 0).await;
 }

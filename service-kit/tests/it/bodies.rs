@@ -6,7 +6,7 @@ use h2::client::SendRequest;
 use service_kit::http::{BODY_LIMIT, BodyBudget, Limits};
 use tokio::net::TcpStream;
 
-use crate::support::{Served, api, in_time};
+use crate::support::{Served, api};
 
 const BUDGET: usize = 4 * BODY_LIMIT;
 
@@ -16,12 +16,7 @@ async fn served() -> (Served, BodyBudget) {
 }
 
 async fn until(budget: &BodyBudget, wanted: impl Fn(usize) -> bool) {
-    in_time(async {
-        while !wanted(budget.held()) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    local_servers::until("so many bytes are held", async || wanted(budget.held())).await;
 }
 
 fn head(length: usize) -> String {
@@ -70,7 +65,7 @@ async fn streams_of_http_2_share_the_budget() {
     tokio::spawn(connection);
     let (answer, mut body) = begin(&mut client).await;
     body.send_data(Bytes::from(vec![b'x'; 32 * 1024]), true).unwrap();
-    let answer = in_time(answer).await.unwrap();
+    let answer = in_time("the answer", answer).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "1"));
     drop(kept);
     until(&budget, |held| held == 0).await;
@@ -82,7 +77,8 @@ type Sent = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
 /// Sends a head and 16 KiB of a body that goes on.
 async fn begin(client: &mut SendRequest<Bytes>) -> Sent {
     let request = axum::http::Request::post("http://a/body").body(()).unwrap();
-    let (answer, mut body) = in_time(client.clone().ready()).await.unwrap().send_request(request, false).unwrap();
+    let (answer, mut body) =
+        in_time("room for a stream", client.clone().ready()).await.unwrap().send_request(request, false).unwrap();
     body.send_data(Bytes::from(vec![b'x'; 16 * 1024]), false).unwrap();
     (answer, body)
 }

@@ -1,5 +1,6 @@
 //! The drain: requests in flight are answered, and it is noticed however busy the port is.
 
+use local_servers::{http_get, in_time};
 use service_kit::health::Health;
 use service_kit::http::{Limits, Port, serve_all};
 use service_kit::shutdown::Shutdown;
@@ -7,7 +8,7 @@ use service_kit::telemetry::Metrics;
 use service_kit::{admin, config::LoopbackAddr};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Served, api, get_of, in_time};
+use crate::support::{Served, api, get_of};
 
 #[tokio::test]
 async fn a_drain_lets_the_request_in_flight_finish_and_takes_no_new_one() {
@@ -17,14 +18,14 @@ async fn a_drain_lets_the_request_in_flight_finish_and_takes_no_new_one() {
     client.send(&get_of("/held")).await;
     gate.reached(1).await;
     served.drain.cancel();
-    in_time(async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
+    in_time("the port's end", async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     assert!(!served.task.is_finished(), "the port is closed for new ones, and waits for the one in flight");
     gate.let_go.add_permits(1);
     assert_eq!(client.answer().await.0, 200);
-    in_time(served.task).await.unwrap();
+    in_time("the server's end", served.task).await.unwrap();
 }
 
 #[tokio::test]
@@ -39,14 +40,14 @@ async fn a_drain_is_noticed_with_exactly_as_many_connections_as_the_limit_and_cu
     }
     gate.reached(4).await;
     served.drain.cancel();
-    in_time(async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
+    in_time("the port's end", async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
     gate.let_go.add_permits(4);
     for client in &mut clients {
         let (status, text) = client.answer().await;
         assert!(status == 200 && text.contains("connection: close"), "{text}");
         client.closed().await;
     }
-    in_time(served.task).await.unwrap();
+    in_time("the server's end", served.task).await.unwrap();
 }
 
 #[tokio::test]
@@ -63,17 +64,17 @@ async fn during_the_drain_readiness_is_red_the_process_waits_and_new_requests_ar
         let shutdown = shutdown.clone();
         async move { serve_all(vec![Port::public(address, router, Limits::default())], admin, &shutdown, &health).await }
     });
-    let readyz = async || reqwest::get(format!("http://{admin_address}/readyz")).await.unwrap().status().as_u16();
-    in_time(async { while TcpStream::connect(admin_address.get()).await.is_err() {} }).await;
+    let readyz = async || http_get(format!("http://{admin_address}/readyz")).await.unwrap().status().as_u16();
+    in_time("the admin port", async { while TcpStream::connect(admin_address.get()).await.is_err() {} }).await;
     assert_eq!(readyz().await, 200);
-    let asking = tokio::spawn(async move { reqwest::get(format!("http://{address}/held")).await.unwrap().status().as_u16() });
+    let asking = tokio::spawn(async move { http_get(format!("http://{address}/held")).await.unwrap().status().as_u16() });
     gate.reached(1).await;
     shutdown.drain().cancel();
-    in_time(async { while TcpStream::connect(address.get()).await.is_ok() {} }).await;
+    in_time("the port's end", async { while TcpStream::connect(address.get()).await.is_ok() {} }).await;
     assert_eq!(readyz().await, 503, "the port is closed, so readiness was red before");
     assert!(!serving.is_finished(), "it waits for the request in flight");
     gate.let_go.add_permits(1);
-    assert_eq!(in_time(asking).await.unwrap(), 200);
-    in_time(serving).await.unwrap().unwrap();
+    assert_eq!(in_time("the answer", asking).await.unwrap(), 200);
+    in_time("the server's end", serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(admin_address.get()).await.is_err(), "the admin port is the last to close");
 }

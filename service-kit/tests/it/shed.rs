@@ -1,12 +1,10 @@
 //! Overload: what is shed is counted, and does not fill the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::get;
+use local_servers::Written;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use service_kit::Problem;
 use service_kit::http::{Origins, layered};
@@ -14,27 +12,13 @@ use tower::ServiceExt as _;
 
 const REQUESTS: usize = 1000;
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Sends many requests, and gives back the lines that were logged and the metrics.
 fn answers(path: &'static str) -> (Vec<String>, String) {
     let routes = Router::new()
         .route("/full", get(async || Problem::shed("test/full", "Too many at once", 1)))
         .route("/away", get(async || Problem::unavailable("test/away", "It is away", 1)));
     let (router, log, recorder) =
-        (layered(routes, &Origins::default()), Log::default(), PrometheusBuilder::new().build_recorder());
+        (layered(routes, &Origins::default()), Written::default(), PrometheusBuilder::new().build_recorder());
     let (writer, metrics) = (log.clone(), recorder.handle());
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -45,8 +29,7 @@ fn answers(path: &'static str) -> (Vec<String>, String) {
         }
     };
     metrics::with_local_recorder(&recorder, || tracing::subscriber::with_default(subscriber, || runtime.block_on(work)));
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    (text.lines().map(ToOwned::to_owned).collect(), metrics.render())
+    (log.text().lines().map(ToOwned::to_owned).collect(), metrics.render())
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A port to send bytes to, and clients that send them as they like.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use local_servers::in_time;
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::http::{Limits, Origins, layered, serve};
@@ -13,9 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// How long anything here may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A port that serves until it is told to drain.
 pub(crate) struct Served {
@@ -46,7 +43,7 @@ impl Served {
     /// Drains, and waits for the end.
     pub(crate) async fn stop(self) {
         self.drain.cancel();
-        in_time(self.task).await.unwrap();
+        in_time("the drained port's end", self.task).await.unwrap();
     }
 }
 
@@ -60,7 +57,7 @@ impl Client {
 
     /// Reads one answer with a length; leaves the connection open.
     pub(crate) async fn answer(&mut self) -> (u16, String) {
-        in_time(async {
+        in_time("an answer", async {
             let mut bytes = Vec::new();
             loop {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -81,12 +78,8 @@ impl Client {
 
     /// Waits until the other side has closed, however it did.
     pub(crate) async fn closed(&mut self) {
-        in_time(async { while matches!(self.0.read(&mut [0; 1024]).await, Ok(1..)) {} }).await;
+        in_time("the connection's end", async { while matches!(self.0.read(&mut [0; 1024]).await, Ok(1..)) {} }).await;
     }
-}
-
-pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it took too long")
 }
 
 /// Handlers that a test can hold: each says that it was reached, and goes on when it is let.
@@ -99,7 +92,7 @@ impl Gate {
     /// Waits until so many more requests are in flight.
     pub(crate) async fn reached(&mut self, count: usize) {
         for _ in 0..count {
-            in_time(self.reached.recv()).await.unwrap();
+            in_time("a request at the gate", self.reached.recv()).await.unwrap();
         }
     }
 }

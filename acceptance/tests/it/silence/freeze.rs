@@ -1,7 +1,8 @@
 //! How connections are made to fall silent.
 
-use acceptance::{Launched, Part, Server, Stopped};
+use acceptance::{Launched, Part, Server};
 use anyhow::{Context as _, Result};
+use local_servers::Stopped;
 use sqlx::{Connection as _, PgConnection};
 
 use super::cell::Cell;
@@ -31,7 +32,7 @@ impl Freeze {
                 system.way(of.0, of.1)?.falls_silent(cell.kind);
                 None
             }
-            Self::Backends => Some(Stopped::stop(&backends(system, cell).await?)?),
+            Self::Backends => Some(Stopped::stop(backends(system, cell).await?)),
         };
         Ok(Frozen { system, of, _stopped: stopped })
     }

@@ -1,7 +1,7 @@
 //! A standby of a cluster: made, brought up to date, cut off, and put in the place of its primary.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
@@ -9,10 +9,13 @@ use sqlx::{Connection, PgConnection};
 use super::{LIMIT, POLL, PostgresCluster};
 use crate::error::tail;
 use crate::launch::Account;
+use crate::wait::within;
 use crate::{PostgresBinaries, ServerError};
 
 /// How long a promotion may take, in seconds.
 const PROMOTION_SECONDS: i32 = 60;
+/// How long an answer may take; one of them is that the promotion is done.
+const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
 impl PostgresCluster {
     /// Makes a standby that streams from this cluster, and starts it on a port of its own.
@@ -34,8 +37,8 @@ impl PostgresCluster {
         let deadline = Instant::now() + LIMIT;
         loop {
             let mut connection = connect(&standby.url()).await;
-            let replayed = sqlx::query_scalar::<_, bool>(replayed).bind(&written).fetch_one(&mut connection).await;
-            if answered(replayed) {
+            let replayed = sqlx::query_scalar::<_, bool>(replayed).bind(&written).fetch_one(&mut connection);
+            if answered(replayed).await {
                 return;
             }
             standby.not_later_than(deadline, "follow its primary");
@@ -71,7 +74,7 @@ impl PostgresCluster {
         self.start_again().await;
         let mut connection = connect(&self.url()).await;
         let promoted = sqlx::query_scalar::<_, bool>("SELECT pg_promote(true, $1)").bind(PROMOTION_SECONDS);
-        let promoted = answered(promoted.fetch_one(&mut connection).await);
+        let promoted = answered(promoted.fetch_one(&mut connection)).await;
         assert!(promoted, "the standby was not promoted: {}", tail(&self.log));
     }
 
@@ -79,7 +82,7 @@ impl PostgresCluster {
     async fn configure(&self, statement: &'static str, question: &'static str, wanted: &str) {
         let mut connection = connect(&self.url()).await;
         for statement in [statement, "SELECT pg_reload_conf()"] {
-            answered(sqlx::raw_sql(statement).execute(&mut connection).await);
+            answered(sqlx::raw_sql(statement).execute(&mut connection)).await;
         }
         let deadline = Instant::now() + LIMIT;
         while ask::<String>(&self.url(), question).await != wanted {
@@ -97,24 +100,24 @@ impl PostgresCluster {
 fn base_backup(binaries: &PostgresBinaries, account: Account, primary: &str, data: &Path) -> Result<(), ServerError> {
     let mut command: Command = binaries.command("pg_basebackup");
     command.args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync", "--dbname", primary]);
-    command.arg("--pgdata").arg(data).stdin(Stdio::null()).current_dir("/");
+    command.arg("--pgdata").arg(data).current_dir("/");
     account.apply(&mut command);
     binaries.finish(command, "pg_basebackup")
 }
 
 async fn connect(url: &str) -> PgConnection {
-    let connecting = tokio::time::timeout(Duration::from_secs(10), PgConnection::connect(url)).await;
-    answered(connecting.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut)))
+    answered(PgConnection::connect(url)).await
 }
 
 async fn ask<T>(url: &str, question: &'static str) -> T
 where
     T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
 {
-    answered(sqlx::query_scalar(question).fetch_one(&mut connect(url).await).await)
+    answered(sqlx::query_scalar(question).fetch_one(&mut connect(url).await)).await
 }
 
 #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
-fn answered<T>(answer: Result<T, sqlx::Error>) -> T {
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> T {
+    let answer = within(ANSWER_LIMIT, "an answer of the cluster", answer).await;
     answer.unwrap_or_else(|error| panic!("the cluster does not answer: {error}"))
 }

@@ -1,6 +1,6 @@
 //! Private servers: they keep their data over a stop and a kill, can be frozen, and end with whoever started them.
 
-use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster};
+use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, in_time};
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -29,7 +29,7 @@ async fn a_frozen_cluster_answers_again_once_it_goes_on() {
     let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut question).await;
     assert!(early.is_err(), "a frozen cluster answered");
     cluster.resume();
-    assert_eq!(question.await.unwrap().unwrap(), 1);
+    assert_eq!(in_time("the answer", question).await.unwrap().unwrap(), 1);
 }
 
 /// The greeting that a nats-server sends to whoever connects.
@@ -37,7 +37,7 @@ async fn greeting(url: &str) -> String {
     let address = url.trim_start_matches("nats://");
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.unwrap();
+    in_time("the greeting", BufReader::new(stream).read_line(&mut line)).await.unwrap();
     line
 }
 

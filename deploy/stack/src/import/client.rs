@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use local_servers::loopback_client;
 use rand::Rng;
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -13,7 +14,6 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
-use crate::http::loopback_client;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use local_servers::{PostmasterState, postmaster_state};
+use local_servers::{PostmasterState, loopback_client, postmaster_state};
 use tokio::io::AsyncReadExt;
-
-use crate::http::loopback_client;
 
 /// How long one answer may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -30,7 +28,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Makes one.
+    /// One client for all probes: each new one would set up its own connections.
     pub fn new() -> anyhow::Result<Probe> {
         Ok(Probe { http: loopback_client(CHECK_LIMIT).context("no HTTP client")? })
     }

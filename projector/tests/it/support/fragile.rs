@@ -3,14 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use domain::DomainEvent;
-use domain::product::event::ProductEvent;
 use event_store::RecordedEvent;
 use projector::projection::{CopyRow, Incoming, Projection, Reason, Split};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::ledger::{Row, traced};
+use super::ledger::{self, Row, traced, upsert};
 
 /// Adjustments by so much: at them the fold panics, the table's constraint refuses the row, saving the row panics, telling the keys
 /// panics, and the key is none that Postgres can look for.
@@ -47,11 +45,7 @@ impl Projection for Fragile {
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>> {
-        match ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())? {
-            Ok(ProductEvent::StockAdjusted(adjusted)) => Some(Ok((adjusted.product_id, adjusted.delta))),
-            Ok(_) => None,
-            Err(unreadable) => Some(Err(unreadable.into())),
-        }
+        ledger::read(event)
     }
 
     fn keys((product, delta): &Self::Event) -> Vec<String> {
@@ -80,17 +74,7 @@ impl Projection for Fragile {
 
     async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
         assert!(rows.iter().all(|row| row.trace != -2), "no such row");
-        sqlx::query(
-            "INSERT INTO fragile SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-             ON CONFLICT (key) DO UPDATE SET events = excluded.events, trace = excluded.trace, position = excluded.position",
-        )
-        .bind(rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.events).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.trace).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.position).collect::<Vec<_>>())
-        .execute(connection)
-        .await
-        .map(drop)
+        ledger::save(connection, upsert!("fragile"), rows).await
     }
 
     fn copy(row: &Row, to: &mut CopyRow) {

@@ -59,7 +59,8 @@ fn refused(test: usize, delta: i64) -> Result<(), Reason> {
     if delta == POISON && !FIXED[test].load(Ordering::SeqCst) { Err("an unlucky number".into()) } else { Ok(()) }
 }
 
-fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>> {
+/// An adjustment of a product's stock.
+pub(crate) fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>> {
     match ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())? {
         Ok(ProductEvent::StockAdjusted(adjusted)) => Some(Ok((adjusted.product_id, adjusted.delta))),
         Ok(_) => None,
@@ -67,7 +68,8 @@ fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>> {
     }
 }
 
-async fn save(connection: &mut PgConnection, statement: &'static str, rows: &[Row]) -> sqlx::Result<()> {
+/// Writes the rows by the statement that [`upsert`] makes.
+pub(crate) async fn save(connection: &mut PgConnection, statement: &'static str, rows: &[Row]) -> sqlx::Result<()> {
     sqlx::query(statement)
         .bind(rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.events).collect::<Vec<_>>())
@@ -94,6 +96,7 @@ macro_rules! upsert {
         )
     };
 }
+pub(crate) use upsert;
 
 #[async_trait]
 impl<const TEST: usize> Projection for Ledger<TEST> {

@@ -1,7 +1,9 @@
 //! The real program.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
 
+use local_servers::{finish_async, in_time};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,6 +32,13 @@ pub(crate) fn command(url: &str) -> Command {
     command
 }
 
+/// Runs it to its end.
+pub(crate) async fn finished(command: &mut Command) -> Output {
+    /// A rebuild of many rows, on a machine that does other work, takes a minute.
+    const LIMIT: Duration = Duration::from_mins(5);
+    finish_async(command, LIMIT).await.unwrap()
+}
+
 impl Process {
     pub(crate) fn start(url: &str) -> Self {
         Self::start_with(url, &[])
@@ -53,9 +62,12 @@ impl Process {
     pub(crate) async fn get(&self, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.admin).await else { return "not listening".to_owned() };
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let asked = async {
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.read_to_string(&mut answer).await.unwrap();
+        };
+        in_time(&format!("an answer from {path}"), asked).await;
         answer
     }
 
@@ -74,7 +86,7 @@ impl Process {
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        self.child.wait().await.unwrap()
+        in_time("the projector's end", self.child.wait()).await.unwrap()
     }
 
     pub(crate) async fn kill_9(&mut self) {

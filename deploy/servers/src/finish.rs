@@ -1,0 +1,148 @@
+//! Running programs to their end. One that does not come to it in time is killed, and what it said until then is told.
+
+use std::io::Read;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use crate::ServerError;
+
+/// How often a program is looked at.
+const POLL: Duration = Duration::from_millis(5);
+/// How long a killed program may take to be gone. Only the kernel can keep it longer.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs a program to its end and answers with what it printed.
+///
+/// # Errors
+/// It cannot be run, or does not end in time. How it ended is for the caller to judge.
+pub fn finish(command: &mut Command, limit: Duration) -> Result<Output, ServerError> {
+    let program = words(command);
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+    end_of(&mut child, &program, limit)
+}
+
+/// The same without blocking the thread.
+///
+/// # Errors
+/// As for [`finish`].
+pub async fn finish_async(command: &mut tokio::process::Command, limit: Duration) -> Result<Output, ServerError> {
+    let program = words(command.as_std());
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(limit, command.output()).await {
+        Ok(output) => output.map_err(|source| ServerError::Spawn { program, source }),
+        Err(_) => Err(ServerError::Unfinished { program, seconds: limit.as_secs(), output: "(not read)".to_owned() }),
+    }
+}
+
+/// Waits for the end of a program that runs already, and answers with what its pipes still hold, where it has any.
+///
+/// # Errors
+/// It does not end in time, and is killed; or something that it started keeps its pipes open.
+pub fn end_of(child: &mut Child, program: &str, limit: Duration) -> Result<Output, ServerError> {
+    let deadline = Instant::now() + limit;
+    let (stdout, stderr) = (child.stdout.take().map(Pipe::read), child.stderr.take().map(Pipe::read));
+    let said = |pipe: &Option<Pipe>| pipe.as_ref().map(Pipe::so_far).unwrap_or_default();
+    let unfinished = || {
+        let output = format!("{}{}", String::from_utf8_lossy(&said(&stdout)), String::from_utf8_lossy(&said(&stderr)));
+        ServerError::Unfinished { program: program.to_owned(), seconds: limit.as_secs(), output }
+    };
+    let failed = |source| ServerError::Spawn { program: program.to_owned(), source };
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            child.kill().map_err(failed)?;
+            let gone_by = Instant::now() + REAP_LIMIT;
+            while child.try_wait().map_err(failed)?.is_none() && Instant::now() < gone_by {
+                std::thread::sleep(POLL);
+            }
+            return Err(unfinished());
+        }
+        std::thread::sleep(POLL);
+    };
+    if [&stdout, &stderr].into_iter().flatten().any(|pipe| !pipe.ends_by(deadline)) {
+        return Err(unfinished());
+    }
+    Ok(Output { status, stdout: said(&stdout), stderr: said(&stderr) })
+}
+
+/// The program and its arguments.
+fn words(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// What a program prints, read by a thread: its pipes may not fill up, and what it started may hold them open.
+struct Pipe {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Closed at the pipe's end.
+    end: mpsc::Receiver<()>,
+}
+
+impl Pipe {
+    fn read(mut from: impl Read + Send + 'static) -> Pipe {
+        let (at_end, end) = mpsc::channel();
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&bytes);
+        std::thread::spawn(move || {
+            let mut part = [0; 8 * 1024];
+            while let Ok(count @ 1..) = from.read(&mut part) {
+                to.lock().unwrap_or_else(PoisonError::into_inner).extend(part.iter().take(count));
+            }
+            drop(at_end);
+        });
+        Pipe { bytes, end }
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn ends_by(&self, deadline: Instant) -> bool {
+        // Nothing is ever sent: the wait ends when the reader does, or when the time is up.
+        let left = deadline.saturating_duration_since(Instant::now()).max(POLL);
+        !matches!(self.end.recv_timeout(left), Err(mpsc::RecvTimeoutError::Timeout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::{finish, finish_async};
+    use crate::PATIENCE;
+
+    const SHORT: Duration = Duration::from_millis(500);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_program_is_heard_to_its_end() {
+        let output = finish(&mut shell("seq 100000; echo no >&2; exit 3"), PATIENCE).unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(3), b"no\n".as_slice()));
+        assert!(output.stdout.ends_with(b"99999\n100000\n"));
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_is_killed_and_told_of() {
+        let started = Instant::now();
+        let error = finish(&mut shell("echo here; exec sleep 600"), SHORT).unwrap_err().to_string();
+        assert!(error.contains("sh -c echo here; exec sleep 600 did not end within") && error.contains("here\n"), "{error}");
+        // What it left behind holds its pipe.
+        let error = finish(&mut shell("sleep 20 & echo gone"), SHORT).unwrap_err().to_string();
+        assert!(error.contains("gone\n"), "{error}");
+        let mut command = tokio::process::Command::from(shell("exec sleep 600"));
+        let error = finish_async(&mut command, SHORT).await.unwrap_err().to_string();
+        assert!(error.contains("sleep 600 did not end within"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    }
+}

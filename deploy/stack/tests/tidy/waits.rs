@@ -1,0 +1,60 @@
+//! Failures of tests end: what a test or its kit waits for comes in time, or the test fails and says what it was.
+
+use super::{none, rust};
+
+/// Where waits have no limit, and why. Programs that people watch, and end by Ctrl-C, may take their time.
+const ENDLESS_WAITS: &[(&str, &str)] = &[
+    ("deploy/servers/src/finish.rs", "makes the limits"),
+    ("deploy/servers/src/http.rs", "makes the client with a limit"),
+    ("deploy/stack/src/bench.rs", "a bench, watched"),
+    ("deploy/stack/src/build.rs", "a build, watched"),
+    ("deploy/stack/src/nextest.rs", "a build, watched"),
+    ("deploy/stack/src/prepare.rs", "a build, watched"),
+    ("deploy/stack/src/supervisor.rs", "for as long as the stack runs"),
+    ("deploy/stack/src/supervisor/service.rs", "for as long as the service runs"),
+];
+/// What waits for ever, written as a test or its kit would.
+const ENDLESS: &[(&str, &str)] = &[
+    ("reqwest::get(", "local_servers::http_get"),
+    ("Client::new()", "local_servers::test_client"),
+    ("Client::builder()", "local_servers::loopback_client"),
+    (".output()", "local_servers::finish or finish_async"),
+    (".wait_with_output().await", "local_servers::in_time"),
+    (".wait_with_output()?", "local_servers::end_of"),
+    (".wait_with_output().context", "local_servers::end_of"),
+    (".wait_with_output().unwrap", "local_servers::end_of"),
+    (".wait().await", "local_servers::in_time"),
+    (".wait()?", "local_servers::end_of"),
+    (".wait().unwrap", "local_servers::end_of"),
+    (".status()?", "local_servers::finish"),
+    (".status().context", "local_servers::finish"),
+    (".status().unwrap", "local_servers::finish"),
+    (".status().is_ok", "local_servers::finish"),
+    (".status().await", "local_servers::finish_async"),
+    (".recv()?", "recv_timeout"),
+    (".recv().unwrap", "recv_timeout"),
+    (".recv().await", "local_servers::in_time"),
+    (".changed().await", "local_servers::in_time"),
+    (".notified().await", "local_servers::in_time"),
+    (".next().await.unwrap", "local_servers::in_time"),
+];
+
+#[test]
+fn what_tests_and_their_kits_wait_for_comes_in_time_or_fails_by_name() {
+    let kits = ["deploy/", "acceptance/"];
+    let mut offences = Vec::new();
+    for file in rust().into_iter().filter(|file| file.path != "deploy/stack/tests/tidy/waits.rs") {
+        if ENDLESS_WAITS.iter().any(|(path, _)| *path == file.path) {
+            continue;
+        }
+        let is_kit = file.is_test() || kits.iter().any(|kit| file.path.starts_with(kit));
+        let first = if is_kit { 0 } else { file.without_tests().lines().count() };
+        let code = file.text.lines().enumerate().skip(first);
+        for (number, line) in code.filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for (wait, instead) in ENDLESS.iter().filter(|(wait, _)| line.contains(wait)) {
+                offences.push(format!("{}:{}: {wait} may wait for ever: {instead}", file.path, number + 1));
+            }
+        }
+    }
+    none("each wait of a test says what it awaits, and for how long", offences);
+}
