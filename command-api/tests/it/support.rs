@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use command_api::command::{Commands, MAX_COMMANDS};
@@ -103,6 +103,12 @@ impl Shop {
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         send(self.router.clone(), request).await
+    }
+
+    /// The body that comes, byte for byte.
+    pub(crate) async fn bytes(&self, path: &str) -> Bytes {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {

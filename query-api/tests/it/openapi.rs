@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
 
 use crate::support::{App, UserSeed, send};
 
@@ -93,4 +95,16 @@ fn every_reference_of_the_description_resolves() {
     for reference in references {
         assert!(document.pointer(reference).is_some(), "{reference}");
     }
+}
+
+#[tokio::test]
+async fn the_document_is_serialised_once_and_every_answer_shares_its_bytes() {
+    let app = App::start().await;
+    let bytes = async || {
+        let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+        app.router.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+    };
+    let (first, second) = (bytes().await, bytes().await);
+    assert!(!first.is_empty());
+    assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), second.len()));
 }
