@@ -21,7 +21,7 @@ pub fn describe_metrics() {
         Unit::Count,
         "How many appends of this process were refused, by the category of the stream that they first name"
     );
-    describe_gauge!("eventstore_append_queue", Unit::Count, "How many appends wait for the next batch");
+    describe_gauge!("eventstore_append_queue", Unit::Count, "How many appends wait for an answer");
     describe_counter!(
         "eventstore_state_loads_total",
         Unit::Count,

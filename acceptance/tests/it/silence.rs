@@ -4,8 +4,9 @@
 //! connection goes on, what does is refused in time, a stand-by takes over where there is one, and within 5 s of the end of the
 //! silence everything works again without anybody's doing.
 //!
-//! A line below is a cell, and a test of its own. With `--long` a cell is also run without load, and with the server's backends
-//! stopped that serve the connections.
+//! A line below is a cell, and a test of its own. A proxy silences connections; where rows are held, the server's backend that holds
+//! them is stopped by SIGSTOP. Nobody can take such rows over: who needs them is refused in time until the backend goes on.
+//! With `--long` a cell with a proxy is also run without load, and with the server's backends stopped that serve the connections.
 
 mod cell;
 mod freeze;
@@ -14,6 +15,7 @@ mod work;
 use acceptance::{Kind, Part, Server};
 
 use cell::{Cell, Then};
+use freeze::Holder;
 use work::Work;
 
 macro_rules! matrix {
@@ -44,6 +46,25 @@ const WAKE: Kind = kind(&["event-relay wake"], &[]);
 const ROWS: Kind = kind(&["force_generic_plan"], &[]);
 const LISTS: Kind = kind(&["force_custom_plan"], &[]);
 
+/// The lock under which all appends are made.
+const APPEND_LOCK: Holder = Holder {
+    table: "event_store.events",
+    lock: "LOCK TABLE event_store.events IN EXCLUSIVE MODE",
+    is_held: "SELECT NOT EXISTS (SELECT FROM event_store.log FOR UPDATE SKIP LOCKED)",
+};
+/// The checkpoint of the users, and the rows of a batch.
+const USERS: Holder = Holder {
+    table: "users_g1.users",
+    lock: "LOCK TABLE users_g1.users IN EXCLUSIVE MODE",
+    is_held: "SELECT NOT EXISTS (SELECT FROM read_model.checkpoints WHERE projection = 'users' FOR UPDATE SKIP LOCKED)",
+};
+/// New keys of subjects; nobody else waits for the rows.
+const NEW_KEYS: Holder = Holder {
+    table: "subject_keys.keys",
+    lock: "LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE",
+    is_held: "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'subject_keys.keys'::regclass AND NOT granted)",
+};
+
 matrix! {
     projector_read_model: Cell::of(Part::Projector, Server::ReadModel, Kind::EVERY).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::AddProduct, Work::Query]);
@@ -68,6 +89,12 @@ matrix! {
     // It goes on taking commands without personal data, so it stays ready; `/readyz?verbose` names the keys.
     command_api_keys: Cell::of(Part::CommandApi, Server::SubjectKeys, Kind::EVERY).then(Then::Ready)
         .goes_on(&[Work::AddProduct, Work::Query]).refused(Work::Register);
+    command_api_append_lock_held: Cell::holding(Part::CommandApi, Server::EventStore, APPEND_LOCK).then(Then::NotReady)
+        .goes_on(&[Work::Query, Work::List]).refused(Work::Register);
+    command_api_new_keys_held: Cell::holding(Part::CommandApi, Server::SubjectKeys, NEW_KEYS).then(Then::Ready)
+        .goes_on(&[Work::AddProduct, Work::Query]);
+    projector_rows_held: Cell::holding(Part::Projector, Server::ReadModel, USERS).then(Then::NotReady)
+        .goes_on(&[Work::Register, Work::Query, Work::Show]);
     event_relay_reads: Cell::of(Part::EventRelay, Server::EventStore, READS).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
     event_relay_event_store_with_a_stand_by: Cell::of(Part::EventRelay, Server::EventStore, Kind::EVERY).then(Then::NotReady)

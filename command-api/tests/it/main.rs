@@ -4,6 +4,7 @@
 
 mod support;
 
+mod drain;
 mod dry_run;
 mod evolution;
 mod hot;
@@ -19,6 +20,7 @@ mod process;
 mod products;
 mod silence;
 mod states;
+mod unsafe_server;
 mod users;
 mod values;
 mod versions;

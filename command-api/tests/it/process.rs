@@ -49,9 +49,26 @@ impl Process {
     }
 
     /// Sends SIGTERM; gives back the exit code and the log.
-    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
+        self.terminate();
+        self.ended()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    }
+
+    /// Waits for the end; gives back the exit code and the log.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         self.end()
+    }
+
+    /// What a gauge of the process shows; none while it is left out.
+    pub(crate) async fn gauge(&self, name: &str) -> Option<f64> {
+        let metrics = http_get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
     }
 
     fn end(&mut self) -> (Option<i32>, String) {

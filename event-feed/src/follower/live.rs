@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Subscriber;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use event_store::{Head, Position};
 use futures::StreamExt as _;
@@ -24,6 +25,8 @@ const PULL_MESSAGES: usize = 256;
 const PULL_BYTES: usize = 4 * 1024 * 1024;
 /// The server forgets a consumer that nobody pulls from.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
+/// The pause before subscribing to the beacons again.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 /// The most messages, and their bytes, that wait for the follower.
 const WAITING_MESSAGES: usize = 1_024;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
@@ -204,15 +207,18 @@ impl Reader {
     }
 }
 
-/// Keeps the newest beacon.
+/// Keeps the newest beacon, subscribing again as often as it takes. Until it hears one, the store is polled.
 async fn hear(nats: NatsHandle, heard: watch::Sender<Option<Heard>>) {
-    let mut beacons = match nats.client().subscribe(BEACON_SUBJECT).await {
-        Ok(beacons) => beacons,
-        Err(error) => {
-            tracing::warn!(%error, "the relay's beacons cannot be heard; the store is polled");
-            return;
+    loop {
+        match nats.client().subscribe(BEACON_SUBJECT).await {
+            Ok(beacons) => keep(beacons, &heard).await,
+            Err(error) => tracing::warn!(%error, "the relay's beacons cannot be heard"),
         }
-    };
+        tokio::time::sleep(SUBSCRIBE_AGAIN).await;
+    }
+}
+
+async fn keep(mut beacons: Subscriber, heard: &watch::Sender<Option<Heard>>) {
     while let Some(message) = beacons.next().await {
         match serde_json::from_slice::<Beacon>(&message.payload) {
             Ok(beacon) => {

@@ -52,6 +52,7 @@ pub(crate) struct Batcher {
     room: Arc<Semaphore>,
     deadline: std::time::Duration,
     state: BatcherState,
+    waiting: metrics::Queue,
 }
 
 /// How the task that sends the batches is. Clones share it.
@@ -91,7 +92,8 @@ impl Batcher {
         let deadline = options.append_deadline;
         let state = BatcherState::default();
         tokio::spawn(run(requests, Sender::new(options, continuity, waker, state.clone()), state.pulse.clone()));
-        Self { queue, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)), deadline, state }
+        let room = Arc::new(Semaphore::new(MAX_QUEUED_KIB));
+        Self { queue, room, deadline, state, waiting: metrics::Queue::new() }
     }
 
     /// How the task is.
@@ -109,6 +111,7 @@ impl Batcher {
         let footprint = Footprint::of(&prepared);
         let request = Request { prepared, footprint, state: Arc::clone(&state), deadline, reply, _room: room };
         self.queue.try_send(request).map_err(|_| StoreError::Unavailable(None))?;
+        let _waiting = self.waiting.wait();
         let answered = timeout_at(deadline, answer).await;
         if answered.is_err() {
             // Before the caller learns of it: who asks for readiness next must not meet what was known before.
@@ -166,7 +169,6 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: P
             pending.push_back(request);
         }
         let batch = pick(&mut pending);
-        metrics::queued(pending.len() + requests.len());
         if AssertUnwindSafe(sender.send(batch, || pending.len() + requests.len())).catch_unwind().await.is_err() {
             tracing::error!("the sender of batches panicked; it goes on with a new connection");
             sender.disconnect();

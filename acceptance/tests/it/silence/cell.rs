@@ -6,7 +6,7 @@ use acceptance::{Kind, Launched, Part, Server, Traffic, until};
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 
-use super::freeze::Freeze;
+use super::freeze::{Freeze, Holder};
 use super::work::{Work, Worker};
 
 /// Within so much a process that cannot work says so.
@@ -39,6 +39,7 @@ pub(super) struct Cell {
     pub(super) part: Part,
     pub(super) server: Server,
     pub(super) kind: Kind,
+    freeze: Freeze,
     then: Then,
     goes_on: &'static [Work],
     refused: Option<Work>,
@@ -49,7 +50,12 @@ pub(super) struct Cell {
 impl Cell {
     /// These connections of this process to this server.
     pub(super) const fn of(part: Part, server: Server, kind: Kind) -> Self {
-        Self { part, server, kind, then: Then::Ready, goes_on: &[], refused: None, stand_by: None }
+        Self { part, server, kind, freeze: Freeze::Way, then: Then::Ready, goes_on: &[], refused: None, stand_by: None }
+    }
+
+    /// One backend of the server that works for this process, stopped where it holds rows.
+    pub(super) const fn holding(part: Part, server: Server, holder: Holder) -> Self {
+        Self { freeze: Freeze::Holder(holder), ..Self::of(part, server, Kind::EVERY) }
     }
 
     /// What the process is meanwhile.
@@ -80,8 +86,8 @@ pub(super) async fn run(cell: &Cell) -> Result<()> {
         system.launch_stand_by(cell.part)?;
     }
     let worker = Worker::new(system.client()?, system.log()?).await?;
-    Box::pin(silence(&system, cell, Freeze::Way, &worker, CLIENTS)).await?;
-    if local_servers::test_run().long {
+    Box::pin(silence(&system, cell, cell.freeze, &worker, CLIENTS)).await?;
+    if local_servers::test_run().long && cell.freeze == Freeze::Way {
         Box::pin(silence(&system, cell, Freeze::Way, &worker, 0)).await.context("without load")?;
         if cell.server != Server::Nats {
             backends_stop(&system, cell, &worker).await.context("with its backends stopped")?;
@@ -100,7 +106,8 @@ async fn silence(system: &Launched, cell: &Cell, freeze: Freeze, worker: &Worker
         until("commands are answered", BUSY_LIMIT, async || Ok((traffic.answered() > ANSWERED).then_some(()))).await?;
     }
     until("it is ready", BUSY_LIMIT, async || Ok(system.readiness(cell.part).await?.ready.then_some(()))).await?;
-    let (since, frozen) = (Instant::now(), freeze.begin(system, cell).await?);
+    let frozen = freeze.begin(system, cell).await?;
+    let since = Instant::now();
     Box::pin(during(system, cell, worker, since)).await.with_context(|| system.log_of(cell.part))?;
     drop(frozen);
     recovers(system, cell, worker).await.with_context(|| system.log_of(cell.part))?;
@@ -115,6 +122,10 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
     let watching = async {
         let mut said_so = None;
         while since.elapsed() < SILENCE {
+            for other in Part::ALL.into_iter().filter(|other| *other != cell.part) {
+                let readiness = system.readiness(other).await?;
+                ensure!(readiness.ready, "{other:?} says after {:?}: {}", since.elapsed(), readiness.says);
+            }
             let readiness = system.readiness(cell.part).await?;
             match cell.then {
                 Then::Ready => ensure!(readiness.ready, "it can work and says after {:?}: {}", since.elapsed(), readiness.says),

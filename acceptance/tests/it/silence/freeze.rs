@@ -1,11 +1,16 @@
 //! How connections are made to fall silent.
 
-use acceptance::{Launched, Part, Server};
-use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+use acceptance::{Launched, Part, Server, until};
+use anyhow::{Context as _, Result, ensure};
 use local_servers::Stopped;
 use sqlx::{Connection as _, PgConnection};
 
 use super::cell::Cell;
+
+/// How long a backend may take to come to where it is stopped.
+const CAUGHT_WITHIN: Duration = Duration::from_secs(30);
 
 /// How the connections of a cell fall silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +19,19 @@ pub(super) enum Freeze {
     Way,
     /// The server's backends that serve them are stopped; new connections get others.
     Backends,
+    /// One backend is stopped in the middle of a transaction, with the rows that it has locked.
+    Holder(Holder),
+}
+
+/// Where a backend is stopped: it holds rows, and has yet to write to a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// The table that it writes to after it has locked the rows.
+    pub(super) table: &'static str,
+    /// Keeps that table from being written to, so that the backend is sure to be met there.
+    pub(super) lock: &'static str,
+    /// Asks whether somebody holds the rows.
+    pub(super) is_held: &'static str,
 }
 
 /// Silence, until this is dropped.
@@ -33,6 +51,7 @@ impl Freeze {
                 None
             }
             Self::Backends => Some(Stopped::stop(backends(system, cell).await?)),
+            Self::Holder(holder) => Some(stop_holder(system, cell, holder).await?),
         };
         Ok(Frozen { system, of, _stopped: stopped })
     }
@@ -56,4 +75,28 @@ async fn backends(system: &Launched, cell: &Cell) -> Result<Vec<i32>> {
     let pids = asked.bind(role).fetch_all(&mut admin).await.context("the backends")?;
     admin.close().await?;
     Ok(pids)
+}
+
+/// Stops a backend that holds rows. It waits for a table just then, so it holds nothing else that the server needs.
+async fn stop_holder(system: &Launched, cell: &Cell, holder: Holder) -> Result<Stopped> {
+    let url = system.as_superuser(cell.server);
+    let (mut gate, mut admin) = (PgConnection::connect(&url).await?, PgConnection::connect(&url).await?);
+    let mut closed = gate.begin().await?;
+    sqlx::query(holder.lock).execute(&mut *closed).await?;
+    let admin = tokio::sync::Mutex::new(&mut admin);
+    let stopped = until("a backend holds rows and waits", CAUGHT_WITHIN, async || {
+        let mut admin = admin.lock().await;
+        let waiting = "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+                       WHERE relation = $1::regclass AND NOT granted AND usename = $2";
+        let asked = sqlx::query_scalar::<_, i32>(waiting).bind(holder.table).bind(cell.part.role());
+        let Some(pid) = asked.fetch_optional(&mut **admin).await? else { return Ok(None) };
+        let stopped = Stopped::stop([pid]);
+        // Its own limit may have ended its wait just before.
+        let is_held: bool = sqlx::query_scalar(holder.is_held).fetch_one(&mut **admin).await?;
+        ensure!(is_held, "the backend {pid} holds no row");
+        Ok(Some(stopped))
+    });
+    let stopped = stopped.await?;
+    closed.rollback().await?;
+    Ok(stopped)
 }

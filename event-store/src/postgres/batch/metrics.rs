@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use metrics::Gauge;
+
 use super::Request;
 use crate::append::AppendOutcome;
 use crate::event::EventType;
@@ -12,8 +14,30 @@ use crate::postgres::call::Answers;
 /// Stands for the category of an append that names no stream.
 const NO_STREAM: &str = "none";
 
-pub(super) fn queued(appends: usize) {
-    metrics::gauge!("eventstore_append_queue").set(float(appends));
+/// How many appends wait for an answer. The figure moves with the callers, so it stays true while the server is silent.
+#[derive(Clone)]
+pub(super) struct Queue(Gauge);
+
+/// One of them, until this is dropped.
+pub(super) struct Waiting(Gauge);
+
+impl Queue {
+    /// The gauge of the recorder that is installed by now.
+    pub(super) fn new() -> Self {
+        Self(metrics::gauge!("eventstore_append_queue"))
+    }
+
+    /// One more waits.
+    pub(super) fn wait(&self) -> Waiting {
+        self.0.increment(1.0);
+        Waiting(self.0.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// A batch was answered after `took`, `waited` seconds of which its call waited for the lock.

@@ -1,0 +1,96 @@
+//! A task that hangs cannot say so itself. Each that a process starts says here who notices.
+
+use super::{RUNNING, none, rust};
+
+/// Who notices that a task has fallen silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noticed {
+    /// Readiness, by a pulse.
+    Pulse,
+    /// Who started it: it waits for the task, or asks by itself when the task is late.
+    Caller,
+    /// Nobody needs to: it only makes something faster, and what it hints at is also polled.
+    Hint,
+    /// Nobody: it ends by itself within a limit, or lives as long as the process and only computes.
+    Bounded,
+}
+
+/// The files that start tasks, how many, and who notices when one falls silent.
+const TASKS: &[(&str, usize, Noticed)] = &[
+    ("command-api/src/command.rs", 1, Noticed::Caller),
+    ("event-feed/src/follower/live.rs", 2, Noticed::Hint),
+    ("event-feed/src/relay/term.rs", 1, Noticed::Caller),
+    ("event-feed/src/relay/wake.rs", 1, Noticed::Hint),
+    ("event-store/src/erasure/sealed_store.rs", 1, Noticed::Hint),
+    ("event-store/src/erasure/vault/waiting.rs", 1, Noticed::Pulse),
+    ("event-store/src/pages.rs", 1, Noticed::Caller),
+    ("event-store/src/postgres.rs", 1, Noticed::Pulse),
+    ("event-store/src/postgres/batch.rs", 1, Noticed::Pulse),
+    ("event-store/src/postgres/batch/sender.rs", 1, Noticed::Bounded),
+    ("event-store/src/postgres/wake.rs", 1, Noticed::Hint),
+    ("event-store/src/state/keeper.rs", 1, Noticed::Pulse),
+    ("projector/src/process.rs", 1, Noticed::Caller),
+    ("projector/src/rebuild/keeper.rs", 1, Noticed::Caller),
+    ("projector/src/refold.rs", 1, Noticed::Caller),
+    ("projector/src/runner/hand_out.rs", 2, Noticed::Caller),
+    ("projector/src/runner/pulse.rs", 1, Noticed::Pulse),
+    ("projector/src/runner/slot.rs", 3, Noticed::Caller),
+    ("projector/src/runner/slot/end.rs", 1, Noticed::Caller),
+    ("projector/src/verify/background.rs", 1, Noticed::Pulse),
+    ("query-api/src/read/reader.rs", 1, Noticed::Caller),
+    ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),
+    ("service-kit/src/http/serve.rs", 3, Noticed::Caller),
+    ("service-kit/src/process.rs", 1, Noticed::Caller),
+    ("service-kit/src/shutdown.rs", 1, Noticed::Bounded),
+    ("service-kit/src/telemetry.rs", 1, Noticed::Bounded),
+];
+
+/// The calls of a line that start a task on the runtime.
+fn starts(line: &str) -> usize {
+    let is_comment = line.trim_start().starts_with("//");
+    if is_comment { 0 } else { line.matches("tokio::spawn(").count() + line.matches("tasks.spawn(").count() }
+}
+
+#[test]
+fn every_task_that_a_process_starts_is_missed_by_somebody_when_it_hangs() {
+    let mut offences = Vec::new();
+    let ours = |path: &str| RUNNING.iter().any(|part| path.starts_with(part));
+    for file in rust().into_iter().filter(|file| ours(&file.path) && !file.is_test()) {
+        let found: usize = production(file.without_tests()).map(starts).sum();
+        match TASKS.iter().find(|(path, ..)| *path == file.path) {
+            None if found == 0 => {}
+            None => offences.push(format!("{}: starts {found}: who notices when one hangs?", file.path)),
+            Some((_, listed, _)) if *listed != found => {
+                offences.push(format!("{}: starts {found}, listed are {listed}", file.path));
+            }
+            Some((_, _, Noticed::Pulse)) if !file.text.to_lowercase().contains("pulse") => {
+                offences.push(format!("{}: has no pulse", file.path));
+            }
+            Some(_) => {}
+        }
+    }
+    for (path, ..) in TASKS {
+        if !rust().iter().any(|file| file.path == *path) {
+            offences.push(format!("{path}: is listed and is not there"));
+        }
+    }
+    none("a task that hangs is missed: it has a pulse, or somebody waits for it", offences);
+}
+
+/// The lines of a file without what only its tests compile.
+fn production(text: &str) -> impl Iterator<Item = &str> {
+    let mut skipped = 0_usize;
+    text.lines().filter(move |line| {
+        let indent = line.len() - line.trim_start().len();
+        if line.trim() == "#[cfg(test)]" {
+            skipped = indent + 1;
+            return false;
+        }
+        let inside = skipped > 0;
+        // The item ends with a brace as far in as its attribute.
+        if inside && indent + 1 == skipped && matches!(line.trim(), "}" | "};") {
+            skipped = 0;
+        }
+        !inside
+    })
+}
