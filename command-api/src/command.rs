@@ -34,8 +34,8 @@ pub const MAX_COMMANDS: usize = 4096;
 /// How long a command may take in all. Each of its waits is bounded too, and most end sooner; after this one its place is free again
 /// whatever it waited for, and before the HTTP server gives the request up.
 pub const DEADLINE: Duration = Duration::from_secs(15);
-/// How often a command is decided anew after losing a race.
-pub const MAX_ATTEMPTS: u32 = 24;
+/// For how long a command that loses its races is decided again. Well below [`DEADLINE`], so that its caller learns why it failed.
+pub const RACE_LIMIT: Duration = Duration::from_secs(8);
 /// The longest pause before another attempt; the pauses double up to it, with jitter.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -161,16 +161,16 @@ impl Commands {
     }
 
     async fn attempts<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+        let began = tokio::time::Instant::now();
         let mut pause = FIRST_PAUSE;
-        for _ in 1..MAX_ATTEMPTS {
+        loop {
             match self.attempt(use_case, context).await {
-                Err(CommandError::LostRace) => telemetry::race_lost(U::NAME),
+                Err(CommandError::LostRace) if began.elapsed() < RACE_LIMIT => telemetry::race_lost(U::NAME),
                 result => return result,
             }
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
             pause = MAX_PAUSE.min(pause * 2);
         }
-        self.attempt(use_case, context).await
     }
 
     async fn turn(&self, lookup: &Idempotency) -> Result<Turn, CommandError> {

@@ -91,6 +91,8 @@ impl System {
         for key in ["MASTER_KEY", "CLAIM_KEY", "TOKEN_KEY", "CURSOR_KEY"] {
             command.env(key, KEY);
         }
+        // All clients of a bench have one address.
+        command.env("MAX_CONNECTIONS_PER_ADDRESS", "1024");
         command.env("NATS_URL", self.nats.url()).env("LOG", "warn");
         Ok(command)
     }

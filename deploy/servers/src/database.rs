@@ -32,7 +32,8 @@ impl TestDatabase {
         Fut: Future<Output = Result<(), Failure>>,
     {
         let admin_url = std::env::var(URL).unwrap_or_else(|_| panic!("{}", crate::ServerError::NotPrepared { variable: URL }));
-        match clone(&admin_url, template, fingerprint, migrate).await {
+        // On the heap, since every test holds it.
+        match Box::pin(clone(&admin_url, template, fingerprint, migrate)).await {
             Ok(name) => {
                 let url = replace_database(&admin_url, &name);
                 TestDatabase { name, admin_url, url }

@@ -181,10 +181,10 @@ impl Drop for Process {
             }
             drop(pipe);
         }
-        if self.ended().is_none() {
-            if let Err(error) = end(&mut self.child) {
-                tracing::warn!(%error, pid = self.pid(), "a server could not be ended");
-            }
+        if self.ended().is_none()
+            && let Err(error) = end(&mut self.child)
+        {
+            tracing::warn!(%error, pid = self.pid(), "a server could not be ended");
         }
     }
 }

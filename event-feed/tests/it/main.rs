@@ -5,6 +5,7 @@
 mod follower;
 mod history;
 mod lease;
+mod memory;
 mod model;
 mod recorder;
 mod relay;

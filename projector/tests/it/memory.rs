@@ -9,8 +9,8 @@ use event_store::{Append, EventStore, ExpectedVersion, StreamAppend};
 use uuid::Uuid;
 
 use crate::support::life::{at, money};
-use crate::support::process::command;
-use crate::support::{happening, postgres_store, runner, whole_database};
+use crate::support::process::{Process, command};
+use crate::support::{happening, postgres_store, runner, until_all_at, whole_database};
 
 /// How long projecting them may take.
 const PROJECTED: Duration = Duration::from_mins(2);
@@ -65,6 +65,13 @@ async fn a_rebuild_and_a_verification_of_large_rows_stay_within_their_memory() {
             let (stream, event) = happening("order", order_id, &large(order_id)[step]);
             let streams = vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }];
             store.append(Append { streams, ..Append::default() }).await.unwrap();
+        }
+        if step == 0 {
+            let live = Process::start(url);
+            until_all_at(url, i64::try_from(ORDERS).unwrap()).await;
+            let peak = live.peak_kib();
+            eprintln!("catching up: {} MiB at most", peak / 1_024);
+            assert!(peak < MOST_KIB, "catching up took {} MiB", peak / 1_024);
         }
     }
     let mut live = runner(store, url);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use event_store::{EventStore, MemoryStore};
 use local_servers::test_run;

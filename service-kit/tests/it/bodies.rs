@@ -3,6 +3,7 @@
 
 use axum::body::Bytes;
 use h2::client::SendRequest;
+use local_servers::in_time;
 use service_kit::http::{BODY_LIMIT, BodyBudget, Limits};
 use tokio::net::TcpStream;
 

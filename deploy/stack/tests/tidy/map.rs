@@ -52,7 +52,8 @@ fn every_file_that_the_map_names_is_there() {
     // The drawing of the processes is fenced; what is left comes in pairs of backticks.
     let text: Vec<&str> = map.split("```").step_by(2).collect();
     let mut offences = Vec::new();
-    let paths = text.iter().flat_map(|text| quoted(text)).filter(|quoted| quoted.ends_with(".rs") || quoted.ends_with(".md"));
+    let is_file = |quoted: &str| matches!(quoted.rsplit_once('.'), Some((_, "rs" | "md")));
+    let paths = text.iter().flat_map(|text| quoted(text)).filter(|quoted| is_file(quoted));
     for path in paths.filter(|path| !path.contains(' ')).flat_map(each) {
         if !there.iter().any(|file| *file == path || file.ends_with(&format!("/{path}"))) {
             offences.push(path);

@@ -77,6 +77,13 @@ impl Process {
         metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
+    /// The most memory that it had until now, in KiB (`VmHWM`).
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
     }
