@@ -64,13 +64,13 @@ impl Part {
 /// A server that processes hold connections to, or one of its databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Server {
-    /// The log.
+    /// The Postgres that holds the events.
     EventStore,
     /// The keys of personal data.
     SubjectKeys,
     /// The read tables.
     ReadModel,
-    /// The broker.
+    /// The nats-server that carries the events.
     Nats,
 }
 
@@ -111,7 +111,7 @@ pub struct Launched {
     pub event_store: PostgresCluster,
     /// The cluster of the read model.
     pub read_model: PostgresCluster,
-    /// The broker.
+    /// The nats-server that all processes use.
     pub nats: NatsServer,
     logs: tempfile::TempDir,
 }

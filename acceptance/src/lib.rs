@@ -24,6 +24,6 @@ pub use program::program;
 pub use purchase::{Customer, Day, Purchases};
 pub use running_stack::{Endpoints, RunningStack, enterable_folder, stack_tool};
 pub use traffic::{Acknowledged, Traffic};
-pub use usage::{cpu_time, family, peak_memory_kib, started_at};
+pub use usage::{cpu_time, family, started_at};
 pub use wait::{POLL, until};
 pub use way::{Kind, Way};

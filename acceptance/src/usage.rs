@@ -1,4 +1,4 @@
-//! What processes use, as Linux tells it: processor time and the largest resident size.
+//! The processor time that processes use, as Linux counts it, and which processes belong together.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,13 +17,6 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 /// When a process was started, in clock ticks since the machine was: tells it from a later one of the same id.
 pub fn started_at(pid: u32) -> Result<u64> {
     Ok(stat(pid)?.get(19).context("a start time")?.parse()?)
-}
-
-/// The largest resident size that a process has had, in KiB.
-pub fn peak_memory_kib(pid: u32) -> Result<u64> {
-    let status = read(pid, "status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
 /// A process and all that descend from it.
@@ -62,9 +55,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     #[test]
-    fn this_process_has_a_size_a_time_and_a_family() {
+    fn this_process_has_a_time_and_a_family() {
         let own = std::process::id();
-        assert!(super::peak_memory_kib(own).unwrap() > 1024);
         assert!(super::started_at(own).unwrap() > 0);
         assert!(super::family(own).unwrap().contains(&own));
         let before = super::cpu_time(own).unwrap();

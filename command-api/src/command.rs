@@ -1,8 +1,8 @@
 //! Runs commands: load, decide, append, and again when the race was lost and the caller named no version.
 //!
 //! Commands of this process on one aggregate do not race each other: they are decided in turn (`repository/line.rs`). A race is
-//! lost to other processes, to a command behind which another was decided and which then was not done, and to whoever names the
-//! version that was there.
+//! lost to another process, to the failure of the command before, and by a caller who names a version
+//! that is no longer the newest.
 //!
 //! Each command is a task of its own, so that it goes on to its end when the client hangs up. A repeat of a keyed command is
 //! recognised by the store under its lock, or, where it met its own success and was refused, by a look afterwards.

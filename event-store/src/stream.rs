@@ -119,7 +119,7 @@ pub enum ExpectedVersion {
     /// This is for an append that was decided on an event which is itself still on its way. The
     /// version alone would not do: were that event refused, another one could take its version.
     Behind {
-        /// The version.
+        /// The version that the stream must have.
         version: Version,
         /// The id of the event.
         event_id: Uuid,

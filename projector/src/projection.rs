@@ -50,7 +50,7 @@ pub trait Projection: Send + Sync + 'static {
     /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified name.
     const COPY: &'static str;
     /// The columns of the main table that hold personal values: tools do not show them unless told to. A projection that names none
-    /// is told of no erasure.
+    /// receives no erasures.
     const PERSONAL: &'static [&'static str] = &[];
     /// Whether the order of a row's events makes no difference (sums, counts): while an event is parked its row then takes in the
     /// later ones all the same, and the parked one late.

@@ -14,8 +14,8 @@ use crate::schema::{self, SchemaError};
 
 /// How often it is looked whether the tables are there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long one look may take. With a second one, after a connection that was silent, and the pause before both, a silent
-/// database is told of within 10 s.
+/// How long one look may take. With a second one, after a connection that was silent, and the pause before both, the
+/// process reports a silent database within 10 s.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// Looking that does not move for so long hangs: a round ends sooner, however the database is.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(12);

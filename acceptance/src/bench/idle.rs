@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use local_servers::peak_memory_kib;
 
 use super::figure::{Figure, table, write_json};
 use super::say;
 use crate::Endpoints;
-use crate::usage::{cpu_time, family, peak_memory_kib, started_at};
+use crate::usage::{cpu_time, family, started_at};
 
 const BENCH: &str = "idle";
 /// Of one core.

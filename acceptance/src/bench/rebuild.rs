@@ -17,7 +17,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::figure::{Figure, Target, table, write_json};
 use super::say;
 use super::server::BenchDatabase;
-use crate::{program, usage};
+use crate::program;
 
 mod beside;
 mod fill;
@@ -136,7 +136,7 @@ async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Resu
             status = child.wait() => break status?,
             () = &mut late => anyhow::bail!("projector {arguments:?} did not end within {} s", LIMIT.as_secs()),
             // It may have ended since.
-            _ = looks.tick() => peak = usage::peak_memory_kib(pid).unwrap_or(peak).max(peak),
+            _ = looks.tick() => peak = local_servers::peak_memory_kib(pid).unwrap_or(peak).max(peak),
         }
     };
     ensure!(status.success(), "projector {arguments:?}: {status}");

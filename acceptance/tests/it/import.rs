@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use acceptance::{Purchases, RunningStack, check_figures, peak_memory_kib, until};
+use acceptance::{Purchases, RunningStack, check_figures, until};
 use anyhow::{Context, Result};
-use local_servers::{in_time, test_run};
+use local_servers::{in_time, peak_memory_kib, test_run};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

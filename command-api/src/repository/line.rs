@@ -8,7 +8,7 @@
 //!   their race and are decided again, on what the store then says;
 //! - a chain ends after a while, and the next begins with a look at the store: another process then has as good a chance;
 //! - a refusal that rests on a state ahead of the log counts once that state has come about ([`Base::came_about`]);
-//! - a command that is cancelled lets go of its turn and breaks its chain.
+//! - a command that is cancelled gives up its turn and breaks its chain.
 //!
 //! Bounded: how many stand in one line, how long each waits for its turn, and the bytes of the states ahead of the log. Where
 //! there is no room for one, the turn ends with the answer to the append instead.

@@ -54,7 +54,7 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
     }
 }
 
-/// Serialising it takes 2.5 ms, for whoever asks.
+/// Serialising it for each request would cost 2.5 ms of CPU.
 #[tokio::test]
 async fn the_document_is_serialised_once_and_every_answer_shares_its_bytes() {
     let shop = Shop::new();

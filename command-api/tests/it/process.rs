@@ -54,7 +54,7 @@ impl Process {
         self.ended()
     }
 
-    /// Sends SIGTERM.
+    /// Sends SIGTERM, which begins the drain, and does not wait.
     pub(crate) fn terminate(&self) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     }

@@ -14,7 +14,7 @@ pub enum ServerError {
     /// A program could not be run.
     #[error("cannot run {program}")]
     Spawn {
-        /// The program.
+        /// The program, with its arguments where it has any.
         program: String,
         /// Why.
         #[source]
@@ -23,7 +23,7 @@ pub enum ServerError {
     /// A program ran and failed.
     #[error("{program} failed ({status}): {output}")]
     Failed {
-        /// The program.
+        /// The program, with its arguments where it has any.
         program: String,
         /// How it ended.
         status: String,
@@ -33,7 +33,7 @@ pub enum ServerError {
     /// A program did not end in time, and was killed.
     #[error("{program} did not end within {seconds} s and was killed; it said: {output}")]
     Unfinished {
-        /// The program.
+        /// The program, with its arguments where it has any.
         program: String,
         /// How long it had.
         seconds: u64,

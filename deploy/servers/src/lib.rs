@@ -10,6 +10,7 @@ mod find;
 mod finish;
 mod http;
 mod launch;
+mod memory;
 mod nats;
 mod port;
 mod postgres;
@@ -25,6 +26,7 @@ pub use find::{Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_man
 pub use finish::{end_of, finish, finish_async};
 pub use http::{http_get, loopback_client, test_client};
 pub use launch::{Account, Guard, Launch, Process};
+pub use memory::peak_memory_kib;
 pub use nats::{NatsOptions, NatsServer};
 pub use port::{free_port, port_is_free};
 pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data, postmaster_state};

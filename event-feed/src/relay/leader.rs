@@ -188,7 +188,7 @@ impl<'a> Leader<'a> {
         Ok((new_last, if more || count > 1 { Round::More } else { Round::Idle }))
     }
 
-    /// Once in a beacon's interval: asks for epoch and head, and tells whoever follows.
+    /// Once in a beacon's interval: asks for epoch and head, and tells the followers.
     async fn refresh_head(&mut self) -> Result<(), Trouble> {
         if self.told_at.is_some_and(|at| at.elapsed() < self.settings.beacon_interval) {
             return Ok(());

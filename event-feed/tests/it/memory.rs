@@ -21,7 +21,7 @@ async fn a_relay_that_catches_up_with_large_events_stays_within_its_memory() {
     }
     let relay = world.relay_process();
     world.all_published().await;
-    let peak = relay.peak_kib();
+    let peak = relay.peak_memory_kib();
     eprintln!("{} MiB at most", peak / 1_024);
     assert!(peak < MOST_KIB, "the relay took {} MiB", peak / 1_024);
 }

@@ -271,9 +271,9 @@ impl RelayProcess {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// The most memory that it had until now, in KiB.
-    pub(crate) fn peak_kib(&self) -> u64 {
-        peak_kib(self.child.id())
+    /// See [`local_servers::peak_memory_kib`].
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        local_servers::peak_memory_kib(self.child.id()).unwrap()
     }
 
     /// Waits for its end and says with which code.
@@ -295,11 +295,4 @@ impl Drop for RelayProcess {
         drop(self.child.kill());
         drop(end_of(&mut self.child, "event-relay", PATIENCE));
     }
-}
-
-/// The most memory that a running process had until now, in KiB (`VmHWM`).
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }

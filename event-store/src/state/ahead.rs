@@ -1,5 +1,5 @@
-//! States ahead of the log: what a stream will come to once events that are on their way are appended. Whoever decides on one
-//! appends behind the last of those events ([`ExpectedVersion::Behind`]), so that nothing rests on what never happened.
+//! States ahead of the log: what a stream will come to once events that are on their way are appended. A command that is
+//! decided on one is appended behind the last of those events ([`ExpectedVersion::Behind`]), so that nothing rests on what never happened.
 
 use super::{Current, StateLoader, StreamState};
 use crate::erasure::vault::held::Personal;
@@ -16,8 +16,8 @@ impl<S> Current<S> {
 
     /// The stream once these events are appended to it; `state` is what it then comes to.
     ///
-    /// Where they will stand is not known: [`Current::last`] has the id of the last of them beside the position of the last
-    /// event that is stored.
+    /// Where they will stand is not known: [`Current::last`] has the id of the last of them, and the position of the
+    /// last event that is stored.
     #[must_use]
     pub fn followed_by(&self, state: S, events: &[NewEvent]) -> Self {
         let mut personal = self.personal.clone();

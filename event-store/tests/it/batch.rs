@@ -9,15 +9,9 @@ use rand::Rng;
 use sqlx::PgConnection;
 
 use crate::support::{
-    append_to, appended, check_dense, connect, database, event, key, one, plain, query, random, refused, sqlstate, stream,
-    tagged, take,
+    POISON, append_to, appended, check_dense, connect, database, event, key, one, plain, query, random, refused, sqlstate,
+    stream, tagged, take,
 };
-
-/// Something that validation does not know of and Postgres refuses.
-const POISON: &str = "
-    CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE EXCEPTION 'poison' USING ERRCODE = '22023'; END $$;
-    CREATE TRIGGER poison BEFORE INSERT ON event_store.events FOR EACH ROW WHEN (new.event_type = 'thing.poison') EXECUTE FUNCTION poison();";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_poisonous_append_fails_alone() {

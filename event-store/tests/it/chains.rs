@@ -8,8 +8,8 @@ use event_store::{
 use sqlx::PgConnection;
 
 use crate::support::{
-    append_to, appended, behind, check_dense, connect, database, event, key, metadata, one, plain, refused, repeated, sqlstate,
-    stream, take,
+    POISON, append_to, appended, behind, check_dense, connect, database, event, key, metadata, one, plain, refused, repeated,
+    sqlstate, stream, take,
 };
 
 /// Appends of one event each to a stream that has none, each behind the one before.
@@ -176,12 +176,6 @@ async fn p9_every_link_keeps_its_key_and_a_repeat_within_breaks_the_chain_behind
     assert_eq!(repeated(repeat), (appended(made[2].clone()), "3".to_owned()));
     assert!(matches!(refused(late), Refusal::Version { actual: Version(5), .. }));
 }
-
-/// Something that validation does not know of and Postgres refuses.
-const POISON: &str = "
-    CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE EXCEPTION 'poison' USING ERRCODE = '22023'; END $$;
-    CREATE TRIGGER poison BEFORE INSERT ON event_store.events FOR EACH ROW WHEN (new.event_type = 'thing.poison') EXECUTE FUNCTION poison();";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisonous_link_fails_alone_and_who_stands_behind_it_is_refused() {

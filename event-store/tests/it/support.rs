@@ -73,3 +73,9 @@ pub(crate) fn random() -> rand::rngs::StdRng {
 pub(crate) async fn next<T>(events: &mut (impl Stream<Item = T> + Unpin)) -> T {
     in_time("an event of the subscription", events.next()).await.unwrap()
 }
+
+/// Something that validation does not know of and Postgres refuses.
+pub(crate) const POISON: &str = "
+    CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'poison' USING ERRCODE = '22023'; END $$;
+    CREATE TRIGGER poison BEFORE INSERT ON event_store.events FOR EACH ROW WHEN (new.event_type = 'thing.poison') EXECUTE FUNCTION poison();";

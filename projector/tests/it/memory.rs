@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use domain::order::event::{OrderConfirmed, OrderEvent, OrderLine, OrderPlaced};
 use domain::value::{ProductName, Quantity};
 use event_store::{Append, EventStore, ExpectedVersion, StreamAppend};
+use local_servers::peak_memory_kib;
 use uuid::Uuid;
 
 use crate::support::life::{at, money};
@@ -39,14 +40,12 @@ fn large(order_id: Uuid) -> [OrderEvent; 2] {
 /// Runs the tool to its end. Returns the most memory that it had, in KiB.
 async fn peak(url: &str, arguments: &[&str]) -> u64 {
     let mut child = command(url).args(arguments).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id().unwrap());
+    let pid = child.id().unwrap();
     let (mut peak, started) = (0, Instant::now());
     loop {
         assert!(started.elapsed() < LIMIT, "{arguments:?}: not within {LIMIT:?}");
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-        peak = peak.max(kib.unwrap_or(0));
+        // One that has ended tells nothing any more.
+        peak = peak.max(peak_memory_kib(pid).unwrap_or(0));
         if let Ok(ended) = tokio::time::timeout(Duration::from_millis(2), child.wait()).await {
             assert!(ended.unwrap().success(), "{arguments:?}");
             return peak;
@@ -69,7 +68,7 @@ async fn a_rebuild_and_a_verification_of_large_rows_stay_within_their_memory() {
         if step == 0 {
             let live = Process::start(url);
             until_all_at(url, i64::try_from(ORDERS).unwrap()).await;
-            let peak = live.peak_kib();
+            let peak = live.peak_memory_kib();
             eprintln!("catching up: {} MiB at most", peak / 1_024);
             assert!(peak < MOST_KIB, "catching up took {} MiB", peak / 1_024);
         }

@@ -194,7 +194,7 @@ async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange
     };
     query.close().await.unwrap();
     switching.await.unwrap();
-    assert!(!moves, "whoever projects could move what queries see behind the switch's back");
+    assert!(!moves, "a projector could move what queries see behind the switch's back");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const BUSY_LIMIT: Duration = Duration::from_mins(1);
 pub(super) enum Then {
     /// It can work without them.
     Ready,
-    /// It cannot.
+    /// It cannot work, and says so within [`SAYS_SO`].
     NotReady,
 }
 

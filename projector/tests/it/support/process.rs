@@ -77,11 +77,9 @@ impl Process {
         metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
-    /// The most memory that it had until now, in KiB (`VmHWM`).
-    pub(crate) fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    /// See [`local_servers::peak_memory_kib`].
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        local_servers::peak_memory_kib(self.child.id().unwrap()).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
