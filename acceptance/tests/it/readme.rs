@@ -56,7 +56,8 @@ async fn every_setting_in_the_readme_exists_with_the_default_that_it_tells() -> 
     for api in ["command-api", "query-api"] {
         let mut command = tokio::process::Command::new(program(api)?);
         let output = finish_async(command.args(["serve", "--help"]), LIMIT).await?;
-        let help = String::from_utf8(output.stdout)?;
+        // Wherever its lines are broken.
+        let help = String::from_utf8(output.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
         for setting in &settings {
             ensure!(help.contains(&format!("[env: {setting}=")), "{api} has no {setting}:\n{help}");
         }
