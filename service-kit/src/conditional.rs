@@ -209,7 +209,8 @@ impl RowTag<'_> {
 /// The version that a tag names: `"<version>"`, or a [`RowTag`]. `None` for any other tag.
 pub fn version_of(tag: &EntityTag) -> Option<i64> {
     let parts: Vec<&str> = tag.text.split('.').collect();
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    // As we write it: another spelling of the same number is another tag (RFC 9110 §8.8.3.2).
+    let is_number = |part: &str| part.parse::<i64>().is_ok_and(|number| number >= 0 && number.to_string() == part);
     let is_api = |part: &str| part.strip_prefix('v').is_some_and(is_number);
     let fits = match parts.as_slice() {
         [_] => true,
@@ -316,9 +317,13 @@ mod tests {
         }
         assert_eq!(version_of(&EntityTag::strong("12")), Some(12));
         for foreign in
-            ["", "three", "-3", "+3", "3.", "3.17", "3.17.2", "3.x.2.v1", "3.17.2.w1", "3.17.2.v1.fresh", "99999999999999999999"]
+            ["", "three", "-3", "+3", "03", "3.", "3.17", "3.17.2", "3.x.2.v1", "3.17.2.w1", "3.17.2.v1.fresh", "3.17.2.v01"]
         {
             assert_eq!(version_of(&EntityTag::strong(foreign)), None, "{foreign}");
+        }
+        let too_large = i128::from(i64::MAX) + 1;
+        for foreign in [too_large.to_string(), format!("3.{too_large}.2.v1")] {
+            assert_eq!(version_of(&EntityTag::strong(foreign)), None);
         }
     }
 }

@@ -244,6 +244,11 @@ impl Turn {
                 }
             },
         };
+        if guard.is_some() {
+            // The state ahead is not the newest any more, and should its append be answered later than this one, it would be
+            // taken for it.
+            *locked(&place.line.ahead) = None;
+        }
         Link { place, epoch, chain, made, next, guard }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 // Named by path: a file beside this one would be a test program of its own.
+#[path = "tidy/features.rs"]
+mod features;
 #[path = "tidy/map.rs"]
 mod map;
 #[path = "tidy/tasks.rs"]

@@ -1,6 +1,6 @@
 //! The turns of one line, without a store.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -123,6 +123,27 @@ async fn where_there_is_no_room_for_a_state_the_turn_ends_with_the_answer() {
     assert!(taken > 0 && is_next(&lines));
     first.settle(&made(), &states);
     assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
+}
+
+#[tokio::test]
+async fn a_state_that_one_without_room_went_past_is_never_decided_on() {
+    let (lines, states) = (Lines::default(), states());
+    for leaves in [next(), Leaves::Unknown] {
+        let first = turn(&lines).await.pass_on(NOW, next());
+        let (second, ahead) = sees_ahead(&lines, &states).await;
+        assert!(ahead);
+        let all = lines.room.available_permits();
+        let all = Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
+        let second = second.pass_on(NOW, leaves);
+        assert!(!is_next(&lines), "nobody can be decided on what the second leaves");
+        // Both are answered by one batch; the second hears of it first.
+        second.settle(&made(), &states);
+        let third = sees_ahead(&lines, &states).now_or_never().expect("nothing is to be waited for");
+        assert!(!third.1, "the first's state lacks the second's events");
+        first.settle(&made(), &states);
+        drop((third, all));
+        assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
+    }
 }
 
 #[tokio::test(start_paused = true)]
