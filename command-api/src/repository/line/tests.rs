@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::super::state::State;
 use super::super::{RepositoryError, registry};
-use super::{Chain, Leaves, Lines, Link, MAX_AHEAD_KIB, MAX_IN_LINE, MAX_LINKS, Next, Turn};
+use super::{Chain, Leaves, Lines, Link, MAX_AHEAD_KIB, MAX_CHAIN_AGE, MAX_IN_LINE, MAX_LINKS, Next, Turn};
 
 const NOW: Epoch = Epoch(Uuid::from_u128(1));
 
@@ -108,6 +108,20 @@ async fn a_state_of_another_history_or_at_the_end_of_a_chain_is_waited_for() {
 }
 
 #[tokio::test]
+async fn an_old_chain_ends_so_that_another_process_has_its_chance() {
+    let (lines, states) = (Lines::default(), states());
+    let began = std::time::Instant::now().checked_sub(MAX_CHAIN_AGE).unwrap();
+    let mut first = turn(&lines).await;
+    let chain = Arc::new(Chain { began, links: 0.into(), broken: false.into() });
+    first.base = Some(super::Base { made: tokio::sync::watch::channel(None).1, chain });
+    let first = first.pass_on(NOW, next());
+    let mut second = turn(&lines).await;
+    assert!(second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(), "the store is to be asked");
+    first.settle(&made(), &states);
+    assert!(second.ahead::<ProductState>(NOW, &states).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn where_there_is_no_room_for_a_state_the_turn_ends_with_the_answer() {
     let (lines, states) = (Lines::default(), states());
     let all = Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(MAX_AHEAD_KIB).unwrap()).unwrap();
@@ -140,8 +154,11 @@ async fn a_state_that_one_without_room_went_past_is_never_decided_on() {
         second.settle(&made(), &states);
         let third = sees_ahead(&lines, &states).now_or_never().expect("nothing is to be waited for");
         assert!(!third.1, "the first's state lacks the second's events");
-        first.settle(&made(), &states);
-        drop((third, all));
+        drop(all);
+        let third = third.0.pass_on(NOW, next());
+        drop(first);
+        assert!(sees_ahead(&lines, &states).await.1, "the third began a chain of its own, which goes on");
+        drop(third);
         assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
     }
 }

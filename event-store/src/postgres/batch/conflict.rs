@@ -156,3 +156,46 @@ impl Footprints {
         self.unerased.extend(&footprint.unerased);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAST: Uuid = Uuid::from_u128(7);
+
+    /// An append to one stream: the event that it names, and the one that it brings.
+    fn on_stream(behind: Option<Uuid>, last: Option<Uuid>) -> Footprint {
+        let streams = vec![Stream { hash: 1, behind, last }];
+        Footprint { owned: Vec::new(), streams, tags: Vec::new(), asked: Vec::new(), unerased: Vec::new() }
+    }
+
+    #[test]
+    fn a_stream_takes_a_second_append_only_behind_the_first_ones_last_event() {
+        let mut before = Footprints::with_capacity(2);
+        assert!(!before.affects(&on_stream(None, Some(LAST))));
+        before.join(&on_stream(None, Some(LAST)));
+        assert!(!before.affects(&on_stream(Some(LAST), None)));
+        for behind in [None, Some(Uuid::from_u128(8))] {
+            assert!(before.affects(&on_stream(behind, None)));
+        }
+    }
+
+    #[test]
+    fn one_that_only_looks_at_a_version_changes_nothing_for_those_after_it() {
+        let mut before = Footprints::with_capacity(4);
+        before.join(&on_stream(None, None));
+        assert!(!before.affects(&on_stream(None, Some(LAST))), "two may look, and one may append after them");
+        before.join(&on_stream(None, Some(LAST)));
+        before.join(&on_stream(Some(LAST), None));
+        assert!(before.affects(&on_stream(None, Some(Uuid::from_u128(8)))), "the stream still ends with another's event");
+        assert!(!before.affects(&on_stream(Some(LAST), Some(Uuid::from_u128(8)))));
+    }
+
+    #[test]
+    fn nobody_overtakes_one_that_was_passed_over() {
+        let mut before = Footprints::with_capacity(2);
+        before.join(&on_stream(None, Some(LAST)));
+        before.pass_over(&on_stream(None, Some(Uuid::from_u128(8))));
+        assert!(before.affects(&on_stream(Some(LAST), Some(Uuid::from_u128(9)))));
+    }
+}
