@@ -28,7 +28,7 @@ pub use http::{http_get, loopback_client, test_client};
 pub use launch::{Account, Guard, Launch, Process};
 pub use memory::peak_memory_kib;
 pub use nats::{NatsOptions, NatsServer};
-pub use port::{free_port, port_is_free};
+pub use port::{PortClaim, free_port};
 pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data, postmaster_state};
 pub use run::{TestRun, test_run};
 pub use stopped::Stopped;

@@ -1,14 +1,10 @@
 //! Which ports the stack listens on: the usual ones, the next free where one is taken.
 //!
-//! A port is free until somebody listens on it, which a process of the stack does only later. So that two stacks that start at once do
-//! not pick the same, each locks a file per port for as long as it is up.
+//! Each is claimed for as long as the stack is up, so that two stacks that start at once do not pick
+//! the same.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
-
-use anyhow::Context;
-use local_servers::port_is_free;
+use anyhow::Context as _;
+use local_servers::PortClaim;
 
 /// How many ports after the usual one are tried.
 const ATTEMPTS: u16 = 200;
@@ -34,45 +30,25 @@ pub struct Ports {
     pub nats: u16,
 }
 
-/// Keeps the picked ports from the user's other stacks. The claims go with their holder, however that ends.
+/// Keeps the picked ports from the user's other stacks and tests.
 #[derive(Debug)]
-pub struct PortClaims(Vec<File>);
-
-impl PortClaims {
-    /// Claims the port if nobody else does and nobody listens on it.
-    fn claim(&mut self, port: u16) -> anyhow::Result<bool> {
-        let folder = claims_folder()?;
-        let path = folder.join(port.to_string());
-        let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = options.with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) if port_is_free(port) => {
-                self.0.push(file);
-                Ok(true)
-            }
-            Ok(()) | Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
-        }
-    }
-}
-
-/// One per user: a folder of somebody else's cannot be written to.
-fn claims_folder() -> anyhow::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("daybook-ports-{}", nix::unistd::geteuid()));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
-}
+pub struct PortClaims(
+    /// Held until the stack ends.
+    #[allow(dead_code, reason = "holding them is their use")]
+    Vec<PortClaim>,
+);
 
 impl Ports {
     /// Picks ports that are free now, and claims them.
     pub fn pick() -> anyhow::Result<(Ports, PortClaims)> {
-        let mut claims = PortClaims(Vec::new());
-        let ports = Self::pick_with(|port| claims.claim(port))?;
-        Ok((ports, claims))
+        let mut claims = Vec::new();
+        let ports = Self::pick_with(|port| {
+            let claim = PortClaim::of(port).with_context(|| format!("cannot claim port {port}"))?;
+            let claimed = claim.is_some();
+            claims.extend(claim);
+            Ok(claimed)
+        })?;
+        Ok((ports, PortClaims(claims)))
     }
 
     fn pick_with(mut claim: impl FnMut(u16) -> anyhow::Result<bool>) -> anyhow::Result<Ports> {
