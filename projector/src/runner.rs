@@ -32,6 +32,7 @@ mod backoff;
 mod beside;
 mod chain;
 pub(crate) mod checkpoint;
+mod claim;
 pub(crate) mod database;
 mod fleet;
 mod given;
@@ -221,7 +222,7 @@ impl Runner {
         }
         self.role = Role::Alone;
         self.beside.look_now();
-        self.claim_waiting(part::CLAIM_LIMIT).await;
+        self.claim_waiting(claim::CLAIM_LIMIT).await;
         for slot in &mut self.slots {
             slot.look_at_parked_now();
         }

@@ -301,7 +301,7 @@ impl Builder {
             let mut transaction = raw.begin().await?;
             for number in moving {
                 let Held { key, checkpoint, passed } = &parts[*number];
-                if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, *passed)).await? {
+                if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, *passed), true).await? {
                     transaction.rollback().await?;
                     return Err(RebuildError::TakenOver);
                 }

@@ -74,20 +74,26 @@ pub(crate) struct Passed {
 /// Moves the checkpoint, and works in the generation's schema until the end of the transaction. `false`: this owner was
 /// replaced, or stands elsewhere than it believes; nothing was changed.
 ///
-/// The commit waits for the disk, as every commit does: a reader sees nothing that a crash of the server could take back (I8).
+/// Only the commit of a `durable` move waits for the disk, and with it everything committed before. A crash of
+/// the server can take back the others: rows and checkpoint together, of at most the last three times its
+/// `wal_writer_delay`. The owner loses its connection then, claims the part again, finds the checkpoint where it
+/// is, and folds the same events to the same rows. Waiting for every commit made the time from a command to its
+/// row 1.4 times as long. A batch with an erasure is durable, so that no blanked value comes back.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
     part: &PartKey,
     from: &Checkpoint,
     (epoch, mark): (Epoch, Mark),
     (seen, passed): (Seen, Passed),
+    durable: bool,
 ) -> sqlx::Result<bool> {
     let moved = sqlx::query_scalar!(
         "UPDATE read_model.checkpoints
          SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp(),
              handled = handled + $12, passed_over = passed_over + $13
          WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5 AND epoch IS NOT DISTINCT FROM $6
-         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)",
+         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
+                   || set_config('synchronous_commit', CASE WHEN $14 THEN current_setting('synchronous_commit') ELSE 'off' END, true)",
         part.projection.name(),
         part.generation,
         part.part,
@@ -101,14 +107,15 @@ pub(crate) async fn advance(
         seen.head.0,
         i64::try_from(passed.handled).unwrap_or(i64::MAX),
         i64::try_from(passed.passed_over).unwrap_or(i64::MAX),
+        durable,
     )
     .fetch_optional(connection)
     .await?;
     Ok(moved.is_some())
 }
 
-/// [`advance`] for parts that only pass over so many events, by one statement and without the generations' schemas. Returns those that
-/// were moved: (projection, generation, part).
+/// [`advance`] for parts that only pass over so many events: by one statement, without the generations' schemas,
+/// never durable. Returns those that were moved: (projection, generation, part).
 pub(crate) async fn pass(
     connection: &mut PgConnection,
     parts: &[(Arc<PartKey>, Checkpoint, usize)],
@@ -123,7 +130,7 @@ pub(crate) async fn pass(
               AS p (projection, generation, part, position, term, epoch, events)
          WHERE c.projection = p.projection AND c.generation = p.generation AND c.part = p.part
            AND c.position = p.position AND c.term = p.term AND c.epoch IS NOT DISTINCT FROM p.epoch
-         RETURNING c.projection, c.generation, c.part",
+         RETURNING c.projection, c.generation, c.part, set_config('synchronous_commit', 'off', true) AS durability",
         mark.position.0,
         mark.event_id as Option<Uuid>,
         epoch.0,

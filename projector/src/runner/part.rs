@@ -8,27 +8,21 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use event_feed::Term;
-use event_store::{Epoch, EventStore, Mark, Position, RecordedEvent};
+use event_store::erasure::erased_subject;
+use event_store::{Epoch, Mark, Position, RecordedEvent};
 use postgres_kit::Connection;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
-use super::history::{self, History};
+use super::claim::{Again, Stopped};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
-use super::{Job, PartKey, beside, chain, database, lease};
-use crate::generation;
-use crate::projection::{AnyProjection, Prepared, Reason, TooManyParked, WriteError, apart};
+use super::{Job, PartKey, chain, database, lease};
+use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
-/// Stands for the live generation of a projection that has none.
-const NO_GENERATION: i32 = 0;
 /// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again with fewer events.
 pub(super) const BATCH_LIMIT: Duration = Duration::from_secs(4);
-
-/// How long claiming a part may take, with the questions to the log.
-pub(super) const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
 /// A part and its owner's hold on it.
 pub(crate) struct Owned {
@@ -37,57 +31,8 @@ pub(crate) struct Owned {
     /// What the row says besides the position.
     pub(crate) seen: Seen,
     pub(super) parked: ParkedSet,
-    owner: Uuid,
+    pub(super) owner: Uuid,
     pub(super) connection: Connection,
-}
-
-/// An attempt to take a part.
-pub(crate) struct Claim {
-    pub(crate) options: Arc<PgConnectOptions>,
-    pub(crate) owner: Uuid,
-    pub(crate) projection: Arc<dyn AnyProjection>,
-    /// Which generation beside the live one; `None` for the live one, whichever that is.
-    pub(crate) beside: Option<i32>,
-    /// Which part of it.
-    pub(crate) part: i32,
-    /// Where the log's history is proved; without it the caller vouches for it.
-    pub(crate) store: Option<Arc<dyn EventStore>>,
-    /// A connection that an earlier attempt left.
-    pub(crate) connection: Option<Connection>,
-    /// Why the projection is stopped, if it is.
-    pub(crate) stopped: Option<Stopped>,
-}
-
-/// Why a projection is stopped: it is tried again once that is not so any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stopped {
-    pub(crate) reason: String,
-    /// The live generation with which it stopped: only another one is tried; none at all after a panic.
-    pub(crate) generation: Option<i32>,
-    /// Whether the same generation is tried again, and when.
-    pub(crate) again: Again,
-}
-
-/// When a stopped projection is tried again with the same generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// When the process is started again.
-    No,
-    /// It stopped because of the log's history: when that has changed.
-    History,
-    /// It stopped since no more events could be parked: when there is room, or somebody asked for some to be tried again.
-    Room,
-}
-
-/// What became of it.
-pub(crate) enum Claimed {
-    Owned(Box<Owned>),
-    /// Another process has it.
-    Elsewhere(Connection),
-    /// It can only be stopped, and why.
-    Stopped(Stopped),
-    /// Nothing has changed since it stopped.
-    StillStopped,
 }
 
 /// A batch in the hands of a part.
@@ -117,77 +62,6 @@ pub(crate) enum Outcome {
     Lost,
     /// Postgres did not do it: the part is to be claimed again.
     Failed(sqlx::Error),
-}
-
-/// Why a part could not be claimed now.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClaimError {
-    #[error("the read model's database failed")]
-    Database(#[from] sqlx::Error),
-    #[error("the event store failed")]
-    Store(#[from] event_store::StoreError),
-}
-
-impl Claim {
-    /// Takes the live generation's part if nobody has it, and proves that the log is the one that it was built from.
-    pub(crate) async fn attempt(self) -> Result<Claimed, ClaimError> {
-        // On the heap at once: what holds connections is large.
-        postgres_kit::within(CLAIM_LIMIT, Box::pin(self.claim())).await
-    }
-
-    async fn claim(self) -> Result<Claimed, ClaimError> {
-        let mut connection = match self.connection {
-            Some(connection) if connection.is_open() => connection,
-            _ => database::connect(&self.options, self.owner).await?,
-        };
-        let (name, beside) = (self.projection.name(), self.beside);
-        let find = async |raw: &mut PgConnection| match beside {
-            Some(generation) => beside::find(raw, name, generation).await,
-            None => generation::live(raw, name).await,
-        };
-        let found = connection.run(find).await?;
-        let generation = found.as_ref().map_or(NO_GENERATION, |found| found.generation);
-        let before = self.stopped.filter(|stopped| stopped.generation == Some(generation));
-        if before.as_ref().is_some_and(|stopped| stopped.again == Again::No) {
-            return Ok(Claimed::StillStopped);
-        }
-        if !found.as_ref().is_some_and(|found| found.is_made_by(self.projection.as_ref())) {
-            let reason = generation::not_ours(self.projection.as_ref(), found.as_ref());
-            return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::No }));
-        }
-        let Some(found) = found.filter(|found| self.part < found.parts) else { return Ok(Claimed::Elsewhere(connection)) };
-        let key = Arc::new(PartKey::new(self.projection, &found, self.part));
-        if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room)
-            && connection.run(async |raw: &mut PgConnection| parked::is_full(raw, &key).await).await?
-        {
-            return Ok(Claimed::StillStopped);
-        }
-        if let (Some(before), Some(store)) = (before.filter(|stopped| stopped.again == Again::History), &self.store)
-            && let Some(found) = connection.run(async |raw: &mut PgConnection| checkpoint::look(raw, &key).await).await?
-            && history::of(store.as_ref(), key.projection.name(), found).await? == History::Other(before.reason)
-        {
-            return Ok(Claimed::StillStopped);
-        }
-        let lease = lease::of(&key, self.owner);
-        let Some(Term(term)) = connection.run(async |raw: &mut PgConnection| lease.take(raw).await).await? else {
-            return Ok(Claimed::Elsewhere(connection));
-        };
-        let taken = connection.run(async |raw: &mut PgConnection| checkpoint::take(raw, &key, term).await).await?;
-        let Some(checkpoint) = taken else { return Ok(Claimed::Elsewhere(connection)) };
-        let seen = Seen { mode: "starting", head: checkpoint.mark.position };
-        let load = async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.part]).await;
-        let parked = connection.run(load).await?;
-        let mut owned = Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
-        let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
-        match history::of(store.as_ref(), owned.key.projection.name(), (checkpoint.epoch, checkpoint.mark)).await? {
-            History::Same(epoch) if owned.follow(epoch).await? => Ok(Claimed::Owned(owned)),
-            History::Same(_) => Ok(Claimed::Elsewhere(owned.connection)),
-            History::Other(reason) => {
-                owned.give_up(Some(&reason)).await?;
-                Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::History }))
-            }
-        }
-    }
 }
 
 impl Owned {
@@ -284,12 +158,13 @@ impl Owned {
         let seen = Seen { mode: job.mode, head: job.head.mark.position };
         let target = (job.head.epoch, to);
         let notes = (seen, Passed { handled: prepared.handled, passed_over: prepared.passed_over });
+        let durable = events.iter().any(|event| erased_subject(event).is_some());
         let parking = self.parked.parking();
         let mut parking = if apart { parking.apart() } else { parking };
         let (key, from) = (&self.key, &self.checkpoint);
         let write = async |raw: &mut PgConnection| {
             let mut transaction = raw.begin().await?;
-            if !checkpoint::advance(&mut transaction, key, from, target, notes).await? {
+            if !checkpoint::advance(&mut transaction, key, from, target, notes, durable).await? {
                 transaction.rollback().await?;
                 return Ok::<_, WriteError>(None);
             }
@@ -300,7 +175,7 @@ impl Owned {
             Ok(Some(found))
         };
         let found = if prepared.handled == 0 {
-            let advance = async |raw: &mut PgConnection| checkpoint::advance(raw, key, from, target, notes).await;
+            let advance = async |raw: &mut PgConnection| checkpoint::advance(raw, key, from, target, notes, durable).await;
             self.connection.run(advance).await?.then(Vec::new)
         } else {
             self.connection.run_within(BATCH_LIMIT, write).await?
@@ -313,7 +188,7 @@ impl Owned {
     }
 
     /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: fenced off.
-    async fn follow(&mut self, epoch: Epoch) -> sqlx::Result<bool> {
+    pub(super) async fn follow(&mut self, epoch: Epoch) -> sqlx::Result<bool> {
         if self.checkpoint.epoch.is_none_or(|known| known == epoch) {
             return Ok(true);
         }

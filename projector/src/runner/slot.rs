@@ -13,9 +13,10 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::backoff::backoff;
+use super::claim::{Again, Claim, ClaimError, Claimed, Stopped};
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
-use super::part::{Again, Applied, Claim, ClaimError, Claimed, Outcome, Owned, Stopped};
+use super::part::{Applied, Outcome, Owned};
 use super::{CLAIM_EVERY, Job, MAX_BATCH, PartKey, RETRY_MOST, RunError, Standing, chain};
 use crate::generation;
 use crate::projection::AnyProjection;

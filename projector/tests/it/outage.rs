@@ -6,13 +6,17 @@ use event_feed::{Follower, FollowerSettings, NatsHandle};
 use event_store::EventStore;
 use futures::StreamExt as _;
 use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, in_time};
+use nix::sys::signal::Signal;
 use projector::Runner;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::erasure::World;
 use crate::support::life::Life;
 use crate::support::process::Process;
-use crate::support::{append, contents, log, log_of, postgres_store, read_model, refolded, runner, until_all_at, watch};
+use crate::support::{
+    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, until_all_at, vault, watch, whole_database,
+};
 
 #[tokio::test]
 async fn the_process_waits_while_postgres_is_away_and_goes_on() {
@@ -89,26 +93,66 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
     assert_eq!(contents(database.url()).await, refolded(store).await);
 }
 
-#[tokio::test]
-async fn i8_what_a_reader_saw_is_there_after_a_crash_of_the_read_models_server() {
-    // Nobody but a commit that waits writes the log of the server to disk meanwhile.
+/// A read model on a server that writes its log to disk for nothing but a commit that waits.
+async fn lazy_read_model() -> PostgresCluster {
     let settings = vec![("wal_writer_delay".to_owned(), "10s".to_owned())];
-    let mut cluster = PostgresCluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).await.unwrap();
+    let cluster = PostgresCluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).await.unwrap();
+    projector::migrate(&cluster.url()).await.unwrap();
+    cluster
+}
+
+#[tokio::test]
+async fn i8_what_a_crash_takes_back_is_folded_again_to_the_same_rows() {
+    /// Seldom a renewed lease flushes the log just before the crash; then nothing is taken back.
+    const MOST: usize = 20;
+    let log = whole_database().await;
+    let store = postgres_store(log.url()).await;
+    let mut cluster = lazy_read_model().await;
     let url = cluster.url();
-    projector::migrate(&url).await.unwrap();
     let mut life = Life::new(62);
-    let store = log_of(life.goes_on(1)).await;
-    let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, &url);
-    for round in 0..4 {
-        // Some batches change rows, and the last ones only move checkpoints.
-        append(store.as_ref(), life.goes_on(if round % 2 == 0 { 30 } else { 1 })).await;
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(45);
-        while runner.run_once().await.is_err() {
-            assert!(tokio::time::Instant::now() < deadline, "the server does not come back");
-        }
-        let seen = contents(&url).await;
+    let mut process = Process::start_with(log.url(), &[("READ_MODEL_URL", &url)]);
+    let (mut head, mut taken_back, mut rounds) = (0, 0, 0);
+    // Both kinds of batches: of rows, and of events that most projections only pass over.
+    while rounds < 4 || taken_back < 2 {
+        assert!(rounds < MOST, "only {taken_back} of {rounds} crashes took something back");
+        let events = if rounds % 2 == 0 { 30 } else { 1 };
+        append(store.as_ref(), life.goes_on(events)).await;
+        head += i64::try_from(events).unwrap();
+        until_all_at(&url, head).await;
+        process.signal(Signal::SIGSTOP);
         cluster.kill().await;
         cluster.start_again().await;
-        assert_eq!(contents(&url).await, seen, "round {round}");
+        let least: i64 = ask(&url, "SELECT min(position) FROM read_model.checkpoints").await;
+        assert!(least <= head);
+        taken_back += usize::from(least < head);
+        process.signal(Signal::SIGCONT);
+        // Nothing new comes: the process finds by itself that it is further than its rows.
+        until_all_at(&url, head).await;
+        rounds += 1;
+    }
+    assert!(process.is_running());
+    assert_eq!(contents(&url).await, refolded(store).await);
+}
+
+#[tokio::test]
+async fn i8_a_value_that_was_seen_blanked_stays_so_after_a_crash() {
+    let mut cluster = lazy_read_model().await;
+    let url = cluster.url();
+    let (world, mut life) = (World::new(), Life::new(62));
+    for round in 0..3 {
+        for happening in life.goes_on(30) {
+            append(&world.sealed, vec![happening]).await;
+        }
+        let mut runner = runner(Arc::clone(&world.log), &url).revealing(vault(&world.keys));
+        runner.run_once().await.unwrap();
+        let rows = contents(&url).await;
+        let named = rows["users"].as_array().unwrap().iter().find(|user| !user["name"].is_null());
+        world.erase(named.unwrap()["id"].as_str().unwrap().parse().unwrap()).await;
+        runner.run_once().await.unwrap();
+        let seen = contents(&url).await;
+        assert_ne!(seen["users"], rows["users"], "round {round}");
+        cluster.kill().await;
+        cluster.start_again().await;
+        assert_eq!(contents(&url).await["users"], seen["users"], "round {round}");
     }
 }
