@@ -15,6 +15,7 @@ mod deadline;
 mod listener;
 mod place;
 mod pool;
+mod queue;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};

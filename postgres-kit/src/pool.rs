@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::deadline::{silent, within};
 use crate::place::{named, place};
+use crate::queue::{Place, Queue};
 
 /// A connection used so lately is taken without a ping. One that broke since fails its call.
 const WARM: Duration = Duration::from_secs(1);
@@ -25,10 +26,14 @@ pub type AfterConnect = dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Re
 
 /// How many connections a pool has, and its limits.
 pub struct PoolSettings {
-    /// The most connections.
+    /// The most connections, beside the one for [`Pool::past_the_queue`].
     pub max_connections: u32,
-    /// How long a call waits for a connection, a new one's making included.
+    /// How long a call waits for a place while no other call comes to an end: the server is silent
+    /// then. Also how long the making of a new connection may take.
     pub acquire_limit: Duration,
+    /// How long a call waits for a place in all, while others come to an end: the pool is busy then,
+    /// and the server well. The limit of the call itself comes on top.
+    pub wait_limit: Duration,
     /// How long a call may take once it has a connection.
     pub limit: Duration,
     /// A connection this old is replaced, so that another server behind the same name is found.
@@ -40,9 +45,18 @@ pub struct PoolSettings {
 }
 
 impl PoolSettings {
-    /// So many connections with these limits.
+    /// So many connections with these limits; a call waits no longer for a busy pool than for a
+    /// silent one.
     pub const fn new(max_connections: u32, acquire_limit: Duration, limit: Duration) -> Self {
-        Self { max_connections, acquire_limit, limit, max_lifetime: None, idle_limit: None, after_connect: None }
+        Self {
+            max_connections,
+            acquire_limit,
+            wait_limit: acquire_limit,
+            limit,
+            max_lifetime: None,
+            idle_limit: None,
+            after_connect: None,
+        }
     }
 }
 
@@ -50,6 +64,9 @@ impl PoolSettings {
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: PgPool,
+    queue: Arc<Queue>,
+    /// Whether its calls go past the queue.
+    is_urgent: bool,
     limit: Duration,
     doubt: Arc<Doubt>,
 }
@@ -84,8 +101,9 @@ impl Pool {
     pub fn new(options: PgConnectOptions, settings: PoolSettings) -> Self {
         let doubt = Arc::new(Doubt { place: place(&options), since: Instant::now(), last: AtomicU64::new(0) });
         let doubted = Arc::clone(&doubt);
+        let queue = Queue::new(settings.max_connections, settings.acquire_limit, settings.wait_limit);
         let mut pool = PoolOptions::<Postgres>::new()
-            .max_connections(settings.max_connections)
+            .max_connections(settings.max_connections.saturating_add(1))
             .acquire_timeout(settings.acquire_limit)
             .max_lifetime(settings.max_lifetime)
             .idle_timeout(settings.idle_limit)
@@ -101,13 +119,21 @@ impl Pool {
                 Box::pin(async move { prepare(connection).await })
             });
         }
-        Self { shared: pool.connect_lazy_with(options), limit: settings.limit, doubt }
+        let shared = pool.connect_lazy_with(options);
+        Self { shared, queue, is_urgent: false, limit: settings.limit, doubt }
     }
 
     /// The same connections with another limit for each call.
     #[must_use]
     pub fn with_limit(&self, limit: Duration) -> Self {
         Self { limit, ..self.clone() }
+    }
+
+    /// The same connections and one more, for who asks how the server is: such a call does not wait
+    /// behind the others, so that a busy pool is not taken for a silent server.
+    #[must_use]
+    pub fn past_the_queue(&self) -> Self {
+        Self { is_urgent: true, ..self.clone() }
     }
 
     /// How long each call may take.
@@ -144,6 +170,7 @@ impl Pool {
 
     /// Closes the connections once what they are doing is done, within the pool's limit.
     pub async fn close(&self) {
+        self.queue.close();
         if timeout(self.limit, self.shared.close()).await.is_err() {
             tracing::debug!("a pool's connections were closed without a goodbye");
         }
@@ -159,8 +186,9 @@ impl Pool {
     }
 
     async fn lend(&self) -> Result<Lent> {
-        let lent = self.shared.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
-        Ok(Lent(Some(lent)))
+        let place = if self.is_urgent { None } else { Some(self.queue.place().await?) };
+        let connection = self.shared.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
+        Ok(Lent { connection: Some(connection), place })
     }
 
     fn fell_silent(&self) -> Error {
@@ -178,25 +206,43 @@ async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -
 }
 
 /// A connection on loan. Dropped in the middle of a call, it is closed and its place in the pool is free at once.
-struct Lent(Option<PoolConnection<Postgres>>);
+struct Lent {
+    connection: Option<PoolConnection<Postgres>>,
+    /// None for a call that went past the queue.
+    place: Option<Place>,
+}
 
 impl Lent {
     #[allow(clippy::expect_used, reason = "it is taken by giving back only, which consumes self")]
     fn connection(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("a connection is lent until it is given back")
+        self.connection.as_mut().expect("a connection is lent until it is given back")
+    }
+
+    /// The server has answered.
+    fn answered(&self) {
+        if let Some(place) = &self.place {
+            place.answered();
+        }
     }
 
     /// Back to the pool, which pings it first: for so long at most, since a silent server would keep its place for good.
     fn give_back(mut self) {
-        if let Some(mut connection) = self.0.take() {
-            tokio::spawn(timeout(RETURN_LIMIT, connection.return_to_pool()));
+        self.answered();
+        let place = self.place.take();
+        if let Some(mut connection) = self.connection.take() {
+            tokio::spawn(async move {
+                if timeout(RETURN_LIMIT, connection.return_to_pool()).await.is_err() {
+                    tracing::debug!("a connection fell silent on its way back to its pool");
+                }
+                drop(place);
+            });
         }
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(connection.detach());
         }
     }

@@ -7,8 +7,11 @@ use postgres_kit::{Pool, PoolSettings};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
-/// How long a query may wait for a free connection.
-pub const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a query waits for a place in its pool while no other comes to an end, and for a new
+/// connection.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a query waits for its place while the database answers others.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
 /// Closed and opened anew after this long, so that a failed-over address is noticed.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
@@ -75,6 +78,7 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
 
 fn pool(options: PgConnectOptions, connections: u32) -> Pool {
     let mut settings = PoolSettings::new(connections, ACQUIRE_LIMIT, ANSWER_LIMIT);
+    settings.wait_limit = WAIT_LIMIT;
     settings.max_lifetime = Some(MAX_LIFETIME);
     settings.idle_limit = Some(IDLE_LIMIT);
     Pool::new(options, settings)

@@ -30,7 +30,8 @@ pub async fn watch(pools: Pools, component: Component, pulse: Pulse, stop: Cance
 }
 
 async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(), SchemaError> {
-    let (by_key, by_choice) = (pools.by_key.with_limit(LOOK_LIMIT), pools.by_choice.with_limit(LOOK_LIMIT));
+    // Not behind the queries: when many wait, the tables are busy and can be reached.
+    let [by_key, by_choice] = [&pools.by_key, &pools.by_choice].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = false;

@@ -18,8 +18,13 @@ use crate::error::StoreError;
 pub(crate) const APPEND_SEARCH_PATH: &str = "pg_catalog, pg_temp";
 /// How long an append waits for the lock on the log.
 const LOCK_TIMEOUT: &str = "2s";
-/// How long a read waits for a connection of the pool.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a read waits for a place in the pool while no other comes to an end, and for a new
+/// connection: a silent server shows within seconds. A process that is short of CPU time needs most
+/// of a second for a new connection.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a read waits for its place while the server answers others. With the read itself this
+/// stays below the deadline of whatever it is a part of.
+const WAIT_LIMIT: Duration = Duration::from_secs(8);
 /// How long a connection outside the pools may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long the checks of a new connection outside the pools may take together.
@@ -77,6 +82,7 @@ pub(crate) async fn read_pools(options: &PostgresOptions, continuity: Arc<Contin
 
 fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>, connect: PgConnectOptions, limit: Duration) -> Pool {
     let mut settings = PoolSettings::new(options.read_connections, ACQUIRE_LIMIT, limit);
+    settings.wait_limit = WAIT_LIMIT;
     settings.max_lifetime = Some(MAX_LIFETIME);
     settings.idle_limit = Some(IDLE_LIMIT);
     settings.after_connect = Some(Box::new(move |connection| {

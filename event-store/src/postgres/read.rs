@@ -1,5 +1,6 @@
 //! Reads: one autocommit statement each, so that no page holds a snapshot while its reader thinks.
 
+use postgres_kit::Pool;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -79,8 +80,17 @@ impl Inner {
     }
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
+        self.head_through(&self.by_key).await
+    }
+
+    /// The head, however many reads wait for their connections.
+    pub(super) async fn head_past_the_queue(&self) -> Result<Head, StoreError> {
+        self.head_through(&self.by_key.past_the_queue()).await
+    }
+
+    async fn head_through(&self, pool: &Pool) -> Result<Head, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/head.sql").fetch_one(&self.by_key).await.map_err(|error| self.failed(error))?;
+        let row = sqlx::query_file!("sql/head.sql").fetch_one(pool).await.map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
         let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
         self.continuity.accept(epoch).await?;
@@ -88,10 +98,11 @@ impl Inner {
         Ok(Head { epoch, mark })
     }
 
-    /// Refuses a server that can lose what it acknowledges. Appends ask for themselves.
+    /// Refuses a server that can lose what it acknowledges. Appends ask for themselves, so this is
+    /// for readiness, and does not wait behind reads.
     pub(super) async fn assert_safe(&self) -> Result<(), StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/unsafe_setting.sql").fetch_one(&self.by_key).await;
+        let row = sqlx::query_file!("sql/unsafe_setting.sql").fetch_one(&self.by_key.past_the_queue()).await;
         row.map_err(|error| self.failed(error))?.unsafe_setting.map_or(Ok(()), |why| Err(StoreError::Unsafe(why)))
     }
 

@@ -11,13 +11,13 @@ use event_store::{
     AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent, Position, PostgresStore, SealedStore,
     StoreError, Vault,
 };
-use local_servers::{ClusterOptions, PostgresCluster, Stopped};
+use local_servers::{ClusterOptions, PostgresCluster, Stopped, until_within};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::keys::{keys_database, master};
-use crate::support::{append_to, appended, check_dense, connect, database, metadata, one, options, plain, stream};
+use crate::support::{append_to, appended, check_dense, claim, connect, database, metadata, one, options, plain, stream};
 
 /// How long a single call may take that meets a silent connection: its limit, and what a loaded machine may take on top.
 const CALL: Duration = Duration::from_secs(8);
@@ -107,6 +107,33 @@ async fn silent_backends_for_reads_cost_one_limit_and_are_replaced() {
     heals(async || store.head().await).await;
     assert_eq!(heals(async || store.read(&Filter::All, Position::START, 10).await).await.len(), 1);
     drop(stopped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_connections_for_reads_are_all_at_work_is_busy_and_ready() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    let mut holder = plain(database.url()).await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE event_store.claims IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    let claims = [claim(1)];
+    // As many as there are connections.
+    let reads = futures::future::join_all((0..4).map(|_| store.claim_owners(&claims)));
+    let ready = async {
+        let mut admin = plain(database.url()).await;
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until_within(HEALED, "all wait for the lock", async || {
+            sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() == 4
+        })
+        .await;
+        let ready = store.ready().await;
+        drop(holder);
+        ready
+    };
+    let (reads, ready) = tokio::join!(reads, ready);
+    ready.unwrap();
+    for read in reads {
+        assert_eq!(read.unwrap(), [None]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -99,6 +99,55 @@ async fn a_full_pool_answers_within_its_acquire_limit() {
     assert!(started.elapsed() < Duration::from_secs(2) + SLACK);
 }
 
+/// Pools of one connection, whose callers wait for so long in all.
+fn narrow(database: &local_servers::TestDatabase, wait_limit: Duration) -> Pool {
+    let settings = PoolSettings { wait_limit, ..PoolSettings::new(1, LIMIT, SLACK) };
+    Pool::new(options(database), settings)
+}
+
+/// Ten calls at once, each of a third of [`LIMIT`].
+async fn ten_calls(pool: &Pool) -> Vec<sqlx::Result<()>> {
+    let calls = (0..10).map(|_| async { sqlx::query("SELECT pg_sleep(0.1)").execute(pool).await.map(drop) });
+    join_all(calls).await
+}
+
+#[tokio::test]
+async fn a_busy_pool_is_not_a_silent_one_its_callers_wait_for_as_long_as_others_are_answered() {
+    let database = database().await;
+    let pool = narrow(&database, Duration::from_mins(1));
+    let started = Instant::now();
+    for called in ten_calls(&pool).await {
+        called.unwrap();
+    }
+    assert!(started.elapsed() > 2 * LIMIT, "nobody had to wait for long: {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_for_a_busy_pool_than_its_wait_limit() {
+    let database = database().await;
+    let pool = narrow(&database, 2 * LIMIT);
+    let (answered, refused): (Vec<_>, Vec<_>) = ten_calls(&pool).await.into_iter().partition(Result::is_ok);
+    assert!(!answered.is_empty() && !refused.is_empty(), "{} of 10 were answered", answered.len());
+    for error in refused {
+        assert!(is_silent(&error.unwrap_err()));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_how_the_server_is_does_not_wait_behind_others() {
+    let database = database().await;
+    let pool = narrow(&database, SLACK);
+    let slow = sqlx::query("SELECT pg_sleep(1)").execute(&pool);
+    let started = Instant::now();
+    let (slow, asked) = tokio::join!(slow, async {
+        backend_busy(&pool).await;
+        sqlx::query("SELECT 1").execute(&pool.past_the_queue()).await.map(|_| started.elapsed())
+    });
+    slow.unwrap();
+    let (asked, all) = (asked.unwrap(), started.elapsed());
+    assert!(asked < Duration::from_secs(1), "{asked:?} of {all:?}");
+}
+
 /// Waits until the pool's only connection is at work.
 async fn backend_busy(pool: &Pool) {
     let since = Instant::now();

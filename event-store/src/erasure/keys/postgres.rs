@@ -19,8 +19,11 @@ use crate::event::{Epoch, Mark, Position};
 use crate::postgres::{OwnedSchema, read_error};
 use crate::store::Head;
 
-/// How long a call waits for a connection.
+/// How long a call waits for a place in the pool while no other comes to an end, and for a new
+/// connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a call waits for its place while the server answers others.
+const WAIT_LIMIT: Duration = Duration::from_secs(6);
 /// How long a connection outside the pool may take to be made, and then its check.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
@@ -143,6 +146,7 @@ impl PostgresKeys {
         checked.await.map_err(read_error)??;
         connection.close().await;
         let mut settings = PoolSettings::new(MAX_CONNECTIONS, ACQUIRE_LIMIT, CALL_LIMIT);
+        settings.wait_limit = WAIT_LIMIT;
         settings.max_lifetime = Some(MAX_LIFETIME);
         settings.idle_limit = Some(IDLE_LIMIT);
         let adding = Arc::new(Adding::new(options.clone()));
