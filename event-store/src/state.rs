@@ -21,8 +21,10 @@ use crate::telemetry;
 
 mod ahead;
 mod keeper;
+mod shared;
 
 use keeper::Keeper;
+use shared::Rounds;
 
 /// How many events of a stream are read at a time. A stream with fewer never needs a snapshot.
 const PAGE: u32 = 200;
@@ -166,10 +168,12 @@ impl<E: std::error::Error + 'static> From<EvolvedError> for StateError<E> {
     }
 }
 
-/// Loads states.
+/// Loads states. Cheap to clone; clones share the cache and what is loaded at once.
+#[derive(Clone)]
 pub struct StateLoader {
     log: EvolvedLog,
     cache: Arc<StateCache>,
+    rounds: Rounds,
     snapshots: Option<(Arc<dyn SnapshotStore>, Keeper)>,
 }
 
@@ -181,7 +185,7 @@ impl StateLoader {
             let holder: Weak<StateCache> = Arc::downgrade(&cache);
             vault.tell(holder);
         }
-        Self { log, cache, snapshots: None }
+        Self { log, cache, rounds: Rounds::default(), snapshots: None }
     }
 
     /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, beside whoever loads.
@@ -211,11 +215,20 @@ impl StateLoader {
         self.log.store().vault()
     }
 
-    /// The state of a stream now. `epoch` is the history that the caller appends to: no state of another is used.
+    /// The state of a stream now: never one from before the call. `epoch` is the history that the caller appends to: no state of
+    /// another is used. Who asks for one stream at once shares a load (`state/shared.rs`).
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn load<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Current<S>, StateError<S::Error>> {
+        let load = || {
+            let (states, stream) = (self.clone(), stream.clone());
+            async move { states.load_alone(&stream, epoch).await }
+        };
+        self.rounds.load(stream, epoch, load).await
+    }
+
+    async fn load_alone<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Current<S>, StateError<S::Error>> {
         let started = Instant::now();
         let cached = if S::SHAPE.is_some() { self.cached(stream, epoch).await? } else { None };
         telemetry::state_loaded(S::SHAPE.map(|_| cached.is_some()));

@@ -25,7 +25,7 @@ pub fn describe_metrics() {
     describe_counter!(
         "eventstore_state_loads_total",
         Unit::Count,
-        "Loads of a stream's state, by cache: hit, miss, or none for a state that is not cached"
+        "Loads of a stream's state, one for all who asked at once, by cache: hit, miss, or none for a state that is not cached"
     );
     describe_gauge!("eventstore_cache_states", Unit::Count, "How many states of streams are in memory");
     describe_gauge!("eventstore_cache_bytes", Unit::Bytes, "About how many bytes they take");

@@ -152,7 +152,7 @@ impl Scene {
 }
 
 /// Lets every other task of this thread get as far as it can.
-async fn everybody_waits() {
+pub(crate) async fn everybody_waits() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }

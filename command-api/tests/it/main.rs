@@ -19,6 +19,7 @@ mod postgres;
 mod process;
 mod products;
 mod silence;
+mod stale;
 mod states;
 mod unsafe_server;
 mod users;

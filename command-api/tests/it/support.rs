@@ -1,6 +1,7 @@
 //! A shop to send requests to, and a store that can be stopped in the middle of an append.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use local_servers::in_time;
 use serde_json::{Value, json};
 use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc};
 use tower::ServiceExt;
 
 pub(crate) const QUERY_URL: &str = "https://shop.example.com";
@@ -267,13 +268,22 @@ pub(crate) struct Stage {
     cues: Mutex<VecDeque<Cue>>,
     go: Semaphore,
     reached: mpsc::UnboundedSender<()>,
+    reads: AtomicU64,
+    reading: RwLock<()>,
 }
 
 impl Stage {
     /// A stage, and what tells that an append has reached it.
     pub(crate) fn new() -> (Arc<Self>, Arrivals) {
         let (reached, arrivals) = mpsc::unbounded_channel();
-        let stage = Self { inner: MemoryStore::new(), cues: Mutex::default(), go: Semaphore::new(0), reached };
+        let stage = Self {
+            inner: MemoryStore::new(),
+            cues: Mutex::default(),
+            go: Semaphore::new(0),
+            reached,
+            reads: AtomicU64::new(0),
+            reading: RwLock::default(),
+        };
         (Arc::new(stage), Arrivals(arrivals))
     }
 
@@ -284,6 +294,16 @@ impl Stage {
 
     pub(crate) fn go(&self) {
         self.go.add_permits(1);
+    }
+
+    /// No stream that is read from now on is shown before what this gives is dropped.
+    pub(crate) async fn hold_reads(&self) -> RwLockWriteGuard<'_, ()> {
+        self.reading.write().await
+    }
+
+    /// How often a stream was read.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 }
 
@@ -315,7 +335,10 @@ impl EventStore for Stage {
     }
 
     async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read_stream(stream, after, limit).await
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let read = self.inner.read_stream(stream, after, limit).await;
+        let _shown = self.reading.read().await;
+        read
     }
 
     async fn read_stream_backward(

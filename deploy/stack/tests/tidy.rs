@@ -56,6 +56,7 @@ const RAW_CONNECTIONS: &[&str] = &["PgPool", "PgPoolOptions", "PoolOptions", "Po
 const RUNNING: &[&str] = &["event-store/", "event-feed/", "service-kit/", "command-api/", "projector/", "query-api/"];
 /// Waiting on a clock in a test outside a loop that looks at a condition, where that is the point.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
+    ("command-api/tests/it/stale.rs", "a server whose reads are slow"),
     ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
     ("event-feed/tests/it/relay_faults.rs", "the pace of a load, and a kill at a random moment under it"),
     ("postgres-kit/tests/it/connection.rs", "a statement that takes longer than its limit"),

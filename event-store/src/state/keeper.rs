@@ -18,6 +18,7 @@ use crate::telemetry;
 /// The most states that wait to be kept; one more is passed over, and is handed in again with its next events.
 const MAX_WAITING: usize = 64;
 
+#[derive(Clone)]
 pub(super) struct Keeper {
     policy: SnapshotPolicy,
     waiting: mpsc::Sender<Waiting>,
