@@ -79,6 +79,16 @@ impl Server {
         let (mut watched, mut draining, mut evicted) = (true, false, false);
         loop {
             tokio::select! {
+                // One that made room is looked at first: a request that it reads after that would
+                // go on beside those who took its place, and there would be no limit.
+                biased;
+                () = slot.evicted(), if !evicted => {
+                    if !activity.is_busy() {
+                        return;
+                    }
+                    evicted = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(error, "a connection ended early");
@@ -91,13 +101,6 @@ impl Server {
                         return closed("no_request");
                     }
                     watched = false;
-                }
-                () = slot.evicted(), if !evicted => {
-                    if !activity.is_busy() {
-                        return;
-                    }
-                    evicted = true;
-                    connection.as_mut().graceful_shutdown();
                 }
                 () = self.drain.cancelled(), if !draining => {
                     draining = true;

@@ -1,11 +1,16 @@
 //! Connections that are held for nothing: a port stays reachable whatever its clients do.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use local_servers::in_time;
 use service_kit::admin;
 use service_kit::health::Health;
 use service_kit::http::{HEAD_DEADLINE, Limits};
 use service_kit::telemetry::Metrics;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::support::{Served, api, get_of};
 
@@ -47,6 +52,42 @@ async fn silent_connections_up_to_the_limit_do_not_keep_a_newcomer_out() {
     }
     assert_eq!(served.ask(&get_of("/")).await.0, 200);
     served.stop().await;
+}
+
+#[tokio::test]
+async fn who_made_room_before_its_request_was_read_does_not_go_on_beside_those_who_came() {
+    const PLACES: usize = 4;
+    const CLIENTS: usize = 60;
+    let (router, mut gate) = api();
+    let served = Served::start(router, Limits { per_address: PLACES, ..Limits::default() }).await;
+    // All have sent their requests before the port looks at the first.
+    let request = "GET /held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let sent = (0..CLIENTS).map(|_| {
+        let mut stream = std::net::TcpStream::connect(served.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        TcpStream::from_std(stream).unwrap()
+    });
+    let sent: Vec<_> = sent.collect();
+    let mut ended: JoinSet<_> = sent.into_iter().map(told).collect();
+    gate.reached(PLACES).await;
+    for _ in PLACES..CLIENTS {
+        let answer = in_time("the end of one without a place", ended.join_next()).await.unwrap().unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503"), "{answer}");
+    }
+    gate.let_go.add_permits(PLACES);
+    while let Some(answer) = in_time("an answer", ended.join_next()).await {
+        assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
+    }
+    served.stop().await;
+}
+
+/// All that a connection is told until it is closed, however it is.
+async fn told(mut stream: TcpStream) -> String {
+    let mut all = Vec::new();
+    // A reset is an end too.
+    drop(stream.read_to_end(&mut all).await);
+    String::from_utf8(all).unwrap()
 }
 
 #[tokio::test]
