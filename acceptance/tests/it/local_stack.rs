@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use acceptance::{Endpoints, RunningStack, enterable_folder, program, stack_tool};
+use acceptance::{Endpoints, RunningStack, cpu_time, enterable_folder, program, stack_tool, until};
 use anyhow::{Context, Result, ensure};
 use local_servers::{finish, finish_async};
 use nix::sys::signal::{Signal, kill};
@@ -114,6 +114,39 @@ async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() 
     {
         ensure!(names.contains(&stack.state().join(name)), "{name} was not looked at: {names:?}");
     }
+    Ok(())
+}
+
+/// Of one core: for what the supervisor does while something is not ready. One that read the system's certificates for each look
+/// took 40 to 50.
+const MOST_PERCENT: f64 = 5.0;
+/// For how long it is watched.
+const WATCHED: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Result<()> {
+    let stack = Detached::new()?;
+    // A relay that answers each look that it is not ready.
+    let (program, real) = (stack.programs().join("event-relay"), program("event-relay")?);
+    fs::write(&program, format!("#!/bin/sh\nNATS_URL=nats://127.0.0.1:1 exec {} \"$@\"\n", real.display()))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let programs = stack.programs();
+    let mut up = tokio::process::Command::from(stack.tool()?);
+    up.args(["up", "--detach", "--programs"]).arg(&programs).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut up = up.spawn()?;
+    let started = async || {
+        let running: Value = serde_json::from_str(&fs::read_to_string(stack.state().join("running.json"))?)?;
+        Ok(running["processes"]["query-api"]["process"].is_object().then_some(running))
+    };
+    let running = until("the last process is started", LIMIT, started).await?;
+    let supervisor = u32::try_from(running["supervisor"]["pid"].as_u64().context("a supervisor")?)?;
+    let (since, before) = (Instant::now(), cpu_time(supervisor)?);
+    let ended = tokio::time::timeout(WATCHED, up.wait()).await;
+    ensure!(ended.is_err(), "it does not wait for the relay: {ended:?}");
+    let (used, watched) = (cpu_time(supervisor)?.saturating_sub(before), since.elapsed());
+    let percent = used.as_secs_f64() / watched.as_secs_f64() * 100.0;
+    eprintln!("the supervisor used {percent:.1} % of a core");
+    ensure!(percent < MOST_PERCENT, "the supervisor used {percent:.1} % of a core");
     Ok(())
 }
 

@@ -27,7 +27,8 @@ use crate::layout::{Layout, write_private};
 
 /// How long a service may take until it is ready; PostgreSQL's recovery after a crash included.
 pub const READY_LIMIT: Duration = Duration::from_mins(2);
-const READY_POLL: Duration = Duration::from_millis(20);
+/// How long the pause between two looks is at first, and at most: about a twentieth of the wait so far.
+const READY_POLL: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 
 /// One running process, as `running.json` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +115,7 @@ impl Supervisor {
     /// Waits until a service is ready.
     pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
         let kept = self.services.iter().find(|kept| kept.name == name).context("no such service")?;
-        let until = tokio::time::Instant::now() + READY_LIMIT;
+        let since = tokio::time::Instant::now();
         loop {
             let pid = self.running().get(name).and_then(Running::pid);
             let why = match pid {
@@ -124,11 +125,12 @@ impl Supervisor {
                     Err(why) => why,
                 },
             };
-            if tokio::time::Instant::now() > until {
+            if since.elapsed() > READY_LIMIT {
                 let log = self.layout.log(name);
                 anyhow::bail!("{name} was not ready within {} s: {why}; see {}", READY_LIMIT.as_secs(), log.display());
             }
-            tokio::time::sleep(READY_POLL).await;
+            let [first, most] = READY_POLL;
+            tokio::time::sleep((since.elapsed() / 20).clamp(first, most)).await;
         }
     }
 
