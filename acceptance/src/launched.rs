@@ -314,6 +314,13 @@ impl Launched {
         tokio::time::timeout(SAY_LIMIT, asked).await.with_context(|| format!("{part:?} says nothing of itself"))?
     }
 
+    /// The metrics of a process, as Prometheus reads them.
+    pub async fn metrics(&self, part: Part) -> Result<String> {
+        let address = format!("http://127.0.0.1:{}/metrics", self.ports.get(&part).context("ports")?.admin);
+        let asked = async { Ok(http_get(&address).await?.text().await?) };
+        tokio::time::timeout(SAY_LIMIT, asked).await.with_context(|| format!("{part:?} tells no metrics"))?
+    }
+
     /// Waits until a process says that it is ready.
     pub async fn wait_until_ready(&mut self, part: Part) -> Result<()> {
         let what = format!("{part:?} is ready");

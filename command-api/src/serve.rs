@@ -165,7 +165,9 @@ async fn watch_store(
             () = settled.doubted() => {}
         }
         pulse.beat();
-        match settle(store, found, settled).await {
+        let settled = settle(store, found, settled).await;
+        telemetry::head(settled.as_ref().ok().map(|head| head.mark.position));
+        match settled {
             Ok(found) => {
                 parts.store.ready();
                 head.send_replace(Some(found));

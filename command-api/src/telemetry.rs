@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use event_store::StoreError;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use event_store::{Position, StoreError};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::command::Done;
 use crate::error::CommandError;
@@ -14,6 +14,13 @@ pub fn describe() {
     describe_histogram!("command_duration_seconds", Unit::Seconds, "How long commands took, by command and outcome");
     describe_counter!("command_races_lost", "How often a command was decided anew because something else came first, by command");
     describe_counter!("idempotency_replays", "How many commands were answered as an earlier one with the same key, by command");
+    describe_gauge!("eventstore_head_position", "Position of the last event of the log; left out while the log cannot be asked");
+}
+
+/// The log was asked for its head. `None`: it cannot be, and others may append meanwhile.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
+pub fn head(position: Option<Position>) {
+    gauge!("eventstore_head_position").set(position.map_or(f64::NAN, |position| position.0 as f64));
 }
 
 /// A command ended.

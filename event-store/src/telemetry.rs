@@ -34,7 +34,6 @@ pub fn describe_metrics() {
         Unit::Count,
         "Snapshots used, taken, failed, or passed_over because too many waited"
     );
-    describe_gauge!("eventstore_head_position", Unit::Count, "The newest position that this process knows");
 }
 
 /// A state was loaded: from the cache, past it, or without one.

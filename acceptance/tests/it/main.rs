@@ -6,6 +6,7 @@ mod contributing;
 mod crash;
 mod erasure;
 mod failover;
+mod gauges;
 mod import;
 mod journey;
 mod local_stack;

@@ -194,7 +194,8 @@ impl Watch {
     fn part(&self, slot: &Slot, head: Option<i64>) {
         let (part, progress) = ((slot.label(), slot.part()), &slot.progress);
         // Only who projects a part knows how far it is: whoever did is not to go on telling its last figures.
-        if progress.head == Position::START && slot.standing() == Standing::Waiting {
+        let is_anothers = progress.head == Position::START && slot.standing() == Standing::Waiting;
+        if is_anothers || slot.may_be_elsewhere() {
             return unknown(&part);
         }
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(part.clone());

@@ -49,13 +49,12 @@ impl Restraint {
         if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
             return Ok(());
         }
-        let paused = metrics::gauge!("projection_verification_paused", "projection" => source.projection().name());
+        let paused = Paused(source.projection().name());
         while lag(connection, source).await? > most {
-            paused.set(1.0);
+            paused.tell(true);
             self.beat();
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        paused.set(0.0);
         self.looked_at = Some(Instant::now());
         Ok(())
     }
@@ -64,6 +63,21 @@ impl Restraint {
         if let Some(pulse) = &self.pulse {
             pulse.beat();
         }
+    }
+}
+
+/// Tells whether the verification of a projection stands still: not any more once this is dropped, since it failed perhaps.
+struct Paused(&'static str);
+
+impl Paused {
+    fn tell(&self, paused: bool) {
+        metrics::gauge!("projection_verification_paused", "projection" => self.0).set(u8::from(paused));
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.tell(false);
     }
 }
 

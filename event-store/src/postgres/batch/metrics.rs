@@ -71,8 +71,6 @@ pub(super) fn record(part: &[Request], answers: &Answers) {
         metrics::counter!("eventstore_events_appended_total", "type" => event_type.as_str().to_owned()).increment(count);
     }
     metrics::histogram!("eventstore_append_batch_size").record(float(part.len()));
-    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-    metrics::gauge!("eventstore_head_position").set(answers.head.position.0 as f64);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are bounded far below 2^52")]

@@ -8,7 +8,7 @@ use super::{Slot, State};
 use crate::generation::Generation;
 use crate::projection::AnyProjection;
 use crate::runner::fleet::Place;
-use crate::runner::lease;
+use crate::runner::lease::{self, LEASE};
 
 impl Slot {
     /// Whether it is the first part of the live generation: there always is such a place.
@@ -45,6 +45,11 @@ impl Slot {
 
     pub(crate) const fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting { .. } | State::Claiming { from: None, .. })
+    }
+
+    /// Whether this process has not had the part for longer than a lease lasts: another one may project it since.
+    pub(crate) fn may_be_elsewhere(&self) -> bool {
+        self.is_waiting() && self.progress.moved_at.elapsed() > LEASE
     }
 
     /// Which generation beside the live one it is for.

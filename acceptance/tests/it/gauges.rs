@@ -1,0 +1,156 @@
+//! What every gauge of every process says while the servers that it is about are silent: nothing, or what is true all the same.
+//!
+//! The gauges are those that the processes show. One that the table does not name fails the test, so that whoever adds a gauge
+//! answers the question.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use acceptance::{Kind, Launched, Part, Server, Traffic, until};
+use anyhow::{Result, ensure};
+use chrono::Utc;
+use reqwest::StatusCode;
+use serde_json::json;
+
+/// How long the system may take to be busy, or at rest again.
+const LIMIT: Duration = Duration::from_mins(1);
+/// How long a figure may go on being told that nobody knows any more: a lease runs out, a deadline passes, the next look fails.
+const SAYS_SO: Duration = Duration::from_secs(20);
+/// Within so much of the end of the silence every figure is known again.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+/// What a gauge says while every server is silent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Says {
+    /// Nothing: nobody knows it then.
+    Nothing,
+    /// This, which is true then.
+    Exactly(f64),
+    /// Something about the process itself, or about its past: no server is needed for that, and it stays true.
+    Own,
+    /// A time that has passed, and not one since the silence began.
+    Past,
+}
+use Says::{Exactly, Nothing, Own, Past};
+
+const GAUGES: [(&str, Says); 21] = [
+    ("build_info", Exactly(1.0)),
+    ("http_server_active_requests", Own),
+    ("http_server_connections", Own),
+    ("http_server_request_body_bytes", Own),
+    ("eventstore_append_queue", Exactly(0.0)),
+    ("eventstore_cache_states", Own),
+    ("eventstore_cache_bytes", Own),
+    ("eventstore_head_position", Nothing),
+    ("relay_leader", Exactly(0.0)),
+    // In which it led last.
+    ("relay_term", Own),
+    ("relay_position", Nothing),
+    ("relay_lag_events", Nothing),
+    ("relay_lag_seconds", Nothing),
+    ("projection_position", Nothing),
+    ("projection_lag_events", Nothing),
+    ("projection_lag_seconds", Nothing),
+    ("projection_parked_events", Nothing),
+    ("projection_heartbeat_timestamp_seconds", Past),
+    ("db_pool_connections", Own),
+    ("query_waiters", Exactly(0.0)),
+    // It stands still only while it can tell that projecting is behind.
+    ("projection_verification_paused", Exactly(0.0)),
+];
+/// Gauges that a process shows only after minutes; `projection_differing_rows` tells what a look found that is over.
+const SELDOM: [&str; 2] = ["projection_verification_paused", "projection_differing_rows"];
+
+/// The gauges that a process shows, and what each says: one figure for each set of labels.
+fn gauges(metrics: &str) -> BTreeMap<String, Vec<f64>> {
+    let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
+    let mut gauges: BTreeMap<String, Vec<f64>> = names.map(|name| (name.to_owned(), Vec::new())).collect();
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        if let (Some(figures), Some((_, figure))) = (gauges.get_mut(name), line.rsplit_once(' ')) {
+            figures.extend(figure.parse::<f64>().ok().filter(|figure| !figure.is_nan()));
+        }
+    }
+    gauges
+}
+
+/// What is wrong with what a gauge says, if anything.
+fn lie(name: &str, figures: &[f64], silent_since: f64) -> Option<String> {
+    let Some((_, says)) = GAUGES.iter().find(|(known, _)| *known == name) else {
+        return (!SELDOM.contains(&name)).then(|| format!("{name}: what does it say while its source is away?"));
+    };
+    let is_true = |figure: &f64| match says {
+        Nothing => false,
+        Exactly(value) => (figure - value).abs() < f64::EPSILON,
+        Own => true,
+        Past => *figure < silent_since + 1.0,
+    };
+    (!figures.iter().all(is_true)).then(|| format!("{name} says {figures:?}, and is to say {says:?}"))
+}
+
+async fn all(system: &Launched) -> Result<Vec<(Part, String, Vec<f64>)>> {
+    let mut all = Vec::new();
+    for part in Part::ALL {
+        all.extend(gauges(&system.metrics(part).await?).into_iter().map(|(name, figures)| (part, name, figures)));
+    }
+    Ok(all)
+}
+
+/// Whether every figure is told that is known only while the servers answer.
+async fn are_known(system: &Launched) -> Result<Option<()>> {
+    for (part, name, figures) in all(system).await? {
+        let is_asked_for = GAUGES.contains(&(&name, Nothing)) || name == "relay_leader";
+        ensure!(!is_asked_for || !figures.is_empty(), "{part:?}: {name} is unknown");
+        ensure!(name != "relay_leader" || figures == [1.0], "{part:?} does not lead");
+    }
+    Ok(Some(()))
+}
+
+#[tokio::test]
+async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent() -> Result<()> {
+    let system = Launched::start_behind_ways().await?;
+    let client = system.client()?;
+    let traffic = Traffic::start(&client, 2);
+    until("commands are answered", LIMIT, async || Ok((traffic.answered() > 20).then_some(()))).await?;
+    traffic.stop().await?;
+    system.log()?.wait_until_caught_up(LIMIT).await?;
+    until("every figure is known", LIMIT, async || {
+        // A state is loaded, and a query waits for what was just done.
+        let product = json!({"name": "Gauge", "unit_price": "1.00", "currency": "USD", "stock": 1});
+        let added = client.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;
+        let path = format!("/api/v1/products/{}", added.id()?);
+        client.post(&format!("{path}/stock"), &json!({"delta": 1})).await?.expect(StatusCode::OK)?;
+        client.get_after(&path, &added).await?.expect(StatusCode::OK)?;
+        let shown: BTreeSet<String> = all(&system).await?.into_iter().map(|(_, name, _)| name).collect();
+        let expected = GAUGES.iter().map(|(name, _)| *name).filter(|name| !SELDOM.contains(name));
+        let never: Vec<_> = expected.filter(|name| !shown.contains(*name)).collect();
+        ensure!(never.is_empty(), "no process shows {never:?}");
+        are_known(&system).await
+    })
+    .await?;
+
+    let ways = || {
+        let pairs = Part::ALL.into_iter().flat_map(|part| Server::ALL.map(|server| (part, server)));
+        pairs.filter(|(part, server)| server.is_used_by(*part))
+    };
+    for (part, server) in ways() {
+        system.way(part, server)?.falls_silent(Kind::EVERY);
+    }
+    let silent_since = f64::from(u32::try_from(Utc::now().timestamp())?);
+    until("no gauge lies", SAYS_SO, async || {
+        let lies = all(&system)
+            .await?
+            .into_iter()
+            .filter_map(|(part, name, figures)| lie(&name, &figures, silent_since).map(|lie| format!("{part:?}: {lie}")));
+        let lies: Vec<String> = lies.collect();
+        ensure!(lies.is_empty(), "{}", lies.join("\n"));
+        Ok(Some(()))
+    })
+    .await?;
+    for (part, server) in ways() {
+        system.way(part, server)?.speaks_again();
+    }
+    until("every figure is known again", RECOVERY, async || are_known(&system).await).await?;
+    client.get("/api/v1/products").await?.expect(StatusCode::OK)?;
+    Ok(())
+}
