@@ -25,6 +25,8 @@ use crate::projection::Only;
 use crate::refold::compare::{Chunk, Comparison, Differences};
 use crate::refold::pace::Pace;
 use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::runner::RunError;
+use crate::runner::parked::AgainError;
 use crate::tool::{Tool, ToolArgs, projection};
 use begin::{Phase, Unfinished};
 use builder::Builder;
@@ -34,6 +36,8 @@ mod builder;
 mod estimate;
 mod keeper;
 pub mod switch;
+#[cfg(test)]
+mod tests;
 
 /// How long the generation may be in the hands of a process that is perhaps gone.
 const TAKE_WAIT: Duration = Duration::from_secs(2);
@@ -155,6 +159,17 @@ pub enum RebuildError {
     /// The generation cannot be dropped, and why.
     #[error("generation {1} of {0} is not dropped: {2}")]
     NotDropped(String, i32, &'static str),
+}
+
+impl From<AgainError> for RebuildError {
+    fn from(error: AgainError) -> Self {
+        match error {
+            AgainError::Lost => Self::TakenOver,
+            AgainError::Run(RunError::Database(error)) => Self::Database(error),
+            AgainError::Run(RunError::Store(error)) => Self::Refold(error.into()),
+            AgainError::Run(RunError::Keys(error)) => Self::Refold(error.into()),
+        }
+    }
 }
 
 /// Rebuilds, or says what it would take.
@@ -279,7 +294,7 @@ impl Rebuild<'_> {
             let behind = head.0 - self.builder.at().0;
             self.builder.go_on(head, &mut progress).await?;
             if behind <= RANGE {
-                return Ok(());
+                return self.builder.retry_parked().await;
             }
         }
     }

@@ -11,8 +11,10 @@ use event_store::{EventStore, EventType, EvolvedLog, Filter, Head, Mark, Positio
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use serde_json::value::RawValue;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::projection::{AnyProjection, Parts, Prepared, Reason, WriteError};
+use crate::runner::parked::Reread;
 
 pub mod compare;
 pub(crate) mod pace;
@@ -77,6 +79,11 @@ impl Source {
     pub(crate) fn new(log: EvolvedLog, vault: Option<Arc<Vault>>, projection: Arc<dyn AnyProjection>) -> Arc<Self> {
         let types = projection.reads(log.registry());
         Arc::new(Self { log, vault, projection, types })
+    }
+
+    /// Where parked events are read again.
+    pub(crate) fn reread(&self) -> Reread {
+        Reread { log: self.log.clone(), vault: self.vault.clone() }
     }
 
     pub(crate) fn store(&self) -> &dyn EventStore {
@@ -149,10 +156,10 @@ impl Source {
         .boxed()
     }
 
-    /// Reads a page in a task of its own.
+    /// Reads a page in a task of its own, which ends with whoever waits for it: the connections are for as many as are read ahead.
     fn read(self: &Arc<Self>, after: Position, end: Position) -> impl Future<Output = Result<Page, RefoldError>> + use<> {
         let source = Arc::clone(self);
-        let reading = tokio::spawn(async move { source.page(after, end).await });
+        let reading = AbortOnDropHandle::new(tokio::spawn(async move { source.page(after, end).await }));
         async move { reading.await? }
     }
 

@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 use crate::error::CommandError;
 use crate::generation::{self, SchemaError};
 use crate::progress::Progress;
-use crate::projection::{AnyRows, Only, Parking, WriteError, apart};
+use crate::projection::{AnyRows, Only, Parking, WriteError};
 use crate::refold::compare::{Chunk, Comparison, Differences};
 use crate::refold::{MIB, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::runner::parked;
@@ -25,10 +25,18 @@ use crate::tool::{ToolArgs, projection};
 use restraint::Restraint;
 
 pub(crate) mod background;
-mod restraint;
+pub(crate) mod restraint;
 
 /// 2^32: the share of all keys.
 const ALL_KEYS: f64 = 4_294_967_296.0;
+
+/// Takes the constraints off the temporary tables that compare rows with each other: what they refuse the live table lacks, and
+/// knows that it does. Which of two rows that is depends on when each came, which a fold in memory does not tell.
+const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
+    FOR found IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
+                 WHERE connamespace = pg_my_temp_schema() AND contype IN ('u', 'x')
+    LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.of_table, found.conname); END LOOP;
+END $$";
 
 /// Settings of `verify`.
 #[derive(Debug, Args)]
@@ -142,6 +150,7 @@ impl Verifying {
         source.prove(start).await?;
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
+        sqlx::raw_sql(COMPARE_NO_ROWS).execute(&mut *connection).await?;
         let progress = if self.watched { Progress::new("folding the log anew", 0, start.position.0) } else { Progress::silent() };
         let parts = usize::try_from(live.parts).unwrap_or(1);
         let parking = Parking::new(HashSet::new(), skips, 0).of_parts(parts).careful();
@@ -202,7 +211,7 @@ impl Fold<'_> {
                 let fold = async |raw: &mut PgConnection| {
                     rows.fold(raw, page.prepared, parking).await?;
                     if rows.is_full() {
-                        write(rows.as_mut(), raw).await?;
+                        rows.write_possible(raw).await?;
                     }
                     Ok::<_, WriteError>(())
                 };
@@ -211,28 +220,17 @@ impl Fold<'_> {
                 self.at = page.to;
                 self.progress.at(self.at.0, to.0);
                 self.restraint.after(passed, connection, self.source).await?;
-                // Rows have turned out to be larger.
-                if self.ranges().0 < range / 2 {
+                // Rows have turned out to be larger, or smaller.
+                let now = self.ranges().0;
+                if now < range / 2 || now > range.saturating_mul(2) {
                     break;
                 }
             }
         }
         if self.rows.unwritten() > 0 {
             let rows = &mut self.rows;
-            connection.run(async |raw: &mut PgConnection| write(rows.as_mut(), raw).await).await?;
+            connection.run(async |raw: &mut PgConnection| rows.write_possible(raw).await).await?;
         }
         Ok(())
-    }
-}
-
-/// Writes the rows, without those that Postgres refuses: the live table lacks them too, and knows that it does.
-async fn write(rows: &mut dyn AnyRows, connection: &mut PgConnection) -> sqlx::Result<()> {
-    match rows.write(connection).await {
-        Err(error) if apart::is_refusal(&error) => {
-            let refused = rows.refused(connection).await?;
-            rows.forget(&refused);
-            rows.write(connection).await
-        }
-        written => written,
     }
 }

@@ -3,14 +3,26 @@
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 
+use super::Projection;
 use super::batch::Touched;
 use super::guard::{self, Panicked};
-use super::{Projection, Reason};
 
 /// Rows cannot be loaded or saved, and why: without any value, which Postgres' own message may repeat.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Refused(String);
+#[error("{text}")]
+pub(crate) struct Refused {
+    text: String,
+    /// Another row is in the way: which of the two is refused depends on which came first.
+    across: bool,
+}
+
+/// Rows that were not saved.
+pub(super) enum NotSaved<K> {
+    /// Each is refused by itself.
+    These(Vec<K>),
+    /// Rows are in each other's way.
+    Across,
+}
 
 /// Whether the same is refused another time too: Postgres does not take what it was given (SQLSTATE class 22, the data, or 23, a
 /// constraint), or the program cannot write or read a value.
@@ -22,9 +34,17 @@ pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     }
 }
 
+/// A unique or an exclusion constraint: it compares rows with each other.
+const ACROSS_ROWS: [&str; 2] = ["23505", "23P01"];
+
 /// Why it is refused.
 pub(crate) fn why(error: &sqlx::Error) -> Refused {
-    Refused(match error {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    Refused { text: in_words(error), across: code.is_some_and(|code| ACROSS_ROWS.contains(&&*code)) }
+}
+
+fn in_words(error: &sqlx::Error) -> String {
+    match error {
         sqlx::Error::Database(error) => {
             let of = error.try_downcast_ref::<PgDatabaseError>();
             let named = [
@@ -43,7 +63,7 @@ pub(crate) fn why(error: &sqlx::Error) -> Refused {
             cause.downcast_ref::<Panicked>().map_or_else(|| "a value of its row cannot be read".to_owned(), ToString::to_string)
         }
         _ => "a value of its row cannot be read".to_owned(),
-    })
+    }
 }
 
 /// The rows of these keys; and the keys that Postgres cannot look for, and why. Call inside a transaction.
@@ -72,32 +92,39 @@ pub(super) async fn load<P: Projection>(
     Ok((rows, refused))
 }
 
-/// Saves the rows, in halves where one among them is refused. Returns the keys of those that are. Call inside a transaction.
-pub(super) async fn save<P: Projection>(connection: &mut PgConnection, rows: Vec<(P::Key, P::Row)>) -> sqlx::Result<Vec<P::Key>> {
+/// Saves the rows, in halves where one among them is refused. Returns the keys of those that are. Call inside a transaction, which
+/// is of no more use when rows are in each other's way.
+pub(super) async fn save<P: Projection>(
+    connection: &mut PgConnection,
+    rows: Vec<(P::Key, P::Row)>,
+) -> sqlx::Result<NotSaved<P::Key>> {
     let (mut refused, mut waiting) = (Vec::new(), vec![rows]);
     while let Some(mut rows) = waiting.pop() {
         let values: Vec<P::Row> = rows.iter().map(|(_, row)| row.clone()).collect();
-        if values.is_empty() || try_save::<P>(connection, &values).await?.is_ok() {
+        if values.is_empty() {
             continue;
         }
-        if rows.len() == 1 {
-            refused.extend(rows.into_iter().map(|(key, _)| key));
-        } else {
-            waiting.push(rows.split_off(rows.len() / 2));
-            waiting.push(rows);
+        match try_save::<P>(connection, &values).await? {
+            Ok(()) => {}
+            Err(why) if why.across => return Ok(NotSaved::Across),
+            Err(_) if rows.len() == 1 => refused.extend(rows.into_iter().map(|(key, _)| key)),
+            Err(_) => {
+                waiting.push(rows.split_off(rows.len() / 2));
+                waiting.push(rows);
+            }
         }
     }
-    Ok(refused)
+    Ok(NotSaved::These(refused))
 }
 
 /// Saves the rows, or leaves the transaction as it was and says why they are refused.
-pub(super) async fn try_save<P: Projection>(connection: &mut PgConnection, rows: &[P::Row]) -> sqlx::Result<Result<(), Reason>> {
+pub(super) async fn try_save<P: Projection>(connection: &mut PgConnection, rows: &[P::Row]) -> sqlx::Result<Result<(), Refused>> {
     let mut attempt = connection.begin().await?;
     match guard::save::<P>(&mut attempt, rows).await {
         Ok(()) => attempt.commit().await.map(Ok),
         Err(error) if is_refusal(&error) => {
             attempt.rollback().await?;
-            Ok(Err(why(&error).into()))
+            Ok(Err(why(&error)))
         }
         Err(error) => Err(error),
     }

@@ -1,4 +1,7 @@
 //! A batch of events on its way into the rows: loaded at once, folded in memory, saved at once.
+//!
+//! Events come in pages that end by bytes, but small ones may touch large rows. So many rows are loaded at once only as fit into
+//! [`MAX_ROW_BYTES`], judged by the largest of those before; each row is folded over the whole batch by itself.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +12,18 @@ use event_store::Position;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::apart::Refused;
 use super::parking::{Parking, TooManyParked};
 use super::split::touched;
-use super::{Incoming, Only, Projection, Reason, RowKey as _, WriteError, apart, guard};
+use super::{CopyRow, Incoming, Only, Projection, Reason, RowKey, WriteError, guard};
+
+mod refusals;
+
+/// About how many bytes of rows are held at once; a single larger row is.
+pub(super) const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024;
+/// So many rows are loaded at once while their size is unknown.
+pub(super) const UNMEASURED_ROWS: usize = 32;
+/// By how much more rows are loaded than before, at most: those before may happen to be small.
+const GROWTH: usize = 4;
 
 /// What an event does to the rows.
 pub(super) enum Step<P: Projection> {
@@ -74,6 +85,29 @@ impl<P: Projection> Batch<P> {
         Ok(keys)
     }
 
+    /// Loads the rows of these keys, folds what concerns them, and saves them. Returns the size of the largest, in bytes.
+    async fn write_rows(
+        &self,
+        connection: &mut PgConnection,
+        (keys, only, whole): (&[P::Key], &Only, bool),
+        parking: &mut Parking,
+    ) -> Result<usize, WriteError> {
+        let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
+        // Nearly always nothing is refused, and rows need not be kept for that.
+        let is_simple = whole && parking.is_idle();
+        if !(is_simple && self.fold(&mut rows, only).is_ok()) {
+            if is_simple {
+                rows = guard::load::<P>(connection, keys).await?.into_iter().collect();
+            }
+            fold_aside::<P>(&self.0, &mut rows, only, parking)?;
+        }
+        let rows: Vec<P::Row> = rows.into_values().collect();
+        if !rows.is_empty() {
+            guard::save::<P>(connection, &rows).await?;
+        }
+        Ok(rows.iter().map(|row| CopyRow::length_of(row, P::copy)).max().unwrap_or(0))
+    }
+
     /// Folds all of it, or fails with the first refusal. The rows are then of no more use.
     fn fold(&self, rows: &mut Touched<P>, only: &Only) -> Result<(), WriteError> {
         for step in &self.0 {
@@ -90,70 +124,6 @@ impl<P: Projection> Batch<P> {
                     for row in rows.values_mut() {
                         *row = guard::blank::<P>(row, erased).map_err(refused)?;
                     }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Folds and saves in such a way that a row which Postgres refuses hurts no other one.
-    async fn write_apart(
-        &self,
-        connection: &mut PgConnection,
-        (keys, only): (&[P::Key], &Only),
-        parking: &mut Parking,
-    ) -> Result<(), WriteError> {
-        let before = parking.clone();
-        let (mut rows, without_row) = apart::load::<P>(connection, keys).await?;
-        let others = without_row.iter().map(|(key, _)| key.text()).collect();
-        let others = Only::AllBut(Box::new(only.clone()), Arc::new(others));
-        fold_aside::<P>(&self.0, &mut rows, &others, parking)?;
-        for (key, why) in without_row {
-            self.park_all(&key, &why, parking)?;
-        }
-        for key in apart::save::<P>(connection, rows.into_iter().collect()).await? {
-            parking.forget(&key.text(), &before);
-            self.write_row(connection, &key, parking).await?;
-        }
-        Ok(())
-    }
-
-    /// Parks every event of a key that Postgres cannot even look for.
-    fn park_all(&self, key: &P::Key, why: &Refused, parking: &mut Parking) -> Result<(), WriteError> {
-        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
-            let Some(position) = event.first().map(Step::position) else { continue };
-            let text = key.text();
-            if parking.skips(position, &text) || !event.iter().any(|step| step.may_touch(key)) {
-                continue;
-            }
-            let parked = if !P::COMMUTES && parking.holds(&text) {
-                parking.hold_back(position, text, true)
-            } else {
-                parking.refuse(position, text, &why.clone().into(), true)
-            };
-            parked.map_err(|full| WriteError::Fold(position, full.into()))?;
-        }
-        Ok(())
-    }
-
-    /// Folds one row event by event, and parks the first that makes of it what Postgres refuses.
-    async fn write_row(&self, connection: &mut PgConnection, key: &P::Key, parking: &mut Parking) -> Result<(), WriteError> {
-        let mut rows: Touched<P> = guard::load::<P>(connection, std::slice::from_ref(key)).await?.into_iter().collect();
-        let only = Only::Key(key.text());
-        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
-            let Some(position) = event.first().map(Step::position) else { continue };
-            if !event.iter().any(|step| step.may_touch(key)) {
-                continue;
-            }
-            let (before, found) = (rows.clone(), parking.found());
-            let full = |full: Reason| WriteError::Fold(position, full);
-            fold_event::<P>(event, &mut rows, &only, parking).map_err(full)?;
-            let Some(row) = rows.get(key).cloned() else { continue };
-            if let Err(reason) = apart::try_save::<P>(connection, &[row]).await? {
-                rows = before;
-                if parking.found() == found {
-                    let refused = parking.refuse(position, key.text(), &reason, rows.is_empty());
-                    refused.map_err(|error| full(error.into()))?;
                 }
             }
         }
@@ -274,18 +244,17 @@ impl<P: Projection> Write for Batch<P> {
         if parking.is_apart() {
             return self.write_apart(connection, (&keys, only), parking).await;
         }
-        let mut rows: Touched<P> = guard::load::<P>(connection, &keys).await?.into_iter().collect();
         let whole = matches!(only, Only::All | Only::Parts(_));
-        // Nearly always nothing is refused, and rows need not be kept for that.
-        if !(whole && parking.is_idle() && self.fold(&mut rows, only).is_ok()) {
-            rows = guard::load::<P>(connection, &keys).await?.into_iter().collect();
-            fold_aside::<P>(&self.0, &mut rows, only, parking)?;
+        let (mut at_once, mut rest) = (UNMEASURED_ROWS, keys.as_slice());
+        while !rest.is_empty() {
+            let (some, after) = rest.split_at(at_once.min(rest.len()));
+            let is_all = some.len() == keys.len();
+            let these = if is_all { only.clone() } else { Only::These(Arc::new(some.iter().map(RowKey::text).collect())) };
+            let largest = self.write_rows(connection, (some, &these, whole), parking).await?;
+            at_once = (MAX_ROW_BYTES / largest.max(1)).clamp(1, at_once.saturating_mul(GROWTH));
+            rest = after;
         }
-        let rows: Vec<P::Row> = rows.into_values().collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        Ok(guard::save::<P>(connection, &rows).await?)
+        Ok(())
     }
 
     fn handled_by(&self, parts: i32) -> Vec<usize> {

@@ -15,6 +15,23 @@ use super::rows::{AnyRows, Rows};
 use super::split::{Parts, Split};
 use super::{Incoming, Projection, Reason, RowKey, guard};
 
+/// Whether the word, in small letters, stands somewhere in the text, whatever its case.
+const fn has_word(text: &str, word: &[u8]) -> bool {
+    let text = text.as_bytes();
+    let mut start = 0;
+    while start + word.len() <= text.len() {
+        let mut same = 0;
+        while same < word.len() && text[start + same].to_ascii_lowercase() == word[same] {
+            same += 1;
+        }
+        if same == word.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
 /// A projection without its types.
 pub trait AnyProjection: Send + Sync + 'static {
     /// [`Projection::NAME`].
@@ -88,6 +105,7 @@ impl Prepared {
 
 /// `P` without its types.
 pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
+    const { assert!(!has_word(P::INDEXES, b"unique"), "INDEXES refuses rows after they were loaded: a unique one belongs to TABLES") };
     Arc::new(Erased::<P>(PhantomData))
 }
 

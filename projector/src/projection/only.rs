@@ -26,6 +26,8 @@ pub enum Only {
     Parts(Parts),
     /// Of those, all but these.
     AllBut(Box<Only>, Arc<HashSet<String>>),
+    /// These, as text.
+    These(Arc<HashSet<String>>),
 }
 
 impl Only {
@@ -35,6 +37,7 @@ impl Only {
             Self::Key(only) => *only == key.text(),
             Self::Parts(parts) => parts.has(key),
             Self::AllBut(only, keys) => only.has(key) && !keys.contains(&key.text()),
+            Self::These(keys) => keys.contains(&key.text()),
             Self::Sample { seed, below } => {
                 let digest = Sha256::new().chain_update(seed).chain_update(key.text()).finalize();
                 digest.first_chunk().is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)

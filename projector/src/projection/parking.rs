@@ -136,6 +136,11 @@ impl Parking {
         self.found.len()
     }
 
+    /// Whether an event of this key is among what was set aside after the first so many.
+    pub(super) fn found_of(&self, key: &str, after: usize) -> bool {
+        self.found.iter().skip(after).any(|aside| aside.key == key)
+    }
+
     /// What was set aside since it was last asked.
     pub(crate) fn take_found(&mut self) -> Vec<Aside> {
         std::mem::take(&mut self.found)

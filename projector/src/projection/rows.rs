@@ -6,7 +6,6 @@
 //! which are most, cost no question.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use event_store::Position;
@@ -14,21 +13,19 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::batch::{Batch, Step, Touched, fold_aside};
+use super::batch::{Batch, MAX_ROW_BYTES, Step, Touched, UNMEASURED_ROWS, fold_aside};
 use super::copy::{CopyRow, copy_in};
 use super::only::Only;
 use super::parking::Parking;
 use super::{Incoming, Prepared, Projection, Reason, RowKey, WriteError, guard};
 
+mod refused;
 mod stored;
-mod suspects;
 
 use stored::Stored;
 
 /// The most rows that one statement loads or saves.
 const MAX_STATEMENT_ROWS: usize = 1_000;
-/// About how many bytes of rows one statement loads or saves.
-const STATEMENT_BYTES: usize = 4 * 1_024 * 1_024;
 /// Of so many folds one is measured for the row's size.
 const MEASURED: usize = 64;
 /// What a row costs besides itself and what it points to: its place in the map, and the allocator's share.
@@ -74,18 +71,12 @@ pub trait AnyRows: Send {
     /// As Postgres says; the rows are then of no more use.
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()>;
 
-    /// After [`AnyRows::write`] was refused, and rolled back: the keys of the rows that are refused. The rows stay as they are.
+    /// [`AnyRows::write`], but rows that Postgres refuses stay in memory, and are tried again the next time: a later event may make
+    /// them possible. Returns how many they are. For tables without constraints that compare rows.
     ///
     /// # Errors
-    /// As Postgres says.
-    async fn refused(&mut self, connection: &mut PgConnection) -> sqlx::Result<Vec<String>>;
-
-    /// Postgres refused the rows of these keys: from now on each is shown to it after every event, and the event that it refuses is
-    /// left in the parking, which is to be careful.
-    fn suspect(&mut self, keys: Arc<HashSet<String>>);
-
-    /// Forgets the rows of these keys.
-    fn forget(&mut self, keys: &[String]);
+    /// As Postgres says about anything else; the rows are then of no more use.
+    async fn write_possible(&mut self, connection: &mut PgConnection) -> sqlx::Result<usize>;
 
     /// The row after each event since this was last asked; for [`Only::Key`].
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>>;
@@ -106,7 +97,6 @@ pub(super) struct Rows<P: Projection> {
     young: Half<P>,
     old: Half<P>,
     stored: Stored,
-    suspects: Arc<HashSet<String>>,
     folds: usize,
     measured: usize,
     measured_bytes: usize,
@@ -121,7 +111,6 @@ impl<P: Projection> Rows<P> {
             young: HashMap::new(),
             old: HashMap::new(),
             stored: Stored::Nothing,
-            suspects: Arc::default(),
             folds: 0,
             measured: 0,
             measured_bytes: 0,
@@ -142,11 +131,7 @@ impl<P: Projection> Rows<P> {
     }
 
     fn keep(&mut self, key: P::Key, row: P::Row, stored: bool) {
-        self.folds += 1;
-        if self.folds % MEASURED == 1 {
-            self.measured += 1;
-            self.measured_bytes += CopyRow::length_of(&row, P::copy);
-        }
+        self.measure(&row);
         self.young.insert(key, Box::new(Kept { row, stored, changed: true }));
     }
 
@@ -158,7 +143,20 @@ impl<P: Projection> Rows<P> {
 
     /// How many rows one statement takes: they are copied for it.
     fn statement_rows(&self) -> usize {
-        (STATEMENT_BYTES / self.row_bytes()).clamp(1, MAX_STATEMENT_ROWS)
+        if self.is_unmeasured() { UNMEASURED_ROWS } else { (MAX_ROW_BYTES / self.row_bytes()).clamp(1, MAX_STATEMENT_ROWS) }
+    }
+
+    /// Whether rows may stand in the tables of which none was seen yet.
+    fn is_unmeasured(&self) -> bool {
+        self.measured == 0 && self.stored.any()
+    }
+
+    fn measure(&mut self, row: &P::Row) {
+        self.folds += 1;
+        if self.folds % MEASURED == 1 {
+            self.measured += 1;
+            self.measured_bytes += CopyRow::length_of(row, P::copy);
+        }
     }
 
     fn young_is_full(&self) -> bool {
@@ -169,9 +167,40 @@ impl<P: Projection> Rows<P> {
         keys.retain(|key| !self.is_at_hand(key) && self.stored.may_have(key) && self.only.has(key));
         keys.sort_unstable();
         keys.dedup();
-        for keys in keys.chunks(self.statement_rows()) {
-            let rows = guard::load::<P>(connection, keys).await?.into_iter();
-            self.young.extend(rows.map(|(key, row)| (key, Box::new(Kept { row, stored: true, changed: false }))));
+        let mut rest = keys.as_slice();
+        while !rest.is_empty() {
+            let (some, after) = rest.split_at(self.statement_rows().min(rest.len()));
+            for (key, row) in guard::load::<P>(connection, some).await? {
+                self.measure(&row);
+                self.young.insert(key, Box::new(Kept { row, stored: true, changed: false }));
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows that were changed, without those of these keys, which stay as they are.
+    async fn write_but(&mut self, connection: &mut PgConnection, but: &HashSet<P::Key>) -> sqlx::Result<()> {
+        let at_once = self.statement_rows();
+        let kept = self.young.iter_mut().chain(self.old.iter_mut());
+        let changed = kept.filter(|(key, kept)| kept.changed && !but.contains(*key));
+        let (again, mut new): (Vec<_>, Vec<_>) = changed.partition(|(_, kept)| kept.stored);
+        // The order of the keys is the order in which they are looked for, and indexes are built.
+        new.sort_unstable_by_key(|(key, _)| *key);
+        if !new.is_empty() {
+            copy_in(connection, P::COPY, new.iter().map(|(_, kept)| &kept.row), P::copy).await?;
+        }
+        for rows in again.chunks(at_once) {
+            let rows: Vec<P::Row> = rows.iter().map(|(_, kept)| kept.row.clone()).collect();
+            guard::save::<P>(connection, &rows).await?;
+        }
+        for (key, kept) in new.into_iter().chain(again) {
+            self.stored.insert(key);
+            (kept.stored, kept.changed) = (true, false);
+        }
+        if self.young_is_full() {
+            let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.young.extend(forgotten.into_iter().filter(|(_, kept)| kept.changed));
         }
         Ok(())
     }
@@ -194,8 +223,9 @@ impl<P: Projection> Rows<P> {
     }
 
     /// Folds, and sets aside what is refused.
-    fn fold_carefully(&mut self, steps: &[Step<P>], only: &Only, parking: &mut Parking) -> Result<(), WriteError> {
+    fn fold_carefully(&mut self, steps: &[Step<P>], parking: &mut Parking) -> Result<(), WriteError> {
         let (mut rows, mut stored) = (Touched::<P>::new(), HashSet::new());
+        let only = self.only.clone();
         for step in steps {
             let Step::Fold(_, keys) = step else { continue };
             for key in keys.iter().filter(|key| only.has(*key)) {
@@ -208,7 +238,7 @@ impl<P: Projection> Rows<P> {
             }
         }
         let before = parking.found();
-        fold_aside::<P>(steps, &mut rows, only, parking)?;
+        fold_aside::<P>(steps, &mut rows, &only, parking)?;
         let took_all = parking.found() == before;
         for (key, row) in rows {
             let stored = stored.contains(&key);
@@ -291,11 +321,8 @@ impl<P: Projection> AnyRows for Rows<P> {
             for steps in together {
                 if let [Step::Blank(erased, of)] = steps {
                     self.blank(connection, (erased, of.as_deref()), parking).await?;
-                } else if self.suspects.is_empty() {
-                    let only = self.only.clone();
-                    self.fold_carefully(steps, &only, parking)?;
                 } else {
-                    self.fold_suspects(connection, steps, parking).await?;
+                    self.fold_carefully(steps, parking)?;
                 }
             }
         }
@@ -310,7 +337,7 @@ impl<P: Projection> AnyRows for Rows<P> {
     }
 
     fn capacity(&self) -> usize {
-        self.bytes / 2 / self.row_bytes()
+        if self.is_unmeasured() { UNMEASURED_ROWS } else { self.bytes / 2 / self.row_bytes() }
     }
 
     fn unwritten(&self) -> usize {
@@ -322,40 +349,11 @@ impl<P: Projection> AnyRows for Rows<P> {
     }
 
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        let at_once = self.statement_rows();
-        let kept = self.young.iter_mut().chain(self.old.iter_mut());
-        let (again, mut new): (Vec<_>, Vec<_>) = kept.filter(|(_, kept)| kept.changed).partition(|(_, kept)| kept.stored);
-        // The order of the keys is the order in which they are looked for, and indexes are built.
-        new.sort_unstable_by_key(|(key, _)| *key);
-        if !new.is_empty() {
-            copy_in(connection, P::COPY, new.iter().map(|(_, kept)| &kept.row), P::copy).await?;
-        }
-        for rows in again.chunks(at_once) {
-            let rows: Vec<P::Row> = rows.iter().map(|(_, kept)| kept.row.clone()).collect();
-            guard::save::<P>(connection, &rows).await?;
-        }
-        for (key, kept) in new.into_iter().chain(again) {
-            self.stored.insert(key);
-            (kept.stored, kept.changed) = (true, false);
-        }
-        if self.young_is_full() {
-            self.old = std::mem::take(&mut self.young);
-        }
-        Ok(())
+        self.write_but(connection, &HashSet::new()).await
     }
 
-    async fn refused(&mut self, connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
-        self.find_refused(connection).await
-    }
-
-    fn suspect(&mut self, keys: Arc<HashSet<String>>) {
-        self.suspects = keys;
-    }
-
-    fn forget(&mut self, keys: &[String]) {
-        for key in keys.iter().filter_map(|text| P::Key::parse(text)) {
-            self.take(&key);
-        }
+    async fn write_possible(&mut self, connection: &mut PgConnection) -> sqlx::Result<usize> {
+        self.write_all_possible(connection).await
     }
 
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>> {

@@ -7,12 +7,11 @@
 //! All parts of the generation move together, in one fold and one transaction. Where they stand at different positions, those that are
 //! furthest behind are first brought to where the next ones stand.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::Term;
-use event_store::{Epoch, Position};
+use event_store::{Epoch, Mark, Position};
 use futures::StreamExt as _;
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
@@ -22,13 +21,16 @@ use super::RebuildError;
 use super::keeper::Keeper;
 use crate::generation::{self, Generation};
 use crate::progress::Progress;
-use crate::projection::{AnyProjection, AnyRows, Parking, Parts, apart};
+use crate::projection::parking::Aside;
+use crate::projection::{AnyProjection, AnyRows, Only, Parking, Parts};
 use crate::refold::pace::Pace;
 use crate::refold::{Page, RefoldError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
 use crate::runner::parked::{self, ParkedSet};
 use crate::runner::{PartKey, lease};
 use crate::tool::Tool;
+
+mod refused;
 
 /// So much work is lost at most when a build is killed.
 const WRITE_EVERY: Duration = Duration::from_secs(30);
@@ -51,8 +53,6 @@ pub(crate) struct Builder {
     parking: Parking,
     /// Whether a refusal was met: from then on rows are kept for it.
     careful: bool,
-    /// Keys whose rows Postgres refused.
-    suspects: Arc<HashSet<String>>,
     keeper: Keeper,
     pub(crate) connection: Connection,
     /// How far the rows in memory are; the checkpoints follow.
@@ -111,7 +111,6 @@ impl Builder {
             parked: ParkedSet::default(),
             parking: Parking::default(),
             careful: false,
-            suspects: Arc::default(),
             keeper,
             connection,
             at: Position::START,
@@ -144,9 +143,7 @@ impl Builder {
 
     /// Begins with empty memory at the checkpoint.
     fn begin_rows(&mut self) {
-        let only = Parts::these(self.moving_parts().map(|held| held.key.part), self.of()).only();
-        self.rows = self.projection().rows(only, self.bytes);
-        self.rows.suspect(Arc::clone(&self.suspects));
+        self.rows = self.projection().rows(self.only(), self.bytes);
         let at = self.moving_parts().map(|held| held.checkpoint.mark.position).next();
         self.at = at.unwrap_or(Position::START);
         if self.at > Position::START {
@@ -155,6 +152,11 @@ impl Builder {
         let parking = self.parked.parking();
         self.parking = if self.careful { parking.careful() } else { parking };
         self.parts.iter_mut().for_each(|held| held.passed = Passed::default());
+    }
+
+    /// The keys of the moving parts.
+    fn only(&self) -> Only {
+        Parts::these(self.moving_parts().map(|held| held.key.part), self.of()).only()
     }
 
     fn moving_parts(&self) -> impl Iterator<Item = &Held> {
@@ -207,32 +209,6 @@ impl Builder {
         }
     }
 
-    /// Brings the moving parts to this position.
-    ///
-    /// Nearly always nothing is refused, and rows need not be kept for that. Where something is, it goes back to the checkpoint, and
-    /// they are.
-    async fn bring(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
-        loop {
-            match self.advance(to, progress).await {
-                Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {}
-                Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
-                    let rows = &mut self.rows;
-                    let refused =
-                        self.connection.run_within(TABLES_LIMIT, async |raw: &mut PgConnection| rows.refused(raw).await);
-                    let refused = refused.await?;
-                    let suspects: HashSet<String> = self.suspects.iter().cloned().chain(refused).collect();
-                    if suspects.len() == self.suspects.len() {
-                        return Err(RebuildError::Database(error));
-                    }
-                    self.suspects = Arc::new(suspects);
-                }
-                done => return done,
-            }
-            self.careful = true;
-            self.begin_rows();
-        }
-    }
-
     /// How many positions to read at a time, and how many such ranges ahead: no more at a time than rows fit into the memory, since each
     /// may touch another row.
     fn ranges(&self) -> (i64, usize) {
@@ -262,8 +238,9 @@ impl Builder {
                     return Err(RebuildError::Paused(self.at));
                 }
                 self.pace.after(events).await;
-                // Rows have turned out to be larger.
-                if self.ranges().0 < range / 2 {
+                // Rows have turned out to be larger, or smaller.
+                let now = self.ranges().0;
+                if now < range / 2 || now > range.saturating_mul(2) {
                     break;
                 }
             }
@@ -272,17 +249,23 @@ impl Builder {
     }
 
     async fn fold(&mut self, page: Page) -> Result<(), RebuildError> {
-        let (handled, events) = (page.prepared.handled_by(self.of()), page.to.0 - self.at.0);
+        let (handled, to) = (page.prepared.handled_by(self.of()), page.to);
         let (rows, parking) = (&mut self.rows, &mut self.parking);
         let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, parking).await;
         self.connection.run(fold).await.map_err(RefoldError::from)?;
+        self.count(&handled, to);
+        Ok(())
+    }
+
+    /// The events up to here were folded; each part handled so many of them.
+    fn count(&mut self, handled: &[usize], to: Position) {
+        let events = usize::try_from(to.0 - self.at.0).unwrap_or(0);
         for number in &self.moving {
             let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
             passed.handled += handled;
-            passed.passed_over += usize::try_from(events).unwrap_or(0).saturating_sub(handled);
+            passed.passed_over += events.saturating_sub(handled);
         }
-        self.at = page.to;
-        Ok(())
+        self.at = to;
     }
 
     /// Writes the rows and moves the checkpoints.
@@ -315,13 +298,18 @@ impl Builder {
             Ok(transaction.commit().await?)
         };
         self.connection.run_within(TABLES_LIMIT, write).await?;
-        self.parked.add(&found);
+        self.moved(mark, &found);
+        Ok(())
+    }
+
+    /// Rows and checkpoints were committed up to here.
+    fn moved(&mut self, mark: Mark, found: &[Aside]) {
+        self.parked.add(found);
         for number in &self.moving {
             let held = &mut self.parts[*number];
             held.passed = Passed::default();
             held.checkpoint = Checkpoint { epoch: Some(self.epoch), mark, ..held.checkpoint };
         }
-        Ok(())
     }
 
     /// Makes what was left for when the rows are in: constraints and indexes.

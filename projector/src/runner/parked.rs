@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::{Position, RecordedEvent};
+use postgres_kit::Connection;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::projection::{MAX_PARKED, Parking, part_of};
 
 mod again;
 
-pub(crate) use again::{AgainError, Reread};
+pub(crate) use again::{AgainError, Reread, try_key};
 
 /// How long a parked event waits before it is tried again: doubles from the first to the last, with jitter.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
@@ -66,6 +67,18 @@ impl ParkedSet {
     fn is_due(&self) -> bool {
         !self.held.is_empty() && self.look_at.is_none_or(|at| at <= Instant::now())
     }
+}
+
+/// The keys of which events are parked.
+pub(crate) async fn keys(connection: &mut Connection, of: &PartKey) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT DISTINCT key FROM read_model.parked WHERE projection = $1 AND generation = $2 AND part = $3",
+        of.projection.name(),
+        of.generation,
+        of.part
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// What people decided is never to count, for this projection.

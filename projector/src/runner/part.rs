@@ -18,7 +18,7 @@ use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::claim::{Again, Stopped};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
-use super::{Job, PartKey, chain, database, lease};
+use super::{Job, MAX_APART, PartKey, chain, database, lease};
 use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
 /// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again with fewer events.
@@ -133,7 +133,10 @@ impl Owned {
                 Ok(None) => return Ok(Some(Halt::Lost)),
                 Err(WriteError::Database(error)) if apart::is_refusal(&error) => match events {
                     // A row, most likely: it is found, and hurts its own key alone.
-                    _ if !apart => apart = true,
+                    _ if !apart => {
+                        apart = true;
+                        events = &events[..events.len().min(MAX_APART)];
+                    }
                     [event] => return Ok(Some(Halt::At(event.position, apart::why(&error).into()))),
                     // No row by itself: it can only stop, before the event that is found in halves.
                     _ => events = &events[..events.len() / 2],

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod background;
+mod boundaries;
 mod crash;
 mod epoch;
 mod erasure;

@@ -24,6 +24,7 @@ pub(crate) mod ledger;
 pub(crate) mod life;
 pub(crate) mod process;
 pub(crate) mod silence;
+pub(crate) mod tight;
 
 /// A migrated read model.
 pub(crate) async fn read_model() -> TestDatabase {

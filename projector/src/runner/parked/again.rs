@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event_store::erasure::{KeyError, Vault};
 use event_store::{EvolvedLog, Filter, Position, RecordedEvent, StoreError};
+use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::{retry_in, skips};
 use crate::projection::parking::Skips;
 use crate::projection::{Only, Parking, Parts, WriteError, apart};
+use crate::runner::checkpoint::Checkpoint;
 use crate::runner::part::{BATCH_LIMIT, Owned};
 use crate::runner::{CLAIM_EVERY, PartKey, RunError, chain, checkpoint};
 
@@ -131,50 +133,78 @@ impl Owned {
 
     /// Folds a key's parked events in their order, up to the first that is refused again. `true`: there are more of them.
     async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
-        let mut pairs = sqlx::query_as!(
-            Pair,
-            "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3
-             ORDER BY position LIMIT $4",
-            self.key.projection.name(),
-            self.key.generation,
-            key,
-            MAX_DRAIN
-        )
-        .fetch_all(&mut self.connection)
-        .await?;
-        let positions: Vec<i64> = pairs.iter().map(|pair| pair.position).collect();
-        let events = again.events(&positions).await?;
-        pairs.truncate(events.len());
-        let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
-        if events.is_empty() || !events.iter().zip(&pairs).all(same) {
-            // Claiming anew proves the history, and says what is to be done when it is another one.
-            let other = std::io::Error::other("the log has another event at the position of a parked one");
-            return Err(sqlx::Error::Io(other).into());
-        }
-        let (part, at) = (&self.key, &self.checkpoint);
-        let fold = async |raw: &mut PgConnection| {
-            let mut transaction = raw.begin().await?;
-            if !checkpoint::hold(&mut transaction, part, at).await? {
-                transaction.rollback().await?;
-                return Err(AgainError::Lost);
-            }
-            // A decision made just now counts; the lock keeps it from coming in between.
-            let skips = skips(&mut transaction, part.projection.name()).await?;
-            let (tried, left) = fold_again(&mut transaction, part, again, &events, (key, &skips)).await?;
-            let more = settle(&mut transaction, part, key, &pairs[..tried], &left).await?;
-            transaction.commit().await?;
-            Ok((skips, tried, left, more))
-        };
-        let (skips, tried, left, more) = self.connection.run_within(BATCH_LIMIT, fold).await?;
-        pairs.truncate(tried);
-        self.parked.skips = skips;
-        self.parked.pairs -= pairs.len() - left.len();
-        if !more && left.is_empty() {
+        let tried = try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
+        let goes_on = tried.goes_on();
+        self.parked.skips = tried.skips;
+        self.parked.pairs -= tried.events - tried.left;
+        if !tried.more && tried.left == 0 {
             self.parked.held.remove(key);
-            tracing::info!(projection = self.key.projection.name(), key, events = pairs.len(), "parked events took effect");
+            tracing::info!(projection = self.key.projection.name(), key, events = tried.events, "parked events took effect");
         }
-        Ok(more && left.is_empty())
+        Ok(goes_on)
     }
+}
+
+/// What became of a key's parked events.
+pub(crate) struct Tried {
+    /// The decisions that counted.
+    skips: Skips,
+    /// How many were tried.
+    events: usize,
+    /// How many of them stay parked.
+    left: usize,
+    /// Whether any of the key's events is parked now.
+    more: bool,
+}
+
+impl Tried {
+    /// Whether there is more that may take effect now.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.more && self.left == 0
+    }
+}
+
+/// Folds a key's parked events in their order, up to the first that is refused again, fenced by the owner's term.
+pub(crate) async fn try_key(
+    connection: &mut Connection,
+    (part, at): (&PartKey, &Checkpoint),
+    again: &Reread,
+    key: &str,
+) -> Result<Tried, AgainError> {
+    let mut pairs = sqlx::query_as!(
+        Pair,
+        "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3
+         ORDER BY position LIMIT $4",
+        part.projection.name(),
+        part.generation,
+        key,
+        MAX_DRAIN
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let positions: Vec<i64> = pairs.iter().map(|pair| pair.position).collect();
+    let events = again.events(&positions).await?;
+    pairs.truncate(events.len());
+    let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
+    if events.is_empty() || !events.iter().zip(&pairs).all(same) {
+        // Claiming anew proves the history, and says what is to be done when it is another one.
+        let other = std::io::Error::other("the log has another event at the position of a parked one");
+        return Err(sqlx::Error::Io(other).into());
+    }
+    let fold = async |raw: &mut PgConnection| {
+        let mut transaction = raw.begin().await?;
+        if !checkpoint::hold(&mut transaction, part, at).await? {
+            transaction.rollback().await?;
+            return Err(AgainError::Lost);
+        }
+        // A decision made just now counts; the lock keeps it from coming in between.
+        let skips = skips(&mut transaction, part.projection.name()).await?;
+        let (tried, left) = fold_again(&mut transaction, part, again, &events, (key, &skips)).await?;
+        let more = settle(&mut transaction, part, key, &pairs[..tried], &left).await?;
+        transaction.commit().await?;
+        Ok(Tried { skips, events: tried, left: left.len(), more })
+    };
+    connection.run_within(BATCH_LIMIT, fold).await
 }
 
 /// Folds the events into the row of one key. Returns how many were tried, the first ones, and which of them stay parked, with the
