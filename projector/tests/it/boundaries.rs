@@ -77,7 +77,7 @@ async fn p7_a_row_that_is_impossible_between_two_events_is_the_same_wherever_a_b
             tries_again(&store, bit_by_bit.url()).await;
         }
     }
-    assert!(!parked.is_empty() && parked.len() < 100, "seed {}: {} parked", run.seed, parked.len());
+    assert!(!parked.is_empty() && !rows.is_empty(), "seed {}: nothing was compared", run.seed);
     for (database, how) in [(&at_once, "in one batch"), (&bit_by_bit, "bit by bit")] {
         projects(&store, database.url()).await;
         tries_again(&store, database.url()).await;
