@@ -20,10 +20,11 @@ mod refusals;
 
 /// About how many bytes of rows are held at once; a single larger row is.
 pub(super) const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024;
-/// So many rows are loaded at once while their size is unknown.
-pub(super) const UNMEASURED_ROWS: usize = 32;
+/// So many rows are loaded at once while their size is unknown. A batch of small events mostly
+/// touches fewer, or is loaded in two steps.
+pub(super) const UNMEASURED_ROWS: usize = 128;
 /// By how much more rows are loaded than before, at most: those before may happen to be small.
-const GROWTH: usize = 4;
+const GROWTH: usize = 8;
 
 /// What an event does to the rows.
 pub(super) enum Step<P: Projection> {
