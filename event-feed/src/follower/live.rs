@@ -228,3 +228,43 @@ async fn keep(mut beacons: Subscriber, heard: &watch::Sender<Option<Heard>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    /// A message as the broker sends it. Whether it is one of ours does not matter here.
+    fn message(nats: &NatsHandle, length: usize) -> async_nats::jetstream::Message {
+        let message = async_nats::Message {
+            subject: "daybook.thing".into(),
+            reply: Some("$JS.ACK.LOG.follower.1.7.7.0.0".into()),
+            payload: vec![b'x'; length].into(),
+            headers: None,
+            status: None,
+            description: None,
+            length,
+        };
+        async_nats::jetstream::Message { message, context: nats.jetstream() }
+    }
+
+    #[tokio::test]
+    async fn the_messages_that_wait_for_the_follower_are_bounded_by_their_bytes() {
+        const LARGE: usize = 1024 * 1024;
+        // Nobody listens there: only the client's half is needed.
+        let nats = NatsHandle::connect("nats://127.0.0.1:1", "test").await.unwrap();
+        let (items, _waiting) = mpsc::channel(WAITING_MESSAGES);
+        let bytes = Arc::new(Semaphore::new(WAITING_BYTES));
+        let reader = Reader { nats: nats.clone(), items, bytes };
+        let large = message(&nats, LARGE);
+        let mut held = Vec::new();
+        for _ in 0..WAITING_BYTES / LARGE {
+            held.push(reader.item(1, &large).now_or_never().flatten().unwrap());
+        }
+        assert!(reader.item(1, &large).now_or_never().is_none(), "more waits than may");
+        held.pop();
+        assert!(reader.item(1, &large).now_or_never().flatten().is_some(), "a place came free");
+    }
+}

@@ -292,6 +292,19 @@ fn a_message_of_another_epoch_is_not_handed_out_although_it_follows() {
 }
 
 #[test]
+fn a_beacon_of_another_epoch_ends_the_trust_in_the_stream_though_nothing_was_appended() {
+    in_virtual_time(async {
+        let store = MemoryStore::new();
+        append(&store, 5).await;
+        let (mut follower, fake, _) = joined(&store).await;
+        let head = Head { epoch: Epoch(Uuid::max()), ..store.head().await.unwrap() };
+        fake.heard.send_replace(Some(Heard { head, at: Instant::now() }));
+        let batch = follower.next_batch(10).await.unwrap();
+        assert!(batch.events.is_empty() && batch.mode != Mode::Live, "{batch:?}");
+    });
+}
+
+#[test]
 fn a_batch_of_large_events_is_bounded_by_bytes_however_it_comes() {
     const LARGE: usize = 400 * 1024;
     const MOST: usize = event_store::store::MAX_PAGE_BYTES + LARGE + 1024;

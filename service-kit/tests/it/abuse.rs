@@ -33,6 +33,18 @@ async fn whoever_has_sent_no_request_after_five_seconds_is_cut_off_whatever_else
 }
 
 #[tokio::test]
+async fn half_of_a_later_request_holds_a_connection_no_longer_than_half_of_the_first() {
+    let limits = Limits { head_deadline: Duration::from_secs(1), ..Limits::default() };
+    let served = Served::start(api().0, limits).await;
+    let mut client = served.connect().await;
+    client.send(&get_of("/")).await;
+    assert_eq!(client.answer().await.0, 200);
+    client.send("GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+    client.closed().await;
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn silent_connections_up_to_the_limit_do_not_keep_a_newcomer_out() {
     let limits = Limits { connections: 8, per_address: 8, head_deadline: Duration::from_mins(10), ..Limits::default() };
     let served = Served::start(api().0, limits).await;

@@ -55,6 +55,20 @@ async fn p5_the_broker_refuses_a_run_that_does_not_follow_its_last_message() {
     }
 }
 
+#[test]
+fn an_answer_that_names_another_place_than_the_expected_one_is_not_taken() {
+    assert!(expect_sequence(&ack(STREAM, 5), 3, 2).is_ok());
+    for wrong in [ack(STREAM, 4), ack(STREAM, 6), ack("ANOTHER", 5)] {
+        let refused = expect_sequence(&wrong, 3, 2);
+        assert!(matches!(refused, Err(PublishError::Refused(_))), "{wrong:?}: {refused:?}");
+    }
+}
+
+fn ack(stream: &str, sequence: u64) -> PublishAck {
+    let stream = stream.to_owned();
+    PublishAck { stream, sequence, ..PublishAck::default() }
+}
+
 async fn last_sequence(broker: &Broker) -> u64 {
     broker.info().await.unwrap().unwrap().state.last_sequence
 }
