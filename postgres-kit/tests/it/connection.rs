@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
-use local_servers::Stopped;
+use local_servers::{Stopped, in_time};
 use postgres_kit::{Connection, is_silent};
 use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::support::{LIMIT, SLACK, backend, database, options};
 
@@ -22,6 +23,28 @@ async fn a_call_to_a_stopped_backend_ends_in_time_and_takes_the_connection_with_
     drop(stopped);
     let error = sqlx::query("SELECT 1").execute(&mut connection).await.unwrap_err();
     assert!(!is_silent(&error), "it fails at once: {error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_a_connection_and_says_nothing_is_left_in_time() {
+    // The kernel takes the connection; nobody ever reads from it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let options = PgConnectOptions::new().host("127.0.0.1").port(address.port());
+    let opened = in_time("the end of an attempt", Connection::open(&options, LIMIT, SLACK)).await;
+    assert!(is_silent(&opened.unwrap_err()));
+}
+
+#[tokio::test]
+async fn rows_that_stop_coming_end_their_stream_in_time_and_take_the_connection_with_it() {
+    let database = database().await;
+    let mut connection = Connection::open(&options(&database), SLACK, LIMIT).await.unwrap();
+    let stopped = Stopped::stop([backend(&mut connection).await]);
+    let mut rows = sqlx::query("SELECT 1").fetch(&mut connection);
+    let error = in_time("the end of the stream", rows.try_next()).await.unwrap_err();
+    assert!(is_silent(&error), "{error:?}");
+    drop((stopped, rows));
+    assert!(!connection.is_open());
 }
 
 #[tokio::test]

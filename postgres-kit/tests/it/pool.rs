@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt as _;
 use futures::future::join_all;
 use local_servers::{Stopped, in_time, until_within};
 use postgres_kit::{Pool, PoolSettings, is_silent};
@@ -41,6 +42,21 @@ async fn one_silent_connection_costs_one_caller_its_limit_and_nobody_else() {
     // The other one has been idle since before the silence: it is not used again.
     sqlx::query("SELECT 1").execute(&pool).await.unwrap();
     assert!(started.elapsed() < 2 * LIMIT + SLACK, "{:?}", started.elapsed());
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn rows_that_stop_coming_end_their_stream_in_time_and_free_the_place() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, SLACK, LIMIT));
+    let pids = backends(&pool, 1).await;
+    returned(&pool).await;
+    let stopped = Stopped::stop(pids);
+    let mut rows = sqlx::query("SELECT 1").fetch(&pool);
+    let error = in_time("the end of the stream", rows.try_next()).await.unwrap_err();
+    assert!(is_silent(&error), "{error:?}");
+    drop(rows);
+    sqlx::query("SELECT 1").execute(&pool).await.unwrap();
     drop(stopped);
 }
 

@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use local_servers::{end_of, finish, free_port, http_get};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -10,6 +11,8 @@ use nix::unistd::Pid;
 use crate::support::App;
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
+/// A database that is not there.
+const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
 /// How long the process may take to get ready or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is started with other ports.
@@ -127,7 +130,7 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
 
 #[tokio::test]
 async fn it_waits_for_a_database_that_is_away_and_says_so() {
-    let mut process = Process::start(&[("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing")]).await;
+    let mut process = Process::start(&[("READ_MODEL_URL", NOWHERE)]).await;
     let reason = process.until(async |process| {
         let answer = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
         assert_eq!(answer.status(), 503);
@@ -139,6 +142,21 @@ async fn it_waits_for_a_database_that_is_away_and_says_so() {
     assert!(!reason.contains("nobody"), "{reason}");
     assert_eq!(http_get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
     assert_eq!(process.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn hundreds_of_queries_to_a_database_that_is_away_are_a_few_lines_in_the_log() {
+    // Their lines, were there one for each, still fit into the pipe that the log goes to.
+    const QUERIES: usize = 100;
+    let process = Process::start(&[("READ_MODEL_URL", NOWHERE)]).await;
+    let url = format!("{}/api/v1/users", process.api);
+    for answer in join_all((0..QUERIES).map(|_| http_get(url.clone()))).await {
+        assert_eq!(answer.unwrap().status(), 503);
+    }
+    let (_, log) = process.stop();
+    let is_about_a_failure = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+    let lines = log.lines().filter(is_about_a_failure).count();
+    assert!(lines > 0 && lines < QUERIES / 2, "{lines} lines: {log}");
 }
 
 #[tokio::test]
@@ -172,7 +190,7 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
 
 #[test]
 fn a_missing_or_weak_key_is_named_and_not_shown() {
-    let url = ("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing");
+    let url = ("READ_MODEL_URL", NOWHERE);
     for (name, value, hint) in [("TOKEN_KEY", "", "TOKEN_KEY is empty"), ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes")] {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).envs([url, (name, value)]);
