@@ -18,7 +18,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::rebuild::succeeds;
-use crate::support::fragile::{CONSTRAINT, FIXED, FOLD_PANICS, Fragile, KEYS_PANIC, NO_KEY, SAVE_PANICS};
+use crate::support::fragile::{CONSTRAINT, FIXED, FOLD_PANICS, Fragile, KEYS_PANIC, LOAD_PANICS, NO_KEY, SAVE_PANICS};
 use crate::support::ledger::{Row, adjusted, traced};
 use crate::support::life::{at, money, registered};
 use crate::support::process::Process;
@@ -108,6 +108,20 @@ async fn p7_a_panic_of_a_fold_and_a_row_that_postgres_refuses_hurt_only_their_ow
         runs(&mut runner, position).await;
     }
     assert!(rows(url).await == all, "seed {}", run.seed);
+}
+
+#[tokio::test]
+async fn a_row_whose_loading_panics_is_parked_and_hurts_no_other() {
+    let database = with_table(&of::<Fragile>()).await;
+    let deltas = [100, 101, 102, LOAD_PANICS, 103, 104];
+    let happened = deltas.into_iter().zip(1..);
+    let happened = happened.map(|(delta, product)| adjusted(Uuid::from_u128(product), delta));
+    let mut runner = runner_of(log(log_of(happened.collect()).await), database.url());
+    runs(&mut runner, 6).await;
+    runner.give_up().await;
+    assert_eq!(rows(database.url()).await.len(), 5);
+    let causes = causes(database.url()).await;
+    assert!(causes.iter().eq(["loading rows panicked: a row that makes no sense"]), "{causes:?}");
 }
 
 /// Two processes after each other: both stop before the event, say which it is, and leave everything before it done.

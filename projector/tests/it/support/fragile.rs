@@ -11,12 +11,16 @@ use uuid::Uuid;
 use super::ledger::{self, Row, traced, upsert};
 
 /// Adjustments by so much: at them the fold panics, the table's constraint refuses the row, saving the row panics, telling the keys
-/// panics, and the key is none that Postgres can look for.
+/// panics, the key is none that Postgres can look for, and loading the key's row panics.
 pub(crate) const FOLD_PANICS: i64 = 13;
 pub(crate) const CONSTRAINT: i64 = 14;
 pub(crate) const SAVE_PANICS: i64 = 15;
 pub(crate) const KEYS_PANIC: i64 = 16;
 pub(crate) const NO_KEY: i64 = 17;
+pub(crate) const LOAD_PANICS: i64 = 18;
+
+/// The key whose row cannot be loaded.
+const UNLOADABLE: &str = "unloadable";
 
 /// Whether it has been fixed.
 pub(crate) static FIXED: AtomicBool = AtomicBool::new(false);
@@ -50,7 +54,11 @@ impl Projection for Fragile {
 
     fn keys((product, delta): &Self::Event) -> Vec<String> {
         assert_ne!(*delta, KEYS_PANIC, "no keys for that");
-        vec![if *delta == NO_KEY { "\0".to_owned() } else { product.to_string() }]
+        vec![match *delta {
+            NO_KEY => "\0".to_owned(),
+            LOAD_PANICS => UNLOADABLE.to_owned(),
+            _ => product.to_string(),
+        }]
     }
 
     fn fold(key: &String, row: Option<Row>, incoming: &Incoming<Self::Event>) -> Result<Row, Reason> {
@@ -68,6 +76,7 @@ impl Projection for Fragile {
     }
 
     async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
+        assert!(!keys.iter().any(|key| key == UNLOADABLE), "a row that makes no sense");
         let rows: Vec<Row> = sqlx::query_as("SELECT * FROM fragile WHERE key = ANY($1)").bind(keys).fetch_all(connection).await?;
         Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
     }
