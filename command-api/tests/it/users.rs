@@ -1,13 +1,17 @@
 //! `/api/v1/users`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use event_store::MemoryStore;
 use event_store::erasure::{EraseRequest, LocalMasterKeys, MemoryKeys, SealedStore, Vault, VaultOptions, erase};
+use event_store::{EventStore, MemoryStore};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{NOW, QUERY_URL, Shop, ShopOptions};
+use crate::hot::everybody_waits;
+use crate::support::{Cue, NOW, QUERY_URL, Shop, ShopOptions, Stage};
+
+const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 #[tokio::test]
 async fn a_registration_answers_with_id_version_place_and_token() {
@@ -123,12 +127,42 @@ async fn no_answer_and_no_log_line_of_the_store_repeats_what_is_personal_outside
     assert_eq!(data["email"], json!({"$subject": reply.made(), "$personal": "canary@example.com"}));
 }
 
+/// A shop that seals personal values under these keys.
+fn sealed(log: Arc<dyn EventStore>, keys: &Arc<MemoryKeys>, options: VaultOptions) -> Shop {
+    let master = LocalMasterKeys::parse(&MASTER_KEY.into()).unwrap();
+    let vault = Vault::new(Arc::clone(keys) as _, Arc::new(master), options);
+    Shop::over(Arc::new(SealedStore::new(log, vault)), ShopOptions::default())
+}
+
+#[tokio::test]
+async fn nobody_is_decided_on_what_is_on_its_way_of_a_user_who_was_erased_meanwhile() {
+    let ((stage, mut arrivals), keys) = (Stage::new(), Arc::new(MemoryKeys::new()));
+    // Every use of a key asks for it, so that the erasure is known at once.
+    let options = VaultOptions { key_lifetime: Duration::ZERO, ..VaultOptions::default() };
+    let shop = sealed(Arc::clone(&stage) as _, &keys, options);
+    let user = shop.user("ada@example.com").await;
+    let rename = |name: &'static str| {
+        let (shop, path) = (shop.clone(), format!("/api/v1/users/{user}"));
+        tokio::spawn(async move { shop.patch(&path, json!({"name": name})).await })
+    };
+    stage.cue(Cue::GoOn);
+    let first = rename("Countess");
+    arrivals.next().await;
+    let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };
+    erase(stage.as_ref(), keys.as_ref(), &request).await.unwrap();
+    let second = rename("Lady");
+    everybody_waits().await;
+    assert!(!second.is_finished(), "decided on values that are erased");
+    stage.go();
+    for renamed in [first, second] {
+        renamed.await.unwrap().problem(409, "user/erased");
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_was_erased_elsewhere_a_moment_ago_takes_no_other_address() {
     let (log, keys) = (Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()));
-    let master = LocalMasterKeys::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
-    let vault = Vault::new(Arc::clone(&keys) as _, Arc::new(master), VaultOptions::default());
-    let shop = Shop::over(Arc::new(SealedStore::new(Arc::clone(&log) as _, vault)), ShopOptions::default());
+    let shop = sealed(Arc::clone(&log) as _, &keys, VaultOptions::default());
     let user = shop.user("ada@example.com").await;
     // Not through this process, which has the key at hand and learns of it within a second.
     let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };

@@ -11,7 +11,8 @@ use event_store::{
     AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent, Position, PostgresStore, SealedStore,
     StoreError, Vault,
 };
-use local_servers::{ClusterOptions, PostgresCluster, Stopped, until_within};
+use futures::future::join_all;
+use local_servers::{ClusterOptions, PostgresCluster, Stopped, in_time, until_within};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -64,7 +65,7 @@ async fn a_silent_backend_that_adds_keys_is_left_behind() {
     let stopped = stop(&mut admin, "INSERT INTO subject_keys.keys").await;
     let started = Instant::now();
     let several = (2..10).map(|subject| ensure(&keys, subject));
-    for added in futures::future::join_all(several).await {
+    for added in join_all(several).await {
         assert_eq!(added.unwrap(), [StoredKey::Wrapped(key(1))], "another connection adds it");
     }
     assert!(started.elapsed() < CALL, "{:?}", started.elapsed());
@@ -81,12 +82,35 @@ async fn a_row_that_a_silent_backend_holds_is_an_answer_in_time_and_other_rows_a
     sqlx::raw_sql(begin).execute(&mut holder).await.unwrap();
     let stopped = stop(&mut admin, "BEGIN; INSERT INTO subject_keys.keys").await;
     let started = Instant::now();
-    let held = ensure(&keys, 1).await;
-    assert!(matches!(held, Err(KeyError::Unavailable(_))), "{held:?}");
+    // More than could have their turn one after the other.
+    for held in join_all((0..40).map(|_| ensure(&keys, 1))).await {
+        assert!(matches!(held, Err(KeyError::Unavailable(_))), "{held:?}");
+    }
     ensure(&keys, 2).await.unwrap();
     assert!(started.elapsed() < CALL, "{:?}", started.elapsed());
     drop((stopped, holder));
     heals(async || ensure(&keys, 1).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_backends_that_find_keys_cost_one_limit_and_are_replaced() {
+    let database = keys_database().await;
+    let mut admin = plain(database.url()).await;
+    let keys = PostgresKeys::connect(database.url(), "silent keys").await.unwrap();
+    ensure(&keys, 1).await.unwrap();
+    let subjects = [Uuid::from_u128(1)];
+    // As many as the pool may have.
+    join_all((0..8).map(|_| keys.find(&subjects))).await;
+    let stopped = stop(&mut admin, "SELECT%FROM unnest").await;
+    let started = Instant::now();
+    let asked = join_all((0..8).map(|_| keys.find(&subjects)));
+    for found in in_time("every answer", asked).await {
+        assert!(matches!(found, Ok(_) | Err(KeyError::Unavailable(_))), "{found:?}");
+    }
+    assert!(started.elapsed() < CALL, "{:?}", started.elapsed());
+    // The backends are still stopped.
+    heals(async || keys.find(&subjects).await).await;
+    drop(stopped);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,10 +120,10 @@ async fn silent_backends_for_reads_cost_one_limit_and_are_replaced() {
     appended(store.append(one("a")).await.unwrap());
     let mut admin = plain(database.url()).await;
     // As many as the pool may have: only new connections can help.
-    futures::future::join_all((0..8).map(|_| store.head())).await;
+    join_all((0..8).map(|_| store.head())).await;
     let stopped = stop(&mut admin, "SELECT%FROM event_store.log AS l").await;
     let started = Instant::now();
-    for read in futures::future::join_all((0..20).map(|_| store.head())).await {
+    for read in join_all((0..20).map(|_| store.head())).await {
         assert!(matches!(read, Ok(_) | Err(StoreError::Unavailable(_))), "{read:?}");
     }
     assert!(started.elapsed() < CALL, "{:?}", started.elapsed());
@@ -117,7 +141,7 @@ async fn a_store_whose_connections_for_reads_are_all_at_work_is_busy_and_ready()
     sqlx::raw_sql("BEGIN; LOCK TABLE event_store.claims IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
     let claims = [claim(1)];
     // As many as there are connections.
-    let reads = futures::future::join_all((0..4).map(|_| store.claim_owners(&claims)));
+    let reads = join_all((0..4).map(|_| store.claim_owners(&claims)));
     let ready = async {
         let mut admin = plain(database.url()).await;
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -258,7 +282,7 @@ async fn those_who_wait_for_silent_keys_are_few_and_do_not_wait_long() {
             (store.append(append).await, started.elapsed())
         }
     });
-    let waiting = tokio::spawn(futures::future::join_all(waiting));
+    let waiting = tokio::spawn(join_all(waiting));
     // Until the task that makes keys waits for its first answer.
     for _ in 0..20 {
         if task.pulse.silence() > Duration::ZERO {
