@@ -227,7 +227,7 @@ impl<'a> Leader<'a> {
 }
 
 /// The messages of the first events, as many as one batch may hold.
-fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Encoded> {
+pub(super) fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Encoded> {
     let mut bytes = 0;
     let mut messages = Vec::with_capacity(events.len());
     for event in events {

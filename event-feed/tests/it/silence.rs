@@ -123,6 +123,22 @@ async fn p5_a_leader_that_cannot_read_any_more_gives_the_lease_to_one_who_can() 
     world.all_published().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_standby_says_that_the_broker_is_silent_though_its_connection_stands() {
+    let (world, leader) = world_and_relay(quick()).await;
+    let standby = world.relay(quick()).await;
+    within(HEALED, "the stand-by is ready", async || ready(&standby)).await;
+    world.nats.pause();
+    // The client itself gives the connection up after ten seconds at the earliest.
+    within(HEALED, "the stand-by is not ready", async || !ready(&standby)).await;
+    world.nats.resume();
+    within(HEALED, "both are ready", async || ready(&leader) && ready(&standby)).await;
+    world.append(20).await;
+    world.all_published().await;
+    leader.stop().await;
+    standby.stop().await;
+}
+
 /// A gauge; `None` while it says that its value is not known.
 fn gauge(metrics: &Metrics, name: &str) -> Option<f64> {
     let text = metrics.render();

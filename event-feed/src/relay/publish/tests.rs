@@ -10,6 +10,7 @@ use super::*;
 use crate::lease::Term;
 use crate::message::encode;
 use crate::relay::StreamLimits;
+use crate::relay::leader::batch;
 use crate::relay::stream::Broker;
 
 const EPOCH: Epoch = Epoch(Uuid::nil());
@@ -53,6 +54,20 @@ async fn p5_the_broker_refuses_a_run_that_does_not_follow_its_last_message() {
         publish(&nats, mode, messages(4..=5), Position(3)).await.unwrap();
         assert_eq!(last_sequence(&broker).await, 5);
     }
+}
+
+#[test]
+fn a_batch_holds_no_more_bytes_than_it_may_but_always_one_message() {
+    let of = |bytes: usize| {
+        let data = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap();
+        move |position| RecordedEvent { data: data.clone(), ..event(position) }
+    };
+    let several: Vec<_> = (1..=20).map(of(MAX_PAYLOAD / 2)).collect();
+    let several = batch(&several, EPOCH, MAX_PAYLOAD);
+    let bytes: usize = several.iter().map(|message| message.bytes).sum();
+    assert!(several.len() > 1 && bytes <= MAX_BATCH_BYTES, "{bytes} in {}", several.len());
+    let huge: Vec<_> = (1..=2).map(of(MAX_BATCH_BYTES)).collect();
+    assert_eq!(batch(&huge, EPOCH, usize::MAX).len(), 1);
 }
 
 #[test]
