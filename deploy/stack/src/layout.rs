@@ -201,3 +201,28 @@ fn name_of(state: &Path) -> String {
         name
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_was_open_to_others_is_private_once_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, file) = (folder.path().join("old"), folder.path().join("old/file"));
+        std::fs::create_dir(&old).unwrap();
+        std::fs::write(&file, "").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & PERMISSIONS;
+        let open = |path: &Path| std::fs::set_permissions(path, Permissions::from_mode(0o755));
+        for path in [&old, &file] {
+            open(path).unwrap();
+        }
+        private_folder(&old).unwrap();
+        drop(open_private(File::options().write(true), &file).unwrap());
+        assert_eq!((mode(&old), mode(&file)), (PRIVATE_FOLDER, PRIVATE_FILE));
+        open(&file).unwrap();
+        write_private(&file, "new").unwrap();
+        assert_eq!(mode(&file), PRIVATE_FILE);
+    }
+}

@@ -16,7 +16,8 @@ async fn a_call_to_a_stopped_backend_ends_in_time_and_takes_the_connection_with_
     let mut connection = Connection::open(&options(&database), SLACK, LIMIT).await.unwrap();
     let stopped = Stopped::stop([backend(&mut connection).await]);
     let started = Instant::now();
-    let error = sqlx::query("SELECT 1").execute(&mut connection).await.unwrap_err();
+    let call = sqlx::query("SELECT 1").execute(&mut connection);
+    let error = in_time("the end of the call", call).await.unwrap_err();
     assert!(is_silent(&error), "{error:?}");
     assert!(started.elapsed() < LIMIT + SLACK, "{:?}", started.elapsed());
     assert!(!connection.is_open());

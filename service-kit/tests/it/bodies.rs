@@ -49,6 +49,22 @@ async fn half_sent_bodies_are_held_up_to_the_budget_and_the_next_is_told_to_come
 }
 
 #[tokio::test]
+async fn what_a_handler_has_read_counts_until_it_is_done_with_it() {
+    let (bodies, (router, mut gate)) = (BodyBudget::new(BUDGET), api());
+    let limits = Limits { bodies: bodies.clone(), ..Limits::default() };
+    let served = Served::start(router, limits).await;
+    let mut client = served.connect().await;
+    let head = head(1000).replace("/body", "/held");
+    client.send(&(head + &"x".repeat(1000))).await;
+    gate.reached(1).await;
+    assert_eq!(bodies.held(), 1000);
+    gate.let_go.add_permits(1);
+    assert_eq!(client.answer().await.0, 200);
+    until(&bodies, |held| held == 0).await;
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn streams_of_http_2_share_the_budget() {
     let (served, budget) = served().await;
     let mut kept = Vec::new();

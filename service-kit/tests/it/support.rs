@@ -97,10 +97,21 @@ impl Gate {
     }
 }
 
-/// `/` greets, `/held` waits at the gate, `/body` reads and tells the length of what came.
+/// `/` greets, `/held` waits at the gate, with a body once it has read it, `/body` reads and tells
+/// the length of what came.
 pub(crate) fn api() -> (Router, Gate) {
     let let_go: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
     let (reach, reached) = mpsc::unbounded_channel();
+    let reach_with_body = reach.clone();
+    let held_with_body = move |body: axum::body::Body| {
+        let reach = reach_with_body.clone();
+        async move {
+            let body = read_body(body).await?;
+            reach.send(()).unwrap();
+            let_go.acquire().await.unwrap().forget();
+            Ok::<_, Problem>(body.len().to_string())
+        }
+    };
     let held = move || {
         reach.send(()).unwrap();
         async {
@@ -111,7 +122,7 @@ pub(crate) fn api() -> (Router, Gate) {
     let body = async |body: axum::body::Body| Ok::<_, Problem>(read_body(body).await?.len().to_string());
     let routes = Router::new()
         .route("/", get(async || "hello").post(async || "hello"))
-        .route("/held", get(held))
+        .route("/held", get(held).post(held_with_body))
         .route("/body", post(body));
     (layered(routes, &Origins::default()), Gate { reached, let_go })
 }
