@@ -32,7 +32,8 @@ async fn a_server_that_takes_a_connection_and_says_nothing_is_left_in_time() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let options = PgConnectOptions::new().host("127.0.0.1").port(address.port());
-    let opened = in_time("the end of an attempt", Connection::open(&options, LIMIT, SLACK)).await;
+    let opening = Box::pin(Connection::open(&options, LIMIT, SLACK));
+    let opened = in_time("the end of the attempt", opening).await;
     assert!(is_silent(&opened.unwrap_err()));
 }
 
