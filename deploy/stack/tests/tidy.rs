@@ -60,14 +60,16 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
     ("event-feed/tests/it/relay_faults.rs", "the pace of a load, and a kill at a random moment under it"),
     ("postgres-kit/tests/it/connection.rs", "a statement that takes longer than its limit"),
+    ("postgres-kit/tests/it/listener.rs", "news that come after several signs of life"),
     ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
 /// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
 const ENDS: &[&str] =
     &["command-api/src/erasure.rs", "command-api/src/serve.rs", "projector/src/command.rs", "projector/src/process.rs"];
-/// The only place that notifies: NOTIFY in the append would serialise its commits.
-const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql"];
+/// The only place that notifies, beside the listener's own test: NOTIFY in the append would
+/// serialise its commits.
+const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql", "postgres-kit/tests/it/listener.rs"];
 
 struct Source {
     /// From the root of the checkout, with slashes.
