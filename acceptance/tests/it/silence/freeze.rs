@@ -50,7 +50,7 @@ impl Freeze {
                 system.way(of.0, of.1)?.falls_silent(cell.kind);
                 None
             }
-            Self::Backends => Some(Stopped::stop(backends(system, cell).await?)),
+            Self::Backends => Some(stop_at_rest(system, cell).await?),
             Self::Holder(holder) => Some(stop_holder(system, cell, holder).await?),
         };
         Ok(Frozen { system, of, _stopped: stopped })
@@ -65,16 +65,25 @@ impl Drop for Frozen<'_> {
     }
 }
 
-/// The backends that serve a process.
-async fn backends(system: &Launched, cell: &Cell) -> Result<Vec<i32>> {
-    let role = cell.part.role();
-    let mut admin = PgConnection::connect(&system.as_superuser(cell.server)).await?;
-    let asked = sqlx::query_scalar(
-        "SELECT pid FROM pg_stat_activity WHERE usename = $1 AND datname = current_database() AND backend_type = 'client backend'",
-    );
-    let pids = asked.bind(role).fetch_all(&mut admin).await.context("the backends")?;
-    admin.close().await?;
-    Ok(pids)
+/// Stops all backends that serve a process, none of them within a transaction that writes: nobody
+/// could have the rows that it locks before it goes on.
+async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
+    let admin = PgConnection::connect(&system.as_superuser(cell.server)).await?;
+    let admin = tokio::sync::Mutex::new(admin);
+    until("its backends are at rest", CAUGHT_WITHIN, async || {
+        let mut admin = admin.lock().await;
+        let serving = "SELECT pid FROM pg_stat_activity
+                       WHERE usename = $1 AND datname = current_database()
+                         AND backend_type = 'client backend'";
+        let asked = sqlx::query_scalar::<_, i32>(serving).bind(cell.part.role());
+        let pids = asked.fetch_all(&mut *admin).await.context("the backends")?;
+        let stopped = Stopped::stop(pids.iter().copied());
+        let writing = "SELECT EXISTS (SELECT FROM pg_locks
+                       WHERE pid = ANY($1) AND locktype = 'transactionid')";
+        let is_writing: bool = sqlx::query_scalar(writing).bind(&pids).fetch_one(&mut *admin).await?;
+        Ok((!is_writing).then_some(stopped))
+    })
+    .await
 }
 
 /// Stops a backend that holds rows. It waits for a table just then, so it holds nothing else that the server needs.
