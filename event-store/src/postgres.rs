@@ -100,8 +100,8 @@ impl PostgresOptions {
         self
     }
 
-    /// The most connections for reads by a key or in the log's order, and as many for selections; 8 by
-    /// default. Readiness has one more, appends have one of their own.
+    /// The most connections for reads by a key or in the log's order, and as many for selections; 8
+    /// by default. Readiness has one more, appends have one of their own.
     #[must_use]
     pub fn read_connections(mut self, most: u32) -> Self {
         self.read_connections = most;
@@ -169,12 +169,13 @@ impl PostgresStore {
         Ok(Self { inner: Arc::new(Inner { by_key, by_choice, continuity, batcher, sealing, proving, _watcher: watcher }) })
     }
 
-    /// Whether the log can be read now, and appended to: asks for its head and for the server's settings, and appends nothing when the
-    /// last batch got no answer. It answers within seconds, also when the server is silent, and does not
-    /// wait behind reads: a busy store is ready.
+    /// Whether the log can be read now, and appended to: asks for its head and for the server's
+    /// settings, and appends nothing when the last batch got no answer. It answers within seconds,
+    /// also when the server is silent, and does not wait behind reads: a busy store is ready.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Unsafe`] for as long as the server can lose what it acknowledges.
+    /// [`StoreError`]; [`StoreError::Unsafe`] for as long as the server can lose what it
+    /// acknowledges.
     pub async fn ready(&self) -> Result<Head, StoreError> {
         let (head, (), ()) = tokio::try_join!(self.inner.head_past_the_queue(), self.inner.assert_safe(), self.appends())?;
         Ok(head)

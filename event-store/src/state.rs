@@ -215,8 +215,9 @@ impl StateLoader {
         self.log.store().vault()
     }
 
-    /// The state of a stream now: never one from before the call. `epoch` is the history that the caller appends to: no state of
-    /// another is used. Who asks for one stream at once shares a load (`state/shared.rs`).
+    /// The state of a stream now: never one from before the call. `epoch` is the history that the
+    /// caller appends to: no state of another is used. Who asks for one stream at once shares a
+    /// load (`state/shared.rs`).
     ///
     /// # Errors
     /// [`StateError`].

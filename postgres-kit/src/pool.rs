@@ -26,13 +26,13 @@ pub type AfterConnect = dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Re
 
 /// How many connections a pool has, and its limits.
 pub struct PoolSettings {
-    /// The most connections, beside the one for [`Pool::past_the_queue`].
+    /// The most connections, without the one for [`Pool::past_the_queue`].
     pub max_connections: u32,
     /// How long a call waits for a place while no other call comes to an end: the server is silent
     /// then. Also how long the making of a new connection may take.
     pub acquire_limit: Duration,
-    /// How long a call waits for a place in all, while others come to an end: the pool is busy then,
-    /// and the server well. The limit of the call itself comes on top.
+    /// How long a call waits for a place in all, while others come to an end: the pool is busy
+    /// then, and the server well. The limit of the call itself comes on top.
     pub wait_limit: Duration,
     /// How long a call may take once it has a connection.
     pub limit: Duration,

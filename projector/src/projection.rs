@@ -45,8 +45,9 @@ pub trait Projection: Send + Sync + 'static {
     const FOLD_VERSION: i32;
     /// Creates its tables, with unqualified names.
     const TABLES: &'static str;
-    /// Creates the indexes that queries need; may run after the tables are full. None may refuse a row: a unique one belongs to
-    /// [`Projection::TABLES`], whose constraints are in place when a refused row is looked for.
+    /// Creates the indexes that queries need; may run after the tables are full. None may refuse a
+    /// row: a unique one belongs to [`Projection::TABLES`], whose constraints are in place when a
+    /// refused row is looked for.
     const INDEXES: &'static str;
     /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified name.
     const COPY: &'static str;

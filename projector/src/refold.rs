@@ -156,7 +156,8 @@ impl Source {
         .boxed()
     }
 
-    /// Reads a page in a task of its own, which ends with whoever waits for it: the connections are for as many as are read ahead.
+    /// Reads a page in a task of its own, which ends when its caller stops waiting: the connections are
+    /// for as many as are read ahead.
     fn read(self: &Arc<Self>, after: Position, end: Position) -> impl Future<Output = Result<Page, RefoldError>> + use<> {
         let source = Arc::clone(self);
         let reading = AbortOnDropHandle::new(tokio::spawn(async move { source.page(after, end).await }));

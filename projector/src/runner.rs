@@ -58,7 +58,8 @@ pub use watch::Watch;
 
 /// The most events that one transaction takes.
 pub const MAX_BATCH: usize = 1_000;
-/// The most events that one transaction takes after Postgres refused rows: the rows that these touch are held all at once.
+/// The most events that one transaction takes after Postgres refused rows: the rows that these
+/// touch are held all at once.
 pub(crate) const MAX_APART: usize = 100;
 /// How often a waiting part is looked at again when nothing says otherwise.
 pub(crate) const CLAIM_EVERY: Duration = Duration::from_millis(500);

@@ -54,7 +54,8 @@ impl ToolArgs {
         let options = connect_options(&self.read_model.get()?)?;
         let owner = Uuid::now_v7();
         checked(&options, owner).await?;
-        // Two more than are read ahead: for the next page of the range that is folded, and for questions in between.
+        // Two more than are read ahead: for the next page of the range that is folded, and for
+        // questions in between.
         let reads = u32::try_from(READ_AHEAD).unwrap_or(u32::MAX).saturating_add(2);
         let store = PostgresStore::connect(store_options(&self.event_store.get()?)?.read_connections(reads)).await?;
         let store: Arc<dyn EventStore> = Arc::new(store);

@@ -30,8 +30,9 @@ pub(crate) mod restraint;
 /// 2^32: the share of all keys.
 const ALL_KEYS: f64 = 4_294_967_296.0;
 
-/// Takes the constraints off the temporary tables that compare rows with each other: what they refuse the live table lacks, and
-/// knows that it does. Which of two rows that is depends on when each came, which a fold in memory does not tell.
+/// Takes the constraints off the temporary tables that compare rows with each other: what they
+/// refuse the live table lacks, and knows that it does. Which of two rows that is depends on when
+/// each came, which a fold in memory does not tell.
 const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
     FOR found IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
                  WHERE connamespace = pg_my_temp_schema() AND contype IN ('u', 'x')

@@ -1,7 +1,8 @@
-//! What every gauge of every process says while the servers that it is about are silent: nothing, or what is true all the same.
+//! What every gauge of every process says while the servers that it is about are silent: nothing,
+//! or what is true all the same.
 //!
-//! The gauges are those that the processes show. One that the table does not name fails the test, so that whoever adds a gauge
-//! answers the question.
+//! The gauges are those that the processes show. One that the table does not name fails the test,
+//! so that a new gauge needs an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use serde_json::json;
 
 /// How long the system may take to be busy, or at rest again.
 const LIMIT: Duration = Duration::from_mins(1);
-/// How long a figure may go on being told that nobody knows any more: a lease runs out, a deadline passes, the next look fails.
+/// How long a figure may go on being told that nobody knows any more: a lease runs out, a deadline
+/// passes, the next look fails.
 const SAYS_SO: Duration = Duration::from_secs(20);
 /// Within so much of the end of the silence every figure is known again.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -26,7 +28,8 @@ enum Says {
     Nothing,
     /// This, which is true then.
     Exactly(f64),
-    /// Something about the process itself, or about its past: no server is needed for that, and it stays true.
+    /// Something about the process itself, or about its past: no server is needed for that, and it
+    /// stays true.
     Own,
     /// A time that has passed, and not one since the silence began.
     Past,
@@ -58,7 +61,8 @@ const GAUGES: [(&str, Says); 21] = [
     // It stands still only while it can tell that projecting is behind.
     ("projection_verification_paused", Exactly(0.0)),
 ];
-/// Gauges that a process shows only after minutes; `projection_differing_rows` tells what a look found that is over.
+/// Gauges that a process shows only after minutes; `projection_differing_rows` tells what a look
+/// found that is over.
 const SELDOM: [&str; 2] = ["projection_verification_paused", "projection_differing_rows"];
 
 /// The gauges that a process shows, and what each says: one figure for each set of labels.

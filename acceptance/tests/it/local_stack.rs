@@ -117,8 +117,8 @@ async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() 
     Ok(())
 }
 
-/// Of one core: for what the supervisor does while something is not ready. One that read the system's certificates for each look
-/// took 40 to 50.
+/// Of one core: for what the supervisor does while something is not ready. One that read the
+/// system's certificates for each look took 40 to 50.
 const MOST_PERCENT: f64 = 5.0;
 /// For how long it is watched.
 const WATCHED: Duration = Duration::from_secs(10);

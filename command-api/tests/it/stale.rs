@@ -1,5 +1,6 @@
-//! Many clients name versions at once, most of which are not the newest any more: each is told so, by a state that is no older
-//! than its request, and a store that is busy is not taken for one that is away.
+//! Many clients name versions at once, most of which are not the newest any more: each is told so,
+//! by a state that is no older than its request, and a store that is busy is not taken for one that
+//! is away.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

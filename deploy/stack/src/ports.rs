@@ -1,7 +1,7 @@
 //! Which ports the stack listens on: the usual ones, the next free where one is taken.
 //!
-//! Each is claimed for as long as the stack is up, so that two stacks that start at once do not pick
-//! the same.
+//! Each is claimed for as long as the stack is up, so that two stacks that start at once do not
+//! pick the same.
 
 use anyhow::Context as _;
 use local_servers::PortClaim;

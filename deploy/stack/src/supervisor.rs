@@ -27,7 +27,8 @@ use crate::layout::{Layout, write_private};
 
 /// How long a service may take until it is ready; PostgreSQL's recovery after a crash included.
 pub const READY_LIMIT: Duration = Duration::from_mins(2);
-/// How long the pause between two looks is at first, and at most: about a twentieth of the wait so far.
+/// How long the pause between two looks is at first, and at most: about a twentieth of the wait so
+/// far.
 const READY_POLL: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 
 /// One running process, as `running.json` tells it.

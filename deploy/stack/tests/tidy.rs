@@ -67,7 +67,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
 /// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
 const ENDS: &[&str] =
     &["command-api/src/erasure.rs", "command-api/src/serve.rs", "projector/src/command.rs", "projector/src/process.rs"];
-/// The only place that notifies, beside the listener's own test: NOTIFY in the append would
+/// The only place that notifies, except for the listener's own test: NOTIFY in the append would
 /// serialise its commits.
 const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql", "postgres-kit/tests/it/listener.rs"];
 

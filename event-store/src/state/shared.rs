@@ -1,9 +1,9 @@
 //! Loads of one stream that are asked for at once are made once. Many who wait for the same events
 //! would only wait for each other's connections.
 //!
-//! Loads go in rounds. Whoever asks joins a round that has not begun yet, so nobody is answered from
-//! a state that is older than the question. A round begins once the one before has ended; one that
-//! takes long, on a connection that is silent say, holds up the next for [`PATIENCE`] only.
+//! Loads go in rounds. A caller joins a round that has not begun yet, so nobody is answered
+//! from a state that is older than the question. A round begins once the one before has ended; one
+//! that takes long, on a connection that is silent say, holds up the next for [`PATIENCE`] only.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -49,7 +49,7 @@ struct Round<S: StreamState> {
 }
 
 impl Rounds {
-    /// Loads, together with whoever asks for the same before the load begins. When it fails, one of
+    /// Loads, together with all callers that ask for the same before the load begins. When it fails, one of
     /// them is told why, and the others load for themselves.
     pub(super) async fn load<S, F>(&self, stream: &StreamName, epoch: Epoch, load: impl Fn() -> F) -> Loaded<S>
     where

@@ -92,8 +92,8 @@ pub(super) async fn load<P: Projection>(
     Ok((rows, refused))
 }
 
-/// Saves the rows, in halves where one among them is refused. Returns the keys of those that are. Call inside a transaction, which
-/// is of no more use when rows are in each other's way.
+/// Saves the rows, in halves where one among them is refused. Returns the keys of those that are.
+/// Call inside a transaction, which is of no more use when rows are in each other's way.
 pub(super) async fn save<P: Projection>(
     connection: &mut PgConnection,
     rows: Vec<(P::Key, P::Row)>,

@@ -1,7 +1,8 @@
 //! A batch of events on its way into the rows: loaded at once, folded in memory, saved at once.
 //!
-//! Events come in pages that end by bytes, but small ones may touch large rows. So many rows are loaded at once only as fit into
-//! [`MAX_ROW_BYTES`], judged by the largest of those before; each row is folded over the whole batch by itself.
+//! Events come in pages that end by bytes, but small ones may touch large rows. So many rows are
+//! loaded at once only as fit into [`MAX_ROW_BYTES`], judged by the largest of those before; each
+//! row is folded over the whole batch by itself.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,13 +87,14 @@ impl<P: Projection> Batch<P> {
         Ok(keys)
     }
 
-    /// Loads the rows of these keys, folds what concerns them, and saves them. Returns the size of the largest, in bytes.
+    /// Loads the rows of these keys, folds what concerns them, and saves them. Returns them as they
+    /// are now.
     async fn write_rows(
         &self,
         connection: &mut PgConnection,
         (keys, only, whole): (&[P::Key], &Only, bool),
         parking: &mut Parking,
-    ) -> Result<usize, WriteError> {
+    ) -> Result<Vec<P::Row>, WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
         // Nearly always nothing is refused, and rows need not be kept for that.
         let is_simple = whole && parking.is_idle();
@@ -106,7 +108,7 @@ impl<P: Projection> Batch<P> {
         if !rows.is_empty() {
             guard::save::<P>(connection, &rows).await?;
         }
-        Ok(rows.iter().map(|row| CopyRow::length_of(row, P::copy)).max().unwrap_or(0))
+        Ok(rows)
     }
 
     /// Folds all of it, or fails with the first refusal. The rows are then of no more use.
@@ -251,9 +253,13 @@ impl<P: Projection> Write for Batch<P> {
             let (some, after) = rest.split_at(at_once.min(rest.len()));
             let is_all = some.len() == keys.len();
             let these = if is_all { only.clone() } else { Only::These(Arc::new(some.iter().map(RowKey::text).collect())) };
-            let largest = self.write_rows(connection, (some, &these, whole), parking).await?;
-            at_once = (MAX_ROW_BYTES / largest.max(1)).clamp(1, at_once.saturating_mul(GROWTH));
+            let rows = self.write_rows(connection, (some, &these, whole), parking).await?;
             rest = after;
+            if !rest.is_empty() {
+                let sizes = rows.iter().map(|row| CopyRow::length_of(row, P::copy));
+                let largest = sizes.max().unwrap_or(0).max(1);
+                at_once = (MAX_ROW_BYTES / largest).clamp(1, at_once.saturating_mul(GROWTH));
+            }
         }
         Ok(())
     }

@@ -71,8 +71,9 @@ pub trait AnyRows: Send {
     /// As Postgres says; the rows are then of no more use.
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()>;
 
-    /// [`AnyRows::write`], but rows that Postgres refuses stay in memory, and are tried again the next time: a later event may make
-    /// them possible. Returns how many they are. For tables without constraints that compare rows.
+    /// [`AnyRows::write`], but rows that Postgres refuses stay in memory, and are tried again the
+    /// next time: a later event may make them possible. Returns how many they are. For tables
+    /// without constraints that compare rows.
     ///
     /// # Errors
     /// As Postgres says about anything else; the rows are then of no more use.

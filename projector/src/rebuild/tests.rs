@@ -203,7 +203,8 @@ async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it
 #[tokio::test]
 async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write_falls() {
     let shop = Shop::new().await;
-    // The first is impossible in between; the rows of the others fill the memory there, and more than one batch.
+    // The first is impossible in between; the rows of the others fill the memory there, and more
+    // than one batch.
     let mut adjusted = vec![(1, 90), (1, 60)];
     adjusted.extend((10..170).map(|product| (product, i64::try_from(product).unwrap() - 100)));
     adjusted.push((1, -70));

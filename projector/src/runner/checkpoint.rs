@@ -71,14 +71,15 @@ pub(crate) struct Passed {
     pub(crate) passed_over: usize,
 }
 
-/// Moves the checkpoint, and works in the generation's schema until the end of the transaction. `false`: this owner was
-/// replaced, or stands elsewhere than it believes; nothing was changed.
+/// Moves the checkpoint, and works in the generation's schema until the end of the transaction.
+/// `false`: this owner was replaced, or stands elsewhere than it believes; nothing was changed.
 ///
-/// Only the commit of a `durable` move waits for the disk, and with it everything committed before. A crash of
-/// the server can take back the others: rows and checkpoint together, of at most the last three times its
-/// `wal_writer_delay`. The owner loses its connection then, claims the part again, finds the checkpoint where it
-/// is, and folds the same events to the same rows. Waiting for every commit made the time from a command to its
-/// row 1.4 times as long. A batch with an erasure is durable, so that no blanked value comes back.
+/// Only the commit of a `durable` move waits for the disk, and with it everything committed before.
+/// A crash of the server can take back the others: rows and checkpoint together, of at most the
+/// last three times its `wal_writer_delay`. The owner loses its connection then, claims the part
+/// again, finds the checkpoint where it is, and folds the same events to the same rows. Waiting for
+/// every commit made the time from a command to its row 1.4 times as long. A batch with an erasure
+/// is durable, so that no blanked value comes back.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
     part: &PartKey,
@@ -114,8 +115,9 @@ pub(crate) async fn advance(
     Ok(moved.is_some())
 }
 
-/// [`advance`] for parts that only pass over so many events: by one statement, without the generations' schemas,
-/// never durable. Returns those that were moved: (projection, generation, part).
+/// [`advance`] for parts that only pass over so many events: by one statement, without the
+/// generations' schemas, never durable. Returns those that were moved: (projection, generation,
+/// part).
 pub(crate) async fn pass(
     connection: &mut PgConnection,
     parts: &[(Arc<PartKey>, Checkpoint, usize)],

@@ -1,5 +1,5 @@
-//! Taking a part: the lease, the checkpoint as it stands in the database, and the proof that the log is the one the rows
-//! were folded from.
+//! Taking a part: the lease, the checkpoint as it stands in the database, and the proof that the
+//! log is the one the rows were folded from.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,8 @@ pub(crate) struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) reason: String,
-    /// The live generation with which it stopped: only another one is tried; none at all after a panic.
+    /// The live generation with which it stopped: only another one is tried; none at all after a
+    /// panic.
     pub(crate) generation: Option<i32>,
     /// Whether the same generation is tried again, and when.
     pub(crate) again: Again,
@@ -58,7 +59,8 @@ pub(crate) enum Again {
     No,
     /// It stopped because of the log's history: when that has changed.
     History,
-    /// It stopped since no more events could be parked: when there is room, or somebody asked for some to be tried again.
+    /// It stopped since no more events could be parked: when there is room, or somebody asked for
+    /// some to be tried again.
     Room,
 }
 
@@ -83,7 +85,8 @@ pub(crate) enum ClaimError {
 }
 
 impl Claim {
-    /// Takes the live generation's part if nobody has it, and proves that the log is the one that it was built from.
+    /// Takes the live generation's part if nobody has it, and proves that the log is the one that
+    /// it was built from.
     pub(crate) async fn attempt(self) -> Result<Claimed, ClaimError> {
         // On the heap at once: what holds connections is large.
         postgres_kit::within(CLAIM_LIMIT, Box::pin(self.claim())).await

@@ -73,13 +73,13 @@ impl Owned {
         let known = start.checked_sub(1).map(|last| job.events[last].mark());
         let events = &job.events[start..];
         if known.is_some_and(|mark| mark.position == at.position && mark != at) {
-            // Claiming anew proves the history, and says what is to be done when it is another one.
+            // Claiming again proves the history, and says what is to be done when it is another one.
             let other = std::io::Error::other(format!("the log has another event at position {}", at.position));
             applied.outcome = Outcome::Failed(sqlx::Error::Io(other));
             return Folded::Done(applied);
         }
         if events.first().is_some_and(|event| event.position != at.position.next()) {
-            // The reader was somewhere else: claiming anew makes it go back.
+            // The reader was somewhere else: claiming again makes it go back.
             let gap = std::io::Error::other(format!("the batch does not begin after position {}", at.position));
             applied.outcome = Outcome::Failed(sqlx::Error::Io(gap));
             return Folded::Done(applied);

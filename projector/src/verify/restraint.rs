@@ -66,7 +66,8 @@ impl Restraint {
     }
 }
 
-/// Tells whether the verification of a projection stands still: not any more once this is dropped, since it failed perhaps.
+/// Tells whether the verification of a projection stands still: not any more once this is dropped,
+/// since it failed perhaps.
 struct Paused(&'static str);
 
 impl Paused {

@@ -1,4 +1,5 @@
-//! Where a batch ends makes no difference to what rows are in the end, also where Postgres refuses rows in between.
+//! Where a batch ends makes no difference to what rows are in the end, also where Postgres refuses
+//! rows in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,7 +58,8 @@ async fn p7_a_row_that_is_impossible_between_two_events_is_the_same_wherever_a_b
     let mut random = StdRng::seed_from_u64(run.seed);
     let (at_once, bit_by_bit) = (with_table().await, with_table().await);
     let store = Arc::new(MemoryStore::new());
-    // By the rule: the row as of its last event after which it was possible, and what came since is parked.
+    // By the rule: the row as of its last event after which it was possible, and what came since is
+    // parked.
     let (mut rows, mut parked, mut tentative) = (Rows::new(), Parked::new(), Rows::new());
     for position in 1..=200 {
         let (product, delta) = (Uuid::from_u128(random.random_range(0..12)), random.random_range(-50..=60));

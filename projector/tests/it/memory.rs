@@ -37,7 +37,8 @@ fn large(order_id: Uuid) -> [OrderEvent; 2] {
     [OrderEvent::Placed(placed), OrderEvent::Confirmed(confirmed)]
 }
 
-/// A batch of rows this large may take longer than one transaction may, and is then tried again with fewer events.
+/// A batch of rows this large may take longer than one transaction may, and is then tried again
+/// with fewer events.
 async fn until_projected(url: &str, events: usize) {
     let events = i64::try_from(events).unwrap();
     until_within(PROJECTED, "every projection at the head", || async {
@@ -66,7 +67,8 @@ async fn peak(url: &str, arguments: &[&str]) -> u64 {
 async fn a_rebuild_and_a_verification_of_large_rows_stay_within_their_memory() {
     let database = whole_database().await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
-    // All are placed first and confirmed later, so that the events of the second step touch rows that are written already.
+    // All are placed first and confirmed later, so that the events of the second step touch rows
+    // that are written already.
     for step in 0..2 {
         for number in 0..ORDERS {
             let order_id = Uuid::from_u128(1_000 + number as u128);

@@ -80,7 +80,7 @@ impl Server {
         loop {
             tokio::select! {
                 // One that made room is looked at first: a request that it reads after that would
-                // go on beside those who took its place, and there would be no limit.
+                // go on together with those that took its place, beyond the limit.
                 biased;
                 () = slot.evicted(), if !evicted => {
                     if !activity.is_busy() {

@@ -1,22 +1,28 @@
 //! A batch of whose rows Postgres refuses some: each refusal hurts its own row alone.
 //!
-//! A batch is an optimisation, so what becomes of a row may not depend on where a batch ends. An event may make of a row what
-//! Postgres refuses, and a later one make it right again. In one batch nobody notices, since only the end is saved. In two, the
-//! first event is parked and the second held back behind it. Both ways lead to the same row, by this rule:
+//! A batch is an optimisation, so what becomes of a row may not depend on where a batch ends. An
+//! event may make of a row what Postgres refuses, and a later one make it right again. In one batch
+//! nobody notices, since only the end is saved. In two, the first event is parked and the second
+//! held back behind it. Both ways lead to the same row, by this rule:
 //!
-//! *A row takes in its events up to the last one after which Postgres accepts it. Those behind are parked: the first with the
-//! cause, the others held back.*
+//! *A row takes in its events up to the last one after which Postgres accepts it. Those behind are
+//! parked: the first with the cause, the others held back.*
 //!
-//! A batch that is refused follows it here. Parked events follow it when they are tried again, since all of a key's are then
-//! folded as one batch (`runner/parked/again.rs`). So the row is the same in the end; until the next try it may lack events,
-//! and is marked stale. The other rule, to park whatever is refused by itself, would need a statement for each event of every batch.
+//! A batch that is refused follows it here. Parked events follow it when they are tried again,
+//! since all of a key's are then folded as one batch (`runner/parked/again.rs`). So the row is the
+//! same in the end; until the next try it may lack events, and is marked stale. The other rule, to
+//! park whatever is refused by itself, would need a statement for each event of every batch.
 //!
 //! What differs all the same, always in rows that are marked stale:
-//! - a fold that commutes takes in each event that fits at the moment: which of several stay parked depends on their order in time;
-//! - an erasure ends the wait for a later event in its batch, since it blanks the row that is there at once;
-//! - of a key with more parked events than one try takes (`MAX_DRAIN`) only the first so many are looked at together;
-//! - a constraint that compares rows (unique, exclusion) refuses the row that came second. Which events of the second row are
-//!   parked is the same wherever a batch ends, but whether a value is free again depends on when the parked ones are tried.
+//! - a fold that commutes takes in each event that fits at the moment: which of several stay parked
+//!   depends on their order in time;
+//! - an erasure ends the wait for a later event in its batch, since it blanks the row that is there
+//!   at once;
+//! - of a key with more parked events than one try takes (`MAX_DRAIN`) only the first so many are
+//!   looked at together;
+//! - a constraint that compares rows (unique, exclusion) refuses the row that came second. Which
+//!   events of the second row are parked is the same wherever a batch ends, but whether a value is
+//!   free again depends on when the parked ones are tried.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -91,8 +97,8 @@ impl<P: Projection> Batch<P> {
         Ok(())
     }
 
-    /// Folds the rows of these keys event by event, in the order of the log, and saves each after each event that Postgres lets it
-    /// take in.
+    /// Folds the rows of these keys event by event, in the order of the log, and saves each after
+    /// each event that Postgres lets it take in.
     async fn write_each(&self, connection: &mut PgConnection, keys: &[P::Key], parking: &mut Parking) -> Result<(), WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
         let only = Only::These(Arc::new(keys.iter().map(RowKey::text).collect::<HashSet<_>>()));

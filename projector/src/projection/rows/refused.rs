@@ -25,7 +25,8 @@ impl<P: Projection> Rows<P> {
         Ok(refused.len())
     }
 
-    /// Whether Postgres would take these rows, each with whether its table has one of the key; leaves no trace.
+    /// Whether Postgres would take these rows, each with whether its table has one of the key;
+    /// leaves no trace.
     async fn are_possible(connection: &mut PgConnection, rows: &[(&P::Row, bool)]) -> sqlx::Result<bool> {
         let mut attempt = connection.begin().await?;
         let stored: Vec<P::Row> = rows.iter().filter(|(_, stored)| *stored).map(|(row, _)| (*row).clone()).collect();

@@ -1,8 +1,9 @@
-//! What a build does where something is refused: it folds again and keeps rows for that, or goes in batches straight into the tables
-//! as the runner does. That is slower than in memory, and for when Postgres refused rows.
+//! What a build does where something is refused: it folds again and keeps rows for that, or goes in
+//! batches straight into the tables as the runner does. That is slower than in memory, and for when
+//! Postgres refused rows.
 //!
-//! The batches find the refused row and its event the same way as the runner, with all constraints in their places: also one that
-//! compares rows, which a row by itself never breaks.
+//! The batches find the refused row and its event the same way as the runner, with all constraints
+//! in their places: also one that compares rows, which a row by itself never breaks.
 
 use event_store::Position;
 use futures::StreamExt as _;
@@ -20,8 +21,9 @@ use crate::runner::parked;
 impl Builder {
     /// Brings the moving parts to this position.
     ///
-    /// Nearly always nothing is refused, and rows need not be kept for that. Where a fold refuses something, it goes back to the
-    /// checkpoint, and they are. Where Postgres refuses rows, the events since the checkpoint go the runner's way.
+    /// Nearly always nothing is refused, and rows need not be kept for that. Where a fold refuses
+    /// something, it goes back to the checkpoint, and they are. Where Postgres refuses rows, the
+    /// events since the checkpoint go the runner's way.
     pub(super) async fn bring(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
         loop {
             match self.advance(to, progress).await {
@@ -72,7 +74,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Tries what is parked again, so that no row lacks an event only because of where a batch ended.
+    /// Tries what is parked again, so that no row lacks an event only because of where a batch
+    /// ended.
     pub(crate) async fn retry_parked(&mut self) -> Result<(), RebuildError> {
         let again = self.source.reread();
         for held in &self.parts {
@@ -84,7 +87,7 @@ impl Builder {
                 }
             }
         }
-        // What is parked is read anew.
+        // Reads again what is parked.
         self.moving.clear();
         self.choose().await?;
         Ok(())

@@ -164,7 +164,8 @@ impl Tried {
     }
 }
 
-/// Folds a key's parked events in their order, up to the first that is refused again, fenced by the owner's term.
+/// Folds a key's parked events in their order, up to the first that is refused again, fenced by the
+/// owner's term.
 pub(crate) async fn try_key(
     connection: &mut Connection,
     (part, at): (&PartKey, &Checkpoint),
@@ -187,7 +188,7 @@ pub(crate) async fn try_key(
     pairs.truncate(events.len());
     let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
     if events.is_empty() || !events.iter().zip(&pairs).all(same) {
-        // Claiming anew proves the history, and says what is to be done when it is another one.
+        // Claiming again proves the history, and says what is to be done when it is another one.
         let other = std::io::Error::other("the log has another event at the position of a parked one");
         return Err(sqlx::Error::Io(other).into());
     }

@@ -47,7 +47,8 @@ impl Slot {
         matches!(self.state, State::Waiting { .. } | State::Claiming { from: None, .. })
     }
 
-    /// Whether this process has not had the part for longer than a lease lasts: another one may project it since.
+    /// Whether this process has not had the part for longer than a lease lasts: another one may
+    /// project it since.
     pub(crate) fn may_be_elsewhere(&self) -> bool {
         self.is_waiting() && self.progress.moved_at.elapsed() > LEASE
     }

@@ -77,8 +77,7 @@ impl Projection for Fragile {
 
     async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
         assert!(!keys.iter().any(|key| key == UNLOADABLE), "a row that makes no sense");
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM fragile WHERE key = ANY($1)").bind(keys).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
+        ledger::load(connection, "SELECT * FROM fragile WHERE key = ANY($1)", keys).await
     }
 
     async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
@@ -87,6 +86,6 @@ impl Projection for Fragile {
     }
 
     fn copy(row: &Row, to: &mut CopyRow) {
-        to.column(&row.key).column(&row.events).column(&row.trace).column(&row.position);
+        ledger::copy(row, to);
     }
 }

@@ -68,6 +68,20 @@ pub(crate) fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>>
     }
 }
 
+/// The rows of these keys by a statement that selects them.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    keys: &[String],
+) -> sqlx::Result<Vec<(String, Row)>> {
+    let rows: Vec<Row> = sqlx::query_as(statement).bind(keys).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
+}
+
+pub(crate) fn copy(row: &Row, to: &mut CopyRow) {
+    to.column(&row.key).column(&row.events).column(&row.trace).column(&row.position);
+}
+
 /// Writes the rows by the statement that [`upsert`] makes.
 pub(crate) async fn save(connection: &mut PgConnection, statement: &'static str, rows: &[Row]) -> sqlx::Result<()> {
     sqlx::query(statement)
@@ -128,8 +142,7 @@ impl<const TEST: usize> Projection for Ledger<TEST> {
     }
 
     async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM ledger WHERE key = ANY($1)").bind(keys).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
+        load(connection, "SELECT * FROM ledger WHERE key = ANY($1)", keys).await
     }
 
     async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
@@ -137,7 +150,7 @@ impl<const TEST: usize> Projection for Ledger<TEST> {
     }
 
     fn copy(row: &Row, to: &mut CopyRow) {
-        to.column(&row.key).column(&row.events).column(&row.trace).column(&row.position);
+        copy(row, to);
     }
 }
 
@@ -171,8 +184,7 @@ impl Projection for Tally {
     }
 
     async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM tally WHERE key = ANY($1)").bind(keys).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
+        load(connection, "SELECT * FROM tally WHERE key = ANY($1)", keys).await
     }
 
     async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
@@ -180,6 +192,6 @@ impl Projection for Tally {
     }
 
     fn copy(row: &Row, to: &mut CopyRow) {
-        to.column(&row.key).column(&row.events).column(&row.trace).column(&row.position);
+        copy(row, to);
     }
 }

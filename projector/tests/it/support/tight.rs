@@ -1,4 +1,5 @@
-//! A projection of products whose table takes only some levels: an event may make a row impossible, and a later one possible again.
+//! A projection of products whose table takes only some levels: an event may make a row impossible,
+//! and a later one possible again.
 
 use async_trait::async_trait;
 use event_store::RecordedEvent;
@@ -43,8 +44,7 @@ impl Projection for Tight {
     }
 
     async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM tight WHERE key = ANY($1)").bind(keys).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
+        ledger::load(connection, "SELECT * FROM tight WHERE key = ANY($1)", keys).await
     }
 
     async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
@@ -52,6 +52,6 @@ impl Projection for Tight {
     }
 
     fn copy(row: &Row, to: &mut CopyRow) {
-        to.column(&row.key).column(&row.events).column(&row.trace).column(&row.position);
+        ledger::copy(row, to);
     }
 }
