@@ -129,3 +129,6 @@ impl<S: StreamState> Drop for Round<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
