@@ -121,8 +121,10 @@ fn narrow(database: &local_servers::TestDatabase, wait_limit: Duration) -> Pool 
     Pool::new(options(database), settings)
 }
 
-/// Ten calls at once, each of a third of [`LIMIT`].
+/// Ten calls at once, each of a third of [`LIMIT`], once there is a connection.
 async fn ten_calls(pool: &Pool) -> Vec<sqlx::Result<()>> {
+    let connected = async || sqlx::query("SELECT 1").execute(pool).await.is_ok();
+    until_within(SLACK, "a connection", connected).await;
     let calls = (0..10).map(|_| async { sqlx::query("SELECT pg_sleep(0.1)").execute(pool).await.map(drop) });
     join_all(calls).await
 }
@@ -162,6 +164,62 @@ async fn who_asks_how_the_server_is_does_not_wait_behind_others() {
     slow.unwrap();
     let (asked, all) = (asked.unwrap(), started.elapsed());
     assert!(asked < Duration::from_secs(1), "{asked:?} of {all:?}");
+}
+
+#[tokio::test]
+async fn a_pool_whose_every_connection_falls_silent_does_not_pass_for_a_busy_one() {
+    let database = database().await;
+    let limits = PoolSettings::new(2, SLACK, 2 * SLACK);
+    let settings = PoolSettings { wait_limit: Duration::from_mins(1), ..limits };
+    let pool = Pool::new(options(&database), settings);
+    let stopped = Stopped::stop(backends(&pool, 2).await);
+    let callers = (0..6).map(|_| async {
+        let started = Instant::now();
+        let error = sqlx::query("SELECT 1").execute(&pool).await.unwrap_err();
+        assert!(is_silent(&error), "{error:?}");
+        started.elapsed()
+    });
+    let mut waits = join_all(callers).await;
+    waits.sort_unstable();
+    // Two had a connection, and waited for its answer.
+    assert!(waits[3] < 2 * SLACK, "{waits:?}");
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_pool_that_is_closed_is_told_at_once() {
+    let database = database().await;
+    let pool = narrow(&database, Duration::from_mins(1));
+    let slow = sqlx::query("SELECT pg_sleep(1)").execute(&pool);
+    let started = Instant::now();
+    let waits = async {
+        backend_busy(&pool).await;
+        let error = sqlx::query("SELECT 1").execute(&pool).await.unwrap_err();
+        assert!(matches!(error, sqlx::Error::PoolClosed), "{error:?}");
+        started.elapsed()
+    };
+    let closes = async {
+        backend_busy(&pool).await;
+        pool.close().await;
+        started.elapsed()
+    };
+    let (slow, waited, closed) = tokio::join!(slow, waits, closes);
+    slow.unwrap();
+    assert!(waited < closed, "{waited:?} of {closed:?}");
+}
+
+#[tokio::test]
+async fn callers_that_give_up_at_any_moment_take_no_place_along() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(3, SLACK, SLACK));
+    for number in 0..60 {
+        let calls = (0..8).map(|call| {
+            let limit = Duration::from_micros(number * 150 + call * 70);
+            tokio::time::timeout(limit, sqlx::query("SELECT 1").execute(&pool))
+        });
+        join_all(calls).await;
+    }
+    assert_eq!(backends(&pool, 3).await.len(), 3);
 }
 
 /// Waits until the pool's only connection is at work.
