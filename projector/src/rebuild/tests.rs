@@ -220,3 +220,25 @@ async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write
     let built: Vec<(i64,)> = ask(shop.database.url(), "SELECT level FROM claims_g2.claims WHERE level = 80").await;
     assert_eq!(built, [(80,)]);
 }
+
+#[tokio::test]
+async fn p7_a_row_whose_way_is_free_at_the_end_of_a_batch_waits_for_no_other_try() {
+    let shop = Shop::new().await;
+    shop.happens(&[(9, 7)]).await;
+    // The smaller key is saved first, and meets the row that is about to make way.
+    shop.happens(&[(3, 7), (9, -6)]).await;
+    let left: Vec<Parked> = ask(shop.database.url(), PARKED).await;
+    assert_eq!(left, []);
+    let differences = shop.rebuild(1 << 20).await;
+    assert_eq!(differences.count(), 0, "{differences}");
+}
+
+#[tokio::test]
+async fn a_stale_row_says_whether_there_is_any() {
+    let shop = Shop::new().await;
+    shop.happens(&[(1, 50)]).await;
+    shop.happens(&[(1, 60), (2, 200), (2, 1)]).await;
+    let stale = "SELECT right(key, 1), absent, since FROM read_model.stale ORDER BY key";
+    let stale: Vec<(String, bool, i64)> = ask(shop.database.url(), stale).await;
+    assert_eq!(stale, [("1".to_owned(), false, 2), ("2".to_owned(), true, 3)]);
+}

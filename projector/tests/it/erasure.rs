@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::product::event::{ProductEvent, ProductRenamed};
+use domain::user::event::{UserDeactivated, UserEvent};
 use domain::value::ProductName;
 use event_store::erasure::{EraseRequest, MemoryKeys, SealedStore, SubjectKeyStore, erase};
 use event_store::{Append, EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamAppend};
@@ -87,6 +88,30 @@ async fn a_user_loses_name_and_address_and_keeps_the_figures() {
     let row = &contents(database.url()).await["users"][0];
     assert_eq!((&row["name"], &row["email"], &row["status"]), (&Value::Null, &Value::Null, &json!("active")));
     assert_eq!((&row["version"], &row["position"]), (&json!(1), &json!(2)), "the row has changed, its stream has not");
+}
+
+#[tokio::test]
+async fn i8_a_row_that_postgres_refuses_is_blanked_at_once_as_it_was_before() {
+    let world = World::new();
+    append(&world.sealed, vec![happening("user", ADA, &registered(ADA))]).await;
+    let database = read_model().await;
+    let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
+    live.run_once().await.unwrap();
+    // Blanking does not make such a row possible, and the erasure is in the batch of the refusal.
+    tell(database.url(), "ALTER TABLE users_g1.users ADD CONSTRAINT users_new CHECK (version < 2)").await;
+    let left = UserEvent::Deactivated(UserDeactivated { user_id: ADA });
+    append(&world.sealed, vec![happening("user", ADA, &left)]).await;
+    world.erase(ADA).await;
+    live.run_once().await.unwrap();
+    let row = contents(database.url()).await["users"][0].clone();
+    assert_eq!((&row["name"], &row["email"], &row["status"]), (&Value::Null, &Value::Null, &json!("active")));
+    let parked: Vec<i64> = ask(database.url(), "SELECT array_agg(position ORDER BY position) FROM read_model.parked").await;
+    assert_eq!(parked, [2, 3], "the erasure has its turn behind the event that the row lacks");
+    tell(database.url(), "ALTER TABLE users_g1.users DROP CONSTRAINT users_new").await;
+    tell(database.url(), "INSERT INTO read_model.retry_requests SELECT projection, generation, key FROM read_model.stale").await;
+    live.run_once().await.unwrap();
+    assert_eq!(ask::<i64>(database.url(), "SELECT count(*) FROM read_model.parked").await, 0);
+    assert_eq!(contents(database.url()).await, refolded_with(Arc::clone(&world.log), &world.keys).await);
 }
 
 #[tokio::test]
