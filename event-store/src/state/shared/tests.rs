@@ -73,17 +73,19 @@ impl Loads {
         let (stream, epoch) = stream();
         let load = || {
             let loads = self.clone();
+            let fails = matches!(ends, Ends::WithAnError);
             async move {
+                let may_end = &loads.may_end;
                 loads.begun.fetch_add(1, Ordering::SeqCst);
                 let position = Position(loads.now.load(Ordering::SeqCst));
                 match ends {
                     Ends::Never => pending().await,
                     Ends::WithAPanic => panic!("as it was told"),
-                    Ends::Well | Ends::WithAnError => loads.may_end.acquire().await.unwrap().forget(),
+                    Ends::Well | Ends::WithAnError => may_end.acquire().await.unwrap().forget(),
                 }
                 let last = Mark { position, ..Mark::START };
                 let current = Current { last, ..Current::default() };
-                if matches!(ends, Ends::WithAnError) { Err(StoreError::Unavailable(None).into()) } else { Ok(current) }
+                if fails { Err(StoreError::Unavailable(None).into()) } else { Ok(current) }
             }
         };
         let current: Current<Nothing> = self.rounds.load(&stream, epoch, load).await?;
