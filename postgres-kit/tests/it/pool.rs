@@ -172,7 +172,9 @@ async fn a_pool_whose_every_connection_falls_silent_does_not_pass_for_a_busy_one
     let limits = PoolSettings::new(2, SLACK, 2 * SLACK);
     let settings = PoolSettings { wait_limit: Duration::from_mins(1), ..limits };
     let pool = Pool::new(options(&database), settings);
-    let stopped = Stopped::stop(backends(&pool, 2).await);
+    let pids = backends(&pool, 2).await;
+    returned(&pool).await;
+    let stopped = Stopped::stop(pids);
     let callers = (0..6).map(|_| async {
         let started = Instant::now();
         let error = sqlx::query("SELECT 1").execute(&pool).await.unwrap_err();

@@ -60,7 +60,7 @@ enum Ends {
 }
 
 fn stream() -> (StreamName, Epoch) {
-    (StreamName::new("product", Uuid::from_u128(1)).unwrap(), Epoch(Uuid::from_u128(2)))
+    (StreamName::new("thing", Uuid::from_u128(1)).unwrap(), Epoch(Uuid::from_u128(2)))
 }
 
 impl Loads {
