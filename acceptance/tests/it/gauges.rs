@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// How long a figure may go on being told that nobody knows any more: a lease runs out, a deadline
 /// passes, the next look fails.
 const SAYS_SO: Duration = Duration::from_secs(20);
+/// What a process had been told when the silence began it may take in so much later.
+const ON_ITS_WAY: Duration = Duration::from_secs(3);
 /// Within so much of the end of the silence every figure is known again.
 const RECOVERY: Duration = Duration::from_secs(10);
 
@@ -31,7 +33,7 @@ enum Says {
     /// Something about the process itself, or about its past: no server is needed for that, and it
     /// stays true.
     Own,
-    /// A time that has passed, and not one since the silence began.
+    /// A time before the silence began.
     Past,
 }
 use Says::{Exactly, Nothing, Own, Past};
@@ -87,7 +89,7 @@ fn lie(name: &str, figures: &[f64], silent_since: f64) -> Option<String> {
         Nothing => false,
         Exactly(value) => (figure - value).abs() < f64::EPSILON,
         Own => true,
-        Past => *figure < silent_since + 1.0,
+        Past => *figure < silent_since + ON_ITS_WAY.as_secs_f64(),
     };
     (!figures.iter().all(is_true)).then(|| format!("{name} says {figures:?}, and is to say {says:?}"))
 }
@@ -140,7 +142,7 @@ async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent(
     for (part, server) in ways() {
         system.way(part, server)?.falls_silent(Kind::EVERY);
     }
-    let silent_since = f64::from(u32::try_from(Utc::now().timestamp())?);
+    let silent_since = Duration::from_millis(u64::try_from(Utc::now().timestamp_millis())?).as_secs_f64();
     until("no gauge lies", SAYS_SO, async || {
         let lies = all(&system)
             .await?

@@ -4,7 +4,33 @@ use std::time::Duration;
 
 use super::{RETRY_FIRST, RETRY_MOST};
 
-/// The wait after so many failures in a row: doubled each time, and jittered, so that the parts that failed together do not all come back at once.
-pub(super) fn backoff(failures: u32) -> Duration {
-    RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST).mul_f64(rand::random_range(0.5..1.0))
+/// How long to wait after so many failures in a row, the last of which took so long to show.
+///
+/// The time from one attempt to the next doubles each time, and is jittered, so that the parts that
+/// failed together do not all come back at once. An attempt on a silent server lasts for its whole
+/// limit, which is part of that time: so a server that answers again is used soon.
+pub(super) fn backoff(failures: u32, took: Duration) -> Duration {
+    let apart = RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST);
+    let pause = apart.saturating_sub(took).max(RETRY_FIRST);
+    pause.mul_f64(rand::random_range(0.5..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_refuses_is_asked_less_and_less_often() {
+        let pauses = (0..20).map(|failures| backoff(failures, Duration::ZERO));
+        for (pause, most) in pauses.zip([100, 200, 400, 800, 1600].into_iter().chain([2_000; 15])) {
+            let most = Duration::from_millis(most);
+            assert!(pause >= most / 2 && pause <= most, "{pause:?} of {most:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_was_long_silent_is_soon_made_again() {
+        assert!(backoff(20, Duration::from_secs(3)) <= RETRY_FIRST);
+        assert!(backoff(20, Duration::from_millis(500)) > RETRY_FIRST);
+    }
 }

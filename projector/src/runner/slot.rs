@@ -378,7 +378,7 @@ impl Slot {
     }
 
     fn failed(&mut self, error: RunError) {
-        let pause = backoff(self.failures);
+        let pause = backoff(self.failures, self.kept_at.elapsed());
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(
             projection = self.title(),
