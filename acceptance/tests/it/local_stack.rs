@@ -70,6 +70,10 @@ async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_
 
     let supervisor = stack.endpoints()?["supervisor"]["pid"].as_i64().context("a supervisor")?;
     kill(Pid::from_raw(i32::try_from(supervisor)?), Signal::SIGKILL)?;
+    // Until the system has ended it, the stack is up.
+    let lock = fs::File::open(stack.state().join("lock"))?;
+    until("the supervisor has ended", LIMIT, async || Ok(lock.try_lock().is_ok().then_some(()))).await?;
+    drop(lock);
     stack.up().await?;
     let second = stack.pids()?;
     for (name, pid) in &second {
