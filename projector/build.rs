@@ -17,6 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     schemas.sort();
     let separator = if url.contains('?') { '&' } else { '?' };
-    println!("cargo::rustc-env=DATABASE_URL={url}{separator}options[search_path]={}", schemas.join(","));
+    println!(
+        "cargo::rustc-env=DATABASE_URL={url}{separator}options[search_path]={}",
+        schemas.join(",")
+    );
     Ok(())
 }

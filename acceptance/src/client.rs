@@ -41,7 +41,13 @@ impl Client {
     }
 
     /// Sends a command with a method, headers and perhaps a body.
-    pub async fn command(&self, method: Method, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Result<Answer> {
+    pub async fn command(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.commands));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -68,7 +74,11 @@ impl Client {
 
     /// Queries what a command wrote: waits for the position that its answer named (P10).
     pub async fn get_after(&self, path: &str, command: &Answer) -> Result<Answer> {
-        self.get_with(path, &[("consistency-token", command.header("consistency-token")?), ("prefer", "wait=10")]).await
+        self.get_with(
+            path,
+            &[("consistency-token", command.header("consistency-token")?), ("prefer", "wait=10")],
+        )
+        .await
     }
 
     /// Everything in a list, page by page with its cursor.
@@ -92,7 +102,11 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
     let response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.bytes().await?;
-    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).context("a JSON body")? };
+    let body = if bytes.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&bytes).context("a JSON body")?
+    };
     Ok(Answer { status, headers, body })
 }
 
@@ -105,7 +119,8 @@ impl Answer {
 
     /// A header's text.
     pub fn header(&self, name: &str) -> Result<&str> {
-        let value = self.headers.get(name).with_context(|| format!("the header {name} is absent"))?;
+        let value =
+            self.headers.get(name).with_context(|| format!("the header {name} is absent"))?;
         Ok(value.to_str()?)
     }
 
@@ -121,7 +136,9 @@ impl Answer {
 
     /// The position that the answer names.
     pub fn position(&self) -> Result<i64> {
-        self.body["meta"]["position"].as_i64().with_context(|| format!("no position in {}", self.body))
+        self.body["meta"]["position"]
+            .as_i64()
+            .with_context(|| format!("no position in {}", self.body))
     }
 
     /// The stable code of a problem.

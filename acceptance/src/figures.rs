@@ -22,9 +22,18 @@ pub async fn check_figures(client: &Client, purchases: &Purchases) -> Result<()>
         }
     }
     for (email, customer) in &expected {
-        ensure!(shown.get(email) == Some(customer), "{email}: the file says {customer:?}, the API {:?}", shown.get(email));
+        ensure!(
+            shown.get(email) == Some(customer),
+            "{email}: the file says {customer:?}, the API {:?}",
+            shown.get(email)
+        );
     }
-    ensure!(shown.len() == expected.len(), "the file has {} customers, the API {}", expected.len(), shown.len());
+    ensure!(
+        shown.len() == expected.len(),
+        "the file has {} customers, the API {}",
+        expected.len(),
+        shown.len()
+    );
 
     let mut days = BTreeMap::new();
     for day in client.all("/api/v1/sales/daily?currency=USD").await? {
@@ -32,16 +41,33 @@ pub async fn check_figures(client: &Client, purchases: &Purchases) -> Result<()>
     }
     let expected = purchases.days();
     for (day, totals) in &expected {
-        ensure!(days.get(day) == Some(totals), "{day}: the file says {totals:?}, the API {:?}", days.get(day));
+        ensure!(
+            days.get(day) == Some(totals),
+            "{day}: the file says {totals:?}, the API {:?}",
+            days.get(day)
+        );
     }
-    ensure!(days.len() == expected.len(), "the file has {} days, the API {}", expected.len(), days.len());
+    ensure!(
+        days.len() == expected.len(),
+        "the file has {} days, the API {}",
+        expected.len(),
+        days.len()
+    );
     Ok(())
 }
 
 fn customer(user: &Value) -> Result<Customer> {
-    let last: DateTime<Utc> = user["last_order_at"].as_str().with_context(|| format!("{user} has no last order"))?.parse()?;
-    let spent = user["total_spent"]["USD"].as_str().with_context(|| format!("{user} has no sum"))?;
-    Ok(Customer { orders: number(user, "order_count")?, cents: cents(spent)?, last: last.date_naive() })
+    let last: DateTime<Utc> = user["last_order_at"]
+        .as_str()
+        .with_context(|| format!("{user} has no last order"))?
+        .parse()?;
+    let spent =
+        user["total_spent"]["USD"].as_str().with_context(|| format!("{user} has no sum"))?;
+    Ok(Customer {
+        orders: number(user, "order_count")?,
+        cents: cents(spent)?,
+        last: last.date_naive(),
+    })
 }
 
 fn totals(day: &Value) -> Result<Day> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use local_servers::{
-    Account, ClusterOptions, Launch, NatsOptions, NatsServer, PostgresCluster, Process, finish_async, free_port, http_get,
+    Account, ClusterOptions, Launch, NatsOptions, NatsServer, PostgresCluster, Process,
+    finish_async, free_port, http_get,
 };
 use nix::sys::signal::Signal;
 use sqlx::Connection;
@@ -38,7 +39,8 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 4] = [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
+    pub const ALL: [Part; 4] =
+        [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
 
     /// Its role in the databases; each may do only what its group may.
     pub const fn role(self) -> &'static str {
@@ -76,7 +78,8 @@ pub enum Server {
 
 impl Server {
     /// All of them.
-    pub const ALL: [Server; 4] = [Server::EventStore, Server::SubjectKeys, Server::ReadModel, Server::Nats];
+    pub const ALL: [Server; 4] =
+        [Server::EventStore, Server::SubjectKeys, Server::ReadModel, Server::Nats];
 
     /// Whether a process holds connections to it.
     pub const fn is_used_by(self, part: Part) -> bool {
@@ -147,16 +150,29 @@ impl Launched {
         let event_store = PostgresCluster::start(ClusterOptions::default()).await?;
         let read_model = PostgresCluster::start(ClusterOptions::default()).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
-        run("command-api", &["migrate", "event-store"], "EVENT_STORE_URL", &event_store.url()).await?;
+        run("command-api", &["migrate", "event-store"], "EVENT_STORE_URL", &event_store.url())
+            .await?;
         let mut admin = sqlx::PgConnection::connect(&event_store.url()).await?;
         sqlx::query("CREATE DATABASE subject_keys").execute(&mut admin).await?;
         admin.close().await?;
-        run("command-api", &["migrate", "subject-keys"], "SUBJECT_KEYS_URL", &keys_as(&event_store, "postgres")).await?;
+        run(
+            "command-api",
+            &["migrate", "subject-keys"],
+            "SUBJECT_KEYS_URL",
+            &keys_as(&event_store, "postgres"),
+        )
+        .await?;
         run("projector", &["migrate"], "READ_MODEL_URL", &read_model.url()).await?;
         for (cluster, statement) in [
-            (&event_store, "CREATE ROLE command_api LOGIN IN ROLE event_store_appender, subject_keys_writer"),
+            (
+                &event_store,
+                "CREATE ROLE command_api LOGIN IN ROLE event_store_appender, subject_keys_writer",
+            ),
             (&event_store, "CREATE ROLE event_relay LOGIN IN ROLE event_store_relay"),
-            (&event_store, "CREATE ROLE projector LOGIN IN ROLE event_store_reader, subject_keys_reader"),
+            (
+                &event_store,
+                "CREATE ROLE projector LOGIN IN ROLE event_store_reader, subject_keys_reader",
+            ),
             (&read_model, "CREATE ROLE projector LOGIN IN ROLE read_model_owner"),
             (&read_model, "CREATE ROLE query_api LOGIN IN ROLE read_model_reader"),
         ] {
@@ -211,7 +227,8 @@ impl Launched {
 
     /// A client of both APIs.
     pub fn client(&self) -> Result<Client> {
-        let address = |part| self.ports.get(&part).map(|ports| format!("http://127.0.0.1:{}", ports.api));
+        let address =
+            |part| self.ports.get(&part).map(|ports| format!("http://127.0.0.1:{}", ports.api));
         let (commands, queries) = (address(Part::CommandApi), address(Part::QueryApi));
         Client::new(&commands.context("a command API")?, &queries.context("a query API")?)
     }
@@ -230,11 +247,18 @@ impl Launched {
     pub async fn operate(&self, arguments: &[&str]) -> Result<String> {
         let role = Part::CommandApi.role();
         let mut command = tokio::process::Command::new(program("command-api")?);
-        command.args(arguments).env("EVENT_STORE_URL", url_as(&self.event_store, role)).env("MASTER_KEY", KEY);
+        command
+            .args(arguments)
+            .env("EVENT_STORE_URL", url_as(&self.event_store, role))
+            .env("MASTER_KEY", KEY);
         command.env("SUBJECT_KEYS_URL", keys_as(&self.event_store, role));
         let output = finish_async(&mut command, RUN_LIMIT).await?;
         let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "command-api {arguments:?}: {}: {said}", output.status);
+        anyhow::ensure!(
+            output.status.success(),
+            "command-api {arguments:?}: {}: {said}",
+            output.status
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 
@@ -246,7 +270,13 @@ impl Launched {
     /// Projects every projection anew from the first event.
     pub async fn start_over(&self, projections: &[&str]) -> Result<()> {
         for projection in projections {
-            run("projector", &["start-over", projection, "--yes"], "READ_MODEL_URL", &self.read_model.url()).await?;
+            run(
+                "projector",
+                &["start-over", projection, "--yes"],
+                "READ_MODEL_URL",
+                &self.read_model.url(),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -254,7 +284,8 @@ impl Launched {
     /// Launches a process that does not run.
     pub fn launch(&mut self, part: Part) -> Result<()> {
         let ports = *self.ports.get(&part).context("ports")?;
-        let process = self.launch_with(part, ports, |server| self.way(part, server).ok().map(Way::port))?;
+        let process =
+            self.launch_with(part, ports, |server| self.way(part, server).ok().map(Way::port))?;
         self.processes.insert(part, process);
         Ok(())
     }
@@ -266,18 +297,30 @@ impl Launched {
         Ok(())
     }
 
-    fn launch_with(&self, part: Part, ports: Ports, way: impl Fn(Server) -> Option<u16>) -> Result<Process> {
+    fn launch_with(
+        &self,
+        part: Part,
+        ports: Ports,
+        way: impl Fn(Server) -> Option<u16>,
+    ) -> Result<Process> {
         let (name, action) = part.program();
         let through = |server: Server, url: String| -> Result<String> {
             let own = format!(":{}", self.port(server)?);
-            Ok(way(server).map_or_else(|| url.clone(), |port| url.replacen(&own, &format!(":{port}"), 1)))
+            Ok(way(server)
+                .map_or_else(|| url.clone(), |port| url.replacen(&own, &format!(":{port}"), 1)))
         };
         let mut command = Command::new(program(name)?);
         command.arg(action);
         for (key, value) in [
-            ("EVENT_STORE_URL", through(Server::EventStore, url_as(&self.event_store, part.role()))?),
+            (
+                "EVENT_STORE_URL",
+                through(Server::EventStore, url_as(&self.event_store, part.role()))?,
+            ),
             ("READ_MODEL_URL", through(Server::ReadModel, url_as(&self.read_model, part.role()))?),
-            ("SUBJECT_KEYS_URL", through(Server::SubjectKeys, keys_as(&self.event_store, part.role()))?),
+            (
+                "SUBJECT_KEYS_URL",
+                through(Server::SubjectKeys, keys_as(&self.event_store, part.role()))?,
+            ),
             ("MASTER_KEY", KEY.to_owned()),
             ("NATS_URL", through(Server::Nats, self.nats.url())?),
             ("COMMAND_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
@@ -289,7 +332,10 @@ impl Launched {
         ] {
             command.env(key, value);
         }
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.logs.path().join(name))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.logs.path().join(name))?;
         let errors = log.try_clone()?;
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGKILL };
         Ok(launch.start(log.into(), errors.into())?)
@@ -297,28 +343,41 @@ impl Launched {
 
     /// Tells a process to end and waits until it has.
     pub async fn stop(&mut self, part: Part) -> Result<()> {
-        let mut process = self.processes.remove(&part).with_context(|| format!("{part:?} does not run"))?;
+        let mut process =
+            self.processes.remove(&part).with_context(|| format!("{part:?} does not run"))?;
         if !process.end(Signal::SIGTERM, STOP_LIMIT).await? {
-            bail!("{part:?} did not end within {} s of SIGTERM: {}", STOP_LIMIT.as_secs(), self.log_of(part));
+            bail!(
+                "{part:?} did not end within {} s of SIGTERM: {}",
+                STOP_LIMIT.as_secs(),
+                self.log_of(part)
+            );
         }
         Ok(())
     }
 
     /// What a process says of itself now. It says so within a moment, however it is.
     pub async fn readiness(&self, part: Part) -> Result<Readiness> {
-        let address = format!("http://127.0.0.1:{}/readyz?verbose", self.ports.get(&part).context("ports")?.admin);
+        let address = format!(
+            "http://127.0.0.1:{}/readyz?verbose",
+            self.ports.get(&part).context("ports")?.admin
+        );
         let asked = async {
             let answer = http_get(&address).await?;
             Ok(Readiness { ready: answer.status().is_success(), says: answer.text().await? })
         };
-        tokio::time::timeout(SAY_LIMIT, asked).await.with_context(|| format!("{part:?} says nothing of itself"))?
+        tokio::time::timeout(SAY_LIMIT, asked)
+            .await
+            .with_context(|| format!("{part:?} says nothing of itself"))?
     }
 
     /// The metrics of a process, as Prometheus reads them.
     pub async fn metrics(&self, part: Part) -> Result<String> {
-        let address = format!("http://127.0.0.1:{}/metrics", self.ports.get(&part).context("ports")?.admin);
+        let address =
+            format!("http://127.0.0.1:{}/metrics", self.ports.get(&part).context("ports")?.admin);
         let asked = async { Ok(http_get(&address).await?.text().await?) };
-        tokio::time::timeout(SAY_LIMIT, asked).await.with_context(|| format!("{part:?} tells no metrics"))?
+        tokio::time::timeout(SAY_LIMIT, asked)
+            .await
+            .with_context(|| format!("{part:?} tells no metrics"))?
     }
 
     /// Waits until a process says that it is ready.
@@ -351,7 +410,8 @@ impl Launched {
     /// The end of what a process has logged.
     pub fn log_of(&self, part: Part) -> String {
         const LAST: usize = 20;
-        let text = std::fs::read_to_string(self.logs.path().join(part.program().0)).unwrap_or_else(|error| error.to_string());
+        let text = std::fs::read_to_string(self.logs.path().join(part.program().0))
+            .unwrap_or_else(|error| error.to_string());
         let lines: Vec<&str> = text.lines().collect();
         format!("the end of its log:\n{}", lines[lines.len().saturating_sub(LAST)..].join("\n"))
     }
@@ -371,7 +431,11 @@ async fn run(name: &str, arguments: &[&str], variable: &str, value: &str) -> Res
     let mut command = tokio::process::Command::new(program(name)?);
     let output = finish_async(command.args(arguments).env(variable, value), RUN_LIMIT).await?;
     if !output.status.success() {
-        bail!("{name} {arguments:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{name} {arguments:?}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -27,8 +27,14 @@ pub struct Log {
 impl Log {
     /// The log in the event store's database and on the broker, and the read model's checkpoints. Connects when first used, and anew after a restart.
     pub fn new(event_store: &str, read_model: &str, nats: &str) -> Result<Log> {
-        let pool = |url: &str| PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECT_LIMIT).connect_lazy(url);
-        Ok(Log { event_store: pool(event_store)?, read_model: pool(read_model)?, nats: nats.to_owned() })
+        let pool = |url: &str| {
+            PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECT_LIMIT).connect_lazy(url)
+        };
+        Ok(Log {
+            event_store: pool(event_store)?,
+            read_model: pool(read_model)?,
+            nats: nats.to_owned(),
+        })
     }
 
     /// The last position.
@@ -45,26 +51,34 @@ impl Log {
 
     /// The log's current epoch.
     pub async fn epoch(&self) -> Result<Uuid> {
-        Ok(sqlx::query_scalar("SELECT epoch FROM event_store.log").fetch_one(&self.event_store).await?)
+        Ok(sqlx::query_scalar("SELECT epoch FROM event_store.log")
+            .fetch_one(&self.event_store)
+            .await?)
     }
 
     /// The type of the event at a position.
     pub async fn type_at(&self, position: i64) -> Result<String> {
-        let event_type = sqlx::query_scalar("SELECT event_type FROM event_store.events WHERE position = $1");
+        let event_type =
+            sqlx::query_scalar("SELECT event_type FROM event_store.events WHERE position = $1");
         Ok(event_type.bind(position).fetch_one(&self.event_store).await?)
     }
 
     /// How many events there are of a type.
     pub async fn count(&self, event_type: &str) -> Result<i64> {
-        let count = sqlx::query_scalar("SELECT count(*) FROM event_store.events WHERE event_type = $1");
+        let count =
+            sqlx::query_scalar("SELECT count(*) FROM event_store.events WHERE event_type = $1");
         Ok(count.bind(event_type).fetch_one(&self.event_store).await?)
     }
 
     /// I1: positions are 1..N and each stream's versions 1..n.
     pub async fn check_dense(&self) -> Result<()> {
         let positions = "SELECT count(*), coalesce(min(position), 1), coalesce(max(position), 0) FROM event_store.events";
-        let (count, first, last): (i64, i64, i64) = sqlx::query_as(positions).fetch_one(&self.event_store).await?;
-        ensure!(first == 1 && last == count, "I1: {count} events stand at the positions {first} to {last}");
+        let (count, first, last): (i64, i64, i64) =
+            sqlx::query_as(positions).fetch_one(&self.event_store).await?;
+        ensure!(
+            first == 1 && last == count,
+            "I1: {count} events stand at the positions {first} to {last}"
+        );
         let gaps = "SELECT stream FROM event_store.events GROUP BY stream \
                     HAVING min(version) <> 1 OR max(version) <> count(*) LIMIT 10";
         let gaps: Vec<String> = sqlx::query_scalar(gaps).fetch_all(&self.event_store).await?;
@@ -74,15 +88,23 @@ impl Log {
 
     /// I2, I3: what was acknowledged is there once, at the position answered, and in the order of real time.
     pub async fn check_acknowledged(&self, acknowledged: &[Acknowledged]) -> Result<()> {
-        let registered = "SELECT stream, position FROM event_store.events WHERE event_type = 'user.registered'";
-        let rows: Vec<(String, i64)> = sqlx::query_as(registered).fetch_all(&self.event_store).await?;
+        let registered =
+            "SELECT stream, position FROM event_store.events WHERE event_type = 'user.registered'";
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(registered).fetch_all(&self.event_store).await?;
         let mut positions = HashMap::<String, Vec<i64>>::new();
         for (stream, position) in rows {
             positions.entry(stream).or_default().push(position);
         }
         for one in acknowledged {
-            let found = positions.get(&format!("user-{}", one.id)).map(Vec::as_slice).unwrap_or_default();
-            ensure!(found == [one.position], "I2: user {} was acknowledged at {}, the log has {found:?}", one.id, one.position);
+            let found =
+                positions.get(&format!("user-{}", one.id)).map(Vec::as_slice).unwrap_or_default();
+            ensure!(
+                found == [one.position],
+                "I2: user {} was acknowledged at {}, the log has {found:?}",
+                one.id,
+                one.position
+            );
         }
         // In the order of answers: whatever was asked for after an answer must stand behind the highest position answered till then.
         let mut by_answer: Vec<&Acknowledged> = acknowledged.iter().collect();
@@ -96,7 +118,10 @@ impl Log {
                 highest = highest.max(before.position);
             }
             let (id, at) = (one.id, one.position);
-            ensure!(highest < at, "I3: user {id} stands at {at}, but {highest} was answered before it was asked for");
+            ensure!(
+                highest < at,
+                "I3: user {id} stands at {at}, but {highest} was answered before it was asked for"
+            );
         }
         Ok(())
     }
@@ -113,16 +138,30 @@ impl Log {
         let state = stream.cached_info().state.clone();
         let events = "SELECT position, event_id FROM event_store.events WHERE position >= $1 ORDER BY position";
         let first = i64::try_from(state.first_sequence)?;
-        let events: Vec<(i64, Uuid)> = sqlx::query_as(events).bind(first).fetch_all(&self.event_store).await?;
+        let events: Vec<(i64, Uuid)> =
+            sqlx::query_as(events).bind(first).fetch_all(&self.event_store).await?;
         let (count, messages) = (u64::try_from(events.len())?, state.messages);
-        ensure!(count == messages && messages > 0, "P5: {messages} messages from {first} on for {count} events");
+        ensure!(
+            count == messages && messages > 0,
+            "P5: {messages} messages from {first} on for {count} events"
+        );
         let deliver_policy = jetstream::consumer::DeliverPolicy::All;
-        let config = jetstream::consumer::pull::OrderedConfig { deliver_policy, headers_only: true, ..Default::default() };
+        let config = jetstream::consumer::pull::OrderedConfig {
+            deliver_policy,
+            headers_only: true,
+            ..Default::default()
+        };
         let mut messages = stream.create_consumer(config).await?.messages().await?;
         for (position, event_id) in events {
-            let message = tokio::time::timeout(MESSAGE_LIMIT, messages.next()).await?.context("the stream's end")??;
+            let message = tokio::time::timeout(MESSAGE_LIMIT, messages.next())
+                .await?
+                .context("the stream's end")??;
             let sequence = message.info().map_err(|error| anyhow::anyhow!(error))?.stream_sequence;
-            let header = message.headers.as_ref().and_then(|headers| headers.get(EVENT_ID)).map(ToString::to_string);
+            let header = message
+                .headers
+                .as_ref()
+                .and_then(|headers| headers.get(EVENT_ID))
+                .map(ToString::to_string);
             let expected = Some(event_id.to_string());
             ensure!(
                 i64::try_from(sequence)? == position && header == expected,
@@ -167,7 +206,9 @@ impl Log {
     async fn stream(&self) -> Result<jetstream::stream::Stream> {
         let (server, user) = split_user(&self.nats)?;
         let options = match user {
-            Some((user, password)) => async_nats::ConnectOptions::with_user_and_password(user, password),
+            Some((user, password)) => {
+                async_nats::ConnectOptions::with_user_and_password(user, password)
+            }
             None => async_nats::ConnectOptions::new(),
         };
         let client = options.connection_timeout(CONNECT_LIMIT).connect(server).await?;
@@ -179,7 +220,9 @@ type Login = (String, String);
 
 /// Splits `nats://user:password@host` into the server's address and the login.
 fn split_user(url: &str) -> Result<(String, Option<Login>)> {
-    let rest = url.strip_prefix("nats://").with_context(|| "the broker's address does not begin with nats://")?;
+    let rest = url
+        .strip_prefix("nats://")
+        .with_context(|| "the broker's address does not begin with nats://")?;
     let Some((login, host)) = rest.split_once('@') else { return Ok((url.to_owned(), None)) };
     let (user, password) = login.split_once(':').context("a user without a password")?;
     Ok((format!("nats://{host}"), Some((user.to_owned(), password.to_owned()))))

@@ -7,7 +7,11 @@ use anyhow::{Context, Result, ensure};
 /// The path of one of our programs.
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = folder()?.join(name);
-    ensure!(path.is_file(), "{} is not built: run `cargo stack test`, or `cargo build --workspace --bins`", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is not built: run `cargo stack test`, or `cargo build --workspace --bins`",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -18,6 +22,10 @@ pub(crate) fn folder() -> Result<PathBuf> {
     }
     let this = std::env::current_exe().context("the test program's own path")?;
     // target/<profile>/deps/it-<hash> for a test, target/<profile>/bench-visible for a benchmark.
-    let folder = this.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("a folder of programs")?;
+    let folder = this
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .context("a folder of programs")?;
     Ok(folder.to_owned())
 }

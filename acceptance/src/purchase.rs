@@ -49,9 +49,11 @@ pub struct Day {
 impl Purchases {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Purchases> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let lines = text.lines().filter(|line| !line.trim().is_empty());
-        let lines: Result<Vec<Line>> = lines.map(|line| Line::parse(line).with_context(|| format!("{line:?}"))).collect();
+        let lines: Result<Vec<Line>> =
+            lines.map(|line| Line::parse(line).with_context(|| format!("{line:?}"))).collect();
         Ok(Purchases { lines: lines? })
     }
 
@@ -69,12 +71,22 @@ impl Purchases {
     /// The same purchases in that many parts, each with all the purchases of its customers.
     pub fn parts(&self, count: usize) -> Vec<Purchases> {
         let customers: Vec<String> = self.customers().into_keys().collect();
-        customers.chunks(customers.len().div_ceil(count).max(1)).map(|part| self.only(part)).collect()
+        customers
+            .chunks(customers.len().div_ceil(count).max(1))
+            .map(|part| self.only(part))
+            .collect()
     }
 
     fn only(&self, customers: &[String]) -> Purchases {
         let chosen: std::collections::HashSet<&String> = customers.iter().collect();
-        Purchases { lines: self.lines.iter().filter(|line| chosen.contains(&line.customer)).cloned().collect() }
+        Purchases {
+            lines: self
+                .lines
+                .iter()
+                .filter(|line| chosen.contains(&line.customer))
+                .cloned()
+                .collect(),
+        }
     }
 
     /// Writes them to a file, with the line ends of the original.
@@ -94,7 +106,10 @@ impl Purchases {
 
     /// What each customer's add up to, by the e-mail address that the importer gives.
     pub fn customers_by_email(&self) -> BTreeMap<String, Customer> {
-        self.customers().into_iter().map(|(id, customer)| (format!("cdnow-{id}@example.com"), customer)).collect()
+        self.customers()
+            .into_iter()
+            .map(|(id, customer)| (format!("cdnow-{id}@example.com"), customer))
+            .collect()
     }
 
     fn customers(&self) -> BTreeMap<String, Customer> {
@@ -125,7 +140,9 @@ impl Purchases {
 impl Line {
     fn parse(text: &str) -> Result<Line> {
         let fields: Vec<&str> = text.split_whitespace().collect();
-        let [customer, _, day, units, dollars] = fields.as_slice() else { anyhow::bail!("expected five fields") };
+        let [customer, _, day, units, dollars] = fields.as_slice() else {
+            anyhow::bail!("expected five fields")
+        };
         Ok(Line {
             text: text.trim_end_matches('\r').to_owned(),
             customer: (*customer).to_owned(),
@@ -138,7 +155,8 @@ impl Line {
 
 /// An amount with two decimals, in cents.
 pub(crate) fn cents(text: &str) -> Result<i64> {
-    let (whole, part) = text.split_once('.').with_context(|| format!("{text:?} has no decimal point"))?;
+    let (whole, part) =
+        text.split_once('.').with_context(|| format!("{text:?} has no decimal point"))?;
     anyhow::ensure!(part.len() == 2, "{text:?} has not two decimals");
     Ok(whole.parse::<i64>()? * 100 + part.parse::<i64>()?)
 }

@@ -46,8 +46,10 @@ impl Endpoints {
     /// Reads the file in a stack's folder.
     pub fn read(folder: &Path) -> Result<Endpoints> {
         let path = folder.join("endpoints.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is not what it should be: {text}", path.display()))
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is not what it should be: {text}", path.display()))
     }
 
     /// A client of both APIs.
@@ -88,7 +90,11 @@ impl RunningStack {
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         while stack.endpoints().is_err() {
             let (ended, late) = (stack.supervisor.ended(), tokio::time::Instant::now() > deadline);
-            ensure!(ended.is_none() && !late, "the stack did not start ({ended:?}): {}", stack.logs());
+            ensure!(
+                ended.is_none() && !late,
+                "the stack did not start ({ended:?}): {}",
+                stack.logs()
+            );
             tokio::time::sleep(crate::POLL).await;
         }
         drop(turn);
@@ -104,7 +110,8 @@ impl RunningStack {
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.output(arguments).await?;
         if !output.status.success() {
-            let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let (said, log) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             bail!("stack {}: {}\n{said}\n{log}", arguments.join(" "), output.status);
         }
         Ok(String::from_utf8(output.stdout)?)
@@ -140,13 +147,18 @@ impl RunningStack {
     /// The process id of a process or server.
     pub fn pid(&self, name: &str) -> Result<u32> {
         let endpoints = self.endpoints()?;
-        endpoints.pids.get(name).copied().with_context(|| format!("{name} is not among {:?}", endpoints.pids))
+        endpoints
+            .pids
+            .get(name)
+            .copied()
+            .with_context(|| format!("{name} is not among {:?}", endpoints.pids))
     }
 
     /// Waits until a process or server that had this id has another one.
     pub async fn wait_for_another(&self, name: &str, pid: u32) -> Result<u32> {
         let what = format!("{name} runs again after {pid}");
-        until(&what, RESTART_LIMIT, async || Ok(Some(self.pid(name)?).filter(|now| *now != pid))).await
+        until(&what, RESTART_LIMIT, async || Ok(Some(self.pid(name)?).filter(|now| *now != pid)))
+            .await
     }
 
     /// Waits until every process says that it is ready.
@@ -165,7 +177,8 @@ impl RunningStack {
     /// Signals a process or server, and answers with the id that it had.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<u32> {
         let pid = self.pid(name)?;
-        kill(Pid::from_raw(i32::try_from(pid)?), signal).with_context(|| format!("{name} ({pid})"))?;
+        kill(Pid::from_raw(i32::try_from(pid)?), signal)
+            .with_context(|| format!("{name} ({pid})"))?;
         Ok(pid)
     }
 
@@ -174,7 +187,11 @@ impl RunningStack {
         let pids: Vec<u32> = self.endpoints()?.pids.into_values().collect();
         self.run(&["down"]).await?;
         until("no process of the stack is left", GONE_LIMIT, async || {
-            let left: Vec<u32> = pids.iter().copied().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect();
+            let left: Vec<u32> = pids
+                .iter()
+                .copied()
+                .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
+                .collect();
             ensure!(left.is_empty(), "{left:?} still run");
             Ok(Some(()))
         })
@@ -185,12 +202,22 @@ impl RunningStack {
     pub fn logs(&self) -> String {
         const LAST: usize = 15;
         let folders = [self.directory.path().to_owned(), self.state.join("logs")];
-        let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().filter_map(Result::ok);
-        let logs = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
+        let files = folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok())
+            .flatten()
+            .filter_map(Result::ok);
+        let logs = files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "log"));
         let ends = logs.map(|path| {
             let log = std::fs::read_to_string(&path).unwrap_or_else(|error| error.to_string());
             let lines: Vec<&str> = log.lines().collect();
-            format!("--- {}\n{}\n", path.display(), lines[lines.len().saturating_sub(LAST)..].join("\n"))
+            format!(
+                "--- {}\n{}\n",
+                path.display(),
+                lines[lines.len().saturating_sub(LAST)..].join("\n")
+            )
         });
         ends.collect()
     }
@@ -224,12 +251,21 @@ pub fn enterable_folder() -> Result<tempfile::TempDir> {
 pub fn stack_tool(state: &Path) -> Result<Command> {
     let mut folders = Vec::new();
     for variable in ["DAYBOOK_TEST_NATS_SERVER", "DAYBOOK_TEST_PG_BIN"] {
-        let value = std::env::var_os(variable).with_context(|| format!("{variable} is not set: run `cargo stack test`"))?;
+        let value = std::env::var_os(variable)
+            .with_context(|| format!("{variable} is not set: run `cargo stack test`"))?;
         let path = PathBuf::from(value);
-        folders.push(if path.is_dir() { path } else { path.parent().context("a server's folder")?.to_owned() });
+        folders.push(if path.is_dir() {
+            path
+        } else {
+            path.parent().context("a server's folder")?.to_owned()
+        });
     }
     folders.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
     let mut command = Command::new(program("stack")?);
-    command.env("PATH", std::env::join_paths(folders)?).arg("--dir").arg(state).stdin(Stdio::null());
+    command
+        .env("PATH", std::env::join_paths(folders)?)
+        .arg("--dir")
+        .arg(state)
+        .stdin(Stdio::null());
     Ok(command)
 }

@@ -91,8 +91,11 @@ impl Traffic {
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(STOP_LIMIT, ending).await.context("a client still waits for its answer")??;
-        let acknowledged = self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tokio::time::timeout(STOP_LIMIT, ending)
+            .await
+            .context("a client still waits for its answer")??;
+        let acknowledged =
+            self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ensure!(!acknowledged.is_empty(), "no command was acknowledged");
         Ok(acknowledged)
     }
@@ -103,7 +106,9 @@ async fn register(client: &Client, shared: &Shared) -> Result<()> {
     let body = json!({"email": format!("traffic-{key}@example.com"), "name": "Traffic"});
     shared.asked.fetch_add(1, Ordering::SeqCst);
     loop {
-        let sent = client.command(Method::POST, "/api/v1/users", Some(&body), &[("idempotency-key", &key)]).await;
+        let sent = client
+            .command(Method::POST, "/api/v1/users", Some(&body), &[("idempotency-key", &key)])
+            .await;
         let why = match sent {
             Ok(answer) if answer.status == StatusCode::CREATED => {
                 let (id, position) = (answer.id()?.parse()?, answer.position()?);

@@ -9,9 +9,17 @@ use anyhow::{Context, Result};
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     const FIRST: usize = 11; // utime, stime, cutime, cstime: fields 14 to 17, after the two before the last parenthesis
     let fields = stat(pid)?;
-    let ticks: u64 = fields.iter().skip(FIRST).take(4).map(|field| field.parse::<u64>()).sum::<Result<u64, _>>()?;
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("the clock's ticks per second")?;
-    Ok(Duration::from_secs_f64(f64::from(u32::try_from(ticks)?) / f64::from(u32::try_from(per_second)?)))
+    let ticks: u64 = fields
+        .iter()
+        .skip(FIRST)
+        .take(4)
+        .map(|field| field.parse::<u64>())
+        .sum::<Result<u64, _>>()?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?
+        .context("the clock's ticks per second")?;
+    Ok(Duration::from_secs_f64(
+        f64::from(u32::try_from(ticks)?) / f64::from(u32::try_from(per_second)?),
+    ))
 }
 
 /// When a process was started, in clock ticks since the machine was: tells it from a later one of the same id.
@@ -23,7 +31,10 @@ pub fn started_at(pid: u32) -> Result<u64> {
 pub fn family(root: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in Path::new("/proc").read_dir().context("this needs /proc (Linux)")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
         // A process may have ended since it was listed.
         if let Ok(fields) = stat(pid) {
             parents.push((pid, fields.get(1).context("a parent")?.parse::<u32>()?));

@@ -32,7 +32,8 @@ impl Kind {
             return true;
         }
         hello.is_some_and(|hello| {
-            self.says.iter().all(|words| hello.contains(words)) && !self.never_says.iter().any(|words| hello.contains(words))
+            self.says.iter().all(|words| hello.contains(words))
+                && !self.never_says.iter().any(|words| hello.contains(words))
         })
     }
 }

@@ -55,7 +55,9 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
 }
 
 /// An error, then its cause, then that one's, to the first of all.
-pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let error = next?;
@@ -95,14 +97,19 @@ mod tests {
         assert_eq!(describe(&repeating), "cannot talk: connection refused");
         let outer = Outer("the log at db:5432/x", Some(Box::new(repeating)));
         assert_eq!(describe(&outer), "the log at db:5432/x: cannot talk: connection refused");
-        assert_eq!(describe(&Outer("no disk", Some(Box::new(refused())))), "no disk: connection refused");
+        assert_eq!(
+            describe(&Outer("no disk", Some(Box::new(refused())))),
+            "no disk: connection refused"
+        );
     }
 
     #[test]
     fn wrong_usage_is_told_from_failure_wherever_it_is_among_the_causes() {
         let usage = Outer("a setting is wrong", Some(Box::new(Usage("URL is not set".to_owned()))));
         // The only comparison that exit codes offer.
-        let is = |code: ExitCode, expected: u8| format!("{code:?}") == format!("{:?}", ExitCode::from(expected));
+        let is = |code: ExitCode, expected: u8| {
+            format!("{code:?}") == format!("{:?}", ExitCode::from(expected))
+        };
         assert!(is(failed("test", &usage, FAILED), USAGE));
         assert!(is(failed("test", &Outer("no disk", None), FAILED), FAILED));
     }

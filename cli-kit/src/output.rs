@@ -61,7 +61,11 @@ impl Write for Stdout {
 }
 
 fn named(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::BrokenPipe { io::Error::new(ErrorKind::BrokenPipe, ReaderGone) } else { error }
+    if error.kind() == ErrorKind::BrokenPipe {
+        io::Error::new(ErrorKind::BrokenPipe, ReaderGone)
+    } else {
+        error
+    }
 }
 
 #[cfg(test)]

@@ -124,8 +124,13 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn run<U: UseCase>(self: &Arc<Self>, use_case: U, context: Context) -> Result<Done, CommandError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+    pub async fn run<U: UseCase>(
+        self: &Arc<Self>,
+        use_case: U,
+        context: Context,
+    ) -> Result<Done, CommandError> {
+        let permit =
+            Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let commands = Arc::clone(self);
         let span = tracing::info_span!("command_api.command.run", command = U::NAME, correlation_id = %context.correlation_id);
         let task = async move {
@@ -133,7 +138,9 @@ impl Commands {
             let started = Instant::now();
             // It may be in the middle of its append.
             let overdue = |_| Err(StoreError::OutcomeUnknown(None).into());
-            let result = timeout(DEADLINE, commands.execute(&use_case, &context)).await.unwrap_or_else(overdue);
+            let result = timeout(DEADLINE, commands.execute(&use_case, &context))
+                .await
+                .unwrap_or_else(overdue);
             telemetry::command_ended(U::NAME, &result, started.elapsed());
             result
         };
@@ -143,9 +150,15 @@ impl Commands {
 
     /// The append recognises a repeat, so that a first request pays for no look; what is refused may be one all the same, on a state
     /// that the first has changed.
-    async fn execute<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+    async fn execute<U: UseCase>(
+        &self,
+        use_case: &U,
+        context: &Context,
+    ) -> Result<Done, CommandError> {
         let Some(keyed) = &context.keyed else { return self.attempts(use_case, context).await };
-        let lookup = keyed.record(U::NAME, &Answer { id: Uuid::nil(), line_id: None }).map_err(RepositoryError::from)?;
+        let lookup = keyed
+            .record(U::NAME, &Answer { id: Uuid::nil(), line_id: None })
+            .map_err(RepositoryError::from)?;
         let _turn = self.turn(&lookup).await?;
         if U::LEAVES_TRACES
             && let Some(done) = self.earlier(&lookup).await?
@@ -160,12 +173,18 @@ impl Commands {
         }
     }
 
-    async fn attempts<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+    async fn attempts<U: UseCase>(
+        &self,
+        use_case: &U,
+        context: &Context,
+    ) -> Result<Done, CommandError> {
         let began = tokio::time::Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             match self.attempt(use_case, context).await {
-                Err(CommandError::LostRace) if began.elapsed() < RACE_LIMIT => telemetry::race_lost(U::NAME),
+                Err(CommandError::LostRace) if began.elapsed() < RACE_LIMIT => {
+                    telemetry::race_lost(U::NAME)
+                }
                 result => return result,
             }
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
@@ -174,7 +193,10 @@ impl Commands {
     }
 
     async fn turn(&self, lookup: &Idempotency) -> Result<Turn, CommandError> {
-        self.in_flight.turn(lookup.key, self.in_flight_wait).await.map_err(|_| CommandError::KeyInFlight)
+        self.in_flight
+            .turn(lookup.key, self.in_flight_wait)
+            .await
+            .map_err(|_| CommandError::KeyInFlight)
     }
 
     async fn earlier(&self, lookup: &Idempotency) -> Result<Option<Done>, CommandError> {
@@ -182,7 +204,12 @@ impl Commands {
     }
 
     /// Decides on what is there now or, with a slot for a turn, on what the commands before will leave.
-    async fn decide<U: UseCase>(&self, use_case: &U, context: &Context, turn: TurnSlot) -> Result<Decided, CommandError> {
+    async fn decide<U: UseCase>(
+        &self,
+        use_case: &U,
+        context: &Context,
+        turn: TurnSlot,
+    ) -> Result<Decided, CommandError> {
         let metadata = Metadata {
             correlation_id: context.correlation_id,
             causation_id: None,
@@ -191,7 +218,8 @@ impl Commands {
         };
         // Before anything is loaded: should the log become another one meanwhile, the append is refused.
         let epoch = self.repository.epoch().await?;
-        let (repository, precondition, now) = (&self.repository, &context.precondition, self.clock.now());
+        let (repository, precondition, now) =
+            (&self.repository, &context.precondition, self.clock.now());
         let work = Work { repository, epoch, precondition, metadata, now, turn };
         let decided = use_case.decide(&work).await;
         let turn = work.turn.into_turn();
@@ -207,10 +235,19 @@ impl Commands {
         }
     }
 
-    async fn attempt<U: UseCase>(&self, use_case: &U, context: &Context) -> Result<Done, CommandError> {
+    async fn attempt<U: UseCase>(
+        &self,
+        use_case: &U,
+        context: &Context,
+    ) -> Result<Done, CommandError> {
         // Who names versions has seen one that is there, and competes with whatever is on its way.
-        let turn = if context.precondition.is_named() { TurnSlot::Unneeded } else { TurnSlot::For(Mutex::default()) };
-        let Decided { epoch, decision: Decision { changes, line_id }, turn } = self.decide(use_case, context, turn).await?;
+        let turn = if context.precondition.is_named() {
+            TurnSlot::Unneeded
+        } else {
+            TurnSlot::For(Mutex::default())
+        };
+        let Decided { epoch, decision: Decision { changes, line_id }, turn } =
+            self.decide(use_case, context, turn).await?;
         let answer = Answer { id: changes.id(), line_id };
         let keyed = context.keyed.as_ref().map(|keyed| keyed.record(U::NAME, &answer)).transpose();
         let keyed = keyed.map_err(RepositoryError::from)?;
@@ -219,7 +256,9 @@ impl Commands {
             None => self.repository.append(epoch, changes, keyed).await?,
         };
         match done(outcome, Some(answer)) {
-            Err(CommandError::StaleVersion { .. }) if !context.precondition.is_named() => Err(CommandError::LostRace),
+            Err(CommandError::StaleVersion { .. }) if !context.precondition.is_named() => {
+                Err(CommandError::LostRace)
+            }
             result => result,
         }
     }
@@ -237,10 +276,13 @@ struct Decided {
 /// Reads an outcome; `answer` is what this request would answer with if it is the one that appended.
 fn done(outcome: AppendOutcome, answer: Option<Answer>) -> Result<Done, CommandError> {
     match (outcome, answer) {
-        (AppendOutcome::Appended(appended), Some(answer)) => Ok(Done { answer, appended, replayed: false }),
-        (AppendOutcome::Appended(_), None) => {
-            Err(StoreError::Unusable("a lookup of an idempotency key appended something".to_owned()).into())
+        (AppendOutcome::Appended(appended), Some(answer)) => {
+            Ok(Done { answer, appended, replayed: false })
         }
+        (AppendOutcome::Appended(_), None) => Err(StoreError::Unusable(
+            "a lookup of an idempotency key appended something".to_owned(),
+        )
+        .into()),
         (AppendOutcome::Repeated { appended, answer }, _) => {
             let answer = Answer::read(&answer).map_err(CommandError::KeptAnswer)?;
             Ok(Done { answer, appended, replayed: true })

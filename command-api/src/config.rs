@@ -183,7 +183,9 @@ impl std::str::FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, PublicUrlError> {
         let uri: axum::http::Uri = text.parse().map_err(|_| PublicUrlError)?;
-        let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.query().is_none();
+        let absolute = matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some()
+            && uri.query().is_none();
         if absolute { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(PublicUrlError) }
     }
 }
@@ -203,7 +205,10 @@ mod tests {
 
     #[test]
     fn a_public_url_is_absolute_and_loses_its_last_slash() {
-        assert_eq!("https://shop.example.com/".parse::<PublicUrl>().unwrap().as_str(), "https://shop.example.com");
+        assert_eq!(
+            "https://shop.example.com/".parse::<PublicUrl>().unwrap().as_str(),
+            "https://shop.example.com"
+        );
         for text in ["", "/api", "shop.example.com", "ftp://x", "https://x/?a=b"] {
             assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
         }

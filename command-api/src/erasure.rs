@@ -1,6 +1,8 @@
 //! Personal data on the command side: what opens its keys, erasing a subject by command, and applying erasures before serving.
 
-use event_store::erasure::{self, EraseError, EraseRequest, KeyError, LocalMasterKeys, PostgresKeys, Reconciled};
+use event_store::erasure::{
+    self, EraseError, EraseRequest, KeyError, LocalMasterKeys, PostgresKeys, Reconciled,
+};
 use event_store::postgres::{PostgresOptions, PostgresStore};
 use event_store::{EventStore, StoreError};
 use secrecy::ExposeSecret as _;
@@ -20,7 +22,8 @@ pub struct Incomplete;
 /// They are absent or not keys.
 pub fn master_keys(args: &MasterKeyArgs) -> anyhow::Result<LocalMasterKeys> {
     let master = LocalMasterKeys::parse(&args.get()?);
-    Ok(master.map_err(|error| cli_kit::Usage(format!("MASTER_KEY: {}", cli_kit::describe(&error))))?)
+    Ok(master
+        .map_err(|error| cli_kit::Usage(format!("MASTER_KEY: {}", cli_kit::describe(&error))))?)
 }
 
 /// Applies the ledger of erasures to the log and the log's erasures to the keys, as is needed after either was restored from a backup.
@@ -38,7 +41,11 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
         | EraseError::Json(_)) => StoreError::Unusable(error.to_string()),
     })?;
     if done != Reconciled::default() {
-        tracing::warn!(keys_destroyed = done.destroyed, told_to_log = done.told, "erasures were applied again");
+        tracing::warn!(
+            keys_destroyed = done.destroyed,
+            told_to_log = done.told,
+            "erasures were applied again"
+        );
     }
     Ok(())
 }
@@ -48,7 +55,8 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
 /// # Errors
 /// It is not done, or something readable is left; running it again finishes it.
 pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
-    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name(APPLICATION_NAME);
+    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
+        .application_name(APPLICATION_NAME);
     let store = PostgresStore::connect(options).await?;
     let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
     anyhow::ensure!(
@@ -59,7 +67,8 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let request = EraseRequest { subject: args.subject, by: args.by.clone() };
     erasure::erase(&store, &keys, &request).await?;
     let proof = erasure::prove(&store, &keys, args.subject).await?;
-    let text = if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
+    let text =
+        if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
     cli_kit::print(text)?;
     anyhow::ensure!(proof.holds(), Incomplete);
     Ok(())

@@ -160,33 +160,50 @@ impl From<CommandError> for Problem {
             CommandError::User(error) => user(*error),
             CommandError::Product(error) => product(*error),
             CommandError::Order(error) => order(*error),
-            CommandError::NoSuchUser { pointer } => field(pointer, "user/unknown", "there is no such user"),
-            CommandError::NoSuchProduct { pointer } => field(pointer, "product/unknown", "there is no such product"),
-            CommandError::LineDoesNotAdd { pointer, reason } | CommandError::Price { pointer, reason } => {
+            CommandError::NoSuchUser { pointer } => {
+                field(pointer, "user/unknown", "there is no such user")
+            }
+            CommandError::NoSuchProduct { pointer } => {
+                field(pointer, "product/unknown", "there is no such product")
+            }
+            CommandError::LineDoesNotAdd { pointer, reason }
+            | CommandError::Price { pointer, reason } => {
                 Self::invalid(vec![money(pointer.clone(), *reason)])
             }
-            CommandError::EmailTaken => Self::conflict("user/email-taken", "Another user has this e-mail address"),
-            CommandError::Erased => Self::conflict("user/erased", "The personal data of this user is erased for good"),
-            CommandError::StaleVersion { actual } => at_version(Self::stale_version(), *actual),
-            CommandError::UnwantedVersion { actual } => at_version(Self::precondition_failed(), *actual),
-            CommandError::NothingToMatch => {
-                Self::precondition_failed().detail("If-Match names a version, and what this request makes has none yet")
+            CommandError::EmailTaken => {
+                Self::conflict("user/email-taken", "Another user has this e-mail address")
             }
-            CommandError::Closed { stream } => Self::conflict("aggregate/closed", "It was closed for good and takes no change")
-                .detail(format!("{stream} is closed")),
+            CommandError::Erased => {
+                Self::conflict("user/erased", "The personal data of this user is erased for good")
+            }
+            CommandError::StaleVersion { actual } => at_version(Self::stale_version(), *actual),
+            CommandError::UnwantedVersion { actual } => {
+                at_version(Self::precondition_failed(), *actual)
+            }
+            CommandError::NothingToMatch => Self::precondition_failed()
+                .detail("If-Match names a version, and what this request makes has none yet"),
+            CommandError::Closed { stream } => {
+                Self::conflict("aggregate/closed", "It was closed for good and takes no change")
+                    .detail(format!("{stream} is closed"))
+            }
             CommandError::LostRace => contention(),
             CommandError::KeyReused => Self::new(
                 axum::http::StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency/key-reused",
                 "The idempotency key was used for another request",
             ),
-            CommandError::KeyInFlight => {
-                Self::conflict("idempotency/in-flight", "The first request with this idempotency key has not ended yet")
-                    .retry_after(RETRY_SOON)
+            CommandError::KeyInFlight => Self::conflict(
+                "idempotency/in-flight",
+                "The first request with this idempotency key has not ended yet",
+            )
+            .retry_after(RETRY_SOON),
+            CommandError::Overloaded => {
+                Self::shed("overloaded", "Too many commands at once; try again", RETRY_SOON)
             }
-            CommandError::Overloaded => Self::shed("overloaded", "Too many commands at once; try again", RETRY_SOON),
             CommandError::Repository(error) => repository(error),
-            CommandError::KeptAnswer(_) | CommandError::DuplicateEvent { .. } | CommandError::Died(_) => Self::internal(),
+            CommandError::KeptAnswer(_)
+            | CommandError::DuplicateEvent { .. }
+            | CommandError::Died(_) => Self::internal(),
         };
         if problem.status().is_server_error() && !problem.is_shed() {
             log(&error, &problem);
@@ -206,7 +223,9 @@ fn log(error: &CommandError, problem: &Problem) {
 fn user(error: UserError) -> Problem {
     match error {
         UserError::Unknown => Problem::not_found(),
-        UserError::AlreadyRegistered => Problem::conflict("user/already-registered", "The user is registered already"),
+        UserError::AlreadyRegistered => {
+            Problem::conflict("user/already-registered", "The user is registered already")
+        }
         UserError::Deactivated => Problem::conflict("user/deactivated", "The user is deactivated"),
     }
 }
@@ -214,12 +233,16 @@ fn user(error: UserError) -> Problem {
 fn product(error: ProductError) -> Problem {
     match error {
         ProductError::Unknown => Problem::not_found(),
-        ProductError::AlreadyAdded => Problem::conflict("product/already-added", "The product is there already"),
+        ProductError::AlreadyAdded => {
+            Problem::conflict("product/already-added", "The product is there already")
+        }
         ProductError::NotEnoughStock { .. } => {
-            Problem::conflict("product/not-enough-stock", "There is not enough in stock").detail(error.to_string())
+            Problem::conflict("product/not-enough-stock", "There is not enough in stock")
+                .detail(error.to_string())
         }
         ProductError::StockTooLarge => {
-            Problem::conflict("product/stock-too-large", "The stock would be too large").detail(error.to_string())
+            Problem::conflict("product/stock-too-large", "The stock would be too large")
+                .detail(error.to_string())
         }
     }
 }
@@ -227,16 +250,26 @@ fn product(error: ProductError) -> Problem {
 fn order(error: OrderError) -> Problem {
     match error {
         OrderError::Unknown | OrderError::UnknownLine => Problem::not_found(),
-        OrderError::AlreadyPlaced => Problem::conflict("order/already-placed", "The order is placed already"),
-        OrderError::NoLines => field("/lines", "too-few", "an order is placed with at least one line"),
+        OrderError::AlreadyPlaced => {
+            Problem::conflict("order/already-placed", "The order is placed already")
+        }
+        OrderError::NoLines => {
+            field("/lines", "too-few", "an order is placed with at least one line")
+        }
         OrderError::TooManyLines => {
-            Problem::conflict("order/too-many-lines", "The order has too many lines").detail(error.to_string())
+            Problem::conflict("order/too-many-lines", "The order has too many lines")
+                .detail(error.to_string())
         }
-        OrderError::Total { .. } => Problem::conflict("order/total", "The lines do not add up").detail(error.to_string()),
+        OrderError::Total { .. } => {
+            Problem::conflict("order/total", "The lines do not add up").detail(error.to_string())
+        }
         OrderError::NotPending { .. } => {
-            Problem::conflict("order/not-pending", "Only a pending order can change").detail(error.to_string())
+            Problem::conflict("order/not-pending", "Only a pending order can change")
+                .detail(error.to_string())
         }
-        OrderError::Empty => Problem::conflict("order/empty", "An order without lines cannot be confirmed"),
+        OrderError::Empty => {
+            Problem::conflict("order/empty", "An order without lines cannot be confirmed")
+        }
     }
 }
 
@@ -269,7 +302,11 @@ fn repository(error: &RepositoryError) -> Problem {
 fn store(error: &StoreError) -> Problem {
     match error {
         StoreError::Unavailable(_) | StoreError::OtherHistory(_) | StoreError::Unsafe(_) => {
-            Problem::unavailable("store/unavailable", "The event store is not available; nothing was changed", RETRY_LATER)
+            Problem::unavailable(
+                "store/unavailable",
+                "The event store is not available; nothing was changed",
+                RETRY_LATER,
+            )
         }
         StoreError::OutcomeUnknown(_) => Problem::unavailable(
             "store/outcome-unknown",
@@ -281,7 +318,10 @@ fn store(error: &StoreError) -> Problem {
             "The keys of personal data are not available; nothing was changed",
             RETRY_LATER,
         ),
-        StoreError::Invalid(_) | StoreError::Unusable(_) | StoreError::Keys(_) | StoreError::Database(_) => Problem::internal(),
+        StoreError::Invalid(_)
+        | StoreError::Unusable(_)
+        | StoreError::Keys(_)
+        | StoreError::Database(_) => Problem::internal(),
     }
 }
 

@@ -21,7 +21,9 @@ pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(10);
 
 /// The header's value is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters, bare or in double quotes")]
+#[error(
+    "an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters, bare or in double quotes"
+)]
 pub struct MalformedKey;
 
 /// A key as the client named it.
@@ -76,8 +78,17 @@ impl KeyedRequest {
     ///
     /// # Errors
     /// The answer cannot be written as JSON.
-    pub fn record(&self, operation: &str, answer: &Answer) -> Result<Idempotency, serde_json::Error> {
-        let key = Sha256::new().chain_update(operation).chain_update([0]).chain_update(&self.key.0).finalize().into();
+    pub fn record(
+        &self,
+        operation: &str,
+        answer: &Answer,
+    ) -> Result<Idempotency, serde_json::Error> {
+        let key = Sha256::new()
+            .chain_update(operation)
+            .chain_update([0])
+            .chain_update(&self.key.0)
+            .finalize()
+            .into();
         Ok(Idempotency { key, request_hash: self.request_hash, answer: to_raw_value(answer)? })
     }
 }
@@ -162,19 +173,37 @@ mod tests {
 
     use std::time::Duration;
 
-    use super::{Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, MalformedKey, StillInFlight};
+    use super::{
+        Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, MalformedKey,
+        StillInFlight,
+    };
 
     #[test]
     fn a_key_is_the_same_bare_and_quoted() {
         assert!(IdempotencyKey::parse("\"a-1\"").unwrap() == IdempotencyKey::parse("a-1").unwrap());
-        assert!(IdempotencyKey::parse(r#""a \"b\" \\""#).unwrap() == IdempotencyKey("a \"b\" \\".to_owned()));
+        assert!(
+            IdempotencyKey::parse(r#""a \"b\" \\""#).unwrap()
+                == IdempotencyKey("a \"b\" \\".to_owned())
+        );
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
         let long = "x".repeat(MAX_KEY_LEN + 1);
-        for text in ["", "\"\"", "\"a", "a\"", "\"a\"b", "a b", "ä", "\"ä\"", "\"a\\n\"", "a\u{0}", &long, &format!("\"{long}\"")]
-        {
+        for text in [
+            "",
+            "\"\"",
+            "\"a",
+            "a\"",
+            "\"a\"b",
+            "a b",
+            "ä",
+            "\"ä\"",
+            "\"a\\n\"",
+            "a\u{0}",
+            &long,
+            &format!("\"{long}\""),
+        ] {
             assert!(IdempotencyKey::parse(text) == Err(MalformedKey), "{text:?}");
         }
         assert!(IdempotencyKey::parse(&"x".repeat(MAX_KEY_LEN)).is_ok());
@@ -189,9 +218,15 @@ mod tests {
         let record = |operation, parts| request(parts).record(operation, &answer).unwrap();
         let first = ["POST", "/a", "{}"];
         assert_ne!(record("one", first).key, record("two", first).key);
-        for other in [["PUT", "/a", "{}"], ["POST", "/b", "{}"], ["POST", "/a", "[]"], ["POST", "/a{", "}"]] {
+        for other in
+            [["PUT", "/a", "{}"], ["POST", "/b", "{}"], ["POST", "/a", "[]"], ["POST", "/a{", "}"]]
+        {
             assert_eq!(record("one", first).key, record("one", other).key);
-            assert_ne!(record("one", first).request_hash, record("one", other).request_hash, "{other:?}");
+            assert_ne!(
+                record("one", first).request_hash,
+                record("one", other).request_hash,
+                "{other:?}"
+            );
         }
     }
 
@@ -199,7 +234,10 @@ mod tests {
     async fn a_second_waits_for_the_first_and_no_longer_than_its_deadline() {
         let in_flight = InFlight::default();
         let first = in_flight.turn([1; 32], Duration::ZERO).await.unwrap();
-        assert_eq!(in_flight.turn([1; 32], Duration::from_millis(5)).await.err(), Some(StillInFlight));
+        assert_eq!(
+            in_flight.turn([1; 32], Duration::from_millis(5)).await.err(),
+            Some(StillInFlight)
+        );
         assert!(in_flight.turn([2; 32], Duration::ZERO).await.is_ok());
         let waiting = tokio::spawn({
             let in_flight = in_flight.clone();

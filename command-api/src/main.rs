@@ -26,11 +26,17 @@ async fn main() -> ExitCode {
 async fn run(action: Action) -> anyhow::Result<()> {
     match action {
         Action::Serve(args) => serve::serve(*args).await,
-        Action::Migrate(MigrateTarget::EventStore { url }) => Ok(migrate::event_store(&url.get()?).await?),
-        Action::Migrate(MigrateTarget::SubjectKeys { url }) => Ok(migrate::subject_keys(&url.get()?).await?),
+        Action::Migrate(MigrateTarget::EventStore { url }) => {
+            Ok(migrate::event_store(&url.get()?).await?)
+        }
+        Action::Migrate(MigrateTarget::SubjectKeys { url }) => {
+            Ok(migrate::subject_keys(&url.get()?).await?)
+        }
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
         Action::EraseSubject(args) => erasure::erase_subject(&args).await,
         Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
-        Action::Openapi => Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?),
+        Action::Openapi => {
+            Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
+        }
     }
 }

@@ -60,14 +60,17 @@ pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
 /// # Errors
 /// [`MigrationError`].
 pub async fn auth(url: &SecretString) -> Result<(), MigrationError> {
-    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| MigrationError::Url)?;
+    let options =
+        PgConnectOptions::from_str(url.expose_secret()).map_err(|_| MigrationError::Url)?;
     let options = options.application_name("command-api migrate");
     let opening = Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT);
     let mut connection = opening.await.map_err(MigrationError::Connection)?;
     let mut migrator: Migrator = sqlx::migrate!("../migrations/auth");
     migrator.dangerous_set_table_name(AUTH_TABLE);
     migrator.create_schema(AUTH_SCHEMA);
-    connection.run(async |raw: &mut PgConnection| migrator.run_direct(None, raw, false).await).await?;
+    connection
+        .run(async |raw: &mut PgConnection| migrator.run_direct(None, raw, false).await)
+        .await?;
     connection.close().await;
     Ok(())
 }

@@ -32,7 +32,9 @@ impl Precondition {
     pub fn of(preconditions: &Preconditions) -> Self {
         let versions = |tags: &Tags, counts: fn(&EntityTag) -> bool| match tags {
             Tags::Any => Versions::Any,
-            Tags::OneOf(tags) => Versions::These(tags.iter().filter(|tag| counts(tag)).filter_map(version_of).collect()),
+            Tags::OneOf(tags) => Versions::These(
+                tags.iter().filter(|tag| counts(tag)).filter_map(version_of).collect(),
+            ),
         };
         let Preconditions { if_match, if_none_match } = preconditions;
         Self {
@@ -93,10 +95,18 @@ mod tests {
     fn the_version_alone_counts_whichever_api_made_the_tag() {
         for text in ["\"3\"", "\"3.118.2.v1\"", "\"3.9.1.v1.stale\"", "\"2\", \"3\""] {
             let precondition = of("if-match", text);
-            assert_eq!((precondition.check(3), precondition.check(4)), (Ok(()), Err(Unmet::OtherVersion)), "{text}");
+            assert_eq!(
+                (precondition.check(3), precondition.check(4)),
+                (Ok(()), Err(Unmet::OtherVersion)),
+                "{text}"
+            );
             assert!(precondition.is_named() && !precondition.holds_for_nothing());
             let precondition = of("if-none-match", text);
-            assert_eq!((precondition.check(3), precondition.check(4)), (Err(Unmet::NotWanted), Ok(())), "{text}");
+            assert_eq!(
+                (precondition.check(3), precondition.check(4)),
+                (Err(Unmet::NotWanted), Ok(())),
+                "{text}"
+            );
             assert!(!precondition.is_named() && precondition.holds_for_nothing());
         }
     }
@@ -104,7 +114,10 @@ mod tests {
     #[test]
     fn a_star_is_whatever_exists() {
         let (there, absent) = (of("if-match", "*"), of("if-none-match", "*"));
-        assert_eq!((there.check(3), there.holds_for_nothing(), there.is_named()), (Ok(()), false, false));
+        assert_eq!(
+            (there.check(3), there.holds_for_nothing(), there.is_named()),
+            (Ok(()), false, false)
+        );
         assert_eq!((absent.check(3), absent.holds_for_nothing()), (Err(Unmet::NotWanted), true));
     }
 

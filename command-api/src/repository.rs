@@ -7,9 +7,10 @@ use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
 use event_store::registry::InvalidRegistry;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendCondition, AppendOutcome, AsOf, CacheLimits, ClaimChange, Current, Epoch, EventQuery, EventType, EvolvedError,
-    EvolvedLog, ExpectedVersion, Idempotency, InvalidName, Metadata, NewEvent, Position, QueryItem, Refusal, Registry,
-    StateLoader, StoreError, StreamAppend, StreamName, Tag, Unreadable,
+    Append, AppendCondition, AppendOutcome, AsOf, CacheLimits, ClaimChange, Current, Epoch,
+    EventQuery, EventType, EvolvedError, EvolvedLog, ExpectedVersion, Idempotency, InvalidName,
+    Metadata, NewEvent, Position, QueryItem, Refusal, Registry, StateLoader, StoreError,
+    StreamAppend, StreamName, Tag, Unreadable,
 };
 use uuid::Uuid;
 
@@ -59,7 +60,9 @@ pub enum RepositoryError {
         source: UnreadableEvent,
     },
     /// A stream has an event of a type that its aggregate does not know.
-    #[error("the event at position {position} has type {event_type}, which is not one of its stream's")]
+    #[error(
+        "the event at position {position} has type {event_type}, which is not one of its stream's"
+    )]
     Foreign {
         /// Where.
         position: Position,
@@ -112,7 +115,13 @@ struct InTurn {
 impl<A: Aggregate> Loaded<A> {
     /// One that nothing has happened to yet.
     pub fn absent(id: Uuid) -> Self {
-        Self { id, state: A::default(), version: Version::NONE, position: Position::START, in_turn: None }
+        Self {
+            id,
+            state: A::default(),
+            version: Version::NONE,
+            position: Position::START,
+            in_turn: None,
+        }
     }
 
     fn of(id: Uuid, current: Current<State<A>>) -> Self {
@@ -129,7 +138,10 @@ impl<A: Aggregate> Loaded<A> {
     ///
     /// # Errors
     /// The first refusal.
-    pub fn decide(&self, commands: impl IntoIterator<Item = A::Command>) -> Result<Vec<A::Event>, A::Error> {
+    pub fn decide(
+        &self,
+        commands: impl IntoIterator<Item = A::Command>,
+    ) -> Result<Vec<A::Event>, A::Error> {
         let (mut state, mut events) = (self.state.clone(), Vec::new());
         for command in commands {
             let decided = state.decide(command)?;
@@ -174,11 +186,19 @@ impl Changes {
     ///
     /// # Errors
     /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
-    pub fn to<A: Aggregate>(loaded: &Loaded<A>, events: &[A::Event], metadata: &Metadata) -> Result<Self, RepositoryError> {
-        let events = events.iter().map(|event| new_event(event, metadata)).collect::<Result<Vec<_>, _>>()?;
+    pub fn to<A: Aggregate>(
+        loaded: &Loaded<A>,
+        events: &[A::Event],
+        metadata: &Metadata,
+    ) -> Result<Self, RepositoryError> {
+        let events =
+            events.iter().map(|event| new_event(event, metadata)).collect::<Result<Vec<_>, _>>()?;
         let leaves = loaded.leaves(&events);
         let stream = stream_of::<A>(loaded.id)?;
-        let append = Append { streams: vec![StreamAppend { stream, expected: loaded.expected(), events }], ..Append::default() };
+        let append = Append {
+            streams: vec![StreamAppend { stream, expected: loaded.expected(), events }],
+            ..Append::default()
+        };
         Ok(Self { id: loaded.id, append, leaves })
     }
 
@@ -186,9 +206,19 @@ impl Changes {
     ///
     /// # Errors
     /// [`RepositoryError::Name`].
-    pub fn unless<A: Aggregate>(mut self, event_type: &str, other: &Loaded<A>) -> Result<Self, RepositoryError> {
-        let item = QueryItem { types: vec![event_type.parse()?], tags: vec![Tag::new(A::CATEGORY, other.id)?] };
-        self.append.conditions.push(AppendCondition { query: EventQuery { items: vec![item] }, after: other.position });
+    pub fn unless<A: Aggregate>(
+        mut self,
+        event_type: &str,
+        other: &Loaded<A>,
+    ) -> Result<Self, RepositoryError> {
+        let item = QueryItem {
+            types: vec![event_type.parse()?],
+            tags: vec![Tag::new(A::CATEGORY, other.id)?],
+        };
+        self.append.conditions.push(AppendCondition {
+            query: EventQuery { items: vec![item] },
+            after: other.position,
+        });
         Ok(self)
     }
 
@@ -201,7 +231,10 @@ impl Changes {
 
     /// Every event, with the stream that it would be appended to.
     pub fn events(&self) -> impl Iterator<Item = (&StreamName, &NewEvent)> {
-        self.append.streams.iter().flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
+        self.append
+            .streams
+            .iter()
+            .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
     }
 
     /// Which aggregate changes.
@@ -219,8 +252,16 @@ pub fn stream_of<A: Aggregate>(id: Uuid) -> Result<StreamName, InvalidName> {
 }
 
 fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent, RepositoryError> {
-    let new = NewEvent::json(event.event_type().parse()?, event.schema_version(), event, metadata.clone())?;
-    event.tags().into_iter().try_fold(new, |new, (key, value)| Ok(new.tagged(Tag::new(key, value)?)))
+    let new = NewEvent::json(
+        event.event_type().parse()?,
+        event.schema_version(),
+        event,
+        metadata.clone(),
+    )?;
+    event
+        .tags()
+        .into_iter()
+        .try_fold(new, |new, (key, value)| Ok(new.tagged(Tag::new(key, value)?)))
 }
 
 impl Repository {
@@ -258,7 +299,11 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepositoryError`]; an aggregate without events is no error.
-    pub async fn load<A: Aggregate>(&self, epoch: Epoch, id: Uuid) -> Result<Loaded<A>, RepositoryError> {
+    pub async fn load<A: Aggregate>(
+        &self,
+        epoch: Epoch,
+        id: Uuid,
+    ) -> Result<Loaded<A>, RepositoryError> {
         let current = self.states.load::<State<A>>(&stream_of::<A>(id)?, epoch).await?;
         Ok(Loaded::of(id, current))
     }
@@ -267,7 +312,11 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepositoryError`]; an aggregate without events is no error.
-    pub(crate) async fn load_in_turn<A: Aggregate>(&self, epoch: Epoch, id: Uuid) -> Result<(Turn, Loaded<A>), RepositoryError> {
+    pub(crate) async fn load_in_turn<A: Aggregate>(
+        &self,
+        epoch: Epoch,
+        id: Uuid,
+    ) -> Result<(Turn, Loaded<A>), RepositoryError> {
         let mut turn = self.lines.turn(stream_of::<A>(id)?).await?;
         if let Some(ahead) = turn.ahead::<State<A>>(epoch, &self.states).await? {
             return Ok((turn, Loaded::in_turn(id, ahead, true)));
@@ -280,8 +329,15 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepositoryError`]; an aggregate without events is no error.
-    pub async fn load_as_of<A: Aggregate>(&self, id: Uuid, as_of: AsOf) -> Result<Loaded<A>, RepositoryError> {
-        let current = self.states.load_as_of::<State<A>>(&stream_of::<A>(id)?, self.epoch().await?, as_of).await?;
+    pub async fn load_as_of<A: Aggregate>(
+        &self,
+        id: Uuid,
+        as_of: AsOf,
+    ) -> Result<Loaded<A>, RepositoryError> {
+        let current = self
+            .states
+            .load_as_of::<State<A>>(&stream_of::<A>(id)?, self.epoch().await?, as_of)
+            .await?;
         Ok(Loaded::of(id, current))
     }
 
@@ -295,7 +351,11 @@ impl Repository {
         changes: Changes,
         idempotency: Option<Idempotency>,
     ) -> Result<AppendOutcome, RepositoryError> {
-        let outcome = self.states.log().append(Append { idempotency, epoch: Some(epoch), ..changes.append }).await?;
+        let outcome = self
+            .states
+            .log()
+            .append(Append { idempotency, epoch: Some(epoch), ..changes.append })
+            .await?;
         if let AppendOutcome::Refused(refusal) = &outcome {
             self.learn(refusal);
         }
@@ -330,7 +390,11 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepositoryError::Store`].
-    pub async fn check(&self, epoch: Epoch, changes: &Changes) -> Result<Option<Refusal>, RepositoryError> {
+    pub async fn check(
+        &self,
+        epoch: Epoch,
+        changes: &Changes,
+    ) -> Result<Option<Refusal>, RepositoryError> {
         let append = Append { epoch: Some(epoch), ..changes.append.clone() };
         let refusal = self.states.log().check(&append).await?;
         if let Some(refusal) = &refusal {
@@ -343,7 +407,10 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepositoryError::Store`].
-    pub async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, RepositoryError> {
+    pub async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, RepositoryError> {
         Ok(self.states.log().store().repeated(idempotency).await?)
     }
 

@@ -10,9 +10,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions};
+use event_store::erasure::{
+    LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions,
+};
 use event_store::postgres::{PostgresOptions, PostgresStore, SEALING};
-use event_store::{ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLoader, StoreError, Task, WrittenType};
+use event_store::{
+    ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLoader, StoreError, Task,
+    WrittenType,
+};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -62,8 +67,12 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         clock: clock::system(),
         order_import: args.order_import == Switch::Enabled,
     };
-    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?.application_name("command-api");
-    let keys = KeyOptions { url: args.keys.url.get()?, master: Arc::new(erasure::master_keys(&args.keys.master)?) };
+    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
+        .application_name("command-api");
+    let keys = KeyOptions {
+        url: args.keys.url.get()?,
+        master: Arc::new(erasure::master_keys(&args.keys.master)?),
+    };
     let parts = Parts {
         store: health.component("event_store"),
         keys: health.optional_component("subject_keys"),
@@ -71,11 +80,13 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         health: health.clone(),
     };
     let registry = Arc::new(registry()?);
-    let public = Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
+    let public =
+        Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
     let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
     let serving = async {
         let ports = serve_all(vec![public], admin, &shutdown, &health);
-        let watching = Box::pin(keep_stores(options, keys, args.states, registry, &commands, &parts));
+        let watching =
+            Box::pin(keep_stores(options, keys, args.states, registry, &commands, &parts));
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),
             unusable = watching => Err(unusable.into()),
@@ -183,7 +194,11 @@ async fn watch_store(
 
 /// Watches whether the keys answer, and notes the log's head with them for whoever starts later. Beside the other watch: silent keys must
 /// not hide how the event store is.
-async fn watch_keys(found: &PostgresKeys, head: watch::Receiver<Option<Head>>, parts: &Parts) -> Infallible {
+async fn watch_keys(
+    found: &PostgresKeys,
+    head: watch::Receiver<Option<Head>>,
+    parts: &Parts,
+) -> Infallible {
     let pulse = parts.health.pulse("subject_keys_watch", SLOW_PULSE_LIMIT);
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     let mut noted = None;
@@ -203,7 +218,11 @@ async fn watch_keys(found: &PostgresKeys, head: watch::Receiver<Option<Head>>, p
 }
 
 /// Applies every erasure to a history that the log was not in before; no command is taken in it until that is done. Answers the log's head.
-async fn settle(store: &PostgresStore, keys: &PostgresKeys, settled: &Settled) -> Result<Head, StoreError> {
+async fn settle(
+    store: &PostgresStore,
+    keys: &PostgresKeys,
+    settled: &Settled,
+) -> Result<Head, StoreError> {
     let head = store.ready().await?;
     let epoch = head.epoch;
     if !settled.holds(epoch) {
@@ -232,11 +251,13 @@ async fn reach(
     settled: &Settled,
     parts: &Parts,
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
-    let attempt = || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
+    let attempt =
+        || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
     let found = patiently(&parts.keys, "the store of subject keys", attempt).await?;
     // This process is new and knows nothing of the log, but what a process before it has seen must be there.
     let attempt = || async {
-        let store = PostgresStore::connect(options.clone().known_head(found.known_head().await?)).await?;
+        let store =
+            PostgresStore::connect(options.clone().known_head(found.known_head().await?)).await?;
         Ok((registry.unreadable(store.written_types().await?), store))
     };
     let (unreadable, store) = patiently(&parts.store, "the event store", attempt).await?;
@@ -247,7 +268,11 @@ async fn reach(
 }
 
 /// Tries until it is done, or until it is clear that it never will be.
-async fn patiently<T, F>(component: &Component, what: &str, attempt: impl Fn() -> F) -> Result<T, StoreError>
+async fn patiently<T, F>(
+    component: &Component,
+    what: &str,
+    attempt: impl Fn() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -272,6 +297,11 @@ fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {
 }
 
 fn claim_key(secret: &SecretString) -> anyhow::Result<ClaimKey> {
-    let bytes = STANDARD.decode(secret.expose_secret().trim()).ok().filter(|bytes| bytes.len() >= MIN_KEY_LEN);
-    Ok(ClaimKey::new(bytes.ok_or_else(|| cli_kit::Usage("CLAIM_KEY is not base64 of at least 32 bytes".to_owned()))?))
+    let bytes = STANDARD
+        .decode(secret.expose_secret().trim())
+        .ok()
+        .filter(|bytes| bytes.len() >= MIN_KEY_LEN);
+    Ok(ClaimKey::new(bytes.ok_or_else(|| {
+        cli_kit::Usage("CLAIM_KEY is not base64 of at least 32 bytes".to_owned())
+    })?))
 }

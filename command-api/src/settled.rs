@@ -25,7 +25,9 @@ impl Settled {
 
     /// Whether this epoch is the settled one. If not, none is until [`Settled::settle`].
     pub fn holds(&self, epoch: Epoch) -> bool {
-        self.epoch.send_if_modified(|settled| settled.is_some_and(|settled| settled != epoch) && settled.take().is_some());
+        self.epoch.send_if_modified(|settled| {
+            settled.is_some_and(|settled| settled != epoch) && settled.take().is_some()
+        });
         self.epoch.borrow().is_some()
     }
 
@@ -49,7 +51,10 @@ impl Settled {
         let mut epochs = self.epoch.subscribe();
         let settled = tokio::time::timeout(WAIT, epochs.wait_for(Option::is_some)).await;
         // The sender lives in `self`.
-        settled.ok().and_then(|settled| settled.ok().and_then(|epoch| *epoch)).ok_or(StoreError::Unavailable(None))
+        settled
+            .ok()
+            .and_then(|settled| settled.ok().and_then(|epoch| *epoch))
+            .ok_or(StoreError::Unavailable(None))
     }
 }
 

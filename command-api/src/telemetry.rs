@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use event_store::{Position, StoreError};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::command::Done;
 use crate::error::CommandError;
@@ -11,10 +13,23 @@ use crate::repository::RepositoryError;
 
 /// Describes every metric of this crate; call once the recorder is there.
 pub fn describe() {
-    describe_histogram!("command_duration_seconds", Unit::Seconds, "How long commands took, by command and outcome");
-    describe_counter!("command_races_lost", "How often a command was decided anew because something else came first, by command");
-    describe_counter!("idempotency_replays", "How many commands were answered as an earlier one with the same key, by command");
-    describe_gauge!("eventstore_head_position", "Position of the last event of the log; left out while the log cannot be asked");
+    describe_histogram!(
+        "command_duration_seconds",
+        Unit::Seconds,
+        "How long commands took, by command and outcome"
+    );
+    describe_counter!(
+        "command_races_lost",
+        "How often a command was decided anew because something else came first, by command"
+    );
+    describe_counter!(
+        "idempotency_replays",
+        "How many commands were answered as an earlier one with the same key, by command"
+    );
+    describe_gauge!(
+        "eventstore_head_position",
+        "Position of the last event of the log; left out while the log cannot be asked"
+    );
 }
 
 /// The log was asked for its head. `None`: it cannot be, and others may append meanwhile.
@@ -25,7 +40,8 @@ pub fn head(position: Option<Position>) {
 
 /// A command ended.
 pub fn command_ended(command: &'static str, result: &Result<Done, CommandError>, took: Duration) {
-    histogram!("command_duration_seconds", "command" => command, "outcome" => outcome(result)).record(took.as_secs_f64());
+    histogram!("command_duration_seconds", "command" => command, "outcome" => outcome(result))
+        .record(took.as_secs_f64());
     if matches!(result, Ok(Done { replayed: true, .. })) {
         counter!("idempotency_replays", "command" => command).increment(1);
     }
@@ -40,7 +56,9 @@ fn outcome(result: &Result<Done, CommandError>) -> &'static str {
     match result {
         Ok(Done { replayed: true, .. }) => "replayed",
         Ok(Done { replayed: false, .. }) => "done",
-        Err(CommandError::Repository(RepositoryError::Store(StoreError::OutcomeUnknown(_)))) => "unknown",
+        Err(CommandError::Repository(RepositoryError::Store(StoreError::OutcomeUnknown(_)))) => {
+            "unknown"
+        }
         Err(error) if error.is_refusal() => "refused",
         Err(_) => "failed",
     }

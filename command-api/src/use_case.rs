@@ -50,7 +50,10 @@ pub trait UseCase: Send + Sync + 'static {
     const LEAVES_TRACES: bool = false;
 
     /// Loads what it needs and decides. Called anew when the race was lost.
-    fn decide(&self, work: &Work<'_>) -> impl Future<Output = Result<Decision, CommandError>> + Send;
+    fn decide(
+        &self,
+        work: &Work<'_>,
+    ) -> impl Future<Output = Result<Decision, CommandError>> + Send;
 }
 
 /// What a use case decided.
@@ -131,7 +134,11 @@ impl Work<'_> {
     /// # Errors
     /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] or
     /// [`CommandError::UnwantedVersion`] when the caller's precondition does not hold.
-    pub async fn target<A: Aggregate>(&self, id: Uuid, unknown: impl Into<CommandError>) -> Result<Loaded<A>, CommandError> {
+    pub async fn target<A: Aggregate>(
+        &self,
+        id: Uuid,
+        unknown: impl Into<CommandError>,
+    ) -> Result<Loaded<A>, CommandError> {
         let loaded = if self.turn.wants_one() {
             let (turn, loaded) = self.repository.load_in_turn::<A>(self.epoch, id).await?;
             self.turn.keep(turn);
@@ -178,12 +185,17 @@ impl Work<'_> {
     ///
     /// # Errors
     /// The user is unknown or deactivated.
-    pub async fn customer(&self, orderer: Orderer) -> Result<(Loaded<User>, Customer), CommandError> {
+    pub async fn customer(
+        &self,
+        orderer: Orderer,
+    ) -> Result<(Loaded<User>, Customer), CommandError> {
         let (Orderer::InPath(id) | Orderer::InBody(id)) = orderer;
         let user = self.repository.load::<User>(self.epoch, id).await?;
         match (user.state.customer(), orderer) {
             (Ok(customer), _) => Ok((user, customer)),
-            (Err(UserError::Unknown), Orderer::InBody(_)) => Err(CommandError::NoSuchUser { pointer: "/user_id".to_owned() }),
+            (Err(UserError::Unknown), Orderer::InBody(_)) => {
+                Err(CommandError::NoSuchUser { pointer: "/user_id".to_owned() })
+            }
             (Err(error), _) => Err(error.into()),
         }
     }
@@ -192,7 +204,11 @@ impl Work<'_> {
     ///
     /// # Errors
     /// [`CommandError::NoSuchProduct`] at `pointer`.
-    pub async fn offer(&self, id: Uuid, pointer: impl FnOnce() -> String + Send) -> Result<Offer, CommandError> {
+    pub async fn offer(
+        &self,
+        id: Uuid,
+        pointer: impl FnOnce() -> String + Send,
+    ) -> Result<Offer, CommandError> {
         let product = self.repository.load::<Product>(self.epoch, id).await?;
         product.state.offer().map_err(|error| match error {
             ProductError::Unknown => CommandError::NoSuchProduct { pointer: pointer() },
@@ -204,7 +220,11 @@ impl Work<'_> {
     ///
     /// # Errors
     /// The events cannot be written.
-    pub fn changes<A: Aggregate>(&self, loaded: &Loaded<A>, events: &[A::Event]) -> Result<Changes, RepositoryError> {
+    pub fn changes<A: Aggregate>(
+        &self,
+        loaded: &Loaded<A>,
+        events: &[A::Event],
+    ) -> Result<Changes, RepositoryError> {
         Changes::to(loaded, events, &self.metadata)
     }
 }

@@ -18,7 +18,11 @@ pub trait DomainEvent: Serialize + Sized {
     ///
     /// # Errors
     /// When the version is unknown or the payload has another shape.
-    fn from_parts(event_type: &str, schema_version: i32, data: &str) -> Option<Result<Self, UnreadableEvent>>;
+    fn from_parts(
+        event_type: &str,
+        schema_version: i32,
+        data: &str,
+    ) -> Option<Result<Self, UnreadableEvent>>;
 }
 
 /// A stored event of a known type that this program cannot read.
@@ -33,7 +37,9 @@ pub enum UnreadableEvent {
         version: i32,
     },
     /// The payload does not have the shape of its version. What serde says is left out: it repeats values, which may be personal.
-    #[error("an event of type {event_type} does not have its shape at line {line}, column {column}")]
+    #[error(
+        "an event of type {event_type} does not have its shape at line {line}, column {column}"
+    )]
     Shape {
         /// The type.
         event_type: String,
@@ -89,7 +95,10 @@ macro_rules! stored_events {
 }
 pub(crate) use stored_events;
 
-pub(crate) fn read_payload<P: DeserializeOwned>(event_type: &'static str, data: &str) -> Result<P, UnreadableEvent> {
+pub(crate) fn read_payload<P: DeserializeOwned>(
+    event_type: &'static str,
+    data: &str,
+) -> Result<P, UnreadableEvent> {
     serde_json::from_str(data).map_err(|error| UnreadableEvent::Shape {
         event_type: event_type.to_owned(),
         line: error.line(),
@@ -142,6 +151,10 @@ pub struct Kept<A> {
 impl<A: Serialize + DeserializeOwned> Kept<A> {
     /// States in the JSON that serde makes of them.
     pub const fn with_shape(shape: i32) -> Self {
-        Self { shape, write: |state| serde_json::to_string(state), read: |text| serde_json::from_str(text) }
+        Self {
+            shape,
+            write: |state| serde_json::to_string(state),
+            read: |text| serde_json::from_str(text),
+        }
     }
 }

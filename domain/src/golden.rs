@@ -53,7 +53,8 @@ fn path((event_type, version): Shape) -> PathBuf {
 
 fn read(shape: Shape) -> Golden {
     let (path, (event_type, version)) = (path(shape), shape);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{event_type} v{version} has no golden file: {error}"));
+    let text = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{event_type} v{version} has no golden file: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -61,17 +62,25 @@ fn read(shape: Shape) -> Golden {
 pub(crate) fn check<E: DomainEvent + Shaped>() {
     for (event_type, version) in E::KNOWN {
         let data = read((event_type, *version)).data;
-        let event =
-            E::from_parts(event_type, *version, &data.to_string()).expect("a known type").expect("the payload is readable");
+        let event = E::from_parts(event_type, *version, &data.to_string())
+            .expect("a known type")
+            .expect("the payload is readable");
         assert_eq!((event.event_type(), event.schema_version()), (*event_type, *version));
-        assert_eq!(serde_json::to_value(&event).unwrap(), data, "{event_type} v{version} is written back another way");
+        assert_eq!(
+            serde_json::to_value(&event).unwrap(),
+            data,
+            "{event_type} v{version} is written back another way"
+        );
         check_times::<E>((event_type, *version), data);
     }
     E::check_shapes();
     for (shape, ..) in history::PAST {
         for part in upcast(history::PAST, *shape, read(*shape).data) {
             let read = E::from_parts(&part.r#type, part.version, &part.data.to_string());
-            assert!(!matches!(read, Some(Err(_))), "{shape:?} becomes {part:?}, which is not readable");
+            assert!(
+                !matches!(read, Some(Err(_))),
+                "{shape:?} becomes {part:?}, which is not readable"
+            );
         }
     }
 }
@@ -82,7 +91,11 @@ fn check_times<E: DomainEvent>((event_type, version): Shape, mut data: Value) {
     let event = E::from_parts(event_type, version, &data.to_string()).unwrap().unwrap();
     let read = serde_json::to_value(&event).unwrap();
     replace_times(&mut data, "1999-01-01T00:00:00.900Z");
-    assert_eq!(normal(read), normal(data), "{event_type} v{version}: read its times with value::time::read");
+    assert_eq!(
+        normal(read),
+        normal(data),
+        "{event_type} v{version}: read its times with value::time::read"
+    );
 }
 
 fn replace_times(value: &mut Value, time: &str) {
@@ -103,7 +116,9 @@ fn normal(mut value: Value) -> Value {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| *item = normal(item.take())),
-        Value::Object(fields) => fields.values_mut().for_each(|field| *field = normal(field.take())),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|field| *field = normal(field.take()))
+        }
         _ => {}
     }
     value
@@ -120,7 +135,11 @@ pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
     let (golden, (event_type, version)) = (read(shape), shape);
     let found = shape::of::<P>(&golden.data);
     let changed = "has another shape than when it was first written: give it the next version, and the old one an upcaster";
-    assert!(golden.shape.as_ref() == Some(&found), "{event_type} v{version} {changed}\n\"shape\": {}", json!(found));
+    assert!(
+        golden.shape.as_ref() == Some(&found),
+        "{event_type} v{version} {changed}\n\"shape\": {}",
+        json!(found)
+    );
 }
 
 /// Checks that a state that is kept is still written as it was, in `state.v<shape>.json` beside the golden events: another fold of the
@@ -131,18 +150,30 @@ pub(crate) fn check_kept<A: Aggregate + DeserializeOwned>(state: &A) {
     let written = (kept.write)(state).unwrap();
     let data: Value = serde_json::from_str(&written).unwrap();
     let found = Golden { shape: Some(shape::of::<A>(&data)), data, becomes: None };
-    let golden: Option<Golden> = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let golden: Option<Golden> =
+        fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let same = golden.is_some_and(|golden| json!(golden) == json!(found));
-    assert!(same, "raise the shape of what is kept, then {} says:\n{:#}", path.display(), json!(found));
+    assert!(
+        same,
+        "raise the shape of what is kept, then {} says:\n{:#}",
+        path.display(),
+        json!(found)
+    );
     assert_eq!((kept.write)(&(kept.read)(&written).unwrap()).unwrap(), written);
 }
 
 /// What the upcasters make of a payload in the end.
 fn upcast(past: &[Past], (event_type, version): Shape, data: Value) -> Vec<Became> {
-    let Some((_, into, upcast_once)) = past.iter().find(|(shape, ..)| *shape == (event_type, version)) else {
+    let Some((_, into, upcast_once)) =
+        past.iter().find(|(shape, ..)| *shape == (event_type, version))
+    else {
         return vec![Became { r#type: event_type.to_owned(), version, data }];
     };
-    let declared = |name: &str| into.iter().find(|(declared, _)| *declared == name).expect("an upcaster makes what it declares");
+    let declared = |name: &str| {
+        into.iter()
+            .find(|(declared, _)| *declared == name)
+            .expect("an upcaster makes what it declares")
+    };
     let parts = upcast_once(data).unwrap().into_iter();
     parts.flat_map(|(name, data)| upcast(past, *declared(name), data)).collect()
 }
@@ -152,23 +183,40 @@ fn every_former_version_becomes_what_its_golden_file_says_and_keeps_unknown_fiel
     for (shape, ..) in history::PAST {
         let golden = read(*shape);
         let found = upcast(history::PAST, *shape, golden.data.clone());
-        assert_eq!(golden.becomes.as_ref(), Some(&found), "{shape:?}\n\"becomes\": {}", json!(found));
+        assert_eq!(
+            golden.becomes.as_ref(),
+            Some(&found),
+            "{shape:?}\n\"becomes\": {}",
+            json!(found)
+        );
         let mut more = golden.data;
         more.as_object_mut().expect("payloads are objects").insert(UNKNOWN.to_owned(), json!(1));
-        let kept = upcast(history::PAST, *shape, more).iter().any(|part| part.data.get(UNKNOWN).is_some());
-        assert!(kept || found.is_empty(), "{shape:?} loses a field that its upcaster does not know");
+        let kept =
+            upcast(history::PAST, *shape, more).iter().any(|part| part.data.get(UNKNOWN).is_some());
+        assert!(
+            kept || found.is_empty(),
+            "{shape:?} loses a field that its upcaster does not know"
+        );
     }
 }
 
 /// The versions below a type's newest that nothing says how to read.
 fn without_upcaster(current: &[Shape], past: &[Past]) -> Vec<(String, i32)> {
-    let newest = |name: &str| past.iter().filter(|(shape, ..)| shape.0 == name).map(|(shape, ..)| shape.1).max().unwrap_or(0);
-    let names: BTreeSet<&str> = current.iter().chain(past.iter().map(|(shape, ..)| shape)).map(|shape| shape.0).collect();
+    let newest = |name: &str| {
+        past.iter()
+            .filter(|(shape, ..)| shape.0 == name)
+            .map(|(shape, ..)| shape.1)
+            .max()
+            .unwrap_or(0)
+    };
+    let names: BTreeSet<&str> =
+        current.iter().chain(past.iter().map(|(shape, ..)| shape)).map(|shape| shape.0).collect();
     let versions = names.into_iter().flat_map(|name| {
         let written = current.iter().find(|shape| shape.0 == name).map_or(0, |shape| shape.1 - 1);
         (1..=written.max(newest(name))).map(move |version| (name, version))
     });
-    let missing = versions.filter(|(name, version)| !past.iter().any(|(shape, ..)| shape == &(*name, *version)));
+    let missing = versions
+        .filter(|(name, version)| !past.iter().any(|(shape, ..)| shape == &(*name, *version)));
     missing.map(|(name, version)| (name.to_owned(), version)).collect()
 }
 
@@ -176,17 +224,26 @@ fn without_upcaster(current: &[Shape], past: &[Past]) -> Vec<(String, i32)> {
 fn every_former_version_has_an_upcaster() {
     let current: Vec<Shape> = history::current().collect();
     assert_eq!(without_upcaster(&current, history::PAST), []);
-    let past: &[Past] = &[(("letter.sent", 1), &[("letter.sent", 2)], |data| Ok(vec![("letter.sent", data)]))];
+    let past: &[Past] =
+        &[(("letter.sent", 1), &[("letter.sent", 2)], |data| Ok(vec![("letter.sent", data)]))];
     assert_eq!(without_upcaster(&[("letter.sent", 2)], past), []);
-    assert_eq!(without_upcaster(&[("letter.sent", 4)], past), [("letter.sent".to_owned(), 2), ("letter.sent".to_owned(), 3)]);
+    assert_eq!(
+        without_upcaster(&[("letter.sent", 4)], past),
+        [("letter.sent".to_owned(), 2), ("letter.sent".to_owned(), 3)]
+    );
 }
 
 #[test]
 fn every_version_ever_written_has_its_golden_file_and_there_are_no_others() {
-    let shapes: Vec<Shape> = history::current().chain(history::PAST.iter().map(|(shape, ..)| *shape)).collect();
+    let shapes: Vec<Shape> =
+        history::current().chain(history::PAST.iter().map(|(shape, ..)| *shape)).collect();
     let expected: BTreeSet<PathBuf> = shapes.iter().map(|shape| path(*shape)).collect();
-    let folders: BTreeSet<PathBuf> = shapes.iter().map(|(event_type, _)| folder(event_type)).collect();
-    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-    let is_state = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("state.");
+    let folders: BTreeSet<PathBuf> =
+        shapes.iter().map(|(event_type, _)| folder(event_type)).collect();
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let is_state =
+        |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("state.");
     assert_eq!(expected, files.filter(|path| !is_state(path)).collect());
 }

@@ -77,7 +77,11 @@ impl Order {
 
     fn pending(&self) -> Result<&Placed, OrderError> {
         let order = self.placed.as_ref().ok_or(OrderError::Unknown)?;
-        if order.status == OrderStatus::Pending { Ok(order) } else { Err(OrderError::NotPending { status: order.status }) }
+        if order.status == OrderStatus::Pending {
+            Ok(order)
+        } else {
+            Err(OrderError::NotPending { status: order.status })
+        }
     }
 }
 
@@ -112,10 +116,15 @@ impl Placed {
     }
 }
 
-fn total<'a>(currency: Currency, lines: impl IntoIterator<Item = &'a OrderLine>) -> Result<Money, OrderError> {
+fn total<'a>(
+    currency: Currency,
+    lines: impl IntoIterator<Item = &'a OrderLine>,
+) -> Result<Money, OrderError> {
     lines.into_iter().enumerate().try_fold(Money::zero(currency), |sum, (index, line)| {
         let amount = line.unit_price.times(line.quantity);
-        amount.and_then(|amount| sum.plus(amount)).map_err(|reason| OrderError::Total { line: index, reason })
+        amount
+            .and_then(|amount| sum.plus(amount))
+            .map_err(|reason| OrderError::Total { line: index, reason })
     })
 }
 
@@ -134,8 +143,12 @@ impl Aggregate for Order {
     fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
         let event = match command {
             OrderCommand::Place(place) => OrderEvent::Placed(self.place(place)?),
-            OrderCommand::AddLine { line } => OrderEvent::LineAdded(self.pending()?.add_line(line)?),
-            OrderCommand::RemoveLine { line_id } => OrderEvent::LineRemoved(self.pending()?.remove_line(line_id)?),
+            OrderCommand::AddLine { line } => {
+                OrderEvent::LineAdded(self.pending()?.add_line(line)?)
+            }
+            OrderCommand::RemoveLine { line_id } => {
+                OrderEvent::LineRemoved(self.pending()?.remove_line(line_id)?)
+            }
             OrderCommand::Confirm { at } => OrderEvent::Confirmed(self.pending()?.confirm(at)?),
             OrderCommand::Cancel => {
                 let Placed { order_id, user_id, .. } = *self.pending()?;
@@ -147,17 +160,26 @@ impl Aggregate for Order {
 
     fn evolve(mut self, event: OrderEvent) -> Self {
         match (event, &mut self.placed) {
-            (OrderEvent::Placed(OrderPlaced { order_id, user_id, lines, total, ordered_at }), _) => {
+            (
+                OrderEvent::Placed(OrderPlaced { order_id, user_id, lines, total, ordered_at }),
+                _,
+            ) => {
                 let (currency, status) = (total.currency(), OrderStatus::Pending);
-                self.placed = Some(Placed { order_id, user_id, lines, currency, ordered_at, status });
+                self.placed =
+                    Some(Placed { order_id, user_id, lines, currency, ordered_at, status });
             }
             (OrderEvent::LineAdded(added), Some(order)) => order.lines.push(added.line),
-            (OrderEvent::LineRemoved(removed), Some(order)) => order.lines.retain(|line| line.line_id != removed.line_id),
+            (OrderEvent::LineRemoved(removed), Some(order)) => {
+                order.lines.retain(|line| line.line_id != removed.line_id)
+            }
             (OrderEvent::Confirmed(_), Some(order)) => order.status = OrderStatus::Confirmed,
             (OrderEvent::Cancelled(_), Some(order)) => order.status = OrderStatus::Cancelled,
             // A stream begins with the placement: nothing else can come before it.
             (
-                OrderEvent::LineAdded(_) | OrderEvent::LineRemoved(_) | OrderEvent::Confirmed(_) | OrderEvent::Cancelled(_),
+                OrderEvent::LineAdded(_)
+                | OrderEvent::LineRemoved(_)
+                | OrderEvent::Confirmed(_)
+                | OrderEvent::Cancelled(_),
                 None,
             ) => {}
         }

@@ -113,14 +113,20 @@ impl Aggregate for Product {
                 if product.name == name {
                     return Ok(Vec::new());
                 }
-                Ok(vec![ProductEvent::Renamed(ProductRenamed { product_id: product.product_id, name })])
+                Ok(vec![ProductEvent::Renamed(ProductRenamed {
+                    product_id: product.product_id,
+                    name,
+                })])
             }
             ProductCommand::Reprice { unit_price } => {
                 let product = self.known()?;
                 if product.unit_price == unit_price {
                     return Ok(Vec::new());
                 }
-                Ok(vec![ProductEvent::Repriced(ProductRepriced { product_id: product.product_id, unit_price })])
+                Ok(vec![ProductEvent::Repriced(ProductRepriced {
+                    product_id: product.product_id,
+                    unit_price,
+                })])
             }
             ProductCommand::AdjustStock { delta } => {
                 let product = self.known()?;
@@ -132,7 +138,11 @@ impl Aggregate for Product {
                     return Err(ProductError::NotEnoughStock { stock: product.stock });
                 }
                 let product_id = product.product_id;
-                Ok(vec![ProductEvent::StockAdjusted(ProductStockAdjusted { product_id, delta, stock })])
+                Ok(vec![ProductEvent::StockAdjusted(ProductStockAdjusted {
+                    product_id,
+                    delta,
+                    stock,
+                })])
             }
         }
     }
@@ -143,10 +153,19 @@ impl Aggregate for Product {
                 self.added = Some(Added { product_id, name, unit_price, stock });
             }
             (ProductEvent::Renamed(renamed), Some(product)) => product.name = renamed.name,
-            (ProductEvent::Repriced(repriced), Some(product)) => product.unit_price = repriced.unit_price,
-            (ProductEvent::StockAdjusted(adjusted), Some(product)) => product.stock = adjusted.stock,
+            (ProductEvent::Repriced(repriced), Some(product)) => {
+                product.unit_price = repriced.unit_price
+            }
+            (ProductEvent::StockAdjusted(adjusted), Some(product)) => {
+                product.stock = adjusted.stock
+            }
             // A stream begins with the addition: nothing else can come before it.
-            (ProductEvent::Renamed(_) | ProductEvent::Repriced(_) | ProductEvent::StockAdjusted(_), None) => {}
+            (
+                ProductEvent::Renamed(_)
+                | ProductEvent::Repriced(_)
+                | ProductEvent::StockAdjusted(_),
+                None,
+            ) => {}
         }
         self
     }

@@ -45,5 +45,8 @@ impl<A: Aggregate> Scenario<A> {
 }
 
 fn shown<E: DomainEvent>(events: impl IntoIterator<Item = E>) -> Vec<(&'static str, Value)> {
-    events.into_iter().map(|event| (event.event_type(), serde_json::to_value(&event).unwrap())).collect()
+    events
+        .into_iter()
+        .map(|event| (event.event_type(), serde_json::to_value(&event).unwrap()))
+        .collect()
 }

@@ -98,7 +98,10 @@ impl Aggregate for User {
                     return Ok(Vec::new());
                 }
                 let user_id = user.user_id;
-                Ok(vec![UserEvent::Renamed(UserRenamed { user_id, name: Personal::new(user_id, name) })])
+                Ok(vec![UserEvent::Renamed(UserRenamed {
+                    user_id,
+                    name: Personal::new(user_id, name),
+                })])
             }
             UserCommand::ChangeEmail { email } => {
                 let user = self.active()?;
@@ -106,7 +109,10 @@ impl Aggregate for User {
                     return Ok(Vec::new());
                 }
                 let user_id = user.user_id;
-                Ok(vec![UserEvent::EmailChanged(UserEmailChanged { user_id, email: Personal::new(user_id, email) })])
+                Ok(vec![UserEvent::EmailChanged(UserEmailChanged {
+                    user_id,
+                    email: Personal::new(user_id, email),
+                })])
             }
             UserCommand::Deactivate => {
                 let user_id = self.active()?.user_id;
@@ -124,7 +130,10 @@ impl Aggregate for User {
             (UserEvent::EmailChanged(changed), Some(user)) => user.email = changed.email,
             (UserEvent::Deactivated(_), Some(user)) => user.active = false,
             // A stream begins with the registration: nothing else can come before it.
-            (UserEvent::Renamed(_) | UserEvent::EmailChanged(_) | UserEvent::Deactivated(_), None) => {}
+            (
+                UserEvent::Renamed(_) | UserEvent::EmailChanged(_) | UserEvent::Deactivated(_),
+                None,
+            ) => {}
         }
         self
     }

@@ -27,6 +27,9 @@ impl From<Head> for Beacon {
 
 impl From<Beacon> for Head {
     fn from(beacon: Beacon) -> Self {
-        Self { epoch: beacon.epoch, mark: Mark { position: beacon.position, event_id: beacon.event_id } }
+        Self {
+            epoch: beacon.epoch,
+            mark: Mark { position: beacon.position, event_id: beacon.event_id },
+        }
     }
 }

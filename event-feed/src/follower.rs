@@ -77,7 +77,9 @@ impl FollowError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::OtherHistory { .. } => false,
-            Self::Store(error) => !matches!(error, StoreError::Invalid(_) | StoreError::Unusable(_)),
+            Self::Store(error) => {
+                !matches!(error, StoreError::Invalid(_) | StoreError::Unusable(_))
+            }
         }
     }
 }
@@ -148,7 +150,11 @@ impl Follower {
     /// A follower that starts before the first event; [`Follower::seek`] moves it. Without `nats` it polls the store.
     ///
     /// Call it inside a tokio runtime: with `nats` it starts two tasks, which end with it.
-    pub fn new(store: Arc<dyn EventStore>, nats: Option<NatsHandle>, settings: FollowerSettings) -> Self {
+    pub fn new(
+        store: Arc<dyn EventStore>,
+        nats: Option<NatsHandle>,
+        settings: FollowerSettings,
+    ) -> Self {
         let join = nats.map(|nats| Join::new(Live::new(&nats), &settings));
         Self { catch_up: CatchUp::new(store, &settings), join, settings }
     }
@@ -180,7 +186,11 @@ impl Follower {
     /// empty batch does not say then that there is no more.
     pub fn is_cut_off(&self) -> bool {
         let hears = |join: &Join| {
-            join.is_proven() && join.live.heard().is_some_and(|heard| heard.at.elapsed() < self.settings.beacon_silence)
+            join.is_proven()
+                && join
+                    .live
+                    .heard()
+                    .is_some_and(|heard| heard.at.elapsed() < self.settings.beacon_silence)
         };
         self.catch_up.is_failing() && !self.join.as_ref().is_some_and(hears)
     }
@@ -213,7 +223,12 @@ impl Follower {
             if let (true, Some(head)) = (report_due, self.catch_up.head) {
                 return Ok(Batch { events: Vec::new(), mode: self.mode(), head });
             }
-            self.wait(if report_due { self.catch_up.due } else { report_at.min(self.catch_up.due) }).await;
+            self.wait(if report_due {
+                self.catch_up.due
+            } else {
+                report_at.min(self.catch_up.due)
+            })
+            .await;
         }
     }
 

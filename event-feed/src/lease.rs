@@ -36,7 +36,12 @@ pub struct Lease {
 
 impl Lease {
     /// The lease `name`, wanted by `owner` (a fresh id per process), which lasts for `duration` after each renewal.
-    pub fn new(table: LeaseTable, name: impl Into<String>, owner: Uuid, duration: Duration) -> Self {
+    pub fn new(
+        table: LeaseTable,
+        name: impl Into<String>,
+        owner: Uuid,
+        duration: Duration,
+    ) -> Self {
         Self { table, name: name.into(), owner, duration }
     }
 
@@ -61,14 +66,24 @@ impl Lease {
         }
         let term = match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file_scalar!("sql/event_store/lease_take.sql", self.name, self.owner, self.duration.as_secs_f64())
-                    .fetch_optional(connection)
-                    .await?
+                sqlx::query_file_scalar!(
+                    "sql/event_store/lease_take.sql",
+                    self.name,
+                    self.owner,
+                    self.duration.as_secs_f64()
+                )
+                .fetch_optional(connection)
+                .await?
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file_scalar!("sql/read_model/lease_take.sql", self.name, self.owner, self.duration.as_secs_f64())
-                    .fetch_optional(connection)
-                    .await?
+                sqlx::query_file_scalar!(
+                    "sql/read_model/lease_take.sql",
+                    self.name,
+                    self.owner,
+                    self.duration.as_secs_f64()
+                )
+                .fetch_optional(connection)
+                .await?
             }
         };
         Ok(term.map(Term))
@@ -78,14 +93,22 @@ impl Lease {
     ///
     /// # Errors
     /// What Postgres said.
-    pub async fn renew(&self, connection: &mut PgConnection, term: Term) -> Result<bool, sqlx::Error> {
+    pub async fn renew(
+        &self,
+        connection: &mut PgConnection,
+        term: Term,
+    ) -> Result<bool, sqlx::Error> {
         let (name, owner, seconds) = (&self.name, self.owner, self.duration.as_secs_f64());
         let done = match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file!("sql/event_store/lease_renew.sql", name, owner, term.0, seconds).execute(connection).await?
+                sqlx::query_file!("sql/event_store/lease_renew.sql", name, owner, term.0, seconds)
+                    .execute(connection)
+                    .await?
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file!("sql/read_model/lease_renew.sql", name, owner, term.0, seconds).execute(connection).await?
+                sqlx::query_file!("sql/read_model/lease_renew.sql", name, owner, term.0, seconds)
+                    .execute(connection)
+                    .await?
             }
         };
         Ok(done.rows_affected() == 1)
@@ -95,17 +118,31 @@ impl Lease {
     ///
     /// # Errors
     /// What Postgres said.
-    pub async fn holds(&self, connection: &mut PgConnection, term: Term) -> Result<bool, sqlx::Error> {
+    pub async fn holds(
+        &self,
+        connection: &mut PgConnection,
+        term: Term,
+    ) -> Result<bool, sqlx::Error> {
         match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file_scalar!("sql/event_store/lease_holds.sql", self.name, self.owner, term.0)
-                    .fetch_one(connection)
-                    .await
+                sqlx::query_file_scalar!(
+                    "sql/event_store/lease_holds.sql",
+                    self.name,
+                    self.owner,
+                    term.0
+                )
+                .fetch_one(connection)
+                .await
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file_scalar!("sql/read_model/lease_holds.sql", self.name, self.owner, term.0)
-                    .fetch_one(connection)
-                    .await
+                sqlx::query_file_scalar!(
+                    "sql/read_model/lease_holds.sql",
+                    self.name,
+                    self.owner,
+                    term.0
+                )
+                .fetch_one(connection)
+                .await
             }
         }
     }
@@ -114,13 +151,26 @@ impl Lease {
     ///
     /// # Errors
     /// What Postgres said.
-    pub async fn give_up(&self, connection: &mut PgConnection, term: Term) -> Result<(), sqlx::Error> {
+    pub async fn give_up(
+        &self,
+        connection: &mut PgConnection,
+        term: Term,
+    ) -> Result<(), sqlx::Error> {
         match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file!("sql/event_store/lease_give_up.sql", self.name, self.owner, term.0).execute(connection).await?
+                sqlx::query_file!(
+                    "sql/event_store/lease_give_up.sql",
+                    self.name,
+                    self.owner,
+                    term.0
+                )
+                .execute(connection)
+                .await?
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file!("sql/read_model/lease_give_up.sql", self.name, self.owner, term.0).execute(connection).await?
+                sqlx::query_file!("sql/read_model/lease_give_up.sql", self.name, self.owner, term.0)
+                    .execute(connection)
+                    .await?
             }
         };
         Ok(())
@@ -129,18 +179,30 @@ impl Lease {
     async fn is_free(&self, connection: &mut PgConnection) -> Result<Option<bool>, sqlx::Error> {
         match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file_scalar!("sql/event_store/lease_look.sql", self.name, self.owner).fetch_optional(connection).await
+                sqlx::query_file_scalar!("sql/event_store/lease_look.sql", self.name, self.owner)
+                    .fetch_optional(connection)
+                    .await
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file_scalar!("sql/read_model/lease_look.sql", self.name, self.owner).fetch_optional(connection).await
+                sqlx::query_file_scalar!("sql/read_model/lease_look.sql", self.name, self.owner)
+                    .fetch_optional(connection)
+                    .await
             }
         }
     }
 
     async fn begin(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         match self.table {
-            LeaseTable::EventStore => sqlx::query_file!("sql/event_store/lease_begin.sql", self.name).execute(connection).await?,
-            LeaseTable::ReadModel => sqlx::query_file!("sql/read_model/lease_begin.sql", self.name).execute(connection).await?,
+            LeaseTable::EventStore => {
+                sqlx::query_file!("sql/event_store/lease_begin.sql", self.name)
+                    .execute(connection)
+                    .await?
+            }
+            LeaseTable::ReadModel => {
+                sqlx::query_file!("sql/read_model/lease_begin.sql", self.name)
+                    .execute(connection)
+                    .await?
+            }
         };
         Ok(())
     }
@@ -149,21 +211,39 @@ impl Lease {
     async fn end_owner(&self, connection: &mut PgConnection) {
         let ended = match self.table {
             LeaseTable::EventStore => {
-                sqlx::query_file_scalar!("sql/event_store/lease_end_owner.sql", self.name, self.owner, END_OWNER_LIMIT_MS)
-                    .fetch_optional(connection)
-                    .await
+                sqlx::query_file_scalar!(
+                    "sql/event_store/lease_end_owner.sql",
+                    self.name,
+                    self.owner,
+                    END_OWNER_LIMIT_MS
+                )
+                .fetch_optional(connection)
+                .await
             }
             LeaseTable::ReadModel => {
-                sqlx::query_file_scalar!("sql/read_model/lease_end_owner.sql", self.name, self.owner, END_OWNER_LIMIT_MS)
-                    .fetch_optional(connection)
-                    .await
+                sqlx::query_file_scalar!(
+                    "sql/read_model/lease_end_owner.sql",
+                    self.name,
+                    self.owner,
+                    END_OWNER_LIMIT_MS
+                )
+                .fetch_optional(connection)
+                .await
             }
         };
         match ended {
-            Ok(Some(true)) => tracing::warn!(lease = self.name, "ended the connection of an owner whose lease ran out"),
-            Ok(Some(false)) => tracing::warn!(lease = self.name, "the connection of the lease's old owner did not end in time"),
+            Ok(Some(true)) => tracing::warn!(
+                lease = self.name,
+                "ended the connection of an owner whose lease ran out"
+            ),
+            Ok(Some(false)) => tracing::warn!(
+                lease = self.name,
+                "the connection of the lease's old owner did not end in time"
+            ),
             Ok(None) => {}
-            Err(error) => tracing::warn!(lease = self.name, %error, "could not end the connection of the lease's old owner"),
+            Err(error) => {
+                tracing::warn!(lease = self.name, %error, "could not end the connection of the lease's old owner")
+            }
         }
     }
 }

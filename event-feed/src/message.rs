@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use event_store::{Epoch, EventType, Mark, Metadata, Position, RecordedEvent, Registry, Tag, Version};
+use event_store::{
+    Epoch, EventType, Mark, Metadata, Position, RecordedEvent, Registry, Tag, Version,
+};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -114,7 +116,11 @@ pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encode
 /// The subjects of all that may become an event of one of these types: what a consumer that wants only those filters by, and then
 /// narrows what it gets after upcasting it.
 pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
-    registry.widen_types(types).iter().map(|event_type| format!("{SUBJECT_PREFIX}{event_type}")).collect()
+    registry
+        .widen_types(types)
+        .iter()
+        .map(|event_type| format!("{SUBJECT_PREFIX}{event_type}"))
+        .collect()
 }
 
 /// Reads a message.
@@ -201,11 +207,16 @@ fn add_labels(headers: &mut HeaderMap, event: &RecordedEvent) {
 
 fn tags(headers: &HeaderMap) -> Result<Vec<Tag>, DecodeError> {
     let Some(joined) = headers.get(TAGS) else { return Ok(Vec::new()) };
-    joined.as_str().split(' ').map(|tag| tag.parse().map_err(|_| DecodeError::Invalid(TAGS))).collect()
+    joined
+        .as_str()
+        .split(' ')
+        .map(|tag| tag.parse().map_err(|_| DecodeError::Invalid(TAGS)))
+        .collect()
 }
 
 fn metadata(headers: &HeaderMap) -> Result<Metadata, DecodeError> {
-    let causation_id = headers.get(CAUSATION_ID).map(|_| parsed::<Uuid>(headers, CAUSATION_ID)).transpose()?;
+    let causation_id =
+        headers.get(CAUSATION_ID).map(|_| parsed::<Uuid>(headers, CAUSATION_ID)).transpose()?;
     Ok(Metadata {
         correlation_id: parsed(headers, CORRELATION_ID)?,
         causation_id,
@@ -215,12 +226,15 @@ fn metadata(headers: &HeaderMap) -> Result<Metadata, DecodeError> {
 }
 
 fn recorded_at(headers: &HeaderMap) -> Result<DateTime<Utc>, DecodeError> {
-    let time = DateTime::parse_from_rfc3339(text(headers, TIME)?).map_err(|_| DecodeError::Invalid(TIME))?;
+    let time = DateTime::parse_from_rfc3339(text(headers, TIME)?)
+        .map_err(|_| DecodeError::Invalid(TIME))?;
     Ok(time.with_timezone(&Utc))
 }
 
 fn decoded_text(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, DecodeError> {
-    let decoded = headers.get(name).map(|value| percent::decode(value.as_str()).ok_or(DecodeError::Invalid(name)));
+    let decoded = headers
+        .get(name)
+        .map(|value| percent::decode(value.as_str()).ok_or(DecodeError::Invalid(name)));
     decoded.transpose()
 }
 
@@ -236,8 +250,12 @@ fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static str) -> Resu
 fn wire_len(headers: &HeaderMap) -> usize {
     const FRAME: usize = "NATS/1.0\r\n\r\n".len();
     const PER_LINE: usize = ": \r\n".len();
-    let lines = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-    FRAME + lines.map(|(name, value)| AsRef::<str>::as_ref(name).len() + PER_LINE + value.as_str().len()).sum::<usize>()
+    let lines =
+        headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    FRAME
+        + lines
+            .map(|(name, value)| AsRef::<str>::as_ref(name).len() + PER_LINE + value.as_str().len())
+            .sum::<usize>()
 }
 
 #[cfg(test)]

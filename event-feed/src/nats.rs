@@ -46,9 +46,13 @@ impl NatsHandle {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| NatsError::Address)?;
         // The client takes no login from an address by itself.
-        let login = servers.iter().find_map(|server| Some((server.username()?.to_owned(), server.password()?.to_owned())));
+        let login = servers.iter().find_map(|server| {
+            Some((server.username()?.to_owned(), server.password()?.to_owned()))
+        });
         let options = match login {
-            Some((user, password)) => async_nats::ConnectOptions::with_user_and_password(user, password),
+            Some((user, password)) => {
+                async_nats::ConnectOptions::with_user_and_password(user, password)
+            }
             None => async_nats::ConnectOptions::new(),
         };
         let client = options
@@ -59,7 +63,8 @@ impl NatsHandle {
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .retry_on_initial_connect()
             .reconnect_delay_callback(|attempts| {
-                let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(5);
+                let doublings =
+                    u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(5);
                 RECONNECT_FIRST.saturating_mul(1 << doublings).min(RECONNECT_MOST)
             })
             .event_callback(|event| async move { tracing::info!(%event, "nats connection") })

@@ -94,7 +94,8 @@ impl Default for RelaySettings {
 }
 
 /// Opens the log anew: a store that has met another history is of no use any more.
-pub type OpenStore = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn EventStore>, StoreError>> + Send + Sync>;
+pub type OpenStore =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn EventStore>, StoreError>> + Send + Sync>;
 
 /// One copy of the relay. Any number may run; one of them leads.
 pub struct Relay {
@@ -136,8 +137,11 @@ impl Relay {
         metrics::describe();
         metrics::leading(false);
         metrics::unknown();
-        let connect =
-            connect.options([("tcp_user_timeout", "5s"), ("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", "1s")]);
+        let connect = connect.options([
+            ("tcp_user_timeout", "5s"),
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", "1s"),
+        ]);
         Self {
             owner: Uuid::now_v7(),
             open_store,
@@ -188,12 +192,15 @@ impl Relay {
 
     /// Waits until the lease is ours; `None` when the process is to stop.
     async fn stand_by(&self, drain: &CancellationToken) -> Result<Option<Keeper>, sqlx::Error> {
-        let lease = Lease::new(LeaseTable::EventStore, LEASE, self.owner, self.settings.lease_duration);
-        let mut connection = Connection::open(&self.lease_connect, CONNECT_LIMIT, STATEMENT_LIMIT).await?;
+        let lease =
+            Lease::new(LeaseTable::EventStore, LEASE, self.owner, self.settings.lease_duration);
+        let mut connection =
+            Connection::open(&self.lease_connect, CONNECT_LIMIT, STATEMENT_LIMIT).await?;
         let mut looked_at = None;
         loop {
             self.pulse.beat();
-            let taken = connection.run_within(TAKE_LIMIT, async |raw: &mut PgConnection| lease.take(raw).await);
+            let taken = connection
+                .run_within(TAKE_LIMIT, async |raw: &mut PgConnection| lease.take(raw).await);
             if let Some(term) = taken.await? {
                 return Ok(Some(Keeper::start(lease, term, connection)));
             }
@@ -216,7 +223,13 @@ impl Relay {
         };
         let wake = Wake::start(self.wake_connect.clone(), self.wake_channel);
         let lag = Lag::new(Arc::clone(&self.clock));
-        let leader = Leader::new(&self.nats, Arc::clone(&store), keeper, (&lag, &self.pulse), &self.settings);
+        let leader = Leader::new(
+            &self.nats,
+            Arc::clone(&store),
+            keeper,
+            (&lag, &self.pulse),
+            &self.settings,
+        );
         let lost = keeper.lost();
         tokio::select! {
             ended = self.publish(leader, &wake, &lost, drain) => ended,
@@ -224,7 +237,13 @@ impl Relay {
         }
     }
 
-    async fn publish(&self, mut leader: Leader<'_>, wake: &Wake, lost: &CancellationToken, drain: &CancellationToken) -> Ended {
+    async fn publish(
+        &self,
+        mut leader: Leader<'_>,
+        wake: &Wake,
+        lost: &CancellationToken,
+        drain: &CancellationToken,
+    ) -> Ended {
         let mut failures = 0;
         let mut could_read_at = Instant::now();
         loop {
@@ -270,11 +289,16 @@ impl Relay {
         match trouble {
             Trouble::Lost => {}
             // One connection that was silent, or the guard at work: the next try starts from the beginning.
-            Trouble::Store(StoreError::Unavailable(_)) | Trouble::Publish(_) | Trouble::OtherHistory(_) if failures <= 1 => {}
+            Trouble::Store(StoreError::Unavailable(_))
+            | Trouble::Publish(_)
+            | Trouble::OtherHistory(_)
+                if failures <= 1 => {}
             Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
             Trouble::LostCommits(found) => self.postgres.not_ready(found.to_string()),
             Trouble::Broker(error) => self.broker.not_ready(error.to_string()),
-            Trouble::Publish(_) | Trouble::OtherHistory(_) => self.broker.not_ready(trouble.to_string()),
+            Trouble::Publish(_) | Trouble::OtherHistory(_) => {
+                self.broker.not_ready(trouble.to_string())
+            }
         }
     }
 

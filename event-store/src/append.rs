@@ -13,8 +13,8 @@ pub(crate) mod prepared;
 
 pub use claim::{ClaimChange, ClaimHash, ClaimKey};
 pub use prepared::{
-    MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH, MAX_SCOPE_LEN, MAX_STREAMS, MAX_SUBJECTS,
-    MAX_TAGS,
+    MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH,
+    MAX_SCOPE_LEN, MAX_STREAMS, MAX_SUBJECTS, MAX_TAGS,
 };
 
 /// One unit of work: all of it happens or none of it (promise P3).
@@ -67,9 +67,15 @@ impl StreamAppend {
             ExpectedVersion::NoStream => actual == Version::NONE,
             ExpectedVersion::StreamExists => actual > Version::NONE,
             ExpectedVersion::Exact(version) => actual == version,
-            ExpectedVersion::Behind { version, event_id } => actual == version && last.is_some_and(|last| last.id == event_id),
+            ExpectedVersion::Behind { version, event_id } => {
+                actual == version && last.is_some_and(|last| last.id == event_id)
+            }
         };
-        (!met).then(|| Refusal::Version { stream: self.stream.clone(), expected: self.expected, actual })
+        (!met).then(|| Refusal::Version {
+            stream: self.stream.clone(),
+            expected: self.expected,
+            actual,
+        })
     }
 }
 

@@ -69,7 +69,11 @@ impl StateCache {
     }
 
     /// The state of a stream as it was when it was put here in this epoch.
-    pub fn get<S: Clone + Send + Sync + 'static>(&self, stream: &StreamName, epoch: Epoch) -> Option<Current<S>> {
+    pub fn get<S: Clone + Send + Sync + 'static>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+    ) -> Option<Current<S>> {
         let mut held = self.held();
         let entry = held.entries.get(stream).filter(|entry| entry.epoch == epoch)?;
         let found = entry.state.downcast_ref::<Current<S>>().cloned();
@@ -81,12 +85,25 @@ impl StateCache {
 
     /// Puts a state here unless a newer one is or it has values of too many subjects, and lets go of those used longest ago until the
     /// limits hold.
-    pub fn put<S: Clone + Send + Sync + 'static>(&self, stream: &StreamName, epoch: Epoch, state: Current<S>, heap_bytes: usize) {
+    pub fn put<S: Clone + Send + Sync + 'static>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+        state: Current<S>,
+        heap_bytes: usize,
+    ) {
         let Some(subjects) = state.personal.subjects().map(<[Uuid]>::to_vec) else { return };
         let of_subjects = subjects.len() * (stream.as_str().len() + SUBJECT_BYTES);
-        let bytes = size_of::<Current<S>>() + heap_bytes + 2 * stream.as_str().len() + ENTRY_BYTES + of_subjects;
+        let bytes = size_of::<Current<S>>()
+            + heap_bytes
+            + 2 * stream.as_str().len()
+            + ENTRY_BYTES
+            + of_subjects;
         let mut held = self.held();
-        let newer = held.entries.get(stream).is_some_and(|kept| kept.epoch == epoch && kept.version > state.version);
+        let newer = held
+            .entries
+            .get(stream)
+            .is_some_and(|kept| kept.epoch == epoch && kept.version > state.version);
         if newer || bytes > self.limits.bytes {
             return;
         }
@@ -98,7 +115,8 @@ impl StateCache {
         for subject in &subjects {
             held.by_subject.entry(*subject).or_default().insert(stream.clone());
         }
-        let entry = Entry { version: state.version, state: Box::new(state), epoch, subjects, bytes, used };
+        let entry =
+            Entry { version: state.version, state: Box::new(state), epoch, subjects, bytes, used };
         held.entries.insert(stream.clone(), entry);
         while held.entries.len() > self.limits.states || held.bytes > self.limits.bytes {
             let Some((_, oldest)) = held.by_use.pop_first() else { break };
@@ -139,7 +157,8 @@ impl HoldsValues for StateCache {
 
     fn let_go_of_all(&self) {
         let mut held = self.held();
-        let streams: HashSet<StreamName> = std::mem::take(&mut held.by_subject).into_values().flatten().collect();
+        let streams: HashSet<StreamName> =
+            std::mem::take(&mut held.by_subject).into_values().flatten().collect();
         for stream in &streams {
             held.remove(stream);
         }
@@ -199,7 +218,9 @@ mod tests {
     }
 
     fn with_values_of(subjects: std::ops::Range<usize>) -> Current<i64> {
-        let field = |subject: usize| format!(r#"{{"$subject":"{}","$personal":1}}"#, Uuid::from_u128(subject as u128));
+        let field = |subject: usize| {
+            format!(r#"{{"$subject":"{}","$personal":1}}"#, Uuid::from_u128(subject as u128))
+        };
         let mut state = at(1);
         subjects.for_each(|subject| state.personal.add(&field(subject)));
         state
@@ -255,7 +276,11 @@ mod tests {
         for (id, subjects) in [(1, 1..2), (2, 1..3), (3, 2..3), (4, 0..MAX_SUBJECTS + 1)] {
             cache.put(&stream(id), NOW, with_values_of(subjects), 0);
         }
-        assert_eq!(versions(&cache, 0..5), [Some(1), Some(1), Some(1), Some(1), None], "one has too many");
+        assert_eq!(
+            versions(&cache, 0..5),
+            [Some(1), Some(1), Some(1), Some(1), None],
+            "one has too many"
+        );
         cache.let_go_of(Uuid::from_u128(1));
         assert_eq!(versions(&cache, 0..4), [Some(1), None, None, Some(1)]);
         cache.let_go_of(Uuid::from_u128(1));

@@ -27,9 +27,12 @@ mod sealed_store;
 pub(crate) mod vault;
 
 pub use erase::{
-    EraseError, EraseRequest, MAX_BY_LEN, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, erase, erased_subject, subject_stream,
+    EraseError, EraseRequest, MAX_BY_LEN, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, erase,
+    erased_subject, subject_stream,
 };
-pub use keys::{KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, WrappedKey};
+pub use keys::{
+    KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, WrappedKey,
+};
 pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, rotate};
 pub use proof::{Proof, Search, is_known, prove};
 pub use reconcile::{Reconciled, is_settled, reconcile};

@@ -20,7 +20,9 @@ pub const MAX_TAG_LEN: usize = 128;
 pub const STREAM_CLOSED: &str = "stream.closed";
 
 /// A global position in the log: dense from 1 (promise P1); 0 means "before the first event".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Position(pub i64);
 
@@ -89,7 +91,8 @@ impl std::str::FromStr for EventType {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let parts_ok = text.split_once('.').is_some_and(|(c, what)| is_category(c) && is_category(what));
+        let parts_ok =
+            text.split_once('.').is_some_and(|(c, what)| is_category(c) && is_category(what));
         if parts_ok && text.len() <= MAX_EVENT_TYPE_LEN {
             Ok(Self(text.into()))
         } else {
@@ -142,7 +145,8 @@ impl std::str::FromStr for Tag {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let ok = (1..=MAX_TAG_LEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let ok =
+            (1..=MAX_TAG_LEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if ok { Ok(Self(text.into())) } else { Err(InvalidName::new("tag", text)) }
     }
 }

@@ -88,7 +88,12 @@ impl EvolvedLog {
     ///
     /// # Errors
     /// [`EvolvedError`].
-    pub async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Page, EvolvedError> {
+    pub async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Page, EvolvedError> {
         let stored = self.store.read(&self.registry.widen(filter), after, limit).await?;
         let is_last = is_last_page(&stored, limit);
         let after = stored.last().map_or(after, |event| event.position);
@@ -103,7 +108,12 @@ impl EvolvedLog {
     ///
     /// # Errors
     /// [`EvolvedError`].
-    pub async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<StreamPage, EvolvedError> {
+    pub async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<StreamPage, EvolvedError> {
         let stored = self.store.read_stream(stream, after, limit).await?;
         let is_last = is_last_page(&stored, limit);
         self.stream_page(stored, is_last)
@@ -128,7 +138,11 @@ impl EvolvedLog {
         self.stream_page(stored, is_last)
     }
 
-    fn stream_page(&self, stored: Vec<RecordedEvent>, is_last: bool) -> Result<StreamPage, EvolvedError> {
+    fn stream_page(
+        &self,
+        stored: Vec<RecordedEvent>,
+        is_last: bool,
+    ) -> Result<StreamPage, EvolvedError> {
         let last = stored.last().map(|event| (event.version, event.mark()));
         let (mut events, mut personal) = (Vec::with_capacity(stored.len()), Personal::default());
         for event in stored {
@@ -140,11 +154,17 @@ impl EvolvedLog {
     }
 
     /// Events after a position that match the filter, without an end. An event that cannot be read is an error, and what follows it comes.
-    pub fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, EvolvedError>> {
+    pub fn subscribe(
+        &self,
+        filter: Filter,
+        after: Position,
+    ) -> BoxStream<'static, Result<RecordedEvent, EvolvedError>> {
         let log = self.clone();
         let stored = self.store.subscribe(self.registry.widen(&filter), after);
         let events = stored.flat_map(move |event| {
-            let narrowed = event.map_err(EvolvedError::from).and_then(|event| Ok(log.narrowed(event, &filter)?));
+            let narrowed = event
+                .map_err(EvolvedError::from)
+                .and_then(|event| Ok(log.narrowed(event, &filter)?));
             stream::iter(match narrowed {
                 Ok(events) => events.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
@@ -161,19 +181,26 @@ impl EvolvedLog {
         if append.conditions.is_empty() || self.registry.is_plain() {
             return Ok(self.store.append(append).await?);
         }
-        let asked: Vec<EventQuery> = append.conditions.iter().map(|condition| condition.query.clone()).collect();
+        let asked: Vec<EventQuery> =
+            append.conditions.iter().map(|condition| condition.query.clone()).collect();
         let mut widened = append;
         for condition in &mut widened.conditions {
             condition.query = self.registry.widen_query(&condition.query);
         }
         for _ in 0..MAX_SENT_AGAIN {
             let outcome = self.store.append(widened.clone()).await?;
-            let AppendOutcome::Refused(Refusal::Condition { index, position }) = outcome else { return Ok(outcome) };
-            let (Some(query), Some(condition)) = (asked.get(index), widened.conditions.get_mut(index)) else {
+            let AppendOutcome::Refused(Refusal::Condition { index, position }) = outcome else {
+                return Ok(outcome);
+            };
+            let (Some(query), Some(condition)) =
+                (asked.get(index), widened.conditions.get_mut(index))
+            else {
                 return Ok(outcome);
             };
             match self.first_match(query, position).await? {
-                Match::At(position) => return Ok(AppendOutcome::Refused(Refusal::Condition { index, position })),
+                Match::At(position) => {
+                    return Ok(AppendOutcome::Refused(Refusal::Condition { index, position }));
+                }
                 Match::NoneUpTo(position) => condition.after = position,
             }
         }
@@ -205,7 +232,11 @@ impl EvolvedLog {
     }
 
     /// What a stored event has become, as far as it matches.
-    fn narrowed(&self, event: RecordedEvent, filter: &Filter) -> Result<Vec<RecordedEvent>, Unreadable> {
+    fn narrowed(
+        &self,
+        event: RecordedEvent,
+        filter: &Filter,
+    ) -> Result<Vec<RecordedEvent>, Unreadable> {
         let mut parts = match self.registry.upcast(&event)? {
             std::borrow::Cow::Owned(parts) => parts,
             std::borrow::Cow::Borrowed(_) => vec![event],

@@ -23,7 +23,8 @@ pub mod telemetry;
 pub mod test_kit;
 
 pub use append::{
-    Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey, Idempotency, Refusal, StreamAppend,
+    Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey,
+    Idempotency, Refusal, StreamAppend,
 };
 pub use cache::CacheLimits;
 pub use erasure::{SealedStore, Vault};

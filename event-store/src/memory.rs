@@ -69,7 +69,12 @@ impl MemoryStore {
             keys: HashMap::new(),
             snapshots: HashMap::new(),
         };
-        Self { inner: Arc::new(Inner { log: Mutex::new(log), head: watch::Sender::new(Position::START) }) }
+        Self {
+            inner: Arc::new(Inner {
+                log: Mutex::new(log),
+                head: watch::Sender::new(Position::START),
+            }),
+        }
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -98,7 +103,10 @@ impl Log {
     }
 
     /// The clock, but never going back.
-    #[allow(clippy::disallowed_methods, reason = "stands for the clock of the database, which no caller gives either")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "stands for the clock of the database, which no caller gives either"
+    )]
     fn now(&self) -> DateTime<Utc> {
         let now = Utc::now();
         self.events.last().map_or(now, |last| last.recorded_at.max(now))
@@ -117,11 +125,17 @@ fn page<'a>(events: impl Iterator<Item = &'a RecordedEvent>, limit: u32) -> Vec<
 
 #[async_trait]
 impl SnapshotStore for MemoryStore {
-    async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot(
+        &self,
+        stream: &StreamName,
+        shape: i32,
+        epoch: Epoch,
+    ) -> Result<Option<Snapshot>, StoreError> {
         let log = self.log();
         let fits = |kept: &&Snapshot| {
             let event = log.stream(stream).find(|event| event.version == kept.version);
-            (kept.shape, kept.epoch) == (shape, epoch) && event.is_some_and(|event| event.mark() == kept.last)
+            (kept.shape, kept.epoch) == (shape, epoch)
+                && event.is_some_and(|event| event.mark() == kept.last)
         };
         Ok(log.snapshots.get(stream).filter(fits).cloned())
     }
@@ -146,7 +160,10 @@ impl EventStore for MemoryStore {
         Ok(outcome)
     }
 
-    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+    async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
         Ok(self.log().repeated(idempotency))
     }
 
@@ -159,10 +176,20 @@ impl EventStore for MemoryStore {
         if position == Position::START {
             return Ok(Some(Mark::START));
         }
-        Ok(self.log().after(Position(position.0 - 1)).next().filter(|e| e.position == position).map(RecordedEvent::mark))
+        Ok(self
+            .log()
+            .after(Position(position.0 - 1))
+            .next()
+            .filter(|e| e.position == position)
+            .map(RecordedEvent::mark))
     }
 
-    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         Ok(page(self.log().stream(stream).filter(|e| e.version > after), limit))
     }
 
@@ -172,27 +199,48 @@ impl EventStore for MemoryStore {
         before: Option<Version>,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        Ok(page(self.log().stream(stream).rev().filter(|e| before.is_none_or(|b| e.version < b)), limit))
+        Ok(page(
+            self.log().stream(stream).rev().filter(|e| before.is_none_or(|b| e.version < b)),
+            limit,
+        ))
     }
 
-    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         Ok(page(self.log().after(after).filter(|e| filter.matches(e)), limit))
     }
 
-    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+    async fn claim_owners(
+        &self,
+        claims: &[ClaimHash],
+    ) -> Result<Vec<Option<StreamName>>, StoreError> {
         let log = self.log();
         Ok(claims.iter().map(|claim| log.claims.get(claim).cloned()).collect())
     }
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         let log = self.log();
-        let written = log.events.iter().map(|event| (&event.event_type, event.schema_version)).collect::<BTreeSet<_>>();
-        let owned =
-            |(event_type, schema_version): (&EventType, i32)| WrittenType { event_type: event_type.clone(), schema_version };
+        let written = log
+            .events
+            .iter()
+            .map(|event| (&event.event_type, event.schema_version))
+            .collect::<BTreeSet<_>>();
+        let owned = |(event_type, schema_version): (&EventType, i32)| WrittenType {
+            event_type: event_type.clone(),
+            schema_version,
+        };
         Ok(written.into_iter().map(owned).collect())
     }
 
-    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    async fn claims_of(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         let log = self.log();
         let held = log.claims.iter().filter(|(_, owner)| owner.id() == id);
         let mut held: Vec<_> = held.map(|(claim, owner)| (claim.clone(), owner.clone())).collect();
@@ -201,7 +249,11 @@ impl EventStore for MemoryStore {
         Ok(held)
     }
 
-    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Position,
+    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
         let state = (self.clone(), self.inner.head.subscribe(), filter, after, VecDeque::new());
         stream::unfold(state, |(store, mut head, filter, mut after, mut page)| async move {
             loop {
@@ -210,7 +262,12 @@ impl EventStore for MemoryStore {
                 }
                 {
                     let log = store.log();
-                    page.extend(log.after(after).filter(|e| filter.matches(e)).take(MAX_PAGE as usize).cloned());
+                    page.extend(
+                        log.after(after)
+                            .filter(|e| filter.matches(e))
+                            .take(MAX_PAGE as usize)
+                            .cloned(),
+                    );
                     after = page.back().map_or(log.head().position, |e: &RecordedEvent| e.position);
                 }
                 // The sender lives in the store, which this stream holds.

@@ -39,7 +39,12 @@ type Read = Box<dyn Fn(i64) -> BoxFuture<'static, Page> + Send>;
 /// # Ok(())
 /// # }
 /// ```
-pub fn of_log(store: Arc<dyn EventStore>, filter: Filter, after: Position, page: u32) -> impl Stream<Item = Page> + Send {
+pub fn of_log(
+    store: Arc<dyn EventStore>,
+    filter: Filter,
+    after: Position,
+    page: u32,
+) -> impl Stream<Item = Page> + Send {
     let filter = Arc::new(filter);
     let read: Read = Box::new(move |after| {
         let (store, filter) = (Arc::clone(&store), Arc::clone(&filter));
@@ -52,7 +57,12 @@ pub fn of_log(store: Arc<dyn EventStore>, filter: Filter, after: Position, page:
 ///
 /// # Errors
 /// Each page may be a [`StoreError`] in place of events.
-pub fn of_stream(store: Arc<dyn EventStore>, stream: StreamName, after: Version, page: u32) -> impl Stream<Item = Page> + Send {
+pub fn of_stream(
+    store: Arc<dyn EventStore>,
+    stream: StreamName,
+    after: Version,
+    page: u32,
+) -> impl Stream<Item = Page> + Send {
     let read: Read = Box::new(move |after| {
         let (store, stream) = (Arc::clone(&store), stream.clone());
         Box::pin(async move { store.read_stream(&stream, Version(after), page).await })
@@ -68,7 +78,12 @@ struct Ahead {
     next: Option<AbortOnDropHandle<Page>>,
 }
 
-fn pages(read: Read, after: i64, page: u32, place: fn(&RecordedEvent) -> i64) -> impl Stream<Item = Page> + Send {
+fn pages(
+    read: Read,
+    after: i64,
+    page: u32,
+    place: fn(&RecordedEvent) -> i64,
+) -> impl Stream<Item = Page> + Send {
     let page = page.max(1);
     let first = Ahead { read, page, place, next: None };
     stream::unfold((first, Some(after)), |(mut ahead, start)| async move {

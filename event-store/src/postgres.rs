@@ -82,7 +82,8 @@ impl PostgresOptions {
     /// # Errors
     /// [`StoreError::Unusable`] when the URL cannot be read; the message does not repeat it, since it may hold a password.
     pub fn from_url(url: &str) -> Result<Self, StoreError> {
-        let connect = PgConnectOptions::from_str(url).map_err(|_| StoreError::Unusable("its URL cannot be read".into()))?;
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Unusable("its URL cannot be read".into()))?;
         Ok(Self {
             connect,
             application_name: "event-store".into(),
@@ -159,14 +160,25 @@ impl PostgresStore {
     /// program's or the server's settings would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of it.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let continuity = Arc::new(Continuity::new(options.known_head));
-        let ReadPools { by_key, by_choice } = connect::read_pools(&options, Arc::clone(&continuity)).await?;
+        let ReadPools { by_key, by_choice } =
+            connect::read_pools(&options, Arc::clone(&continuity)).await?;
         let waker = wake::Waker::start(by_key.clone());
         let options = Arc::new(options);
         let batcher = Batcher::start(Arc::clone(&options), Arc::clone(&continuity), waker);
         let (sealing, proving) = (Pulse::default(), Pulse::default());
         let watching = continuity::watch(Arc::clone(&continuity), options, proving.clone());
         let watcher = AbortOnDropHandle::new(tokio::spawn(watching));
-        Ok(Self { inner: Arc::new(Inner { by_key, by_choice, continuity, batcher, sealing, proving, _watcher: watcher }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                by_key,
+                by_choice,
+                continuity,
+                batcher,
+                sealing,
+                proving,
+                _watcher: watcher,
+            }),
+        })
     }
 
     /// Whether the log can be read now, and appended to: asks for its head and for the server's
@@ -177,7 +189,11 @@ impl PostgresStore {
     /// [`StoreError`]; [`StoreError::Unsafe`] for as long as the server can lose what it
     /// acknowledges.
     pub async fn ready(&self) -> Result<Head, StoreError> {
-        let (head, (), ()) = tokio::try_join!(self.inner.head_past_the_queue(), self.inner.assert_safe(), self.appends())?;
+        let (head, (), ()) = tokio::try_join!(
+            self.inner.head_past_the_queue(),
+            self.inner.assert_safe(),
+            self.appends()
+        )?;
         Ok(head)
     }
 
@@ -210,7 +226,10 @@ impl PostgresStore {
 ///
 /// # Errors
 /// [`StoreError::Invalid`] as for an append, [`StoreError::Database`] with whatever Postgres said, a batch that breaks the rule included.
-pub async fn append_batch(connection: &mut PgConnection, members: Vec<Append>) -> Result<Vec<AppendOutcome>, StoreError> {
+pub async fn append_batch(
+    connection: &mut PgConnection,
+    members: Vec<Append>,
+) -> Result<Vec<AppendOutcome>, StoreError> {
     let batch = members.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
     Ok(call::append(connection, &batch).await.map_err(StoreError::Database)?.outcomes)
 }
@@ -222,7 +241,10 @@ impl EventStore for PostgresStore {
         self.inner.append(append).await
     }
 
-    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+    async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
         self.inner.repeated(idempotency).await
     }
 
@@ -238,7 +260,12 @@ impl EventStore for PostgresStore {
         self.inner.descends_from(epoch).await
     }
 
-    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read_stream(stream, after, limit).await
     }
 
@@ -251,15 +278,28 @@ impl EventStore for PostgresStore {
         self.inner.read_stream_backward(stream, before, limit).await
     }
 
-    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read(filter, after, limit).await
     }
 
-    async fn read_range(&self, types: &[EventType], after: Position, to: Position) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read_range(
+        &self,
+        types: &[EventType],
+        after: Position,
+        to: Position,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read_range(types, after, to).await
     }
 
-    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+    async fn claim_owners(
+        &self,
+        claims: &[ClaimHash],
+    ) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.inner.claim_owners(claims).await
     }
 
@@ -267,11 +307,19 @@ impl EventStore for PostgresStore {
         self.inner.written_types().await
     }
 
-    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    async fn claims_of(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.inner.claims_of(id, limit).await
     }
 
-    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Position,
+    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
         subscribe::subscribe(self.clone(), filter, after)
     }
 }

@@ -32,7 +32,8 @@ impl EventQuery {
 
 impl QueryItem {
     fn matches(&self, event_type: &EventType, tags: &[Tag]) -> bool {
-        (self.types.is_empty() || self.types.contains(event_type)) && self.tags.iter().all(|t| tags.contains(t))
+        (self.types.is_empty() || self.types.contains(event_type))
+            && self.tags.iter().all(|t| tags.contains(t))
     }
 }
 

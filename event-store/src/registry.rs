@@ -122,7 +122,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`InvalidRegistry`], when some version from 1 to a type's newest would be unreadable.
-    pub fn new(current: impl IntoIterator<Item = Shape>, past: impl IntoIterator<Item = Past>) -> Result<Self, InvalidRegistry> {
+    pub fn new(
+        current: impl IntoIterator<Item = Shape>,
+        past: impl IntoIterator<Item = Past>,
+    ) -> Result<Self, InvalidRegistry> {
         build::build(current, past)
     }
 
@@ -132,8 +135,13 @@ impl Registry {
     ///
     /// # Errors
     /// [`Unreadable`]: a version that is not listed, or a payload that is none of its version.
-    pub fn upcast<'e>(&self, event: &'e RecordedEvent) -> Result<Cow<'e, [RecordedEvent]>, Unreadable> {
-        let Some(versions) = self.types.get(&event.event_type) else { return Ok(Cow::Borrowed(std::slice::from_ref(event))) };
+    pub fn upcast<'e>(
+        &self,
+        event: &'e RecordedEvent,
+    ) -> Result<Cow<'e, [RecordedEvent]>, Unreadable> {
+        let Some(versions) = self.types.get(&event.event_type) else {
+            return Ok(Cow::Borrowed(std::slice::from_ref(event)));
+        };
         if versions.current == Some(event.schema_version) {
             return Ok(Cow::Borrowed(std::slice::from_ref(event)));
         }
@@ -146,7 +154,8 @@ impl Registry {
     }
 
     fn parts(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, String> {
-        let data = serde_json::from_str(event.data.get()).map_err(|_| "its payload is not JSON".to_owned())?;
+        let data = serde_json::from_str(event.data.get())
+            .map_err(|_| "its payload is not JSON".to_owned())?;
         let mut waiting = vec![(event.event_type.clone(), event.schema_version, data)];
         let mut parts = Vec::new();
         while let Some((event_type, version, data)) = waiting.pop() {
@@ -155,18 +164,27 @@ impl Registry {
             }
             let versions = self.types.get(&event_type);
             if versions.is_some_and(|known| known.current == Some(version)) {
-                let data = serde_json::value::to_raw_value(&data).map_err(|error| error.to_string())?;
+                let data =
+                    serde_json::value::to_raw_value(&data).map_err(|error| error.to_string())?;
                 let part = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-                parts.push(RecordedEvent { event_type, schema_version: version, data, part, ..event.clone() });
+                parts.push(RecordedEvent {
+                    event_type,
+                    schema_version: version,
+                    data,
+                    part,
+                    ..event.clone()
+                });
                 continue;
             }
             let step = versions.and_then(|known| known.past.get(&version));
-            let step = step.ok_or_else(|| format!("version {version} of {event_type} is not known"))?;
+            let step =
+                step.ok_or_else(|| format!("version {version} of {event_type} is not known"))?;
             // Waiting is a stack: the first part goes on top.
             for (name, data) in upcast(step.upcast, data)?.into_iter().rev() {
                 let next = step.into.iter().find(|(declared, ..)| *declared == name);
-                let (_, event_type, version) =
-                    next.ok_or_else(|| format!("its upcaster makes {name} of it, which is not declared"))?;
+                let (_, event_type, version) = next.ok_or_else(|| {
+                    format!("its upcaster makes {name} of it, which is not declared")
+                })?;
                 waiting.push((event_type.clone(), *version, data));
             }
         }
@@ -191,7 +209,10 @@ impl Registry {
 
     /// A query for what may become an event that matches `query`.
     pub fn widen_query(&self, query: &EventQuery) -> EventQuery {
-        let items = query.items.iter().map(|item| QueryItem { types: self.widen_item(&item.types), tags: item.tags.clone() });
+        let items = query
+            .items
+            .iter()
+            .map(|item| QueryItem { types: self.widen_item(&item.types), tags: item.tags.clone() });
         EventQuery { items: items.collect() }
     }
 
@@ -220,9 +241,13 @@ impl Registry {
     pub fn unreadable(&self, written: Vec<WrittenType>) -> Vec<WrittenType> {
         let readable = |written: &WrittenType| {
             self.types.get(&written.event_type).is_some_and(|versions| {
-                versions.current == Some(written.schema_version) || versions.past.contains_key(&written.schema_version)
+                versions.current == Some(written.schema_version)
+                    || versions.past.contains_key(&written.schema_version)
             })
         };
-        written.into_iter().filter(|written| !written.event_type.closes_stream() && !readable(written)).collect()
+        written
+            .into_iter()
+            .filter(|written| !written.event_type.closes_stream() && !readable(written))
+            .collect()
     }
 }

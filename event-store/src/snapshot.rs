@@ -37,7 +37,12 @@ pub trait SnapshotStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError>;
+    async fn snapshot(
+        &self,
+        stream: &StreamName,
+        shape: i32,
+        epoch: Epoch,
+    ) -> Result<Option<Snapshot>, StoreError>;
 
     /// Keeps a snapshot in place of an older one, or of one with another shape or epoch.
     ///
@@ -51,7 +56,9 @@ impl Snapshot {
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let bytes = self.state.get().len();
         if bytes > MAX_SNAPSHOT_BYTES {
-            return Err(StoreError::Invalid(format!("a snapshot of {bytes} bytes, {MAX_SNAPSHOT_BYTES} are the most")));
+            return Err(StoreError::Invalid(format!(
+                "a snapshot of {bytes} bytes, {MAX_SNAPSHOT_BYTES} are the most"
+            )));
         }
         Ok(())
     }

@@ -221,7 +221,11 @@ impl StateLoader {
     ///
     /// # Errors
     /// [`StateError`].
-    pub async fn load<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Current<S>, StateError<S::Error>> {
+    pub async fn load<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+    ) -> Result<Current<S>, StateError<S::Error>> {
         let load = || {
             let (states, stream) = (self.clone(), stream.clone());
             async move { states.load_alone(&stream, epoch).await }
@@ -229,14 +233,22 @@ impl StateLoader {
         self.rounds.load(stream, epoch, load).await
     }
 
-    async fn load_alone<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Current<S>, StateError<S::Error>> {
+    async fn load_alone<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+    ) -> Result<Current<S>, StateError<S::Error>> {
         let started = Instant::now();
         let cached = if S::SHAPE.is_some() { self.cached(stream, epoch).await? } else { None };
         telemetry::state_loaded(S::SHAPE.map(|_| cached.is_some()));
         let before = cached.as_ref().map(|cached: &Current<S>| (cached.version, cached.kept));
         let may_skip = before.is_none();
-        let mut current = self.fold(stream, epoch, cached.unwrap_or_default(), may_skip, None).await?;
-        if S::SHAPE.is_none() || current.version == Version::NONE || !self.may_hold(&current.personal) {
+        let mut current =
+            self.fold(stream, epoch, cached.unwrap_or_default(), may_skip, None).await?;
+        if S::SHAPE.is_none()
+            || current.version == Version::NONE
+            || !self.may_hold(&current.personal)
+        {
             return Ok(current);
         }
         if let Some((_, keeper)) = &self.snapshots {
@@ -249,7 +261,11 @@ impl StateLoader {
     }
 
     /// The state in memory, unless somebody whose values are in it is erased: it is shown only as long as its events could be.
-    async fn cached<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Result<Option<Current<S>>, StoreError> {
+    async fn cached<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+    ) -> Result<Option<Current<S>>, StoreError> {
         let Some(cached) = self.cache.get::<S>(stream, epoch) else { return Ok(None) };
         if self.may_show(&cached.personal).await? {
             return Ok(Some(cached));
@@ -298,13 +314,16 @@ impl StateLoader {
     ) -> Result<Current<S>, StateError<S::Error>> {
         loop {
             let StreamPage { events, last, is_last, personal } = match as_of {
-                Some(as_of) => self.log.read_stream_as_of(stream, current.version, PAGE, as_of).await?,
+                Some(as_of) => {
+                    self.log.read_stream_as_of(stream, current.version, PAGE, as_of).await?
+                }
                 None => self.log.read_stream(stream, current.version, PAGE).await?,
             };
             // That the stream is closed is the store's word and no part of the state: an append will be told.
             for event in events.iter().filter(|event| !event.event_type.closes_stream()) {
                 let applied = std::mem::take(&mut current.state).apply(event);
-                current.state = applied.map_err(|source| StateError::Apply { position: event.position, source })?;
+                current.state = applied
+                    .map_err(|source| StateError::Apply { position: event.position, source })?;
             }
             current.personal.add_all(&personal);
             // Of the stream, not of the last event: what is stored last may mean nothing any more.
@@ -324,7 +343,11 @@ impl StateLoader {
     }
 
     /// The snapshot of a stream, if there is one that fits. That there is none is never an error.
-    async fn snapshot<S: StreamState>(&self, stream: &StreamName, epoch: Epoch) -> Option<Current<S>> {
+    async fn snapshot<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+    ) -> Option<Current<S>> {
         let (store, _) = self.snapshots.as_ref()?;
         let found = match self.found_and_opened(store.as_ref(), stream, S::SHAPE?, epoch).await {
             Ok(found) => found,
@@ -340,7 +363,13 @@ impl StateLoader {
             tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: the stream is read instead");
             return None;
         };
-        Some(Current { state, version: found.version, last: found.last, kept: found.version, personal })
+        Some(Current {
+            state,
+            version: found.version,
+            last: found.last,
+            kept: found.version,
+            personal,
+        })
     }
 
     /// The snapshot with its state readable; `None` also when it does not open any more.
@@ -358,6 +387,8 @@ impl StateLoader {
         let Some(vault) = self.vault() else { return Ok(None) };
         let place = StatePlace { stream, shape, epoch, version: found.version, last: found.last };
         let opened = vault.open_state(place, &found.state).await?;
-        Ok(opened.map(|OpenedState { json, subjects }| (Snapshot { state: json, ..found }, Personal::of(subjects))))
+        Ok(opened.map(|OpenedState { json, subjects }| {
+            (Snapshot { state: json, ..found }, Personal::of(subjects))
+        }))
     }
 }

@@ -22,7 +22,8 @@ pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Whether a read that was asked for `limit` events had no more of them when it gave this page, rather than that the page is full.
 pub fn is_last_page(page: &[RecordedEvent], limit: u32) -> bool {
-    page.len() < limit.min(MAX_PAGE) as usize && page.iter().map(|event| event.bytes as usize).sum::<usize>() < MAX_PAGE_BYTES
+    page.len() < limit.min(MAX_PAGE) as usize
+        && page.iter().map(|event| event.bytes as usize).sum::<usize>() < MAX_PAGE_BYTES
 }
 
 /// The head of the log.
@@ -61,7 +62,10 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError>;
+    async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, StoreError>;
 
     /// The log's epoch and last event.
     ///
@@ -88,7 +92,12 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
 
     /// Up to `limit` events of a stream with a version below `before` (`None`: from the end), descending. A `limit` above [`MAX_PAGE`] is taken for that.
     ///
@@ -105,14 +114,24 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError>;
+    async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
 
     /// A page of the events of these types after a position and up to another one, ascending, for who folds the whole log by ranges of
     /// at most [`MAX_PAGE`] positions.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn read_range(&self, types: &[EventType], after: Position, to: Position) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read_range(
+        &self,
+        types: &[EventType],
+        after: Position,
+        to: Position,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         let mut events = self.read(&Filter::Types(types.to_vec()), after, MAX_PAGE).await?;
         events.truncate(events.partition_point(|event| event.position <= to));
         Ok(events)
@@ -122,13 +141,19 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError>;
+    async fn claim_owners(
+        &self,
+        claims: &[ClaimHash],
+    ) -> Result<Vec<Option<StreamName>>, StoreError>;
 
     /// What refuses the append whatever the log holds, if anything does: values of an erased subject, say. Nothing is changed by asking.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn refused_for_its_content(&self, _append: &Append) -> Result<Option<Refusal>, StoreError> {
+    async fn refused_for_its_content(
+        &self,
+        _append: &Append,
+    ) -> Result<Option<Refusal>, StoreError> {
         Ok(None)
     }
 
@@ -147,8 +172,16 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError>;
+    async fn claims_of(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError>;
 
     /// Events after a position that match the filter, without an end: goes on live once it has caught up.
-    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>>;
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Position,
+    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>>;
 }

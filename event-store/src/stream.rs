@@ -56,7 +56,11 @@ impl std::str::FromStr for StreamName {
         let category_ok = is_category(category);
         let id_ok = (1..=MAX_STREAM_ID_LEN).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if category_ok && id_ok { Ok(Self { text: text.into(), category_len: category.len() }) } else { Err(invalid()) }
+        if category_ok && id_ok {
+            Ok(Self { text: text.into(), category_len: category.len() })
+        } else {
+            Err(invalid())
+        }
     }
 }
 
@@ -88,7 +92,9 @@ impl fmt::Display for StreamName {
 }
 
 /// A version within a stream: dense from 1 (promise P2); 0 means "no event yet".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Version(pub i64);
 

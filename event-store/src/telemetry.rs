@@ -9,13 +9,21 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "How long batches of appends took from sending to their outcome"
     );
-    describe_histogram!("eventstore_append_batch_size", Unit::Count, "How many appends went into one batch");
+    describe_histogram!(
+        "eventstore_append_batch_size",
+        Unit::Count,
+        "How many appends went into one batch"
+    );
     describe_histogram!(
         "eventstore_append_lock_wait_seconds",
         Unit::Seconds,
         "How long batches of appends waited in Postgres for the lock on the log"
     );
-    describe_counter!("eventstore_events_appended_total", Unit::Count, "How many events of which type this process appended");
+    describe_counter!(
+        "eventstore_events_appended_total",
+        Unit::Count,
+        "How many events of which type this process appended"
+    );
     describe_counter!(
         "eventstore_conflicts_total",
         Unit::Count,
@@ -27,7 +35,11 @@ pub fn describe_metrics() {
         Unit::Count,
         "Loads of a stream's state, one for all who asked at once, by cache: hit, miss, or none for a state that is not cached"
     );
-    describe_gauge!("eventstore_cache_states", Unit::Count, "How many states of streams are in memory");
+    describe_gauge!(
+        "eventstore_cache_states",
+        Unit::Count,
+        "How many states of streams are in memory"
+    );
     describe_gauge!("eventstore_cache_bytes", Unit::Bytes, "About how many bytes they take");
     describe_counter!(
         "eventstore_snapshots_total",

@@ -24,7 +24,12 @@
 //! fail; none of it belongs into a program.
 //!
 //! [`MemoryStore`]: crate::MemoryStore
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "for tests: what is not as it should be fails them")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "for tests: what is not as it should be fails them"
+)]
 
 mod caught_up;
 pub mod contract;
@@ -32,7 +37,9 @@ mod make;
 mod outcome;
 
 pub use caught_up::{NotCaughtUp, wait_until_caught_up};
-pub use make::{append_to, behind, claim, event, key, metadata, one, query, release, stream, tagged, take};
+pub use make::{
+    append_to, behind, claim, event, key, metadata, one, query, release, stream, tagged, take,
+};
 pub use outcome::{appended, check_dense, refused, repeated};
 
 /// Runs one test to its end, on a runtime of its own.
@@ -40,7 +47,12 @@ pub use outcome::{appended, check_dense, refused, repeated};
 /// # Panics
 /// When the runtime cannot be started, or the test fails.
 pub fn run<F: Future>(test: F) -> F::Output {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime").block_on(test)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(test)
 }
 
 /// Makes a test of each promise in [`test_kit::contract`](crate::test_kit::contract) for a store, named as the promise.

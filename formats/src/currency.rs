@@ -34,7 +34,8 @@ impl Currency {
     /// # Errors
     /// [`UnknownCurrency`].
     pub fn from_code(code: &str) -> Result<Self, UnknownCurrency> {
-        let index = TABLE.binary_search_by_key(&code, |entry| entry.0).map_err(|_| UnknownCurrency)?;
+        let index =
+            TABLE.binary_search_by_key(&code, |entry| entry.0).map_err(|_| UnknownCurrency)?;
         u16::try_from(index).map(Self).map_err(|_| UnknownCurrency)
     }
 
@@ -65,7 +66,11 @@ impl Currency {
         let sign = if minor < 0 { "-" } else { "" };
         let digits = format!("{:0>1$}", minor.unsigned_abs(), places + 1);
         let (whole, fraction) = digits.split_at(digits.len() - places);
-        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        if fraction.is_empty() {
+            format!("{sign}{whole}")
+        } else {
+            format!("{sign}{whole}.{fraction}")
+        }
     }
 }
 
@@ -100,10 +105,13 @@ mod tests {
 
     #[test]
     fn a_code_never_leaves_the_table_and_never_changes_its_exponent() {
-        let table: Vec<String> = Currency::all().map(|currency| format!("{currency} {}", currency.exponent())).collect();
-        let lost: Vec<&str> = FROZEN.lines().filter(|line| !table.iter().any(|found| found == line)).collect();
+        let table: Vec<String> =
+            Currency::all().map(|currency| format!("{currency} {}", currency.exponent())).collect();
+        let lost: Vec<&str> =
+            FROZEN.lines().filter(|line| !table.iter().any(|found| found == line)).collect();
         assert!(lost.is_empty(), "stored amounts in these would change their meaning: {lost:?}");
-        let new: Vec<&String> = table.iter().filter(|line| !FROZEN.lines().any(|frozen| frozen == *line)).collect();
+        let new: Vec<&String> =
+            table.iter().filter(|line| !FROZEN.lines().any(|frozen| frozen == *line)).collect();
         assert!(new.is_empty(), "add these to frozen.txt: {new:?}");
     }
 
@@ -122,16 +130,29 @@ mod tests {
     #[test]
     fn another_list_of_iso_4217_agrees() {
         let letters = || (b'A'..=b'Z').map(char::from);
-        let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+        let codes = letters().flat_map(|a| {
+            letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}")))
+        });
         for code in codes {
             let other = iso_currency::Currency::from_code(&code);
-            let expected = other.and_then(|other| Some((u32::from(other.exponent()?), other.is_superseded().is_some())));
+            let expected = other.and_then(|other| {
+                Some((u32::from(other.exponent()?), other.is_superseded().is_some()))
+            });
             let ours = Currency::from_code(&code).ok();
             match expected {
                 // Still on ISO's list, as is its successor.
-                Some(_) if code == "VES" => assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn())),
-                Some(expected) => assert_eq!(ours.map(|ours| (ours.exponent(), ours.is_withdrawn())), Some(expected), "{code}"),
-                None => assert!(ours.is_none_or(Currency::is_withdrawn), "{code} is on no list of today"),
+                Some(_) if code == "VES" => {
+                    assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn()))
+                }
+                Some(expected) => assert_eq!(
+                    ours.map(|ours| (ours.exponent(), ours.is_withdrawn())),
+                    Some(expected),
+                    "{code}"
+                ),
+                None => assert!(
+                    ours.is_none_or(Currency::is_withdrawn),
+                    "{code} is on no list of today"
+                ),
             }
         }
     }

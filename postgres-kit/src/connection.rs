@@ -5,8 +5,13 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{ConnectOptions as _, Connection as _, Describe, Either, Error, Execute, Executor, Result, SqlStr};
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Describe, Either, Error, Execute, Executor, Result,
+    SqlStr,
+};
 use tokio::time::timeout;
 
 use crate::deadline::{gone, silent, within};
@@ -31,9 +36,14 @@ impl Connection {
     ///
     /// # Errors
     /// What Postgres said; [`crate::silent`]'s error when it said nothing.
-    pub async fn open(options: &PgConnectOptions, connect_limit: Duration, limit: Duration) -> Result<Self> {
+    pub async fn open(
+        options: &PgConnectOptions,
+        connect_limit: Duration,
+        limit: Duration,
+    ) -> Result<Self> {
         let place = place(options);
-        let raw = within(connect_limit, options.connect()).await.map_err(|error| named(&place, error))?;
+        let raw =
+            within(connect_limit, options.connect()).await.map_err(|error| named(&place, error))?;
         Ok(Self { raw: Some(raw), limit, place })
     }
 
@@ -56,7 +66,10 @@ impl Connection {
     ///
     /// # Errors
     /// Those of `work`; [`crate::silent`]'s when it takes too long, after which the connection is gone.
-    pub async fn run<T, E: From<Error>>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>) -> Result<T, E> {
+    pub async fn run<T, E: From<Error>>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.run_within(self.limit, work).await
     }
 
@@ -70,7 +83,8 @@ impl Connection {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut raw = self.raw.take().ok_or_else(gone)?;
-        let done = timeout(limit, work(&mut raw)).await.map_err(|_| named(&self.place, silent(limit)))?;
+        let done =
+            timeout(limit, work(&mut raw)).await.map_err(|_| named(&self.place, silent(limit)))?;
         self.raw = Some(raw);
         done
     }
@@ -109,7 +123,10 @@ impl<'c> Executor<'c> for &'c mut Connection {
         Box::pin(self.run(async move |raw: &mut PgConnection| raw.execute(query).await))
     }
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>>>
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -144,11 +161,17 @@ impl<'c> Executor<'c> for &'c mut Connection {
         Box::pin(self.run(async move |raw: &mut PgConnection| raw.fetch_optional(query).await))
     }
 
-    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement>>
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement>>
     where
         'c: 'e,
     {
-        Box::pin(self.run(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await))
+        Box::pin(
+            self.run(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await),
+        )
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>>>

@@ -26,7 +26,10 @@ pub fn is_silent(error: &Error) -> bool {
 ///
 /// # Errors
 /// Those of `work`; [`silent`]'s when it takes longer.
-pub async fn within<T, E: From<Error>>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+pub async fn within<T, E: From<Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(silent(limit).into()))
 }
 

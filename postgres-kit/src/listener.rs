@@ -22,9 +22,17 @@ impl Listener {
     ///
     /// # Errors
     /// What Postgres said; [`crate::silent`]'s error when it said nothing.
-    pub async fn open(options: &PgConnectOptions, channel: &str, quiet: Duration, limit: Duration) -> Result<Self> {
+    pub async fn open(
+        options: &PgConnectOptions,
+        channel: &str,
+        quiet: Duration,
+        limit: Duration,
+    ) -> Result<Self> {
         // The driver's listener takes its connection out of a pool.
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(limit).connect_lazy_with(options.clone());
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(limit)
+            .connect_lazy_with(options.clone());
         let mut raw = within(limit, PgListener::connect_with(&pool)).await?;
         // It would reconnect without saying so, and what was notified meanwhile would be lost.
         raw.eager_reconnect(false);

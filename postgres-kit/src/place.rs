@@ -26,7 +26,9 @@ pub fn named(place: &str, error: Error) -> Error {
     match error {
         Error::Io(error) => Error::Io(io::Error::new(error.kind(), format!("{place}: {error}"))),
         Error::Tls(error) => Error::Tls(format!("{place}: {error}").into()),
-        Error::Database(error) => Error::Database(Box::new(Named { text: format!("{place}: {error}"), error })),
+        Error::Database(error) => {
+            Error::Database(Box::new(Named { text: format!("{place}: {error}"), error }))
+        }
         error => error,
     }
 }
@@ -83,7 +85,10 @@ mod tests {
     fn an_error_names_host_port_and_database_but_no_secret_and_keeps_its_kind() {
         let options = "postgres://me:canary@db.example:6543/books".parse().unwrap();
         let error = named(&place(&options), silent(Duration::from_secs(1)));
-        assert!(error.to_string().contains("db.example:6543/books: Postgres did not answer"), "{error}");
+        assert!(
+            error.to_string().contains("db.example:6543/books: Postgres did not answer"),
+            "{error}"
+        );
         assert!(is_silent(&error) && !error.to_string().contains("canary"), "{error}");
     }
 }

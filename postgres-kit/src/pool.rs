@@ -8,7 +8,9 @@ use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::pool::{PoolConnection, PoolConnectionMetadata, PoolOptions};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::{Connection as _, Describe, Either, Error, Execute, Executor, Result, SqlStr};
 use tokio::time::timeout;
 
@@ -22,7 +24,8 @@ const WARM: Duration = Duration::from_secs(1);
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Prepares a new connection before its first use.
-pub type AfterConnect = dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<()>> + Send + Sync;
+pub type AfterConnect =
+    dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<()>> + Send + Sync;
 
 /// How many connections a pool has, and its limits.
 pub struct PoolSettings {
@@ -99,9 +102,14 @@ impl Doubt {
 impl Pool {
     /// A pool that connects with `options` when it is used.
     pub fn new(options: PgConnectOptions, settings: PoolSettings) -> Self {
-        let doubt = Arc::new(Doubt { place: place(&options), since: Instant::now(), last: AtomicU64::new(0) });
+        let doubt = Arc::new(Doubt {
+            place: place(&options),
+            since: Instant::now(),
+            last: AtomicU64::new(0),
+        });
         let doubted = Arc::clone(&doubt);
-        let queue = Queue::new(settings.max_connections, settings.acquire_limit, settings.wait_limit);
+        let queue =
+            Queue::new(settings.max_connections, settings.acquire_limit, settings.wait_limit);
         let mut pool = PoolOptions::<Postgres>::new()
             .max_connections(settings.max_connections.saturating_add(1))
             .acquire_timeout(settings.acquire_limit)
@@ -110,7 +118,9 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, idle| {
                 let doubted = doubted.concerns(idle.idle_for);
-                Box::pin(async move { if doubted { Ok(false) } else { is_alive(connection, idle).await } })
+                Box::pin(async move {
+                    if doubted { Ok(false) } else { is_alive(connection, idle).await }
+                })
             });
         if let Some(prepare) = settings.after_connect {
             let prepare: Arc<AfterConnect> = prepare.into();
@@ -161,9 +171,13 @@ impl Pool {
     ///
     /// # Errors
     /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when it takes too long.
-    pub async fn run<T, E: From<Error>>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>) -> Result<T, E> {
+    pub async fn run<T, E: From<Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut lent = self.lend().await?;
-        let done = timeout(self.limit, work(lent.connection())).await.map_err(|_| self.fell_silent())?;
+        let done =
+            timeout(self.limit, work(lent.connection())).await.map_err(|_| self.fell_silent())?;
         lent.give_back();
         done
     }
@@ -187,7 +201,8 @@ impl Pool {
 
     async fn lend(&self) -> Result<Lent> {
         let place = if self.is_urgent { None } else { Some(self.queue.place().await?) };
-        let connection = self.shared.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
+        let connection =
+            self.shared.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
         Ok(Lent { connection: Some(connection), place })
     }
 
@@ -257,10 +272,15 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.execute(query).await).await })
+        Box::pin(async move {
+            pool.call(async move |raw: &mut PgConnection| raw.execute(query).await).await
+        })
     }
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>>>
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>>>
     where
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -285,7 +305,9 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.fetch_all(query).await).await })
+        Box::pin(async move {
+            pool.call(async move |raw: &mut PgConnection| raw.fetch_all(query).await).await
+        })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>>>
@@ -294,15 +316,24 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.fetch_optional(query).await).await })
+        Box::pin(async move {
+            pool.call(async move |raw: &mut PgConnection| raw.fetch_optional(query).await).await
+        })
     }
 
-    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement>>
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement>>
     where
         'p: 'e,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await).await })
+        Box::pin(async move {
+            pool.call(async move |raw: &mut PgConnection| raw.prepare_with(sql, parameters).await)
+                .await
+        })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>>>
@@ -310,6 +341,8 @@ impl<'p> Executor<'p> for &Pool {
         'p: 'e,
     {
         let pool = self.clone();
-        Box::pin(async move { pool.call(async move |raw: &mut PgConnection| raw.describe(sql).await).await })
+        Box::pin(async move {
+            pool.call(async move |raw: &mut PgConnection| raw.describe(sql).await).await
+        })
     }
 }

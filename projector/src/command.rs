@@ -50,7 +50,10 @@ async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     }
     let options = connect_options(&args.read_model.get()?)?;
     let generation = generation::start_over(&options, projection.as_ref(), args.parts).await?;
-    writeln!(cli_kit::stdout(), "{name} begins again as generation {generation}. A running projector fills it.")?;
+    writeln!(
+        cli_kit::stdout(),
+        "{name} begins again as generation {generation}. A running projector fills it."
+    )?;
     Ok(())
 }
 

@@ -78,7 +78,9 @@ pub enum CommandError {
     #[error("the rows of {0} are not what the log makes")]
     Differs(String),
     /// A part of the live generation does not come to where the others stand.
-    #[error("part {1} of {0} stands behind position {2}, where another part stands, and does not move: not compared")]
+    #[error(
+        "part {1} of {0} stands behind position {2}, where another part stands, and does not move: not compared"
+    )]
     PartBehind(&'static str, i32, Position),
     /// What was given is no key of the projection's rows.
     #[error("{1:?} is no key of {0}")]
@@ -106,7 +108,9 @@ impl CommandError {
             | Self::ReadModelUrl
             | Self::MasterKey(_)
             | Self::NotAKey(..)
-            | Self::Schema(SchemaError::UnknownProjection(_) | SchemaError::NotSplit(..)) => cli_kit::USAGE,
+            | Self::Schema(SchemaError::UnknownProjection(_) | SchemaError::NotSplit(..)) => {
+                cli_kit::USAGE
+            }
             _ => cli_kit::FAILED,
         }
     }

@@ -50,8 +50,11 @@ pub(crate) enum AsOf {
 }
 
 fn parse_as_of(text: &str) -> Result<AsOf, String> {
-    let time =
-        || text.parse().map(AsOf::Time).map_err(|_| "neither a position nor a time such as 2026-01-31T12:00:00Z".to_owned());
+    let time = || {
+        text.parse()
+            .map(AsOf::Time)
+            .map_err(|_| "neither a position nor a time such as 2026-01-31T12:00:00Z".to_owned())
+    };
     text.parse().map_or_else(|_| time(), |position: i64| Ok(AsOf::Position(Position(position))))
 }
 
@@ -88,7 +91,9 @@ async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, Comm
     let head = source.head().await?.mark.position;
     match as_of {
         None => Ok(head),
-        Some(AsOf::Position(position)) if position > head => Err(CommandError::BehindHead(position, head)),
+        Some(AsOf::Position(position)) if position > head => {
+            Err(CommandError::BehindHead(position, head))
+        }
         Some(AsOf::Position(position)) => Ok(position),
         Some(AsOf::Time(time)) => {
             // Times never go back as positions rise: halve the range until it is one position.
@@ -105,7 +110,10 @@ async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, Comm
 
 async fn event_at(source: &Arc<Source>, position: Position) -> Result<RecordedEvent, RefoldError> {
     let events = source.store().read(&Filter::All, Position(position.0 - 1), 1).await?;
-    events.into_iter().find(|event| event.position == position).ok_or(RefoldError::OtherHistory(position))
+    events
+        .into_iter()
+        .find(|event| event.position == position)
+        .ok_or(RefoldError::OtherHistory(position))
 }
 
 struct Explaining<'a> {
@@ -128,13 +136,17 @@ impl Explaining<'_> {
         let mut rows = self.projection.rows(Only::Key(key), usize::MAX);
         // What the row lacks in the tables, it lacks here.
         let name = self.projection.name();
-        let skips = self.connection.run(async |raw: &mut PgConnection| parked::skips(raw, name).await).await?;
+        let skips = self
+            .connection
+            .run(async |raw: &mut PgConnection| parked::skips(raw, name).await)
+            .await?;
         let mut parking = Parking::new(HashSet::new(), skips, 0).careful();
         let mut progress = Progress::new("reading the log", 0, end.0);
         let mut pages = self.source.pages(Position::START, end, (RANGE, READ_AHEAD));
         while let Some(page) = pages.next().await {
             let page = page?;
-            let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, &mut parking).await;
+            let fold =
+                async |raw: &mut PgConnection| rows.fold(raw, page.prepared, &mut parking).await;
             self.connection.run(fold).await.map_err(RefoldError::from)?;
             progress.at(page.to.0, end.0);
             for step in rows.take_trace() {
@@ -152,7 +164,11 @@ impl Explaining<'_> {
         }
         if self.each {
             let event = event_at(self.source, step.position).await?;
-            let text = if self.json { in_json(&event, step.part, &row) } else { in_words(&event, self.last.as_ref(), &row) };
+            let text = if self.json {
+                in_json(&event, step.part, &row)
+            } else {
+                in_words(&event, self.last.as_ref(), &row)
+            };
             progress.around(|| writeln!(cli_kit::stdout(), "{text}"))?;
         }
         self.last = Some(row);
@@ -169,14 +185,19 @@ fn in_json(event: &RecordedEvent, part: u32, row: &Map<String, Value>) -> String
 }
 
 /// The event, and the columns that it changed.
-fn in_words(event: &RecordedEvent, before: Option<&Map<String, Value>>, row: &Map<String, Value>) -> String {
+fn in_words(
+    event: &RecordedEvent,
+    before: Option<&Map<String, Value>>,
+    row: &Map<String, Value>,
+) -> String {
     let (position, at, stream, version) =
         (event.position, event.recorded_at.to_rfc3339(), event.stream.as_str(), event.version.0);
-    let changes = row.iter().filter_map(|(name, value)| match before.and_then(|before| before.get(name)) {
-        None => Some(format!("\n    {name} = {value}")),
-        Some(old) if old != value => Some(format!("\n    {name}: {old} -> {value}")),
-        Some(_) => None,
-    });
+    let changes =
+        row.iter().filter_map(|(name, value)| match before.and_then(|before| before.get(name)) {
+            None => Some(format!("\n    {name} = {value}")),
+            Some(old) if old != value => Some(format!("\n    {name}: {old} -> {value}")),
+            Some(_) => None,
+        });
     let first = format!("{position}  {at}  {}  {stream} v{version}", event.event_type);
     std::iter::once(first).chain(changes).collect()
 }

@@ -36,10 +36,14 @@ pub enum SchemaError {
     #[error("the read model's schema is older than this program: run `projector migrate`")]
     Older,
     /// Migrations ran that this program does not have.
-    #[error("the read model's schema is newer than this program (migration {0}): run the program that made it")]
+    #[error(
+        "the read model's schema is newer than this program (migration {0}): run the program that made it"
+    )]
     Newer(i64),
     /// A migration that ran is not the one that this program has.
-    #[error("migration {0} of the read model is not the one that this program knows: run the program that made it")]
+    #[error(
+        "migration {0} of the read model is not the one that this program knows: run the program that made it"
+    )]
     Changed(i64),
     /// The live generation is not this program's.
     #[error("{0}")]
@@ -85,7 +89,9 @@ pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
     let code = lines.filter_map(|line| line.split("--").next());
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     let digest = Sha256::digest(words.join(" "));
-    digest.first_chunk().map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
+    digest
+        .first_chunk()
+        .map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
 fn migrator() -> Migrator {
@@ -99,7 +105,10 @@ fn migrator() -> Migrator {
 ///
 /// # Errors
 /// [`SchemaError`]; nothing is left half done.
-pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProjection>]) -> Result<(), SchemaError> {
+pub async fn migrate(
+    options: &PgConnectOptions,
+    projections: &[Arc<dyn AnyProjection>],
+) -> Result<(), SchemaError> {
     let mut connection = Connection::open(options, CONNECT_LIMIT, CHANGE_LIMIT).await?;
     let migrate = async |raw: &mut PgConnection| {
         migrator().run_direct(None, &mut *raw, false).await.map_err(SchemaError::Migrate)?;
@@ -109,7 +118,12 @@ pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProje
                 let generation = next(&mut transaction, projection.name()).await?;
                 let parts = parts_of(projection.as_ref(), None, None)?;
                 install(&mut transaction, projection.as_ref(), (generation, parts)).await?;
-                tracing::info!(projection = projection.name(), generation, parts, "generation made");
+                tracing::info!(
+                    projection = projection.name(),
+                    generation,
+                    parts,
+                    "generation made"
+                );
             }
             transaction.commit().await?;
         }
@@ -123,8 +137,11 @@ pub async fn migrate(options: &PgConnectOptions, projections: &[Arc<dyn AnyProje
 /// What identifies the schema that [`migrate`] makes, for those who keep copies of it.
 pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
     let migrator = migrator();
-    let migrations = migrator.iter().map(|known| format!("{}:{:02x?}", known.version, known.checksum));
-    let tables = projections.iter().map(|p| format!("{} {} {} {}", p.name(), p.fold_version(), p.tables(), p.indexes()));
+    let migrations =
+        migrator.iter().map(|known| format!("{}:{:02x?}", known.version, known.checksum));
+    let tables = projections
+        .iter()
+        .map(|p| format!("{} {} {} {}", p.name(), p.fold_version(), p.tables(), p.indexes()));
     migrations.chain(tables).collect::<Vec<_>>().join(";")
 }
 
@@ -133,15 +150,17 @@ pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
 /// # Errors
 /// [`SchemaError`] says what to run.
 pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    let migrated =
-        sqlx::query_scalar!("SELECT to_regclass($1) IS NOT NULL", MIGRATIONS_TABLE).fetch_one(&mut *connection).await?;
+    let migrated = sqlx::query_scalar!("SELECT to_regclass($1) IS NOT NULL", MIGRATIONS_TABLE)
+        .fetch_one(&mut *connection)
+        .await?;
     if migrated != Some(true) {
         return Err(SchemaError::Older);
     }
-    let applied: Vec<(i64, bool, Vec<u8>)> =
-        sqlx::query_as("SELECT version, success, checksum FROM read_model._sqlx_migrations ORDER BY version")
-            .fetch_all(connection)
-            .await?;
+    let applied: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(
+        "SELECT version, success, checksum FROM read_model._sqlx_migrations ORDER BY version",
+    )
+    .fetch_all(connection)
+    .await?;
     let migrator = migrator();
     for (version, success, checksum) in &applied {
         match migrator.iter().find(|known| known.version == *version) {
@@ -160,7 +179,10 @@ pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
 ///
 /// # Errors
 /// As Postgres says.
-pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Option<Generation>> {
+pub async fn live(
+    connection: &mut PgConnection,
+    projection: &str,
+) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
         "SELECT generation, fold_version, tables, parts, live FROM read_model.generations WHERE projection = $1 AND live",
@@ -171,7 +193,11 @@ pub async fn live(connection: &mut PgConnection, projection: &str) -> sqlx::Resu
 }
 
 /// The part of a generation that is furthest back: where it is.
-pub(crate) async fn mark(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<Mark> {
+pub(crate) async fn mark(
+    connection: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<Mark> {
     let row = sqlx::query!(
         "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position LIMIT 1",
         projection,
@@ -183,7 +209,11 @@ pub(crate) async fn mark(connection: &mut PgConnection, projection: &str, genera
 }
 
 /// A generation by its number, built or not.
-pub(crate) async fn numbered(connection: &mut PgConnection, projection: &str, number: i32) -> sqlx::Result<Option<Generation>> {
+pub(crate) async fn numbered(
+    connection: &mut PgConnection,
+    projection: &str,
+    number: i32,
+) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
         "SELECT generation, fold_version, tables, parts, live FROM read_model.generations WHERE projection = $1 AND generation = $2",
@@ -198,7 +228,10 @@ pub(crate) async fn numbered(connection: &mut PgConnection, projection: &str, nu
 ///
 /// # Errors
 /// [`SchemaError::OtherFold`] says what to run.
-pub(crate) async fn known(connection: &mut PgConnection, projection: &dyn AnyProjection) -> Result<Generation, SchemaError> {
+pub(crate) async fn known(
+    connection: &mut PgConnection,
+    projection: &dyn AnyProjection,
+) -> Result<Generation, SchemaError> {
     match live(connection, projection.name()).await? {
         Some(live) if live.is_made_by(projection) => Ok(live),
         other => Err(SchemaError::OtherFold(not_ours(projection, other.as_ref()))),
@@ -236,7 +269,11 @@ pub(crate) fn parts_of(
         (Split::Never(_), _) => Ok(1),
         (Split::ByKey(declared), _) => {
             let parts = wanted.or(live.map(|live| live.parts)).unwrap_or(declared);
-            if (1..=MAX_PARTS).contains(&parts) { Ok(parts) } else { refused(parts, format!("1 to {MAX_PARTS} are possible")) }
+            if (1..=MAX_PARTS).contains(&parts) {
+                Ok(parts)
+            } else {
+                refused(parts, format!("1 to {MAX_PARTS} are possible"))
+            }
         }
     }
 }
@@ -260,9 +297,13 @@ pub async fn start_over(
         let parts = parts_of(projection, parts, old.as_ref())?;
         install(&mut transaction, projection, (generation, parts)).await?;
         if let Some(old) = old {
-            sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection.name(), old.generation)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query!(
+                "SELECT read_model.drop_generation($1, $2)",
+                projection.name(),
+                old.generation
+            )
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
         Ok::<_, SchemaError>(generation)
@@ -284,7 +325,9 @@ pub(crate) async fn next(connection: &mut PgConnection, projection: &str) -> sql
 }
 
 /// A transaction that changes generations: no other one does meanwhile.
-pub(crate) async fn locked(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+pub(crate) async fn locked(
+    connection: &mut PgConnection,
+) -> sqlx::Result<Transaction<'_, Postgres>> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction).await?;
     Ok(transaction)
@@ -315,7 +358,9 @@ pub(crate) async fn make(
     state: &str,
 ) -> sqlx::Result<()> {
     let (name, tables) = (projection.name(), tables_digest(projection));
-    sqlx::query!("SELECT read_model.begin_generation($1, $2)", name, generation).execute(&mut **transaction).await?;
+    sqlx::query!("SELECT read_model.begin_generation($1, $2)", name, generation)
+        .execute(&mut **transaction)
+        .await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;
     sqlx::query!(
         "INSERT INTO read_model.generations (projection, generation, fold_version, tables, parts, live, state)
@@ -343,7 +388,13 @@ pub(crate) async fn make(
 }
 
 /// Makes the view show this generation.
-pub(crate) async fn show(transaction: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<()> {
-    sqlx::query!("SELECT read_model.show_generation($1, $2)", projection, generation).execute(transaction).await?;
+pub(crate) async fn show(
+    transaction: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!("SELECT read_model.show_generation($1, $2)", projection, generation)
+        .execute(transaction)
+        .await?;
     Ok(())
 }

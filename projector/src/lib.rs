@@ -42,6 +42,10 @@ pub fn schema_fingerprint() -> String {
 ///
 /// # Errors
 /// Postgres failed, or a projection stopped or belongs to a running process.
-pub async fn project(url: &str, epoch: Epoch, events: Vec<RecordedEvent>) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub async fn project(
+    url: &str,
+    epoch: Epoch,
+    events: Vec<RecordedEvent>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     runner::project(url.parse::<PgConnectOptions>()?, epoch, events).await
 }

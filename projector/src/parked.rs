@@ -167,7 +167,10 @@ impl Wanted<'_> {
 }
 
 /// A key of the projection's rows as it is kept, from what a person wrote.
-fn key_of(projection: &dyn AnyProjection, key: Option<&str>) -> Result<Option<String>, CommandError> {
+fn key_of(
+    projection: &dyn AnyProjection,
+    key: Option<&str>,
+) -> Result<Option<String>, CommandError> {
     let parse = |text: &str| {
         let key = projection.key(text);
         key.ok_or_else(|| CommandError::NotAKey(projection.name().to_owned(), text.to_owned()))
@@ -189,9 +192,21 @@ async fn list(args: ListArgs) -> Result<(), CommandError> {
         return print(&(serde_json::to_string_pretty(&list)? + "\n"));
     }
     let List { refused, held_back, rows, groups, .. } = &list;
-    let mut text = format!("{refused} events refused and {held_back} held back behind them, of {rows} rows; {groups} causes\n");
+    let mut text = format!(
+        "{refused} events refused and {held_back} held back behind them, of {rows} rows; {groups} causes\n"
+    );
     for group in &list.page {
-        let Group { projection, generation, event_type, cause, events, rows, first_position, last_position, most_tries } = group;
+        let Group {
+            projection,
+            generation,
+            event_type,
+            cause,
+            events,
+            rows,
+            first_position,
+            last_position,
+            most_tries,
+        } = group;
         let (first, last) = (first_position, last_position);
         writeln!(text, "{projection} g{generation}  {event_type}  {events} events of {rows} rows, positions {first} to {last}")
             .and_then(|()| writeln!(text, "    {cause} (tried again {most_tries} times)"))
@@ -200,7 +215,11 @@ async fn list(args: ListArgs) -> Result<(), CommandError> {
     print(&text)
 }
 
-async fn read_list(connection: &mut Connection, name: Option<&str>, page: &PageArgs) -> sqlx::Result<List> {
+async fn read_list(
+    connection: &mut Connection,
+    name: Option<&str>,
+    page: &PageArgs,
+) -> sqlx::Result<List> {
     let (limit, offset) = page.limit_and_offset();
     let counted = sqlx::query!(
         r#"SELECT count(*) FILTER (WHERE cause IS NOT NULL) AS "refused!", count(*) FILTER (WHERE cause IS NULL) AS "held_back!",
@@ -224,7 +243,13 @@ async fn read_list(connection: &mut Connection, name: Option<&str>, page: &PageA
     )
     .fetch_all(connection)
     .await?;
-    Ok(List { refused: counted.refused, held_back: counted.held_back, rows: counted.rows, groups: counted.groups, page })
+    Ok(List {
+        refused: counted.refused,
+        held_back: counted.held_back,
+        rows: counted.rows,
+        groups: counted.groups,
+        page,
+    })
 }
 
 async fn retry(args: RetryArgs) -> Result<(), CommandError> {
@@ -245,9 +270,12 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     .fetch_all(&mut connection)
     .await?;
     if asked.is_empty() {
-        return Err(Wanted { projection: name, key: key.as_deref(), position: args.position }.none());
+        return Err(
+            Wanted { projection: name, key: key.as_deref(), position: args.position }.none()
+        );
     }
-    let (generations, keys): (Vec<i32>, Vec<String>) = asked.into_iter().map(|row| (row.generation, row.key)).unzip();
+    let (generations, keys): (Vec<i32>, Vec<String>) =
+        asked.into_iter().map(|row| (row.generation, row.key)).unzip();
     let until = Instant::now() + Duration::from_secs(args.wait);
     let retried = loop {
         let retried = sqlx::query_as!(
@@ -273,7 +301,9 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     let Retried { rows, waiting, still_stale } = retried;
     print(&match (rows, waiting, still_stale) {
         (_, 0, 0) => format!("{rows} rows were brought up to date\n"),
-        (_, 0, _) => format!("of {rows} rows {still_stale} still lack events: see `projector parked list {name}`\n"),
+        (_, 0, _) => format!(
+            "of {rows} rows {still_stale} still lack events: see `projector parked list {name}`\n"
+        ),
         _ => format!("of {rows} rows {waiting} wait for a projector to take them up\n"),
     })
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{Follower, FollowerSettings, NatsHandle};
-use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions};
-use event_store::{EventStore, EvolvedLog, PostgresOptions, PostgresStore, Registry, StoreError, WrittenType};
+use event_store::erasure::{
+    self, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions,
+};
+use event_store::{
+    EventStore, EvolvedLog, PostgresOptions, PostgresStore, Registry, StoreError, WrittenType,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;
 use service_kit::http::{Port, serve_all};
@@ -36,7 +40,9 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let router = admin::router(health.clone(), telemetry.metrics());
     let serving = tokio::spawn({
         let (shutdown, health) = (shutdown.clone(), health.clone());
-        async move { serve_all(Vec::new(), Port::admin(args.admin_listen, router), &shutdown, &health).await }
+        async move {
+            serve_all(Vec::new(), Port::admin(args.admin_listen, router), &shutdown, &health).await
+        }
     });
     let projecting = Box::pin(async {
         let done = Box::pin(project(&args, &shutdown, &health)).await;
@@ -73,14 +79,17 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
     };
     watch.unreadable(&unreadable);
     // The parts are looked after in between.
-    let settings = FollowerSettings { idle_report: runner::CLAIM_EVERY, ..FollowerSettings::default() };
+    let settings =
+        FollowerSettings { idle_report: runner::CLAIM_EVERY, ..FollowerSettings::default() };
     let follower = Follower::new(Arc::clone(&store), nats.clone(), settings);
     let log = EvolvedLog::new(store, registry);
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
     let pulse = health.optional_pulse("background_verification", background::SILENCE_LIMIT);
     let (reads, keys) = (log.clone(), Arc::clone(&vault));
-    let verifying = Background { args: args.verify, options: options.clone(), log: reads, vault: keys, pulse };
-    let mut runner = Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).revealing(vault);
+    let verifying =
+        Background { args: args.verify, options: options.clone(), log: reads, vault: keys, pulse };
+    let mut runner =
+        Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).revealing(vault);
     tokio::select! {
         () = runner.run(follower, drain) => {}
         never = verifying.run(projections::all()) => match never {},
@@ -89,18 +98,25 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
 }
 
 /// The store, and what it holds that this program cannot read.
-async fn open_store(url: &SecretString, registry: &Registry) -> Result<(Arc<dyn EventStore>, Vec<WrittenType>), CommandError> {
+async fn open_store(
+    url: &SecretString,
+    registry: &Registry,
+) -> Result<(Arc<dyn EventStore>, Vec<WrittenType>), CommandError> {
     let options = store_options(url)?;
     loop {
         let attempt = async {
-            let store: Arc<dyn EventStore> = Arc::new(PostgresStore::connect(options.clone()).await?);
+            let store: Arc<dyn EventStore> =
+                Arc::new(PostgresStore::connect(options.clone()).await?);
             let unreadable = registry.unreadable(store.written_types().await?);
             Ok((store, unreadable))
         };
         match attempt.await {
             Ok(opened) => return Ok(opened),
             Err(StoreError::Unavailable(cause)) => {
-                tracing::warn!(cause = cause.map(|cause| cause.to_string()), "the event store is away: will be tried again");
+                tracing::warn!(
+                    cause = cause.map(|cause| cause.to_string()),
+                    "the event store is away: will be tried again"
+                );
                 tokio::time::sleep(RETRY).await;
             }
             Err(error) => return Err(error.into()),
@@ -109,7 +125,10 @@ async fn open_store(url: &SecretString, registry: &Registry) -> Result<(Arc<dyn 
 }
 
 /// Waits until the keys are there and every erasure in the log has been applied to them: restored ones are put right by the command API.
-async fn open_keys(url: &SecretString, store: &dyn EventStore) -> Result<Arc<dyn SubjectKeyStore>, CommandError> {
+async fn open_keys(
+    url: &SecretString,
+    store: &dyn EventStore,
+) -> Result<Arc<dyn SubjectKeyStore>, CommandError> {
     loop {
         let settled = async {
             let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
@@ -117,12 +136,20 @@ async fn open_keys(url: &SecretString, store: &dyn EventStore) -> Result<Arc<dyn
         };
         match settled.await {
             Ok(Some(keys)) => return Ok(Arc::new(keys)),
-            Ok(None) => tracing::warn!("keys are there whose subjects are erased: waiting for the command API to destroy them"),
+            Ok(None) => tracing::warn!(
+                "keys are there whose subjects are erased: waiting for the command API to destroy them"
+            ),
             Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
-                tracing::warn!(error = chain(&error), "the event store is away: will be tried again");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the event store is away: will be tried again"
+                );
             }
             Err(StoreError::Keys(error)) if error.is_transient() => {
-                tracing::warn!(error = chain(&error), "the store of subject keys is away: will be tried again");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the store of subject keys is away: will be tried again"
+                );
             }
             Err(error) => return Err(error.into()),
         }
@@ -131,7 +158,9 @@ async fn open_keys(url: &SecretString, store: &dyn EventStore) -> Result<Arc<dyn
 }
 
 pub(crate) fn store_options(url: &SecretString) -> Result<PostgresOptions, StoreError> {
-    Ok(PostgresOptions::from_url(url.expose_secret())?.application_name("projector-reads").read_connections(STORE_CONNECTIONS))
+    Ok(PostgresOptions::from_url(url.expose_secret())?
+        .application_name("projector-reads")
+        .read_connections(STORE_CONNECTIONS))
 }
 
 pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, CommandError> {

@@ -23,12 +23,18 @@ impl Progress {
         let is_terminal = std::io::stderr().is_terminal();
         let bar = if is_terminal { ProgressBar::new(figure(to)) } else { ProgressBar::hidden() };
         // A template that is a constant is a good one.
-        bar.set_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_length(figure(to));
         bar.set_position(figure(from));
         bar.reset_eta();
         bar.set_message(what.to_owned());
-        Self { bar, what: what.to_owned(), line_at: (!is_terminal).then(|| Instant::now() + LINE_EVERY) }
+        Self {
+            bar,
+            what: what.to_owned(),
+            line_at: (!is_terminal).then(|| Instant::now() + LINE_EVERY),
+        }
     }
 
     /// Work that nobody watches.
@@ -43,7 +49,11 @@ impl Progress {
         if self.line_at.is_some_and(|due| Instant::now() >= due) {
             self.line_at = Some(Instant::now() + LINE_EVERY);
             let (rate, left) = (self.bar.per_sec(), self.bar.eta());
-            self.say(&format!("{}: {position} of {end} events, {rate:.0}/s, {} s left", self.what, left.as_secs()));
+            self.say(&format!(
+                "{}: {position} of {end} events, {rate:.0}/s, {} s left",
+                self.what,
+                left.as_secs()
+            ));
         }
     }
 

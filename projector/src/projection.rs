@@ -59,7 +59,8 @@ pub trait Projection: Send + Sync + 'static {
     const COMMUTES: bool = false;
     /// Whether it may be split by a hash of its keys, and into how many parts it is unless told otherwise. Whoever says so has seen that nobody
     /// reads its rows for what they are together.
-    const SPLIT: Split = Split::Never("its declaration does not say that its rows mean something each by itself");
+    const SPLIT: Split =
+        Split::Never("its declaration does not say that its rows mean something each by itself");
     /// The events it handles, as it reads them.
     type Event: Send + Sync;
     /// What identifies a row: the primary key of the main table.
@@ -81,7 +82,11 @@ pub trait Projection: Send + Sync + 'static {
     ///
     /// # Errors
     /// The event makes no sense for this row: it is parked, and the row's later events are held back behind it. A panic counts as that.
-    fn fold(key: &Self::Key, row: Option<Self::Row>, event: &Incoming<Self::Event>) -> Result<Self::Row, Reason>;
+    fn fold(
+        key: &Self::Key,
+        row: Option<Self::Row>,
+        event: &Incoming<Self::Event>,
+    ) -> Result<Self::Row, Reason>;
 
     /// The rows that keep personal fields of this subject, whether or not a value is left in them, where the subject alone tells them;
     /// `None` when the tables must be asked, with [`Projection::rows_of`]. None at all, unless the projection says otherwise: it keeps
@@ -95,9 +100,16 @@ pub trait Projection: Send + Sync + 'static {
     ///
     /// # Errors
     /// As Postgres says.
-    async fn rows_of(connection: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Vec<Self::Key>> {
+    async fn rows_of(
+        connection: &mut PgConnection,
+        subjects: &[Uuid],
+    ) -> sqlx::Result<Vec<Self::Key>> {
         let _ = connection;
-        Ok(subjects.iter().filter_map(|subject| Self::rows_of_subject(*subject)).flatten().collect())
+        Ok(subjects
+            .iter()
+            .filter_map(|subject| Self::rows_of_subject(*subject))
+            .flatten()
+            .collect())
     }
 
     /// Takes the values of an erased subject out of a row that keeps personal fields of it; leaves every other row as it is. What it does
@@ -110,7 +122,10 @@ pub trait Projection: Send + Sync + 'static {
     ///
     /// # Errors
     /// As Postgres says.
-    async fn load(connection: &mut PgConnection, keys: &[Self::Key]) -> sqlx::Result<Vec<(Self::Key, Self::Row)>>;
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[Self::Key],
+    ) -> sqlx::Result<Vec<(Self::Key, Self::Row)>>;
 
     /// Inserts these rows, or replaces those that exist. Each key stands here once.
     ///

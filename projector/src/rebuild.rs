@@ -151,7 +151,9 @@ pub enum RebuildError {
         why: String,
     },
     /// Queries or the projector held the tables all the time.
-    #[error("the tables of {0} could not be had for the switch: queries hold them too long; try again")]
+    #[error(
+        "the tables of {0} could not be had for the switch: queries hold them too long; try again"
+    )]
     NoMoment(String),
     /// No generation was live before.
     #[error("{0} has no earlier generation to switch back to")]
@@ -205,7 +207,11 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     }
     match built {
         Err(CommandError::Rebuild(RebuildError::Paused(at))) => {
-            writeln!(cli_kit::stdout(), "paused at position {at}; `projector rebuild {} --resume` goes on", args.projection)?;
+            writeln!(
+                cli_kit::stdout(),
+                "paused at position {at}; `projector rebuild {} --resume` goes on",
+                args.projection
+            )?;
             Ok(())
         }
         other => other,
@@ -231,7 +237,11 @@ async fn take(
 }
 
 /// Says what the switch did.
-pub(crate) fn announce(old: Option<i32>, projection: &str, generation: i32) -> Result<(), CommandError> {
+pub(crate) fn announce(
+    old: Option<i32>,
+    projection: &str,
+    generation: i32,
+) -> Result<(), CommandError> {
     let mut out = cli_kit::stdout();
     writeln!(out, "queries see generation {generation} of {projection} now")?;
     if let Some(old) = old {
@@ -260,7 +270,13 @@ impl Rebuild<'_> {
             if !self.args.no_compare {
                 self.compare().await?;
             }
-            begin::reached(&mut self.builder.connection, name, unfinished.generation, Phase::Compared).await?;
+            begin::reached(
+                &mut self.builder.connection,
+                name,
+                unfinished.generation,
+                Phase::Compared,
+            )
+            .await?;
         }
         if self.args.no_switch {
             begin::make_ready(&mut self.builder.connection, name, unfinished.generation).await?;
@@ -272,14 +288,24 @@ impl Rebuild<'_> {
             return Ok(());
         }
         let source = Arc::clone(self.builder.source());
-        let old =
-            switch::switch(self.tool, &source, unfinished.generation, self.args.patience(), Some(&mut self.builder)).await?;
+        let old = switch::switch(
+            self.tool,
+            &source,
+            unfinished.generation,
+            self.args.patience(),
+            Some(&mut self.builder),
+        )
+        .await?;
         announce(old, name, unfinished.generation)
     }
 
     async fn load(&mut self) -> Result<(), RebuildError> {
         let head = self.builder.look_at_head().await?;
-        let mut progress = Progress::new(&format!("rebuilding {}", self.args.projection), self.builder.at().0, head.0);
+        let mut progress = Progress::new(
+            &format!("rebuilding {}", self.args.projection),
+            self.builder.at().0,
+            head.0,
+        );
         self.builder.go_on(head, &mut progress).await?;
         progress.done();
         progress.say("making keys and indexes");
@@ -305,29 +331,52 @@ impl Rebuild<'_> {
         let live = async |raw: &mut PgConnection| generation::live(raw, name).await;
         let Some(live) = self.builder.connection.run(live).await? else { return Ok(()) };
         let Some(differences) = compare(&mut self.builder, &live, self.args.reveal).await? else {
-            writeln!(cli_kit::stdout(), "not compared: the live generation {} was made from another history", live.generation)?;
+            writeln!(
+                cli_kit::stdout(),
+                "not compared: the live generation {} was made from another history",
+                live.generation
+            )?;
             return Ok(());
         };
-        write!(cli_kit::stdout(), "compared with the live generation {}: {differences}", live.generation)?;
+        write!(
+            cli_kit::stdout(),
+            "compared with the live generation {}: {differences}",
+            live.generation
+        )?;
         if differences.count() == 0 {
             return Ok(());
         }
         if !live.is_made_by(projection.as_ref()) {
-            writeln!(cli_kit::stdout(), "another fold or other tables made the live rows: differences are expected")?;
+            writeln!(
+                cli_kit::stdout(),
+                "another fold or other tables made the live rows: differences are expected"
+            )?;
             return Ok(());
         }
-        if self.args.despite_differences { Ok(()) } else { Err(CommandError::Differs(self.args.projection.clone())) }
+        if self.args.despite_differences {
+            Ok(())
+        } else {
+            Err(CommandError::Differs(self.args.projection.clone()))
+        }
     }
 }
 
 /// Compares the live generation with the one that is built. `None`: the live one is of another history.
-async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Result<Option<Differences>, RebuildError> {
+async fn compare(
+    builder: &mut Builder,
+    live: &Generation,
+    reveal: bool,
+) -> Result<Option<Differences>, RebuildError> {
     let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
-    let comparison = Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
+    let comparison =
+        Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
     let mut progress = Progress::silent();
     // Before it is waited for: the projector leaves one of another history where it is.
     let (name, number) = (projection.name(), live.generation);
-    let at = builder.connection.run(async |raw: &mut PgConnection| generation::mark(raw, name, number).await).await?;
+    let at = builder
+        .connection
+        .run(async |raw: &mut PgConnection| generation::mark(raw, name, number).await)
+        .await?;
     if !is_of_this_log(builder, at).await? {
         return Ok(None);
     }
@@ -336,7 +385,9 @@ async fn compare(builder: &mut Builder, live: &Generation, reveal: bool) -> Resu
         let mut chunk = None;
         while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
             let least = builder.at();
-            let Some(next) = comparison.take(&mut builder.connection, (part, least), chunk.as_ref()).await? else {
+            let Some(next) =
+                comparison.take(&mut builder.connection, (part, least), chunk.as_ref()).await?
+            else {
                 let (projection, built) = (projection.name().to_owned(), builder.at());
                 let live = position(&mut builder.connection, &projection, live.generation).await?;
                 return Err(RebuildError::LiveBehind { projection, live, built });
@@ -360,7 +411,11 @@ async fn is_of_this_log(builder: &Builder, mark: Mark) -> Result<bool, RefoldErr
 }
 
 /// The smallest position of a generation's parts.
-async fn position(connection: impl PgExecutor<'_>, projection: &str, generation: i32) -> sqlx::Result<Position> {
+async fn position(
+    connection: impl PgExecutor<'_>,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<Position> {
     let position = sqlx::query_scalar!(
         r#"SELECT COALESCE(min(position), 0) AS "position!" FROM read_model.checkpoints WHERE projection = $1 AND generation = $2"#,
         projection,

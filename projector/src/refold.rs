@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use event_store::erasure::{KeyError, Vault};
 use event_store::store::{MAX_PAGE, is_last_page};
-use event_store::{EventStore, EventType, EvolvedLog, Filter, Head, Mark, Position, RecordedEvent, StoreError};
+use event_store::{
+    EventStore, EventType, EvolvedLog, Filter, Head, Mark, Position, RecordedEvent, StoreError,
+};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use serde_json::value::RawValue;
@@ -44,7 +46,9 @@ pub enum RefoldError {
     #[error("the event at position {0} cannot be read or folded")]
     Event(Position, #[source] Reason),
     /// The log holds another event there than the one that was projected.
-    #[error("the log holds another event at position {0} than the one that was projected, so it has another history")]
+    #[error(
+        "the log holds another event at position {0} than the one that was projected, so it has another history"
+    )]
     OtherHistory(Position),
     /// A task panicked.
     #[error("a task that read the log panicked")]
@@ -76,7 +80,11 @@ pub(crate) struct Page {
 }
 
 impl Source {
-    pub(crate) fn new(log: EvolvedLog, vault: Option<Arc<Vault>>, projection: Arc<dyn AnyProjection>) -> Arc<Self> {
+    pub(crate) fn new(
+        log: EvolvedLog,
+        vault: Option<Arc<Vault>>,
+        projection: Arc<dyn AnyProjection>,
+    ) -> Arc<Self> {
         let types = projection.reads(log.registry());
         Arc::new(Self { log, vault, projection, types })
     }
@@ -105,18 +113,29 @@ impl Source {
     }
 
     /// The events at these positions, as they are stored but without their payloads, of which there may be many.
-    pub(crate) async fn events_at(&self, positions: impl Iterator<Item = Position>) -> Result<Vec<RecordedEvent>, RefoldError> {
+    pub(crate) async fn events_at(
+        &self,
+        positions: impl Iterator<Item = Position>,
+    ) -> Result<Vec<RecordedEvent>, RefoldError> {
         let mut events = Vec::new();
         for Position(position) in positions {
             let found = self.log.store().read(&Filter::All, Position(position - 1), 1).await?;
-            events.extend(found.into_iter().map(|event| RecordedEvent { data: RawValue::NULL.to_owned(), ..event }));
+            events.extend(
+                found
+                    .into_iter()
+                    .map(|event| RecordedEvent { data: RawValue::NULL.to_owned(), ..event }),
+            );
         }
         Ok(events)
     }
 
     /// Checks that the log is the one that was projected.
     pub(crate) async fn prove(&self, mark: Mark) -> Result<(), RefoldError> {
-        if self.mark(mark.position).await? == mark { Ok(()) } else { Err(RefoldError::OtherHistory(mark.position)) }
+        if self.mark(mark.position).await? == mark {
+            Ok(())
+        } else {
+            Err(RefoldError::OtherHistory(mark.position))
+        }
     }
 
     /// The events after a position, up to another one, in order: ranges of so many positions, so many of them ahead. The caller
@@ -143,7 +162,11 @@ impl Source {
     }
 
     /// The pages of a range of positions whose first was read.
-    fn range(self: Arc<Self>, first: Result<Page, RefoldError>, end: Position) -> BoxStream<'static, Result<Page, RefoldError>> {
+    fn range(
+        self: Arc<Self>,
+        first: Result<Page, RefoldError>,
+        end: Position,
+    ) -> BoxStream<'static, Result<Page, RefoldError>> {
         stream::unfold((self, Some(first)), move |(source, next)| async move {
             let page = next?;
             let more_after = page.as_ref().ok().map(|page| page.to).filter(|to| *to < end);
@@ -158,9 +181,14 @@ impl Source {
 
     /// Reads a page in a task of its own, which ends when its caller stops waiting: the connections are
     /// for as many as are read ahead.
-    fn read(self: &Arc<Self>, after: Position, end: Position) -> impl Future<Output = Result<Page, RefoldError>> + use<> {
+    fn read(
+        self: &Arc<Self>,
+        after: Position,
+        end: Position,
+    ) -> impl Future<Output = Result<Page, RefoldError>> + use<> {
         let source = Arc::clone(self);
-        let reading = AbortOnDropHandle::new(tokio::spawn(async move { source.page(after, end).await }));
+        let reading =
+            AbortOnDropHandle::new(tokio::spawn(async move { source.page(after, end).await }));
         async move { reading.await? }
     }
 

@@ -132,7 +132,8 @@ impl Runner {
         nats: Option<NatsHandle>,
         watch: Watch,
     ) -> Self {
-        let slots = projections.into_iter().map(|projection| Slot::of(projection, None, 0)).collect();
+        let slots =
+            projections.into_iter().map(|projection| Slot::of(projection, None, 0)).collect();
         Self {
             log,
             options: Arc::new(options),
@@ -159,7 +160,8 @@ impl Runner {
         let _guard = pulse::guard(self.watch.clone());
         self.report();
         loop {
-            self.role = Role::Shares { able: self.log_away.is_none_or(|since| since.elapsed() < LOG_AWAY) };
+            self.role =
+                Role::Shares { able: self.log_away.is_none_or(|since| since.elapsed() < LOG_AWAY) };
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
@@ -197,7 +199,11 @@ impl Runner {
                             if can_have_log {
                                 self.log_away = None;
                             }
-                            self.work(self.job(batch.events, batch.mode.as_str(), batch.head), from).await;
+                            self.work(
+                                self.job(batch.events, batch.mode.as_str(), batch.head),
+                                from,
+                            )
+                            .await;
                         }
                         Err(error) => self.wait_for_keys(&error, &drain).await,
                     }
@@ -306,7 +312,9 @@ impl Runner {
             slot.begin_claim(&self.options, self.owner, self.log.store());
         }
         // What did not end in time is looked at again the next time.
-        let _late = tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_claim))).await;
+        let _late =
+            tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_claim)))
+                .await;
         if owned(&self.slots) > before {
             // Others had the part, and this process has not seen whom the log says to be erased meanwhile.
             self.reveal.begin_anew();
@@ -334,11 +342,16 @@ impl Runner {
 ///
 /// # Errors
 /// The schema is not the one that this program knows.
-pub async fn check_read_model(options: &PgConnectOptions, watch: &Watch) -> Result<(), generation::SchemaError> {
+pub async fn check_read_model(
+    options: &PgConnectOptions,
+    watch: &Watch,
+) -> Result<(), generation::SchemaError> {
     let mut pause = RETRY_FIRST;
     loop {
         let checked = match database::connect(options, Uuid::now_v7()).await {
-            Ok(mut connection) => connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await,
+            Ok(mut connection) => {
+                connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await
+            }
             Err(error) => Err(error.into()),
         };
         match checked {

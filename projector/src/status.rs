@@ -71,11 +71,18 @@ impl Status {
     ///
     /// # Errors
     /// The read model's database failed.
-    pub async fn read(connection: impl PgExecutor<'_>, store: Option<&dyn EventStore>, now: DateTime<Utc>) -> sqlx::Result<Self> {
-        let rows = sqlx::query_file!("src/status.sql", LEASE.as_secs_f64()).fetch_all(connection).await?;
+    pub async fn read(
+        connection: impl PgExecutor<'_>,
+        store: Option<&dyn EventStore>,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Self> {
+        let rows =
+            sqlx::query_file!("src/status.sql", LEASE.as_secs_f64()).fetch_all(connection).await?;
         let known = rows.iter().map(|row| row.head.max(row.position)).max().unwrap_or(0);
         let answered = match store {
-            Some(store) => tokio::time::timeout(STORE_LIMIT, store.head()).await.ok().and_then(Result::ok),
+            Some(store) => {
+                tokio::time::timeout(STORE_LIMIT, store.head()).await.ok().and_then(Result::ok)
+            }
             None => None,
         };
         let head = answered.map_or(known, |head| head.mark.position.0);
@@ -90,7 +97,11 @@ impl Status {
                 None => None,
             };
             projections.push(PartStatus {
-                mode: if row.stopped_by.is_none() && !row.running { "not_running".to_owned() } else { row.mode },
+                mode: if row.stopped_by.is_none() && !row.running {
+                    "not_running".to_owned()
+                } else {
+                    row.mode
+                },
                 projection: row.projection,
                 generation: row.generation,
                 part: row.part,
@@ -111,7 +122,12 @@ impl Status {
     }
 }
 
-async fn age_of_next(store: &dyn EventStore, position: i64, lag: i64, now: DateTime<Utc>) -> Result<f64, StoreError> {
+async fn age_of_next(
+    store: &dyn EventStore,
+    position: i64,
+    lag: i64,
+    now: DateTime<Utc>,
+) -> Result<f64, StoreError> {
     if lag == 0 {
         return Ok(0.0);
     }
@@ -123,9 +139,12 @@ async fn age_of_next(store: &dyn EventStore, position: i64, lag: i64, now: DateT
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        let header = ["projection", "mode", "position", "head", "lag (events)", "lag (s)", "heartbeat (s)"];
+        let header =
+            ["projection", "mode", "position", "head", "lag (events)", "lag (s)", "heartbeat (s)"];
         table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
-        let seconds = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"));
+        let seconds = |value: Option<f64>, none: &str| {
+            value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"))
+        };
         for part in &self.projections {
             table.add_row([
                 if part.parts == 1 {
@@ -153,7 +172,10 @@ impl fmt::Display for Status {
         for part in &self.projections {
             if part.parked > 0 {
                 let (name, parked) = (&part.projection, part.parked);
-                writeln!(f, "{name} has {parked} events parked: see `projector parked list {name}`")?;
+                writeln!(
+                    f,
+                    "{name} has {parked} events parked: see `projector parked list {name}`"
+                )?;
             }
             if let Some(reason) = &part.stopped_by {
                 writeln!(f, "{} is stopped: {reason}", part.projection)?;

@@ -57,10 +57,18 @@ impl ToolArgs {
         // Two more than are read ahead: for the next page of the range that is folded, and for
         // questions in between.
         let reads = u32::try_from(READ_AHEAD).unwrap_or(u32::MAX).saturating_add(2);
-        let store = PostgresStore::connect(store_options(&self.event_store.get()?)?.read_connections(reads)).await?;
+        let store = PostgresStore::connect(
+            store_options(&self.event_store.get()?)?.read_connections(reads),
+        )
+        .await?;
         let store: Arc<dyn EventStore> = Arc::new(store);
         let vault = self.vault(store.as_ref()).await?;
-        Ok(Tool { options, log: EvolvedLog::new(store, Arc::new(projections::registry()?)), vault, owner })
+        Ok(Tool {
+            options,
+            log: EvolvedLog::new(store, Arc::new(projections::registry()?)),
+            vault,
+            owner,
+        })
     }
 
     /// A connection to the read model alone, which is checked.
@@ -72,7 +80,11 @@ impl ToolArgs {
     }
 
     async fn vault(&self, store: &dyn EventStore) -> Result<Option<Arc<Vault>>, CommandError> {
-        let (Some(url), Some(master)) = (self.subject_keys.optional()?, self.master_key.optional()?) else { return Ok(None) };
+        let (Some(url), Some(master)) =
+            (self.subject_keys.optional()?, self.master_key.optional()?)
+        else {
+            return Ok(None);
+        };
         let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
         if !erasure::is_settled(store, &keys).await? {
             return Err(CommandError::ErasuresNotApplied);
@@ -100,7 +112,10 @@ impl Tool {
 }
 
 /// A connection to the read model, which has the form that this program knows.
-pub(crate) async fn checked(options: &PgConnectOptions, owner: Uuid) -> Result<Connection, CommandError> {
+pub(crate) async fn checked(
+    options: &PgConnectOptions,
+    owner: Uuid,
+) -> Result<Connection, CommandError> {
     let mut connection = database::connect(options, owner).await?;
     connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await?;
     Ok(connection)

@@ -82,20 +82,32 @@ pub struct Verification {
 
 impl std::fmt::Display for Verification {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} g{} at position {}: {}", self.projection, self.generation, self.position, self.differences)
+        write!(
+            f,
+            "{} g{} at position {}: {}",
+            self.projection, self.generation, self.position, self.differences
+        )
     }
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
     let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent, 100.0));
-    let share = number.parse::<f64>().map(|number| number / of).map_err(|error| error.to_string())?;
-    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("a share is more than 0 and at most 100%".to_owned()) }
+    let share =
+        number.parse::<f64>().map(|number| number / of).map_err(|error| error.to_string())?;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err("a share is more than 0 and at most 100%".to_owned())
+    }
 }
 
 /// The keys that a share and a seed choose.
 pub(crate) fn sample(share: Option<f64>, seed: &str) -> Only {
     #[expect(clippy::cast_possible_truncation, reason = "between 0 and 2^32")]
-    share.map_or(Only::All, |share| Only::Sample { seed: seed.to_owned(), below: (share * ALL_KEYS).ceil() as i64 })
+    share.map_or(Only::All, |share| Only::Sample {
+        seed: seed.to_owned(),
+        below: (share * ALL_KEYS).ceil() as i64,
+    })
 }
 
 /// Verifies, and prints what it found.
@@ -116,7 +128,8 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
         position: position.0,
         differences,
     };
-    let text = if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.to_string() };
+    let text =
+        if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.to_string() };
     cli_kit::stdout().write_all(text.as_bytes())?;
     if found.differences.count() > 0 { Err(CommandError::Differs(args.projection)) } else { Ok(()) }
 }
@@ -152,14 +165,26 @@ impl Verifying {
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
         sqlx::raw_sql(COMPARE_NO_ROWS).execute(&mut *connection).await?;
-        let progress = if self.watched { Progress::new("folding the log anew", 0, start.position.0) } else { Progress::silent() };
+        let progress = if self.watched {
+            Progress::new("folding the log anew", 0, start.position.0)
+        } else {
+            Progress::silent()
+        };
         let parts = usize::try_from(live.parts).unwrap_or(1);
         let parking = Parking::new(HashSet::new(), skips, 0).of_parts(parts).careful();
         let rows = projection.rows(self.only.clone(), self.bytes);
-        let mut fold = Fold { source, rows, parking, at: Position::START, progress, restraint: self.restraint.clone() };
+        let mut fold = Fold {
+            source,
+            rows,
+            parking,
+            at: Position::START,
+            progress,
+            restraint: self.restraint.clone(),
+        };
         fold.go_on(connection, start.position).await?;
         let other = format!("pg_temp.{}", projection.name());
-        let comparison = Comparison { projection, live: &live, other, only: &self.only, reveal: self.reveal };
+        let comparison =
+            Comparison { projection, live: &live, other, only: &self.only, reveal: self.reveal };
         let mut differences = Differences::default();
         for part in comparison.parts(connection).await? {
             let mut chunk = None;
@@ -167,7 +192,8 @@ impl Verifying {
                 // A part of several may stand behind another, and is waited for. One alone that is back was made anew under its number, say.
                 let least = if live.parts > 1 { fold.at } else { Position::START };
                 let next = comparison.take(connection, (part, least), chunk.as_ref()).await?;
-                let next = next.ok_or_else(|| CommandError::PartBehind(projection.name(), part, least))?;
+                let next =
+                    next.ok_or_else(|| CommandError::PartBehind(projection.name(), part, least))?;
                 if next.mark.position < fold.at {
                     return Err(RefoldError::OtherHistory(next.mark.position).into());
                 }
@@ -202,7 +228,11 @@ impl Fold<'_> {
     }
 
     /// Brings the tables to this position.
-    async fn go_on(&mut self, connection: &mut Connection, to: Position) -> Result<(), RefoldError> {
+    async fn go_on(
+        &mut self,
+        connection: &mut Connection,
+        to: Position,
+    ) -> Result<(), RefoldError> {
         while self.at < to {
             let (range, ahead) = self.ranges();
             let mut pages = self.source.pages(self.at, to, (range, ahead));

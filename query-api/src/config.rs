@@ -1,6 +1,8 @@
 //! The process's settings.
 
-use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs};
+use service_kit::config::{
+    LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs,
+};
 
 service_kit::secret_args!(
     /// The database with the read tables: postgres://user:password@host:port/database.

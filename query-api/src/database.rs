@@ -25,8 +25,11 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub struct UrlError;
 
 /// What a row is looked up by its key with: the plan is made once, perhaps while its table was nearly empty, and must fit ever after.
-const BY_INDEX: [(&str, &str); 3] =
-    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_bitmapscan", "off")];
+const BY_INDEX: [(&str, &str); 3] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+];
 /// Optional filters are `$1 IS NULL OR …`: planned with the values, such a statement uses the right index.
 const BY_VALUES: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 

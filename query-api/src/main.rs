@@ -53,7 +53,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         clock: clock::system(),
     };
-    let public = Port::public(args.listen, http::router(api, &args.origins.allowed_origins), args.limits.limits());
+    let public = Port::public(
+        args.listen,
+        http::router(api, &args.origins.allowed_origins),
+        args.limits.limits(),
+    );
     let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
     // What serves the requests in flight goes on until the last of them is answered.
     let background = CancellationToken::new();
@@ -64,7 +68,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     // A schema that is not known ends the process; all else is waited for.
     let ready = async {
-        let (component, pulse) = (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
+        let (component, pulse) =
+            (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
         anyhow::Ok(ready::watch(pools.clone(), component, pulse, background.clone()).await?)
     };
     let polling = async {
@@ -74,11 +79,19 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let listening = async {
         if let Some(url) = args.nats.optional()? {
-            position::listen(watcher.clone(), url, health.optional_component("nats"), background.clone()).await;
+            position::listen(
+                watcher.clone(),
+                url,
+                health.optional_component("nats"),
+                background.clone(),
+            )
+            .await;
         }
         anyhow::Ok(())
     };
-    let ended = shutdown.run(Box::pin(async { tokio::try_join!(serving, ready, polling, listening) })).await?;
+    let ended = shutdown
+        .run(Box::pin(async { tokio::try_join!(serving, ready, polling, listening) }))
+        .await?;
     pools.close().await;
     ended.map(drop)
 }

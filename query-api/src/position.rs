@@ -102,7 +102,8 @@ impl Watcher {
     pub fn moved(&self, projection: &str, said: Said) {
         self.positions.send_modify(|positions| {
             // Not the maximum of both: after a restore, positions begin anew.
-            let parts = positions.entry(projection.to_owned()).or_insert_with(|| Parts::new(said.parts));
+            let parts =
+                positions.entry(projection.to_owned()).or_insert_with(|| Parts::new(said.parts));
             if parts.of != said.parts {
                 // Another generation has become live.
                 *parts = Parts::new(said.parts);
@@ -128,8 +129,12 @@ impl Ear {
     /// is told soon if that is not so any more.
     pub fn knows_better(&self) -> bool {
         let known = self.positions.borrow();
-        let before = |said: &Said| said.epoch == Some(self.wanted.epoch) && said.position < self.wanted.position;
-        self.extents.iter().any(|extent| known.get(extent.projection).is_some_and(|of| of.read(extent).flatten().any(before)))
+        let before = |said: &Said| {
+            said.epoch == Some(self.wanted.epoch) && said.position < self.wanted.position
+        };
+        self.extents.iter().any(|extent| {
+            known.get(extent.projection).is_some_and(|of| of.read(extent).flatten().any(before))
+        })
     }
 
     /// Takes a place among those who wait; `None` if too many do.
@@ -145,14 +150,17 @@ impl Waiting {
     /// Returns when somebody says that the position is there.
     pub async fn woken(&mut self) {
         let Ear { extents, wanted, positions, .. } = &mut self.ear;
-        let is_there = |said: Option<&Said>| said.is_some_and(|said| said.position >= wanted.position);
+        let is_there =
+            |said: Option<&Said>| said.is_some_and(|said| said.position >= wanted.position);
         loop {
             if positions.changed().await.is_err() {
                 // The watcher is gone: only the deadline is left.
                 std::future::pending::<()>().await;
             }
             let known = positions.borrow_and_update();
-            if extents.iter().all(|extent| known.get(extent.projection).is_some_and(|of| of.read(extent).all(is_there))) {
+            if extents.iter().all(|extent| {
+                known.get(extent.projection).is_some_and(|of| of.read(extent).all(is_there))
+            }) {
                 return;
             }
         }
@@ -173,15 +181,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_knows_better_than_to_look_while_a_projection_of_the_same_history_is_before_the_position() {
-        let (watcher, history, other) = (Watcher::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+    fn who_waits_knows_better_than_to_look_while_a_projection_of_the_same_history_is_before_the_position()
+     {
+        let (watcher, history, other) =
+            (Watcher::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         let knows_better = || {
             let wanted = ConsistencyToken { epoch: history, position: 5, event_id: Uuid::nil() };
-            watcher.ear(["orders", "users"].map(|projection| Extent { projection, row: None }).into(), wanted).knows_better()
+            watcher
+                .ear(
+                    ["orders", "users"].map(|projection| Extent { projection, row: None }).into(),
+                    wanted,
+                )
+                .knows_better()
         };
         let said = |epoch, position| Said { part: 0, parts: 1, epoch, position };
         assert!(!knows_better(), "nothing was said");
-        for (at, expected) in [((history, 4), true), ((history, 5), false), ((other, 4), false), ((history, 6), false)] {
+        for (at, expected) in [
+            ((history, 4), true),
+            ((history, 5), false),
+            ((other, 4), false),
+            ((history, 6), false),
+        ] {
             watcher.moved("users", said(Some(at.0), at.1));
             assert_eq!(knows_better(), expected, "{at:?}");
         }
@@ -204,6 +224,9 @@ mod tests {
         watcher.moved("users", Said { part, parts: 8, epoch: Some(history), position: 4 });
         assert!(knows_better(Some(&row)));
         watcher.moved("users", Said { part: 0, parts: 1, epoch: Some(history), position: 5 });
-        assert!(!knows_better(Some(&row)) && !knows_better(None), "what the parts of before were is no matter");
+        assert!(
+            !knows_better(Some(&row)) && !knows_better(None),
+            "what the parts of before were is no matter"
+        );
     }
 }

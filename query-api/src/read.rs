@@ -66,7 +66,10 @@ pub trait Read: Send + Sync + 'static {
     const BY_KEY: bool = false;
 
     /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
-    fn ask(&self, snapshot: &mut PgConnection) -> impl Future<Output = Result<Asked<Self::Answer>, sqlx::Error>> + Send;
+    fn ask(
+        &self,
+        snapshot: &mut PgConnection,
+    ) -> impl Future<Output = Result<Asked<Self::Answer>, sqlx::Error>> + Send;
 }
 
 /// What was asked for.

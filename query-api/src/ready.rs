@@ -24,14 +24,20 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(12);
 ///
 /// # Errors
 /// [`SchemaError`]: the database can be reached and has a schema that this program does not know.
-pub async fn watch(pools: Pools, component: Component, pulse: Pulse, stop: CancellationToken) -> Result<(), SchemaError> {
+pub async fn watch(
+    pools: Pools,
+    component: Component,
+    pulse: Pulse,
+    stop: CancellationToken,
+) -> Result<(), SchemaError> {
     describe();
     stop.run_until_cancelled(rounds(&pools, &component, &pulse)).await.unwrap_or(Ok(()))
 }
 
 async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(), SchemaError> {
     // Not behind the queries: when many wait, the tables are busy and can be reached.
-    let [by_key, by_choice] = [&pools.by_key, &pools.by_choice].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
+    let [by_key, by_choice] =
+        [&pools.by_key, &pools.by_choice].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = false;
@@ -51,7 +57,8 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
         match tokio::try_join!(look_twice(&by_choice), look_twice(&by_key)) {
             Ok((None, None)) => component.ready(),
             Ok((Some(missing), _) | (_, Some(missing))) => {
-                component.not_ready(format!("no live tables yet: {missing}; is the projector running?"));
+                component
+                    .not_ready(format!("no live tables yet: {missing}; is the projector running?"));
             }
             Err(error) => component.not_ready(error.to_string()),
         }
@@ -72,7 +79,10 @@ async fn look_twice(pool: &Pool) -> Result<Option<String>, sqlx::Error> {
 }
 
 fn describe() {
-    metrics::describe_gauge!("db_pool_connections", "Connections to the read tables, by kind of question and state");
+    metrics::describe_gauge!(
+        "db_pool_connections",
+        "Connections to the read tables, by kind of question and state"
+    );
     metrics::describe_gauge!("query_waiters", "Queries that wait for a position");
     metrics::describe_histogram!(
         "query_wait_duration_seconds",

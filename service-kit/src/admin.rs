@@ -26,15 +26,25 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {
     let report = health.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let verbose = query.is_some_and(|query| query.split('&').any(|word| word == "verbose" || word.starts_with("verbose=")));
+    let verbose = query.is_some_and(|query| {
+        query.split('&').any(|word| word == "verbose" || word.starts_with("verbose="))
+    });
     if verbose {
         (status, axum::Json(report)).into_response()
     } else if report.ready {
         (status, "ready\n").into_response()
     } else {
-        let waiting: Vec<_> =
-            report.components.iter().filter(|(_, part)| part.required && !part.ready).map(|(name, _)| &**name).collect();
-        let why = if report.draining { "draining".to_owned() } else { format!("not ready: {}", waiting.join(", ")) };
+        let waiting: Vec<_> = report
+            .components
+            .iter()
+            .filter(|(_, part)| part.required && !part.ready)
+            .map(|(name, _)| &**name)
+            .collect();
+        let why = if report.draining {
+            "draining".to_owned()
+        } else {
+            format!("not ready: {}", waiting.join(", "))
+        };
         (status, format!("{why}\n")).into_response()
     }
 }

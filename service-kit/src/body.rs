@@ -36,11 +36,17 @@ fn refused(error: &axum::Error) -> Problem {
             return Problem::from_status(StatusCode::PAYLOAD_TOO_LARGE);
         }
         if error.is::<OverBudget>() {
-            return Problem::shed("too-many-bodies", "Too much is being sent to this process at once", RETRY_AFTER);
+            return Problem::shed(
+                "too-many-bodies",
+                "Too much is being sent to this process at once",
+                RETRY_AFTER,
+            );
         }
         match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
             // hyper's kinds for chunks that are none.
-            Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => return malformed("its chunks are not valid"),
+            Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => {
+                return malformed("its chunks are not valid");
+            }
             Some(ErrorKind::UnexpectedEof) => return malformed("it ends before its end"),
             _ => cause = error.source(),
         }

@@ -93,7 +93,8 @@ impl fmt::Display for EntityTag {
 impl Tags {
     /// The tags under a name; `None` if the request does not have it.
     fn of(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Problem> {
-        let lines: Vec<_> = headers.get_all(name).iter().map(axum::http::HeaderValue::as_bytes).collect();
+        let lines: Vec<_> =
+            headers.get_all(name).iter().map(axum::http::HeaderValue::as_bytes).collect();
         if lines.is_empty() {
             return Ok(None);
         }
@@ -137,14 +138,18 @@ fn parse_tag(text: &[u8]) -> Option<(EntityTag, &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let end = text.iter().position(|byte| *byte == b'"')?;
     let (inner, rest) = (&text[..end], &text[end + 1..]);
-    let is_tag_character = |byte: &u8| *byte == 0x21 || (0x23..=0x7e).contains(byte) || *byte >= 0x80;
+    let is_tag_character =
+        |byte: &u8| *byte == 0x21 || (0x23..=0x7e).contains(byte) || *byte >= 0x80;
     let text = String::from_utf8_lossy(inner).into_owned();
     inner.iter().all(is_tag_character).then_some((EntityTag { weak, text }, rest))
 }
 
 fn malformed(name: &HeaderName) -> Problem {
-    let (code, shown) =
-        if name == IF_MATCH { ("malformed-if-match", "If-Match") } else { ("malformed-if-none-match", "If-None-Match") };
+    let (code, shown) = if name == IF_MATCH {
+        ("malformed-if-match", "If-Match")
+    } else {
+        ("malformed-if-none-match", "If-None-Match")
+    };
     Problem::bad_request(code, format!("The {shown} header cannot be read"))
         .detail(format!("{shown} is neither * nor a list of at most {MAX_TAGS} quoted entity tags"))
 }
@@ -155,15 +160,24 @@ impl Preconditions {
     /// # Errors
     /// 400: one of them cannot be read.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let (if_match, if_none_match) = (Tags::of(headers, &IF_MATCH)?, Tags::of(headers, &IF_NONE_MATCH)?);
+        let (if_match, if_none_match) =
+            (Tags::of(headers, &IF_MATCH)?, Tags::of(headers, &IF_NONE_MATCH)?);
         Ok(Self { if_match, if_none_match })
     }
 
     /// What they say of a GET or HEAD whose answer has this tag.
     pub fn of_read(&self, current: &EntityTag) -> Verdict {
-        if self.if_match.as_ref().is_some_and(|tags| !tags.holds(|tag| tag.matches_strongly(current))) {
+        if self
+            .if_match
+            .as_ref()
+            .is_some_and(|tags| !tags.holds(|tag| tag.matches_strongly(current)))
+        {
             Verdict::Failed
-        } else if self.if_none_match.as_ref().is_some_and(|tags| tags.holds(|tag| tag.matches_weakly(current))) {
+        } else if self
+            .if_none_match
+            .as_ref()
+            .is_some_and(|tags| tags.holds(|tag| tag.matches_weakly(current)))
+        {
             Verdict::NotModified
         } else {
             Verdict::Holds
@@ -210,7 +224,9 @@ impl RowTag<'_> {
 pub fn version_of(tag: &EntityTag) -> Option<i64> {
     let parts: Vec<&str> = tag.text.split('.').collect();
     // As we write it: another spelling of the same number is another tag (RFC 9110 §8.8.3.2).
-    let is_number = |part: &str| part.parse::<i64>().is_ok_and(|number| number >= 0 && number.to_string() == part);
+    let is_number = |part: &str| {
+        part.parse::<i64>().is_ok_and(|number| number >= 0 && number.to_string() == part)
+    };
     let is_api = |part: &str| part.strip_prefix('v').is_some_and(is_number);
     let fits = match parts.as_slice() {
         [_] => true,
@@ -242,7 +258,9 @@ mod tests {
     #[test]
     fn a_list_is_read_tag_by_tag_over_all_its_lines() {
         let headers = with(IF_MATCH, &[b"\"a\" , W/\"b,\"", b", \"\",,\"\xff!\""]);
-        let Some(Tags::OneOf(tags)) = Preconditions::of(&headers).unwrap().if_match else { panic!("a list") };
+        let Some(Tags::OneOf(tags)) = Preconditions::of(&headers).unwrap().if_match else {
+            panic!("a list")
+        };
         let shown: Vec<_> = tags.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["\"a\"", "W/\"b,\"", "\"\"", "\"\u{fffd}!\""]);
         assert_eq!(of(IF_NONE_MATCH, " * ").unwrap().if_none_match, Some(Tags::Any));
@@ -252,8 +270,23 @@ mod tests {
     #[test]
     fn what_is_no_list_of_tags_is_refused() {
         let long = vec!["\"1\""; MAX_TAGS + 1].join(",");
-        for text in ["", ",", "3", "\"3", "3\"", "\"3\" \"4\"", "*, \"3\"", "\"3\", *", "w/\"3\"", "W/ \"3\"", "\"a b\"", &long] {
-            for (name, code) in [(IF_MATCH, "malformed-if-match"), (IF_NONE_MATCH, "malformed-if-none-match")] {
+        for text in [
+            "",
+            ",",
+            "3",
+            "\"3",
+            "3\"",
+            "\"3\" \"4\"",
+            "*, \"3\"",
+            "\"3\", *",
+            "w/\"3\"",
+            "W/ \"3\"",
+            "\"a b\"",
+            &long,
+        ] {
+            for (name, code) in
+                [(IF_MATCH, "malformed-if-match"), (IF_NONE_MATCH, "malformed-if-none-match")]
+            {
                 let problem = of(name, text).unwrap_err();
                 assert_eq!((problem.status().as_u16(), problem.code()), (400, code), "{text}");
             }
@@ -285,9 +318,15 @@ mod tests {
     fn a_failed_if_match_counts_before_if_none_match() {
         let mut headers = with(IF_MATCH, &[b"\"2\""]);
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("\"3\""));
-        assert_eq!(Preconditions::of(&headers).unwrap().of_read(&EntityTag::strong("3")), Verdict::Failed);
+        assert_eq!(
+            Preconditions::of(&headers).unwrap().of_read(&EntityTag::strong("3")),
+            Verdict::Failed
+        );
         headers.insert(IF_MATCH, HeaderValue::from_static("\"3\""));
-        assert_eq!(Preconditions::of(&headers).unwrap().of_read(&EntityTag::strong("3")), Verdict::NotModified);
+        assert_eq!(
+            Preconditions::of(&headers).unwrap().of_read(&EntityTag::strong("3")),
+            Verdict::NotModified
+        );
     }
 
     #[test]
@@ -295,14 +334,18 @@ mod tests {
         for date in ["Sun, 06 Nov 1994 08:49:37 GMT", "soon"] {
             for name in ["if-modified-since", "if-unmodified-since"] {
                 let headers = with(name.parse().unwrap(), &[date.as_bytes()]);
-                assert_eq!(Preconditions::of(&headers).unwrap().of_read(&EntityTag::strong("3")), Verdict::Holds);
+                assert_eq!(
+                    Preconditions::of(&headers).unwrap().of_read(&EntityTag::strong("3")),
+                    Verdict::Holds
+                );
             }
         }
     }
 
     #[test]
     fn a_rows_tag_differs_in_all_that_it_names_and_tells_its_version() {
-        let row = RowTag { version: 3, position: 17, generations: &[1, 4], api: "v1", stale: false };
+        let row =
+            RowTag { version: 3, position: 17, generations: &[1, 4], api: "v1", stale: false };
         let others = [
             RowTag { version: 4, ..row },
             RowTag { position: 18, ..row },
@@ -316,9 +359,20 @@ mod tests {
             assert_eq!(version_of(&other.tag()), Some(other.version));
         }
         assert_eq!(version_of(&EntityTag::strong("12")), Some(12));
-        for foreign in
-            ["", "three", "-3", "+3", "03", "3.", "3.17", "3.17.2", "3.x.2.v1", "3.17.2.w1", "3.17.2.v1.fresh", "3.17.2.v01"]
-        {
+        for foreign in [
+            "",
+            "three",
+            "-3",
+            "+3",
+            "03",
+            "3.",
+            "3.17",
+            "3.17.2",
+            "3.x.2.v1",
+            "3.17.2.w1",
+            "3.17.2.v1.fresh",
+            "3.17.2.v01",
+        ] {
             assert_eq!(version_of(&EntityTag::strong(foreign)), None, "{foreign}");
         }
         let too_large = i128::from(i64::MAX) + 1;

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use crate::http::{BodyBudget, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, TrustedProxies};
+use crate::http::{
+    BodyBudget, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
+    TrustedProxies,
+};
 
 /// An address to listen on. Only loopback is accepted: the APIs do not yet know who is calling.
 ///
@@ -37,7 +40,11 @@ impl LoopbackAddr {
     /// # Errors
     /// [`ListenError::NotLoopback`].
     pub fn new(address: SocketAddr) -> Result<Self, ListenError> {
-        if address.ip().is_loopback() { Ok(Self(address)) } else { Err(ListenError::NotLoopback(address)) }
+        if address.ip().is_loopback() {
+            Ok(Self(address))
+        } else {
+            Err(ListenError::NotLoopback(address))
+        }
     }
 
     /// The address.
@@ -50,7 +57,9 @@ impl std::str::FromStr for LoopbackAddr {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
-        let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+        let text = text
+            .strip_prefix("localhost:")
+            .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
         Self::new(text.parse().map_err(|_| ListenError::Malformed)?)
     }
 }
@@ -100,7 +109,8 @@ pub fn resolve_secret(
         (Some(_), Some(_)) => return Err(SecretError::Both(env)),
         (Some(value), None) => value.clone(),
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|source| SecretError::Unreadable(env, path.to_owned(), source))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| SecretError::Unreadable(env, path.to_owned(), source))?;
             SecretString::from(text.trim_end_matches(['\r', '\n']))
         }
         (None, None) => return Err(SecretError::Missing(env, flag)),
@@ -238,7 +248,10 @@ impl LimitArgs {
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1 on".to_owned())
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "expected a whole number from 1 on".to_owned())
 }
 
 #[cfg(test)]
@@ -272,14 +285,21 @@ mod tests {
     #[test]
     fn a_secret_that_is_absent_or_given_twice_is_refused_by_name() {
         let value = SecretString::from("a");
-        assert!(matches!(resolve_secret("KEY", "key", None, None), Err(SecretError::Missing("KEY", "key"))));
-        assert!(matches!(resolve_secret("KEY", "key", Some(&value), Some(Path::new("/x"))), Err(SecretError::Both("KEY"))));
+        assert!(matches!(
+            resolve_secret("KEY", "key", None, None),
+            Err(SecretError::Missing("KEY", "key"))
+        ));
+        assert!(matches!(
+            resolve_secret("KEY", "key", Some(&value), Some(Path::new("/x"))),
+            Err(SecretError::Both("KEY"))
+        ));
     }
 
     #[test]
     fn an_address_that_is_none_is_refused_by_name_and_not_shown() {
         let value = SecretString::from("canary");
-        let refused = resolve_secret("STORE_URL", "store-url", Some(&value), None).unwrap_err().to_string();
+        let refused =
+            resolve_secret("STORE_URL", "store-url", Some(&value), None).unwrap_err().to_string();
         assert!(refused.contains("STORE_URL") && !refused.contains("canary"), "{refused}");
         let address = SecretString::from("postgres://me@localhost/db");
         assert!(resolve_secret("STORE_URL", "store-url", Some(&address), None).is_ok());

@@ -8,7 +8,8 @@ use crate::problem::Problem;
 use crate::seal::{KeyError, SealError, SealKey};
 
 /// The header that carries a token, in requests and answers.
-pub const CONSISTENCY_TOKEN: axum::http::HeaderName = axum::http::HeaderName::from_static("consistency-token");
+pub const CONSISTENCY_TOKEN: axum::http::HeaderName =
+    axum::http::HeaderName::from_static("consistency-token");
 
 const PURPOSE: &str = "consistency-token";
 const FORM: u8 = 1;
@@ -124,7 +125,8 @@ mod tests {
     fn a_forged_token_and_one_of_another_epoch_are_told_apart() {
         let key = TokenKey::from_secret(&"A".repeat(44).into()).unwrap();
         let other = TokenKey::from_secret(&"B".repeat(44).into()).unwrap();
-        let token = ConsistencyToken { epoch: Uuid::now_v7(), position: 42, event_id: Uuid::now_v7() };
+        let token =
+            ConsistencyToken { epoch: Uuid::now_v7(), position: 42, event_id: Uuid::now_v7() };
         assert_eq!(ConsistencyToken::open(&token.seal(&other), &key), Err(TokenError::Invalid));
         assert_eq!(ConsistencyToken::open("nonsense", &key), Err(TokenError::Invalid));
         assert_eq!(token.check_epoch(Uuid::now_v7()), Err(TokenError::OtherEpoch));

@@ -71,7 +71,15 @@ pub struct Page {
 impl Meta {
     /// What every answer says; set the other fields where they apply.
     pub const fn new(request_id: String, timestamp: DateTime<Utc>) -> Self {
-        Self { request_id, timestamp, epoch: None, position: None, stale: None, page: None, consistency_token: None }
+        Self {
+            request_id,
+            timestamp,
+            epoch: None,
+            position: None,
+            stale: None,
+            page: None,
+            consistency_token: None,
+        }
     }
 
     /// Names the history and the position that the answer shows.

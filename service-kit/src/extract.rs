@@ -68,7 +68,8 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     if is_json(headers) {
         Ok(())
     } else {
-        Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail("send application/json"))
+        Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .detail("send application/json"))
     }
 }
 
@@ -85,14 +86,20 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
             Ok(_) if inner.is_data() => invalid(pointer, &inner.to_string()),
             // It is JSON, only larger than any number of ours.
-            Ok(_) if inner.to_string().starts_with("number out of range") => invalid(pointer, "the number is out of range"),
+            Ok(_) if inner.to_string().starts_with("number out of range") => {
+                invalid(pointer, "the number is out of range")
+            }
             Ok(_) => not_json(&inner),
             Err(syntax) => not_json(&syntax),
         }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     // serde would take an array's items for a struct's fields, in their order.
-    if bytes.trim_ascii_start().first() == Some(&b'[') { Err(invalid(String::new(), "expected an object")) } else { Ok(value) }
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        Err(invalid(String::new(), "expected an object"))
+    } else {
+        Ok(value)
+    }
 }
 
 /// Reads query parameters: 422 for an unknown, repeated or ill-typed one.
@@ -103,20 +110,24 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if name.contains('\0') || value.contains('\0') {
-            let nul = FieldError::new(escape(&name), "invalid", "the character U+0000 is not allowed");
+            let nul =
+                FieldError::new(escape(&name), "invalid", "the character U+0000 is not allowed");
             return Err(Problem::invalid(vec![nul]));
         }
         // What stands for bytes that are no UTF-8: nobody else writes it.
-        if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
+        if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER)
+        {
             let no_text = FieldError::new(escape(&name), "invalid", "the parameter is not UTF-8");
             return Err(Problem::invalid(vec![no_text]));
         }
         if !seen.insert(name.clone()) {
-            let repeated = FieldError::new(escape(&name), "repeated", "the parameter is given more than once");
+            let repeated =
+                FieldError::new(escape(&name), "repeated", "the parameter is given more than once");
             return Err(Problem::invalid(vec![repeated]));
         }
     }
-    let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    let deserializer =
+        serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let pointer = pointer(error.path());
         invalid(pointer, &error.into_inner().to_string())
@@ -140,7 +151,9 @@ fn not_json(error: &serde_json::Error) -> Problem {
 fn invalid(pointer: String, message: &str) -> Problem {
     let message = message.split(" at line ").next().unwrap_or(message);
     let (pointer, code) = match named_field(message) {
-        Some((code, name)) if !pointer.ends_with(&escape(name)) => (format!("{pointer}{}", escape(name)), code),
+        Some((code, name)) if !pointer.ends_with(&escape(name)) => {
+            (format!("{pointer}{}", escape(name)), code)
+        }
         Some((code, _)) => (pointer, code),
         None => (pointer, "invalid"),
     };
@@ -150,8 +163,14 @@ fn invalid(pointer: String, message: &str) -> Problem {
 
 /// serde names the field in its message where the path ends at the object around it.
 fn named_field(message: &str) -> Option<(&'static str, &str)> {
-    let forms = [("unknown field `", "unknown"), ("missing field `", "missing"), ("duplicate field `", "repeated")];
-    forms.iter().find_map(|(start, code)| Some((*code, message.strip_prefix(start)?.split('`').next()?)))
+    let forms = [
+        ("unknown field `", "unknown"),
+        ("missing field `", "missing"),
+        ("duplicate field `", "repeated"),
+    ];
+    forms
+        .iter()
+        .find_map(|(start, code)| Some((*code, message.strip_prefix(start)?.split('`').next()?)))
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -209,8 +228,16 @@ mod tests {
     #[test]
     fn wrong_content_is_pointed_at() {
         for (body, pointer, code) in [
-            (json!({"name": "a", "lines": [{"quantity": 1}, {"quantity": "x"}]}), "/lines/1/quantity", "invalid"),
-            (json!({"name": "a", "lines": [{"quantity": 1, "width": 2}]}), "/lines/0/width", "unknown"),
+            (
+                json!({"name": "a", "lines": [{"quantity": 1}, {"quantity": "x"}]}),
+                "/lines/1/quantity",
+                "invalid",
+            ),
+            (
+                json!({"name": "a", "lines": [{"quantity": 1, "width": 2}]}),
+                "/lines/0/width",
+                "unknown",
+            ),
             (json!({"lines": []}), "/name", "missing"),
             (json!({"name": "a", "a/b": 1}), "/a~1b", "unknown"),
         ] {
@@ -223,18 +250,26 @@ mod tests {
 
     #[test]
     fn a_number_beyond_all_bounds_is_json_and_wrong() {
-        let problem = parse_json::<Body>(br#"{"name": "a", "lines": [{"quantity": 1e400}]}"#).unwrap_err();
-        assert_eq!((problem.status().as_u16(), &errors(&problem)[0]["pointer"]), (422, &json!("/lines/0/quantity")));
+        let problem =
+            parse_json::<Body>(br#"{"name": "a", "lines": [{"quantity": 1e400}]}"#).unwrap_err();
+        assert_eq!(
+            (problem.status().as_u16(), &errors(&problem)[0]["pointer"]),
+            (422, &json!("/lines/0/quantity"))
+        );
     }
 
     #[test]
     fn one_content_type_that_says_json_is_wanted() {
         let headers = |values: &[&'static str]| {
-            let lines = values.iter().map(|value| (CONTENT_TYPE, axum::http::HeaderValue::from_static(value)));
+            let lines = values
+                .iter()
+                .map(|value| (CONTENT_TYPE, axum::http::HeaderValue::from_static(value)));
             lines.collect::<HeaderMap>()
         };
         assert!(require_json(&headers(&["application/json; charset=utf-8"])).is_ok());
-        for values in [&["application/problem+json"][..], &["application/json", "application/json"], &[]] {
+        for values in
+            [&["application/problem+json"][..], &["application/json", "application/json"], &[]]
+        {
             assert_eq!(require_json(&headers(values)).unwrap_err().status(), 415, "{values:?}");
         }
     }
@@ -244,7 +279,11 @@ mod tests {
         for body in ["", "{", "{\"name\":\"a\"} x", "\u{0}", "[1", "{\"name\": 1", "{} {}"] {
             assert_eq!(parse_json::<Body>(body.as_bytes()).unwrap_err().status(), 400, "{body}");
         }
-        assert_eq!(parse_json::<Value>("[".repeat(1000).as_bytes()).unwrap_err().status(), 400, "too deep");
+        assert_eq!(
+            parse_json::<Value>("[".repeat(1000).as_bytes()).unwrap_err().status(),
+            400,
+            "too deep"
+        );
     }
 
     #[test]

@@ -43,7 +43,11 @@ struct Watched {
 impl std::fmt::Debug for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { limit, required, hung, .. } = self;
-        f.debug_struct("Watched").field("limit", limit).field("required", required).field("hung", hung).finish_non_exhaustive()
+        f.debug_struct("Watched")
+            .field("limit", limit)
+            .field("required", required)
+            .field("hung", hung)
+            .finish_non_exhaustive()
     }
 }
 
@@ -53,7 +57,11 @@ impl Watched {
         let hangs = silence > self.limit;
         if hangs != std::mem::replace(&mut self.hung, hangs) {
             if hangs {
-                tracing::error!(task = name, seconds = silence.as_secs(), "a background task does not move");
+                tracing::error!(
+                    task = name,
+                    seconds = silence.as_secs(),
+                    "a background task does not move"
+                );
             } else {
                 tracing::info!(task = name, "a background task moves again");
             }
@@ -149,10 +157,12 @@ impl Health {
     pub fn report(&self) -> Report {
         self.with(|state| {
             let mut components = state.components.clone();
-            components.extend(state.tasks.iter_mut().map(|(name, task)| (name.clone(), task.look(name))));
+            components
+                .extend(state.tasks.iter_mut().map(|(name, task)| (name.clone(), task.look(name))));
             Report {
                 pid: std::process::id(),
-                ready: !state.draining && components.values().all(|part| part.ready || !part.required),
+                ready: !state.draining
+                    && components.values().all(|part| part.ready || !part.required),
                 draining: state.draining,
                 components,
             }
@@ -160,7 +170,8 @@ impl Health {
     }
 
     fn add(&self, name: Cow<'static, str>, required: bool) -> Component {
-        let starting = ComponentState { ready: false, required, reason: Some("starting".to_owned()) };
+        let starting =
+            ComponentState { ready: false, required, reason: Some("starting".to_owned()) };
         self.with(|state| state.components.insert(name.clone(), starting));
         Component { health: self.clone(), name }
     }
@@ -219,7 +230,10 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         let report = health.report();
         assert!(!report.ready);
-        assert_eq!(report.components["publishing"].reason.as_deref(), Some("nothing has moved for 10 s"));
+        assert_eq!(
+            report.components["publishing"].reason.as_deref(),
+            Some("nothing has moved for 10 s")
+        );
         pulse.beat();
         assert!(health.report().ready, "it moves again");
         pulse.rest();

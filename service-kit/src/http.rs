@@ -20,7 +20,9 @@ pub use address::{ProxyError, TrustedProxies};
 pub use body_budget::{BodyBudget, OverBudget};
 pub use context::{RequestId, TraceParent};
 pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered};
-pub use limits::{HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS};
+pub use limits::{
+    HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
+};
 pub use origins::{OriginError, Origins};
 pub(crate) use screen::screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};

@@ -45,7 +45,9 @@ fn drop_unused(document: &mut OpenApi) -> bool {
 fn references(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
-            if let Some(name) = fields.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix(SCHEMAS)) {
+            if let Some(name) =
+                fields.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix(SCHEMAS))
+            {
                 found.insert(name.to_owned());
             }
             fields.values().for_each(|field| references(field, found));

@@ -20,7 +20,9 @@ mod tests {
     #[test]
     fn a_key_stays_in_its_part_for_good() {
         // Rows are where this says they are: another answer would orphan them.
-        for (key, parts, part) in [("a", 8, 2), ("1997-01-02/USD", 64, 9), ("00000000-0000-0000-0000-000000000001", 4, 3)] {
+        for (key, parts, part) in
+            [("a", 8, 2), ("1997-01-02/USD", 64, 9), ("00000000-0000-0000-0000-000000000001", 4, 3)]
+        {
             assert_eq!(part_of(key, parts), part, "{key} of {parts}");
         }
         assert_eq!(part_of("a", 1), 0);

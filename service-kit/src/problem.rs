@@ -62,7 +62,11 @@ pub struct FieldError {
 
 impl FieldError {
     /// One wrong part of the input.
-    pub fn new(pointer: impl Into<String>, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+    pub fn new(
+        pointer: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
     }
 }
@@ -86,7 +90,11 @@ struct Parts {
 
 impl Problem {
     /// A problem with its status, its stable code and its title.
-    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let code = code.into();
         let body = ProblemBody {
             kind: format!("/problems/{code}"),
@@ -102,7 +110,10 @@ impl Problem {
     }
 
     /// 400: the request cannot be parsed.
-    pub fn bad_request(code: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>) -> Self {
+    pub fn bad_request(
+        code: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, title)
     }
 
@@ -112,23 +123,38 @@ impl Problem {
     }
 
     /// 409: a rule of the domain said no.
-    pub fn conflict(code: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>) -> Self {
+    pub fn conflict(
+        code: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(StatusCode::CONFLICT, code, title)
     }
 
     /// 412: the caller named a version that is no longer the newest.
     pub fn stale_version() -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, "stale-version", "Somebody else changed it since you read it")
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "stale-version",
+            "Somebody else changed it since you read it",
+        )
     }
 
     /// 412: `If-Match` or `If-None-Match` does not hold.
     pub fn precondition_failed() -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "The precondition of the request does not hold")
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "The precondition of the request does not hold",
+        )
     }
 
     /// 422: the request can be parsed, but some of its content is wrong.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-content", "Some of the input is not valid");
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-content",
+            "Some of the input is not valid",
+        );
         problem.0.body.errors = errors;
         problem
     }
@@ -143,7 +169,11 @@ impl Problem {
     }
 
     /// 503: this process has no room for the request. It is counted and not logged one by one (see [`crate::shed`]).
-    pub fn shed(code: impl Into<Cow<'static, str>>, title: impl Into<Cow<'static, str>>, retry_after_seconds: u64) -> Self {
+    pub fn shed(
+        code: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+        retry_after_seconds: u64,
+    ) -> Self {
         let mut problem = Self::unavailable(code, title, retry_after_seconds);
         problem.0.is_shed = true;
         problem
@@ -213,12 +243,20 @@ impl Problem {
     pub(crate) fn from_status(status: StatusCode) -> Self {
         let (code, title) = match status {
             StatusCode::NOT_FOUND => return Self::not_found(),
-            StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "This method does not go with this path"),
-            StatusCode::REQUEST_TIMEOUT => ("request-timeout", "The request took too long to arrive"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ("method-not-allowed", "This method does not go with this path")
+            }
+            StatusCode::REQUEST_TIMEOUT => {
+                ("request-timeout", "The request took too long to arrive")
+            }
             StatusCode::PAYLOAD_TOO_LARGE => ("payload-too-large", "The body is too large"),
             StatusCode::URI_TOO_LONG => ("uri-too-long", "The path and query are too long"),
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("headers-too-large", "The header fields are too many or too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The body has a type that is not understood"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ("headers-too-large", "The header fields are too many or too large")
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("unsupported-media-type", "The body has a type that is not understood")
+            }
             StatusCode::GATEWAY_TIMEOUT => ("timeout", "The answer took too long"),
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The service is not available"),
             status if status.is_client_error() => ("bad-request", "The request is not valid"),

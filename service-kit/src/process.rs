@@ -22,8 +22,9 @@ pub async fn as_task<T: Send + 'static>(work: impl Future<Output = T> + Send + '
 /// Ends a process or a command that failed: in the log where there is one, else on standard error. The exit code is `code`,
 /// or [`cli_kit::USAGE`] where a setting is the cause.
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
-    let is_setting =
-        |cause: &(dyn Error + 'static)| cause.is::<SecretError>() || cause.is::<KeyError>() || cause.is::<cli_kit::Usage>();
+    let is_setting = |cause: &(dyn Error + 'static)| {
+        cause.is::<SecretError>() || cause.is::<KeyError>() || cause.is::<cli_kit::Usage>()
+    };
     let code = if cli_kit::causes(error).any(is_setting) { cli_kit::USAGE } else { code };
     if tracing::enabled!(tracing::Level::ERROR) && !cli_kit::is_reader_gone(error) {
         tracing::error!(error = cli_kit::describe(error), "{program} failed");

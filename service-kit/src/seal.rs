@@ -51,7 +51,11 @@ impl SealKey {
             .iter()
             .find_map(|engine| engine.decode(text).ok())
             .ok_or(KeyError::NotBase64)?;
-        if bytes.len() < MIN_KEY_BYTES { Err(KeyError::TooShort) } else { Ok(Self(SecretSlice::from(bytes))) }
+        if bytes.len() < MIN_KEY_BYTES {
+            Err(KeyError::TooShort)
+        } else {
+            Ok(Self(SecretSlice::from(bytes)))
+        }
     }
 
     /// Seals `payload` for one `purpose`; it opens for the same purpose only.
@@ -122,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_short_or_garbled_key_is_refused() {
-        assert_eq!(SealKey::from_secret(&STANDARD.encode([1; 31]).into()).unwrap_err(), KeyError::TooShort);
+        assert_eq!(
+            SealKey::from_secret(&STANDARD.encode([1; 31]).into()).unwrap_err(),
+            KeyError::TooShort
+        );
         assert_eq!(SealKey::from_secret(&"not base64!".into()).unwrap_err(), KeyError::NotBase64);
     }
 }

@@ -28,7 +28,10 @@ pub fn count(code: &str) {
 
 /// Describes the metric.
 pub(crate) fn describe() {
-    metrics::describe_counter!(SHED, "How many requests and connections were refused for want of room, by code");
+    metrics::describe_counter!(
+        SHED,
+        "How many requests and connections were refused for want of room, by code"
+    );
 }
 
 /// Bounds how often lines of one kind are written.
@@ -66,7 +69,8 @@ impl LogLimit {
 
     fn admit_at(&self, kind: &str, burst: u32, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = if kinds.len() >= MAX_KINDS && !kinds.contains_key(kind) { OTHERS } else { kind };
+        let kind =
+            if kinds.len() >= MAX_KINDS && !kinds.contains_key(kind) { OTHERS } else { kind };
         if let Some(window) = kinds.get_mut(kind) {
             return window.admit(burst, now, self.every);
         }

@@ -28,7 +28,8 @@ impl Shutdown {
     /// The signal handlers cannot be installed.
     pub fn listen() -> std::io::Result<Self> {
         let shutdown = Self::default();
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(shutdown.clone().watch(terminate, interrupt, DRAIN_LIMIT));
         Ok(shutdown)
     }

@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 /// How often the metrics' recorder tidies up (histograms grow until it does).
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// The bounds of every histogram of durations, in seconds.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// The bounds of every histogram of sizes (batches, pages).
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
@@ -102,7 +103,10 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = self.0.render();
         if text.contains(UNKNOWN) {
-            text = text.split_inclusive('\n').filter(|line| !line.trim_end().ends_with(UNKNOWN)).collect();
+            text = text
+                .split_inclusive('\n')
+                .filter(|line| !line.trim_end().ends_with(UNKNOWN))
+                .collect();
         }
         text
     }
@@ -117,6 +121,10 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
 }
 
 fn describe_process(process: &'static str) {
-    metrics::describe_gauge!("build_info", "Always 1; the labels say which build of which process this is");
-    metrics::gauge!("build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::describe_gauge!(
+        "build_info",
+        "Always 1; the labels say which build of which process this is"
+    );
+    metrics::gauge!("build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION"))
+        .set(1.0);
 }

@@ -64,7 +64,10 @@ pub async fn run(bench: AppendBench) -> anyhow::Result<bool> {
     let mut admin = database.connect().await?;
     sqlx::raw_sql(include_str!("append/reference_tables.sql")).execute(&mut admin).await?;
     say(&format!("{}\n", database.settings().await?))?;
-    let store = PostgresStore::connect(PostgresOptions::from_url(database.url())?.application_name("bench")).await?;
+    let store = PostgresStore::connect(
+        PostgresOptions::from_url(database.url())?.application_name("bench"),
+    )
+    .await?;
 
     let mut figures = Vec::new();
     let mut appended = 0;
@@ -102,7 +105,8 @@ async fn case(
     let mut bulk = Bulk::connect(database).await?;
     let (mut measured, mut warm) = (Rounds::default(), Rounds::default());
     for round in 0..=rounds {
-        let (seconds, into) = if round == 0 { (warmup_seconds, &mut warm) } else { (round_seconds, &mut measured) };
+        let (seconds, into) =
+            if round == 0 { (warmup_seconds, &mut warm) } else { (round_seconds, &mut measured) };
         database.settle().await?;
         into.append.push(append.round(seconds).await?);
         database.settle().await?;
@@ -120,7 +124,12 @@ async fn case(
 }
 
 /// The reference with one connection a writer, or with the better number of connections above that.
-async fn best(connections: &Connections, writers: usize, kind: Single, seconds: f64) -> anyhow::Result<Reference> {
+async fn best(
+    connections: &Connections,
+    writers: usize,
+    kind: Single,
+    seconds: f64,
+) -> anyhow::Result<Reference> {
     let mut most = Reference::new(connections, writers.min(MOST_CONNECTIONS), kind);
     if writers <= MOST_CONNECTIONS {
         return Ok(most);
@@ -139,7 +148,9 @@ impl Rounds {
         let case = format!("writers={writers}");
         let keyed_case = format!("writers={writers} keyed");
         let [rate, p50, p99]: [fn(&Round) -> f64; 3] = [|r| r.rate, |r| r.p50, |r| r.p99];
-        let figure = |case: &str, metric, unit, rounds: &[Round], of| Figure::new(BENCH, case, metric, unit, &values(rounds, of));
+        let figure = |case: &str, metric, unit, rounds: &[Round], of| {
+            Figure::new(BENCH, case, metric, unit, &values(rounds, of))
+        };
         let at = |n: usize, target| (writers == n).then_some(target);
         let mut figures = vec![
             figure(&case, "rate", "appends/s", &self.append, rate).beside(
@@ -147,18 +158,40 @@ impl Rounds {
                 &values(&self.plain, rate),
                 at(64, Target::AtLeast(2.5)),
             ),
-            figure(&case, "rate", "appends/s", &self.append, rate).beside(PLAIN_UNTAGGED, &values(&self.untagged, rate), None),
+            figure(&case, "rate", "appends/s", &self.append, rate).beside(
+                PLAIN_UNTAGGED,
+                &values(&self.untagged, rate),
+                None,
+            ),
             figure(&case, "rate", "appends/s", &self.append, rate).beside(
                 BULK,
                 &values(&self.bulk, rate),
                 at(1_024, Target::AtLeast(0.75)),
             ),
-            figure(&case, "p50", "ms", &self.append, p50).beside(PLAIN, &values(&self.plain, p50), at(1, Target::AtMost(2.0))),
-            figure(&case, "p50", "ms", &self.append, p50).beside(PLAIN_UNTAGGED, &values(&self.untagged, p50), None),
-            figure(&case, "p99", "ms", &self.append, p99).beside(PLAIN, &values(&self.plain, p99), None),
+            figure(&case, "p50", "ms", &self.append, p50).beside(
+                PLAIN,
+                &values(&self.plain, p50),
+                at(1, Target::AtMost(2.0)),
+            ),
+            figure(&case, "p50", "ms", &self.append, p50).beside(
+                PLAIN_UNTAGGED,
+                &values(&self.untagged, p50),
+                None,
+            ),
+            figure(&case, "p99", "ms", &self.append, p99).beside(
+                PLAIN,
+                &values(&self.plain, p99),
+                None,
+            ),
         ];
-        for (metric, unit, of) in [("rate", "appends/s", rate), ("p50", "ms", p50), ("p99", "ms", p99)] {
-            figures.push(figure(&keyed_case, metric, unit, &self.keyed, of).beside(PLAIN, &values(&self.plain, of), None));
+        for (metric, unit, of) in
+            [("rate", "appends/s", rate), ("p50", "ms", p50), ("p99", "ms", p99)]
+        {
+            figures.push(figure(&keyed_case, metric, unit, &self.keyed, of).beside(
+                PLAIN,
+                &values(&self.plain, of),
+                None,
+            ));
         }
         figures
     }

@@ -70,7 +70,8 @@ pub async fn run(bench: ConditionBench) -> anyhow::Result<bool> {
     ensure!(bench.writers > 0 && !bench.tagged.is_empty(), "at least one writer and one log");
     let mut cases = Vec::new();
     for &tagged in &bench.tagged {
-        let log = FilledLog::create(&bench.url, Fill { events: tagged, rooms: 1, long: false }).await?;
+        let log =
+            FilledLog::create(&bench.url, Fill { events: tagged, rooms: 1, long: false }).await?;
         cases.push(Case { log, plain: Vec::new(), broad: Vec::new(), new: Vec::new() });
     }
     if let Some(first) = cases.first() {
@@ -81,7 +82,9 @@ pub async fn run(bench: ConditionBench) -> anyhow::Result<bool> {
         let seconds = if number == 0 { warmup_seconds } else { round_seconds };
         for case in &mut cases {
             let kinds = [Kind::Plain, Kind::Broad(case.log.last), Kind::New];
-            for (kind, into) in kinds.into_iter().zip([&mut case.plain, &mut case.broad, &mut case.new]) {
+            for (kind, into) in
+                kinds.into_iter().zip([&mut case.plain, &mut case.broad, &mut case.new])
+            {
                 let workers = (0..bench.writers).map(|_| writer(&case.log.store, kind)).collect();
                 let (done, _) = round(seconds, workers).await?;
                 if number > 0 {
@@ -121,24 +124,37 @@ fn writer(
 }
 
 fn nothing_with(tag: Tag, after: Position) -> AppendCondition {
-    AppendCondition { query: EventQuery { items: vec![QueryItem { types: Vec::new(), tags: vec![tag] }] }, after }
+    AppendCondition {
+        query: EventQuery { items: vec![QueryItem { types: Vec::new(), tags: vec![tag] }] },
+        after,
+    }
 }
 
 fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
-    let values = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
+    let values =
+        |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let [rate, p50]: [fn(&Round) -> f64; 2] = [|round| round.rate, |round| round.p50];
     let mut figures = Vec::new();
     let of_broad: fn(&Case) -> &[Round] = |case| &case.broad;
     for (name, rounds) in [("broad tag", of_broad), ("new tag", |case| &case.new)] {
         for case in cases {
             let name = format!("writers={writers} tagged={} {name}", case.log.last);
-            let conditioned = Figure::new(BENCH, &name, "rate", "appends/s", &values(rounds(case), rate));
-            figures.push(conditioned.clone().beside(PLAIN, &values(&case.plain, rate), Some(Target::AtLeast(LEAST))));
+            let conditioned =
+                Figure::new(BENCH, &name, "rate", "appends/s", &values(rounds(case), rate));
+            figures.push(conditioned.clone().beside(
+                PLAIN,
+                &values(&case.plain, rate),
+                Some(Target::AtLeast(LEAST)),
+            ));
             let slower = Figure::new(BENCH, &name, "p50", "ms", &values(rounds(case), p50));
             figures.push(slower.beside(PLAIN, &values(&case.plain, p50), None));
             if let Some(first) = cases.first().filter(|first| first.log.last != case.log.last) {
                 let fewest = format!("tagged={}", first.log.last);
-                figures.push(conditioned.beside(&fewest, &values(rounds(first), rate), Some(Target::AtLeast(FLAT))));
+                figures.push(conditioned.beside(
+                    &fewest,
+                    &values(rounds(first), rate),
+                    Some(Target::AtLeast(FLAT)),
+                ));
             }
         }
     }

@@ -12,8 +12,8 @@ use clap::Args;
 use event_store::erasure::keys;
 use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, Vault, VaultOptions};
 use event_store::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Metadata, NewEvent, Position, PostgresOptions, PostgresStore,
-    StreamAppend, StreamName,
+    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Metadata, NewEvent, Position,
+    PostgresOptions, PostgresStore, StreamAppend, StreamName,
 };
 use rand::Rng as _;
 use serde::Serialize;
@@ -85,11 +85,14 @@ enum Kind {
 /// # Errors
 /// When the server fails, or what was appended cannot be read back.
 pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
-    let (log, keys_database) = (BenchDatabase::create(&bench.url).await?, BenchDatabase::create(&bench.url).await?);
+    let (log, keys_database) =
+        (BenchDatabase::create(&bench.url).await?, BenchDatabase::create(&bench.url).await?);
     event_store::postgres::migrate(log.url()).await?;
     keys::migrate(keys_database.url()).await?;
     say(&format!("{}\n", log.settings().await?))?;
-    let plain = PostgresStore::connect(PostgresOptions::from_url(log.url())?.application_name("bench")).await?;
+    let plain =
+        PostgresStore::connect(PostgresOptions::from_url(log.url())?.application_name("bench"))
+            .await?;
     let subject_keys = PostgresKeys::connect(keys_database.url(), "bench").await?;
     let master = LocalMasterKeys::parse(&MASTER_KEY.into())?;
     let vault = Vault::new(Arc::new(subject_keys), Arc::new(master), VaultOptions::default());
@@ -105,7 +108,10 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     let last = sealed.head().await?.mark.position;
     let read = sealed.read(&Filter::All, Position(last.0 - 1), 1).await?;
     let value: Value = read.first().context("the last event")?.decode()?;
-    ensure!(value["name"]["$personal"].is_string() || value["name"].is_string(), "what was sealed can be read");
+    ensure!(
+        value["name"]["$personal"].is_string() || value["name"].is_string(),
+        "what was sealed can be read"
+    );
     drop((plain, sealed));
     log.drop().await?;
     keys_database.drop().await?;
@@ -124,7 +130,8 @@ async fn case(
     writers: usize,
 ) -> anyhow::Result<Vec<Figure>> {
     ensure!(writers > 0, "a case has at least one writer");
-    let kinds = [(plain, Kind::Plain), (sealed, Kind::Known(Arc::clone(known))), (sealed, Kind::New)];
+    let kinds =
+        [(plain, Kind::Plain), (sealed, Kind::Known(Arc::clone(known))), (sealed, Kind::New)];
     let mut rounds: [Vec<Round>; 3] = Default::default();
     for number in 0..=schedule.rounds {
         for ((store, kind), into) in kinds.iter().zip(&mut rounds) {
@@ -132,7 +139,8 @@ async fn case(
                 let (store, kind) = (Arc::clone(store), kind.clone());
                 move || append(Arc::clone(&store), kind.clone())
             };
-            let seconds = if number == 0 { schedule.warmup_seconds } else { schedule.round_seconds };
+            let seconds =
+                if number == 0 { schedule.warmup_seconds } else { schedule.round_seconds };
             let (done, _) = round(seconds, (0..writers).map(worker).collect()).await?;
             if number > 0 {
                 into.push(done);
@@ -140,10 +148,15 @@ async fn case(
         }
     }
     let [plain, known, new] = rounds;
-    let values = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
+    let values =
+        |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let figure = |what: &str, metric, unit, rounds: &[Round], of: fn(&Round) -> f64, target| {
         let case = format!("writers={writers} {what}");
-        Figure::new(BENCH, &case, metric, unit, &values(rounds, of)).beside(PLAIN, &values(&plain, of), target)
+        Figure::new(BENCH, &case, metric, unit, &values(rounds, of)).beside(
+            PLAIN,
+            &values(&plain, of),
+            target,
+        )
     };
     let at_most_a_quarter = (writers == 64).then_some(Target::AtLeast(0.75));
     Ok(vec![
@@ -158,19 +171,26 @@ async fn append(store: Arc<dyn EventStore>, kind: Kind) -> anyhow::Result<u64> {
     let id = Uuid::now_v7();
     let subject = match kind {
         Kind::Plain => None,
-        Kind::Known(subjects) => Some(*subjects.get(rand::rng().random_range(0..subjects.len())).context("a subject")?),
+        Kind::Known(subjects) => {
+            Some(*subjects.get(rand::rng().random_range(0..subjects.len())).context("a subject")?)
+        }
         Kind::New => Some(id),
     };
     let field = |value| match subject {
         None => Field::Plain(value),
         Some(subject) => Field::Personal { subject, value },
     };
-    let (name, email) = (field("Ada Augusta King, Countess of Lovelace"), field("ada.lovelace@analytical-engine.example"));
-    let metadata = Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
+    let (name, email) = (
+        field("Ada Augusta King, Countess of Lovelace"),
+        field("ada.lovelace@analytical-engine.example"),
+    );
+    let metadata =
+        Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
     let data = Payload { id, name, email, text: "x".repeat(80) };
     let event = NewEvent { id, ..NewEvent::json("bench.appended".parse()?, 1, &data, metadata)? };
     let stream = StreamName::new("bench", id)?;
-    let streams = vec![StreamAppend { stream, expected: ExpectedVersion::NoStream, events: vec![event] }];
+    let streams =
+        vec![StreamAppend { stream, expected: ExpectedVersion::NoStream, events: vec![event] }];
     match store.append(Append { streams, ..Append::default() }).await.context("an append failed")? {
         AppendOutcome::Appended(appended) => Ok(appended.count.into()),
         outcome => bail!("an append to a new stream was not appended: {outcome:?}"),

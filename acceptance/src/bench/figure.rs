@@ -60,8 +60,16 @@ impl Target {
 
 impl Figure {
     /// A figure from the values of all rounds.
-    pub fn new(bench: &'static str, case: &str, metric: &'static str, unit: &'static str, rounds: &[f64]) -> Self {
-        let spread = rounds.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)]);
+    pub fn new(
+        bench: &'static str,
+        case: &str,
+        metric: &'static str,
+        unit: &'static str,
+        rounds: &[f64],
+    ) -> Self {
+        let spread = rounds
+            .iter()
+            .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)]);
         Self {
             bench,
             case: case.to_owned(),
@@ -115,7 +123,17 @@ pub fn median(values: &[f64]) -> f64 {
 /// The table for people.
 pub fn table(figures: &[Figure]) -> String {
     let mut table = Table::new();
-    table.set_header(["case", "metric", "value", "spread", "reference", "its value", "ratio", "target", ""]);
+    table.set_header([
+        "case",
+        "metric",
+        "value",
+        "spread",
+        "reference",
+        "its value",
+        "ratio",
+        "target",
+        "",
+    ]);
     for figure in figures {
         let number = |value: f64| format!("{value:.*}", usize::from(value < 100.0) * 2);
         table.add_row([
@@ -127,7 +145,10 @@ pub fn table(figures: &[Figure]) -> String {
             figure.reference_value.map(number).unwrap_or_default(),
             figure.ratio.map(|r| format!("{r:.2}")).unwrap_or_default(),
             figure.target.clone().unwrap_or_default(),
-            figure.reached.map_or("", |reached| if reached { "reached" } else { "MISSED" }).to_owned(),
+            figure
+                .reached
+                .map_or("", |reached| if reached { "reached" } else { "MISSED" })
+                .to_owned(),
         ]);
     }
     for column in [2, 3, 5, 6] {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use event_store::{
-    Append, AppendOutcome, EventStore, EventType, ExpectedVersion, Metadata, NewEvent, Position, PostgresOptions, PostgresStore,
-    StreamAppend, StreamName, Tag,
+    Append, AppendOutcome, EventStore, EventType, ExpectedVersion, Metadata, NewEvent, Position,
+    PostgresOptions, PostgresStore, StreamAppend, StreamName, Tag,
 };
 use serde_json::value::RawValue;
 use sqlx::Connection;
@@ -61,7 +61,10 @@ impl FilledLog {
         let database = BenchDatabase::create(server).await?;
         event_store::postgres::migrate(database.url()).await?;
         let mut admin = database.connect().await?;
-        let store = PostgresStore::connect(PostgresOptions::from_url(database.url())?.application_name("bench")).await?;
+        let store = PostgresStore::connect(
+            PostgresOptions::from_url(database.url())?.application_name("bench"),
+        )
+        .await?;
         let started = Instant::now();
         let streams = fill(&store, what).await?;
         let filled = started.elapsed().as_secs_f64();
@@ -119,14 +122,27 @@ async fn append(store: &PostgresStore, what: Fill, group: u64, nth: u64) -> anyh
     let mut streams = Vec::new();
     for number in group * STREAMS..(group + 1) * STREAMS {
         let events = vec![event(number + nth, what.rooms)?];
-        streams.push(StreamAppend { stream: stream(number)?, expected: ExpectedVersion::Any, events });
+        streams.push(StreamAppend {
+            stream: stream(number)?,
+            expected: ExpectedVersion::Any,
+            events,
+        });
     }
     // Two writers at the long stream would wait for each other.
     if what.long && group.is_multiple_of(WRITERS) {
-        let events = (0..LONG).map(|number| event(number, what.rooms)).collect::<anyhow::Result<_>>()?;
-        streams.push(StreamAppend { stream: LONG_STREAM.parse()?, expected: ExpectedVersion::Any, events });
+        let events =
+            (0..LONG).map(|number| event(number, what.rooms)).collect::<anyhow::Result<_>>()?;
+        streams.push(StreamAppend {
+            stream: LONG_STREAM.parse()?,
+            expected: ExpectedVersion::Any,
+            events,
+        });
     }
-    match store.append(Append { streams, ..Append::default() }).await.context("the log cannot be filled")? {
+    match store
+        .append(Append { streams, ..Append::default() })
+        .await
+        .context("the log cannot be filled")?
+    {
         AppendOutcome::Appended(_) => Ok(()),
         outcome => bail!("the log cannot be filled: {outcome:?}"),
     }
@@ -147,14 +163,26 @@ fn event(number: u64, rooms: u64) -> anyhow::Result<NewEvent> {
         schema_version: 1,
         data: RawValue::from_string(format!("{start}{filler}\"}}"))?,
         tags: vec![Tag::new("bench", id)?, Tag::new("room", number % rooms)?],
-        metadata: Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None },
+        metadata: Metadata {
+            correlation_id: id,
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+        },
     })
 }
 
 /// Lets the server come to rest after a load: rows frozen and counted, pages written, nothing left to do behind a measurement.
 async fn settle(admin: &mut PgConnection) -> anyhow::Result<()> {
-    for statement in ["VACUUM (FREEZE, ANALYZE) event_store.events", "VACUUM (FREEZE, ANALYZE) event_store.tags", "CHECKPOINT"] {
-        sqlx::raw_sql(statement).execute(&mut *admin).await.with_context(|| format!("{statement} failed"))?;
+    for statement in [
+        "VACUUM (FREEZE, ANALYZE) event_store.events",
+        "VACUUM (FREEZE, ANALYZE) event_store.tags",
+        "CHECKPOINT",
+    ] {
+        sqlx::raw_sql(statement)
+            .execute(&mut *admin)
+            .await
+            .with_context(|| format!("{statement} failed"))?;
     }
     Ok(())
 }

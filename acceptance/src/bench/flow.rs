@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use event_store::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore, StreamAppend,
+    Append, AppendOutcome, EventStore, ExpectedVersion, Metadata, NewEvent, PostgresOptions,
+    PostgresStore, StreamAppend,
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -63,7 +64,9 @@ struct Round {
 impl Flow {
     /// Appends of at least so many events each.
     pub(super) async fn new(url: &str, events: usize) -> anyhow::Result<Self> {
-        let store = PostgresStore::connect(PostgresOptions::from_url(url)?.application_name("bench")).await?;
+        let store =
+            PostgresStore::connect(PostgresOptions::from_url(url)?.application_name("bench"))
+                .await?;
         Ok(Self { store, mixes: (0..WRITERS).map(Mix::new).collect(), events })
     }
 
@@ -74,7 +77,12 @@ impl Flow {
     }
 
     /// Writes for so long, or until so many events are written.
-    pub(super) async fn run(&mut self, speed: Speed, limit: Duration, most: u64) -> anyhow::Result<Written> {
+    pub(super) async fn run(
+        &mut self,
+        speed: Speed,
+        limit: Duration,
+        most: u64,
+    ) -> anyhow::Result<Written> {
         let started = Instant::now();
         let head = AtomicI64::new(self.store.head().await?.mark.position.0);
         let (events, waited) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -95,7 +103,12 @@ impl Flow {
 }
 
 impl Round {
-    async fn write(&self, store: &PostgresStore, mut mix: Mix, events: usize) -> anyhow::Result<Mix> {
+    async fn write(
+        &self,
+        store: &PostgresStore,
+        mut mix: Mix,
+        events: usize,
+    ) -> anyhow::Result<Mix> {
         let mut due = Instant::now();
         while Instant::now() < self.end && self.events.load(Ordering::Relaxed) < self.most {
             while mix.made.len() < events {
@@ -106,7 +119,9 @@ impl Round {
             self.wait(&mut due, count).await;
             let append = Append { streams: streams(made)?, ..Append::default() };
             match store.append(append).await.context("an append failed")? {
-                AppendOutcome::Appended(appended) => self.head.fetch_max(appended.last.position.0, Ordering::Relaxed),
+                AppendOutcome::Appended(appended) => {
+                    self.head.fetch_max(appended.last.position.0, Ordering::Relaxed)
+                }
                 outcome => bail!("not appended: {outcome:?}"),
             };
             self.events.fetch_add(count.try_into()?, Ordering::Relaxed);
@@ -120,7 +135,9 @@ impl Round {
             Speed::Full => {}
             Speed::Following(position, ahead) => {
                 let began = Instant::now();
-                while self.head.load(Ordering::Relaxed) - position.load(Ordering::Relaxed) > *ahead && Instant::now() < self.end {
+                while self.head.load(Ordering::Relaxed) - position.load(Ordering::Relaxed) > *ahead
+                    && Instant::now() < self.end
+                {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
                 let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -148,11 +165,20 @@ fn streams(made: Vec<Event>) -> anyhow::Result<Vec<StreamAppend>> {
             schema_version: 1,
             data: RawValue::from_string(data.to_string())?,
             tags: tags.split(' ').map(str::parse).collect::<Result<_, _>>()?,
-            metadata: Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None },
+            metadata: Metadata {
+                correlation_id: id,
+                causation_id: None,
+                actor: None,
+                traceparent: None,
+            },
         };
         match streams.iter_mut().find(|known| known.stream.as_str() == stream) {
             Some(known) => known.events.push(event),
-            None => streams.push(StreamAppend { stream: stream.parse()?, expected: ExpectedVersion::Any, events: vec![event] }),
+            None => streams.push(StreamAppend {
+                stream: stream.parse()?,
+                expected: ExpectedVersion::Any,
+                events: vec![event],
+            }),
         }
     }
     Ok(streams)

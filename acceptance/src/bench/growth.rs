@@ -83,7 +83,13 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
     let mut cases = Vec::new();
     for &events in &bench.events {
         let log = FilledLog::create(&bench.url, Fill { events, rooms: ROOMS, long: false }).await?;
-        cases.push(Case { events, log, appends: Vec::new(), newest: Loads::default(), any: Loads::default() });
+        cases.push(Case {
+            events,
+            log,
+            appends: Vec::new(),
+            newest: Loads::default(),
+            any: Loads::default(),
+        });
     }
     if let Some(first) = cases.first() {
         say(&format!("{}\n", first.log.settings().await?))?;
@@ -93,7 +99,9 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
         let seconds = if number == 0 { bench.warmup_seconds } else { bench.round_seconds };
         for case in &mut cases {
             case.log.at_rest().await?;
-            let (appended, _) = round(seconds, (0..bench.writers).map(|_| writer(&case.log.store)).collect()).await?;
+            let (appended, _) =
+                round(seconds, (0..bench.writers).map(|_| writer(&case.log.store)).collect())
+                    .await?;
             // So that no load pays for pages that the appends left to be written.
             case.log.at_rest().await?;
             let streams = case.log.streams;
@@ -119,7 +127,12 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
 
 impl Case {
     /// One round of loads, and then what some more of them touch.
-    async fn loads(&self, streams: Range<u64>, readers: usize, seconds: f64) -> anyhow::Result<(Round, Pages)> {
+    async fn loads(
+        &self,
+        streams: Range<u64>,
+        readers: usize,
+        seconds: f64,
+    ) -> anyhow::Result<(Round, Pages)> {
         let workers = (0..readers).map(|_| reader(&self.log.store, streams.clone())).collect();
         let (done, _) = round(seconds, workers).await?;
         Ok((done, pages::of_loads(&mut self.log.connect().await?, streams).await?))
@@ -133,7 +146,9 @@ impl Loads {
     }
 }
 
-fn writer(store: &PostgresStore) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
+fn writer(
+    store: &PostgresStore,
+) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
     let store = store.clone();
     move || {
         let store = store.clone();
@@ -142,14 +157,24 @@ fn writer(store: &PostgresStore) -> impl FnMut() -> BoxFuture<'static, anyhow::R
 }
 
 /// Loads any of these streams.
-fn reader(store: &PostgresStore, streams: Range<u64>) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
+fn reader(
+    store: &PostgresStore,
+    streams: Range<u64>,
+) -> impl FnMut() -> BoxFuture<'static, anyhow::Result<u64>> + Send + use<> {
     let store = store.clone();
     move || {
         let (store, streams) = (store.clone(), streams.clone());
         Box::pin(async move {
             let name = stream(rand::rng().random_range(streams))?;
-            let events = store.read_stream(&name, Version::NONE, PAGE).await.context("a stream cannot be loaded")?;
-            ensure!(u64::try_from(events.len())? == STREAM_EVENTS, "{name} has {} events", events.len());
+            let events = store
+                .read_stream(&name, Version::NONE, PAGE)
+                .await
+                .context("a stream cannot be loaded")?;
+            ensure!(
+                u64::try_from(events.len())? == STREAM_EVENTS,
+                "{name} has {} events",
+                events.len()
+            );
             Ok(1)
         })
     }
@@ -180,7 +205,10 @@ fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
     for (kind, loads) in [("load newest", of_newest), ("load any", |case| &case.any)] {
         for case in cases {
             let name = format!("writers={writers} events={} {kind}", case.events);
-            for (metric, of) in [("pages", (|pages| pages.touched) as fn(&Pages) -> f64), ("from outside", |pages| pages.read)] {
+            for (metric, of) in [
+                ("pages", (|pages| pages.touched) as fn(&Pages) -> f64),
+                ("from outside", |pages| pages.read),
+            ] {
                 let values: Vec<f64> = loads(case).pages.iter().map(of).collect();
                 figures.push(Figure::new(BENCH, &name, metric, "pages/load", &values));
             }

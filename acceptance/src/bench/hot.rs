@@ -67,7 +67,10 @@ pub async fn run(bench: HotBench) -> anyhow::Result<bool> {
     for processes in 1..=PROCESSES {
         running.push(system.launch(Part::CommandApi).await?);
         // The bench asks nobody but the command APIs.
-        let clients = running.iter().map(|api| System::client(api, api)).collect::<anyhow::Result<Vec<_>>>()?;
+        let clients = running
+            .iter()
+            .map(|api| System::client(api, api))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         figures.extend(measure(&bench.schedule, &clients, processes).await?);
     }
     for process in running {
@@ -81,14 +84,22 @@ pub async fn run(bench: HotBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-async fn measure(schedule: &Schedule, apis: &[Client], processes: usize) -> anyhow::Result<Vec<Figure>> {
+async fn measure(
+    schedule: &Schedule,
+    apis: &[Client],
+    processes: usize,
+) -> anyhow::Result<Vec<Figure>> {
     let mut rounds: [Rounds; CLIENTS.len()] = Default::default();
     let most = CLIENTS.iter().map(|(clients, _)| *clients).max().unwrap_or(1);
     round(schedule.warmup_seconds, workers(apis, most, Spread::ProductEach).await?).await?;
     for _ in 0..schedule.rounds {
         for ((clients, _), rounds) in CLIENTS.iter().zip(&mut rounds) {
-            for (spread, done) in [(Spread::OneProduct, &mut rounds.one), (Spread::ProductEach, &mut rounds.each)] {
-                done.push(round(schedule.round_seconds, workers(apis, *clients, spread).await?).await?.0);
+            for (spread, done) in
+                [(Spread::OneProduct, &mut rounds.one), (Spread::ProductEach, &mut rounds.each)]
+            {
+                done.push(
+                    round(schedule.round_seconds, workers(apis, *clients, spread).await?).await?.0,
+                );
             }
         }
     }
@@ -97,9 +108,19 @@ async fn measure(schedule: &Schedule, apis: &[Client], processes: usize) -> anyh
         let case = format!("processes={processes} clients={clients}");
         let figure = |metric, unit, of: fn(&Round) -> f64| {
             let beside = values(&rounds.each, of);
-            Figure::new(BENCH, &case, metric, unit, &values(&rounds.one, of)).beside("a product each", &beside, None)
+            Figure::new(BENCH, &case, metric, unit, &values(&rounds.one, of)).beside(
+                "a product each",
+                &beside,
+                None,
+            )
         };
-        let rate = Figure::new(BENCH, &case, "rate", "commands/s", &values(&rounds.one, |round| round.rate));
+        let rate = Figure::new(
+            BENCH,
+            &case,
+            "rate",
+            "commands/s",
+            &values(&rounds.one, |round| round.rate),
+        );
         // Two processes race each other, which costs: they need only get on.
         let target = target.filter(|_| processes == 1);
         [

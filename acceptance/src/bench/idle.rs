@@ -50,7 +50,8 @@ struct Watched {
 /// # Errors
 /// When the stack is not up, or something was done meanwhile.
 pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
-    let endpoints = Endpoints::read(&bench.stack).context("this bench measures the running stack: `cargo stack up --detach`")?;
+    let endpoints = Endpoints::read(&bench.stack)
+        .context("this bench measures the running stack: `cargo stack up --detach`")?;
     let log = endpoints.log()?;
     let head = log.wait_until_caught_up(CATCH_UP_LIMIT).await?;
     // Our own connections would be counted as the stack's.
@@ -60,7 +61,10 @@ pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
     tokio::time::sleep(Duration::from_secs(bench.seconds)).await;
     let seconds = started.elapsed().as_secs_f64();
     let figures = figures(&watched, seconds)?;
-    ensure!(endpoints.log()?.head().await? == head, "the stack was not idle: something was appended meanwhile");
+    ensure!(
+        endpoints.log()?.head().await? == head,
+        "the stack was not idle: something was appended meanwhile"
+    );
 
     say(&table(&figures))?;
     if let Some(path) = &bench.json {
@@ -74,7 +78,12 @@ fn watch(endpoints: &Endpoints) -> anyhow::Result<Vec<Watched>> {
     let mut watched = Vec::new();
     for (name, pid) in &endpoints.pids {
         for pid in family(*pid)? {
-            watched.push(Watched { name: name.clone(), pid, started: started_at(pid)?, used: cpu_time(pid)? });
+            watched.push(Watched {
+                name: name.clone(),
+                pid,
+                started: started_at(pid)?,
+                used: cpu_time(pid)?,
+            });
         }
     }
     Ok(watched)
@@ -89,16 +98,22 @@ fn figures(watched: &[Watched], seconds: f64) -> anyhow::Result<Vec<Figure>> {
         for process in watched.iter().filter(|process| process.name == name) {
             // A backend that has ended since is in its parent's time of ended children.
             if started_at(process.pid).is_ok_and(|started| started == process.started) {
-                percent += (cpu_time(process.pid)?.saturating_sub(process.used)).as_secs_f64() / seconds * 100.0;
+                percent += (cpu_time(process.pid)?.saturating_sub(process.used)).as_secs_f64()
+                    / seconds
+                    * 100.0;
             }
         }
         total += percent;
         figures.push(Figure::new(BENCH, name, "cpu", "% of a core", &[percent]));
     }
-    figures.push(Figure::new(BENCH, "whole stack", "cpu", "% of a core", &[total]).within(MOST_PERCENT));
+    figures.push(
+        Figure::new(BENCH, "whole stack", "cpu", "% of a core", &[total]).within(MOST_PERCENT),
+    );
     for process in watched.iter().filter(|process| OURS.contains(&process.name.as_str())) {
         let peak = f64::from(u32::try_from(peak_memory_kib(process.pid)?)?) / KIB_PER_MIB;
-        figures.push(Figure::new(BENCH, &process.name, "peak memory", "MiB", &[peak]).within(MOST_MIB));
+        figures.push(
+            Figure::new(BENCH, &process.name, "peak memory", "MiB", &[peak]).within(MOST_MIB),
+        );
     }
     Ok(figures)
 }

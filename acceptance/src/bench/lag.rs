@@ -64,9 +64,13 @@ impl LagMeter {
         )
         .fetch_all(&mut connection)
         .await?;
-        let least = Arc::new(AtomicI64::new(parts.iter().map(|(.., position)| *position).min().context("a projection")?));
+        let least = Arc::new(AtomicI64::new(
+            parts.iter().map(|(.., position)| *position).min().context("a projection")?,
+        ));
         let now = Instant::now();
-        let known = parts.into_iter().map(|(projection, generation, part, at)| ((projection, generation, part), vec![(at, now)]));
+        let known = parts.into_iter().map(|(projection, generation, part, at)| {
+            ((projection, generation, part), vec![(at, now)])
+        });
         let heard = Arc::new(Mutex::new(Heard { parts: known.collect() }));
         let client = async_nats::connect(system.nats()).await?;
         let mut messages = client.subscribe("checkpoints.*").await?;
@@ -76,8 +80,12 @@ impl LagMeter {
             async move {
                 while let Some(message) = messages.next().await {
                     let at = Instant::now();
-                    let Ok(announced) = serde_json::from_slice::<Announced>(&message.payload) else { continue };
-                    let lowest = heard.lock().unwrap_or_else(PoisonError::into_inner).hear(announced, at);
+                    let Ok(announced) = serde_json::from_slice::<Announced>(&message.payload)
+                    else {
+                        continue;
+                    };
+                    let lowest =
+                        heard.lock().unwrap_or_else(PoisonError::into_inner).hear(announced, at);
                     least.store(lowest, Ordering::Relaxed);
                 }
             }
@@ -99,8 +107,9 @@ impl LagMeter {
         }
         // The server's clock beside ours.
         let before = Instant::now();
-        let now: f64 =
-            sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8").fetch_one(&mut self.connection).await?;
+        let now: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
+            .fetch_one(&mut self.connection)
+            .await?;
         let here = before + before.elapsed() / 2;
         let recorded: Vec<(i64, f64)> = sqlx::query_as(
             "SELECT position, extract(epoch FROM recorded_at)::float8 FROM event_store.events
@@ -113,14 +122,22 @@ impl LagMeter {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lags = Vec::with_capacity(recorded.len());
         for (position, at) in recorded {
-            let reached: Option<Vec<Instant>> = heard.parts.values().map(|part| reached(part, position)).collect();
-            let last = reached.and_then(|reached| reached.into_iter().max()).context("a checkpoint was not announced")?;
-            let age = here.saturating_duration_since(last).as_secs_f64() - last.saturating_duration_since(here).as_secs_f64();
+            let reached: Option<Vec<Instant>> =
+                heard.parts.values().map(|part| reached(part, position)).collect();
+            let last = reached
+                .and_then(|reached| reached.into_iter().max())
+                .context("a checkpoint was not announced")?;
+            let age = here.saturating_duration_since(last).as_secs_f64()
+                - last.saturating_duration_since(here).as_secs_f64();
             lags.push(((now - age - at) * 1_000.0).max(0.0));
         }
         lags.sort_by(f64::total_cmp);
-        let percentile = |hundredths: usize| lags.get(lags.len().saturating_sub(1) * hundredths / 100).copied();
-        Ok(Lag { p50: percentile(50).context("no event")?, p99: percentile(99).context("no event")? })
+        let percentile =
+            |hundredths: usize| lags.get(lags.len().saturating_sub(1) * hundredths / 100).copied();
+        Ok(Lag {
+            p50: percentile(50).context("no event")?,
+            p99: percentile(99).context("no event")?,
+        })
     }
 }
 
@@ -132,7 +149,12 @@ impl Heard {
         if heard.last().is_none_or(|(position, _)| *position < announced.position) {
             heard.push((announced.position, at));
         }
-        self.parts.values().filter_map(|heard| heard.last()).map(|(position, _)| *position).min().unwrap_or(0)
+        self.parts
+            .values()
+            .filter_map(|heard| heard.last())
+            .map(|(position, _)| *position)
+            .min()
+            .unwrap_or(0)
     }
 }
 

@@ -49,12 +49,20 @@ fn money(minor: i64) -> Value {
 
 impl Mix {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), users: vec![], products: vec![], open: vec![], made: vec![] }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            users: vec![],
+            products: vec![],
+            open: vec![],
+            made: vec![],
+        }
     }
 
     fn id(&mut self) -> Uuid {
         // As time passes, so that indexes grow at one end as they do in life.
-        Uuid::from_u128((Uuid::now_v7().as_u128() & !0xffff_ffff) | u128::from(self.random.random::<u32>()))
+        Uuid::from_u128(
+            (Uuid::now_v7().as_u128() & !0xffff_ffff) | u128::from(self.random.random::<u32>()),
+        )
     }
 
     /// Makes what comes of the next decision: one event or a few of one stream.
@@ -75,13 +83,20 @@ impl Mix {
         let personal = |value: String| json!({"$subject": user, "$personal": value});
         let data = json!({"user_id": user, "email": personal(format!("{user}@example.com")), "name": personal("Ada".to_owned())});
         let stream = format!("user-{user}");
-        self.made.push(Event { version: 1, stream, kind: "user.registered", data, tags: format!("user:{user}") });
+        self.made.push(Event {
+            version: 1,
+            stream,
+            kind: "user.registered",
+            data,
+            tags: format!("user:{user}"),
+        });
     }
 
     fn product(&mut self) {
         let product = self.id();
         self.products.push(product);
-        let data = json!({"product_id": product, "name": "cd", "unit_price": money(1467), "stock": 100});
+        let data =
+            json!({"product_id": product, "name": "cd", "unit_price": money(1467), "stock": 100});
         let (stream, tags) = (format!("product-{product}"), format!("product:{product}"));
         self.made.push(Event { version: 1, stream, kind: "product.added", data, tags });
     }
@@ -108,18 +123,21 @@ impl Mix {
     }
 
     fn line(&mut self) -> (Line, Value) {
-        let (id, product) = (self.id(), self.products[self.random.random_range(0..self.products.len())]);
-        let (quantity, price) = (self.random.random_range(1..5), self.random.random_range(100..5_000));
-        let data =
-            json!({"line_id": id, "product_id": product, "product_name": "cd", "quantity": quantity, "unit_price": money(price)});
+        let (id, product) =
+            (self.id(), self.products[self.random.random_range(0..self.products.len())]);
+        let (quantity, price) =
+            (self.random.random_range(1..5), self.random.random_range(100..5_000));
+        let data = json!({"line_id": id, "product_id": product, "product_name": "cd", "quantity": quantity, "unit_price": money(price)});
         (Line { id, quantity, price }, data)
     }
 
     fn placed(&mut self, ordered_at: Option<&str>) -> Order {
         let (id, user) = (self.id(), self.users[self.random.random_range(0..self.users.len())]);
-        let (lines, shown): (Vec<Line>, Vec<Value>) = (0..self.random.random_range(1..4)).map(|_| self.line()).unzip();
+        let (lines, shown): (Vec<Line>, Vec<Value>) =
+            (0..self.random.random_range(1..4)).map(|_| self.line()).unzip();
         let mut order = Order { id, user, version: 0, lines };
-        let mut data = json!({"order_id": id, "user_id": user, "lines": shown, "total": order.total()});
+        let mut data =
+            json!({"order_id": id, "user_id": user, "lines": shown, "total": order.total()});
         if let Some(ordered_at) = ordered_at {
             data["ordered_at"] = ordered_at.into();
         }
@@ -158,7 +176,13 @@ impl Mix {
         if of_user {
             tags = format!("{tags} user:{}", order.user);
         }
-        self.made.push(Event { version: order.version, stream: format!("order-{}", order.id), kind, data, tags });
+        self.made.push(Event {
+            version: order.version,
+            stream: format!("order-{}", order.id),
+            kind,
+            data,
+            tags,
+        });
     }
 }
 

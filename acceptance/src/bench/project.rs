@@ -122,18 +122,25 @@ async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
 }
 
 /// What one process and two sustain live, in rounds that alternate.
-async fn sustained(bench: &ProjectBench, system: &System, flow: &mut Flow, rounds: &mut Rounds) -> anyhow::Result<()> {
+async fn sustained(
+    bench: &ProjectBench,
+    system: &System,
+    flow: &mut Flow,
+    rounds: &mut Rounds,
+) -> anyhow::Result<()> {
     let Schedule { round_seconds, warmup_seconds, rounds: count } = bench.schedule;
     for number in 0..count {
         for processes in [1, 2] {
-            let second: Option<Running> = if processes == 2 { Some(system.launch(Part::Projector).await?) } else { None };
+            let second: Option<Running> =
+                if processes == 2 { Some(system.launch(Part::Projector).await?) } else { None };
             wait_until_live(system).await?;
             let meter = LagMeter::start(system).await?;
             let following = || Speed::Following(meter.least(), MOST_AHEAD);
             flow.run(following(), Duration::from_secs_f64(warmup_seconds), u64::MAX).await?;
             let position = || meter.least().load(std::sync::atomic::Ordering::Relaxed);
             let (before, started) = (position(), Instant::now());
-            let written = flow.run(following(), Duration::from_secs_f64(round_seconds), u64::MAX).await?;
+            let written =
+                flow.run(following(), Duration::from_secs_f64(round_seconds), u64::MAX).await?;
             let projected = f64::from(u32::try_from(position() - before)?);
             let rate = projected / started.elapsed().as_secs_f64();
             say(&format!(
@@ -170,9 +177,15 @@ async fn modes(system: &System) -> anyhow::Result<String> {
 }
 
 /// How long commands take to be visible at shares of what one process sustains.
-async fn visible(bench: &ProjectBench, system: &System, flow: &mut Flow, rounds: &mut Rounds) -> anyhow::Result<()> {
+async fn visible(
+    bench: &ProjectBench,
+    system: &System,
+    flow: &mut Flow,
+    rounds: &mut Rounds,
+) -> anyhow::Result<()> {
     let Schedule { round_seconds, warmup_seconds, rounds: count } = bench.schedule;
-    let (commands, queries) = (system.launch(Part::CommandApi).await?, system.launch(Part::QueryApi).await?);
+    let (commands, queries) =
+        (system.launch(Part::CommandApi).await?, system.launch(Part::QueryApi).await?);
     let client = System::client(&commands, &queries)?;
     let sustained = median(&rounds.live[0]);
     for _ in 0..count {
@@ -205,8 +218,10 @@ fn probe(client: &Client) -> Worker {
     Box::new(move || {
         let client = client.clone();
         Box::pin(async move {
-            let body = json!({"email": format!("probe-{}@example.com", Uuid::new_v4()), "name": "Probe"});
-            let registered = client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)?;
+            let body =
+                json!({"email": format!("probe-{}@example.com", Uuid::new_v4()), "name": "Probe"});
+            let registered =
+                client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)?;
             let path = format!("/api/v1/users/{}", registered.id()?);
             let shown = client.get_after(&path, &registered).await?.expect(StatusCode::OK)?;
             ensure!(shown.data()["id"] == registered.data()["id"], "another user was shown");
@@ -217,7 +232,8 @@ fn probe(client: &Client) -> Worker {
 
 impl Rounds {
     fn figures(&self, append_events: usize) -> Vec<Figure> {
-        let rate = |case: &str, values: &[f64]| Figure::new(BENCH, case, "rate", "events/s", values);
+        let rate =
+            |case: &str, values: &[f64]| Figure::new(BENCH, case, "rate", "events/s", values);
         let mut figures = Vec::new();
         for (what, [one, two]) in [("catching up", &self.catch_up), ("live", &self.live)] {
             figures.push(rate(&format!("{what}, 1 process"), one));

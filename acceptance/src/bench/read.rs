@@ -59,13 +59,18 @@ enum What {
 }
 
 fn cases() -> anyhow::Result<[Case; 4]> {
-    let tag = EventQuery { items: vec![QueryItem { types: Vec::new(), tags: vec![ONE_TAG.parse()?] }] };
+    let tag =
+        EventQuery { items: vec![QueryItem { types: Vec::new(), tags: vec![ONE_TAG.parse()?] }] };
     let case = |name, what, copy| Case { name, what, copy, target: None };
     let log = case("whole log", What::Log(Filter::All), include_str!("read/log.sql"));
     Ok([
         Case { target: Some(Target::AtLeast(LEAST)), ..log },
         case("one stream", What::Stream, include_str!("read/stream.sql")),
-        case("one type in ten", What::Log(Filter::Types(vec![ONE_TYPE.parse()?])), include_str!("read/type.sql")),
+        case(
+            "one type in ten",
+            What::Log(Filter::Types(vec![ONE_TYPE.parse()?])),
+            include_str!("read/type.sql"),
+        ),
         case("one tag in ten", What::Log(Filter::Query(tag)), include_str!("read/tag.sql")),
     ])
 }
@@ -75,7 +80,9 @@ fn cases() -> anyhow::Result<[Case; 4]> {
 /// # Errors
 /// When the server fails, or both ways do not read the same number of events.
 pub async fn run(bench: ReadBench) -> anyhow::Result<bool> {
-    let log = FilledLog::create(&bench.url, Fill { events: bench.events, rooms: ROOMS, long: true }).await?;
+    let log =
+        FilledLog::create(&bench.url, Fill { events: bench.events, rooms: ROOMS, long: true })
+            .await?;
     say(&format!("{}\n", log.settings().await?))?;
     let store: Arc<dyn EventStore> = Arc::new(log.store.clone());
     let connection = Arc::new(Mutex::new(log.connect().await?));
@@ -141,7 +148,9 @@ fn same(expected: u64, read: u64) -> anyhow::Result<u64> {
 async fn through(store: Arc<dyn EventStore>, what: What) -> anyhow::Result<u64> {
     let pages = match what {
         What::Log(filter) => pages::of_log(store, filter, Position::START, PAGE).left_stream(),
-        What::Stream => pages::of_stream(store, LONG_STREAM.parse()?, Version::NONE, PAGE).right_stream(),
+        What::Stream => {
+            pages::of_stream(store, LONG_STREAM.parse()?, Version::NONE, PAGE).right_stream()
+        }
     };
     let counted = pages.try_fold(0, |count, page| async move {
         // What an unread event costs its reader could be optimised away.

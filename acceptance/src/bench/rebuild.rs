@@ -82,21 +82,26 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
     fill::fill(&mut admin, usize::try_from(bench.events)?).await?;
     // VACUUM runs in no transaction, and so in a message of its own.
     sqlx::raw_sql("VACUUM (ANALYZE) event_store.events").execute(&mut admin).await?;
-    sqlx::raw_sql("CREATE SCHEMA reference; SET work_mem = '64MB'; SET jit = off").execute(&mut admin).await?;
+    sqlx::raw_sql("CREATE SCHEMA reference; SET work_mem = '64MB'; SET jit = off")
+        .execute(&mut admin)
+        .await?;
     let mut rounds = Rounds::default();
     for number in 0..bench.rounds {
         let (seconds, memory) = rebuilt(&database, &mut admin).await?;
-        let serial = stated(&mut admin, "SET max_parallel_workers_per_gather = 0", number == 0).await?;
+        let serial =
+            stated(&mut admin, "SET max_parallel_workers_per_gather = 0", number == 0).await?;
         if number == 0 {
             equal(&mut admin).await?;
         }
-        let parallel = stated(&mut admin, "RESET max_parallel_workers_per_gather", number == 0).await?;
+        let parallel =
+            stated(&mut admin, "RESET max_parallel_workers_per_gather", number == 0).await?;
         let rate = |seconds: f64| f64::from(bench.events) / seconds;
         rounds.rebuild.push(rate(seconds));
         rounds.memory.push(memory);
         rounds.serial.push(rate(serial));
         rounds.parallel.push(rate(parallel));
-        projector(&database, &["drop", "orders", &(number + FIRST_REBUILT).to_string(), "--yes"]).await?;
+        projector(&database, &["drop", "orders", &(number + FIRST_REBUILT).to_string(), "--yes"])
+            .await?;
     }
     admin.close().await?;
     database.drop().await?;
@@ -126,8 +131,17 @@ const LIMIT: Duration = Duration::from_mins(30);
 /// Runs the program, and answers with the most memory that it used, in MiB.
 async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Result<f64> {
     let mut command = tokio::process::Command::new(program("projector")?);
-    command.args(arguments).env_clear().env("EVENT_STORE_URL", database.url()).env("READ_MODEL_URL", database.url());
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().context("the projector")?;
+    command
+        .args(arguments)
+        .env_clear()
+        .env("EVENT_STORE_URL", database.url())
+        .env("READ_MODEL_URL", database.url());
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("the projector")?;
     let pid = child.id().context("a process that has just been started")?;
     let (mut peak, mut looks) = (0, tokio::time::interval(LOOK_EVERY));
     let mut late = std::pin::pin!(tokio::time::sleep(LIMIT));
@@ -152,12 +166,18 @@ async fn rebuilt(database: &BenchDatabase, admin: &mut PgConnection) -> anyhow::
 }
 
 /// Runs the statement and makes the indexes. Answers with the seconds that it took.
-async fn stated(admin: &mut PgConnection, setting: &'static str, shown: bool) -> anyhow::Result<f64> {
+async fn stated(
+    admin: &mut PgConnection,
+    setting: &'static str,
+    shown: bool,
+) -> anyhow::Result<f64> {
     sqlx::raw_sql("DROP TABLE IF EXISTS reference.orders; CHECKPOINT").execute(&mut *admin).await?;
     sqlx::raw_sql(setting).execute(&mut *admin).await?;
     if shown {
         let plan: Vec<String> =
-            sqlx::query_scalar(concat!("EXPLAIN ", include_str!("rebuild/statement.sql"))).fetch_all(&mut *admin).await?;
+            sqlx::query_scalar(concat!("EXPLAIN ", include_str!("rebuild/statement.sql")))
+                .fetch_all(&mut *admin)
+                .await?;
         say(&format!("{setting}:\n{}\n", plan.join("\n")))?;
     }
     let started = Instant::now();
@@ -168,8 +188,12 @@ async fn stated(admin: &mut PgConnection, setting: &'static str, shown: bool) ->
 
 /// Both tables hold the same rows.
 async fn equal(admin: &mut PgConnection) -> anyhow::Result<()> {
-    let (rows, differing): (i64, i64) = sqlx::query_as(include_str!("rebuild/compare.sql")).fetch_one(admin).await?;
-    ensure!(rows > 0 && differing == 0, "{differing} of {rows} rows are not the same in both tables");
+    let (rows, differing): (i64, i64) =
+        sqlx::query_as(include_str!("rebuild/compare.sql")).fetch_one(admin).await?;
+    ensure!(
+        rows > 0 && differing == 0,
+        "{differing} of {rows} rows are not the same in both tables"
+    );
     say(&format!("{rows} rows, the same in both tables\n"))?;
     Ok(())
 }

@@ -20,7 +20,9 @@ impl BenchDatabase {
         let admin: PgConnectOptions = server.parse().context("the server's URL cannot be read")?;
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let mut connection = admin.connect().await.context("the server under the bench is away")?;
-        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0")))
+            .execute(&mut connection)
+            .await?;
         connection.close().await?;
         let options = admin.clone().database(&name);
         Ok(Self { admin, url: options.to_url_lossy().to_string(), name })
@@ -45,7 +47,10 @@ impl BenchDatabase {
     /// When the server is away, or the role may not do that (`pg_checkpoint`).
     pub async fn settle(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
-        sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await.context("no checkpoint before a round")?;
+        sqlx::raw_sql("CHECKPOINT")
+            .execute(&mut connection)
+            .await
+            .context("no checkpoint before a round")?;
         Ok(connection.close().await?)
     }
 
@@ -55,7 +60,9 @@ impl BenchDatabase {
     /// When the server is away or refuses.
     pub async fn drop(self) -> anyhow::Result<()> {
         let mut connection = self.admin.connect().await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name))).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name)))
+            .execute(&mut connection)
+            .await?;
         Ok(connection.close().await?)
     }
 
@@ -77,7 +84,10 @@ impl BenchDatabase {
         let mut connection = self.connect().await?;
         let mut lines = Vec::new();
         for name in NAMES {
-            let value: String = sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(&mut connection).await?;
+            let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+                .bind(name)
+                .fetch_one(&mut connection)
+                .await?;
             lines.push(format!("{name} = {value}"));
         }
         Ok(lines.join("\n"))

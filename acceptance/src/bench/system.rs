@@ -5,7 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use local_servers::{Account, Launch, NatsOptions, NatsServer, Process, finish_async, free_port, http_get};
+use local_servers::{
+    Account, Launch, NatsOptions, NatsServer, Process, finish_async, free_port, http_get,
+};
 use nix::sys::signal::Signal;
 use sqlx::PgConnection;
 
@@ -58,7 +60,10 @@ impl System {
         for listen in ["COMMAND_API_LISTEN", "QUERY_API_LISTEN"] {
             command.env(listen, format!("127.0.0.1:{api}"));
         }
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.logs.path().join(name))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.logs.path().join(name))?;
         let errors = log.try_clone()?;
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGKILL };
         let process = launch.start(log.into(), errors.into())?;
@@ -69,7 +74,9 @@ impl System {
             ensure!(answer.status().is_success(), answer.text().await?);
             Ok(Some(()))
         });
-        ready.await.with_context(|| std::fs::read_to_string(self.logs.path().join(name)).unwrap_or_default())?;
+        ready.await.with_context(|| {
+            std::fs::read_to_string(self.logs.path().join(name)).unwrap_or_default()
+        })?;
         Ok(Running { process, api })
     }
 
@@ -78,7 +85,11 @@ impl System {
         let mut command = self.command("projector")?;
         command.args(arguments);
         let output = finish_async(&mut command.into(), PROJECTOR_LIMIT).await?;
-        ensure!(output.status.success(), "projector {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "projector {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 
@@ -112,7 +123,11 @@ impl System {
             if least >= head {
                 return Ok(head);
             }
-            ensure!(tokio::time::Instant::now() < deadline, "at {least} of {head} after {} s", limit.as_secs());
+            ensure!(
+                tokio::time::Instant::now() < deadline,
+                "at {least} of {head} after {} s",
+                limit.as_secs()
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -131,7 +146,11 @@ impl System {
 impl Running {
     /// Tells it to end, and waits until it has.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        ensure!(self.process.end(Signal::SIGTERM, STOP_LIMIT).await?, "a process did not end within {} s", STOP_LIMIT.as_secs());
+        ensure!(
+            self.process.end(Signal::SIGTERM, STOP_LIMIT).await?,
+            "a process did not end within {} s",
+            STOP_LIMIT.as_secs()
+        );
         Ok(())
     }
 }

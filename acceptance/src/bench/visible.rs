@@ -20,8 +20,16 @@ use crate::{Client, Endpoints};
 const BENCH: &str = "visible";
 /// A command of one plain event; one whose personal fields are sealed under a new key, and which claims an address.
 const CASES: [Case; 2] = [
-    Case { name: "add a product, then read with the token", event: "product.added", visit: add_product },
-    Case { name: "register a user, then read with the token", event: "user.registered", visit: register },
+    Case {
+        name: "add a product, then read with the token",
+        event: "product.added",
+        visit: add_product,
+    },
+    Case {
+        name: "register a user, then read with the token",
+        event: "user.registered",
+        visit: register,
+    },
 ];
 const PLAIN: &str = "one-row INSERT";
 /// How many times a plain INSERT the way through the whole system may take.
@@ -56,7 +64,8 @@ type Worker = Box<dyn FnMut() -> Doing + Send>;
 /// # Errors
 /// When the stack is not up, or shows something else than what was written.
 pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
-    let endpoints = Endpoints::read(&bench.stack).context("this bench measures the running stack: `cargo stack up --detach`")?;
+    let endpoints = Endpoints::read(&bench.stack)
+        .context("this bench measures the running stack: `cargo stack up --detach`")?;
     let (client, log) = (endpoints.client()?, endpoints.log()?);
     let database = BenchDatabase::create(&endpoints.postgres).await?;
     event_store::postgres::migrate(database.url()).await?;
@@ -69,7 +78,10 @@ pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
         let before = log.count(case.event).await?;
         let (visible, references) = measure(case, &client, &mut plain, &bench.schedule).await?;
         let (counted, written) = (log.count(case.event).await? - before, visible.written);
-        ensure!(counted == i64::try_from(written)?, "{written} commands were answered, the log has {counted}");
+        ensure!(
+            counted == i64::try_from(written)?,
+            "{written} commands were answered, the log has {counted}"
+        );
         figures.extend(self::figures(case.name, &visible.rounds, &references));
     }
     log.check_dense().await?;
@@ -120,7 +132,11 @@ fn add_product(client: Client) -> Doing {
         let added = client.post("/api/v1/products", &body).await?.expect(StatusCode::CREATED)?;
         let path = format!("/api/v1/products/{}", added.id()?);
         let shown = client.get_after(&path, &added).await?.expect(StatusCode::OK)?;
-        ensure!(shown.data()["name"] == body["name"], "{body} was written, {} is shown", shown.data());
+        ensure!(
+            shown.data()["name"] == body["name"],
+            "{body} was written, {} is shown",
+            shown.data()
+        );
         Ok(1)
     })
 }
@@ -128,19 +144,29 @@ fn add_product(client: Client) -> Doing {
 /// Registers a user and reads it, with the token of the registration.
 fn register(client: Client) -> Doing {
     Box::pin(async move {
-        let body = json!({"email": format!("visible-{}@example.com", Uuid::new_v4()), "name": "Visible"});
+        let body =
+            json!({"email": format!("visible-{}@example.com", Uuid::new_v4()), "name": "Visible"});
         let registered = client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)?;
         let path = format!("/api/v1/users/{}", registered.id()?);
         let shown = client.get_after(&path, &registered).await?.expect(StatusCode::OK)?;
-        ensure!(shown.data()["email"] == body["email"], "{body} was written, {} is shown", shown.data());
+        ensure!(
+            shown.data()["email"] == body["email"],
+            "{body} was written, {} is shown",
+            shown.data()
+        );
         Ok(1)
     })
 }
 
 fn figures(case: &str, visible: &[Round], references: &[Round]) -> Vec<Figure> {
-    let values = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
+    let values =
+        |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let figure = |metric, unit, of: fn(&Round) -> f64, target| {
-        Figure::new(BENCH, case, metric, unit, &values(visible, of)).beside(PLAIN, &values(references, of), target)
+        Figure::new(BENCH, case, metric, unit, &values(visible, of)).beside(
+            PLAIN,
+            &values(references, of),
+            target,
+        )
     };
     vec![
         figure("p50", "ms", |round| round.p50, Some(Target::AtMost(MOST))),

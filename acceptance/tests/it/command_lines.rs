@@ -53,8 +53,12 @@ async fn a_reader_that_ends_first_ends_every_command_line_quietly() -> Result<()
             .kill_on_drop(true)
             .spawn()?;
         drop(child.stdout.take());
-        let ended = in_time(&format!("{shown} ends without a reader"), child.wait_with_output()).await?;
-        ensure!(ended.status.code() == Some(READER_GONE) && ended.stderr.is_empty(), "{shown}: {ended:?}");
+        let ended =
+            in_time(&format!("{shown} ends without a reader"), child.wait_with_output()).await?;
+        ensure!(
+            ended.status.code() == Some(READER_GONE) && ended.stderr.is_empty(),
+            "{shown}: {ended:?}"
+        );
     }
     Ok(())
 }
@@ -64,14 +68,18 @@ fn product() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_look_says_so_by_its_exit_code_and_names_the_server_once() -> Result<()> {
+async fn a_command_that_cannot_look_says_so_by_its_exit_code_and_names_the_server_once()
+-> Result<()> {
     for (name, arguments) in of_databases() {
         // Nobody listens on this port.
         let output = run(name, arguments, "postgres://someone:canary@127.0.0.1:1/nothing").await?;
         let said = String::from_utf8_lossy(&output.stderr);
         let shown = format!("{name} {arguments:?}: {}\n{said}", output.status);
         ensure!(output.status.code() == Some(FAILED), "{shown}");
-        ensure!(said.starts_with(&format!("{name}: ")) && said.trim_end().lines().count() == 1, "{shown}");
+        ensure!(
+            said.starts_with(&format!("{name}: ")) && said.trim_end().lines().count() == 1,
+            "{shown}"
+        );
         ensure!(said.contains("127.0.0.1:1/nothing") && !said.contains("canary"), "{shown}");
         ensure!(said.matches("onnection refused").count() == 1, "{shown}");
     }
@@ -84,10 +92,14 @@ async fn a_server_that_is_silent_holds_up_no_command_line() -> Result<()> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let place = format!("127.0.0.1:{}/nothing", silent.local_addr()?.port());
     for arguments in [&["status"][..], &["verify"], &["epoch"], &["read"]] {
-        let output = run("event-store", arguments, &format!("postgres://someone:canary@{place}")).await?;
+        let output =
+            run("event-store", arguments, &format!("postgres://someone:canary@{place}")).await?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.code() == Some(FAILED), "{arguments:?}: {}\n{said}", output.status);
-        ensure!(said.contains(&place) && said.contains("did not answer") && !said.contains("canary"), "{arguments:?}: {said}");
+        ensure!(
+            said.contains(&place) && said.contains("did not answer") && !said.contains("canary"),
+            "{arguments:?}: {said}"
+        );
     }
     Ok(())
 }
@@ -104,12 +116,23 @@ async fn wrong_usage_has_an_exit_code_of_its_own_and_no_setting_is_shown() -> Re
         for url in ["canary", ""] {
             let output = run(name, arguments, url).await?;
             let said = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.code() == Some(USAGE), "{name} {arguments:?} {url:?}: {}\n{said}", output.status);
-            ensure!(said.contains("_URL") && !said.contains("canary"), "{name} {arguments:?}: {said}");
+            ensure!(
+                output.status.code() == Some(USAGE),
+                "{name} {arguments:?} {url:?}: {}\n{said}",
+                output.status
+            );
+            ensure!(
+                said.contains("_URL") && !said.contains("canary"),
+                "{name} {arguments:?}: {said}"
+            );
         }
     }
     let nowhere = "postgres://someone@127.0.0.1:1/nothing";
-    for arguments in [&["verify", "no_such_projection"][..], &["start-over", "no_such_projection", "--yes"], &["frobnicate"]] {
+    for arguments in [
+        &["verify", "no_such_projection"][..],
+        &["start-over", "no_such_projection", "--yes"],
+        &["frobnicate"],
+    ] {
         let output = run("projector", arguments, nowhere).await?;
         ensure!(output.status.code() == Some(USAGE), "{arguments:?}: {output:?}");
     }

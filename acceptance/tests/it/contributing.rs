@@ -29,10 +29,18 @@ const SHOWN_LIMIT: Duration = Duration::from_secs(30);
 async fn a_new_aggregate_endpoint_and_projection_take_twelve_files_and_work() -> Result<()> {
     let copy = Copy::of_the_tree()?;
     let changed = follow(&fs::read_to_string(root().join("CONTRIBUTING.md"))?, &copy.tree)?;
-    ensure!(!changed.is_empty() && changed.len() <= MAX_FILES, "{} files: {changed:?}", changed.len());
+    ensure!(
+        !changed.is_empty() && changed.len() <= MAX_FILES,
+        "{} files: {changed:?}",
+        changed.len()
+    );
     copy.run(OsStr::new("cargo"), &["fmt", "--all"]).await?;
     copy.stack(&["prepare"]).await?;
-    copy.run(OsStr::new("cargo"), &["test", "--quiet", "--locked", "--package", "domain", "coupon"]).await?;
+    copy.run(
+        OsStr::new("cargo"),
+        &["test", "--quiet", "--locked", "--package", "domain", "coupon"],
+    )
+    .await?;
     copy.stack(&["up", "--detach"]).await?;
     let used = use_it(&Endpoints::read(&copy.state())?).await;
     copy.stack(&["down"]).await?;
@@ -42,13 +50,21 @@ async fn a_new_aggregate_endpoint_and_projection_take_twelve_files_and_work() ->
 /// Issues a coupon over HTTP and finds its row.
 async fn use_it(endpoints: &Endpoints) -> Result<()> {
     let client = endpoints.client()?;
-    let refused = client.post("/api/v1/coupons", &json!({"percent": 101})).await?.expect(StatusCode::UNPROCESSABLE_ENTITY)?;
+    let refused = client
+        .post("/api/v1/coupons", &json!({"percent": 101}))
+        .await?
+        .expect(StatusCode::UNPROCESSABLE_ENTITY)?;
     assert_eq!(refused.body["errors"][0]["pointer"], "/percent");
-    let issued = client.post("/api/v1/coupons", &json!({"percent": 15})).await?.expect(StatusCode::CREATED)?;
+    let issued = client
+        .post("/api/v1/coupons", &json!({"percent": 15}))
+        .await?
+        .expect(StatusCode::CREATED)?;
     let id: uuid::Uuid = issued.id()?.parse()?;
     let database = PgPool::connect(&endpoints.postgres).await?;
     let percent = until("the coupon's row is there", SHOWN_LIMIT, async || {
-        let row = sqlx::query_scalar::<_, i16>("SELECT percent FROM read_model.coupons WHERE id = $1").bind(id);
+        let row =
+            sqlx::query_scalar::<_, i16>("SELECT percent FROM read_model.coupons WHERE id = $1")
+                .bind(id);
         Ok(row.fetch_optional(&database).await?)
     })
     .await?;
@@ -69,14 +85,26 @@ impl Copy {
         let stack_tool = program("stack")?;
         let build = stack_tool.parent().context("the folder of the programs")?;
         let folder = build.parent().context("the folder of the build")?.join("contributing");
-        let copy = Copy { tree: folder.join("tree"), build: folder.join("build"), stack: enterable_folder()? };
+        let copy = Copy {
+            tree: folder.join("tree"),
+            build: folder.join("build"),
+            stack: enterable_folder()?,
+        };
         let mut git = std::process::Command::new("git");
-        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
+        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            .current_dir(root());
         let listed = finish(&mut git, PATIENCE)?;
-        ensure!(listed.status.success(), "git cannot list the tree: {}", String::from_utf8_lossy(&listed.stderr));
+        ensure!(
+            listed.status.success(),
+            "git cannot list the tree: {}",
+            String::from_utf8_lossy(&listed.stderr)
+        );
         let listed = String::from_utf8(listed.stdout)?;
-        let files: BTreeSet<PathBuf> =
-            listed.split_terminator('\0').map(PathBuf::from).filter(|file| root().join(file).is_file()).collect();
+        let files: BTreeSet<PathBuf> = listed
+            .split_terminator('\0')
+            .map(PathBuf::from)
+            .filter(|file| root().join(file).is_file())
+            .collect();
         fs::create_dir_all(&copy.tree)?;
         remove_others(&copy.tree, &copy.tree, &files)?;
         for file in &files {
@@ -108,7 +136,8 @@ impl Copy {
         command.env("STACK_PROFILE", "dev").env("STACK_DIR", self.state());
         let shown = arguments.join(" ");
         let output = finish_async(&mut command, BUILD_LIMIT).await?;
-        let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (said, log) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "`cargo {shown}`: {}\n{said}\n{log}", output.status);
         Ok(())
     }
@@ -141,7 +170,11 @@ fn follow(page: &str, tree: &Path) -> Result<BTreeSet<String>> {
         let file = *quoted.first().context("a file's name")?;
         ensure!(lines.next() == Some(""), "an empty line comes before the block of {file}");
         ensure!(lines.next().is_some_and(|fence| fence.starts_with("```")), "{file} has no block");
-        let block: String = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
+        let block: String = lines
+            .by_ref()
+            .take_while(|line| *line != "```")
+            .flat_map(|line| [line, "\n"])
+            .collect();
         let path = tree.join(file);
         let text = if new {
             ensure!(!path.exists(), "{file} is there already");
@@ -190,7 +223,11 @@ fn link(from: &Path, to: &Path) -> Result<()> {
             link(&entry.path(), &target)?;
         } else if fs::hard_link(entry.path(), &target).is_err() {
             // Another test's build may just have replaced it, or the folders lie on two file systems.
-            ensure!(!entry.path().exists() || fs::copy(entry.path(), &target).is_ok(), "cannot copy {}", entry.path().display());
+            ensure!(
+                !entry.path().exists() || fs::copy(entry.path(), &target).is_ok(),
+                "cannot copy {}",
+                entry.path().display()
+            );
         }
     }
     Ok(())

@@ -42,7 +42,8 @@ enum Fault {
 }
 
 #[tokio::test]
-async fn p1_p4_p5_p6_p9_an_import_comes_out_right_though_every_part_of_the_system_dies_once() -> Result<()> {
+async fn p1_p4_p5_p6_p9_an_import_comes_out_right_though_every_part_of_the_system_dies_once()
+-> Result<()> {
     let run = test_run();
     let purchases = sample()?.of_customers(usize::try_from(run.count(SHORT, LONG))?, run.seed);
     let faults = [
@@ -61,7 +62,11 @@ async fn p1_p4_p5_p6_p9_an_import_comes_out_right_though_every_part_of_the_syste
     for (fault, part) in faults.into_iter().zip(purchases.parts(faults.len())) {
         let file = stack.directory().join("part.txt");
         part.write(&file)?;
-        acknowledged.extend(strike(&stack, fault, &file).await.with_context(|| format!("{fault:?}\n{}", stack.logs()))?);
+        acknowledged.extend(
+            strike(&stack, fault, &file)
+                .await
+                .with_context(|| format!("{fault:?}\n{}", stack.logs()))?,
+        );
     }
 
     let log = stack.log()?;
@@ -95,16 +100,26 @@ async fn strike(stack: &RunningStack, fault: Fault, file: &Path) -> Result<Vec<A
         Fault::NatsDeleted => nats_loses_everything(stack, &log, &traffic).await?,
     }
     let struck = log.head().await?;
-    until("positions move again", MOVE_LIMIT, async || Ok((log.head().await? > struck).then_some(()))).await?;
+    until("positions move again", MOVE_LIMIT, async || {
+        Ok((log.head().await? > struck).then_some(()))
+    })
+    .await?;
 
-    let imported = tokio::time::timeout(IMPORT_LIMIT, importer.wait()).await.context("the importer did not end")??;
+    let imported = tokio::time::timeout(IMPORT_LIMIT, importer.wait())
+        .await
+        .context("the importer did not end")??;
     ensure!(imported.success(), "the importer: {imported}");
     stack.wait_until_ready().await?;
     traffic.stop().await
 }
 
 /// Ends a process or server and waits until the stack has started it again, with another id.
-async fn restarted(stack: &RunningStack, traffic: &Traffic, name: &str, signal: Signal) -> Result<()> {
+async fn restarted(
+    stack: &RunningStack,
+    traffic: &Traffic,
+    name: &str,
+    signal: Signal,
+) -> Result<()> {
     let repeated = traffic.repeated();
     ensure!(traffic.unanswered() > 0, "no command was unanswered");
     let before = stack.signal(name, signal)?;
@@ -113,19 +128,31 @@ async fn restarted(stack: &RunningStack, traffic: &Traffic, name: &str, signal: 
     if name == "command_api" {
         // What was unanswered was cut off: the clients had to ask again. (While Postgres is away for a moment, the command API may
         // hold the commands and send its batch again, and no client notices.)
-        until("a command was repeated", MOVE_LIMIT, async || Ok((traffic.repeated() > repeated).then_some(()))).await?;
+        until("a command was repeated", MOVE_LIMIT, async || {
+            Ok((traffic.repeated() > repeated).then_some(()))
+        })
+        .await?;
     }
     Ok(())
 }
 
 /// Commands go on being taken all the while (P8).
-async fn nats_is_away(stack: &RunningStack, log: &Log, traffic: &Traffic, outage: Duration) -> Result<()> {
+async fn nats_is_away(
+    stack: &RunningStack,
+    log: &Log,
+    traffic: &Traffic,
+    outage: Duration,
+) -> Result<()> {
     let before = stack.pid("nats")?;
     stack.run(&["stop", "nats"]).await?;
-    let (since, answered, head) = (tokio::time::Instant::now(), traffic.answered(), log.head().await?);
+    let (since, answered, head) =
+        (tokio::time::Instant::now(), traffic.answered(), log.head().await?);
     ensure!(stack.pid("nats").is_err(), "NATS runs");
     tokio::time::sleep_until(since + outage).await;
-    ensure!(traffic.answered() > answered && log.head().await? > head, "no command was taken while NATS was away");
+    ensure!(
+        traffic.answered() > answered && log.head().await? > head,
+        "no command was taken while NATS was away"
+    );
     ensure!(stack.pid("nats").is_err(), "NATS came back early");
     stack.run(&["start", "nats"]).await?;
     ensure!(stack.pid("nats")? != before);
@@ -137,16 +164,27 @@ async fn nats_loses_everything(stack: &RunningStack, log: &Log, traffic: &Traffi
     ensure!(traffic.unanswered() > 0, "no command was unanswered");
     stack.run(&["stop", "nats"]).await?;
     let store = stack.directory().join("nats/store");
-    ensure!(store.join("jetstream").is_dir(), "{} is not where NATS keeps its data", store.display());
+    ensure!(
+        store.join("jetstream").is_dir(),
+        "{} is not where NATS keeps its data",
+        store.display()
+    );
     std::fs::remove_dir_all(&store)?;
     stack.run(&["start", "nats"]).await?;
-    let again = until("the stream was made anew", HEAL_LIMIT, async || log.stream_created().await.map(Some)).await?;
+    let again = until("the stream was made anew", HEAL_LIMIT, async || {
+        log.stream_created().await.map(Some)
+    })
+    .await?;
     ensure!(again != created, "the stream is the one of {created}");
     Ok(())
 }
 
 /// The whole import once more: every command was done already, and its comparison with the queries holds.
-async fn nothing_is_left_to_import(stack: &RunningStack, log: &Log, purchases: &Purchases) -> Result<()> {
+async fn nothing_is_left_to_import(
+    stack: &RunningStack,
+    log: &Log,
+    purchases: &Purchases,
+) -> Result<()> {
     let file = stack.directory().join("all.txt");
     purchases.write(&file)?;
     let head = log.head().await?;

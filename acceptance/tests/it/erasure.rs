@@ -27,19 +27,31 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     let stays = register(&client, "bob@example.com", STAYS).await?;
     let path = format!("/api/v1/users/{}", erased.id()?);
     let change = json!({"name": "Canarella", "email": "canary-two@example.com"});
-    let changed = client.command(Method::PATCH, &path, Some(&change), &[]).await?.expect(StatusCode::OK)?;
+    let changed =
+        client.command(Method::PATCH, &path, Some(&change), &[]).await?.expect(StatusCode::OK)?;
     let shown = client.get_after(&path, &changed).await?.expect(StatusCode::OK)?;
-    assert_eq!((&shown.data()["name"], &shown.data()["email"]), (&json!("Canarella"), &json!("canary-two@example.com")));
+    assert_eq!(
+        (&shown.data()["name"], &shown.data()["email"]),
+        (&json!("Canarella"), &json!("canary-two@example.com"))
+    );
     log.wait_until_caught_up(LIMIT).await?;
 
     let backup = tempfile::tempdir()?;
     let dump = backup.path().join("log.sql");
     dump_log(&system, &dump)?;
-    let proof: Value = serde_json::from_str(&system.operate(&["erase-subject", erased.id()?, "--by", "ops-1", "--json"]).await?)?;
-    assert_eq!((&proof["key_destroyed"], &proof["claims_released"], &proof["claims_left"]), (&json!(true), &json!(1), &json!(0)));
+    let proof: Value = serde_json::from_str(
+        &system.operate(&["erase-subject", erased.id()?, "--by", "ops-1", "--json"]).await?,
+    )?;
+    assert_eq!(
+        (&proof["key_destroyed"], &proof["claims_released"], &proof["claims_left"]),
+        (&json!(true), &json!(1), &json!(0))
+    );
     assert_eq!((&proof["search"]["sealed"], &proof["search"]["readable"]), (&json!(4), &json!([])));
     let again = system.operate(&["erase-subject", erased.id()?, "--by", "ops-2"]).await?;
-    assert!(again.contains("complete") && again.contains("ops-1") && !again.contains("ops-2"), "{again}");
+    assert!(
+        again.contains("complete") && again.contains("ops-1") && !again.contains("ops-2"),
+        "{again}"
+    );
     blanked(&client, &path).await?;
     log.wait_until_caught_up(LIMIT).await?;
     refused(&client, &path).await?;
@@ -47,7 +59,11 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     let before = rows(&system.read_model.url()).await?;
     start_over(&system).await?;
     log.wait_until_caught_up(LIMIT).await?;
-    assert_eq!(rows(&system.read_model.url()).await?, before, "rows rebuilt equal the rows erased live");
+    assert_eq!(
+        rows(&system.read_model.url()).await?,
+        before,
+        "rows rebuilt equal the rows erased live"
+    );
 
     let restored = restore_log(&system, &dump).await?;
     let store = PostgresStore::connect(PostgresOptions::from_url(&restored)?).await?;
@@ -56,16 +72,27 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     let proof = prove(&store, &keys, erased.id()?.parse()?).await?;
     ensure!(proof.holds() && proof.claims_released == 2, "{proof}");
 
-    let databases = [system.event_store.url(), restored, system.read_model.url(), system.subject_keys()];
+    let databases =
+        [system.event_store.url(), restored, system.read_model.url(), system.subject_keys()];
     for database in &databases {
         assert_eq!(found_in_tables(database, &CANARIES).await?, Vec::<String>::new(), "{database}");
     }
     let shown = found_in_tables(&system.read_model.url(), &[STAYS]).await?;
-    assert!(shown.iter().any(|table| table.starts_with("users_g")), "the search finds what is there: {shown:?}");
+    assert!(
+        shown.iter().any(|table| table.starts_with("users_g")),
+        "the search finds what is there: {shown:?}"
+    );
     system.nats.stop().await;
     assert_eq!(found_in_files(&system.nats.store(), &CANARIES)?, Vec::<String>::new());
-    ensure!(!found_in_files(&system.nats.store(), &[stays.id()?])?.is_empty(), "the search reads the stream's files");
-    assert_eq!(found_in_files(backup.path(), &CANARIES)?, Vec::<String>::new(), "not even the backup of the log has them");
+    ensure!(
+        !found_in_files(&system.nats.store(), &[stays.id()?])?.is_empty(),
+        "the search reads the stream's files"
+    );
+    assert_eq!(
+        found_in_files(backup.path(), &CANARIES)?,
+        Vec::<String>::new(),
+        "not even the backup of the log has them"
+    );
     system.nats.start_again().await;
 
     let heir = json!({"email": "canary-two@example.com", "name": "Heir"});
@@ -74,7 +101,10 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
 }
 
 async fn register(client: &Client, email: &str, name: &str) -> Result<Answer> {
-    client.post("/api/v1/users", &json!({"email": email, "name": name})).await?.expect(StatusCode::CREATED)
+    client
+        .post("/api/v1/users", &json!({"email": email, "name": name}))
+        .await?
+        .expect(StatusCode::CREATED)
 }
 
 /// Waits until the query API shows the user without name and address.
@@ -89,7 +119,8 @@ async fn blanked(client: &Client, path: &str) -> Result<()> {
 /// Waits until the command API has heard of it, and takes no value of the erased any more.
 async fn refused(client: &Client, path: &str) -> Result<()> {
     until("changes are refused", LIMIT, async || {
-        let answer = client.command(Method::PATCH, path, Some(&json!({"name": "Canarella"})), &[]).await?;
+        let answer =
+            client.command(Method::PATCH, path, Some(&json!({"name": "Canarella"})), &[]).await?;
         Ok((answer.code() == Some("user/erased")).then_some(()))
     })
     .await
@@ -108,7 +139,10 @@ async fn restore_log(system: &Launched, dump: &Path) -> Result<String> {
     sqlx::query("CREATE DATABASE restored").execute(&mut admin).await?;
     admin.close().await?;
     let url = system.event_store.url();
-    let url = format!("{}/restored", url.strip_suffix("/postgres").context("the cluster's first database")?);
+    let url = format!(
+        "{}/restored",
+        url.strip_suffix("/postgres").context("the cluster's first database")?
+    );
     let mut command = PostgresBinaries::of_test_run()?.command("psql");
     let words = ["-qX", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &url, "-f"];
     let ended = finish(command.args(words).arg(dump), LIMIT)?;
@@ -161,8 +195,12 @@ fn found_in_files(folder: &Path, texts: &[&str]) -> Result<Vec<String>> {
             found.extend(found_in_files(&path, texts)?);
             continue;
         }
-        let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-        if texts.iter().any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes())) {
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        if texts
+            .iter()
+            .any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+        {
             found.push(path.display().to_string());
         }
     }

@@ -21,7 +21,8 @@ const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 const BEGIN: &str = "`event-store epoch begin`";
 
 #[tokio::test]
-async fn p4_p8_a_standby_that_has_every_acknowledged_commit_takes_over_and_nobody_has_to_do_anything() -> Result<()> {
+async fn p4_p8_a_standby_that_has_every_acknowledged_commit_takes_over_and_nobody_has_to_do_anything()
+-> Result<()> {
     let mut system = Launched::start().await?;
     let (client, log) = (system.client()?, system.log()?);
     let mut standby = system.event_store.standby().await?;
@@ -44,13 +45,18 @@ async fn p4_p8_a_standby_that_has_every_acknowledged_commit_takes_over_and_nobod
     log.check_acknowledged(&acknowledged).await?;
     log.check_dense().await?;
     log.check_stream().await?;
-    assert_eq!((log.stream_created().await?, log.epoch().await?), (stream, epoch), "it is the same history");
+    assert_eq!(
+        (log.stream_created().await?, log.epoch().await?),
+        (stream, epoch),
+        "it is the same history"
+    );
     // What was told before holds still.
     shown(&client, &first).await
 }
 
 #[tokio::test]
-async fn p5_i9_a_standby_that_misses_commits_goes_on_once_a_person_has_begun_a_new_epoch() -> Result<()> {
+async fn p5_i9_a_standby_that_misses_commits_goes_on_once_a_person_has_begun_a_new_epoch()
+-> Result<()> {
     let mut system = Launched::start().await?;
     let (client, log) = (system.client()?, system.log()?);
     let kept = register(&client, "kept").await?;
@@ -67,7 +73,9 @@ async fn p5_i9_a_standby_that_misses_commits_goes_on_once_a_person_has_begun_a_n
 
     waits_for_a_person(&mut system, &client, &log, &stream).await?;
     shown(&client, &lost).await.context("queries are answered from what was projected")?;
-    system.event_store_command(&["epoch", "begin", "--yes", "--reason", "the primary is lost"]).await?;
+    system
+        .event_store_command(&["epoch", "begin", "--yes", "--reason", "the primary is lost"])
+        .await?;
     goes_on_in_a_new_epoch(&mut system, &client, &log, (&stream, epoch)).await?;
 
     let path = format!("/api/v1/users/{}", lost.id()?);
@@ -78,7 +86,8 @@ async fn p5_i9_a_standby_that_misses_commits_goes_on_once_a_person_has_begun_a_n
 }
 
 #[tokio::test]
-async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since_stays_erased() -> Result<()> {
+async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since_stays_erased()
+-> Result<()> {
     let mut system = Launched::start().await?;
     let (client, log) = (system.client()?, system.log()?);
     let erased = register(&client, "erased").await?;
@@ -106,7 +115,8 @@ async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since
     goes_on_in_a_new_epoch(&mut system, &client, &log, (&stream, epoch)).await?;
 
     refused_as_of_another_history(&client, &format!("/api/v1/users/{}", lost.id()?), &lost).await?;
-    let user = client.get(&format!("/api/v1/users/{}", erased.id()?)).await?.expect(StatusCode::OK)?;
+    let user =
+        client.get(&format!("/api/v1/users/{}", erased.id()?)).await?.expect(StatusCode::OK)?;
     ensure!(user.data()["name"].is_null() && user.data()["email"].is_null(), "{}", user.body);
     Ok(())
 }
@@ -122,11 +132,17 @@ async fn known_to_the_keys(system: &Launched, head: i64) -> Result<()> {
 }
 
 /// Every process that knows what was lost is not ready, takes nothing, leaves what it has as it is, and names the command.
-async fn waits_for_a_person(system: &mut Launched, client: &Client, log: &Log, stream: &str) -> Result<()> {
+async fn waits_for_a_person(
+    system: &mut Launched,
+    client: &Client,
+    log: &Log,
+    stream: &str,
+) -> Result<()> {
     for part in [Part::CommandApi, Part::EventRelay, Part::Projector] {
         system.wait_until_it_says(part, &[BEGIN]).await?;
     }
-    let refused = client.post("/api/v1/users", &json!({"email": "refused@example.com", "name": "R"})).await?;
+    let refused =
+        client.post("/api/v1/users", &json!({"email": "refused@example.com", "name": "R"})).await?;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.body);
     assert_eq!(log.stream_created().await?, stream, "the stream is the evidence of what was lost");
     Ok(())
@@ -142,7 +158,10 @@ async fn goes_on_in_a_new_epoch(
     for part in [Part::CommandApi, Part::EventRelay] {
         system.wait_until_ready(part).await?;
     }
-    ensure!(log.epoch().await? != epoch && log.stream_created().await? != stream, "it is the old history");
+    ensure!(
+        log.epoch().await? != epoch && log.stream_created().await? != stream,
+        "it is the old history"
+    );
     let commands = PROJECTIONS.map(|projection| format!("`projector start-over {projection}`"));
     system.wait_until_it_says(Part::Projector, &commands.each_ref().map(String::as_str)).await?;
     system.start_over(&PROJECTIONS).await?;
@@ -186,14 +205,20 @@ async fn refused_as_of_another_history(client: &Client, path: &str, made: &Answe
 /// More commands are answered.
 async fn goes_on(traffic: &Traffic) -> Result<()> {
     let before = traffic.answered();
-    until("commands are answered", LIMIT, async || Ok((traffic.answered() > before + ANSWERED).then_some(()))).await
+    until("commands are answered", LIMIT, async || {
+        Ok((traffic.answered() > before + ANSWERED).then_some(()))
+    })
+    .await
 }
 
 /// A backup of the log's database; the keys have their own.
 fn dump(cluster: &PostgresCluster) -> Result<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new()?;
     let mut command = PostgresBinaries::of_test_run()?.command("pg_dump");
-    let ended = finish(command.args(["--format=custom", "--file"]).arg(file.path()).arg(cluster.url()), LIMIT)?;
+    let ended = finish(
+        command.args(["--format=custom", "--file"]).arg(file.path()).arg(cluster.url()),
+        LIMIT,
+    )?;
     ensure!(ended.status.success(), "pg_dump: {ended:?}");
     Ok(file)
 }
@@ -206,7 +231,8 @@ async fn restore(cluster: &PostgresCluster, backup: &std::path::Path) -> Result<
     let mut admin = PgConnection::connect(&url("template1")).await?;
     sqlx::raw_sql("CREATE DATABASE restored").execute(&mut admin).await?;
     let mut command = PostgresBinaries::of_test_run()?.command("pg_restore");
-    let ended = finish(command.args(["--exit-on-error", "--dbname", &url("restored")]).arg(backup), LIMIT)?;
+    let ended =
+        finish(command.args(["--exit-on-error", "--dbname", &url("restored")]).arg(backup), LIMIT)?;
     ensure!(ended.status.success(), "pg_restore: {ended:?}");
     for statement in [
         "ALTER DATABASE postgres WITH ALLOW_CONNECTIONS false",

@@ -69,8 +69,10 @@ const SELDOM: [&str; 2] = ["projection_verification_paused", "projection_differi
 
 /// The gauges that a process shows, and what each says: one figure for each set of labels.
 fn gauges(metrics: &str) -> BTreeMap<String, Vec<f64>> {
-    let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
-    let mut gauges: BTreeMap<String, Vec<f64>> = names.map(|name| (name.to_owned(), Vec::new())).collect();
+    let names =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
+    let mut gauges: BTreeMap<String, Vec<f64>> =
+        names.map(|name| (name.to_owned(), Vec::new())).collect();
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap_or_default();
         if let (Some(figures), Some((_, figure))) = (gauges.get_mut(name), line.rsplit_once(' ')) {
@@ -83,7 +85,8 @@ fn gauges(metrics: &str) -> BTreeMap<String, Vec<f64>> {
 /// What is wrong with what a gauge says, if anything.
 fn lie(name: &str, figures: &[f64], silent_since: f64) -> Option<String> {
     let Some((_, says)) = GAUGES.iter().find(|(known, _)| *known == name) else {
-        return (!SELDOM.contains(&name)).then(|| format!("{name}: what does it say while its source is away?"));
+        return (!SELDOM.contains(&name))
+            .then(|| format!("{name}: what does it say while its source is away?"));
     };
     let is_true = |figure: &f64| match says {
         Nothing => false,
@@ -91,13 +94,18 @@ fn lie(name: &str, figures: &[f64], silent_since: f64) -> Option<String> {
         Own => true,
         Past => *figure < silent_since + ON_ITS_WAY.as_secs_f64(),
     };
-    (!figures.iter().all(is_true)).then(|| format!("{name} says {figures:?}, and is to say {says:?}"))
+    (!figures.iter().all(is_true))
+        .then(|| format!("{name} says {figures:?}, and is to say {says:?}"))
 }
 
 async fn all(system: &Launched) -> Result<Vec<(Part, String, Vec<f64>)>> {
     let mut all = Vec::new();
     for part in Part::ALL {
-        all.extend(gauges(&system.metrics(part).await?).into_iter().map(|(name, figures)| (part, name, figures)));
+        all.extend(
+            gauges(&system.metrics(part).await?)
+                .into_iter()
+                .map(|(name, figures)| (part, name, figures)),
+        );
     }
     Ok(all)
 }
@@ -117,7 +125,8 @@ async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent(
     let system = Launched::start_behind_ways().await?;
     let client = system.client()?;
     let traffic = Traffic::start(&client, 2);
-    until("commands are answered", LIMIT, async || Ok((traffic.answered() > 20).then_some(()))).await?;
+    until("commands are answered", LIMIT, async || Ok((traffic.answered() > 20).then_some(())))
+        .await?;
     traffic.stop().await?;
     system.log()?.wait_until_caught_up(LIMIT).await?;
     until("every figure is known", LIMIT, async || {
@@ -125,9 +134,13 @@ async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent(
         let product = json!({"name": "Gauge", "unit_price": "1.00", "currency": "USD", "stock": 1});
         let added = client.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;
         let path = format!("/api/v1/products/{}", added.id()?);
-        client.post(&format!("{path}/stock"), &json!({"delta": 1})).await?.expect(StatusCode::OK)?;
+        client
+            .post(&format!("{path}/stock"), &json!({"delta": 1}))
+            .await?
+            .expect(StatusCode::OK)?;
         client.get_after(&path, &added).await?.expect(StatusCode::OK)?;
-        let shown: BTreeSet<String> = all(&system).await?.into_iter().map(|(_, name, _)| name).collect();
+        let shown: BTreeSet<String> =
+            all(&system).await?.into_iter().map(|(_, name, _)| name).collect();
         let expected = GAUGES.iter().map(|(name, _)| *name).filter(|name| !SELDOM.contains(name));
         let never: Vec<_> = expected.filter(|name| !shown.contains(*name)).collect();
         ensure!(never.is_empty(), "no process shows {never:?}");
@@ -142,12 +155,12 @@ async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent(
     for (part, server) in ways() {
         system.way(part, server)?.falls_silent(Kind::EVERY);
     }
-    let silent_since = Duration::from_millis(u64::try_from(Utc::now().timestamp_millis())?).as_secs_f64();
+    let silent_since =
+        Duration::from_millis(u64::try_from(Utc::now().timestamp_millis())?).as_secs_f64();
     until("no gauge lies", SAYS_SO, async || {
-        let lies = all(&system)
-            .await?
-            .into_iter()
-            .filter_map(|(part, name, figures)| lie(&name, &figures, silent_since).map(|lie| format!("{part:?}: {lie}")));
+        let lies = all(&system).await?.into_iter().filter_map(|(part, name, figures)| {
+            lie(&name, &figures, silent_since).map(|lie| format!("{part:?}: {lie}"))
+        });
         let lies: Vec<String> = lies.collect();
         ensure!(lies.is_empty(), "{}", lies.join("\n"));
         Ok(Some(()))

@@ -19,7 +19,8 @@ const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
 const MIB: u64 = 1024;
 
 #[tokio::test]
-async fn p9_an_import_adds_up_to_the_file_and_run_again_and_twice_at_once_changes_nothing() -> Result<()> {
+async fn p9_an_import_adds_up_to_the_file_and_run_again_and_twice_at_once_changes_nothing()
+-> Result<()> {
     let (run, stack) = (test_run(), RunningStack::start().await?);
     let purchases = sample()?.of_customers(usize::try_from(run.count(SHORT, LONG))?, run.seed);
     let file = stack.directory().join("purchases.txt");
@@ -50,14 +51,20 @@ async fn p9_an_import_that_was_killed_is_run_again_and_nothing_is_there_twice() 
     let log = stack.log()?;
 
     let mut importer = tokio::process::Command::from(stack.command()?);
-    let mut importer = importer.args(["import", "cdnow", path(&file)?]).kill_on_drop(true).spawn()?;
+    let mut importer =
+        importer.args(["import", "cdnow", path(&file)?]).kill_on_drop(true).spawn()?;
     let enough = i64::try_from(purchases.orders())?;
-    until("the importer is in the middle of the file", PROGRESS_LIMIT, async || Ok((log.head().await? > enough).then_some(())))
-        .await?;
+    until("the importer is in the middle of the file", PROGRESS_LIMIT, async || {
+        Ok((log.head().await? > enough).then_some(()))
+    })
+    .await?;
     assert!(importer.try_wait()?.is_none(), "the importer was done before it could be killed");
     kill(Pid::from_raw(i32::try_from(importer.id().context("a process id")?)?), Signal::SIGKILL)?;
     assert!(!in_time("the killed importer's end", importer.wait()).await?.success());
-    assert!(log.count("order.confirmed").await? < enough, "the importer was killed after its last command");
+    assert!(
+        log.count("order.confirmed").await? < enough,
+        "the importer was killed after its last command"
+    );
 
     stack.run(&["import", "cdnow", path(&file)?]).await?;
     assert_eq!(log.count("order.confirmed").await?, enough);
@@ -68,7 +75,8 @@ async fn p9_an_import_that_was_killed_is_run_again_and_nothing_is_there_twice() 
 #[test]
 fn a_slice_of_the_sample_is_the_same_for_the_same_seed() -> Result<()> {
     let sample = sample()?;
-    let (one, same, other) = (sample.of_customers(20, 7), sample.of_customers(20, 7), sample.of_customers(20, 8));
+    let (one, same, other) =
+        (sample.of_customers(20, 7), sample.of_customers(20, 7), sample.of_customers(20, 8));
     assert_eq!(one.customers_by_email(), same.customers_by_email());
     assert_ne!(one.customers_by_email(), other.customers_by_email());
     assert_eq!(one.customers_by_email().len(), 20);

@@ -7,7 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn p9_p10_an_order_goes_from_a_command_to_the_dashboards_and_every_repeat_changes_nothing() -> Result<()> {
+async fn p9_p10_an_order_goes_from_a_command_to_the_dashboards_and_every_repeat_changes_nothing()
+-> Result<()> {
     let stack = RunningStack::start().await?;
     let client = stack.client()?;
 
@@ -24,7 +25,10 @@ async fn p9_p10_an_order_goes_from_a_command_to_the_dashboards_and_every_repeat_
     let confirmed = confirmed_once(&client, &order).await?;
 
     // Read your own writes: no waiting loop stands here, the token does it.
-    let shown = client.get_after(&format!("/api/v1/users/{user}"), &confirmed).await?.expect(StatusCode::OK)?;
+    let shown = client
+        .get_after(&format!("/api/v1/users/{user}"), &confirmed)
+        .await?
+        .expect(StatusCode::OK)?;
     assert!(shown.position()? >= confirmed.position()?);
     assert_eq!(shown.data()["order_count"], 1);
     assert_eq!(shown.data()["total_spent"], json!({"USD": "59.34"}));
@@ -46,10 +50,20 @@ async fn product(client: &Client, name: &str, price: &str) -> Result<String> {
 
 async fn registered_once(client: &Client, registration: &Value) -> Result<String> {
     let keyed = [("idempotency-key", "tour-1")];
-    let first = client.command(Method::POST, "/api/v1/users", Some(registration), &keyed).await?.expect(StatusCode::CREATED)?;
+    let first = client
+        .command(Method::POST, "/api/v1/users", Some(registration), &keyed)
+        .await?
+        .expect(StatusCode::CREATED)?;
     assert!(first.headers.get("idempotent-replayed").is_none());
-    assert!(first.header("location")?.ends_with(&format!("/api/v1/users/{}", first.id()?)), "{:?}", first.headers);
-    let again = client.command(Method::POST, "/api/v1/users", Some(registration), &keyed).await?.expect(StatusCode::CREATED)?;
+    assert!(
+        first.header("location")?.ends_with(&format!("/api/v1/users/{}", first.id()?)),
+        "{:?}",
+        first.headers
+    );
+    let again = client
+        .command(Method::POST, "/api/v1/users", Some(registration), &keyed)
+        .await?
+        .expect(StatusCode::CREATED)?;
     assert_eq!(again.header("idempotent-replayed")?, "true");
     assert_eq!((again.data(), again.position()?), (first.data(), first.position()?));
     let other = json!({"email": "other@example.com", "name": "Ada"});
@@ -62,29 +76,50 @@ async fn the_address_is_taken(client: &Client) -> Result<()> {
     let body = json!({"email": "ada@example.com", "name": "Another Ada"});
     let refused = client.post("/api/v1/users", &body).await?.expect(StatusCode::CONFLICT)?;
     assert_eq!(refused.header("content-type")?, "application/problem+json");
-    assert!(!refused.body.to_string().contains("ada@"), "a problem repeats no address: {}", refused.body);
+    assert!(
+        !refused.body.to_string().contains("ada@"),
+        "a problem repeats no address: {}",
+        refused.body
+    );
     Ok(())
 }
 
 /// One line more that stays (30.00), and one that goes again.
 async fn lines_come_and_go(client: &Client, order: &str, product: &str) -> Result<()> {
     let path = format!("/api/v1/orders/{order}/lines");
-    client.post(&path, &json!({"product_id": product, "quantity": 3})).await?.expect(StatusCode::CREATED)?;
-    let added = client.post(&path, &json!({"product_id": product, "quantity": 1})).await?.expect(StatusCode::CREATED)?;
+    client
+        .post(&path, &json!({"product_id": product, "quantity": 3}))
+        .await?
+        .expect(StatusCode::CREATED)?;
+    let added = client
+        .post(&path, &json!({"product_id": product, "quantity": 1}))
+        .await?
+        .expect(StatusCode::CREATED)?;
     let line = added.data()["line_id"].as_str().expect("the line's id");
-    let removed = client.command(Method::DELETE, &format!("{path}/{line}"), None, &[]).await?.expect(StatusCode::OK)?;
-    let shown = client.get_after(&format!("/api/v1/orders/{order}"), &removed).await?.expect(StatusCode::OK)?;
-    assert_eq!((&shown.data()["status"], &shown.data()["total"]), (&json!("pending"), &json!("59.34")));
+    let removed = client
+        .command(Method::DELETE, &format!("{path}/{line}"), None, &[])
+        .await?
+        .expect(StatusCode::OK)?;
+    let shown = client
+        .get_after(&format!("/api/v1/orders/{order}"), &removed)
+        .await?
+        .expect(StatusCode::OK)?;
+    assert_eq!(
+        (&shown.data()["status"], &shown.data()["total"]),
+        (&json!("pending"), &json!("59.34"))
+    );
     assert_eq!(shown.data()["lines"].as_array().map(Vec::len), Some(2));
     Ok(())
 }
 
 async fn confirmed_once(client: &Client, order: &str) -> Result<Answer> {
-    let (path, keyed) = (format!("/api/v1/orders/{order}/confirm"), [("idempotency-key", "tour-2")]);
+    let (path, keyed) =
+        (format!("/api/v1/orders/{order}/confirm"), [("idempotency-key", "tour-2")]);
     let first = client.command(Method::POST, &path, None, &keyed).await?.expect(StatusCode::OK)?;
     let again = client.command(Method::POST, &path, None, &keyed).await?.expect(StatusCode::OK)?;
     assert_eq!((again.data(), again.position()?), (first.data(), first.position()?));
-    let refused = client.command(Method::POST, &path, None, &[]).await?.expect(StatusCode::CONFLICT)?;
+    let refused =
+        client.command(Method::POST, &path, None, &[]).await?.expect(StatusCode::CONFLICT)?;
     assert!(refused.code().is_some(), "{}", refused.body);
     Ok(first)
 }
@@ -96,7 +131,9 @@ async fn the_order_is_shown(client: &Client, order: &str, confirmed: &Answer) ->
     assert_eq!(shown.data()["units"], 5);
     let unchanged = client.get_with(&path, &[("if-none-match", shown.header("etag")?)]).await?;
     unchanged.expect(StatusCode::NOT_MODIFIED)?;
-    let stale = client.command(Method::POST, &format!("{path}/cancel"), None, &[("if-match", "\"1\"")]).await?;
+    let stale = client
+        .command(Method::POST, &format!("{path}/cancel"), None, &[("if-match", "\"1\"")])
+        .await?;
     stale.expect(StatusCode::PRECONDITION_FAILED)?;
     Ok(())
 }
@@ -104,17 +141,31 @@ async fn the_order_is_shown(client: &Client, order: &str, confirmed: &Answer) ->
 async fn the_day_is_shown(client: &Client, confirmed: &Answer) -> Result<()> {
     let days = client.get_after("/api/v1/sales/daily", confirmed).await?.expect(StatusCode::OK)?;
     let day = &days.data()[0];
-    assert_eq!((&day["orders"], &day["units"], &day["revenue"]), (&json!(1), &json!(5), &json!("59.34")), "{day}");
+    assert_eq!(
+        (&day["orders"], &day["units"], &day["revenue"]),
+        (&json!(1), &json!(5), &json!("59.34")),
+        "{day}"
+    );
     let shown: chrono::NaiveDate = serde_json::from_value(day["day"].clone())?;
     assert!((Utc::now().date_naive() - shown).num_days() <= 1, "{shown}");
     Ok(())
 }
 
-async fn a_cancelled_order_counts_nowhere(client: &Client, user: &str, lines: &Value) -> Result<()> {
+async fn a_cancelled_order_counts_nowhere(
+    client: &Client,
+    user: &str,
+    lines: &Value,
+) -> Result<()> {
     let placed = client.post("/api/v1/orders", lines).await?.expect(StatusCode::CREATED)?;
     let path = format!("/api/v1/orders/{}/cancel", placed.id()?);
     let cancelled = client.command(Method::POST, &path, None, &[]).await?.expect(StatusCode::OK)?;
-    let shown = client.get_after(&format!("/api/v1/users/{user}"), &cancelled).await?.expect(StatusCode::OK)?;
-    assert_eq!((&shown.data()["order_count"], &shown.data()["total_spent"]), (&json!(1), &json!({"USD": "59.34"})));
+    let shown = client
+        .get_after(&format!("/api/v1/users/{user}"), &cancelled)
+        .await?
+        .expect(StatusCode::OK)?;
+    assert_eq!(
+        (&shown.data()["order_count"], &shown.data()["total_spent"]),
+        (&json!(1), &json!({"USD": "59.34"}))
+    );
     Ok(())
 }

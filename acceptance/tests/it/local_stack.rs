@@ -27,7 +27,11 @@ async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {
 }
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 #[tokio::test]
@@ -38,7 +42,8 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
         let copy = enterable_folder()?;
         let state = copy.path().join("state");
         // A file of the running cluster may vanish meanwhile.
-        let copied = finish(Command::new("cp").arg("-a").arg(stack.directory()).arg(&state), LIMIT)?;
+        let copied =
+            finish(Command::new("cp").arg("-a").arg(stack.directory()).arg(&state), LIMIT)?;
         ensure!(state.join("running.json").is_file(), "{}", said(&copied));
         end(stack_tool(&state)?, arguments).await
     };
@@ -50,20 +55,26 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
         (&["up", "--detach", "--programs", &programs()?], "was copied from"),
     ] {
         let refused = in_copy(arguments).await?;
-        ensure!(!refused.status.success(), "{arguments:?} worked on the original: {}", said(&refused));
+        ensure!(
+            !refused.status.success(),
+            "{arguments:?} worked on the original: {}",
+            said(&refused)
+        );
         ensure!(said(&refused).contains(words), "{arguments:?}: {}", said(&refused));
     }
     let down = in_copy(&["down"]).await?;
     ensure!(down.status.success() && said(&down).contains("it was not up"), "{}", said(&down));
 
     assert_eq!(stack.endpoints()?.pids, before, "something of the original was ended");
-    let product = json!({"name": "Blue Train", "unit_price": "14.67", "currency": "USD", "stock": 12});
+    let product =
+        json!({"name": "Blue Train", "unit_price": "14.67", "currency": "USD", "stock": 12});
     stack.client()?.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;
     Ok(())
 }
 
 #[tokio::test]
-async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_again() -> Result<()> {
+async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_again() -> Result<()>
+{
     let stack = Detached::new()?;
     stack.up().await?;
     let first = stack.pids()?;
@@ -72,7 +83,8 @@ async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_
     kill(Pid::from_raw(i32::try_from(supervisor)?), Signal::SIGKILL)?;
     // Until the system has ended it, the stack is up.
     let lock = fs::File::open(stack.state().join("lock"))?;
-    until("the supervisor has ended", LIMIT, async || Ok(lock.try_lock().is_ok().then_some(()))).await?;
+    until("the supervisor has ended", LIMIT, async || Ok(lock.try_lock().is_ok().then_some(())))
+        .await?;
     drop(lock);
     stack.up().await?;
     let second = stack.pids()?;
@@ -114,8 +126,15 @@ async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() 
         }
     })?;
     ensure!(open.is_empty(), "others can read or enter:\n{}", open.join("\n"));
-    for name in ["lock", "endpoints.json", "running.json", "passwords.json", "logs/stack.log", "nats/store", "resting/projector"]
-    {
+    for name in [
+        "lock",
+        "endpoints.json",
+        "running.json",
+        "passwords.json",
+        "logs/stack.log",
+        "nats/store",
+        "resting/projector",
+    ] {
         ensure!(names.contains(&stack.state().join(name)), "{name} was not looked at: {names:?}");
     }
     Ok(())
@@ -132,14 +151,22 @@ async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Re
     let stack = Detached::new()?;
     // A relay that answers each look that it is not ready.
     let (program, real) = (stack.programs().join("event-relay"), program("event-relay")?);
-    fs::write(&program, format!("#!/bin/sh\nNATS_URL=nats://127.0.0.1:1 exec {} \"$@\"\n", real.display()))?;
+    fs::write(
+        &program,
+        format!("#!/bin/sh\nNATS_URL=nats://127.0.0.1:1 exec {} \"$@\"\n", real.display()),
+    )?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let programs = stack.programs();
     let mut up = tokio::process::Command::from(stack.tool()?);
-    up.args(["up", "--detach", "--programs"]).arg(&programs).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    up.args(["up", "--detach", "--programs"])
+        .arg(&programs)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let mut up = up.spawn()?;
     let started = async || {
-        let running: Value = serde_json::from_str(&fs::read_to_string(stack.state().join("running.json"))?)?;
+        let running: Value =
+            serde_json::from_str(&fs::read_to_string(stack.state().join("running.json"))?)?;
         Ok(running["processes"]["query-api"]["process"].is_object().then_some(running))
     };
     let running = until("the last process is started", LIMIT, started).await?;
@@ -217,7 +244,11 @@ impl Detached {
 
     async fn up(&self) -> Result<Output> {
         let programs = self.programs();
-        let up = end(self.tool()?, &["up", "--detach", "--programs", programs.to_str().context("a path that is text")?]).await?;
+        let up = end(
+            self.tool()?,
+            &["up", "--detach", "--programs", programs.to_str().context("a path that is text")?],
+        )
+        .await?;
         ensure!(up.status.success(), "{}", said(&up));
         Ok(up)
     }

@@ -17,6 +17,7 @@ mod silence;
 
 /// The purchase history that the repository carries.
 fn sample() -> anyhow::Result<acceptance::Purchases> {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/stack/data/cdnow-sample.txt");
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy/stack/data/cdnow-sample.txt");
     acceptance::Purchases::read(&file)
 }

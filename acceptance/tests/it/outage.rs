@@ -11,11 +11,15 @@ use serde_json::json;
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn p8_commands_are_taken_without_the_read_side_and_queries_answered_without_the_write_side() -> Result<()> {
+async fn p8_commands_are_taken_without_the_read_side_and_queries_answered_without_the_write_side()
+-> Result<()> {
     let mut system = Launched::start().await?;
     let client = system.client()?;
     let first = register(&client, "first").await?;
-    client.get_after(&format!("/api/v1/users/{}", first.id()?), &first).await?.expect(StatusCode::OK)?;
+    client
+        .get_after(&format!("/api/v1/users/{}", first.id()?), &first)
+        .await?
+        .expect(StatusCode::OK)?;
 
     commands_without_the_read_side(&mut system, &client).await?;
     queries_without_the_write_side(&mut system, &client, &first).await?;
@@ -61,13 +65,18 @@ async fn commands_without_the_read_side(system: &mut Launched, client: &Client) 
 }
 
 /// The event store's cluster, with the relay and NATS.
-async fn queries_without_the_write_side(system: &mut Launched, client: &Client, first: &Answer) -> Result<()> {
+async fn queries_without_the_write_side(
+    system: &mut Launched,
+    client: &Client,
+    first: &Answer,
+) -> Result<()> {
     let path = format!("/api/v1/users/{}", first.id()?);
     let before = client.get(&path).await?.expect(StatusCode::OK)?;
 
     system.event_store.stop().await;
     queries_are_answered(client, &path, &before).await?;
-    let refused = client.post("/api/v1/users", &json!({"email": "refused@example.com", "name": "R"})).await?;
+    let refused =
+        client.post("/api/v1/users", &json!({"email": "refused@example.com", "name": "R"})).await?;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.body);
     assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
 

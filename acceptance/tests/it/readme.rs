@@ -16,21 +16,34 @@ const LIMIT: Duration = Duration::from_mins(10);
 
 #[tokio::test]
 async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
-    let tour = blocks(&readme()?).into_iter().filter(|block| !is_of_the_whole(block)).collect::<Vec<_>>().join("\n");
+    let tour = blocks(&readme()?)
+        .into_iter()
+        .filter(|block| !is_of_the_whole(block))
+        .collect::<Vec<_>>()
+        .join("\n");
     let folder = enterable_folder()?;
     let mut shell = tokio::process::Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &tour]).current_dir(folder.path());
-    shell.env("CARGO_ALIAS_STACK", format!("run --quiet --manifest-path {} --bin stack --", manifest().display()));
-    shell.env("STACK_PROFILE", "dev").env("STACK_DIR", folder.path().join(".stack")).env("PATH", path()?);
+    shell.env(
+        "CARGO_ALIAS_STACK",
+        format!("run --quiet --manifest-path {} --bin stack --", manifest().display()),
+    );
+    shell
+        .env("STACK_PROFILE", "dev")
+        .env("STACK_DIR", folder.path().join(".stack"))
+        .env("PATH", path()?);
     let ran = finish_async(&mut shell, LIMIT).await;
     let left = Endpoints::read(&folder.path().join(".stack"));
     if left.is_ok() {
         let mut tool = tokio::process::Command::new(program("stack")?);
-        let down = finish_async(tool.arg("--dir").arg(folder.path().join(".stack")).arg("down"), LIMIT).await?;
+        let down =
+            finish_async(tool.arg("--dir").arg(folder.path().join(".stack")).arg("down"), LIMIT)
+                .await?;
         ensure!(down.status.success(), "the tour's stack did not go down: {down:?}");
     }
     let output = ran.context("the tour")?;
-    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (said, log) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "the tour: {}\n{said}\n{log}", output.status);
     ensure!(left.is_err(), "the tour left its stack running");
 
@@ -50,19 +63,25 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
 #[tokio::test]
 async fn every_setting_in_the_readme_exists_with_the_default_that_it_tells() -> Result<()> {
     let text = readme()?;
-    let is_setting = |word: &&str| word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let is_setting = |word: &&str| {
+        word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    };
     let settings: Vec<&str> = text.split('`').filter(is_setting).collect();
     ensure!(settings.len() >= 4, "the README was not understood: {settings:?}");
     for api in ["command-api", "query-api"] {
         let mut command = tokio::process::Command::new(program(api)?);
         let output = finish_async(command.args(["serve", "--help"]), LIMIT).await?;
         // Wherever its lines are broken.
-        let help = String::from_utf8(output.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        let help =
+            String::from_utf8(output.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
         for setting in &settings {
             ensure!(help.contains(&format!("[env: {setting}=")), "{api} has no {setting}:\n{help}");
         }
         for default in ["1024", "256", "67108864"] {
-            ensure!(help.contains(&format!("[default: {default}]")), "{api} has another default than {default}:\n{help}");
+            ensure!(
+                help.contains(&format!("[default: {default}]")),
+                "{api} has another default than {default}:\n{help}"
+            );
         }
     }
     Ok(())
@@ -75,11 +94,18 @@ async fn every_stack_command_and_flag_in_the_readme_exists() -> Result<()> {
     for command in commands {
         let words = command.iter().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()));
         // `logs NAME`, `import cdnow [FILE]`, `bench append`: what is no command is an argument of the one before.
-        let (first, second) = (command.first().context("a command")?, command.get(1).filter(|word| word.as_str() == "cdnow"));
+        let (first, second) = (
+            command.first().context("a command")?,
+            command.get(1).filter(|word| word.as_str() == "cdnow"),
+        );
         let mut tool = tokio::process::Command::new(program("stack")?);
         let output = finish_async(tool.arg(first).args(second).arg("--help"), LIMIT).await?;
         let help = String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success(), "`cargo stack {}` does not exist: {words:?}", command.join(" "));
+        ensure!(
+            output.status.success(),
+            "`cargo stack {}` does not exist: {words:?}",
+            command.join(" ")
+        );
         for flag in command.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
             ensure!(help.contains(flag.as_str()), "`cargo stack {first}` has no {flag}:\n{help}");
         }
@@ -125,12 +151,18 @@ fn stack_commands(text: &str) -> Vec<Vec<String>> {
             // `bench append`, `visible`: the second is another argument of the first, not a command.
             if cell.contains("bench") { quoted.into_iter().take(1).collect() } else { quoted }
         } else {
-            line.split('#').next().filter(|line| line.starts_with("cargo stack")).into_iter().collect()
+            line.split('#')
+                .next()
+                .filter(|line| line.starts_with("cargo stack"))
+                .into_iter()
+                .collect()
         };
         for command in code {
             let words = command.trim_start_matches("cargo stack").split_whitespace();
-            let words: Vec<String> =
-                words.map(|word| word.trim_matches(['[', ']']).to_owned()).filter(|word| word != "--").collect();
+            let words: Vec<String> = words
+                .map(|word| word.trim_matches(['[', ']']).to_owned())
+                .filter(|word| word != "--")
+                .collect();
             if !words.is_empty() {
                 commands.push(words);
             }
@@ -151,7 +183,8 @@ fn manifest() -> PathBuf {
 pub(crate) fn path() -> Result<std::ffi::OsString> {
     let mut folders = Vec::new();
     for variable in ["DAYBOOK_TEST_NATS_SERVER", "CARGO"] {
-        let program = std::env::var_os(variable).with_context(|| format!("{variable} is not set: run `cargo stack test`"))?;
+        let program = std::env::var_os(variable)
+            .with_context(|| format!("{variable} is not set: run `cargo stack test`"))?;
         folders.push(Path::new(&program).parent().context("a program's folder")?.to_owned());
     }
     folders.extend(std::env::var_os("DAYBOOK_TEST_PG_BIN").map(PathBuf::from));

@@ -32,26 +32,38 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError`], when the command is not even decided.
-    pub async fn rehearse<U: UseCase>(&self, use_case: U, context: Context) -> Result<Rehearsal, CommandError> {
-        let _permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+    pub async fn rehearse<U: UseCase>(
+        &self,
+        use_case: U,
+        context: Context,
+    ) -> Result<Rehearsal, CommandError> {
+        let _permit =
+            Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         // Whatever it waits for, it changes nothing.
         let overdue = |_| Err(StoreError::Unavailable(None).into());
         timeout(DEADLINE, self.rehearsed(use_case, context)).await.unwrap_or_else(overdue)
     }
 
-    async fn rehearsed<U: UseCase>(&self, use_case: U, context: Context) -> Result<Rehearsal, CommandError> {
+    async fn rehearsed<U: UseCase>(
+        &self,
+        use_case: U,
+        context: Context,
+    ) -> Result<Rehearsal, CommandError> {
         let mut rehearsals = 1;
         loop {
             let decided = self.decide(&use_case, &context, TurnSlot::Unneeded).await?;
             let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
             let refusal = self.repository.check(epoch, &changes).await?;
-            let changed_meanwhile =
-                matches!(refusal, Some(Refusal::Version { .. } | Refusal::Condition { .. } | Refusal::Epoch { .. }));
+            let changed_meanwhile = matches!(
+                refusal,
+                Some(Refusal::Version { .. } | Refusal::Condition { .. } | Refusal::Epoch { .. })
+            );
             if changed_meanwhile && rehearsals < MAX_REHEARSALS {
                 rehearsals += 1;
                 continue;
             }
-            let events = changes.events().map(|(stream, event)| (stream.clone(), event.clone())).collect();
+            let events =
+                changes.events().map(|(stream, event)| (stream.clone(), event.clone())).collect();
             let answer = Answer { id: changes.id(), line_id };
             return Ok(Rehearsal { answer, epoch, events, refusal: refusal.map(refused) });
         }

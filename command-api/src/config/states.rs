@@ -66,17 +66,32 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_library() {
         let args = parsed(&[]).unwrap();
-        assert_eq!((args.cache(), args.snapshots()), (CacheLimits::default(), SnapshotPolicy::default()));
+        assert_eq!(
+            (args.cache(), args.snapshots()),
+            (CacheLimits::default(), SnapshotPolicy::default())
+        );
     }
 
     #[test]
     fn each_limit_has_its_setting() {
-        let given = ["--aggregate-cache-entries=3", "--aggregate-cache-bytes=4000", "--snapshot-every-events=7"];
-        let args = parsed(&[&given[..], &["--snapshot-slow-load-ms=90", "--snapshot-slow-load-events=5"]].concat()).unwrap();
+        let given = [
+            "--aggregate-cache-entries=3",
+            "--aggregate-cache-bytes=4000",
+            "--snapshot-every-events=7",
+        ];
+        let args = parsed(
+            &[&given[..], &["--snapshot-slow-load-ms=90", "--snapshot-slow-load-events=5"]]
+                .concat(),
+        )
+        .unwrap();
         assert_eq!(args.cache(), CacheLimits { states: 3, bytes: 4_000 });
         let policy = args.snapshots();
         assert_eq!((policy.every, policy.slow.as_millis(), policy.least), (7, 90, 5));
-        for wrong in ["--snapshot-every-events=0", "--snapshot-slow-load-events=-1", "--aggregate-cache-bytes=much"] {
+        for wrong in [
+            "--snapshot-every-events=0",
+            "--snapshot-slow-load-events=-1",
+            "--aggregate-cache-bytes=much",
+        ] {
             assert!(parsed(&[wrong]).is_none(), "{wrong}");
         }
     }

@@ -36,7 +36,12 @@ pub(super) struct Changed {
 
 impl Api {
     /// Runs a command that makes a resource of a collection, and answers 201.
-    pub(super) async fn create<U: UseCase>(&self, use_case: U, about: About, collection: &str) -> Result<Response, Problem> {
+    pub(super) async fn create<U: UseCase>(
+        &self,
+        use_case: U,
+        about: About,
+        collection: &str,
+    ) -> Result<Response, Problem> {
         if !about.context.precondition.holds_for_nothing() {
             return Err(CommandError::NothingToMatch.into());
         }
@@ -44,7 +49,12 @@ impl Api {
     }
 
     /// Runs a command that makes a part of a resource, and answers 201 with the place of the whole.
-    pub(super) async fn made<U: UseCase>(&self, use_case: U, about: About, collection: &str) -> Result<Response, Problem> {
+    pub(super) async fn made<U: UseCase>(
+        &self,
+        use_case: U,
+        about: About,
+        collection: &str,
+    ) -> Result<Response, Problem> {
         if about.dry_run {
             return self.rehearse(use_case, about).await;
         }
@@ -56,7 +66,11 @@ impl Api {
     }
 
     /// Runs a command that changes a resource, and answers 200.
-    pub(super) async fn change<U: UseCase>(&self, use_case: U, about: About) -> Result<Response, Problem> {
+    pub(super) async fn change<U: UseCase>(
+        &self,
+        use_case: U,
+        about: About,
+    ) -> Result<Response, Problem> {
         if about.dry_run {
             return self.rehearse(use_case, about).await;
         }
@@ -74,7 +88,11 @@ impl Api {
         })
     }
 
-    async fn run<U: UseCase>(&self, use_case: U, about: About) -> Result<(Done, Response), Problem> {
+    async fn run<U: UseCase>(
+        &self,
+        use_case: U,
+        about: About,
+    ) -> Result<(Done, Response), Problem> {
         let About { request_id, context, .. } = about;
         let done = self.commands()?.run(use_case, context).await?;
         let answer = self.answer(&done, request_id);
@@ -83,9 +101,14 @@ impl Api {
 
     fn answer(&self, done: &Done, request_id: String) -> Response {
         let (epoch, last) = (done.appended.epoch.0, done.appended.last);
-        let token = ConsistencyToken { epoch, position: last.position.0, event_id: last.event_id.unwrap_or_default() };
+        let token = ConsistencyToken {
+            epoch,
+            position: last.position.0,
+            event_id: last.event_id.unwrap_or_default(),
+        };
         let token = token.seal(&self.tokens);
-        let data = Changed { id: done.answer.id, version: done.version(), line_id: done.answer.line_id };
+        let data =
+            Changed { id: done.answer.id, version: done.version(), line_id: done.answer.line_id };
         let mut meta = Meta::new(request_id, self.clock.now()).at(epoch, last.position.0);
         meta.consistency_token = Some(token.clone());
         let etag = format!("\"{}\"", data.version);

@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeZone, Utc};
 use domain::order::MAX_LINES;
 use domain::product::MAX_STOCK;
-use domain::value::{Currency, Email, EmailError, Money, NameError, PersonName, ProductName, Quantity};
+use domain::value::{
+    Currency, Email, EmailError, Money, NameError, PersonName, ProductName, Quantity,
+};
 use service_kit::input::{Integer, Time};
 use service_kit::{FieldError, Problem};
 
@@ -33,7 +35,12 @@ impl Input {
     }
 
     /// Notes that something is wrong.
-    pub(super) fn wrong(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
+    pub(super) fn wrong(
+        &mut self,
+        pointer: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) {
         self.errors.push(FieldError::new(pointer, code, detail));
     }
 
@@ -42,19 +49,27 @@ impl Input {
             EmailError::TooLong => "email/too-long",
             EmailError::Malformed => "email/malformed",
         };
-        Email::parse(text).map_err(|error| self.wrong(pointer, code(&error), error.to_string())).ok()
+        Email::parse(text)
+            .map_err(|error| self.wrong(pointer, code(&error), error.to_string()))
+            .ok()
     }
 
     pub(super) fn person_name(&mut self, pointer: &str, text: &str) -> Option<PersonName> {
-        PersonName::parse(text).map_err(|error| self.wrong(pointer, name_code(error), error.to_string())).ok()
+        PersonName::parse(text)
+            .map_err(|error| self.wrong(pointer, name_code(error), error.to_string()))
+            .ok()
     }
 
     pub(super) fn product_name(&mut self, pointer: &str, text: &str) -> Option<ProductName> {
-        ProductName::parse(text).map_err(|error| self.wrong(pointer, name_code(error), error.to_string())).ok()
+        ProductName::parse(text)
+            .map_err(|error| self.wrong(pointer, name_code(error), error.to_string()))
+            .ok()
     }
 
     pub(super) fn quantity(&mut self, pointer: String, number: Integer) -> Option<Quantity> {
-        Quantity::try_from(number.get()).map_err(|error| self.wrong(pointer, "quantity/out-of-range", error.to_string())).ok()
+        Quantity::try_from(number.get())
+            .map_err(|error| self.wrong(pointer, "quantity/out-of-range", error.to_string()))
+            .ok()
     }
 
     /// The currency of an amount from any time.
@@ -68,7 +83,12 @@ impl Input {
         currency.for_new_prices().map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
-    pub(super) fn money(&mut self, pointer: impl Into<String>, text: &str, currency: Currency) -> Option<Money> {
+    pub(super) fn money(
+        &mut self,
+        pointer: impl Into<String>,
+        text: &str,
+        currency: Currency,
+    ) -> Option<Money> {
         Money::parse(text, currency).map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
@@ -77,7 +97,11 @@ impl Input {
         if (0..=MAX_STOCK).contains(&number) {
             return Some(number);
         }
-        self.wrong(pointer, "stock/out-of-range", format!("the stock is not between 0 and {MAX_STOCK}"));
+        self.wrong(
+            pointer,
+            "stock/out-of-range",
+            format!("the stock is not between 0 and {MAX_STOCK}"),
+        );
         None
     }
 
@@ -91,14 +115,23 @@ impl Input {
     }
 
     /// The date of an imported order.
-    pub(super) fn ordered_at(&mut self, pointer: &str, at: Time, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(super) fn ordered_at(
+        &mut self,
+        pointer: &str,
+        at: Time,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let at = at.get();
         let earliest = Utc.with_ymd_and_hms(EARLIEST_YEAR, 1, 1, 0, 0, 0).single();
         if at > now {
             self.wrong(pointer, "in-the-future", "an order cannot be from the future");
             None
         } else if earliest.is_some_and(|earliest| at < earliest) {
-            self.wrong(pointer, "too-early", format!("an order cannot be from before {EARLIEST_YEAR}"));
+            self.wrong(
+                pointer,
+                "too-early",
+                format!("an order cannot be from before {EARLIEST_YEAR}"),
+            );
             None
         } else {
             Some(at)

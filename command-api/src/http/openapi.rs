@@ -16,8 +16,7 @@ const JSON: &str = "application/json";
 const CHANGED: &str = "Envelope_Changed";
 const REHEARSED: &str = "Envelope_Rehearsed";
 
-const IF_MATCH: &str =
-    "`\"<version>\"` or the query API's tag, of which the version counts: 412 unless the newest version is one of them";
+const IF_MATCH: &str = "`\"<version>\"` or the query API's tag, of which the version counts: 412 unless the newest version is one of them";
 const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version is one of them, or with `*` if there is any";
 
 /// The document's frame; paths and schemas come from the handlers.
@@ -45,11 +44,20 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("400", "The request cannot be parsed"),
     ("404", "There is no such thing"),
     ("408", "The request did not arrive in time"),
-    ("409", "A rule of the shop says no, or the first request with this idempotency key is still in flight"),
+    (
+        "409",
+        "A rule of the shop says no, or the first request with this idempotency key is still in flight",
+    ),
     ("413", "The body is larger than 64 KiB"),
-    ("422", "Some of the content is not valid, or the idempotency key was used for another request"),
+    (
+        "422",
+        "Some of the content is not valid, or the idempotency key was used for another request",
+    ),
     ("500", "Something went wrong on this side"),
-    ("503", "Nothing was changed, or it is not known whether it was; try again with the same idempotency key"),
+    (
+        "503",
+        "Nothing was changed, or it is not known whether it was; try again with the same idempotency key",
+    ),
     ("504", "The answer took too long"),
 ];
 
@@ -129,10 +137,14 @@ fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
     if let Some(RefOr::T(done)) = responses.get_mut("200") {
         done.description.push_str("; with `dry_run`, what would be done");
         let either = OneOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(rehearsed);
-        done.content.insert(JSON.to_owned(), ContentBuilder::new().schema(Some(either)).build().into());
+        done.content
+            .insert(JSON.to_owned(), ContentBuilder::new().schema(Some(either)).build().into());
     } else {
         let content = ContentBuilder::new().schema(Some(rehearsed)).build();
-        let told = ResponseBuilder::new().description("With `dry_run`: what would be done").content(JSON, content).build();
+        let told = ResponseBuilder::new()
+            .description("With `dry_run`: what would be done")
+            .content(JSON, content)
+            .build();
         responses.insert("200".to_owned(), told.into());
     }
 }
@@ -145,7 +157,10 @@ fn describe_success(response: &mut Response, creates: bool) {
     for (name, description) in [
         ("ETag", "`\"<version>\"`"),
         ("Consistency-Token", "The same as `meta.consistency_token`"),
-        ("Idempotent-Replayed", "`true` when this is the answer of an earlier request with the same key"),
+        (
+            "Idempotent-Replayed",
+            "`true` when this is the answer of an earlier request with the same key",
+        ),
         ("X-Request-Id", "The request's id"),
     ] {
         response.headers.insert(name.to_owned(), header(description));

@@ -16,7 +16,8 @@ use super::input::Input;
 use super::object::objects;
 use super::received::{Received, ReceivedBare};
 use crate::use_case::{
-    AddOrderLine, CancelOrder, ConfirmOrder, ImportOrder, ImportedLine, LineRequest, Orderer, PlaceOrder, RemoveOrderLine,
+    AddOrderLine, CancelOrder, ConfirmOrder, ImportOrder, ImportedLine, LineRequest, Orderer,
+    PlaceOrder, RemoveOrderLine,
 };
 
 /// A line of an order, at the product's price of now.
@@ -91,10 +92,16 @@ pub(super) fn lines(bodies: &[LineBody]) -> Result<Vec<LineRequest>, Problem> {
     post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders", request_body = PlaceOrderBody,
     responses((status = 201, description = "The order is placed, pending", body = Envelope<Changed>)),
 )]
-pub(super) async fn place(State(api): State<Api>, received: Received<PlaceOrderBody>) -> Result<Response, Problem> {
+pub(super) async fn place(
+    State(api): State<Api>,
+    received: Received<PlaceOrderBody>,
+) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let use_case =
-        PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InBody(body.user_id.get()), lines: lines(&body.lines)? };
+    let use_case = PlaceOrder {
+        order_id: Uuid::now_v7(),
+        orderer: Orderer::InBody(body.user_id.get()),
+        lines: lines(&body.lines)?,
+    };
     api.create(use_case, about, "orders").await
 }
 
@@ -104,11 +111,16 @@ pub(super) async fn place(State(api): State<Api>, received: Received<PlaceOrderB
     post, path = "/api/v1/orders/import", operation_id = "importOrder", tag = "orders", request_body = ImportOrderBody,
     responses((status = 201, description = "The order is taken over, pending", body = Envelope<Changed>)),
 )]
-pub(super) async fn import(State(api): State<Api>, request: axum::extract::Request) -> Result<Response, Problem> {
+pub(super) async fn import(
+    State(api): State<Api>,
+    request: axum::extract::Request,
+) -> Result<Response, Problem> {
     if !api.order_import {
         return Err(Problem::not_found());
     }
-    let received = <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api).await?;
+    let received =
+        <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api)
+            .await?;
     let Received { body, about } = received;
     let mut input = Input::default();
     let currency = input.currency("/currency", &body.currency);
@@ -120,14 +132,21 @@ pub(super) async fn import(State(api): State<Api>, request: axum::extract::Reque
         .enumerate()
         .filter_map(|(index, line)| {
             let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity);
-            let unit_price = input.money(format!("/lines/{index}/unit_price"), &line.unit_price, currency?);
+            let unit_price =
+                input.money(format!("/lines/{index}/unit_price"), &line.unit_price, currency?);
             let (quantity, unit_price) = (quantity?, unit_price?);
-            Some(ImportedLine { line_id: Uuid::now_v7(), product_id: line.product_id.get(), quantity, unit_price })
+            Some(ImportedLine {
+                line_id: Uuid::now_v7(),
+                product_id: line.product_id.get(),
+                quantity,
+                unit_price,
+            })
         })
         .collect();
     let Some(ordered_at) = ordered_at else { return Err(input.problem()) };
     input.check()?;
-    let use_case = ImportOrder { order_id: Uuid::now_v7(), user_id: body.user_id.get(), ordered_at, lines };
+    let use_case =
+        ImportOrder { order_id: Uuid::now_v7(), user_id: body.user_id.get(), ordered_at, lines };
     api.create(use_case, about, "orders").await
 }
 
@@ -144,7 +163,9 @@ pub(super) async fn add_line(
 ) -> Result<Response, Problem> {
     let Received { body: LineBody { product_id, quantity }, about } = received;
     let mut input = Input::default();
-    let Some(quantity) = input.quantity("/quantity".to_owned(), quantity) else { return Err(input.problem()) };
+    let Some(quantity) = input.quantity("/quantity".to_owned(), quantity) else {
+        return Err(input.problem());
+    };
     let line = LineRequest { line_id: Uuid::now_v7(), product_id: product_id.get(), quantity };
     api.made(AddOrderLine { order_id: order_id.get(), line }, about, "orders").await
 }
@@ -160,7 +181,8 @@ pub(super) async fn remove_line(
     Path((order_id, line_id)): Path<(Id, Id)>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(RemoveOrderLine { order_id: order_id.get(), line_id: line_id.get() }, received.about).await
+    api.change(RemoveOrderLine { order_id: order_id.get(), line_id: line_id.get() }, received.about)
+        .await
 }
 
 /// Confirm a pending order, which must have a line: it counts from here on.

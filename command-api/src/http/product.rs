@@ -67,15 +67,26 @@ pub(super) struct AdjustStockBody {
     post, path = "/api/v1/products", operation_id = "addProduct", tag = "products", request_body = AddProductBody,
     responses((status = 201, description = "The product is added", body = Envelope<Changed>)),
 )]
-pub(super) async fn add(State(api): State<Api>, received: Received<AddProductBody>) -> Result<Response, Problem> {
+pub(super) async fn add(
+    State(api): State<Api>,
+    received: Received<AddProductBody>,
+) -> Result<Response, Problem> {
     let Received { body, about } = received;
     let mut input = Input::default();
     let name = input.product_name("/name", &body.name);
     let currency = input.currency_of_today("/currency", &body.currency);
-    let unit_price = currency.and_then(|currency| input.money("/unit_price", &body.unit_price, currency));
+    let unit_price =
+        currency.and_then(|currency| input.money("/unit_price", &body.unit_price, currency));
     let stock = input.stock("/stock", body.stock);
-    let (Some(name), Some(unit_price), Some(stock)) = (name, unit_price, stock) else { return Err(input.problem()) };
-    api.create(AddProduct { product_id: Uuid::now_v7(), name, unit_price, stock }, about, "products").await
+    let (Some(name), Some(unit_price), Some(stock)) = (name, unit_price, stock) else {
+        return Err(input.problem());
+    };
+    api.create(
+        AddProduct { product_id: Uuid::now_v7(), name, unit_price, stock },
+        about,
+        "products",
+    )
+    .await
 }
 
 /// Change a product's name, price, or both.
@@ -95,7 +106,9 @@ pub(super) async fn change(
     let price = match (body.unit_price, body.currency) {
         (Some(price), Some(currency)) => {
             let currency = input.currency_of_today("/currency", &currency);
-            currency.and_then(|currency| input.money("/unit_price", &price, currency)).map(NewPrice::Full)
+            currency
+                .and_then(|currency| input.money("/unit_price", &price, currency))
+                .map(NewPrice::Full)
         }
         (Some(price), None) => Some(NewPrice::InOwnCurrency(price)),
         (None, Some(_)) => {
@@ -124,5 +137,9 @@ pub(super) async fn adjust_stock(
     Path(product_id): Path<Id>,
     received: Received<AdjustStockBody>,
 ) -> Result<Response, Problem> {
-    api.change(AdjustStock { product_id: product_id.get(), delta: received.body.delta.get() }, received.about).await
+    api.change(
+        AdjustStock { product_id: product_id.get(), delta: received.body.delta.get() },
+        received.about,
+    )
+    .await
 }

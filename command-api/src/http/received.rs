@@ -94,13 +94,28 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
     // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one in an event.
     let correlation_id = request_id.parse().map_or_else(|_| Uuid::now_v7(), Id::get);
-    Ok((About { request_id, context: Context { precondition, keyed, correlation_id, traceparent }, dry_run }, bytes))
+    Ok((
+        About {
+            request_id,
+            context: Context { precondition, keyed, correlation_id, traceparent },
+            dry_run,
+        },
+        bytes,
+    ))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let malformed = |detail: &str| {
-        Problem::bad_request("idempotency/malformed-key", "The Idempotency-Key header cannot be read").detail(detail)
+        Problem::bad_request(
+            "idempotency/malformed-key",
+            "The Idempotency-Key header cannot be read",
+        )
+        .detail(detail)
     };
-    let Some(text) = single(headers, &IDEMPOTENCY_KEY).map_err(|error| malformed(&error.to_string()))? else { return Ok(None) };
+    let Some(text) =
+        single(headers, &IDEMPOTENCY_KEY).map_err(|error| malformed(&error.to_string()))?
+    else {
+        return Ok(None);
+    };
     IdempotencyKey::parse(text).map(Some).map_err(|error| malformed(&error.to_string()))
 }

@@ -50,7 +50,11 @@ pub(super) struct RehearsedEvent {
 
 impl Api {
     /// Decides a command, and answers 200 with what it would do.
-    pub(super) async fn rehearse<U: UseCase>(&self, use_case: U, about: About) -> Result<Response, Problem> {
+    pub(super) async fn rehearse<U: UseCase>(
+        &self,
+        use_case: U,
+        about: About,
+    ) -> Result<Response, Problem> {
         let About { request_id, context, .. } = about;
         let rehearsal = self.commands()?.rehearse(use_case, context).await?;
         let Rehearsal { answer, epoch, events, refusal } = rehearsal;
@@ -64,7 +68,14 @@ impl Api {
         let mut meta = Meta::new(request_id, self.clock.now());
         meta.epoch = Some(epoch.0);
         let (id, line_id, requirements_hold) = (answer.id, answer.line_id, refusal.is_none());
-        let data = Rehearsed { dry_run: true, id, line_id, events: events.collect(), requirements_hold, refusal };
+        let data = Rehearsed {
+            dry_run: true,
+            id,
+            line_id,
+            events: events.collect(),
+            requirements_hold,
+            refusal,
+        };
         Ok(Envelope { data, meta }.into_response())
     }
 }

@@ -59,12 +59,17 @@ pub(super) struct PlaceOrderOfUserBody {
     post, path = "/api/v1/users", operation_id = "registerUser", tag = "users", request_body = RegisterUserBody,
     responses((status = 201, description = "The user is registered", body = Envelope<Changed>)),
 )]
-pub(super) async fn register(State(api): State<Api>, received: Received<RegisterUserBody>) -> Result<Response, Problem> {
+pub(super) async fn register(
+    State(api): State<Api>,
+    received: Received<RegisterUserBody>,
+) -> Result<Response, Problem> {
     let Received { body, about } = received;
     let mut input = Input::default();
-    let (email, name) = (input.email("/email", &body.email), input.person_name("/name", &body.name));
+    let (email, name) =
+        (input.email("/email", &body.email), input.person_name("/name", &body.name));
     let (Some(email), Some(name)) = (email, name) else { return Err(input.problem()) };
-    let use_case = RegisterUser { user_id: Uuid::now_v7(), email, name, claims: api.claims.clone() };
+    let use_case =
+        RegisterUser { user_id: Uuid::now_v7(), email, name, claims: api.claims.clone() };
     api.create(use_case, about, "users").await
 }
 
@@ -87,7 +92,11 @@ pub(super) async fn change(
         input.wrong("", "nothing-to-change", "name the email, the name, or both");
     }
     input.check()?;
-    api.change(ChangeUser { user_id: user_id.get(), email, name, claims: api.claims.clone() }, about).await
+    api.change(
+        ChangeUser { user_id: user_id.get(), email, name, claims: api.claims.clone() },
+        about,
+    )
+    .await
 }
 
 /// Deactivate a user, for good; the e-mail address is free again, and pending orders can still be confirmed or cancelled.
@@ -101,7 +110,11 @@ pub(super) async fn deactivate(
     Path(user_id): Path<Id>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(DeactivateUser { user_id: user_id.get(), claims: api.claims.clone() }, received.about).await
+    api.change(
+        DeactivateUser { user_id: user_id.get(), claims: api.claims.clone() },
+        received.about,
+    )
+    .await
 }
 
 /// Place an order of the user.
@@ -117,6 +130,10 @@ pub(super) async fn place_order(
     received: Received<PlaceOrderOfUserBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let use_case = PlaceOrder { order_id: Uuid::now_v7(), orderer: Orderer::InPath(user_id.get()), lines: lines(&body.lines)? };
+    let use_case = PlaceOrder {
+        order_id: Uuid::now_v7(),
+        orderer: Orderer::InPath(user_id.get()),
+        lines: lines(&body.lines)?,
+    };
     api.create(use_case, about, "orders").await
 }

@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use event_store::{AppendOutcome, Current, Epoch, Mark, StateLoader, StoreError, StreamName, StreamState};
+use event_store::{
+    AppendOutcome, Current, Epoch, Mark, StateLoader, StoreError, StreamName, StreamState,
+};
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
@@ -177,7 +179,11 @@ impl Drop for Place {
 
 impl Chain {
     fn begin() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), links: AtomicUsize::new(0), broken: AtomicBool::new(false) })
+        Arc::new(Self {
+            began: Instant::now(),
+            links: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+        })
     }
 
     fn is_over(&self) -> bool {
@@ -238,7 +244,12 @@ impl Turn {
                     let mut ahead = locked(&place.line.ahead);
                     // Behind a break it is lost already: the next command looks at the store.
                     if !chain.broken.load(Ordering::Relaxed) {
-                        *ahead = Some(Ahead { state: Arc::clone(&next.state), epoch, base, _room: Arc::new(room) });
+                        *ahead = Some(Ahead {
+                            state: Arc::clone(&next.state),
+                            epoch,
+                            base,
+                            _room: Arc::new(room),
+                        });
                     }
                     (None, Some(next))
                 }
@@ -287,7 +298,10 @@ impl Link {
 
     fn is_newest(&self) -> bool {
         // Kept its turn: nobody else was decided meanwhile.
-        self.guard.is_some() || locked(&self.place.line.ahead).as_ref().is_some_and(|ahead| ahead.base.is(&self.made))
+        self.guard.is_some()
+            || locked(&self.place.line.ahead)
+                .as_ref()
+                .is_some_and(|ahead| ahead.base.is(&self.made))
     }
 }
 

@@ -23,12 +23,21 @@ pub(super) enum ApplyError {
 impl<A: Aggregate> State<A> {
     /// The state after events that are about to be appended, read as they will be read from the log.
     pub(super) fn followed_by(self, events: &[NewEvent]) -> Result<Self, ApplyError> {
-        events.iter().try_fold(self, |state, event| state.read(&event.event_type, event.schema_version, event.data.get()))
+        events.iter().try_fold(self, |state, event| {
+            state.read(&event.event_type, event.schema_version, event.data.get())
+        })
     }
 
-    fn read(self, event_type: &EventType, schema_version: i32, data: &str) -> Result<Self, ApplyError> {
+    fn read(
+        self,
+        event_type: &EventType,
+        schema_version: i32,
+        data: &str,
+    ) -> Result<Self, ApplyError> {
         let read = A::Event::from_parts(event_type.as_str(), schema_version, data);
-        let event = read.ok_or_else(|| ApplyError::Foreign(event_type.clone()))?.map_err(ApplyError::Unreadable)?;
+        let event = read
+            .ok_or_else(|| ApplyError::Foreign(event_type.clone()))?
+            .map_err(ApplyError::Unreadable)?;
         Ok(Self(self.0.evolve(event)))
     }
 }
@@ -46,12 +55,14 @@ impl<A: Aggregate> StreamState for State<A> {
     }
 
     fn write(&self) -> Result<Box<RawValue>, serde_json::Error> {
-        let kept = A::KEPT.ok_or_else(|| serde_json::Error::custom("the state of this aggregate is not kept"))?;
+        let kept = A::KEPT
+            .ok_or_else(|| serde_json::Error::custom("the state of this aggregate is not kept"))?;
         RawValue::from_string((kept.write)(&self.0)?)
     }
 
     fn read(state: &RawValue) -> Result<Self, serde_json::Error> {
-        let kept = A::KEPT.ok_or_else(|| serde_json::Error::custom("the state of this aggregate is not kept"))?;
+        let kept = A::KEPT
+            .ok_or_else(|| serde_json::Error::custom("the state of this aggregate is not kept"))?;
         (kept.read)(state.get()).map(Self)
     }
 
@@ -65,8 +76,12 @@ impl From<StateError<ApplyError>> for RepositoryError {
         match error {
             StateError::Store(error) => Self::Store(error),
             StateError::Unreadable(unreadable) => Self::Unknown(unreadable),
-            StateError::Apply { position, source: ApplyError::Foreign(event_type) } => Self::Foreign { position, event_type },
-            StateError::Apply { position, source: ApplyError::Unreadable(source) } => Self::Unreadable { position, source },
+            StateError::Apply { position, source: ApplyError::Foreign(event_type) } => {
+                Self::Foreign { position, event_type }
+            }
+            StateError::Apply { position, source: ApplyError::Unreadable(source) } => {
+                Self::Unreadable { position, source }
+            }
         }
     }
 }

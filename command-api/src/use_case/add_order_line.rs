@@ -22,10 +22,13 @@ impl UseCase for AddOrderLine {
         let order = work.order(self.order_id).await?;
         let offer = work.offer(product_id, || "/product_id".to_owned()).await?;
         let line = OrderLine::of(line_id, &offer, quantity);
-        let events = order.decide([OrderCommand::AddLine { line }]).map_err(|error| match error {
-            OrderError::Total { reason, .. } => CommandError::LineDoesNotAdd { pointer: "/product_id".to_owned(), reason },
-            error => error.into(),
-        })?;
+        let events =
+            order.decide([OrderCommand::AddLine { line }]).map_err(|error| match error {
+                OrderError::Total { reason, .. } => {
+                    CommandError::LineDoesNotAdd { pointer: "/product_id".to_owned(), reason }
+                }
+                error => error.into(),
+            })?;
         Ok(Decision { changes: work.changes(&order, &events)?, line_id: Some(line_id) })
     }
 }

@@ -26,7 +26,12 @@ impl UseCase for AddProduct {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { product_id, ref name, unit_price, stock } = *self;
         let absent = Loaded::<Product>::absent(product_id);
-        let events = absent.decide([ProductCommand::Add { product_id, name: name.clone(), unit_price, stock }])?;
+        let events = absent.decide([ProductCommand::Add {
+            product_id,
+            name: name.clone(),
+            unit_price,
+            stock,
+        }])?;
         Ok(work.changes(&absent, &events)?.into())
     }
 }

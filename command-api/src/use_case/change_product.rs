@@ -30,10 +30,11 @@ impl NewPrice {
     fn in_currency(&self, own: Currency) -> Result<Money, CommandError> {
         match self {
             Self::Full(price) => Ok(*price),
-            Self::InOwnCurrency(text) => own
-                .for_new_prices()
-                .and_then(|own| Money::parse(text, own))
-                .map_err(|reason| CommandError::Price { pointer: "/unit_price".to_owned(), reason }),
+            Self::InOwnCurrency(text) => {
+                own.for_new_prices().and_then(|own| Money::parse(text, own)).map_err(|reason| {
+                    CommandError::Price { pointer: "/unit_price".to_owned(), reason }
+                })
+            }
         }
     }
 }

@@ -28,10 +28,14 @@ impl UseCase for ChangeUser {
         let change_email = self.email.clone().map(|email| UserCommand::ChangeEmail { email });
         let events = user.decide(rename.into_iter().chain(change_email))?;
         let mut changes = work.changes(&user, &events)?;
-        let moves = |new: &&Email| user.state.email().is_none_or(|old| old.normalised() != new.normalised());
+        let moves = |new: &&Email| {
+            user.state.email().is_none_or(|old| old.normalised() != new.normalised())
+        };
         if let Some(new) = self.email.as_ref().filter(moves) {
-            let given_back = user.state.email().map(|old| self.claims.release(self.user_id, old)).transpose()?;
-            changes = changes.claiming(given_back).claiming([self.claims.take(self.user_id, new)?]);
+            let given_back =
+                user.state.email().map(|old| self.claims.release(self.user_id, old)).transpose()?;
+            changes =
+                changes.claiming(given_back).claiming([self.claims.take(self.user_id, new)?]);
         }
         Ok(changes.into())
     }

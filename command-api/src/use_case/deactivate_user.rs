@@ -20,7 +20,8 @@ impl UseCase for DeactivateUser {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.user(self.user_id).await?;
         let events = user.decide([UserCommand::Deactivate])?;
-        let freed = user.state.email().map(|email| self.claims.release(self.user_id, email)).transpose()?;
+        let freed =
+            user.state.email().map(|email| self.claims.release(self.user_id, email)).transpose()?;
         Ok(work.changes(&user, &events)?.claiming(freed).into())
     }
 }

@@ -59,7 +59,12 @@ pub(super) struct Offers(HashMap<Uuid, Offer>);
 
 impl Offers {
     /// The offer for the product that the line at `index` names.
-    pub(super) async fn of(&mut self, work: &Work<'_>, index: usize, product_id: Uuid) -> Result<&Offer, CommandError> {
+    pub(super) async fn of(
+        &mut self,
+        work: &Work<'_>,
+        index: usize,
+        product_id: Uuid,
+    ) -> Result<&Offer, CommandError> {
         match self.0.entry(product_id) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(unknown) => {
@@ -84,7 +89,9 @@ pub(super) fn place(
     let order = Loaded::<Order>::absent(order_id);
     let command = domain::order::PlaceOrder { order_id, customer, lines, ordered_at };
     let events = order.decide([OrderCommand::Place(command)]).map_err(|error| match error {
-        OrderError::Total { line, reason } => CommandError::LineDoesNotAdd { pointer: format!("/lines/{line}"), reason },
+        OrderError::Total { line, reason } => {
+            CommandError::LineDoesNotAdd { pointer: format!("/lines/{line}"), reason }
+        }
         error => error.into(),
     })?;
     Ok(work.changes(&order, &events)?.unless(DEACTIVATED, user)?.into())

@@ -27,7 +27,11 @@ impl UseCase for RegisterUser {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { user_id, email, name, claims } = self;
         let stranger = Loaded::<User>::absent(*user_id);
-        let events = stranger.decide([UserCommand::Register { user_id: *user_id, email: email.clone(), name: name.clone() }])?;
+        let events = stranger.decide([UserCommand::Register {
+            user_id: *user_id,
+            email: email.clone(),
+            name: name.clone(),
+        }])?;
         Ok(work.changes(&stranger, &events)?.claiming([claims.take(*user_id, email)?]).into())
     }
 }

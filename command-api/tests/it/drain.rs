@@ -13,10 +13,14 @@ const CONNECTIONS: u32 = 4;
 async fn with_every_connection_taken_a_drain_is_noticed_and_answers_what_was_sent() {
     let database = database().await;
     let limit = CONNECTIONS.to_string();
-    let process = Process::start(&[("EVENT_STORE_URL", database.url()), ("MAX_CONNECTIONS", &limit)]);
+    let process =
+        Process::start(&[("EVENT_STORE_URL", database.url()), ("MAX_CONNECTIONS", &limit)]);
     process.readiness(200).await;
     let mut holder = PgConnection::connect(database.url()).await.unwrap();
-    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
     let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": 10});
     let commands = (0..CONNECTIONS).map(|_| {
         // A client of its own has a connection of its own.
@@ -25,12 +29,19 @@ async fn with_every_connection_taken_a_drain_is_noticed_and_answers_what_was_sen
     });
     let commands: Vec<_> = commands.collect();
     let waiting = "eventstore_append_queue";
-    until("all wait for the log", async || process.gauge(waiting).await == Some(CONNECTIONS.into())).await;
+    until("all wait for the log", async || {
+        process.gauge(waiting).await == Some(CONNECTIONS.into())
+    })
+    .await;
     process.terminate();
     process.readiness(503).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     for command in commands {
-        assert_eq!(in_time("an answer", command).await.unwrap().unwrap(), 201, "it was sent before the drain");
+        assert_eq!(
+            in_time("an answer", command).await.unwrap().unwrap(),
+            201,
+            "it was sent before the drain"
+        );
     }
     let (code, log) = process.ended();
     assert_eq!(code, Some(0), "{log}");

@@ -13,13 +13,24 @@ async fn a_dry_run_tells_the_events_and_appends_nothing() {
     let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 2}]});
     let told = shop.post("/api/v1/orders?dry_run=true", body.clone()).await;
     let data = told.ok();
-    assert_eq!((&data["dry_run"], &data["requirements_hold"], data.get("refusal")), (&json!(true), &json!(true), None));
+    assert_eq!(
+        (&data["dry_run"], &data["requirements_hold"], data.get("refusal")),
+        (&json!(true), &json!(true), None)
+    );
     let events = data["events"].as_array().unwrap();
-    assert_eq!((events.len(), &events[0]["type"], &events[0]["schema_version"]), (1, &json!("order.placed"), &json!(1)));
+    assert_eq!(
+        (events.len(), &events[0]["type"], &events[0]["schema_version"]),
+        (1, &json!("order.placed"), &json!(1))
+    );
     assert_eq!(events[0]["stream"], format!("order-{}", data["id"].as_str().unwrap()));
-    assert_eq!((&events[0]["data"]["user_id"], &events[0]["data"]["total"]["minor"]), (&json!(user), &json!(300)));
+    assert_eq!(
+        (&events[0]["data"]["user_id"], &events[0]["data"]["total"]["minor"]),
+        (&json!(user), &json!(300))
+    );
     assert!(
-        told.body["meta"]["consistency_token"].is_null() && told.header("etag").is_empty() && told.header("location").is_empty()
+        told.body["meta"]["consistency_token"].is_null()
+            && told.header("etag").is_empty()
+            && told.header("location").is_empty()
     );
     assert_eq!(shop.log().await, before);
     // What it told is what happens.
@@ -42,7 +53,10 @@ async fn a_dry_run_tells_which_requirement_does_not_hold() {
     let body = json!({"email": "Ada@Example.com", "name": "Ada"});
     let told = shop.post("/api/v1/users?dry_run=true", body).await;
     let data = told.ok();
-    assert_eq!((&data["requirements_hold"], &data["refusal"]["code"]), (&json!(false), &json!("user/email-taken")));
+    assert_eq!(
+        (&data["requirements_hold"], &data["refusal"]["code"]),
+        (&json!(false), &json!("user/email-taken"))
+    );
     assert_eq!(data["events"][0]["type"], "user.registered");
     assert_eq!(shop.types().await, ["user.registered"]);
 }
@@ -52,11 +66,21 @@ async fn a_dry_run_of_what_the_rules_refuse_is_the_same_problem() {
     let shop = Shop::new();
     let order = shop.order(&shop.user("ada@example.com").await, &shop.product("1.50").await).await;
     shop.act(&format!("/api/v1/orders/{order}/cancel")).await.ok();
-    shop.act(&format!("/api/v1/orders/{order}/confirm?dry_run=true")).await.problem(409, "order/not-pending");
-    let stale = json_request("PATCH", "/api/v1/users/00000000-0000-0000-0000-000000000000?dry_run=true", &json!({"name": "x"}));
+    shop.act(&format!("/api/v1/orders/{order}/confirm?dry_run=true"))
+        .await
+        .problem(409, "order/not-pending");
+    let stale = json_request(
+        "PATCH",
+        "/api/v1/users/00000000-0000-0000-0000-000000000000?dry_run=true",
+        &json!({"name": "x"}),
+    );
     shop.send(stale).await.problem(404, "not-found");
-    shop.act(&format!("/api/v1/orders/{order}/confirm?dry_run=perhaps")).await.problem(422, "invalid-content");
-    shop.act(&format!("/api/v1/orders/{order}/confirm?dryrun=true")).await.problem(422, "invalid-content");
+    shop.act(&format!("/api/v1/orders/{order}/confirm?dry_run=perhaps"))
+        .await
+        .problem(422, "invalid-content");
+    shop.act(&format!("/api/v1/orders/{order}/confirm?dryrun=true"))
+        .await
+        .problem(422, "invalid-content");
 }
 
 #[tokio::test]
@@ -65,7 +89,10 @@ async fn a_dry_run_leaves_its_idempotency_key_unused() {
     let body = json!({"email": "ada@example.com", "name": "Ada"});
     let request = |path| json_request("POST", path, &body).with("idempotency-key", "k");
     for _ in 0..2 {
-        assert_eq!(shop.send(request("/api/v1/users?dry_run=true")).await.ok()["requirements_hold"], true);
+        assert_eq!(
+            shop.send(request("/api/v1/users?dry_run=true")).await.ok()["requirements_hold"],
+            true
+        );
     }
     let made = shop.send(request("/api/v1/users")).await;
     made.made();
@@ -77,7 +104,9 @@ async fn a_dry_run_never_reaches_an_append() {
     let (stage, mut arrivals) = Stage::new();
     let shop = Shop::over(stage.clone(), ShopOptions::default());
     stage.cue(Cue::GoOn);
-    shop.post("/api/v1/users?dry_run=true", json!({"email": "ada@example.com", "name": "Ada"})).await.ok();
+    shop.post("/api/v1/users?dry_run=true", json!({"email": "ada@example.com", "name": "Ada"}))
+        .await
+        .ok();
     assert_eq!(arrivals.count(), 0);
     assert_eq!(stage.head().await.unwrap().mark.position, Position::START);
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use domain::history::{self, Past};
 use event_store::{
-    Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, Registry, StreamAppend, StreamName,
-    Tag,
+    Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position,
+    Registry, StreamAppend, StreamName, Tag,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,7 +18,9 @@ const PAST: &[Past] = &[
     (("user.closed", 1), &[("user.deactivated", 1)], |data| Ok(vec![("user.deactivated", data)])),
     // Orders were bought at once, before they were placed and then confirmed.
     (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 1)], |mut data| {
-        let mut take = |field: &str| data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing");
+        let mut take = |field: &str| {
+            data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing")
+        };
         Ok(vec![("order.placed", take("placed")?), ("order.confirmed", take("confirmed")?)])
     }),
     (("order.viewed", 1), &[], |_| Ok(Vec::new())),
@@ -31,10 +33,20 @@ fn shop(store: Arc<dyn EventStore>) -> Shop {
 
 /// What another program appends.
 async fn write(store: &dyn EventStore, stream: &str, event_type: &str, tag: &str, data: &Value) {
-    let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
-    let event = NewEvent::json(event_type.parse().unwrap(), 1, data, metadata).unwrap().tagged(tag.parse::<Tag>().unwrap());
-    let streams =
-        vec![StreamAppend { stream: stream.parse::<StreamName>().unwrap(), expected: ExpectedVersion::Any, events: vec![event] }];
+    let metadata = Metadata {
+        correlation_id: Uuid::nil(),
+        causation_id: None,
+        actor: None,
+        traceparent: None,
+    };
+    let event = NewEvent::json(event_type.parse().unwrap(), 1, data, metadata)
+        .unwrap()
+        .tagged(tag.parse::<Tag>().unwrap());
+    let streams = vec![StreamAppend {
+        stream: stream.parse::<StreamName>().unwrap(),
+        expected: ExpectedVersion::Any,
+        events: vec![event],
+    }];
     store.append(Append { streams, ..Append::default() }).await.unwrap();
 }
 
@@ -62,11 +74,27 @@ impl Written {
     /// The same, as older programs would have written it.
     async fn by_older_programs(&self, store: &dyn EventStore) {
         let (user, product, order) = (&self.user, &self.product, &self.order);
-        write(store, &format!("user-{user}"), "user.signed_up", &format!("user:{user}"), self.data("user.registered")).await;
+        write(
+            store,
+            &format!("user-{user}"),
+            "user.signed_up",
+            &format!("user:{user}"),
+            self.data("user.registered"),
+        )
+        .await;
         let added = self.data("product.added");
-        write(store, &format!("product-{product}"), "product.added", &format!("product:{product}"), added).await;
-        let bought = json!({"placed": self.data("order.placed"), "confirmed": self.data("order.confirmed")});
-        write(store, &format!("order-{order}"), "order.bought", &format!("order:{order}"), &bought).await;
+        write(
+            store,
+            &format!("product-{product}"),
+            "product.added",
+            &format!("product:{product}"),
+            added,
+        )
+        .await;
+        let bought =
+            json!({"placed": self.data("order.placed"), "confirmed": self.data("order.confirmed")});
+        write(store, &format!("order-{order}"), "order.bought", &format!("order:{order}"), &bought)
+            .await;
     }
 }
 
@@ -75,8 +103,12 @@ async fn aggregates_are_what_their_older_events_have_become() {
     let (written, store) = (Written::new().await, Arc::new(MemoryStore::new()));
     written.by_older_programs(store.as_ref()).await;
     let shop = shop(store);
-    shop.act(&format!("/api/v1/orders/{}/confirm", written.order)).await.problem(409, "order/not-pending");
-    let renamed = shop.patch(&format!("/api/v1/users/{}", written.user), json!({"name": "Ada Lovelace"})).await;
+    shop.act(&format!("/api/v1/orders/{}/confirm", written.order))
+        .await
+        .problem(409, "order/not-pending");
+    let renamed = shop
+        .patch(&format!("/api/v1/users/{}", written.user), json!({"name": "Ada Lovelace"}))
+        .await;
     assert_eq!(renamed.ok()["version"], 2);
     shop.order(&written.user, &written.product).await;
 }
@@ -87,7 +119,14 @@ async fn an_event_that_means_nothing_any_more_still_counts_as_a_version() {
     written.by_older_programs(store.as_ref()).await;
     let shop = shop(Arc::clone(&store) as _);
     let order = shop.order(&written.user, &written.product).await;
-    write(store.as_ref(), &format!("order-{order}"), "order.viewed", &format!("order:{order}"), &json!({})).await;
+    write(
+        store.as_ref(),
+        &format!("order-{order}"),
+        "order.viewed",
+        &format!("order:{order}"),
+        &json!({}),
+    )
+    .await;
     let confirmed = shop.act(&format!("/api/v1/orders/{order}/confirm")).await;
     assert_eq!(confirmed.ok()["version"], 3);
 }
@@ -105,7 +144,14 @@ async fn a_condition_sees_what_an_older_program_appends_meanwhile() {
     });
     arrivals.next().await;
     let user = &written.user;
-    write(stage.as_ref(), &format!("user-{user}"), "user.closed", &format!("user:{user}"), &json!({"user_id": user})).await;
+    write(
+        stage.as_ref(),
+        &format!("user-{user}"),
+        "user.closed",
+        &format!("user:{user}"),
+        &json!({"user_id": user}),
+    )
+    .await;
     stage.go();
     placing.await.unwrap().problem(409, "user/deactivated");
     let log = stage.read(&Filter::Category("order".to_owned()), Position::START, 10).await.unwrap();

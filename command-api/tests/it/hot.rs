@@ -37,16 +37,22 @@ async fn three_hundred_clients_of_one_product_all_succeed_each_with_its_own_answ
     let shop = shop(&database).await;
     let path = stock_path(&shop.product("1.00").await);
     let shops = [shop.clone(), shop.clone()];
-    let replies = at_once(&shops, CLIENTS, |_| json_request("POST", &path, &json!({"delta": 1}))).await;
+    let replies =
+        at_once(&shops, CLIENTS, |_| json_request("POST", &path, &json!({"delta": 1}))).await;
     let (versions, positions) = told(&replies);
     let all: BTreeSet<i64> = (2..=i64::try_from(CLIENTS).unwrap() + 1).collect();
     assert_eq!((&versions, &positions), (&all, &all));
     for reply in &replies {
-        assert_eq!(reply.token().position, reply.ok()["version"].as_i64().unwrap(), "an answer is another one's");
+        assert_eq!(
+            reply.token().position,
+            reply.ok()["version"].as_i64().unwrap(),
+            "an answer is another one's"
+        );
     }
     check_stock(&shop, i64::try_from(CLIENTS).unwrap()).await;
     let transactions = "SELECT count(DISTINCT xmin::text) FROM event_store.events";
-    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
+    let mut connection =
+        <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
     let batches: i64 = sqlx::query_scalar(transactions).fetch_one(&mut connection).await.unwrap();
     assert!(batches <= 100, "{CLIENTS} clients took {batches} batches");
 }
@@ -58,7 +64,8 @@ async fn three_hundred_clients_of_two_processes_all_succeed_too() {
     let path = stock_path(&shops[0].product("1.00").await);
     // Each has found its log, as a process has before it takes commands.
     shops[1].post(&path, json!({"delta": 1})).await.ok();
-    let replies = at_once(&shops, CLIENTS, |_| json_request("POST", &path, &json!({"delta": 1}))).await;
+    let replies =
+        at_once(&shops, CLIENTS, |_| json_request("POST", &path, &json!({"delta": 1}))).await;
     assert_eq!(told(&replies).0, (3..=i64::try_from(CLIENTS).unwrap() + 2).collect());
     check_stock(&shops[0], i64::try_from(CLIENTS).unwrap() + 1).await;
 }
@@ -72,7 +79,8 @@ async fn a_refusal_among_many_is_a_refusal_of_that_one_alone() {
     let delta = |number: usize| if number.is_multiple_of(3) { TOO_MANY } else { 1 };
     let request = |number: usize| json_request("POST", &path, &json!({"delta": delta(number)}));
     let replies = at_once(&shops, 90, request).await;
-    let (refused, made): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status != 200);
+    let (refused, made): (Vec<_>, Vec<_>) =
+        replies.into_iter().partition(|reply| reply.status != 200);
     assert_eq!((refused.len(), told(&made).0), (30, (2..=61).collect()));
     for reply in &refused {
         reply.problem(409, "product/not-enough-stock");
@@ -85,7 +93,10 @@ async fn p9_repeats_among_many_answer_as_the_first_did_and_have_no_effect() {
     let database = database().await;
     let shop = shop(&database).await;
     let path = stock_path(&shop.product("1.00").await);
-    let keyed = |number: usize| json_request("POST", &path, &json!({"delta": 1})).with("idempotency-key", &format!("k{number}"));
+    let keyed = |number: usize| {
+        json_request("POST", &path, &json!({"delta": 1}))
+            .with("idempotency-key", &format!("k{number}"))
+    };
     let first = [shop.send(keyed(0)).await, shop.send(keyed(1)).await];
     let shops = [shop.clone(), shop.clone()];
     // Two of three are repeats, those of 2 and 3 of commands that are under way with them.
@@ -113,7 +124,8 @@ async fn who_names_a_version_competes_with_those_who_do_not() {
         if number.is_multiple_of(10) { request.with("if-match", "\"1\"") } else { request }
     };
     let replies = at_once(&shops, 50, request).await;
-    let (stale, made): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 412);
+    let (stale, made): (Vec<_>, Vec<_>) =
+        replies.into_iter().partition(|reply| reply.status == 412);
     assert!((4..=5).contains(&stale.len()), "one of the five at most is first");
     for reply in &stale {
         reply.problem(412, "stale-version");
@@ -188,8 +200,11 @@ async fn a_refusal_for_what_then_does_not_happen_is_decided_anew() {
 }
 
 #[tokio::test]
-async fn who_stands_behind_one_that_fails_is_decided_anew_and_behind_one_that_is_unknown_as_it_turns_out() {
-    for (first, second) in [(Cue::Fail(StoreError::Unavailable(None)), (2, 11)), (Cue::LoseAnswer, (3, 16))] {
+async fn who_stands_behind_one_that_fails_is_decided_anew_and_behind_one_that_is_unknown_as_it_turns_out()
+ {
+    for (first, second) in
+        [(Cue::Fail(StoreError::Unavailable(None)), (2, 11)), (Cue::LoseAnswer, (3, 16))]
+    {
         let mut scene = Scene::set().await;
         let failing = scene.adjust_and_arrive(5, first).await;
         let behind = scene.adjust_and_arrive(1, Cue::GoOn).await;

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request};
 
 fn register(email: &str, key: &str) -> Request<Body> {
-    json_request("POST", "/api/v1/users", &json!({"email": email, "name": "Ada"})).with("idempotency-key", key)
+    json_request("POST", "/api/v1/users", &json!({"email": email, "name": "Ada"}))
+        .with("idempotency-key", key)
 }
 
 #[tokio::test]
@@ -34,8 +35,12 @@ async fn p9_a_repeat_has_no_effect_and_answers_as_the_first_did() {
 async fn p9_a_repeat_answers_as_the_first_did_even_where_it_would_be_refused_now() {
     let shop = Shop::new();
     let user = shop.user("ada@example.com").await;
-    let deactivate =
-        || Request::delete(format!("/api/v1/users/{user}")).body(Body::empty()).unwrap().with("idempotency-key", "k");
+    let deactivate = || {
+        Request::delete(format!("/api/v1/users/{user}"))
+            .body(Body::empty())
+            .unwrap()
+            .with("idempotency-key", "k")
+    };
     let first = shop.send(deactivate()).await;
     let again = shop.send(deactivate()).await;
     assert_eq!(first.ok(), again.ok());
@@ -46,7 +51,8 @@ async fn p9_a_repeat_answers_as_the_first_did_even_where_it_would_be_refused_now
 async fn p9_a_command_that_changes_nothing_is_remembered_too() {
     let shop = Shop::new();
     let path = format!("/api/v1/users/{}", shop.user("ada@example.com").await);
-    let rename = || json_request("PATCH", &path, &json!({"name": "Ada"})).with("idempotency-key", "k");
+    let rename =
+        || json_request("PATCH", &path, &json!({"name": "Ada"})).with("idempotency-key", "k");
     let first = shop.send(rename()).await;
     assert_eq!(first.ok()["version"], 1);
     shop.patch(&path, json!({"name": "B"})).await.ok();
@@ -76,7 +82,8 @@ async fn a_key_that_confirmed_one_order_does_not_confirm_another() {
     first.ok();
     shop.send(confirm(&orders[1])).await.problem(422, "idempotency/key-reused");
     assert_eq!(shop.send(confirm(&orders[0])).await.ok(), first.ok(), "it is still the first's");
-    let confirmed = shop.log().await.into_iter().filter(|(event_type, _)| event_type == "order.confirmed");
+    let confirmed =
+        shop.log().await.into_iter().filter(|(event_type, _)| event_type == "order.confirmed");
     let confirmed: Vec<_> = confirmed.map(|(_, data)| data["order_id"].clone()).collect();
     assert_eq!(confirmed, [json!(orders[0])]);
 }
@@ -86,7 +93,9 @@ async fn a_key_means_something_else_for_another_operation() {
     let shop = Shop::new();
     shop.send(register("ada@example.com", "k")).await.made();
     let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD"});
-    shop.send(json_request("POST", "/api/v1/products", &body).with("idempotency-key", "k")).await.made();
+    shop.send(json_request("POST", "/api/v1/products", &body).with("idempotency-key", "k"))
+        .await
+        .made();
 }
 
 #[tokio::test]
@@ -127,13 +136,17 @@ async fn p9_a_repeat_waits_for_the_first_and_gets_its_answer() {
     stage.go();
     let (first, again) = (first.await.unwrap(), again.await.unwrap());
     assert_eq!(first.made(), again.made());
-    assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
+    assert_eq!(
+        (first.header("idempotent-replayed"), again.header("idempotent-replayed")),
+        ("", "true")
+    );
 }
 
 #[tokio::test]
 async fn a_repeat_waits_no_longer_than_its_deadline() {
     let (stage, mut arrivals) = Stage::new();
-    let options = ShopOptions { wait_for_repeats: Duration::from_millis(10), ..ShopOptions::default() };
+    let options =
+        ShopOptions { wait_for_repeats: Duration::from_millis(10), ..ShopOptions::default() };
     let shop = Shop::over(stage.clone(), options);
     stage.cue(Cue::GoOn);
     let first = tokio::spawn({

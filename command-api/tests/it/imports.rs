@@ -65,14 +65,20 @@ async fn an_import_is_checked_as_closely_as_an_order() {
         shop.post("/api/v1/orders/import", with(pointer, value)).await.wrong(&[(pointer, code)]);
     }
     let nobody = json!(uuid::Uuid::now_v7());
-    shop.post("/api/v1/orders/import", with("/user_id", nobody.clone())).await.wrong(&[("/user_id", "user/unknown")]);
-    let unknown_product = shop.post("/api/v1/orders/import", with("/lines/1/product_id", nobody)).await;
+    shop.post("/api/v1/orders/import", with("/user_id", nobody.clone()))
+        .await
+        .wrong(&[("/user_id", "user/unknown")]);
+    let unknown_product =
+        shop.post("/api/v1/orders/import", with("/lines/1/product_id", nobody)).await;
     unknown_product.wrong(&[("/lines/1/product_id", "product/unknown")]);
 }
 
 #[tokio::test]
 async fn an_import_that_is_not_enabled_is_not_there() {
-    let shop = Shop::over(Arc::new(MemoryStore::new()), ShopOptions { order_import: false, ..ShopOptions::default() });
+    let shop = Shop::over(
+        Arc::new(MemoryStore::new()),
+        ShopOptions { order_import: false, ..ShopOptions::default() },
+    );
     let (user, product) = (shop.user("a@example.com").await, shop.product("1.00").await);
     shop.post("/api/v1/orders/import", import(&user, &product)).await.problem(404, "not-found");
     shop.post("/api/v1/orders/import", json!("nonsense")).await.problem(404, "not-found");

@@ -18,7 +18,9 @@ async fn the_router_answers_exactly_what_the_document_lists() {
     let document = document(&shop).await;
     let paths = document["paths"].as_object().unwrap();
     for (path, item) in paths {
-        let real = path.replace("{id}", &uuid::Uuid::nil().to_string()).replace("{line_id}", &uuid::Uuid::nil().to_string());
+        let real = path
+            .replace("{id}", &uuid::Uuid::nil().to_string())
+            .replace("{line_id}", &uuid::Uuid::nil().to_string());
         for method in METHODS {
             let listed = item.get(method.to_lowercase()).is_some();
             let request = Request::builder().method(method).uri(&real).body(Body::empty()).unwrap();
@@ -26,7 +28,8 @@ async fn the_router_answers_exactly_what_the_document_lists() {
             assert_eq!(reply.status != 405, listed, "{method} {path}");
             if !listed {
                 let mut allowed: Vec<_> = reply.header("allow").split(',').map(str::trim).collect();
-                let mut expected: Vec<_> = METHODS.into_iter().filter(|m| item.get(m.to_lowercase()).is_some()).collect();
+                let mut expected: Vec<_> =
+                    METHODS.into_iter().filter(|m| item.get(m.to_lowercase()).is_some()).collect();
                 allowed.sort_unstable();
                 expected.sort_unstable();
                 assert_eq!(allowed, expected, "{path}");
@@ -43,9 +46,15 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let place = format!("{method} {path}");
-            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{place}");
+            assert!(
+                operation["operationId"].is_string() && operation["summary"].is_string(),
+                "{place}"
+            );
             for (status, response) in operation["responses"].as_object().unwrap() {
-                assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{place} {status}");
+                assert!(
+                    response["description"].as_str().is_some_and(|text| !text.is_empty()),
+                    "{place} {status}"
+                );
             }
             for status in ["400", "409", "422", "503"] {
                 assert!(operation["responses"].get(status).is_some(), "{place} lacks {status}");

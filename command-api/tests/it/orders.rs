@@ -24,9 +24,13 @@ async fn last(shop: &Shop) -> (String, Value) {
 #[tokio::test]
 async fn an_order_is_placed_at_the_products_price_of_now() {
     let Stocked { shop, user, product } = stocked().await;
-    shop.patch(&format!("/api/v1/products/{product}"), json!({"unit_price": "10.00", "name": "disc"})).await.ok();
-    let body =
-        json!({"user_id": user, "lines": [{"product_id": product, "quantity": 3}, {"product_id": product, "quantity": 1}]});
+    shop.patch(
+        &format!("/api/v1/products/{product}"),
+        json!({"unit_price": "10.00", "name": "disc"}),
+    )
+    .await
+    .ok();
+    let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 3}, {"product_id": product, "quantity": 1}]});
     let reply = shop.post("/api/v1/orders", body).await;
     let id = reply.made();
     assert_eq!(reply.header("location"), format!("{QUERY_URL}/api/v1/orders/{id}"));
@@ -59,7 +63,9 @@ async fn an_unknown_user_or_product_in_the_body_is_pointed_at() {
     shop.post("/api/v1/orders", two).await.wrong(&[("/lines/1/product_id", "product/unknown")]);
     let id = shop.order(&user, &product).await;
     let line = json!({"product_id": nobody, "quantity": 1});
-    shop.post(&format!("/api/v1/orders/{id}/lines"), line).await.wrong(&[("/product_id", "product/unknown")]);
+    shop.post(&format!("/api/v1/orders/{id}/lines"), line)
+        .await
+        .wrong(&[("/product_id", "product/unknown")]);
 }
 
 #[tokio::test]
@@ -67,11 +73,16 @@ async fn products_of_two_currencies_do_not_go_into_one_order() {
     let Stocked { shop, user, product } = stocked().await;
     let body = json!({"name": "lp", "unit_price": "20.00", "currency": "EUR"});
     let euro = shop.post("/api/v1/products", body).await.made();
-    let lines = json!([{"product_id": product, "quantity": 1}, {"product_id": euro, "quantity": 1}]);
-    shop.post("/api/v1/orders", json!({"user_id": user, "lines": lines})).await.wrong(&[("/lines/1", "currency/mixed")]);
+    let lines =
+        json!([{"product_id": product, "quantity": 1}, {"product_id": euro, "quantity": 1}]);
+    shop.post("/api/v1/orders", json!({"user_id": user, "lines": lines}))
+        .await
+        .wrong(&[("/lines/1", "currency/mixed")]);
     let id = shop.order(&user, &product).await;
     let line = json!({"product_id": euro, "quantity": 1});
-    shop.post(&format!("/api/v1/orders/{id}/lines"), line).await.wrong(&[("/product_id", "currency/mixed")]);
+    shop.post(&format!("/api/v1/orders/{id}/lines"), line)
+        .await
+        .wrong(&[("/product_id", "currency/mixed")]);
 }
 
 #[tokio::test]
@@ -79,17 +90,32 @@ async fn lines_come_and_go_until_the_order_is_confirmed() {
     let Stocked { shop, user, product } = stocked().await;
     let id = shop.order(&user, &product).await;
     let path = format!("/api/v1/orders/{id}");
-    let added = shop.post(&format!("{path}/lines"), json!({"product_id": product, "quantity": 1})).await;
-    assert_eq!((added.status.as_u16(), added.header("location")), (201, format!("{QUERY_URL}{path}").as_str()));
-    assert_eq!((&added.body["data"]["id"], &added.body["data"]["version"]), (&json!(id), &json!(2)));
+    let added =
+        shop.post(&format!("{path}/lines"), json!({"product_id": product, "quantity": 1})).await;
+    assert_eq!(
+        (added.status.as_u16(), added.header("location")),
+        (201, format!("{QUERY_URL}{path}").as_str())
+    );
+    assert_eq!(
+        (&added.body["data"]["id"], &added.body["data"]["version"]),
+        (&json!(id), &json!(2))
+    );
     let line = added.body["data"]["line_id"].as_str().unwrap();
-    assert_eq!(shop.delete(&format!("{path}/lines/{line}")).await.ok(), &json!({"id": id, "version": 3}));
+    assert_eq!(
+        shop.delete(&format!("{path}/lines/{line}")).await.ok(),
+        &json!({"id": id, "version": 3})
+    );
     shop.delete(&format!("{path}/lines/{line}")).await.problem(404, "not-found");
     assert_eq!(shop.act(&format!("{path}/confirm")).await.ok()["version"], 4);
     let (event_type, event) = last(&shop).await;
-    assert_eq!((event_type.as_str(), &event["units"], &event["ordered_at"]), ("order.confirmed", &json!(2), &json!(NOW)));
+    assert_eq!(
+        (event_type.as_str(), &event["units"], &event["ordered_at"]),
+        ("order.confirmed", &json!(2), &json!(NOW))
+    );
     assert_eq!(event["total"]["minor"], 2934);
-    shop.post(&format!("{path}/lines"), json!({"product_id": product, "quantity": 1})).await.problem(409, "order/not-pending");
+    shop.post(&format!("{path}/lines"), json!({"product_id": product, "quantity": 1}))
+        .await
+        .problem(409, "order/not-pending");
     shop.act(&format!("{path}/confirm")).await.problem(409, "order/not-pending");
     shop.act(&format!("{path}/cancel")).await.problem(409, "order/not-pending");
 }
@@ -121,6 +147,8 @@ async fn an_order_that_was_never_placed_is_not_found() {
     for action in ["confirm", "cancel"] {
         shop.act(&format!("{path}/{action}")).await.problem(404, "not-found");
     }
-    shop.post(&format!("{path}/lines"), json!({"product_id": product, "quantity": 1})).await.problem(404, "not-found");
+    shop.post(&format!("{path}/lines"), json!({"product_id": product, "quantity": 1}))
+        .await
+        .problem(404, "not-found");
     shop.delete(&format!("{path}/lines/{}", Uuid::now_v7())).await.problem(404, "not-found");
 }

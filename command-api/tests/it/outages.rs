@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request, send};
 
 fn register() -> axum::http::Request<axum::body::Body> {
-    json_request("POST", "/api/v1/users", &json!({"email": "ada@example.com", "name": "Ada"})).with("idempotency-key", "k")
+    json_request("POST", "/api/v1/users", &json!({"email": "ada@example.com", "name": "Ada"}))
+        .with("idempotency-key", "k")
 }
 
 #[tokio::test]
@@ -52,7 +53,8 @@ async fn a_store_whose_server_may_lose_what_it_acknowledges_is_a_503_that_change
 #[tokio::test(start_paused = true)]
 async fn a_command_that_hangs_is_a_503_in_time_and_gives_its_place_back() {
     let (stage, mut arrivals) = Stage::new();
-    let shop = Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
+    let shop =
+        Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
     stage.cue(Cue::GoOn);
     let started = tokio::time::Instant::now();
     let reply = shop.send(register()).await;
@@ -79,7 +81,8 @@ async fn a_fault_of_ours_says_nothing_of_its_cause() {
 async fn before_the_store_is_found_commands_are_refused_and_the_document_is_there() {
     let router = Shop::starting();
     send(router.clone(), register()).await.problem(503, "store/unavailable");
-    let document = axum::http::Request::get("/openapi.json").body(axum::body::Body::empty()).unwrap();
+    let document =
+        axum::http::Request::get("/openapi.json").body(axum::body::Body::empty()).unwrap();
     assert_eq!(send(router, document).await.status, 200);
 }
 
@@ -149,14 +152,16 @@ async fn stage_epoch(shop: &Shop) -> Epoch {
 #[tokio::test]
 async fn more_commands_than_the_limit_are_refused_at_once_and_taken_again_later() {
     let (stage, mut arrivals) = Stage::new();
-    let shop = Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
+    let shop =
+        Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
     stage.cue(Cue::GoOn);
     let first = tokio::spawn({
         let shop = shop.clone();
         async move { shop.send(register()).await }
     });
     arrivals.next().await;
-    let second = shop.post("/api/v1/users", json!({"email": "grace@example.com", "name": "Grace"})).await;
+    let second =
+        shop.post("/api/v1/users", json!({"email": "grace@example.com", "name": "Grace"})).await;
     second.problem(503, "overloaded");
     stage.go();
     first.await.unwrap().made();

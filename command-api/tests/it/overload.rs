@@ -9,12 +9,18 @@ const COMMANDS: usize = 500;
 
 #[test]
 fn hundreds_of_commands_over_the_limit_are_a_line_or_two_in_the_log() {
-    let (log, runtime) = (Written::default(), tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    let (log, runtime) = (
+        Written::default(),
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+    );
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let work = async {
         let (stage, mut arrivals) = Stage::new();
-        let shop = Shop::over(stage.clone(), ShopOptions { commands_at_once: 1, ..ShopOptions::default() });
+        let shop = Shop::over(
+            stage.clone(),
+            ShopOptions { commands_at_once: 1, ..ShopOptions::default() },
+        );
         stage.cue(Cue::GoOn);
         let first = tokio::spawn({
             let shop = shop.clone();
@@ -30,6 +36,7 @@ fn hundreds_of_commands_over_the_limit_are_a_line_or_two_in_the_log() {
     };
     tracing::subscriber::with_default(subscriber, || runtime.block_on(work));
     let text = log.text();
-    let lines: Vec<_> = text.lines().filter(|line| line.contains("overloaded") || line.contains("ERROR")).collect();
+    let lines: Vec<_> =
+        text.lines().filter(|line| line.contains("overloaded") || line.contains("ERROR")).collect();
     assert!((1..=4).contains(&lines.len()), "{lines:#?}");
 }

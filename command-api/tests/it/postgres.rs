@@ -12,7 +12,10 @@ use crate::support::{Reply, Shop, ShopOptions, With, json_request};
 
 pub(crate) async fn database() -> TestDatabase {
     let fingerprint = postgres::schema_fingerprint();
-    TestDatabase::create("command_api", &fingerprint, |url| async move { Ok(postgres::migrate(&url).await?) }).await
+    TestDatabase::create("command_api", &fingerprint, |url| async move {
+        Ok(postgres::migrate(&url).await?)
+    })
+    .await
 }
 
 pub(crate) async fn shop(database: &TestDatabase) -> Shop {
@@ -48,12 +51,16 @@ async fn p9_one_key_sent_fifty_times_at_once_to_two_processes_has_one_effect_and
     for round in 0..test_run().count(3, 100) {
         let (email, key) = (format!("ada{round}@example.com"), format!("key-{round}"));
         let body = json!({"email": email, "name": "Ada"});
-        let request = |_| json_request("POST", "/api/v1/users", &body).with("idempotency-key", &key);
+        let request =
+            |_| json_request("POST", "/api/v1/users", &body).with("idempotency-key", &key);
         let replies = at_once(&shops, 50, request).await;
-        let answers: BTreeSet<_> =
-            replies.iter().map(|reply| (reply.made(), reply.body["meta"]["position"].to_string())).collect();
+        let answers: BTreeSet<_> = replies
+            .iter()
+            .map(|reply| (reply.made(), reply.body["meta"]["position"].to_string()))
+            .collect();
         assert_eq!(answers.len(), 1, "round {round}: {answers:?}");
-        let first = replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count();
+        let first =
+            replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count();
         assert_eq!(first, 1, "round {round}");
         assert_eq!(shops[0].types().await.len() as u64, round + 1);
     }
@@ -65,8 +72,11 @@ async fn one_address_wanted_by_many_at_once_goes_to_one() {
     let shops = [shop(&database).await, shop(&database).await];
     for round in 0..test_run().count(3, 100) {
         let request = |number: usize| {
-            let email =
-                if number.is_multiple_of(3) { format!("ADA{round}@example.com") } else { format!("ada{round}@example.com") };
+            let email = if number.is_multiple_of(3) {
+                format!("ADA{round}@example.com")
+            } else {
+                format!("ada{round}@example.com")
+            };
             json_request("POST", "/api/v1/users", &json!({"email": email, "name": "Ada"}))
         };
         let replies = at_once(&shops, 30, request).await;
@@ -84,12 +94,25 @@ async fn two_users_who_swap_into_one_address_at_once_do_not_share_it() {
     let shops = [shop(&database).await, shop(&database).await];
     let users = [shops[0].user("ada@example.com").await, shops[0].user("grace@example.com").await];
     let body = json!({"email": "wanted@example.com"});
-    let request = |number: usize| json_request("PATCH", &format!("/api/v1/users/{}", users[number % 2]), &body);
+    let request = |number: usize| {
+        json_request("PATCH", &format!("/api/v1/users/{}", users[number % 2]), &body)
+    };
     let replies = at_once(&shops, 10, request).await;
-    let winners: BTreeSet<_> =
-        replies.iter().filter(|reply| reply.status == 200).map(|reply| reply.ok()["id"].to_string()).collect();
+    let winners: BTreeSet<_> = replies
+        .iter()
+        .filter(|reply| reply.status == 200)
+        .map(|reply| reply.ok()["id"].to_string())
+        .collect();
     assert_eq!(winners.len(), 1);
-    assert_eq!(shops[0].types().await.iter().filter(|event_type| *event_type == "user.email_changed").count(), 1);
+    assert_eq!(
+        shops[0]
+            .types()
+            .await
+            .iter()
+            .filter(|event_type| *event_type == "user.email_changed")
+            .count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,8 +134,10 @@ async fn of_many_changes_of_one_named_version_one_is_made() {
     let database = database().await;
     let shops = [shop(&database).await, shop(&database).await];
     let path = format!("/api/v1/users/{}", shops[0].user("ada@example.com").await);
-    let request =
-        |number: usize| json_request("PATCH", &path, &json!({"name": format!("Ada {number}")})).with("if-match", "\"1\"");
+    let request = |number: usize| {
+        json_request("PATCH", &path, &json!({"name": format!("Ada {number}")}))
+            .with("if-match", "\"1\"")
+    };
     let replies = at_once(&shops, 20, request).await;
     assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1);
     for reply in replies.iter().filter(|reply| reply.status != 200) {
@@ -126,7 +151,10 @@ async fn no_order_comes_after_its_users_deactivation() {
     let database = database().await;
     let shops = [shop(&database).await, shop(&database).await];
     for round in 0..test_run().count(3, 200) {
-        let (user, product) = (shops[0].user(&format!("ada{round}@example.com")).await, shops[0].product("1.00").await);
+        let (user, product) = (
+            shops[0].user(&format!("ada{round}@example.com")).await,
+            shops[0].product("1.00").await,
+        );
         let order = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1}]});
         let request = |number: usize| match number {
             7 => json_request("DELETE", &format!("/api/v1/users/{user}"), &json!({})),
@@ -136,7 +164,10 @@ async fn no_order_comes_after_its_users_deactivation() {
             assert!(matches!(reply.status.as_u16(), 200 | 201 | 409), "{:#}", reply.body);
         }
         let log = shops[0].log().await;
-        let of_user = log.iter().filter(|(_, data)| data["user_id"] == user).map(|(event_type, _)| event_type.as_str());
+        let of_user = log
+            .iter()
+            .filter(|(_, data)| data["user_id"] == user)
+            .map(|(event_type, _)| event_type.as_str());
         let after = of_user.skip_while(|event_type| *event_type != "user.deactivated").count();
         assert_eq!(after, 1, "round {round}: nothing of the user comes after the deactivation");
     }
@@ -161,13 +192,19 @@ async fn p9_clients_that_hang_up_at_any_moment_and_ask_again_have_one_effect_eac
     let clients = run.count(100, 10_000);
     for client in 0..clients {
         let body = json!({"email": format!("ada{client}@example.com"), "name": "Ada"});
-        let request = || json_request("POST", "/api/v1/users", &body).with("idempotency-key", &format!("k{client}"));
+        let request = || {
+            json_request("POST", "/api/v1/users", &body)
+                .with("idempotency-key", &format!("k{client}"))
+        };
         let impatient = tokio::spawn({
             let (shop, request) = (shop.clone(), request());
             async move { shop.send(request).await }
         });
         // Spread evenly over the time that a registration takes, a millisecond or two.
-        tokio::time::sleep(Duration::from_micros(run.seed.wrapping_add(client).wrapping_mul(7_919) % 2_000)).await;
+        tokio::time::sleep(Duration::from_micros(
+            run.seed.wrapping_add(client).wrapping_mul(7_919) % 2_000,
+        ))
+        .await;
         impatient.abort();
         shop.send(request()).await.made();
     }

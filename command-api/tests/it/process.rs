@@ -4,10 +4,12 @@ use std::process::{Child, Command, Stdio};
 
 use event_store::erasure::keys;
 use event_store::{
-    Append, EventStore as _, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore, StreamAppend, postgres,
+    Append, EventStore as _, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore,
+    StreamAppend, postgres,
 };
 use local_servers::{
-    ClusterOptions, PATIENCE, PostgresCluster, TestDatabase, end_of, finish, free_port, http_get, test_client, until,
+    ClusterOptions, PATIENCE, PostgresCluster, TestDatabase, end_of, finish, free_port, http_get,
+    test_client, until,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,12 +27,23 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
-        let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
+        let (listen, admin) = (
+            format!("127.0.0.1:{}", free_port().unwrap()),
+            format!("127.0.0.1:{}", free_port().unwrap()),
+        );
         let mut command = command();
         command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
         // The keys stand beside the log here, unless a test says otherwise.
-        let log = settings.iter().find(|(name, _)| *name == "EVENT_STORE_URL").map_or("", |(_, url)| *url);
-        let child = command.env("SUBJECT_KEYS_URL", log).envs(settings.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = settings
+            .iter()
+            .find(|(name, _)| *name == "EVENT_STORE_URL")
+            .map_or("", |(_, url)| *url);
+        let child = command
+            .env("SUBJECT_KEYS_URL", log)
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
     }
 
@@ -66,7 +79,8 @@ impl Process {
 
     /// What a gauge of the process shows; none while it is left out.
     pub(crate) async fn gauge(&self, name: &str) -> Option<f64> {
-        let metrics = http_get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
+        let metrics =
+            http_get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
         Some(line.parse().unwrap())
     }
@@ -108,7 +122,8 @@ async fn it_serves_describes_its_metrics_and_drains_on_sigterm_without_telling_s
     process.readiness(200).await;
     assert_eq!(process.register("canary@example.com").await, 201);
     assert_eq!(process.register("canary@example.com").await, 409);
-    let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
+    let metrics =
+        http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
     for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
@@ -146,22 +161,38 @@ async fn it_waits_for_a_store_that_is_away_and_heals_by_itself_when_it_comes_bac
     cluster.start_again().await;
     process.readiness(200).await;
     assert_eq!(process.register("grace@example.com").await, 201);
-    assert_eq!(process.register("ada@example.com").await, 409, "what was acknowledged before the crash is there");
+    assert_eq!(
+        process.register("ada@example.com").await,
+        409,
+        "what was acknowledged before the crash is there"
+    );
     assert_eq!(process.stop().0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_says_at_its_start_which_events_it_cannot_read_and_serves_the_rest() {
     let database = database().await;
-    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
-    let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
-    let events = [("user.renamed", 7), ("letter.sent", 1)]
-        .map(|(event_type, version)| NewEvent::json(event_type.parse().unwrap(), version, &json!({}), metadata.clone()).unwrap());
-    let stream = StreamAppend { stream: "letter-1".parse().unwrap(), expected: ExpectedVersion::Any, events: events.to_vec() };
+    let store =
+        PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
+    let metadata = Metadata {
+        correlation_id: Uuid::nil(),
+        causation_id: None,
+        actor: None,
+        traceparent: None,
+    };
+    let events = [("user.renamed", 7), ("letter.sent", 1)].map(|(event_type, version)| {
+        NewEvent::json(event_type.parse().unwrap(), version, &json!({}), metadata.clone()).unwrap()
+    });
+    let stream = StreamAppend {
+        stream: "letter-1".parse().unwrap(),
+        expected: ExpectedVersion::Any,
+        events: events.to_vec(),
+    };
     store.append(Append { streams: vec![stream], ..Append::default() }).await.unwrap();
     let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
     process.readiness(200).await;
-    let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap().text().await.unwrap();
+    let report =
+        http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap().text().await.unwrap();
     assert!(report.contains("cannot read: letter.sent v1, user.renamed v7"), "{report}");
     assert_eq!(process.register("ada@example.com").await, 201);
     let (_, log) = process.stop();
@@ -173,7 +204,10 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
     let database = TestDatabase::create("empty", "", |_| async { Ok(()) }).await;
     let migrate = |target: &str| {
         let mut command = command();
-        command.args(["migrate", target]).env("EVENT_STORE_URL", database.url()).env("AUTH_URL", database.url());
+        command
+            .args(["migrate", target])
+            .env("EVENT_STORE_URL", database.url())
+            .env("AUTH_URL", database.url());
         command.env("SUBJECT_KEYS_URL", database.url());
         command.stderr(Stdio::piped()).spawn().unwrap()
     };
@@ -183,8 +217,10 @@ async fn migrations_are_safe_twice_and_at_once_and_make_what_serving_needs() {
         assert!(refused.1.contains(&format!("command-api migrate {what}")), "{}", refused.1);
         assert!(end_of(&mut migrate(what), what, PATIENCE).unwrap().status.success(), "{what}");
     }
-    let at_once = ["event-store", "event-store", "auth", "auth", "subject-keys", "subject-keys"].map(migrate);
-    for mut child in at_once.into_iter().chain(["event-store", "auth", "subject-keys"].map(migrate)) {
+    let at_once =
+        ["event-store", "event-store", "auth", "auth", "subject-keys", "subject-keys"].map(migrate);
+    for mut child in at_once.into_iter().chain(["event-store", "auth", "subject-keys"].map(migrate))
+    {
         let output = end_of(&mut child, "a migration", PATIENCE).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -200,13 +236,24 @@ async fn an_erasure_of_a_subject_that_nothing_is_known_of_says_so_and_does_nothi
     for _ in 0..2 {
         let mut command = command();
         command.env("EVENT_STORE_URL", database.url()).env("SUBJECT_KEYS_URL", database.url());
-        let output = finish(command.args(["erase-subject", &subject, "--by", "ops-1", "--json"]), PATIENCE).unwrap();
+        let output =
+            finish(command.args(["erase-subject", &subject, "--by", "ops-1", "--json"]), PATIENCE)
+                .unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(3), "{error}");
-        assert!(error.contains(&format!("nothing is known of subject {subject}")) && output.stdout.is_empty(), "{error}");
+        assert!(
+            error.contains(&format!("nothing is known of subject {subject}"))
+                && output.stdout.is_empty(),
+            "{error}"
+        );
     }
-    let store = PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
-    assert_eq!(store.head().await.unwrap().mark.position.0, 0, "no proof that reads like success, and no event");
+    let store =
+        PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
+    assert_eq!(
+        store.head().await.unwrap().mark.position.0,
+        0,
+        "no proof that reads like success, and no event"
+    );
 }
 
 #[test]

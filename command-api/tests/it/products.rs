@@ -22,8 +22,15 @@ async fn a_price_without_a_currency_is_in_the_products_own() {
     let product = shop.product("14.67").await;
     let path = format!("/api/v1/products/{product}");
     assert_eq!(shop.patch(&path, json!({"unit_price": "9.99"})).await.ok()["version"], 2);
-    assert_eq!(shop.patch(&path, json!({"unit_price": "900", "currency": "JPY", "name": "disc"})).await.ok()["version"], 4);
-    shop.patch(&path, json!({"unit_price": "9.99"})).await.wrong(&[("/unit_price", "money/too-precise")]);
+    assert_eq!(
+        shop.patch(&path, json!({"unit_price": "900", "currency": "JPY", "name": "disc"}))
+            .await
+            .ok()["version"],
+        4
+    );
+    shop.patch(&path, json!({"unit_price": "9.99"}))
+        .await
+        .wrong(&[("/unit_price", "money/too-precise")]);
     let log = shop.log().await;
     assert_eq!(log[1].1["unit_price"], json!({"minor": 999, "currency": "USD"}));
     assert_eq!(log[3].1["unit_price"], json!({"minor": 900, "currency": "JPY"}));

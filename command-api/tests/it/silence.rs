@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use event_store::erasure::keys;
 use event_store::postgres;
-use local_servers::{ClusterOptions, PostgresCluster, Stopped, http_get, test_client, until_within};
+use local_servers::{
+    ClusterOptions, PostgresCluster, Stopped, http_get, test_client, until_within,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -37,7 +39,11 @@ async fn add_product(process: &Process) -> u16 {
 }
 
 /// Sends so many registrations at once. Gives each one's status and whether it says when to come again, and how long all took.
-async fn register_many(process: &Process, from: usize, count: usize) -> (Vec<(u16, bool)>, Duration) {
+async fn register_many(
+    process: &Process,
+    from: usize,
+    count: usize,
+) -> (Vec<(u16, bool)>, Duration) {
     let client = test_client();
     let started = Instant::now();
     let answers = (from..from + count).map(|n| {
@@ -65,12 +71,15 @@ async fn a_silent_backend_that_adds_keys_costs_registrations_a_moment_and_others
     process.readiness(200).await;
     assert_eq!(process.register("first@example.com").await, 201);
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
-    let backend =
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO subject_keys.keys%'";
-    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_all(&mut admin).await.unwrap());
+    let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO subject_keys.keys%'";
+    let stopped =
+        Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_all(&mut admin).await.unwrap());
     let (registered, product) = tokio::join!(register_many(&process, 0, 50), add_product(&process));
     let (answers, took) = registered;
-    assert!(answers.iter().all(|(status, _)| *status == 201), "another connection adds the keys: {answers:?}");
+    assert!(
+        answers.iter().all(|(status, _)| *status == 201),
+        "another connection adds the keys: {answers:?}"
+    );
     assert!(took < NOTICED, "{took:?}");
     assert_eq!(product, 201);
     assert_eq!(report(&process).await["ready"], true);
@@ -82,7 +91,8 @@ async fn a_silent_backend_that_adds_keys_costs_registrations_a_moment_and_others
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_key_database_refuses_registrations_in_time_and_lets_the_others_go_on() {
     let (log, keys) = tokio::join!(database(), cluster());
-    let process = Process::start(&[("EVENT_STORE_URL", log.url()), ("SUBJECT_KEYS_URL", &keys.url())]);
+    let process =
+        Process::start(&[("EVENT_STORE_URL", log.url()), ("SUBJECT_KEYS_URL", &keys.url())]);
     process.readiness(200).await;
     assert_eq!(process.register("first@example.com").await, 201);
     keys.pause();
@@ -100,8 +110,14 @@ async fn a_silent_key_database_refuses_registrations_in_time_and_lets_the_others
     .await;
     assert_eq!(report(&process).await["ready"], true, "commands without personal data go on");
     keys.resume();
-    within(HEALED, "registrations succeed again", async || process.register("last@example.com").await == 201).await;
-    within(HEALED, "the keys are back", async || report(&process).await["components"]["subject_keys"]["ready"] == true).await;
+    within(HEALED, "registrations succeed again", async || {
+        process.register("last@example.com").await == 201
+    })
+    .await;
+    within(HEALED, "the keys are back", async || {
+        report(&process).await["components"]["subject_keys"]["ready"] == true
+    })
+    .await;
     assert_eq!(process.stop().0, Some(0));
 }
 
@@ -118,7 +134,10 @@ async fn a_silent_event_store_is_not_ready_in_time_and_its_commands_are_answered
     assert!(took < ANSWERED + SLACK, "{took:?}");
     log.resume();
     within(HEALED, "ready again", async || report(&process).await["ready"] == true).await;
-    within(HEALED, "commands succeed again", async || process.register("last@example.com").await == 201).await;
+    within(HEALED, "commands succeed again", async || {
+        process.register("last@example.com").await == 201
+    })
+    .await;
     assert_eq!(process.stop().0, Some(0));
 }
 
@@ -129,10 +148,16 @@ async fn a_lock_that_is_held_in_silence_is_not_ready_and_a_503_until_it_is_free(
     process.readiness(200).await;
     assert_eq!(add_product(&process).await, 201);
     let mut holder = PgConnection::connect(database.url()).await.unwrap();
-    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
     let started = Instant::now();
     assert_eq!(add_product(&process).await, 503);
-    within(NOTICED.saturating_sub(started.elapsed()), "not ready", async || report(&process).await["ready"] == false).await;
+    within(NOTICED.saturating_sub(started.elapsed()), "not ready", async || {
+        report(&process).await["ready"] == false
+    })
+    .await;
     drop(holder);
     within(HEALED, "ready again by itself", async || report(&process).await["ready"] == true).await;
     assert_eq!(add_product(&process).await, 201);

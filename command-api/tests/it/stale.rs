@@ -27,7 +27,8 @@ fn path(product: &str) -> String {
 
 /// A change by somebody who has seen this version.
 fn rename(shop: &Shop, path: &str, name: &str, seen: i64) -> JoinHandle<Reply> {
-    let request = json_request("PATCH", path, &json!({"name": name})).with("if-match", &format!("\"{seen}\""));
+    let request = json_request("PATCH", path, &json!({"name": name}))
+        .with("if-match", &format!("\"{seen}\""));
     let shop = shop.clone();
     tokio::spawn(async move { shop.send(request).await })
 }
@@ -43,7 +44,8 @@ fn newest(refused: &Reply) -> i64 {
 async fn make_reads_slow(database: &TestDatabase) {
     let slow = "ALTER TABLE event_store.events ENABLE ROW LEVEL SECURITY;
         CREATE POLICY slow ON event_store.events FOR SELECT USING (pg_sleep(0.05) IS NOT NULL)";
-    let mut owner = <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
+    let mut owner =
+        <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
     sqlx::raw_sql(slow).execute(&mut owner).await.unwrap();
 }
 
@@ -51,7 +53,10 @@ async fn make_reads_slow(database: &TestDatabase) {
 async fn narrow_shop(database: &TestDatabase) -> Shop {
     let url = database.url_in_group("event_store_appender").await;
     let options = PostgresOptions::from_url(&url).unwrap().read_connections(1);
-    let shop = Shop::over(Arc::new(PostgresStore::connect(options).await.unwrap()), ShopOptions::default());
+    let shop = Shop::over(
+        Arc::new(PostgresStore::connect(options).await.unwrap()),
+        ShopOptions::default(),
+    );
     // It has found its log, as a process has before it takes commands.
     shop.patch(&path(NOBODY), json!({"name": "lp"})).await.problem(404, "not-found");
     shop
@@ -126,14 +131,16 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
     let acknowledged = Arc::new(AtomicI64::new(1));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let (shop, path, acknowledged) = (shops[number % 2].clone(), path.clone(), acknowledged.clone());
+            let (shop, path, acknowledged) =
+                (shops[number % 2].clone(), path.clone(), acknowledged.clone());
             tokio::spawn(async move {
                 let mut made = Vec::new();
                 for round in 0..ROUNDS {
                     let seen = acknowledged.load(Ordering::SeqCst);
                     // Every fifth names what is the newest as far as anybody knows.
                     let named = if number.is_multiple_of(5) { seen } else { seen - 1 };
-                    let reply = rename(&shop, &path, &format!("{number} {round}"), named).await.unwrap();
+                    let reply =
+                        rename(&shop, &path, &format!("{number} {round}"), named).await.unwrap();
                     if reply.status == 200 {
                         let version = reply.ok()["version"].as_i64().unwrap();
                         assert_eq!(version, named + 1, "it was made on the version that it named");
@@ -141,7 +148,10 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
                         made.push(version);
                     } else {
                         let newest = newest(&reply);
-                        assert!(newest >= seen && newest != named, "{newest} was told, {seen} acknowledged, {named} named");
+                        assert!(
+                            newest >= seen && newest != named,
+                            "{newest} was told, {seen} acknowledged, {named} named"
+                        );
                     }
                 }
                 made
@@ -167,7 +177,10 @@ async fn many_products_that_must_all_be_loaded_at_once_keep_the_store_busy_and_n
     let database = database().await;
     let warm = shop(&database).await;
     let add = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": 10});
-    let added = at_once(&[warm.clone(), warm], PRODUCTS, |_| json_request("POST", "/api/v1/products", &add)).await;
+    let added = at_once(&[warm.clone(), warm], PRODUCTS, |_| {
+        json_request("POST", "/api/v1/products", &add)
+    })
+    .await;
     let paths: Vec<_> = added.iter().map(|reply| path(&reply.made())).collect();
     let cold = narrow_shop(&database).await;
     make_reads_slow(&database).await;

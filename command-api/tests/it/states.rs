@@ -5,8 +5,9 @@ use std::sync::Arc;
 use command_api::repository::{Repository, registry};
 use domain::product::Product;
 use event_store::{
-    Append, AsOf, CacheLimits, EventStore, EvolvedLog, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore,
-    SnapshotPolicy, SnapshotStore as _, StateLoader, StreamAppend, Version, postgres,
+    Append, AsOf, CacheLimits, EventStore, EvolvedLog, ExpectedVersion, Metadata, NewEvent,
+    PostgresOptions, PostgresStore, SnapshotPolicy, SnapshotStore as _, StateLoader, StreamAppend,
+    Version, postgres,
 };
 use local_servers::TestDatabase;
 use serde_json::json;
@@ -16,10 +17,16 @@ use crate::support::{Shop, ShopOptions};
 
 /// The stock of a product goes up by one so many times, each an event.
 async fn adjust(store: &dyn EventStore, product: &str, from: i64, times: i64) {
-    let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
+    let metadata = Metadata {
+        correlation_id: Uuid::nil(),
+        causation_id: None,
+        actor: None,
+        traceparent: None,
+    };
     let adjusted = |stock: i64| {
         let data = json!({"product_id": product, "delta": 1, "stock": stock});
-        NewEvent::json("product.stock_adjusted".parse().unwrap(), 1, &data, metadata.clone()).unwrap()
+        NewEvent::json("product.stock_adjusted".parse().unwrap(), 1, &data, metadata.clone())
+            .unwrap()
     };
     let events = (from + 1..=from + times).map(adjusted).collect();
     let stream = format!("product-{product}").parse().unwrap();
@@ -39,7 +46,8 @@ async fn a_product_with_a_long_life_is_the_same_from_its_events_from_a_snapshot_
     let migrate = |url: String| async move { Ok(postgres::migrate(&url).await?) };
     let database = TestDatabase::create("command_api", &fingerprint, migrate).await;
     let url = database.url_in_group("event_store_appender").await;
-    let store = Arc::new(PostgresStore::connect(PostgresOptions::from_url(&url).unwrap()).await.unwrap());
+    let store =
+        Arc::new(PostgresStore::connect(PostgresOptions::from_url(&url).unwrap()).await.unwrap());
     let shop = Shop::over(Arc::clone(&store) as _, ShopOptions::default());
     let product = shop.product("1.50").await;
     let id: Uuid = product.parse().unwrap();
@@ -54,7 +62,9 @@ async fn a_product_with_a_long_life_is_the_same_from_its_events_from_a_snapshot_
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), kept).await.expect("the snapshot is kept in time");
+    tokio::time::timeout(std::time::Duration::from_secs(30), kept)
+        .await
+        .expect("the snapshot is kept in time");
     let from_snapshot = repository(&store).load::<Product>(epoch, id).await.unwrap();
     let from_memory = first.load::<Product>(epoch, id).await.unwrap();
     assert_eq!(from_events.version, Version(901));
@@ -63,10 +73,12 @@ async fn a_product_with_a_long_life_is_the_same_from_its_events_from_a_snapshot_
     }
 
     // What another process appends is seen, and the version that a command meets is the newest.
-    let adjusted = shop.post(&format!("/api/v1/products/{product}/stock"), json!({"delta": -910})).await;
+    let adjusted =
+        shop.post(&format!("/api/v1/products/{product}/stock"), json!({"delta": -910})).await;
     assert_eq!(adjusted.ok()["version"], 902);
     adjust(store.as_ref(), &product, 0, 3).await;
-    let refused = shop.post(&format!("/api/v1/products/{product}/stock"), json!({"delta": -4})).await;
+    let refused =
+        shop.post(&format!("/api/v1/products/{product}/stock"), json!({"delta": -4})).await;
     refused.problem(409, "product/not-enough-stock");
     let then = first.load_as_of::<Product>(id, AsOf::Version(Version(450))).await.unwrap();
     assert!(then.version == Version(450) && format!("{then:?}").contains("stock: 459"), "{then:?}");

@@ -16,8 +16,9 @@ use command_api::repository::Repository;
 use command_api::use_case::EmailClaims;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendOutcome, ClaimHash, ClaimKey, EventStore, EvolvedLog, Filter, Head, Idempotency, Mark, MemoryStore, Position,
-    RecordedEvent, Refusal, Registry, StoreError, StreamName, WrittenType,
+    Append, AppendOutcome, ClaimHash, ClaimKey, EventStore, EvolvedLog, Filter, Head, Idempotency,
+    Mark, MemoryStore, Position, RecordedEvent, Refusal, Registry, StoreError, StreamName,
+    WrittenType,
 };
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
@@ -53,7 +54,11 @@ pub(crate) struct ShopOptions {
 
 impl Default for ShopOptions {
     fn default() -> Self {
-        Self { order_import: true, wait_for_repeats: Duration::from_secs(10), commands_at_once: MAX_COMMANDS }
+        Self {
+            order_import: true,
+            wait_for_repeats: Duration::from_secs(10),
+            commands_at_once: MAX_COMMANDS,
+        }
     }
 }
 
@@ -71,7 +76,11 @@ impl Shop {
     }
 
     /// One whose log was written by programs with another history.
-    pub(crate) fn reading_through(registry: Registry, store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
+    pub(crate) fn reading_through(
+        registry: Registry,
+        store: Arc<dyn EventStore>,
+        options: ShopOptions,
+    ) -> Self {
         let clock = FixedClock::at(now());
         let log = EvolvedLog::new(Arc::clone(&store), Arc::new(registry));
         let commands = Commands::new(Repository::new(log), clock.clone())
@@ -109,7 +118,16 @@ impl Shop {
     /// The body that comes, byte for byte.
     pub(crate) async fn bytes(&self, path: &str) -> Bytes {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        self.router.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+        self.router
+            .clone()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
@@ -167,7 +185,8 @@ pub(crate) async fn send(router: Router, request: Request<Body>) -> Reply {
 }
 
 pub(crate) fn json_request(method: &str, path: &str, body: &Value) -> Request<Body> {
-    let builder = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let builder =
+        Request::builder().method(method).uri(path).header("content-type", "application/json");
     builder.body(Body::from(body.to_string())).unwrap()
 }
 
@@ -212,7 +231,12 @@ impl Reply {
     /// A problem with this status and code, in the right form.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) {
-        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{:#}", self.body);
+        assert_eq!(
+            (self.status.as_u16(), self.body["code"].as_str()),
+            (status, Some(code)),
+            "{:#}",
+            self.body
+        );
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["type"], format!("/problems/{code}"));
@@ -225,8 +249,10 @@ impl Reply {
     pub(crate) fn wrong(&self, expected: &[(&str, &str)]) {
         self.problem(422, "invalid-content");
         let errors = self.body["errors"].as_array().unwrap();
-        let found: Vec<_> =
-            errors.iter().map(|error| (error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap())).collect();
+        let found: Vec<_> = errors
+            .iter()
+            .map(|error| (error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap()))
+            .collect();
         assert_eq!(found, expected, "{:#}", self.body);
     }
 
@@ -318,11 +344,16 @@ impl EventStore for Stage {
             Cue::GoOn => self.inner.append(append).await,
             Cue::Fail(error) => Err(error),
             Cue::Refuse(refusal) => Ok(AppendOutcome::Refused(refusal)),
-            Cue::LoseAnswer => self.inner.append(append).await.and(Err(StoreError::OutcomeUnknown(None))),
+            Cue::LoseAnswer => {
+                self.inner.append(append).await.and(Err(StoreError::OutcomeUnknown(None)))
+            }
         }
     }
 
-    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+    async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
         self.inner.repeated(idempotency).await
     }
 
@@ -334,7 +365,12 @@ impl EventStore for Stage {
         self.inner.mark_at(position).await
     }
 
-    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let read = self.inner.read_stream(stream, after, limit).await;
         let _shown = self.reading.read().await;
@@ -350,11 +386,19 @@ impl EventStore for Stage {
         self.inner.read_stream_backward(stream, before, limit).await
     }
 
-    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.inner.read(filter, after, limit).await
     }
 
-    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+    async fn claim_owners(
+        &self,
+        claims: &[ClaimHash],
+    ) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.inner.claim_owners(claims).await
     }
 
@@ -362,11 +406,19 @@ impl EventStore for Stage {
         self.inner.written_types().await
     }
 
-    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    async fn claims_of(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.inner.claims_of(id, limit).await
     }
 
-    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Position,
+    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
         self.inner.subscribe(filter, after)
     }
 }

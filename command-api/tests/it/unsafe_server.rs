@@ -23,7 +23,11 @@ async fn a_reload_that_makes_commits_unsafe_ends_readiness_and_commands_until_it
     };
     reload("ALTER SYSTEM SET synchronous_commit = off").await;
     process.readiness(503).await;
-    assert_eq!(process.register("second@example.com").await, 503, "nothing is acknowledged that can be lost");
+    assert_eq!(
+        process.register("second@example.com").await,
+        503,
+        "nothing is acknowledged that can be lost"
+    );
     reload("ALTER SYSTEM RESET synchronous_commit").await;
     process.readiness(200).await;
     assert_eq!(process.register("second@example.com").await, 201, "nothing of it was left behind");

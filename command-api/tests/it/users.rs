@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::{EraseRequest, LocalMasterKeys, MemoryKeys, SealedStore, Vault, VaultOptions, erase};
+use event_store::erasure::{
+    EraseRequest, LocalMasterKeys, MemoryKeys, SealedStore, Vault, VaultOptions, erase,
+};
 use event_store::{EventStore, MemoryStore};
 use serde_json::json;
 use uuid::Uuid;
@@ -16,7 +18,8 @@ const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 #[tokio::test]
 async fn a_registration_answers_with_id_version_place_and_token() {
     let shop = Shop::new();
-    let reply = shop.post("/api/v1/users", json!({"email": "Ada@example.com", "name": "Ada"})).await;
+    let reply =
+        shop.post("/api/v1/users", json!({"email": "Ada@example.com", "name": "Ada"})).await;
     let id = reply.made();
     assert_eq!(id.parse::<Uuid>().unwrap().get_version_num(), 7);
     assert_eq!(reply.body["data"], json!({"id": id, "version": 1}));
@@ -24,7 +27,10 @@ async fn a_registration_answers_with_id_version_place_and_token() {
     assert_eq!(reply.header("etag"), "\"1\"");
     let head = shop.store.head().await.unwrap();
     let token = reply.token();
-    assert_eq!((token.epoch, token.position, Some(token.event_id)), (head.epoch.0, 1, head.mark.event_id));
+    assert_eq!(
+        (token.epoch, token.position, Some(token.event_id)),
+        (head.epoch.0, 1, head.mark.event_id)
+    );
     let meta = &reply.body["meta"];
     assert_eq!(meta["consistency_token"], reply.header("consistency-token"));
     assert_eq!(meta["position"], 1);
@@ -58,7 +64,9 @@ async fn an_address_belongs_to_one_user_whatever_the_case_of_its_letters() {
     let shop = Shop::new();
     shop.user("ada@example.com").await;
     let other = shop.user("grace@example.com").await;
-    shop.post("/api/v1/users", json!({"email": "ADA@Example.com", "name": "Eve"})).await.problem(409, "user/email-taken");
+    shop.post("/api/v1/users", json!({"email": "ADA@Example.com", "name": "Eve"}))
+        .await
+        .problem(409, "user/email-taken");
     let path = format!("/api/v1/users/{other}");
     shop.patch(&path, json!({"email": "Ada@example.com"})).await.problem(409, "user/email-taken");
 }
@@ -68,7 +76,9 @@ async fn an_address_that_was_changed_is_free_again_and_the_new_one_is_taken() {
     let shop = Shop::new();
     let user = shop.user("ada@example.com").await;
     shop.patch(&format!("/api/v1/users/{user}"), json!({"email": "ada@lovelace.org"})).await.ok();
-    shop.post("/api/v1/users", json!({"email": "ada@lovelace.org", "name": "Eve"})).await.problem(409, "user/email-taken");
+    shop.post("/api/v1/users", json!({"email": "ada@lovelace.org", "name": "Eve"}))
+        .await
+        .problem(409, "user/email-taken");
     shop.user("ada@example.com").await;
 }
 
@@ -76,8 +86,15 @@ async fn an_address_that_was_changed_is_free_again_and_the_new_one_is_taken() {
 async fn a_change_of_case_alone_keeps_the_address_taken() {
     let shop = Shop::new();
     let user = shop.user("ada@example.com").await;
-    assert_eq!(shop.patch(&format!("/api/v1/users/{user}"), json!({"email": "ADA@example.com"})).await.ok()["version"], 2);
-    shop.post("/api/v1/users", json!({"email": "ada@example.com", "name": "Eve"})).await.problem(409, "user/email-taken");
+    assert_eq!(
+        shop.patch(&format!("/api/v1/users/{user}"), json!({"email": "ADA@example.com"}))
+            .await
+            .ok()["version"],
+        2
+    );
+    shop.post("/api/v1/users", json!({"email": "ada@example.com", "name": "Eve"}))
+        .await
+        .problem(409, "user/email-taken");
 }
 
 #[tokio::test]
@@ -89,8 +106,12 @@ async fn a_deactivated_user_orders_and_changes_no_more_and_frees_the_address() {
     shop.delete(&path).await.problem(409, "user/deactivated");
     shop.patch(&path, json!({"name": "B"})).await.problem(409, "user/deactivated");
     let line = json!([{"product_id": product, "quantity": 1}]);
-    shop.post("/api/v1/orders", json!({"user_id": user, "lines": line})).await.problem(409, "user/deactivated");
-    shop.post(&format!("{path}/orders"), json!({"lines": line})).await.problem(409, "user/deactivated");
+    shop.post("/api/v1/orders", json!({"user_id": user, "lines": line}))
+        .await
+        .problem(409, "user/deactivated");
+    shop.post(&format!("{path}/orders"), json!({"lines": line}))
+        .await
+        .problem(409, "user/deactivated");
     shop.user("ada@example.com").await;
 }
 
@@ -118,10 +139,14 @@ async fn who_does_not_exist_is_not_found() {
 #[tokio::test]
 async fn no_answer_and_no_log_line_of_the_store_repeats_what_is_personal_outside_its_field() {
     let shop = Shop::new();
-    let reply = shop.post("/api/v1/users", json!({"email": "canary@example.com", "name": "Canary"})).await;
+    let reply =
+        shop.post("/api/v1/users", json!({"email": "canary@example.com", "name": "Canary"})).await;
     assert!(!reply.body.to_string().to_lowercase().contains("canary"));
-    let event = &shop.store.read(&event_store::Filter::All, event_store::Position::START, 1).await.unwrap()[0];
-    let outside = format!("{:?} {:?} {} {:?}", event.tags, event.metadata, event.stream, event.event_type);
+    let event =
+        &shop.store.read(&event_store::Filter::All, event_store::Position::START, 1).await.unwrap()
+            [0];
+    let outside =
+        format!("{:?} {:?} {} {:?}", event.tags, event.metadata, event.stream, event.event_type);
     assert!(!outside.to_lowercase().contains("canary"));
     let data = event.decode::<serde_json::Value>().unwrap();
     assert_eq!(data["email"], json!({"$subject": reply.made(), "$personal": "canary@example.com"}));
@@ -167,7 +192,9 @@ async fn a_user_who_was_erased_elsewhere_a_moment_ago_takes_no_other_address() {
     // Not through this process, which has the key at hand and learns of it within a second.
     let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };
     erase(log.as_ref(), keys.as_ref(), &request).await.unwrap();
-    let changed = shop.patch(&format!("/api/v1/users/{user}"), json!({"email": "countess@example.com"})).await;
+    let changed = shop
+        .patch(&format!("/api/v1/users/{user}"), json!({"email": "countess@example.com"}))
+        .await;
     changed.problem(409, "user/erased");
     assert_eq!(shop.types().await, ["user.registered", "subject.erased"]);
     for free in ["ada@example.com", "countess@example.com"] {

@@ -43,8 +43,24 @@ fn extremes() -> Vec<Value> {
     ];
     let mut values: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
     values.push(json!("x".repeat(10_000)));
-    values.extend([json!(null), json!(true), json!([]), json!({}), json!([[]]), json!({"a": "\u{0}"})]);
-    values.extend([json!(-1), json!(0), json!(1.0), json!(1.5), json!(1e300), json!(i64::MIN), json!(i64::MAX), json!(u64::MAX)]);
+    values.extend([
+        json!(null),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!([[]]),
+        json!({"a": "\u{0}"}),
+    ]);
+    values.extend([
+        json!(-1),
+        json!(0),
+        json!(1.0),
+        json!(1.5),
+        json!(1e300),
+        json!(i64::MIN),
+        json!(i64::MAX),
+        json!(u64::MAX),
+    ]);
     values
 }
 
@@ -76,7 +92,8 @@ struct Things {
 
 impl Things {
     async fn of(shop: &Shop, number: usize) -> Self {
-        let (user, product) = (shop.user(&format!("u{number}@example.com")).await, shop.product("1.00").await);
+        let (user, product) =
+            (shop.user(&format!("u{number}@example.com")).await, shop.product("1.00").await);
         let order = shop.order(&user, &product).await;
         Self { user, product, order }
     }
@@ -101,7 +118,9 @@ impl Things {
         match (schema["type"].as_str(), schema["format"].as_str()) {
             (Some("object"), _) => {
                 let fields = schema["properties"].as_object().unwrap();
-                let valid = fields.iter().map(|(name, schema)| (name.clone(), self.valid(document, name, schema)));
+                let valid = fields
+                    .iter()
+                    .map(|(name, schema)| (name.clone(), self.valid(document, name, schema)));
                 Value::Object(valid.collect())
             }
             (Some("array"), _) => json!([self.valid(document, name, &schema["items"])]),
@@ -121,9 +140,14 @@ impl Things {
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| pointers(value, &format!("{at}/{name}"), found)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| pointers(value, &format!("{at}/{name}"), found))
+        }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, value)| pointers(value, &format!("{at}/{index}"), found));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| pointers(value, &format!("{at}/{index}"), found));
         }
         _ => {}
     }
@@ -138,7 +162,8 @@ fn bodies(document: &Value) -> Vec<(String, String, Value)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") {
+            if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema")
+            {
                 found.push((method.to_uppercase(), path.clone(), schema.clone()));
             }
         }
@@ -191,7 +216,11 @@ async fn a_value_has_the_form_that_its_published_schema_says() {
                 Value::Number(_) => {
                     *value = json!(1.0);
                     let reply = shop.send(json_request(&method, &things.at(&path), &body)).await;
-                    assert!(reply.status.is_success(), "{method} {path} {body}: 1.0 is an integer: {:#}", reply.body);
+                    assert!(
+                        reply.status.is_success(),
+                        "{method} {path} {body}: 1.0 is an integer: {:#}",
+                        reply.body
+                    );
                     vec![json!("1"), json!(1.5), json!(null), json!(1e30)]
                 }
                 Value::String(text) if text.parse::<Uuid>().is_ok() => {
@@ -233,14 +262,19 @@ async fn a_value_has_the_form_that_its_published_schema_says() {
 async fn every_id_and_time_is_published_with_the_pattern_of_its_reader() {
     fn check(schema: &Value, place: &str) {
         if let Some(fields) = schema.as_object() {
-            let is_format = ["uuid", "date", "date-time", "email"].iter().any(|format| schema["format"] == *format);
+            let is_format = ["uuid", "date", "date-time", "email"]
+                .iter()
+                .any(|format| schema["format"] == *format);
             assert!(
                 !is_format || schema["pattern"].is_string(),
                 "{place} is read by another reader than the strict one: {schema}"
             );
             fields.iter().for_each(|(name, schema)| check(schema, &format!("{place}/{name}")));
         } else if let Some(items) = schema.as_array() {
-            items.iter().enumerate().for_each(|(index, item)| check(item, &format!("{place}/{index}")));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| check(item, &format!("{place}/{index}")));
         }
     }
     let document = document();
@@ -263,8 +297,14 @@ async fn a_resource_has_one_address() {
     let shop = Shop::new();
     let things = Things::of(&shop, 0).await;
     let id: Uuid = things.user.parse().unwrap();
-    let rename = |id: &str| json_request("PATCH", &format!("/api/v1/users/{id}"), &json!({"name": "Eve"}));
-    let others = [id.to_string().to_uppercase(), id.simple().to_string(), id.urn().to_string(), format!("%7B{id}%7D")];
+    let rename =
+        |id: &str| json_request("PATCH", &format!("/api/v1/users/{id}"), &json!({"name": "Eve"}));
+    let others = [
+        id.to_string().to_uppercase(),
+        id.simple().to_string(),
+        id.urn().to_string(),
+        format!("%7B{id}%7D"),
+    ];
     for other in others.into_iter().chain([format!("%30{}", &things.user[1..])]) {
         shop.send(rename(&other)).await.problem(404, "not-found");
     }
@@ -282,9 +322,12 @@ async fn a_name_has_something_to_see_and_does_not_turn_the_text_behind_it() {
         ("cd\u{2066}", "name/direction-override"),
         ("cd\u{2028}", "name/control-character"),
     ] {
-        let name = if code == "name/control-character" { format!("{name}x") } else { name.to_owned() };
+        let name =
+            if code == "name/control-character" { format!("{name}x") } else { name.to_owned() };
         shop.post("/api/v1/products", product(&name)).await.wrong(&[("/name", code)]);
-        shop.post("/api/v1/users", json!({"email": "a@example.com", "name": name})).await.wrong(&[("/name", code)]);
+        shop.post("/api/v1/users", json!({"email": "a@example.com", "name": name}))
+            .await
+            .wrong(&[("/name", code)]);
     }
     shop.post("/api/v1/products", product("👩\u{200d}🚀 نامه\u{200c}ای")).await.made();
 }
@@ -295,14 +338,22 @@ async fn new_prices_take_the_currencies_of_today_and_imports_those_of_their_time
     let things = Things::of(&shop, 0).await;
     let priced = |currency: &str| json!({"name": "cd", "unit_price": "5.00", "currency": currency});
     for withdrawn in ["DEM", "HRK", "BGN", "ZWL", "CUC"] {
-        shop.post("/api/v1/products", priced(withdrawn)).await.wrong(&[("/currency", "currency/withdrawn")]);
+        shop.post("/api/v1/products", priced(withdrawn))
+            .await
+            .wrong(&[("/currency", "currency/withdrawn")]);
         let price = json!({"unit_price": "5.00", "currency": withdrawn});
-        shop.patch(&format!("/api/v1/products/{}", things.product), price).await.wrong(&[("/currency", "currency/withdrawn")]);
+        shop.patch(&format!("/api/v1/products/{}", things.product), price)
+            .await
+            .wrong(&[("/currency", "currency/withdrawn")]);
     }
     for unknown in ["XXX", "XAU", "ABC", "eur"] {
-        shop.post("/api/v1/products", priced(unknown)).await.wrong(&[("/currency", "currency/unknown")]);
+        shop.post("/api/v1/products", priced(unknown))
+            .await
+            .wrong(&[("/currency", "currency/unknown")]);
     }
-    for (currency, price, minor) in [("DEM", "14.67", 1467), ("ITL", "1467", 1467), ("EUR", "14.67", 1467)] {
+    for (currency, price, minor) in
+        [("DEM", "14.67", 1467), ("ITL", "1467", 1467), ("EUR", "14.67", 1467)]
+    {
         let line = json!({"product_id": things.product, "quantity": 1, "unit_price": price});
         let order = json!({"user_id": things.user, "ordered_at": "1997-01-12T00:00:00Z", "currency": currency, "lines": [line]});
         shop.post("/api/v1/orders/import", order).await.made();
@@ -315,10 +366,18 @@ async fn new_prices_take_the_currencies_of_today_and_imports_those_of_their_time
 async fn one_content_type_is_read_and_it_is_the_published_one() {
     let shop = Shop::new();
     let body = json!({"email": "ada@example.com", "name": "Ada"}).to_string();
-    let request =
-        |kind: &str| Request::post("/api/v1/users").header("content-type", kind).body(Body::from(body.clone())).unwrap();
-    for kind in ["application/merge-patch+json", "application/json; charset=latin1", "application/jsonx", "application/json, a/b"]
-    {
+    let request = |kind: &str| {
+        Request::post("/api/v1/users")
+            .header("content-type", kind)
+            .body(Body::from(body.clone()))
+            .unwrap()
+    };
+    for kind in [
+        "application/merge-patch+json",
+        "application/json; charset=latin1",
+        "application/jsonx",
+        "application/json, a/b",
+    ] {
         shop.send(request(kind)).await.problem(415, "unsupported-media-type");
     }
     shop.send(request("Application/JSON; charset=\"UTF-8\"")).await.made();

@@ -6,10 +6,13 @@ use uuid::Uuid;
 use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request};
 
 #[tokio::test]
-async fn a_change_of_the_version_that_was_seen_is_made_and_of_an_older_one_is_refused_with_the_newest() {
+async fn a_change_of_the_version_that_was_seen_is_made_and_of_an_older_one_is_refused_with_the_newest()
+ {
     let shop = Shop::new();
     let path = format!("/api/v1/users/{}", shop.user("ada@example.com").await);
-    let rename = |name: &str, tag: &str| json_request("PATCH", &path, &json!({"name": name})).with("if-match", tag);
+    let rename = |name: &str, tag: &str| {
+        json_request("PATCH", &path, &json!({"name": name})).with("if-match", tag)
+    };
     let reply = shop.send(rename("B", "\"1\"")).await;
     assert_eq!((reply.ok()["version"].as_i64(), reply.header("etag")), (Some(2), "\"2\""));
     let stale = shop.send(rename("C", "\"1\"")).await;
@@ -27,19 +30,23 @@ async fn a_change_of_the_version_that_was_seen_is_made_and_of_an_older_one_is_re
 #[tokio::test]
 async fn what_is_absent_is_not_found_whatever_version_is_named() {
     let shop = Shop::new();
-    let request = json_request("PATCH", &format!("/api/v1/users/{}", Uuid::now_v7()), &json!({"name": "B"}));
+    let request =
+        json_request("PATCH", &format!("/api/v1/users/{}", Uuid::now_v7()), &json!({"name": "B"}));
     shop.send(request.with("if-match", "\"1\"")).await.problem(404, "not-found");
 }
 
 #[tokio::test]
 async fn a_version_means_nothing_for_what_does_not_exist_yet() {
     let shop = Shop::new();
-    let request = json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
+    let request =
+        json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
     shop.send(request.with("if-match", "\"1\"")).await.problem(412, "precondition-failed");
-    let request = json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
+    let request =
+        json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
     shop.send(request.with("if-match", "*")).await.problem(412, "precondition-failed");
     assert!(shop.types().await.is_empty());
-    let request = json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
+    let request =
+        json_request("POST", "/api/v1/users", &json!({"email": "a@example.com", "name": "A"}));
     shop.send(request.with("if-none-match", "*")).await.made();
 }
 
@@ -61,18 +68,22 @@ async fn if_none_match_refuses_every_change_of_a_version_that_it_names() {
     ] {
         for tag in ["*", "\"1\"", "\"1.9.1.v1\"", "W/\"1\"", "\"7\", \"1\""] {
             for path in [path.clone(), format!("{path}?dry_run=true")] {
-                let reply = shop.send(json_request(method, &path, &body).with("if-none-match", tag)).await;
+                let reply =
+                    shop.send(json_request(method, &path, &body).with("if-none-match", tag)).await;
                 reply.problem(412, "precondition-failed");
                 assert_eq!(reply.header("etag"), "\"1\"", "{method} {path} {tag}");
             }
         }
-        let reply = shop.send(json_request(method, &path, &body).with("if-none-match", "\"1")).await;
+        let reply =
+            shop.send(json_request(method, &path, &body).with("if-none-match", "\"1")).await;
         reply.problem(400, "malformed-if-none-match");
     }
     assert_eq!(shop.types().await.len(), before);
-    let rename = json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "B"})).with("if-none-match", "\"2\"");
+    let rename = json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "B"}))
+        .with("if-none-match", "\"2\"");
     shop.send(rename).await.ok();
-    let absent = json_request("PATCH", &format!("/api/v1/users/{}", Uuid::now_v7()), &json!({"name": "B"}));
+    let absent =
+        json_request("PATCH", &format!("/api/v1/users/{}", Uuid::now_v7()), &json!({"name": "B"}));
     shop.send(absent.with("if-none-match", "*")).await.problem(404, "not-found");
     // Nothing here has a date, so dates are ignored.
     let rename = json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "C"}));
@@ -100,7 +111,11 @@ async fn a_lost_race_is_decided_anew_unless_the_caller_named_a_version() {
         let reply = slow.await.unwrap();
         assert_eq!(reply.status, expected, "{:#}", reply.body);
         if expected == 200 {
-            assert_eq!(shop.log().await.pop().unwrap().1["stock"], 13, "the second saw what the first did");
+            assert_eq!(
+                shop.log().await.pop().unwrap().1["stock"],
+                13,
+                "the second saw what the first did"
+            );
         }
     }
 }
@@ -127,7 +142,8 @@ async fn an_order_loses_the_race_against_its_users_deactivation_but_not_against_
         stage.go();
         let reply = placing.await.unwrap();
         assert_eq!(reply.status, expected, "{change}: {:#}", reply.body);
-        let orders = shop.types().await.iter().filter(|event_type| *event_type == "order.placed").count();
+        let orders =
+            shop.types().await.iter().filter(|event_type| *event_type == "order.placed").count();
         assert_eq!(orders, usize::from(expected == 201));
     }
 }

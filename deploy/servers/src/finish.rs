@@ -18,8 +18,10 @@ const REAP_LIMIT: Duration = Duration::from_secs(5);
 /// It cannot be run, or does not end in time. How it ended is for the caller to judge.
 pub fn finish(command: &mut Command, limit: Duration) -> Result<Output, ServerError> {
     let program = words(command);
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = spawned.map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+    let spawned =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child =
+        spawned.map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
     end_of(&mut child, &program, limit)
 }
 
@@ -27,12 +29,19 @@ pub fn finish(command: &mut Command, limit: Duration) -> Result<Output, ServerEr
 ///
 /// # Errors
 /// As for [`finish`].
-pub async fn finish_async(command: &mut tokio::process::Command, limit: Duration) -> Result<Output, ServerError> {
+pub async fn finish_async(
+    command: &mut tokio::process::Command,
+    limit: Duration,
+) -> Result<Output, ServerError> {
     let program = words(command.as_std());
     command.stdin(Stdio::null()).kill_on_drop(true);
     match tokio::time::timeout(limit, command.output()).await {
         Ok(output) => output.map_err(|source| ServerError::Spawn { program, source }),
-        Err(_) => Err(ServerError::Unfinished { program, seconds: limit.as_secs(), output: "(not read)".to_owned() }),
+        Err(_) => Err(ServerError::Unfinished {
+            program,
+            seconds: limit.as_secs(),
+            output: "(not read)".to_owned(),
+        }),
     }
 }
 
@@ -42,10 +51,15 @@ pub async fn finish_async(command: &mut tokio::process::Command, limit: Duration
 /// It does not end in time, and is killed; or something that it started keeps its pipes open.
 pub fn end_of(child: &mut Child, program: &str, limit: Duration) -> Result<Output, ServerError> {
     let deadline = Instant::now() + limit;
-    let (stdout, stderr) = (child.stdout.take().map(Pipe::read), child.stderr.take().map(Pipe::read));
+    let (stdout, stderr) =
+        (child.stdout.take().map(Pipe::read), child.stderr.take().map(Pipe::read));
     let said = |pipe: &Option<Pipe>| pipe.as_ref().map(Pipe::so_far).unwrap_or_default();
     let unfinished = || {
-        let output = format!("{}{}", String::from_utf8_lossy(&said(&stdout)), String::from_utf8_lossy(&said(&stderr)));
+        let output = format!(
+            "{}{}",
+            String::from_utf8_lossy(&said(&stdout)),
+            String::from_utf8_lossy(&said(&stderr))
+        );
         ServerError::Unfinished { program: program.to_owned(), seconds: limit.as_secs(), output }
     };
     let failed = |source| ServerError::Spawn { program: program.to_owned(), source };
@@ -136,7 +150,11 @@ mod tests {
     async fn one_that_does_not_end_is_killed_and_told_of() {
         let started = Instant::now();
         let error = finish(&mut shell("echo here; exec sleep 600"), SHORT).unwrap_err().to_string();
-        assert!(error.contains("sh -c echo here; exec sleep 600 did not end within") && error.contains("here\n"), "{error}");
+        assert!(
+            error.contains("sh -c echo here; exec sleep 600 did not end within")
+                && error.contains("here\n"),
+            "{error}"
+        );
         // What it left behind holds its pipe.
         let error = finish(&mut shell("sleep 20 & echo gone"), SHORT).unwrap_err().to_string();
         assert!(error.contains("gone\n"), "{error}");

@@ -43,7 +43,9 @@ impl Account {
             return Account::Own;
         }
         match User::from_name("postgres") {
-            Ok(Some(user)) if !user.uid.is_root() => Account::Other { uid: user.uid.as_raw(), gid: user.gid.as_raw() },
+            Ok(Some(user)) if !user.uid.is_root() => {
+                Account::Other { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
+            }
             _ => Account::Other { uid: NOBODY, gid: NOBODY },
         }
     }
@@ -60,9 +62,8 @@ impl Account {
     pub fn own(self, path: &Path) -> Result<(), ServerError> {
         match self {
             Account::Own => Ok(()),
-            Account::Other { uid, gid } => {
-                std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(ServerError::file("give away", path))
-            }
+            Account::Other { uid, gid } => std::os::unix::fs::chown(path, Some(uid), Some(gid))
+                .map_err(ServerError::file("give away", path)),
         }
     }
 
@@ -110,7 +111,9 @@ impl Launch<'_> {
         let mut command = match &setpriv {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", signal_name(self.guard), "--"]).arg(self.command.get_program());
+                command
+                    .args(["--pdeathsig", signal_name(self.guard), "--"])
+                    .arg(self.command.get_program());
                 command
             }
             None => Command::new(self.command.get_program()),
@@ -141,7 +144,9 @@ impl Process {
     }
 
     /// Takes the pipe that the program prints to, where one was asked for.
-    pub fn take_output(&mut self) -> (Option<std::process::ChildStdout>, Option<std::process::ChildStderr>) {
+    pub fn take_output(
+        &mut self,
+    ) -> (Option<std::process::ChildStdout>, Option<std::process::ChildStderr>) {
         (self.child.stdout.take(), self.child.stderr.take())
     }
 
@@ -200,7 +205,8 @@ fn end(child: &mut Child) -> Result<(), ServerError> {
 
 /// Sends a signal to a process of ours.
 pub(crate) fn send(pid: u32, signal: Signal) -> Result<(), ServerError> {
-    let raw = i32::try_from(pid).map_err(|_| ServerError::Signal { pid, source: nix::errno::Errno::ESRCH })?;
+    let raw = i32::try_from(pid)
+        .map_err(|_| ServerError::Signal { pid, source: nix::errno::Errno::ESRCH })?;
     kill(Pid::from_raw(raw), signal).map_err(|source| ServerError::Signal { pid, source })
 }
 
@@ -212,7 +218,13 @@ fn watch(child: &Child, guard: Guard) -> Result<(Child, ChildStdin), ServerError
     let shell = program("sh").unwrap_or_else(|| "/bin/sh".into());
     let failed = |source| ServerError::Spawn { program: shell.display().to_string(), source };
     let mut command = Command::new(&shell);
-    command.args(["-c", r#"read -r line; kill -s "$1" "$2""#, "watcher", signal_name(guard), &child.id().to_string()]);
+    command.args([
+        "-c",
+        r#"read -r line; kill -s "$1" "$2""#,
+        "watcher",
+        signal_name(guard),
+        &child.id().to_string(),
+    ]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut watcher = command.spawn().map_err(failed)?;
@@ -240,6 +252,8 @@ fn spawn(command: Command) -> std::io::Result<Child> {
     match result.recv_timeout(LIMIT) {
         Ok(started) => started,
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(gone()),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(std::io::Error::other("the system does not start it")),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            Err(std::io::Error::other("the system does not start it"))
+        }
     }
 }

@@ -22,14 +22,20 @@ mod written;
 pub use database::TestDatabase;
 pub use error::ServerError;
 pub use fetch::{Pin, fetch, nats_server_pin, nextest_pin, postgres_pin};
-pub use find::{Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_manager_hint, postgres_installations};
+pub use find::{
+    Found, MIN_NATS, MIN_POSTGRES, Version, nats_servers, package_manager_hint,
+    postgres_installations,
+};
 pub use finish::{end_of, finish, finish_async};
 pub use http::{http_get, loopback_client, test_client};
 pub use launch::{Account, Guard, Launch, Process};
 pub use memory::peak_memory_kib;
 pub use nats::{NatsOptions, NatsServer};
 pub use port::{PortClaim, free_port};
-pub use postgres::{ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data, postmaster_state};
+pub use postgres::{
+    ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data,
+    postmaster_state,
+};
 pub use run::{TestRun, test_run};
 pub use stopped::Stopped;
 pub use wait::{PATIENCE, in_time, locked, until, until_within, within};

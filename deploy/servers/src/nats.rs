@@ -42,7 +42,8 @@ impl NatsServer {
     /// Starts a server on a free port with an empty store.
     pub async fn start(options: NatsOptions) -> Result<NatsServer, ServerError> {
         let variable = "DAYBOOK_TEST_NATS_SERVER";
-        let named = options.program.clone().or_else(|| std::env::var_os(variable).map(PathBuf::from));
+        let named =
+            options.program.clone().or_else(|| std::env::var_os(variable).map(PathBuf::from));
         let program = named.ok_or(ServerError::NotPrepared { variable })?;
         let parent = options.directory.clone().unwrap_or_else(std::env::temp_dir);
         let home = tempfile::Builder::new()
@@ -54,7 +55,9 @@ impl NatsServer {
         loop {
             server.port = free_port().map_err(ServerError::file("bind a port on", "127.0.0.1"))?;
             match server.launch().await {
-                Err(ServerError::Ended { log, .. }) if attempt < PORT_ATTEMPTS && log.contains("address already in use") => {
+                Err(ServerError::Ended { log, .. })
+                    if attempt < PORT_ATTEMPTS && log.contains("address already in use") =>
+                {
                     attempt += 1;
                 }
                 other => return other.map(|()| server),
@@ -100,7 +103,9 @@ impl NatsServer {
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "nats-server runs already");
-        self.launch().await.unwrap_or_else(|error| panic!("nats-server did not start again: {error}"));
+        self.launch()
+            .await
+            .unwrap_or_else(|error| panic!("nats-server did not start again: {error}"));
     }
 
     /// Freezes it.
@@ -132,7 +137,8 @@ impl NatsServer {
         assert!(self.process.is_none(), "stop nats-server before its store is wiped");
         let store = self.store();
         if store.exists() {
-            std::fs::remove_dir_all(&store).unwrap_or_else(|error| panic!("cannot delete {}: {error}", store.display()));
+            std::fs::remove_dir_all(&store)
+                .unwrap_or_else(|error| panic!("cannot delete {}: {error}", store.display()));
         }
     }
 
@@ -147,7 +153,11 @@ impl NatsServer {
 
     fn write_config(&self) -> Result<PathBuf, ServerError> {
         let path = self.home.path().join("nats.conf");
-        let payload = self.options.max_payload.map(|bytes| format!("max_payload: {bytes}\n")).unwrap_or_default();
+        let payload = self
+            .options
+            .max_payload
+            .map(|bytes| format!("max_payload: {bytes}\n"))
+            .unwrap_or_default();
         let config = format!(
             "listen: \"127.0.0.1:{}\"\n{payload}jetstream {{ store_dir: \"{}\", sync_interval: always }}\n{}\n",
             self.port,
@@ -161,7 +171,8 @@ impl NatsServer {
     async fn launch(&mut self) -> Result<(), ServerError> {
         let config = self.write_config()?;
         let log_path = self.log();
-        let log = std::fs::File::create(&log_path).map_err(ServerError::file("create", &log_path))?;
+        let log =
+            std::fs::File::create(&log_path).map_err(ServerError::file("create", &log_path))?;
         let errors = log.try_clone().map_err(ServerError::file("open", &log_path))?;
         let mut command = Command::new(&self.program);
         command.arg("-c").arg(&config);
@@ -174,7 +185,12 @@ impl NatsServer {
             }
             if Instant::now() > deadline {
                 let (server, what) = ("nats-server", "start");
-                return Err(ServerError::Timeout { server, what, seconds: LIMIT.as_secs(), log: tail(&log_path) });
+                return Err(ServerError::Timeout {
+                    server,
+                    what,
+                    seconds: LIMIT.as_secs(),
+                    log: tail(&log_path),
+                });
             }
             tokio::time::sleep(POLL).await;
         }
@@ -187,7 +203,11 @@ impl NatsServer {
         let Some(mut process) = self.process.take() else { panic!("nats-server does not run") };
         match process.end(signal, LIMIT).await {
             Ok(true) => {}
-            Ok(false) => panic!("nats-server did not end within {} s: {}", LIMIT.as_secs(), tail(&self.log())),
+            Ok(false) => panic!(
+                "nats-server did not end within {} s: {}",
+                LIMIT.as_secs(),
+                tail(&self.log())
+            ),
             Err(error) => panic!("nats-server: {error}"),
         }
     }

@@ -35,7 +35,11 @@ impl PortClaim {
         // One folder per user: in somebody else's nothing can be written.
         let folder = std::env::temp_dir().join(format!("daybook-ports-{}", nix::unistd::geteuid()));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(folder.join(port.to_string()))?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join(port.to_string()))?;
         match lock.try_lock() {
             Ok(()) => Ok(port_is_free(port).then_some(PortClaim { _lock: lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -71,8 +75,10 @@ fn port_is_free(port: u16) -> bool {
 
 /// The first port that the system gives to clients.
 fn start_of_clients() -> u16 {
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let start = range.split_whitespace().next().and_then(|start| start.parse().ok()).unwrap_or(USUAL_START);
+    let range =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let start =
+        range.split_whitespace().next().and_then(|start| start.parse().ok()).unwrap_or(USUAL_START);
     // Below these, ports are for the system's own services, or ours.
     if start > 2 * PICKED_FROM + 1_024 { start } else { USUAL_START }
 }

@@ -36,7 +36,9 @@ impl PostgresBinaries {
     /// The installation that the test run names.
     pub fn of_test_run() -> Result<PostgresBinaries, ServerError> {
         let variable = "DAYBOOK_TEST_PG_BIN";
-        std::env::var_os(variable).map(PostgresBinaries::at).ok_or(ServerError::NotPrepared { variable })
+        std::env::var_os(variable)
+            .map(PostgresBinaries::at)
+            .ok_or(ServerError::NotPrepared { variable })
     }
 
     /// The folder.
@@ -52,7 +54,14 @@ impl PostgresBinaries {
             if carried.is_dir() {
                 let own = self.bin.with_file_name("lib");
                 if let Ok(path) = std::env::join_paths([carried, own]) {
-                    command.env(if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" }, path);
+                    command.env(
+                        if cfg!(target_os = "macos") {
+                            "DYLD_LIBRARY_PATH"
+                        } else {
+                            "LD_LIBRARY_PATH"
+                        },
+                        path,
+                    );
                 }
             }
         }
@@ -61,19 +70,36 @@ impl PostgresBinaries {
 
     /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that loopback is trusted; `durable`
     /// waits until it is on disk.
-    pub fn init(&self, data: &Path, account: Account, password: Option<&str>, durable: bool) -> Result<(), ServerError> {
+    pub fn init(
+        &self,
+        data: &Path,
+        account: Account,
+        password: Option<&str>,
+        durable: bool,
+    ) -> Result<(), ServerError> {
         use std::os::unix::fs::PermissionsExt;
         std::fs::create_dir_all(data).map_err(ServerError::file("create", data))?;
-        std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).map_err(ServerError::file("protect", data))?;
+        std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))
+            .map_err(ServerError::file("protect", data))?;
         account.own(data)?;
         let mut command = self.command("initdb");
-        command.args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--data-checksums", "-D"]).arg(data);
+        command
+            .args([
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--data-checksums",
+                "-D",
+            ])
+            .arg(data);
         if !durable {
             command.arg("--no-sync");
         }
         let secret = password.map(|password| password_file(data, account, password)).transpose()?;
         match &secret {
-            Some(file) => command.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", file.path().display())),
+            Some(file) => command
+                .arg("--auth=scram-sha-256")
+                .arg(format!("--pwfile={}", file.path().display())),
             None => command.arg("--auth=trust"),
         };
         command.current_dir("/");
@@ -88,7 +114,11 @@ impl PostgresBinaries {
         if output.status.success() {
             return Ok(());
         }
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         Err(ServerError::Failed { program, status: output.status.to_string(), output: said })
     }
 
@@ -96,7 +126,14 @@ impl PostgresBinaries {
     pub fn server(&self, data: &Path, port: u16, settings: &[(String, String)]) -> Command {
         let mut command = self.command("postgres");
         command.arg("-D").arg(data).args(["-p", &port.to_string()]).current_dir("/");
-        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "logging_collector=off"]);
+        command.args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "logging_collector=off",
+        ]);
         for (name, value) in settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -105,10 +142,15 @@ impl PostgresBinaries {
 }
 
 /// The password goes to initdb in a file of the account's own, gone when initdb is done; arguments can be seen by all.
-fn password_file(data: &Path, account: Account, password: &str) -> Result<tempfile::NamedTempFile, ServerError> {
+fn password_file(
+    data: &Path,
+    account: Account,
+    password: &str,
+) -> Result<tempfile::NamedTempFile, ServerError> {
     use std::io::Write;
     let beside = data.parent().unwrap_or(Path::new("/tmp"));
-    let mut file = tempfile::NamedTempFile::new_in(beside).map_err(ServerError::file("create a file in", beside))?;
+    let mut file = tempfile::NamedTempFile::new_in(beside)
+        .map_err(ServerError::file("create a file in", beside))?;
     writeln!(file, "{password}").map_err(ServerError::file("write", file.path()))?;
     account.own(file.path())?;
     Ok(file)
@@ -127,7 +169,9 @@ pub enum PostmasterState {
 pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
     const PID_LINE: usize = 0;
     const STATUS_LINE: usize = 7;
-    let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else { return PostmasterState::NotReady };
+    let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else {
+        return PostmasterState::NotReady;
+    };
     let line = |number: usize| text.lines().nth(number).map(str::trim);
     if line(PID_LINE) == Some(pid.to_string().as_str()) && line(STATUS_LINE) == Some("ready") {
         PostmasterState::Ready
@@ -178,7 +222,11 @@ impl PostgresCluster {
         let mut settings = vec![("max_connections".to_owned(), "400".to_owned())];
         if !options.durable {
             // The last one lets the event store append there all the same.
-            let expendable = [("fsync", "off"), ("full_page_writes", "off"), ("event_store.may_lose_events", "on")];
+            let expendable = [
+                ("fsync", "off"),
+                ("full_page_writes", "off"),
+                ("event_store.may_lose_events", "on"),
+            ];
             settings.extend(expendable.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         settings.extend(options.settings);
@@ -203,14 +251,28 @@ impl PostgresCluster {
         let data = home.path().join("data");
         let to = data.clone();
         let made = tokio::task::spawn_blocking(move || init(&to, account)).await;
-        made.map_err(|error| ServerError::Spawn { program: "initdb".into(), source: std::io::Error::other(error) })??;
+        made.map_err(|error| ServerError::Spawn {
+            program: "initdb".into(),
+            source: std::io::Error::other(error),
+        })??;
         let log = home.path().join("log");
-        let mut cluster = PostgresCluster { binaries, account, data, log, settings, port: 0, process: None, _home: home };
+        let mut cluster = PostgresCluster {
+            binaries,
+            account,
+            data,
+            log,
+            settings,
+            port: 0,
+            process: None,
+            _home: home,
+        };
         let mut attempt = 1;
         loop {
             cluster.port = free_port().map_err(ServerError::file("bind a port on", "127.0.0.1"))?;
             match cluster.launch().await {
-                Err(ServerError::Ended { log, .. }) if attempt < PORT_ATTEMPTS && log.contains("Address already in use") => {
+                Err(ServerError::Ended { log, .. })
+                    if attempt < PORT_ATTEMPTS && log.contains("Address already in use") =>
+                {
                     attempt += 1;
                 }
                 other => return other.map(|()| cluster),
@@ -266,7 +328,9 @@ impl PostgresCluster {
             match self.launch().await {
                 Ok(()) => return,
                 // After a kill the old children may hold the shared memory for a moment.
-                Err(ServerError::Ended { .. }) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+                Err(ServerError::Ended { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(POLL).await
+                }
                 Err(error) => panic!("PostgreSQL did not start again: {error}"),
             }
         }
@@ -289,7 +353,8 @@ impl PostgresCluster {
     }
 
     async fn launch(&mut self) -> Result<(), ServerError> {
-        let log = std::fs::File::create(&self.log).map_err(ServerError::file("create", &self.log))?;
+        let log =
+            std::fs::File::create(&self.log).map_err(ServerError::file("create", &self.log))?;
         let errors = log.try_clone().map_err(ServerError::file("open", &self.log))?;
         let command = self.binaries.server(&self.data, self.port, &self.settings);
         let launch = Launch { command: &command, account: self.account, guard: Signal::SIGQUIT };
@@ -301,7 +366,12 @@ impl PostgresCluster {
             }
             if Instant::now() > deadline {
                 let (server, what) = ("PostgreSQL", "start");
-                return Err(ServerError::Timeout { server, what, seconds: LIMIT.as_secs(), log: tail(&self.log) });
+                return Err(ServerError::Timeout {
+                    server,
+                    what,
+                    seconds: LIMIT.as_secs(),
+                    log: tail(&self.log),
+                });
             }
             tokio::time::sleep(POLL).await;
         }
@@ -314,7 +384,11 @@ impl PostgresCluster {
         let Some(mut process) = self.process.take() else { panic!("the cluster does not run") };
         match process.end(signal, LIMIT).await {
             Ok(true) => {}
-            Ok(false) => panic!("PostgreSQL did not {what} within {} s: {}", LIMIT.as_secs(), tail(&self.log)),
+            Ok(false) => panic!(
+                "PostgreSQL did not {what} within {} s: {}",
+                LIMIT.as_secs(),
+                tail(&self.log)
+            ),
             Err(error) => panic!("PostgreSQL: {error}"),
         }
     }
@@ -339,7 +413,8 @@ impl Drop for PostgresCluster {
         if let Some(process) = &self.process {
             // Let it go on if it is frozen, and tell it to end at once with all its children; the wait is in the process's own drop.
             let frozen = children(process.pid());
-            let signals = std::iter::once(process.pid()).chain(frozen).map(|pid| send(pid, Signal::SIGCONT));
+            let signals =
+                std::iter::once(process.pid()).chain(frozen).map(|pid| send(pid, Signal::SIGCONT));
             let resumed = signals.filter(Result::is_err).count();
             if let Err(error) = process.signal(Signal::SIGQUIT) {
                 tracing::debug!(%error, resumed, "the cluster has ended already");
@@ -361,13 +436,16 @@ fn children(parent: u32) -> Vec<u32> {
     let is_child = |pid: &u32| {
         // pid (name) state ppid …: the name may hold anything but ends with the last parenthesis.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok()) == Some(parent)
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok())
+            == Some(parent)
     };
     pids.filter(is_child).collect()
 }
 
 fn children_by_ps(parent: u32) -> Vec<u32> {
-    let Ok(output) = finish(Command::new("ps").args(["-A", "-o", "pid=,ppid="]), LIMIT) else { return Vec::new() };
+    let Ok(output) = finish(Command::new("ps").args(["-A", "-o", "pid=,ppid="]), LIMIT) else {
+        return Vec::new();
+    };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let pairs = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

@@ -23,10 +23,13 @@ pub struct TestRun {
 pub fn test_run() -> TestRun {
     let long = std::env::var("DAYBOOK_TEST_COUNT").is_ok_and(|count| count == "long");
     let seed = match std::env::var("DAYBOOK_TEST_SEED") {
-        Ok(text) => text.trim().parse().unwrap_or_else(|error| panic!("DAYBOOK_TEST_SEED is {text:?}: {error}")),
-        Err(_) => {
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::from(since.subsec_nanos()) ^ since.as_secs())
-        }
+        Ok(text) => text
+            .trim()
+            .parse()
+            .unwrap_or_else(|error| panic!("DAYBOOK_TEST_SEED is {text:?}: {error}")),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::from(since.subsec_nanos()) ^ since.as_secs()),
     };
     TestRun { long, seed }
 }
@@ -36,7 +39,10 @@ impl TestRun {
     pub fn count(&self, short: u64, long: u64) -> u64 {
         let count = if self.long { long } else { short };
         let flag = if self.long { " --long" } else { "" };
-        eprintln!("seed {}, count {count}; to repeat: cargo stack test --seed {}{flag}", self.seed, self.seed);
+        eprintln!(
+            "seed {}, count {count}; to repeat: cargo stack test --seed {}{flag}",
+            self.seed, self.seed
+        );
         count
     }
 }

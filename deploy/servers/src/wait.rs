@@ -66,7 +66,9 @@ pub async fn locked(file: File, what: &'static str, limit: Duration) -> Result<F
             Err(std::fs::TryLockError::Error(source)) => {
                 return Err(ServerError::File { action: "lock", path: what.into(), source });
             }
-            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(LOOK_EVERY).await
+            }
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(ServerError::Late { what: what.to_owned(), seconds: limit.as_secs() });
             }
@@ -86,7 +88,11 @@ mod tests {
 
     /// What a wait says that came to its end, under a clock that skips what nobody uses.
     fn failure(wait: impl Future<Output = ()>) -> String {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
         let panicked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(wait))).unwrap_err();
         *panicked.downcast::<String>().unwrap()
     }

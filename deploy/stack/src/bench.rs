@@ -54,8 +54,10 @@ pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> 
     for (name, on) in chosen {
         let file = work.path().join(name);
         reached &= one(layout, args, name, on, &file).await?;
-        let text = std::fs::read_to_string(&file).with_context(|| format!("the bench {name} wrote no figures"))?;
-        let more: Vec<Value> = serde_json::from_str(&text).with_context(|| format!("the figures of {name} cannot be read"))?;
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("the bench {name} wrote no figures"))?;
+        let more: Vec<Value> = serde_json::from_str(&text)
+            .with_context(|| format!("the figures of {name} cannot be read"))?;
         figures.extend(more);
     }
     if let Some(file) = &args.json {
@@ -65,7 +67,13 @@ pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> 
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Path) -> anyhow::Result<bool> {
+async fn one(
+    layout: &Layout,
+    args: &BenchArgs,
+    name: &str,
+    on: On,
+    figures: &Path,
+) -> anyhow::Result<bool> {
     // The bench of a process runs it.
     let programs = build::processes(layout, "release")?;
     let mut command = cargo(layout);
@@ -85,24 +93,35 @@ async fn one(layout: &Layout, args: &BenchArgs, name: &str, on: On, figures: &Pa
             let binaries = Some(servers.postgres);
             let directory = Some(layout.servers.clone());
             let settings = match on {
-                On::LargeCluster => vec![("shared_buffers".to_owned(), format!("{}MB", shared_buffers_mib()?))],
+                On::LargeCluster => {
+                    vec![("shared_buffers".to_owned(), format!("{}MB", shared_buffers_mib()?))]
+                }
                 On::OwnCluster | On::Stack => Vec::new(),
             };
             let options = ClusterOptions { binaries, directory, durable: true, settings };
-            let cluster = PostgresCluster::start(options).await.context("the bench's cluster cannot be started")?;
+            let cluster = PostgresCluster::start(options)
+                .await
+                .context("the bench's cluster cannot be started")?;
             command.env("EVENT_STORE_URL", cluster.url());
             Some(cluster)
         }
     };
     command.stdin(Stdio::null());
-    let status = tokio::process::Command::from(command).kill_on_drop(true).status().await.context("cargo cannot be run")?;
+    let status = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .status()
+        .await
+        .context("cargo cannot be run")?;
     drop(cluster);
     Ok(status.success())
 }
 
 /// A quarter of the machine's memory, as is usual for a server that has it to itself; the default of 128 MB is meant to start anywhere.
 fn shared_buffers_mib() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("the machine's memory is not known")?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let text =
+        std::fs::read_to_string("/proc/meminfo").context("the machine's memory is not known")?;
+    let total = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
     Ok(total.context("the machine's memory is not known")? / 1024 / 4)
 }

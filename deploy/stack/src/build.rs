@@ -36,7 +36,9 @@ impl Programs {
     ///
     /// Names the one that is missing.
     pub fn in_folder(folder: &Path) -> anyhow::Result<Programs> {
-        let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+        let folder = folder
+            .canonicalize()
+            .with_context(|| format!("there is no folder {}", folder.display()))?;
         let programs = Programs { folder };
         for (_, name) in PROGRAMS {
             let path = programs.path(name);
@@ -80,7 +82,10 @@ pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     }
     let built = build(layout, profile, &arguments)?;
     for (package, program) in PROGRAMS {
-        anyhow::ensure!(built.contains_key(program), "the package {package} has no program {program}");
+        anyhow::ensure!(
+            built.contains_key(program),
+            "the package {package} has no program {program}"
+        );
     }
     folder_of(&built)
 }
@@ -91,14 +96,36 @@ pub fn all(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
 }
 
 /// Runs a build and answers with the programs that it made, by name.
-pub fn build(layout: &Layout, profile: &str, arguments: &[&str]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+pub fn build(
+    layout: &Layout,
+    profile: &str,
+    arguments: &[&str],
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo(layout);
-    command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--profile", profile]).args(arguments);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+    command
+        .args([
+            "build",
+            "--locked",
+            "--message-format=json-render-diagnostics",
+            "--profile",
+            profile,
+        ])
+        .args(arguments);
     let child =
-        child.with_context(|| format!("cannot run {}: install Rust from https://rustup.rs", command.get_program().display()))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+    let child = child.with_context(|| {
+        format!(
+            "cannot run {}: install Rust from https://rustup.rs",
+            command.get_program().display()
+        )
+    })?;
     let output = child.wait_with_output().context("the build cannot be read")?;
-    anyhow::ensure!(output.status.success(), "the build failed ({}){}", output.status, linker_hint());
+    anyhow::ensure!(
+        output.status.success(),
+        "the build failed ({}){}",
+        output.status,
+        linker_hint()
+    );
     let text = String::from_utf8(output.stdout).context("cargo's answer is not text")?;
     Ok(text.lines().filter_map(program).collect())
 }
@@ -111,18 +138,23 @@ fn program(line: &str) -> Option<(String, PathBuf)> {
 }
 
 fn folder_of(built: &BTreeMap<String, PathBuf>) -> anyhow::Result<Programs> {
-    let folder = built.values().next().and_then(|path| path.parent()).context("the build made no program")?;
+    let folder = built
+        .values()
+        .next()
+        .and_then(|path| path.parent())
+        .context("the build made no program")?;
     Ok(Programs { folder: folder.to_owned() })
 }
 
 /// What to do when there is no C compiler, which is the usual reason on a bare machine.
 fn linker_hint() -> String {
-    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let folders = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
+        .unwrap_or_default();
     let usual = ["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from);
-    let found = folders
-        .iter()
-        .chain(&usual)
-        .any(|folder| ["cc", "gcc", "clang"].iter().any(|name| Path::new(folder).join(name).is_file()));
+    let found = folders.iter().chain(&usual).any(|folder| {
+        ["cc", "gcc", "clang"].iter().any(|name| Path::new(folder).join(name).is_file())
+    });
     if found {
         return String::new();
     }

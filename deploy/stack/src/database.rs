@@ -22,12 +22,26 @@ const MIGRATION_LIMIT: Duration = Duration::from_hours(1);
 
 /// Makes the databases and brings them up to date.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
-    let owner = address("postgres", "postgres", &settings.passwords.owner, settings.ports.postgres, "/postgres");
-    let mut server = PgConnection::connect(&owner).await.context("the cluster does not let its owner in")?;
-    for (name, create) in [(DATABASE, "CREATE DATABASE daybook"), (KEYS_DATABASE, "CREATE DATABASE daybook_keys")] {
-        let exists = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
+    let owner = address(
+        "postgres",
+        "postgres",
+        &settings.passwords.owner,
+        settings.ports.postgres,
+        "/postgres",
+    );
+    let mut server =
+        PgConnection::connect(&owner).await.context("the cluster does not let its owner in")?;
+    for (name, create) in
+        [(DATABASE, "CREATE DATABASE daybook"), (KEYS_DATABASE, "CREATE DATABASE daybook_keys")]
+    {
+        let exists = sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+        );
         if !exists.bind(name).fetch_one(&mut server).await? {
-            sqlx::query(create).execute(&mut server).await.with_context(|| format!("the database {name} cannot be made"))?;
+            sqlx::query(create)
+                .execute(&mut server)
+                .await
+                .with_context(|| format!("the database {name} cannot be made"))?;
         }
     }
     server.close().await?;
@@ -39,13 +53,22 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     let roles: [(&str, &SecretString, &[&str]); 4] = [
         ("command_api", &passwords.command_api, &["event_store_appender", "subject_keys_writer"]),
         ("event_relay", &passwords.event_relay, &["event_store_relay"]),
-        ("projector", &passwords.projector, &["event_store_reader", "read_model_owner", "subject_keys_reader"]),
+        (
+            "projector",
+            &passwords.projector,
+            &["event_store_reader", "read_model_owner", "subject_keys_reader"],
+        ),
         ("query_api", &passwords.query_api, &["read_model_reader"]),
     ];
     for (role, password, groups) in roles {
-        login_role(&mut database, role, password, groups).await.with_context(|| format!("the role {role} cannot be made"))?;
+        login_role(&mut database, role, password, groups)
+            .await
+            .with_context(|| format!("the role {role} cannot be made"))?;
     }
-    sqlx::raw_sql(include_str!("database/grants.sql")).execute(&mut database).await.context("the grants failed")?;
+    sqlx::raw_sql(include_str!("database/grants.sql"))
+        .execute(&mut database)
+        .await
+        .context("the grants failed")?;
     database.close().await?;
     Ok(())
 }
@@ -57,11 +80,21 @@ async fn login_role(
     password: &SecretString,
     groups: &[&str],
 ) -> Result<(), sqlx::Error> {
-    let exists = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)");
+    let exists =
+        sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)");
     let verb = if exists.bind(role).fetch_one(&mut *database).await? { "ALTER" } else { "CREATE" };
     let mut statements = Vec::new();
-    let statement = sqlx::query_scalar::<_, String>("SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1, $2, $3)");
-    statements.push(statement.bind(verb).bind(role).bind(password.expose_secret()).fetch_one(&mut *database).await?);
+    let statement = sqlx::query_scalar::<_, String>(
+        "SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1, $2, $3)",
+    );
+    statements.push(
+        statement
+            .bind(verb)
+            .bind(role)
+            .bind(password.expose_secret())
+            .fetch_one(&mut *database)
+            .await?,
+    );
     for group in groups {
         let statement = sqlx::query_scalar::<_, String>("SELECT format('GRANT %I TO %I', $1, $2)");
         statements.push(statement.bind(group).bind(role).fetch_one(&mut *database).await?);
@@ -78,6 +111,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
     let words = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let output = finish_async(&mut command.into(), MIGRATION_LIMIT).await?;
     let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{words} failed ({}):\n{}", output.status, said.trim_end());
+    anyhow::ensure!(
+        output.status.success(),
+        "{words} failed ({}):\n{}",
+        output.status,
+        said.trim_end()
+    );
     Ok(())
 }

@@ -65,8 +65,11 @@ fn not_stopped(layout: &Layout, asked: bool) -> String {
 /// Ends what a supervisor left that was killed; whether there was anything. Only for the holder of the lock.
 pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
     let file = running(layout)?;
-    let mut left: Vec<ProcessId> =
-        file.into_iter().flat_map(|file| file.processes.into_values()).filter_map(|one| one.process).collect();
+    let mut left: Vec<ProcessId> = file
+        .into_iter()
+        .flat_map(|file| file.processes.into_values())
+        .filter_map(|one| one.process)
+        .collect();
     left.retain(ProcessId::runs);
     let any = !left.is_empty();
     // Their guards have told them to end; after a while nobody asks any more.
@@ -91,8 +94,9 @@ pub fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         read => {
             let text = read.with_context(|| format!("cannot read {}", path.display()))?;
-            let file: RunningFile = serde_json::from_str(&text)
-                .with_context(|| format!("{} cannot be read: end what it names, then delete it", path.display()))?;
+            let file: RunningFile = serde_json::from_str(&text).with_context(|| {
+                format!("{} cannot be read: end what it names, then delete it", path.display())
+            })?;
             Ok(Some(file).filter(|file| file.holder.is_of(layout)))
         }
     }

@@ -52,12 +52,15 @@ impl Endpoints {
         let path = layout.endpoints();
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                anyhow::bail!("the stack is not up (there is no {}): run `cargo stack up`", path.display())
+                anyhow::bail!(
+                    "the stack is not up (there is no {}): run `cargo stack up`",
+                    path.display()
+                )
             }
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let endpoints: Endpoints =
-            serde_json::from_str(&text).with_context(|| format!("{} is not what `cargo stack up` writes", path.display()))?;
+        let endpoints: Endpoints = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not what `cargo stack up` writes", path.display()))?;
         let Holder { state, supervisor } = &endpoints.holder;
         anyhow::ensure!(
             endpoints.holder.is_of(layout),

@@ -57,7 +57,8 @@ impl ProcessId {
 impl Holder {
     /// This process, as the supervisor of that stack.
     pub fn own(layout: &Layout) -> anyhow::Result<Holder> {
-        let supervisor = ProcessId::of(std::process::id()).context("this process's own start is not known")?;
+        let supervisor =
+            ProcessId::of(std::process::id()).context("this process's own start is not known")?;
         Ok(Holder { state: layout.state.clone(), supervisor })
     }
 

@@ -69,25 +69,52 @@ pub async fn run(layout: &Layout, args: &ImportArgs) -> anyhow::Result<ExitCode>
 }
 
 /// Imports a file and compares.
-pub async fn import(endpoints: &Endpoints, path: PathBuf, args: &ImportArgs) -> anyhow::Result<Report> {
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let history = History::parse(&text).with_context(|| format!("{} cannot be imported", path.display()))?;
+pub async fn import(
+    endpoints: &Endpoints,
+    path: PathBuf,
+    args: &ImportArgs,
+) -> anyhow::Result<Report> {
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let history =
+        History::parse(&text).with_context(|| format!("{} cannot be imported", path.display()))?;
     let client = Client::new(endpoints, Duration::from_secs(args.patience))?;
     let bar = progress_bar(history.purchases().count() as u64);
     let started = Instant::now();
     let product = client.post("/api/v1/products", "cdnow/product/cd", &plan::product()).await?;
-    let work: Vec<_> =
-        history.customers.iter().map(|(name, purchases)| customer(&client, &bar, &product.id, name, purchases)).collect();
-    futures::stream::iter(work).buffer_unordered(usize::from(args.in_flight)).try_collect::<()>().await?;
+    let work: Vec<_> = history
+        .customers
+        .iter()
+        .map(|(name, purchases)| customer(&client, &bar, &product.id, name, purchases))
+        .collect();
+    futures::stream::iter(work)
+        .buffer_unordered(usize::from(args.in_flight))
+        .try_collect::<()>()
+        .await?;
     let seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let (found, differences) = compare::compare(&client, &history).await?;
     let (commands, replayed, retries) = client.counts();
-    Ok(Report { file: path, expected: Totals::of_history(&history), found, commands, replayed, retries, seconds, differences })
+    Ok(Report {
+        file: path,
+        expected: Totals::of_history(&history),
+        found,
+        commands,
+        replayed,
+        retries,
+        seconds,
+        differences,
+    })
 }
 
 /// One customer's whole history, in its order; many customers are in flight at once.
-async fn customer(client: &Client, bar: &ProgressBar, product: &str, name: &str, purchases: &[Purchase]) -> anyhow::Result<()> {
+async fn customer(
+    client: &Client,
+    bar: &ProgressBar,
+    product: &str,
+    name: &str,
+    purchases: &[Purchase],
+) -> anyhow::Result<()> {
     let user = client.post("/api/v1/users", &plan::user_key(name), &plan::user(name)).await?;
     for purchase in purchases {
         let order = plan::order(purchase, &user.id, product)?;
@@ -100,7 +127,11 @@ async fn customer(client: &Client, bar: &ProgressBar, product: &str, name: &str,
 }
 
 fn progress_bar(length: u64) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(length), target);
     let template = "{bar:40} {pos}/{len} orders  {per_sec}  {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {

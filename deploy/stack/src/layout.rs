@@ -39,8 +39,13 @@ impl Layout {
         if !given || !state.exists() {
             make_folder(&state, state_mode())?;
         }
-        let state = state.canonicalize().with_context(|| format!("cannot find {}", state.display()))?;
-        let servers = if Account::unprivileged().can_enter(&state) { state.clone() } else { outside(&state)? };
+        let state =
+            state.canonicalize().with_context(|| format!("cannot find {}", state.display()))?;
+        let servers = if Account::unprivileged().can_enter(&state) {
+            state.clone()
+        } else {
+            outside(&state)?
+        };
         Ok(Layout { root, state, servers })
     }
 
@@ -97,11 +102,16 @@ impl Layout {
     /// Takes the stack for ourselves; `None` when somebody has it. The lock goes with its holder, however that ends.
     pub fn lock(&self) -> anyhow::Result<Option<File>> {
         let path = self.state.join("lock");
-        let file = open_private(File::options().create(true).truncate(false).read(true).write(true), &path)?;
+        let file = open_private(
+            File::options().create(true).truncate(false).read(true).write(true),
+            &path,
+        )?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
         }
     }
 }
@@ -113,7 +123,12 @@ pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     name.push(format!(".{}", std::process::id()));
     let draft = path.with_file_name(name);
     let written = (|| {
-        let mut file = File::options().create(true).truncate(true).write(true).mode(PRIVATE_FILE).open(&draft)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(PRIVATE_FILE)
+            .open(&draft)?;
         file.write_all(text.as_bytes())?;
         std::fs::rename(&draft, path)
     })();
@@ -187,7 +202,11 @@ fn outside(state: &Path) -> anyhow::Result<PathBuf> {
     let folder = Path::new("/var/tmp").join(name_of(state));
     make_folder(&folder, PASSABLE_FOLDER)?;
     let owner = std::fs::symlink_metadata(&folder)?.uid();
-    anyhow::ensure!(owner == nix::unistd::geteuid().as_raw(), "{} belongs to somebody else (user {owner})", folder.display());
+    anyhow::ensure!(
+        owner == nix::unistd::geteuid().as_raw(),
+        "{} belongs to somebody else (user {owner})",
+        folder.display()
+    );
     Ok(folder)
 }
 

@@ -12,17 +12,24 @@ use crate::layout::Layout;
 use crate::output::answer;
 
 /// Whose logs there are.
-const NAMES: [&str; 7] = ["command-api", "query-api", "event-relay", "projector", "postgres", "nats", "stack"];
+const NAMES: [&str; 7] =
+    ["command-api", "query-api", "event-relay", "projector", "postgres", "nats", "stack"];
 const POLL: Duration = Duration::from_millis(200);
 
 /// Prints a log.
-pub async fn run(layout: &Layout, name: &str, follow: bool, lines: usize) -> anyhow::Result<ExitCode> {
+pub async fn run(
+    layout: &Layout,
+    name: &str,
+    follow: bool,
+    lines: usize,
+) -> anyhow::Result<ExitCode> {
     if !NAMES.contains(&name) {
         eprintln!("stack: there is no process {name:?}; say one of {}", NAMES.join(", "));
         return Ok(ExitCode::from(cli_kit::USAGE));
     }
     let path = layout.log(name);
-    let mut file = File::open(&path).with_context(|| format!("no log of {name} in {}", path.display()))?;
+    let mut file =
+        File::open(&path).with_context(|| format!("no log of {name} in {}", path.display()))?;
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text).into_owned();

@@ -37,8 +37,11 @@ fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
         format!("$JS.ACK.{STREAM}.>"),
         "$JS.FC.>".to_owned(),
     ];
-    let list = |subjects: &[String]| subjects.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ");
-    let projector: Vec<String> = reading.iter().cloned().chain(["checkpoints.>".to_owned()]).collect();
+    let list = |subjects: &[String]| {
+        subjects.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let projector: Vec<String> =
+        reading.iter().cloned().chain(["checkpoints.>".to_owned()]).collect();
     format!(
         r#"listen: "127.0.0.1:{port}"
 server_name: "{name}"

@@ -20,8 +20,12 @@ const VERSION: &str = "0.9.143";
 
 /// Finds the runner: the installed one, else the pinned one, fetched into the stack's folder, else one that cargo builds there.
 pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
-    let installed = cargo(layout).get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path.map(ToOwned::to_owned));
-    let folders = installed.iter().flat_map(std::env::split_paths).map(|folder| folder.join("cargo-nextest"));
+    let installed = cargo(layout)
+        .get_envs()
+        .find(|(name, _)| *name == "PATH")
+        .and_then(|(_, path)| path.map(ToOwned::to_owned));
+    let folders =
+        installed.iter().flat_map(std::env::split_paths).map(|folder| folder.join("cargo-nextest"));
     if let Some(found) = folders.filter(|program| program.is_file()).find(is_new_enough) {
         return Ok(found);
     }
@@ -35,7 +39,9 @@ pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
 /// Whether the program runs here and is not too old.
 fn is_new_enough(program: &PathBuf) -> bool {
     let output = finish(Command::new(program).args(["nextest", "--version"]), LOOK_LIMIT);
-    output.is_ok_and(|output| version(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= OLDEST))
+    output.is_ok_and(|output| {
+        version(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= OLDEST)
+    })
 }
 
 /// The version in `cargo-nextest 0.9.143 (60fa45f63 2026-08-04)`.
@@ -49,7 +55,10 @@ fn build(layout: &Layout) -> anyhow::Result<PathBuf> {
     let program = home.join("bin/cargo-nextest");
     if !is_new_enough(&program) {
         let mut command = cargo(layout);
-        command.args(["install", "--quiet", "--locked", "--version", VERSION, "--root"]).arg(&home).arg("cargo-nextest");
+        command
+            .args(["install", "--quiet", "--locked", "--version", VERSION, "--root"])
+            .arg(&home)
+            .arg("cargo-nextest");
         let status = command.stdin(Stdio::null()).status().context("cargo cannot be run")?;
         anyhow::ensure!(
             status.success(),
@@ -65,7 +74,10 @@ mod tests {
 
     #[test]
     fn the_version_is_read_from_what_the_runner_prints() {
-        assert_eq!(version("cargo-nextest 0.9.143 (60fa45f63 2026-08-04)\nrelease: 0.9.143"), Some([0, 9, 143]));
+        assert_eq!(
+            version("cargo-nextest 0.9.143 (60fa45f63 2026-08-04)\nrelease: 0.9.143"),
+            Some([0, 9, 143])
+        );
         assert!(version("cargo-nextest 0.9.99").is_some_and(|version| version < OLDEST));
         assert_eq!(version("error: no such command: `nextest`"), None);
     }

@@ -19,7 +19,12 @@ pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<Ex
     let endpoints = Endpoints::read(layout)?;
     let path = Programs::in_folder(&endpoints.programs)?.path(program);
     let mut command = Command::new(&path);
-    command.args(args).env("EVENT_STORE_URL", &endpoints.postgres).env("READ_MODEL_URL", &endpoints.postgres);
-    command.env("SUBJECT_KEYS_URL", &endpoints.subject_keys).env("MASTER_KEY_FILE", KeyFiles::ensure()?.master);
+    command
+        .args(args)
+        .env("EVENT_STORE_URL", &endpoints.postgres)
+        .env("READ_MODEL_URL", &endpoints.postgres);
+    command
+        .env("SUBJECT_KEYS_URL", &endpoints.subject_keys)
+        .env("MASTER_KEY_FILE", KeyFiles::ensure()?.master);
     Err(command.exec()).with_context(|| format!("{} cannot be run", path.display()))
 }

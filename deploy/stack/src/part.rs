@@ -21,7 +21,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Stops one part and keeps it from being started again.
 pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
-    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(cli_kit::USAGE)) };
+    let Some(supervisor) = supervisor_of(layout, name)? else {
+        return Ok(ExitCode::from(cli_kit::USAGE));
+    };
     let folder = layout.resting();
     private_folder(&folder)?;
     write_private(&folder.join(name), "")?;
@@ -29,7 +31,11 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let deadline = Instant::now() + STOP_LIMIT;
     // The last thing that the supervisor writes is `endpoints.json`.
     while Endpoints::read(layout)?.pids.contains_key(&name.replace('-', "_")) {
-        anyhow::ensure!(Instant::now() < deadline, "{name} did not stop within {} s", STOP_LIMIT.as_secs());
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "{name} did not stop within {} s",
+            STOP_LIMIT.as_secs()
+        );
         tokio::time::sleep(POLL).await;
     }
     eprintln!("stack: {name} is stopped; `cargo stack start {name}` starts it again");
@@ -38,20 +44,29 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
 
 /// Starts a stopped part again and waits until it is ready.
 pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
-    let Some(supervisor) = supervisor_of(layout, name)? else { return Ok(ExitCode::from(cli_kit::USAGE)) };
+    let Some(supervisor) = supervisor_of(layout, name)? else {
+        return Ok(ExitCode::from(cli_kit::USAGE));
+    };
     remove_file(&layout.resting().join(name))?;
     supervisor.signal(Signal::SIGUSR1)?;
     let probe = Probe::new()?;
     let deadline = Instant::now() + READY_LIMIT;
     loop {
         let endpoints = Endpoints::read(layout)?;
-        let why = match (endpoints.pids.get(&name.replace('-', "_")), readiness(layout, &endpoints, name)) {
+        let why = match (
+            endpoints.pids.get(&name.replace('-', "_")),
+            readiness(layout, &endpoints, name),
+        ) {
             (Some(pid), Some(readiness)) => probe.check(&readiness, *pid).await,
             (None, _) => Err("it does not run".to_owned()),
             (Some(_), None) => Ok(()),
         };
         let Err(why) = why else { break };
-        anyhow::ensure!(Instant::now() < deadline, "{name} was not ready within {} s: {why}", READY_LIMIT.as_secs());
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "{name} was not ready within {} s: {why}",
+            READY_LIMIT.as_secs()
+        );
         tokio::time::sleep(POLL).await;
     }
     eprintln!("stack: {name} is ready");

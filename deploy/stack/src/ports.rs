@@ -92,7 +92,16 @@ mod tests {
                 postgres,
                 nats,
             } = *self;
-            [command_api, query_api, command_api_admin, query_api_admin, event_relay_admin, projector_admin, postgres, nats]
+            [
+                command_api,
+                query_api,
+                command_api_admin,
+                query_api_admin,
+                event_relay_admin,
+                projector_admin,
+                postgres,
+                nats,
+            ]
         }
     }
 
@@ -100,7 +109,10 @@ mod tests {
     fn a_taken_port_is_passed_over_and_no_port_is_given_twice() {
         let mut taken = BTreeSet::from([8080, 5433]);
         let ports = Ports::pick_with(|port| Ok(taken.insert(port))).unwrap();
-        assert_eq!((ports.command_api, ports.query_api, ports.postgres, ports.nats), (8081, 8082, 5434, 4223));
+        assert_eq!(
+            (ports.command_api, ports.query_api, ports.postgres, ports.nats),
+            (8081, 8082, 5434, 4223)
+        );
         assert_eq!((ports.command_api_admin, ports.projector_admin), (9080, 9083));
     }
 

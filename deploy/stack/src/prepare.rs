@@ -22,9 +22,13 @@ const SCHEMAS: [&str; 4] = ["event_store", "read_model", "auth", "subject_keys"]
 pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
     let binaries = choose::oldest_postgres(layout)?;
     eprintln!("stack: describing all SQL with {}", binaries.bin().display());
-    let options =
-        ClusterOptions { binaries: Some(binaries), directory: Some(layout.servers.clone()), ..ClusterOptions::default() };
-    let cluster = PostgresCluster::start(options).await.context("the scratch cluster cannot be started")?;
+    let options = ClusterOptions {
+        binaries: Some(binaries),
+        directory: Some(layout.servers.clone()),
+        ..ClusterOptions::default()
+    };
+    let cluster =
+        PostgresCluster::start(options).await.context("the scratch cluster cannot be started")?;
     migrate(layout, &cluster.url()).await?;
     let fresh = tempfile::tempdir_in(&layout.state).context("no folder for the descriptions")?;
     describe(layout, &cluster.url(), fresh.path())?;
@@ -35,8 +39,11 @@ pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
             eprintln!("stack: all {} descriptions are up to date", made.len());
             return Ok(ExitCode::SUCCESS);
         }
-        let stale: Vec<&String> =
-            made.iter().filter(|(name, text)| kept.get(*name) != Some(text)).map(|(name, _)| name).collect();
+        let stale: Vec<&String> = made
+            .iter()
+            .filter(|(name, text)| kept.get(*name) != Some(text))
+            .map(|(name, _)| name)
+            .collect();
         let gone = kept.keys().filter(|name| !made.contains_key(*name)).count();
         eprintln!(
             "stack: {} descriptions are missing or old, {gone} belong to no SQL any more: run `cargo stack prepare`",
@@ -56,36 +63,56 @@ async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
         .execute(&mut database)
         .await?;
     for schema in SCHEMAS {
-        for file in sorted(&layout.root.join("migrations").join(schema), |path| path.extension().is_some_and(|end| end == "sql"))?
-        {
+        for file in sorted(&layout.root.join("migrations").join(schema), |path| {
+            path.extension().is_some_and(|end| end == "sql")
+        })? {
             let mut transaction = database.begin().await?;
             run_file(&mut transaction, &file).await?;
             transaction.commit().await?;
         }
     }
     let mut names = Vec::new();
-    for folder in sorted(&layout.root.join("projector/src/projections"), |path| path.join("tables.sql").is_file())? {
-        let name = folder.file_name().and_then(|name| name.to_str()).context("a projection without a name")?.to_owned();
+    for folder in sorted(&layout.root.join("projector/src/projections"), |path| {
+        path.join("tables.sql").is_file()
+    })? {
+        let name = folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("a projection without a name")?
+            .to_owned();
         let mut transaction = database.begin().await?;
-        sqlx::query("SELECT read_model.begin_generation($1, 1)").bind(&name).execute(&mut *transaction).await?;
+        sqlx::query("SELECT read_model.begin_generation($1, 1)")
+            .bind(&name)
+            .execute(&mut *transaction)
+            .await?;
         run_file(&mut transaction, &folder.join("tables.sql")).await?;
         run_file(&mut transaction, &folder.join("indexes.sql")).await?;
-        sqlx::query("SELECT read_model.show_generation($1, 1)").bind(&name).execute(&mut *transaction).await?;
+        sqlx::query("SELECT read_model.show_generation($1, 1)")
+            .bind(&name)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await.with_context(|| format!("the projection {name}"))?;
         names.push(name);
     }
     // A projection's own SQL names its tables without a schema: its generation's is first in the path when it runs.
     let path = "SELECT format('ALTER DATABASE %I SET search_path = %s', current_database(),
                               string_agg(quote_ident(read_model.generation_schema(name, 1)), ', ')) FROM unnest($1::text[]) AS name";
-    let statement: Option<String> = sqlx::query_scalar(path).bind(&names).fetch_one(&mut database).await?;
-    sqlx::raw_sql(AssertSqlSafe(statement.context("there is no projection")?)).execute(&mut database).await?;
+    let statement: Option<String> =
+        sqlx::query_scalar(path).bind(&names).fetch_one(&mut database).await?;
+    sqlx::raw_sql(AssertSqlSafe(statement.context("there is no projection")?))
+        .execute(&mut database)
+        .await?;
     database.close().await?;
     Ok(())
 }
 
 async fn run_file(database: &mut PgConnection, file: &Path) -> anyhow::Result<()> {
-    let sql = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(database).await.with_context(|| format!("{} failed", file.display()))?;
+    let sql =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(database)
+        .await
+        .with_context(|| format!("{} failed", file.display()))?;
     Ok(())
 }
 
@@ -94,14 +121,24 @@ async fn run_file(database: &mut PgConnection, file: &Path) -> anyhow::Result<()
 #[allow(clippy::disallowed_methods, reason = "a file's time is the machine's")]
 fn describe(layout: &Layout, url: &str, folder: &Path) -> anyhow::Result<()> {
     for source in roots(layout)? {
-        let touched = File::options().append(true).open(&source).and_then(|file| file.set_modified(SystemTime::now()));
+        let touched = File::options()
+            .append(true)
+            .open(&source)
+            .and_then(|file| file.set_modified(SystemTime::now()));
         touched.with_context(|| format!("cannot touch {}", source.display()))?;
     }
     let mut command = cargo(layout);
     command.args(["check", "--quiet", "--locked", "--workspace", "--all-targets"]);
     command.env("SQLX_OFFLINE", "false").env("DATABASE_URL", url).env("SQLX_OFFLINE_DIR", folder);
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().context("cargo cannot be run")?;
-    anyhow::ensure!(status.success(), "the workspace does not compile against the scratch database ({status})");
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("cargo cannot be run")?;
+    anyhow::ensure!(
+        status.success(),
+        "the workspace does not compile against the scratch database ({status})"
+    );
     Ok(())
 }
 
@@ -112,9 +149,14 @@ fn roots(layout: &Layout) -> anyhow::Result<Vec<PathBuf>> {
     let output = command.stdin(Stdio::null()).output().context("cargo cannot be run")?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     anyhow::ensure!(output.status.success(), "cargo metadata failed: {said}");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo's answer cannot be read")?;
-    let packages = metadata.get("packages").and_then(serde_json::Value::as_array).context("cargo names no packages")?;
-    let targets = packages.iter().filter_map(|package| package.get("targets")?.as_array()).flatten();
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo's answer cannot be read")?;
+    let packages = metadata
+        .get("packages")
+        .and_then(serde_json::Value::as_array)
+        .context("cargo names no packages")?;
+    let targets =
+        packages.iter().filter_map(|package| package.get("targets")?.as_array()).flatten();
     Ok(targets.filter_map(|target| target.get("src_path")?.as_str().map(PathBuf::from)).collect())
 }
 
@@ -126,14 +168,20 @@ fn descriptions(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let files = sorted(folder, |path| path.extension().is_some_and(|end| end == "json"))?;
     let read = files.into_iter().map(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         Ok((name, text))
     });
     read.collect()
 }
 
-fn replace(folder: &Path, made: &BTreeMap<String, String>, kept: &BTreeMap<String, String>) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+fn replace(
+    folder: &Path,
+    made: &BTreeMap<String, String>,
+    kept: &BTreeMap<String, String>,
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     for gone in kept.keys().filter(|name| !made.contains_key(*name)) {
         crate::layout::remove_file(&folder.join(gone))?;
     }
@@ -146,7 +194,8 @@ fn replace(folder: &Path, made: &BTreeMap<String, String>, kept: &BTreeMap<Strin
 
 fn sorted(folder: &Path, wanted: impl Fn(&Path) -> bool) -> anyhow::Result<Vec<PathBuf>> {
     let entries = folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))?;
-    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let paths: Result<Vec<PathBuf>, _> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect();
     let mut paths: Vec<PathBuf> = paths?.into_iter().filter(|path| wanted(path)).collect();
     paths.sort();
     Ok(paths)

@@ -14,8 +14,12 @@ use crate::secrets::Passwords;
 /// Becomes psql.
 pub fn run(layout: &Layout, args: &[String]) -> anyhow::Result<ExitCode> {
     let endpoints = Endpoints::read(layout)?;
-    let port =
-        endpoints.postgres.rsplit(':').next().and_then(|rest| rest.split('/').next()).context("the address has no port")?;
+    let port = endpoints
+        .postgres
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.split('/').next())
+        .context("the address has no port")?;
     let binaries = crate::choose::postgres(layout, false)?;
     let own = binaries.bin().join("psql").is_file();
     let mut command = if own { binaries.command("psql") } else { Command::new("psql") };

@@ -27,8 +27,14 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
 }
 
 fn agreed(layout: &Layout) -> anyhow::Result<bool> {
-    anyhow::ensure!(std::io::stdin().is_terminal(), "nobody is there to be asked: say `cargo stack reset --yes`");
-    eprint!("Delete every event and all other data of the stack in {}? [y/N] ", layout.state.display());
+    anyhow::ensure!(
+        std::io::stdin().is_terminal(),
+        "nobody is there to be asked: say `cargo stack reset --yes`"
+    );
+    eprint!(
+        "Delete every event and all other data of the stack in {}? [y/N] ",
+        layout.state.display()
+    );
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

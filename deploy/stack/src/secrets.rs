@@ -54,8 +54,11 @@ impl KeyFiles {
 
 /// `$XDG_CONFIG_HOME/daybook`, else `~/.config/daybook`.
 fn key_folder() -> anyhow::Result<PathBuf> {
-    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = config.or_else(|| std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config")));
+    let config =
+        std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = config.or_else(|| {
+        std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config"))
+    });
     Ok(config.context("no home folder for the keys: set HOME or XDG_CONFIG_HOME")?.join("daybook"))
 }
 
@@ -65,7 +68,12 @@ fn ensure_key(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    let mut file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    let mut file = std::fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&draft)?;
     let mut bytes = [0_u8; KEY_BYTES];
     rand::rng().fill(&mut bytes);
     writeln!(file, "{}", base64(&bytes))?;
@@ -121,9 +129,11 @@ impl Passwords {
             };
             write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
         }
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let stored: Stored = serde_json::from_str(&text)
-            .with_context(|| format!("{} cannot be read: `cargo stack reset` makes a new one", path.display()))?;
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let stored: Stored = serde_json::from_str(&text).with_context(|| {
+            format!("{} cannot be read: `cargo stack reset` makes a new one", path.display())
+        })?;
         Ok(Passwords {
             owner: stored.owner.into(),
             command_api: stored.command_api.into(),
@@ -136,7 +146,11 @@ impl Passwords {
 
 /// Letters and digits only, so that a password needs no quoting in an address.
 fn random() -> String {
-    rand::rng().sample_iter(rand::distr::Alphanumeric).take(PASSWORD_LENGTH).map(char::from).collect()
+    rand::rng()
+        .sample_iter(rand::distr::Alphanumeric)
+        .take(PASSWORD_LENGTH)
+        .map(char::from)
+        .collect()
 }
 
 /// An address with user and password.

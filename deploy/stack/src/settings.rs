@@ -76,7 +76,8 @@ impl Settings {
         command.env("EVENT_STORE_URL", &url).env("AUTH_URL", &url);
         command.env("COMMAND_API_LISTEN", loopback(self.ports.command_api));
         command.env("ADMIN_LISTEN", loopback(self.ports.command_api_admin));
-        command.env("SUBJECT_KEYS_URL", self.subject_keys("command_api", &self.passwords.command_api));
+        command
+            .env("SUBJECT_KEYS_URL", self.subject_keys("command_api", &self.passwords.command_api));
         command.env("MASTER_KEY_FILE", &self.keys.master);
         command.env("CLAIM_KEY_FILE", &self.keys.claim).env("TOKEN_KEY_FILE", &self.keys.token);
         command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
@@ -171,7 +172,8 @@ fn share_connections(command: &mut Command) {
 /// use. The user's own setting wins.
 fn share_cores(command: &mut Command, variable: &str) {
     if std::env::var_os(variable).is_none() {
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(PROCESSES));
+        let threads =
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(PROCESSES));
         command.env(variable, threads.to_string());
     }
 }

@@ -99,7 +99,15 @@ impl Supervisor {
         let (changed, changes) = watch::channel(0);
         let (table, probe) = (Table::default(), Probe::new()?);
         let scribe = tokio::spawn(keep_written(layout.clone(), holder, table.clone(), changes));
-        Ok(Supervisor { layout: layout.clone(), view, table, changed, services: Vec::new(), probe, scribe })
+        Ok(Supervisor {
+            layout: layout.clone(),
+            view,
+            table,
+            changed,
+            services: Vec::new(),
+            probe,
+            scribe,
+        })
     }
 
     /// Starts a service and keeps it running.
@@ -107,7 +115,8 @@ impl Supervisor {
         let log = log::Log::open(&self.layout, service.name, self.view)?;
         let (name, readiness) = (service.name, service.readiness.clone());
         let (order, orders) = watch::channel(Order::Run);
-        let reporter = service::Reporter { table: self.table.clone(), changed: self.changed.clone() };
+        let reporter =
+            service::Reporter { table: self.table.clone(), changed: self.changed.clone() };
         let task = tokio::spawn(service::keep(service, log, reporter, orders));
         self.services.push(Kept { name, order, task, readiness });
         Ok(())
@@ -115,7 +124,8 @@ impl Supervisor {
 
     /// Waits until a service is ready.
     pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
-        let kept = self.services.iter().find(|kept| kept.name == name).context("no such service")?;
+        let kept =
+            self.services.iter().find(|kept| kept.name == name).context("no such service")?;
         let since = tokio::time::Instant::now();
         loop {
             let pid = self.running().get(name).and_then(Running::pid);
@@ -128,7 +138,11 @@ impl Supervisor {
             };
             if since.elapsed() > READY_LIMIT {
                 let log = self.layout.log(name);
-                anyhow::bail!("{name} was not ready within {} s: {why}; see {}", READY_LIMIT.as_secs(), log.display());
+                anyhow::bail!(
+                    "{name} was not ready within {} s: {why}; see {}",
+                    READY_LIMIT.as_secs(),
+                    log.display()
+                );
             }
             let [first, most] = READY_POLL;
             tokio::time::sleep((since.elapsed() / 20).clamp(first, most)).await;
@@ -143,7 +157,9 @@ impl Supervisor {
     /// The process ids by name, as `endpoints.json` names them.
     pub fn pids(&self) -> BTreeMap<String, u32> {
         let running = self.running().into_iter();
-        running.filter_map(|(name, running)| Some((name.replace('-', "_"), running.pid()?))).collect()
+        running
+            .filter_map(|(name, running)| Some((name.replace('-', "_"), running.pid()?)))
+            .collect()
     }
 
     /// Tells of every start and end.
@@ -154,7 +170,11 @@ impl Supervisor {
     /// Lets the parts rest that were told to, and the others run.
     pub fn obey(&self) {
         for kept in &self.services {
-            let order = if self.layout.resting().join(kept.name).exists() { Order::Rest } else { Order::Run };
+            let order = if self.layout.resting().join(kept.name).exists() {
+                Order::Rest
+            } else {
+                Order::Run
+            };
             kept.order.send_if_modified(|current| std::mem::replace(current, order) != order);
         }
     }
@@ -162,7 +182,8 @@ impl Supervisor {
     /// Stops everything in an orderly way: first whoever uses the servers, all at once, then the servers.
     pub async fn stop(mut self) {
         let servers = ["nats", "postgres"];
-        let (last, first): (Vec<Kept>, Vec<Kept>) = self.services.drain(..).partition(|kept| servers.contains(&kept.name));
+        let (last, first): (Vec<Kept>, Vec<Kept>) =
+            self.services.drain(..).partition(|kept| servers.contains(&kept.name));
         end(first).await;
         end(last).await;
         self.scribe.abort();
@@ -170,7 +191,12 @@ impl Supervisor {
 }
 
 /// What a killed supervisor leaves is found by what it wrote: so it writes at once.
-async fn keep_written(layout: Layout, holder: Holder, table: Table, mut changes: watch::Receiver<u64>) {
+async fn keep_written(
+    layout: Layout,
+    holder: Holder,
+    table: Table,
+    mut changes: watch::Receiver<u64>,
+) {
     while changes.changed().await.is_ok() {
         let processes = table.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let file = RunningFile { holder: holder.clone(), processes };

@@ -28,7 +28,11 @@ const EXAMPLES_LIMIT: Duration = Duration::from_mins(45);
 /// Runs the suite.
 pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     let servers = choose::for_tests(layout, args.bundled)?;
-    eprintln!("stack: testing on {} and {}", servers.postgres.bin().display(), servers.nats.display());
+    eprintln!(
+        "stack: testing on {} and {}",
+        servers.postgres.bin().display(),
+        servers.nats.display()
+    );
     let runner = nextest::find(layout)?;
     let programs = build::all(layout, "dev")?;
     let cluster = cluster(layout, &servers.postgres).await?;
@@ -41,9 +45,11 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
         command.env("DAYBOOK_TEST_SEED", seed.to_string());
         command.env("DAYBOOK_TEST_COUNT", if args.long { "long" } else { "short" });
     };
-    let repeat = format!("cargo stack test --seed {seed}{}", if args.long { " --long" } else { "" });
+    let repeat =
+        format!("cargo stack test --seed {seed}{}", if args.long { " --long" } else { "" });
     eprintln!("stack: seed {seed}; to repeat: {repeat}");
-    let (suite_limit, profile) = if args.long { (LONG_SUITE_LIMIT, "long") } else { (SUITE_LIMIT, "default") };
+    let (suite_limit, profile) =
+        if args.long { (LONG_SUITE_LIMIT, "long") } else { (SUITE_LIMIT, "default") };
     let mut suite = Command::new(&runner);
     in_checkout(layout, &mut suite);
     suite.args(["nextest", "run", "--locked", "--no-fail-fast", "--profile", profile]);
@@ -69,14 +75,20 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
             Ended::Passed => {}
             Ended::Failed => code = ExitCode::FAILURE,
             Ended::TooLong => {
-                eprintln!("stack: {name} did not end within {} min and is ended", limit.as_secs() / 60);
+                eprintln!(
+                    "stack: {name} did not end within {} min and is ended",
+                    limit.as_secs() / 60
+                );
                 code = ExitCode::FAILURE;
             }
             Ended::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
         }
     }
     let passed = code == ExitCode::SUCCESS;
-    eprintln!("stack: the tests {}; seed {seed}; to repeat: {repeat}", if passed { "passed" } else { "FAILED" });
+    eprintln!(
+        "stack: the tests {}; seed {seed}; to repeat: {repeat}",
+        if passed { "passed" } else { "FAILED" }
+    );
     Ok(code)
 }
 
@@ -92,9 +104,15 @@ fn in_checkout(layout: &Layout, command: &mut Command) {
     }
 }
 
-async fn cluster(layout: &Layout, binaries: &local_servers::PostgresBinaries) -> anyhow::Result<PostgresCluster> {
-    let options =
-        ClusterOptions { binaries: Some(binaries.clone()), directory: Some(layout.servers.clone()), ..ClusterOptions::default() };
+async fn cluster(
+    layout: &Layout,
+    binaries: &local_servers::PostgresBinaries,
+) -> anyhow::Result<PostgresCluster> {
+    let options = ClusterOptions {
+        binaries: Some(binaries.clone()),
+        directory: Some(layout.servers.clone()),
+        ..ClusterOptions::default()
+    };
     PostgresCluster::start(options).await.context("the tests' cluster cannot be started")
 }
 
@@ -110,7 +128,8 @@ enum Ended {
 
 /// Runs a command to its end, for as long as it may take.
 async fn run_step(command: &Command, limit: Duration) -> anyhow::Result<Ended> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut children = signal(SignalKind::child())?;
     let launch = Launch { command, account: local_servers::Account::Own, guard: Signal::SIGTERM };
     let mut process: Process = launch.start(Stdio::inherit(), Stdio::inherit())?;
@@ -157,7 +176,13 @@ mod tests {
             assert!(std::time::Instant::now() < deadline, "what the step started still runs");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(run_step(&Command::new("true"), Duration::from_mins(1)).await.unwrap(), Ended::Passed);
-        assert_eq!(run_step(&Command::new("false"), Duration::from_mins(1)).await.unwrap(), Ended::Failed);
+        assert_eq!(
+            run_step(&Command::new("true"), Duration::from_mins(1)).await.unwrap(),
+            Ended::Passed
+        );
+        assert_eq!(
+            run_step(&Command::new("false"), Duration::from_mins(1)).await.unwrap(),
+            Ended::Failed
+        );
     }
 }

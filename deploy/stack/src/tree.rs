@@ -6,22 +6,39 @@ use std::process::Command;
 use crate::layout::Layout;
 
 /// Where programs are on any system, for when PATH is empty: cargo itself needs a linker.
-const USUAL: [&str; 7] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/opt/homebrew/bin"];
+const USUAL: [&str; 7] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/opt/homebrew/bin",
+];
 
 /// A cargo command in the checkout: the cargo that runs us, else the one on PATH, else the user's.
 pub fn cargo(layout: &Layout) -> Command {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let own = home.map(|home| home.join("bin"));
     let installed = own.iter().map(|bin| bin.join("cargo")).find(|path| path.is_file());
-    let program = std::env::var_os("CARGO").map(PathBuf::from).or(installed).unwrap_or_else(|| "cargo".into());
-    let given = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    let mut folders: Vec<PathBuf> = given.into_iter().filter(|folder| !folder.as_os_str().is_empty()).collect();
+    let program = std::env::var_os("CARGO")
+        .map(PathBuf::from)
+        .or(installed)
+        .unwrap_or_else(|| "cargo".into());
+    let given = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let mut folders: Vec<PathBuf> =
+        given.into_iter().filter(|folder| !folder.as_os_str().is_empty()).collect();
     folders.extend(own);
     folders.extend(USUAL.map(PathBuf::from));
     let mut command = Command::new(program);
     command.current_dir(&layout.root);
     // Ours, from `cargo run`, would make another build of the crates that read them.
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"]
+    {
         command.env_remove(name);
     }
     if let Ok(path) = std::env::join_paths(folders) {

@@ -22,14 +22,18 @@ use crate::{choose, down};
 pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     let mut programs = None;
     if layout.lock()?.is_none() {
-        let endpoints = Endpoints::read(layout).context("the stack is being started or stopped by another `cargo stack`")?;
+        let endpoints = Endpoints::read(layout)
+            .context("the stack is being started or stopped by another `cargo stack`")?;
         let other = other_programs(layout, programs.insert(self::programs(layout, args)?))?;
         if other.is_empty() {
             progress("the stack is up already");
             show(&endpoints, args.output.json)?;
             return sample(layout, args).await;
         }
-        progress(&format!("the stack runs other builds of {} than the ones that are there now", other.join(", ")));
+        progress(&format!(
+            "the stack runs other builds of {} than the ones that are there now",
+            other.join(", ")
+        ));
         progress("stopping it, to start it again with them");
         down::stop(layout).await?;
     }
@@ -49,7 +53,11 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     foreground(layout, args, programs).await
 }
 
-async fn foreground(layout: &Layout, args: &UpArgs, programs: Programs) -> anyhow::Result<ExitCode> {
+async fn foreground(
+    layout: &Layout,
+    args: &UpArgs,
+    programs: Programs,
+) -> anyhow::Result<ExitCode> {
     let (samples, for_import, json) = (args.clone(), layout.clone(), args.output.json);
     supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
         match show(endpoints, json) {
@@ -74,7 +82,8 @@ fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'
     let mut other = Vec::new();
     for name in build::PROCESSES {
         let path = programs.path(name);
-        let there = Build::of(&path).with_context(|| format!("there is no program {}", path.display()))?;
+        let there =
+            Build::of(&path).with_context(|| format!("there is no program {}", path.display()))?;
         let runs = file.processes.get(name).and_then(|running| running.program);
         // One that was told to rest runs nothing.
         other.extend(runs.filter(|runs| *runs != there).map(|_| name));

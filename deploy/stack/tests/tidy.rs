@@ -24,17 +24,38 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
     ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
     ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit", "cli-kit"]),
-    ("command-api", "command-api", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"]),
-    ("projector", "projector", &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"]),
+    (
+        "command-api",
+        "command-api",
+        &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"],
+    ),
+    (
+        "projector",
+        "projector",
+        &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"],
+    ),
     ("query-api", "query-api", &["formats", "service-kit", "postgres-kit", "cli-kit"]),
     ("local-servers", "deploy/servers", &[]),
     ("stack", "deploy/stack", &["local-servers", "cli-kit"]),
-    ("acceptance", "acceptance", &["domain", "event-store", "event-feed", "service-kit", "local-servers", "stack", "cli-kit"]),
+    (
+        "acceptance",
+        "acceptance",
+        &[
+            "domain",
+            "event-store",
+            "event-feed",
+            "service-kit",
+            "local-servers",
+            "stack",
+            "cli-kit",
+        ],
+    ),
 ];
 /// Tests may also use these.
 const FOR_TESTS: &[&str] = &["local-servers", "event-store", "service-kit", "stack"];
 /// One process's tests may use another process's crate to make what it reads.
-const FOR_TESTS_OF: &[(&str, &str, &str)] = &[("query-api", "projector", "the tables are the ones that the projector makes")];
+const FOR_TESTS_OF: &[(&str, &str, &str)] =
+    &[("query-api", "projector", "the tables are the ones that the projector makes")];
 /// All that the pure rules are made of.
 const DOMAIN_USES: &[&str] = &["chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
 /// What the roots must not know.
@@ -51,22 +72,31 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
     ("deploy/stack/src/prepare.rs", "the tree's own SQL files, and a path that the server quoted"),
 ];
 /// What makes or holds a connection to Postgres without a deadline on our side.
-const RAW_CONNECTIONS: &[&str] = &["PgPool", "PgPoolOptions", "PoolOptions", "PoolConnection", "PgListener"];
+const RAW_CONNECTIONS: &[&str] =
+    &["PgPool", "PgPoolOptions", "PoolOptions", "PoolConnection", "PgListener"];
 /// The crates of the running system. Tools and tests may connect as they like: nobody waits for them.
-const RUNNING: &[&str] = &["event-store/", "event-feed/", "service-kit/", "command-api/", "projector/", "query-api/"];
+const RUNNING: &[&str] =
+    &["event-store/", "event-feed/", "service-kit/", "command-api/", "projector/", "query-api/"];
 /// Waiting on a clock in a test outside a loop that looks at a condition, where that is the point.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("command-api/tests/it/stale.rs", "a server whose reads are slow"),
     ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
-    ("event-feed/tests/it/relay_faults.rs", "the pace of a load, and a kill at a random moment under it"),
+    (
+        "event-feed/tests/it/relay_faults.rs",
+        "the pace of a load, and a kill at a random moment under it",
+    ),
     ("postgres-kit/tests/it/connection.rs", "a statement that takes longer than its limit"),
     ("postgres-kit/tests/it/listener.rs", "news that come after several signs of life"),
     ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
 /// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
-const ENDS: &[&str] =
-    &["command-api/src/erasure.rs", "command-api/src/serve.rs", "projector/src/command.rs", "projector/src/process.rs"];
+const ENDS: &[&str] = &[
+    "command-api/src/erasure.rs",
+    "command-api/src/serve.rs",
+    "projector/src/command.rs",
+    "projector/src/process.rs",
+];
 /// The only place that notifies, except for the listener's own test: NOTIFY in the append would
 /// serialise its commits.
 const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql", "postgres-kit/tests/it/listener.rs"];
@@ -79,7 +109,9 @@ struct Source {
 
 impl Source {
     fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.contains("/benches/")
+        self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
+            || self.path.contains("/benches/")
     }
 
     /// The text up to its test module.
@@ -89,7 +121,11 @@ impl Source {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find(|folder| folder.join("Cargo.lock").is_file())
+        .unwrap()
+        .to_owned()
 }
 
 /// The checkout's text files, without what is made.
@@ -97,7 +133,8 @@ fn files() -> Vec<Source> {
     const MADE: &[&str] = &["target", ".git", ".stack", ".sqlx"];
     let root = root();
     let walk = walkdir::WalkDir::new(&root).into_iter();
-    let kept = walk.filter_entry(|entry| !MADE.contains(&entry.file_name().to_str().unwrap_or_default()));
+    let kept =
+        walk.filter_entry(|entry| !MADE.contains(&entry.file_name().to_str().unwrap_or_default()));
     let paths = kept.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
     let sources = paths.filter_map(|entry| {
         let path = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
@@ -107,7 +144,10 @@ fn files() -> Vec<Source> {
 }
 
 fn rust() -> Vec<Source> {
-    files().into_iter().filter(|file| Path::new(&file.path).extension().is_some_and(|end| end == "rs")).collect()
+    files()
+        .into_iter()
+        .filter(|file| Path::new(&file.path).extension().is_some_and(|end| end == "rs"))
+        .collect()
 }
 
 /// Fails with every offence, not only the first.
@@ -121,7 +161,11 @@ fn manifest(folder: &str) -> toml::Table {
 }
 
 fn dependencies(manifest: &toml::Table, kind: &str) -> BTreeSet<String> {
-    manifest.get(kind).and_then(toml::Value::as_table).map(|table| table.keys().cloned().collect()).unwrap_or_default()
+    manifest
+        .get(kind)
+        .and_then(toml::Value::as_table)
+        .map(|table| table.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -136,8 +180,14 @@ fn every_crate_of_ours_uses_only_the_crates_that_it_may() {
         let is_ours = |dependency: &&String| ours.contains(&dependency.as_str());
         let wrong = uses.iter().filter(is_ours).filter(|used| !allowed.contains(&used.as_str()));
         offences.extend(wrong.map(|used| format!("{name} uses {used}")));
-        let lent = |used: &str| FOR_TESTS.contains(&used) || FOR_TESTS_OF.iter().any(|(by, of, _)| by == name && *of == used);
-        let wrong = in_tests.iter().filter(is_ours).filter(|used| !allowed.contains(&used.as_str()) && !lent(used));
+        let lent = |used: &str| {
+            FOR_TESTS.contains(&used)
+                || FOR_TESTS_OF.iter().any(|(by, of, _)| by == name && *of == used)
+        };
+        let wrong = in_tests
+            .iter()
+            .filter(is_ours)
+            .filter(|used| !allowed.contains(&used.as_str()) && !lent(used));
         offences.extend(wrong.map(|used| format!("the tests of {name} use {used}")));
     }
     none("arrows between crates point one way", offences);
@@ -146,8 +196,12 @@ fn every_crate_of_ours_uses_only_the_crates_that_it_may() {
 #[test]
 fn every_crate_is_listed_and_takes_the_workspaces_lints() {
     let workspace = manifest(".");
-    let members: BTreeSet<&str> =
-        workspace["workspace"]["members"].as_array().unwrap().iter().map(|member| member.as_str().unwrap()).collect();
+    let members: BTreeSet<&str> = workspace["workspace"]["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member.as_str().unwrap())
+        .collect();
     assert_eq!(members, EDGES.iter().map(|(_, folder, _)| *folder).collect());
     for folder in members {
         assert_eq!(manifest(folder)["lints"]["workspace"].as_bool(), Some(true), "{folder}");
@@ -156,10 +210,14 @@ fn every_crate_is_listed_and_takes_the_workspaces_lints() {
 
 #[test]
 fn the_roots_know_neither_http_nor_nats_and_the_domain_nothing_but_values() {
-    assert_eq!(dependencies(&manifest("domain"), "dependencies"), DOMAIN_USES.iter().map(ToString::to_string).collect());
+    assert_eq!(
+        dependencies(&manifest("domain"), "dependencies"),
+        DOMAIN_USES.iter().map(ToString::to_string).collect()
+    );
     for folder in ["domain", "event-store"] {
         let uses = dependencies(&manifest(folder), "dependencies");
-        let wrong: Vec<String> = uses.into_iter().filter(|used| NOT_IN_ROOTS.contains(&used.as_str())).collect();
+        let wrong: Vec<String> =
+            uses.into_iter().filter(|used| NOT_IN_ROOTS.contains(&used.as_str())).collect();
         none(folder, wrong);
     }
 }
@@ -176,10 +234,18 @@ fn files_and_functions_stay_short() {
     for file in rust() {
         let lines = file.without_tests().lines().count();
         if lines > FILE_STOP && !file.is_test() {
-            offences.push(format!("{}: {lines} lines without tests, {FILE_STOP} is the stop", file.path));
+            offences.push(format!(
+                "{}: {lines} lines without tests, {FILE_STOP} is the stop",
+                file.path
+            ));
         }
-        for (name, length) in functions(&file.text).into_iter().filter(|(_, length)| *length > FUNCTION_STOP) {
-            offences.push(format!("{}: {name} has {length} lines, {FUNCTION_STOP} is the stop", file.path));
+        for (name, length) in
+            functions(&file.text).into_iter().filter(|(_, length)| *length > FUNCTION_STOP)
+        {
+            offences.push(format!(
+                "{}: {name} has {length} lines, {FUNCTION_STOP} is the stop",
+                file.path
+            ));
         }
     }
     none("past the stop, split by meaning", offences);
@@ -190,13 +256,17 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let starts = lines.iter().enumerate().filter_map(|(at, line)| {
         let code = line.trim_start();
-        let words: Vec<&str> = code.split_whitespace().take_while(|word| !word.contains('(')).collect();
-        let modifier = |word: &str| matches!(word, "async" | "const" | "unsafe") || word.starts_with("pub");
+        let words: Vec<&str> =
+            code.split_whitespace().take_while(|word| !word.contains('(')).collect();
+        let modifier =
+            |word: &str| matches!(word, "async" | "const" | "unsafe") || word.starts_with("pub");
         let is_fn = code.split_whitespace().find(|word| !modifier(word)) == Some("fn");
         (is_fn && words.len() <= 4).then_some((at, line.len() - code.len()))
     });
     let functions = starts.filter_map(|(start, indent)| {
-        let end = lines[start..].iter().position(|line| line.trim_end() == format!("{}}}", " ".repeat(indent)))?;
+        let end = lines[start..]
+            .iter()
+            .position(|line| line.trim_end() == format!("{}}}", " ".repeat(indent)))?;
         let name = lines[start].trim().split("fn ").nth(1)?.split(['(', '<']).next()?.to_owned();
         let one_line = lines[start].trim_end().ends_with([';', '}']);
         Some((name, if one_line { 1 } else { end + 1 }))
@@ -206,21 +276,31 @@ fn functions(text: &str) -> Vec<(String, usize)> {
 
 #[test]
 fn standard_output_is_written_through_the_kit_that_minds_its_reader() {
-    let by_hand = rust().into_iter().filter(|file| !file.path.starts_with("cli-kit/") && !file.is_test());
+    let by_hand =
+        rust().into_iter().filter(|file| !file.path.starts_with("cli-kit/") && !file.is_test());
     let by_hand = by_hand.filter(|file| {
         let mut code = file.text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        code.any(|line| ["io::stdout(", "println!(", " print!("].iter().any(|word| line.replace("eprintln!(", "").contains(word)))
+        code.any(|line| {
+            ["io::stdout(", "println!(", " print!("]
+                .iter()
+                .any(|word| line.replace("eprintln!(", "").contains(word))
+        })
     });
     // A build script speaks to cargo.
-    let by_hand =
-        by_hand.map(|file| file.path).filter(|path| path != "deploy/stack/tests/tidy.rs" && !path.ends_with("build.rs"));
+    let by_hand = by_hand
+        .map(|file| file.path)
+        .filter(|path| path != "deploy/stack/tests/tidy.rs" && !path.ends_with("build.rs"));
     none("`… | head -1` ends every command line quietly: use cli_kit::stdout", by_hand.collect());
 }
 
 #[test]
 fn modules_are_named_after_what_they_hold() {
-    const VAGUE: &[&str] = &["mod.rs", "util.rs", "utils.rs", "common.rs", "misc.rs", "manager.rs", "helpers.rs"];
-    let vague = rust().into_iter().map(|file| file.path).filter(|path| VAGUE.contains(&path.rsplit('/').next().unwrap()));
+    const VAGUE: &[&str] =
+        &["mod.rs", "util.rs", "utils.rs", "common.rs", "misc.rs", "manager.rs", "helpers.rs"];
+    let vague = rust()
+        .into_iter()
+        .map(|file| file.path)
+        .filter(|path| VAGUE.contains(&path.rsplit('/').next().unwrap()));
     none("no mod.rs, no drawer", vague.collect());
 }
 
@@ -246,14 +326,24 @@ fn no_word_of_the_shop_stands_in_the_general_crates() {
         "shipping",
         "cdnow",
     ];
-    const GENERAL: &[&str] = &["event-store/", "event-feed/", "service-kit/", "projector/src/runner", "migrations/event_store/"];
+    const GENERAL: &[&str] = &[
+        "event-store/",
+        "event-feed/",
+        "service-kit/",
+        "projector/src/runner",
+        "migrations/event_store/",
+    ];
     let mut offences = Vec::new();
-    for file in files().into_iter().filter(|file| GENERAL.iter().any(|general| file.path.starts_with(general))) {
+    for file in files()
+        .into_iter()
+        .filter(|file| GENERAL.iter().any(|general| file.path.starts_with(general)))
+    {
         for (number, line) in file.text.lines().enumerate() {
             // `order` also means a sequence: only its use as a name of the shop's thing is one of its words.
-            let thing = ["OrderPlaced", "OrderId", "PlaceOrder", "order.placed", "\"order-", "order_id"]
-                .iter()
-                .any(|name| line.contains(name));
+            let thing =
+                ["OrderPlaced", "OrderId", "PlaceOrder", "order.placed", "\"order-", "order_id"]
+                    .iter()
+                    .any(|name| line.contains(name));
             let word = words(line).into_iter().find(|word| WORDS.contains(&word.as_str()));
             if thing || word.is_some() {
                 offences.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
@@ -281,14 +371,20 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn only_one_statement_notifies() {
-    let code =
-        files().into_iter().filter(|file| Path::new(&file.path).extension().is_some_and(|end| end == "sql" || end == "rs"));
+    let code = files().into_iter().filter(|file| {
+        Path::new(&file.path).extension().is_some_and(|end| end == "sql" || end == "rs")
+    });
     let notifying = code.filter(|file| {
-        let mut lines = file.text.lines().map(str::trim_start).filter(|line| !line.starts_with("--") && !line.starts_with("//"));
+        let mut lines = file
+            .text
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.starts_with("--") && !line.starts_with("//"));
         lines.any(|line| line.contains("pg_notify(") || line.contains("NOTIFY "))
     });
-    let paths =
-        notifying.map(|file| file.path).filter(|path| path != "deploy/stack/tests/tidy.rs" && !NOTIFIES.contains(&path.as_str()));
+    let paths = notifying
+        .map(|file| file.path)
+        .filter(|path| path != "deploy/stack/tests/tidy.rs" && !NOTIFIES.contains(&path.as_str()));
     none("only the debounced wake-up notifies", paths.collect());
 }
 
@@ -302,7 +398,8 @@ fn tests_wait_for_conditions_not_for_time() {
         let lines: Vec<&str> = file.text.lines().collect();
         let first = if file.is_test() { 0 } else { file.without_tests().lines().count() };
         for (at, line) in lines.iter().enumerate().skip(first) {
-            let sleeps = line.contains("sleep(") && !line.contains("random") && !is_in_loop(&lines, at);
+            let sleeps =
+                line.contains("sleep(") && !line.contains("random") && !is_in_loop(&lines, at);
             if sleeps || line.contains("#[ignore") {
                 offences.push(format!("{}:{}: {}", file.path, at + 1, line.trim()));
             }
@@ -319,7 +416,9 @@ fn is_in_loop(lines: &[&str], at: usize) -> bool {
         if indent(line) < around {
             around = indent(line);
             let code = line.trim_start();
-            if code.contains("loop {") || ["while ", "for "].iter().any(|word| code.starts_with(word)) {
+            if code.contains("loop {")
+                || ["while ", "for "].iter().any(|word| code.starts_with(word))
+            {
                 return true;
             }
             if code.contains("fn ") {
@@ -359,7 +458,10 @@ fn sql_is_never_joined_from_strings() {
 #[test]
 fn postgres_is_reached_through_connections_with_deadlines() {
     let mut offences = Vec::new();
-    for file in rust().into_iter().filter(|file| RUNNING.iter().any(|running| file.path.starts_with(running))) {
+    for file in rust()
+        .into_iter()
+        .filter(|file| RUNNING.iter().any(|running| file.path.starts_with(running)))
+    {
         if file.is_test() {
             continue;
         }
@@ -367,14 +469,20 @@ fn postgres_is_reached_through_connections_with_deadlines() {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let has = |word: &str| line.split(|c| !is_word(c)).any(|found| found == word);
             // The trait that has `connect`; the options themselves are called `PgConnectOptions`.
-            let imports_connect = line.trim_start().starts_with("use sqlx") && has("ConnectOptions");
-            let raw = RAW_CONNECTIONS.iter().any(|name| has(name)) || line.contains("PgConnection::connect") || imports_connect;
+            let imports_connect =
+                line.trim_start().starts_with("use sqlx") && has("ConnectOptions");
+            let raw = RAW_CONNECTIONS.iter().any(|name| has(name))
+                || line.contains("PgConnection::connect")
+                || imports_connect;
             if raw && !line.trim_start().starts_with("//") {
                 offences.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
             }
         }
     }
-    none("who talks to Postgres does so through postgres-kit, which gives every call an end", offences);
+    none(
+        "who talks to Postgres does so through postgres-kit, which gives every call an end",
+        offences,
+    );
 }
 
 #[test]

@@ -5,13 +5,18 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
+};
 use serde_json::{Error, Map, Value};
 
 /// The shape of `P` as far as this payload shows it: one line a field, `path: kind`.
 pub(super) fn of<P: DeserializeOwned>(payload: &Value) -> Vec<String> {
     let notes = RefCell::new(BTreeSet::new());
-    P::deserialize(Noting { value: payload, path: String::new(), notes: &notes }).map(drop).unwrap();
+    P::deserialize(Noting { value: payload, path: String::new(), notes: &notes })
+        .map(drop)
+        .unwrap();
     notes.into_inner().into_iter().collect()
 }
 
@@ -62,7 +67,11 @@ impl<'v> Deserializer<'v> for Noting<'v> {
         if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'v>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'v>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -83,7 +92,11 @@ impl<'v> Deserializer<'v> for Noting<'v> {
 
     fn deserialize_seq<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Error> {
         self.note("list");
-        let elements = self.value.as_array().ok_or_else(|| serde::de::Error::custom("a list is asked for"))?.iter();
+        let elements = self
+            .value
+            .as_array()
+            .ok_or_else(|| serde::de::Error::custom("a list is asked for"))?
+            .iter();
         visitor.visit_seq(List { elements, of: self })
     }
 
@@ -91,11 +104,20 @@ impl<'v> Deserializer<'v> for Noting<'v> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'v>>(self, _: &'static str, _: usize, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_tuple_struct<V: Visitor<'v>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_unit_struct<V: Visitor<'v>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_unit_struct<V: Visitor<'v>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         self.deserialize_unit(visitor)
     }
 
@@ -112,8 +134,10 @@ impl<'v> Deserializer<'v> for Noting<'v> {
 
 impl<'v> Noting<'v> {
     fn object<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Error> {
-        let fields: &Map<String, Value> =
-            self.value.as_object().ok_or_else(|| serde::de::Error::custom("an object is asked for"))?;
+        let fields: &Map<String, Value> = self
+            .value
+            .as_object()
+            .ok_or_else(|| serde::de::Error::custom("an object is asked for"))?;
         visitor.visit_map(Object { fields: fields.iter(), value: None, of: self })
     }
 }
@@ -127,7 +151,10 @@ struct Object<'v> {
 impl<'v> MapAccess<'v> for Object<'v> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'v>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'v>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
         let Some((name, value)) = self.fields.next() else { return Ok(None) };
         self.value = Some((name, value));
         let name: StrDeserializer<'_, Error> = name.as_str().into_deserializer();
@@ -148,8 +175,14 @@ struct List<'v> {
 impl<'v> SeqAccess<'v> for List<'v> {
     type Error = Error;
 
-    fn next_element_seed<S: DeserializeSeed<'v>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.elements.next().map(|element| seed.deserialize(self.of.inside(element, "[]"))).transpose()
+    fn next_element_seed<S: DeserializeSeed<'v>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Error> {
+        self.elements
+            .next()
+            .map(|element| seed.deserialize(self.of.inside(element, "[]")))
+            .transpose()
     }
 }
 
@@ -178,7 +211,10 @@ mod tests {
     #[test]
     fn a_shape_tells_every_field_even_one_that_may_be_absent() {
         let payload = serde_json::json!({"to": "ada", "pages": [1, 2]});
-        assert_eq!(super::of::<Letter>(&payload), [".: {to, pages}", ".pages: list", ".pages[]: u32", ".to: string"]);
+        assert_eq!(
+            super::of::<Letter>(&payload),
+            [".: {to, pages}", ".pages: list", ".pages[]: u32", ".to: string"]
+        );
         let later = super::of::<LetterWithStamp>(&payload);
         for line in [".: {to, pages, stamp}", ".to: optional", ".pages[]: u64"] {
             assert!(later.iter().any(|found| found == line), "{later:?}");

@@ -74,7 +74,8 @@ pub struct OrderLine {
 impl OrderLine {
     /// A line of what a product is offered as.
     pub fn of(line_id: Uuid, offer: &Offer, quantity: Quantity) -> Self {
-        let (product_id, product_name, unit_price) = (offer.product_id(), offer.name().clone(), offer.unit_price());
+        let (product_id, product_name, unit_price) =
+            (offer.product_id(), offer.name().clone(), offer.unit_price());
         Self { line_id, product_id, product_name, quantity, unit_price }
     }
 }
@@ -91,7 +92,11 @@ pub struct OrderPlaced {
     /// What all lines come to.
     pub total: Money,
     /// The historical date of an imported order.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::read_option")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time::read_option"
+    )]
     pub ordered_at: Option<DateTime<Utc>>,
 }
 

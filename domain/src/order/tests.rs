@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::event::{OrderCancelled, OrderConfirmed, OrderLineAdded, OrderLineRemoved, OrderPlaced};
-use super::{MAX_LINES, Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus, PlaceOrder};
+use super::{
+    MAX_LINES, Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus, PlaceOrder,
+};
 use crate::aggregate::{Aggregate, DomainEvent};
 use crate::golden;
 use crate::personal::Personal;
@@ -65,7 +67,13 @@ fn one_line() -> OrderEvent {
 }
 
 fn confirmed(total: Money, units: u64, at: &str) -> OrderEvent {
-    OrderEvent::Confirmed(OrderConfirmed { order_id: ORDER, user_id: ADA, total, units, ordered_at: time(at) })
+    OrderEvent::Confirmed(OrderConfirmed {
+        order_id: ORDER,
+        user_id: ADA,
+        total,
+        units,
+        ordered_at: time(at),
+    })
 }
 
 fn cancelled() -> OrderEvent {
@@ -73,7 +81,11 @@ fn cancelled() -> OrderEvent {
 }
 
 fn removed(id: u128, total: Money) -> OrderEvent {
-    OrderEvent::LineRemoved(OrderLineRemoved { order_id: ORDER, line_id: Uuid::from_u128(id), total })
+    OrderEvent::LineRemoved(OrderLineRemoved {
+        order_id: ORDER,
+        line_id: Uuid::from_u128(id),
+        total,
+    })
 }
 
 const NOON: &str = "2026-01-05T12:00:00Z";
@@ -93,7 +105,11 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
     let history = [
         placed(lines, usd("30.34"), Some(time(NOON))),
         removed(1, usd("1.00")),
-        OrderEvent::LineAdded(OrderLineAdded { order_id: ORDER, line: line(3, 4, usd("2.00")), total: usd("9.00") }),
+        OrderEvent::LineAdded(OrderLineAdded {
+            order_id: ORDER,
+            line: line(3, 4, usd("2.00")),
+            total: usd("9.00"),
+        }),
         confirmed(usd("9.00"), 5, NOON),
     ];
     golden::check_kept::<Order>(&history.into_iter().fold(Order::default(), Order::evolve));
@@ -107,7 +123,9 @@ fn an_order_is_placed_with_the_total_of_its_lines() {
 
 #[test]
 fn an_order_is_placed_once_and_with_one_line_at_least() {
-    given::<Order>([one_line()]).when(place(vec![line(1, 1, usd("1"))])).then_error(&OrderError::AlreadyPlaced);
+    given::<Order>([one_line()])
+        .when(place(vec![line(1, 1, usd("1"))]))
+        .then_error(&OrderError::AlreadyPlaced);
     given::<Order>([]).when(place(Vec::new())).then_error(&OrderError::NoLines);
 }
 
@@ -142,12 +160,20 @@ fn a_total_past_the_limit_is_refused() {
 #[test]
 fn lines_come_and_go_while_the_order_is_pending() {
     let second = || line(2, 1, usd("5.00"));
-    let added = || OrderEvent::LineAdded(OrderLineAdded { order_id: ORDER, line: second(), total: usd("34.34") });
+    let added = || {
+        OrderEvent::LineAdded(OrderLineAdded {
+            order_id: ORDER,
+            line: second(),
+            total: usd("34.34"),
+        })
+    };
     given::<Order>([one_line()]).when(OrderCommand::AddLine { line: second() }).then([added()]);
     given::<Order>([one_line(), added()])
         .when(OrderCommand::RemoveLine { line_id: Uuid::from_u128(1) })
         .then([removed(1, usd("5.00"))]);
-    given::<Order>([one_line()]).when(OrderCommand::RemoveLine { line_id: Uuid::from_u128(1) }).then([removed(1, usd("0.00"))]);
+    given::<Order>([one_line()])
+        .when(OrderCommand::RemoveLine { line_id: Uuid::from_u128(1) })
+        .then([removed(1, usd("0.00"))]);
     given::<Order>([one_line()])
         .when(OrderCommand::RemoveLine { line_id: Uuid::from_u128(77) })
         .then_error(&OrderError::UnknownLine);
@@ -160,35 +186,47 @@ fn a_pending_order_is_confirmed_at_the_time_of_the_confirmation() {
 
 #[test]
 fn an_order_that_was_taken_over_counts_for_its_own_day() {
-    let history = placed(vec![line(1, 2, usd("14.67"))], usd("29.34"), Some(time("1997-01-12T00:00:00Z")));
-    given::<Order>([history]).when(confirm()).then([confirmed(usd("29.34"), 2, "1997-01-12T00:00:00Z")]);
-}
-
-#[test]
-fn an_empty_order_is_never_confirmed_but_can_be_cancelled() {
-    given::<Order>([one_line(), removed(1, usd("0"))]).when(confirm()).then_error(&OrderError::Empty);
-    given::<Order>([one_line(), removed(1, usd("0"))]).when(OrderCommand::Cancel).then([cancelled()]);
-}
-
-#[test]
-fn a_free_order_can_be_confirmed() {
-    given::<Order>([placed(vec![line(1, 1, usd("0.00"))], usd("0.00"), None)]).when(confirm()).then([confirmed(
-        usd("0.00"),
-        1,
-        NOON,
+    let history =
+        placed(vec![line(1, 2, usd("14.67"))], usd("29.34"), Some(time("1997-01-12T00:00:00Z")));
+    given::<Order>([history]).when(confirm()).then([confirmed(
+        usd("29.34"),
+        2,
+        "1997-01-12T00:00:00Z",
     )]);
 }
 
 #[test]
+fn an_empty_order_is_never_confirmed_but_can_be_cancelled() {
+    given::<Order>([one_line(), removed(1, usd("0"))])
+        .when(confirm())
+        .then_error(&OrderError::Empty);
+    given::<Order>([one_line(), removed(1, usd("0"))])
+        .when(OrderCommand::Cancel)
+        .then([cancelled()]);
+}
+
+#[test]
+fn a_free_order_can_be_confirmed() {
+    given::<Order>([placed(vec![line(1, 1, usd("0.00"))], usd("0.00"), None)])
+        .when(confirm())
+        .then([confirmed(usd("0.00"), 1, NOON)]);
+}
+
+#[test]
 fn only_a_pending_order_changes() {
-    for (ending, status) in [(confirmed(usd("29.34"), 2, NOON), OrderStatus::Confirmed), (cancelled(), OrderStatus::Cancelled)] {
+    for (ending, status) in [
+        (confirmed(usd("29.34"), 2, NOON), OrderStatus::Confirmed),
+        (cancelled(), OrderStatus::Cancelled),
+    ] {
         for command in [
             OrderCommand::AddLine { line: line(2, 1, usd("1")) },
             OrderCommand::RemoveLine { line_id: Uuid::from_u128(1) },
             confirm(),
             OrderCommand::Cancel,
         ] {
-            given::<Order>([one_line(), ending.clone()]).when(command).then_error(&OrderError::NotPending { status });
+            given::<Order>([one_line(), ending.clone()])
+                .when(command)
+                .then_error(&OrderError::NotPending { status });
         }
     }
 }

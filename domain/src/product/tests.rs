@@ -22,7 +22,12 @@ fn usd(text: &str) -> Money {
 }
 
 fn added(stock: i64) -> ProductEvent {
-    ProductEvent::Added(ProductAdded { product_id: CD, name: name("CD"), unit_price: usd("14.67"), stock })
+    ProductEvent::Added(ProductAdded {
+        product_id: CD,
+        name: name("CD"),
+        unit_price: usd("14.67"),
+        stock,
+    })
 }
 
 fn adjusted(delta: i64, stock: i64) -> ProductEvent {
@@ -63,25 +68,31 @@ fn a_product_begins_with_no_debt_and_no_endless_stock() {
 
 #[test]
 fn a_product_can_take_another_name_and_another_price() {
-    given::<Product>([added(5)])
-        .when(ProductCommand::Rename { name: name("Compact disc") })
-        .then([ProductEvent::Renamed(ProductRenamed { product_id: CD, name: name("Compact disc") })]);
-    given::<Product>([added(5)])
-        .when(ProductCommand::Reprice { unit_price: usd("0.00") })
-        .then([ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("0.00") })]);
+    given::<Product>([added(5)]).when(ProductCommand::Rename { name: name("Compact disc") }).then(
+        [ProductEvent::Renamed(ProductRenamed { product_id: CD, name: name("Compact disc") })],
+    );
+    given::<Product>([added(5)]).when(ProductCommand::Reprice { unit_price: usd("0.00") }).then([
+        ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("0.00") }),
+    ]);
 }
 
 #[test]
 fn the_same_name_price_or_stock_again_changes_nothing() {
     given::<Product>([added(5)]).when(ProductCommand::Rename { name: name("CD") }).then([]);
-    given::<Product>([added(5)]).when(ProductCommand::Reprice { unit_price: usd("14.67") }).then([]);
+    given::<Product>([added(5)])
+        .when(ProductCommand::Reprice { unit_price: usd("14.67") })
+        .then([]);
     given::<Product>([added(5)]).when(ProductCommand::AdjustStock { delta: 0 }).then([]);
 }
 
 #[test]
 fn stock_goes_up_and_down_and_never_below_zero() {
-    given::<Product>([added(5)]).when(ProductCommand::AdjustStock { delta: 3 }).then([adjusted(3, 8)]);
-    given::<Product>([added(5), adjusted(3, 8)]).when(ProductCommand::AdjustStock { delta: -8 }).then([adjusted(-8, 0)]);
+    given::<Product>([added(5)])
+        .when(ProductCommand::AdjustStock { delta: 3 })
+        .then([adjusted(3, 8)]);
+    given::<Product>([added(5), adjusted(3, 8)])
+        .when(ProductCommand::AdjustStock { delta: -8 })
+        .then([adjusted(-8, 0)]);
     given::<Product>([added(5)])
         .when(ProductCommand::AdjustStock { delta: -6 })
         .then_error(&ProductError::NotEnoughStock { stock: 5 });
@@ -92,23 +103,37 @@ fn stock_goes_up_and_down_and_never_below_zero() {
 
 #[test]
 fn stock_past_the_limit_is_refused_and_never_overflows() {
-    given::<Product>([added(5)]).when(ProductCommand::AdjustStock { delta: i64::MAX }).then_error(&ProductError::StockTooLarge);
-    given::<Product>([added(1)]).when(ProductCommand::AdjustStock { delta: MAX_STOCK }).then_error(&ProductError::StockTooLarge);
+    given::<Product>([added(5)])
+        .when(ProductCommand::AdjustStock { delta: i64::MAX })
+        .then_error(&ProductError::StockTooLarge);
+    given::<Product>([added(1)])
+        .when(ProductCommand::AdjustStock { delta: MAX_STOCK })
+        .then_error(&ProductError::StockTooLarge);
 }
 
 #[test]
 fn what_was_never_added_is_unknown() {
-    given::<Product>([]).when(ProductCommand::Rename { name: name("B") }).then_error(&ProductError::Unknown);
-    given::<Product>([]).when(ProductCommand::Reprice { unit_price: usd("1") }).then_error(&ProductError::Unknown);
-    given::<Product>([]).when(ProductCommand::AdjustStock { delta: 1 }).then_error(&ProductError::Unknown);
+    given::<Product>([])
+        .when(ProductCommand::Rename { name: name("B") })
+        .then_error(&ProductError::Unknown);
+    given::<Product>([])
+        .when(ProductCommand::Reprice { unit_price: usd("1") })
+        .then_error(&ProductError::Unknown);
+    given::<Product>([])
+        .when(ProductCommand::AdjustStock { delta: 1 })
+        .then_error(&ProductError::Unknown);
     assert_eq!(Product::default().offer(), Err(ProductError::Unknown));
 }
 
 #[test]
 fn an_offer_is_made_at_the_latest_price() {
-    let repriced = ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("9.99") });
+    let repriced =
+        ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("9.99") });
     let product = [added(5), repriced].into_iter().fold(Product::default(), Product::evolve);
     let offer = product.offer().unwrap();
-    assert_eq!((offer.product_id(), offer.name().as_str(), offer.unit_price()), (CD, "CD", usd("9.99")));
+    assert_eq!(
+        (offer.product_id(), offer.name().as_str(), offer.unit_price()),
+        (CD, "CD", usd("9.99"))
+    );
     assert_eq!(offer.at(usd("0.00")).unit_price(), usd("0.00"));
 }

@@ -47,8 +47,14 @@ fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() 
 fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
     let history = [
         registered(),
-        UserEvent::Renamed(UserRenamed { user_id: ADA, name: Personal::new(ADA, name("Ada Lovelace")) }),
-        UserEvent::EmailChanged(UserEmailChanged { user_id: ADA, email: Personal::new(ADA, email("ada@example.org")) }),
+        UserEvent::Renamed(UserRenamed {
+            user_id: ADA,
+            name: Personal::new(ADA, name("Ada Lovelace")),
+        }),
+        UserEvent::EmailChanged(UserEmailChanged {
+            user_id: ADA,
+            email: Personal::new(ADA, email("ada@example.org")),
+        }),
     ];
     golden::check_kept::<User>(&history.into_iter().fold(User::default(), User::evolve));
 }
@@ -61,49 +67,70 @@ fn a_stranger_can_register() {
 #[test]
 fn nobody_registers_twice() {
     given::<User>([registered()]).when(register()).then_error(&UserError::AlreadyRegistered);
-    given::<User>([registered(), deactivated()]).when(register()).then_error(&UserError::AlreadyRegistered);
+    given::<User>([registered(), deactivated()])
+        .when(register())
+        .then_error(&UserError::AlreadyRegistered);
 }
 
 #[test]
 fn a_user_can_take_another_name_and_another_address() {
-    given::<User>([registered()])
-        .when(UserCommand::Rename { name: name("Ada Lovelace") })
-        .then([UserEvent::Renamed(UserRenamed { user_id: ADA, name: Personal::new(ADA, name("Ada Lovelace")) })]);
+    given::<User>([registered()]).when(UserCommand::Rename { name: name("Ada Lovelace") }).then([
+        UserEvent::Renamed(UserRenamed {
+            user_id: ADA,
+            name: Personal::new(ADA, name("Ada Lovelace")),
+        }),
+    ]);
     given::<User>([registered()])
         .when(UserCommand::ChangeEmail { email: email("ada@lovelace.org") })
-        .then([UserEvent::EmailChanged(UserEmailChanged { user_id: ADA, email: Personal::new(ADA, email("ada@lovelace.org")) })]);
+        .then([UserEvent::EmailChanged(UserEmailChanged {
+            user_id: ADA,
+            email: Personal::new(ADA, email("ada@lovelace.org")),
+        })]);
 }
 
 #[test]
 fn the_same_name_or_address_again_changes_nothing() {
     given::<User>([registered()]).when(UserCommand::Rename { name: name("Ada") }).then([]);
-    given::<User>([registered()]).when(UserCommand::ChangeEmail { email: email("ada@example.com") }).then([]);
+    given::<User>([registered()])
+        .when(UserCommand::ChangeEmail { email: email("ada@example.com") })
+        .then([]);
 }
 
 #[test]
 fn an_address_in_other_letters_is_kept_as_typed() {
     given::<User>([registered()])
         .when(UserCommand::ChangeEmail { email: email("Ada@example.com") })
-        .then([UserEvent::EmailChanged(UserEmailChanged { user_id: ADA, email: Personal::new(ADA, email("Ada@example.com")) })]);
+        .then([UserEvent::EmailChanged(UserEmailChanged {
+            user_id: ADA,
+            email: Personal::new(ADA, email("Ada@example.com")),
+        })]);
 }
 
 #[test]
 fn a_user_can_be_deactivated_once() {
     given::<User>([registered()]).when(UserCommand::Deactivate).then([deactivated()]);
-    given::<User>([registered(), deactivated()]).when(UserCommand::Deactivate).then_error(&UserError::Deactivated);
+    given::<User>([registered(), deactivated()])
+        .when(UserCommand::Deactivate)
+        .then_error(&UserError::Deactivated);
 }
 
 #[test]
 fn a_deactivated_user_changes_no_more() {
     let history = || [registered(), deactivated()];
-    given::<User>(history()).when(UserCommand::Rename { name: name("B") }).then_error(&UserError::Deactivated);
-    given::<User>(history()).when(UserCommand::ChangeEmail { email: email("b@x.y") }).then_error(&UserError::Deactivated);
+    given::<User>(history())
+        .when(UserCommand::Rename { name: name("B") })
+        .then_error(&UserError::Deactivated);
+    given::<User>(history())
+        .when(UserCommand::ChangeEmail { email: email("b@x.y") })
+        .then_error(&UserError::Deactivated);
 }
 
 #[test]
 fn who_never_registered_is_unknown() {
     given::<User>([]).when(UserCommand::Rename { name: name("B") }).then_error(&UserError::Unknown);
-    given::<User>([]).when(UserCommand::ChangeEmail { email: email("b@x.y") }).then_error(&UserError::Unknown);
+    given::<User>([])
+        .when(UserCommand::ChangeEmail { email: email("b@x.y") })
+        .then_error(&UserError::Unknown);
     given::<User>([]).when(UserCommand::Deactivate).then_error(&UserError::Unknown);
 }
 
@@ -129,9 +156,18 @@ fn an_erased_user_is_still_readable() {
 
 #[test]
 fn an_event_that_this_program_cannot_read_is_an_error_and_one_of_another_aggregate_is_none() {
-    assert!(matches!(UserEvent::from_parts("user.registered", 99, "{}"), Some(Err(UnreadableEvent::UnknownVersion { .. }))));
-    assert!(matches!(UserEvent::from_parts("user.registered", 1, "{}"), Some(Err(UnreadableEvent::Shape { .. }))));
+    assert!(matches!(
+        UserEvent::from_parts("user.registered", 99, "{}"),
+        Some(Err(UnreadableEvent::UnknownVersion { .. }))
+    ));
+    assert!(matches!(
+        UserEvent::from_parts("user.registered", 1, "{}"),
+        Some(Err(UnreadableEvent::Shape { .. }))
+    ));
     assert!(UserEvent::from_parts("order.placed", 1, "{}").is_none());
-    let misshapen = UserEvent::from_parts("user.deactivated", 1, r#"{"user_id": "canary@example.com"}"#).unwrap().unwrap_err();
+    let misshapen =
+        UserEvent::from_parts("user.deactivated", 1, r#"{"user_id": "canary@example.com"}"#)
+            .unwrap()
+            .unwrap_err();
     assert!(!format!("{misshapen} {misshapen:?}").contains("canary"), "a value may be personal");
 }

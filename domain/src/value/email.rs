@@ -47,7 +47,12 @@ mod tests {
 
     #[test]
     fn an_ordinary_address_is_taken_as_typed() {
-        for text in ["ada@example.com", "Ada.Lovelace+shop@Mail.Example.com", "cdnow-00001@example.com", "root@localhost"] {
+        for text in [
+            "ada@example.com",
+            "Ada.Lovelace+shop@Mail.Example.com",
+            "cdnow-00001@example.com",
+            "root@localhost",
+        ] {
             assert_eq!(Email::parse(text).unwrap().as_str(), text);
         }
     }
@@ -72,12 +77,16 @@ mod tests {
         ] {
             assert_eq!(Email::parse(text).unwrap_err(), EmailError::Malformed, "{text:?}");
         }
-        assert_eq!(Email::parse(&format!("{}@example.com", "a".repeat(300))).unwrap_err(), EmailError::TooLong);
+        assert_eq!(
+            Email::parse(&format!("{}@example.com", "a".repeat(300))).unwrap_err(),
+            EmailError::TooLong
+        );
     }
 
     #[test]
     fn addresses_that_differ_in_case_alone_are_one() {
-        let (a, b) = (Email::parse("Ada@Example.com").unwrap(), Email::parse("ada@example.COM").unwrap());
+        let (a, b) =
+            (Email::parse("Ada@Example.com").unwrap(), Email::parse("ada@example.COM").unwrap());
         assert_eq!(a.normalised(), b.normalised());
     }
 

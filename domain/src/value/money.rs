@@ -159,19 +159,33 @@ impl Money {
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if let Some(rest) = text.strip_prefix('-') {
-            let looks_like_a_number = rest.split_once('.').map_or_else(|| digits(rest), |(w, f)| digits(w) && digits(f));
-            return Err(if looks_like_a_number { MoneyError::Negative } else { MoneyError::Malformed });
+            let looks_like_a_number =
+                rest.split_once('.').map_or_else(|| digits(rest), |(w, f)| digits(w) && digits(f));
+            return Err(if looks_like_a_number {
+                MoneyError::Negative
+            } else {
+                MoneyError::Malformed
+            });
         }
-        let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+        let (whole, fraction) =
+            text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
         if !digits(whole) || !fraction.is_none_or(digits) {
             return Err(MoneyError::Malformed);
         }
         let (fraction, exponent) = (fraction.unwrap_or_default(), currency.exponent());
-        let missing = u32::try_from(fraction.len()).ok().and_then(|decimals| exponent.checked_sub(decimals));
+        let missing =
+            u32::try_from(fraction.len()).ok().and_then(|decimals| exponent.checked_sub(decimals));
         let missing = missing.ok_or(MoneyError::TooPrecise { currency, exponent })?;
-        let minor = whole.bytes().chain(fraction.bytes()).chain((0..missing).map(|_| b'0')).try_fold(0_i64, |minor, digit| {
-            minor.checked_mul(10)?.checked_add(i64::from(digit - b'0')).filter(|minor| *minor <= Self::MAX_MINOR)
-        });
+        let minor = whole
+            .bytes()
+            .chain(fraction.bytes())
+            .chain((0..missing).map(|_| b'0'))
+            .try_fold(0_i64, |minor, digit| {
+                minor
+                    .checked_mul(10)?
+                    .checked_add(i64::from(digit - b'0'))
+                    .filter(|minor| *minor <= Self::MAX_MINOR)
+            });
         Self::from_minor(minor.ok_or(MoneyError::TooLarge)?, currency)
     }
 
@@ -207,7 +221,8 @@ impl Money {
     /// # Errors
     /// [`MoneyError::TooLarge`].
     pub fn times(self, quantity: Quantity) -> Result<Self, MoneyError> {
-        let minor = self.minor.checked_mul(i64::from(quantity.get())).ok_or(MoneyError::TooLarge)?;
+        let minor =
+            self.minor.checked_mul(i64::from(quantity.get())).ok_or(MoneyError::TooLarge)?;
         Self::from_minor(minor, self.currency)
     }
 

@@ -109,7 +109,10 @@ mod tests {
         assert_eq!(PersonName::parse("   ").unwrap_err(), NameError::Empty);
         assert_eq!(PersonName::parse("a\u{0}b").unwrap_err(), NameError::ControlCharacter);
         assert_eq!(ProductName::parse("a\nb").unwrap_err(), NameError::ControlCharacter);
-        assert_eq!(ProductName::parse(&"é".repeat(MAX_NAME_LEN + 1)).unwrap_err(), NameError::TooLong);
+        assert_eq!(
+            ProductName::parse(&"é".repeat(MAX_NAME_LEN + 1)).unwrap_err(),
+            NameError::TooLong
+        );
         assert!(ProductName::parse(&"é".repeat(MAX_NAME_LEN)).is_ok());
     }
 
@@ -131,10 +134,16 @@ mod tests {
             "\u{fff9}\u{fffb}",
             " \u{200b} ",
         ] {
-            assert_eq!(PersonName::parse(invisible).unwrap_err(), NameError::Empty, "{invisible:?}");
+            assert_eq!(
+                PersonName::parse(invisible).unwrap_err(),
+                NameError::Empty,
+                "{invisible:?}"
+            );
         }
         // Next to what can be seen they have their uses: emoji, Persian, Hebrew.
-        for name in ["👩\u{200d}🚀", "نامه\u{200c}ای", "\u{5d0}\u{200f}!", "e\u{301}", "1", "株式会社"] {
+        for name in
+            ["👩\u{200d}🚀", "نامه\u{200c}ای", "\u{5d0}\u{200f}!", "e\u{301}", "1", "株式会社"]
+        {
             assert_eq!(ProductName::parse(name).unwrap().as_str(), name);
         }
     }
@@ -143,7 +152,11 @@ mod tests {
     fn a_name_does_not_turn_the_direction_of_writing() {
         for turning in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
             let name = format!("Ada{turning}gpj.exe");
-            assert_eq!(PersonName::parse(&name).unwrap_err(), NameError::DirectionOverride, "{turning:?}");
+            assert_eq!(
+                PersonName::parse(&name).unwrap_err(),
+                NameError::DirectionOverride,
+                "{turning:?}"
+            );
         }
         for end in ["a\u{2028}b", "a\u{2029}b", "a\u{85}b"] {
             assert_eq!(ProductName::parse(end).unwrap_err(), NameError::ControlCharacter);

@@ -47,7 +47,10 @@ mod tests {
     #[test]
     fn a_quantity_is_from_one_to_its_limit() {
         assert_eq!(Quantity::try_from(1).map(Quantity::get), Ok(1));
-        assert_eq!(Quantity::try_from(i64::from(Quantity::MAX)).map(Quantity::get), Ok(Quantity::MAX));
+        assert_eq!(
+            Quantity::try_from(i64::from(Quantity::MAX)).map(Quantity::get),
+            Ok(Quantity::MAX)
+        );
         for number in [i64::MIN, -1, 0, i64::from(Quantity::MAX) + 1, i64::MAX] {
             assert_eq!(Quantity::try_from(number), Err(QuantityError), "{number}");
         }

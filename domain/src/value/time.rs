@@ -20,7 +20,9 @@ pub(crate) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTim
 }
 
 /// Reads a time of a stored event that may be absent.
-pub(crate) fn read_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+pub(crate) fn read_option<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Option::deserialize(deserializer)?.map(kept))
 }
 
@@ -38,7 +40,11 @@ mod tests {
             ("1998-12-31T23:59:59.999999999Z", "1998-12-31T23:59:59.999999Z"),
             ("1969-12-31T23:59:59.0000009Z", "1969-12-31T23:59:59Z"),
         ] {
-            assert_eq!(kept(stored.parse().unwrap()), is_kept.parse::<DateTime<Utc>>().unwrap(), "{stored}");
+            assert_eq!(
+                kept(stored.parse().unwrap()),
+                is_kept.parse::<DateTime<Utc>>().unwrap(),
+                "{stored}"
+            );
         }
     }
 }

@@ -91,12 +91,26 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let url = args.event_store.get()?;
     let connect = PgConnectOptions::from_str(url.expose_secret())
         .map_err(|_| cli_kit::Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?;
-    let options =
-        PostgresOptions::from_url(url.expose_secret())?.application_name("event-relay").read_connections(READ_CONNECTIONS);
+    let options = PostgresOptions::from_url(url.expose_secret())?
+        .application_name("event-relay")
+        .read_connections(READ_CONNECTIONS);
     let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
-    let relay = Relay::new(opener(options.clone()), connect, WAKE_CHANNEL, nats, clock::system(), &health, settings(&args));
+    let relay = Relay::new(
+        opener(options.clone()),
+        connect,
+        WAKE_CHANNEL,
+        nats,
+        clock::system(),
+        &health,
+        settings(&args),
+    );
     let admin = admin::router(health.clone(), telemetry.metrics());
-    let serving = http::serve_all(Vec::new(), http::Port::admin(args.admin_listen, admin), &shutdown, &health);
+    let serving = http::serve_all(
+        Vec::new(),
+        http::Port::admin(args.admin_listen, admin),
+        &shutdown,
+        &health,
+    );
     let working = async {
         refuse_unknown_schema(options).await?;
         relay.run(shutdown.drain()).await;
@@ -137,7 +151,9 @@ async fn refuse_unknown_schema(options: PostgresOptions) -> anyhow::Result<()> {
 fn opener(options: PostgresOptions) -> OpenStore {
     Arc::new(move || {
         let options = options.clone();
-        Box::pin(async move { Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>) })
+        Box::pin(async move {
+            Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>)
+        })
     })
 }
 

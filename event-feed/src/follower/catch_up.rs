@@ -86,14 +86,21 @@ impl CatchUp {
     }
 
     /// Takes the next page (empty at the head) and notes when to ask again.
-    pub(super) async fn read(&mut self, max: usize) -> Result<(Head, Vec<RecordedEvent>), FollowError> {
+    pub(super) async fn read(
+        &mut self,
+        max: usize,
+    ) -> Result<(Head, Vec<RecordedEvent>), FollowError> {
         let limit = self.page.min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
         match self.read_after_last(limit).await {
             Ok((head, asked_at, Page { events: page, full })) => {
                 self.failures = 0;
                 self.behind = full;
-                self.due = if self.behind { Instant::now() } else { Instant::now() + self.poll_interval };
-                let newest = page.last().map(RecordedEvent::mark).filter(|mark| mark.position > head.mark.position);
+                self.due =
+                    if self.behind { Instant::now() } else { Instant::now() + self.poll_interval };
+                let newest = page
+                    .last()
+                    .map(RecordedEvent::mark)
+                    .filter(|mark| mark.position > head.mark.position);
                 let head = Head { mark: newest.unwrap_or(head.mark), ..head };
                 self.head = Some(head);
                 self.head_read_at = Some(asked_at);
@@ -105,7 +112,8 @@ impl CatchUp {
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
                 let doublings = self.failures.saturating_sub(1).min(16);
-                self.due = Instant::now() + self.retry_first.saturating_mul(1 << doublings).min(self.retry_most);
+                self.due = Instant::now()
+                    + self.retry_first.saturating_mul(1 << doublings).min(self.retry_most);
                 // What came back may be another history under the same address: ask for the epoch anew.
                 self.head_read_at = None;
                 Err(error)
@@ -150,7 +158,10 @@ impl CatchUp {
         let before_last = Position(self.last.position.0 - 1);
         let mut page = self.store.read(&Filter::All, before_last, limit.saturating_add(1)).await?;
         if page.first().map(RecordedEvent::mark) != Some(self.last) {
-            return Err(FollowError::OtherHistory { checkpoint: self.last, head: self.store.head().await? });
+            return Err(FollowError::OtherHistory {
+                checkpoint: self.last,
+                head: self.store.head().await?,
+            });
         }
         let full = !is_last_page(&page, limit.saturating_add(1));
         page.remove(0);

@@ -80,10 +80,18 @@ impl Join {
             }
             return;
         }
-        let Some(heard) = self.live.heard().filter(|heard| heard.at.elapsed() < self.settings.beacon_silence) else { return };
+        let Some(heard) =
+            self.live.heard().filter(|heard| heard.at.elapsed() < self.settings.beacon_silence)
+        else {
+            return;
+        };
         let near = heard.head.mark.position.0 - at.last.position.0 <= self.settings.live_below;
         // Before the first event there is nothing to prove the stream with.
-        if at.behind || !near || at.last.position == Position::START || Instant::now() < self.not_before {
+        if at.behind
+            || !near
+            || at.last.position == Position::START
+            || Instant::now() < self.not_before
+        {
             return;
         }
         self.generation += 1;
@@ -100,7 +108,11 @@ impl Join {
         self.behind_since = None;
         let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
-        let wait = self.settings.join_retry_first.saturating_mul(1 << doublings).min(self.settings.join_retry_most);
+        let wait = self
+            .settings
+            .join_retry_first
+            .saturating_mul(1 << doublings)
+            .min(self.settings.join_retry_most);
         self.not_before = Instant::now() + wait;
         if joined.proven {
             tracing::info!(why, "following the store, not NATS");
@@ -113,7 +125,9 @@ impl Join {
     pub(super) fn take(&mut self, at: &mut CatchUp, max: usize) -> Vec<RecordedEvent> {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while events.len() < max && bytes < MAX_PAGE_BYTES {
-            let Some(item) = self.held.take().or_else(|| self.live.items.try_recv().ok()) else { break };
+            let Some(item) = self.held.take().or_else(|| self.live.items.try_recv().ok()) else {
+                break;
+            };
             let message = match item {
                 FromLive::Message(message) => message,
                 FromLive::Lost(generation, why) => {
@@ -155,8 +169,13 @@ impl Join {
     }
 
     fn judge(&self, message: &Message, at: &CatchUp) -> Verdict {
-        let Some(joined) = self.joined.as_ref().filter(|_| message.generation == self.generation) else { return Verdict::Old };
-        let Some(decoded) = &message.decoded else { return Verdict::Wrong("a message is not one of ours") };
+        let Some(joined) = self.joined.as_ref().filter(|_| message.generation == self.generation)
+        else {
+            return Verdict::Old;
+        };
+        let Some(decoded) = &message.decoded else {
+            return Verdict::Wrong("a message is not one of ours");
+        };
         if decoded.mark.position != message.sequence {
             return Verdict::Wrong("a sequence is not the position");
         }
@@ -167,7 +186,11 @@ impl Join {
             return Verdict::Old;
         }
         if message.sequence == at.last.position {
-            return if decoded.mark == at.last { Verdict::Proof } else { Verdict::Wrong("the stream has another history") };
+            return if decoded.mark == at.last {
+                Verdict::Proof
+            } else {
+                Verdict::Wrong("the stream has another history")
+            };
         }
         let follows = joined.proven && message.sequence == at.last.position.next();
         if follows && decoded.event.is_some() { Verdict::Next } else { Verdict::AskStore }
@@ -185,12 +208,17 @@ impl Join {
     /// none did, that the stream kept something back.
     pub(super) fn compare_with_store(&mut self, at: &mut CatchUp, page: &[RecordedEvent]) {
         let waiting: Option<Option<Mark>> = match &self.held {
-            Some(FromLive::Message(message)) => Some(message.decoded.as_ref().map(|decoded| decoded.mark)),
+            Some(FromLive::Message(message)) => {
+                Some(message.decoded.as_ref().map(|decoded| decoded.mark))
+            }
             _ => None,
         };
         match waiting.flatten() {
             Some(mark) => {
-                let found = page.iter().find(|event| event.position == mark.position).map(RecordedEvent::mark);
+                let found = page
+                    .iter()
+                    .find(|event| event.position == mark.position)
+                    .map(RecordedEvent::mark);
                 if found == Some(mark) {
                     self.held = None;
                     // What comes after it comes from the stream.
@@ -200,7 +228,9 @@ impl Join {
                     self.leave("the stream has what the store has not");
                 }
             }
-            None if self.is_proven() && !page.is_empty() => self.leave("the stream kept events back"),
+            None if self.is_proven() && !page.is_empty() => {
+                self.leave("the stream kept events back")
+            }
             None => {}
         }
         if self.is_proven() && !at.behind {

@@ -76,7 +76,11 @@ impl Live {
         let (start, starts) = watch::channel(None);
         let (sender, items) = mpsc::channel(WAITING_MESSAGES);
         let (heard, beacons) = watch::channel(None);
-        let reader = Reader { nats: nats.clone(), items: sender, bytes: Arc::new(Semaphore::new(WAITING_BYTES)) };
+        let reader = Reader {
+            nats: nats.clone(),
+            items: sender,
+            bytes: Arc::new(Semaphore::new(WAITING_BYTES)),
+        };
         let tasks = [tokio::spawn(reader.run(starts)), tokio::spawn(hear(nats.clone(), heard))];
         Self { start, items, beacons, tasks }
     }
@@ -195,7 +199,11 @@ impl Reader {
         "the stream of messages ended".to_owned()
     }
 
-    async fn item(&self, generation: u64, message: &async_nats::jetstream::Message) -> Option<Message> {
+    async fn item(
+        &self,
+        generation: u64,
+        message: &async_nats::jetstream::Message,
+    ) -> Option<Message> {
         let sequence = i64::try_from(message.info().ok()?.stream_sequence).ok()?;
         let decoded = message.headers.as_ref().and_then(|headers| {
             let decoded = decode(&message.subject, headers, &message.payload);

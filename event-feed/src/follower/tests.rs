@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use event_store::{Append, Epoch, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, StreamAppend, StreamName};
+use event_store::{
+    Append, Epoch, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position,
+    StreamAppend, StreamName,
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -31,7 +34,10 @@ enum Fault {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    use Fault::{Lose, LoseConsumer, None, OtherEpoch, OtherSequence, Overtake, Repeat, Stall, Stranger, Stub};
+    use Fault::{
+        Lose, LoseConsumer, None, OtherEpoch, OtherSequence, Overtake, Repeat, Stall, Stranger,
+        Stub,
+    };
     prop_oneof![
         12 => Just(None),
         1 => Just(Lose),
@@ -48,8 +54,14 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 /// Appends `count` events in one append.
 async fn append(store: &MemoryStore, count: usize) {
-    let metadata = || Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
-    let event = |n: usize| NewEvent::json("thing.happened".parse().unwrap(), 1, &n, metadata()).unwrap();
+    let metadata = || Metadata {
+        correlation_id: Uuid::nil(),
+        causation_id: None,
+        actor: None,
+        traceparent: None,
+    };
+    let event =
+        |n: usize| NewEvent::json("thing.happened".parse().unwrap(), 1, &n, metadata()).unwrap();
     let streams = vec![StreamAppend {
         stream: StreamName::new("thing", Uuid::now_v7()).unwrap(),
         expected: ExpectedVersion::NoStream,
@@ -111,14 +123,21 @@ impl Broker {
                     let message = Message::fake(generation, Position(next), None);
                     self.fake.items.send(FromLive::Message(Box::new(message))).await.ok()?;
                 }
-                Fault::OtherEpoch => self.send(generation, next, |d| Decoded { epoch: Epoch(Uuid::max()), ..d }).await,
+                Fault::OtherEpoch => {
+                    self.send(generation, next, |d| Decoded { epoch: Epoch(Uuid::max()), ..d })
+                        .await
+                }
                 Fault::OtherSequence => {
                     let decoded = self.decoded(next).await;
                     let message = Message::fake(generation, Position(next + 7), decoded);
                     self.fake.items.send(FromLive::Message(Box::new(message))).await.ok()?;
                 }
                 Fault::LoseConsumer => {
-                    self.fake.items.send(FromLive::Lost(generation, "a fault".to_owned())).await.ok()?;
+                    self.fake
+                        .items
+                        .send(FromLive::Lost(generation, "a fault".to_owned()))
+                        .await
+                        .ok()?;
                     return None;
                 }
                 Fault::Stall => return None,
@@ -129,7 +148,8 @@ impl Broker {
     }
 
     async fn decoded(&self, position: i64) -> Option<Decoded> {
-        let event = self.store.read(&Filter::All, Position(position - 1), 1).await.unwrap().pop()?;
+        let event =
+            self.store.read(&Filter::All, Position(position - 1), 1).await.unwrap().pop()?;
         let encoded = encode(&event, self.store.head().await.unwrap().epoch, BIG_BROKER);
         Some(decode(&encoded.subject, &encoded.headers, &encoded.payload).unwrap())
     }
@@ -148,7 +168,12 @@ impl Broker {
 }
 
 /// Follows the log to its end while it grows; gives what was handed out and whether it was live at some time.
-async fn follow(appends: Vec<usize>, faults: Vec<Fault>, foreign: bool, max: usize) -> (MemoryStore, Vec<RecordedEvent>, bool) {
+async fn follow(
+    appends: Vec<usize>,
+    faults: Vec<Fault>,
+    foreign: bool,
+    max: usize,
+) -> (MemoryStore, Vec<RecordedEvent>, bool) {
     let store = MemoryStore::new();
     append(&store, 1).await;
     let settings = FollowerSettings::default();
@@ -180,7 +205,12 @@ async fn follow(appends: Vec<usize>, faults: Vec<Fault>, foreign: bool, max: usi
 }
 
 fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(test)
 }
 
 proptest! {
@@ -218,7 +248,9 @@ fn a_tail_that_the_stream_has_lost_comes_from_the_store_within_two_seconds() {
         let settings = FollowerSettings::default();
         let mut follower = Follower::new(Arc::new(store.clone()), None, settings.clone());
         follower.join = Some(Join::new(live, &settings));
-        let broker = tokio::spawn(Broker { store: store.clone(), fake, faults: Vec::new(), foreign: false }.run());
+        let broker = tokio::spawn(
+            Broker { store: store.clone(), fake, faults: Vec::new(), foreign: false }.run(),
+        );
         while follower.next_batch(10).await.unwrap().mode != Mode::Live {}
         // The broker stops delivering, but the beacons go on.
         broker.abort();
@@ -279,7 +311,11 @@ fn a_message_of_another_epoch_is_not_handed_out_although_it_follows() {
         // The stream goes on as another copy of the log did.
         let Decoded { mark, event, .. } = decoded(&store, Position(5)).await;
         let mark = Mark { position: mark.position.next(), event_id: Some(Uuid::now_v7()) };
-        let event = event.map(|event| RecordedEvent { position: mark.position, id: mark.event_id.unwrap(), ..event });
+        let event = event.map(|event| RecordedEvent {
+            position: mark.position,
+            id: mark.event_id.unwrap(),
+            ..event
+        });
         send(&fake, generation, Decoded { epoch: Epoch(Uuid::max()), mark, event }).await;
         let batch = follower.next_batch(10).await.unwrap();
         assert!(batch.events.is_empty() && batch.mode != Mode::Live, "{batch:?}");
@@ -308,23 +344,39 @@ fn a_beacon_of_another_epoch_ends_the_trust_in_the_stream_though_nothing_was_app
 fn a_batch_of_large_events_is_bounded_by_bytes_however_it_comes() {
     const LARGE: usize = 400 * 1024;
     const MOST: usize = event_store::store::MAX_PAGE_BYTES + LARGE + 1024;
-    let bytes = |events: &[RecordedEvent]| events.iter().map(|event| event.data.get().len()).sum::<usize>();
+    let bytes =
+        |events: &[RecordedEvent]| events.iter().map(|event| event.data.get().len()).sum::<usize>();
     in_virtual_time(async {
         let store = MemoryStore::new();
         append(&store, 1).await;
         let (mut follower, fake, generation) = joined(&store).await;
         for _ in 0..60 {
-            let metadata = Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None };
-            let event = NewEvent::json("thing.happened".parse().unwrap(), 1, &"x".repeat(LARGE), metadata).unwrap();
+            let metadata = Metadata {
+                correlation_id: Uuid::nil(),
+                causation_id: None,
+                actor: None,
+                traceparent: None,
+            };
+            let event =
+                NewEvent::json("thing.happened".parse().unwrap(), 1, &"x".repeat(LARGE), metadata)
+                    .unwrap();
             let stream = StreamName::new("thing", Uuid::now_v7()).unwrap();
-            let streams = vec![StreamAppend { stream, expected: ExpectedVersion::NoStream, events: vec![event] }];
+            let streams = vec![StreamAppend {
+                stream,
+                expected: ExpectedVersion::NoStream,
+                events: vec![event],
+            }];
             store.append(Append { streams, ..Append::default() }).await.unwrap();
         }
         for position in 2..=61 {
             send(&fake, generation, decoded(&store, Position(position)).await).await;
         }
         let live = follower.next_batch(1_000).await.unwrap();
-        assert!(live.mode == Mode::Live && live.events.len() > 1 && bytes(&live.events) <= MOST, "{}", bytes(&live.events));
+        assert!(
+            live.mode == Mode::Live && live.events.len() > 1 && bytes(&live.events) <= MOST,
+            "{}",
+            bytes(&live.events)
+        );
         follower.seek(Mark::START);
         let mut read = 0;
         while read < 61 {

@@ -82,7 +82,8 @@ fn the_largest_names_still_make_a_stub_that_fits() {
     let category = "c".repeat(event_store::stream::MAX_CATEGORY_LEN);
     let event = RecordedEvent {
         position: Position(i64::MAX),
-        stream: StreamName::new(&category, "i".repeat(event_store::stream::MAX_STREAM_ID_LEN)).unwrap(),
+        stream: StreamName::new(&category, "i".repeat(event_store::stream::MAX_STREAM_ID_LEN))
+            .unwrap(),
         version: Version(i64::MAX),
         part: 0,
         id: Uuid::max(),
@@ -90,7 +91,12 @@ fn the_largest_names_still_make_a_stub_that_fits() {
         schema_version: i32::MAX,
         data: RawValue::from_string("{}".to_owned()).unwrap(),
         tags: (0..1_000).map(|n| Tag::new("label", n).unwrap()).collect(),
-        metadata: Metadata { correlation_id: Uuid::max(), causation_id: None, actor: None, traceparent: None },
+        metadata: Metadata {
+            correlation_id: Uuid::max(),
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+        },
         recorded_at: DateTime::from_timestamp_nanos(1),
         bytes: 0,
     };
@@ -100,5 +106,8 @@ fn the_largest_names_still_make_a_stub_that_fits() {
 
 #[test]
 fn a_message_without_our_headers_is_a_strangers() {
-    assert_eq!(decode("events.letter.sent", &HeaderMap::new(), b"{}").unwrap_err(), DecodeError::Missing(POSITION));
+    assert_eq!(
+        decode("events.letter.sent", &HeaderMap::new(), b"{}").unwrap_err(),
+        DecodeError::Missing(POSITION)
+    );
 }

@@ -45,7 +45,12 @@ impl Lag {
     }
 
     /// The stream has all up to `position`. The oldest event after it that the leader knows of was recorded then.
-    pub(super) fn tell(&self, position: Position, head: Position, oldest_left: Option<DateTime<Utc>>) {
+    pub(super) fn tell(
+        &self,
+        position: Position,
+        head: Position,
+        oldest_left: Option<DateTime<Utc>>,
+    ) {
         *self.told() = Told { position: Some(position), at: Some(Instant::now()) };
         self.show(position, head, oldest_left);
     }
@@ -61,7 +66,9 @@ impl Lag {
                 continue;
             }
             let waiting = match told.position {
-                Some(position) => timeout(LIMIT, waiting(store, position)).await.ok().and_then(Result::ok),
+                Some(position) => {
+                    timeout(LIMIT, waiting(store, position)).await.ok().and_then(Result::ok)
+                }
                 None => None,
             };
             // What the leader said meanwhile is newer.

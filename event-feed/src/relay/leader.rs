@@ -158,7 +158,10 @@ impl<'a> Leader<'a> {
         let head = self.store.head().await?;
         self.head = Some(head);
         let (broker, store, keeper) = (&self.broker, &*self.store, self.keeper);
-        let resumed = Resume { broker, store, head, keeper, refill_window: self.settings.refill_window }.run().await?;
+        let resumed =
+            Resume { broker, store, head, keeper, refill_window: self.settings.refill_window }
+                .run()
+                .await?;
         if resumed.recreated {
             metrics::stream_made();
         }
@@ -172,11 +175,14 @@ impl<'a> Leader<'a> {
     async fn publish(&mut self, last: Mark, page: Page) -> Result<(Mark, Round), Trouble> {
         let Some(head) = self.head else { return Ok((last, Round::More)) };
         let messages = batch(&page.events, head.epoch, self.nats.client().max_payload());
-        let (count, stubs) = (messages.len(), messages.iter().filter(|message| message.is_stub).count());
+        let (count, stubs) =
+            (messages.len(), messages.iter().filter(|message| message.is_stub).count());
         let new_last = messages.last().map_or(last, |message| message.mark);
         let more = page.full || count < page.events.len();
-        let reading = async { if more { read_after(&*self.store, new_last).await.ok() } else { None } };
-        let (published, ahead) = tokio::join!(publish(self.nats, self.mode, messages, last.position), reading);
+        let reading =
+            async { if more { read_after(&*self.store, new_last).await.ok() } else { None } };
+        let (published, ahead) =
+            tokio::join!(publish(self.nats, self.mode, messages, last.position), reading);
         if let Err(error) = published {
             metrics::published(error.label(), count, 0);
             return Err(error.into());
@@ -198,11 +204,14 @@ impl<'a> Leader<'a> {
             return Err(Trouble::OtherHistory(head.mark.position));
         }
         self.head = Some(head);
-        let beacon = serde_json::to_vec(&Beacon::from(head)).map_err(|error| BrokerError::Unfit(error.to_string()))?;
+        let beacon = serde_json::to_vec(&Beacon::from(head))
+            .map_err(|error| BrokerError::Unfit(error.to_string()))?;
         if self.nats.is_connected() {
             // It waits while the client's queue is full, as it is behind a silent server.
             let telling = self.nats.client().publish(BEACON_SUBJECT, beacon.into());
-            let told = timeout(REQUEST_TIMEOUT, telling).await.map_err(|_| BrokerError::Away("no answer in time".to_owned()))?;
+            let told = timeout(REQUEST_TIMEOUT, telling)
+                .await
+                .map_err(|_| BrokerError::Away("no answer in time".to_owned()))?;
             told.map_err(|error| BrokerError::Away(error.to_string()))?;
         }
         self.told_at = Some(Instant::now());
@@ -216,7 +225,8 @@ impl<'a> Leader<'a> {
         }
         self.looked_at = Instant::now();
         let info = self.broker.info().await?;
-        let as_left = info.is_some_and(|info| i64::try_from(info.state.last_sequence) == Ok(last.position.0));
+        let as_left =
+            info.is_some_and(|info| i64::try_from(info.state.last_sequence) == Ok(last.position.0));
         if as_left { Ok(()) } else { Err(PublishError::WrongLastSequence.into()) }
     }
 

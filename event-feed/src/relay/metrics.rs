@@ -6,7 +6,10 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 pub(super) fn describe() {
     describe_gauge!("relay_leader", "1 while this process leads, 0 while it stands by");
     describe_gauge!("relay_term", "The term in which this process led last");
-    describe_gauge!("relay_position", "The position of the last event that is known to be in the stream; left out while unknown");
+    describe_gauge!(
+        "relay_position",
+        "The position of the last event that is known to be in the stream; left out while unknown"
+    );
     describe_gauge!(
         "relay_lag_events",
         "How many events of the log are not known to be in the stream; left out while unknown, as while another process leads"
@@ -16,8 +19,14 @@ pub(super) fn describe() {
         "Age of the oldest event that is not known to be in the stream; 0 when all are, left out while unknown"
     );
     describe_counter!("relay_published_total", "Events handed to the broker, by result");
-    describe_counter!("relay_stubs_total", "Events published as a stub because they are too large for the broker");
-    describe_counter!("relay_streams_made_total", "How often the stream was made anew because it was lost or foreign");
+    describe_counter!(
+        "relay_stubs_total",
+        "Events published as a stub because they are too large for the broker"
+    );
+    describe_counter!(
+        "relay_streams_made_total",
+        "How often the stream was made anew because it was lost or foreign"
+    );
     // Shown from the start, so that a rate has a first value.
     counter!("relay_published_total", "result" => "ok").increment(0);
 }

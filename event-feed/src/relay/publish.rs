@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use async_nats::header::{
-    NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SEQUENCE,
-    NATS_EXPECTED_STREAM,
+    NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE,
+    NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM,
 };
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
@@ -90,7 +90,11 @@ pub(super) async fn publish(
     tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(PublishError::TimedOut))
 }
 
-async fn publish_batch(nats: &NatsHandle, messages: Vec<Encoded>, last: Position) -> Result<(), PublishError> {
+async fn publish_batch(
+    nats: &NatsHandle,
+    messages: Vec<Encoded>,
+    last: Position,
+) -> Result<(), PublishError> {
     let batch = Uuid::now_v7().simple().to_string();
     let count = messages.len();
     for (index, mut message) in messages.into_iter().enumerate() {
@@ -102,17 +106,25 @@ async fn publish_batch(nats: &NatsHandle, messages: Vec<Encoded>, last: Position
         }
         if index + 1 < count {
             // Without a reply subject the server says nothing until the commit, whose answer speaks for the whole batch.
-            let sent = nats.client().publish_with_headers(message.subject, message.headers, message.payload).await;
+            let sent = nats
+                .client()
+                .publish_with_headers(message.subject, message.headers, message.payload)
+                .await;
             sent.map_err(|error| PublishError::Connection(error.to_string()))?;
             continue;
         }
         message.headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
-        let request = Request::new().headers(message.headers).payload(message.payload).timeout(Some(DEADLINE));
-        let answer = nats.client().send_request(message.subject, request).await.map_err(|error| match error.kind() {
-            RequestErrorKind::TimedOut => PublishError::TimedOut,
-            RequestErrorKind::NoResponders => PublishError::NoStream,
-            _ => PublishError::Connection(error.to_string()),
-        })?;
+        let request = Request::new()
+            .headers(message.headers)
+            .payload(message.payload)
+            .timeout(Some(DEADLINE));
+        let answer = nats.client().send_request(message.subject, request).await.map_err(
+            |error| match error.kind() {
+                RequestErrorKind::TimedOut => PublishError::TimedOut,
+                RequestErrorKind::NoResponders => PublishError::NoStream,
+                _ => PublishError::Connection(error.to_string()),
+            },
+        )?;
         let answer = serde_json::from_slice::<Response<PublishAck>>(&answer.payload);
         return match answer.map_err(|error| PublishError::Refused(error.to_string()))? {
             Response::Ok(ack) => expect_sequence(&ack, last.0, count),
@@ -124,16 +136,24 @@ async fn publish_batch(nats: &NatsHandle, messages: Vec<Encoded>, last: Position
 
 fn refusal(error: &async_nats::jetstream::Error) -> PublishError {
     match error.error_code() {
-        ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => PublishError::WrongLastSequence,
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
+            PublishError::WrongLastSequence
+        }
         ErrorCode::ATOMIC_PUBLISH_DISABLED
         | ErrorCode::ATOMIC_PUBLISH_TOO_LARGE_BATCH
         | ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT
-        | ErrorCode::ATOMIC_PUBLISH_UNSUPPORTED_HEADER => PublishError::NotAtomic(error.to_string()),
+        | ErrorCode::ATOMIC_PUBLISH_UNSUPPORTED_HEADER => {
+            PublishError::NotAtomic(error.to_string())
+        }
         _ => PublishError::Refused(error.to_string()),
     }
 }
 
-async fn publish_pipelined(nats: &NatsHandle, messages: Vec<Encoded>, last: Position) -> Result<(), PublishError> {
+async fn publish_pipelined(
+    nats: &NatsHandle,
+    messages: Vec<Encoded>,
+    last: Position,
+) -> Result<(), PublishError> {
     let context = nats.jetstream();
     let mut expected = last.0;
     let mut messages = messages.into_iter().peekable();
@@ -144,7 +164,10 @@ async fn publish_pipelined(nats: &NatsHandle, messages: Vec<Encoded>, last: Posi
             message.headers.insert(NATS_EXPECTED_STREAM, STREAM);
             let publish = PublishMessage::build().headers(message.headers).payload(message.payload);
             let sent = context.send_publish(message.subject, publish).await;
-            window.push((expected, sent.map_err(|error| PublishError::Connection(error.to_string()))?));
+            window.push((
+                expected,
+                sent.map_err(|error| PublishError::Connection(error.to_string()))?,
+            ));
             expected += 1;
         }
         // Every answer is awaited, also after one that failed, so that none comes late into the next attempt.
@@ -169,10 +192,14 @@ async fn publish_pipelined(nats: &NatsHandle, messages: Vec<Encoded>, last: Posi
 
 /// The broker's guard has just said so; an answer that says otherwise means that the guard does not work.
 fn expect_sequence(ack: &PublishAck, last: i64, count: usize) -> Result<(), PublishError> {
-    let expected = u64::try_from(last).ok().zip(u64::try_from(count).ok()).map(|(last, count)| last + count);
+    let expected =
+        u64::try_from(last).ok().zip(u64::try_from(count).ok()).map(|(last, count)| last + count);
     if ack.stream == STREAM && Some(ack.sequence) == expected {
         Ok(())
     } else {
-        Err(PublishError::Refused(format!("stored in {} at sequence {}, not {expected:?}", ack.stream, ack.sequence)))
+        Err(PublishError::Refused(format!(
+            "stored in {} at sequence {}, not {expected:?}",
+            ack.stream, ack.sequence
+        )))
     }
 }

@@ -86,11 +86,15 @@ impl Resume<'_> {
         let why = match &found {
             None => "there is none".to_owned(),
             Some(info) => match self.judge(info).await? {
-                Finding::Ours(last) => match self.broker.update(info, self.head.epoch, self.term()).await {
-                    Ok(()) => return Ok(Resumed { last, recreated: false }),
-                    Err(BrokerError::Refused(error)) => format!("its configuration cannot be mended: {error}"),
-                    Err(error) => return Err(error.into()),
-                },
+                Finding::Ours(last) => {
+                    match self.broker.update(info, self.head.epoch, self.term()).await {
+                        Ok(()) => return Ok(Resumed { last, recreated: false }),
+                        Err(BrokerError::Refused(error)) => {
+                            format!("its configuration cannot be mended: {error}")
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
                 Finding::Foreign(why) => why,
             },
         };
@@ -112,26 +116,41 @@ impl Resume<'_> {
         let Ok(last) = i64::try_from(state.last_sequence).map(Position) else {
             return foreign("its last sequence is no position");
         };
-        let published =
-            if state.messages == 0 { None } else { self.broker.headers_at(state.last_sequence).await?.map(|h| mark_of(&h)) };
+        let published = if state.messages == 0 {
+            None
+        } else {
+            self.broker.headers_at(state.last_sequence).await?.map(|h| mark_of(&h))
+        };
         let published = match published {
             None if state.messages == 0 => None,
             None => return foreign("its last message was removed"),
             Some(Err(_)) => return foreign("its last message is a stranger's"),
-            Some(Ok((_, mark))) if mark.position != last => return foreign("its last message is not of its sequence"),
-            Some(Ok((epoch, _))) if self.is_over(epoch).await? => return foreign("the epoch of its last message is over"),
+            Some(Ok((_, mark))) if mark.position != last => {
+                return foreign("its last message is not of its sequence");
+            }
+            Some(Ok((epoch, _))) if self.is_over(epoch).await? => {
+                return foreign("the epoch of its last message is over");
+            }
             Some(Ok((_, mark))) => Some(mark),
         };
         // Asked for now: the known head may be older than what another leader has published since.
         let stored = self.store.mark_at(last).await?;
-        let Some(ours) = stored.filter(|stored| published.is_none_or(|published| published == *stored)) else {
-            let (stream, log) = (published.and_then(|mark| mark.event_id), stored.and_then(|mark| mark.event_id));
+        let Some(ours) =
+            stored.filter(|stored| published.is_none_or(|published| published == *stored))
+        else {
+            let (stream, log) =
+                (published.and_then(|mark| mark.event_id), stored.and_then(|mark| mark.event_id));
             return Err(LostCommits::Event { position: last, stream, log }.into());
         };
-        if config.storage != StorageType::File || config.retention != RetentionPolicy::Limits || config.sealed {
+        if config.storage != StorageType::File
+            || config.retention != RetentionPolicy::Limits
+            || config.sealed
+        {
             return foreign("it is of another kind");
         }
-        if config.mirror.is_some() || config.sources.as_ref().is_some_and(|sources| !sources.is_empty()) {
+        if config.mirror.is_some()
+            || config.sources.as_ref().is_some_and(|sources| !sources.is_empty())
+        {
             return foreign("it copies another stream");
         }
         Ok(Finding::Ours(ours))
@@ -142,7 +161,11 @@ impl Resume<'_> {
         if epoch == self.head.epoch {
             return Ok(false);
         }
-        if self.store.descends_from(epoch).await? { Ok(true) } else { Err(LostCommits::Epoch(epoch).into()) }
+        if self.store.descends_from(epoch).await? {
+            Ok(true)
+        } else {
+            Err(LostCommits::Epoch(epoch).into())
+        }
     }
 
     /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get through: it is checked last.
@@ -152,11 +175,11 @@ impl Resume<'_> {
         let before_first = Position(first.0 - 1);
         let last = match before_first {
             Position::START => Mark::START,
-            position => self
-                .store
-                .mark_at(position)
-                .await?
-                .ok_or_else(|| StoreError::Unusable(format!("there is no event at position {position}, below the head")))?,
+            position => self.store.mark_at(position).await?.ok_or_else(|| {
+                StoreError::Unusable(format!(
+                    "there is no event at position {position}, below the head"
+                ))
+            })?,
         };
         self.keeper.check().await?;
         tracing::warn!(why, %first, %head, term = self.term().0, "making the stream anew");

@@ -6,7 +6,8 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::RequestErrorKind;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, Info, LastRawMessageErrorKind, RawMessageErrorKind, RetentionPolicy, StorageType,
+    Config, DiscardPolicy, Info, LastRawMessageErrorKind, RawMessageErrorKind, RetentionPolicy,
+    StorageType,
 };
 use async_nats::{HeaderMap, jetstream};
 use event_store::{Epoch, Position};
@@ -82,11 +83,16 @@ impl Broker {
         let info = info.ok_or_else(|| BrokerError::Away("not connected".to_owned()))?;
         let (major, minor, patch) = OLDEST_SERVER;
         if !self.nats.client().is_server_compatible(major, minor, patch) {
-            return Err(BrokerError::Unfit(format!("nats-server {} is older than {major}.{minor}", info.version)));
+            return Err(BrokerError::Unfit(format!(
+                "nats-server {} is older than {major}.{minor}",
+                info.version
+            )));
         }
         if info.max_payload < MIN_MAX_PAYLOAD {
             let found = info.max_payload;
-            return Err(BrokerError::Unfit(format!("max_payload is {found}; at least {MIN_MAX_PAYLOAD} bytes are needed")));
+            return Err(BrokerError::Unfit(format!(
+                "max_payload is {found}; at least {MIN_MAX_PAYLOAD} bytes are needed"
+            )));
         }
         Ok(())
     }
@@ -116,14 +122,25 @@ impl Broker {
     }
 
     /// Makes the stream, its first message to come at `first`.
-    pub(super) async fn create(&self, epoch: Epoch, term: Term, first: Position) -> Result<Info, BrokerError> {
+    pub(super) async fn create(
+        &self,
+        epoch: Epoch,
+        term: Term,
+        first: Position,
+    ) -> Result<Info, BrokerError> {
         let first_sequence = u64::try_from(first.0).ok().filter(|first| *first > 1);
         self.api("STREAM.CREATE", &Config { first_sequence, ..self.wanted(epoch, term) }).await
     }
 
     /// Brings the configuration of the stream up to date, where it differs.
-    pub(super) async fn update(&self, info: &Info, epoch: Epoch, term: Term) -> Result<(), BrokerError> {
-        let wanted = Config { first_sequence: info.config.first_sequence, ..self.wanted(epoch, term) };
+    pub(super) async fn update(
+        &self,
+        info: &Info,
+        epoch: Epoch,
+        term: Term,
+    ) -> Result<(), BrokerError> {
+        let wanted =
+            Config { first_sequence: info.config.first_sequence, ..self.wanted(epoch, term) };
         if is_as_wanted(&info.config, &wanted) {
             return Ok(());
         }
@@ -134,7 +151,9 @@ impl Broker {
     pub(super) async fn delete(&self) -> Result<(), BrokerError> {
         match self.api::<_, Deleted>("STREAM.DELETE", &NoBody {}).await {
             Ok(Deleted { success: true }) => Ok(()),
-            Ok(Deleted { success: false }) => Err(BrokerError::Unfit(format!("the stream {STREAM} cannot be deleted"))),
+            Ok(Deleted { success: false }) => {
+                Err(BrokerError::Unfit(format!("the stream {STREAM} cannot be deleted")))
+            }
             Err(error) if error.is_refusal(ErrorCode::STREAM_NOT_FOUND) => Ok(()),
             Err(error) => Err(error),
         }
@@ -143,7 +162,10 @@ impl Broker {
     fn wanted(&self, epoch: Epoch, term: Term) -> Config {
         Config {
             name: STREAM.to_owned(),
-            description: Some("The log's newest events, in order; a copy: the event store is the truth".to_owned()),
+            description: Some(
+                "The log's newest events, in order; a copy: the event store is the truth"
+                    .to_owned(),
+            ),
             subjects: vec![SUBJECTS.to_owned()],
             storage: StorageType::File,
             retention: RetentionPolicy::Limits,
@@ -158,12 +180,19 @@ impl Broker {
             deny_purge: true,
             allow_direct: true,
             allow_atomic_publish: true,
-            metadata: HashMap::from([(META_EPOCH.to_owned(), epoch.to_string()), (META_TERM.to_owned(), term.0.to_string())]),
+            metadata: HashMap::from([
+                (META_EPOCH.to_owned(), epoch.to_string()),
+                (META_TERM.to_owned(), term.0.to_string()),
+            ]),
             ..Config::default()
         }
     }
 
-    async fn api<P: Serialize, T: DeserializeOwned>(&self, call: &str, payload: &P) -> Result<T, BrokerError> {
+    async fn api<P: Serialize, T: DeserializeOwned>(
+        &self,
+        call: &str,
+        payload: &P,
+    ) -> Result<T, BrokerError> {
         match within(self.nats.jetstream().request(format!("{call}.{STREAM}"), payload)).await? {
             Ok(Response::Ok(answer)) => Ok(answer),
             Ok(Response::Err { error }) => Err(BrokerError::Refused(error)),
@@ -185,9 +214,28 @@ async fn within<T>(request: impl Future<Output = T>) -> Result<T, BrokerError> {
 fn is_as_wanted(found: &Config, wanted: &Config) -> bool {
     let ours = |c: &Config| {
         (
-            (c.subjects.clone(), c.discard, c.max_messages, c.max_bytes, c.max_messages_per_subject, c.max_consumers),
-            (c.max_message_size, c.num_replicas, c.deny_delete, c.deny_purge, c.allow_direct, c.allow_atomic_publish),
-            (c.max_age, c.metadata.get(META_EPOCH).cloned(), c.metadata.get(META_TERM).cloned(), c.description.clone()),
+            (
+                c.subjects.clone(),
+                c.discard,
+                c.max_messages,
+                c.max_bytes,
+                c.max_messages_per_subject,
+                c.max_consumers,
+            ),
+            (
+                c.max_message_size,
+                c.num_replicas,
+                c.deny_delete,
+                c.deny_purge,
+                c.allow_direct,
+                c.allow_atomic_publish,
+            ),
+            (
+                c.max_age,
+                c.metadata.get(META_EPOCH).cloned(),
+                c.metadata.get(META_TERM).cloned(),
+                c.description.clone(),
+            ),
         )
     };
     ours(found) == ours(wanted)

@@ -69,7 +69,10 @@ impl Keeper {
     /// harm should it be wrong.
     pub(super) async fn holds(&self) -> Result<(), LeaseLost> {
         let shared = &self.shared;
-        let is_sure = shared.renewed.borrow().is_some_and(|began| began.elapsed() < shared.lease.duration() / SURE);
+        let is_sure = shared
+            .renewed
+            .borrow()
+            .is_some_and(|began| began.elapsed() < shared.lease.duration() / SURE);
         if is_sure && !shared.lost.is_cancelled() { Ok(()) } else { self.check().await }
     }
 
@@ -80,7 +83,8 @@ impl Keeper {
         }
         let Shared { lease, term, connection, .. } = &*self.shared;
         let mut connection = connection.lock().await;
-        let holds = connection.run(async |raw: &mut PgConnection| lease.holds(raw, *term).await).await;
+        let holds =
+            connection.run(async |raw: &mut PgConnection| lease.holds(raw, *term).await).await;
         drop(connection);
         self.shared.judge(holds, "look")
     }
@@ -111,7 +115,9 @@ impl Shared {
             ticks.tick().await;
             let mut connection = self.connection.lock().await;
             let began = Instant::now();
-            let renewed = connection.run(async |raw: &mut PgConnection| self.lease.renew(raw, self.term).await).await;
+            let renewed = connection
+                .run(async |raw: &mut PgConnection| self.lease.renew(raw, self.term).await)
+                .await;
             drop(connection);
             if self.judge(renewed, "renew").is_err() {
                 return;
@@ -120,7 +126,11 @@ impl Shared {
         }
     }
 
-    fn judge(&self, answer: Result<bool, sqlx::Error>, what: &'static str) -> Result<(), LeaseLost> {
+    fn judge(
+        &self,
+        answer: Result<bool, sqlx::Error>,
+        what: &'static str,
+    ) -> Result<(), LeaseLost> {
         match answer {
             Ok(true) => return Ok(()),
             Ok(false) => tracing::warn!(term = self.term.0, "the lease is lost"),

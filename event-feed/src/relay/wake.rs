@@ -50,7 +50,11 @@ async fn listen(connect: PgConnectOptions, channel: &'static str, woken: Arc<Not
     }
 }
 
-async fn hear(connect: &PgConnectOptions, channel: &str, woken: &Notify) -> Result<Infallible, sqlx::Error> {
+async fn hear(
+    connect: &PgConnectOptions,
+    channel: &str,
+    woken: &Notify,
+) -> Result<Infallible, sqlx::Error> {
     let mut listener = Listener::open(connect, channel, QUIET, LIMIT).await?;
     loop {
         // What was notified before the connection stood is lost: look at once.

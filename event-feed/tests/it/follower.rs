@@ -17,7 +17,11 @@ struct Reader {
 
 impl Reader {
     async fn new(world: &World) -> Self {
-        let follower = Follower::new(Arc::new(world.store.clone()), Some(world.handle().await), quick_follower());
+        let follower = Follower::new(
+            Arc::new(world.store.clone()),
+            Some(world.handle().await),
+            quick_follower(),
+        );
         Self { follower, seen: Vec::new() }
     }
 
@@ -25,7 +29,10 @@ impl Reader {
     async fn step(&mut self) -> Mode {
         match self.follower.next_batch(500).await {
             Ok(batch) => {
-                assert!(batch.head.mark.position >= self.follower.mark().position, "a head below what was handed out");
+                assert!(
+                    batch.head.mark.position >= self.follower.mark().position,
+                    "a head below what was handed out"
+                );
                 self.seen.extend(batch.events);
                 batch.mode
             }
@@ -75,7 +82,10 @@ async fn a_follower_catches_up_from_the_store_and_goes_on_live_by_itself() {
 #[tokio::test]
 async fn a_follower_without_a_broker_follows_the_store() {
     let world = World::new().await;
-    let mut reader = Reader { follower: Follower::new(Arc::new(world.store.clone()), None, quick_follower()), seen: Vec::new() };
+    let mut reader = Reader {
+        follower: Follower::new(Arc::new(world.store.clone()), None, quick_follower()),
+        seen: Vec::new(),
+    };
     for _ in 0..5 {
         let position = world.append(40).await;
         reader.until(position).await;
@@ -174,7 +184,8 @@ async fn a_follower_survives_the_loss_of_the_brokers_data_under_load() {
 
 #[tokio::test]
 async fn a_follower_reads_what_came_as_a_stub_from_the_store() {
-    let world = World::with(NatsOptions { max_payload: Some(4_096), ..NatsOptions::default() }).await;
+    let world =
+        World::with(NatsOptions { max_payload: Some(4_096), ..NatsOptions::default() }).await;
     let relay = world.relay(quick()).await;
     world.append(1).await;
     let mut reader = Reader::new(&world).await;
@@ -219,7 +230,10 @@ async fn a_checkpoint_of_another_history_is_an_error_and_not_a_guess() {
     for checkpoint in [stranger, beyond] {
         follower.seek(checkpoint);
         let error = follower.next_batch(10).await.unwrap_err();
-        assert!(matches!(&error, FollowError::OtherHistory { checkpoint: c, .. } if *c == checkpoint), "{error}");
+        assert!(
+            matches!(&error, FollowError::OtherHistory { checkpoint: c, .. } if *c == checkpoint),
+            "{error}"
+        );
         assert!(!error.is_transient());
     }
     let real = world.store.mark_at(Position(5)).await.unwrap().unwrap();

@@ -30,17 +30,26 @@ async fn admin(world: &World) -> PgConnection {
 /// As a restored copy: the same epoch, and what came later is gone.
 async fn lose_events_after(world: &World, position: i64) {
     let mut admin = admin(world).await;
-    for statement in ["DELETE FROM event_store.tags WHERE position > $1", "DELETE FROM event_store.events WHERE position > $1"] {
+    for statement in [
+        "DELETE FROM event_store.tags WHERE position > $1",
+        "DELETE FROM event_store.events WHERE position > $1",
+    ] {
         sqlx::query(statement).bind(position).execute(&mut admin).await.unwrap();
     }
 }
 
 /// The relay says what was lost and what to run, and the stream stays as it was.
 async fn stays_away(world: &World, relay: &RunningRelay, said: &[&str], before: &Info) {
-    eventually("the relay says what to run", || async { said.iter().all(|words| relay.reasons().contains(words)) }).await;
+    eventually("the relay says what to run", || async {
+        said.iter().all(|words| relay.reasons().contains(words))
+    })
+    .await;
     assert!(!relay.health.report().ready);
     let after = world.stream_info().await.unwrap();
-    assert_eq!((after.created, after.state.last_sequence), (before.created, before.state.last_sequence));
+    assert_eq!(
+        (after.created, after.state.last_sequence),
+        (before.created, before.state.last_sequence)
+    );
 }
 
 /// Once the epoch has begun, the same relay makes the stream of the new history.
@@ -48,7 +57,10 @@ async fn goes_on(world: &World, relay: RunningRelay, abandoned: &[Epoch], before
     let epoch = begin_epoch(&mut admin(world).await, "a test", abandoned).await.unwrap();
     eventually("there is a stream of the new epoch", || async {
         let info = world.stream_info().await;
-        info.is_some_and(|info| info.created > before.created && info.config.metadata["daybook-epoch"] == epoch.to_string())
+        info.is_some_and(|info| {
+            info.created > before.created
+                && info.config.metadata["daybook-epoch"] == epoch.to_string()
+        })
     })
     .await;
     world.append(3).await;
@@ -84,9 +96,16 @@ async fn p5_a_stream_whose_events_were_replaced_in_the_log_waits_for_a_person() 
 async fn p5_an_emptied_stream_that_is_ahead_of_its_log_waits_for_a_person() {
     let world = World::new().await;
     world.append(10).await;
-    let metadata = HashMap::from([("daybook-epoch".to_owned(), world.head().await.epoch.to_string())]);
+    let metadata =
+        HashMap::from([("daybook-epoch".to_owned(), world.head().await.epoch.to_string())]);
     let subjects = vec!["events.>".to_owned()];
-    let config = Config { name: STREAM.to_owned(), subjects, first_sequence: Some(500), metadata, ..Config::default() };
+    let config = Config {
+        name: STREAM.to_owned(),
+        subjects,
+        first_sequence: Some(500),
+        metadata,
+        ..Config::default()
+    };
     world.jetstream().await.create_stream(config).await.unwrap();
     let before = world.stream_info().await.unwrap();
     let relay = world.relay(quick()).await;
@@ -126,8 +145,11 @@ async fn p5_the_stream_of_an_epoch_that_is_over_is_made_anew_without_anybodys_do
 async fn p5_when_the_right_log_is_back_the_relay_goes_on_with_the_stream_as_it_was() {
     let (world, before) = published(30).await;
     let mut admin = admin(&world).await;
-    let rename =
-        |from: Uuid, to: Uuid| sqlx::query("UPDATE event_store.events SET event_id = $2 WHERE event_id = $1").bind(from).bind(to);
+    let rename = |from: Uuid, to: Uuid| {
+        sqlx::query("UPDATE event_store.events SET event_id = $2 WHERE event_id = $1")
+            .bind(from)
+            .bind(to)
+    };
     let (last, other) = (world.head().await.mark.event_id.unwrap(), Uuid::now_v7());
     rename(last, other).execute(&mut admin).await.unwrap();
     let relay = world.relay(quick()).await;

@@ -33,7 +33,10 @@ async fn whoever_takes_over_ends_the_old_owners_connection_and_its_locks() {
     let old = lease(SHORT);
     let old_term = old.take(&mut frozen).await.unwrap().unwrap();
     // Frozen in the middle of a transaction that locks the lease's own row.
-    sqlx::raw_sql("BEGIN; SELECT * FROM event_store.leases FOR UPDATE").execute(&mut frozen).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM event_store.leases FOR UPDATE")
+        .execute(&mut frozen)
+        .await
+        .unwrap();
 
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
     let new = lease(LONG);
@@ -47,7 +50,10 @@ async fn whoever_takes_over_ends_the_old_owners_connection_and_its_locks() {
     assert!(!old.holds(&mut woken, old_term).await.unwrap());
     assert!(!old.renew(&mut woken, old_term).await.unwrap());
     old.give_up(&mut woken, old_term).await.unwrap();
-    assert!(new.holds(&mut connection, Term(old_term.0 + 1)).await.unwrap(), "the old owner cannot give up what it has not");
+    assert!(
+        new.holds(&mut connection, Term(old_term.0 + 1)).await.unwrap(),
+        "the old owner cannot give up what it has not"
+    );
 }
 
 #[tokio::test]
@@ -58,7 +64,10 @@ async fn a_lease_that_ran_out_is_not_held_but_can_be_renewed_until_somebody_take
     let term = lease.take(&mut connection).await.unwrap().unwrap();
     assert!(lease.holds(&mut connection, term).await.unwrap());
     let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
-    eventually("the lease runs out", || async { !lease.holds(&mut pool.acquire().await.unwrap(), term).await.unwrap() }).await;
+    eventually("the lease runs out", || async {
+        !lease.holds(&mut pool.acquire().await.unwrap(), term).await.unwrap()
+    })
+    .await;
     assert!(lease.renew(&mut connection, term).await.unwrap());
     assert!(lease.holds(&mut connection, term).await.unwrap());
 }
@@ -73,7 +82,10 @@ async fn an_owner_that_lost_its_connection_need_not_wait_for_its_own_lease() {
     let new_term = lease.take(&mut anew).await.unwrap().unwrap();
     assert!(new_term > term);
     assert!(!lease.holds(&mut anew, term).await.unwrap());
-    assert!(sqlx::query("SELECT 1").execute(&mut connection).await.is_err(), "what is left of the old connection is ended");
+    assert!(
+        sqlx::query("SELECT 1").execute(&mut connection).await.is_err(),
+        "what is left of the old connection is ended"
+    );
 }
 
 #[tokio::test]

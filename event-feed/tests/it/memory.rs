@@ -17,7 +17,9 @@ async fn a_relay_that_catches_up_with_large_events_stays_within_its_memory() {
     let world = World::new().await;
     let text = "x".repeat(BYTES);
     for _ in 0..EVENTS / AT_ONCE {
-        world.append_events((0..AT_ONCE).map(|n| event(&json!({"n": n, "text": text}))).collect()).await;
+        world
+            .append_events((0..AT_ONCE).map(|n| event(&json!({"n": n, "text": text}))).collect())
+            .await;
     }
     let relay = world.relay_process();
     world.all_published().await;

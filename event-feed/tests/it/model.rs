@@ -99,7 +99,11 @@ impl Model for Whole {
 
     fn init_states(&self) -> Vec<State> {
         let epoch = if self.mutant == Some(Mutant::KeepEpoch) { 1 } else { 2 };
-        vec![State::new(self.budget), State::at_work(self.budget), State::late_publish(self.budget, epoch)]
+        vec![
+            State::new(self.budget),
+            State::at_work(self.budget),
+            State::late_publish(self.budget, epoch),
+        ]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -126,14 +130,18 @@ impl Whole {
             Action::Chain(who) => append::chain(state, who)?,
             Action::CheckEarly(who) => {
                 let writer = &mut state.writers[who];
-                writer.checked = writer.sent.is_some_and(|event| event.after == state.store.log.len());
+                writer.checked =
+                    writer.sent.is_some_and(|event| event.after == state.store.log.len());
                 if !writer.checked {
                     state.refused.insert(writer.sent?.id);
                     writer.sent = None;
                 }
             }
             Action::Call(who, answered) => append::call(state, who, answered, self.mutant)?,
-            Action::Replicate => (state.store.standby, state.store.standby_term) = (state.store.log.len(), state.store.term),
+            Action::Replicate => {
+                (state.store.standby, state.store.standby_term) =
+                    (state.store.log.len(), state.store.term)
+            }
             Action::Promote => append::promote(state, self.mutant),
             Action::BeginEpoch => append::begin_epoch(state),
             Action::Take(who) => relay::take(state, who),
@@ -147,7 +155,9 @@ impl Whole {
                 state.left.crashes -= 1;
                 state.relays[who] = state::Phase::StandingBy;
             }
-            Action::Arrive(request, answered) => relay::arrive(state, request, answered, self.mutant)?,
+            Action::Arrive(request, answered) => {
+                relay::arrive(state, request, answered, self.mutant)?
+            }
             Action::Lose(request) => state.network.retain(|publish| publish.request != request),
             Action::LoseStream => {
                 state.left.broker_losses -= 1;
@@ -169,9 +179,23 @@ impl Whole {
 }
 
 /// Two of everything that can go wrong would be more states than time; one of each, wherever it may fall, is what is checked.
-const FULL: Budget = Budget { appends: 3, lost_answers: 1, promotions: 1, expiries: 1, broker_losses: 1, crashes: 1 };
+const FULL: Budget = Budget {
+    appends: 3,
+    lost_answers: 1,
+    promotions: 1,
+    expiries: 1,
+    broker_losses: 1,
+    crashes: 1,
+};
 /// Nothing goes wrong.
-const QUIET: Budget = Budget { appends: 2, lost_answers: 0, promotions: 0, expiries: 0, broker_losses: 0, crashes: 0 };
+const QUIET: Budget = Budget {
+    appends: 2,
+    lost_answers: 0,
+    promotions: 0,
+    expiries: 0,
+    broker_losses: 0,
+    crashes: 0,
+};
 const LOSSY: Budget = Budget { promotions: 1, ..QUIET };
 
 /// What a check came to.
@@ -184,15 +208,28 @@ struct Found {
 fn explore(budget: Budget, mutant: Option<Mutant>, depth: usize) -> Found {
     let began = std::time::Instant::now();
     let enough = if mutant.is_some() { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
-    let checker = Whole { budget, mutant }.checker().threads(2).target_max_depth(depth).finish_when(enough).spawn_bfs().join();
+    let checker = Whole { budget, mutant }
+        .checker()
+        .threads(2)
+        .target_max_depth(depth)
+        .finish_when(enough)
+        .spawn_bfs()
+        .join();
     let (states, seconds) = (checker.unique_state_count(), began.elapsed().as_secs_f64());
     let found = checker.discoveries();
     let name = mutant.map_or_else(|| "the model".to_owned(), |mutant| format!("{mutant:?}"));
     let of = |claims: &[(&'static str, claims::Claim)], is_found| {
-        claims.iter().map(|(name, _)| *name).filter(|name| found.contains_key(name) == is_found).collect::<Vec<_>>()
+        claims
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| found.contains_key(name) == is_found)
+            .collect::<Vec<_>>()
     };
     let (broken, unreached) = (of(claims::ALWAYS, true), of(claims::SOMETIMES, false));
-    eprintln!("{name}: {states} states to depth {} in {seconds:.1} s; broken: {broken:?}", checker.max_depth());
+    eprintln!(
+        "{name}: {states} states to depth {} in {seconds:.1} s; broken: {broken:?}",
+        checker.max_depth()
+    );
     for name in &broken {
         eprintln!("  {:?}", found[name].clone().into_actions());
     }
@@ -222,7 +259,10 @@ fn every_planted_bug_of_the_model_is_caught() {
         (Mutant::AnyEpoch, no_appends, 18),
         (Mutant::SkipGaps, Budget { appends: 1, ..QUIET }, 16),
     ] {
-        assert!(!explore(budget, Some(mutant), depth).broken.is_empty(), "{mutant:?} is not caught");
+        assert!(
+            !explore(budget, Some(mutant), depth).broken.is_empty(),
+            "{mutant:?} is not caught"
+        );
     }
 }
 

@@ -53,7 +53,11 @@ impl Recorder {
         for (expected, (sequence, mark)) in (1..).zip(&seen) {
             assert_eq!(*sequence, expected, "P5: a consumer saw a sequence out of order");
             let event = &events[usize::try_from(expected - 1).unwrap()];
-            assert_eq!(*mark, event.mark(), "P5: a consumer saw another event at sequence {expected}");
+            assert_eq!(
+                *mark,
+                event.mark(),
+                "P5: a consumer saw another event at sequence {expected}"
+            );
         }
         let now = world.stream_info().await.unwrap();
         assert_eq!(now.created, self.at_first.created, "P5: the stream was damaged, and made anew");

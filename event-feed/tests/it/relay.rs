@@ -34,11 +34,15 @@ async fn a_message_decodes_to_the_event_that_the_store_reads() {
     world.all_published().await;
     let stream = world.jetstream().await.get_stream(STREAM).await.unwrap();
     for stored in world.store.read(&Filter::All, Position::START, 10).await.unwrap() {
-        let message = stream.get_raw_message(u64::try_from(stored.position.0).unwrap()).await.unwrap();
+        let message =
+            stream.get_raw_message(u64::try_from(stored.position.0).unwrap()).await.unwrap();
         let decoded = decode(&message.subject, &message.headers, &message.payload).unwrap();
         assert_eq!(format!("{:?}", decoded.event.unwrap()), format!("{stored:?}"));
         assert_eq!(message.headers.get("ce-specversion").unwrap().as_str(), "1.0");
-        assert_eq!(message.headers.get("traceparent").unwrap().as_str(), stored.metadata.traceparent.unwrap());
+        assert_eq!(
+            message.headers.get("traceparent").unwrap().as_str(),
+            stored.metadata.traceparent.unwrap()
+        );
     }
     relay.stop().await;
 }
@@ -50,24 +54,34 @@ async fn a_consumer_that_filters_by_type_still_gets_the_events_that_have_become_
         [(
             ("thing.moved", 1),
             [("thing.taken", 1), ("thing.put", 1)].as_slice(),
-            (|data| Ok(vec![("thing.taken", data.clone()), ("thing.put", data)])) as registry::Upcast,
+            (|data| Ok(vec![("thing.taken", data.clone()), ("thing.put", data)]))
+                as registry::Upcast,
         )],
     )
     .unwrap();
     let world = World::new().await;
     let written = ["thing.taken", "thing.moved", "thing.put", "thing.seen"];
-    let events = written.map(|name| NewEvent { event_type: name.parse().unwrap(), ..event(&serde_json::json!({"n": 1})) });
+    let events = written.map(|name| NewEvent {
+        event_type: name.parse().unwrap(),
+        ..event(&serde_json::json!({"n": 1}))
+    });
     world.append_events(events.to_vec()).await;
     let relay = world.relay(quick()).await;
     world.all_published().await;
     let wanted = ["thing.put".parse().unwrap()];
-    let consumer = pull::OrderedConfig { filter_subjects: subjects(&wanted, &registry), ..Default::default() };
+    let consumer =
+        pull::OrderedConfig { filter_subjects: subjects(&wanted, &registry), ..Default::default() };
     let stream = world.jetstream().await.get_stream(STREAM).await.unwrap();
     let messages = stream.create_consumer(consumer).await.unwrap().messages().await.unwrap();
     let got: Vec<_> = messages.take(2).map(|message| message.unwrap()).collect().await;
-    let stored = got.iter().map(|message| decode(&message.subject, message.headers.as_ref().unwrap(), &message.payload).unwrap());
-    let parts = stored.flat_map(|decoded| registry.upcast(&decoded.event.unwrap()).unwrap().into_owned());
-    let put = parts.filter(|part| wanted.contains(&part.event_type)).map(|part| (part.position.0, part.part));
+    let stored = got.iter().map(|message| {
+        decode(&message.subject, message.headers.as_ref().unwrap(), &message.payload).unwrap()
+    });
+    let parts =
+        stored.flat_map(|decoded| registry.upcast(&decoded.event.unwrap()).unwrap().into_owned());
+    let put = parts
+        .filter(|part| wanted.contains(&part.event_type))
+        .map(|part| (part.position.0, part.part));
     assert_eq!(put.collect::<Vec<_>>(), [(2, 1), (3, 0)]);
     relay.stop().await;
 }
@@ -97,7 +111,8 @@ async fn a_stream_that_is_made_anew_begins_one_refill_window_below_the_head() {
 
 #[tokio::test]
 async fn p5_events_too_large_for_the_broker_go_as_stubs() {
-    let world = World::with(NatsOptions { max_payload: Some(4_096), ..NatsOptions::default() }).await;
+    let world =
+        World::with(NatsOptions { max_payload: Some(4_096), ..NatsOptions::default() }).await;
     let text = |length: usize| serde_json::json!({ "text": "x".repeat(length) });
     let events = [10, 100_000, 10, 3_000, 500_000].map(|length| event(&text(length)));
     world.append_events(events.into()).await;
@@ -107,7 +122,9 @@ async fn p5_events_too_large_for_the_broker_go_as_stubs() {
     let mut stubs = Vec::new();
     for sequence in 1..=5 {
         let message = stream.get_raw_message(sequence).await.unwrap();
-        stubs.push(decode(&message.subject, &message.headers, &message.payload).unwrap().event.is_none());
+        stubs.push(
+            decode(&message.subject, &message.headers, &message.payload).unwrap().event.is_none(),
+        );
     }
     assert_eq!(stubs, [false, true, false, false, true]);
     relay.stop().await;
@@ -115,10 +132,14 @@ async fn p5_events_too_large_for_the_broker_go_as_stubs() {
 
 #[tokio::test]
 async fn a_broker_too_narrow_for_any_stub_is_refused_with_the_reason() {
-    let world = World::with(NatsOptions { max_payload: Some(1_024), ..NatsOptions::default() }).await;
+    let world =
+        World::with(NatsOptions { max_payload: Some(1_024), ..NatsOptions::default() }).await;
     world.append(1).await;
     let relay = world.relay(quick()).await;
-    eventually("the relay says why it is not ready", || async { relay.reasons().contains("max_payload is 1024") }).await;
+    eventually("the relay says why it is not ready", || async {
+        relay.reasons().contains("max_payload is 1024")
+    })
+    .await;
     relay.stop().await;
 }
 
@@ -130,8 +151,10 @@ async fn the_process_finishes_and_gives_its_lease_up_on_sigterm() {
     world.all_published().await;
     first.signal(Signal::SIGTERM);
     assert_eq!(first.ended().await, Some(0));
-    let (owner,): (Option<uuid::Uuid>,) =
-        sqlx::query_as("SELECT owner FROM event_store.leases").fetch_one(&pool(&world).await).await.unwrap();
+    let (owner,): (Option<uuid::Uuid>,) = sqlx::query_as("SELECT owner FROM event_store.leases")
+        .fetch_one(&pool(&world).await)
+        .await
+        .unwrap();
     assert_eq!(owner, None);
 }
 
@@ -158,8 +181,12 @@ async fn an_older_nats_server_is_refused_with_the_reason() {
             }
         }
     });
-    let relay = start_relay(world.database.url(), &format!("nats://127.0.0.1:{port}"), quick()).await;
-    eventually("the relay says why it is not ready", || async { relay.reasons().contains("2.11.9 is older than 2.12") }).await;
+    let relay =
+        start_relay(world.database.url(), &format!("nats://127.0.0.1:{port}"), quick()).await;
+    eventually("the relay says why it is not ready", || async {
+        relay.reasons().contains("2.11.9 is older than 2.12")
+    })
+    .await;
     relay.stop().await;
     old_server.abort();
 }

@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::recorder::Recorder;
-use crate::support::{World, append_to, event, eventually, open, pipelined, quick, quick_follower, start_relay};
+use crate::support::{
+    World, append_to, event, eventually, open, pipelined, quick, quick_follower, start_relay,
+};
 
 /// Between two appends, so that the load is steady and not all that the machine can do.
 const PACE: Duration = Duration::from_millis(5);
@@ -41,7 +43,11 @@ impl Load {
             let mut appended = 0;
             while !stopped.is_cancelled() {
                 let count = 1 + appended % 40;
-                append_to(&store, (0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await;
+                append_to(
+                    &store,
+                    (0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect(),
+                )
+                .await;
                 appended += count;
                 tokio::time::sleep(pace).await;
             }
@@ -95,7 +101,10 @@ async fn p5_a_frozen_leader_that_wakes_does_no_harm() {
         frozen.signal(Signal::SIGSTOP);
         // The standby takes over: what was appended after the freeze can only come from it.
         let head = world.head().await.mark.position;
-        eventually("the standby takes over", || async { last_sequence(&world).await > u64::try_from(head.0).unwrap() }).await;
+        eventually("the standby takes over", || async {
+            last_sequence(&world).await > u64::try_from(head.0).unwrap()
+        })
+        .await;
         frozen.signal(Signal::SIGCONT);
         moves(&world).await;
     }
@@ -142,8 +151,10 @@ async fn p5_the_brokers_data_deleted_under_load_comes_back_by_itself() {
     world.nats.kill().await;
     world.nats.wipe_store().await;
     world.nats.start_again().await;
-    eventually("there is another stream", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
-        .await;
+    eventually("there is another stream", || async {
+        world.stream_info().await.is_some_and(|info| info.created > created)
+    })
+    .await;
     moves(&world).await;
     load.stop().await;
     world.all_published().await;
@@ -179,10 +190,19 @@ async fn p5_a_strangers_message_makes_the_stream_anew() {
     let relay = world.relay(quick()).await;
     world.all_published().await;
     let created = world.stream_info().await.unwrap().created;
-    world.jetstream().await.publish("events.thing.happened", "stranger".into()).await.unwrap().await.unwrap();
+    world
+        .jetstream()
+        .await
+        .publish("events.thing.happened", "stranger".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     // Noticed even though there is nothing to publish.
-    eventually("the stream is made anew", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
-        .await;
+    eventually("the stream is made anew", || async {
+        world.stream_info().await.is_some_and(|info| info.created > created)
+    })
+    .await;
     world.all_published().await;
     // And under load, at any moment.
     let load = Load::start(&world).await;
@@ -190,8 +210,10 @@ async fn p5_a_strangers_message_makes_the_stream_anew() {
     for _ in 0..3 {
         let created = world.stream_info().await.unwrap().created;
         jetstream.publish("events.thing.happened", "stranger".into()).await.unwrap().await.unwrap();
-        eventually("the stream is made anew", || async { world.stream_info().await.is_some_and(|info| info.created > created) })
-            .await;
+        eventually("the stream is made anew", || async {
+            world.stream_info().await.is_some_and(|info| info.created > created)
+        })
+        .await;
         moves(&world).await;
     }
     load.stop().await;
@@ -217,7 +239,12 @@ async fn p5_a_strangers_stream_of_the_same_name_is_replaced() {
     let info = world.stream_info().await.unwrap();
     let config = info.config;
     assert_eq!(config.storage, StorageType::File);
-    assert!(config.deny_delete && config.deny_purge && config.allow_direct && config.allow_atomic_publish);
+    assert!(
+        config.deny_delete
+            && config.deny_purge
+            && config.allow_direct
+            && config.allow_atomic_publish
+    );
     assert_eq!(config.metadata.get("daybook-epoch"), Some(&world.head().await.epoch.to_string()));
     relay.stop().await;
 }
@@ -231,8 +258,14 @@ async fn p5_a_stream_whose_messages_have_all_aged_out_goes_on_where_it_was() {
     relay.stop().await;
     let info = world.stream_info().await.unwrap();
     let (jetstream, age) = (world.jetstream().await, Duration::from_millis(200));
-    jetstream.update_stream(Config { max_age: age, duplicate_window: age, ..info.config.clone() }).await.unwrap();
-    eventually("all messages age out", || async { world.stream_info().await.unwrap().state.messages == 0 }).await;
+    jetstream
+        .update_stream(Config { max_age: age, duplicate_window: age, ..info.config.clone() })
+        .await
+        .unwrap();
+    eventually("all messages age out", || async {
+        world.stream_info().await.unwrap().state.messages == 0
+    })
+    .await;
     world.append(5).await;
     let relay = world.relay(quick()).await;
     world.all_published().await;
@@ -244,7 +277,8 @@ async fn p5_a_stream_whose_messages_have_all_aged_out_goes_on_where_it_was() {
 #[tokio::test]
 async fn p5_an_older_copy_of_the_brokers_data_is_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
-    let options = NatsOptions { directory: Some(folder.path().to_owned()), ..NatsOptions::default() };
+    let options =
+        NatsOptions { directory: Some(folder.path().to_owned()), ..NatsOptions::default() };
     let mut world = World::with(options).await;
     world.append(100).await;
     let relay = world.relay(quick()).await;
@@ -262,7 +296,11 @@ async fn p5_an_older_copy_of_the_brokers_data_is_brought_up_to_date() {
     copy_tree(&copy, &home.join("store"));
     world.nats.start_again().await;
     world.all_published().await;
-    assert_eq!(world.stream_info().await.unwrap().created, created, "the older copy was good enough to go on from");
+    assert_eq!(
+        world.stream_info().await.unwrap().created,
+        created,
+        "the older copy was good enough to go on from"
+    );
     relay.stop().await;
 }
 
@@ -303,7 +341,8 @@ async fn relay_and_follower_wait_for_postgres_and_go_on() {
     migrate(&cluster.url()).await.unwrap();
     let store = open(&cluster.url()).await;
     let relay = start_relay(&cluster.url(), &world.nats.url(), quick()).await;
-    let mut follower = Follower::new(Arc::new(store.clone()), Some(world.handle().await), quick_follower());
+    let mut follower =
+        Follower::new(Arc::new(store.clone()), Some(world.handle().await), quick_follower());
     let mut seen = 0;
     for round in 0..3 {
         let events = (0..50).map(|n| event(&serde_json::json!({ "n": n }))).collect();

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use event_feed::relay::RelaySettings;
 use event_store::postgres::migrate;
-use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, Stopped, until_within};
+use local_servers::{
+    ClusterOptions, NatsOptions, NatsServer, PostgresCluster, Stopped, until_within,
+};
 use service_kit::telemetry::{Metrics, Telemetry};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::support::{RunningRelay, World, append_to, event, open, quick, start_relay, start_relay_that_reads};
+use crate::support::{
+    RunningRelay, World, append_to, event, open, quick, start_relay, start_relay_that_reads,
+};
 
 /// How soon a process must say that it cannot work, or go on by other connections.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -28,7 +32,13 @@ async fn within(limit: Duration, what: &str, holds: impl AsyncFnMut() -> bool) {
 async fn stop(world: &World, application_name: &str) -> Stopped {
     let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
     let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
-    Stopped::stop(sqlx::query_scalar::<_, i32>(ask).bind(application_name).fetch_all(&mut admin).await.unwrap())
+    Stopped::stop(
+        sqlx::query_scalar::<_, i32>(ask)
+            .bind(application_name)
+            .fetch_all(&mut admin)
+            .await
+            .unwrap(),
+    )
 }
 
 async fn is_all_published(world: &World) -> bool {
@@ -43,7 +53,10 @@ fn ready(relay: &RunningRelay) -> bool {
 /// Appends until `stopped` connections have been left behind: what came while they were stopped is published.
 async fn publishing_goes_on(world: &World, relay: &RunningRelay) {
     world.append(20).await;
-    within(NOTICED, "publishing goes on beside the stopped backends", async || is_all_published(world).await).await;
+    within(NOTICED, "publishing goes on beside the stopped backends", async || {
+        is_all_published(world).await
+    })
+    .await;
     within(HEALED, "the process is ready", async || ready(relay)).await;
     world.append(20).await;
     within(HEALED, "publishing goes on at its pace", async || is_all_published(world).await).await;
@@ -70,14 +83,18 @@ async fn p5_read_connections_that_are_silent_are_left_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_a_lease_connection_that_is_silent_is_left_behind() {
     // As by default: the lease outlasts the limit of a statement.
-    let (world, relay) = world_and_relay(RelaySettings { lease_duration: Duration::from_secs(4), ..quick() }).await;
+    let (world, relay) =
+        world_and_relay(RelaySettings { lease_duration: Duration::from_secs(4), ..quick() }).await;
     let stopped = stop(&world, "event-relay lease").await;
     publishing_goes_on(&world, &relay).await;
     let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
     let term = async |admin: &mut PgConnection| -> i64 {
         sqlx::query_scalar("SELECT term FROM event_store.leases").fetch_one(admin).await.unwrap()
     };
-    within(NOTICED, "the lease is taken over a new connection", async || term(&mut admin).await != 1).await;
+    within(NOTICED, "the lease is taken over a new connection", async || {
+        term(&mut admin).await != 1
+    })
+    .await;
     publishing_goes_on(&world, &relay).await;
     drop(stopped);
     world.all_published().await;
@@ -148,33 +165,48 @@ fn gauge(metrics: &Metrics, name: &str) -> Option<f64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_silent_servers_make_the_relay_not_ready_and_its_figures_right_or_unknown() {
     let metrics = Telemetry::start("test", "warn").unwrap().metrics();
-    let (cluster, mut nats) =
-        tokio::join!(PostgresCluster::start(ClusterOptions::default()), NatsServer::start(NatsOptions::default()));
+    let (cluster, mut nats) = tokio::join!(
+        PostgresCluster::start(ClusterOptions::default()),
+        NatsServer::start(NatsOptions::default())
+    );
     let (cluster, nats) = (cluster.unwrap(), nats.as_mut().unwrap());
     migrate(&cluster.url()).await.unwrap();
     let store = open(&cluster.url()).await;
     let append = async |count: usize| {
-        append_to(&store, (0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await;
+        append_to(&store, (0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect())
+            .await;
     };
     let relay = start_relay(&cluster.url(), &nats.url(), quick()).await;
     append(10).await;
     let figure = |name: &str| gauge(&metrics, name);
-    let all_is_well = async || ready(&relay) && figure("relay_leader") == Some(1.0) && figure("relay_lag_events") == Some(0.0);
-    within(NOTICED, "all is published", async || all_is_well().await && figure("relay_position") == Some(10.0)).await;
+    let all_is_well = async || {
+        ready(&relay)
+            && figure("relay_leader") == Some(1.0)
+            && figure("relay_lag_events") == Some(0.0)
+    };
+    within(NOTICED, "all is published", async || {
+        all_is_well().await && figure("relay_position") == Some(10.0)
+    })
+    .await;
 
     nats.pause();
     append(50).await;
     within(NOTICED, "not ready without NATS", async || !ready(&relay)).await;
     within(HEALED, "the lag is told", async || figure("relay_lag_events") == Some(50.0)).await;
     let age = figure("relay_lag_seconds");
-    within(HEALED, "and grows older", async || figure("relay_lag_seconds") > age && age > Some(0.0)).await;
+    within(HEALED, "and grows older", async || {
+        figure("relay_lag_seconds") > age && age > Some(0.0)
+    })
+    .await;
     nats.resume();
     within(HEALED, "well again after NATS", all_is_well).await;
 
     cluster.pause();
     within(NOTICED, "not ready without Postgres", async || !ready(&relay)).await;
     let unknown = async || {
-        figure("relay_leader") == Some(0.0) && figure("relay_lag_events").is_none() && figure("relay_lag_seconds").is_none()
+        figure("relay_leader") == Some(0.0)
+            && figure("relay_lag_events").is_none()
+            && figure("relay_lag_seconds").is_none()
     };
     within(NOTICED, "nobody knows the lag", unknown).await;
     cluster.resume();

@@ -8,10 +8,12 @@ use async_nats::jetstream::{self, consumer::pull, stream::Info};
 use event_feed::message::{STREAM, mark_of};
 use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
 use event_feed::{FollowerSettings, NatsHandle};
-use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL, migrate, schema_fingerprint};
+use event_store::postgres::{
+    PostgresOptions, PostgresStore, WAKE_CHANNEL, migrate, schema_fingerprint,
+};
 use event_store::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Metadata, NewEvent, Position, RecordedEvent, StreamAppend,
-    StreamName,
+    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Metadata, NewEvent, Position,
+    RecordedEvent, StreamAppend, StreamName,
 };
 use futures::StreamExt as _;
 pub(crate) use local_servers::until as eventually;
@@ -27,7 +29,10 @@ const MOST_IN_ONE_APPEND: usize = 500;
 
 /// A migrated database of the test's own.
 pub(crate) async fn database() -> TestDatabase {
-    TestDatabase::create("event_store", &schema_fingerprint(), |url| async move { Ok(migrate(&url).await?) }).await
+    TestDatabase::create("event_store", &schema_fingerprint(), |url| async move {
+        Ok(migrate(&url).await?)
+    })
+    .await
 }
 
 /// A log and a broker of the test's own.
@@ -50,7 +55,8 @@ impl World {
 
     /// Appends `count` small events to one stream.
     pub(crate) async fn append(&self, count: usize) -> Position {
-        self.append_events((0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect()).await
+        self.append_events((0..count).map(|n| event(&serde_json::json!({ "n": n }))).collect())
+            .await
     }
 
     /// Appends events, several appends if there are many.
@@ -110,7 +116,9 @@ impl World {
     pub(crate) async fn all_published(&self) {
         let head = self.head().await.mark.position;
         eventually("the stream ends at the head", || async {
-            self.stream_info().await.is_some_and(|info| info.state.last_sequence == u64::try_from(head.0).unwrap())
+            self.stream_info()
+                .await
+                .is_some_and(|info| info.state.last_sequence == u64::try_from(head.0).unwrap())
         })
         .await;
         self.assert_p5().await;
@@ -122,7 +130,8 @@ impl World {
         let stream = jetstream.get_stream(STREAM).await.unwrap();
         let state = stream.cached_info().state.clone();
         let epoch = self.head().await.epoch;
-        let config = pull::Config { ack_policy: jetstream::consumer::AckPolicy::None, ..Default::default() };
+        let config =
+            pull::Config { ack_policy: jetstream::consumer::AckPolicy::None, ..Default::default() };
         let consumer = stream.create_consumer(config).await.unwrap();
         let count = usize::try_from(state.messages).unwrap();
         let mut expected = state.first_sequence;
@@ -133,9 +142,14 @@ impl World {
             while let Some(message) = in_time("a message of the stream", fetch.next()).await {
                 let message = message.unwrap();
                 let sequence = message.info().unwrap().stream_sequence;
-                let (message_epoch, mark) = mark_of(message.headers.as_ref().expect("headers")).expect("one of ours");
+                let (message_epoch, mark) =
+                    mark_of(message.headers.as_ref().expect("headers")).expect("one of ours");
                 assert_eq!(sequence, expected, "P5: a sequence is missing or repeated");
-                assert_eq!(mark.position.0, i64::try_from(sequence).unwrap(), "P5: a sequence is not the position");
+                assert_eq!(
+                    mark.position.0,
+                    i64::try_from(sequence).unwrap(),
+                    "P5: a sequence is not the position"
+                );
                 assert_eq!(message_epoch, epoch);
                 ids.push(mark.event_id.unwrap());
                 expected += 1;
@@ -150,18 +164,29 @@ impl World {
 }
 
 /// Starts a relay in this process between any database and any broker.
-pub(crate) async fn start_relay(database: &str, nats: &str, settings: RelaySettings) -> RunningRelay {
+pub(crate) async fn start_relay(
+    database: &str,
+    nats: &str,
+    settings: RelaySettings,
+) -> RunningRelay {
     start_relay_that_reads(database, database, nats, settings).await
 }
 
 /// The same for one that reads the log under another address than that of its lease.
-pub(crate) async fn start_relay_that_reads(log: &str, lease: &str, nats: &str, settings: RelaySettings) -> RunningRelay {
+pub(crate) async fn start_relay_that_reads(
+    log: &str,
+    lease: &str,
+    nats: &str,
+    settings: RelaySettings,
+) -> RunningRelay {
     let url = log.to_owned();
     let connect = lease.parse().unwrap();
     let open_store: OpenStore = Arc::new(move || {
         let url = url.clone();
         Box::pin(async move {
-            let options = PostgresOptions::from_url(&url)?.application_name("event-relay").read_connections(2);
+            let options = PostgresOptions::from_url(&url)?
+                .application_name("event-relay")
+                .read_connections(2);
             Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>)
         })
     });
@@ -175,13 +200,19 @@ pub(crate) async fn start_relay_that_reads(log: &str, lease: &str, nats: &str, s
 }
 
 pub(crate) async fn open(url: &str) -> PostgresStore {
-    let options = PostgresOptions::from_url(url).unwrap().application_name("event-feed test").read_connections(4);
+    let options = PostgresOptions::from_url(url)
+        .unwrap()
+        .application_name("event-feed test")
+        .read_connections(4);
     PostgresStore::connect(options).await.unwrap()
 }
 
 pub(crate) async fn append_to(store: &PostgresStore, events: Vec<NewEvent>) -> Position {
     let stream = StreamName::new("thing", Uuid::now_v7()).unwrap();
-    let append = Append { streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events }], ..Append::default() };
+    let append = Append {
+        streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events }],
+        ..Append::default()
+    };
     match store.append(append).await.unwrap() {
         AppendOutcome::Appended(appended) => appended.last.position,
         other => panic!("{other:?}"),
@@ -206,7 +237,9 @@ pub(crate) fn event(data: &serde_json::Value) -> NewEvent {
         actor: Some("somebody ünusual".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     };
-    NewEvent::json("thing.happened".parse().unwrap(), 1, data, metadata).unwrap().tagged("thing:1".parse().unwrap())
+    NewEvent::json("thing.happened".parse().unwrap(), 1, data, metadata)
+        .unwrap()
+        .tagged("thing:1".parse().unwrap())
 }
 
 /// Everything quick, so that a test waits for little.
@@ -249,7 +282,12 @@ impl RunningRelay {
     /// Why it is not ready, if it is not.
     pub(crate) fn reasons(&self) -> String {
         let report = self.health.report();
-        report.components.values().filter_map(|part| part.reason.clone()).collect::<Vec<_>>().join("; ")
+        report
+            .components
+            .values()
+            .filter_map(|part| part.reason.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 

@@ -21,7 +21,8 @@ impl ClaimKey {
     pub fn hash(&self, scope: &str, value: &str) -> ClaimHash {
         // HMAC takes a key of any length (RFC 2104), so this cannot fail; an empty hash would be worse than a panic.
         #[expect(clippy::expect_used, reason = "HMAC accepts every key length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("any key length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("any key length");
         mac.update(scope.as_bytes());
         mac.update(&[0]);
         mac.update(value.as_bytes());

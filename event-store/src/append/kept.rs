@@ -58,7 +58,11 @@ fn none<T>() -> Option<T> {
 }
 
 /// The metadata of an append's last event, when there is something to keep.
-pub(super) fn metadata(append: &Append, steps: &[ClaimStep], events: usize) -> Option<serde_json::Result<String>> {
+pub(super) fn metadata(
+    append: &Append,
+    steps: &[ClaimStep],
+    events: usize,
+) -> Option<serde_json::Result<String>> {
     let last = append.streams.iter().rev().find_map(|s| s.events.last())?;
     if steps.is_empty() && append.idempotency.is_none() {
         return None;
@@ -75,7 +79,10 @@ pub(super) fn metadata(append: &Append, steps: &[ClaimStep], events: usize) -> O
         release: step.release.as_ref().map(StreamName::as_str),
         take: step.take.as_ref().map(StreamName::as_str),
     });
-    let written = Written { metadata: &last.metadata, append: Kept { events, key, claims: claims.collect() } };
+    let written = Written {
+        metadata: &last.metadata,
+        append: Kept { events, key, claims: claims.collect() },
+    };
     Some(serde_json::to_string(&written))
 }
 
@@ -100,7 +107,10 @@ mod hex {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &[u8; 32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let digits = bytes.iter().fold(String::with_capacity(64), |mut digits, byte| {
             // Writing to a string cannot fail.
             let _written = write!(digits, "{byte:02x}");
@@ -109,7 +119,9 @@ mod hex {
         serializer.serialize_str(&digits)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; 32], D::Error> {
         let digits = String::deserialize(deserializer)?;
         let bad = || serde::de::Error::custom("not 64 hexadecimal digits");
         let mut bytes = [0; 32];

@@ -102,10 +102,17 @@ impl Prepared {
             return Err(invalid("claims need an event, with which the log keeps them".into()));
         }
         let claims = claim_steps(&append.claims)?;
-        if let (Some(kept), Some(last)) = (kept::metadata(&append, &claims, texts.len()), texts.last_mut()) {
-            let kept = kept.map_err(|error| invalid(format!("its metadata cannot be written as JSON: {error}")))?;
+        if let (Some(kept), Some(last)) =
+            (kept::metadata(&append, &claims, texts.len()), texts.last_mut())
+        {
+            let kept = kept.map_err(|error| {
+                invalid(format!("its metadata cannot be written as JSON: {error}"))
+            })?;
             if kept.len() > MAX_EVENT_BYTES {
-                return Err(invalid(format!("its answer and claims have {} bytes, more than {MAX_EVENT_BYTES}", kept.len())));
+                return Err(invalid(format!(
+                    "its answer and claims have {} bytes, more than {MAX_EVENT_BYTES}",
+                    kept.len()
+                )));
             }
             last.metadata = kept;
         }
@@ -120,7 +127,11 @@ impl Prepared {
     /// Looks at an idempotency key as an append does, under the lock and with a commit of its own, and appends nothing: where the
     /// key is not found, no log is in the epoch that this names.
     pub(crate) fn look(idempotency: &Idempotency) -> Result<Self, StoreError> {
-        Self::new(Append { idempotency: Some(idempotency.clone()), epoch: Some(Epoch(Uuid::nil())), ..Append::default() })
+        Self::new(Append {
+            idempotency: Some(idempotency.clone()),
+            epoch: Some(Epoch(Uuid::nil())),
+            ..Append::default()
+        })
     }
 
     /// Its events in order, with their texts.
@@ -146,7 +157,10 @@ fn check_streams(append: &Append) -> Result<(), StoreError> {
     }
     for stream in append.streams.iter().filter(|s| s.events.len() > 1) {
         if stream.events.iter().rev().skip(1).any(|e| e.event_type.closes_stream()) {
-            return Err(invalid(format!("an event of stream {} comes after the one that closes it", stream.stream)));
+            return Err(invalid(format!(
+                "an event of stream {} comes after the one that closes it",
+                stream.stream
+            )));
         }
     }
     if let Some(twice) = twice(append.streams.iter().flat_map(|s| &s.events).map(|e| e.id)) {
@@ -167,7 +181,10 @@ fn twice<T: Eq + Hash + Copy>(mut all: impl Iterator<Item = T>) -> Option<T> {
 /// Checks one event; a tag given twice counts once.
 fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
     if event.schema_version < 1 {
-        return Err(invalid(format!("event {} has schema version {}, below 1", event.id, event.schema_version)));
+        return Err(invalid(format!(
+            "event {} has schema version {}, below 1",
+            event.id, event.schema_version
+        )));
     }
     // Each length before the text is looked through, byte for byte.
     check_size(event, event.data.get().len())?;
@@ -185,8 +202,9 @@ fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
     if event.tags.len() > MAX_TAGS {
         return Err(invalid(format!("event {} has more than {MAX_TAGS} tags", event.id)));
     }
-    let metadata = serde_json::to_string(&event.metadata)
-        .map_err(|error| invalid(format!("the metadata of event {} cannot be written as JSON: {error}", event.id)))?;
+    let metadata = serde_json::to_string(&event.metadata).map_err(|error| {
+        invalid(format!("the metadata of event {} cannot be written as JSON: {error}", event.id))
+    })?;
     let tags = joined(event.tags.iter().map(Tag::as_str));
     check_size(event, event.data.get().len() + metadata.len() + tags.len())?;
     check_json("metadata", &metadata)?;
@@ -195,7 +213,10 @@ fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
 
 fn check_size(event: &NewEvent, bytes: usize) -> Result<(), StoreError> {
     if bytes > MAX_EVENT_BYTES {
-        return Err(invalid(format!("event {} has {bytes} bytes, more than {MAX_EVENT_BYTES}", event.id)));
+        return Err(invalid(format!(
+            "event {} has {bytes} bytes, more than {MAX_EVENT_BYTES}",
+            event.id
+        )));
     }
     Ok(())
 }
@@ -225,8 +246,17 @@ fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
                 let escape = &json.as_bytes()[at..];
                 let rest_of_pair = match utf16_unit(escape) {
                     Some(0) => return Err(invalid(format!("its {what} has the character NUL"))),
-                    Some(0xD800..=0xDBFF) if matches!(escape.get(6..).and_then(utf16_unit), Some(0xDC00..=0xDFFF)) => 10,
-                    Some(0xD800..=0xDFFF) => return Err(invalid(format!("its {what} has half a surrogate pair"))),
+                    Some(0xD800..=0xDBFF)
+                        if matches!(
+                            escape.get(6..).and_then(utf16_unit),
+                            Some(0xDC00..=0xDFFF)
+                        ) =>
+                    {
+                        10
+                    }
+                    Some(0xD800..=0xDFFF) => {
+                        return Err(invalid(format!("its {what} has half a surrogate pair")));
+                    }
                     _ => 0,
                 };
                 bytes.nth(rest_of_pair);
@@ -257,8 +287,11 @@ fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
             ClaimChange::Take { claim, owner } => (claim, owner, true),
             ClaimChange::Release { claim, owner } => (claim, owner, false),
         };
-        if claim.scope.is_empty() || claim.scope.len() > MAX_SCOPE_LEN || claim.scope.contains('\0') {
-            return Err(invalid(format!("a claim's scope has 1 to {MAX_SCOPE_LEN} bytes and no NUL")));
+        if claim.scope.is_empty() || claim.scope.len() > MAX_SCOPE_LEN || claim.scope.contains('\0')
+        {
+            return Err(invalid(format!(
+                "a claim's scope has 1 to {MAX_SCOPE_LEN} bytes and no NUL"
+            )));
         }
         match steps.iter_mut().find(|s| s.claim == *claim) {
             None => steps.push(ClaimStep {
@@ -272,7 +305,9 @@ fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
                 step.take = Some(owner.clone());
             }
             Some(_) => {
-                return Err(invalid(format!("claim {index}: a value is given back at most once, then taken at most once")));
+                return Err(invalid(format!(
+                    "claim {index}: a value is given back at most once, then taken at most once"
+                )));
             }
         }
     }
@@ -287,7 +322,10 @@ fn subjects(append: &Append, claims: &[ClaimStep]) -> Result<Vec<Uuid>, StoreErr
     subjects.sort_unstable();
     subjects.dedup();
     if subjects.len() > MAX_SUBJECTS {
-        return Err(invalid(format!("it has data of {} subjects, more than {MAX_SUBJECTS}", subjects.len())));
+        return Err(invalid(format!(
+            "it has data of {} subjects, more than {MAX_SUBJECTS}",
+            subjects.len()
+        )));
     }
     Ok(subjects)
 }

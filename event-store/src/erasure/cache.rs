@@ -117,7 +117,10 @@ mod tests {
         tokio::time::advance(LIFETIME / 2).await;
         assert!(cache.get(one).is_none());
         cache.put(other, Known::Key(SubjectKey::random()));
-        assert!(matches!(cache.get(other), Some(Known::Erased)), "an answer from before the erasure changes nothing");
+        assert!(
+            matches!(cache.get(other), Some(Known::Erased)),
+            "an answer from before the erasure changes nothing"
+        );
         cache.clear();
         assert!(cache.get(other).is_none());
     }

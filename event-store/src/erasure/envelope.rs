@@ -39,7 +39,12 @@ impl Place<'_> {
         let mut data = Vec::with_capacity(96);
         data.extend_from_slice(b"personal field");
         data.push(version);
-        for part in [self.stream.as_bytes(), self.event_id.as_bytes(), self.subject.as_bytes(), self.path.as_bytes()] {
+        for part in [
+            self.stream.as_bytes(),
+            self.event_id.as_bytes(),
+            self.subject.as_bytes(),
+            self.path.as_bytes(),
+        ] {
             data.extend_from_slice(&(part.len() as u64).to_be_bytes());
             data.extend_from_slice(part);
         }
@@ -60,13 +65,21 @@ pub(super) fn seal(key: &SubjectKey, place: Place<'_>, json: &str) -> Result<Str
     envelope.resize(from + length, b' ');
     let cipher = Aes256GcmSiv::new(key.expose().into());
     let (_, plain) = envelope.split_at_mut(from);
-    let tag = cipher.encrypt_inout_detached(&Nonce::from(nonce), &place.associated(VERSION), plain.into());
+    let tag = cipher.encrypt_inout_detached(
+        &Nonce::from(nonce),
+        &place.associated(VERSION),
+        plain.into(),
+    );
     envelope.extend_from_slice(&tag.map_err(|_| DoesNotOpen)?);
     Ok(URL_SAFE_NO_PAD.encode(envelope))
 }
 
 /// Opens what [`seal`] sealed under this key in this place.
-pub(super) fn open(key: &SubjectKey, place: Place<'_>, sealed: &str) -> Result<String, DoesNotOpen> {
+pub(super) fn open(
+    key: &SubjectKey,
+    place: Place<'_>,
+    sealed: &str,
+) -> Result<String, DoesNotOpen> {
     let envelope = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| DoesNotOpen)?;
     let (version, rest) = envelope.split_first().ok_or(DoesNotOpen)?;
     if *version != VERSION {
@@ -74,7 +87,9 @@ pub(super) fn open(key: &SubjectKey, place: Place<'_>, sealed: &str) -> Result<S
     }
     let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
     let payload = Payload { msg: sealed, aad: &place.associated(VERSION) };
-    let plain = Aes256GcmSiv::new(key.expose().into()).decrypt(&Nonce::from(*nonce), payload).map_err(|_| DoesNotOpen)?;
+    let plain = Aes256GcmSiv::new(key.expose().into())
+        .decrypt(&Nonce::from(*nonce), payload)
+        .map_err(|_| DoesNotOpen)?;
     let mut json = String::from_utf8(plain).map_err(|_| DoesNotOpen)?;
     json.truncate(json.trim_end_matches(' ').len());
     Ok(json)
@@ -85,7 +100,12 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    const PLACE: Place<'_> = Place { stream: "thing-1", event_id: Uuid::from_u128(1), subject: Uuid::from_u128(2), path: "/a/b" };
+    const PLACE: Place<'_> = Place {
+        stream: "thing-1",
+        event_id: Uuid::from_u128(1),
+        subject: Uuid::from_u128(2),
+        path: "/a/b",
+    };
 
     #[test]
     fn a_value_opens_in_its_place_and_nowhere_else() {
@@ -112,8 +132,16 @@ mod tests {
         for at in 0..envelope.len() {
             let mut changed = envelope.clone();
             changed[at] ^= 1;
-            assert_eq!(open(&key, PLACE, &URL_SAFE_NO_PAD.encode(changed)), Err(DoesNotOpen), "byte {at}");
-            assert_eq!(open(&key, PLACE, &URL_SAFE_NO_PAD.encode(&envelope[..at])), Err(DoesNotOpen), "cut at {at}");
+            assert_eq!(
+                open(&key, PLACE, &URL_SAFE_NO_PAD.encode(changed)),
+                Err(DoesNotOpen),
+                "byte {at}"
+            );
+            assert_eq!(
+                open(&key, PLACE, &URL_SAFE_NO_PAD.encode(&envelope[..at])),
+                Err(DoesNotOpen),
+                "cut at {at}"
+            );
         }
         assert_eq!(open(&key, PLACE, "no base64"), Err(DoesNotOpen));
     }
@@ -121,8 +149,12 @@ mod tests {
     #[test]
     fn the_same_value_is_never_sealed_alike_and_short_ones_are_equally_long() {
         let key = SubjectKey::random();
-        let all: std::collections::HashSet<String> = (0..100).map(|_| seal(&key, PLACE, "\"Ada\"").unwrap()).collect();
+        let all: std::collections::HashSet<String> =
+            (0..100).map(|_| seal(&key, PLACE, "\"Ada\"").unwrap()).collect();
         assert_eq!(all.len(), 100);
-        assert_eq!(seal(&key, PLACE, "1").unwrap().len(), seal(&key, PLACE, "\"ada@example.com\"").unwrap().len());
+        assert_eq!(
+            seal(&key, PLACE, "1").unwrap().len(),
+            seal(&key, PLACE, "\"ada@example.com\"").unwrap().len()
+        );
     }
 }

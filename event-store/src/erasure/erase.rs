@@ -45,7 +45,9 @@ pub struct EraseRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// Who asks is not named, or not by an opaque id.
-    #[error("who asks for it must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without blanks")]
+    #[error(
+        "who asks for it must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without blanks"
+    )]
     By,
     /// The key store.
     #[error(transparent)]
@@ -77,7 +79,8 @@ pub fn subject_stream(subject: Uuid) -> Result<StreamName, InvalidName> {
 
 /// The subject that this event says to be erased.
 pub fn erased_subject(event: &RecordedEvent) -> Option<Uuid> {
-    let says_so = event.event_type.as_str() == SUBJECT_ERASED && event.stream.category() == CATEGORY;
+    let says_so =
+        event.event_type.as_str() == SUBJECT_ERASED && event.stream.category() == CATEGORY;
     if says_so { event.stream.id().parse().ok() } else { None }
 }
 
@@ -108,7 +111,8 @@ pub(super) async fn tell(
     let (stream, id) = (subject_stream(subject)?, subject.to_string());
     let (mut released, mut acknowledged) = (0, false);
     for _ in 0..MAX_ROUNDS {
-        let told = store.read_stream(&stream, Version::NONE, 1).await?.first().map(RecordedEvent::mark);
+        let told =
+            store.read_stream(&stream, Version::NONE, 1).await?.first().map(RecordedEvent::mark);
         let claims = store.claims_of(&id, CLAIMS_AT_ONCE).await?;
         if let (Some(mark), true) = (told, claims.is_empty()) {
             if !acknowledged {
@@ -117,13 +121,20 @@ pub(super) async fn tell(
             return note(keys, entry, mark, released).await;
         }
         let count = i64::try_from(claims.len()).unwrap_or(i64::MAX);
-        let claims = claims.into_iter().map(|(claim, owner)| ClaimChange::Release { claim, owner }).collect();
+        let claims = claims
+            .into_iter()
+            .map(|(claim, owner)| ClaimChange::Release { claim, owner })
+            .collect();
         let expected = match told {
             None => ExpectedVersion::NoStream,
             // The log keeps claims with an event, so it says so once more.
             Some(_) => ExpectedVersion::StreamExists,
         };
-        let append = Append { streams: vec![erased(&entry, stream.clone(), expected)?], claims, ..Append::default() };
+        let append = Append {
+            streams: vec![erased(&entry, stream.clone(), expected)?],
+            claims,
+            ..Append::default()
+        };
         acknowledged = true;
         match store.append(append).await? {
             AppendOutcome::Appended(_) => released += count,
@@ -144,15 +155,28 @@ async fn confirm(store: &dyn EventStore) -> Result<(), EraseError> {
     }
 }
 
-async fn note(keys: &dyn SubjectKeyStore, entry: LedgerEntry, mark: Mark, released: i64) -> Result<LedgerEntry, EraseError> {
+async fn note(
+    keys: &dyn SubjectKeyStore,
+    entry: LedgerEntry,
+    mark: Mark,
+    released: i64,
+) -> Result<LedgerEntry, EraseError> {
     if entry.erased_at != Some(mark) || released > 0 {
         keys.record(entry.subject, mark, released).await?;
     }
-    Ok(LedgerEntry { erased_at: Some(mark), claims_released: entry.claims_released + released, ..entry })
+    Ok(LedgerEntry {
+        erased_at: Some(mark),
+        claims_released: entry.claims_released + released,
+        ..entry
+    })
 }
 
 /// `subject.erased`.
-fn erased(entry: &LedgerEntry, stream: StreamName, expected: ExpectedVersion) -> Result<StreamAppend, EraseError> {
+fn erased(
+    entry: &LedgerEntry,
+    stream: StreamName,
+    expected: ExpectedVersion,
+) -> Result<StreamAppend, EraseError> {
     let event_type: EventType = SUBJECT_ERASED.parse()?;
     let metadata = Metadata {
         correlation_id: Uuid::now_v7(),
@@ -161,6 +185,7 @@ fn erased(entry: &LedgerEntry, stream: StreamName, expected: ExpectedVersion) ->
         traceparent: None,
     };
     let data = serde_json::json!({ "subject": entry.subject });
-    let event = NewEvent::json(event_type, SUBJECT_ERASED_VERSION, &data, metadata)?.tagged(Tag::new(CATEGORY, entry.subject)?);
+    let event = NewEvent::json(event_type, SUBJECT_ERASED_VERSION, &data, metadata)?
+        .tagged(Tag::new(CATEGORY, entry.subject)?);
     Ok(StreamAppend { stream, expected, events: vec![event] })
 }

@@ -31,7 +31,9 @@ pub enum KeyError {
     MasterKey,
     /// A value is sealed under a key that the store of keys never had: it is another one than this log's, or was restored from a backup
     /// that is older than the key. A value that is lost for good is given up by erasing its subject.
-    #[error("the store of subject keys does not know subject {0}: it is not this log's, or was restored from an older backup")]
+    #[error(
+        "the store of subject keys does not know subject {0}: it is not this log's, or was restored from an older backup"
+    )]
     UnknownSubject(Uuid),
     /// Anything else that Postgres said.
     #[error("the store of subject keys failed")]
@@ -103,7 +105,12 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`KeyError`].
-    async fn record(&self, subject: Uuid, erased_at: Mark, claims_released: i64) -> Result<(), KeyError>;
+    async fn record(
+        &self,
+        subject: Uuid,
+        erased_at: Mark,
+        claims_released: i64,
+    ) -> Result<(), KeyError>;
 
     /// The subject's line of the ledger.
     ///
@@ -146,7 +153,11 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`KeyError`].
-    async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError>;
+    async fn not_wrapped_by(
+        &self,
+        master: &str,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError>;
 
     /// Replaces each subject's old wrapped key by the new one where the old one still stands; says how many it replaced.
     ///

@@ -36,7 +36,9 @@ pub(super) enum Content<'a> {
 
 /// A reserved name stands in an object that is not a personal field, or the nesting is too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("$subject, $personal and $sealed are reserved for personal fields, and one stands in another place")]
+#[error(
+    "$subject, $personal and $sealed are reserved for personal fields, and one stands in another place"
+)]
 pub(super) struct Malformed;
 
 /// Whether the payload may have a personal field; a look at its bytes, without reading it.
@@ -242,7 +244,10 @@ impl<'a> Reserved<'a> {
             (Some(subject), Some("null"), None) => (subject, Content::Erased),
             (Some(subject), Some(value), None) => (subject, Content::Plain(value)),
             (Some(subject), None, Some(sealed)) => {
-                let text = sealed.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or(Malformed)?;
+                let text = sealed
+                    .strip_prefix('"')
+                    .and_then(|text| text.strip_suffix('"'))
+                    .ok_or(Malformed)?;
                 (subject, Content::Sealed(text))
             }
             _ => return Err(Malformed),
@@ -288,8 +293,14 @@ mod tests {
             ("/list/1/deep~1er", "plain {\"b\":[1,null]}"),
             ("/s", "sealed AQ"),
         ];
-        assert_eq!(found(&payload), expected.map(|(path, content)| (path.to_owned(), content.to_owned())));
-        assert_eq!(found(&json!({"$subject": ADA, "$personal": 1})), [(String::new(), "plain 1".to_owned())]);
+        assert_eq!(
+            found(&payload),
+            expected.map(|(path, content)| (path.to_owned(), content.to_owned()))
+        );
+        assert_eq!(
+            found(&json!({"$subject": ADA, "$personal": 1})),
+            [(String::new(), "plain 1".to_owned())]
+        );
     }
 
     #[test]
@@ -298,7 +309,10 @@ mod tests {
         let found = fields(text).unwrap();
         assert_eq!((found[0].subject, &found[0].content), (ADA, &Content::Plain("1.50")));
         let sealed = replaced(text, [found[0].sealed("AQ")]).unwrap();
-        assert_eq!(sealed.get(), r#"{ "a" : {"$subject":"00000000-0000-0000-0000-000000000007","$sealed":"AQ"} }"#);
+        assert_eq!(
+            sealed.get(),
+            r#"{ "a" : {"$subject":"00000000-0000-0000-0000-000000000007","$sealed":"AQ"} }"#
+        );
     }
 
     #[test]
@@ -330,7 +344,8 @@ mod tests {
         leaf.prop_recursive(4, 40, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::btree_map("[a-z/~\"\\\\]{0,4}", inner.clone(), 0..5).prop_map(|map| json!(map)),
+                prop::collection::btree_map("[a-z/~\"\\\\]{0,4}", inner.clone(), 0..5)
+                    .prop_map(|map| json!(map)),
                 inner.prop_map(|value| json!({"$subject": ADA, "$personal": value})),
             ]
         })
@@ -339,10 +354,16 @@ mod tests {
     /// What a walk over the parsed value finds: path and value, not looking into what is personal.
     fn expected(value: &Value, path: &str, into: &mut Vec<(String, Value)>) {
         match value {
-            Value::Object(map) if map.contains_key("$subject") => into.push((path.to_owned(), map["$personal"].clone())),
+            Value::Object(map) if map.contains_key("$subject") => {
+                into.push((path.to_owned(), map["$personal"].clone()))
+            }
             Value::Object(map) => {
                 for (name, value) in map {
-                    expected(value, &format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")), into);
+                    expected(
+                        value,
+                        &format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")),
+                        into,
+                    );
                 }
             }
             Value::Array(list) => {

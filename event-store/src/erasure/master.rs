@@ -32,8 +32,13 @@ impl SubjectKey {
     /// When the operating system has no randomness to give: there is no key without.
     pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0_u8; KEY_LEN]);
-        #[expect(clippy::expect_used, reason = "without randomness there is no key, and a weak one would be worse than a panic")]
-        rand::rngs::OsRng.try_fill_bytes(bytes.as_mut()).expect("the operating system gives randomness");
+        #[expect(
+            clippy::expect_used,
+            reason = "without randomness there is no key, and a weak one would be worse than a panic"
+        )]
+        rand::rngs::OsRng
+            .try_fill_bytes(bytes.as_mut())
+            .expect("the operating system gives randomness");
         Self(bytes)
     }
 
@@ -144,8 +149,12 @@ impl MasterKeys for LocalMasterKeys {
             let mut nonce = [0_u8; NONCE_LEN];
             rand::rng().fill(&mut nonce);
             let payload = Payload { msg: key.expose(), aad: &associated(*subject) };
-            let sealed = cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyError::MasterKey)?;
-            Ok(WrappedKey { master: name.clone(), bytes: [&[WRAP_VERSION], nonce.as_slice(), &sealed].concat() })
+            let sealed =
+                cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyError::MasterKey)?;
+            Ok(WrappedKey {
+                master: name.clone(),
+                bytes: [&[WRAP_VERSION], nonce.as_slice(), &sealed].concat(),
+            })
         });
         wrapped.collect()
     }
@@ -154,9 +163,11 @@ impl MasterKeys for LocalMasterKeys {
         let opened = wrapped.iter().map(|(subject, wrapped)| {
             let master = self.find(&wrapped.master)?;
             let (version, rest) = wrapped.bytes.split_first()?;
-            let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().filter(|_| *version == WRAP_VERSION)?;
+            let (nonce, sealed) =
+                rest.split_first_chunk::<NONCE_LEN>().filter(|_| *version == WRAP_VERSION)?;
             let payload = Payload { msg: sealed, aad: &associated(*subject) };
-            let plain = Aes256GcmSiv::new(master.into()).decrypt(&Nonce::from(*nonce), payload).ok()?;
+            let plain =
+                Aes256GcmSiv::new(master.into()).decrypt(&Nonce::from(*nonce), payload).ok()?;
             let plain = Zeroizing::new(plain);
             Some(SubjectKey(Zeroizing::new(<[u8; KEY_LEN]>::try_from(plain.as_slice()).ok()?)))
         });
@@ -176,9 +187,11 @@ pub async fn rotate(keys: &dyn SubjectKeyStore, master: &dyn MasterKeys) -> Resu
             return Ok(rotated);
         }
         let opened = master.unwrap(&page).await?;
-        let opened: Vec<(Uuid, SubjectKey)> = page.iter().map(|(subject, _)| *subject).zip(opened).collect();
+        let opened: Vec<(Uuid, SubjectKey)> =
+            page.iter().map(|(subject, _)| *subject).zip(opened).collect();
         let fresh = master.wrap(&opened).await?;
-        let changes = page.into_iter().zip(fresh).map(|((subject, old), new)| (subject, old, new)).collect();
+        let changes =
+            page.into_iter().zip(fresh).map(|((subject, old), new)| (subject, old, new)).collect();
         rotated += keys.rewrap(changes).await?;
     }
 }
@@ -189,7 +202,8 @@ mod tests {
     use super::*;
 
     fn master(seeds: &[u8]) -> LocalMasterKeys {
-        let lines: Vec<String> = seeds.iter().map(|seed| STANDARD.encode([*seed; KEY_LEN])).collect();
+        let lines: Vec<String> =
+            seeds.iter().map(|seed| STANDARD.encode([*seed; KEY_LEN])).collect();
         LocalMasterKeys::parse(&lines.join("\n").into()).unwrap()
     }
 
@@ -209,9 +223,18 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_master_key_is_refused_without_being_repeated() {
-        for text in ["", "canary", "Y2FuYXJ5", &vec![STANDARD.encode([1; KEY_LEN]); MAX_MASTER_KEYS + 1].join("\n")] {
+        for text in [
+            "",
+            "canary",
+            "Y2FuYXJ5",
+            &vec![STANDARD.encode([1; KEY_LEN]); MAX_MASTER_KEYS + 1].join("\n"),
+        ] {
             let error = LocalMasterKeys::parse(&SecretString::from(text)).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("canary") && !format!("{error:?}").contains("Y2Fu"), "{error:?}");
+            assert!(
+                !format!("{error} {error:?}").contains("canary")
+                    && !format!("{error:?}").contains("Y2Fu"),
+                "{error:?}"
+            );
         }
         assert!(!format!("{:?}", master(&[1])).contains("AQEB"));
     }

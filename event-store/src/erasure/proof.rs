@@ -80,7 +80,11 @@ impl Proof {
     /// field left.
     pub fn holds(&self) -> bool {
         let Search { readable, behind, .. } = &self.search;
-        self.key_destroyed && self.erased_at.is_some() && self.claims_left == 0 && readable.is_empty() && behind.is_empty()
+        self.key_destroyed
+            && self.erased_at.is_some()
+            && self.claims_left == 0
+            && readable.is_empty()
+            && behind.is_empty()
     }
 }
 
@@ -88,10 +92,15 @@ impl Proof {
 ///
 /// # Errors
 /// [`EraseError`].
-pub async fn prove(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: Uuid) -> Result<Proof, EraseError> {
+pub async fn prove(
+    store: &dyn EventStore,
+    keys: &dyn SubjectKeyStore,
+    subject: Uuid,
+) -> Result<Proof, EraseError> {
     let entry = keys.entry(subject).await?;
     let key_destroyed = keys.find(&[subject]).await?.first() == Some(&Some(StoredKey::Destroyed));
-    let told = store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.into_iter().next();
+    let told =
+        store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.into_iter().next();
     let search = search(store, subject, told.as_ref().map(|event| event.position)).await?;
     let claims_left = store.claims_of(&subject.to_string(), CLAIMS).await?.len();
     Ok(Proof {
@@ -114,15 +123,24 @@ pub async fn prove(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: 
 ///
 /// # Errors
 /// [`EraseError`].
-pub async fn is_known(store: &dyn EventStore, keys: &dyn SubjectKeyStore, subject: Uuid) -> Result<bool, EraseError> {
-    let has_key = keys.entry(subject).await?.is_some() || keys.find(&[subject]).await?.iter().any(Option::is_some);
+pub async fn is_known(
+    store: &dyn EventStore,
+    keys: &dyn SubjectKeyStore,
+    subject: Uuid,
+) -> Result<bool, EraseError> {
+    let has_key = keys.entry(subject).await?.is_some()
+        || keys.find(&[subject]).await?.iter().any(Option::is_some);
     Ok(has_key
         || !store.claims_of(&subject.to_string(), 1).await?.is_empty()
         || !store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.is_empty()
         || search(store, subject, None).await?.events > 0)
 }
 
-async fn search(store: &dyn EventStore, subject: Uuid, erased_at: Option<Position>) -> Result<Search, EraseError> {
+async fn search(
+    store: &dyn EventStore,
+    subject: Uuid,
+    erased_at: Option<Position>,
+) -> Result<Search, EraseError> {
     let head = store.head().await?.mark.position;
     let id = subject.to_string();
     let mut search = Search::default();
@@ -153,7 +171,9 @@ impl Search {
         }
         if before != (self.sealed, self.erased, self.readable.len()) {
             self.events += 1;
-            if erased_at.is_some_and(|erased_at| event.position > erased_at) && self.behind.len() < MAX_NAMED {
+            if erased_at.is_some_and(|erased_at| event.position > erased_at)
+                && self.behind.len() < MAX_NAMED
+            {
                 self.behind.push(event.position);
             }
         }
@@ -177,16 +197,37 @@ fn named(positions: &[Position]) -> String {
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let yes = |done: bool| if done { "yes" } else { "NO" };
-        let or_never = |time: Option<DateTime<Utc>>| time.map_or_else(|| "never".to_owned(), |time| time.to_rfc3339());
-        writeln!(f, "Erasure of subject {}: {}", self.subject, if self.holds() { "complete" } else { "NOT COMPLETE" })?;
+        let or_never = |time: Option<DateTime<Utc>>| {
+            time.map_or_else(|| "never".to_owned(), |time| time.to_rfc3339())
+        };
+        writeln!(
+            f,
+            "Erasure of subject {}: {}",
+            self.subject,
+            if self.holds() { "complete" } else { "NOT COMPLETE" }
+        )?;
         writeln!(f, "  asked for by       {}", self.requested_by.as_deref().unwrap_or("nobody"))?;
-        writeln!(f, "  key destroyed      {} ({})", yes(self.key_destroyed), or_never(self.requested_at))?;
+        writeln!(
+            f,
+            "  key destroyed      {} ({})",
+            yes(self.key_destroyed),
+            or_never(self.requested_at)
+        )?;
         match self.erased_at {
-            Some(mark) => writeln!(f, "  in the log         position {} ({})", mark.position, or_never(self.recorded_at))?,
+            Some(mark) => writeln!(
+                f,
+                "  in the log         position {} ({})",
+                mark.position,
+                or_never(self.recorded_at)
+            )?,
             None => writeln!(f, "  in the log         NO: subject.erased is not appended")?,
         }
         writeln!(f, "  epoch of the log   {}", self.epoch)?;
-        writeln!(f, "  unique claims      {} released, {} left", self.claims_released, self.claims_left)?;
+        writeln!(
+            f,
+            "  unique claims      {} released, {} left",
+            self.claims_released, self.claims_left
+        )?;
         let Search { up_to, events, sealed, erased, readable, behind } = &self.search;
         writeln!(
             f,

@@ -29,7 +29,10 @@ pub struct Reconciled {
 ///
 /// # Errors
 /// [`EraseError`]; what was done stays. Do not serve: run it again.
-pub async fn reconcile(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<Reconciled, EraseError> {
+pub async fn reconcile(
+    store: &dyn EventStore,
+    keys: &dyn SubjectKeyStore,
+) -> Result<Reconciled, EraseError> {
     let destroyed = apply_log(store, keys).await?;
     let told = apply_ledger(store, keys).await?;
     Ok(Reconciled { destroyed, told })
@@ -39,7 +42,10 @@ pub async fn reconcile(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Re
 ///
 /// # Errors
 /// [`StoreError`], [`StoreError::Keys`] included.
-pub async fn is_settled(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<bool, StoreError> {
+pub async fn is_settled(
+    store: &dyn EventStore,
+    keys: &dyn SubjectKeyStore,
+) -> Result<bool, StoreError> {
     let mut after = applied(store, keys).await?;
     loop {
         let page = erasures(store, after).await?;
@@ -61,7 +67,10 @@ async fn apply_log(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result
         let Some(last) = page.last().map(RecordedEvent::mark) else { return Ok(destroyed) };
         let mut seen = HashSet::new();
         for event in &page {
-            let Some(subject) = erased_subject(event).filter(|subject| seen.insert(*subject)) else { continue };
+            let Some(subject) = erased_subject(event).filter(|subject| seen.insert(*subject))
+            else {
+                continue;
+            };
             if keys.entry(subject).await?.is_none() {
                 keys.destroy(subject, event.metadata.actor.as_deref().unwrap_or(NOT_SAID)).await?;
                 keys.record(subject, event.mark(), 0).await?;
@@ -73,7 +82,10 @@ async fn apply_log(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result
     }
 }
 
-async fn apply_ledger(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<u64, EraseError> {
+async fn apply_ledger(
+    store: &dyn EventStore,
+    keys: &dyn SubjectKeyStore,
+) -> Result<u64, EraseError> {
     let (mut after, mut told) = (Uuid::nil(), 0);
     // A log that has the event of one mark has those of all marks before it.
     let mut proved = Position::START;
@@ -84,7 +96,9 @@ async fn apply_ledger(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Res
         for entry in page {
             match entry.erased_at {
                 Some(mark) if mark.position <= proved => {}
-                Some(mark) if store.mark_at(mark.position).await? == Some(mark) => proved = mark.position,
+                Some(mark) if store.mark_at(mark.position).await? == Some(mark) => {
+                    proved = mark.position
+                }
                 Some(_) | None => {
                     tell(store, keys, entry).await?;
                     told += 1;
@@ -95,13 +109,20 @@ async fn apply_ledger(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Res
 }
 
 /// Up to where the log has been applied, if that was this log.
-async fn applied(store: &dyn EventStore, keys: &dyn SubjectKeyStore) -> Result<Position, StoreError> {
+async fn applied(
+    store: &dyn EventStore,
+    keys: &dyn SubjectKeyStore,
+) -> Result<Position, StoreError> {
     let Mark { position, event_id } = keys.applied().await?;
     let there = store.mark_at(position).await?;
     Ok(if there.is_some_and(|mark| mark.event_id == event_id) { position } else { Position::START })
 }
 
-async fn erasures(store: &dyn EventStore, after: Position) -> Result<Vec<RecordedEvent>, StoreError> {
-    let event_type = SUBJECT_ERASED.parse().map_err(|error| KeyError::Unusable(format!("{error}")))?;
+async fn erasures(
+    store: &dyn EventStore,
+    after: Position,
+) -> Result<Vec<RecordedEvent>, StoreError> {
+    let event_type =
+        SUBJECT_ERASED.parse().map_err(|error| KeyError::Unusable(format!("{error}")))?;
     store.read(&Filter::Types(vec![event_type]), after, PAGE).await
 }

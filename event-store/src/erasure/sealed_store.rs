@@ -41,7 +41,10 @@ impl SealedStore {
         Self { inner, vault, watching }
     }
 
-    async fn revealed(&self, events: Result<Vec<RecordedEvent>, StoreError>) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn revealed(
+        &self,
+        events: Result<Vec<RecordedEvent>, StoreError>,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         let mut events = events?;
         reveal(&self.vault, &mut events).await?;
         Ok(events)
@@ -57,9 +60,10 @@ impl Drop for SealedStore {
 async fn reveal(vault: &Vault, events: &mut [RecordedEvent]) -> Result<(), StoreError> {
     match vault.reveal(events).await?.first() {
         None => Ok(()),
-        Some(unreadable) => {
-            Err(StoreError::Unusable(format!("a personal field of the event at position {} does not open", unreadable.0)))
-        }
+        Some(unreadable) => Err(StoreError::Unusable(format!(
+            "a personal field of the event at position {} does not open",
+            unreadable.0
+        ))),
     }
 }
 
@@ -86,12 +90,19 @@ async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
         };
         match seen.await {
             Ok(seen) => after = Some(seen),
-            Err(error) => tracing::debug!(%error, "the log could not be asked for erasures: keys are forgotten in time anyway"),
+            Err(error) => {
+                tracing::debug!(%error, "the log could not be asked for erasures: keys are forgotten in time anyway")
+            }
         }
     }
 }
 
-async fn forget_erased(store: &dyn EventStore, vault: &Vault, filter: &Filter, after: Position) -> Result<Position, StoreError> {
+async fn forget_erased(
+    store: &dyn EventStore,
+    vault: &Vault,
+    filter: &Filter,
+    after: Position,
+) -> Result<Position, StoreError> {
     let page = store.read(filter, after, crate::store::MAX_PAGE).await?;
     for subject in page.iter().filter_map(erased_subject) {
         vault.forget(subject);
@@ -102,7 +113,11 @@ async fn forget_erased(store: &dyn EventStore, vault: &Vault, filter: &Filter, a
 /// Whom these events say to be erased.
 fn told_erased(append: &StreamAppend) -> Option<Uuid> {
     let says_so = append.events.iter().any(|event| event.event_type.as_str() == SUBJECT_ERASED);
-    if says_so && append.stream.category() == SUBJECT_CATEGORY { append.stream.id().parse().ok() } else { None }
+    if says_so && append.stream.category() == SUBJECT_CATEGORY {
+        append.stream.id().parse().ok()
+    } else {
+        None
+    }
 }
 
 #[async_trait]
@@ -119,15 +134,22 @@ impl EventStore for SealedStore {
         let erased: Vec<_> = append.streams.iter().filter_map(told_erased).collect();
         let outcome = self.inner.append(append).await?;
         match &outcome {
-            AppendOutcome::Appended(_) => erased.into_iter().for_each(|subject| self.vault.forget(subject)),
+            AppendOutcome::Appended(_) => {
+                erased.into_iter().for_each(|subject| self.vault.forget(subject))
+            }
             // Erased elsewhere, after its key was at hand here.
-            AppendOutcome::Refused(Refusal::SubjectErased { subject }) => self.vault.forget(*subject),
+            AppendOutcome::Refused(Refusal::SubjectErased { subject }) => {
+                self.vault.forget(*subject)
+            }
             AppendOutcome::Repeated { .. } | AppendOutcome::Refused(_) => {}
         }
         Ok(outcome)
     }
 
-    async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+    async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
         self.inner.repeated(idempotency).await
     }
 
@@ -143,7 +165,12 @@ impl EventStore for SealedStore {
         self.inner.descends_from(epoch).await
     }
 
-    async fn read_stream(&self, stream: &StreamName, after: Version, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.revealed(self.inner.read_stream(stream, after, limit).await).await
     }
 
@@ -156,19 +183,34 @@ impl EventStore for SealedStore {
         self.revealed(self.inner.read_stream_backward(stream, before, limit).await).await
     }
 
-    async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.revealed(self.inner.read(filter, after, limit).await).await
     }
 
-    async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    async fn claims_of(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.inner.claims_of(id, limit).await
     }
 
-    async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+    async fn claim_owners(
+        &self,
+        claims: &[ClaimHash],
+    ) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.inner.claim_owners(claims).await
     }
 
-    async fn refused_for_its_content(&self, append: &Append) -> Result<Option<Refusal>, StoreError> {
+    async fn refused_for_its_content(
+        &self,
+        append: &Append,
+    ) -> Result<Option<Refusal>, StoreError> {
         let erased = self.vault.erased_among(append).await?;
         Ok(erased.map(|subject| Refusal::SubjectErased { subject }))
     }
@@ -181,11 +223,24 @@ impl EventStore for SealedStore {
         self.inner.written_types().await
     }
 
-    fn subscribe(&self, filter: Filter, after: Position) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Position,
+    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
         let chunks = self.inner.subscribe(filter, after).ready_chunks(CHUNK);
-        let state =
-            Subscription { chunks, vault: Arc::clone(&self.vault), sealed: Vec::new(), ready: VecDeque::new(), failed: false };
-        stream::unfold(state, |mut state| async move { state.next().await.map(|next| (next, state)) }).boxed()
+        let state = Subscription {
+            chunks,
+            vault: Arc::clone(&self.vault),
+            sealed: Vec::new(),
+            ready: VecDeque::new(),
+            failed: false,
+        };
+        stream::unfold(
+            state,
+            |mut state| async move { state.next().await.map(|next| (next, state)) },
+        )
+        .boxed()
     }
 }
 

@@ -70,7 +70,11 @@ struct Shared {
 
 impl Vault {
     /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with it.
-    pub fn new(keys: Arc<dyn SubjectKeyStore>, master: Arc<dyn MasterKeys>, options: VaultOptions) -> Arc<Self> {
+    pub fn new(
+        keys: Arc<dyn SubjectKeyStore>,
+        master: Arc<dyn MasterKeys>,
+        options: VaultOptions,
+    ) -> Arc<Self> {
         let cache = Mutex::new(Cache::new(options.cached_keys, options.key_lifetime));
         let shared = Arc::new(Shared { keys, master, cache, holders: Mutex::default() });
         let waiting = Waiting::start(Arc::clone(&shared));
@@ -102,7 +106,11 @@ impl Vault {
         if let Some((subject, _)) = known.iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(Refusal::SubjectErased { subject: *subject }));
         }
-        let mut sealed = found.iter().map(|found| sealed(found, &known)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let mut sealed = found
+            .iter()
+            .map(|found| sealed(found, &known))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
         for event in append.streams.iter_mut().flat_map(|stream| &mut stream.events) {
             if let Some(data) = sealed.next().flatten() {
                 event.data = data;
@@ -118,14 +126,18 @@ impl Vault {
     /// As [`Vault::seal`].
     pub async fn erased_among(&self, append: &Append) -> Result<Option<Uuid>, StoreError> {
         let (known, missing) = self.shared.at_hand(&Self::subjects_of(append)?);
-        if let Some((subject, _)) = known.into_iter().find(|(_, known)| matches!(known, Known::Erased)) {
+        if let Some((subject, _)) =
+            known.into_iter().find(|(_, known)| matches!(known, Known::Erased))
+        {
             return Ok(Some(subject));
         }
         for page in missing.chunks(MAX_BATCH) {
             // A subject without a key is a new one.
             let found = self.waiting.patiently(self.shared.keys.find(page)).await?;
             let mut stored = page.iter().zip(found);
-            if let Some((subject, _)) = stored.find(|(_, stored)| matches!(stored, Some(StoredKey::Destroyed))) {
+            if let Some((subject, _)) =
+                stored.find(|(_, stored)| matches!(stored, Some(StoredKey::Destroyed)))
+            {
                 return Ok(Some(*subject));
             }
         }
@@ -152,7 +164,12 @@ impl Vault {
                 self.forget(subject);
             }
             let fields = marked::fields(event.data.get()).unwrap_or_default();
-            subjects.extend(fields.iter().filter(|field| matches!(field.content, Content::Sealed(_))).map(|field| field.subject));
+            subjects.extend(
+                fields
+                    .iter()
+                    .filter(|field| matches!(field.content, Content::Sealed(_)))
+                    .map(|field| field.subject),
+            );
         }
         let known = self.keys_to_reveal(subjects.into_iter().collect()).await?;
         let mut unreadable = Vec::new();
@@ -212,7 +229,10 @@ struct Found<'a> {
 
 /// The personal fields of the append, event by event.
 fn readable(append: &Append) -> Result<Vec<Found<'_>>, StoreError> {
-    let events = append.streams.iter().flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)));
+    let events = append
+        .streams
+        .iter()
+        .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)));
     let found = events.map(|(stream, event)| {
         let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
         Ok(Found { stream, event, fields })
@@ -259,19 +279,23 @@ impl Shared {
             return Ok(Vec::new());
         }
         let found = self.keys.find(subjects).await?;
-        let stored =
-            subjects.iter().zip(found).map(|(subject, found)| Ok((*subject, found.ok_or(KeyError::UnknownSubject(*subject))?)));
+        let stored = subjects.iter().zip(found).map(|(subject, found)| {
+            Ok((*subject, found.ok_or(KeyError::UnknownSubject(*subject))?))
+        });
         self.opened(stored.collect::<Result<_, KeyError>>()?).await
     }
 
     /// Makes a key for each of these subjects that has none.
     async fn ensure(&self, subjects: &[Uuid]) -> Result<(), KeyError> {
-        let fresh: Vec<(Uuid, SubjectKey)> = subjects.iter().map(|subject| (*subject, SubjectKey::random())).collect();
+        let fresh: Vec<(Uuid, SubjectKey)> =
+            subjects.iter().map(|subject| (*subject, SubjectKey::random())).collect();
         let wrapped = self.master.wrap(&fresh).await?;
         let candidates: Vec<_> = subjects.iter().copied().zip(wrapped).collect();
         let stored = self.keys.ensure(&candidates).await?;
         let mut others = Vec::new();
-        for (((subject, key), (_, candidate)), stored) in fresh.into_iter().zip(candidates).zip(stored) {
+        for (((subject, key), (_, candidate)), stored) in
+            fresh.into_iter().zip(candidates).zip(stored)
+        {
             // Its own needs no opening.
             if stored == StoredKey::Wrapped(candidate) {
                 self.cache().put(subject, Known::Key(key));
@@ -297,7 +321,9 @@ impl Shared {
         }
         let erased: Vec<Uuid> = known.iter().map(|(subject, _)| *subject).collect();
         let keys = self.master.unwrap(&wrapped).await?;
-        known.extend(wrapped.into_iter().zip(keys).map(|((subject, _), key)| (subject, Known::Key(key))));
+        known.extend(
+            wrapped.into_iter().zip(keys).map(|((subject, _), key)| (subject, Known::Key(key))),
+        );
         self.remember(&mut known);
         self.tell_erased(erased);
         Ok(known)
@@ -327,37 +353,62 @@ fn malformed(event: &NewEvent, error: Malformed) -> StoreError {
 }
 
 /// The payload with its fields sealed; `None` when it has none.
-fn sealed(found: &Found<'_>, known: &HashMap<Uuid, Known>) -> Result<Option<Box<RawValue>>, StoreError> {
+fn sealed(
+    found: &Found<'_>,
+    known: &HashMap<Uuid, Known>,
+) -> Result<Option<Box<RawValue>>, StoreError> {
     let Found { stream, event, fields } = found;
     let mut edits = Vec::with_capacity(fields.len());
     for field in fields {
         let json = match field.content {
             Content::Plain(json) => json,
             Content::Erased => continue,
-            Content::Sealed(_) => return Err(StoreError::Invalid(format!("event {} brings a sealed value along", event.id))),
+            Content::Sealed(_) => {
+                return Err(StoreError::Invalid(format!(
+                    "event {} brings a sealed value along",
+                    event.id
+                )));
+            }
         };
-        let Some(Known::Key(key)) = known.get(&field.subject) else { return Err(KeyError::Unavailable(None).into()) };
-        let place = Place { stream: stream.as_str(), event_id: event.id, subject: field.subject, path: &field.path };
-        let sealed = envelope::seal(key, place, json).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let Some(Known::Key(key)) = known.get(&field.subject) else {
+            return Err(KeyError::Unavailable(None).into());
+        };
+        let place = Place {
+            stream: stream.as_str(),
+            event_id: event.id,
+            subject: field.subject,
+            path: &field.path,
+        };
+        let sealed = envelope::seal(key, place, json)
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
         edits.push(field.sealed(&sealed));
     }
     if edits.is_empty() {
         return Ok(None);
     }
     let data = marked::replaced(event.data.get(), edits);
-    data.map(Some).map_err(|_| StoreError::Invalid(format!("event {}: its fields cannot be sealed", event.id)))
+    data.map(Some).map_err(|_| {
+        StoreError::Invalid(format!("event {}: its fields cannot be sealed", event.id))
+    })
 }
 
 /// The payload with its values; `None` when nothing in it is sealed.
-fn revealed(event: &RecordedEvent, known: &HashMap<Uuid, Known>) -> Result<Option<Box<RawValue>>, DoesNotRead> {
+fn revealed(
+    event: &RecordedEvent,
+    known: &HashMap<Uuid, Known>,
+) -> Result<Option<Box<RawValue>>, DoesNotRead> {
     let fields = marked::fields(event.data.get()).map_err(|_| DoesNotRead)?;
     let mut edits = Vec::with_capacity(fields.len());
     for field in &fields {
         let Content::Sealed(sealed) = field.content else { continue };
         match known.get(&field.subject) {
             Some(Known::Key(key)) => {
-                let place =
-                    Place { stream: event.stream.as_str(), event_id: event.id, subject: field.subject, path: &field.path };
+                let place = Place {
+                    stream: event.stream.as_str(),
+                    event_id: event.id,
+                    subject: field.subject,
+                    path: &field.path,
+                };
                 let json = envelope::open(key, place, sealed).map_err(|_| DoesNotRead)?;
                 edits.push(field.revealed(Some(&json)));
             }

@@ -28,7 +28,8 @@ impl EvolvedLog {
             subjects.extend(Vault::subjects_of(append)?);
         }
         for subject in subjects {
-            let stream = subject_stream(subject).map_err(|error| StoreError::Invalid(error.to_string()))?;
+            let stream =
+                subject_stream(subject).map_err(|error| StoreError::Invalid(error.to_string()))?;
             if !self.store.read_stream_backward(&stream, None, 1).await?.is_empty() {
                 return Ok(Some(Refusal::SubjectErased { subject }));
             }
@@ -41,7 +42,9 @@ impl EvolvedLog {
             }
         }
         for (index, condition) in append.conditions.iter().enumerate() {
-            if let Match::At(position) = self.first_match(&condition.query, condition.after.next()).await? {
+            if let Match::At(position) =
+                self.first_match(&condition.query, condition.after.next()).await?
+            {
                 return Ok(Some(Refusal::Condition { index, position }));
             }
         }
@@ -50,7 +53,13 @@ impl EvolvedLog {
             return Ok(None);
         }
         let owners = self.store.claim_owners(&claims).await?;
-        let held = prepared.claims.iter().zip(owners).filter_map(|(step, owner)| step.refusal(owner.as_ref()));
-        Ok(held.min_by_key(|(index, _)| *index).map(|(index, owner)| Refusal::Claim { index, owner }))
+        let held = prepared
+            .claims
+            .iter()
+            .zip(owners)
+            .filter_map(|(step, owner)| step.refusal(owner.as_ref()));
+        Ok(held
+            .min_by_key(|(index, _)| *index)
+            .map(|(index, owner)| Refusal::Claim { index, owner }))
     }
 }

@@ -33,7 +33,8 @@ impl Log {
     fn appended_before(&self, prepared: &Prepared) -> Option<Appended> {
         let (first, _) = prepared.events().next()?;
         let start = *self.ids.get(&first.id)?;
-        let wanted = prepared.append.streams.iter().flat_map(|s| s.events.iter().map(|e| (&s.stream, e)));
+        let wanted =
+            prepared.append.streams.iter().flat_map(|s| s.events.iter().map(|e| (&s.stream, e)));
         let mut last = None;
         for (offset, (stream, event)) in wanted.enumerate() {
             let found = self.events.get(start + offset)?;
@@ -47,12 +48,23 @@ impl Log {
             last = Some(found.mark());
         }
         let last = last?;
-        let version_at = |s: &StreamAppend| self.stream(&s.stream).rev().find(|e| e.position <= last.position).map(|e| e.version);
-        let versions = prepared.append.streams.iter().map(|s| (s.stream.clone(), version_at(s).unwrap_or(Version::NONE)));
+        let version_at = |s: &StreamAppend| {
+            self.stream(&s.stream).rev().find(|e| e.position <= last.position).map(|e| e.version)
+        };
+        let versions = prepared
+            .append
+            .streams
+            .iter()
+            .map(|s| (s.stream.clone(), version_at(s).unwrap_or(Version::NONE)));
         Some(self.outcome(prepared, last, versions.collect()))
     }
 
-    fn outcome(&self, prepared: &Prepared, last: Mark, versions: Vec<(crate::StreamName, Version)>) -> Appended {
+    fn outcome(
+        &self,
+        prepared: &Prepared,
+        last: Mark,
+        versions: Vec<(crate::StreamName, Version)>,
+    ) -> Appended {
         let count = prepared.texts.iter().fold(0, |count, _| count + 1);
         Appended { epoch: self.epoch, last, count, versions }
     }
@@ -62,11 +74,14 @@ impl Log {
         if append.epoch.is_some_and(|e| e != self.epoch) {
             return Some(Refusal::Epoch { actual: self.epoch });
         }
-        let taken = prepared.events().map(|(e, _)| e.id).filter(|id| self.ids.contains_key(id)).min();
+        let taken =
+            prepared.events().map(|(e, _)| e.id).filter(|id| self.ids.contains_key(id)).min();
         if let Some(id) = taken {
             return Some(Refusal::DuplicateEvent { id });
         }
-        let erased = |subject: &&Uuid| subject_stream(**subject).is_ok_and(|told| self.version(&told) > Version::NONE);
+        let erased = |subject: &&Uuid| {
+            subject_stream(**subject).is_ok_and(|told| self.version(&told) > Version::NONE)
+        };
         if let Some(subject) = prepared.subjects.iter().find(erased) {
             return Some(Refusal::SubjectErased { subject: *subject });
         }
@@ -86,7 +101,8 @@ impl Log {
     }
 
     fn claim_refusal(&self, prepared: &Prepared) -> Option<Refusal> {
-        let held = prepared.claims.iter().filter_map(|step| step.refusal(self.claims.get(&step.claim)));
+        let held =
+            prepared.claims.iter().filter_map(|step| step.refusal(self.claims.get(&step.claim)));
         held.min_by_key(|(index, _)| *index).map(|(index, owner)| Refusal::Claim { index, owner })
     }
 
@@ -122,7 +138,12 @@ impl Log {
                 self.claims.insert(step.claim.clone(), owner.clone());
             }
         }
-        let versions = prepared.append.streams.iter().map(|s| (s.stream.clone(), self.version(&s.stream))).collect();
+        let versions = prepared
+            .append
+            .streams
+            .iter()
+            .map(|s| (s.stream.clone(), self.version(&s.stream)))
+            .collect();
         let appended = self.outcome(&prepared, self.head(), versions);
         if let Some(Idempotency { key, request_hash, answer }) = prepared.append.idempotency {
             let outcome = AppendOutcome::Repeated { appended: appended.clone(), answer };

@@ -87,11 +87,19 @@ pub(crate) struct Request {
 
 impl Batcher {
     /// Starts the task that sends the batches. It ends when the batcher is dropped and its queue is empty.
-    pub(crate) fn start(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker) -> Self {
+    pub(crate) fn start(
+        options: Arc<PostgresOptions>,
+        continuity: Arc<Continuity>,
+        waker: Waker,
+    ) -> Self {
         let (queue, requests) = mpsc::channel(options.max_queued);
         let deadline = options.append_deadline;
         let state = BatcherState::default();
-        tokio::spawn(run(requests, Sender::new(options, continuity, waker, state.clone()), state.pulse.clone()));
+        tokio::spawn(run(
+            requests,
+            Sender::new(options, continuity, waker, state.clone()),
+            state.pulse.clone(),
+        ));
         let room = Arc::new(Semaphore::new(MAX_QUEUED_KIB));
         Self { queue, room, deadline, state, waiting: metrics::Queue::new() }
     }
@@ -103,13 +111,23 @@ impl Batcher {
 
     /// Queues an append and waits for what comes of it.
     pub(crate) async fn append(&self, prepared: Prepared) -> Reply {
-        let kib = u32::try_from(prepared.bytes / 1_024 + 1).map_err(|_| StoreError::Invalid("it is too large".into()))?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| StoreError::Unavailable(None))?;
+        let kib = u32::try_from(prepared.bytes / 1_024 + 1)
+            .map_err(|_| StoreError::Invalid("it is too large".into()))?;
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(kib)
+            .map_err(|_| StoreError::Unavailable(None))?;
         let (reply, answer) = oneshot::channel();
         let state = Arc::new(AtomicU8::new(QUEUED));
         let deadline = Instant::now() + self.deadline;
         let footprint = Footprint::of(&prepared);
-        let request = Request { prepared, footprint, state: Arc::clone(&state), deadline, reply, _room: room };
+        let request = Request {
+            prepared,
+            footprint,
+            state: Arc::clone(&state),
+            deadline,
+            reply,
+            _room: room,
+        };
         self.queue.try_send(request).map_err(|_| StoreError::Unavailable(None))?;
         let _waiting = self.waiting.wait();
         let answered = timeout_at(deadline, answer).await;
@@ -169,7 +187,11 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: P
             pending.push_back(request);
         }
         let batch = pick(&mut pending);
-        if AssertUnwindSafe(sender.send(batch, || pending.len() + requests.len())).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(sender.send(batch, || pending.len() + requests.len()))
+            .catch_unwind()
+            .await
+            .is_err()
+        {
             tracing::error!("the sender of batches panicked; it goes on with a new connection");
             sender.disconnect();
         }
@@ -177,7 +199,10 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: P
     }
 }
 
-async fn next(pending: &mut VecDeque<Request>, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
+async fn next(
+    pending: &mut VecDeque<Request>,
+    requests: &mut mpsc::Receiver<Request>,
+) -> Option<Request> {
     match pending.pop_front() {
         Some(request) => Some(request),
         None => requests.recv().await,

@@ -23,7 +23,10 @@ const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
 
 /// Appends a batch and commits. Its members must not affect each other, but for chains (`batch/conflict.rs`).
-pub(crate) async fn append<P: Borrow<Prepared>>(connection: &mut PgConnection, batch: &[P]) -> Result<Answers, Error> {
+pub(crate) async fn append<P: Borrow<Prepared>>(
+    connection: &mut PgConnection,
+    batch: &[P],
+) -> Result<Answers, Error> {
     let query = match plain::query(batch) {
         Some(query) => query,
         None => Layout::new(batch)?.query(),

@@ -60,7 +60,10 @@ pub(crate) struct ReadPools {
 }
 
 /// Makes the pools for reads; they connect when they are used.
-pub(crate) async fn read_pools(options: &PostgresOptions, continuity: Arc<Continuity>) -> Result<ReadPools, StoreError> {
+pub(crate) async fn read_pools(
+    options: &PostgresOptions,
+    continuity: Arc<Continuity>,
+) -> Result<ReadPools, StoreError> {
     let connect = base(options).options([("default_transaction_read_only", "on")]);
     // Outside the pool first: a pool would hide the reason behind "no connection in time".
     let mut connection = open(&connect, CHECK_LIMIT).await?;
@@ -71,7 +74,9 @@ pub(crate) async fn read_pools(options: &PostgresOptions, continuity: Arc<Contin
     })
     .await?;
     connection.close().await;
-    let planned = |mode, timeout| connect.clone().options([("plan_cache_mode", mode), ("statement_timeout", timeout)]);
+    let planned = |mode, timeout| {
+        connect.clone().options([("plan_cache_mode", mode), ("statement_timeout", timeout)])
+    };
     let by_key = planned("force_generic_plan", BY_KEY_TIMEOUT).options(BY_INDEX);
     let by_choice = planned("force_custom_plan", BY_CHOICE_TIMEOUT);
     Ok(ReadPools {
@@ -80,7 +85,12 @@ pub(crate) async fn read_pools(options: &PostgresOptions, continuity: Arc<Contin
     })
 }
 
-fn read_pool(options: &PostgresOptions, continuity: Arc<Continuity>, connect: PgConnectOptions, limit: Duration) -> Pool {
+fn read_pool(
+    options: &PostgresOptions,
+    continuity: Arc<Continuity>,
+    connect: PgConnectOptions,
+    limit: Duration,
+) -> Pool {
     let mut settings = PoolSettings::new(options.read_connections, ACQUIRE_LIMIT, limit);
     settings.wait_limit = WAIT_LIMIT;
     settings.max_lifetime = Some(MAX_LIFETIME);
@@ -113,7 +123,10 @@ pub(crate) async fn write<T: Send>(
 }
 
 /// A connection for appends.
-pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<Connection, StoreError> {
+pub(crate) async fn append_connection(
+    options: &PostgresOptions,
+    continuity: &Continuity,
+) -> Result<Connection, StoreError> {
     let connect = base(options).options([
         ("lock_timeout", LOCK_TIMEOUT),
         ("statement_timeout", "0"),
@@ -133,7 +146,10 @@ pub(crate) async fn append_connection(options: &PostgresOptions, continuity: &Co
 }
 
 /// Proves the history on a connection of its own.
-pub(crate) async fn prove_on_fresh_connection(options: &PostgresOptions, continuity: &Continuity) -> Result<(), StoreError> {
+pub(crate) async fn prove_on_fresh_connection(
+    options: &PostgresOptions,
+    continuity: &Continuity,
+) -> Result<(), StoreError> {
     let mut connection = open(&base(options), CHECK_LIMIT).await?;
     checks(&mut connection, async |raw: &mut PgConnection| continuity.prove(raw).await).await?;
     connection.close().await;
@@ -149,7 +165,10 @@ async fn checks(
     connection: &mut Connection,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    connection.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(work(raw).await)).await.map_err(read_error)?
+    connection
+        .run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(work(raw).await))
+        .await
+        .map_err(read_error)?
 }
 
 fn base(options: &PostgresOptions) -> PgConnectOptions {
@@ -167,7 +186,8 @@ fn base(options: &PostgresOptions) -> PgConnectOptions {
 /// Refuses a server that can lose what it acknowledges; warns of one that says of itself that its events may be lost, and of
 /// one that would not notice damage. Every append asks again, since a reload can change the settings.
 async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let settings = sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
+    let settings =
+        sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
     if settings.in_recovery {
         // It may be about to be promoted: waited for like one that is away.
         let why = "the server is in recovery (a standby): promote it, or name the primary";
@@ -177,11 +197,16 @@ async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError
         return Err(StoreError::Unsafe(why));
     }
     if settings.isolation != "read committed" {
-        return Err(StoreError::Unusable(format!("the isolation level is {}, not read committed", settings.isolation)));
+        return Err(StoreError::Unusable(format!(
+            "the isolation level is {}, not read committed",
+            settings.isolation
+        )));
     }
-    for (name, on) in
-        [("fsync", settings.fsync), ("full_page_writes", settings.full_page_writes), ("data_checksums", settings.data_checksums)]
-    {
+    for (name, on) in [
+        ("fsync", settings.fsync),
+        ("full_page_writes", settings.full_page_writes),
+        ("data_checksums", settings.data_checksums),
+    ] {
         if !on {
             tracing::warn!(
                 setting = name,

@@ -131,8 +131,12 @@ impl Continuity {
         let epoch = Epoch(row.epoch);
         let same_event = row.event_id == before.newest.event_id;
         match before.epoch {
-            Some(known) if known != epoch && !row.descends => Err(self.fail(never_ours(known, epoch))),
-            Some(known) if known == epoch && !same_event => Err(self.fail(lost(before.newest, row.event_id))),
+            Some(known) if known != epoch && !row.descends => {
+                Err(self.fail(never_ours(known, epoch)))
+            }
+            Some(known) if known == epoch && !same_event => {
+                Err(self.fail(lost(before.newest, row.event_id)))
+            }
             Some(known) if known != epoch => {
                 self.follow(before, epoch, same_event);
                 Ok(())
@@ -162,7 +166,8 @@ impl Continuity {
     }
 
     fn proved(&self) {
-        self.state.send_if_modified(|state| std::mem::replace(state, State::Proved) != State::Proved);
+        self.state
+            .send_if_modified(|state| std::mem::replace(state, State::Proved) != State::Proved);
     }
 
     fn fail(&self, why: String) -> StoreError {
@@ -173,7 +178,10 @@ impl Continuity {
             changed
         });
         if changed {
-            tracing::error!(why, "the event store's history is not the one that this process knows");
+            tracing::error!(
+                why,
+                "the event store's history is not the one that this process knows"
+            );
         }
         StoreError::OtherHistory(why)
     }
@@ -184,7 +192,11 @@ impl Continuity {
 }
 
 /// Proves anew for as long as the history is in doubt or broken. Ends only when it is dropped.
-pub(crate) async fn watch(continuity: Arc<Continuity>, options: Arc<PostgresOptions>, pulse: Pulse) {
+pub(crate) async fn watch(
+    continuity: Arc<Continuity>,
+    options: Arc<PostgresOptions>,
+    pulse: Pulse,
+) {
     let mut states = continuity.state.subscribe();
     while states.wait_for(|state| *state != State::Proved).await.is_ok() {
         pulse.beat();

@@ -43,8 +43,13 @@ pub async fn epochs(executor: impl PgExecutor<'_>) -> Result<Vec<EpochRecord>, S
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said, a lack of rights included.
-pub async fn begin_epoch(executor: impl PgExecutor<'_>, reason: &str, abandoned: &[Epoch]) -> Result<Epoch, StoreError> {
+pub async fn begin_epoch(
+    executor: impl PgExecutor<'_>,
+    reason: &str,
+    abandoned: &[Epoch],
+) -> Result<Epoch, StoreError> {
     let abandoned: Vec<_> = abandoned.iter().map(|epoch| epoch.0).collect();
-    let row = sqlx::query_file!("sql/begin_epoch.sql", reason, &abandoned).fetch_one(executor).await;
+    let row =
+        sqlx::query_file!("sql/begin_epoch.sql", reason, &abandoned).fetch_one(executor).await;
     Ok(Epoch(row.map_err(read_error)?.epoch))
 }

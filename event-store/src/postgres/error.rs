@@ -24,7 +24,11 @@ pub(crate) enum Meaning {
 /// a COMMIT says nothing about whether the batch was appended.
 pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
     match error {
-        sqlx::Error::Database(database) if database.code().is_some_and(|code| may_follow_commit(&code)) => Meaning::Lost,
+        sqlx::Error::Database(database)
+            if database.code().is_some_and(|code| may_follow_commit(&code)) =>
+        {
+            Meaning::Lost
+        }
         error => meaning(error),
     }
 }
@@ -49,9 +53,13 @@ pub(crate) fn unusable(error: sqlx::Error) -> StoreError {
 /// What a failed call means.
 pub(crate) fn meaning(error: &sqlx::Error) -> Meaning {
     match error {
-        sqlx::Error::Database(database) => database.code().map_or(Meaning::Lost, |code| meaning_of_code(&code)),
+        sqlx::Error::Database(database) => {
+            database.code().map_or(Meaning::Lost, |code| meaning_of_code(&code))
+        }
         sqlx::Error::PoolTimedOut => Meaning::Busy,
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Configuration(_) => Meaning::Unusable,
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::Configuration(_) => Meaning::Unusable,
         sqlx::Error::Encode(_) => Meaning::Data,
         // Io, Tls, Protocol, a crashed worker: whatever was under way may have been done.
         _ => Meaning::Lost,
@@ -96,16 +104,22 @@ mod tests {
     #[test]
     fn what_can_arrive_after_the_commit_is_never_taken_for_an_append_that_changed_nothing() {
         // A cancel; no memory, no disk; the ends of a session; internal errors.
-        for code in
-            ["57014", "53200", "53100", "53400", "57P01", "57P02", "57P04", "57P05", "25P03", "25P04", "08006", "58030", "XX000"]
-        {
-            let meaning = if may_follow_commit(code) { Meaning::Lost } else { meaning_of_code(code) };
+        for code in [
+            "57014", "53200", "53100", "53400", "57P01", "57P02", "57P04", "57P05", "25P03",
+            "25P04", "08006", "58030", "XX000",
+        ] {
+            let meaning =
+                if may_follow_commit(code) { Meaning::Lost } else { meaning_of_code(code) };
             assert_eq!(meaning, Meaning::Lost, "{code}");
         }
         // What a lock, a first write or a new connection meets comes before it.
         for code in ["55P03", "40P01", "40001", "25006", "53300", "57P03"] {
             assert!(!may_follow_commit(code) && meaning_of_code(code) == Meaning::Busy, "{code}");
         }
-        assert_eq!(meaning_of_code("57014"), Meaning::Busy, "a read that was cancelled can be made again");
+        assert_eq!(
+            meaning_of_code("57014"),
+            Meaning::Busy,
+            "a read that was cancelled can be made again"
+        );
     }
 }

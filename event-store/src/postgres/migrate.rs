@@ -30,7 +30,12 @@ fn event_store() -> OwnedSchema {
     let mut migrator = sqlx::migrate!("../migrations/event_store");
     migrator.dangerous_set_table_name(TABLE);
     migrator.create_schema("event_store");
-    OwnedSchema { name: "event_store", table: TABLE, migrator, how: "run `command-api migrate event-store`" }
+    OwnedSchema {
+        name: "event_store",
+        table: TABLE,
+        migrator,
+        how: "run `command-api migrate event-store`",
+    }
 }
 
 /// Brings the schema `event_store` of the database up to date. Safe when run twice or at once.
@@ -54,15 +59,19 @@ pub(crate) async fn assert_schema(connection: &mut PgConnection) -> Result<(), S
 impl OwnedSchema {
     /// Brings it up to date.
     pub(crate) async fn migrate(&self, url: &str) -> Result<(), StoreError> {
-        let options =
-            PgConnectOptions::from_str(url).map_err(|_| StoreError::Unusable("the database URL cannot be read".into()))?;
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Unusable("the database URL cannot be read".into()))?;
         let application_name = format!("{} migrate", self.name);
         let options = options.application_name(&application_name);
-        let mut connection = Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT).await.map_err(read_error)?;
+        let mut connection =
+            Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT).await.map_err(read_error)?;
         // On an error the connection is dropped, and its advisory lock with it.
-        let migrated = connection.run(async |raw: &mut PgConnection| self.migrator.run_direct(None, raw, false).await);
+        let migrated = connection
+            .run(async |raw: &mut PgConnection| self.migrator.run_direct(None, raw, false).await);
         migrated.await.map_err(|error| match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => read_error(error),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                read_error(error)
+            }
             error => StoreError::Unusable(error.to_string()),
         })?;
         connection.close().await;
@@ -71,7 +80,11 @@ impl OwnedSchema {
 
     /// Another schema, another name.
     pub(crate) fn fingerprint(&self) -> String {
-        self.migrator.iter().map(|m| format!("{}:{:02x?}", m.version, m.checksum)).collect::<Vec<_>>().join(";")
+        self.migrator
+            .iter()
+            .map(|m| format!("{}:{:02x?}", m.version, m.checksum))
+            .collect::<Vec<_>>()
+            .join(";")
     }
 
     /// Refuses it when it is older or newer than the migrations.
@@ -88,7 +101,12 @@ impl OwnedSchema {
         for migration in migrator.iter() {
             let found = applied.iter().find(|a| a.version == migration.version);
             match found {
-                None => return Err(StoreError::Unusable(format!("migration {} is missing: {how}", migration.version))),
+                None => {
+                    return Err(StoreError::Unusable(format!(
+                        "migration {} is missing: {how}",
+                        migration.version
+                    )));
+                }
                 Some(found) if found.checksum != migration.checksum => {
                     return Err(StoreError::Unusable(format!(
                         "migration {} is another one than this program's",
@@ -110,5 +128,8 @@ impl OwnedSchema {
 
 fn is_undefined_table(error: &sqlx::Error) -> bool {
     // 42P01 undefined table, 3F000 undefined schema
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|c| c == "42P01" || c == "3F000")
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|c| c == "42P01" || c == "3F000")
 }

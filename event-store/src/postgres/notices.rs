@@ -32,7 +32,11 @@ impl Notices {
         let outer = dispatcher::get_default(Clone::clone);
         let most = LevelFilter::current().max(LevelFilter::WARN);
         let second = Dispatch::new(NoSubscriber::default());
-        Self { dispatch: Dispatch::new(Listener { outer, most, warned: Arc::clone(&warned) }), warned, _second: second }
+        Self {
+            dispatch: Dispatch::new(Listener { outer, most, warned: Arc::clone(&warned) }),
+            warned,
+            _second: second,
+        }
     }
 
     /// Runs a call to its end; `true` when Postgres warned of something meanwhile.
@@ -55,7 +59,11 @@ fn is_warning(metadata: &Metadata<'_>) -> bool {
 
 impl Subscriber for Listener {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if is_warning(metadata) { Interest::sometimes() } else { self.outer.register_callsite(metadata) }
+        if is_warning(metadata) {
+            Interest::sometimes()
+        } else {
+            self.outer.register_callsite(metadata)
+        }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -45,8 +45,14 @@ impl TryFrom<Row> for RecordedEvent {
             event_type: row.event_type.parse().map_err(name)?,
             schema_version: row.schema_version,
             data: RawValue::from_string(row.data).map_err(|error| damaged(position, &error))?,
-            tags: row.tags.into_iter().map(Tag::try_from).collect::<Result<_, _>>().map_err(name)?,
-            metadata: serde_json::from_str(&row.metadata).map_err(|error| damaged(position, &error))?,
+            tags: row
+                .tags
+                .into_iter()
+                .map(Tag::try_from)
+                .collect::<Result<_, _>>()
+                .map_err(name)?,
+            metadata: serde_json::from_str(&row.metadata)
+                .map_err(|error| damaged(position, &error))?,
             recorded_at: row.recorded_at,
             bytes: u32::try_from(row.bytes).unwrap_or(0),
         })
@@ -72,7 +78,8 @@ impl Inner {
     }
 
     fn events(&self, rows: Vec<Row>) -> Result<Vec<RecordedEvent>, StoreError> {
-        let events = rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
+        let events =
+            rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
         if let Some(newest) = events.iter().max_by_key(|e| e.position) {
             self.continuity.learn(newest.mark());
         }
@@ -90,9 +97,14 @@ impl Inner {
 
     async fn head_through(&self, pool: &Pool) -> Result<Head, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/head.sql").fetch_one(pool).await.map_err(|error| self.failed(error))?;
+        let row = sqlx::query_file!("sql/head.sql")
+            .fetch_one(pool)
+            .await
+            .map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
-        let mark = row.position.map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
+        let mark = row
+            .position
+            .map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
         self.continuity.accept(epoch).await?;
         self.continuity.learn(mark);
         Ok(Head { epoch, mark })
@@ -102,8 +114,12 @@ impl Inner {
     /// for readiness, and does not wait behind reads.
     pub(super) async fn assert_safe(&self) -> Result<(), StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/unsafe_setting.sql").fetch_one(&self.by_key.past_the_queue()).await;
-        row.map_err(|error| self.failed(error))?.unsafe_setting.map_or(Ok(()), |why| Err(StoreError::Unsafe(why)))
+        let row = sqlx::query_file!("sql/unsafe_setting.sql")
+            .fetch_one(&self.by_key.past_the_queue())
+            .await;
+        row.map_err(|error| self.failed(error))?
+            .unsafe_setting
+            .map_or(Ok(()), |why| Err(StoreError::Unsafe(why)))
     }
 
     pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
@@ -131,7 +147,14 @@ impl Inner {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file_as!(Row, "sql/read_stream.sql", stream.as_str(), after.0, page(limit), PAGE_BYTES);
+        let rows = sqlx::query_file_as!(
+            Row,
+            "sql/read_stream.sql",
+            stream.as_str(),
+            after.0,
+            page(limit),
+            PAGE_BYTES
+        );
         self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
     }
 
@@ -143,35 +166,77 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let before = before.map_or(i64::MAX, |v| v.0);
-        let rows = sqlx::query_file_as!(Row, "sql/read_stream_backward.sql", stream.as_str(), before, page(limit), PAGE_BYTES);
+        let rows = sqlx::query_file_as!(
+            Row,
+            "sql/read_stream_backward.sql",
+            stream.as_str(),
+            before,
+            page(limit),
+            PAGE_BYTES
+        );
         self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
     }
 
-    pub(super) async fn read(&self, filter: &Filter, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let (after, limit) = (after.0, page(limit));
         let rows = match filter {
-            Filter::All => sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES).fetch_all(&self.by_key).await,
-            Filter::Category(category) => {
-                sqlx::query_file_as!(Row, "sql/read_category.sql", category, after, limit, PAGE_BYTES)
-                    .fetch_all(&self.by_choice)
+            Filter::All => {
+                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
+                    .fetch_all(&self.by_key)
                     .await
+            }
+            Filter::Category(category) => {
+                sqlx::query_file_as!(
+                    Row,
+                    "sql/read_category.sql",
+                    category,
+                    after,
+                    limit,
+                    PAGE_BYTES
+                )
+                .fetch_all(&self.by_choice)
+                .await
             }
             Filter::Types(types) => {
                 let types = texts(types);
-                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit, PAGE_BYTES).fetch_all(&self.by_choice).await
-            }
-            Filter::Query(query) if matches_all(query) => {
-                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES).fetch_all(&self.by_key).await
-            }
-            Filter::Query(query) => {
-                let (tagged, untagged): (Vec<_>, Vec<_>) = query.items.iter().partition(|item| !item.tags.is_empty());
-                let tags: Vec<String> = tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
-                let types: Vec<String> = tagged.iter().map(|item| joined(item.types.iter().map(EventType::as_str))).collect();
-                let alone: Vec<String> = untagged.iter().flat_map(|item| texts(&item.types)).collect();
-                sqlx::query_file_as!(Row, "sql/read_query.sql", &tags, &types, &alone, after, limit, PAGE_BYTES)
+                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit, PAGE_BYTES)
                     .fetch_all(&self.by_choice)
                     .await
+            }
+            Filter::Query(query) if matches_all(query) => {
+                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
+                    .fetch_all(&self.by_key)
+                    .await
+            }
+            Filter::Query(query) => {
+                let (tagged, untagged): (Vec<_>, Vec<_>) =
+                    query.items.iter().partition(|item| !item.tags.is_empty());
+                let tags: Vec<String> =
+                    tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
+                let types: Vec<String> = tagged
+                    .iter()
+                    .map(|item| joined(item.types.iter().map(EventType::as_str)))
+                    .collect();
+                let alone: Vec<String> =
+                    untagged.iter().flat_map(|item| texts(&item.types)).collect();
+                sqlx::query_file_as!(
+                    Row,
+                    "sql/read_query.sql",
+                    &tags,
+                    &types,
+                    &alone,
+                    after,
+                    limit,
+                    PAGE_BYTES
+                )
+                .fetch_all(&self.by_choice)
+                .await
             }
         };
         self.events(rows.map_err(|error| self.failed(error))?)
@@ -184,58 +249,99 @@ impl Inner {
         to: Position,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file_as!(Row, "sql/read_range.sql", &texts(types), after.0, to.0, PAGE_BYTES);
+        let rows = sqlx::query_file_as!(
+            Row,
+            "sql/read_range.sql",
+            &texts(types),
+            after.0,
+            to.0,
+            PAGE_BYTES
+        );
         self.events(rows.fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?)
     }
 
-    pub(super) async fn claim_owners(&self, claims: &[ClaimHash]) -> Result<Vec<Option<StreamName>>, StoreError> {
+    pub(super) async fn claim_owners(
+        &self,
+        claims: &[ClaimHash],
+    ) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.continuity.check().await?;
         let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
         let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
-        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes).fetch_all(&self.by_key).await;
+        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes)
+            .fetch_all(&self.by_key)
+            .await;
         let rows = rows.map_err(|error| self.failed(error))?;
-        let unreadable = |error: InvalidName| StoreError::Unusable(format!("the owner of a claim cannot be read: {error}"));
-        rows.into_iter().map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable)).collect()
+        let unreadable = |error: InvalidName| {
+            StoreError::Unusable(format!("the owner of a claim cannot be read: {error}"))
+        };
+        rows.into_iter()
+            .map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable))
+            .collect()
     }
 
     pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.continuity.check().await?;
-        let rows =
-            sqlx::query_file!("sql/written_types.sql").fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?;
-        let unreadable = |error: InvalidName| StoreError::Unusable(format!("an event type of the log cannot be read: {error}"));
+        let rows = sqlx::query_file!("sql/written_types.sql")
+            .fetch_all(&self.by_choice)
+            .await
+            .map_err(|error| self.failed(error))?;
+        let unreadable = |error: InvalidName| {
+            StoreError::Unusable(format!("an event type of the log cannot be read: {error}"))
+        };
         rows.into_iter()
-            .map(|row| Ok(WrittenType { event_type: row.event_type.parse()?, schema_version: row.schema_version }))
+            .map(|row| {
+                Ok(WrittenType {
+                    event_type: row.event_type.parse()?,
+                    schema_version: row.schema_version,
+                })
+            })
             .collect::<Result<_, _>>()
             .map_err(unreadable)
     }
 
-    pub(super) async fn repeated(&self, idempotency: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
+    pub(super) async fn repeated(
+        &self,
+        idempotency: &Idempotency,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_one(&self.by_key).await;
+        let row =
+            sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_one(&self.by_key).await;
         if !row.map_err(|error| self.failed(error))?.there {
             return Ok(None);
         }
         // A read sees a commit that still waits for its standby, or has given up waiting. An append's own commit waits for all
         // before it, so what is there is only answered after one.
         match self.batcher.append(Prepared::look(idempotency)?).await {
-            Ok(outcome @ (AppendOutcome::Repeated { .. } | AppendOutcome::Refused(Refusal::KeyReused))) => Ok(Some(outcome)),
+            Ok(
+                outcome @ (AppendOutcome::Repeated { .. }
+                | AppendOutcome::Refused(Refusal::KeyReused)),
+            ) => Ok(Some(outcome)),
             // The server that had it is gone, and it with the server.
             Ok(AppendOutcome::Refused(Refusal::Epoch { .. })) => Ok(None),
-            Ok(_) => Err(StoreError::Unusable("the look at an idempotency key was answered as an append".to_owned())),
+            Ok(_) => Err(StoreError::Unusable(
+                "the look at an idempotency key was answered as an append".to_owned(),
+            )),
             // What the first one changed is there, and may be lost yet.
             Err(StoreError::Unavailable(error)) => Err(StoreError::OutcomeUnknown(error)),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn claims_of(&self, id: &str, limit: u32) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    pub(super) async fn claims_of(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.by_choice);
+        let rows =
+            sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.by_choice);
         let rows = rows.await.map_err(|error| self.failed(error))?;
         let held = rows.into_iter().map(|row| {
             let hash = <[u8; 32]>::try_from(row.hash.as_slice()).ok();
             let owner = row.owner.parse().ok();
-            let held = hash.zip(owner).map(|(hash, owner)| (ClaimHash { scope: row.scope.into(), hash }, owner));
+            let held = hash
+                .zip(owner)
+                .map(|(hash, owner)| (ClaimHash { scope: row.scope.into(), hash }, owner));
             held.ok_or_else(|| StoreError::Unusable("a claim cannot be read".to_owned()))
         });
         held.collect()
@@ -252,5 +358,6 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 /// Whether a query asks for nothing in particular: it has no item, or one that names neither tag nor type.
 fn matches_all(query: &EventQuery) -> bool {
-    query.items.is_empty() || query.items.iter().any(|item| item.tags.is_empty() && item.types.is_empty())
+    query.items.is_empty()
+        || query.items.iter().any(|item| item.tags.is_empty() && item.types.is_empty())
 }

@@ -29,7 +29,13 @@ impl PostgresStore {
     pub async fn seal(&self) -> Result<Position, StoreError> {
         self.inner.continuity.check().await?;
         let sealed = connect::write(&self.inner.by_choice, |connection| {
-            async move { Ok(sqlx::query_file!("sql/seal.sql", SEAL_EVENTS).fetch_one(connection).await?.sealed_to) }.boxed()
+            async move {
+                Ok(sqlx::query_file!("sql/seal.sql", SEAL_EVENTS)
+                    .fetch_one(connection)
+                    .await?
+                    .sealed_to)
+            }
+            .boxed()
         })
         .await?;
         Ok(Position(sealed))
@@ -53,7 +59,9 @@ impl PostgresStore {
             }
             match self.seal().await {
                 Ok(to) => sealed = to,
-                Err(error) => tracing::warn!(%error, "the log could not be sealed; it will be tried again"),
+                Err(error) => {
+                    tracing::warn!(%error, "the log could not be sealed; it will be tried again")
+                }
             }
             // What is left of a long stretch is due at the next look.
             looks = if newest.0 - sealed.0 >= SEAL_EVENTS.into() { SHORT_AFTER } else { 0 };

@@ -13,14 +13,21 @@ use crate::stream::{StreamName, Version};
 
 #[async_trait]
 impl SnapshotStore for PostgresStore {
-    async fn snapshot(&self, stream: &StreamName, shape: i32, epoch: Epoch) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot(
+        &self,
+        stream: &StreamName,
+        shape: i32,
+        epoch: Epoch,
+    ) -> Result<Option<Snapshot>, StoreError> {
         self.inner.continuity.check().await?;
         let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
             .fetch_optional(&self.inner.by_key)
             .await
             .map_err(read_error)?;
         let Some(row) = row else { return Ok(None) };
-        let unreadable = |error| StoreError::Unusable(format!("the snapshot of {stream} cannot be read: {error}"));
+        let unreadable = |error| {
+            StoreError::Unusable(format!("the snapshot of {stream} cannot be read: {error}"))
+        };
         Ok(Some(Snapshot {
             stream: stream.clone(),
             shape,
@@ -41,9 +48,18 @@ impl SnapshotStore for PostgresStore {
             async move {
                 let Snapshot { stream, shape, epoch, version, last, state } = &snapshot;
                 let (stream, version, position) = (stream.as_str(), version.0, last.position.0);
-                sqlx::query_file!("sql/keep_snapshot.sql", stream, shape, epoch.0, version, position, event_id, state.get())
-                    .execute(connection)
-                    .await
+                sqlx::query_file!(
+                    "sql/keep_snapshot.sql",
+                    stream,
+                    shape,
+                    epoch.0,
+                    version,
+                    position,
+                    event_id,
+                    state.get()
+                )
+                .execute(connection)
+                .await
             }
             .boxed()
         })

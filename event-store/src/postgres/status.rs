@@ -40,7 +40,8 @@ impl LogStatus {
     /// # Errors
     /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said.
     pub async fn read(executor: impl PgExecutor<'_>) -> Result<Self, StoreError> {
-        let row = sqlx::query_file!("sql/status.sql").fetch_one(executor).await.map_err(read_error)?;
+        let row =
+            sqlx::query_file!("sql/status.sql").fetch_one(executor).await.map_err(read_error)?;
         Ok(Self {
             epoch: Epoch(row.epoch),
             epochs: row.epochs,

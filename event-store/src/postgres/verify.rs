@@ -147,8 +147,9 @@ async fn page(
     chain: &mut Chain,
     derived: &mut Derived,
 ) -> Result<bool, sqlx::Error> {
-    let rows =
-        sqlx::query_file_as!(Row, "sql/verify_page.sql", found.head.0, PAGE, PAGE_BYTES).fetch_all(&mut *connection).await?;
+    let rows = sqlx::query_file_as!(Row, "sql/verify_page.sql", found.head.0, PAGE, PAGE_BYTES)
+        .fetch_all(&mut *connection)
+        .await?;
     let bytes: i64 = rows.iter().map(|row| i64::from(row.bytes)).sum();
     let full = bytes >= PAGE_BYTES || i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
     derived.compare_keys(connection, &rows, found).await?;
@@ -172,7 +173,10 @@ fn dense(row: &Row, last: Option<&Row>, found: &mut Verification) {
     if !row.follows {
         found.find(
             row.position,
-            format!("version {} of {} stands here, and the one before it not before", row.version, row.stream),
+            format!(
+                "version {} of {} stands here, and the one before it not before",
+                row.version, row.stream
+            ),
         );
     }
     if !row.tagged {

@@ -27,10 +27,14 @@ pub(super) fn build(
     }
     for ((name, version), into, upcast) in past {
         let event_type: EventType = name.parse()?;
-        let into =
-            into.iter().map(|(name, version)| Ok((*name, name.parse()?, *version))).collect::<Result<_, InvalidRegistry>>()?;
+        let into = into
+            .iter()
+            .map(|(name, version)| Ok((*name, name.parse()?, *version)))
+            .collect::<Result<_, InvalidRegistry>>()?;
         let versions = types.entry(event_type.clone()).or_default();
-        if versions.current == Some(version) || versions.past.insert(version, Step { into, upcast }).is_some() {
+        if versions.current == Some(version)
+            || versions.past.insert(version, Step { into, upcast }).is_some()
+        {
             return Err(InvalidRegistry::Twice(event_type, version));
         }
     }
@@ -54,7 +58,9 @@ fn check_versions(event_type: &EventType, versions: &Versions) -> Result<(), Inv
     }
 }
 
-fn stored_as(types: &HashMap<EventType, Versions>) -> Result<HashMap<EventType, BTreeSet<EventType>>, InvalidRegistry> {
+fn stored_as(
+    types: &HashMap<EventType, Versions>,
+) -> Result<HashMap<EventType, BTreeSet<EventType>>, InvalidRegistry> {
     let mut stored_as: HashMap<EventType, BTreeSet<EventType>> = HashMap::new();
     for (event_type, versions) in types {
         for version in versions.past.keys().copied().chain(versions.current) {
@@ -84,9 +90,16 @@ fn follow<'t>(
     };
     path.push((event_type, version));
     for (_, next, next_version) in &step.into {
-        let known = types.get(next).is_some_and(|v| v.current == Some(*next_version) || v.past.contains_key(next_version));
+        let known = types
+            .get(next)
+            .is_some_and(|v| v.current == Some(*next_version) || v.past.contains_key(next_version));
         if !known {
-            return Err(InvalidRegistry::Nowhere(event_type.clone(), version, next.clone(), *next_version));
+            return Err(InvalidRegistry::Nowhere(
+                event_type.clone(),
+                version,
+                next.clone(),
+                *next_version,
+            ));
         }
         follow(types, (next, *next_version), path, ends)?;
     }

@@ -26,7 +26,13 @@ impl<S> Current<S> {
         }
         let version = events.iter().fold(self.version, |version, _| Version(version.0 + 1));
         let event_id = events.last().map_or(self.last.event_id, |last| Some(last.id));
-        Self { state, version, last: Mark { position: self.last.position, event_id }, kept: self.kept, personal }
+        Self {
+            state,
+            version,
+            last: Mark { position: self.last.position, event_id },
+            kept: self.kept,
+            personal,
+        }
     }
 
     /// What an append requires that was decided on this state while its last event is on its way.
@@ -49,7 +55,13 @@ impl StateLoader {
     }
 
     /// Puts a state into memory whose events are appended by now, the last of them at `last`: as if it had been loaded.
-    pub fn confirm<S: StreamState>(&self, stream: &StreamName, epoch: Epoch, ahead: Current<S>, last: Mark) {
+    pub fn confirm<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+        ahead: Current<S>,
+        last: Mark,
+    ) {
         if S::SHAPE.is_some() && self.may_hold(&ahead.personal) {
             self.put(stream, epoch, &Current { last, ..ahead });
         }

@@ -36,7 +36,11 @@ struct Written {
 
 impl Keeper {
     /// Starts the task, which ends with the keeper once all that waited is kept.
-    pub(super) fn start(store: Arc<dyn SnapshotStore>, vault: Option<Arc<Vault>>, policy: SnapshotPolicy) -> Self {
+    pub(super) fn start(
+        store: Arc<dyn SnapshotStore>,
+        vault: Option<Arc<Vault>>,
+        policy: SnapshotPolicy,
+    ) -> Self {
         let (waiting, mut states) = mpsc::channel::<Waiting>(MAX_WAITING);
         let pulse = Pulse::default();
         let beating = pulse.clone();
@@ -47,7 +51,9 @@ impl Keeper {
                 let stream = written.snapshot.stream.clone();
                 match keep(store.as_ref(), vault.as_deref(), written).await {
                     Ok(true) => telemetry::snapshot("taken"),
-                    Ok(false) => tracing::debug!(%stream, "somebody in a state was erased before it could be kept"),
+                    Ok(false) => {
+                        tracing::debug!(%stream, "somebody in a state was erased before it could be kept")
+                    }
                     Err(error) => {
                         telemetry::snapshot("failed");
                         let error: &dyn std::error::Error = &error;
@@ -65,7 +71,13 @@ impl Keeper {
     }
 
     /// Hands the state in if it is time to.
-    pub(super) fn consider<S: StreamState>(&self, stream: &StreamName, epoch: Epoch, current: &mut Current<S>, took: Duration) {
+    pub(super) fn consider<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+        current: &mut Current<S>,
+        took: Duration,
+    ) {
         let Some(shape) = S::SHAPE else { return };
         let since = current.version.0 - current.kept.0;
         if since < self.policy.every && !(took >= self.policy.slow && since >= self.policy.least) {
@@ -74,24 +86,36 @@ impl Keeper {
         let (stream, version, last) = (stream.clone(), current.version, current.last);
         let (state, personal) = (current.state.clone(), current.personal.clone());
         let write = move || {
-            let state = state.write().inspect_err(|error| tracing::error!(%error, %stream, "a state cannot be written")).ok()?;
+            let state = state
+                .write()
+                .inspect_err(|error| tracing::error!(%error, %stream, "a state cannot be written"))
+                .ok()?;
             let mut found = Personal::default();
             found.add(state.get());
             if !personal.covers(&found) {
                 tracing::error!(%stream, "a state has personal data that its events have not: it is not kept");
                 return None;
             }
-            Some(Written { snapshot: Snapshot { stream, shape, epoch, version, last, state }, personal })
+            Some(Written {
+                snapshot: Snapshot { stream, shape, epoch, version, last, state },
+                personal,
+            })
         };
         match self.waiting.try_send(Box::new(write)) {
             Ok(()) => current.kept = current.version,
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => telemetry::snapshot("passed_over"),
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
+                telemetry::snapshot("passed_over")
+            }
         }
     }
 }
 
 /// False when it cannot be sealed, because one of its subjects is erased.
-async fn keep(store: &dyn SnapshotStore, vault: Option<&Vault>, written: Written) -> Result<bool, StoreError> {
+async fn keep(
+    store: &dyn SnapshotStore,
+    vault: Option<&Vault>,
+    written: Written,
+) -> Result<bool, StoreError> {
     let Written { snapshot, personal } = written;
     let subjects = personal.subjects().unwrap_or_default();
     if subjects.is_empty() {
@@ -102,7 +126,9 @@ async fn keep(store: &dyn SnapshotStore, vault: Option<&Vault>, written: Written
     let Some(vault) = vault else { return Ok(false) };
     let Snapshot { stream, shape, epoch, version, last, .. } = &snapshot;
     let place = StatePlace { stream, shape: *shape, epoch: *epoch, version: *version, last: *last };
-    let Some(state) = vault.seal_state(place, subjects, &snapshot.state).await? else { return Ok(false) };
+    let Some(state) = vault.seal_state(place, subjects, &snapshot.state).await? else {
+        return Ok(false);
+    };
     store.keep_snapshot(Snapshot { state, ..snapshot }).await?;
     Ok(true)
 }

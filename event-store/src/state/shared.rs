@@ -51,7 +51,12 @@ struct Round<S: StreamState> {
 impl Rounds {
     /// Loads, together with all callers that ask for the same before the load begins. When it fails, one of
     /// them is told why, and the others load for themselves.
-    pub(super) async fn load<S, F>(&self, stream: &StreamName, epoch: Epoch, load: impl Fn() -> F) -> Loaded<S>
+    pub(super) async fn load<S, F>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+        load: impl Fn() -> F,
+    ) -> Loaded<S>
     where
         S: StreamState,
         F: Future<Output = Loaded<S>> + Send + 'static,
@@ -77,8 +82,13 @@ impl Rounds {
         // Outlives the lock: should it be the last one left, its end locks the map.
         let before;
         let mut newest = self.newest();
-        before = newest.get(&key).and_then(Weak::upgrade).and_then(|round| round.downcast::<Round<S>>().ok());
-        if let Some(round) = before.as_ref().filter(|round| !round.has_begun.load(Ordering::Relaxed)) {
+        before = newest
+            .get(&key)
+            .and_then(Weak::upgrade)
+            .and_then(|round| round.downcast::<Round<S>>().ok());
+        if let Some(round) =
+            before.as_ref().filter(|round| !round.has_begun.load(Ordering::Relaxed))
+        {
             return Arc::clone(round);
         }
         let ended = before.as_ref().map(|before| before.ended.clone());

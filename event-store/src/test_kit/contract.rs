@@ -23,7 +23,8 @@ pub fn check_complete(tested: &[&str]) {
         include_str!("contract/reading.rs"),
         include_str!("contract/requirements.rs"),
     ] {
-        let promises = source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next());
+        let promises =
+            source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next());
         for promise in promises {
             assert!(tested.contains(&promise), "{promise} is not tested");
         }

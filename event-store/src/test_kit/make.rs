@@ -51,7 +51,10 @@ pub fn append_to(stream: StreamName, expected: ExpectedVersion, events: Vec<NewE
 /// # Panics
 /// When it adds no event to its first stream.
 pub fn behind(append: &Append, version: i64) -> ExpectedVersion {
-    ExpectedVersion::Behind { version: Version(version), event_id: append.streams[0].events.last().unwrap().id }
+    ExpectedVersion::Behind {
+        version: Version(version),
+        event_id: append.streams[0].events.last().unwrap().id,
+    }
 }
 
 /// An append of one event, `thing.happened`, to the stream `thing-<id>` in whatever version.
@@ -67,7 +70,11 @@ pub fn one(id: impl Display) -> Append {
 /// # Panics
 /// When the answer is no JSON.
 pub fn key(key: u8, request: u8, answer: &str) -> Idempotency {
-    Idempotency { key: [key; 32], request_hash: [request; 32], answer: serde_json::from_str(answer).unwrap() }
+    Idempotency {
+        key: [key; 32],
+        request_hash: [request; 32],
+        answer: serde_json::from_str(answer).unwrap(),
+    }
 }
 
 /// A claim in the scope `thing.name`, with a hash of 32 such bytes.

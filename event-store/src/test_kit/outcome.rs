@@ -66,7 +66,10 @@ pub async fn check_dense(store: &dyn EventStore) -> Position {
             let version = versions.entry(event.stream.clone()).or_default();
             *version += 1;
             assert_eq!(event.version.0, *version, "versions of {} are dense", event.stream);
-            assert!(recorded_at <= Some(event.recorded_at), "the clock of the log does not go back");
+            assert!(
+                recorded_at <= Some(event.recorded_at),
+                "the clock of the log does not go back"
+            );
             recorded_at = Some(event.recorded_at);
         }
     }

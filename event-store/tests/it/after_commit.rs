@@ -16,8 +16,11 @@ const SLEEPING: &str = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) 
 async fn sleep_after_commit(admin: &mut PgConnection) {
     let procedures = "SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p
         WHERE p.pronamespace = 'event_store'::regnamespace AND p.prokind = 'p'";
-    for definition in sqlx::query_scalar::<_, String>(procedures).fetch_all(&mut *admin).await.unwrap() {
-        let sleeping = definition.replace("    COMMIT;\n", "    COMMIT;\n    PERFORM pg_catalog.pg_sleep(60);\n");
+    for definition in
+        sqlx::query_scalar::<_, String>(procedures).fetch_all(&mut *admin).await.unwrap()
+    {
+        let sleeping = definition
+            .replace("    COMMIT;\n", "    COMMIT;\n    PERFORM pg_catalog.pg_sleep(60);\n");
         assert_ne!(sleeping, definition);
         sqlx::raw_sql(AssertSqlSafe(sleeping)).execute(&mut *admin).await.unwrap();
     }
@@ -42,7 +45,8 @@ async fn p4_a_call_that_is_cancelled_after_its_commit_is_not_said_to_have_change
             assert!(since.elapsed() < LIMIT, "nothing was committed");
         }
         for way in ["append", "append_plain"] {
-            let gone = AssertSqlSafe(format!("ALTER PROCEDURE event_store.{way} RENAME TO {way}_gone"));
+            let gone =
+                AssertSqlSafe(format!("ALTER PROCEDURE event_store.{way} RENAME TO {way}_gone"));
             sqlx::raw_sql(gone).execute(&mut admin).await.unwrap();
         }
         while !sqlx::query_scalar::<_, bool>(SLEEPING).fetch_one(&mut admin).await.unwrap() {

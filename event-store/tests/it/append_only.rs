@@ -10,7 +10,10 @@ const DENIED: &str = "42501";
 
 fn attempts(table: &str) -> [String; 5] {
     [
-        format!("INSERT INTO event_store.{table} ({0}) SELECT {0} FROM event_store.{table}", first_column(table)),
+        format!(
+            "INSERT INTO event_store.{table} ({0}) SELECT {0} FROM event_store.{table}",
+            first_column(table)
+        ),
         format!("UPDATE event_store.{table} SET {} = DEFAULT", first_column(table)),
         format!("DELETE FROM event_store.{table}"),
         format!("TRUNCATE event_store.{table}"),
@@ -36,7 +39,10 @@ async fn no_role_writes_to_the_log_but_through_the_procedure() {
     for group in ["event_store_appender", "event_store_reader", "event_store_relay"] {
         let mut connection = plain(&database.url_in_group(group).await).await;
         for statement in TABLES.iter().flat_map(|table| attempts(table)) {
-            let error = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut connection).await.unwrap_err();
+            let error = sqlx::raw_sql(AssertSqlSafe(statement.clone()))
+                .execute(&mut connection)
+                .await
+                .unwrap_err();
             assert_eq!(sqlstate(&error), DENIED, "{group}: {statement}");
         }
     }
@@ -58,7 +64,10 @@ async fn a_reader_and_the_relay_read_and_do_not_append() {
         let store = connect(&database.url_in_group(group).await).await;
         assert_eq!(check_dense(&store).await, Position(1), "{group}");
         let error = store.append(one("a")).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unusable(_) | StoreError::Database(_)), "{group}: {error:?}");
+        assert!(
+            matches!(error, StoreError::Unusable(_) | StoreError::Database(_)),
+            "{group}: {error:?}"
+        );
     }
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(1));
 }
@@ -66,8 +75,7 @@ async fn a_reader_and_the_relay_read_and_do_not_append() {
 #[tokio::test]
 async fn only_the_relay_holds_a_lease() {
     let database = database().await;
-    let statement =
-        "INSERT INTO event_store.leases (name) VALUES ('relay') ON CONFLICT (name) DO UPDATE SET term = leases.term + 1";
+    let statement = "INSERT INTO event_store.leases (name) VALUES ('relay') ON CONFLICT (name) DO UPDATE SET term = leases.term + 1";
     let mut relay = plain(&database.url_in_group("event_store_relay").await).await;
     sqlx::query(statement).execute(&mut relay).await.unwrap();
     for group in ["event_store_appender", "event_store_reader"] {

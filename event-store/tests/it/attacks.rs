@@ -4,15 +4,16 @@
 use std::time::{Duration, Instant};
 
 use event_store::{
-    Append, AppendCondition, ClaimChange, ClaimHash, EventStore, EventType, ExpectedVersion, Filter, Metadata, NewEvent,
-    Position, PostgresStore, StoreError, StreamName, Tag, Version,
+    Append, AppendCondition, ClaimChange, ClaimHash, EventStore, EventType, ExpectedVersion,
+    Filter, Metadata, NewEvent, Position, PostgresStore, StoreError, StreamName, Tag, Version,
 };
 use local_servers::test_run;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::support::{
-    append_to, appended, check_dense, connect, database, event, key, metadata, one, plain, query, stream, tagged,
+    append_to, appended, check_dense, connect, database, event, key, metadata, one, plain, query,
+    stream, tagged,
 };
 
 /// Good appends around each attack.
@@ -28,12 +29,17 @@ fn with_data(json: String) -> Append {
 }
 
 fn with_actor(actor: String) -> Append {
-    with_event(NewEvent { metadata: Metadata { actor: Some(actor), ..metadata() }, ..event("thing.made") })
+    with_event(NewEvent {
+        metadata: Metadata { actor: Some(actor), ..metadata() },
+        ..event("thing.made")
+    })
 }
 
 fn with_claims(claims: impl Iterator<Item = (String, [u8; 32])>) -> Append {
-    let take =
-        |(scope, hash): (String, _)| ClaimChange::Take { claim: ClaimHash { scope: scope.into(), hash }, owner: stream("a") };
+    let take = |(scope, hash): (String, _)| ClaimChange::Take {
+        claim: ClaimHash { scope: scope.into(), hash },
+        owner: stream("a"),
+    };
     Append { claims: claims.map(take).collect(), ..one("a") }
 }
 
@@ -58,22 +64,50 @@ fn attacks() -> Vec<(&'static str, Append)> {
         ("NUL in a claim's scope", with_claims([("a\0b".to_owned(), [0; 32])].into_iter())),
         (
             "NUL in the answer kept",
-            Append { idempotency: Some(event_store::Idempotency { answer, ..key(1, 1, "1") }), ..one("a") },
+            Append {
+                idempotency: Some(event_store::Idempotency { answer, ..key(1, 1, "1") }),
+                ..one("a")
+            },
         ),
         ("half a surrogate pair in data", with_data(r#""\ud800 alone""#.to_owned())),
         ("2 MiB of data", with_data(format!("\"{}\"", "x".repeat(2 * MIB)))),
         ("2 MiB of actor", with_actor("x".repeat(2 * MIB))),
         ("10 MiB in 20 events", append_to(stream("a"), ExpectedVersion::Any, events.collect())),
-        ("10,000 tags", with_event(tagged("thing.made", &tags.iter().map(String::as_str).collect::<Vec<_>>()))),
-        ("10,000 events", append_to(stream("a"), ExpectedVersion::Any, (0..10_000).map(|_| event("thing.made")).collect())),
-        ("10,000 streams", Append { streams: (0..10_000).flat_map(|n| one(n).streams).collect(), ..Append::default() }),
+        (
+            "10,000 tags",
+            with_event(tagged("thing.made", &tags.iter().map(String::as_str).collect::<Vec<_>>())),
+        ),
+        (
+            "10,000 events",
+            append_to(
+                stream("a"),
+                ExpectedVersion::Any,
+                (0..10_000).map(|_| event("thing.made")).collect(),
+            ),
+        ),
+        (
+            "10,000 streams",
+            Append {
+                streams: (0..10_000).flat_map(|n| one(n).streams).collect(),
+                ..Append::default()
+            },
+        ),
         ("10,000 claims", with_claims((0..10_000).map(number))),
-        ("10,000 conditions", Append { conditions: (0..10_000).map(|_| condition()).collect(), ..one("a") }),
+        (
+            "10,000 conditions",
+            Append { conditions: (0..10_000).map(|_| condition()).collect(), ..one("a") },
+        ),
         (
             "a condition on everything",
-            Append { conditions: vec![AppendCondition { query: query(&[], &[]), ..condition() }], ..one("a") },
+            Append {
+                conditions: vec![AppendCondition { query: query(&[], &[]), ..condition() }],
+                ..one("a")
+            },
         ),
-        ("a schema version of 0", with_event(NewEvent { schema_version: 0, ..event("thing.made") })),
+        (
+            "a schema version of 0",
+            with_event(NewEvent { schema_version: 0, ..event("thing.made") }),
+        ),
     ]
 }
 
@@ -89,7 +123,8 @@ async fn each_attack_is_refused_alone_and_its_neighbours_do_not_notice() {
                 let since = Instant::now();
                 (store.append(attack).await, since.elapsed())
             };
-            let (neighbours, (refused, took)) = tokio::join!(futures::future::join_all(neighbours), culprit);
+            let (neighbours, (refused, took)) =
+                tokio::join!(futures::future::join_all(neighbours), culprit);
             for neighbour in neighbours {
                 appended(neighbour.unwrap());
                 good += 1;
@@ -104,7 +139,16 @@ async fn each_attack_is_refused_alone_and_its_neighbours_do_not_notice() {
 
 #[test]
 fn names_and_tags_with_anything_unprintable_are_refused_where_they_are_made() {
-    for text in ["a\0b", "a b", "ä", "", "a\n", &"x".repeat(129), "a\u{202e}b", "'; DROP SCHEMA event_store; --"] {
+    for text in [
+        "a\0b",
+        "a b",
+        "ä",
+        "",
+        "a\n",
+        &"x".repeat(129),
+        "a\u{202e}b",
+        "'; DROP SCHEMA event_store; --",
+    ] {
         assert!(text.parse::<Tag>().is_err(), "{text:?}");
         assert!(StreamName::new("thing", text).is_err(), "{text:?}");
         assert!(format!("thing.{text}").parse::<EventType>().is_err(), "{text:?}");
@@ -147,7 +191,10 @@ async fn a_stream_of_a_million_events_is_appended_to_and_read_as_a_short_one() {
         rate(appending),
         rate(reading)
     );
-    assert!(last < first * 5 + Duration::from_millis(5), "appending to a long stream is slow: {last:?}, was {first:?}");
+    assert!(
+        last < first * 5 + Duration::from_millis(5),
+        "appending to a long stream is slow: {last:?}, was {first:?}"
+    );
     assert_eq!(check_dense(&store).await, Position(length));
 }
 
@@ -159,7 +206,11 @@ async fn one_at_a_time(store: &PostgresStore, version: i64) -> Duration {
     let mut times = Vec::new();
     for expected in (version..).take(SAMPLES) {
         let since = Instant::now();
-        let append = append_to(stream("long"), ExpectedVersion::Exact(Version(expected)), vec![event("thing.happened")]);
+        let append = append_to(
+            stream("long"),
+            ExpectedVersion::Exact(Version(expected)),
+            vec![event("thing.happened")],
+        );
         appended(store.append(append).await.unwrap());
         times.push(since.elapsed());
     }
@@ -180,17 +231,26 @@ async fn a_clock_that_jumps_neither_stops_appends_nor_turns_the_time_of_the_log_
                 coalesce((SELECT max(recorded_at) FROM event_store.events WHERE position < $2), '-infinity'), clock_timestamp() + $1::interval)
             WHERE position = $2 RETURNING recorded_at";
         let head = store.head().await.unwrap().mark.position;
-        let jumped =
-            sqlx::query_scalar::<_, chrono::DateTime<chrono::Utc>>(set).bind(jump).bind(head.0).fetch_one(&mut admin).await;
+        let jumped = sqlx::query_scalar::<_, chrono::DateTime<chrono::Utc>>(set)
+            .bind(jump)
+            .bind(head.0)
+            .fetch_one(&mut admin)
+            .await;
         let jumped = jumped.unwrap();
         // Ids that are made of the time say nothing: the first instant, the last, and now.
-        for id in
-            [0, (1 << 48) - 1].map(|millis: u64| Uuid::from_u64_pair(millis << 16 | 0x7000, 1 << 63 | rand::random::<u64>() >> 2))
-        {
-            appended(store.append(with_event(NewEvent { id, ..event("thing.made") })).await.unwrap());
+        for id in [0, (1 << 48) - 1].map(|millis: u64| {
+            Uuid::from_u64_pair(millis << 16 | 0x7000, 1 << 63 | rand::random::<u64>() >> 2)
+        }) {
+            appended(
+                store.append(with_event(NewEvent { id, ..event("thing.made") })).await.unwrap(),
+            );
         }
         for event in store.read(&Filter::All, head, 10).await.unwrap() {
-            assert!(event.recorded_at >= jumped, "after {jump}: {} before {jumped}", event.recorded_at);
+            assert!(
+                event.recorded_at >= jumped,
+                "after {jump}: {} before {jumped}",
+                event.recorded_at
+            );
         }
     }
     assert_eq!(check_dense(&store).await, Position(9));

@@ -3,14 +3,17 @@
 
 use chrono::{DateTime, Utc};
 use event_store::postgres::append_batch;
-use event_store::{Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Position, StoreError};
+use event_store::{
+    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Position,
+    StoreError,
+};
 use local_servers::{ClusterOptions, PostgresCluster, test_run};
 use rand::Rng;
 use sqlx::PgConnection;
 
 use crate::support::{
-    POISON, append_to, appended, check_dense, connect, database, event, key, one, plain, query, random, refused, sqlstate,
-    stream, tagged, take,
+    POISON, append_to, appended, check_dense, connect, database, event, key, one, plain, query,
+    random, refused, sqlstate, stream, tagged, take,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,11 +28,17 @@ async fn one_poisonous_append_fails_alone() {
         let poisonous = random.random_range(0..size);
         let appends = (0..size).map(|member| {
             let kind = if member == poisonous { "thing.poison" } else { "thing.made" };
-            store.append(append_to(stream(format!("{round}-{member}")), ExpectedVersion::NoStream, vec![event(kind)]))
+            store.append(append_to(
+                stream(format!("{round}-{member}")),
+                ExpectedVersion::NoStream,
+                vec![event(kind)],
+            ))
         });
         for (member, outcome) in futures::future::join_all(appends).await.into_iter().enumerate() {
             match outcome {
-                Err(StoreError::Database(error)) if member == poisonous => assert_eq!(sqlstate(&error), "22023"),
+                Err(StoreError::Database(error)) if member == poisonous => {
+                    assert_eq!(sqlstate(&error), "22023")
+                }
                 Ok(AppendOutcome::Appended(_)) if member != poisonous => expected += 1,
                 other => panic!("member {member} of {size}, poison at {poisonous}: {other:?}"),
             }
@@ -45,7 +54,8 @@ async fn refusals_in_a_batch_cost_no_subtransaction() {
     let mut connection = plain(&cluster.url()).await;
     append_batch(&mut connection, (0..250).map(one).collect()).await.unwrap();
     let before = subtransactions(&mut connection).await;
-    let batch = (0..500).map(|n| append_to(stream(n), ExpectedVersion::NoStream, vec![event("thing.made")]));
+    let batch = (0..500)
+        .map(|n| append_to(stream(n), ExpectedVersion::NoStream, vec![event("thing.made")]));
     let outcomes = append_batch(&mut connection, batch.collect()).await.unwrap();
     assert_eq!(outcomes.iter().filter(|o| matches!(o, AppendOutcome::Refused(_))).count(), 250);
     let after = subtransactions(&mut connection).await;
@@ -71,14 +81,17 @@ async fn a_batch_whose_members_affect_each_other_is_refused_whole() {
         conditions: vec![AppendCondition { query: query(&[], &["a:1"]), after: Position::START }],
         ..one("b")
     };
-    let telling = append_to(stream("a"), ExpectedVersion::Any, vec![tagged("thing.made", &["a:1"])]);
+    let telling =
+        append_to(stream("a"), ExpectedVersion::Any, vec![tagged("thing.made", &["a:1"])]);
     for (members, code) in [
         (vec![one("a"), one("a")], "23505"),
         (vec![keyed("a"), keyed("b")], "23505"),
         (vec![claiming("a"), claiming("b")], "DB002"),
         (vec![telling.clone(), asking.clone()], "DB002"),
     ] {
-        let Err(StoreError::Database(error)) = append_batch(&mut connection, members).await else { panic!("{code} expected") };
+        let Err(StoreError::Database(error)) = append_batch(&mut connection, members).await else {
+            panic!("{code} expected")
+        };
         assert_eq!(sqlstate(&error), code);
     }
     let store = connect(database.url()).await;
@@ -99,7 +112,8 @@ async fn appends_that_affect_each_other_wait_their_turn_in_the_order_they_came()
         appends.push(append_to(stream("a"), expected, vec![event("thing.happened")]));
         appends.push(one(format!("other-{version}")));
     }
-    let outcomes = futures::future::join_all(appends.into_iter().map(|append| store.append(append))).await;
+    let outcomes =
+        futures::future::join_all(appends.into_iter().map(|append| store.append(append))).await;
     for outcome in outcomes {
         appended(outcome.unwrap());
     }
@@ -118,7 +132,9 @@ async fn p9_a_repeat_while_the_first_is_in_flight_waits_and_gets_its_answer() {
     for outcome in outcomes {
         match outcome.unwrap() {
             AppendOutcome::Appended(appended) => first.push(appended),
-            AppendOutcome::Repeated { appended, answer } => repeats.push((appended, answer.get().to_owned())),
+            AppendOutcome::Repeated { appended, answer } => {
+                repeats.push((appended, answer.get().to_owned()))
+            }
             refused @ AppendOutcome::Refused(_) => panic!("{refused:?}"),
         }
     }
@@ -134,7 +150,10 @@ async fn the_logs_clock_does_not_go_back_when_the_servers_does_on_either_way_to_
     appended(store.append(one("a")).await.unwrap());
     // The server's clock was ahead when this one came.
     let ahead = "UPDATE event_store.events SET recorded_at = clock_timestamp() + interval '1 hour' RETURNING recorded_at";
-    let ahead = sqlx::query_scalar::<_, DateTime<Utc>>(ahead).fetch_one(&mut plain(database.url()).await).await.unwrap();
+    let ahead = sqlx::query_scalar::<_, DateTime<Utc>>(ahead)
+        .fetch_one(&mut plain(database.url()).await)
+        .await
+        .unwrap();
     appended(store.append(one("a")).await.unwrap());
     appended(store.append(Append { claims: vec![take(1, "a")], ..one("a") }).await.unwrap());
     let events = store.read(&Filter::All, Position::START, 10).await.unwrap();

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use event_store::{Append, AppendCondition, EventStore, Filter, Position, PostgresStore, StoreError};
+use event_store::{
+    Append, AppendCondition, EventStore, Filter, Position, PostgresStore, StoreError,
+};
 use local_servers::test_run;
 use rand::Rng;
 use rand::rngs::StdRng;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{appended, check_dense, connect, database, key, one, options, plain, query, random};
+use crate::support::{
+    appended, check_dense, connect, database, key, one, options, plain, query, random,
+};
 
 /// Callers at once.
 const CALLERS: u64 = 6;
@@ -25,7 +29,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const NAME: &str = "event-store cancelled";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p3_p4_callers_that_go_away_at_any_moment_leave_nothing_open_and_no_append_lost_or_doubled() {
+async fn p3_p4_callers_that_go_away_at_any_moment_leave_nothing_open_and_no_append_lost_or_doubled()
+{
     let wanted = test_run().count(400, 10_000);
     let database = database().await;
     let limited = options(database.url()).application_name(NAME).read_connections(READS);
@@ -53,7 +58,10 @@ async fn p3_p4_callers_that_go_away_at_any_moment_leave_nothing_open_and_no_appe
     let last = appended(store.append(one("last")).await.unwrap()).last.position;
     done.store(true, Ordering::SeqCst);
     let (looks, most) = watcher.await.unwrap();
-    assert!(most <= i64::from(2 * READS) + 1, "{most} connections, more than the pools and the one for appends");
+    assert!(
+        most <= i64::from(2 * READS) + 1,
+        "{most} connections, more than the pools and the one for appends"
+    );
     // Each connection of the pool that they read from can still be had, all at once.
     let reads = (0..READS).map(|_| prompt_read(&store));
     futures::future::join_all(reads).await;
@@ -79,9 +87,14 @@ impl Caller {
             self.asked += 1;
             let append = self.append(number);
             let id = append.streams[0].events[0].id;
-            let both =
-                async { tokio::join!(self.store.append(append.clone()), self.store.read(&Filter::All, Position::START, 10)) };
-            let patience = patience(self.random.random_range(0..2), self.random.random_range(0..400));
+            let both = async {
+                tokio::join!(
+                    self.store.append(append.clone()),
+                    self.store.read(&Filter::All, Position::START, 10)
+                )
+            };
+            let patience =
+                patience(self.random.random_range(0..2), self.random.random_range(0..400));
             let answer = tokio::select! {
                 biased;
                 answer = both => Some(answer),
@@ -111,7 +124,9 @@ impl Caller {
             append.idempotency = Some(idempotency);
         }
         if self.random.random_bool(0.3) {
-            append.conditions.push(AppendCondition { query: query(&[], &["nobody:1"]), after: Position::START });
+            append
+                .conditions
+                .push(AppendCondition { query: query(&[], &["nobody:1"]), after: Position::START });
         }
         append
     }
@@ -137,7 +152,8 @@ async fn watch(mut admin: PgConnection, done: Arc<AtomicBool>) -> (u64, i64) {
     );
     let (mut looks, mut most) = (0, 0);
     while !done.load(Ordering::SeqCst) {
-        let look = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(open.clone())).fetch_one(&mut admin);
+        let look =
+            sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(open.clone())).fetch_one(&mut admin);
         let (all, idle) = look.await.unwrap();
         assert_eq!(idle, 0, "a connection idles in a transaction");
         (looks, most) = (looks + 1, most.max(all));

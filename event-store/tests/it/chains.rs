@@ -3,13 +3,14 @@
 
 use event_store::postgres::append_batch;
 use event_store::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, NewEvent, Position, Refusal, StoreError, StreamAppend, Version,
+    Append, AppendOutcome, EventStore, ExpectedVersion, NewEvent, Position, Refusal, StoreError,
+    StreamAppend, Version,
 };
 use sqlx::PgConnection;
 
 use crate::support::{
-    POISON, append_to, appended, behind, check_dense, connect, database, event, key, metadata, one, plain, refused, repeated,
-    sqlstate, stream, take,
+    POISON, append_to, appended, behind, check_dense, connect, database, event, key, metadata, one,
+    plain, refused, repeated, sqlstate, stream, take,
 };
 
 /// Appends of one event each to a stream that has none, each behind the one before.
@@ -19,7 +20,8 @@ fn chain(name: &str, length: usize) -> Vec<Append> {
         if chain.len() == length {
             break;
         }
-        let expected = chain.last().map_or(ExpectedVersion::NoStream, |before| behind(before, version));
+        let expected =
+            chain.last().map_or(ExpectedVersion::NoStream, |before| behind(before, version));
         chain.push(append_to(stream(name), expected, vec![event("thing.happened")]));
     }
     chain
@@ -27,7 +29,10 @@ fn chain(name: &str, length: usize) -> Vec<Append> {
 
 /// How many transactions wrote the log.
 async fn batches(connection: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("SELECT count(DISTINCT xmin::text) FROM event_store.events").fetch_one(connection).await.unwrap()
+    sqlx::query_scalar("SELECT count(DISTINCT xmin::text) FROM event_store.events")
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }
 
 /// The versions appended, and the actual ones told to those refused.
@@ -58,7 +63,9 @@ async fn p2_a_chain_is_one_batch_the_short_way_and_the_long_one() {
 async fn a_chain_that_was_sent_at_once_through_the_store_takes_few_batches() {
     let database = database().await;
     let store = connect(database.url()).await;
-    let outcomes = futures::future::join_all(chain("a", 300).into_iter().map(|append| store.append(append))).await;
+    let outcomes =
+        futures::future::join_all(chain("a", 300).into_iter().map(|append| store.append(append)))
+            .await;
     let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(versions(outcomes), (1..=300).map(Ok).collect::<Vec<_>>());
     // The first may be on its way before the others come.
@@ -70,10 +77,18 @@ async fn a_chain_that_was_sent_at_once_through_the_store_takes_few_batches() {
 async fn several_events_none_and_several_streams_are_links_of_a_chain_as_well() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    let two = append_to(stream("a"), ExpectedVersion::Any, vec![event("thing.made"), event("thing.used")]);
+    let two = append_to(
+        stream("a"),
+        ExpectedVersion::Any,
+        vec![event("thing.made"), event("thing.used")],
+    );
     let looks = append_to(stream("a"), behind(&two, 2), Vec::new());
     let mut both = append_to(stream("b"), ExpectedVersion::NoStream, vec![event("thing.made")]);
-    both.streams.push(StreamAppend { stream: stream("a"), expected: behind(&two, 2), events: vec![event("thing.used")] });
+    both.streams.push(StreamAppend {
+        stream: stream("a"),
+        expected: behind(&two, 2),
+        events: vec![event("thing.used")],
+    });
     let last = |of: &Append, nth: usize| of.streams[nth].events.last().unwrap().id;
     let on_a = ExpectedVersion::Behind { version: Version(3), event_id: last(&both, 1) };
     let on_b = ExpectedVersion::Behind { version: Version(1), event_id: last(&both, 0) };
@@ -93,7 +108,9 @@ async fn several_events_none_and_several_streams_are_links_of_a_chain_as_well() 
 async fn who_stands_behind_a_refused_one_is_refused_and_nobody_else() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    append_batch(&mut connection, vec![Append { claims: vec![take(1, "owner")], ..one("owner") }]).await.unwrap();
+    append_batch(&mut connection, vec![Append { claims: vec![take(1, "owner")], ..one("owner") }])
+        .await
+        .unwrap();
     let mut members = chain("a", 6);
     members[2].claims.push(take(1, "a"));
     // Behind the second again: a refused append takes no place.
@@ -117,9 +134,15 @@ async fn a_version_that_another_one_took_does_not_let_a_chain_go_on() {
     let mut long = chain("b", 3);
     long[2].claims.push(take(1, "b"));
     for members in [chain("a", 3), long] {
-        assert_eq!(versions(append_batch(&mut connection, members.clone()).await.unwrap()), [Err(1), Err(1), Err(1)]);
+        assert_eq!(
+            versions(append_batch(&mut connection, members.clone()).await.unwrap()),
+            [Err(1), Err(1), Err(1)]
+        );
         // Nor when it comes in a batch of its own.
-        assert_eq!(versions(append_batch(&mut connection, members[1..2].to_vec()).await.unwrap()), [Err(1)]);
+        assert_eq!(
+            versions(append_batch(&mut connection, members[1..2].to_vec()).await.unwrap()),
+            [Err(1)]
+        );
     }
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(2));
 }
@@ -164,8 +187,12 @@ async fn a_chain_that_is_sent_again_is_recognised_link_by_link_and_goes_on() {
 async fn p9_every_link_keeps_its_key_and_a_repeat_within_breaks_the_chain_behind_it() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    let keyed = |append: Append, number| Append { idempotency: Some(key(number, 1, &number.to_string())), ..append };
-    let first: Vec<Append> = chain("a", 4).into_iter().zip(1..).map(|(append, number)| keyed(append, number)).collect();
+    let keyed = |append: Append, number| Append {
+        idempotency: Some(key(number, 1, &number.to_string())),
+        ..append
+    };
+    let first: Vec<Append> =
+        chain("a", 4).into_iter().zip(1..).map(|(append, number)| keyed(append, number)).collect();
     let made = append_batch(&mut connection, first).await.unwrap();
     let new = append_to(stream("a"), ExpectedVersion::Exact(Version(4)), vec![event("thing.used")]);
     let repeat = keyed(append_to(stream("a"), behind(&new, 5), vec![event("thing.used")]), 3);
@@ -183,14 +210,21 @@ async fn a_poisonous_link_fails_alone_and_who_stands_behind_it_is_refused() {
     sqlx::raw_sql(POISON).execute(&mut plain(database.url()).await).await.unwrap();
     let store = connect(database.url()).await;
     let mut members = chain("a", 40);
-    let poisonous = NewEvent { event_type: "thing.poison".parse().unwrap(), ..members[17].streams[0].events[0].clone() };
+    let poisonous = NewEvent {
+        event_type: "thing.poison".parse().unwrap(),
+        ..members[17].streams[0].events[0].clone()
+    };
     members[17].streams[0].events = vec![poisonous];
-    let outcomes = futures::future::join_all(members.into_iter().map(|append| store.append(append))).await;
+    let outcomes =
+        futures::future::join_all(members.into_iter().map(|append| store.append(append))).await;
     for (nth, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
-            Ok(AppendOutcome::Appended(made)) if nth < 17 => assert_eq!(made.versions[0].1.0, i64::try_from(nth).unwrap() + 1),
+            Ok(AppendOutcome::Appended(made)) if nth < 17 => {
+                assert_eq!(made.versions[0].1.0, i64::try_from(nth).unwrap() + 1)
+            }
             Err(StoreError::Database(error)) if nth == 17 => assert_eq!(sqlstate(&error), "22023"),
-            Ok(AppendOutcome::Refused(Refusal::Version { actual: Version(17), .. })) if nth > 17 => {}
+            Ok(AppendOutcome::Refused(Refusal::Version { actual: Version(17), .. }))
+                if nth > 17 => {}
             other => panic!("link {nth}: {other:?}"),
         }
     }
@@ -203,12 +237,17 @@ async fn looking_at_one_stream_keeps_nobody_apart() {
     let database = database().await;
     let store = connect(database.url()).await;
     let looking = |number: usize| {
-        let look = StreamAppend { stream: stream("shared"), expected: ExpectedVersion::NoStream, events: Vec::new() };
+        let look = StreamAppend {
+            stream: stream("shared"),
+            expected: ExpectedVersion::NoStream,
+            events: Vec::new(),
+        };
         let mut append = one(number);
         append.streams.push(look);
         append
     };
-    let outcomes = futures::future::join_all((0..100).map(|number| store.append(looking(number)))).await;
+    let outcomes =
+        futures::future::join_all((0..100).map(|number| store.append(looking(number)))).await;
     for outcome in outcomes {
         appended(outcome.unwrap());
     }

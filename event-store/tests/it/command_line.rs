@@ -34,9 +34,15 @@ async fn it_shows_a_log_for_people_and_for_programs() {
     assert_eq!((status["position"].as_i64(), status["sealed_to"].as_i64()), (Some(3), Some(3)));
     assert_eq!(status["epoch"].as_str().unwrap(), store.head().await.unwrap().epoch.to_string());
     assert!(text(&run(database.url(), &["status"]).await).contains("sealed to"));
-    let lines = text(&run(database.url(), &["--json", "read", "--after", "1", "--type", "thing.happened"]).await);
-    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.iter().map(|line| line["position"].as_i64().unwrap()).collect::<Vec<_>>(), [2, 3]);
+    let lines = text(
+        &run(database.url(), &["--json", "read", "--after", "1", "--type", "thing.happened"]).await,
+    );
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        lines.iter().map(|line| line["position"].as_i64().unwrap()).collect::<Vec<_>>(),
+        [2, 3]
+    );
     let backward = text(&run(database.url(), &["stream", "thing-a", "--backward", "--json"]).await);
     assert_eq!(backward.lines().count(), 2);
     assert!(backward.starts_with("{\"position\":3,"), "{backward}");
@@ -51,10 +57,12 @@ async fn a_stream_is_shown_as_it_was() {
         appended(store.append(one(name)).await.unwrap());
     }
     let versions = async |arguments: &[&str]| {
-        let output = run(database.url(), &[&["stream", "thing-a", "--json"], arguments].concat()).await;
+        let output =
+            run(database.url(), &[&["stream", "thing-a", "--json"], arguments].concat()).await;
         let lines = text(&output);
-        let versions =
-            lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["version"].as_i64().unwrap());
+        let versions = lines.lines().map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["version"].as_i64().unwrap()
+        });
         versions.collect::<Vec<_>>()
     };
     assert_eq!(versions(&["--as-of", "version:2"]).await, [1, 2]);
@@ -78,7 +86,10 @@ async fn its_exit_code_says_whether_the_log_is_in_order() {
     let mut admin = plain(database.url()).await;
     sqlx::raw_sql("UPDATE event_store.events SET data = '{}'").execute(&mut admin).await.unwrap();
     let found = run(database.url(), &["verify", "--json"]).await;
-    assert_eq!((found.status.code(), json(&found)["findings"][0]["position"].as_i64()), (Some(1), Some(1)));
+    assert_eq!(
+        (found.status.code(), json(&found)["findings"][0]["position"].as_i64()),
+        (Some(1), Some(1))
+    );
     assert_eq!(run(database.url(), &["verify", "--quickly"]).await.status.code(), Some(2));
     let nowhere = run("postgres://postgres:canary@127.0.0.1:1/none", &["status"]).await;
     assert_eq!(nowhere.status.code(), Some(3), "it could not look");
@@ -92,14 +103,18 @@ async fn it_begins_an_epoch_that_running_processes_follow() {
     appended(store.append(one("a")).await.unwrap());
     let old = store.head().await.unwrap().epoch;
     let abandoned = uuid::Uuid::from_u128(7).to_string();
-    let arguments = ["epoch", "begin", "--reason", "a restore", "--abandon", &abandoned, "--yes", "--json"];
+    let arguments =
+        ["epoch", "begin", "--reason", "a restore", "--abandon", &abandoned, "--yes", "--json"];
     let begun = json(&run(database.url(), &arguments).await);
     let outcome = appended(store.append(one("a")).await.unwrap());
     assert_eq!(outcome.epoch.to_string(), begun["epoch"].as_str().unwrap());
     assert_ne!(outcome.epoch, old);
     let all = json(&run(database.url(), &["epoch", "--json"]).await);
     assert_eq!((all.as_array().unwrap().len(), all[1]["began_after"].as_i64()), (2, Some(1)));
-    assert_eq!((all[1]["reason"].as_str(), all[1]["abandoned"][0].as_str()), (Some("a restore"), Some(abandoned.as_str())));
+    assert_eq!(
+        (all[1]["reason"].as_str(), all[1]["abandoned"][0].as_str()),
+        (Some("a restore"), Some(abandoned.as_str()))
+    );
     assert_eq!(store.head().await.unwrap().mark.position, Position(2));
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use event_store::postgres::append_batch;
-use event_store::{Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Position, PostgresStore};
+use event_store::{
+    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Position, PostgresStore,
+};
 use local_servers::{in_time, test_run};
 use sqlx::PgConnection;
 use tokio::sync::Barrier;
@@ -25,8 +27,15 @@ enum Contestant {
 fn take_seat(round: u64, number: usize) -> Append {
     let tag = format!("seat:{round}");
     Append {
-        conditions: vec![AppendCondition { query: query(&["seat.taken"], &[&tag]), after: Position::START }],
-        ..append_to(stream(format!("{round}-{number}")), ExpectedVersion::NoStream, vec![tagged("seat.taken", &[&tag])])
+        conditions: vec![AppendCondition {
+            query: query(&["seat.taken"], &[&tag]),
+            after: Position::START,
+        }],
+        ..append_to(
+            stream(format!("{round}-{number}")),
+            ExpectedVersion::NoStream,
+            vec![tagged("seat.taken", &[&tag])],
+        )
     }
 }
 
@@ -47,10 +56,20 @@ impl Contestant {
     async fn wins(&mut self, round: u64, number: usize) -> bool {
         let outcome = match self {
             Self::Store(store) => store.append(take_seat(round, number)).await.unwrap(),
-            Self::Procedure(connection) => append_batch(connection, vec![take_seat(round, number)]).await.unwrap().remove(0),
+            Self::Procedure(connection) => {
+                append_batch(connection, vec![take_seat(round, number)]).await.unwrap().remove(0)
+            }
             Self::Mutant(connection) => {
-                let statement = sqlx::query(MUTANT).bind(Uuid::now_v7()).bind(format!("thing-{round}-{number}"));
-                return statement.bind(format!("seat:{round}")).execute(connection).await.unwrap().rows_affected() == 1;
+                let statement = sqlx::query(MUTANT)
+                    .bind(Uuid::now_v7())
+                    .bind(format!("thing-{round}-{number}"));
+                return statement
+                    .bind(format!("seat:{round}"))
+                    .execute(connection)
+                    .await
+                    .unwrap()
+                    .rows_affected()
+                    == 1;
             }
         };
         matches!(outcome, AppendOutcome::Appended(_))
@@ -84,7 +103,8 @@ async fn violations(contestants: Vec<Contestant>, rounds: u64) -> usize {
 async fn one_of_many_wins_a_race_for_a_condition() {
     let database = database().await;
     let (one, other) = (connect(database.url()).await, connect(database.url()).await);
-    let mut contestants: Vec<_> = (0..6).flat_map(|_| [one.clone(), other.clone()]).map(Contestant::Store).collect();
+    let mut contestants: Vec<_> =
+        (0..6).flat_map(|_| [one.clone(), other.clone()]).map(Contestant::Store).collect();
     for _ in 0..4 {
         contestants.push(Contestant::Procedure(plain(database.url()).await));
     }
@@ -116,7 +136,11 @@ async fn p2_writers_of_one_stream_never_share_a_version() {
         let store = stores[writer % 2].clone();
         tokio::spawn(async move {
             for _ in 0..each {
-                let append = append_to(stream("shared"), ExpectedVersion::Any, vec![tagged("thing.happened", &[]); 1]);
+                let append = append_to(
+                    stream("shared"),
+                    ExpectedVersion::Any,
+                    vec![tagged("thing.happened", &[]); 1],
+                );
                 let outcome = store.append(append).await.unwrap();
                 assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
             }

@@ -19,7 +19,8 @@ async fn p4_p9_an_append_whose_answer_was_lost_has_one_effect_and_the_right_answ
     let mut acknowledged = HashMap::<Uuid, Position>::new();
     let rounds = test_run().count(12, 1_000);
     for round in 0..rounds {
-        let cut = [Cut::BeforeTheCall, Cut::BeforeTheAnswer, Cut::InsideTheAnswer][random.random_range(0..3)];
+        let cut = [Cut::BeforeTheCall, Cut::BeforeTheAnswer, Cut::InsideTheAnswer]
+            [random.random_range(0..3)];
         proxy.cut_next(cut);
         let several = (0..random.random_range(1..6)).map(|writer| {
             let mut append = one(format!("{round}-{writer}"));
@@ -59,7 +60,10 @@ async fn an_append_that_stays_without_an_answer_says_so_and_is_there_at_most_onc
     for cut in [Cut::BeforeTheAnswer, Cut::InsideTheAnswer, Cut::BeforeTheCall] {
         let proxy = Proxy::start(database.url()).await;
         let deadline = std::time::Duration::from_secs(1);
-        let store = event_store::PostgresStore::connect(options(proxy.url()).append_deadline(deadline)).await.unwrap();
+        let store =
+            event_store::PostgresStore::connect(options(proxy.url()).append_deadline(deadline))
+                .await
+                .unwrap();
         while store.append(one("b")).await.is_err() {}
         let before = check_dense(&connect(database.url()).await).await;
         // Nobody gets through any more, so it cannot be sent again. Whether its call arrived nobody here can tell.

@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 
 use crate::schema::{END_CONNECTIONS, other_history};
 use crate::support::{
-    append_to, appended, check_dense, connect, database, event, key, one, options, plain, refused, repeated, sqlstate, stream,
+    append_to, appended, check_dense, connect, database, event, key, one, options, plain, refused,
+    repeated, sqlstate, stream,
 };
 
 /// How long a process may take to notice.
@@ -28,7 +29,10 @@ async fn goes_on(store: &PostgresStore) -> Appended {
 }
 
 async fn lose_events_after(admin: &mut PgConnection, position: i64) {
-    for statement in ["DELETE FROM event_store.events WHERE position > $1", "DELETE FROM event_store.tags WHERE position > $1"] {
+    for statement in [
+        "DELETE FROM event_store.events WHERE position > $1",
+        "DELETE FROM event_store.tags WHERE position > $1",
+    ] {
         sqlx::query(statement).bind(position).execute(&mut *admin).await.unwrap();
     }
     sqlx::raw_sql(END_CONNECTIONS).execute(admin).await.unwrap();
@@ -45,7 +49,9 @@ async fn a_process_goes_on_in_an_epoch_that_was_begun_while_it_worked() {
     let outcome = appended(store.append(one("a")).await.unwrap());
     assert_eq!((outcome.epoch, outcome.last.position), (new, Position(2)));
     assert_eq!(store.head().await.unwrap().epoch, new);
-    for (epoch, descends) in [(new, true), (old, true), (event_store::Epoch(uuid::Uuid::now_v7()), false)] {
+    for (epoch, descends) in
+        [(new, true), (old, true), (event_store::Epoch(uuid::Uuid::now_v7()), false)]
+    {
         assert_eq!(store.descends_from(epoch).await.unwrap(), descends);
     }
     // Whoever still names the old one decides anew.
@@ -60,7 +66,10 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
     let store = connect(database.url()).await;
     let keyed = |value| Append { idempotency: Some(key(value, 1, "1")), ..one("a") };
     let without_events = || Append { idempotency: Some(key(9, 1, "1")), ..Append::default() };
-    let of_two = Append { idempotency: Some(key(2, 1, "1")), ..append_to(stream("b"), Any, vec![event("a.b"), event("a.c")]) };
+    let of_two = Append {
+        idempotency: Some(key(2, 1, "1")),
+        ..append_to(stream("b"), Any, vec![event("a.b"), event("a.c")])
+    };
     let nothing_yet = appended(store.append(without_events()).await.unwrap());
     assert_eq!(nothing_yet.last, event_store::Mark::START);
     let before = [
@@ -80,9 +89,15 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
         let lookup = append.idempotency.clone().unwrap();
         // A client that repeats has made the event again.
         let append = Append { streams: one("other").streams, ..append };
-        for outcome in [store.append(append).await.unwrap(), store.repeated(&lookup).await.unwrap().unwrap()] {
+        for outcome in
+            [store.append(append).await.unwrap(), store.repeated(&lookup).await.unwrap().unwrap()]
+        {
             let again = repeated(outcome).0;
-            assert_eq!((again.epoch, again.last.position), (epoch, before[nth].last.position), "{nth}");
+            assert_eq!(
+                (again.epoch, again.last.position),
+                (epoch, before[nth].last.position),
+                "{nth}"
+            );
         }
     }
     assert_eq!(check_dense(&store).await, Position(4));
@@ -98,8 +113,14 @@ async fn after_lost_commits_a_process_waits_for_a_person_and_then_goes_on_withou
     let mut admin = plain(database.url()).await;
     lose_events_after(&mut admin, 3).await;
     let error = other_history(&store).await;
-    assert!(matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")), "{error:?}");
-    let error = store.read_stream(&crate::support::stream("a"), event_store::Version::NONE, 9).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")),
+        "{error:?}"
+    );
+    let error = store
+        .read_stream(&crate::support::stream("a"), event_store::Version::NONE, 9)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::OtherHistory(_)), "{error:?}");
     let new = begin_epoch(&mut admin, "commits were lost", &[]).await.unwrap();
     let first = goes_on(&store).await;
@@ -115,7 +136,8 @@ async fn once_the_right_server_is_back_a_process_goes_on_in_its_old_epoch() {
     let epoch = store.head().await.unwrap().epoch;
     let mut admin = plain(database.url()).await;
     let rename = async |admin: &mut PgConnection, from: &str, to: &str| {
-        let statement = format!("UPDATE event_store.events SET event_id = '{to}' WHERE event_id = '{from}'");
+        let statement =
+            format!("UPDATE event_store.events SET event_id = '{to}' WHERE event_id = '{from}'");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut *admin).await.unwrap();
         sqlx::raw_sql(END_CONNECTIONS).execute(admin).await.unwrap();
     };
@@ -135,8 +157,9 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
     // The copy knows of the first epoch alone.
-    let restore =
-        sqlx::query("WITH log AS (UPDATE event_store.log SET epoch = $1) DELETE FROM event_store.epochs WHERE epoch = $2");
+    let restore = sqlx::query(
+        "WITH log AS (UPDATE event_store.log SET epoch = $1) DELETE FROM event_store.epochs WHERE epoch = $2",
+    );
     restore.bind(first.0).bind(second.0).execute(&mut admin).await.unwrap();
     lose_events_after(&mut admin, 0).await;
     let wanted = format!("`event-store epoch begin --abandon {second}`");
@@ -152,7 +175,8 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
 }
 
 #[tokio::test]
-async fn a_process_that_starts_after_commits_were_lost_waits_for_a_person_when_it_is_told_what_was_known() {
+async fn a_process_that_starts_after_commits_were_lost_waits_for_a_person_when_it_is_told_what_was_known()
+ {
     let database = database().await;
     let before = connect(database.url()).await;
     for _ in 0..5 {
@@ -160,12 +184,23 @@ async fn a_process_that_starts_after_commits_were_lost_waits_for_a_person_when_i
     }
     let known = before.head().await.unwrap();
     let start = || PostgresStore::connect(options(database.url()).known_head(Some(known)));
-    assert_eq!(appended(start().await.unwrap().append(one("a")).await.unwrap()).last.position, Position(6), "nothing is lost");
+    assert_eq!(
+        appended(start().await.unwrap().append(one("a")).await.unwrap()).last.position,
+        Position(6),
+        "nothing is lost"
+    );
     let mut admin = plain(database.url()).await;
     lose_events_after(&mut admin, 3).await;
     let error = start().await.err().unwrap();
-    assert!(matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")), "{error:?}");
-    assert_eq!(connect(database.url()).await.head().await.unwrap().mark.position, Position(3), "who knows nothing sees nothing");
+    assert!(
+        matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")),
+        "{error:?}"
+    );
+    assert_eq!(
+        connect(database.url()).await.head().await.unwrap().mark.position,
+        Position(3),
+        "who knows nothing sees nothing"
+    );
     let new = begin_epoch(&mut admin, "commits were lost", &[]).await.unwrap();
     let outcome = appended(start().await.unwrap().append(one("a")).await.unwrap());
     assert_eq!((outcome.epoch, outcome.last.position), (new, Position(4)));
@@ -179,7 +214,10 @@ async fn each_epoch_has_a_later_id_than_all_before_it_and_those_that_it_replaces
     let mut last = connect(database.url()).await.head().await.unwrap().epoch;
     for abandoned in [&[][..], &[], &[event_store::Epoch(ahead)], &[]] {
         let epoch = begin_epoch(&mut admin, "a test", abandoned).await.unwrap();
-        assert!(epoch.0 > last.0 && abandoned.iter().all(|other| epoch.0 > other.0), "{epoch} after {last}");
+        assert!(
+            epoch.0 > last.0 && abandoned.iter().all(|other| epoch.0 > other.0),
+            "{epoch} after {last}"
+        );
         assert_eq!(epoch.0.get_version_num(), 7);
         last = epoch;
     }
@@ -191,7 +229,11 @@ async fn only_the_owner_begins_an_epoch() {
     let database = database().await;
     for group in ["event_store_appender", "event_store_reader", "event_store_relay"] {
         let mut connection = plain(&database.url_in_group(group).await).await;
-        let StoreError::Database(error) = begin_epoch(&mut connection, "no", &[]).await.unwrap_err() else { panic!("{group}") };
+        let StoreError::Database(error) =
+            begin_epoch(&mut connection, "no", &[]).await.unwrap_err()
+        else {
+            panic!("{group}")
+        };
         assert_eq!(sqlstate(&error), "42501", "{group}");
     }
 }

@@ -5,18 +5,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use event_store::erasure::{
-    EraseError, EraseRequest, KeyError, LedgerEntry, MemoryKeys, Reconciled, SealedStore, StoredKey, SubjectKeyStore, Vault,
-    VaultOptions, WrappedKey, erase, is_settled, prove, reconcile,
+    EraseError, EraseRequest, KeyError, LedgerEntry, MemoryKeys, Reconciled, SealedStore,
+    StoredKey, SubjectKeyStore, Vault, VaultOptions, WrappedKey, erase, is_settled, prove,
+    reconcile,
 };
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent, Position, Refusal, Registry,
-    StoreError, StreamName, Version,
+    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent,
+    Position, Refusal, Registry, StoreError, StreamName, Version,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::keys::{keys_database, master, postgres_keys};
-use crate::support::{append_to, appended, claim, connect, database, key, metadata, next, one, refused, repeated, stream, take};
+use crate::support::{
+    append_to, appended, claim, connect, database, key, metadata, next, one, refused, repeated,
+    stream, take,
+};
 
 const ADA: Uuid = Uuid::from_u128(0xada);
 const BOB: Uuid = Uuid::from_u128(0xb0b);
@@ -81,10 +85,16 @@ async fn a_check_tells_of_an_erased_subject_and_makes_no_key_for_a_new_one() {
     let World { log, keys, sealed } = World::in_memory();
     appended(sealed.append(naming(ADA, SECRET)).await.unwrap());
     erase(log.as_ref(), keys.as_ref(), &request(ADA)).await.unwrap();
-    let evolved = EvolvedLog::new(Arc::new(sealed), Arc::new(Registry::new([("thing.named", 1)], []).unwrap()));
+    let evolved = EvolvedLog::new(
+        Arc::new(sealed),
+        Arc::new(Registry::new([("thing.named", 1)], []).unwrap()),
+    );
     // It has read of the erasure: until then it has the key at hand, as an append has.
     evolved.store().read(&Filter::All, Position::START, 10).await.unwrap();
-    assert_eq!(evolved.check(&naming(ADA, SECRET)).await.unwrap(), Some(Refusal::SubjectErased { subject: ADA }));
+    assert_eq!(
+        evolved.check(&naming(ADA, SECRET)).await.unwrap(),
+        Some(Refusal::SubjectErased { subject: ADA })
+    );
     assert_eq!(evolved.check(&naming(BOB, "Bob")).await.unwrap(), None);
     assert!(keys.find(&[BOB]).await.unwrap()[0].is_none());
 }
@@ -96,7 +106,10 @@ async fn a_value_is_sealed_in_the_log_and_whole_for_who_has_the_keys() {
     let stored = world.log.read(&Filter::All, Position::START, 10).await.unwrap();
     assert!(!stored[0].data.get().contains("Lovelace"), "{}", stored[0].data.get());
     let read = world.sealed.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap();
-    assert_eq!(read[0].data.get(), format!(r#"{{"id":1.5,"name":{{"$subject":"{ADA}","$personal":"{SECRET}"}},"tail":[1]}}"#));
+    assert_eq!(
+        read[0].data.get(),
+        format!(r#"{{"id":1.5,"name":{{"$subject":"{ADA}","$personal":"{SECRET}"}},"tail":[1]}}"#)
+    );
     let other = world.another_process();
     assert_eq!(other.names().await, [json!(SECRET)]);
     let back = other.sealed.read_stream_backward(&stream(ADA), None, 10).await.unwrap();
@@ -113,12 +126,20 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() 
     let claiming = Append { claims: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
     appended(world.sealed.append(claiming).await.unwrap());
     appended(world.sealed.append(naming(BOB, "Bob")).await.unwrap());
-    assert_eq!(other.names().await, [json!(SECRET), json!("Bob")], "and its key is in this one's memory now");
+    assert_eq!(
+        other.names().await,
+        [json!(SECRET), json!("Bob")],
+        "and its key is in this one's memory now"
+    );
 
     let entry = world.erase(ADA).await.unwrap();
     assert_eq!((entry.requested_by.as_str(), entry.claims_released), ("ops-7", 1));
     assert_eq!(entry.erased_at.unwrap().position, Position(3));
-    assert_eq!(other.names().await, [Value::Null, json!("Bob")], "it has read of the erasure in the same page");
+    assert_eq!(
+        other.names().await,
+        [Value::Null, json!("Bob")],
+        "it has read of the erasure in the same page"
+    );
     assert_eq!(world.another_process().names().await, [Value::Null, json!("Bob")]);
     let refusal = refused(other.sealed.append(naming(ADA, "Ada again")).await.unwrap());
     assert_eq!(refusal, Refusal::SubjectErased { subject: ADA });
@@ -129,7 +150,14 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() 
     assert!(proof.holds(), "{proof}");
     assert_eq!((proof.search.events, proof.search.sealed, proof.search.up_to), (1, 1, Position(4)));
     let printed = proof.to_string();
-    for words in ["complete", "ops-7", "position 3", "1 released, 0 left", "readable fields    none", "read models: backups"] {
+    for words in [
+        "complete",
+        "ops-7",
+        "position 3",
+        "1 released, 0 left",
+        "readable fields    none",
+        "read models: backups",
+    ] {
         assert!(printed.contains(words), "{words} is not in:\n{printed}");
     }
     assert!(!prove(world.log.as_ref(), world.keys.as_ref(), BOB).await.unwrap().holds());
@@ -144,12 +172,20 @@ async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
     let other = world.another_process();
     other.erase(ADA).await.unwrap();
     let heard = async {
-        while !matches!(world.sealed.append(naming(ADA, "x")).await.unwrap(), event_store::AppendOutcome::Refused(_)) {
+        while !matches!(
+            world.sealed.append(naming(ADA, "x")).await.unwrap(),
+            event_store::AppendOutcome::Refused(_)
+        ) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), heard).await.expect("it hears within its interval");
-    assert!(world.names().await.iter().all(Value::is_null), "what was sealed in between reads as erased too");
+    tokio::time::timeout(std::time::Duration::from_secs(20), heard)
+        .await
+        .expect("it hears within its interval");
+    assert!(
+        world.names().await.iter().all(Value::is_null),
+        "what was sealed in between reads as erased too"
+    );
     assert!(other.another_process().names().await.iter().all(Value::is_null));
 }
 
@@ -192,7 +228,12 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
         self.call()?;
         done
     }
-    async fn record(&self, subject: Uuid, erased_at: Mark, claims_released: i64) -> Result<(), KeyError> {
+    async fn record(
+        &self,
+        subject: Uuid,
+        erased_at: Mark,
+        claims_released: i64,
+    ) -> Result<(), KeyError> {
         self.call()?;
         self.inner.record(subject, erased_at, claims_released).await?;
         self.call()
@@ -215,7 +256,11 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
         self.inner.set_known_head(head).await
     }
-    async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
+    async fn not_wrapped_by(
+        &self,
+        master: &str,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
         self.inner.not_wrapped_by(master, limit).await
     }
     async fn rewrap(&self, keys: Vec<(Uuid, WrappedKey, WrappedKey)>) -> Result<u64, KeyError> {
@@ -227,23 +272,38 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
 async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() {
     let world = World::in_memory();
     appended(world.sealed.append(naming(ADA, SECRET)).await.unwrap());
-    let away = World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
-    for (what, unlucky) in [("away", away), ("another log's", World::over(Arc::clone(&world.log), Arc::new(MemoryKeys::new())))] {
+    let away =
+        World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
+    for (what, unlucky) in [
+        ("away", away),
+        ("another log's", World::over(Arc::clone(&world.log), Arc::new(MemoryKeys::new()))),
+    ] {
         let read = unlucky.sealed.read(&Filter::All, Position::START, 10).await;
         let Err(StoreError::Keys(error)) = read else { panic!("{what}: {read:?}") };
         assert_eq!(error.is_transient(), what == "away", "{error:?}");
         let mut live = unlucky.sealed.subscribe(Filter::All, Position::START);
         for _ in 0..2 {
-            assert!(matches!(next(&mut live).await, Err(StoreError::Keys(_))), "{what}: it stays where it is");
+            assert!(
+                matches!(next(&mut live).await, Err(StoreError::Keys(_))),
+                "{what}: it stays where it is"
+            );
         }
     }
-    let away = World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
-    assert!(matches!(away.sealed.append(naming(BOB, "Bob")).await, Err(StoreError::Keys(error)) if error.is_transient()));
+    let away =
+        World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
+    assert!(
+        matches!(away.sealed.append(naming(BOB, "Bob")).await, Err(StoreError::Keys(error)) if error.is_transient())
+    );
     appended(away.sealed.append(one("y")).await.unwrap());
-    let recovered = World::over(Arc::clone(&world.log), Arc::new(Failing::at(Arc::clone(&world.keys), 0)));
+    let recovered =
+        World::over(Arc::clone(&world.log), Arc::new(Failing::at(Arc::clone(&world.keys), 0)));
     let mut live = recovered.sealed.subscribe(Filter::All, Position::START);
     assert!(next(&mut live).await.is_err());
-    assert_eq!(next(&mut live).await.unwrap().position, Position(1), "nothing is lost by the error");
+    assert_eq!(
+        next(&mut live).await.unwrap().position,
+        Position(1),
+        "nothing is lost by the error"
+    );
     let wrong_master = Vault::new(Arc::clone(&world.keys), master(&[9]), VaultOptions::default());
     let wrong = SealedStore::new(Arc::clone(&world.log), wrong_master);
     let read = wrong.read(&Filter::All, Position::START, 10).await;
@@ -256,7 +316,8 @@ async fn an_erasure_cut_at_any_call_is_finished_by_running_it_again_or_before_se
         let mut cuts = 0;
         loop {
             let world = World::in_memory();
-            let claiming = Append { claims: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
+            let claiming =
+                Append { claims: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
             appended(world.sealed.append(claiming).await.unwrap());
             let failing: Failing<dyn SubjectKeyStore> = Failing::at(Arc::clone(&world.keys), cuts);
             if erase(world.log.as_ref(), &failing, &request(ADA)).await.is_ok() {
@@ -273,7 +334,11 @@ async fn an_erasure_cut_at_any_call_is_finished_by_running_it_again_or_before_se
             }
             let proof = prove(world.log.as_ref(), world.keys.as_ref(), ADA).await.unwrap();
             assert!(proof.holds(), "cut at call {cuts}:\n{proof}");
-            assert_eq!(world.log.head().await.unwrap().mark.position, Position(2), "one subject.erased, cut at call {cuts}");
+            assert_eq!(
+                world.log.head().await.unwrap().mark.position,
+                Position(2),
+                "one subject.erased, cut at call {cuts}"
+            );
             cuts += 1;
         }
         assert_eq!(cuts, 4, "before and after the key, before and after the note");
@@ -288,7 +353,11 @@ async fn a_log_restored_from_before_is_told_again_and_restored_keys_are_destroye
     let wrapped = world.keys.find(&[ADA]).await.unwrap().remove(0).unwrap();
     let StoredKey::Wrapped(wrapped) = wrapped else { panic!("a key") };
     world.erase(ADA).await.unwrap();
-    assert_eq!(reconcile(world.log.as_ref(), world.keys.as_ref()).await.unwrap(), Reconciled::default(), "all is in order");
+    assert_eq!(
+        reconcile(world.log.as_ref(), world.keys.as_ref()).await.unwrap(),
+        Reconciled::default(),
+        "all is in order"
+    );
     assert!(is_settled(world.log.as_ref(), world.keys.as_ref()).await.unwrap());
 
     let restored = MemoryStore::new();
@@ -302,7 +371,10 @@ async fn a_log_restored_from_before_is_told_again_and_restored_keys_are_destroye
         metadata: stored.metadata,
     };
     restored
-        .append(Append { streams: append_to(stream(ADA), ExpectedVersion::Any, vec![same]).streams, ..claiming() })
+        .append(Append {
+            streams: append_to(stream(ADA), ExpectedVersion::Any, vec![same]).streams,
+            ..claiming()
+        })
         .await
         .unwrap();
     let restored = World::over(Arc::new(restored), Arc::clone(&world.keys));
@@ -337,16 +409,35 @@ async fn a_moved_or_changed_sealed_value_is_named_and_not_taken_for_erased() {
     appended(world.sealed.append(naming(ADA, SECRET)).await.unwrap());
     let stored = world.log.read(&Filter::All, Position::START, 1).await.unwrap().remove(0);
     let moved = NewEvent { id: Uuid::now_v7(), data: stored.data.clone(), ..named(ADA, "") };
-    let brought = world.sealed.append(append_to(stream("z"), ExpectedVersion::Any, vec![moved.clone()])).await;
-    assert!(matches!(brought, Err(StoreError::Invalid(_))), "nobody brings a sealed value along: {brought:?}");
-    appended(world.log.append(append_to(stream("z"), ExpectedVersion::Any, vec![moved])).await.unwrap());
+    let brought = world
+        .sealed
+        .append(append_to(stream("z"), ExpectedVersion::Any, vec![moved.clone()]))
+        .await;
+    assert!(
+        matches!(brought, Err(StoreError::Invalid(_))),
+        "nobody brings a sealed value along: {brought:?}"
+    );
+    appended(
+        world.log.append(append_to(stream("z"), ExpectedVersion::Any, vec![moved])).await.unwrap(),
+    );
     let read = world.sealed.read(&Filter::All, Position::START, 10).await;
-    assert!(matches!(&read, Err(StoreError::Unusable(why)) if why.contains("position 2") && !why.contains("Ada")), "{read:?}");
-    assert_eq!(world.sealed.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap().len(), 1, "the others can be read");
+    assert!(
+        matches!(&read, Err(StoreError::Unusable(why)) if why.contains("position 2") && !why.contains("Ada")),
+        "{read:?}"
+    );
+    assert_eq!(
+        world.sealed.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap().len(),
+        1,
+        "the others can be read"
+    );
     let half = json!({"name": {"$personal": SECRET}});
     let half = NewEvent::json("thing.named".parse().unwrap(), 1, &half, metadata()).unwrap();
-    let refused = world.sealed.append(append_to(stream("h"), ExpectedVersion::Any, vec![half])).await;
-    assert!(matches!(refused, Err(StoreError::Invalid(_))), "a value without a subject is not stored readable: {refused:?}");
+    let refused =
+        world.sealed.append(append_to(stream("h"), ExpectedVersion::Any, vec![half])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Invalid(_))),
+        "a value without a subject is not stored readable: {refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -362,7 +453,10 @@ async fn more_claims_than_one_append_takes_are_all_released() {
     let strangers = Append { claims: vec![take(1, "stranger")], ..one("s") };
     appended(world.log.append(strangers).await.unwrap());
     assert_eq!(world.erase(ADA).await.unwrap().claims_released, 400);
-    assert_eq!(world.log.claims_of("stranger", 10).await.unwrap(), [(claim(1), stream("stranger"))]);
+    assert_eq!(
+        world.log.claims_of("stranger", 10).await.unwrap(),
+        [(claim(1), stream("stranger"))]
+    );
 }
 
 #[tokio::test]
@@ -370,7 +464,13 @@ async fn who_asks_is_an_opaque_id() {
     let world = World::in_memory();
     for by in ["", "two words", "ä", &"x".repeat(129)] {
         let request = EraseRequest { subject: ADA, by: by.to_owned() };
-        assert!(matches!(erase(world.log.as_ref(), world.keys.as_ref(), &request).await, Err(EraseError::By)), "{by}");
+        assert!(
+            matches!(
+                erase(world.log.as_ref(), world.keys.as_ref(), &request).await,
+                Err(EraseError::By)
+            ),
+            "{by}"
+        );
     }
     assert_eq!(world.keys.entry(ADA).await.unwrap(), None);
 }

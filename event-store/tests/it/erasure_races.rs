@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use event_store::erasure::{EraseRequest, SealedStore, SubjectKeyStore, Vault, VaultOptions, erase, erased_subject, prove};
+use event_store::erasure::{
+    EraseRequest, SealedStore, SubjectKeyStore, Vault, VaultOptions, erase, erased_subject, prove,
+};
 use event_store::{
-    Append, AppendOutcome, ClaimChange, ClaimHash, EventStore, ExpectedVersion, Filter, MemoryStore, NewEvent, Position, Refusal,
-    StreamName,
+    Append, AppendOutcome, ClaimChange, ClaimHash, EventStore, ExpectedVersion, Filter,
+    MemoryStore, NewEvent, Position, Refusal, StreamName,
 };
 use local_servers::test_run;
 use rand::Rng as _;
@@ -39,9 +41,13 @@ impl World {
     /// Nothing of the subject, whose events all stand behind `after`, stands behind its erasure, and the proof says so.
     async fn check(&self, subject: Uuid, after: Position) {
         let events = self.log.read(&Filter::All, after, 10_000).await.unwrap();
-        let erased = events.iter().position(|event| erased_subject(event) == Some(subject)).unwrap();
+        let erased =
+            events.iter().position(|event| erased_subject(event) == Some(subject)).unwrap();
         let of_subject = format!("\"$subject\":\"{subject}\"");
-        let behind: Vec<_> = events[erased..].iter().filter(|event| event.data.get().contains(&of_subject)).collect();
+        let behind: Vec<_> = events[erased..]
+            .iter()
+            .filter(|event| event.data.get().contains(&of_subject))
+            .collect();
         assert!(behind.is_empty(), "{behind:#?}");
         assert_eq!(self.log.claims_of(&subject.to_string(), 10).await.unwrap(), []);
         let proof = prove(self.log.as_ref(), self.keys.as_ref(), subject).await.unwrap();
@@ -51,7 +57,8 @@ impl World {
 
 async fn in_postgres() -> (World, [local_servers::TestDatabase; 2]) {
     let (log, keys) = (database().await, keys_database().await);
-    let world = World { log: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
+    let world =
+        World { log: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
     (world, [log, keys])
 }
 
@@ -61,8 +68,10 @@ fn user(subject: Uuid) -> StreamName {
 
 /// The subject gets another address, and the claim on it.
 fn moving(subject: Uuid, address: u64) -> Append {
-    let data = json!({"email": {"$subject": subject, "$personal": format!("{address}@example.com")}});
-    let event = NewEvent::json("user.email_changed".parse().unwrap(), 1, &data, metadata()).unwrap();
+    let data =
+        json!({"email": {"$subject": subject, "$personal": format!("{address}@example.com")}});
+    let event =
+        NewEvent::json("user.email_changed".parse().unwrap(), 1, &data, metadata()).unwrap();
     let mut hash = [0; 32];
     hash[..8].copy_from_slice(&address.to_be_bytes());
     let claim = ClaimHash { scope: "user.email".into(), hash };
@@ -104,7 +113,11 @@ async fn p7_nothing_of_a_subject_comes_behind_its_erasure_however_many_write_of_
                 tokio::spawn(async move {
                     // Until it is told.
                     for nth in 0.. {
-                        match process.append(moving(subject, round * 1_000_000 + writer * 10_000 + nth)).await.unwrap() {
+                        match process
+                            .append(moving(subject, round * 1_000_000 + writer * 10_000 + nth))
+                            .await
+                            .unwrap()
+                        {
                             AppendOutcome::Appended(_) => {}
                             outcome => return refused(outcome),
                         }
@@ -127,15 +140,24 @@ async fn p7_nothing_of_a_subject_comes_behind_its_erasure_however_many_write_of_
 #[tokio::test]
 async fn the_proof_notices_what_another_program_put_behind_an_erasure() {
     let (log, subject) = (Arc::new(MemoryStore::new()), Uuid::from_u128(0xada));
-    let world = World { log: Arc::clone(&log) as _, keys: Arc::new(event_store::erasure::MemoryKeys::new()) };
+    let world = World {
+        log: Arc::clone(&log) as _,
+        keys: Arc::new(event_store::erasure::MemoryKeys::new()),
+    };
     appended(world.process().append(moving(subject, 1)).await.unwrap());
-    let sealed = log.read_stream(&user(subject), event_store::Version::NONE, 1).await.unwrap().remove(0);
+    let sealed =
+        log.read_stream(&user(subject), event_store::Version::NONE, 1).await.unwrap().remove(0);
     world.erase(subject).await;
     // One that names no subjects and takes no claim.
     let data = sealed.data;
-    let late = NewEvent { data, ..NewEvent::json(sealed.event_type, 1, &json!({}), metadata()).unwrap() };
+    let late =
+        NewEvent { data, ..NewEvent::json(sealed.event_type, 1, &json!({}), metadata()).unwrap() };
     appended(log.append(append_to(user(subject), ExpectedVersion::Any, vec![late])).await.unwrap());
     let proof = prove(world.log.as_ref(), world.keys.as_ref(), subject).await.unwrap();
-    assert_eq!((proof.holds(), proof.search.behind.as_slice()), (false, [Position(3)].as_slice()), "{proof}");
+    assert_eq!(
+        (proof.holds(), proof.search.behind.as_slice()),
+        (false, [Position(3)].as_slice()),
+        "{proof}"
+    );
     assert!(proof.to_string().contains("fields behind it   AT POSITIONS 3"), "{proof}");
 }

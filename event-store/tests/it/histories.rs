@@ -60,15 +60,26 @@ fn hold(history: &History) {
     let began = Instant::now();
     let violations = check(history);
     let ours = began.elapsed();
-    assert!(violations.is_empty(), "{} violations, the first: {:#?}", violations.len(), &violations[..violations.len().min(5)]);
+    assert!(
+        violations.is_empty(),
+        "{} violations, the first: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(5)]
+    );
     let began = Instant::now();
     let anomalies = adya::anomalies(history);
-    eprintln!("checked in {:.2} s, by adya in {:.2} s", ours.as_secs_f64(), began.elapsed().as_secs_f64());
+    eprintln!(
+        "checked in {:.2} s, by adya in {:.2} s",
+        ours.as_secs_f64(),
+        began.elapsed().as_secs_f64()
+    );
     assert!(anomalies.is_empty(), "{anomalies:?}");
 }
 
 fn tell(history: &History) {
-    let count = |is: fn(Option<&Answer>) -> bool| history.operations.iter().filter(|one| is(one.answer())).count();
+    let count = |is: fn(Option<&Answer>) -> bool| {
+        history.operations.iter().filter(|one| is(one.answer())).count()
+    };
     eprintln!(
         "{} events; {} operations: {} appended, {} repeated, {} refused, {} failed, {} without an answer, {} reads",
         history.log.len(),

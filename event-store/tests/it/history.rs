@@ -108,7 +108,12 @@ impl History {
             match line.said {
                 Said::Began(asked) => {
                     open.insert(line.client, operations.len());
-                    operations.push(Operation { client: line.client, began: line.at, ended: None, asked });
+                    operations.push(Operation {
+                        client: line.client,
+                        began: line.at,
+                        ended: None,
+                        asked,
+                    });
                 }
                 Said::Ended(answer) => {
                     let began = open.remove(&line.client).expect("a client ends what it began");

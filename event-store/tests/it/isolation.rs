@@ -4,7 +4,9 @@ use event_store::postgres::append_batch;
 use event_store::{Append, ClaimChange, EventStore, Position, StoreError};
 use sqlx::AssertSqlSafe;
 
-use crate::support::{appended, check_dense, claim, connect, database, one, plain, sqlstate, stream};
+use crate::support::{
+    appended, check_dense, claim, connect, database, one, plain, sqlstate, stream,
+};
 
 #[tokio::test]
 async fn the_procedure_refuses_every_level_but_read_committed() {
@@ -17,7 +19,10 @@ async fn the_procedure_refuses_every_level_but_read_committed() {
         let StoreError::Database(error) = error else { panic!("{error:?}") };
         assert_eq!(sqlstate(&error), "DB001", "{level}");
     }
-    sqlx::raw_sql("SET default_transaction_isolation = 'read committed'").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("SET default_transaction_isolation = 'read committed'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     append_batch(&mut connection, vec![one("a")]).await.unwrap();
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(1));
 }
@@ -26,9 +31,16 @@ async fn the_procedure_refuses_every_level_but_read_committed() {
 async fn the_procedure_refuses_a_session_that_could_look_names_up_elsewhere() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    let claiming = Append { claims: vec![ClaimChange::Take { claim: claim(1), owner: stream("b") }], ..one("b") };
+    let claiming = Append {
+        claims: vec![ClaimChange::Take { claim: claim(1), owner: stream("b") }],
+        ..one("b")
+    };
     for path in ["", "public, pg_catalog", "pg_temp, pg_catalog"] {
-        sqlx::query("SELECT set_config('search_path', $1, false)").bind(path).execute(&mut connection).await.unwrap();
+        sqlx::query("SELECT set_config('search_path', $1, false)")
+            .bind(path)
+            .execute(&mut connection)
+            .await
+            .unwrap();
         for append in [one("a"), claiming.clone()] {
             let error = append_batch(&mut connection, vec![append]).await.unwrap_err();
             let StoreError::Database(error) = error else { panic!("{error:?}") };
@@ -43,7 +55,10 @@ async fn the_store_appends_whatever_level_the_database_has_as_its_default() {
     for level in ["repeatable read", "serializable"] {
         let database = database().await;
         let mut admin = plain(database.url()).await;
-        let set = format!("ALTER DATABASE {} SET default_transaction_isolation = '{level}'", database.name());
+        let set = format!(
+            "ALTER DATABASE {} SET default_transaction_isolation = '{level}'",
+            database.name()
+        );
         sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut admin).await.unwrap();
         let store = connect(database.url()).await;
         appended(store.append(one("a")).await.unwrap());

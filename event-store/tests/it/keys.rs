@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use event_store::erasure::keys::{migrate, schema_fingerprint};
 use event_store::erasure::{
-    KeyError, LocalMasterKeys, MasterKeys, MemoryKeys, PostgresKeys, StoredKey, SubjectKey, SubjectKeyStore, WrappedKey, rotate,
+    KeyError, LocalMasterKeys, MasterKeys, MemoryKeys, PostgresKeys, StoredKey, SubjectKey,
+    SubjectKeyStore, WrappedKey, rotate,
 };
 use event_store::{Epoch, Head, Mark, Position};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase};
@@ -15,7 +16,10 @@ use crate::support::{plain, sqlstate};
 
 /// A fresh, migrated database of keys.
 pub(crate) async fn keys_database() -> TestDatabase {
-    TestDatabase::create("subject_keys", &schema_fingerprint(), |url| async move { Ok(migrate(&url).await?) }).await
+    TestDatabase::create("subject_keys", &schema_fingerprint(), |url| async move {
+        Ok(migrate(&url).await?)
+    })
+    .await
 }
 
 pub(crate) async fn postgres_keys(url: &str) -> Arc<PostgresKeys> {
@@ -42,14 +46,28 @@ fn there(byte: u8) -> StoredKey {
 async fn contract(keys: &dyn SubjectKeyStore) {
     let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
     assert_eq!(keys.find(&[b, a]).await.unwrap(), [None, None]);
-    assert_eq!(keys.ensure(&[(a, wrapped(1)), (b, wrapped(2))]).await.unwrap(), [there(1), there(2)]);
-    assert_eq!(keys.ensure(&[(c, wrapped(3)), (a, wrapped(9))]).await.unwrap(), [there(3), there(1)], "the first key stays");
-    assert_eq!(keys.find(&[c, Uuid::from_u128(9), a]).await.unwrap(), [Some(there(3)), None, Some(there(1))]);
+    assert_eq!(
+        keys.ensure(&[(a, wrapped(1)), (b, wrapped(2))]).await.unwrap(),
+        [there(1), there(2)]
+    );
+    assert_eq!(
+        keys.ensure(&[(c, wrapped(3)), (a, wrapped(9))]).await.unwrap(),
+        [there(3), there(1)],
+        "the first key stays"
+    );
+    assert_eq!(
+        keys.find(&[c, Uuid::from_u128(9), a]).await.unwrap(),
+        [Some(there(3)), None, Some(there(1))]
+    );
 
     let entry = keys.destroy(a, "ops-1").await.unwrap();
     assert_eq!((entry.subject, entry.requested_by.as_str(), entry.erased_at), (a, "ops-1", None));
     assert_eq!(keys.destroy(a, "ops-2").await.unwrap(), entry, "the first request stays");
-    assert_eq!(keys.ensure(&[(a, wrapped(7))]).await.unwrap(), [StoredKey::Destroyed], "there is never another key");
+    assert_eq!(
+        keys.ensure(&[(a, wrapped(7))]).await.unwrap(),
+        [StoredKey::Destroyed],
+        "there is never another key"
+    );
     let never_had_one = Uuid::from_u128(8);
     keys.destroy(never_had_one, "ops-1").await.unwrap();
     assert_eq!(keys.find(&[never_had_one]).await.unwrap(), [Some(StoredKey::Destroyed)]);
@@ -60,8 +78,14 @@ async fn contract(keys: &dyn SubjectKeyStore) {
     let noted = keys.entry(a).await.unwrap().unwrap();
     assert_eq!((noted.erased_at, noted.claims_released), (Some(mark), 3));
     assert_eq!(keys.entry(b).await.unwrap(), None);
-    let subjects =
-        async |after, limit| keys.ledger(after, limit).await.unwrap().into_iter().map(|entry| entry.subject).collect::<Vec<_>>();
+    let subjects = async |after, limit| {
+        keys.ledger(after, limit)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.subject)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(subjects(Uuid::nil(), 10).await, [a, never_had_one]);
     assert_eq!(subjects(Uuid::nil(), 1).await, [a]);
     assert_eq!(subjects(a, 10).await, [never_had_one]);
@@ -72,21 +96,39 @@ async fn contract(keys: &dyn SubjectKeyStore) {
 
     let head = |epoch, position: i64| Head {
         epoch: Epoch(Uuid::from_u128(epoch)),
-        mark: Mark { position: Position(position), event_id: Some(Uuid::from_u128(position.unsigned_abs().into())) },
+        mark: Mark {
+            position: Position(position),
+            event_id: Some(Uuid::from_u128(position.unsigned_abs().into())),
+        },
     };
     keys.set_known_head(Head { epoch: Epoch(a), mark: Mark::START }).await.unwrap();
     assert_eq!(keys.known_head().await.unwrap(), None, "an empty log has nothing to lose");
-    for (noted, known) in [(head(1, 5), head(1, 5)), (head(1, 4), head(1, 5)), (head(1, 6), head(1, 6)), (head(2, 3), head(2, 3))]
-    {
+    for (noted, known) in [
+        (head(1, 5), head(1, 5)),
+        (head(1, 4), head(1, 5)),
+        (head(1, 6), head(1, 6)),
+        (head(2, 3), head(2, 3)),
+    ] {
         keys.set_known_head(noted).await.unwrap();
         assert_eq!(keys.known_head().await.unwrap(), Some(known), "{noted:?}");
     }
 
     let new = WrappedKey { master: "n".to_owned(), bytes: vec![1] };
     assert_eq!(keys.not_wrapped_by("n", 1).await.unwrap(), [(b, wrapped(2))]);
-    let changes = vec![(b, wrapped(2), new.clone()), (c, wrapped(9), new.clone()), (a, wrapped(1), new.clone())];
-    assert_eq!(keys.rewrap(changes).await.unwrap(), 1, "not one that is another by now, nor one that is destroyed");
-    assert_eq!(keys.find(&[a, b, c]).await.unwrap(), [StoredKey::Destroyed, StoredKey::Wrapped(new), there(3)].map(Some));
+    let changes = vec![
+        (b, wrapped(2), new.clone()),
+        (c, wrapped(9), new.clone()),
+        (a, wrapped(1), new.clone()),
+    ];
+    assert_eq!(
+        keys.rewrap(changes).await.unwrap(),
+        1,
+        "not one that is another by now, nor one that is destroyed"
+    );
+    assert_eq!(
+        keys.find(&[a, b, c]).await.unwrap(),
+        [StoredKey::Destroyed, StoredKey::Wrapped(new), there(3)].map(Some)
+    );
 }
 
 #[tokio::test]
@@ -117,13 +159,17 @@ async fn many_who_want_a_key_for_one_subject_at_once_get_the_same() {
 async fn a_rotated_master_key_opens_every_key_and_the_old_one_can_go() {
     let keys = MemoryKeys::new();
     let old = master(&[1]);
-    let subjects: Vec<(Uuid, SubjectKey)> = (1..=2_500).map(|n| (Uuid::from_u128(n), SubjectKey::random())).collect();
+    let subjects: Vec<(Uuid, SubjectKey)> =
+        (1..=2_500).map(|n| (Uuid::from_u128(n), SubjectKey::random())).collect();
     let under_old = old.wrap(&subjects).await.unwrap();
     let pairs: Vec<_> = subjects.iter().map(|(subject, _)| *subject).zip(under_old).collect();
     keys.ensure(&pairs).await.unwrap();
     keys.destroy(Uuid::from_u128(7), "ops").await.unwrap();
 
-    assert!(matches!(rotate(&keys, master(&[2]).as_ref()).await, Err(KeyError::MasterKey)), "the old one must be at hand");
+    assert!(
+        matches!(rotate(&keys, master(&[2]).as_ref()).await, Err(KeyError::MasterKey)),
+        "the old one must be at hand"
+    );
     assert_eq!(rotate(&keys, master(&[2, 1]).as_ref()).await.unwrap(), 2_499);
     assert_eq!(rotate(&keys, master(&[2, 1]).as_ref()).await.unwrap(), 0);
 
@@ -131,7 +177,10 @@ async fn a_rotated_master_key_opens_every_key_and_the_old_one_can_go() {
     for (subject, key) in &subjects {
         match keys.find(&[*subject]).await.unwrap().remove(0).unwrap() {
             StoredKey::Wrapped(wrapped) => {
-                assert_eq!(new.unwrap(&[(*subject, wrapped)]).await.unwrap()[0].expose(), key.expose());
+                assert_eq!(
+                    new.unwrap(&[(*subject, wrapped)]).await.unwrap()[0].expose(),
+                    key.expose()
+                );
             }
             StoredKey::Destroyed => assert_eq!(*subject, Uuid::from_u128(7)),
         }
@@ -141,12 +190,16 @@ async fn a_rotated_master_key_opens_every_key_and_the_old_one_can_go() {
 #[tokio::test]
 async fn a_reader_of_keys_changes_nothing_and_nobody_deletes() {
     let database = keys_database().await;
-    let writer = PostgresKeys::connect(&database.url_in_group("subject_keys_writer").await, "test").await.unwrap();
+    let writer = PostgresKeys::connect(&database.url_in_group("subject_keys_writer").await, "test")
+        .await
+        .unwrap();
     let subject = Uuid::from_u128(1);
     writer.ensure(&[(subject, wrapped(1))]).await.unwrap();
     writer.destroy(Uuid::from_u128(2), "ops").await.unwrap();
     writer.set_applied(Mark { position: Position(1), event_id: Some(subject) }).await.unwrap();
-    let reader = PostgresKeys::connect(&database.url_in_group("subject_keys_reader").await, "test").await.unwrap();
+    let reader = PostgresKeys::connect(&database.url_in_group("subject_keys_reader").await, "test")
+        .await
+        .unwrap();
     assert_eq!(reader.find(&[subject]).await.unwrap(), [Some(there(1))]);
     assert!(matches!(reader.ensure(&[(subject, wrapped(1))]).await, Err(KeyError::Database(_))));
     assert!(reader.destroy(subject, "ops").await.is_err());
@@ -164,7 +217,10 @@ async fn a_reader_of_keys_changes_nothing_and_nobody_deletes() {
 async fn keys_that_are_away_are_unavailable_and_a_schema_that_is_another_is_named() {
     let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     let absent = PostgresKeys::connect(&cluster.url(), "test").await.err().unwrap();
-    assert!(matches!(&absent, KeyError::Unusable(why) if why.contains("migrate subject-keys")), "{absent:?}");
+    assert!(
+        matches!(&absent, KeyError::Unusable(why) if why.contains("migrate subject-keys")),
+        "{absent:?}"
+    );
     migrate(&cluster.url()).await.unwrap();
     migrate(&cluster.url()).await.unwrap();
     let keys = postgres_keys(&cluster.url()).await;

@@ -4,10 +4,14 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::{EraseRequest, MemoryKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions, erase, subject_stream};
+use event_store::erasure::{
+    EraseRequest, MemoryKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions, erase,
+    subject_stream,
+};
 use event_store::{
-    CacheLimits, Current, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, NewEvent, RecordedEvent, Registry,
-    SnapshotPolicy, SnapshotStore, StateLoader, StreamName, StreamState, Version,
+    CacheLimits, Current, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, NewEvent,
+    RecordedEvent, Registry, SnapshotPolicy, SnapshotStore, StateLoader, StreamName, StreamState,
+    Version,
 };
 use local_servers::{test_run, until};
 use rand::Rng as _;
@@ -102,7 +106,12 @@ fn request(subject: Uuid) -> EraseRequest {
 
 impl Process {
     async fn name(&self, stream: &StreamName, subject: Uuid, name: &str) {
-        appended(self.sealed.append(append_to(stream.clone(), ExpectedVersion::Any, vec![named(subject, name)])).await.unwrap());
+        appended(
+            self.sealed
+                .append(append_to(stream.clone(), ExpectedVersion::Any, vec![named(subject, name)]))
+                .await
+                .unwrap(),
+        );
     }
 
     /// The state, and how many events were applied to get it.
@@ -126,9 +135,11 @@ fn ada() -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn a_state_with_personal_data_stays_in_memory_until_its_subject_is_erased_here_or_elsewhere() {
+async fn a_state_with_personal_data_stays_in_memory_until_its_subject_is_erased_here_or_elsewhere()
+{
     let shared = in_memory();
-    let (here, elsewhere) = (shared.process(CacheLimits::default()), shared.process(CacheLimits::default()));
+    let (here, elsewhere) =
+        (shared.process(CacheLimits::default()), shared.process(CacheLimits::default()));
     let name = stream("a");
     here.name(&name, ADA, SECRET).await;
     for process in [&here, &elsewhere] {
@@ -149,7 +160,10 @@ async fn a_state_with_personal_data_stays_in_memory_until_its_subject_is_erased_
 async fn a_process_that_hears_nothing_shows_a_value_from_memory_no_longer_than_a_key_lives() {
     let shared = in_memory();
     let lifetime = Duration::from_mins(1);
-    let process = shared.process_with(CacheLimits::default(), VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() });
+    let process = shared.process_with(
+        CacheLimits::default(),
+        VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() },
+    );
     let name = stream("a");
     process.name(&name, ADA, SECRET).await;
     assert_eq!(process.names(&name).await, ada());
@@ -163,7 +177,10 @@ async fn a_process_that_hears_nothing_shows_a_value_from_memory_no_longer_than_a
 async fn a_state_in_memory_alone_is_not_shown_either_once_a_key_has_lived_its_time() {
     let shared = in_memory();
     let lifetime = Duration::from_mins(1);
-    let process = shared.process_with(CacheLimits::default(), VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() });
+    let process = shared.process_with(
+        CacheLimits::default(),
+        VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() },
+    );
     // Nothing but the look at the keys can tell it: no snapshot is kept, which would ask for them too.
     let states = StateLoader::new(log(Arc::clone(&process.sealed) as _), CacheLimits::default());
     let process = Process { states, ..process };
@@ -198,35 +215,59 @@ async fn without_a_vault_a_state_with_personal_data_is_neither_held_nor_kept() {
     let states = states.with_snapshots(Arc::clone(&store) as _, EVERY_EVENT);
     let epoch = store.head().await.unwrap().epoch;
     let (personal, other) = (stream("a"), stream("b"));
-    appended(store.append(append_to(personal.clone(), ExpectedVersion::Any, vec![named(ADA, SECRET)])).await.unwrap());
+    appended(
+        store
+            .append(append_to(personal.clone(), ExpectedVersion::Any, vec![named(ADA, SECRET)]))
+            .await
+            .unwrap(),
+    );
     let nobody = NewEvent::json("thing.named".parse().unwrap(), 1, &json!({}), metadata()).unwrap();
-    appended(store.append(append_to(other.clone(), ExpectedVersion::Any, vec![nobody])).await.unwrap());
+    appended(
+        store.append(append_to(other.clone(), ExpectedVersion::Any, vec![nobody])).await.unwrap(),
+    );
     assert_eq!(states.load::<Names>(&personal, epoch).await.unwrap().state.0, ada());
     assert_eq!(states.cache().size(), (0, 0));
     states.load::<Names>(&other, epoch).await.unwrap();
     // They are kept one after the other: when the second is, the first would be.
-    until("the other is kept", async || store.snapshot(&other, 1, epoch).await.unwrap().is_some()).await;
+    until("the other is kept", async || store.snapshot(&other, 1, epoch).await.unwrap().is_some())
+        .await;
     assert!(store.snapshot(&personal, 1, epoch).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_with_personal_data_is_sealed_used_by_others_and_passed_over_once_its_subject_is_erased() {
+async fn a_snapshot_with_personal_data_is_sealed_used_by_others_and_passed_over_once_its_subject_is_erased()
+ {
     let (log, keys) = (database().await, keys_database().await);
-    let shared = Shared { store: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
+    let shared =
+        Shared { store: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
     let first = shared.process(CacheLimits::default());
     let (name, epoch) = (stream("a"), first.sealed.head().await.unwrap().epoch);
     // A snapshot is looked for once there is more than a page.
     let many = (0..300).map(|_| named(ADA, SECRET)).collect();
-    appended(first.sealed.append(append_to(name.clone(), ExpectedVersion::Any, many)).await.unwrap());
+    appended(
+        first.sealed.append(append_to(name.clone(), ExpectedVersion::Any, many)).await.unwrap(),
+    );
     first.load(&name).await;
-    until("it is kept", async || shared.store.snapshot(&name, 1, epoch).await.unwrap().is_some()).await;
+    until("it is kept", async || shared.store.snapshot(&name, 1, epoch).await.unwrap().is_some())
+        .await;
     let kept = shared.store.snapshot(&name, 1, epoch).await.unwrap().unwrap();
-    assert!(kept.state.get().contains(&ADA.to_string()) && !kept.state.get().contains("Lovelace"), "{}", kept.state);
+    assert!(
+        kept.state.get().contains(&ADA.to_string()) && !kept.state.get().contains("Lovelace"),
+        "{}",
+        kept.state
+    );
 
     let next = shared.process(CacheLimits::default());
     let (current, _) = next.load(&name).await;
-    assert_eq!((current.version, current.state), (Version(300), Names(vec![Some(SECRET.to_owned()); 300])));
-    assert_eq!(shared.process(CacheLimits::default()).load(&name).await.1, 200, "only the first page was read");
+    assert_eq!(
+        (current.version, current.state),
+        (Version(300), Names(vec![Some(SECRET.to_owned()); 300]))
+    );
+    assert_eq!(
+        shared.process(CacheLimits::default()).load(&name).await.1,
+        200,
+        "only the first page was read"
+    );
 
     erase(shared.store.as_ref(), shared.keys.as_ref(), &request(ADA)).await.unwrap();
     let cold = shared.process(CacheLimits::default());
@@ -249,32 +290,53 @@ async fn a_snapshot_with_personal_data_is_sealed_used_by_others_and_passed_over_
 }
 
 #[tokio::test]
-async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a_snapshot_and_else_the_fold_of_the_events() {
+async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a_snapshot_and_else_the_fold_of_the_events()
+ {
     let (shared, mut random) = (in_memory(), random());
     let tight = CacheLimits { states: 3, bytes: 3_000 };
-    let processes = [shared.process(tight), shared.process(CacheLimits::default()), shared.process(CacheLimits::default())];
+    let processes = [
+        shared.process(tight),
+        shared.process(CacheLimits::default()),
+        shared.process(CacheLimits::default()),
+    ];
     let mut erased = Vec::new();
     for round in 0..test_run().count(100, 2_000) {
-        let (name, subject) = (stream(random.random_range(0..6)), Uuid::from_u128(random.random_range(0..40)));
+        let (name, subject) =
+            (stream(random.random_range(0..6)), Uuid::from_u128(random.random_range(0..40)));
         let process = &processes[random.random_range(0..3)];
         match random.random_range(0..12) {
             0 if erased.len() < 39 => {
-                erase(shared.store.as_ref(), shared.keys.as_ref(), &request(subject)).await.unwrap();
+                erase(shared.store.as_ref(), shared.keys.as_ref(), &request(subject))
+                    .await
+                    .unwrap();
                 erased.push(subject);
                 for process in &processes {
                     // It reads of the erasure.
-                    process.sealed.read_stream(&subject_stream(subject).unwrap(), Version::NONE, 1).await.unwrap();
+                    process
+                        .sealed
+                        .read_stream(&subject_stream(subject).unwrap(), Version::NONE, 1)
+                        .await
+                        .unwrap();
                 }
             }
             1..5 if !erased.contains(&subject) => {
-                let events = (0..random.random_range(1..50)).map(|_| named(subject, &subject.to_string())).collect();
-                appended(process.sealed.append(append_to(name.clone(), ExpectedVersion::Any, events)).await.unwrap());
+                let events = (0..random.random_range(1..50))
+                    .map(|_| named(subject, &subject.to_string()))
+                    .collect();
+                appended(
+                    process
+                        .sealed
+                        .append(append_to(name.clone(), ExpectedVersion::Any, events))
+                        .await
+                        .unwrap(),
+                );
             }
             _ => {}
         }
         let (found, naive) = (process.load(&name).await.0, processes[0].sealed.as_ref());
         let events = naive.read_stream(&name, Version::NONE, 10_000).await.unwrap();
-        let expected = events.iter().fold(Names::default(), |names, event| names.apply(event).unwrap());
+        let expected =
+            events.iter().fold(Names::default(), |names, event| names.apply(event).unwrap());
         assert_eq!(found.state, expected, "round {round}");
         let shown = |subject: &Uuid| found.state.0.contains(&Some(subject.to_string()));
         assert!(!erased.iter().any(shown), "round {round}: a value of somebody erased");
@@ -294,15 +356,28 @@ async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
     let names = Names([current.state.0.clone(), vec![Some("Bob".to_owned())]].concat());
     let ahead = current.followed_by(names, std::slice::from_ref(&next));
     assert_eq!(ahead.behind(), ExpectedVersion::Behind { version: Version(2), event_id: next.id });
-    let made = appended(process.sealed.append(append_to(stream.clone(), current.behind(), vec![next])).await.unwrap());
+    let made = appended(
+        process
+            .sealed
+            .append(append_to(stream.clone(), current.behind(), vec![next]))
+            .await
+            .unwrap(),
+    );
     assert!(process.states.may_use(&ahead).await.unwrap());
     let epoch = process.sealed.head().await.unwrap().epoch;
     process.states.confirm(&stream, epoch, ahead.clone(), made.last);
     let (confirmed, applied) = process.load(&stream).await;
-    assert_eq!((&confirmed.state, confirmed.last, applied), (&ahead.state, made.last, 0), "it was kept as if it had been loaded");
+    assert_eq!(
+        (&confirmed.state, confirmed.last, applied),
+        (&ahead.state, made.last, 0),
+        "it was kept as if it had been loaded"
+    );
     // Bob's values came with the event that was on its way.
     erase(process.sealed.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
     assert!(!process.states.may_use(&ahead).await.unwrap());
     let unreachable = StateLoader::new(log(Arc::clone(&shared.store) as _), CacheLimits::default());
-    assert!(!unreachable.may_use(&ahead).await.unwrap(), "without a vault no erasure would reach it");
+    assert!(
+        !unreachable.may_use(&ahead).await.unwrap(),
+        "without a vault no erasure would reach it"
+    );
 }

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use event_store::postgres::append_batch;
 use event_store::{
-    Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StreamAppend, StreamName, Version,
+    Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StreamAppend,
+    StreamName, Version,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::support::{append_to, connect, database, event, key, metadata, one, plain, query, release, stream, tagged, take};
+use crate::support::{
+    append_to, connect, database, event, key, metadata, one, plain, query, release, stream, tagged,
+    take,
+};
 
 async fn fill(connection: &mut PgConnection) {
     for batch in 0..6 {
@@ -16,11 +20,18 @@ async fn fill(connection: &mut PgConnection) {
             let category = if n % 100 == 0 { "rare" } else { "thing" };
             let name = StreamName::new(category, format!("{batch}-{n}")).unwrap();
             let kind = if n % 100 == 1 { "thing.rare" } else { "thing.made" };
-            append_to(name, ExpectedVersion::NoStream, vec![tagged(kind, &[&format!("tag:{n}"), "tag:all"])])
+            append_to(
+                name,
+                ExpectedVersion::NoStream,
+                vec![tagged(kind, &[&format!("tag:{n}"), "tag:all"])],
+            )
         });
         append_batch(connection, appends.collect()).await.unwrap();
     }
-    sqlx::raw_sql("ANALYZE event_store.events, event_store.tags").execute(connection).await.unwrap();
+    sqlx::raw_sql("ANALYZE event_store.events, event_store.tags")
+        .execute(connection)
+        .await
+        .unwrap();
 }
 
 /// The plan of a statement for these arguments, as the store's connections for reads make it.
@@ -50,10 +61,18 @@ async fn every_hot_statement_uses_its_index() {
         (statement!("mark_at"), "7", "events_position"),
         (statement!("read_all"), "7, 500, 4194304", "events_position"),
         (statement!("read_stream"), "'thing-1-1', 0, 500, 4194304", "events_stream_version"),
-        (statement!("read_stream_backward"), "'thing-1-1', 9, 500, 4194304", "events_stream_version"),
+        (
+            statement!("read_stream_backward"),
+            "'thing-1-1', 9, 500, 4194304",
+            "events_stream_version",
+        ),
         (statement!("read_category"), "'rare', 0, 500, 4194304", "events_category_position"),
         (statement!("read_types"), "'{thing.rare}', 0, 500, 4194304", "events_type_position"),
-        (statement!("read_query"), "'{tag:7}', '{\"\"}', '{}', 0, 500, 4194304", "tags_tag_position"),
+        (
+            statement!("read_query"),
+            "'{tag:7}', '{\"\"}', '{}', 0, 500, 4194304",
+            "tags_tag_position",
+        ),
         (statement!("check_conditions"), "'{0}', '{tag:7}', '{\"\"}'", "tags_tag_position"),
         (statement!("read_snapshot"), "'thing-1-1', 1, gen_random_uuid()", "snapshots_pkey"),
         (statement!("repeated"), "'\\x00'", "idempotency_key"),
@@ -61,7 +80,10 @@ async fn every_hot_statement_uses_its_index() {
         let plan = plan(&mut connection, statement, arguments).await;
         assert!(plan.contains(index), "{name} does without {index}:\n{plan}");
         for table in ["events", "tags", "idempotency"] {
-            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name} reads all of {table}:\n{plan}");
+            assert!(
+                !plan.contains(&format!("Seq Scan on {table}")),
+                "{name} reads all of {table}:\n{plan}"
+            );
         }
     }
 }
@@ -69,11 +91,23 @@ async fn every_hot_statement_uses_its_index() {
 /// One append for every statement of the function: plain, with everything at once, refused for each reason, and sent again.
 async fn every_kind_of_append(store: &PostgresStore, round: u8) {
     let name = format!("every-{round}");
-    let made = append_to(stream(&name), ExpectedVersion::NoStream, vec![tagged("thing.made", &["seat:1"])]);
+    let made = append_to(
+        stream(&name),
+        ExpectedVersion::NoStream,
+        vec![tagged("thing.made", &["seat:1"])],
+    );
     let everything = |value: u8, after| Append {
         streams: vec![
-            StreamAppend { stream: stream(&name), expected: ExpectedVersion::StreamExists, events: vec![event("thing.used")] },
-            StreamAppend { stream: stream("other"), expected: ExpectedVersion::Any, events: vec![event("thing.used")] },
+            StreamAppend {
+                stream: stream(&name),
+                expected: ExpectedVersion::StreamExists,
+                events: vec![event("thing.used")],
+            },
+            StreamAppend {
+                stream: stream("other"),
+                expected: ExpectedVersion::Any,
+                events: vec![event("thing.used")],
+            },
         ],
         conditions: vec![AppendCondition { query: query(&["thing.made"], &["seat:1"]), after }],
         claims: vec![take(value, &name), release(value.wrapping_add(100), &name)],
@@ -92,7 +126,10 @@ async fn every_kind_of_append(store: &PostgresStore, round: u8) {
         everything(round + 50, Position(0)), // the condition is broken
         Append { claims: vec![take(round, "thief")], ..one(&name) },
         append_to(stream(&name), ExpectedVersion::Exact(Version(99)), vec![event("thing.used")]),
-        Append { streams: vec![StreamAppend::closing(stream(&name), ExpectedVersion::Any, metadata())], ..Append::default() },
+        Append {
+            streams: vec![StreamAppend::closing(stream(&name), ExpectedVersion::Any, metadata())],
+            ..Append::default()
+        },
         one(&name), // closed
     ] {
         store.append(append).await.unwrap();
@@ -150,7 +187,12 @@ async fn gone(admin: &mut PgConnection, kind: &str) {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
              AND pid <> pg_backend_pid() AND {kind}"
     );
-    while sqlx::query_scalar::<_, i64>(AssertSqlSafe(others.clone())).fetch_one(&mut *admin).await.unwrap() > 0 {
+    while sqlx::query_scalar::<_, i64>(AssertSqlSafe(others.clone()))
+        .fetch_one(&mut *admin)
+        .await
+        .unwrap()
+        > 0
+    {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }

@@ -11,16 +11,25 @@ use crate::support::{appended, check_dense, connect, database, one};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_whoever_has_read_up_to_a_position_has_missed_nothing_below_it() {
     let database = database().await;
-    let stores = [connect(database.url()).await, connect(database.url()).await, connect(database.url()).await];
+    let stores = [
+        connect(database.url()).await,
+        connect(database.url()).await,
+        connect(database.url()).await,
+    ];
     let done = Arc::new(AtomicBool::new(false));
-    let pollers = (0..3).map(|_| tokio::spawn(poll(stores[2].clone(), Arc::clone(&done)))).collect::<Vec<_>>();
+    let pollers = (0..3)
+        .map(|_| tokio::spawn(poll(stores[2].clone(), Arc::clone(&done))))
+        .collect::<Vec<_>>();
     let each = test_run().count(100, 20_000);
     let writers = (0..8_usize).map(|writer| {
         let store = stores[writer % 2].clone();
         tokio::spawn(async move {
             let mut last = Position::START;
             for round in 0..each {
-                let position = appended(store.append(one(format!("{writer}-{}", round % 3))).await.unwrap()).last.position;
+                let position =
+                    appended(store.append(one(format!("{writer}-{}", round % 3))).await.unwrap())
+                        .last
+                        .position;
                 assert!(position > last, "what was acknowledged first stands first (I3)");
                 last = position;
             }

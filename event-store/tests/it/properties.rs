@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use event_store::postgres::append_batch;
 use event_store::{
-    Append, AppendOutcome, EventStore, Filter, MemoryStore, Position, PostgresStore, RecordedEvent, Refusal, StoreError, Version,
+    Append, AppendOutcome, EventStore, Filter, MemoryStore, Position, PostgresStore, RecordedEvent,
+    Refusal, StoreError, Version,
 };
 use local_servers::test_run;
 use proptest::prelude::Strategy;
@@ -69,7 +70,8 @@ fn random_histories(play: impl Fn(&[Round], &mut Figures) -> Result<(), String>)
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&run.seed.to_le_bytes());
     let config = Config { failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let figures = std::cell::RefCell::new(Figures::default());
     let began = std::time::Instant::now();
     while figures.borrow().appends < wanted {
@@ -136,7 +138,8 @@ fn count(figures: &mut Figures, outcomes: &[Outcome]) {
 }
 
 /// Every refusal that a history can meet.
-const REFUSALS: [&str; 7] = ["claim", "closed", "condition", "duplicate event", "epoch", "key reused", "version"];
+const REFUSALS: [&str; 7] =
+    ["claim", "closed", "condition", "duplicate event", "epoch", "key reused", "version"];
 
 fn kind(refusal: &Refusal) -> &'static str {
     match refusal {
@@ -186,7 +189,8 @@ impl Stage {
 
     async fn at_once(&self, which: u32, appends: &[Append]) -> Result<Vec<Outcome>, String> {
         let store = |number: usize| &self.stores[usize::from(which & (1 << number) != 0)];
-        let sent = appends.iter().enumerate().map(|(number, append)| store(number).append(append.clone()));
+        let sent =
+            appends.iter().enumerate().map(|(number, append)| store(number).append(append.clone()));
         let outcomes = futures::future::join_all(sent).await;
         outcomes.into_iter().map(|outcome| outcome.map(Outcome::from).map_err(told)).collect()
     }
@@ -202,8 +206,11 @@ impl Stage {
             let mut parts = vec![batch];
             while let Some(part) = parts.pop() {
                 match append_batch(&mut procedure, part.to_vec()).await {
-                    Ok(new) => outcomes.extend(new.into_iter().map(|outcome: AppendOutcome| outcome.into())),
-                    Err(error) if part.len() == 1 => return Err(format!("one append alone failed: {error:?}: {part:#?}")),
+                    Ok(new) => outcomes
+                        .extend(new.into_iter().map(|outcome: AppendOutcome| outcome.into())),
+                    Err(error) if part.len() == 1 => {
+                        return Err(format!("one append alone failed: {error:?}: {part:#?}"));
+                    }
                     Err(_) => {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
@@ -219,7 +226,9 @@ fn in_order(model: &mut Reference, appends: &[Append], outcomes: &[Outcome]) -> 
     for (append, outcome) in appends.iter().zip(outcomes) {
         let ours = model.append(append);
         if ours != *outcome {
-            return Err(format!("the answer is {outcome:?}, the reference {ours:?}, to {append:#?}"));
+            return Err(format!(
+                "the answer is {outcome:?}, the reference {ours:?}, to {append:#?}"
+            ));
         }
     }
     Ok(())
@@ -227,7 +236,11 @@ fn in_order(model: &mut Reference, appends: &[Append], outcomes: &[Outcome]) -> 
 
 /// Appends of one store that touch the same things keep the order in which they came: apart from where they stand, the outcomes are
 /// those of that order. Not so with conditions, which are looked at before the queue.
-fn keeps_its_order(mut model: Reference, appends: &[Append], outcomes: &[Outcome]) -> Result<(), String> {
+fn keeps_its_order(
+    mut model: Reference,
+    appends: &[Append],
+    outcomes: &[Outcome],
+) -> Result<(), String> {
     if appends.iter().any(|append| !append.conditions.is_empty()) {
         return Ok(());
     }
@@ -249,11 +262,18 @@ fn anywhere(outcome: &Outcome) -> Outcome {
 }
 
 fn same(read: &[RecordedEvent], model: &[&Logged]) -> Result<(), String> {
-    let equal = read.len() == model.len() && read.iter().zip(model).all(|(read, logged)| logged.is(read));
+    let equal =
+        read.len() == model.len() && read.iter().zip(model).all(|(read, logged)| logged.is(read));
     if equal { Ok(()) } else { Err(format!("a read gave {read:#?}, the reference has {model:#?}")) }
 }
 
-async fn compare(store: &dyn EventStore, names: &Names, model: &Reference, base: Position, look: &Look) -> Result<(), String> {
+async fn compare(
+    store: &dyn EventStore,
+    names: &Names,
+    model: &Reference,
+    base: Position,
+    look: &Look,
+) -> Result<(), String> {
     let page = |limit: usize| u32::try_from(limit).unwrap();
     match look {
         Look::Log(planned, back, limit) => {
@@ -264,14 +284,22 @@ async fn compare(store: &dyn EventStore, names: &Names, model: &Reference, base:
         }
         Look::Stream(stream, after, limit) => {
             let stream = names.stream(*stream);
-            let read = store.read_stream(&stream, Version(*after), page(*limit)).await.map_err(told)?;
+            let read =
+                store.read_stream(&stream, Version(*after), page(*limit)).await.map_err(told)?;
             let all = model.stream(&stream);
-            same(&read, &all.into_iter().filter(|logged| logged.version > *after).take(*limit).collect::<Vec<_>>())
+            same(
+                &read,
+                &all.into_iter()
+                    .filter(|logged| logged.version > *after)
+                    .take(*limit)
+                    .collect::<Vec<_>>(),
+            )
         }
         Look::Backward(stream, before, limit) => {
             let stream = names.stream(*stream);
             let from = (*before > 0).then_some(Version(*before));
-            let read = store.read_stream_backward(&stream, from, page(*limit)).await.map_err(told)?;
+            let read =
+                store.read_stream_backward(&stream, from, page(*limit)).await.map_err(told)?;
             let all = model.stream(&stream).into_iter().rev();
             let below = all.filter(|logged| from.is_none_or(|from| logged.version < from.0));
             same(&read, &below.take(*limit).collect::<Vec<_>>())
@@ -280,7 +308,11 @@ async fn compare(store: &dyn EventStore, names: &Names, model: &Reference, base:
             let idempotency = names.key(*key, *request);
             let ours = model.repeated(&idempotency);
             let answer = store.repeated(&idempotency).await.map_err(told)?.map(Outcome::from);
-            if answer == ours { Ok(()) } else { Err(format!("{look:?}: {answer:?}, the reference {ours:?}")) }
+            if answer == ours {
+                Ok(())
+            } else {
+                Err(format!("{look:?}: {answer:?}, the reference {ours:?}"))
+            }
         }
     }
 }
@@ -292,9 +324,16 @@ fn two_plans_of_one_stream_are_two_versions() {
     let mut model = Reference::new(epoch, (0, None));
     let exact = |version| {
         let expected = event_store::ExpectedVersion::Exact(Version(version));
-        crate::support::append_to(crate::support::stream("a"), expected, vec![crate::support::event("thing.made")])
+        crate::support::append_to(
+            crate::support::stream("a"),
+            expected,
+            vec![crate::support::event("thing.made")],
+        )
     };
     assert!(matches!(model.append(&exact(0)), Outcome::Appended(done) if done.last == 1));
-    assert!(matches!(model.append(&exact(0)), Outcome::Refused(event_store::Refusal::Version { actual: Version(1), .. })));
+    assert!(matches!(
+        model.append(&exact(0)),
+        Outcome::Refused(event_store::Refusal::Version { actual: Version(1), .. })
+    ));
     assert!(matches!(model.append(&exact(1)), Outcome::Appended(done) if done.last == 2));
 }

@@ -76,7 +76,12 @@ impl Proxy {
 }
 
 /// Ends, and with it both connections, when either side ends or the call is cut.
-async fn forward(mut client: TcpStream, mut server: TcpStream, next: &AtomicU8, cuts: &AtomicUsize) {
+async fn forward(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    next: &AtomicU8,
+    cuts: &AtomicUsize,
+) {
     let (mut to_server, mut to_client) = (vec![0; 65_536], vec![0; 65_536]);
     // The connections for appends are told by their start-up packet.
     let (mut appends, mut cutting) = (false, Cut::Nowhere);

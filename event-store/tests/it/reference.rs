@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use event_store::event::STREAM_CLOSED;
 use event_store::{
-    Append, AppendOutcome, Appended, ClaimChange, Epoch, ExpectedVersion, Filter, Idempotency, NewEvent, Position, RecordedEvent,
-    Refusal, StreamName, Tag, Version,
+    Append, AppendOutcome, Appended, ClaimChange, Epoch, ExpectedVersion, Filter, Idempotency,
+    NewEvent, Position, RecordedEvent, Refusal, StreamName, Tag, Version,
 };
 use uuid::Uuid;
 
@@ -33,7 +33,11 @@ impl From<Appended> for Done {
             last: appended.last.position.0,
             last_id: appended.last.event_id,
             count: appended.count.into(),
-            versions: appended.versions.into_iter().map(|(stream, version)| (stream, version.0)).collect(),
+            versions: appended
+                .versions
+                .into_iter()
+                .map(|(stream, version)| (stream, version.0))
+                .collect(),
         }
     }
 }
@@ -42,7 +46,9 @@ impl From<AppendOutcome> for Outcome {
     fn from(outcome: AppendOutcome) -> Self {
         match outcome {
             AppendOutcome::Appended(appended) => Self::Appended(appended.into()),
-            AppendOutcome::Repeated { appended, answer } => Self::Repeated(appended.into(), answer.get().to_owned()),
+            AppendOutcome::Repeated { appended, answer } => {
+                Self::Repeated(appended.into(), answer.get().to_owned())
+            }
             AppendOutcome::Refused(refusal) => Self::Refused(refusal),
         }
     }
@@ -61,13 +67,16 @@ impl Logged {
     /// Whether the store's event is this one.
     pub(crate) fn is(&self, read: &RecordedEvent) -> bool {
         let (ours, data) = (&self.event, self.event.data.get());
-        (read.position.0, &read.stream, read.version.0) == (self.position, &self.stream, self.version)
-            && (read.id, &read.event_type, read.schema_version) == (ours.id, &ours.event_type, ours.schema_version)
+        (read.position.0, &read.stream, read.version.0)
+            == (self.position, &self.stream, self.version)
+            && (read.id, &read.event_type, read.schema_version)
+                == (ours.id, &ours.event_type, ours.schema_version)
             && (read.data.get(), &read.tags, &read.metadata) == (data, &ours.tags, &ours.metadata)
     }
 
     fn matches(&self, types: &[event_store::EventType], tags: &[Tag]) -> bool {
-        (types.is_empty() || types.contains(&self.event.event_type)) && tags.iter().all(|tag| self.event.tags.contains(tag))
+        (types.is_empty() || types.contains(&self.event.event_type))
+            && tags.iter().all(|tag| self.event.tags.contains(tag))
     }
 
     fn passes(&self, filter: &Filter) -> bool {
@@ -76,7 +85,8 @@ impl Logged {
             Filter::Category(category) => self.stream.category() == category,
             Filter::Types(types) => types.contains(&self.event.event_type),
             Filter::Query(query) => {
-                query.items.is_empty() || query.items.iter().any(|item| self.matches(&item.types, &item.tags))
+                query.items.is_empty()
+                    || query.items.iter().any(|item| self.matches(&item.types, &item.tags))
             }
         }
     }
@@ -99,7 +109,14 @@ pub(crate) struct Reference {
 
 impl Reference {
     pub(crate) fn new(epoch: Epoch, base: (i64, Option<Uuid>)) -> Self {
-        Self { epoch, base, events: Vec::new(), claims: BTreeMap::new(), keys: BTreeMap::new(), made: Vec::new() }
+        Self {
+            epoch,
+            base,
+            events: Vec::new(),
+            claims: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            made: Vec::new(),
+        }
     }
 
     /// The last position and the id of the event there.
@@ -108,7 +125,10 @@ impl Reference {
     }
 
     pub(crate) fn version(&self, stream: &StreamName) -> i64 {
-        self.events.iter().filter(|logged| logged.stream == *stream).fold(0, |version, _| version + 1)
+        self.events
+            .iter()
+            .filter(|logged| logged.stream == *stream)
+            .fold(0, |version, _| version + 1)
     }
 
     pub(crate) fn has_event(&self, id: Uuid) -> bool {
@@ -116,7 +136,11 @@ impl Reference {
     }
 
     pub(crate) fn read(&self, filter: &Filter, after: Position, limit: usize) -> Vec<&Logged> {
-        self.events.iter().filter(|logged| logged.position > after.0 && logged.passes(filter)).take(limit).collect()
+        self.events
+            .iter()
+            .filter(|logged| logged.position > after.0 && logged.passes(filter))
+            .take(limit)
+            .collect()
     }
 
     pub(crate) fn stream(&self, stream: &StreamName) -> Vec<&Logged> {
@@ -138,7 +162,9 @@ impl Reference {
         if let Some(done) = self.made_before(append) {
             return Outcome::Appended(done);
         }
-        if let Some(outcome) = append.idempotency.as_ref().and_then(|idempotency| self.repeated(idempotency)) {
+        if let Some(outcome) =
+            append.idempotency.as_ref().and_then(|idempotency| self.repeated(idempotency))
+        {
             return outcome;
         }
         match self.refusal(append) {
@@ -169,20 +195,32 @@ impl Reference {
                 ExpectedVersion::StreamExists => actual >= 1,
                 ExpectedVersion::Exact(expected) => actual == expected.0,
                 ExpectedVersion::Behind { version, event_id } => {
-                    actual == version.0 && self.stream(&named.stream).pop().is_some_and(|last| last.event.id == event_id)
+                    actual == version.0
+                        && self
+                            .stream(&named.stream)
+                            .pop()
+                            .is_some_and(|last| last.event.id == event_id)
                 }
             };
             let last = self.stream(&named.stream).pop();
-            if !named.events.is_empty() && last.is_some_and(|last| last.event.event_type.as_str() == STREAM_CLOSED) {
+            if !named.events.is_empty()
+                && last.is_some_and(|last| last.event.event_type.as_str() == STREAM_CLOSED)
+            {
                 return Some(Refusal::Closed { stream: named.stream.clone() });
             }
-            let refusal = Refusal::Version { stream: named.stream.clone(), expected: named.expected, actual: Version(actual) };
+            let refusal = Refusal::Version {
+                stream: named.stream.clone(),
+                expected: named.expected,
+                actual: Version(actual),
+            };
             (!met).then_some(refusal)
         });
         let condition = || {
             append.conditions.iter().enumerate().find_map(|(index, condition)| {
                 let breaks = self.read(&Filter::Query(condition.query.clone()), condition.after, 1);
-                breaks.first().map(|logged| Refusal::Condition { index, position: Position(logged.position) })
+                breaks
+                    .first()
+                    .map(|logged| Refusal::Condition { index, position: Position(logged.position) })
             })
         };
         version.or_else(condition).or_else(|| self.clone().change_claims(append).err())
@@ -200,7 +238,9 @@ impl Reference {
                 }
                 ClaimChange::Release { .. } => {}
                 ClaimChange::Take { owner, .. } => match holder {
-                    Some(holder) if holder != owner => return Err(Refusal::Claim { index, owner: holder.clone() }),
+                    Some(holder) if holder != owner => {
+                        return Err(Refusal::Claim { index, owner: holder.clone() });
+                    }
                     _ => drop(self.claims.insert(value, owner.clone())),
                 },
             }
@@ -212,13 +252,23 @@ impl Reference {
         for named in &append.streams {
             for event in &named.events {
                 let (position, version) = (self.head().0 + 1, self.version(&named.stream) + 1);
-                self.events.push(Logged { position, stream: named.stream.clone(), version, event: event.clone() });
+                self.events.push(Logged {
+                    position,
+                    stream: named.stream.clone(),
+                    version,
+                    event: event.clone(),
+                });
             }
         }
         self.change_claims(append).unwrap();
         let (last, last_id) = self.head();
-        let versions = append.streams.iter().map(|named| (named.stream.clone(), self.version(&named.stream))).collect();
-        let done = Done { last, last_id, count: i64::try_from(ids(append).len()).unwrap(), versions };
+        let versions = append
+            .streams
+            .iter()
+            .map(|named| (named.stream.clone(), self.version(&named.stream)))
+            .collect();
+        let done =
+            Done { last, last_id, count: i64::try_from(ids(append).len()).unwrap(), versions };
         self.made.push((told(append), done.clone()));
         if let Some(Idempotency { key, request_hash, answer }) = &append.idempotency {
             self.keys.insert(*key, (*request_hash, done.clone(), answer.get().to_owned()));
@@ -231,8 +281,15 @@ impl Reference {
 type Told = (StreamName, Uuid, String, String);
 
 fn told(append: &Append) -> Vec<Told> {
-    let events = append.streams.iter().flat_map(|named| named.events.iter().map(move |event| (named.stream.clone(), event)));
-    events.map(|(stream, event)| (stream, event.id, event.event_type.to_string(), event.data.get().to_owned())).collect()
+    let events = append
+        .streams
+        .iter()
+        .flat_map(|named| named.events.iter().map(move |event| (named.stream.clone(), event)));
+    events
+        .map(|(stream, event)| {
+            (stream, event.id, event.event_type.to_string(), event.data.get().to_owned())
+        })
+        .collect()
 }
 
 /// The ids of an append's events, in order.

@@ -22,11 +22,18 @@ async fn refusal(url: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_schema_is_made_once_by_many_at_once_and_again() {
     let (one_database, other) = (empty().await, empty().await);
-    let all = futures::future::join_all((0..4).flat_map(|_| [migrate(one_database.url()), migrate(other.url())])).await;
+    let all = futures::future::join_all(
+        (0..4).flat_map(|_| [migrate(one_database.url()), migrate(other.url())]),
+    )
+    .await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     migrate(one_database.url()).await.unwrap();
     let epoch = async |url| connect(url).await.head().await.unwrap().epoch;
-    assert_ne!(epoch(one_database.url()).await, epoch(other.url()).await, "each log begins an epoch of its own");
+    assert_ne!(
+        epoch(one_database.url()).await,
+        epoch(other.url()).await,
+        "each log begins an epoch of its own"
+    );
 }
 
 #[tokio::test]
@@ -45,7 +52,8 @@ async fn a_schema_that_is_missing_older_or_newer_is_refused_with_what_to_do() {
     )
     .await;
     assert!(refusal(database.url()).await.contains("newer program"));
-    change(&mut admin, "DELETE FROM event_store._sqlx_migrations WHERE version = 99999999999999").await;
+    change(&mut admin, "DELETE FROM event_store._sqlx_migrations WHERE version = 99999999999999")
+        .await;
     connect(database.url()).await;
     change(
         &mut admin,
@@ -73,7 +81,8 @@ async fn settings_under_which_an_acknowledged_append_would_be_lost_are_refused()
 }
 
 /// Ends every connection of the store, as a failover does.
-pub(crate) const END_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+pub(crate) const END_CONNECTIONS: &str =
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test]
@@ -100,7 +109,10 @@ pub(crate) async fn other_history(store: &PostgresStore) -> StoreError {
 #[tokio::test]
 async fn another_history_behind_a_new_connection_stops_the_store() {
     for (change, why) in [
-        ("UPDATE event_store.events SET event_id = gen_random_uuid() WHERE position = 3", "where this process knows event"),
+        (
+            "UPDATE event_store.events SET event_id = gen_random_uuid() WHERE position = 3",
+            "where this process knows event",
+        ),
         ("DELETE FROM event_store.events WHERE position = 3", "no event at position 3"),
     ] {
         let database = database().await;
@@ -113,10 +125,18 @@ async fn another_history_behind_a_new_connection_stops_the_store() {
         sqlx::raw_sql(END_CONNECTIONS).execute(&mut admin).await.unwrap();
         // The connection for appends is new: nothing is appended to another history.
         let error = other_history(&store).await;
-        assert!(matches!(&error, StoreError::OtherHistory(found) if found.contains(why)), "{error:?}");
+        assert!(
+            matches!(&error, StoreError::OtherHistory(found) if found.contains(why)),
+            "{error:?}"
+        );
         let error = store.head().await.unwrap_err();
-        assert!(matches!(&error, StoreError::OtherHistory(found) if found.contains(why)), "{error:?}");
-        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM event_store.events WHERE position > 3");
+        assert!(
+            matches!(&error, StoreError::OtherHistory(found) if found.contains(why)),
+            "{error:?}"
+        );
+        let count = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM event_store.events WHERE position > 3",
+        );
         assert_eq!(count.fetch_one(&mut admin).await.unwrap(), 0);
     }
 }

@@ -13,14 +13,23 @@ use crate::support::{appended, check_dense, one, options, plain, take};
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn reload_with(admin: &mut PgConnection, change: &str) {
-    sqlx::raw_sql(AssertSqlSafe(format!("ALTER SYSTEM {change}"))).execute(&mut *admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("ALTER SYSTEM {change}")))
+        .execute(&mut *admin)
+        .await
+        .unwrap();
     sqlx::raw_sql("SELECT pg_reload_conf()").execute(admin).await.unwrap();
 }
 
 /// A cluster whose commits reach the disk, and not by chance before they must.
 async fn durable() -> PostgresCluster {
     let settings = vec![("wal_writer_delay".to_owned(), "10s".to_owned())];
-    let cluster = PostgresCluster::start(ClusterOptions { durable: true, settings, ..ClusterOptions::default() }).await.unwrap();
+    let cluster = PostgresCluster::start(ClusterOptions {
+        durable: true,
+        settings,
+        ..ClusterOptions::default()
+    })
+    .await
+    .unwrap();
     migrate(&cluster.url()).await.unwrap();
     cluster
 }
@@ -40,14 +49,18 @@ async fn until_refused(store: &PostgresStore) -> (i64, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p4_an_unsafe_setting_that_a_reload_brings_stops_appends_and_readiness_until_it_is_put_right() {
+async fn p4_an_unsafe_setting_that_a_reload_brings_stops_appends_and_readiness_until_it_is_put_right()
+ {
     let cluster = durable().await;
     let mut admin = plain(&cluster.url()).await;
     let store = PostgresStore::connect(options(&cluster.url())).await.unwrap();
     let mut count = 0;
-    for (setting, value) in
-        [("synchronous_commit", "off"), ("synchronous_commit", "local"), ("fsync", "off"), ("full_page_writes", "off")]
-    {
+    for (setting, value) in [
+        ("synchronous_commit", "off"),
+        ("synchronous_commit", "local"),
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+    ] {
         appended(store.append(one("a")).await.unwrap());
         store.ready().await.unwrap();
         reload_with(&mut admin, &format!("SET {setting} = {value}")).await;
@@ -57,7 +70,10 @@ async fn p4_an_unsafe_setting_that_a_reload_brings_stops_appends_and_readiness_u
         // So is one that goes the long way.
         let claiming = store.append(Append { claims: vec![take(1, "a")], ..one("a") }).await;
         assert!(matches!(claiming, Err(StoreError::Unsafe(_))), "{claiming:?}");
-        until("it says that it is not ready", async || matches!(store.ready().await, Err(StoreError::Unsafe(_)))).await;
+        until("it says that it is not ready", async || {
+            matches!(store.ready().await, Err(StoreError::Unsafe(_)))
+        })
+        .await;
         let new = PostgresStore::connect(options(&cluster.url())).await;
         assert!(matches!(new, Err(StoreError::Unsafe(_))), "nor does another one begin");
         reload_with(&mut admin, &format!("RESET {setting}")).await;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use event_store::erasure::{
-    KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, VaultOptions, WrappedKey,
+    KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, VaultOptions,
+    WrappedKey,
 };
 use event_store::{
-    AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent, Position, PostgresStore, SealedStore,
-    StoreError, Vault,
+    AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent,
+    Position, PostgresStore, SealedStore, StoreError, Vault,
 };
 use futures::future::join_all;
 use local_servers::{ClusterOptions, PostgresCluster, Stopped, in_time, until_within};
@@ -18,7 +19,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::keys::{keys_database, master};
-use crate::support::{append_to, appended, check_dense, claim, connect, database, metadata, one, options, plain, stream};
+use crate::support::{
+    append_to, appended, check_dense, claim, connect, database, metadata, one, options, plain,
+    stream,
+};
 
 /// How long a single call may take that meets a silent connection: its limit, and what a loaded machine may take on top.
 const CALL: Duration = Duration::from_secs(8);
@@ -138,7 +142,10 @@ async fn a_store_whose_connections_for_reads_are_all_at_work_is_busy_and_ready()
     let database = database().await;
     let store = connect(database.url()).await;
     let mut holder = plain(database.url()).await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE event_store.claims IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE event_store.claims IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
     let claims = [claim(1)];
     // As many as there are connections.
     let reads = join_all((0..4).map(|_| store.claim_owners(&claims)));
@@ -167,14 +174,23 @@ async fn a_lock_that_is_held_in_silence_makes_the_store_not_ready_until_it_is_fr
     appended(store.append(one("a")).await.unwrap());
     store.ready().await.unwrap();
     let mut holder = plain(database.url()).await;
-    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT epoch FROM event_store.log FOR UPDATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
     let mut admin = plain(database.url()).await;
     let stopped = stop(&mut admin, "BEGIN; SELECT epoch FROM event_store.log").await;
     let started = Instant::now();
     let outcome = store.append(one("b")).await;
-    assert!(matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))),
+        "{outcome:?}"
+    );
     let ready = store.ready().await;
-    assert!(matches!(ready, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{ready:?}");
+    assert!(
+        matches!(ready, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))),
+        "{ready:?}"
+    );
     assert!(started.elapsed() < NOTICED, "{:?}", started.elapsed());
     assert_eq!(store.head().await.unwrap().mark.position, Position(1), "it can be read");
     drop((stopped, holder));
@@ -207,7 +223,10 @@ async fn a_silent_server_is_noticed_by_every_call_in_time_and_forgiven_soon_afte
     assert!(matches!(ready, Err(StoreError::Unavailable(_))), "{ready:?}");
     assert!(matches!(added, Err(KeyError::Unavailable(_))), "{added:?}");
     assert!(matches!(applied, Err(KeyError::Unavailable(_))), "{applied:?}");
-    assert!(matches!(append, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))), "{append:?}");
+    assert!(
+        matches!(append, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))),
+        "{append:?}"
+    );
     assert!(matches!(sealed, Err(StoreError::Unavailable(_))), "{sealed:?}");
     assert!(matches!(anew.err(), Some(StoreError::Unavailable(_))));
     assert!(matches!(keys_anew.err(), Some(KeyError::Unavailable(_))));
@@ -257,7 +276,11 @@ impl SubjectKeyStore for Silent {
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
         self.0.set_known_head(head).await
     }
-    async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
+    async fn not_wrapped_by(
+        &self,
+        master: &str,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
         self.0.not_wrapped_by(master, limit).await
     }
     async fn rewrap(&self, keys: Vec<(Uuid, WrappedKey, WrappedKey)>) -> Result<u64, KeyError> {
@@ -267,7 +290,8 @@ impl SubjectKeyStore for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_silent_keys_are_few_and_do_not_wait_long() {
-    let vault = Vault::new(Arc::new(Silent(MemoryKeys::new())), master(&[1]), VaultOptions::default());
+    let vault =
+        Vault::new(Arc::new(Silent(MemoryKeys::new())), master(&[1]), VaultOptions::default());
     let task = vault.task();
     let store = Arc::new(SealedStore::new(Arc::new(MemoryStore::new()) as _, vault));
     let personal = |subject: u128| {

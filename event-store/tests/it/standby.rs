@@ -20,7 +20,12 @@ async fn wait_for(admin: &mut PgConnection, standby: &'static str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *admin).await.unwrap();
     sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut *admin).await.unwrap();
     let since = Instant::now();
-    while sqlx::query_scalar::<_, String>("SHOW synchronous_standby_names").fetch_one(&mut *admin).await.unwrap() != standby {
+    while sqlx::query_scalar::<_, String>("SHOW synchronous_standby_names")
+        .fetch_one(&mut *admin)
+        .await
+        .unwrap()
+        != standby
+    {
         assert!(since.elapsed() < LIMIT, "the setting does not arrive");
     }
 }
@@ -47,7 +52,12 @@ async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
     let cancel = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
         WHERE wait_event = 'SyncRep' AND query LIKE $1";
     let since = Instant::now();
-    while !sqlx::query_scalar::<_, bool>(cancel).bind(statement).fetch_one(&mut *admin).await.unwrap() {
+    while !sqlx::query_scalar::<_, bool>(cancel)
+        .bind(statement)
+        .fetch_one(&mut *admin)
+        .await
+        .unwrap()
+    {
         assert!(since.elapsed() < LIMIT, "nobody waits for a standby");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -55,7 +65,8 @@ async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
 
 /// Lets every commit go that waits, so that nobody holds the lock.
 async fn cancel_all_waits(admin: &mut PgConnection) {
-    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let cancel =
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let since = Instant::now();
     while sqlx::query_scalar::<_, i64>(cancel).fetch_one(&mut *admin).await.unwrap() > 0 {
         assert!(since.elapsed() < LIMIT, "commits go on waiting");
@@ -83,11 +94,13 @@ async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
 
     // Cancelled, it is visible here and nowhere else; it is sent again, and that waits as well.
     let append = one("a");
-    let (outcome, ()) = tokio::join!(store.append(append.clone()), cancel_one_wait(&mut admin, APPEND));
+    let (outcome, ()) =
+        tokio::join!(store.append(append.clone()), cancel_one_wait(&mut admin, APPEND));
     assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
 
     // Once a commit counts again, the retry settles what came of it.
-    let patient = PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
+    let patient =
+        PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
     let retry = tokio::spawn({
         let (patient, append) = (patient.clone(), append.clone());
         async move { patient.append(append).await }
@@ -108,7 +121,8 @@ async fn p4_p9_what_no_standby_has_is_acknowledged_to_no_repeat_either() {
     let (keys, subject) = (MemoryKeys::new(), uuid::Uuid::from_u128(0xada));
     let request = EraseRequest { subject, by: "ops-7".to_owned() };
     cancel_all_waits(&mut admin).await;
-    let (erased, ()) = tokio::join!(erase(&store, &keys, &request), cancel_one_wait(&mut admin, APPEND));
+    let (erased, ()) =
+        tokio::join!(erase(&store, &keys, &request), cancel_one_wait(&mut admin, APPEND));
     assert!(matches!(erased, Err(EraseError::Store(StoreError::OutcomeUnknown(_)))), "{erased:?}");
     cancel_all_waits(&mut admin).await;
 
@@ -118,14 +132,27 @@ async fn p4_p9_what_no_standby_has_is_acknowledged_to_no_repeat_either() {
         let looked = store.repeated(&lookup).await;
         assert!(matches!(looked, Err(StoreError::OutcomeUnknown(_))), "{round}: {looked:?}");
         let erased = erase(&store, &keys, &request).await;
-        let unknown = matches!(erased, Err(EraseError::Store(StoreError::OutcomeUnknown(_) | StoreError::Unavailable(_))));
+        let unknown = matches!(
+            erased,
+            Err(EraseError::Store(StoreError::OutcomeUnknown(_) | StoreError::Unavailable(_)))
+        );
         assert!(unknown, "{round}: {erased:?}");
-        assert!(store.repeated(&key(2, 1, "1")).await.unwrap().is_none(), "nothing is there to wait for");
+        assert!(
+            store.repeated(&key(2, 1, "1")).await.unwrap().is_none(),
+            "nothing is there to wait for"
+        );
     }
     // Once a standby would have them, both are what they were.
-    let patient = PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
+    let patient =
+        PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
     wait_for(&mut admin, "").await;
-    assert_eq!(repeated(patient.repeated(&lookup).await.unwrap().unwrap()).0.last.position, Position(2));
-    assert_eq!(erase(&patient, &keys, &request).await.unwrap().erased_at.unwrap().position, Position(3));
+    assert_eq!(
+        repeated(patient.repeated(&lookup).await.unwrap().unwrap()).0.last.position,
+        Position(2)
+    );
+    assert_eq!(
+        erase(&patient, &keys, &request).await.unwrap().erased_at.unwrap().position,
+        Position(3)
+    );
     assert_eq!(check_dense(&patient).await, Position(3));
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use event_store::snapshot::MAX_SNAPSHOT_BYTES;
 use event_store::{
-    Append, AsOf, CacheLimits, Epoch, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark, MemoryStore, NewEvent, Position,
-    PostgresStore, RecordedEvent, Refusal, Registry, Snapshot, SnapshotPolicy, SnapshotStore, StateLoader, StoreError,
-    StreamAppend, StreamName, StreamState, Version,
+    Append, AsOf, CacheLimits, Epoch, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark,
+    MemoryStore, NewEvent, Position, PostgresStore, RecordedEvent, Refusal, Registry, Snapshot,
+    SnapshotPolicy, SnapshotStore, StateLoader, StoreError, StreamAppend, StreamName, StreamState,
+    Version,
 };
 use local_servers::test_run;
 use rand::Rng as _;
@@ -17,7 +18,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::{append_to, appended, connect, database, event, metadata, on_both, plain, random, sqlstate, stream};
+use crate::support::{
+    append_to, appended, connect, database, event, metadata, on_both, plain, random, sqlstate,
+    stream,
+};
 
 thread_local! {
     /// How many events were applied in this test, which has its thread for itself.
@@ -101,10 +105,14 @@ impl Both for MemoryStore {}
 
 const EAGER: SnapshotPolicy = SnapshotPolicy { every: 10, slow: Duration::MAX, least: 10 };
 
-const NEVER: SnapshotPolicy = SnapshotPolicy { every: i64::MAX, slow: Duration::MAX, least: i64::MAX };
+const NEVER: SnapshotPolicy =
+    SnapshotPolicy { every: i64::MAX, slow: Duration::MAX, least: i64::MAX };
 
 fn log<S: Both>(store: &Arc<S>) -> EvolvedLog {
-    EvolvedLog::new(Arc::clone(store) as _, Arc::new(Registry::new([("thing.happened", 1)], []).unwrap()))
+    EvolvedLog::new(
+        Arc::clone(store) as _,
+        Arc::new(Registry::new([("thing.happened", 1)], []).unwrap()),
+    )
 }
 
 fn loader<S: Both>(store: &Arc<S>, limits: CacheLimits) -> StateLoader {
@@ -125,7 +133,12 @@ async fn epoch<S: Both>(store: &Arc<S>) -> Epoch {
 }
 
 /// Waits until the stream's snapshot is of this version.
-async fn until_kept<S: Both>(store: &Arc<S>, name: &StreamName, shape: i32, version: i64) -> Snapshot {
+async fn until_kept<S: Both>(
+    store: &Arc<S>,
+    name: &StreamName,
+    shape: i32,
+    version: i64,
+) -> Snapshot {
     let epoch = epoch(store).await;
     let waited = async {
         loop {
@@ -135,7 +148,9 @@ async fn until_kept<S: Both>(store: &Arc<S>, name: &StreamName, shape: i32, vers
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the snapshot is kept in time")
+    tokio::time::timeout(Duration::from_secs(30), waited)
+        .await
+        .expect("the snapshot is kept in time")
 }
 
 on_both! {
@@ -153,7 +168,8 @@ on_both! {
 }
 
 async fn a_state_in_memory_needs_only_what_is_newer<S: Both>(store: Arc<S>) {
-    let (states, epoch, name) = (loader(&store, CacheLimits::default()), epoch(&store).await, stream("a"));
+    let (states, epoch, name) =
+        (loader(&store, CacheLimits::default()), epoch(&store).await, stream("a"));
     grow(&store, &name, 30).await;
     assert_eq!(applied(states.load::<Sum<1>>(&name, epoch)).await.0, 30);
     assert_eq!(applied(states.load::<Sum<1>>(&name, epoch)).await.0, 0);
@@ -165,14 +181,20 @@ async fn a_state_in_memory_needs_only_what_is_newer<S: Both>(store: Arc<S>) {
     assert_eq!(applied(states.load::<Sum<1>>(&name, Epoch(Uuid::nil()))).await.0, 32);
 }
 
-async fn a_snapshot_is_taken_beside_the_load_and_spares_the_next_process_the_events_before_it<S: Both>(store: Arc<S>) {
+async fn a_snapshot_is_taken_beside_the_load_and_spares_the_next_process_the_events_before_it<
+    S: Both,
+>(
+    store: Arc<S>,
+) {
     let (epoch, name) = (epoch(&store).await, stream("a"));
     grow(&store, &name, 500).await;
-    let first = loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
+    let first = loader(&store, CacheLimits::default())
+        .with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
     let expected = first.load::<Sum<1>>(&name, epoch).await.unwrap();
     until_kept(&store, &name, 1, 500).await;
     grow(&store, &name, 7).await;
-    let next = loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
+    let next = loader(&store, CacheLimits::default())
+        .with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
     let (count, found) = applied(next.load::<Sum<1>>(&name, epoch)).await;
     // The first page, and what came after the snapshot.
     assert_eq!((count, found.unwrap().version), (207, Version(507)));
@@ -184,13 +206,16 @@ async fn a_snapshot_is_taken_beside_the_load_and_spares_the_next_process_the_eve
 async fn a_slow_load_makes_a_snapshot_early<S: Both>(store: Arc<S>) {
     let (epoch, name) = (epoch(&store).await, stream("a"));
     let policy = SnapshotPolicy { every: 1_000_000, slow: Duration::ZERO, least: 20 };
-    let states = loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, policy);
+    let states =
+        loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, policy);
     grow(&store, &name, 20).await;
     states.load::<Sum<1>>(&name, epoch).await.unwrap();
     until_kept(&store, &name, 1, 20).await;
 }
 
-async fn a_snapshot_of_another_shape_epoch_or_history_is_passed_over_and_replaced<S: Both>(store: Arc<S>) {
+async fn a_snapshot_of_another_shape_epoch_or_history_is_passed_over_and_replaced<S: Both>(
+    store: Arc<S>,
+) {
     let (epoch, name) = (epoch(&store).await, stream("a"));
     grow(&store, &name, 300).await;
     let right = loader(&store, without_cache()).load::<Sum<2>>(&name, epoch).await.unwrap();
@@ -203,7 +228,11 @@ async fn a_snapshot_of_another_shape_epoch_or_history_is_passed_over_and_replace
         state: to_raw_value(&Sum::<2> { sum: 666, last: 666 }).unwrap(),
     };
     let there = right.last.event_id;
-    for unfit in [wrong(1, epoch, there), wrong(2, Epoch(Uuid::now_v7()), there), wrong(2, epoch, Some(Uuid::now_v7()))] {
+    for unfit in [
+        wrong(1, epoch, there),
+        wrong(2, Epoch(Uuid::now_v7()), there),
+        wrong(2, epoch, Some(Uuid::now_v7())),
+    ] {
         store.keep_snapshot(unfit).await.unwrap();
         assert!(store.snapshot(&name, 2, epoch).await.unwrap().is_none());
         let states = loader(&store, without_cache()).with_snapshots(Arc::clone(&store) as _, NEVER);
@@ -211,7 +240,8 @@ async fn a_snapshot_of_another_shape_epoch_or_history_is_passed_over_and_replace
     }
     // The last has the right shape and epoch, so that only a later version takes its place.
     grow(&store, &name, 250).await;
-    let states = loader(&store, without_cache()).with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
+    let states = loader(&store, without_cache())
+        .with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
     states.load::<Sum<2>>(&name, epoch).await.unwrap();
     until_kept(&store, &name, 2, 550).await;
 }
@@ -221,9 +251,17 @@ async fn a_snapshot_that_is_not_of_its_shape_is_passed_over<S: Both>(store: Arc<
     grow(&store, &name, 300).await;
     let right = loader(&store, without_cache()).load::<Sum<1>>(&name, epoch).await.unwrap();
     let state = RawValue::from_string(r#"{"canary": 1}"#.to_owned()).unwrap();
-    let unfit = Snapshot { stream: name.clone(), shape: 1, epoch, version: right.version, last: right.last, state };
+    let unfit = Snapshot {
+        stream: name.clone(),
+        shape: 1,
+        epoch,
+        version: right.version,
+        last: right.last,
+        state,
+    };
     store.keep_snapshot(unfit).await.unwrap();
-    let states = loader(&store, without_cache()).with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
+    let states = loader(&store, without_cache())
+        .with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
     assert_eq!(states.load::<Sum<1>>(&name, epoch).await.unwrap().state, right.state);
 }
 
@@ -233,7 +271,14 @@ async fn a_snapshot_never_goes_back_and_has_a_limit<S: Both>(store: Arc<S>) {
     let events = store.read(&Filter::All, Position::START, 10).await.unwrap();
     let of = |version: usize, state: Box<RawValue>| {
         let last = events[version - 1].mark();
-        Snapshot { stream: name.clone(), shape: 1, epoch, version: events[version - 1].version, last, state }
+        Snapshot {
+            stream: name.clone(),
+            shape: 1,
+            epoch,
+            version: events[version - 1].version,
+            last,
+            state,
+        }
     };
     for version in [3, 5, 4] {
         store.keep_snapshot(of(version, to_raw_value(&version).unwrap())).await.unwrap();
@@ -247,7 +292,8 @@ async fn a_snapshot_never_goes_back_and_has_a_limit<S: Both>(store: Arc<S>) {
 async fn a_state_that_is_not_kept_is_worked_out_each_time<S: Both>(store: Arc<S>) {
     let (epoch, name) = (epoch(&store).await, stream("a"));
     grow(&store, &name, 30).await;
-    let states = loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, EAGER);
+    let states =
+        loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, EAGER);
     for _ in 0..2 {
         assert_eq!(applied(states.load::<Sum<0>>(&name, epoch)).await.0, 30);
     }
@@ -272,39 +318,56 @@ async fn a_stream_is_loaded_as_of_a_version_a_position_or_a_time<S: Both>(store:
         grow(&store, &name, 150).await;
         grow(&store, &other, 1).await;
     }
-    let states = loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, EAGER);
+    let states =
+        loader(&store, CacheLimits::default()).with_snapshots(Arc::clone(&store) as _, EAGER);
     states.load::<Sum<1>>(&name, epoch).await.unwrap();
     until_kept(&store, &name, 1, 450).await;
     let events = store.read_stream(&name, Version::NONE, 1_000).await.unwrap();
     for version in [0, 1, 199, 200, 201, 300, 449, 450] {
         let bound = usize::try_from(version).unwrap();
         let then = &events[..bound];
-        let expected = then.iter().fold(Sum::<1>::default(), |sum, event| sum.apply(event).unwrap());
+        let expected =
+            then.iter().fold(Sum::<1>::default(), |sum, event| sum.apply(event).unwrap());
         let position = then.last().map_or(Position::START, |event| event.position);
         for as_of in [AsOf::Version(Version(version)), AsOf::Position(position)] {
             let found = states.load_as_of::<Sum<1>>(&name, epoch, as_of).await.unwrap();
-            assert_eq!((found.state, found.version), (expected.clone(), Version(version)), "{as_of:?}");
+            assert_eq!(
+                (found.state, found.version),
+                (expected.clone(), Version(version)),
+                "{as_of:?}"
+            );
         }
         if let Some(last) = then.last() {
             // All that were recorded at the same time had happened then.
-            let found = states.load_as_of::<Sum<1>>(&name, epoch, AsOf::Time(last.recorded_at)).await.unwrap();
+            let found = states
+                .load_as_of::<Sum<1>>(&name, epoch, AsOf::Time(last.recorded_at))
+                .await
+                .unwrap();
             let same_time = events.partition_point(|event| event.recorded_at <= last.recorded_at);
             assert_eq!(found.version, events[same_time - 1].version);
         }
     }
-    let (count, found) = applied(states.load_as_of::<Sum<1>>(&name, epoch, AsOf::Version(Version(9_999)))).await;
-    assert_eq!((count, found.unwrap().version), (200, Version(450)), "a snapshot spares what comes before it here too");
+    let (count, found) =
+        applied(states.load_as_of::<Sum<1>>(&name, epoch, AsOf::Version(Version(9_999)))).await;
+    assert_eq!(
+        (count, found.unwrap().version),
+        (200, Version(450)),
+        "a snapshot spares what comes before it here too"
+    );
 }
 
 async fn a_closed_stream_has_the_state_from_before<S: Both>(store: Arc<S>) {
-    let (states, epoch, name) = (loader(&store, CacheLimits::default()), epoch(&store).await, stream("a"));
+    let (states, epoch, name) =
+        (loader(&store, CacheLimits::default()), epoch(&store).await, stream("a"));
     grow(&store, &name, 3).await;
     let before = states.load::<Sum<1>>(&name, epoch).await.unwrap();
-    let closing = StreamAppend::closing(name.clone(), ExpectedVersion::Exact(Version(3)), metadata());
+    let closing =
+        StreamAppend::closing(name.clone(), ExpectedVersion::Exact(Version(3)), metadata());
     appended(store.append(Append { streams: vec![closing], ..Append::default() }).await.unwrap());
     let closed = states.load::<Sum<1>>(&name, epoch).await.unwrap();
     assert_eq!((closed.state, closed.version), (before.state, Version(4)));
-    let more = append_to(name.clone(), ExpectedVersion::Exact(Version(4)), vec![event("thing.happened")]);
+    let more =
+        append_to(name.clone(), ExpectedVersion::Exact(Version(4)), vec![event("thing.happened")]);
     let told = states.log().check(&more).await.unwrap();
     assert!(matches!(&told, Some(Refusal::Closed { stream }) if *stream == name), "{told:?}");
     assert_eq!(states.log().unreadable().await.unwrap(), []);
@@ -323,7 +386,11 @@ async fn states_equal_the_fold_of_their_events_whatever_is_cached_and_kept<S: Bo
         let found = states.load::<Sum<1>>(&name, epoch).await.unwrap();
         let naive = loader(&store, without_cache()).load::<Sum<0>>(&name, epoch).await.unwrap();
         assert_eq!((found.version, found.last), (naive.version, naive.last), "round {round}");
-        assert_eq!((found.state.sum, found.state.last), (naive.state.sum, naive.state.last), "round {round}");
+        assert_eq!(
+            (found.state.sum, found.state.last),
+            (naive.state.sum, naive.state.last),
+            "round {round}"
+        );
     }
 }
 
@@ -331,8 +398,10 @@ async fn states_equal_the_fold_of_their_events_whatever_is_cached_and_kept<S: Bo
 async fn only_an_appender_keeps_snapshots() {
     let database = database().await;
     let store = connect(database.url()).await;
-    let events = vec![NewEvent::json("thing.happened".parse().unwrap(), 1, &1, metadata()).unwrap()];
-    let last = appended(store.append(append_to(stream("a"), ExpectedVersion::Any, events)).await.unwrap());
+    let events =
+        vec![NewEvent::json("thing.happened".parse().unwrap(), 1, &1, metadata()).unwrap()];
+    let last =
+        appended(store.append(append_to(stream("a"), ExpectedVersion::Any, events)).await.unwrap());
     let kept = |last| Snapshot {
         stream: stream("a"),
         shape: 1,
@@ -341,12 +410,21 @@ async fn only_an_appender_keeps_snapshots() {
         last,
         state: to_raw_value(&1).unwrap(),
     };
-    connect(&database.url_in_group("event_store_appender").await).await.keep_snapshot(kept(last.last)).await.unwrap();
+    connect(&database.url_in_group("event_store_appender").await)
+        .await
+        .keep_snapshot(kept(last.last))
+        .await
+        .unwrap();
     for group in ["event_store_reader", "event_store_relay"] {
         let url = database.url_in_group(group).await;
         assert!(connect(&url).await.keep_snapshot(kept(last.last)).await.is_err(), "{group}");
-        for statement in ["DELETE FROM event_store.snapshots", "UPDATE event_store.snapshots SET shape = 2"] {
-            let error = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut plain(&url).await).await.unwrap_err();
+        for statement in
+            ["DELETE FROM event_store.snapshots", "UPDATE event_store.snapshots SET shape = 2"]
+        {
+            let error = sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut plain(&url).await)
+                .await
+                .unwrap_err();
             assert_eq!(sqlstate(&error), "42501", "{group}: {statement}");
         }
     }

@@ -2,8 +2,8 @@
 
 use event_store::postgres::{migrate, schema_fingerprint};
 pub(crate) use event_store::test_kit::{
-    append_to, appended, behind, check_dense, claim, event, key, metadata, one, query, refused, release, repeated, stream,
-    tagged, take,
+    append_to, appended, behind, check_dense, claim, event, key, metadata, one, query, refused,
+    release, repeated, stream, tagged, take,
 };
 use event_store::{PostgresOptions, PostgresStore};
 use futures::{Stream, StreamExt as _};
@@ -41,7 +41,10 @@ pub(crate) use on_both;
 
 /// A fresh, migrated database.
 pub(crate) async fn database() -> TestDatabase {
-    TestDatabase::create("event_store", &schema_fingerprint(), |url| async move { Ok(migrate(&url).await?) }).await
+    TestDatabase::create("event_store", &schema_fingerprint(), |url| async move {
+        Ok(migrate(&url).await?)
+    })
+    .await
 }
 
 pub(crate) fn options(url: &str) -> PostgresOptions {

@@ -22,7 +22,12 @@ impl Frontend {
             body.extend(text.as_bytes());
             body.push(0);
         }
-        stream.write_all(&[&u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body.as_slice()].concat()).await.unwrap();
+        stream
+            .write_all(
+                &[&u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body.as_slice()].concat(),
+            )
+            .await
+            .unwrap();
         let mut frontend = Self(stream);
         in_time("the server's greeting", frontend.read_until(b'Z')).await;
         frontend
@@ -76,7 +81,9 @@ const ARGUMENTS: [(&str, &str); 2] = [
 ];
 
 async fn impatient(url: &str) -> PostgresStore {
-    PostgresStore::connect(options(url).append_deadline(Duration::from_millis(1_500))).await.unwrap()
+    PostgresStore::connect(options(url).append_deadline(Duration::from_millis(1_500)))
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -85,7 +92,9 @@ async fn nobody_waits_for_a_client_that_withholds_its_sync() {
         let database = database().await;
         let mut cut_off = Frontend::connect(database.url()).await;
         let nulls = ["NULL"; 9].join(", ");
-        cut_off.execute_without_sync(&format!("CALL event_store.{name}({arguments}, {nulls})")).await;
+        cut_off
+            .execute_without_sync(&format!("CALL event_store.{name}({arguments}, {nulls})"))
+            .await;
         let store = connect(database.url()).await;
         appended(store.append(one("a")).await.unwrap());
         assert_eq!(check_dense(&store).await.0, 2, "{name}");
@@ -99,7 +108,9 @@ async fn the_test_would_notice_a_call_that_holds_its_lock_until_the_sync() {
         let store = impatient(database.url()).await;
         appended(store.append(one("a")).await.unwrap());
         let mut cut_off = Frontend::connect(database.url()).await;
-        cut_off.execute_without_sync(&format!("SELECT event_store.{name}_batch({arguments})")).await;
+        cut_off
+            .execute_without_sync(&format!("SELECT event_store.{name}_batch({arguments})"))
+            .await;
         // Its call waits for the lock when its time is up.
         let waited = store.append(one("a")).await;
         assert!(matches!(waited, Err(StoreError::OutcomeUnknown(_))), "{name}: {waited:?}");

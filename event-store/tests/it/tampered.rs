@@ -4,17 +4,29 @@
 use std::time::Duration;
 
 use event_store::postgres::{begin_epoch, verify};
-use event_store::{Append, EventStore, ExpectedVersion, Position, PostgresStore, StreamAppend, Version};
+use event_store::{
+    Append, EventStore, ExpectedVersion, Position, PostgresStore, StreamAppend, Version,
+};
 use postgres_kit::Connection;
 use sqlx::AssertSqlSafe;
 
-use crate::support::{append_to, appended, connect, database, event, key, one, release, stream, tagged, take};
+use crate::support::{
+    append_to, appended, connect, database, event, key, one, release, stream, tagged, take,
+};
 
 /// What the log cannot tell: table, column (`*` for all), why.
 const NOT_TOLD_BY_THE_LOG: [(&str, &str, &str); 11] = [
-    ("_sqlx_migrations", "*", "the migrations that were run: compared with the program's own at each start"),
+    (
+        "_sqlx_migrations",
+        "*",
+        "the migrations that were run: compared with the program's own at each start",
+    ),
     ("leases", "*", "who leads just now"),
-    ("snapshots", "*", "short cuts: any may be deleted, and what is in one takes the aggregate's fold to check"),
+    (
+        "snapshots",
+        "*",
+        "short cuts: any may be deleted, and what is in one takes the aggregate's fold to check",
+    ),
     ("log", "only_row", "its check allows one value"),
     ("epochs", "reason", "words for people"),
     ("epochs", "abandoned", "what a person said of other copies"),
@@ -22,11 +34,17 @@ const NOT_TOLD_BY_THE_LOG: [(&str, &str, &str); 11] = [
     ("seals", "sealed_at", "for people"),
     ("log", "row put in", "its check and its key allow one row"),
     ("epochs", "row put in", "a person may begin as many epochs after one position as they like"),
-    ("epochs", "row taken away", "the first of several that share what they began after leaves no other trace"),
+    (
+        "epochs",
+        "row taken away",
+        "the first of several that share what they began after leaves no other trace",
+    ),
 ];
 
 fn is_not_told(table: &str, column: &str) -> bool {
-    NOT_TOLD_BY_THE_LOG.iter().any(|(of, name, _)| *of == table && (*name == "*" || *name == column))
+    NOT_TOLD_BY_THE_LOG
+        .iter()
+        .any(|(of, name, _)| *of == table && (*name == "*" || *name == column))
 }
 
 /// A log with a row in every table that is told by it, all of it sealed. The last event is a plain one: nothing but its seal
@@ -36,9 +54,16 @@ async fn fill(store: &PostgresStore) {
     appended(store.append(append_to(stream("a"), ExpectedVersion::NoStream, two)).await.unwrap());
     // The last seal of all may be taken away: then the log is as one that was not sealed so far.
     assert_eq!(store.seal().await.unwrap(), Position(2));
-    let held = StreamAppend { stream: stream("a"), expected: ExpectedVersion::Exact(Version(2)), events: Vec::new() };
-    let mut keyed =
-        Append { claims: vec![take(1, "b"), release(2, "b")], idempotency: Some(key(1, 1, "{\"a\": 1}")), ..one("b") };
+    let held = StreamAppend {
+        stream: stream("a"),
+        expected: ExpectedVersion::Exact(Version(2)),
+        events: Vec::new(),
+    };
+    let mut keyed = Append {
+        claims: vec![take(1, "b"), release(2, "b")],
+        idempotency: Some(key(1, 1, "{\"a\": 1}")),
+        ..one("b")
+    };
     keyed.streams.push(held);
     appended(store.append(keyed).await.unwrap());
     appended(store.append(one("c")).await.unwrap());
@@ -53,7 +78,9 @@ fn other_value(column: &str, data_type: &str) -> String {
         "text" => format!("{column} || 'x'"),
         "uuid" => "'ffffffff-ffff-7fff-bfff-ffffffffffff'".to_owned(),
         "timestamp with time zone" => format!("{column} + interval '1 us'"),
-        "bytea" => format!("set_byte(coalesce({column}, '\\x00'), 0, (get_byte(coalesce({column}, '\\x00'), 0) + 1) % 256)"),
+        "bytea" => format!(
+            "set_byte(coalesce({column}, '\\x00'), 0, (get_byte(coalesce({column}, '\\x00'), 0) + 1) % 256)"
+        ),
         "text[]" => format!("{column} || 'x:1'::text"),
         "bigint[]" => format!("{column} || 1::bigint"),
         "uuid[]" => format!("{column} || '{{00000000-0000-0000-0000-000000000000}}'::uuid[]"),
@@ -108,7 +135,9 @@ async fn is_noticed(admin: &mut Connection, tables: &[&str], change: &str) -> bo
     for table in tables {
         let stored = stored(admin, table).await;
         execute(admin, format!("DELETE FROM event_store.{table}")).await;
-        let back = format!("INSERT INTO event_store.{table} ({stored}) SELECT {stored} FROM saved.{table}");
+        let back = format!(
+            "INSERT INTO event_store.{table} ({stored}) SELECT {stored} FROM saved.{table}"
+        );
         execute(admin, back).await;
     }
     noticed
@@ -121,14 +150,20 @@ async fn whatever_column_is_changed_and_whatever_row_is_taken_or_added_is_notice
     let mut admin = admin(database.url()).await;
     let columns = columns(&mut admin).await;
     let mut changes = Vec::new();
-    for (table, column, data_type, _) in columns.iter().filter(|(table, column, ..)| !is_not_told(table, column)) {
+    for (table, column, data_type, _) in
+        columns.iter().filter(|(table, column, ..)| !is_not_told(table, column))
+    {
         let value = other_value(column, data_type);
-        changes.push(format!("UPDATE event_store.{table} SET {column} = {value} WHERE {}", row_of(table)));
+        changes.push(format!(
+            "UPDATE event_store.{table} SET {column} = {value} WHERE {}",
+            row_of(table)
+        ));
     }
     let mut tables: Vec<&str> = columns.iter().map(|(table, ..)| table.as_str()).collect();
     tables.dedup();
     // Without the checks that the schema makes.
-    execute(&mut admin, "SET session_replication_role = replica; CREATE SCHEMA saved".to_owned()).await;
+    execute(&mut admin, "SET session_replication_role = replica; CREATE SCHEMA saved".to_owned())
+        .await;
     let checks = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
         WHERE connamespace = 'event_store'::regnamespace AND contype = 'c'";
     for check in sqlx::query_scalar::<_, String>(checks).fetch_all(&mut admin).await.unwrap() {
@@ -136,11 +171,16 @@ async fn whatever_column_is_changed_and_whatever_row_is_taken_or_added_is_notice
     }
     for table in &tables {
         let table = *table;
-        execute(&mut admin, format!("CREATE TABLE saved.{table} AS TABLE event_store.{table}")).await;
+        execute(&mut admin, format!("CREATE TABLE saved.{table} AS TABLE event_store.{table}"))
+            .await;
         let own = || columns.iter().filter(|(of, ..)| of == table);
         let names = own().map(|(_, column, ..)| column.as_str()).collect::<Vec<_>>().join(", ");
         let values =
-            own().map(|(_, column, data_type, unique)| if *unique { other_value(column, data_type) } else { column.clone() });
+            own().map(
+                |(_, column, data_type, unique)| {
+                    if *unique { other_value(column, data_type) } else { column.clone() }
+                },
+            );
         if !is_not_told(table, "row taken away") {
             changes.push(format!("DELETE FROM event_store.{table} WHERE {}", row_of(table)));
         }
@@ -167,7 +207,9 @@ async fn every_exception_is_of_the_schema_and_says_why() {
     let database = database().await;
     let columns = columns(&mut admin(database.url()).await).await;
     for (table, column, why) in NOT_TOLD_BY_THE_LOG {
-        let known = |(of, name, ..): &Column| of == table && (name == column || column == "*" || column.starts_with("row "));
+        let known = |(of, name, ..): &Column| {
+            of == table && (name == column || column == "*" || column.starts_with("row "))
+        };
         assert!(columns.iter().any(known) && !why.is_empty(), "{table}.{column}");
     }
 }
@@ -185,5 +227,8 @@ async fn epochs_in_another_order_than_they_began_in_are_noticed() {
     let back = "UPDATE event_store.epochs SET began_after = 3 WHERE epoch = $1";
     sqlx::query(back).bind(last.0).execute(&mut admin).await.unwrap();
     let found = verify(&mut admin).await.unwrap();
-    assert!(found.findings.iter().any(|finding| finding.what.contains(&last.to_string())), "{found:#?}");
+    assert!(
+        found.findings.iter().any(|finding| finding.what.contains(&last.to_string())),
+        "{found:#?}"
+    );
 }

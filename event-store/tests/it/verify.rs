@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use event_store::postgres::{SEAL_EVENTS, Verification, verify};
 use event_store::{
-    Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StoreError, StreamAppend, Version,
+    Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StoreError,
+    StreamAppend, Version,
 };
 use postgres_kit::Connection;
 use sqlx::AssertSqlSafe;
 
 use crate::support::{
-    append_to, appended, connect, database, event, key, metadata, one, query, release, sqlstate, stream, tagged, take,
+    append_to, appended, connect, database, event, key, metadata, one, query, release, sqlstate,
+    stream, tagged, take,
 };
 
 /// How long connecting and a statement may take.
@@ -26,7 +28,16 @@ async fn fill(store: &PostgresStore) {
     let mut odd = tagged("thing.made", &["thing:1", "room:9"]);
     odd.data = serde_json::from_str("{\n \"a\": \"ü\\n{}\", \"big\": 1.10}").unwrap();
     odd.metadata.actor = Some("somebody \"append\":".into());
-    appended(store.append(append_to(stream("a"), ExpectedVersion::NoStream, vec![odd, event("thing.used")])).await.unwrap());
+    appended(
+        store
+            .append(append_to(
+                stream("a"),
+                ExpectedVersion::NoStream,
+                vec![odd, event("thing.used")],
+            ))
+            .await
+            .unwrap(),
+    );
     for round in 1..=3_u8 {
         let append = Append {
             streams: vec![
@@ -35,9 +46,16 @@ async fn fill(store: &PostgresStore) {
                     expected: ExpectedVersion::Any,
                     events: vec![event("thing.used"), event("thing.made")],
                 },
-                StreamAppend { stream: stream("a"), expected: ExpectedVersion::Exact(Version(2)), events: Vec::new() },
+                StreamAppend {
+                    stream: stream("a"),
+                    expected: ExpectedVersion::Exact(Version(2)),
+                    events: Vec::new(),
+                },
             ],
-            conditions: vec![AppendCondition { query: query(&[], &["nobody:1"]), after: Position::START }],
+            conditions: vec![AppendCondition {
+                query: query(&[], &["nobody:1"]),
+                after: Position::START,
+            }],
             claims: vec![take(round, "b"), release(round - 1, "b")],
             idempotency: Some(key(round, 1, "{\"answer\": [1, \"ü\"]}")),
             epoch: None,
@@ -47,15 +65,31 @@ async fn fill(store: &PostgresStore) {
     }
     let keyed = Append { idempotency: Some(key(9, 1, "null")), ..one("c") };
     appended(store.append(keyed).await.unwrap());
-    appended(store.append(Append { idempotency: Some(key(10, 1, "null")), ..Append::default() }).await.unwrap());
-    appended(store.append(Append { claims: vec![release(3, "b"), take(3, "c")], ..one("c") }).await.unwrap());
-    let closing = StreamAppend::closing(stream("c"), ExpectedVersion::Exact(Version(2)), metadata());
+    appended(
+        store
+            .append(Append { idempotency: Some(key(10, 1, "null")), ..Append::default() })
+            .await
+            .unwrap(),
+    );
+    appended(
+        store
+            .append(Append { claims: vec![release(3, "b"), take(3, "c")], ..one("c") })
+            .await
+            .unwrap(),
+    );
+    let closing =
+        StreamAppend::closing(stream("c"), ExpectedVersion::Exact(Version(2)), metadata());
     appended(store.append(Append { streams: vec![closing], ..Append::default() }).await.unwrap());
     appended(store.append(one("d")).await.unwrap());
 }
 
 fn positions(found: &Verification) -> Vec<i64> {
-    found.findings.iter().filter_map(|finding| finding.position).map(|position| position.0).collect()
+    found
+        .findings
+        .iter()
+        .filter_map(|finding| finding.position)
+        .map(|position| position.0)
+        .collect()
 }
 
 #[tokio::test]
@@ -80,11 +114,15 @@ async fn a_log_in_order_is_found_to_be_sealed_and_unsealed() {
 
 #[tokio::test]
 async fn whatever_was_changed_behind_the_logs_back_is_named() {
-    const SWAP: &str = "UPDATE event_store.events SET position = -position WHERE position IN (4, 5);
+    const SWAP: &str =
+        "UPDATE event_store.events SET position = -position WHERE position IN (4, 5);
         UPDATE event_store.events SET position = 9 + position WHERE position IN (-4, -5)";
     for (change, named) in [
         ("UPDATE event_store.events SET data = '{}' WHERE position = 5", vec![5]),
-        ("UPDATE event_store.events SET recorded_at = recorded_at + interval '1 us' WHERE position = 12", vec![12]),
+        (
+            "UPDATE event_store.events SET recorded_at = recorded_at + interval '1 us' WHERE position = 12",
+            vec![12],
+        ),
         ("UPDATE event_store.events SET event_type = 'thing.other' WHERE position = 2", vec![2]),
         ("DELETE FROM event_store.events WHERE position = 12", vec![12]),
         (SWAP, vec![4, 5]),
@@ -102,7 +140,10 @@ async fn whatever_was_changed_behind_the_logs_back_is_named() {
         store.seal().await.unwrap();
         drop(store);
         let mut admin = verifier(database.url()).await;
-        sqlx::raw_sql("ALTER TABLE event_store.events DROP CONSTRAINT events_versions_from_1").execute(&mut admin).await.unwrap();
+        sqlx::raw_sql("ALTER TABLE event_store.events DROP CONSTRAINT events_versions_from_1")
+            .execute(&mut admin)
+            .await
+            .unwrap();
         sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut admin).await.unwrap();
         let found = verify(&mut admin).await.unwrap();
         assert!(!found.holds(), "{change}");
@@ -118,8 +159,13 @@ async fn a_missing_event_is_named_and_nothing_is_sealed_over_the_gap() {
     let store = connect(database.url()).await;
     fill(&store).await;
     let mut admin = verifier(database.url()).await;
-    sqlx::raw_sql("DELETE FROM event_store.events WHERE position = 7").execute(&mut admin).await.unwrap();
-    let StoreError::Database(error) = store.seal().await.unwrap_err() else { panic!("a gap was sealed") };
+    sqlx::raw_sql("DELETE FROM event_store.events WHERE position = 7")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let StoreError::Database(error) = store.seal().await.unwrap_err() else {
+        panic!("a gap was sealed")
+    };
     assert_eq!(sqlstate(&error), "DB003");
     let found = verify(&mut admin).await.unwrap();
     assert!(positions(&found).contains(&7), "{found:#?}");
@@ -131,10 +177,13 @@ async fn long_stretches_are_sealed_at_once_and_by_many_at_once() {
     let stores = [connect(database.url()).await, connect(database.url()).await];
     for _ in 0..5 {
         let events = (0..500).map(|_| tagged("thing.made", &["a:1"])).collect();
-        appended(stores[0].append(append_to(stream("a"), ExpectedVersion::Any, events)).await.unwrap());
+        appended(
+            stores[0].append(append_to(stream("a"), ExpectedVersion::Any, events)).await.unwrap(),
+        );
     }
     stores[1].head().await.unwrap();
-    let sealing = stores.clone().map(|store| tokio::spawn(async move { store.keep_sealing().await }));
+    let sealing =
+        stores.clone().map(|store| tokio::spawn(async move { store.keep_sealing().await }));
     let mut connection = verifier(database.url()).await;
     let wanted = Position(2 * i64::from(SEAL_EVENTS));
     let found = loop {

@@ -89,7 +89,8 @@ async fn a_refused_statement_leaves_the_connection_open() {
 async fn a_stream_may_take_longer_than_the_limit_as_long_as_rows_come() {
     let database = database().await;
     let mut connection = Connection::open(&options(&database), SLACK, LIMIT).await.unwrap();
-    let mut rows = sqlx::query_scalar::<_, i32>("SELECT n FROM generate_series(1, 5) n").fetch(&mut connection);
+    let mut rows = sqlx::query_scalar::<_, i32>("SELECT n FROM generate_series(1, 5) n")
+        .fetch(&mut connection);
     let mut seen = 0;
     while let Some(n) = rows.try_next().await.unwrap() {
         seen += n;

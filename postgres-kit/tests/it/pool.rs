@@ -75,8 +75,12 @@ async fn a_caller_that_gives_up_frees_its_place_at_once() {
 async fn a_connection_that_falls_silent_on_its_way_back_does_not_keep_its_place() {
     let database = database().await;
     let pool = Pool::new(options(&database), PoolSettings::new(1, 2 * SLACK, LIMIT));
-    let stopped =
-        pool.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(Stopped::stop([backend(&mut *raw).await]))).await.unwrap();
+    let stopped = pool
+        .run(async |raw: &mut PgConnection| {
+            Ok::<_, sqlx::Error>(Stopped::stop([backend(&mut *raw).await]))
+        })
+        .await
+        .unwrap();
     sqlx::query("SELECT 1").execute(&pool).await.unwrap();
     drop(stopped);
 }
@@ -96,7 +100,9 @@ async fn a_transaction_that_is_given_up_leaves_nothing_to_the_next() {
     // In an open transaction this table would never be seen by another connection.
     sqlx::raw_sql("CREATE TABLE outside_of_any_transaction ()").execute(&pool).await.unwrap();
     let another = Pool::new(options(&database), PoolSettings::new(1, SLACK, SLACK));
-    let seen = sqlx::query_scalar::<_, bool>("SELECT to_regclass('outside_of_any_transaction') IS NOT NULL");
+    let seen = sqlx::query_scalar::<_, bool>(
+        "SELECT to_regclass('outside_of_any_transaction') IS NOT NULL",
+    );
     assert!(seen.fetch_one(&another).await.unwrap());
 }
 
@@ -125,7 +131,8 @@ fn narrow(database: &local_servers::TestDatabase, wait_limit: Duration) -> Pool 
 async fn ten_calls(pool: &Pool) -> Vec<sqlx::Result<()>> {
     let connected = async || sqlx::query("SELECT 1").execute(pool).await.is_ok();
     until_within(SLACK, "a connection", connected).await;
-    let calls = (0..10).map(|_| async { sqlx::query("SELECT pg_sleep(0.1)").execute(pool).await.map(drop) });
+    let calls = (0..10)
+        .map(|_| async { sqlx::query("SELECT pg_sleep(0.1)").execute(pool).await.map(drop) });
     join_all(calls).await
 }
 
@@ -144,7 +151,8 @@ async fn a_busy_pool_is_not_a_silent_one_its_callers_wait_for_as_long_as_others_
 async fn nobody_waits_longer_for_a_busy_pool_than_its_wait_limit() {
     let database = database().await;
     let pool = narrow(&database, 2 * LIMIT);
-    let (answered, refused): (Vec<_>, Vec<_>) = ten_calls(&pool).await.into_iter().partition(Result::is_ok);
+    let (answered, refused): (Vec<_>, Vec<_>) =
+        ten_calls(&pool).await.into_iter().partition(Result::is_ok);
     assert!(!answered.is_empty() && !refused.is_empty(), "{} of 10 were answered", answered.len());
     for error in refused {
         assert!(is_silent(&error.unwrap_err()));

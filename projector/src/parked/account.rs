@@ -52,7 +52,10 @@ impl Account {
     ///
     /// # Errors
     /// As Postgres says.
-    pub async fn read(connection: impl PgExecutor<'_>, projection: Option<&str>) -> sqlx::Result<Vec<Self>> {
+    pub async fn read(
+        connection: impl PgExecutor<'_>,
+        projection: Option<&str>,
+    ) -> sqlx::Result<Vec<Self>> {
         sqlx::query_as!(
             Self,
             r#"SELECT c.projection, c.generation, c.part, g.parts, c.position, c.handled - w.parked - w.skipped AS "applied!", c.passed_over,
@@ -97,11 +100,22 @@ pub(crate) async fn account(args: AccountArgs) -> Result<(), CommandError> {
         "adds up",
     ]);
     for account in &accounts {
-        let counts = [account.position, account.applied, account.passed_over, account.parked, account.skipped];
+        let counts = [
+            account.position,
+            account.applied,
+            account.passed_over,
+            account.parked,
+            account.skipped,
+        ];
         let part = if account.parts == 1 { String::new() } else { format!("/{}", account.part) };
         let name = format!("{} g{}{part}", account.projection, account.generation);
         let adds_up = if account.adds_up { "yes" } else { "NO" };
-        table.add_row([name].into_iter().chain(counts.map(|count| count.to_string())).chain([adds_up.to_owned()]));
+        table.add_row(
+            [name]
+                .into_iter()
+                .chain(counts.map(|count| count.to_string()))
+                .chain([adds_up.to_owned()]),
+        );
     }
     print(&format!("{table}\n"))
 }

@@ -83,7 +83,9 @@ pub(super) async fn show(args: ShowArgs) -> Result<(), CommandError> {
     .fetch_one(&mut connection)
     .await?;
     if total == 0 && (key.is_some() || args.position.is_some()) {
-        return Err(Wanted { projection: name, key: key.as_deref(), position: args.position }.none());
+        return Err(
+            Wanted { projection: name, key: key.as_deref(), position: args.position }.none()
+        );
     }
     let page = sqlx::query_as!(
         ParkedEvent,
@@ -109,7 +111,8 @@ pub(super) async fn show(args: ShowArgs) -> Result<(), CommandError> {
             || "held back behind an earlier one".to_owned(),
             |cause| format!("refused, tried again {tries} times: {cause}"),
         );
-        writeln!(text, "g{generation}  {position}  {event_type}  {key}  {why}").map_err(std::io::Error::other)?;
+        writeln!(text, "g{generation}  {position}  {event_type}  {key}  {why}")
+            .map_err(std::io::Error::other)?;
     }
     print(&text)
 }

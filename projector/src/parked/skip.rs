@@ -43,7 +43,9 @@ pub enum SkipError {
     #[error("no row refuses the event at position {0}: see `projector parked show`")]
     NotRefused(i64),
     /// A generation is being built, and may have passed it.
-    #[error("generation {0} is being built, and may count the event: wait until it is done, or drop it")]
+    #[error(
+        "generation {0} is being built, and may count the event: wait until it is done, or drop it"
+    )]
     Building(i32),
     /// A generation counts it, or has yet to meet it.
     #[error(
@@ -51,7 +53,9 @@ pub enum SkipError {
     )]
     NotParkedEverywhere(i32),
     /// There are too many decisions.
-    #[error("{MAX_SKIPS} events are skipped already: a new fold version that reads them is what is needed")]
+    #[error(
+        "{MAX_SKIPS} events are skipped already: a new fold version that reads them is what is needed"
+    )]
     TooMany,
 }
 
@@ -67,7 +71,9 @@ pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
     let projection = projection(&args.projection)?;
     let (name, key) = (projection.name(), key_of(projection.as_ref(), args.key.as_deref())?);
     let mut connection = args.tool.read_model().await?;
-    let skipped = connection.run(async |raw: &mut PgConnection| skip_with(raw, (name, key.as_deref()), &args).await).await?;
+    let skipped = connection
+        .run(async |raw: &mut PgConnection| skip_with(raw, (name, key.as_deref()), &args).await)
+        .await?;
     print(&format!(
         "the event at position {} is never to count in {skipped} rows of {name}; what was held back behind it follows now\n",
         args.position,
@@ -112,11 +118,15 @@ async fn skip_with(
         return Err(SkipError::NotRefused(args.position).into());
     }
     for generation in &generations {
-        parked_alike(&mut transaction, name, (generation.generation, args.position), &skipped).await?;
+        parked_alike(&mut transaction, name, (generation.generation, args.position), &skipped)
+            .await?;
     }
-    let decisions = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM read_model.skips WHERE projection = $1"#, name)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let decisions = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM read_model.skips WHERE projection = $1"#,
+        name
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     if decisions > MAX_SKIPS {
         return Err(SkipError::TooMany.into());
     }
@@ -151,5 +161,9 @@ async fn parked_alike(
     )
     .fetch_one(connection)
     .await?;
-    if usize::try_from(parked) == Ok(keys.len()) { Ok(()) } else { Err(SkipError::NotParkedEverywhere(generation).into()) }
+    if usize::try_from(parked) == Ok(keys.len()) {
+        Ok(())
+    } else {
+        Err(SkipError::NotParkedEverywhere(generation).into())
+    }
 }

@@ -28,7 +28,9 @@ pub(super) enum NotSaved<K> {
 /// constraint), or the program cannot write or read a value.
 pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        }
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
         _ => false,
     }
@@ -40,7 +42,10 @@ const ACROSS_ROWS: [&str; 2] = ["23505", "23P01"];
 /// Why it is refused.
 pub(crate) fn why(error: &sqlx::Error) -> Refused {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    Refused { text: in_words(error), across: code.is_some_and(|code| ACROSS_ROWS.contains(&&*code)) }
+    Refused {
+        text: in_words(error),
+        across: code.is_some_and(|code| ACROSS_ROWS.contains(&&*code)),
+    }
 }
 
 fn in_words(error: &sqlx::Error) -> String {
@@ -52,16 +57,18 @@ fn in_words(error: &sqlx::Error) -> String {
                 ("column", of.and_then(PgDatabaseError::column)),
                 ("constraint", of.and_then(PgDatabaseError::constraint)),
             ];
-            let named = named.into_iter().filter_map(|(what, name)| Some(format!(", {what} {}", name?)));
-            let code = format!("Postgres refuses its row: SQLSTATE {}", error.code().unwrap_or_default());
+            let named =
+                named.into_iter().filter_map(|(what, name)| Some(format!(", {what} {}", name?)));
+            let code =
+                format!("Postgres refuses its row: SQLSTATE {}", error.code().unwrap_or_default());
             std::iter::once(code).chain(named).collect()
         }
         sqlx::Error::Encode(cause) => cause
             .downcast_ref::<Panicked>()
             .map_or_else(|| "a value of its row cannot be written".to_owned(), ToString::to_string),
-        sqlx::Error::Decode(cause) => {
-            cause.downcast_ref::<Panicked>().map_or_else(|| "a value of its row cannot be read".to_owned(), ToString::to_string)
-        }
+        sqlx::Error::Decode(cause) => cause
+            .downcast_ref::<Panicked>()
+            .map_or_else(|| "a value of its row cannot be read".to_owned(), ToString::to_string),
         _ => "a value of its row cannot be read".to_owned(),
     }
 }
@@ -118,7 +125,10 @@ pub(super) async fn save<P: Projection>(
 }
 
 /// Saves the rows, or leaves the transaction as it was and says why they are refused.
-pub(super) async fn try_save<P: Projection>(connection: &mut PgConnection, rows: &[P::Row]) -> sqlx::Result<Result<(), Refused>> {
+pub(super) async fn try_save<P: Projection>(
+    connection: &mut PgConnection,
+    rows: &[P::Row],
+) -> sqlx::Result<Result<(), Refused>> {
     let mut attempt = connection.begin().await?;
     match guard::save::<P>(&mut attempt, rows).await {
         Ok(()) => attempt.commit().await.map(Ok),

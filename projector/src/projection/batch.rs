@@ -59,7 +59,12 @@ pub(super) type Touched<P> = BTreeMap<<P as Projection>::Key, <P as Projection>:
 
 #[async_trait]
 pub(super) trait Write: Send + Sync {
-    async fn write(&self, connection: &mut PgConnection, only: &Only, parking: &mut Parking) -> Result<(), WriteError>;
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        only: &Only,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError>;
 
     fn handled_by(&self, parts: i32) -> Vec<usize>;
 
@@ -68,7 +73,12 @@ pub(super) trait Write: Send + Sync {
 
 impl<P: Projection> Batch<P> {
     /// The keys that the batch touches, each once.
-    async fn keys(&self, connection: &mut PgConnection, only: &Only, parking: &Parking) -> sqlx::Result<Vec<P::Key>> {
+    async fn keys(
+        &self,
+        connection: &mut PgConnection,
+        only: &Only,
+        parking: &Parking,
+    ) -> sqlx::Result<Vec<P::Key>> {
         let (mut keys, mut to_ask) = (Vec::new(), Vec::new());
         for step in &self.0 {
             match step {
@@ -118,7 +128,8 @@ impl<P: Projection> Batch<P> {
             match step {
                 Step::Fold(incoming, keys) => {
                     for key in keys.iter().filter(|key| only.has(*key)) {
-                        let folded = guard::fold::<P>(key, rows.remove(key), incoming).map_err(refused)?;
+                        let folded =
+                            guard::fold::<P>(key, rows.remove(key), incoming).map_err(refused)?;
                         rows.insert(key.clone(), folded);
                     }
                 }
@@ -143,7 +154,8 @@ pub(super) fn fold_aside<P: Projection>(
 ) -> Result<(), WriteError> {
     for event in steps.chunk_by(|a, b| a.position() == b.position()) {
         let Some(position) = event.first().map(Step::position) else { continue };
-        fold_event::<P>(event, rows, only, parking).map_err(|full| WriteError::Fold(position, full))?;
+        fold_event::<P>(event, rows, only, parking)
+            .map_err(|full| WriteError::Fold(position, full))?;
     }
     Ok(())
 }
@@ -159,11 +171,14 @@ pub(super) fn fold_event<P: Projection>(
     for step in event {
         match step {
             Step::Fold(incoming, keys) => parts.push((incoming, keys)),
-            Step::Blank(erased, of) => blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?,
+            Step::Blank(erased, of) => {
+                blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?
+            }
         }
     }
     let Some(position) = parts.first().map(|(part, _)| part.position) else { return Ok(()) };
-    let keys: BTreeSet<&P::Key> = parts.iter().flat_map(|(_, keys)| *keys).filter(|key| only.has(*key)).collect();
+    let keys: BTreeSet<&P::Key> =
+        parts.iter().flat_map(|(_, keys)| *keys).filter(|key| only.has(*key)).collect();
     for key in keys {
         let text = key.text();
         if parking.skips(position, &text) {
@@ -195,9 +210,15 @@ fn blank_rows<P: Projection>(
     (only, parking): (&Only, &mut Parking),
 ) -> Result<(), TooManyParked> {
     let mut held: BTreeSet<P::Key> = match of {
-        Some(keys) => keys.iter().filter(|key| only.has(*key) && parking.holds(&key.text())).cloned().collect(),
+        Some(keys) => keys
+            .iter()
+            .filter(|key| only.has(*key) && parking.holds(&key.text()))
+            .cloned()
+            .collect(),
         // Nobody knows whose a row becomes that is not there yet.
-        None => parking.held_keys().filter(|key| only.has(key) && !rows.contains_key(key)).collect(),
+        None => {
+            parking.held_keys().filter(|key| only.has(key) && !rows.contains_key(key)).collect()
+        }
     };
     for (key, row) in rows.iter_mut() {
         match guard::blank::<P>(row, erased) {
@@ -231,7 +252,11 @@ fn changes<R: serde::Serialize>(before: &R, after: &R) -> bool {
 /// An event with the keys that it touches.
 type Touching<'a, P> = (&'a Incoming<<P as Projection>::Event>, &'a Vec<<P as Projection>::Key>);
 
-fn fold_row<P: Projection>(key: &P::Key, mut row: Option<P::Row>, parts: &[Touching<'_, P>]) -> Result<Option<P::Row>, Reason> {
+fn fold_row<P: Projection>(
+    key: &P::Key,
+    mut row: Option<P::Row>,
+    parts: &[Touching<'_, P>],
+) -> Result<Option<P::Row>, Reason> {
     for (part, keys) in parts {
         for _ in keys.iter().filter(|touched| *touched == key) {
             row = Some(guard::fold::<P>(key, row, part)?);
@@ -242,7 +267,12 @@ fn fold_row<P: Projection>(key: &P::Key, mut row: Option<P::Row>, parts: &[Touch
 
 #[async_trait]
 impl<P: Projection> Write for Batch<P> {
-    async fn write(&self, connection: &mut PgConnection, only: &Only, parking: &mut Parking) -> Result<(), WriteError> {
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        only: &Only,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
         let keys = self.keys(connection, only, parking).await?;
         if parking.is_apart() {
             return self.write_apart(connection, (&keys, only), parking).await;
@@ -252,7 +282,11 @@ impl<P: Projection> Write for Batch<P> {
         while !rest.is_empty() {
             let (some, after) = rest.split_at(at_once.min(rest.len()));
             let is_all = some.len() == keys.len();
-            let these = if is_all { only.clone() } else { Only::These(Arc::new(some.iter().map(RowKey::text).collect())) };
+            let these = if is_all {
+                only.clone()
+            } else {
+                Only::These(Arc::new(some.iter().map(RowKey::text).collect()))
+            };
             let rows = self.write_rows(connection, (some, &these, whole), parking).await?;
             rest = after;
             if !rest.is_empty() {
@@ -271,7 +305,9 @@ impl<P: Projection> Write for Batch<P> {
                 Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => bits | touched(keys, parts),
                 Step::Blank(_, None) => u64::MAX,
             });
-            for (_, count) in counts.iter_mut().enumerate().filter(|(number, _)| bits >> number & 1 == 1) {
+            for (_, count) in
+                counts.iter_mut().enumerate().filter(|(number, _)| bits >> number & 1 == 1)
+            {
                 *count += 1;
             }
         }

@@ -28,7 +28,9 @@ impl CopyRow {
         match value.encode_by_ref(&mut self.buffer) {
             Ok(IsNull::Yes) => self.buffer.truncate(length_at + 4),
             Ok(IsNull::No) => match i32::try_from(self.buffer.len() - length_at - 4) {
-                Ok(length) => self.buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes()),
+                Ok(length) => {
+                    self.buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes())
+                }
                 Err(error) => self.failure = Some(error.into()),
             },
             Err(error) => self.failure = Some(error),

@@ -105,7 +105,12 @@ impl Prepared {
 
 /// `P` without its types.
 pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
-    const { assert!(!has_word(P::INDEXES, b"unique"), "INDEXES refuses rows after they were loaded: a unique one belongs to TABLES") };
+    const {
+        assert!(
+            !has_word(P::INDEXES, b"unique"),
+            "INDEXES refuses rows after they were loaded: a unique one belongs to TABLES"
+        )
+    };
     Arc::new(Erased::<P>(PhantomData))
 }
 
@@ -169,9 +174,13 @@ impl<P: Projection> AnyProjection for Erased<P> {
         for event in events {
             let before = read.len();
             let done = match erased_subject(event) {
-                Some(subject) if keeps_personal_fields::<P>() => read_erasure::<P>(event, subject, &mut read),
+                Some(subject) if keeps_personal_fields::<P>() => {
+                    read_erasure::<P>(event, subject, &mut read)
+                }
                 // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
-                None if stored.contains(&event.event_type) => read_parts::<P>(registry, event, &wanted, &mut read),
+                None if stored.contains(&event.event_type) => {
+                    read_parts::<P>(registry, event, &wanted, &mut read)
+                }
                 Some(_) | None => Ok(()),
             };
             if let Err(reason) = done {
@@ -208,7 +217,11 @@ fn wanted<P: Projection>() -> Vec<EventType> {
     P::handles().iter().filter_map(|name| name.parse().ok()).collect()
 }
 
-fn read_erasure<P: Projection>(event: &RecordedEvent, subject: Uuid, read: &mut Vec<Step<P>>) -> Result<(), Reason> {
+fn read_erasure<P: Projection>(
+    event: &RecordedEvent,
+    subject: Uuid,
+    read: &mut Vec<Step<P>>,
+) -> Result<(), Reason> {
     let RecordedEvent { position, version, part, recorded_at, .. } = *event;
     let erased = Incoming { event: subject, position, version, part, recorded_at };
     read.push(Step::Blank(erased, guard::rows_of_subject::<P>(subject)?));

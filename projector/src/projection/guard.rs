@@ -18,17 +18,30 @@ impl Panicked {
     /// What panicked, and with which message: only a fixed one is repeated, since any other may hold values.
     pub(crate) fn new(what: &'static str, payload: &(dyn Any + Send)) -> Self {
         let words = payload.downcast_ref::<&'static str>().copied();
-        Self(what, words.unwrap_or("its message may hold values, and stands in the process's standard error alone"))
+        Self(
+            what,
+            words.unwrap_or(
+                "its message may hold values, and stands in the process's standard error alone",
+            ),
+        )
     }
 }
 
 /// Does this, and makes a refusal of a panic. What `work` has changed until then must not be used any more.
-pub(super) fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Panicked::new(what, payload.as_ref()).into()))
+pub(super) fn guarded<T>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, Reason>,
+) -> Result<T, Reason> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|payload| Err(Panicked::new(what, payload.as_ref()).into()))
 }
 
 /// [`Projection::fold`].
-pub(super) fn fold<P: Projection>(key: &P::Key, row: Option<P::Row>, incoming: &Incoming<P::Event>) -> Result<P::Row, Reason> {
+pub(super) fn fold<P: Projection>(
+    key: &P::Key,
+    row: Option<P::Row>,
+    incoming: &Incoming<P::Event>,
+) -> Result<P::Row, Reason> {
     guarded("the fold", || P::fold(key, row, incoming))
 }
 
@@ -43,7 +56,10 @@ pub(super) fn rows_of_subject<P: Projection>(subject: Uuid) -> Result<Option<Vec
 }
 
 /// The row after [`Projection::blank`].
-pub(super) fn blank<P: Projection>(row: &P::Row, erased: &Incoming<Uuid>) -> Result<P::Row, Reason> {
+pub(super) fn blank<P: Projection>(
+    row: &P::Row,
+    erased: &Incoming<Uuid>,
+) -> Result<P::Row, Reason> {
     guarded("blanking", || {
         let mut row = row.clone();
         P::blank(&mut row, erased);
@@ -52,15 +68,25 @@ pub(super) fn blank<P: Projection>(row: &P::Row, erased: &Incoming<Uuid>) -> Res
 }
 
 /// [`Projection::load`].
-pub(super) async fn load<P: Projection>(connection: &mut PgConnection, keys: &[P::Key]) -> sqlx::Result<Vec<(P::Key, P::Row)>> {
+pub(super) async fn load<P: Projection>(
+    connection: &mut PgConnection,
+    keys: &[P::Key],
+) -> sqlx::Result<Vec<(P::Key, P::Row)>> {
     let loaded = AssertUnwindSafe(P::load(connection, keys)).catch_unwind().await;
-    loaded.unwrap_or_else(|payload| Err(sqlx::Error::Decode(Panicked::new("loading rows", payload.as_ref()).into())))
+    loaded.unwrap_or_else(|payload| {
+        Err(sqlx::Error::Decode(Panicked::new("loading rows", payload.as_ref()).into()))
+    })
 }
 
 /// [`Projection::save`].
-pub(super) async fn save<P: Projection>(connection: &mut PgConnection, rows: &[P::Row]) -> sqlx::Result<()> {
+pub(super) async fn save<P: Projection>(
+    connection: &mut PgConnection,
+    rows: &[P::Row],
+) -> sqlx::Result<()> {
     let saved = AssertUnwindSafe(P::save(connection, rows)).catch_unwind().await;
-    saved.unwrap_or_else(|payload| Err(sqlx::Error::Encode(Panicked::new("saving rows", payload.as_ref()).into())))
+    saved.unwrap_or_else(|payload| {
+        Err(sqlx::Error::Encode(Panicked::new("saving rows", payload.as_ref()).into()))
+    })
 }
 
 #[cfg(test)]

@@ -40,7 +40,9 @@ impl Only {
             Self::These(keys) => keys.contains(&key.text()),
             Self::Sample { seed, below } => {
                 let digest = Sha256::new().chain_update(seed).chain_update(key.text()).finalize();
-                digest.first_chunk().is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)
+                digest
+                    .first_chunk()
+                    .is_some_and(|first| i64::from(u32::from_be_bytes(*first)) < *below)
             }
         }
     }

@@ -91,7 +91,13 @@ impl Parking {
         !self.skips.is_empty() && self.skips.contains(&(position, key.to_owned()))
     }
 
-    pub(super) fn refuse(&mut self, position: Position, key: String, reason: &Reason, absent: bool) -> Result<(), TooManyParked> {
+    pub(super) fn refuse(
+        &mut self,
+        position: Position,
+        key: String,
+        reason: &Reason,
+        absent: bool,
+    ) -> Result<(), TooManyParked> {
         // A text of Postgres holds no NUL.
         let mut cause = crate::runner::chain(reason.as_ref()).replace('\0', "\u{fffd}");
         cause.truncate(cause.floor_char_boundary(MAX_CAUSE));
@@ -99,7 +105,12 @@ impl Parking {
         self.add(Aside { position, key, cause: Some(cause), absent })
     }
 
-    pub(super) fn hold_back(&mut self, position: Position, key: String, absent: bool) -> Result<(), TooManyParked> {
+    pub(super) fn hold_back(
+        &mut self,
+        position: Position,
+        key: String,
+        absent: bool,
+    ) -> Result<(), TooManyParked> {
         self.add(Aside { position, key, cause: None, absent })
     }
 

@@ -50,7 +50,12 @@ pub trait AnyRows: Send {
     ///
     /// # Errors
     /// [`WriteError`]; the rows are then of no more use.
-    async fn fold(&mut self, connection: &mut PgConnection, batch: Prepared, parking: &mut Parking) -> Result<(), WriteError>;
+    async fn fold(
+        &mut self,
+        connection: &mut PgConnection,
+        batch: Prepared,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError>;
 
     /// Whether they must be written before more is folded.
     fn is_full(&self) -> bool;
@@ -144,7 +149,11 @@ impl<P: Projection> Rows<P> {
 
     /// How many rows one statement takes: they are copied for it.
     fn statement_rows(&self) -> usize {
-        if self.is_unmeasured() { UNMEASURED_ROWS } else { (MAX_ROW_BYTES / self.row_bytes()).clamp(1, MAX_STATEMENT_ROWS) }
+        if self.is_unmeasured() {
+            UNMEASURED_ROWS
+        } else {
+            (MAX_ROW_BYTES / self.row_bytes()).clamp(1, MAX_STATEMENT_ROWS)
+        }
     }
 
     /// Whether rows may stand in the tables of which none was seen yet.
@@ -164,7 +173,11 @@ impl<P: Projection> Rows<P> {
         self.young.len().saturating_mul(self.row_bytes()) > self.bytes / 2
     }
 
-    async fn load(&mut self, connection: &mut PgConnection, mut keys: Vec<P::Key>) -> sqlx::Result<()> {
+    async fn load(
+        &mut self,
+        connection: &mut PgConnection,
+        mut keys: Vec<P::Key>,
+    ) -> sqlx::Result<()> {
         keys.retain(|key| !self.is_at_hand(key) && self.stored.may_have(key) && self.only.has(key));
         keys.sort_unstable();
         keys.dedup();
@@ -181,7 +194,11 @@ impl<P: Projection> Rows<P> {
     }
 
     /// Writes the rows that were changed, without those of these keys, which stay as they are.
-    async fn write_but(&mut self, connection: &mut PgConnection, but: &HashSet<P::Key>) -> sqlx::Result<()> {
+    async fn write_but(
+        &mut self,
+        connection: &mut PgConnection,
+        but: &HashSet<P::Key>,
+    ) -> sqlx::Result<()> {
         let at_once = self.statement_rows();
         let kept = self.young.iter_mut().chain(self.old.iter_mut());
         let changed = kept.filter(|(key, kept)| kept.changed && !but.contains(*key));
@@ -210,12 +227,17 @@ impl<P: Projection> Rows<P> {
         self.young.contains_key(key) || self.old.contains_key(key)
     }
 
-    fn fold_one(&mut self, incoming: &Incoming<P::Event>, keys: &[P::Key]) -> Result<(), WriteError> {
+    fn fold_one(
+        &mut self,
+        incoming: &Incoming<P::Event>,
+        keys: &[P::Key],
+    ) -> Result<(), WriteError> {
         for key in keys {
             if !self.only.has(key) {
                 continue;
             }
-            let (before, stored) = self.take(key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
+            let (before, stored) =
+                self.take(key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
             let folded = guard::fold::<P>(key, before, incoming);
             let folded = folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?;
             self.put(key.clone(), folded, stored, incoming);
@@ -224,7 +246,11 @@ impl<P: Projection> Rows<P> {
     }
 
     /// Folds, and sets aside what is refused.
-    fn fold_carefully(&mut self, steps: &[Step<P>], parking: &mut Parking) -> Result<(), WriteError> {
+    fn fold_carefully(
+        &mut self,
+        steps: &[Step<P>],
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
         let (mut rows, mut stored) = (Touched::<P>::new(), HashSet::new());
         let only = self.only.clone();
         for step in steps {
@@ -244,7 +270,9 @@ impl<P: Projection> Rows<P> {
         for (key, row) in rows {
             let stored = stored.contains(&key);
             match (&self.only, steps.last()) {
-                (Only::Key(text), Some(Step::Fold(last, _))) if took_all && !parking.skips(last.position, text) => {
+                (Only::Key(text), Some(Step::Fold(last, _)))
+                    if took_all && !parking.skips(last.position, text) =>
+                {
                     self.put(key, row, stored, last);
                 }
                 _ => self.keep(key, row, stored),
@@ -292,7 +320,9 @@ impl<P: Projection> Rows<P> {
         }
         for key in held {
             let absent = !self.is_at_hand(&key);
-            parking.hold_back(erased.position, key.text(), absent).map_err(|full| refused(full.into()))?;
+            parking
+                .hold_back(erased.position, key.text(), absent)
+                .map_err(|full| refused(full.into()))?;
         }
         Ok(())
     }
@@ -300,25 +330,41 @@ impl<P: Projection> Rows<P> {
 
 #[async_trait]
 impl<P: Projection> AnyRows for Rows<P> {
-    async fn fold(&mut self, connection: &mut PgConnection, batch: Prepared, parking: &mut Parking) -> Result<(), WriteError> {
+    async fn fold(
+        &mut self,
+        connection: &mut PgConnection,
+        batch: Prepared,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
         // Only this projection's own batches come here.
         let Ok(batch) = batch.writer.into_any().downcast::<Batch<P>>() else { return Ok(()) };
         if self.stored.any() {
-            let keys = batch.0.iter().filter_map(|step| if let Step::Fold(_, keys) = step { Some(keys) } else { None });
+            let keys = batch
+                .0
+                .iter()
+                .filter_map(|step| if let Step::Fold(_, keys) = step { Some(keys) } else { None });
             self.load(connection, keys.flatten().cloned().collect()).await?;
         }
         if parking.is_idle() {
             for step in &batch.0 {
                 match step {
                     Step::Fold(incoming, keys) => self.fold_one(incoming, keys)?,
-                    Step::Blank(erased, of) => self.blank(connection, (erased, of.as_deref()), parking).await?,
+                    Step::Blank(erased, of) => {
+                        self.blank(connection, (erased, of.as_deref()), parking).await?
+                    }
                 }
             }
         } else {
             // A row that is traced is looked at after each event.
-            let together = |a: &Step<P>, b: &Step<P>| !matches!(self.only, Only::Key(_)) || a.position() == b.position();
-            let together: Vec<&[Step<P>]> =
-                batch.0.chunk_by(|a, b| matches!((a, b), (Step::Fold(..), Step::Fold(..))) && together(a, b)).collect();
+            let together = |a: &Step<P>, b: &Step<P>| {
+                !matches!(self.only, Only::Key(_)) || a.position() == b.position()
+            };
+            let together: Vec<&[Step<P>]> = batch
+                .0
+                .chunk_by(|a, b| {
+                    matches!((a, b), (Step::Fold(..), Step::Fold(..))) && together(a, b)
+                })
+                .collect();
             for steps in together {
                 if let [Step::Blank(erased, of)] = steps {
                     self.blank(connection, (erased, of.as_deref()), parking).await?;

@@ -65,7 +65,11 @@ impl Parts {
 
 /// The parts, a bit for each, whose business an event is that touches these keys.
 pub(super) fn touched<K: RowKey>(keys: &[K], of: i32) -> u64 {
-    if keys.is_empty() { bit(0) } else { keys.iter().fold(0, |bits, key| bits | bit(part_of(&key.text(), of))) }
+    if keys.is_empty() {
+        bit(0)
+    } else {
+        keys.iter().fold(0, |bits, key| bits | bit(part_of(&key.text(), of)))
+    }
 }
 
 fn bit(number: i32) -> u64 {
@@ -84,7 +88,11 @@ mod tests {
         let mut counts = [0; 8];
         for number in 0..8_000 {
             let key = Uuid::from_u128(number);
-            let mut of = parts.iter().enumerate().filter(|(_, parts)| parts.has(&key)).map(|(number, _)| number);
+            let mut of = parts
+                .iter()
+                .enumerate()
+                .filter(|(_, parts)| parts.has(&key))
+                .map(|(number, _)| number);
             counts[of.next().unwrap_or(0)] += 1;
             assert_eq!(of.next(), None);
         }

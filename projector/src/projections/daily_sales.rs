@@ -35,7 +35,9 @@ impl Projection for DailySales {
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
     const COPY: &'static str = "COPY daily_sales FROM STDIN (FORMAT binary)";
     const COMMUTES: bool = true;
-    const SPLIT: Split = Split::Never("its rows are sums that are read side by side: days would stand at different positions");
+    const SPLIT: Split = Split::Never(
+        "its rows are sums that are read side by side: days would stand at different positions",
+    );
     type Event = OrderConfirmed;
     type Key = (NaiveDate, String);
     type Row = SalesRow;
@@ -45,7 +47,11 @@ impl Projection for DailySales {
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<OrderConfirmed, Reason>> {
-        match OrderEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())? {
+        match OrderEvent::from_parts(
+            event.event_type.as_str(),
+            event.schema_version,
+            event.data.get(),
+        )? {
             Ok(OrderEvent::Confirmed(confirmed)) => Some(Ok(confirmed)),
             Ok(_) => None,
             Err(unreadable) => Some(Err(unreadable.into())),
@@ -56,10 +62,21 @@ impl Projection for DailySales {
         vec![(confirmed.ordered_at.date_naive(), confirmed.total.currency().code().to_owned())]
     }
 
-    fn fold(key: &Self::Key, row: Option<SalesRow>, incoming: &Incoming<OrderConfirmed>) -> Result<SalesRow, Reason> {
+    fn fold(
+        key: &Self::Key,
+        row: Option<SalesRow>,
+        incoming: &Incoming<OrderConfirmed>,
+    ) -> Result<SalesRow, Reason> {
         let confirmed = &incoming.event;
         let (day, currency) = key.clone();
-        let row = row.unwrap_or(SalesRow { day, currency, orders: 0, units: 0, revenue_minor: 0, position: 0 });
+        let row = row.unwrap_or(SalesRow {
+            day,
+            currency,
+            orders: 0,
+            units: 0,
+            revenue_minor: 0,
+            position: 0,
+        });
         Ok(SalesRow {
             orders: add(row.orders, 1)?,
             units: add(row.units, i64::try_from(confirmed.units).map_err(|_| TooLarge)?)?,
@@ -69,7 +86,10 @@ impl Projection for DailySales {
         })
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[Self::Key]) -> sqlx::Result<Vec<(Self::Key, SalesRow)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[Self::Key],
+    ) -> sqlx::Result<Vec<(Self::Key, SalesRow)>> {
         let rows = sqlx::query_as!(
             SalesRow,
             "SELECT day, currency, orders, units, revenue_minor, position

@@ -11,7 +11,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of};
+use crate::projection::{
+    CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of,
+};
 
 /// The projection.
 pub struct Orders;
@@ -75,7 +77,11 @@ impl Projection for Orders {
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<OrderEvent, Reason>> {
-        let read = OrderEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())?;
+        let read = OrderEvent::from_parts(
+            event.event_type.as_str(),
+            event.schema_version,
+            event.data.get(),
+        )?;
         Some(read.map_err(Into::into))
     }
 
@@ -83,7 +89,11 @@ impl Projection for Orders {
         vec![event.order_id()]
     }
 
-    fn fold(_: &Uuid, row: Option<OrderRow>, incoming: &Incoming<OrderEvent>) -> Result<OrderRow, Reason> {
+    fn fold(
+        _: &Uuid,
+        row: Option<OrderRow>,
+        incoming: &Incoming<OrderEvent>,
+    ) -> Result<OrderRow, Reason> {
         let at = incoming.recorded_at;
         let mut row = match &incoming.event {
             OrderEvent::Placed(placed) => new_row(placed, at),
@@ -110,14 +120,18 @@ impl Projection for Orders {
                 row.cancelled_at = Some(at);
             }
         }
-        row.units = row.lines.0.iter().try_fold(0, |sum, line| add(sum, i64::from(line.quantity)))?;
+        row.units =
+            row.lines.0.iter().try_fold(0, |sum, line| add(sum, i64::from(line.quantity)))?;
         row.updated_at = at;
         row.version = incoming.version.0;
         row.position = incoming.position.0;
         Ok(row)
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, OrderRow)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, OrderRow)>> {
         let rows = sqlx::query_as!(
             OrderRow,
             r#"SELECT id, user_id, status, currency, total_minor, units, lines AS "lines: Json<Vec<Line>>",
@@ -157,7 +171,10 @@ impl Projection for Orders {
         to.column(&row.id).column(&row.user_id).column(&row.status).column(&row.currency);
         to.column(&row.total_minor).column(&row.units).column(&row.lines);
         to.column(&row.ordered_at).column(&row.confirmed_at).column(&row.cancelled_at);
-        to.column(&row.created_at).column(&row.updated_at).column(&row.version).column(&row.position);
+        to.column(&row.created_at)
+            .column(&row.updated_at)
+            .column(&row.version)
+            .column(&row.position);
     }
 }
 

@@ -9,7 +9,9 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, column, types_of};
+use crate::projection::{
+    CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, column, types_of,
+};
 
 /// The projection.
 pub struct Products;
@@ -45,7 +47,11 @@ impl Projection for Products {
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<ProductEvent, Reason>> {
-        let read = ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())?;
+        let read = ProductEvent::from_parts(
+            event.event_type.as_str(),
+            event.schema_version,
+            event.data.get(),
+        )?;
         Some(read.map_err(Into::into))
     }
 
@@ -53,7 +59,11 @@ impl Projection for Products {
         vec![event.product_id()]
     }
 
-    fn fold(_: &Uuid, row: Option<ProductRow>, incoming: &Incoming<ProductEvent>) -> Result<ProductRow, Reason> {
+    fn fold(
+        _: &Uuid,
+        row: Option<ProductRow>,
+        incoming: &Incoming<ProductEvent>,
+    ) -> Result<ProductRow, Reason> {
         let mut row = match &incoming.event {
             ProductEvent::Added(added) => new_row(added, incoming.recorded_at),
             _ => row.ok_or(NoSuchRow)?,
@@ -73,7 +83,10 @@ impl Projection for Products {
         Ok(row)
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, ProductRow)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, ProductRow)>> {
         let rows = sqlx::query_as!(
             ProductRow,
             "SELECT id, name, currency, unit_price_minor, stock, created_at, updated_at, version, position
@@ -104,8 +117,15 @@ impl Projection for Products {
     }
 
     fn copy(row: &ProductRow, to: &mut CopyRow) {
-        to.column(&row.id).column(&row.name).column(&row.currency).column(&row.unit_price_minor).column(&row.stock);
-        to.column(&row.created_at).column(&row.updated_at).column(&row.version).column(&row.position);
+        to.column(&row.id)
+            .column(&row.name)
+            .column(&row.currency)
+            .column(&row.unit_price_minor)
+            .column(&row.stock);
+        to.column(&row.created_at)
+            .column(&row.updated_at)
+            .column(&row.version)
+            .column(&row.position);
     }
 }
 

@@ -13,7 +13,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of};
+use crate::projection::{
+    CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of,
+};
 
 /// The event of an order that counts.
 const CONFIRMED: &str = "order.confirmed";
@@ -110,7 +112,10 @@ impl Projection for Users {
         }
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, UserRow)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, UserRow)>> {
         let rows = sqlx::query_as!(
             UserRow,
             r#"SELECT id, email, name, status, order_count, total_spent AS "total_spent: Json<BTreeMap<String, i64>>",
@@ -146,11 +151,18 @@ impl Projection for Users {
     fn copy(row: &UserRow, to: &mut CopyRow) {
         to.column(&row.id).column(&row.email).column(&row.name).column(&row.status);
         to.column(&row.order_count).column(&row.total_spent).column(&row.last_order_at);
-        to.column(&row.created_at).column(&row.updated_at).column(&row.version).column(&row.position);
+        to.column(&row.created_at)
+            .column(&row.updated_at)
+            .column(&row.version)
+            .column(&row.position);
     }
 }
 
-fn fold_user(row: Option<UserRow>, event: &UserEvent, recorded_at: DateTime<Utc>) -> Result<UserRow, NoSuchRow> {
+fn fold_user(
+    row: Option<UserRow>,
+    event: &UserEvent,
+    recorded_at: DateTime<Utc>,
+) -> Result<UserRow, NoSuchRow> {
     if let UserEvent::Registered(registered) = event {
         return Ok(UserRow {
             id: registered.user_id,
@@ -169,8 +181,12 @@ fn fold_user(row: Option<UserRow>, event: &UserEvent, recorded_at: DateTime<Utc>
     let mut row = row.ok_or(NoSuchRow)?;
     match event {
         UserEvent::Registered(_) => {}
-        UserEvent::Renamed(renamed) => row.name = renamed.name.value().map(|name| name.as_str().to_owned()),
-        UserEvent::EmailChanged(changed) => row.email = changed.email.value().map(|email| email.as_str().to_owned()),
+        UserEvent::Renamed(renamed) => {
+            row.name = renamed.name.value().map(|name| name.as_str().to_owned())
+        }
+        UserEvent::EmailChanged(changed) => {
+            row.email = changed.email.value().map(|email| email.as_str().to_owned())
+        }
         UserEvent::Deactivated(_) => "deactivated".clone_into(&mut row.status),
     }
     Ok(row)

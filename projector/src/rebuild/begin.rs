@@ -45,7 +45,9 @@ pub(crate) async fn begin(
     (resume, parts): (bool, Option<i32>),
 ) -> Result<Unfinished, CommandError> {
     let mut connection = tool.connect().await?;
-    connection.run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, parts)).await).await
+    connection
+        .run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, parts)).await)
+        .await
 }
 
 async fn begin_with(
@@ -58,7 +60,9 @@ async fn begin_with(
     let begun = match (find(&mut *transaction, name).await?, resume) {
         (Some((found, phase)), true) => {
             if !found.is_made_by(projection) {
-                return Err(RebuildError::NotOurs(generation::not_ours(projection, Some(&found))).into());
+                return Err(
+                    RebuildError::NotOurs(generation::not_ours(projection, Some(&found))).into()
+                );
             }
             sqlx::query!(
                 "UPDATE read_model.rebuilds SET pause_wanted = false WHERE projection = $1 AND generation = $2",
@@ -69,17 +73,25 @@ async fn begin_with(
             .await?;
             Unfinished { generation: found.generation, phase }
         }
-        (Some((found, _)), false) => return Err(RebuildError::Unfinished(name.to_owned(), found.generation).into()),
+        (Some((found, _)), false) => {
+            return Err(RebuildError::Unfinished(name.to_owned(), found.generation).into());
+        }
         (None, true) => return Err(RebuildError::NothingUnfinished(name.to_owned()).into()),
         (None, false) => {
             let generation = generation::next(&mut transaction, name).await?;
             let live = generation::live(&mut transaction, name).await?;
             let parts = generation::parts_of(projection, parts, live.as_ref())?;
             generation::make(&mut transaction, projection, (generation, parts), "building").await?;
-            sqlx::query!("INSERT INTO read_model.rebuilds (projection, generation) VALUES ($1, $2)", name, generation)
+            sqlx::query!(
+                "INSERT INTO read_model.rebuilds (projection, generation) VALUES ($1, $2)",
+                name,
+                generation
+            )
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query!("SELECT read_model.set_constraints_aside($1, $2)", name, generation)
                 .execute(&mut *transaction)
                 .await?;
-            sqlx::query!("SELECT read_model.set_constraints_aside($1, $2)", name, generation).execute(&mut *transaction).await?;
             Unfinished { generation, phase: Phase::Loading }
         }
     };
@@ -88,7 +100,10 @@ async fn begin_with(
 }
 
 /// The rebuild of a projection that has not been switched to.
-async fn find(connection: impl PgExecutor<'_>, projection: &str) -> sqlx::Result<Option<(Generation, Phase)>> {
+async fn find(
+    connection: impl PgExecutor<'_>,
+    projection: &str,
+) -> sqlx::Result<Option<(Generation, Phase)>> {
     let row = sqlx::query!(
         "SELECT g.generation, g.fold_version, g.tables, g.parts, r.phase
          FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, generation)
@@ -103,13 +118,19 @@ async fn find(connection: impl PgExecutor<'_>, projection: &str) -> sqlx::Result
             "catching_up" => Phase::CatchingUp,
             _ => Phase::Compared,
         };
-        let (generation, fold_version, tables, parts) = (row.generation, row.fold_version, row.tables, row.parts);
+        let (generation, fold_version, tables, parts) =
+            (row.generation, row.fold_version, row.tables, row.parts);
         (Generation { generation, fold_version, tables, parts, live: false }, phase)
     }))
 }
 
 /// Notes that a phase is reached.
-pub(crate) async fn reached(connection: &mut Connection, projection: &str, generation: i32, phase: Phase) -> sqlx::Result<()> {
+pub(crate) async fn reached(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+    phase: Phase,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE read_model.rebuilds SET phase = $3 WHERE projection = $1 AND generation = $2",
         projection,
@@ -122,7 +143,11 @@ pub(crate) async fn reached(connection: &mut Connection, projection: &str, gener
 }
 
 /// Lets every process that knows what folds the generation project it.
-pub(crate) async fn make_ready(connection: &mut Connection, projection: &str, generation: i32) -> sqlx::Result<()> {
+pub(crate) async fn make_ready(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE read_model.generations SET state = 'ready' WHERE projection = $1 AND generation = $2",
         projection,
@@ -147,6 +172,9 @@ pub(crate) async fn pause(args: &RebuildArgs) -> Result<(), CommandError> {
     )
     .execute(&mut connection)
     .await?;
-    writeln!(cli_kit::stdout(), "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it")?;
+    writeln!(
+        cli_kit::stdout(),
+        "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it"
+    )?;
     Ok(())
 }

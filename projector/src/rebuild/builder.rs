@@ -83,7 +83,10 @@ impl Builder {
         let mut connection = tool.connect().await?;
         let projection = source.projection();
         let take = async |raw: &mut PgConnection| {
-            let Some(found) = generation::numbered(raw, projection.name(), generation).await? else { return Ok(None) };
+            let Some(found) = generation::numbered(raw, projection.name(), generation).await?
+            else {
+                return Ok(None);
+            };
             take_parts(raw, tool.owner, projection, &found).await
         };
         let Some(parts) = connection.run(take).await? else { return Ok(None) };
@@ -99,8 +102,12 @@ impl Builder {
         .fetch_one(&mut connection)
         .await?;
         let head = tool.log.store().head().await.map_err(RefoldError::from)?;
-        let leases = parts.iter().map(|held| (lease::of(&held.key, tool.owner), Term(held.checkpoint.term))).collect();
-        let keeper = Keeper::keep(tool.options.clone(), (projection.name(), generation), tool.owner, leases);
+        let leases = parts
+            .iter()
+            .map(|held| (lease::of(&held.key, tool.owner), Term(held.checkpoint.term)))
+            .collect();
+        let keeper =
+            Keeper::keep(tool.options.clone(), (projection.name(), generation), tool.owner, leases);
         let mut builder = Self {
             source: Arc::clone(source),
             generation,
@@ -128,12 +135,14 @@ impl Builder {
         let at = |held: &Held| held.checkpoint.mark.position;
         let lowest = self.parts.iter().map(at).min().unwrap_or(Position::START);
         let next = self.parts.iter().map(at).filter(|position| *position > lowest).min();
-        let moving: Vec<usize> = (0..self.parts.len()).filter(|number| at(&self.parts[*number]) == lowest).collect();
+        let moving: Vec<usize> =
+            (0..self.parts.len()).filter(|number| at(&self.parts[*number]) == lowest).collect();
         if moving != self.moving {
             (self.moving, self.at) = (moving, lowest);
             let numbers: Vec<i32> = self.moving_parts().map(|held| held.key.part).collect();
             if let Some(first) = self.parts.first() {
-                let load = async |raw: &mut PgConnection| ParkedSet::load(raw, &first.key, &numbers).await;
+                let load =
+                    async |raw: &mut PgConnection| ParkedSet::load(raw, &first.key, &numbers).await;
                 self.parked = self.connection.run(load).await?;
             }
             self.begin_rows();
@@ -199,7 +208,11 @@ impl Builder {
     }
 
     /// Brings rows and checkpoints to this position, which the log has reached. Events that are refused are parked.
-    pub(crate) async fn go_on(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
+    pub(crate) async fn go_on(
+        &mut self,
+        to: Position,
+        progress: &mut Progress,
+    ) -> Result<(), RebuildError> {
         loop {
             let next = self.choose().await?.filter(|next| *next < to);
             self.bring(next.unwrap_or(to), progress).await?;
@@ -261,7 +274,8 @@ impl Builder {
     fn count(&mut self, handled: &[usize], to: Position) {
         let events = usize::try_from(to.0 - self.at.0).unwrap_or(0);
         for number in &self.moving {
-            let (passed, handled) = (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
+            let (passed, handled) =
+                (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
             passed.handled += handled;
             passed.passed_over += events.saturating_sub(handled);
         }
@@ -284,7 +298,16 @@ impl Builder {
             let mut transaction = raw.begin().await?;
             for number in moving {
                 let Held { key, checkpoint, passed } = &parts[*number];
-                if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, *passed), true).await? {
+                if !checkpoint::advance(
+                    &mut transaction,
+                    key,
+                    checkpoint,
+                    target,
+                    (seen, *passed),
+                    true,
+                )
+                .await?
+                {
                     transaction.rollback().await?;
                     return Err(RebuildError::TakenOver);
                 }
@@ -294,7 +317,9 @@ impl Builder {
                 parked::record(&mut transaction, &first.key, &found, &events).await?;
             }
             // The next write may meet rows that stand there, and finds them by the key.
-            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
+            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation)
+                .execute(&mut *transaction)
+                .await?;
             Ok(transaction.commit().await?)
         };
         self.connection.run_within(TABLES_LIMIT, write).await?;
@@ -318,10 +343,16 @@ impl Builder {
         let (indexes, keeper) = (self.source.projection().indexes(), &self.keeper);
         let finish = async |raw: &mut PgConnection| {
             let mut transaction = raw.begin().await?;
-            sqlx::query!("SELECT read_model.work_in_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
-            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(&mut *transaction).await?;
+            sqlx::query!("SELECT read_model.work_in_generation($1, $2)", name, generation)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation)
+                .execute(&mut *transaction)
+                .await?;
             sqlx::raw_sql(indexes).execute(&mut *transaction).await?;
-            sqlx::query!("SELECT read_model.analyze_generation($1, $2)", name, generation).execute(&mut *transaction).await?;
+            sqlx::query!("SELECT read_model.analyze_generation($1, $2)", name, generation)
+                .execute(&mut *transaction)
+                .await?;
             let moved = sqlx::query!(
                 "UPDATE read_model.rebuilds SET phase = 'catching_up' WHERE projection = $1 AND generation = $2 AND phase = 'loading'",
                 name,
@@ -341,7 +372,9 @@ impl Builder {
     /// Gives the generation up, so that whoever projects takes it at once.
     pub(crate) async fn give_up(mut self) -> sqlx::Result<()> {
         let (owner, parts) = (self.owner, &self.parts);
-        self.connection.run(async |raw: &mut PgConnection| give_up(raw, owner, parts).await).await?;
+        self.connection
+            .run(async |raw: &mut PgConnection| give_up(raw, owner, parts).await)
+            .await?;
         self.connection.close().await;
         Ok(())
     }
@@ -371,7 +404,11 @@ async fn take_parts(
     Ok(Some(parts))
 }
 
-async fn give_up(connection: &mut PgConnection, owner: uuid::Uuid, parts: &[Held]) -> sqlx::Result<()> {
+async fn give_up(
+    connection: &mut PgConnection,
+    owner: uuid::Uuid,
+    parts: &[Held],
+) -> sqlx::Result<()> {
     for held in parts {
         lease::of(&held.key, owner).give_up(connection, Term(held.checkpoint.term)).await?;
     }

@@ -34,7 +34,11 @@ impl fmt::Display for Estimate {
         let Self { events, sampled, time, bytes, as_live } = self;
         let of = if *as_live { "as the live generation has" } else { "scaled from the sample" };
         let mib = bytes / i64::try_from(MIB).unwrap_or(i64::MAX);
-        writeln!(f, "{events} events: about {} s, measured on the first {sampled}", time.as_secs().max(1))?;
+        writeln!(
+            f,
+            "{events} events: about {} s, measured on the first {sampled}",
+            time.as_secs().max(1)
+        )?;
         writeln!(f, "disk: about {} MiB, {of}, until the old generation is dropped", mib.max(1))
     }
 }
@@ -44,8 +48,13 @@ pub(crate) async fn estimate(tool: &Tool, source: &Arc<Source>) -> Result<Estima
     let (projection, mut connection) = (source.projection(), tool.connect().await?);
     let events = source.head().await?.mark.position.0;
     let name = projection.name();
-    let live = match connection.run(async |raw: &mut PgConnection| generation::live(raw, name).await).await? {
-        Some(live) => size_of_generation(&mut connection, projection.name(), live.generation).await?,
+    let live = match connection
+        .run(async |raw: &mut PgConnection| generation::live(raw, name).await)
+        .await?
+    {
+        Some(live) => {
+            size_of_generation(&mut connection, projection.name(), live.generation).await?
+        }
         None => 0,
     };
     let sampled = events.min(SAMPLE);
@@ -80,7 +89,11 @@ fn scale(events: i64, sampled: i64) -> f64 {
     if sampled == 0 { 1.0 } else { events as f64 / sampled as f64 }
 }
 
-async fn size_of_generation(connection: &mut Connection, projection: &str, generation: i32) -> sqlx::Result<i64> {
+async fn size_of_generation(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(sum(pg_total_relation_size(oid)), 0)::bigint AS "size!" FROM pg_class
            WHERE relnamespace = read_model.generation_schema($1, $2)::regnamespace AND relkind = 'r'"#,

@@ -94,7 +94,9 @@ impl Kept {
         };
         let mut renewed = true;
         for (lease, term) in &self.leases {
-            renewed &= connection.run(async |raw: &mut PgConnection| lease.renew(raw, *term).await).await?;
+            renewed &= connection
+                .run(async |raw: &mut PgConnection| lease.renew(raw, *term).await)
+                .await?;
         }
         let pause_wanted = sqlx::query_scalar!(
             "SELECT pause_wanted FROM read_model.rebuilds WHERE projection = $1 AND generation = $2",

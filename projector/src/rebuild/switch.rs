@@ -102,15 +102,22 @@ pub(crate) async fn switch(
         tokio::time::sleep(MOST_PAUSE.mul_f64(rand::random_range(0.1..1.0))).await;
     }
     match last {
-        Try::Behind { at, shown } => {
-            Err(RebuildError::WouldGoBack { projection: name.to_owned(), generation, at, shown, why: String::new() })
-        }
+        Try::Behind { at, shown } => Err(RebuildError::WouldGoBack {
+            projection: name.to_owned(),
+            generation,
+            at,
+            shown,
+            why: String::new(),
+        }),
         Try::Done(_) | Try::Locked => Err(RebuildError::NoMoment(name.to_owned())),
     }
 }
 
 fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "55P03")
 }
 
 async fn attempt(
@@ -178,11 +185,19 @@ async fn hold(transaction: &mut PgConnection, projection: &str, live: i32) -> sq
     .fetch_all(transaction)
     .await?;
     let furthest = rows.into_iter().max_by_key(|row| row.position);
-    Ok(furthest.map_or(Mark::START, |row| Mark { position: Position(row.position), event_id: row.event_id }))
+    Ok(furthest.map_or(Mark::START, |row| Mark {
+        position: Position(row.position),
+        event_id: row.event_id,
+    }))
 }
 
 /// Waits a moment until whoever projects the generation has brought it there. Returns how far it is.
-async fn come_up(transaction: &mut PgConnection, projection: &str, generation: i32, to: Position) -> sqlx::Result<Position> {
+async fn come_up(
+    transaction: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+    to: Position,
+) -> sqlx::Result<Position> {
     let deadline = Instant::now() + HOLD;
     loop {
         let at = super::position(&mut *transaction, projection, generation).await?;
@@ -215,12 +230,22 @@ pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
         })?;
         return announce(switched, &args.projection, number);
     }
-    let mover = Builder::take(&tool, &source, number, ROW_MEMORY_MIB.saturating_mul(MIB), Pace::new(None)).await?;
+    let mover =
+        Builder::take(&tool, &source, number, ROW_MEMORY_MIB.saturating_mul(MIB), Pace::new(None))
+            .await?;
     let Some(mut builder) = mover else {
-        return announce(switch(&tool, &source, number, patience, None).await?, &args.projection, number);
+        return announce(
+            switch(&tool, &source, number, patience, None).await?,
+            &args.projection,
+            number,
+        );
     };
     let head = builder.look_at_head().await?;
-    let mut progress = Progress::new(&format!("catching up {} g{number}", args.projection), builder.at().0, head.0);
+    let mut progress = Progress::new(
+        &format!("catching up {} g{number}", args.projection),
+        builder.at().0,
+        head.0,
+    );
     builder.go_on(head, &mut progress).await?;
     progress.done();
     let switched = switch(&tool, &source, number, patience, Some(&mut builder)).await;
@@ -229,7 +254,10 @@ pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
 }
 
 /// The generation that queries saw before the live one.
-async fn earlier(connection: &mut Connection, projection: &str) -> sqlx::Result<Option<Generation>> {
+async fn earlier(
+    connection: &mut Connection,
+    projection: &str,
+) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
         "SELECT generation, fold_version, tables, parts, live FROM read_model.generations
@@ -247,23 +275,32 @@ pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> 
     let options = connect_options(&read_model.get()?)?;
     let mut connection = checked(&options, uuid::Uuid::now_v7()).await?;
     let not_dropped = |why| RebuildError::NotDropped(projection.clone(), generation, why);
-    let numbered = async |raw: &mut PgConnection| generation::numbered(raw, &projection, generation).await;
+    let numbered =
+        async |raw: &mut PgConnection| generation::numbered(raw, &projection, generation).await;
     match connection.run(numbered).await? {
         None => return Err(not_dropped("there is none of that number").into()),
         Some(found) if found.live => return Err(not_dropped("queries see it").into()),
         Some(_) => {}
     }
-    let warning = format!("The rows of generation {generation} of {projection} are lost, and the way back to them.");
+    let warning = format!(
+        "The rows of generation {generation} of {projection} are lost, and the way back to them."
+    );
     if !yes && !confirmed(&projection, &warning)? {
         return Err(CommandError::NotConfirmed);
     }
     connection.set_limit(DROP_LIMIT);
-    connection.run(async |raw: &mut PgConnection| drop_with(raw, &projection, generation).await).await?;
+    connection
+        .run(async |raw: &mut PgConnection| drop_with(raw, &projection, generation).await)
+        .await?;
     writeln!(cli_kit::stdout(), "generation {generation} of {projection} is gone")?;
     Ok(())
 }
 
-async fn drop_with(connection: &mut PgConnection, projection: &str, generation: i32) -> Result<(), CommandError> {
+async fn drop_with(
+    connection: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+) -> Result<(), CommandError> {
     let not_dropped = |why| RebuildError::NotDropped(projection.to_owned(), generation, why);
     let mut transaction = generation::locked(connection).await?;
     let found = sqlx::query!(
@@ -283,8 +320,13 @@ async fn drop_with(connection: &mut PgConnection, projection: &str, generation: 
         return Err(not_dropped("queries see it").into());
     }
     if found.state == "building" && found.held {
-        return Err(not_dropped("it is being built: `projector rebuild --pause` makes the build end").into());
+        return Err(not_dropped(
+            "it is being built: `projector rebuild --pause` makes the build end",
+        )
+        .into());
     }
-    sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation).execute(&mut *transaction).await?;
+    sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation)
+        .execute(&mut *transaction)
+        .await?;
     Ok(transaction.commit().await?)
 }

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use domain::DomainEvent as _;
 use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, Metadata, NewEvent, RecordedEvent, StreamAppend, StreamName,
+    Append, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, Metadata, NewEvent,
+    RecordedEvent, StreamAppend, StreamName,
 };
 use local_servers::TestDatabase;
 use service_kit::clock;
@@ -49,8 +50,14 @@ impl Projection for Claims {
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>> {
-        match ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())? {
-            Ok(ProductEvent::StockAdjusted(adjusted)) => Some(Ok((adjusted.product_id, adjusted.delta))),
+        match ProductEvent::from_parts(
+            event.event_type.as_str(),
+            event.schema_version,
+            event.data.get(),
+        )? {
+            Ok(ProductEvent::StockAdjusted(adjusted)) => {
+                Some(Ok((adjusted.product_id, adjusted.delta)))
+            }
             Ok(_) => None,
             Err(unreadable) => Some(Err(unreadable.into())),
         }
@@ -60,13 +67,22 @@ impl Projection for Claims {
         vec![*product_id]
     }
 
-    fn fold(key: &Uuid, row: Option<Claim>, incoming: &Incoming<Self::Event>) -> Result<Claim, Reason> {
+    fn fold(
+        key: &Uuid,
+        row: Option<Claim>,
+        incoming: &Incoming<Self::Event>,
+    ) -> Result<Claim, Reason> {
         Ok(Claim { product_id: *key, level: row.map_or(0, |row| row.level) + incoming.event.1 })
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Claim)>> {
-        let rows: Vec<Claim> =
-            sqlx::query_as("SELECT * FROM claims WHERE product_id = ANY($1)").bind(keys).fetch_all(connection).await?;
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[Uuid],
+    ) -> sqlx::Result<Vec<(Uuid, Claim)>> {
+        let rows: Vec<Claim> = sqlx::query_as("SELECT * FROM claims WHERE product_id = ANY($1)")
+            .bind(keys)
+            .fetch_all(connection)
+            .await?;
         Ok(rows.into_iter().map(|row| (row.product_id, row)).collect())
     }
 
@@ -90,8 +106,15 @@ impl Projection for Claims {
 async fn append(store: &MemoryStore, product: u128, delta: i64) {
     let product_id = Uuid::from_u128(product);
     let event = ProductEvent::StockAdjusted(ProductStockAdjusted { product_id, delta, stock: 0 });
-    let metadata = Metadata { correlation_id: product_id, causation_id: None, actor: None, traceparent: None };
-    let new = NewEvent::json(event.event_type().parse().unwrap(), event.schema_version(), &event, metadata).unwrap();
+    let metadata =
+        Metadata { correlation_id: product_id, causation_id: None, actor: None, traceparent: None };
+    let new = NewEvent::json(
+        event.event_type().parse().unwrap(),
+        event.schema_version(),
+        &event,
+        metadata,
+    )
+    .unwrap();
     let stream = StreamName::new("product", product_id).unwrap();
     let streams = vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![new] }];
     store.append(Append { streams, ..Append::default() }).await.unwrap();
@@ -106,13 +129,15 @@ where
 }
 
 /// What generation `$1` is lacking, and the rows of both.
-const PARKED: &str = "SELECT generation, position, key, cause FROM read_model.parked ORDER BY generation, position";
+const PARKED: &str =
+    "SELECT generation, position, key, cause FROM read_model.parked ORDER BY generation, position";
 
 async fn projects(store: &Arc<MemoryStore>, url: &str, projection: &Arc<dyn AnyProjection>) {
     let registry = Arc::new(crate::projections::registry().unwrap());
     let log = EvolvedLog::new(Arc::clone(store) as _, registry);
     let watch = Watch::new(&Health::new(), clock::system());
-    let mut runner = Runner::new(log, url.parse().unwrap(), vec![Arc::clone(projection)], None, watch);
+    let mut runner =
+        Runner::new(log, url.parse().unwrap(), vec![Arc::clone(projection)], None, watch);
     let standings = runner.run_once().await.unwrap();
     assert!(matches!(standings[0].1, Standing::At(_)), "{standings:?}");
     runner.give_up().await;
@@ -129,9 +154,13 @@ impl Shop {
         let projection = of::<Claims>();
         let fingerprint = crate::schema_fingerprint();
         let database =
-            TestDatabase::create("projector_read_model", &fingerprint, |url| async move { crate::migrate(&url).await });
+            TestDatabase::create("projector_read_model", &fingerprint, |url| async move {
+                crate::migrate(&url).await
+            });
         let database = database.await;
-        generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(&projection)).await.unwrap();
+        generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(&projection))
+            .await
+            .unwrap();
         Self { database, store: Arc::new(MemoryStore::new()), projection }
     }
 
@@ -146,7 +175,12 @@ impl Shop {
     fn tool(&self) -> Tool {
         let registry = Arc::new(crate::projections::registry().unwrap());
         let log = EvolvedLog::new(Arc::clone(&self.store) as _, registry);
-        Tool { options: self.database.url().parse().unwrap(), log, vault: None, owner: Uuid::now_v7() }
+        Tool {
+            options: self.database.url().parse().unwrap(),
+            log,
+            vault: None,
+            owner: Uuid::now_v7(),
+        }
     }
 
     /// Builds a generation, in memory for so many bytes of rows, and compares it with the live one.
@@ -154,13 +188,20 @@ impl Shop {
         let tool = self.tool();
         let source = tool.source(Arc::clone(&self.projection));
         let begun = begin::begin(&tool, self.projection.as_ref(), (false, None)).await.unwrap();
-        let mut builder = Builder::take(&tool, &source, begun.generation, bytes, Pace::new(None)).await.unwrap().unwrap();
+        let mut builder = Builder::take(&tool, &source, begun.generation, bytes, Pace::new(None))
+            .await
+            .unwrap()
+            .unwrap();
         let head = builder.look_at_head().await.unwrap();
         builder.go_on(head, &mut Progress::silent()).await.unwrap();
         builder.finish_tables().await.unwrap();
         builder.retry_parked().await.unwrap();
         let mut connection = tool.connect().await.unwrap();
-        let live = connection.run(async |raw: &mut PgConnection| generation::live(raw, "claims").await).await.unwrap().unwrap();
+        let live = connection
+            .run(async |raw: &mut PgConnection| generation::live(raw, "claims").await)
+            .await
+            .unwrap()
+            .unwrap();
         let differences = compare(&mut builder, &live, true).await.unwrap().unwrap();
         builder.give_up().await.unwrap();
         differences
@@ -169,7 +210,13 @@ impl Shop {
     async fn verify(&self, bytes: usize) -> Differences {
         let tool = self.tool();
         let source = tool.source(Arc::clone(&self.projection));
-        let verifying = Verifying { only: Only::All, bytes, reveal: true, watched: false, restraint: Restraint::none() };
+        let verifying = Verifying {
+            only: Only::All,
+            bytes,
+            reveal: true,
+            watched: false,
+            restraint: Restraint::none(),
+        };
         let mut connection = tool.connect().await.unwrap();
         verifying.run(&source, &mut connection).await.unwrap().1
     }
@@ -189,14 +236,25 @@ async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it
     assert_eq!(differences.count(), 0, "{differences}");
     let url = shop.database.url();
     let parked: Vec<Parked> = ask(url, PARKED).await;
-    let of = |generation| parked.iter().filter(move |row| row.0 == generation).map(|row| (row.1, row.2.clone(), row.3.clone()));
+    let of = |generation| {
+        parked
+            .iter()
+            .filter(move |row| row.0 == generation)
+            .map(|row| (row.1, row.2.clone(), row.3.clone()))
+    };
     assert_eq!(of(1).collect::<Vec<_>>(), of(2).collect::<Vec<_>>());
-    let causes = of(1).map(|(position, _, cause)| (position, cause.unwrap().rsplit_once(' ').unwrap().1.to_owned()));
+    let causes = of(1).map(|(position, _, cause)| {
+        (position, cause.unwrap().rsplit_once(' ').unwrap().1.to_owned())
+    });
     let expected = [(5, "claims_once"), (6, "claims_possible"), (7, "claims_once")];
-    assert_eq!(causes.collect::<Vec<_>>(), expected.map(|(position, why)| (position, why.to_owned())));
+    assert_eq!(
+        causes.collect::<Vec<_>>(),
+        expected.map(|(position, why)| (position, why.to_owned()))
+    );
     let rows = "SELECT product_id, level FROM claims_g2.claims ORDER BY level, product_id";
     let built: Vec<Claim> = ask(url, rows).await;
-    let live: Vec<Claim> = ask(url, "SELECT product_id, level FROM claims_g1.claims ORDER BY level, product_id").await;
+    let live: Vec<Claim> =
+        ask(url, "SELECT product_id, level FROM claims_g1.claims ORDER BY level, product_id").await;
     assert_eq!(built, live);
 }
 
@@ -217,7 +275,8 @@ async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write
     assert_eq!(differences.count(), 0, "{differences}");
     let left: Vec<Parked> = ask(shop.database.url(), PARKED).await;
     assert_eq!(left, []);
-    let built: Vec<(i64,)> = ask(shop.database.url(), "SELECT level FROM claims_g2.claims WHERE level = 80").await;
+    let built: Vec<(i64,)> =
+        ask(shop.database.url(), "SELECT level FROM claims_g2.claims WHERE level = 80").await;
     assert_eq!(built, [(80,)]);
 }
 

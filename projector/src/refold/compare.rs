@@ -89,13 +89,20 @@ impl Differences {
 impl std::fmt::Display for Differences {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.stale > 0 {
-            writeln!(f, "{} rows are stale, since events of theirs are parked: see `projector parked list`", self.stale)?;
+            writeln!(
+                f,
+                "{} rows are stale, since events of theirs are parked: see `projector parked list`",
+                self.stale
+            )?;
         }
         if self.count() == 0 {
             return writeln!(f, "{} rows compared, no difference", self.rows);
         }
         let Self { rows, missing, extra, different, .. } = self;
-        writeln!(f, "{rows} rows compared: {missing} missing, {extra} too many, {different} different")?;
+        writeln!(
+            f,
+            "{rows} rows compared: {missing} missing, {extra} too many, {different} different"
+        )?;
         for row in &self.samples {
             writeln!(f, "  {} {}", row.kind, row.key)?;
             for (name, columns) in [("live", &row.live), ("folded", &row.folded)] {
@@ -105,7 +112,11 @@ impl std::fmt::Display for Differences {
             }
         }
         let shown = i64::try_from(self.samples.len()).unwrap_or(i64::MAX);
-        if shown < self.count() { writeln!(f, "  … and {} more", self.count() - shown) } else { Ok(()) }
+        if shown < self.count() {
+            writeln!(f, "  … and {} more", self.count() - shown)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -148,11 +159,20 @@ impl Comparison<'_> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let after = before.and_then(|chunk| chunk.last.clone());
-        Ok(Some(connection.run(async |raw: &mut PgConnection| self.copy(raw, part, after).await).await?))
+        Ok(Some(
+            connection
+                .run(async |raw: &mut PgConnection| self.copy(raw, part, after).await)
+                .await?,
+        ))
     }
 
     /// Copies a part's next live rows.
-    async fn copy(&self, connection: &mut PgConnection, part: i32, after: Option<Vec<String>>) -> sqlx::Result<Chunk> {
+    async fn copy(
+        &self,
+        connection: &mut PgConnection,
+        part: i32,
+        after: Option<Vec<String>>,
+    ) -> sqlx::Result<Chunk> {
         let (seed, below) = self.sample();
         let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let mark = self.mark(&mut *snapshot, part).await?;
@@ -234,8 +254,11 @@ impl Comparison<'_> {
     /// Of a row that differs, the columns that do; of any row, no personal value unless that was asked for.
     fn shown(&self, mut row: DifferingRow) -> DifferingRow {
         if let (Some(live), Some(folded)) = (&mut row.live, &mut row.folded) {
-            let same: Vec<String> =
-                live.iter().filter(|(name, value)| folded.get(*name) == Some(*value)).map(|(n, _)| n.clone()).collect();
+            let same: Vec<String> = live
+                .iter()
+                .filter(|(name, value)| folded.get(*name) == Some(*value))
+                .map(|(n, _)| n.clone())
+                .collect();
             for name in same {
                 live.remove(&name);
                 folded.remove(&name);

@@ -53,7 +53,8 @@ pub(crate) async fn checkpoint(nats: &NatsHandle, key: &PartKey, epoch: Epoch, m
     let sent = async {
         let body = serde_json::to_vec(&announcement).map_err(|error| error.to_string())?;
         let subject = format!("checkpoints.{projection}");
-        let published = tokio::time::timeout(ANNOUNCE_LIMIT, nats.client().publish(subject, body.into())).await;
+        let published =
+            tokio::time::timeout(ANNOUNCE_LIMIT, nats.client().publish(subject, body.into())).await;
         published.map_err(|_| "NATS took too long".to_owned())?.map_err(|error| error.to_string())
     };
     if let Err(error) = sent.await {

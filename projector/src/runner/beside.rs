@@ -53,13 +53,22 @@ impl Beside {
 
     /// Brings the slots in line with the generations that there are now, and with this process's share. While the database is away they stay
     /// as they are.
-    pub(crate) async fn follow(&mut self, slots: &mut Vec<Slot>, options: &PgConnectOptions, (owner, role): (Uuid, Role)) {
+    pub(crate) async fn follow(
+        &mut self,
+        slots: &mut Vec<Slot>,
+        options: &PgConnectOptions,
+        (owner, role): (Uuid, Role),
+    ) {
         if self.due.is_some_and(|due| Instant::now() < due) {
             return;
         }
         // A little sooner than the runner comes by when it has nothing to do: it would miss every second look otherwise.
         self.due = Some(Instant::now() + CLAIM_EVERY.mul_f64(0.9));
-        let folds: Vec<String> = slots.iter().filter(|slot| slot.is_first()).map(|slot| slot.fold().to_owned()).collect();
+        let folds: Vec<String> = slots
+            .iter()
+            .filter(|slot| slot.is_first())
+            .map(|slot| slot.fold().to_owned())
+            .collect();
         match self.look(options, (owner, role), &folds).await {
             Ok((ready, fleet)) => {
                 align(slots, &ready).await;
@@ -125,7 +134,8 @@ impl Beside {
         if self.left.is_some_and(|since| since.elapsed() < fleet::PATIENCE) {
             fleet.be_patient();
         }
-        let mine: Vec<_> = slots.iter().filter(|slot| slot.mark().is_some()).filter_map(Slot::place).collect();
+        let mine: Vec<_> =
+            slots.iter().filter(|slot| slot.mark().is_some()).filter_map(Slot::place).collect();
         let given = fleet.surplus(&mine);
         let is_given = |slot: &Slot| slot.place().is_some_and(|place| given.contains(&place.lease));
         for slot in slots.iter_mut().filter(|slot| is_given(slot)) {
@@ -138,14 +148,20 @@ impl Beside {
             .filter(|place| !fleet.is_elsewhere(&place.lease))
             .collect();
         // What was in somebody's hands between two looks was not free all the time.
-        let is_free = |lease: &str, term| fleet.term(lease) == term && free.iter().any(|place| place.lease == lease);
+        let is_free = |lease: &str, term| {
+            fleet.term(lease) == term && free.iter().any(|place| place.lease == lease)
+        };
         self.free.retain(|lease, (term, _)| is_free(lease, *term));
         for place in &free {
-            self.free.entry(place.lease.clone()).or_insert_with(|| (fleet.term(&place.lease), Instant::now()));
+            self.free
+                .entry(place.lease.clone())
+                .or_insert_with(|| (fleet.term(&place.lease), Instant::now()));
         }
         let since = self.free.iter().map(|(lease, (_, since))| (lease.clone(), *since)).collect();
-        let elsewhere: Vec<bool> =
-            slots.iter().map(|slot| slot.place().is_some_and(|place| fleet.is_elsewhere(&place.lease))).collect();
+        let elsewhere: Vec<bool> = slots
+            .iter()
+            .map(|slot| slot.place().is_some_and(|place| fleet.is_elsewhere(&place.lease)))
+            .collect();
         let claims = fleet.claims(&free, &since);
         if claims.values().any(|was_left| *was_left) {
             self.left = Some(Instant::now());
@@ -187,7 +203,8 @@ async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
     for slot in slots.iter_mut() {
         let found = wanted(ready, slot);
         slot.stands_for(found);
-        let (of, is_live) = (found.map(|found| found.generation), slot.generation_beside().is_none());
+        let (of, is_live) =
+            (found.map(|found| found.generation), slot.generation_beside().is_none());
         let live = of_live(ready, slot.name());
         let switched = is_live && slot.owned_generation().is_some_and(|owned| Some(owned) != live);
         if switched || (of.is_none() && !slot.is_first()) {
@@ -196,16 +213,29 @@ async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
         }
     }
     slots.retain(|slot| slot.is_first() || wanted(ready, slot).is_some());
-    let known: Vec<Arc<dyn AnyProjection>> =
-        slots.iter().filter(|slot| slot.is_first()).map(|slot| Arc::clone(slot.projection())).collect();
+    let known: Vec<Arc<dyn AnyProjection>> = slots
+        .iter()
+        .filter(|slot| slot.is_first())
+        .map(|slot| Arc::clone(slot.projection()))
+        .collect();
     for projection in known {
-        for found in of(ready, projection.name()).filter(|found| found.is_made_by(projection.as_ref())) {
+        for found in
+            of(ready, projection.name()).filter(|found| found.is_made_by(projection.as_ref()))
+        {
             let beside = (!found.live).then_some(found.generation);
             for part in 0..found.parts {
-                let is_it =
-                    |slot: &Slot| slot.name() == projection.name() && slot.generation_beside() == beside && slot.part() == part;
+                let is_it = |slot: &Slot| {
+                    slot.name() == projection.name()
+                        && slot.generation_beside() == beside
+                        && slot.part() == part
+                };
                 if !slots.iter().any(is_it) {
-                    tracing::info!(projection = projection.name(), generation = found.generation, part, "there is this part");
+                    tracing::info!(
+                        projection = projection.name(),
+                        generation = found.generation,
+                        part,
+                        "there is this part"
+                    );
                     let mut slot = Slot::of(Arc::clone(&projection), beside, part);
                     slot.stands_for(Some(found));
                     slots.push(slot);
@@ -220,7 +250,11 @@ fn of_live(ready: &[Ready], projection: &'static str) -> Option<i32> {
 }
 
 /// A generation by its number, if it is ready to be projected.
-pub(crate) async fn find(connection: &mut PgConnection, projection: &str, generation: i32) -> sqlx::Result<Option<Generation>> {
+pub(crate) async fn find(
+    connection: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
         "SELECT generation, fold_version, tables, parts, live FROM read_model.generations

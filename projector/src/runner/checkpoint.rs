@@ -30,7 +30,10 @@ pub(crate) struct Seen {
 }
 
 /// Looks at how far a part is, whoever has it: of which history, and where. `None`: there is no such part.
-pub(crate) async fn look(connection: &mut PgConnection, part: &PartKey) -> sqlx::Result<Option<(Option<Epoch>, Mark)>> {
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    part: &PartKey,
+) -> sqlx::Result<Option<(Option<Epoch>, Mark)>> {
     let row = sqlx::query!(
         "SELECT epoch, position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 AND part = $3",
         part.projection.name(),
@@ -39,11 +42,17 @@ pub(crate) async fn look(connection: &mut PgConnection, part: &PartKey) -> sqlx:
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| (row.epoch.map(Epoch), Mark { position: Position(row.position), event_id: row.event_id })))
+    Ok(row.map(|row| {
+        (row.epoch.map(Epoch), Mark { position: Position(row.position), event_id: row.event_id })
+    }))
 }
 
 /// Puts the new owner's term on the checkpoint: from then on no earlier owner can move it. `None`: a later owner was first.
-pub(crate) async fn take(connection: &mut PgConnection, part: &PartKey, term: i64) -> sqlx::Result<Option<Checkpoint>> {
+pub(crate) async fn take(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    term: i64,
+) -> sqlx::Result<Option<Checkpoint>> {
     let row = sqlx::query!(
         "UPDATE read_model.checkpoints SET term = $4, stopped_by = NULL, mode = 'starting', updated_at = clock_timestamp()
          WHERE projection = $1 AND generation = $2 AND part = $3 AND term < $4
@@ -152,7 +161,11 @@ pub(crate) async fn pass(
 }
 
 /// Locks the checkpoint where it is, and works in the generation's schema until the end of the transaction. `false`: this owner was replaced.
-pub(crate) async fn hold(connection: &mut PgConnection, part: &PartKey, at: &Checkpoint) -> sqlx::Result<bool> {
+pub(crate) async fn hold(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    at: &Checkpoint,
+) -> sqlx::Result<bool> {
     let held = sqlx::query_scalar!(
         "SELECT set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
          FROM (SELECT projection, generation FROM read_model.checkpoints
@@ -168,7 +181,12 @@ pub(crate) async fn hold(connection: &mut PgConnection, part: &PartKey, at: &Che
 }
 
 /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: this owner was replaced.
-pub(crate) async fn follow(connection: &mut PgConnection, part: &PartKey, at: &Checkpoint, epoch: Epoch) -> sqlx::Result<bool> {
+pub(crate) async fn follow(
+    connection: &mut PgConnection,
+    part: &PartKey,
+    at: &Checkpoint,
+    epoch: Epoch,
+) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         "UPDATE read_model.checkpoints SET epoch = $6, updated_at = clock_timestamp()
          WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5",

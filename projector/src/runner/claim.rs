@@ -110,38 +110,65 @@ impl Claim {
         }
         if !found.as_ref().is_some_and(|found| found.is_made_by(self.projection.as_ref())) {
             let reason = generation::not_ours(self.projection.as_ref(), found.as_ref());
-            return Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::No }));
+            return Ok(Claimed::Stopped(Stopped {
+                reason,
+                generation: Some(generation),
+                again: Again::No,
+            }));
         }
-        let Some(found) = found.filter(|found| self.part < found.parts) else { return Ok(Claimed::Elsewhere(connection)) };
+        let Some(found) = found.filter(|found| self.part < found.parts) else {
+            return Ok(Claimed::Elsewhere(connection));
+        };
         let key = Arc::new(PartKey::new(self.projection, &found, self.part));
         if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room)
-            && connection.run(async |raw: &mut PgConnection| parked::is_full(raw, &key).await).await?
+            && connection
+                .run(async |raw: &mut PgConnection| parked::is_full(raw, &key).await)
+                .await?
         {
             return Ok(Claimed::StillStopped);
         }
-        if let (Some(before), Some(store)) = (before.filter(|stopped| stopped.again == Again::History), &self.store)
-            && let Some(found) = connection.run(async |raw: &mut PgConnection| checkpoint::look(raw, &key).await).await?
-            && history::of(store.as_ref(), key.projection.name(), found).await? == History::Other(before.reason)
+        if let (Some(before), Some(store)) =
+            (before.filter(|stopped| stopped.again == Again::History), &self.store)
+            && let Some(found) = connection
+                .run(async |raw: &mut PgConnection| checkpoint::look(raw, &key).await)
+                .await?
+            && history::of(store.as_ref(), key.projection.name(), found).await?
+                == History::Other(before.reason)
         {
             return Ok(Claimed::StillStopped);
         }
         let lease = lease::of(&key, self.owner);
-        let Some(Term(term)) = connection.run(async |raw: &mut PgConnection| lease.take(raw).await).await? else {
+        let Some(Term(term)) =
+            connection.run(async |raw: &mut PgConnection| lease.take(raw).await).await?
+        else {
             return Ok(Claimed::Elsewhere(connection));
         };
-        let taken = connection.run(async |raw: &mut PgConnection| checkpoint::take(raw, &key, term).await).await?;
+        let taken = connection
+            .run(async |raw: &mut PgConnection| checkpoint::take(raw, &key, term).await)
+            .await?;
         let Some(checkpoint) = taken else { return Ok(Claimed::Elsewhere(connection)) };
         let seen = Seen { mode: "starting", head: checkpoint.mark.position };
         let load = async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.part]).await;
         let parked = connection.run(load).await?;
-        let mut owned = Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
+        let mut owned =
+            Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
         let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
-        match history::of(store.as_ref(), owned.key.projection.name(), (checkpoint.epoch, checkpoint.mark)).await? {
+        match history::of(
+            store.as_ref(),
+            owned.key.projection.name(),
+            (checkpoint.epoch, checkpoint.mark),
+        )
+        .await?
+        {
             History::Same(epoch) if owned.follow(epoch).await? => Ok(Claimed::Owned(owned)),
             History::Same(_) => Ok(Claimed::Elsewhere(owned.connection)),
             History::Other(reason) => {
                 owned.give_up(Some(&reason)).await?;
-                Ok(Claimed::Stopped(Stopped { reason, generation: Some(generation), again: Again::History }))
+                Ok(Claimed::Stopped(Stopped {
+                    reason,
+                    generation: Some(generation),
+                    again: Again::History,
+                }))
             }
         }
     }

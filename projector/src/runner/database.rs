@@ -31,14 +31,17 @@ pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Re
 /// Whether trying again later may help without anybody's doing.
 pub(crate) fn is_transient(error: &Error) -> bool {
     match error {
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed | Error::PoolTimedOut | Error::PoolClosed => {
-            true
-        }
+        Error::Io(_)
+        | Error::Tls(_)
+        | Error::Protocol(_)
+        | Error::WorkerCrashed
+        | Error::PoolTimedOut
+        | Error::PoolClosed => true,
         // By class of SQLSTATE: connections, serialisation and deadlocks, resources, locks and states, operator's
         // intervention, the system beneath.
-        Error::Database(error) => error
-            .code()
-            .is_some_and(|code| ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))),
+        Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+        }),
         _ => false,
     }
 }

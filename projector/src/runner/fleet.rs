@@ -60,7 +60,12 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Says that this process is there, if it is able to project these, and looks who else is.
-    pub(crate) async fn look(connection: &mut Connection, me: Uuid, able: bool, folds: &[String]) -> sqlx::Result<Self> {
+    pub(crate) async fn look(
+        connection: &mut Connection,
+        me: Uuid,
+        able: bool,
+        folds: &[String],
+    ) -> sqlx::Result<Self> {
         if able {
             beat(connection, me, folds).await?;
         } else {
@@ -84,7 +89,10 @@ impl Fleet {
         Ok(Self {
             me,
             able,
-            members: members.into_iter().map(|row| (row.owner, row.folds.into_iter().collect())).collect(),
+            members: members
+                .into_iter()
+                .map(|row| (row.owner, row.folds.into_iter().collect()))
+                .collect(),
             terms: leases.iter().map(|row| (row.name.clone(), row.term)).collect(),
             held: leases.into_iter().filter_map(|row| Some((row.name, row.owner?))).collect(),
             patient: false,
@@ -108,14 +116,19 @@ impl Fleet {
 
     /// How much a process holds: of a generation, and in all.
     fn load(&self, owner: Uuid, generation: &str) -> (usize, usize) {
-        let leases = || self.held.iter().filter(|(_, holder)| **holder == owner).map(|(lease, _)| lease);
+        let leases =
+            || self.held.iter().filter(|(_, holder)| **holder == owner).map(|(lease, _)| lease);
         (leases().filter(|lease| generation_of(lease) == generation).count(), leases().count())
     }
 
     /// The others who could project it, the one that holds least first.
     fn others(&self, place: &Place) -> Vec<(Uuid, (usize, usize))> {
-        let able = self.members.iter().filter(|(owner, folds)| **owner != self.me && folds.contains(&place.fold));
-        let mut others: Vec<_> = able.map(|(owner, _)| (*owner, self.load(*owner, place.generation()))).collect();
+        let able = self
+            .members
+            .iter()
+            .filter(|(owner, folds)| **owner != self.me && folds.contains(&place.fold));
+        let mut others: Vec<_> =
+            able.map(|(owner, _)| (*owner, self.load(*owner, place.generation()))).collect();
         others.sort_unstable_by_key(|(owner, load)| (*load, *owner));
         others
     }
@@ -126,8 +139,11 @@ impl Fleet {
         let mut mine: Vec<&Place> = mine.iter().collect();
         loop {
             // Where a generation has most parts here, one is missed least.
-            mine.sort_by_cached_key(|place| (Reverse(self.load(self.me, place.generation())), place.lease.clone()));
-            let next = mine.iter().enumerate().find_map(|(at, place)| Some((at, self.heir(place)?)));
+            mine.sort_by_cached_key(|place| {
+                (Reverse(self.load(self.me, place.generation())), place.lease.clone())
+            });
+            let next =
+                mine.iter().enumerate().find_map(|(at, place)| Some((at, self.heir(place)?)));
             let Some((at, to)) = next else { return given };
             let place = mine.remove(at);
             self.held.insert(place.lease.clone(), to);
@@ -138,14 +154,20 @@ impl Fleet {
     /// Who should have a part of this process's instead of it.
     fn heir(&self, place: &Place) -> Option<Uuid> {
         let (of_it, all) = self.load(self.me, place.generation());
-        let less = |(of_its, of_all): (usize, usize)| of_it >= of_its + 2 || (of_it > of_its && all >= of_all + 2);
+        let less = |(of_its, of_all): (usize, usize)| {
+            of_it >= of_its + 2 || (of_it > of_its && all >= of_all + 2)
+        };
         let is_heir = |load| !self.able || (!self.patient && less(load));
         self.others(place).into_iter().find(|(_, load)| is_heir(*load)).map(|(owner, _)| owner)
     }
 
     /// Which of the parts that nobody holds this process is to take now; `true`: though it was another's turn. `since`: from when on each was
     /// seen free.
-    pub(crate) fn claims(&mut self, free: &[Place], since: &HashMap<String, Instant>) -> HashMap<String, bool> {
+    pub(crate) fn claims(
+        &mut self,
+        free: &[Place],
+        since: &HashMap<String, Instant>,
+    ) -> HashMap<String, bool> {
         let mut free: Vec<&Place> = free.iter().collect();
         free.sort_unstable_by_key(|place| &place.lease);
         let mut taken = HashMap::new();
@@ -155,7 +177,8 @@ impl Fleet {
             if self.able {
                 turns.push((self.me, self.load(self.me, place.generation())));
             }
-            let turn = turns.iter().min_by_key(|(owner, load)| (*load, *owner)).map(|(owner, _)| *owner);
+            let turn =
+                turns.iter().min_by_key(|(owner, load)| (*load, *owner)).map(|(owner, _)| *owner);
             let is_left = since.get(&place.lease).is_some_and(|since| since.elapsed() > GRACE);
             let is_mine = turn == Some(self.me) || (is_left && (self.able || turn.is_none()));
             if is_mine {
@@ -188,7 +211,9 @@ async fn beat(connection: &mut Connection, me: Uuid, folds: &[String]) -> sqlx::
 
 /// Says that this process projects no more.
 pub(crate) async fn leave(connection: &mut Connection, me: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM read_model.projectors WHERE owner = $1", me).execute(connection).await?;
+    sqlx::query!("DELETE FROM read_model.projectors WHERE owner = $1", me)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

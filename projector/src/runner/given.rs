@@ -23,7 +23,8 @@ pub(crate) async fn project(
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(last) = events.last() else { return Ok(()) };
     let registry = Arc::new(crate::projections::registry()?);
-    let job = Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
+    let job =
+        Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in crate::projections::all() {
         let (mut part, mut of) = (0, 1);
@@ -42,8 +43,18 @@ async fn project_part(
     (projection, part): (&Arc<dyn AnyProjection>, i32),
     job: &Arc<Job>,
 ) -> Result<i32, Box<dyn Error + Send + Sync>> {
-    let (name, options, projection) = (projection.name(), Arc::clone(options), Arc::clone(projection));
-    let claim = Claim { options, owner, projection, beside: None, part, store: None, connection: None, stopped: None };
+    let (name, options, projection) =
+        (projection.name(), Arc::clone(options), Arc::clone(projection));
+    let claim = Claim {
+        options,
+        owner,
+        projection,
+        beside: None,
+        part,
+        store: None,
+        connection: None,
+        stopped: None,
+    };
     match claim.attempt().await? {
         Claimed::Owned(owned) => {
             let of = owned.key.of;
@@ -61,7 +72,9 @@ async fn project_part(
             }
             Ok(of)
         }
-        Claimed::Elsewhere(_) | Claimed::StillStopped => Err(format!("another process projects {name}").into()),
+        Claimed::Elsewhere(_) | Claimed::StillStopped => {
+            Err(format!("another process projects {name}").into())
+        }
         Claimed::Stopped(stopped) => Err(stopped.reason.into()),
     }
 }

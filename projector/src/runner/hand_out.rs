@@ -70,14 +70,17 @@ impl Runner {
                     self.settle(index, applied, job).await;
                 }
             }
-            Err(panic) => passing_slots.into_iter().for_each(|index| self.slots[index].panicked(&panic)),
+            Err(panic) => {
+                passing_slots.into_iter().for_each(|index| self.slots[index].panicked(&panic))
+            }
         }
     }
 
     async fn settle(&mut self, index: usize, applied: Applied, job: &Job) {
         let slot = &mut self.slots[index];
         let moved = slot.settle(applied, job);
-        if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside()) {
+        if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside())
+        {
             announce::checkpoint(nats, &key, job.head.epoch, mark).await;
         }
     }

@@ -35,7 +35,9 @@ pub(crate) async fn of(
         "the log holds another event at position {position} than the one that was projected, so it has another history; {anew}"
     );
     let lost = || {
-        let abandon = epoch.filter(|epoch| *epoch != head.epoch).map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
+        let abandon = epoch
+            .filter(|epoch| *epoch != head.epoch)
+            .map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
         format!(
             "the log has not the event that was projected at position {position}: the database was restored, or a standby promoted \
              with commits missing. Bring the right server back; or, if this log is to go on as it is, run \

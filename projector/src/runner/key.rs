@@ -17,8 +17,13 @@ pub(crate) struct PartKey {
 }
 
 impl PartKey {
-    pub(crate) fn new(projection: Arc<dyn AnyProjection>, generation: &Generation, part: i32) -> Self {
-        let (lease, of) = (lease::name(projection.name(), generation.generation, part), generation.parts);
+    pub(crate) fn new(
+        projection: Arc<dyn AnyProjection>,
+        generation: &Generation,
+        part: i32,
+    ) -> Self {
+        let (lease, of) =
+            (lease::name(projection.name(), generation.generation, part), generation.parts);
         Self { projection, generation: generation.generation, part, of, lease }
     }
 

@@ -37,7 +37,11 @@ pub(crate) struct ParkedSet {
 
 impl ParkedSet {
     /// Of these parts of the generation.
-    pub(crate) async fn load(connection: &mut PgConnection, of: &PartKey, parts: &[i32]) -> sqlx::Result<Self> {
+    pub(crate) async fn load(
+        connection: &mut PgConnection,
+        of: &PartKey,
+        parts: &[i32],
+    ) -> sqlx::Result<Self> {
         let (name, generation) = (of.projection.name(), of.generation);
         let rows = sqlx::query!(
             r#"SELECT key, count(*) AS "pairs!" FROM read_model.parked
@@ -50,7 +54,13 @@ impl ParkedSet {
         .await?;
         let pairs = rows.iter().map(|row| usize::try_from(row.pairs).unwrap_or(0)).sum();
         let held = rows.into_iter().map(|row| row.key).collect();
-        Ok(Self { held, skips: skips(connection, name).await?, parts: parts.len(), pairs, look_at: None })
+        Ok(Self {
+            held,
+            skips: skips(connection, name).await?,
+            parts: parts.len(),
+            pairs,
+            look_at: None,
+        })
     }
 
     /// For the next batch.
@@ -83,9 +93,12 @@ pub(crate) async fn keys(connection: &mut Connection, of: &PartKey) -> sqlx::Res
 
 /// What people decided is never to count, for this projection.
 pub(crate) async fn skips(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Skips> {
-    let rows = sqlx::query!("SELECT position, key FROM read_model.skips WHERE projection = $1", projection)
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query!(
+        "SELECT position, key FROM read_model.skips WHERE projection = $1",
+        projection
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(Arc::new(rows.into_iter().map(|row| (Position(row.position), row.key)).collect()))
 }
 
@@ -117,7 +130,8 @@ pub(crate) async fn record(
     }
     let (name, generation) = (part.projection.name(), part.generation);
     let of = |position: Position| events.iter().find(|event| event.position == position);
-    let named: Vec<_> = found.iter().filter_map(|aside| Some((aside, of(aside.position)?))).collect();
+    let named: Vec<_> =
+        found.iter().filter_map(|aside| Some((aside, of(aside.position)?))).collect();
     let keys: Vec<String> = named.iter().map(|(aside, _)| aside.key.clone()).collect();
     let positions: Vec<i64> = named.iter().map(|(aside, _)| aside.position.0).collect();
     sqlx::query!(
@@ -168,5 +182,9 @@ pub(crate) async fn record(
 /// The wait before an event that was tried so often again is tried once more, in seconds.
 fn retry_in(tries: i32) -> f64 {
     let doublings = u32::try_from(tries).unwrap_or(0).min(16);
-    RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MOST).mul_f64(rand::random_range(0.5..1.0)).as_secs_f64()
+    RETRY_FIRST
+        .saturating_mul(1 << doublings)
+        .min(RETRY_MOST)
+        .mul_f64(rand::random_range(0.5..1.0))
+        .as_secs_f64()
 }

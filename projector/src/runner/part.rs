@@ -74,20 +74,28 @@ impl Owned {
         let events = &job.events[start..];
         if known.is_some_and(|mark| mark.position == at.position && mark != at) {
             // Claiming again proves the history, and says what is to be done when it is another one.
-            let other = std::io::Error::other(format!("the log has another event at position {}", at.position));
+            let other = std::io::Error::other(format!(
+                "the log has another event at position {}",
+                at.position
+            ));
             applied.outcome = Outcome::Failed(sqlx::Error::Io(other));
             return Folded::Done(applied);
         }
         if events.first().is_some_and(|event| event.position != at.position.next()) {
             // The reader was somewhere else: claiming again makes it go back.
-            let gap = std::io::Error::other(format!("the batch does not begin after position {}", at.position));
+            let gap = std::io::Error::other(format!(
+                "the batch does not begin after position {}",
+                at.position
+            ));
             applied.outcome = Outcome::Failed(sqlx::Error::Io(gap));
             return Folded::Done(applied);
         }
         let events = &events[..events.len().min(most)];
         applied.outcome = match self.fold(&job, events, &mut applied).await {
             Ok(None) => Outcome::Owned(self),
-            Ok(Some(Halt::Passes(events))) => return Folded::Passes(Passing { part: self, events }),
+            Ok(Some(Halt::Passes(events))) => {
+                return Folded::Passes(Passing { part: self, events });
+            }
             Ok(Some(Halt::Lost)) => Outcome::Lost,
             Ok(Some(Halt::At(position, reason))) => {
                 let bad = events.iter().find(|event| event.position == position);
@@ -103,24 +111,38 @@ impl Owned {
     }
 
     /// Stops: Postgres will not do it another time either.
-    pub(super) async fn refused(self, error: &sqlx::Error, first: Option<&RecordedEvent>) -> Outcome {
-        let at = first.map_or_else(String::new, |event| format!(" the batch that begins with event {}", event.position));
+    pub(super) async fn refused(
+        self,
+        error: &sqlx::Error,
+        first: Option<&RecordedEvent>,
+    ) -> Outcome {
+        let at = first.map_or_else(String::new, |event| {
+            format!(" the batch that begins with event {}", event.position)
+        });
         let reason = format!("the read model's database refused{at}: {error}");
         self.stop(reason, first.map(|event| event.recorded_at), Again::No).await
     }
 
     /// Folds up to the first event that cannot be, and says which that is.
-    async fn fold(&mut self, job: &Job, mut events: &[RecordedEvent], applied: &mut Applied) -> sqlx::Result<Option<Halt>> {
+    async fn fold(
+        &mut self,
+        job: &Job,
+        mut events: &[RecordedEvent],
+        applied: &mut Applied,
+    ) -> sqlx::Result<Option<Halt>> {
         let (mut halt, mut apart) = (None, false);
         loop {
             let prepared = self.key.projection.prepare(&job.registry, events, self.key.parts());
             if let Some((position, _)) = &prepared.unreadable {
                 events = before(events, *position);
             }
-            let Some(last) = events.last() else { return Ok(prepared.unreadable.map(Halt::at).or(halt)) };
+            let Some(last) = events.last() else {
+                return Ok(prepared.unreadable.map(Halt::at).or(halt));
+            };
             // Others pass with it to the end of the batch, which this one may not have been given whole.
             let is_whole = job.events.last().is_some_and(|end| end.position == last.position);
-            if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole {
+            if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole
+            {
                 return Ok(Some(Halt::Passes(prepared.passed_over)));
             }
             match self.write(&prepared, job, (events, last.mark()), apart).await {
@@ -137,7 +159,9 @@ impl Owned {
                         apart = true;
                         events = &events[..events.len().min(MAX_APART)];
                     }
-                    [event] => return Ok(Some(Halt::At(event.position, apart::why(&error).into()))),
+                    [event] => {
+                        return Ok(Some(Halt::At(event.position, apart::why(&error).into())));
+                    }
                     // No row by itself: it can only stop, before the event that is found in halves.
                     _ => events = &events[..events.len() / 2],
                 },
@@ -178,7 +202,9 @@ impl Owned {
             Ok(Some(found))
         };
         let found = if prepared.handled == 0 {
-            let advance = async |raw: &mut PgConnection| checkpoint::advance(raw, key, from, target, notes, durable).await;
+            let advance = async |raw: &mut PgConnection| {
+                checkpoint::advance(raw, key, from, target, notes, durable).await
+            };
             self.connection.run(advance).await?.then(Vec::new)
         } else {
             self.connection.run_within(BATCH_LIMIT, write).await?
@@ -225,11 +251,16 @@ impl Owned {
         }
         let term = self.checkpoint.term;
         let (key, lease) = (&self.key, lease::of(&self.key, self.owner));
-        if !self.connection.run(async |raw: &mut PgConnection| lease.renew(raw, Term(term)).await).await? {
+        if !self
+            .connection
+            .run(async |raw: &mut PgConnection| lease.renew(raw, Term(term)).await)
+            .await?
+        {
             return Ok(None);
         }
         let seen = Seen { mode, head };
-        let note = async |raw: &mut PgConnection| checkpoint::note(raw, key, term, seen, None).await;
+        let note =
+            async |raw: &mut PgConnection| checkpoint::note(raw, key, term, seen, None).await;
         if mode != self.seen.mode && !self.connection.run(note).await? {
             return Ok(None);
         }
@@ -239,8 +270,10 @@ impl Owned {
 
     /// Ends the ownership, so that another process can take over at once.
     pub(crate) async fn give_up(mut self, stopped_by: Option<&str>) -> sqlx::Result<()> {
-        let seen = Seen { mode: if stopped_by.is_some() { "stopped" } else { "starting" }, ..self.seen };
-        let (key, term, lease) = (&self.key, self.checkpoint.term, lease::of(&self.key, self.owner));
+        let seen =
+            Seen { mode: if stopped_by.is_some() { "stopped" } else { "starting" }, ..self.seen };
+        let (key, term, lease) =
+            (&self.key, self.checkpoint.term, lease::of(&self.key, self.owner));
         let give_up = async |raw: &mut PgConnection| {
             checkpoint::note(raw, key, term, seen, stopped_by).await?;
             lease.give_up(raw, Term(term)).await

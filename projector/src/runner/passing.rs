@@ -18,18 +18,30 @@ pub(crate) struct Passing {
 
 /// Moves the parts to the end of the batch, each fenced by its own term; what became of them is told in their order.
 pub(crate) async fn over(mut parts: Vec<Passing>, job: Arc<Job>) -> Vec<Applied> {
-    let Some(last) = job.events.last() else { return parts.into_iter().map(Passing::kept).collect() };
+    let Some(last) = job.events.last() else {
+        return parts.into_iter().map(Passing::kept).collect();
+    };
     let (epoch, mark) = (job.head.epoch, last.mark());
     let seen = Seen { mode: job.mode, head: job.head.mark.position };
-    let from: Vec<_> = parts.iter().map(|of| (Arc::clone(&of.part.key), of.part.checkpoint, of.events)).collect();
+    let from: Vec<_> =
+        parts.iter().map(|of| (Arc::clone(&of.part.key), of.part.checkpoint, of.events)).collect();
     let Some(first) = parts.first_mut() else { return Vec::new() };
-    let moving = async |raw: &mut PgConnection| checkpoint::pass(raw, &from, (epoch, mark), seen).await;
+    let moving =
+        async |raw: &mut PgConnection| checkpoint::pass(raw, &from, (epoch, mark), seen).await;
     match first.part.connection.run(moving).await {
         Ok(moved) => {
             let end = |Passing { mut part, events }: Passing| {
                 let key = (part.key.projection.name(), part.key.generation, part.key.part);
-                if !moved.iter().any(|(name, generation, number)| (name.as_str(), *generation, *number) == key) {
-                    return Applied { handled: 0, passed_over: 0, parked: 0, outcome: Outcome::Lost };
+                if !moved
+                    .iter()
+                    .any(|(name, generation, number)| (name.as_str(), *generation, *number) == key)
+                {
+                    return Applied {
+                        handled: 0,
+                        passed_over: 0,
+                        parked: 0,
+                        outcome: Outcome::Lost,
+                    };
                 }
                 part.checkpoint = Checkpoint { epoch: Some(epoch), mark, ..part.checkpoint };
                 part.seen = seen;
@@ -43,7 +55,12 @@ pub(crate) async fn over(mut parts: Vec<Passing>, job: Arc<Job>) -> Vec<Applied>
 
 impl Passing {
     fn kept(self) -> Applied {
-        Applied { handled: 0, passed_over: self.events, parked: 0, outcome: Outcome::Owned(self.part) }
+        Applied {
+            handled: 0,
+            passed_over: self.events,
+            parked: 0,
+            outcome: Outcome::Owned(self.part),
+        }
     }
 }
 

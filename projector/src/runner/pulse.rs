@@ -69,7 +69,11 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let reason = health.report().components["projections"].reason.clone();
-        assert!(!is_ready() && reason.is_some_and(|reason| reason.starts_with("nothing has moved for ")), "it hangs");
+        assert!(
+            !is_ready()
+                && reason.is_some_and(|reason| reason.starts_with("nothing has moved for ")),
+            "it hangs"
+        );
         watch.parts(&[]);
         assert!(is_ready(), "it moves again");
     }

@@ -93,7 +93,15 @@ pub(crate) struct Progress {
 impl Progress {
     fn unknown() -> Self {
         let (position, head) = (Position::START, Position::START);
-        Self { position, head, oldest: None, moved_at: Instant::now(), parked: 0, mode: "starting", epoch: None }
+        Self {
+            position,
+            head,
+            oldest: None,
+            moved_at: Instant::now(),
+            parked: 0,
+            mode: "starting",
+            epoch: None,
+        }
     }
 }
 
@@ -129,18 +137,29 @@ impl Slot {
     }
 
     /// Begins the attempt to claim the part, if its time has come.
-    pub(crate) fn begin_claim(&mut self, options: &Arc<PgConnectOptions>, owner: Uuid, store: &Arc<dyn EventStore>) {
+    pub(crate) fn begin_claim(
+        &mut self,
+        options: &Arc<PgConnectOptions>,
+        owner: Uuid,
+        store: &Arc<dyn EventStore>,
+    ) {
         let now = Instant::now();
         let (connection, stopped) = match &mut self.state {
-            State::Waiting { due, connection } if *due <= now && self.may_claim => (connection.take(), None),
-            State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => (None, Some(stopped.clone())),
+            State::Waiting { due, connection } if *due <= now && self.may_claim => {
+                (connection.take(), None)
+            }
+            State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => {
+                (None, Some(stopped.clone()))
+            }
             _ => return,
         };
         self.kept_at = now;
         let (projection, beside, part) = (Arc::clone(&self.projection), self.beside, self.part);
-        let (options, store, from) = (Arc::clone(options), Some(Arc::clone(store)), stopped.clone());
+        let (options, store, from) =
+            (Arc::clone(options), Some(Arc::clone(store)), stopped.clone());
         let claim = Claim { options, owner, projection, beside, part, store, connection, stopped };
-        self.state = State::Claiming { task: AbortOnDropHandle::new(tokio::spawn(claim.attempt())), from };
+        self.state =
+            State::Claiming { task: AbortOnDropHandle::new(tokio::spawn(claim.attempt())), from };
     }
 
     /// Waits until the attempt is over, if there is one. Nothing is lost when this is dropped.
@@ -196,7 +215,11 @@ impl Slot {
     fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
         match result {
             Ok(Ok(Claimed::Owned(owned))) => {
-                tracing::info!(projection = self.title(), position = owned.checkpoint.mark.position.0, "owned");
+                tracing::info!(
+                    projection = self.title(),
+                    position = owned.checkpoint.mark.position.0,
+                    "owned"
+                );
                 if self.failures == 0 {
                     self.progress.moved_at = Instant::now();
                 }
@@ -278,8 +301,7 @@ impl Slot {
 
     pub(crate) async fn keep_lease(&mut self) {
         let epoch = self.progress.epoch.take();
-        let changed =
-            matches!(&self.state, State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
+        let changed = matches!(&self.state, State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
         if !changed && Instant::now() < self.renew_at {
             return;
         }
@@ -315,9 +337,16 @@ impl Slot {
                 self.state = State::Owned(owned);
             }
             Ok((_, Err(AgainError::Lost))) => self.taken_over(),
-            Ok((mut owned, Err(AgainError::Run(error @ (RunError::Store(_) | RunError::Keys(_)))))) => {
+            Ok((
+                mut owned,
+                Err(AgainError::Run(error @ (RunError::Store(_) | RunError::Keys(_)))),
+            )) => {
                 // What comes from NATS is projected all the same.
-                tracing::warn!(projection = self.title(), error = chain(&error), "parked events cannot be read again now");
+                tracing::warn!(
+                    projection = self.title(),
+                    error = chain(&error),
+                    "parked events cannot be read again now"
+                );
                 owned.put_off_parked(RETRY_MOST);
                 self.progress.parked = owned.parked.pairs;
                 self.state = State::Owned(owned);

@@ -20,7 +20,12 @@ use super::{RunError, Standing};
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
 
 /// What is told of each part.
-const GAUGES: [&str; 4] = ["projection_position", "projection_lag_events", "projection_lag_seconds", "projection_parked_events"];
+const GAUGES: [&str; 4] = [
+    "projection_position",
+    "projection_lag_events",
+    "projection_lag_seconds",
+    "projection_parked_events",
+];
 
 /// Readiness and metrics of a runner.
 #[derive(Debug, Clone)]
@@ -78,7 +83,8 @@ impl Watch {
         }
         let list = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         tracing::error!(types = list, "the log holds events that this program cannot read");
-        self.event_types.not_ready(format!("the log holds events that this program cannot read: {list}"));
+        self.event_types
+            .not_ready(format!("the log holds events that this program cannot read: {list}"));
     }
 
     /// Whether the log can be read, asked by a stand-by, which reads nothing.
@@ -109,7 +115,10 @@ impl Watch {
 
     /// The keys of personal data could not be had.
     pub(crate) fn keys_fail(&self, error: &KeyError) {
-        tracing::warn!(error = chain(error), "cannot have the keys of personal data: will be tried again");
+        tracing::warn!(
+            error = chain(error),
+            "cannot have the keys of personal data: will be tried again"
+        );
         self.subject_keys.not_ready(error.to_string());
     }
 
@@ -146,9 +155,12 @@ impl Watch {
             if slot.generation_beside().is_some() {
                 continue;
             }
-            let stalled = slot.progress.head > slot.progress.position && slot.progress.moved_at.elapsed() > STALLED_AFTER;
+            let stalled = slot.progress.head > slot.progress.position
+                && slot.progress.moved_at.elapsed() > STALLED_AFTER;
             match slot.standing() {
-                Standing::Stopped(reason) => troubles.push(format!("{} is stopped: {reason}", slot.title())),
+                Standing::Stopped(reason) => {
+                    troubles.push(format!("{} is stopped: {reason}", slot.title()))
+                }
                 Standing::At(_) | Standing::Waiting if stalled => {
                     troubles.push(format!("{} is behind and does not move", slot.title()));
                 }
@@ -161,7 +173,9 @@ impl Watch {
             self.projections.not_ready(troubles.join("; "));
         }
         let failures = || slots.iter().filter_map(Slot::failure);
-        if let Some(RunError::Store(error)) = failures().find(|error| matches!(error, RunError::Store(_))) {
+        if let Some(RunError::Store(error)) =
+            failures().find(|error| matches!(error, RunError::Store(_)))
+        {
             self.event_store.not_ready(chain(error));
         }
         match failures().find(|error| !matches!(error, RunError::Store(_))) {
@@ -174,14 +188,17 @@ impl Watch {
     fn head(&self, slots: &[Slot]) -> Option<i64> {
         let seen = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
         let reads = slots.iter().any(|slot| slot.mark().is_some());
-        let asked = if reads { 0 } else { self.asked.lock().unwrap_or_else(PoisonError::into_inner).0 };
+        let asked =
+            if reads { 0 } else { self.asked.lock().unwrap_or_else(PoisonError::into_inner).0 };
         let head = seen.max(asked);
         (self.event_store.is_ready() && (reads || head > 0)).then_some(head)
     }
 
     /// A part that is no more, since its generation is dropped say, has no figures either.
     fn forget_all_but(&self, slots: &[Slot]) {
-        let is_there = |(label, part): &(String, i32)| slots.iter().any(|slot| slot.part() == *part && slot.label() == *label);
+        let is_there = |(label, part): &(String, i32)| {
+            slots.iter().any(|slot| slot.part() == *part && slot.label() == *label)
+        };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| {
             let stays = is_there(part);
             if !stays {
@@ -201,7 +218,8 @@ impl Watch {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(part.clone());
         let labels = labels(&part);
         let alive_at = self.clock.now() - progress.moved_at.elapsed();
-        metrics::gauge!("projection_heartbeat_timestamp_seconds", &labels).set(figure(alive_at.timestamp_millis()) / 1_000.0);
+        metrics::gauge!("projection_heartbeat_timestamp_seconds", &labels)
+            .set(figure(alive_at.timestamp_millis()) / 1_000.0);
         metrics::gauge!("projection_position", &labels).set(figure(progress.position.0));
         let parked = i64::try_from(progress.parked).unwrap_or(i64::MAX);
         metrics::gauge!("projection_parked_events", &labels).set(figure(parked));
@@ -210,7 +228,8 @@ impl Watch {
         let age = |at: DateTime<Utc>| (self.clock.now() - at).num_milliseconds().max(0);
         let oldest = lag.and_then(|lag| if lag > 0 { progress.oldest.map(age) } else { Some(0) });
         metrics::gauge!("projection_lag_events", &labels).set(lag.map_or(f64::NAN, figure));
-        metrics::gauge!("projection_lag_seconds", &labels).set(oldest.map_or(f64::NAN, |age| figure(age) / 1_000.0));
+        metrics::gauge!("projection_lag_seconds", &labels)
+            .set(oldest.map_or(f64::NAN, |age| figure(age) / 1_000.0));
     }
 }
 
@@ -227,23 +246,42 @@ fn labels((projection, part): &(String, i32)) -> [(&'static str, String); 2] {
 
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge};
-    describe_gauge!("projection_position", "Position of the last event that took effect in the part of the projection");
-    describe_gauge!("projection_lag_events", "Events of the log that the projection has yet to take in");
-    describe_gauge!("projection_lag_seconds", Unit::Seconds, "Age of the oldest event that the projection has yet to take in");
+    describe_gauge!(
+        "projection_position",
+        "Position of the last event that took effect in the part of the projection"
+    );
+    describe_gauge!(
+        "projection_lag_events",
+        "Events of the log that the projection has yet to take in"
+    );
+    describe_gauge!(
+        "projection_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest event that the projection has yet to take in"
+    );
     describe_gauge!(
         "projection_heartbeat_timestamp_seconds",
         Unit::Seconds,
         "When the projection last moved or had nothing to do, as Unix time"
     );
-    describe_gauge!("projection_parked_events", "Events that a fold refused, and those held back behind them, once for each row");
+    describe_gauge!(
+        "projection_parked_events",
+        "Events that a fold refused, and those held back behind them, once for each row"
+    );
     describe_counter!(
         "projection_events_total",
         "Events that a part met: applied, passed_over (a type that its projection does not handle, or the business of other parts), parked (once for each row) or refused (it stopped there)"
     );
-    describe_gauge!("eventstore_head_position", "Position of the last event of the log, as last seen by this process");
+    describe_gauge!(
+        "eventstore_head_position",
+        "Position of the last event of the log, as last seen by this process"
+    );
 }
 
-#[allow(clippy::cast_precision_loss, reason = "metrics are floats; positions stay exact up to 2^53")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "metrics are floats; positions stay exact up to 2^53"
+)]
 fn figure(value: i64) -> f64 {
     value as f64
 }

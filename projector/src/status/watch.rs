@@ -41,7 +41,8 @@ pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
         return watch(&mut sight, args).await;
     }
     let status = sight.look().await?;
-    let text = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
+    let text =
+        if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
     Ok(cli_kit::print(text)?)
 }
 
@@ -72,7 +73,8 @@ fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<Stri
         };
         return Ok(document + "\n");
     }
-    let text = looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| status.to_string());
+    let text =
+        looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| status.to_string());
     let at = at.format("%Y-%m-%d %H:%M:%S");
     let text = format!("{at} UTC, every {} s; Ctrl-C ends\n{text}", args.interval.as_secs_f64());
     Ok(if cli_kit::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
@@ -105,7 +107,8 @@ impl Sight {
         };
         if let (None, Some(options)) = (&self.store, &self.store_options) {
             let connecting = PostgresStore::connect(options.clone());
-            self.store = tokio::time::timeout(STORE_LIMIT, connecting).await.ok().and_then(Result::ok);
+            self.store =
+                tokio::time::timeout(STORE_LIMIT, connecting).await.ok().and_then(Result::ok);
         }
         let store = self.store.as_ref().map(|store| store as &dyn EventStore);
         let status = Status::read(&mut connection, store, clock::system().now()).await?;

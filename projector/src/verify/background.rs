@@ -41,16 +41,31 @@ const LOCK: i32 = 0x0da7_be1f;
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct BackgroundArgs {
     /// Verify a sample of each projection in the background, so many seconds after the last time; 0: never.
-    #[arg(long = "verify-every", env = "VERIFY_EVERY", value_name = "SECONDS", default_value_t = 900)]
+    #[arg(
+        long = "verify-every",
+        env = "VERIFY_EVERY",
+        value_name = "SECONDS",
+        default_value_t = 900
+    )]
     pub(crate) every: u32,
     /// About how many rows of each projection a verification in the background looks at.
     #[arg(long = "verify-rows", env = "VERIFY_ROWS", value_name = "ROWS", default_value = "1000")]
     pub(crate) rows: NonZeroU32,
     /// How many events a second a verification in the background reads.
-    #[arg(long = "verify-rate", env = "VERIFY_RATE", value_name = "EVENTS_PER_SECOND", default_value = "2000")]
+    #[arg(
+        long = "verify-rate",
+        env = "VERIFY_RATE",
+        value_name = "EVENTS_PER_SECOND",
+        default_value = "2000"
+    )]
     pub(crate) rate: NonZeroU32,
     /// How many events a live projection may be behind; verification in the background stands still while one is further.
-    #[arg(long = "verify-most-lag", env = "VERIFY_MOST_LAG", value_name = "EVENTS", default_value_t = 1_000)]
+    #[arg(
+        long = "verify-most-lag",
+        env = "VERIFY_MOST_LAG",
+        value_name = "EVENTS",
+        default_value_t = 1_000
+    )]
     pub(crate) most_lag: u32,
 }
 
@@ -88,10 +103,16 @@ impl Background {
                 self.pulse.beat();
                 let name = projection.name();
                 let seed = seeds.entry(name).or_insert_with(|| Uuid::new_v4().to_string()).clone();
-                let source = Source::new(self.log.clone(), Some(Arc::clone(&self.vault)), Arc::clone(projection));
+                let source = Source::new(
+                    self.log.clone(),
+                    Some(Arc::clone(&self.vault)),
+                    Arc::clone(projection),
+                );
                 let background = self.clone();
                 // In a task of its own: a panic is an error like others.
-                let task = AbortOnDropHandle::new(tokio::spawn(async move { background.verify(&source, &seed).await }));
+                let task = AbortOnDropHandle::new(tokio::spawn(async move {
+                    background.verify(&source, &seed).await
+                }));
                 if !report(name, task.await.unwrap_or_else(|panic| Err(panic.into()))) {
                     seeds.remove(name);
                 }
@@ -100,18 +121,31 @@ impl Background {
     }
 
     /// Verifies once, and once more when something differs. `None`: another process does, or the generation is not this program's.
-    async fn verify(&self, source: &Arc<Source>, seed: &str) -> Result<Option<Found>, CommandError> {
+    async fn verify(
+        &self,
+        source: &Arc<Source>,
+        seed: &str,
+    ) -> Result<Option<Found>, CommandError> {
         let mut holder = self.connect().await?;
         let name = source.projection().name();
-        let locked = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "locked!""#, LOCK, name);
+        let locked = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "locked!""#,
+            LOCK,
+            name
+        );
         if !locked.fetch_one(&mut holder).await? {
             return Ok(None);
         }
-        let live = holder.run(async |raw: &mut PgConnection| generation::live(raw, name).await).await?;
-        let Some(live) = live.filter(|live| live.is_made_by(source.projection().as_ref())) else { return Ok(None) };
+        let live =
+            holder.run(async |raw: &mut PgConnection| generation::live(raw, name).await).await?;
+        let Some(live) = live.filter(|live| live.is_made_by(source.projection().as_ref())) else {
+            return Ok(None);
+        };
         let only = sample(share(&mut holder, name, live.generation, self.args.rows).await?, seed);
-        let restraint = Restraint::to(self.args.rate, self.args.most_lag.into(), self.pulse.clone());
-        let verifying = Verifying { only, bytes: ROW_MEMORY, reveal: false, watched: false, restraint };
+        let restraint =
+            Restraint::to(self.args.rate, self.args.most_lag.into(), self.pulse.clone());
+        let verifying =
+            Verifying { only, bytes: ROW_MEMORY, reveal: false, watched: false, restraint };
         let mut found = verifying.run(source, &mut self.connect().await?).await?;
         if found.1.count() > 0 {
             found = verifying.run(source, &mut self.connect().await?).await?;
@@ -129,7 +163,12 @@ impl Background {
 }
 
 /// The share of the keys that is about so many rows; `None`: all.
-async fn share(connection: &mut Connection, name: &str, generation: i32, rows: NonZeroU32) -> sqlx::Result<Option<f64>> {
+async fn share(
+    connection: &mut Connection,
+    name: &str,
+    generation: i32,
+    rows: NonZeroU32,
+) -> sqlx::Result<Option<f64>> {
     let estimated = sqlx::query_scalar!(
         r#"SELECT GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid), 1)::float8 AS "rows!" FROM pg_class AS c
            WHERE c.oid = (read_model.generation_schema($1, $2) || '.' || $1)::regclass"#,
@@ -150,7 +189,8 @@ fn report(projection: &'static str, verified: Result<Option<Found>, CommandError
     match verified {
         Ok(Some(Found { generation, differences, position })) => {
             let rows = differences.rows.unsigned_abs();
-            metrics::counter!("projection_verified_rows_total", "projection" => projection).increment(rows);
+            metrics::counter!("projection_verified_rows_total", "projection" => projection)
+                .increment(rows);
             let differing = u32::try_from(differences.count()).unwrap_or(u32::MAX);
             metrics::gauge!("projection_differing_rows", "projection" => projection).set(differing);
             count(if differing > 0 { "different" } else { "equal" });
@@ -168,7 +208,11 @@ fn report(projection: &'static str, verified: Result<Option<Found>, CommandError
         }
         Ok(None) => false,
         Err(error) => {
-            tracing::warn!(projection, error = chain(&error), "not verified in the background: will be tried again");
+            tracing::warn!(
+                projection,
+                error = chain(&error),
+                "not verified in the background: will be tried again"
+            );
             count("failed");
             true
         }
@@ -181,10 +225,16 @@ fn describe() {
         "projection_verifications_total",
         "Verifications of a sample in the background: equal, different, or failed before the end"
     );
-    describe_counter!("projection_verified_rows_total", "Rows that verifications in the background compared with the log");
+    describe_counter!(
+        "projection_verified_rows_total",
+        "Rows that verifications in the background compared with the log"
+    );
     describe_gauge!(
         "projection_differing_rows",
         "Rows that are not what the log makes, as the last verification in the background found; it looks at them until they are"
     );
-    describe_gauge!("projection_verification_paused", "1 while a verification stands still since live projecting is behind");
+    describe_gauge!(
+        "projection_verification_paused",
+        "1 while a verification stands still since live projecting is behind"
+    );
 }

@@ -42,7 +42,12 @@ impl Restraint {
     }
 
     /// So many events were folded.
-    pub(crate) async fn after(&mut self, events: i64, connection: &mut Connection, source: &Source) -> Result<(), RefoldError> {
+    pub(crate) async fn after(
+        &mut self,
+        events: i64,
+        connection: &mut Connection,
+        source: &Source,
+    ) -> Result<(), RefoldError> {
         self.beat();
         self.pace.after(events).await;
         let Some(most) = self.most_lag else { return Ok(()) };
@@ -72,7 +77,8 @@ struct Paused(&'static str);
 
 impl Paused {
     fn tell(&self, paused: bool) {
-        metrics::gauge!("projection_verification_paused", "projection" => self.0).set(u8::from(paused));
+        metrics::gauge!("projection_verification_paused", "projection" => self.0)
+            .set(u8::from(paused));
     }
 }
 

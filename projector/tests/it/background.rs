@@ -29,7 +29,10 @@ async fn a_row_that_is_not_what_the_log_makes_raises_the_alarm_until_it_is_right
     let log = tempfile::NamedTempFile::new().unwrap();
     let process = Process::start_to(url, &BUSY, Stdio::from(log.reopen().unwrap()));
     until_all_at(url, 300).await;
-    until("a first verification", || async { process.metric(&differing("daily_sales")).await == Some(0.0) }).await;
+    until("a first verification", || async {
+        process.metric(&differing("daily_sales")).await == Some(0.0)
+    })
+    .await;
     assert_eq!(process.metric(&differing("orders")).await, Some(0.0));
 
     tell(
@@ -40,8 +43,17 @@ async fn a_row_that_is_not_what_the_log_makes_raises_the_alarm_until_it_is_right
     until("the alarm", || async { process.metric(&differing("orders")).await == Some(1.0) }).await;
     let key: String = crate::support::ask(url, "SELECT min(id::text) FROM orders_g1.orders").await;
     let said = std::fs::read_to_string(log.path()).unwrap();
-    let line = said.lines().find(|line| line.contains("not what the log makes")).unwrap_or_else(|| panic!("{said}"));
-    assert!(line.contains("ERROR") && line.contains("orders") && line.contains(&key) && line.contains("300"), "{line}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("not what the log makes"))
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.contains("ERROR")
+            && line.contains("orders")
+            && line.contains(&key)
+            && line.contains("300"),
+        "{line}"
+    );
     assert_eq!(process.metric(&differing("users")).await, Some(0.0));
 
     tell(
@@ -49,7 +61,8 @@ async fn a_row_that_is_not_what_the_log_makes_raises_the_alarm_until_it_is_right
         "UPDATE orders_g1.orders SET total_minor = total_minor - 1 WHERE id = (SELECT min(id::text)::uuid FROM orders_g1.orders)",
     )
     .await;
-    until("the alarm to end", || async { process.metric(&differing("orders")).await == Some(0.0) }).await;
+    until("the alarm to end", || async { process.metric(&differing("orders")).await == Some(0.0) })
+        .await;
 }
 
 #[tokio::test]
@@ -73,7 +86,10 @@ async fn p7_an_untampered_model_under_load_raises_no_alarm() {
         let mut seen = 0.0;
         while seen < wanted {
             let before = seen;
-            until("another verification", || async { process.metric(&equal).await.unwrap_or(0.0) > before }).await;
+            until("another verification", || async {
+                process.metric(&equal).await.unwrap_or(0.0) > before
+            })
+            .await;
             seen = process.metric(&equal).await.unwrap();
         }
     }
@@ -81,7 +97,12 @@ async fn p7_an_untampered_model_under_load_raises_no_alarm() {
     living.await.unwrap();
     for projection in PROJECTIONS {
         for result in ["different", "failed"] {
-            assert_eq!(process.metric(&verifications(projection, result)).await, None, "{projection}; seed {}", run.seed);
+            assert_eq!(
+                process.metric(&verifications(projection, result)).await,
+                None,
+                "{projection}; seed {}",
+                run.seed
+            );
         }
     }
 }
@@ -101,7 +122,10 @@ async fn verification_stands_still_while_live_projecting_is_behind() {
     let paused = async || {
         let mut sum = 0.0;
         for projection in PROJECTIONS {
-            sum += process.metric(&format!("projection_verification_paused{{projection=\"{projection}\"}}")).await.unwrap_or(0.0);
+            sum += process
+                .metric(&format!("projection_verification_paused{{projection=\"{projection}\"}}"))
+                .await
+                .unwrap_or(0.0);
         }
         sum
     };
@@ -110,7 +134,10 @@ async fn verification_stands_still_while_live_projecting_is_behind() {
     until("it to go on", || async { paused().await == 0.0 }).await;
     let equal = verifications("users", "equal");
     let before = process.metric(&equal).await.unwrap_or(0.0);
-    until("another verification", || async { process.metric(&equal).await.unwrap_or(0.0) > before }).await;
+    until("another verification", || async {
+        process.metric(&equal).await.unwrap_or(0.0) > before
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -121,5 +148,9 @@ async fn verification_in_the_background_is_off_when_told_so() {
     let process = Process::start_with(url, &[("VERIFY_EVERY", "0")]);
     until_all_at(url, 50).await;
     let metrics = process.get("/metrics").await;
-    assert!(metrics.contains("projection_position") && !metrics.contains("# HELP projection_verifications_total"), "{metrics}");
+    assert!(
+        metrics.contains("projection_position")
+            && !metrics.contains("# HELP projection_verifications_total"),
+        "{metrics}"
+    );
 }

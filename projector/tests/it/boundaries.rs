@@ -23,14 +23,24 @@ type Parked = BTreeSet<(String, i64)>;
 
 async fn stands(url: &str) -> (Rows, Parked) {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM tight_g1.tight").fetch_all(&mut connection).await.unwrap();
-    let parked = sqlx::query_as("SELECT key, position FROM read_model.parked").fetch_all(&mut connection).await.unwrap();
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM tight_g1.tight").fetch_all(&mut connection).await.unwrap();
+    let parked = sqlx::query_as("SELECT key, position FROM read_model.parked")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     (rows.into_iter().map(|row| (row.key.clone(), row)).collect(), parked.into_iter().collect())
 }
 
 /// Projects what the log holds in one batch.
 async fn projects(store: &Arc<MemoryStore>, url: &str) {
-    let mut runner = Runner::new(log(Arc::clone(store) as _), url.parse().unwrap(), vec![of::<Tight>()], None, watch());
+    let mut runner = Runner::new(
+        log(Arc::clone(store) as _),
+        url.parse().unwrap(),
+        vec![of::<Tight>()],
+        None,
+        watch(),
+    );
     let standings = runner.run_once().await.unwrap();
     assert!(matches!(&standings[0].1, Standing::At(_)), "{standings:?}");
     runner.give_up().await;
@@ -48,7 +58,9 @@ async fn tries_again(store: &Arc<MemoryStore>, url: &str) {
 
 async fn with_table() -> TestDatabase {
     let (database, projection): (_, Arc<dyn AnyProjection>) = (read_model().await, of::<Tight>());
-    generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(&projection)).await.unwrap();
+    generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(&projection))
+        .await
+        .unwrap();
     database
 }
 
@@ -62,7 +74,8 @@ async fn p7_a_row_that_is_impossible_between_two_events_is_the_same_wherever_a_b
     // parked.
     let (mut rows, mut parked, mut tentative) = (Rows::new(), Parked::new(), Rows::new());
     for position in 1..=200 {
-        let (product, delta) = (Uuid::from_u128(random.random_range(0..12)), random.random_range(-50..=60));
+        let (product, delta) =
+            (Uuid::from_u128(random.random_range(0..12)), random.random_range(-50..=60));
         let key = product.to_string();
         append(store.as_ref(), vec![adjusted(product, delta)]).await;
         let row = summed(&key, tentative.get(&key).cloned(), delta, position);

@@ -11,7 +11,9 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
-use crate::support::{append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database};
+use crate::support::{
+    append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database,
+};
 
 /// Whether a backend of a projector waits for a lock in mid-transaction.
 const BLOCKED: &str = "SELECT count(*) FROM pg_stat_activity
@@ -51,7 +53,10 @@ async fn p6_killed_with_9_in_mid_transaction_nothing_of_the_batch_stays() {
     let mut lock = other.begin().await.unwrap();
     sqlx::query("SELECT FROM users_g1.users FOR UPDATE").execute(&mut *lock).await.unwrap();
     append(store.as_ref(), life.goes_on(200)).await;
-    until("the projector to be in mid-transaction", || async { ask::<i64>(database.url(), BLOCKED).await > 0 }).await;
+    until("the projector to be in mid-transaction", || async {
+        ask::<i64>(database.url(), BLOCKED).await > 0
+    })
+    .await;
     assert_eq!(contents(database.url()).await["users"], before["users"]);
     process.kill_9().await;
     lock.rollback().await.unwrap();
@@ -70,10 +75,15 @@ async fn a_terminated_process_gives_up_its_leases_and_exits_with_0() {
     until_all_at(database.url(), 20).await;
     let status = finished(command(database.url()).args(["status", "--json"])).await;
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!((&status["head"], &status["projections"][0]["lag_events"]), (&20.into(), &0.into()), "{status}");
+    assert_eq!(
+        (&status["head"], &status["projections"][0]["lag_events"]),
+        (&20.into(), &0.into()),
+        "{status}"
+    );
     process.signal(Signal::SIGTERM);
     assert_eq!(process.ended().await.code(), Some(0));
-    let held: i64 = ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
+    let held: i64 =
+        ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
     assert_eq!(held, 0);
     let status = finished(command(database.url()).args(["status", "--json"])).await;
     assert!(String::from_utf8_lossy(&status.stdout).contains("not_running"));
@@ -89,7 +99,10 @@ async fn the_admin_port_tells_of_life_readiness_and_lag() {
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     assert!(process.get("/livez").await.starts_with("HTTP/1.1 200"));
     until("the metrics to show the head", || async {
-        process.get("/metrics").await.contains("projection_position{projection=\"users\",part=\"0\"} 20")
+        process
+            .get("/metrics")
+            .await
+            .contains("projection_position{projection=\"users\",part=\"0\"} 20")
     })
     .await;
     let metrics = process.get("/metrics").await;
@@ -101,8 +114,16 @@ async fn the_admin_port_tells_of_life_readiness_and_lag() {
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
-    for name in ["projection_position", "projection_lag_events", "projection_lag_seconds", "projection_events_total"] {
-        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described in {metrics}");
+    for name in [
+        "projection_position",
+        "projection_lag_events",
+        "projection_lag_seconds",
+        "projection_events_total",
+    ] {
+        assert!(
+            metrics.contains(&format!("# HELP {name} ")),
+            "{name} is not described in {metrics}"
+        );
     }
 }
 

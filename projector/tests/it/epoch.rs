@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support::life::Life;
-use crate::support::{append, ask, contents, postgres_store, refolded, runner, until, until_all_at, whole_database};
+use crate::support::{
+    append, ask, contents, postgres_store, refolded, runner, until, until_all_at, whole_database,
+};
 
 /// A log with so many events and the read model that was worked out from it.
 async fn projected(events: usize) -> (local_servers::TestDatabase, Life) {
@@ -31,7 +33,10 @@ async fn admin(url: &str) -> PgConnection {
 }
 
 async fn lose_events_after(url: &str, position: i64) {
-    for table in ["DELETE FROM event_store.tags WHERE position > $1", "DELETE FROM event_store.events WHERE position > $1"] {
+    for table in [
+        "DELETE FROM event_store.tags WHERE position > $1",
+        "DELETE FROM event_store.events WHERE position > $1",
+    ] {
         sqlx::query(table).bind(position).execute(&mut admin(url).await).await.unwrap();
     }
 }
@@ -55,7 +60,10 @@ async fn every_checkpoint_follows_a_new_epoch_without_waiting_for_an_event() {
     let (database, mut life) = projected(20).await;
     let store = postgres_store(database.url()).await;
     let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
-    let settings = FollowerSettings { poll_interval: Duration::from_millis(20), ..FollowerSettings::default() };
+    let settings = FollowerSettings {
+        poll_interval: Duration::from_millis(20),
+        ..FollowerSettings::default()
+    };
     let follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, None, settings);
     let drain = CancellationToken::new();
     let running = drain.clone();
@@ -63,7 +71,10 @@ async fn every_checkpoint_follows_a_new_epoch_without_waiting_for_an_event() {
     let old = store.head().await.unwrap().epoch;
     assert_eq!(epochs_of_checkpoints(database.url()).await, [old]);
     let new = begin_epoch(&mut admin(database.url()).await, "a test", &[]).await.unwrap();
-    until("every checkpoint in the new epoch", || async { epochs_of_checkpoints(database.url()).await == [new] }).await;
+    until("every checkpoint in the new epoch", || async {
+        epochs_of_checkpoints(database.url()).await == [new]
+    })
+    .await;
     append(store.as_ref(), life.goes_on(10)).await;
     until_all_at(database.url(), 30).await;
     drain.cancel();
@@ -78,7 +89,10 @@ async fn an_epoch_that_began_while_no_projector_ran_is_followed_when_one_starts(
     let store = postgres_store(database.url()).await;
     runner(store, database.url()).run_once().await.unwrap();
     assert_eq!(epochs_of_checkpoints(database.url()).await, [new]);
-    assert_eq!(ask::<i64>(database.url(), "SELECT min(position) FROM read_model.checkpoints").await, 20);
+    assert_eq!(
+        ask::<i64>(database.url(), "SELECT min(position) FROM read_model.checkpoints").await,
+        20
+    );
 }
 
 #[tokio::test]
@@ -96,12 +110,22 @@ async fn after_lost_commits_each_step_is_named_and_the_same_process_goes_on() {
 
     begin_epoch(&mut admin(url).await, "commits were lost", &[]).await.unwrap();
     all_stopped(&mut runner, &["has another history"]).await;
-    let told: i64 = ask(url, "SELECT count(*) FROM read_model.checkpoints WHERE stopped_by LIKE '%has another history%'").await;
-    assert_eq!(told, i64::try_from(projector::projections::all().len()).unwrap(), "what status shows is what is to be done now");
+    let told: i64 = ask(
+        url,
+        "SELECT count(*) FROM read_model.checkpoints WHERE stopped_by LIKE '%has another history%'",
+    )
+    .await;
+    assert_eq!(
+        told,
+        i64::try_from(projector::projections::all().len()).unwrap(),
+        "what status shows is what is to be done now"
+    );
     assert_eq!(contents(url).await, before, "nothing was touched");
 
     for projection in projector::projections::all() {
-        projector::generation::start_over(&url.parse().unwrap(), projection.as_ref(), None).await.unwrap();
+        projector::generation::start_over(&url.parse().unwrap(), projection.as_ref(), None)
+            .await
+            .unwrap();
     }
     let head = store.head().await.unwrap().mark;
     let standings = runner.run_once().await.unwrap();
@@ -120,10 +144,15 @@ async fn a_copy_from_before_the_epoch_of_a_checkpoint_is_named_with_that_epoch()
         "UPDATE event_store.log SET epoch = $1",
         "DELETE FROM event_store.epochs WHERE epoch <> $1",
     ] {
-        sqlx::query(statement).bind(Uuid::from_u128(7)).execute(&mut admin(url).await).await.unwrap();
+        sqlx::query(statement)
+            .bind(Uuid::from_u128(7))
+            .execute(&mut admin(url).await)
+            .await
+            .unwrap();
     }
     let mut runner = runner(postgres_store(url).await, url);
-    all_stopped(&mut runner, &[&format!("run `event-store epoch begin --abandon {unknown}`")]).await;
+    all_stopped(&mut runner, &[&format!("run `event-store epoch begin --abandon {unknown}`")])
+        .await;
     begin_epoch(&mut admin(url).await, "the copy goes on", &[unknown]).await.unwrap();
     all_stopped(&mut runner, &["has another history"]).await;
 }
@@ -133,10 +162,15 @@ async fn once_the_right_log_is_back_the_same_process_goes_on_where_it_was() {
     let (database, mut life) = projected(20).await;
     let url = database.url();
     let rename = async |from: Uuid, to: Uuid| {
-        let rename = sqlx::query("UPDATE event_store.events SET event_id = $2 WHERE event_id = $1").bind(from).bind(to);
+        let rename = sqlx::query("UPDATE event_store.events SET event_id = $2 WHERE event_id = $1")
+            .bind(from)
+            .bind(to);
         rename.execute(&mut admin(url).await).await.unwrap();
     };
-    let (last, other) = (postgres_store(url).await.head().await.unwrap().mark.event_id.unwrap(), Uuid::from_u128(7));
+    let (last, other) = (
+        postgres_store(url).await.head().await.unwrap().mark.event_id.unwrap(),
+        Uuid::from_u128(7),
+    );
     rename(last, other).await;
     let mut runner = runner(postgres_store(url).await, url);
     all_stopped(&mut runner, &["position 20"]).await;

@@ -16,7 +16,10 @@ use uuid::Uuid;
 
 use crate::parked::of_a_stranger;
 use crate::support::life::{Life, registered};
-use crate::support::{append, ask, ask_about, contents, everything, happening, read_model, refolded_with, runner, tell, vault};
+use crate::support::{
+    append, ask, ask_about, contents, everything, happening, read_model, refolded_with, runner,
+    tell, vault,
+};
 
 const ADA: Uuid = Uuid::from_u128(0xada);
 
@@ -46,7 +49,8 @@ async fn p7_rows_erased_live_equal_rows_rebuilt() {
     let run = test_run();
     for round in 0..run.count(3, 60) {
         let seed = run.seed.wrapping_add(round);
-        let (world, mut life, mut random) = (World::new(), Life::new(seed), StdRng::seed_from_u64(seed));
+        let (world, mut life, mut random) =
+            (World::new(), Life::new(seed), StdRng::seed_from_u64(seed));
         let database = read_model().await;
         let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
         let mut erased = 0;
@@ -69,8 +73,12 @@ async fn p7_rows_erased_live_equal_rows_rebuilt() {
         }
         live.run_once().await.unwrap();
         let rows = contents(database.url()).await;
-        let named = rows["users"].as_array().unwrap().iter().filter(|user| !user["name"].is_null()).count();
-        assert!(named > 0 && named <= rows["users"].as_array().unwrap().len() && erased > 0, "seed {seed}: both kinds are there");
+        let named =
+            rows["users"].as_array().unwrap().iter().filter(|user| !user["name"].is_null()).count();
+        assert!(
+            named > 0 && named <= rows["users"].as_array().unwrap().len() && erased > 0,
+            "seed {seed}: both kinds are there"
+        );
         assert_eq!(rows, refolded_with(Arc::clone(&world.log), &world.keys).await, "seed {seed}");
     }
 }
@@ -86,8 +94,15 @@ async fn a_user_loses_name_and_address_and_keeps_the_figures() {
     world.erase(ADA).await;
     live.run_once().await.unwrap();
     let row = &contents(database.url()).await["users"][0];
-    assert_eq!((&row["name"], &row["email"], &row["status"]), (&Value::Null, &Value::Null, &json!("active")));
-    assert_eq!((&row["version"], &row["position"]), (&json!(1), &json!(2)), "the row has changed, its stream has not");
+    assert_eq!(
+        (&row["name"], &row["email"], &row["status"]),
+        (&Value::Null, &Value::Null, &json!("active"))
+    );
+    assert_eq!(
+        (&row["version"], &row["position"]),
+        (&json!(1), &json!(2)),
+        "the row has changed, its stream has not"
+    );
 }
 
 #[tokio::test]
@@ -98,20 +113,29 @@ async fn i8_a_row_that_postgres_refuses_is_blanked_at_once_as_it_was_before() {
     let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
     live.run_once().await.unwrap();
     // Blanking does not make such a row possible, and the erasure is in the batch of the refusal.
-    tell(database.url(), "ALTER TABLE users_g1.users ADD CONSTRAINT users_new CHECK (version < 2)").await;
+    tell(database.url(), "ALTER TABLE users_g1.users ADD CONSTRAINT users_new CHECK (version < 2)")
+        .await;
     let left = UserEvent::Deactivated(UserDeactivated { user_id: ADA });
     append(&world.sealed, vec![happening("user", ADA, &left)]).await;
     world.erase(ADA).await;
     live.run_once().await.unwrap();
     let row = contents(database.url()).await["users"][0].clone();
-    assert_eq!((&row["name"], &row["email"], &row["status"]), (&Value::Null, &Value::Null, &json!("active")));
-    let parked: Vec<i64> = ask(database.url(), "SELECT array_agg(position ORDER BY position) FROM read_model.parked").await;
+    assert_eq!(
+        (&row["name"], &row["email"], &row["status"]),
+        (&Value::Null, &Value::Null, &json!("active"))
+    );
+    let parked: Vec<i64> =
+        ask(database.url(), "SELECT array_agg(position ORDER BY position) FROM read_model.parked")
+            .await;
     assert_eq!(parked, [2, 3], "the erasure has its turn behind the event that the row lacks");
     tell(database.url(), "ALTER TABLE users_g1.users DROP CONSTRAINT users_new").await;
     tell(database.url(), "INSERT INTO read_model.retry_requests SELECT projection, generation, key FROM read_model.stale").await;
     live.run_once().await.unwrap();
     assert_eq!(ask::<i64>(database.url(), "SELECT count(*) FROM read_model.parked").await, 0);
-    assert_eq!(contents(database.url()).await, refolded_with(Arc::clone(&world.log), &world.keys).await);
+    assert_eq!(
+        contents(database.url()).await,
+        refolded_with(Arc::clone(&world.log), &world.keys).await
+    );
 }
 
 #[tokio::test]
@@ -125,7 +149,11 @@ async fn keys_that_are_away_stop_nothing_for_good_and_blank_nothing() {
     assert!(matches!(error, projector::runner::RunError::Keys(_)), "{error:?}");
     unlucky.give_up().await;
     assert_eq!(contents(database.url()).await["users"], json!([]));
-    runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys)).run_once().await.unwrap();
+    runner(Arc::clone(&world.log), database.url())
+        .revealing(vault(&world.keys))
+        .run_once()
+        .await
+        .unwrap();
     assert_eq!(contents(database.url()).await["users"][0]["name"], "Ada");
 }
 
@@ -142,15 +170,26 @@ async fn a_field_that_does_not_open_stops_who_reads_it_and_nobody_else() {
         tags: sealed.tags,
         metadata: sealed.metadata,
     };
-    let streams = vec![StreamAppend { stream: "user-x".parse().unwrap(), expected: ExpectedVersion::Any, events: vec![moved] }];
+    let streams = vec![StreamAppend {
+        stream: "user-x".parse().unwrap(),
+        expected: ExpectedVersion::Any,
+        events: vec![moved],
+    }];
     world.log.append(Append { streams, ..Append::default() }).await.unwrap();
     let database = read_model().await;
     let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
     let standings = live.run_once().await.unwrap();
-    let stopped: Vec<_> =
-        standings.iter().filter(|(_, standing)| matches!(standing, Standing::Stopped(_))).map(|(name, _)| *name).collect();
+    let stopped: Vec<_> = standings
+        .iter()
+        .filter(|(_, standing)| matches!(standing, Standing::Stopped(_)))
+        .map(|(name, _)| *name)
+        .collect();
     assert_eq!(stopped, ["users"], "{standings:?}");
-    assert_eq!(contents(database.url()).await["users"][0]["name"], "Ada", "up to there it is right");
+    assert_eq!(
+        contents(database.url()).await["users"][0]["name"],
+        "Ada",
+        "up to there it is right"
+    );
 }
 
 #[tokio::test]
@@ -163,7 +202,11 @@ async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
     let renamed = |number: u128| {
         let product_id = Uuid::from_u128(number);
         let name = ProductName::parse("of nobody").unwrap();
-        happening("product", product_id, &ProductEvent::Renamed(ProductRenamed { product_id, name }))
+        happening(
+            "product",
+            product_id,
+            &ProductEvent::Renamed(ProductRenamed { product_id, name }),
+        )
     };
     append(&world.sealed, (1_000..1_400).map(renamed).collect()).await;
     live.run_once().await.unwrap();
@@ -175,9 +218,17 @@ async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
     let parked = "SELECT count(*) FROM read_model.parked WHERE projection = $1";
     assert_eq!(ask_about::<i64>(database.url(), parked, "products").await, 400);
-    assert_eq!(ask_about::<i64>(database.url(), parked, "users").await, 30 + 10, "ten of the thirty are erased");
+    assert_eq!(
+        ask_about::<i64>(database.url(), parked, "users").await,
+        30 + 10,
+        "ten of the thirty are erased"
+    );
     let passed = "SELECT passed_over FROM read_model.checkpoints WHERE projection = $1";
-    assert_eq!(ask_about::<i64>(database.url(), passed, "products").await, 30 + 25, "erasures are none of its business");
+    assert_eq!(
+        ask_about::<i64>(database.url(), passed, "products").await,
+        30 + 25,
+        "erasures are none of its business"
+    );
 }
 
 #[tokio::test]
@@ -191,7 +242,11 @@ async fn p7_an_erasure_takes_its_turn_behind_the_events_that_its_row_lacks() {
     live.run_once().await.unwrap();
     let held = "SELECT string_agg(format('%s:%s', position, cause IS NULL), ' ' ORDER BY position)
                 FROM read_model.parked WHERE projection = 'users'";
-    assert_eq!(ask::<String>(database.url(), held).await, "1:f 2:t 3:t", "refused, held back, held back");
+    assert_eq!(
+        ask::<String>(database.url(), held).await,
+        "1:f 2:t 3:t",
+        "refused, held back, held back"
+    );
     tell(
         database.url(),
         "WITH skipped AS (
@@ -202,8 +257,18 @@ async fn p7_an_erasure_takes_its_turn_behind_the_events_that_its_row_lacks() {
     )
     .await;
     live.run_once().await.unwrap();
-    assert_eq!(ask::<i64>(database.url(), "SELECT count(*) FROM read_model.parked WHERE projection = 'users'").await, 0);
+    assert_eq!(
+        ask::<i64>(
+            database.url(),
+            "SELECT count(*) FROM read_model.parked WHERE projection = 'users'"
+        )
+        .await,
+        0
+    );
     let row = &contents(database.url()).await["users"][0];
-    assert_eq!((&row["name"], &row["email"], &row["version"]), (&Value::Null, &Value::Null, &json!(1)));
+    assert_eq!(
+        (&row["name"], &row["email"], &row["version"]),
+        (&Value::Null, &Value::Null, &json!(1))
+    );
     assert_eq!(row["position"], json!(3), "the erasure changed it last, as it does in a rebuild");
 }

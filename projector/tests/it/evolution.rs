@@ -12,13 +12,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::life::{at, line, money, registered};
-use crate::support::{contents, happening, happening_of, log_of, postgres_store, read_model, watch, whole_database};
+use crate::support::{
+    contents, happening, happening_of, log_of, postgres_store, read_model, watch, whole_database,
+};
 
 /// A history that the shop might have had.
 const PAST: &[Past] = &[
     (("user.signed_up", 1), &[("user.registered", 1)], |data| Ok(vec![("user.registered", data)])),
     (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 1)], |mut data| {
-        let mut take = |field: &str| data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing");
+        let mut take = |field: &str| {
+            data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing")
+        };
         Ok(vec![("order.placed", take("placed")?), ("order.confirmed", take("confirmed")?)])
     }),
     (("order.viewed", 1), &[], |_| Ok(Vec::new())),
@@ -38,7 +42,13 @@ fn placed_and_confirmed() -> (OrderEvent, OrderEvent) {
     let ordered_at = at("1997-01-01T12:00:00Z");
     let (order_id, user_id, total) = (ORDER, USER, money(100, "EUR"));
     (
-        OrderEvent::Placed(OrderPlaced { order_id, user_id, lines: vec![line], total, ordered_at: Some(ordered_at) }),
+        OrderEvent::Placed(OrderPlaced {
+            order_id,
+            user_id,
+            lines: vec![line],
+            total,
+            ordered_at: Some(ordered_at),
+        }),
         OrderEvent::Confirmed(OrderConfirmed { order_id, user_id, total, units: 2, ordered_at }),
     )
 }
@@ -52,8 +62,10 @@ fn without_places(mut contents: Value) -> Value {
     for table in contents.as_object_mut().unwrap().values_mut().filter_map(Value::as_array_mut) {
         for row in table {
             let fields = row.as_object_mut().unwrap();
-            fields
-                .retain(|name, _| !["position", "version", "created_at", "updated_at", "confirmed_at"].contains(&name.as_str()));
+            fields.retain(|name, _| {
+                !["position", "version", "created_at", "updated_at", "confirmed_at"]
+                    .contains(&name.as_str())
+            });
         }
     }
     contents
@@ -65,7 +77,14 @@ async fn p6_the_parts_of_a_split_event_take_effect_in_one_go_under_its_position(
     let old = log_of(vec![
         happening_of("user", USER, "user.signed_up", 1, &registered(USER), Vec::new()),
         happening_of("order", ORDER, "order.viewed", 1, &json!({}), Vec::new()),
-        happening_of("order", ORDER, "order.bought", 1, &json!({"placed": placed, "confirmed": confirmed}), Vec::new()),
+        happening_of(
+            "order",
+            ORDER,
+            "order.bought",
+            1,
+            &json!({"placed": placed, "confirmed": confirmed}),
+            Vec::new(),
+        ),
     ])
     .await;
     let new = log_of(vec![
@@ -80,9 +99,18 @@ async fn p6_the_parts_of_a_split_event_take_effect_in_one_go_under_its_position(
     let (found, expected) = (contents(old_rows.url()).await, contents(new_rows.url()).await);
     assert_eq!(tables(&without_places(found.clone())), tables(&without_places(expected)));
     let order = &found["orders"][0];
-    assert_eq!((&order["status"], &order["position"], &order["version"]), (&json!("confirmed"), &json!(3), &json!(2)));
-    assert_eq!((&found["daily_sales"][0]["orders"], &found["daily_sales"][0]["position"]), (&json!(1), &json!(3)));
-    assert_eq!((&found["users"][0]["order_count"], &found["users"][0]["position"]), (&json!(1), &json!(3)));
+    assert_eq!(
+        (&order["status"], &order["position"], &order["version"]),
+        (&json!("confirmed"), &json!(3), &json!(2))
+    );
+    assert_eq!(
+        (&found["daily_sales"][0]["orders"], &found["daily_sales"][0]["position"]),
+        (&json!(1), &json!(3))
+    );
+    assert_eq!(
+        (&found["users"][0]["order_count"], &found["users"][0]["position"]),
+        (&json!(1), &json!(3))
+    );
 }
 
 #[tokio::test]
@@ -100,7 +128,8 @@ async fn a_split_event_that_does_not_fold_takes_no_effect_in_part() {
     .await;
     let database = read_model().await;
     let standings = runner(store, database.url()).run_once().await.unwrap();
-    let at_the_event = |standing: &Standing| matches!(standing, Standing::At(mark) if mark.position.0 == 1);
+    let at_the_event =
+        |standing: &Standing| matches!(standing, Standing::At(mark) if mark.position.0 == 1);
     assert!(standings.iter().all(|(_, standing)| at_the_event(standing)), "{standings:?}");
     let parked: String = crate::support::ask(
         database.url(),
@@ -108,18 +137,26 @@ async fn a_split_event_that_does_not_fold_takes_no_effect_in_part() {
     )
     .await;
     assert_eq!(parked, "users 1 order.bought", "the whole of it, as it is stored");
-    assert_eq!(contents(database.url()).await["users"], json!([]), "no row came to be of a part of it");
+    assert_eq!(
+        contents(database.url()).await["users"],
+        json!([]),
+        "no row came to be of a part of it"
+    );
 }
 
 /// What a projection reads: the types as they are written today, and the former ones that may become them.
 fn reads(projection: &dyn projector::projection::AnyProjection) -> String {
     let registry = projector::projections::registry().unwrap();
-    let wanted: Vec<event_store::EventType> = projection.handles().iter().map(|name| name.parse().unwrap()).collect();
+    let wanted: Vec<event_store::EventType> =
+        projection.handles().iter().map(|name| name.parse().unwrap()).collect();
     let stored = registry.widen_types(&wanted);
     let current = history::current().map(|(name, version)| (name, version, "written"));
     let past = history::PAST.iter().map(|((name, version), ..)| (*name, *version, "upcast"));
-    let shapes = current.chain(past).filter(|(name, ..)| stored.iter().any(|stored| stored.as_str() == *name));
-    let mut lines: Vec<String> = shapes.map(|(name, version, how)| format!("{name} v{version} {how}\n")).collect();
+    let shapes = current
+        .chain(past)
+        .filter(|(name, ..)| stored.iter().any(|stored| stored.as_str() == *name));
+    let mut lines: Vec<String> =
+        shapes.map(|(name, version, how)| format!("{name} v{version} {how}\n")).collect();
     lines.sort();
     format!("fold version {}\n{}", projection.fold_version(), lines.concat())
 }
@@ -128,13 +165,21 @@ fn reads(projection: &dyn projector::projection::AnyProjection) -> String {
 fn a_projection_that_comes_to_read_other_events_has_another_fold_version() {
     for projection in projector::projections::all() {
         let name = projection.name();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/projections").join(name).join("reads.txt");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src/projections")
+            .join(name)
+            .join("reads.txt");
         let found = reads(projection.as_ref());
         // Without the file: it has always read what it reads now, and that was never written another way.
         let kept = std::fs::read_to_string(&path).ok();
-        let as_ever = found.lines().all(|line| line == "fold version 1" || line.ends_with(" v1 written"));
+        let as_ever =
+            found.lines().all(|line| line == "fold version 1" || line.ends_with(" v1 written"));
         let fits = kept.as_ref().map_or(as_ever, |kept| *kept == found);
-        assert!(fits, "{name} reads other events than before: raise its fold version, then let {} say:\n{found}", path.display());
+        assert!(
+            fits,
+            "{name} reads other events than before: raise its fold version, then let {} say:\n{found}",
+            path.display()
+        );
     }
 }
 
@@ -143,7 +188,11 @@ fn a_projection_reads_every_type_that_it_says_it_handles() {
     for projection in projector::projections::all() {
         let known: Vec<&str> = history::current().map(|(name, _)| name).collect();
         let handles = projection.handles();
-        assert!(!handles.is_empty() && handles.iter().all(|name| known.contains(name)), "{}: {handles:?}", projection.name());
+        assert!(
+            !handles.is_empty() && handles.iter().all(|name| known.contains(name)),
+            "{}: {handles:?}",
+            projection.name()
+        );
     }
 }
 
@@ -164,7 +213,12 @@ async fn a_process_says_at_its_start_what_it_cannot_read_and_projects_the_rest()
     })
     .await;
     crate::support::until("the others go on", || async {
-        crate::support::ask::<i64>(database.url(), "SELECT count(*) FROM read_model.checkpoints WHERE position = 3").await == 3
+        crate::support::ask::<i64>(
+            database.url(),
+            "SELECT count(*) FROM read_model.checkpoints WHERE position = 3",
+        )
+        .await
+            == 3
     })
     .await;
 }

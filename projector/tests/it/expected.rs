@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use domain::Personal;
 use domain::order::event::{
-    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved, OrderPlaced,
+    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
+    OrderPlaced,
 };
-use domain::product::event::{ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted};
-use domain::user::event::{UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed};
+use domain::product::event::{
+    ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
+};
+use domain::user::event::{
+    UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed,
+};
 use domain::value::{Email, PersonName, ProductName, Quantity};
 use event_store::erasure::SUBJECT_ERASED;
 use serde_json::{Value, json};
@@ -16,7 +21,9 @@ use uuid::Uuid;
 
 use crate::erasure::World;
 use crate::support::life::{at, money};
-use crate::support::{Happening, append, contents, everything, happening, read_model, runner, vault};
+use crate::support::{
+    Happening, append, contents, everything, happening, read_model, runner, vault,
+};
 
 const USER: Uuid = Uuid::from_u128(1);
 const PRODUCT: Uuid = Uuid::from_u128(2);
@@ -39,9 +46,14 @@ fn story(projection: &'static str, happened: Vec<Happening>, row: Value) -> Stor
 
 /// `row` with other values in these columns.
 fn with(row: &Value, changed: Value) -> Value {
-    let (mut row, Value::Object(changed)) = (row.clone(), changed) else { panic!("columns are an object") };
+    let (mut row, Value::Object(changed)) = (row.clone(), changed) else {
+        panic!("columns are an object")
+    };
     for (column, value) in changed {
-        assert!(row.as_object_mut().unwrap().insert(column.clone(), value).is_some(), "there is no column {column}");
+        assert!(
+            row.as_object_mut().unwrap().insert(column.clone(), value).is_some(),
+            "there is no column {column}"
+        );
     }
     row
 }
@@ -72,7 +84,13 @@ fn registered() -> Happening {
 fn line(line_id: Uuid, quantity: u32, unit_price: i64) -> OrderLine {
     let product_name = ProductName::parse("cd").unwrap();
     let quantity = Quantity::new(quantity).unwrap();
-    OrderLine { line_id, product_id: PRODUCT, product_name, quantity, unit_price: money(unit_price, "USD") }
+    OrderLine {
+        line_id,
+        product_id: PRODUCT,
+        product_name,
+        quantity,
+        unit_price: money(unit_price, "USD"),
+    }
 }
 
 fn placed() -> Happening {
@@ -87,12 +105,22 @@ fn placed() -> Happening {
 }
 
 fn line_added() -> Happening {
-    order(OrderEvent::LineAdded(OrderLineAdded { order_id: ORDER, line: line(SECOND, 3, 50), total: money(350, "USD") }))
+    order(OrderEvent::LineAdded(OrderLineAdded {
+        order_id: ORDER,
+        line: line(SECOND, 3, 50),
+        total: money(350, "USD"),
+    }))
 }
 
 fn confirmed(minor: i64, units: u64, ordered_at: &str) -> Happening {
     let (total, ordered_at) = (money(minor, "USD"), at(ordered_at));
-    order(OrderEvent::Confirmed(OrderConfirmed { order_id: ORDER, user_id: USER, total, units, ordered_at }))
+    order(OrderEvent::Confirmed(OrderConfirmed {
+        order_id: ORDER,
+        user_id: USER,
+        total,
+        units,
+        ordered_at,
+    }))
 }
 
 fn added() -> Happening {
@@ -109,16 +137,26 @@ fn of_users() -> Vec<Story> {
         let row = with(&with(&first, json!({"updated_at": "@2", "position": 2})), changed);
         story("users", vec![registered(), event], row)
     };
-    let renamed = UserRenamed { user_id: USER, name: Personal::new(USER, PersonName::parse("Grace").unwrap()) };
+    let renamed = UserRenamed {
+        user_id: USER,
+        name: Personal::new(USER, PersonName::parse("Grace").unwrap()),
+    };
     let email = Personal::new(USER, Email::parse("grace@example.com").unwrap());
     let email_changed = UserEmailChanged { user_id: USER, email };
     let spent = json!({"order_count": 1, "total_spent": {"USD": 350}, "last_order_at": "1997-05-05T00:00:00+00:00"});
-    let erased = with(&first, json!({"email": null, "name": null, "updated_at": "@2", "position": 2}));
+    let erased =
+        with(&first, json!({"email": null, "name": null, "updated_at": "@2", "position": 2}));
     vec![
         story("users", vec![registered()], first.clone()),
         after(user(UserEvent::Renamed(renamed)), json!({"name": "Grace", "version": 2})),
-        after(user(UserEvent::EmailChanged(email_changed)), json!({"email": "grace@example.com", "version": 2})),
-        after(user(UserEvent::Deactivated(UserDeactivated { user_id: USER })), json!({"status": "deactivated", "version": 2})),
+        after(
+            user(UserEvent::EmailChanged(email_changed)),
+            json!({"email": "grace@example.com", "version": 2}),
+        ),
+        after(
+            user(UserEvent::Deactivated(UserDeactivated { user_id: USER })),
+            json!({"status": "deactivated", "version": 2}),
+        ),
         after(confirmed(350, 5, "1997-05-05T00:00:00Z"), spent),
         Story { erased: true, ..story("users", vec![registered()], erased) },
     ]
@@ -155,8 +193,16 @@ fn of_orders() -> Vec<Story> {
     vec![
         story("orders", vec![placed()], first.clone()),
         story("orders", vec![placed(), line_added()], second.clone()),
-        story("orders", vec![placed(), line_added(), order(OrderEvent::LineRemoved(removed))], with(&second, third)),
-        story("orders", vec![placed(), confirmed(199, 2, "1997-06-06T00:00:00Z")], with(&first, done)),
+        story(
+            "orders",
+            vec![placed(), line_added(), order(OrderEvent::LineRemoved(removed))],
+            with(&second, third),
+        ),
+        story(
+            "orders",
+            vec![placed(), confirmed(199, 2, "1997-06-06T00:00:00Z")],
+            with(&first, done),
+        ),
         story("orders", vec![placed(), cancelled], with(&first, undone)),
     ]
 }
@@ -167,7 +213,8 @@ fn of_products() -> Vec<Story> {
         "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     });
     let after = |event: ProductEvent, changed: Value| {
-        let row = with(&with(&first, json!({"updated_at": "@2", "version": 2, "position": 2})), changed);
+        let row =
+            with(&with(&first, json!({"updated_at": "@2", "version": 2, "position": 2})), changed);
         story("products", vec![added(), product(event)], row)
     };
     let name = ProductName::parse("record").unwrap();
@@ -175,7 +222,10 @@ fn of_products() -> Vec<Story> {
     let adjusted = ProductStockAdjusted { product_id: PRODUCT, delta: 2, stock: 7 };
     vec![
         story("products", vec![added()], first.clone()),
-        after(ProductEvent::Renamed(ProductRenamed { product_id: PRODUCT, name }), json!({"name": "record"})),
+        after(
+            ProductEvent::Renamed(ProductRenamed { product_id: PRODUCT, name }),
+            json!({"name": "record"}),
+        ),
         after(ProductEvent::Repriced(repriced), json!({"unit_price_minor": 5, "currency": "EUR"})),
         after(ProductEvent::StockAdjusted(adjusted), json!({"stock": 7})),
     ]
@@ -183,7 +233,8 @@ fn of_products() -> Vec<Story> {
 
 fn of_daily_sales() -> Vec<Story> {
     let row = json!({"day": "1997-05-05", "currency": "USD", "orders": 2, "units": 7, "revenue_minor": 550, "position": 2});
-    let happened = vec![confirmed(350, 5, "1997-05-05T00:00:00Z"), confirmed(200, 2, "1997-05-05T23:59:59Z")];
+    let happened =
+        vec![confirmed(350, 5, "1997-05-05T00:00:00Z"), confirmed(200, 2, "1997-05-05T23:59:59Z")];
     vec![story("daily_sales", happened, row)]
 }
 
@@ -206,7 +257,8 @@ fn timed(row: &Value, recorded: &[String]) -> Value {
 #[tokio::test]
 async fn p7_each_projection_makes_of_each_event_the_row_that_is_written_down_here() {
     for Story { projection, happened, erased, row } in stories() {
-        let types: Vec<String> = happened.iter().map(|(_, event)| event.event_type.to_string()).collect();
+        let types: Vec<String> =
+            happened.iter().map(|(_, event)| event.event_type.to_string()).collect();
         let world = World::new();
         append(&world.sealed, happened).await;
         let database = read_model().await;
@@ -218,18 +270,30 @@ async fn p7_each_projection_makes_of_each_event_the_row_that_is_written_down_her
         live.run_once().await.unwrap();
         let events = everything(world.log.as_ref()).await;
         // As Postgres keeps and shows times: to the microsecond.
-        let recorded = events.iter().map(|event| event.recorded_at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string());
+        let recorded = events
+            .iter()
+            .map(|event| event.recorded_at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string());
         let recorded: Vec<String> = recorded.collect();
         let rows = &contents(database.url()).await[projection];
-        assert_eq!(shown(rows), shown(&json!([timed(&row, &recorded)])), "{projection} after {types:?}, erased: {erased}");
+        assert_eq!(
+            shown(rows),
+            shown(&json!([timed(&row, &recorded)])),
+            "{projection} after {types:?}, erased: {erased}"
+        );
     }
 }
 
 /// Times without zeros at the end of their fractions, which Postgres leaves out.
 fn shown(rows: &Value) -> Value {
     let mut rows = rows.clone();
-    for value in rows.as_array_mut().unwrap().iter_mut().flat_map(|row| row.as_object_mut().unwrap().values_mut()) {
-        if let Some((time, "+00:00")) = value.as_str().map(|text| text.split_at(text.len().saturating_sub(6)))
+    for value in rows
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .flat_map(|row| row.as_object_mut().unwrap().values_mut())
+    {
+        if let Some((time, "+00:00")) =
+            value.as_str().map(|text| text.split_at(text.len().saturating_sub(6)))
             && time.contains('.')
         {
             *value = format!("{}+00:00", time.trim_end_matches('0').trim_end_matches('.')).into();
@@ -243,16 +307,25 @@ fn every_event_that_a_projection_handles_has_an_expected_row() {
     let stories = stories();
     let written = stories.iter().map(|story| {
         let last = story.happened.last().unwrap();
-        (story.projection, if story.erased { SUBJECT_ERASED.to_owned() } else { last.1.event_type.to_string() })
+        (
+            story.projection,
+            if story.erased { SUBJECT_ERASED.to_owned() } else { last.1.event_type.to_string() },
+        )
     });
     let written: BTreeSet<(&str, String)> = written.collect();
     for projection in projector::projections::all() {
         let name = projection.name();
         for event_type in projection.handles() {
-            assert!(written.contains(&(name, event_type.to_owned())), "{name} handles {event_type}: write its expected row");
+            assert!(
+                written.contains(&(name, event_type.to_owned())),
+                "{name} handles {event_type}: write its expected row"
+            );
         }
         if !projection.personal().is_empty() {
-            assert!(written.contains(&(name, SUBJECT_ERASED.to_owned())), "{name} keeps personal fields: write its blanked row");
+            assert!(
+                written.contains(&(name, SUBJECT_ERASED.to_owned())),
+                "{name} keeps personal fields: write its blanked row"
+            );
         }
     }
 }

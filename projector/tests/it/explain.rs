@@ -19,7 +19,9 @@ async fn a_row_is_explained_by_its_events_with_the_row_after_each() {
     let steps = lines(&succeeds(url, &["explain", "orders", &key, "--json"]).await);
     let events: i64 = ask(url, "SELECT max(version) FROM orders_g1.orders").await;
     assert_eq!(steps.len(), usize::try_from(events).unwrap(), "every event of its stream");
-    let stands: Value = ask(url, "SELECT to_jsonb(o) FROM orders_g1.orders AS o ORDER BY version DESC, id LIMIT 1").await;
+    let stands: Value =
+        ask(url, "SELECT to_jsonb(o) FROM orders_g1.orders AS o ORDER BY version DESC, id LIMIT 1")
+            .await;
     let last = &steps.last().unwrap()["row"];
     for column in ["status", "total_minor", "units", "lines", "version", "position"] {
         assert_eq!(last[column], stands[column], "{column}");

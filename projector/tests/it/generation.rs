@@ -12,7 +12,10 @@ use sqlx::{Connection, PgConnection};
 use crate::support::ledger::Tally;
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
-use crate::support::{append, ask, contents, log, postgres_store, read_model, refolded, tell, until, watch, whole_database};
+use crate::support::{
+    append, ask, contents, log, postgres_store, read_model, refolded, tell, until, watch,
+    whole_database,
+};
 
 async fn empty_database() -> TestDatabase {
     TestDatabase::create("projector_empty", "1", |_| async { Ok(()) }).await
@@ -31,8 +34,13 @@ async fn migrating_twice_and_at_once_makes_one_generation_of_each_projection() {
         task.await.unwrap().unwrap();
     }
     projector::migrate(database.url()).await.unwrap();
-    let generations: i64 = ask(database.url(), "SELECT count(*) FROM read_model.generations WHERE live AND generation = 1").await;
-    let views: i64 = ask(database.url(), "SELECT count(*) FROM pg_views WHERE schemaname = 'read_model'").await;
+    let generations: i64 = ask(
+        database.url(),
+        "SELECT count(*) FROM read_model.generations WHERE live AND generation = 1",
+    )
+    .await;
+    let views: i64 =
+        ask(database.url(), "SELECT count(*) FROM pg_views WHERE schemaname = 'read_model'").await;
     let known = i64::try_from(projector::projections::all().len()).unwrap();
     assert_eq!((generations, views), (known, known));
 }
@@ -47,8 +55,12 @@ async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to
     generation::check(&mut connection).await.unwrap();
 
     tell(database.url(), "UPDATE read_model._sqlx_migrations SET version = 20991231000000 WHERE version = (SELECT max(version) FROM read_model._sqlx_migrations)").await;
-    assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Newer(20_991_231_000_000))));
-    tell(database.url(), "DELETE FROM read_model._sqlx_migrations WHERE version = 20991231000000").await;
+    assert!(matches!(
+        generation::check(&mut connection).await,
+        Err(SchemaError::Newer(20_991_231_000_000))
+    ));
+    tell(database.url(), "DELETE FROM read_model._sqlx_migrations WHERE version = 20991231000000")
+        .await;
     assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Older)));
     tell(database.url(), "UPDATE read_model._sqlx_migrations SET checksum = '\\x00'").await;
     assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Changed(_))));
@@ -57,7 +69,8 @@ async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to
 #[tokio::test]
 async fn the_process_refuses_such_a_schema_and_exits_with_3() {
     let database = empty_database().await;
-    let output = finished(command(database.url()).args(["run", "--admin-listen", "127.0.0.1:0"])).await;
+    let output =
+        finished(command(database.url()).args(["run", "--admin-listen", "127.0.0.1:0"])).await;
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("projector migrate"), "{said}");
@@ -66,11 +79,17 @@ async fn the_process_refuses_such_a_schema_and_exits_with_3() {
 #[tokio::test]
 async fn the_command_line_tells_wrong_usage_from_failure() {
     let database = read_model().await;
-    let code = async |arguments: &[&str]| finished(command(database.url()).args(arguments)).await.status.code();
+    let code = async |arguments: &[&str]| {
+        finished(command(database.url()).args(arguments)).await.status.code()
+    };
     assert_eq!(code(&["migrate"]).await, Some(0));
     assert_eq!(code(&["status", "--json"]).await, Some(0));
     assert_eq!(code(&["start-over", "no_such_projection", "--yes"]).await, Some(2));
-    assert_eq!(code(&["run", "--admin-listen", "0.0.0.0:9083"]).await, Some(2), "reachable from elsewhere");
+    assert_eq!(
+        code(&["run", "--admin-listen", "0.0.0.0:9083"]).await,
+        Some(2),
+        "reachable from elsewhere"
+    );
     assert_eq!(code(&["frobnicate"]).await, Some(2));
 }
 
@@ -128,8 +147,13 @@ async fn a_change_of_only_an_index_is_noticed_and_says_what_to_run() {
         runner.give_up().await;
         standings.into_iter().next().unwrap().1
     };
-    let Standing::Stopped(reason) = standing(Arc::new(Reindexed(Arc::clone(&tally)))).await else { panic!("not noticed") };
-    assert!(reason.contains("tables or indexes") && reason.contains("`projector rebuild tally`"), "{reason}");
+    let Standing::Stopped(reason) = standing(Arc::new(Reindexed(Arc::clone(&tally)))).await else {
+        panic!("not noticed")
+    };
+    assert!(
+        reason.contains("tables or indexes") && reason.contains("`projector rebuild tally`"),
+        "{reason}"
+    );
     assert!(matches!(standing(tally).await, Standing::At(_)), "the program that made it goes on");
 }
 
@@ -138,11 +162,20 @@ async fn starting_over_makes_the_next_generation_live_and_leaves_nothing_of_the_
     let database = read_model().await;
     let output = finished(command(database.url()).args(["start-over", "users", "--yes"])).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let live: i32 = ask(database.url(), "SELECT generation FROM read_model.generations WHERE projection = 'users'").await;
-    let old: i64 = ask(database.url(), "SELECT count(*) FROM pg_namespace WHERE nspname = 'users_g1'").await;
+    let live: i32 = ask(
+        database.url(),
+        "SELECT generation FROM read_model.generations WHERE projection = 'users'",
+    )
+    .await;
+    let old: i64 =
+        ask(database.url(), "SELECT count(*) FROM pg_namespace WHERE nspname = 'users_g1'").await;
     assert_eq!((live, old), (2, 0));
     let reader = database.url_in_group("read_model_reader").await;
-    assert_eq!(ask::<i64>(&reader, "SELECT count(*) FROM read_model.users").await, 0, "the reader sees the new one");
+    assert_eq!(
+        ask::<i64>(&reader, "SELECT count(*) FROM read_model.users").await,
+        0,
+        "the reader sees the new one"
+    );
 }
 
 #[tokio::test]
@@ -163,7 +196,11 @@ async fn a_running_projector_fills_the_generation_that_starting_over_made() {
     })
     .await;
     assert!(process.is_running());
-    let generation: i32 = ask(database.url(), "SELECT generation FROM read_model.checkpoints WHERE projection = 'users'").await;
+    let generation: i32 = ask(
+        database.url(),
+        "SELECT generation FROM read_model.checkpoints WHERE projection = 'users'",
+    )
+    .await;
     assert_eq!(generation, 3);
     assert_eq!(contents(database.url()).await, refolded(store).await);
 }

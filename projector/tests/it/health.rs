@@ -13,7 +13,9 @@ use tokio::process::{Child, ChildStdout};
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
 use crate::support::silence::Silence;
-use crate::support::{append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database};
+use crate::support::{
+    append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database,
+};
 
 /// `projector status --watch`.
 struct Watched {
@@ -24,7 +26,10 @@ struct Watched {
 impl Watched {
     fn start(url: &str, arguments: &[&str]) -> Self {
         let mut command = command(url);
-        command.args(["status", "--watch", "--interval", "0.1"]).args(arguments).stdout(Stdio::piped());
+        command
+            .args(["status", "--watch", "--interval", "0.1"])
+            .args(arguments)
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
@@ -54,7 +59,12 @@ impl Watched {
 }
 
 fn users(document: &Value) -> &Value {
-    document["projections"].as_array().unwrap().iter().find(|part| part["projection"] == "users").unwrap()
+    document["projections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|part| part["projection"] == "users")
+        .unwrap()
 }
 
 #[tokio::test]
@@ -63,7 +73,11 @@ async fn a_watched_status_shows_positions_move_and_ends_cleanly_on_ctrl_c() {
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     let mut watched = Watched::start(url, &["--json"]);
     let first = watched.document(|_| true).await;
-    assert_eq!((&users(&first)["mode"], &users(&first)["heartbeat_seconds"]), (&"not_running".into(), &Value::Null), "{first}");
+    assert_eq!(
+        (&users(&first)["mode"], &users(&first)["heartbeat_seconds"]),
+        (&"not_running".into(), &Value::Null),
+        "{first}"
+    );
     let mut life = Life::new(401);
     append(store.as_ref(), life.goes_on(30)).await;
     let behind = watched.document(|document| users(document)["lag_events"] == 30).await;
@@ -104,7 +118,8 @@ async fn a_stand_by_is_ready_too() {
     let database = whole_database().await;
     let processes = [Process::start(database.url()), Process::start(database.url())];
     for process in &processes {
-        until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
+        until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") })
+            .await;
     }
 }
 
@@ -119,10 +134,16 @@ async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself(
     until_all_at(url, 30).await;
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     let metrics = process.get("/metrics").await;
-    assert!(metrics.contains("projection_heartbeat_timestamp_seconds{projection=\"users\",part=\"0\"}"), "{metrics}");
+    assert!(
+        metrics.contains("projection_heartbeat_timestamp_seconds{projection=\"users\",part=\"0\"}"),
+        "{metrics}"
+    );
 
     way.falls();
-    until("the process to say so", || async { process.get("/readyz").await.starts_with("HTTP/1.1 503") }).await;
+    until("the process to say so", || async {
+        process.get("/readyz").await.starts_with("HTTP/1.1 503")
+    })
+    .await;
     assert!(process.get("/livez").await.starts_with("HTTP/1.1 200"), "a restart would not help");
     way.ends();
     append(store.as_ref(), life.goes_on(30)).await;
@@ -138,7 +159,8 @@ const SAYS_SO: Duration = Duration::from_secs(10);
 const HELPS_ITSELF: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_log_that_falls_silent_is_told_of_within_ten_seconds_and_how_far_behind_it_one_is_then_nobody_knows() {
+async fn a_log_that_falls_silent_is_told_of_within_ten_seconds_and_how_far_behind_it_one_is_then_nobody_knows()
+ {
     let database = whole_database().await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     let way = Silence::before(url).await;
@@ -151,9 +173,12 @@ async fn a_log_that_falls_silent_is_told_of_within_ten_seconds_and_how_far_behin
     assert!(metrics.contains("\neventstore_head_position 30"), "{metrics}");
 
     way.falls();
-    let says_so = until("the process to say so", || async { process.get("/readyz").await.starts_with("HTTP/1.1 503") });
+    let says_so = until("the process to say so", || async {
+        process.get("/readyz").await.starts_with("HTTP/1.1 503")
+    });
     tokio::time::timeout(SAYS_SO, says_so).await.unwrap();
-    let unknown = ["eventstore_head_position", "projection_lag_events{projection=\"users\",part=\"0\"}"];
+    let unknown =
+        ["eventstore_head_position", "projection_lag_events{projection=\"users\",part=\"0\"}"];
     // A figure that nobody knows is left out.
     until("the figures to be unknown", || async {
         let metrics = process.get("/metrics").await;

@@ -32,8 +32,15 @@ fn large(order_id: Uuid) -> [OrderEvent; 2] {
         unit_price: money(1, "USD"),
     };
     let (user_id, total, units) = (Uuid::from_u128(1), money(430, "USD"), 430);
-    let placed = OrderPlaced { order_id, user_id, lines: (0..LINES).map(line).collect(), total, ordered_at: None };
-    let confirmed = OrderConfirmed { order_id, user_id, total, units, ordered_at: at("1997-01-01T00:00:00Z") };
+    let placed = OrderPlaced {
+        order_id,
+        user_id,
+        lines: (0..LINES).map(line).collect(),
+        total,
+        ordered_at: None,
+    };
+    let confirmed =
+        OrderConfirmed { order_id, user_id, total, units, ordered_at: at("1997-01-01T00:00:00Z") };
     [OrderEvent::Placed(placed), OrderEvent::Confirmed(confirmed)]
 }
 
@@ -49,7 +56,12 @@ async fn until_projected(url: &str, events: usize) {
 
 /// Runs the tool to its end. Returns the most memory that it had, in KiB.
 async fn peak(url: &str, arguments: &[&str]) -> u64 {
-    let mut child = command(url).args(arguments).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut child = command(url)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
     let pid = child.id().unwrap();
     let (mut peak, started) = (0, Instant::now());
     loop {
@@ -73,7 +85,8 @@ async fn a_rebuild_and_a_verification_of_large_rows_stay_within_their_memory() {
         for number in 0..ORDERS {
             let order_id = Uuid::from_u128(1_000 + number as u128);
             let (stream, event) = happening("order", order_id, &large(order_id)[step]);
-            let streams = vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }];
+            let streams =
+                vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }];
             store.append(Append { streams, ..Append::default() }).await.unwrap();
         }
         // Then small events touch large rows: a batch of them by far more than may be held at once.

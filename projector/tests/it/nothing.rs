@@ -29,13 +29,22 @@ async fn what_is_about_nothing_says_so_and_fails() {
         assert!(said.contains(unknown), "{arguments:?}: {said}");
     }
     for (arguments, why) in [
-        (&["parked", "show", "users", "--position", "1"][..], "nothing at position 1 of users is parked"),
+        (
+            &["parked", "show", "users", "--position", "1"][..],
+            "nothing at position 1 of users is parked",
+        ),
         (&["parked", "show", "users", "--key", &id], "is parked"),
         (&["parked", "show", "users", "--key", "nobody"], "\"nobody\" is no key of users"),
         (&["parked", "retry", "users"], "nothing at all of users is parked"),
-        (&["parked", "retry", "users", "--json", "--position", "1"], "nothing at position 1 of users is parked"),
+        (
+            &["parked", "retry", "users", "--json", "--position", "1"],
+            "nothing at position 1 of users is parked",
+        ),
         (&["parked", "retry", "users", "--key", "nobody"], "\"nobody\" is no key of users"),
-        (&["parked", "skip", "users", "1", "--by", "Ada", "--reason", "x"], "no row refuses the event at position 1"),
+        (
+            &["parked", "skip", "users", "1", "--by", "Ada", "--reason", "x"],
+            "no row refuses the event at position 1",
+        ),
         (&["explain", "users", &id], "no event has made a row"),
         (&["explain", "users", "nobody"], "\"nobody\" is no key of users"),
         (&["explain", "users", &id, "--as-of", "41"], "the log ends at position 40, before 41"),
@@ -49,7 +58,12 @@ async fn what_is_about_nothing_says_so_and_fails() {
         let said = ends_with(code, url, arguments).await;
         assert!(said.contains(why), "{arguments:?}: {said}");
     }
-    for arguments in [&["parked", "list"][..], &["parked", "show", "users"], &["parked", "export", "users"], &["account"]] {
+    for arguments in [
+        &["parked", "list"][..],
+        &["parked", "show", "users"],
+        &["parked", "export", "users"],
+        &["account"],
+    ] {
         succeeds(url, arguments).await;
     }
 }

@@ -15,7 +15,8 @@ use crate::erasure::World;
 use crate::support::life::Life;
 use crate::support::process::Process;
 use crate::support::{
-    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, until_all_at, vault, watch, whole_database,
+    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, until_all_at,
+    vault, watch, whole_database,
 };
 
 #[tokio::test]
@@ -66,7 +67,11 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
         watch(),
     );
     let drain = CancellationToken::new();
-    let follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, Some(handle), FollowerSettings::default());
+    let follower = Follower::new(
+        Arc::clone(&store) as Arc<dyn EventStore>,
+        Some(handle),
+        FollowerSettings::default(),
+    );
     let running = drain.clone();
     let task = tokio::spawn(async move { runner.run(follower, running).await });
 
@@ -75,7 +80,10 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
     while told.len() < projector::projections::all().len() {
         let message = in_time("an announcement", heard.next()).await.unwrap();
         let body: Value = serde_json::from_slice(&message.payload).unwrap();
-        assert_eq!(message.subject.as_str(), format!("checkpoints.{}", body["projection"].as_str().unwrap()));
+        assert_eq!(
+            message.subject.as_str(),
+            format!("checkpoints.{}", body["projection"].as_str().unwrap())
+        );
         assert_eq!(
             (&body["epoch"], &body["generation"], &body["part"]),
             (&head.epoch.0.to_string().into(), &1.into(), &0.into())
@@ -96,7 +104,9 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
 /// A read model on a server that writes its log to disk for nothing but a commit that waits.
 async fn lazy_read_model() -> PostgresCluster {
     let settings = vec![("wal_writer_delay".to_owned(), "10s".to_owned())];
-    let cluster = PostgresCluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).await.unwrap();
+    let cluster = PostgresCluster::start(ClusterOptions { settings, ..ClusterOptions::default() })
+        .await
+        .unwrap();
     projector::migrate(&cluster.url()).await.unwrap();
     cluster
 }

@@ -24,7 +24,8 @@ use crate::support::ledger::{FIXED, Ledger, POISON, Row, Tally, adjusted, bucket
 use crate::support::life::{at, money, registered};
 use crate::support::process::Process;
 use crate::support::{
-    Happening, append, ask, happening, log, postgres_store, read_model, tell, until, until_all_at, watch, whole_database,
+    Happening, append, ask, happening, log, postgres_store, read_model, tell, until, until_all_at,
+    watch, whole_database,
 };
 
 type Rows = BTreeMap<String, Row>;
@@ -34,7 +35,9 @@ type Adjustments = Vec<(Uuid, i64, i64)>;
 
 async fn with_table(projection: &Arc<dyn AnyProjection>) -> TestDatabase {
     let database = read_model().await;
-    generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(projection)).await.unwrap();
+    generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(projection))
+        .await
+        .unwrap();
     database
 }
 
@@ -46,7 +49,8 @@ fn runner_of(projection: &Arc<dyn AnyProjection>, store: &Arc<MemoryStore>, url:
 /// Random adjustments, of which one in a hundred is refused.
 fn adjustments(random: &mut StdRng, products: u128, count: usize, before: usize) -> Adjustments {
     let mut one = |position: usize| {
-        let delta = if random.random_ratio(1, 100) { POISON } else { random.random_range(100..1_000) };
+        let delta =
+            if random.random_ratio(1, 100) { POISON } else { random.random_range(100..1_000) };
         (Uuid::from_u128(random.random_range(0..products)), delta, i64::try_from(position).unwrap())
     };
     (before + 1..=before + count).map(&mut one).collect()
@@ -58,16 +62,20 @@ fn happenings(adjustments: &Adjustments) -> Vec<Happening> {
 
 async fn rows(url: &str, table: &str) -> Rows {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let rows: Vec<Row> =
-        sqlx::query_as(AssertSqlSafe(format!("SELECT * FROM {table}_g1.{table}"))).fetch_all(&mut connection).await.unwrap();
+    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(format!("SELECT * FROM {table}_g1.{table}")))
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     rows.into_iter().map(|row| (row.key.clone(), row)).collect()
 }
 
 /// What is marked: key, and whether later events count nevertheless.
 async fn marks(url: &str) -> BTreeMap<String, bool> {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let marks: Vec<(String, bool)> =
-        sqlx::query_as("SELECT key, incomplete FROM read_model.stale").fetch_all(&mut connection).await.unwrap();
+    let marks: Vec<(String, bool)> = sqlx::query_as("SELECT key, incomplete FROM read_model.stale")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     marks.into_iter().collect()
 }
 
@@ -89,11 +97,15 @@ async fn ask_for_retries(url: &str) {
 
 async fn runs(runner: &mut Runner, head: i64) {
     let standings = runner.run_once().await.unwrap();
-    assert!(matches!(&standings[0].1, Standing::At(mark) if mark.position.0 == head), "{standings:?}");
+    assert!(
+        matches!(&standings[0].1, Standing::At(mark) if mark.position.0 == head),
+        "{standings:?}"
+    );
 }
 
 #[tokio::test]
-async fn p7_poison_events_hurt_only_their_own_rows_and_after_a_fix_it_is_as_if_nothing_had_happened() {
+async fn p7_poison_events_hurt_only_their_own_rows_and_after_a_fix_it_is_as_if_nothing_had_happened()
+ {
     let run = test_run();
     let mut random = StdRng::seed_from_u64(run.seed);
     let projection = of::<Ledger<0>>();
@@ -120,7 +132,12 @@ async fn p7_poison_events_hurt_only_their_own_rows_and_after_a_fix_it_is_as_if_n
         let mut runner = runner_of(&projection, &store, url);
         runs(&mut runner, i64::try_from(happened).unwrap()).await;
         runner.give_up().await;
-        assert_eq!(rows(url, "ledger").await, unhurt, "a row is late, or one goes on without its poison; seed {}", run.seed);
+        assert_eq!(
+            rows(url, "ledger").await,
+            unhurt,
+            "a row is late, or one goes on without its poison; seed {}",
+            run.seed
+        );
         let stale: BTreeSet<String> = marks(url).await.into_keys().collect();
         assert_eq!(stale, hurt, "seed {}", run.seed);
     }
@@ -130,7 +147,10 @@ async fn p7_poison_events_hurt_only_their_own_rows_and_after_a_fix_it_is_as_if_n
     runs(&mut runner, head).await;
     assert_eq!(rows(url, "ledger").await, unhurt, "what is not fixed is refused again");
     let before = account(url, "ledger").await;
-    assert!(before.adds_up && before.parked > 0 && before.applied + before.parked == head, "{before:?}");
+    assert!(
+        before.adds_up && before.parked > 0 && before.applied + before.parked == head,
+        "{before:?}"
+    );
 
     FIXED[0].store(true, Ordering::SeqCst);
     ask_for_retries(url).await;
@@ -149,18 +169,25 @@ async fn p7_a_fold_that_commutes_holds_back_nothing_and_takes_the_parked_event_i
     let projection = of::<Tally>();
     let database = with_table(&projection).await;
     let (url, store) = (database.url(), Arc::new(MemoryStore::new()));
-    let happened = adjustments(&mut random, 300, usize::try_from(run.count(1_500, 20_000)).unwrap(), 0);
+    let happened =
+        adjustments(&mut random, 300, usize::try_from(run.count(1_500, 20_000)).unwrap(), 0);
     append(store.as_ref(), happenings(&happened)).await;
     let (mut all, mut incomplete) = (Rows::new(), Rows::new());
     for (product, delta, position) in &happened {
         let key = bucket(*product);
         all.insert(key.clone(), summed(&key, all.get(&key).cloned(), *delta, *position));
         if *delta != POISON {
-            incomplete.insert(key.clone(), summed(&key, incomplete.get(&key).cloned(), *delta, *position));
+            incomplete.insert(
+                key.clone(),
+                summed(&key, incomplete.get(&key).cloned(), *delta, *position),
+            );
         }
     }
-    let poisoned: BTreeSet<String> =
-        happened.iter().filter(|(_, delta, _)| *delta == POISON).map(|(product, ..)| bucket(*product)).collect();
+    let poisoned: BTreeSet<String> = happened
+        .iter()
+        .filter(|(_, delta, _)| *delta == POISON)
+        .map(|(product, ..)| bucket(*product))
+        .collect();
     let head = i64::try_from(happened.len()).unwrap();
     let mut runner = runner_of(&projection, &store, url);
     runs(&mut runner, head).await;
@@ -181,8 +208,10 @@ async fn a_full_parked_set_stops_the_part_which_goes_on_by_itself_once_there_is_
     let database = with_table(&projection).await;
     let (url, store) = (database.url(), Arc::new(MemoryStore::new()));
     let product = Uuid::from_u128(1);
-    let deltas = std::iter::once(POISON).chain((0..i64::try_from(MAX_PARKED).unwrap()).map(|number| 100 + number % 7));
-    let happened: Adjustments = deltas.zip(1..).map(|(delta, position)| (product, delta, position)).collect();
+    let deltas = std::iter::once(POISON)
+        .chain((0..i64::try_from(MAX_PARKED).unwrap()).map(|number| 100 + number % 7));
+    let happened: Adjustments =
+        deltas.zip(1..).map(|(delta, position)| (product, delta, position)).collect();
     append(store.as_ref(), happenings(&happened)).await;
     let mut runner = runner_of(&projection, &store, url);
     let standings = runner.run_once().await.unwrap();
@@ -196,7 +225,9 @@ async fn a_full_parked_set_stops_the_part_which_goes_on_by_itself_once_there_is_
     while !marks(url).await.is_empty() {
         runs(&mut runner, 10_001).await;
     }
-    let row = happened.iter().fold(None, |row, (product, delta, at)| Some(traced(&product.to_string(), row, *delta, *at)));
+    let row = happened.iter().fold(None, |row, (product, delta, at)| {
+        Some(traced(&product.to_string(), row, *delta, *at))
+    });
     assert_eq!(rows(url, "ledger").await.remove(&product.to_string()), row);
 }
 
@@ -204,7 +235,11 @@ async fn a_full_parked_set_stops_the_part_which_goes_on_by_itself_once_there_is_
 pub(crate) fn of_a_stranger(user_id: Uuid) -> Happening {
     let order_id = Uuid::now_v7();
     let (total, ordered_at) = (money(5, "USD"), at("1997-01-01T00:00:00Z"));
-    happening("order", order_id, &OrderEvent::Confirmed(OrderConfirmed { order_id, user_id, total, units: 1, ordered_at }))
+    happening(
+        "order",
+        order_id,
+        &OrderEvent::Confirmed(OrderConfirmed { order_id, user_id, total, units: 1, ordered_at }),
+    )
 }
 
 /// Who comes after all, and is renamed many times.
@@ -213,10 +248,15 @@ pub(crate) async fn comes_after_all(store: &dyn EventStore, user_id: Uuid, renam
     let mut events = vec![first];
     for number in 0..renamed {
         let name = Personal::new(user_id, PersonName::parse(&format!("Ada {number}")).unwrap());
-        events.push(happening("user", user_id, &UserEvent::Renamed(UserRenamed { user_id, name })).1);
+        events
+            .push(happening("user", user_id, &UserEvent::Renamed(UserRenamed { user_id, name })).1);
     }
     for events in events.chunks(100) {
-        let streams = vec![StreamAppend { stream: stream.clone(), expected: ExpectedVersion::Any, events: events.to_vec() }];
+        let streams = vec![StreamAppend {
+            stream: stream.clone(),
+            expected: ExpectedVersion::Any,
+            events: events.to_vec(),
+        }];
         store.append(Append { streams, ..Append::default() }).await.unwrap();
     }
 }
@@ -235,21 +275,35 @@ async fn p6_killed_with_9_while_draining_every_held_back_event_counts_once() {
         comes_after_all(store.as_ref(), user, 2_500).await;
         let mut process = Process::start(url);
         until_all_at(url, store.head().await.unwrap().mark.position.0).await;
-        succeeds(url, &["parked", "skip", "users", &poison, "--by", "Ada", "--reason", "no such user then"]).await;
+        succeeds(
+            url,
+            &["parked", "skip", "users", &poison, "--by", "Ada", "--reason", "no such user then"],
+        )
+        .await;
         // The moment of the kill is what is varied here; nothing is waited for.
         tokio::time::sleep(Duration::from_millis(random.random_range(0..1_200))).await;
         process.kill_9().await;
     }
     let process = Process::start(url);
     until("all to be drained", || async {
-        ask::<i64>(url, "SELECT count(*) FROM read_model.stale WHERE projection = 'users'").await == 0
+        ask::<i64>(url, "SELECT count(*) FROM read_model.stale WHERE projection = 'users'").await
+            == 0
     })
     .await;
     let said = succeeds(url, &["verify", "users"]).await;
     assert!(said.contains("no difference") && !said.contains("stale"), "seed {}: {said}", run.seed);
-    assert_eq!(ask::<i64>(url, "SELECT min(version) FROM read_model.users").await, 2_501, "seed {}", run.seed);
+    assert_eq!(
+        ask::<i64>(url, "SELECT min(version) FROM read_model.users").await,
+        2_501,
+        "seed {}",
+        run.seed
+    );
     let users = account(url, "users").await;
-    assert_eq!((users.skipped, users.parked, users.adds_up), (i64::try_from(rounds).unwrap(), 0, true), "{users:?}");
+    assert_eq!(
+        (users.skipped, users.parked, users.adds_up),
+        (i64::try_from(rounds).unwrap(), 0, true),
+        "{users:?}"
+    );
     drop(process);
 }
 
@@ -267,31 +321,55 @@ async fn p7_a_rebuild_parks_what_the_live_one_parks_and_a_skip_holds_for_every_g
     let said = succeeds(url, &["verify", "users"]).await;
     assert!(said.contains("no difference"), "{said}");
     succeeds(url, &["rebuild", "users"]).await;
-    let parked = "SELECT string_agg(format('%s %s %s', key, position, cause), ';' ORDER BY key, position)
+    let parked =
+        "SELECT string_agg(format('%s %s %s', key, position, cause), ';' ORDER BY key, position)
                   FROM read_model.parked WHERE projection = 'users' AND generation = ";
     let of_generation = |generation: i32| {
         let statement = format!("{parked}{generation}");
         async move {
             let mut connection = PgConnection::connect(url).await.unwrap();
-            sqlx::query_scalar::<_, String>(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap()
+            sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
         }
     };
     assert_eq!(of_generation(1).await, of_generation(2).await);
 
     let list = succeeds(url, &["parked", "list", "users"]).await;
-    assert!(list.contains("4 events refused and 12 held back behind them, of 4 rows; 2 causes"), "{list}");
-    assert!(list.contains("users g1  order.confirmed  2 events of 2 rows") && list.contains("there is no row"), "{list}");
-    let shown = succeeds(url, &["parked", "show", "users", "--key", &late.to_string(), "--json", "--page-size", "3"]).await;
+    assert!(
+        list.contains("4 events refused and 12 held back behind them, of 4 rows; 2 causes"),
+        "{list}"
+    );
+    assert!(
+        list.contains("users g1  order.confirmed  2 events of 2 rows")
+            && list.contains("there is no row"),
+        "{list}"
+    );
+    let shown = succeeds(
+        url,
+        &["parked", "show", "users", "--key", &late.to_string(), "--json", "--page-size", "3"],
+    )
+    .await;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!((&shown["total"], shown["page"].as_array().unwrap().len()), (&14.into(), 3), "{shown}");
+    assert_eq!(
+        (&shown["total"], shown["page"].as_array().unwrap().len()),
+        (&14.into(), 3),
+        "{shown}"
+    );
     assert_eq!(succeeds(url, &["parked", "export", "users"]).await.lines().count(), 16);
     let retried = succeeds(url, &["parked", "retry", "users"]).await;
     assert!(retried.contains("of 4 rows 4 still lack events"), "{retried}");
-    let refused = fails(url, &["parked", "skip", "users", "1", "--by", "Ada", "--reason", "x"]).await;
+    let refused =
+        fails(url, &["parked", "skip", "users", "1", "--by", "Ada", "--reason", "x"]).await;
     assert!(refused.contains("no row refuses the event at position 1"), "{refused}");
 
     let position = (5 + 1).to_string();
-    succeeds(url, &["parked", "skip", "users", &position, "--by", "Ada", "--reason", "was never there"]).await;
+    succeeds(
+        url,
+        &["parked", "skip", "users", &position, "--by", "Ada", "--reason", "was never there"],
+    )
+    .await;
     until("both generations to follow", || async {
         ask::<i64>(url, "SELECT count(*) FROM read_model.stale WHERE key = '00000000-0000-0000-0000-000000000002'").await == 0
     })
@@ -307,5 +385,8 @@ async fn p7_a_rebuild_parks_what_the_live_one_parks_and_a_skip_holds_for_every_g
 
 async fn rows_of_users(url: &str, schema: &str) -> i64 {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {schema}.users"))).fetch_one(&mut connection).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {schema}.users")))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
 }

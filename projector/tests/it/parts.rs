@@ -23,7 +23,8 @@ use crate::support::ledger::{FIXED, Ledger, POISON, Row, adjusted, traced};
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
 use crate::support::{
-    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, tell, until, watch, whole_database,
+    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, tell, until,
+    watch, whole_database,
 };
 
 const SPLIT: [&str; 3] = ["users", "orders", "products"];
@@ -34,7 +35,9 @@ pub(crate) async fn begin_split(url: &str, projection: &dyn AnyProjection, parts
 
 /// Begins the projections of single rows in parts, others than before.
 async fn begin_all_split(url: &str, mut parts: impl FnMut() -> i32) {
-    for projection in projections::all().iter().filter(|projection| SPLIT.contains(&projection.name())) {
+    for projection in
+        projections::all().iter().filter(|projection| SPLIT.contains(&projection.name()))
+    {
         begin_split(url, projection.as_ref(), parts()).await;
     }
 }
@@ -53,7 +56,11 @@ async fn hold(url: &str, part: &str) -> PgConnection {
         "UPDATE read_model.leases SET owner = $2, term = term + 1, backend_pid = pg_backend_pid(), expires_at = 'infinity'
          WHERE name = $1",
     );
-    assert_eq!(taken.bind(part).bind(owner).execute(&mut holder).await.unwrap().rows_affected(), 1, "{part}");
+    assert_eq!(
+        taken.bind(part).bind(owner).execute(&mut holder).await.unwrap().rows_affected(),
+        1,
+        "{part}"
+    );
     holder
 }
 
@@ -82,23 +89,40 @@ async fn p7_split_into_parts_that_stand_anywhere_the_rows_are_those_of_a_whole()
         for _ in 0..6 {
             append(store.as_ref(), life.goes_on(random.random_range(1..80))).await;
             // One part stays behind, so that the others stand elsewhere.
-            let part: String = ask(url, "SELECT name FROM read_model.leases ORDER BY random() LIMIT 1").await;
+            let part: String =
+                ask(url, "SELECT name FROM read_model.leases ORDER BY random() LIMIT 1").await;
             let held = hold(url, &part).await;
             run_once(&store, url).await;
             let_go(held).await;
         }
         let head = store.head().await.unwrap().mark;
         let standings = run_once(&store, url).await;
-        assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
-        assert_eq!(contents(url).await, refolded(Arc::clone(&store) as Arc<dyn EventStore>).await, "seed {seed}");
+        assert!(
+            standings.iter().all(|(_, standing)| *standing == Standing::At(head)),
+            "{standings:?}"
+        );
+        assert_eq!(
+            contents(url).await,
+            refolded(Arc::clone(&store) as Arc<dyn EventStore>).await,
+            "seed {seed}"
+        );
         for name in SPLIT {
             let accounts = accounts(url, name).await;
-            assert!(accounts.iter().all(|account| account.adds_up && account.position == head.position.0), "{accounts:?}");
+            assert!(
+                accounts
+                    .iter()
+                    .all(|account| account.adds_up && account.position == head.position.0),
+                "{accounts:?}"
+            );
             // Each event has one row, and so counts in one part.
             let whole = read_model().await;
             run_once(&store, whole.url()).await;
             let applied: i64 = accounts.iter().map(|account| account.applied).sum();
-            assert_eq!(applied, self::accounts(whole.url(), name).await[0].applied, "seed {seed}: {accounts:?}");
+            assert_eq!(
+                applied,
+                self::accounts(whole.url(), name).await[0].applied,
+                "seed {seed}: {accounts:?}"
+            );
         }
     }
 }
@@ -113,13 +137,15 @@ async fn p7_poison_in_a_part_hurts_its_own_rows_and_is_drained_by_its_owner() {
     generation::migrate(&url.parse().unwrap(), std::slice::from_ref(&projection)).await.unwrap();
     begin_split(url, projection.as_ref(), 5).await;
     let log = log(Arc::clone(&store) as Arc<dyn EventStore>);
-    let mut runner = Runner::new(log, url.parse().unwrap(), vec![Arc::clone(&projection)], None, watch());
+    let mut runner =
+        Runner::new(log, url.parse().unwrap(), vec![Arc::clone(&projection)], None, watch());
     let (mut all, mut unhurt) = (BTreeMap::<String, Row>::new(), BTreeMap::<String, Row>::new());
     let mut poisoned = std::collections::BTreeSet::new();
     let count = i64::try_from(run.count(2_000, 20_000)).unwrap();
     for position in 1..=count {
         let product = Uuid::from_u128(random.random_range(0..300));
-        let delta = if random.random_ratio(1, 100) { POISON } else { random.random_range(100..1_000) };
+        let delta =
+            if random.random_ratio(1, 100) { POISON } else { random.random_range(100..1_000) };
         append(store.as_ref(), vec![adjusted(product, delta)]).await;
         let key = product.to_string();
         all.insert(key.clone(), traced(&key, all.get(&key).cloned(), delta, position));
@@ -136,7 +162,11 @@ async fn p7_poison_in_a_part_hurts_its_own_rows_and_is_drained_by_its_owner() {
     runner.run_once().await.unwrap();
     assert_eq!(rows(url).await, unhurt, "seed {}", run.seed);
     let parked = accounts(url, "ledger").await;
-    assert_eq!((parked.len(), parked.iter().all(|account| account.adds_up)), (5, true), "{parked:?}");
+    assert_eq!(
+        (parked.len(), parked.iter().all(|account| account.adds_up)),
+        (5, true),
+        "{parked:?}"
+    );
     let (of_parts, of_keys) = (
         "SELECT count(*) FROM read_model.parked WHERE part = read_model.part_of(key, 5)",
         "SELECT count(*) FROM read_model.parked",
@@ -154,7 +184,8 @@ async fn p7_poison_in_a_part_hurts_its_own_rows_and_is_drained_by_its_owner() {
 
 async fn rows(url: &str) -> BTreeMap<String, Row> {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM read_model.ledger").fetch_all(&mut connection).await.unwrap();
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM read_model.ledger").fetch_all(&mut connection).await.unwrap();
     rows.into_iter().map(|row| (row.key.clone(), row)).collect()
 }
 
@@ -174,18 +205,31 @@ async fn p7_a_rebuild_splits_and_joins_and_verify_compares_each_part_where_it_st
     let behind = hold(url, "users_g2/2").await;
     append(store.as_ref(), life.goes_on(200)).await;
     project(url).await;
-    let positions =
-        "SELECT array_agg(position ORDER BY part) FROM read_model.checkpoints WHERE projection = 'users' AND generation = 2";
+    let positions = "SELECT array_agg(position ORDER BY part) FROM read_model.checkpoints WHERE projection = 'users' AND generation = 2";
     assert_eq!(ask::<Vec<i64>>(url, positions).await, [600, 600, 400, 600]);
-    for arguments in [&["verify", "users"][..], &["verify", "users", "--sample", "50%"], &["verify", "users", "--memory", "0"]] {
+    for arguments in [
+        &["verify", "users"][..],
+        &["verify", "users", "--sample", "50%"],
+        &["verify", "users", "--memory", "0"],
+    ] {
         let said = succeeds(url, arguments).await;
         assert!(said.contains("at position 600") && said.contains("no difference"), "{said}");
     }
     let accounts = accounts(url, "users").await;
     assert!(accounts.iter().all(|account| account.adds_up), "{accounts:?}");
-    let status: serde_json::Value = serde_json::from_str(&succeeds(url, &["status", "--json"]).await).unwrap();
-    let lags: Vec<_> = status["projections"].as_array().unwrap().iter().filter(|part| part["projection"] == "users").collect();
-    assert_eq!((lags.len(), &lags[2]["part"], &lags[2]["lag_events"]), (4, &2.into(), &200.into()), "{status}");
+    let status: serde_json::Value =
+        serde_json::from_str(&succeeds(url, &["status", "--json"]).await).unwrap();
+    let lags: Vec<_> = status["projections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|part| part["projection"] == "users")
+        .collect();
+    assert_eq!(
+        (lags.len(), &lags[2]["part"], &lags[2]["lag_events"]),
+        (4, &2.into(), &200.into()),
+        "{status}"
+    );
     let said = succeeds(url, &["status"]).await;
     assert!(said.contains("users g2/2") && said.contains("daily_sales g1 "), "{said}");
 
@@ -219,9 +263,16 @@ async fn a_split_that_would_mean_something_else_is_refused_and_says_why() {
     assert!(said.contains("daily_sales cannot be split into 2 parts: its rows are sums"), "{said}");
     for parts in ["0", "65"] {
         let said = ends_with(cli_kit::USAGE, url, &["rebuild", "users", "--parts", parts]).await;
-        assert!(said.contains(&format!("users cannot be split into {parts} parts: 1 to 64 are possible")), "{said}");
+        assert!(
+            said.contains(&format!(
+                "users cannot be split into {parts} parts: 1 to 64 are possible"
+            )),
+            "{said}"
+        );
     }
-    let said = ends_with(cli_kit::USAGE, url, &["start-over", "daily_sales", "--yes", "--parts", "3"]).await;
+    let said =
+        ends_with(cli_kit::USAGE, url, &["start-over", "daily_sales", "--yes", "--parts", "3"])
+            .await;
     assert!(said.contains("cannot be split"), "{said}");
     assert_eq!(ask::<i64>(url, "SELECT count(*) FROM read_model.generations").await, 4);
 }
@@ -234,7 +285,8 @@ async fn watched(url: &str, is_it: impl Fn(&serde_json::Value) -> bool) -> serde
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let reading = async {
         loop {
-            let status: serde_json::Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+            let status: serde_json::Value =
+                serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
             if is_it(&status) {
                 return status;
             }
@@ -256,17 +308,29 @@ async fn what_people_look_with_sees_every_part() {
         parts.len() == 10 && parts.iter().all(|part| part["position"] == 300)
     })
     .await;
-    let users: Vec<_> = status["projections"].as_array().unwrap().iter().filter(|part| part["projection"] == "users").collect();
-    let numbers: Vec<_> = users.iter().map(|part| (part["part"].as_i64().unwrap(), part["parts"].as_i64().unwrap())).collect();
+    let users: Vec<_> = status["projections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|part| part["projection"] == "users")
+        .collect();
+    let numbers: Vec<_> = users
+        .iter()
+        .map(|part| (part["part"].as_i64().unwrap(), part["parts"].as_i64().unwrap()))
+        .collect();
     assert_eq!(numbers, [(0, 3), (1, 3), (2, 3)], "{status}");
-    assert!(users.iter().all(|part| part["heartbeat_seconds"].as_f64().unwrap() < LEASE.as_secs_f64()), "{status}");
+    assert!(
+        users.iter().all(|part| part["heartbeat_seconds"].as_f64().unwrap() < LEASE.as_secs_f64()),
+        "{status}"
+    );
 
     // A wrong row of the last part raises the alarm, and is explained.
     let differing = "projection_differing_rows{projection=\"orders\"}";
     until("a first verification", || async { process.metric(differing).await == Some(0.0) }).await;
     let key: String =
         ask(url, "SELECT id::text FROM read_model.orders WHERE read_model.part_of(id::text, 3) = 2 ORDER BY id LIMIT 1").await;
-    let wrong = format!("UPDATE orders_g2.orders SET total_minor = total_minor + 1 WHERE id = '{key}'");
+    let wrong =
+        format!("UPDATE orders_g2.orders SET total_minor = total_minor + 1 WHERE id = '{key}'");
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query(AssertSqlSafe(wrong)).execute(&mut connection).await.unwrap();
     until("the alarm", || async { process.metric(differing).await == Some(1.0) }).await;

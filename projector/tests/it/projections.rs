@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::order::event::{
-    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved, OrderPlaced,
+    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
+    OrderPlaced,
 };
 use domain::product::event::{ProductAdded, ProductEvent, ProductRepriced, ProductStockAdjusted};
 use domain::user::event::{UserDeactivated, UserEvent};
@@ -17,7 +18,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::life::{Life, at, money, registered};
-use crate::support::{Happening, contents, everything, happening, log_of, read_model, refolded, runner};
+use crate::support::{
+    Happening, contents, everything, happening, log_of, read_model, refolded, runner,
+};
 
 const USER: Uuid = Uuid::from_u128(1);
 const PRODUCT: Uuid = Uuid::from_u128(2);
@@ -43,18 +46,37 @@ fn user_appears() -> Happening {
 
 fn placed(order: u128, line: OrderLine, ordered_at: Option<DateTime<Utc>>) -> Happening {
     let order_id = Uuid::from_u128(order);
-    let total = money(line.unit_price.minor() * i64::from(line.quantity.get()), line.unit_price.currency().code());
+    let total = money(
+        line.unit_price.minor() * i64::from(line.quantity.get()),
+        line.unit_price.currency().code(),
+    );
     happening(
         "order",
         order_id,
-        &OrderEvent::Placed(OrderPlaced { order_id, user_id: USER, lines: vec![line], total, ordered_at }),
+        &OrderEvent::Placed(OrderPlaced {
+            order_id,
+            user_id: USER,
+            lines: vec![line],
+            total,
+            ordered_at,
+        }),
     )
 }
 
 fn confirmed(order: u128, minor: i64, currency: &str, units: u64, ordered_at: &str) -> Happening {
     let order_id = Uuid::from_u128(order);
     let (total, ordered_at) = (money(minor, currency), at(ordered_at));
-    happening("order", order_id, &OrderEvent::Confirmed(OrderConfirmed { order_id, user_id: USER, total, units, ordered_at }))
+    happening(
+        "order",
+        order_id,
+        &OrderEvent::Confirmed(OrderConfirmed {
+            order_id,
+            user_id: USER,
+            total,
+            units,
+            ordered_at,
+        }),
+    )
 }
 
 #[tokio::test]
@@ -71,7 +93,10 @@ async fn a_user_row_counts_confirmed_orders_alone_and_sums_each_currency_apart()
     let user = &rows["users"][0];
     assert_eq!(user["order_count"], 2);
     assert_eq!(user["total_spent"], json!({"USD": 2934, "EUR": 500}));
-    assert_eq!(user["last_order_at"], "1997-02-01T00:00:00+00:00", "the latest by date, not the last that came");
+    assert_eq!(
+        user["last_order_at"], "1997-02-01T00:00:00+00:00",
+        "the latest by date, not the last that came"
+    );
     assert_eq!(
         (&user["version"], &user["position"]),
         (&json!(1), &json!(6)),
@@ -81,10 +106,16 @@ async fn a_user_row_counts_confirmed_orders_alone_and_sums_each_currency_apart()
 
 #[tokio::test]
 async fn a_deactivated_user_keeps_a_row() {
-    let rows =
-        after(vec![user_appears(), happening("user", USER, &UserEvent::Deactivated(UserDeactivated { user_id: USER }))]).await;
+    let rows = after(vec![
+        user_appears(),
+        happening("user", USER, &UserEvent::Deactivated(UserDeactivated { user_id: USER })),
+    ])
+    .await;
     let user = &rows["users"][0];
-    assert_eq!((&user["status"], &user["name"], &user["version"]), (&json!("deactivated"), &json!("Ada"), &json!(2)));
+    assert_eq!(
+        (&user["status"], &user["name"], &user["version"]),
+        (&json!("deactivated"), &json!("Ada"), &json!(2))
+    );
     assert_eq!(user["total_spent"], json!({}));
 }
 
@@ -97,12 +128,20 @@ async fn an_order_row_follows_its_lines_and_its_end() {
         happening(
             "order",
             order_id,
-            &OrderEvent::LineAdded(OrderLineAdded { order_id, line: order_line(2, 3, 50, "USD"), total: money(350, "USD") }),
+            &OrderEvent::LineAdded(OrderLineAdded {
+                order_id,
+                line: order_line(2, 3, 50, "USD"),
+                total: money(350, "USD"),
+            }),
         ),
         happening(
             "order",
             order_id,
-            &OrderEvent::LineRemoved(OrderLineRemoved { order_id, line_id: Uuid::from_u128(1), total: money(150, "USD") }),
+            &OrderEvent::LineRemoved(OrderLineRemoved {
+                order_id,
+                line_id: Uuid::from_u128(1),
+                total: money(150, "USD"),
+            }),
         ),
         confirmed(10, 150, "USD", 3, "1997-05-05T00:00:00Z"),
         placed(11, order_line(3, 1, 1, "USD"), None),
@@ -114,37 +153,60 @@ async fn an_order_row_follows_its_lines_and_its_end() {
     ])
     .await;
     let order = &rows["orders"][0];
-    assert_eq!((&order["status"], &order["units"], &order["total_minor"]), (&json!("confirmed"), &json!(3), &json!(150)));
+    assert_eq!(
+        (&order["status"], &order["units"], &order["total_minor"]),
+        (&json!("confirmed"), &json!(3), &json!(150))
+    );
     assert_eq!(
         order["lines"],
         json!([{"line_id": Uuid::from_u128(2), "product_id": PRODUCT, "product_name": "cd", "quantity": 3, "unit_price_minor": 50}])
     );
-    assert_eq!((&order["ordered_at"], &order["version"]), (&json!("1997-05-05T00:00:00+00:00"), &json!(4)));
+    assert_eq!(
+        (&order["ordered_at"], &order["version"]),
+        (&json!("1997-05-05T00:00:00+00:00"), &json!(4))
+    );
     assert_eq!(order["confirmed_at"], order["updated_at"]);
     let cancelled = &rows["orders"][1];
-    assert_eq!((&cancelled["status"], &cancelled["ordered_at"]), (&json!("cancelled"), &Value::Null));
+    assert_eq!(
+        (&cancelled["status"], &cancelled["ordered_at"]),
+        (&json!("cancelled"), &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn a_product_row_shows_the_newest_price_and_stock() {
-    let added =
-        ProductAdded { product_id: PRODUCT, name: ProductName::parse("cd").unwrap(), unit_price: money(999, "USD"), stock: 5 };
+    let added = ProductAdded {
+        product_id: PRODUCT,
+        name: ProductName::parse("cd").unwrap(),
+        unit_price: money(999, "USD"),
+        stock: 5,
+    };
     let rows = after(vec![
         happening("product", PRODUCT, &ProductEvent::Added(added)),
         happening(
             "product",
             PRODUCT,
-            &ProductEvent::Repriced(ProductRepriced { product_id: PRODUCT, unit_price: money(5, "EUR") }),
+            &ProductEvent::Repriced(ProductRepriced {
+                product_id: PRODUCT,
+                unit_price: money(5, "EUR"),
+            }),
         ),
         happening(
             "product",
             PRODUCT,
-            &ProductEvent::StockAdjusted(ProductStockAdjusted { product_id: PRODUCT, delta: 2, stock: 7 }),
+            &ProductEvent::StockAdjusted(ProductStockAdjusted {
+                product_id: PRODUCT,
+                delta: 2,
+                stock: 7,
+            }),
         ),
     ])
     .await;
     let product = &rows["products"][0];
-    assert_eq!((&product["unit_price_minor"], &product["currency"], &product["stock"]), (&json!(5), &json!("EUR"), &json!(7)));
+    assert_eq!(
+        (&product["unit_price_minor"], &product["currency"], &product["stock"]),
+        (&json!(5), &json!("EUR"), &json!(7))
+    );
 }
 
 #[tokio::test]
@@ -163,7 +225,9 @@ async fn a_day_of_sales_ends_at_midnight_utc() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| (&row["day"], &row["currency"], &row["orders"], &row["units"], &row["revenue_minor"]))
+        .map(|row| {
+            (&row["day"], &row["currency"], &row["orders"], &row["units"], &row["revenue_minor"])
+        })
         .collect();
     assert_eq!(
         sales,
@@ -187,7 +251,11 @@ async fn p7_any_split_of_the_log_into_batches_folds_to_the_same_rows() {
         let mut rest = everything(store.as_ref()).await;
         let mut random = StdRng::seed_from_u64(seed);
         while !rest.is_empty() {
-            let size = if random.random_ratio(1, 2) { random.random_range(1..4) } else { random.random_range(1..120) };
+            let size = if random.random_ratio(1, 2) {
+                random.random_range(1..4)
+            } else {
+                random.random_range(1..120)
+            };
             let later = rest.split_off(size.min(rest.len()));
             projector::project(database.url(), epoch, rest).await.unwrap();
             rest = later;

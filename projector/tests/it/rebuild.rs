@@ -9,12 +9,15 @@ use rand::{Rng, SeedableRng};
 
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
-use crate::support::{append, ask, contents, postgres_store, refolded, runner, tell, until, until_all_at, whole_database};
+use crate::support::{
+    append, ask, contents, postgres_store, refolded, runner, tell, until, until_all_at,
+    whole_database,
+};
 
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
-const LIVE: &str = "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
-const BUILT: &str =
-    "SELECT COALESCE(max(position), 0) FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 2";
+const LIVE: &str =
+    "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
+const BUILT: &str = "SELECT COALESCE(max(position), 0) FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 2";
 
 /// How many shapes the tables of the two generations have: their indexes, constraints and columns.
 const SHAPE: &str = "SELECT count(DISTINCT shape) FROM (
@@ -43,7 +46,10 @@ pub(crate) async fn projector(url: &str, arguments: &[&str]) -> Output {
 /// Runs it, and answers with what it said.
 pub(crate) async fn succeeds(url: &str, arguments: &[&str]) -> String {
     let output = projector(url, arguments).await;
-    let (said, log) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr));
+    let (said, log) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{arguments:?}: {said}{log}");
     said
 }
@@ -56,7 +62,11 @@ pub(crate) async fn fails(url: &str, arguments: &[&str]) -> String {
 /// Runs it, expects this exit code, and answers with what it said.
 pub(crate) async fn ends_with(code: u8, url: &str, arguments: &[&str]) -> String {
     let output = projector(url, arguments).await;
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.status.code(), Some(code.into()), "{arguments:?}: {said}");
     said
 }
@@ -69,7 +79,14 @@ async fn p7_a_rebuilt_generation_equals_the_live_one_and_takes_its_place() {
         let said = succeeds(url, &["rebuild", name]).await;
         assert!(said.contains("no difference") && said.contains("generation 2"), "{said}");
     }
-    assert_eq!(ask::<i64>(url, "SELECT count(*) FROM read_model.generations WHERE live AND generation = 2").await, 4);
+    assert_eq!(
+        ask::<i64>(
+            url,
+            "SELECT count(*) FROM read_model.generations WHERE live AND generation = 2"
+        )
+        .await,
+        4
+    );
     assert_eq!(contents(url).await, before);
     assert_eq!(ask::<i64>(url, SHAPE).await, 1, "the same indexes, constraints and columns");
     let reader = database.url_in_group("read_model_reader").await;
@@ -98,7 +115,12 @@ async fn live_projecting_goes_on_during_a_rebuild_and_both_generations_after_it(
             append(store.as_ref(), life.goes_on(30)).await;
             let head = ask::<i64>(url, "SELECT max(position) FROM event_store.events").await;
             until("the live generations to follow", || async {
-                ask::<i64>(url, "SELECT min(position) FROM read_model.checkpoints WHERE generation = 1").await >= head
+                ask::<i64>(
+                    url,
+                    "SELECT min(position) FROM read_model.checkpoints WHERE generation = 1",
+                )
+                .await
+                    >= head
             })
             .await;
         }
@@ -121,7 +143,10 @@ async fn p7_killed_with_9_anywhere_a_rebuild_is_resumed_to_the_same_rows() {
     for round in 0..run.count(4, 60) {
         let database = projected(run.seed.wrapping_add(round), 400).await;
         let url = database.url();
-        let (memory, throttle) = (["0", "64"][random.random_range(0..2)], ["300", "1000", "3000"][random.random_range(0..3)]);
+        let (memory, throttle) = (
+            ["0", "64"][random.random_range(0..2)],
+            ["300", "1000", "3000"][random.random_range(0..3)],
+        );
         let mut arguments = vec!["rebuild", "orders", "--memory", memory, "--throttle", throttle];
         for _ in 0..random.random_range(1..4) {
             let mut killed = command(url).args(&arguments).spawn().unwrap();
@@ -131,15 +156,31 @@ async fn p7_killed_with_9_anywhere_a_rebuild_is_resumed_to_the_same_rows() {
             if ask::<i32>(url, LIVE).await == 2 {
                 break;
             }
-            if ask::<i64>(url, "SELECT count(*) FROM read_model.rebuilds WHERE phase <> 'switched'").await == 1 {
-                arguments = vec!["rebuild", "orders", "--resume", "--memory", memory, "--throttle", throttle];
+            if ask::<i64>(url, "SELECT count(*) FROM read_model.rebuilds WHERE phase <> 'switched'")
+                .await
+                == 1
+            {
+                arguments = vec![
+                    "rebuild",
+                    "orders",
+                    "--resume",
+                    "--memory",
+                    memory,
+                    "--throttle",
+                    throttle,
+                ];
             }
         }
         if ask::<i32>(url, LIVE).await == 1 {
             succeeds(url, &arguments[..if arguments.contains(&"--resume") { 3 } else { 2 }]).await;
         }
         assert_eq!(ask::<i32>(url, LIVE).await, 2);
-        assert_eq!(contents(url).await, refolded(postgres_store(url).await).await, "seed {} round {round}", run.seed);
+        assert_eq!(
+            contents(url).await,
+            refolded(postgres_store(url).await).await,
+            "seed {} round {round}",
+            run.seed
+        );
     }
 }
 
@@ -189,11 +230,16 @@ async fn a_changed_projection_says_what_to_run_and_old_programs_keep_the_old_gen
     let database = projected(207, 200).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     // As if an older program had made it.
-    tell(url, "UPDATE read_model.generations SET fold_version = 0 WHERE projection = 'orders'").await;
-    tell(url, "UPDATE read_model.generations SET tables = 'others' WHERE projection = 'products'").await;
+    tell(url, "UPDATE read_model.generations SET fold_version = 0 WHERE projection = 'orders'")
+        .await;
+    tell(url, "UPDATE read_model.generations SET tables = 'others' WHERE projection = 'products'")
+        .await;
     let standings = runner(postgres_store(url).await, url).run_once().await.unwrap();
     for name in ["orders", "products"] {
-        let standing = format!("{:?}", standings.iter().find(|(projection, _)| *projection == name).unwrap().1);
+        let standing = format!(
+            "{:?}",
+            standings.iter().find(|(projection, _)| *projection == name).unwrap().1
+        );
         assert!(standing.contains(&format!("projector rebuild {name}")), "{standing}");
     }
     append(store.as_ref(), Life::new(208).goes_on(40)).await;
@@ -217,10 +263,16 @@ async fn rows_of_another_history_are_rebuilt_beside_the_old_ones_which_queries_s
     tell(url, "UPDATE read_model.checkpoints SET event_id = gen_random_uuid() WHERE projection = 'orders'").await;
     append(store.as_ref(), Life::new(211).goes_on(40)).await;
     let standings = runner(postgres_store(url).await, url).run_once().await.unwrap();
-    let standing = format!("{:?}", standings.iter().find(|(projection, _)| *projection == "orders").unwrap().1);
+    let standing = format!(
+        "{:?}",
+        standings.iter().find(|(projection, _)| *projection == "orders").unwrap().1
+    );
     assert!(standing.contains("`projector rebuild orders`"), "{standing}");
     let said = succeeds(url, &["rebuild", "orders"]).await;
-    assert!(said.contains("not compared: the live generation 1 was made from another history"), "{said}");
+    assert!(
+        said.contains("not compared: the live generation 1 was made from another history"),
+        "{said}"
+    );
     let mut runner = runner(postgres_store(url).await, url);
     runner.run_once().await.unwrap();
     runner.give_up().await;
@@ -234,6 +286,10 @@ async fn a_dry_run_says_what_a_rebuild_would_take_and_changes_nothing() {
     let (url, before) = (database.url(), contents(database.url()).await);
     let said = succeeds(url, &["rebuild", "orders", "--dry-run"]).await;
     assert!(said.contains("300 events: about 1 s") && said.contains("disk: about 1 MiB"), "{said}");
-    assert_eq!(ask::<i64>(url, "SELECT count(*) FROM read_model.generations WHERE projection = 'orders'").await, 1);
+    assert_eq!(
+        ask::<i64>(url, "SELECT count(*) FROM read_model.generations WHERE projection = 'orders'")
+            .await,
+        1
+    );
     assert_eq!(contents(url).await, before);
 }

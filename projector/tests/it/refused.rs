@@ -18,19 +18,24 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::rebuild::succeeds;
-use crate::support::fragile::{CONSTRAINT, FIXED, FOLD_PANICS, Fragile, KEYS_PANIC, LOAD_PANICS, NO_KEY, SAVE_PANICS};
+use crate::support::fragile::{
+    CONSTRAINT, FIXED, FOLD_PANICS, Fragile, KEYS_PANIC, LOAD_PANICS, NO_KEY, SAVE_PANICS,
+};
 use crate::support::ledger::{Row, adjusted, traced};
 use crate::support::life::{at, money, registered};
 use crate::support::process::Process;
 use crate::support::{
-    append, ask, happening, happening_of, log, log_of, postgres_store, read_model, tell, until_all_at, watch, whole_database,
+    append, ask, happening, happening_of, log, log_of, postgres_store, read_model, tell,
+    until_all_at, watch, whole_database,
 };
 
 type Rows = BTreeMap<String, Row>;
 
 async fn with_table(projection: &Arc<dyn AnyProjection>) -> TestDatabase {
     let database = read_model().await;
-    generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(projection)).await.unwrap();
+    generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(projection))
+        .await
+        .unwrap();
     database
 }
 
@@ -40,19 +45,27 @@ fn runner_of(log: EvolvedLog, url: &str) -> Runner {
 
 async fn rows(url: &str) -> Rows {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM fragile_g1.fragile").fetch_all(&mut connection).await.unwrap();
+    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM fragile_g1.fragile")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     rows.into_iter().map(|row| (row.key.clone(), row)).collect()
 }
 
 async fn causes(url: &str) -> BTreeSet<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let causes = sqlx::query_scalar::<_, String>("SELECT DISTINCT cause FROM read_model.parked WHERE cause IS NOT NULL");
+    let causes = sqlx::query_scalar::<_, String>(
+        "SELECT DISTINCT cause FROM read_model.parked WHERE cause IS NOT NULL",
+    );
     causes.fetch_all(&mut connection).await.unwrap().into_iter().collect()
 }
 
 async fn runs(runner: &mut Runner, head: i64) {
     let standings = runner.run_once().await.unwrap();
-    assert!(matches!(&standings[0].1, Standing::At(mark) if mark.position.0 == head), "{standings:?}");
+    assert!(
+        matches!(&standings[0].1, Standing::At(mark) if mark.position.0 == head),
+        "{standings:?}"
+    );
 }
 
 #[tokio::test]
@@ -91,8 +104,16 @@ async fn p7_a_panic_of_a_fold_and_a_row_that_postgres_refuses_hurt_only_their_ow
     }
     let causes = causes(url).await;
     assert_eq!(causes.len(), 3, "{causes:?}");
-    assert!(causes.iter().any(|cause| cause.contains("the fold panicked") && !cause.contains("unlucky")), "{causes:?}");
-    assert!(causes.iter().any(|cause| cause.contains("23514") && cause.contains("fragile_trace")), "{causes:?}");
+    assert!(
+        causes
+            .iter()
+            .any(|cause| cause.contains("the fold panicked") && !cause.contains("unlucky")),
+        "{causes:?}"
+    );
+    assert!(
+        causes.iter().any(|cause| cause.contains("23514") && cause.contains("fragile_trace")),
+        "{causes:?}"
+    );
     assert!(causes.contains("saving rows panicked: no such row"), "{causes:?}");
 
     // Tried again while nothing is fixed, each is refused again, and hurts nobody else.
@@ -131,11 +152,27 @@ async fn stops_at_the_fourth(log: EvolvedLog, why: &str) {
     for process in 0..2 {
         let mut runner = runner_of(log.clone(), url);
         let standings = runner.run_once().await.unwrap();
-        let Standing::Stopped(reason) = &standings[0].1 else { panic!("process {process}: {standings:?}") };
-        assert!(reason.contains("event 4 (product.stock") && reason.contains(why), "process {process}: {reason}");
-        assert_eq!(ask::<i64>(url, "SELECT position FROM read_model.checkpoints WHERE projection = 'fragile'").await, 3);
+        let Standing::Stopped(reason) = &standings[0].1 else {
+            panic!("process {process}: {standings:?}")
+        };
+        assert!(
+            reason.contains("event 4 (product.stock") && reason.contains(why),
+            "process {process}: {reason}"
+        );
         assert_eq!(
-            &ask::<String>(url, "SELECT stopped_by FROM read_model.checkpoints WHERE projection = 'fragile'").await,
+            ask::<i64>(
+                url,
+                "SELECT position FROM read_model.checkpoints WHERE projection = 'fragile'"
+            )
+            .await,
+            3
+        );
+        assert_eq!(
+            &ask::<String>(
+                url,
+                "SELECT stopped_by FROM read_model.checkpoints WHERE projection = 'fragile'"
+            )
+            .await,
             reason
         );
         assert_eq!(rows(url).await.len(), 3);
@@ -147,7 +184,10 @@ async fn stops_at_the_fourth(log: EvolvedLog, why: &str) {
 async fn an_event_whose_keys_cannot_be_told_stops_its_part_by_name() {
     for (delta, why) in [(KEYS_PANIC, "telling the keys panicked"), (NO_KEY, "22021")] {
         let deltas = [100, 101, 102, delta, 103, 104];
-        let happened = deltas.into_iter().zip(1..).map(|(delta, product)| adjusted(Uuid::from_u128(product), delta));
+        let happened = deltas
+            .into_iter()
+            .zip(1..)
+            .map(|(delta, product)| adjusted(Uuid::from_u128(product), delta));
         stops_at_the_fourth(log(log_of(happened.collect()).await), why).await;
     }
 }
@@ -161,13 +201,21 @@ async fn an_upcaster_that_panics_stops_the_part_by_name() {
     let old = |number: u128| {
         let product_id = Uuid::from_u128(number);
         let adjusted = ProductStockAdjusted { product_id, delta: 100, stock: 1 };
-        happening_of("product", product_id, "product.stock", 1, &ProductEvent::StockAdjusted(adjusted), Vec::new())
+        happening_of(
+            "product",
+            product_id,
+            "product.stock",
+            1,
+            &ProductEvent::StockAdjusted(adjusted),
+            Vec::new(),
+        )
     };
     let registry = Registry::new(
         [("product.stock_adjusted", 1)],
         [(("product.stock", 1), &[("product.stock_adjusted", 1)] as &[_], broken as Upcast)],
     );
-    let mut happened: Vec<_> = (1..=3).map(|number| adjusted(Uuid::from_u128(number), 100)).collect();
+    let mut happened: Vec<_> =
+        (1..=3).map(|number| adjusted(Uuid::from_u128(number), 100)).collect();
     happened.extend([old(4), adjusted(Uuid::from_u128(5), 100)]);
     let log = EvolvedLog::new(log_of(happened).await, Arc::new(registry.unwrap()));
     stops_at_the_fourth(log, "its upcaster panicked").await;
@@ -183,11 +231,17 @@ async fn p7_a_rebuild_and_a_verification_park_the_row_that_postgres_refuses_as_t
     let user_id = Uuid::from_u128(1);
     let confirmed = |ordered_at: &str| {
         let (order_id, ordered_at) = (Uuid::now_v7(), at(ordered_at));
-        let confirmed = OrderConfirmed { order_id, user_id, total: money(5, "USD"), units: 1, ordered_at };
+        let confirmed =
+            OrderConfirmed { order_id, user_id, total: money(5, "USD"), units: 1, ordered_at };
         happening("order", order_id, &OrderEvent::Confirmed(confirmed))
     };
-    let mut happened = vec![happening("user", user_id, &registered(user_id)), confirmed("1997-01-01T00:00:00Z")];
-    happened.extend([confirmed(TOO_EARLY), confirmed("1997-01-01T00:00:00Z"), confirmed("1997-01-02T00:00:00Z")]);
+    let mut happened =
+        vec![happening("user", user_id, &registered(user_id)), confirmed("1997-01-01T00:00:00Z")];
+    happened.extend([
+        confirmed(TOO_EARLY),
+        confirmed("1997-01-01T00:00:00Z"),
+        confirmed("1997-01-02T00:00:00Z"),
+    ]);
     append(store.as_ref(), happened).await;
     let process = Process::start(url);
     until_all_at(url, 5).await;

@@ -6,7 +6,9 @@ use event_store::EventStore;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::life::Life;
-use crate::support::{append, contents, log_of, postgres_store, read_model, refolded, runner, whole_database};
+use crate::support::{
+    append, contents, log_of, postgres_store, read_model, refolded, runner, whole_database,
+};
 
 async fn refused(url: &str, statement: &'static str) -> Option<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -49,9 +51,11 @@ async fn the_owners_role_projects_and_cannot_touch_the_log() {
     runner(Arc::clone(&log) as Arc<dyn EventStore>, &owner).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(log).await);
     append(postgres_store(database.url()).await.as_ref(), Life::new(6).goes_on(3)).await;
-    for statement in
-        ["DELETE FROM event_store.events", "UPDATE event_store.events SET position = 9", "SELECT FROM event_store.events"]
-    {
+    for statement in [
+        "DELETE FROM event_store.events",
+        "UPDATE event_store.events SET position = 9",
+        "SELECT FROM event_store.events",
+    ] {
         assert_eq!(refused(&owner, statement).await.as_deref(), Some("42501"), "{statement}");
     }
 }

@@ -31,8 +31,7 @@ const HELD_BACK: usize = 2_500;
 const ATTEMPTS: usize = 8;
 
 /// The furthest-back part of the live generations.
-const LIVE: &str =
-    "SELECT min(position) FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation) WHERE live";
+const LIVE: &str = "SELECT min(position) FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation) WHERE live";
 /// How many of them get their events otherwise than from NATS.
 const NOT_LIVE: &str = "SELECT count(*) FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation)
     WHERE live AND mode <> 'live'";
@@ -41,8 +40,10 @@ const PARKED: &str = "SELECT count(*) FROM read_model.parked WHERE projection = 
 /// The rebuilt generation of a projection: how far it is; -1 when there is none.
 const BUILT: &str = "SELECT COALESCE(max(c.position), -1) FROM read_model.checkpoints AS c JOIN read_model.generations AS g USING (projection, generation)
     WHERE NOT g.live AND projection = $1";
-const LIVE_GENERATION: &str = "SELECT generation::bigint FROM read_model.generations WHERE live AND projection = $1";
-const UNFINISHED: &str = "SELECT count(*) FROM read_model.rebuilds WHERE phase <> 'switched' AND projection = $1";
+const LIVE_GENERATION: &str =
+    "SELECT generation::bigint FROM read_model.generations WHERE live AND projection = $1";
+const UNFINISHED: &str =
+    "SELECT count(*) FROM read_model.rebuilds WHERE phase <> 'switched' AND projection = $1";
 
 /// What the projector is at when it is killed.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,8 @@ enum Stage {
     Draining,
 }
 
-const STAGES: [Stage; 5] = [Stage::Live, Stage::CatchingUp, Stage::Rebuilding, Stage::Switching, Stage::Draining];
+const STAGES: [Stage; 5] =
+    [Stage::Live, Stage::CatchingUp, Stage::Rebuilding, Stage::Switching, Stage::Draining];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_p7_killed_with_9_at_every_stage_with_nats_in_trouble_between_no_row_ever_differs() {
@@ -69,7 +71,10 @@ async fn p6_p7_killed_with_9_at_every_stage_with_nats_in_trouble_between_no_row_
         };
         let stage = STAGES[usize::try_from(round).unwrap() % STAGES.len()];
         let trouble = *Trouble::ALL.choose(&mut random).unwrap();
-        eprintln!("seed {}, round {round}: {trouble:?} of NATS, then killed while {stage:?}", run.seed);
+        eprintln!(
+            "seed {}, round {round}: {trouble:?} of NATS, then killed while {stage:?}",
+            run.seed
+        );
         log.feed.meets(trouble).await;
         log.strike(stage, &mut random).await;
         log.nothing_differs().await;
@@ -104,14 +109,20 @@ impl Log {
     }
 
     fn projector(&self) -> Process {
-        Process::start_with(self.url(), &[("NATS_URL", &self.feed.nats_url()), ("VERIFY_EVERY", "0")])
+        Process::start_with(
+            self.url(),
+            &[("NATS_URL", &self.feed.nats_url()), ("VERIFY_EVERY", "0")],
+        )
     }
 
     /// A projector that has every event.
     async fn at_head(&self) -> Process {
         let process = self.projector();
         let head = self.head().await;
-        until("every projection at the head", || async { ask::<i64>(self.url(), LIVE).await >= head }).await;
+        until("every projection at the head", || async {
+            ask::<i64>(self.url(), LIVE).await >= head
+        })
+        .await;
         process
     }
 
@@ -131,7 +142,8 @@ impl Log {
 
     async fn live(&mut self, random: &mut StdRng) {
         let mut process = self.at_head().await;
-        until("events to come from NATS", || async { ask::<i64>(self.url(), NOT_LIVE).await == 0 }).await;
+        until("events to come from NATS", || async { ask::<i64>(self.url(), NOT_LIVE).await == 0 })
+            .await;
         let writer = self.writing();
         self.moves(random.random_range(5..60)).await;
         process.kill_9().await;
@@ -162,9 +174,15 @@ impl Log {
         // With no memory each page is written, and so the checkpoint moves.
         let throttle = (self.head().await / 2).clamp(50, 2_000).to_string();
         let parts = if SPLIT.contains(&name) { parts(random) } else { "1".to_owned() };
-        let mut rebuild = spawn(&url, &["rebuild", name, "--parts", &parts, "--memory", "0", "--throttle", &throttle]);
+        let mut rebuild = spawn(
+            &url,
+            &["rebuild", name, "--parts", &parts, "--memory", "0", "--throttle", &throttle],
+        );
         let so_far = ask_about::<i64>(&url, BUILT, name).await;
-        at_once(async || ask_about::<i64>(&url, BUILT, name).await > so_far.max(random_share(&throttle))).await;
+        at_once(async || {
+            ask_about::<i64>(&url, BUILT, name).await > so_far.max(random_share(&throttle))
+        })
+        .await;
         rebuild.kill().await.unwrap();
         if random.random() {
             self.moves(1).await;
@@ -185,7 +203,8 @@ impl Log {
         let mut switch = spawn(&url, &["rebuild", name, "--resume"]);
         // The moment of the kill is what is varied here; nothing is waited for.
         tokio::time::sleep(Duration::from_millis(random.random_range(20..400))).await;
-        let (kill_switch, kill_projector) = [(true, true), (true, false), (false, true)][random.random_range(0..3)];
+        let (kill_switch, kill_projector) =
+            [(true, true), (true, false), (false, true)][random.random_range(0..3)];
         if kill_projector {
             process.kill_9().await;
             process = self.projector();
@@ -210,7 +229,20 @@ impl Log {
             let held = ask::<i64>(self.url(), PARKED).await;
             let writer = self.writing();
             for name in ["orders", "users"] {
-                succeeds(self.url(), &["parked", "skip", name, &poison, "--by", "Ada", "--reason", "was never there"]).await;
+                succeeds(
+                    self.url(),
+                    &[
+                        "parked",
+                        "skip",
+                        name,
+                        &poison,
+                        "--by",
+                        "Ada",
+                        "--reason",
+                        "was never there",
+                    ],
+                )
+                .await;
             }
             at_once(async || ask::<i64>(self.url(), PARKED).await < held).await;
             process.kill_9().await;
@@ -246,10 +278,18 @@ impl Log {
         let url = self.url();
         let mut process = self.projector();
         until_all_at(url, self.head().await).await;
-        until("everything to be drained", || async { ask::<i64>(url, "SELECT count(*) FROM read_model.stale").await == 0 }).await;
-        let said = futures::future::join_all(PROJECTIONS.map(|name| succeeds_with(url, name))).await;
-        assert!(said.iter().all(|said| said.contains("no difference") && !said.contains("stale")), "{said:?}");
-        let wrong = "SELECT count(*) FROM read_model.checkpoints WHERE handled + passed_over <> position";
+        until("everything to be drained", || async {
+            ask::<i64>(url, "SELECT count(*) FROM read_model.stale").await == 0
+        })
+        .await;
+        let said =
+            futures::future::join_all(PROJECTIONS.map(|name| succeeds_with(url, name))).await;
+        assert!(
+            said.iter().all(|said| said.contains("no difference") && !said.contains("stale")),
+            "{said:?}"
+        );
+        let wrong =
+            "SELECT count(*) FROM read_model.checkpoints WHERE handled + passed_over <> position";
         assert_eq!(ask::<i64>(url, wrong).await, 0, "an event went nowhere");
         process.kill_9().await;
     }

@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use crate::support::life::{Life, at, money, registered};
 use crate::support::{
-    append, ask, contents, happening, happening_of, log, log_of, read_model, refolded, runner, tell, until_all_at, watch,
+    append, ask, contents, happening, happening_of, log, log_of, read_model, refolded, runner,
+    tell, until_all_at, watch,
 };
 
 fn standing(standings: &[(&str, Standing)], name: &str) -> Standing {
@@ -35,7 +36,14 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
     let (user, product) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let store = log_of(vec![
         happening("user", user, &registered(user)),
-        happening_of("product", product, "product.repriced", 99, &json!({"from": "the future"}), Vec::new()),
+        happening_of(
+            "product",
+            product,
+            "product.repriced",
+            99,
+            &json!({"from": "the future"}),
+            Vec::new(),
+        ),
         happening("user", Uuid::from_u128(3), &registered(Uuid::from_u128(3))),
     ])
     .await;
@@ -51,14 +59,23 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
             Watch::new(&health, clock::system()),
         );
         let standings = runner.run_once().await.unwrap();
-        let Standing::Stopped(reason) = standing(&standings, "products") else { panic!("{standings:?}") };
-        assert!(reason.contains("event 2 (product.repriced)") && reason.contains("version 99"), "{reason}");
+        let Standing::Stopped(reason) = standing(&standings, "products") else {
+            panic!("{standings:?}")
+        };
+        assert!(
+            reason.contains("event 2 (product.repriced)") && reason.contains("version 99"),
+            "{reason}"
+        );
         for name in ["users", "orders", "daily_sales"] {
             assert_eq!(standing(&standings, name), Standing::At(head));
         }
         let status = status(database.url(), store.as_ref()).await;
-        let products = status.projections.iter().find(|part| part.projection == "products").unwrap();
-        assert_eq!((products.mode.as_str(), products.position, products.lag_events), ("stopped", 1, 2));
+        let products =
+            status.projections.iter().find(|part| part.projection == "products").unwrap();
+        assert_eq!(
+            (products.mode.as_str(), products.position, products.lag_events),
+            ("stopped", 1, 2)
+        );
         assert_eq!(products.stopped_by.as_ref(), Some(&reason));
         assert!(status.to_string().contains(&reason), "{status}");
         runner.give_up().await;
@@ -68,8 +85,13 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
 #[tokio::test]
 async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_goes_on() {
     let (user, stranger, order_id) = (Uuid::from_u128(1), Uuid::from_u128(9), Uuid::from_u128(5));
-    let confirmed =
-        OrderConfirmed { order_id, user_id: stranger, total: money(5, "USD"), units: 1, ordered_at: at("1997-01-01T00:00:00Z") };
+    let confirmed = OrderConfirmed {
+        order_id,
+        user_id: stranger,
+        total: money(5, "USD"),
+        units: 1,
+        ordered_at: at("1997-01-01T00:00:00Z"),
+    };
     let store = log_of(vec![
         happening("user", user, &registered(user)),
         happening("order", order_id, &OrderEvent::Confirmed(confirmed)),
@@ -78,7 +100,8 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
     .await;
     let database = read_model().await;
     let head = store.head().await.unwrap().mark;
-    let standings = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
+    let standings =
+        runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
     let rows = contents(database.url()).await;
     assert_eq!(rows["users"].as_array().unwrap().len(), 2, "both before and after it");
@@ -90,7 +113,10 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
     .await;
     assert_eq!(cause, "users 2 there is no row for it to change");
     let status = status(database.url(), store.as_ref()).await;
-    assert!(status.to_string().contains("users has 1 events parked: see `projector parked list users`"), "{status}");
+    assert!(
+        status.to_string().contains("users has 1 events parked: see `projector parked list users`"),
+        "{status}"
+    );
     assert_eq!(rows["daily_sales"][0]["revenue_minor"], 5, "the others go on");
 }
 
@@ -133,7 +159,8 @@ async fn p6_two_runners_at_once_and_a_change_of_hands_fold_every_event_once() {
     for task in tasks {
         task.await.unwrap();
     }
-    let held: i64 = ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
+    let held: i64 =
+        ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
     assert_eq!(held, 0, "leases are given up at the end");
     assert_eq!(contents(database.url()).await, refolded(store).await);
 }
@@ -147,14 +174,27 @@ async fn another_history_stops_every_projection_and_the_command_that_it_names_go
     before.give_up().await;
     let kept = contents(database.url()).await;
     let restored: Arc<MemoryStore> = log_of(Life::new(2).goes_on(60)).await;
-    let standings = runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
+    let standings = runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url())
+        .run_once()
+        .await
+        .unwrap();
     for (name, standing) in standings {
         let Standing::Stopped(reason) = standing else { panic!("{name}: {standing:?}") };
-        assert!(reason.contains("position 40") && reason.contains(&format!("projector start-over {name}")), "{reason}");
+        assert!(
+            reason.contains("position 40")
+                && reason.contains(&format!("projector start-over {name}")),
+            "{reason}"
+        );
     }
     assert_eq!(contents(database.url()).await, kept, "nothing was touched");
     for projection in projector::projections::all() {
-        projector::generation::start_over(&database.url().parse().unwrap(), projection.as_ref(), None).await.unwrap();
+        projector::generation::start_over(
+            &database.url().parse().unwrap(),
+            projection.as_ref(),
+            None,
+        )
+        .await
+        .unwrap();
     }
     runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(restored).await);
@@ -163,17 +203,32 @@ async fn another_history_stops_every_projection_and_the_command_that_it_names_go
 #[tokio::test]
 async fn a_generation_of_another_fold_version_is_left_alone_and_the_command_to_run_is_named() {
     let database = read_model().await;
-    tell(database.url(), "UPDATE read_model.generations SET fold_version = 7 WHERE projection = 'orders'").await;
+    tell(
+        database.url(),
+        "UPDATE read_model.generations SET fold_version = 7 WHERE projection = 'orders'",
+    )
+    .await;
     let store = log_of(Life::new(4).goes_on(30)).await;
     let mut runner = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
     let standings = runner.run_once().await.unwrap();
     let Standing::Stopped(reason) = standing(&standings, "orders") else { panic!("{standings:?}") };
-    assert!(reason.contains("version 7") && reason.contains("projector rebuild orders"), "{reason}");
+    assert!(
+        reason.contains("version 7") && reason.contains("projector rebuild orders"),
+        "{reason}"
+    );
     let rows = contents(database.url()).await;
-    assert_eq!((&rows["checkpoints"]["orders"][1], &rows["checkpoints"]["users"][1]), (&json!(0), &json!(30)));
+    assert_eq!(
+        (&rows["checkpoints"]["orders"][1], &rows["checkpoints"]["users"][1]),
+        (&json!(0), &json!(30))
+    );
 
-    let orders = projector::projections::all().into_iter().find(|projection| projection.name() == "orders").unwrap();
-    projector::generation::start_over(&database.url().parse().unwrap(), orders.as_ref(), None).await.unwrap();
+    let orders = projector::projections::all()
+        .into_iter()
+        .find(|projection| projection.name() == "orders")
+        .unwrap();
+    projector::generation::start_over(&database.url().parse().unwrap(), orders.as_ref(), None)
+        .await
+        .unwrap();
     runner.run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, refolded(store).await, "the same runner goes on");
 }
@@ -183,16 +238,25 @@ async fn a_process_with_a_stopped_projection_is_not_ready() {
     let database = read_model().await;
     let product = Uuid::from_u128(2);
     let store =
-        log_of(vec![happening_of("product", product, "product.added", 2, &json!({}), Vec::new())]).await as Arc<dyn EventStore>;
+        log_of(vec![happening_of("product", product, "product.added", 2, &json!({}), Vec::new())])
+            .await as Arc<dyn EventStore>;
     let health = Health::new();
     let watch = Watch::new(&health, clock::system());
-    let mut runner =
-        Runner::new(log(Arc::clone(&store)), database.url().parse().unwrap(), projector::projections::all(), None, watch);
+    let mut runner = Runner::new(
+        log(Arc::clone(&store)),
+        database.url().parse().unwrap(),
+        projector::projections::all(),
+        None,
+        watch,
+    );
     let drain = CancellationToken::new();
     let (task, follower) = (drain.clone(), Follower::new(store, None, fast()));
     let task = tokio::spawn(async move { runner.run(follower, task).await });
     crate::support::until("the projections to be reported", || async {
-        health.report().components["projections"].reason.as_ref().is_some_and(|reason| reason.contains("products is stopped"))
+        health.report().components["projections"]
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.contains("products is stopped"))
     })
     .await;
     assert!(!health.report().ready);

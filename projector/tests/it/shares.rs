@@ -16,7 +16,9 @@ use crate::rebuild::succeeds;
 use crate::support::life::Life;
 use crate::support::process::Process;
 use crate::support::silence::Silence;
-use crate::support::{append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database};
+use crate::support::{
+    append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database,
+};
 
 /// How many parts each live process holds.
 const HOLDERS: &str = "SELECT array_agg(held ORDER BY held) FROM (
@@ -28,7 +30,10 @@ const HOLDERS: &str = "SELECT array_agg(held ORDER BY held) FROM (
 /// A shop whose users and orders are split into four, and what has happened there.
 async fn split_in_four(life: &mut Life) -> TestDatabase {
     let database = whole_database().await;
-    for projection in projections::all().iter().filter(|projection| ["users", "orders"].contains(&projection.name())) {
+    for projection in projections::all()
+        .iter()
+        .filter(|projection| ["users", "orders"].contains(&projection.name()))
+    {
         begin_split(database.url(), projection.as_ref(), 4).await;
     }
     append(postgres_store(database.url()).await.as_ref(), life.goes_on(200)).await;
@@ -79,7 +84,8 @@ async fn p6_parts_move_within_seconds_when_processes_come_and_go() {
 const OWNER: &str = "SELECT owner FROM read_model.projectors";
 
 #[tokio::test]
-async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_changes_nothing_when_it_wakes() {
+async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_changes_nothing_when_it_wakes()
+ {
     let mut life = Life::new(602);
     let database = split_in_four(&mut life).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
@@ -89,7 +95,11 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     let second = Process::start(url);
     until_held(url, &[5, 5]).await;
     until_all_at(url, 200).await;
-    let of_first = |what: &str| format!("SELECT {what} FROM read_model.leases WHERE owner = '{owner}' AND name LIKE 'users%'");
+    let of_first = |what: &str| {
+        format!(
+            "SELECT {what} FROM read_model.leases WHERE owner = '{owner}' AND name LIKE 'users%'"
+        )
+    };
     let part: String = one(url, of_first("min(name)")).await;
     let backends = |state: &str| {
         format!(
@@ -102,10 +112,13 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     let mut lock = other.begin().await.unwrap();
     sqlx::query("SELECT FROM read_model.users FOR UPDATE").execute(&mut *lock).await.unwrap();
     append(store.as_ref(), life.goes_on(400)).await;
-    until("the part to be in mid-transaction", || async { one::<i64>(url, backends("wait_event_type = 'Lock'")).await == 1 })
-        .await;
+    until("the part to be in mid-transaction", || async {
+        one::<i64>(url, backends("wait_event_type = 'Lock'")).await == 1
+    })
+    .await;
     first.signal(Signal::SIGSTOP);
-    let of_part = |what: &str| format!("SELECT {what} FROM read_model.leases WHERE name = '{part}'");
+    let of_part =
+        |what: &str| format!("SELECT {what} FROM read_model.leases WHERE name = '{part}'");
     let expires: f64 = one(url, of_part("extract(epoch FROM expires_at)::float8")).await;
     let term: i64 = one(url, of_part("term")).await;
     lock.rollback().await.unwrap();
@@ -114,8 +127,12 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     })
     .await;
 
-    until("the other process to take over", || async { one::<i64>(url, of_part("term")).await > term }).await;
-    let taken = one::<f64>(url, of_part("extract(epoch FROM expires_at)::float8")).await - LEASE.as_secs_f64();
+    until("the other process to take over", || async {
+        one::<i64>(url, of_part("term")).await > term
+    })
+    .await;
+    let taken = one::<f64>(url, of_part("extract(epoch FROM expires_at)::float8")).await
+        - LEASE.as_secs_f64();
     assert!(taken - expires <= 1.0, "taken {} s after it was free", taken - expires);
     until_held(url, &[10]).await;
     until_all_at(url, 600).await;
@@ -174,7 +191,8 @@ async fn p6_parts_of_a_process_that_is_cut_off_from_the_rows_or_from_the_log_mov
 }
 
 #[tokio::test]
-async fn p6_a_process_that_cannot_have_the_log_leaves_its_parts_to_others_and_takes_its_share_when_it_can_again() {
+async fn p6_a_process_that_cannot_have_the_log_leaves_its_parts_to_others_and_takes_its_share_when_it_can_again()
+ {
     let mut life = Life::new(604);
     let database = split_in_four(&mut life).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::DomainEvent;
 use event_store::erasure::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions, keys};
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position, PostgresOptions,
-    PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag,
+    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent,
+    Position, PostgresOptions, PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag,
 };
 use local_servers::TestDatabase;
 pub(crate) use local_servers::until;
@@ -39,7 +39,8 @@ pub(crate) async fn read_model() -> TestDatabase {
 /// A migrated read model, event store and store of subject keys in one database.
 pub(crate) async fn whole_database() -> TestDatabase {
     let log = event_store::postgres::schema_fingerprint();
-    let fingerprint = format!("{} {log} {}", projector::schema_fingerprint(), keys::schema_fingerprint());
+    let fingerprint =
+        format!("{} {log} {}", projector::schema_fingerprint(), keys::schema_fingerprint());
     TestDatabase::create("projector_whole", &fingerprint, |url| async move {
         event_store::postgres::migrate(&url).await?;
         keys::migrate(&url).await?;
@@ -112,7 +113,8 @@ pub(crate) fn happening_of(
     data: &impl serde::Serialize,
     tags: Vec<(&'static str, Uuid)>,
 ) -> Happening {
-    let metadata = Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
+    let metadata =
+        Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
     let mut event = NewEvent::json(event_type.parse().unwrap(), version, data, metadata).unwrap();
     event.tags = tags.into_iter().map(|(key, value)| Tag::new(key, value).unwrap()).collect();
     (StreamName::new(category, id).unwrap(), event)
@@ -120,7 +122,8 @@ pub(crate) fn happening_of(
 
 pub(crate) async fn append(store: &dyn EventStore, happenings: Vec<Happening>) {
     for (stream, event) in happenings {
-        let streams = vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }];
+        let streams =
+            vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }];
         store.append(Append { streams, ..Append::default() }).await.unwrap();
     }
 }
@@ -156,7 +159,10 @@ pub(crate) fn vault(keys: &Arc<dyn SubjectKeyStore>) -> Arc<Vault> {
 }
 
 /// What the rows are when a fresh read model and a fresh process with these keys fold the whole log.
-pub(crate) async fn refolded_with(store: Arc<dyn EventStore>, keys: &Arc<dyn SubjectKeyStore>) -> Value {
+pub(crate) async fn refolded_with(
+    store: Arc<dyn EventStore>,
+    keys: &Arc<dyn SubjectKeyStore>,
+) -> Value {
     let database = read_model().await;
     let head = store.head().await.unwrap().mark;
     let standings = runner(store, database.url()).revealing(vault(keys)).run_once().await.unwrap();

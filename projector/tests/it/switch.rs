@@ -14,7 +14,8 @@ use crate::support::life::Life;
 use crate::support::process::{Process, command};
 use crate::support::{append, ask, contents, postgres_store, refolded, tell, until, until_all_at};
 
-const LIVE: &str = "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
+const LIVE: &str =
+    "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
 
 /// As the query API begins: the view first, so that a switch comes wholly before the snapshot or wholly after it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE read_model.orders IN ACCESS SHARE MODE";
@@ -27,7 +28,10 @@ async fn seen(connection: &mut PgConnection) -> (i64, i64) {
                     WHERE g.live AND projection = 'orders'";
     let position: i64 = sqlx::query_scalar(position).fetch_one(&mut *snapshot).await.unwrap();
     let newest: i64 =
-        sqlx::query_scalar("SELECT COALESCE(max(position), 0) FROM read_model.orders").fetch_one(&mut *snapshot).await.unwrap();
+        sqlx::query_scalar("SELECT COALESCE(max(position), 0) FROM read_model.orders")
+            .fetch_one(&mut *snapshot)
+            .await
+            .unwrap();
     snapshot.rollback().await.unwrap();
     (position, newest)
 }
@@ -54,7 +58,10 @@ async fn i9_queries_never_see_an_earlier_position_over_switches_there_and_back()
             let (mut last, mut asked) = (0, 0);
             while !*stopped.borrow() {
                 let (position, newest) = seen(&mut connection).await;
-                assert!(position >= last && newest <= position, "{last} was seen, then {position} with a row of {newest}");
+                assert!(
+                    position >= last && newest <= position,
+                    "{last} was seen, then {position} with a row of {newest}"
+                );
                 (last, asked) = (position, asked + 1);
             }
             asked
@@ -115,14 +122,20 @@ async fn a_switch_back_that_would_go_back_in_time_says_why_it_cannot() {
     succeeds(url, &["rebuild", "orders", "--no-compare"]).await;
     tell(url, "UPDATE read_model.generations SET fold_version = 0 WHERE projection = 'orders' AND generation = 1").await;
     let said = fails(url, &["switch-back", "orders", "--patience", "2"]).await;
-    assert!(said.contains("stands at 100, behind 200") && said.contains("another version"), "{said}");
+    assert!(
+        said.contains("stands at 100, behind 200") && said.contains("another version"),
+        "{said}"
+    );
     assert_eq!(ask::<i32>(url, LIVE).await, 2);
 }
 
 /// A rebuild of the orders, whose switch waits for a query that has not ended.
 async fn switching_behind_a_query(url: &str) -> (PgConnection, JoinHandle<String>) {
     let mut query = PgConnection::connect(url).await.unwrap();
-    sqlx::raw_sql("BEGIN; SELECT count(*) FROM read_model.orders").execute(&mut query).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM read_model.orders")
+        .execute(&mut query)
+        .await
+        .unwrap();
     let url = url.to_owned();
     (query, tokio::spawn(async move { succeeds(&url, &["rebuild", "orders"]).await }))
 }
@@ -154,11 +167,17 @@ async fn a_generation_is_dropped_unless_queries_see_it() {
     assert!(fails(url, &["drop", "orders", "2", "--yes"]).await.contains("queries see it"));
     assert!(fails(url, &["drop", "orders", "7", "--yes"]).await.contains("there is none"));
     succeeds(url, &["drop", "orders", "1", "--yes"]).await;
-    assert_eq!(ask::<i64>(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'orders_g1'").await, 0);
+    assert_eq!(
+        ask::<i64>(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'orders_g1'").await,
+        0
+    );
     succeeds(url, &["rebuild", "orders", "--no-switch"]).await;
     succeeds(url, &["drop", "orders", "3", "--yes"]).await;
     let said = succeeds(url, &["rebuild", "orders", "--no-switch"]).await;
-    assert!(said.contains("generation 4 of orders"), "a number is never used again, nor are its lease's terms: {said}");
+    assert!(
+        said.contains("generation 4 of orders"),
+        "a number is never used again, nor are its lease's terms: {said}"
+    );
     succeeds(url, &["drop", "orders", "4", "--yes"]).await;
     append(store.as_ref(), Life::new(312).goes_on(30)).await;
     until_all_at(url, 130).await;
@@ -178,7 +197,12 @@ async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange
     let (query, switching) = switching_behind_a_query(&url).await;
     let mut other = PgConnection::connect(&url).await.unwrap();
     let mut looker = PgConnection::connect(&url).await.unwrap();
-    let mut since = async || sqlx::query_scalar::<_, Option<DateTime<Utc>>>(SWITCHING).fetch_one(&mut looker).await.unwrap();
+    let mut since = async || {
+        sqlx::query_scalar::<_, Option<DateTime<Utc>>>(SWITCHING)
+            .fetch_one(&mut looker)
+            .await
+            .unwrap()
+    };
     let deadline = Instant::now() + Duration::from_secs(45);
     // A look counts when the very same transaction waited before and after it.
     let moves = loop {
@@ -204,9 +228,15 @@ async fn dropping_a_generation_asks() {
     succeeds(url, &["rebuild", "orders"]).await;
     let left = "SELECT count(*) FROM pg_namespace WHERE nspname = 'orders_g1'";
     for (answer, gone) in [("", false), ("products\n", false), ("orders\n", true)] {
-        let mut child = command(url).args(["drop", "orders", "1"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command(url)
+            .args(["drop", "orders", "1"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(answer.as_bytes()).await.unwrap();
-        let output = local_servers::in_time("the command's end", child.wait_with_output()).await.unwrap();
+        let output =
+            local_servers::in_time("the command's end", child.wait_with_output()).await.unwrap();
         assert_eq!(output.status.code(), Some(if gone { 0 } else { 3 }), "{answer:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("the way back"), "{answer:?}");
         assert_eq!(ask::<i64>(url, left).await, i64::from(!gone), "{answer:?}");

@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
-use crate::support::{append, contents, postgres_store, runner, tell, until_all_at, whole_database};
+use crate::support::{
+    append, contents, postgres_store, runner, tell, until_all_at, whole_database,
+};
 
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 
@@ -21,15 +23,24 @@ async fn projected(seed: u64, events: usize) -> TestDatabase {
 /// What it says, and its exit code.
 async fn verify(url: &str, arguments: &[&str]) -> (Value, Option<i32>) {
     let output = finished(command(url).arg("verify").args(arguments).arg("--json")).await;
-    let said = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)));
+    let said = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        panic!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
     (said, output.status.code())
 }
 
 async fn nothing_differs(url: &str, arguments: &[&str]) {
     for name in PROJECTIONS {
         let (found, code) = verify(url, &[&[name], arguments].concat()).await;
-        assert_eq!((code, &found["differences"]["samples"]), (Some(0), &Value::Array(Vec::new())), "{name}: {found}");
+        assert_eq!(
+            (code, &found["differences"]["samples"]),
+            (Some(0), &Value::Array(Vec::new())),
+            "{name}: {found}"
+        );
     }
 }
 
@@ -70,9 +81,17 @@ async fn every_kind_of_difference_is_found_and_shown_without_personal_values() {
     assert_eq!(code, Some(1), "{found}");
     for kind in ["missing", "extra", "different"] {
         assert_eq!(differences[kind], 1, "{found}");
-        assert!(differences["samples"].as_array().unwrap().iter().any(|sample| sample["kind"] == kind), "{found}");
+        assert!(
+            differences["samples"].as_array().unwrap().iter().any(|sample| sample["kind"] == kind),
+            "{found}"
+        );
     }
-    let changed = differences["samples"].as_array().unwrap().iter().find(|sample| sample["kind"] == "different").unwrap();
+    let changed = differences["samples"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|sample| sample["kind"] == "different")
+        .unwrap();
     let columns: Vec<&String> = changed["live"].as_object().unwrap().keys().collect();
     assert_eq!(columns, ["total_minor"], "only what differs is shown");
 
@@ -91,8 +110,12 @@ async fn a_sample_finds_what_is_wrong_with_its_keys() {
     let (whole, _) = verify(database.url(), &["orders"]).await;
     let (sample, code) = verify(database.url(), &["orders", "--sample", "0.5"]).await;
     assert_eq!(code, Some(1));
-    let count =
-        |found: &Value| (found["differences"]["rows"].as_i64().unwrap(), found["differences"]["different"].as_i64().unwrap());
+    let count = |found: &Value| {
+        (
+            found["differences"]["rows"].as_i64().unwrap(),
+            found["differences"]["different"].as_i64().unwrap(),
+        )
+    };
     let ((all, all_different), (some, some_different)) = (count(&whole), count(&sample));
     assert_eq!((all, some), (all_different, some_different));
     assert!(0 < some && some < all, "{some} of {all}");
@@ -102,7 +125,10 @@ async fn a_sample_finds_what_is_wrong_with_its_keys() {
 async fn a_verification_changes_nothing_and_needs_only_the_projectors_rights() {
     let database = projected(105, 200).await;
     let before = contents(database.url()).await;
-    let (owner, reader) = (database.url_in_group("read_model_owner").await, database.url_in_group("event_store_reader").await);
+    let (owner, reader) = (
+        database.url_in_group("read_model_owner").await,
+        database.url_in_group("event_store_reader").await,
+    );
     let mut command = command(&owner);
     let command = command.env("EVENT_STORE_URL", &reader).env("SUBJECT_KEYS_URL", database.url());
     let output = finished(command.args(["verify", "orders"])).await;
@@ -113,7 +139,11 @@ async fn a_verification_changes_nothing_and_needs_only_the_projectors_rights() {
 #[tokio::test]
 async fn a_generation_that_this_program_does_not_fold_is_not_verified() {
     let database = projected(106, 50).await;
-    tell(database.url(), "UPDATE read_model.generations SET fold_version = 9 WHERE projection = 'orders'").await;
+    tell(
+        database.url(),
+        "UPDATE read_model.generations SET fold_version = 9 WHERE projection = 'orders'",
+    )
+    .await;
     let output = finished(command(database.url()).args(["verify", "orders"])).await;
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

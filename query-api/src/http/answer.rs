@@ -45,7 +45,11 @@ impl FromRequestParts<Api> for RowRequest {
 
 impl Api {
     /// Answers a question, waiting first if the caller wants to.
-    pub(super) async fn ask<R: Read>(&self, question: R, wait: Option<Wait>) -> Result<View<R::Answer>, ReadError> {
+    pub(super) async fn ask<R: Read>(
+        &self,
+        question: R,
+        wait: Option<Wait>,
+    ) -> Result<View<R::Answer>, ReadError> {
         match wait {
             None => self.reader.read(question).await,
             Some(wait) => self.reader.read_at(question, wait.token, wait.patience).await,
@@ -68,7 +72,11 @@ impl Api {
         let (data, version, position) = view.data.map(body).ok_or_else(Problem::not_found)?;
         let Seen { generations, stale, .. } = &view.seen;
         let tag = RowTag { version, position, generations, api: API_VERSION, stale: *stale }.tag();
-        self.finish(Answer { id, data, seen: view.seen, page: None, links: None, tag }, &request.conditions, request.wait)
+        self.finish(
+            Answer { id, data, seen: view.seen, page: None, links: None, tag },
+            &request.conditions,
+            request.wait,
+        )
     }
 
     /// Answers with a part of a list: `body` makes what is shown of a row, `key` its sort key.

@@ -36,9 +36,17 @@ impl CursorKey {
 
     /// The key behind which the list goes on.
     pub(super) fn open(&self, list: ListId, cursor: &str) -> Result<Value, Problem> {
-        let bytes = self.0.open(PURPOSE, cursor).map_err(|_| invalid("it is not one that this API made"))?;
-        let Payload(of, key) = serde_json::from_slice(&bytes).map_err(|_| invalid("it is not one that this version made"))?;
-        if of == list.text() { Ok(key) } else { Err(invalid("it belongs to a list with another filter or sort")) }
+        let bytes = self
+            .0
+            .open(PURPOSE, cursor)
+            .map_err(|_| invalid("it is not one that this API made"))?;
+        let Payload(of, key) = serde_json::from_slice(&bytes)
+            .map_err(|_| invalid("it is not one that this version made"))?;
+        if of == list.text() {
+            Ok(key)
+        } else {
+            Err(invalid("it belongs to a list with another filter or sort"))
+        }
     }
 }
 

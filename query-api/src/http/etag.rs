@@ -7,7 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 /// The tag of a list: equal as long as it shows the same. Weak, since `meta` names the position
 /// and the time too.
-pub(super) fn of_list(rows: &impl Serialize, page: &Page, stale: bool) -> Result<EntityTag, serde_json::Error> {
+pub(super) fn of_list(
+    rows: &impl Serialize,
+    page: &Page,
+    stale: bool,
+) -> Result<EntityTag, serde_json::Error> {
     let digest = Sha256::digest(serde_json::to_vec(&(rows, page, stale))?);
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);

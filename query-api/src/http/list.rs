@@ -67,9 +67,11 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let RawQuery(query) = RawQuery::from_request_parts(parts, api).await.unwrap_or(RawQuery(None));
+        let RawQuery(query) =
+            RawQuery::from_request_parts(parts, api).await.unwrap_or(RawQuery(None));
         let split = Split::of(query.as_deref().unwrap_or_default());
-        let (page, wait): (PageParams, WaitParams) = (parse_query(&split.page)?, parse_query(&split.wait)?);
+        let (page, wait): (PageParams, WaitParams) =
+            (parse_query(&split.page)?, parse_query(&split.wait)?);
         let filter = parse_query::<F>(&split.filter)?.checked().map_err(Problem::invalid)?;
         let id = ListId::new(parts.uri.path(), &filter);
         let size = page_size(page.page_size)?;
@@ -94,7 +96,8 @@ struct Split {
 
 impl Split {
     fn of(query: &str) -> Self {
-        let [mut page, mut wait, mut filter, mut common] = std::array::from_fn(|_| Serializer::new(String::new()));
+        let [mut page, mut wait, mut filter, mut common] =
+            std::array::from_fn(|_| Serializer::new(String::new()));
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let (group, is_common) = match name.as_ref() {
                 "page" | "cursor" => (&mut page, false),
@@ -108,7 +111,12 @@ impl Split {
                 common.append_pair(&name, &value);
             }
         }
-        Self { page: page.finish(), wait: wait.finish(), filter: filter.finish(), common: common.finish() }
+        Self {
+            page: page.finish(),
+            wait: wait.finish(),
+            filter: filter.finish(),
+            common: common.finish(),
+        }
     }
 }
 
@@ -117,26 +125,35 @@ fn page_size(given: Option<Text<Integer>>) -> Result<u32, Problem> {
     if let Some(size) = size.ok().filter(|size| (1..=MAX_PAGE_SIZE).contains(size)) {
         return Ok(size);
     }
-    Err(Problem::invalid(vec![FieldError::new("/page_size", "out-of-range", format!("expected 1 to {MAX_PAGE_SIZE}"))]))
+    Err(Problem::invalid(vec![FieldError::new(
+        "/page_size",
+        "out-of-range",
+        format!("expected 1 to {MAX_PAGE_SIZE}"),
+    )]))
 }
 
 fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<Start, Problem> {
     match (params.page, params.cursor.as_deref()) {
         (None, None) => Ok(Start::First),
         (None, Some(cursor)) => api.cursor_key.open(id, cursor).map(Start::After),
-        (Some(Text(page)), None) if page.get() < 1 => {
-            Err(Problem::invalid(vec![FieldError::new("/page", "out-of-range", "pages are numbered from 1")]))
-        }
+        (Some(Text(page)), None) if page.get() < 1 => Err(Problem::invalid(vec![FieldError::new(
+            "/page",
+            "out-of-range",
+            "pages are numbered from 1",
+        )])),
         (Some(Text(page)), None) => {
-            let page = u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size));
+            let page =
+                u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size));
             page.map(Start::Page).ok_or_else(|| {
                 let detail = format!("pages end at {MAX_PAGED_ROWS} items: go on with a cursor");
                 Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)])
             })
         }
-        (Some(_), Some(_)) => {
-            Err(Problem::invalid(vec![FieldError::new("/cursor", "contradicts-page", "give page or cursor, not both")]))
-        }
+        (Some(_), Some(_)) => Err(Problem::invalid(vec![FieldError::new(
+            "/cursor",
+            "contradicts-page",
+            "give page or cursor, not both",
+        )])),
     }
 }
 
@@ -147,7 +164,12 @@ fn is_numbered(page: i64, size: u32) -> bool {
 
 impl<F: Filter> ListRequest<F> {
     /// What the answer says about its part of the list. `key` is the sort key of a row.
-    pub(super) fn page<T>(&self, api: &Api, slice: &Slice<T>, key: impl Fn(&T, F::Sort) -> Value) -> Page {
+    pub(super) fn page<T>(
+        &self,
+        api: &Api,
+        slice: &Slice<T>,
+        key: impl Fn(&T, F::Sort) -> Value,
+    ) -> Page {
         let last = slice.rows.last().filter(|_| slice.has_more);
         let next_cursor = last.map(|row| api.cursor_key.seal(self.id, key(row, self.window.sort)));
         let size = self.window.size;
@@ -167,7 +189,8 @@ impl<F: Filter> ListRequest<F> {
         let mut links = Vec::new();
         if let Some(number) = page.page.map(i64::from) {
             let total = page.total_pages.unwrap_or(0);
-            let number_of = |relation: &str, page: i64| self.link(relation, "page", &page.to_string());
+            let number_of =
+                |relation: &str, page: i64| self.link(relation, "page", &page.to_string());
             links.push(number_of("first", 1));
             if number > 1 {
                 links.push(number_of("prev", (number - 1).min(total.max(1))));

@@ -57,14 +57,19 @@ fn describe_headers(path: &str, operation: &mut Operation) {
         let RefOr::T(response) = response else { continue };
         let mut has = |name: &str, description: &str, type_of: Type| {
             let schema = ObjectBuilder::new().schema_type(type_of);
-            let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+            let header =
+                HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
             response.headers.insert(name.to_owned(), header.into());
         };
         has("X-Request-Id", "The request's id", Type::String);
         match status.as_str() {
             "200" | "304" if is_query => {
                 has("ETag", ETAG, Type::String);
-                has("Cache-Control", "`private, no-cache`: keep it, and ask each time whether it is still so", Type::String);
+                has(
+                    "Cache-Control",
+                    "`private, no-cache`: keep it, and ask each time whether it is still so",
+                    Type::String,
+                );
                 has("Vary", "The request headers that the answer depends on", Type::String);
                 has(
                     "Preference-Applied",
@@ -72,7 +77,11 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                     Type::String,
                 );
                 if is_list {
-                    has("Link", "The neighbouring parts of the list (RFC 8288), where there are any", Type::String);
+                    has(
+                        "Link",
+                        "The neighbouring parts of the list (RFC 8288), where there are any",
+                        Type::String,
+                    );
                 }
             }
             "412" if is_query => has("ETag", ETAG, Type::String),

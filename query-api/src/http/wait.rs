@@ -57,14 +57,22 @@ pub(super) struct Wait {
 
 impl Wait {
     /// None if there is no token.
-    pub(super) fn of(headers: &HeaderMap, params: &WaitParams, key: &TokenKey) -> Result<Option<Self>, Problem> {
+    pub(super) fn of(
+        headers: &HeaderMap,
+        params: &WaitParams,
+        key: &TokenKey,
+    ) -> Result<Option<Self>, Problem> {
         let header = single(headers, &CONSISTENCY_TOKEN).map_err(|error| match error {
             SingleError::Repeated => TokenError::Repeated,
             SingleError::NotAscii => TokenError::Invalid,
         })?;
         let text = match (header, params.consistency_token.as_deref()) {
             (Some(header), Some(param)) if header != param => {
-                let differs = FieldError::new("/consistency_token", "contradicts-header", "it differs from the header");
+                let differs = FieldError::new(
+                    "/consistency_token",
+                    "contradicts-header",
+                    "it differs from the header",
+                );
                 return Err(Problem::invalid(vec![differs]));
             }
             (Some(text), _) | (None, Some(text)) => text,
@@ -72,7 +80,11 @@ impl Wait {
         };
         let token = ConsistencyToken::open(text, key)?;
         let applied = preferred_wait(headers);
-        Ok(Some(Self { token, patience: applied.map_or(DEFAULT_WAIT, Duration::from_secs), applied }))
+        Ok(Some(Self {
+            token,
+            patience: applied.map_or(DEFAULT_WAIT, Duration::from_secs),
+            applied,
+        }))
     }
 
     pub(super) fn preference_applied(&self) -> Option<HeaderValue> {
@@ -82,7 +94,11 @@ impl Wait {
 
 /// The seconds of `Prefer: wait=n`, at most [`MAX_WAIT`]; what is not understood is ignored, as RFC 7240 wants.
 fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
-    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let preferences = headers
+        .get_all(PREFER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     preferences
         .filter_map(|preference| preference.split(';').next()?.split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))

@@ -26,7 +26,12 @@ struct Announcement {
 }
 
 /// Listens until cancelled, connecting anew as often as it takes.
-pub async fn listen(watcher: Watcher, url: SecretString, health: Component, stop: CancellationToken) {
+pub async fn listen(
+    watcher: Watcher,
+    url: SecretString,
+    health: Component,
+    stop: CancellationToken,
+) {
     let rounds = async {
         loop {
             if let Err(error) = hear(&watcher, &url, &health).await {
@@ -59,11 +64,16 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
     let server: async_nats::ServerAddr = url.expose_secret().parse().map_err(HearError::Address)?;
     // The client takes no login from an address by itself.
     let options = match (server.username(), server.password()) {
-        (Some(user), Some(password)) => async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+        (Some(user), Some(password)) => {
+            async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
         _ => async_nats::ConnectOptions::new(),
     };
-    let options =
-        options.name("query-api").connection_timeout(CONNECT_LIMIT).ping_interval(PING_EVERY).event_callback(move |event| {
+    let options = options
+        .name("query-api")
+        .connection_timeout(CONNECT_LIMIT)
+        .ping_interval(PING_EVERY)
+        .event_callback(move |event| {
             let said = said.clone();
             async move {
                 match event {
@@ -84,7 +94,9 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
     while let Some(message) = announcements.next().await {
         match serde_json::from_slice::<Announcement>(&message.payload) {
             Ok(announced) => watcher.moved(&announced.projection, announced.said),
-            Err(error) => tracing::warn!(%error, subject = %message.subject, "an announcement could not be read"),
+            Err(error) => {
+                tracing::warn!(%error, subject = %message.subject, "an announcement could not be read")
+            }
         }
     }
     Err(HearError::Ended)

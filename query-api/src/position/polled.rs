@@ -40,7 +40,10 @@ pub async fn poll(watcher: Watcher, pool: Pool, pulse: Pulse, stop: Cancellation
 async fn ask(watcher: &Watcher, pool: &Pool) -> Result<(), sqlx::Error> {
     let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
     for row in checkpoints.iter().filter(|row| ALL_PROJECTIONS.contains(&row.projection.as_str())) {
-        watcher.moved(&row.projection, Said { part: row.part, parts: row.parts, epoch: row.epoch, position: row.position });
+        watcher.moved(
+            &row.projection,
+            Said { part: row.part, parts: row.parts, epoch: row.epoch, position: row.position },
+        );
     }
     Ok(())
 }

@@ -16,7 +16,10 @@ pub struct Extent {
 impl Extent {
     /// What the answer to a question reads.
     pub fn of<R: Read>(question: &R) -> Vec<Self> {
-        R::PROJECTIONS.iter().map(|projection| Self { projection, row: question.row(projection) }).collect()
+        R::PROJECTIONS
+            .iter()
+            .map(|projection| Self { projection, row: question.row(projection) })
+            .collect()
     }
 
     /// Whether it reads the part with this number, of so many.

@@ -68,12 +68,17 @@ impl From<sqlx::Error> for ReadError {
             Some(code) if code.starts_with("22") => Self::NotStorable(error),
             // An undefined table or schema, or no right to it yet: the projector has not made it.
             Some("42P01" | "3F000") => Self::NotProjected,
-            Some(code) if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => Self::Away(error),
+            Some(code)
+                if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") =>
+            {
+                Self::Away(error)
+            }
             Some(_) => Self::Failed(error),
             None => match error {
-                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
-                    Self::Away(error)
-                }
+                sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_) => Self::Away(error),
                 sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Self::Away(error),
                 error => Self::Failed(error),
             },

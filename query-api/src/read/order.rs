@@ -156,10 +156,15 @@ impl Read for ListOrdersOfUser {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id).fetch_one(&mut *snapshot).await? {
+        if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id)
+            .fetch_one(&mut *snapshot)
+            .await?
+        {
             return Ok(None.into());
         }
-        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.window).await.map(|slice| Some(slice).into())
+        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.window)
+            .await
+            .map(|slice| Some(slice).into())
     }
 }
 
@@ -170,7 +175,11 @@ async fn list(
     window: &Window<OrderSort>,
 ) -> Result<Slice<OrderRow>, sqlx::Error> {
     let total = if window.counts() {
-        Some(sqlx::query_file_scalar!("sql/orders/count.sql", user, status).fetch_one(&mut *snapshot).await?)
+        Some(
+            sqlx::query_file_scalar!("sql/orders/count.sql", user, status)
+                .fetch_one(&mut *snapshot)
+                .await?,
+        )
     } else {
         None
     };
@@ -178,14 +187,32 @@ async fn list(
     let (limit, offset) = (window.limit(), window.offset());
     let rows = match window.sort {
         OrderSort::CreatedAtAsc => {
-            sqlx::query_file_as!(OrderRow, "sql/orders/by_created_at_asc.sql", user, status, at, id, limit, offset)
-                .fetch_all(snapshot)
-                .await?
+            sqlx::query_file_as!(
+                OrderRow,
+                "sql/orders/by_created_at_asc.sql",
+                user,
+                status,
+                at,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await?
         }
         OrderSort::CreatedAtDesc => {
-            sqlx::query_file_as!(OrderRow, "sql/orders/by_created_at_desc.sql", user, status, at, id, limit, offset)
-                .fetch_all(snapshot)
-                .await?
+            sqlx::query_file_as!(
+                OrderRow,
+                "sql/orders/by_created_at_desc.sql",
+                user,
+                status,
+                at,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await?
         }
     };
     Ok(window.slice(rows, total))

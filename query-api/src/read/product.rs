@@ -100,12 +100,18 @@ impl Read for ListProducts {
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let name = self.name.as_deref();
         let total = if self.window.counts() {
-            Some(sqlx::query_file_scalar!("sql/products/count.sql", name).fetch_one(&mut *snapshot).await?)
+            Some(
+                sqlx::query_file_scalar!("sql/products/count.sql", name)
+                    .fetch_one(&mut *snapshot)
+                    .await?,
+            )
         } else {
             None
         };
         let rows = match self.window.sort {
-            ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => self.by_created_at(snapshot).await?,
+            ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => {
+                self.by_created_at(snapshot).await?
+            }
             ProductSort::NameAsc | ProductSort::NameDesc => self.by_name(snapshot).await?,
         };
         Ok(self.window.slice(rows, total).into())
@@ -113,17 +119,36 @@ impl Read for ListProducts {
 }
 
 impl ListProducts {
-    async fn by_created_at(&self, snapshot: &mut PgConnection) -> Result<Vec<ProductRow>, sqlx::Error> {
+    async fn by_created_at(
+        &self,
+        snapshot: &mut PgConnection,
+    ) -> Result<Vec<ProductRow>, sqlx::Error> {
         let (name, (at, id)) = (self.name.as_deref(), self.window.after::<DateTime<Utc>, Uuid>()?);
         let (limit, offset) = (self.window.limit(), self.window.offset());
         if self.window.sort == ProductSort::CreatedAtAsc {
-            sqlx::query_file_as!(ProductRow, "sql/products/by_created_at_asc.sql", name, at, id, limit, offset)
-                .fetch_all(snapshot)
-                .await
+            sqlx::query_file_as!(
+                ProductRow,
+                "sql/products/by_created_at_asc.sql",
+                name,
+                at,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
         } else {
-            sqlx::query_file_as!(ProductRow, "sql/products/by_created_at_desc.sql", name, at, id, limit, offset)
-                .fetch_all(snapshot)
-                .await
+            sqlx::query_file_as!(
+                ProductRow,
+                "sql/products/by_created_at_desc.sql",
+                name,
+                at,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
         }
     }
 
@@ -131,13 +156,29 @@ impl ListProducts {
         let (name, (after, id)) = (self.name.as_deref(), self.window.after::<String, Uuid>()?);
         let (limit, offset) = (self.window.limit(), self.window.offset());
         if self.window.sort == ProductSort::NameAsc {
-            sqlx::query_file_as!(ProductRow, "sql/products/by_name_asc.sql", name, after, id, limit, offset)
-                .fetch_all(snapshot)
-                .await
+            sqlx::query_file_as!(
+                ProductRow,
+                "sql/products/by_name_asc.sql",
+                name,
+                after,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
         } else {
-            sqlx::query_file_as!(ProductRow, "sql/products/by_name_desc.sql", name, after, id, limit, offset)
-                .fetch_all(snapshot)
-                .await
+            sqlx::query_file_as!(
+                ProductRow,
+                "sql/products/by_name_desc.sql",
+                name,
+                after,
+                id,
+                limit,
+                offset
+            )
+            .fetch_all(snapshot)
+            .await
         }
     }
 }

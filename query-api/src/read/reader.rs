@@ -79,12 +79,17 @@ impl Reader {
             }
         };
         let outcome = if answer.is_ok() { "shown" } else { "gave_up" };
-        metrics::histogram!("query_wait_duration_seconds", "outcome" => outcome).record(started.elapsed().as_secs_f64());
+        metrics::histogram!("query_wait_duration_seconds", "outcome" => outcome)
+            .record(started.elapsed().as_secs_f64());
         answer
     }
 
     /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a transaction half begun.
-    async fn once<R: Read>(&self, question: &Arc<R>, token: Option<ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
+    async fn once<R: Read>(
+        &self,
+        question: &Arc<R>,
+        token: Option<ConsistencyToken>,
+    ) -> Result<View<R::Answer>, ReadError> {
         let (pools, question) = (self.pools.clone(), Arc::clone(question));
         tokio::spawn(async move {
             let (mut tries, mut was_broken) = (0, false);
@@ -106,7 +111,11 @@ impl Reader {
     }
 }
 
-async fn snapshot<R: Read>(pools: &Pools, question: &R, token: Option<&ConsistencyToken>) -> Result<View<R::Answer>, ReadError> {
+async fn snapshot<R: Read>(
+    pools: &Pools,
+    question: &R,
+    token: Option<&ConsistencyToken>,
+) -> Result<View<R::Answer>, ReadError> {
     if R::BY_KEY {
         let by_key = async |connection: &mut PgConnection| {
             let answer = ask(connection, question, token).await;
@@ -127,7 +136,10 @@ async fn snapshot<R: Read>(pools: &Pools, question: &R, token: Option<&Consisten
     pools.by_choice.run(by_choice).await
 }
 
-async fn forget_plans(connection: &mut PgConnection, error: Option<&ReadError>) -> sqlx::Result<()> {
+async fn forget_plans(
+    connection: &mut PgConnection,
+    error: Option<&ReadError>,
+) -> sqlx::Result<()> {
     match error {
         Some(ReadError::PlanChanged) => connection.clear_cached_statements().await,
         _ => Ok(()),
@@ -143,7 +155,8 @@ async fn ask_in_transaction<R: Read>(
         Ok(mut transaction) => {
             let mut view = ask(&mut transaction, question, token).await?;
             // Nearly always no row at all is.
-            view.seen.stale = view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
+            view.seen.stale =
+                view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
             // Nothing was written: the transaction is rolled back once it is dropped, and nobody waits for that.
             return Ok(view);
         }
@@ -163,7 +176,10 @@ async fn ask<R: Read>(
     let extents = Extent::of(question);
     if R::BY_KEY {
         let Asked { data, checkpoints } = question.ask(snapshot).await?;
-        return Ok(View { data, seen: seen::shown(checkpoints.unwrap_or_default(), &extents, token)? });
+        return Ok(View {
+            data,
+            seen: seen::shown(checkpoints.unwrap_or_default(), &extents, token)?,
+        });
     }
     // First, since a list that is not wanted yet would be read in vain.
     let seen = seen::shown(seen::checkpoints(snapshot).await?, &extents, token)?;

@@ -47,13 +47,20 @@ impl Read for ListDailySales {
     reads!("daily_sales");
 
     fn shown(answer: &Self::Answer) -> Shown {
-        Shown::list("daily_sales", answer.rows.iter().map(|row| format!("{}/{}", row.day, row.currency)))
+        Shown::list(
+            "daily_sales",
+            answer.rows.iter().map(|row| format!("{}/{}", row.day, row.currency)),
+        )
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let (from, to, currency) = (self.from, self.to, self.currency.as_deref());
         let total = if self.window.counts() {
-            Some(sqlx::query_file_scalar!("sql/daily_sales/count.sql", from, to, currency).fetch_one(&mut *snapshot).await?)
+            Some(
+                sqlx::query_file_scalar!("sql/daily_sales/count.sql", from, to, currency)
+                    .fetch_one(&mut *snapshot)
+                    .await?,
+            )
         } else {
             None
         };

@@ -45,20 +45,30 @@ pub(super) fn shown(
     extents: &[Extent],
     wanted: Option<&ConsistencyToken>,
 ) -> Result<Seen, ReadError> {
-    let is_of = |extent: &Extent, at: &Checkpoint| extent.projection == at.projection && extent.reads(at.part, at.parts);
+    let is_of = |extent: &Extent, at: &Checkpoint| {
+        extent.projection == at.projection && extent.reads(at.part, at.parts)
+    };
     checkpoints.retain(|checkpoint| extents.iter().any(|extent| is_of(extent, checkpoint)));
-    if !extents.iter().all(|extent| checkpoints.iter().any(|checkpoint| is_of(extent, checkpoint))) {
+    if !extents.iter().all(|extent| checkpoints.iter().any(|checkpoint| is_of(extent, checkpoint)))
+    {
         return Err(ReadError::NotProjected);
     }
-    let slowest = checkpoints.iter().min_by_key(|checkpoint| checkpoint.position).ok_or(ReadError::NotProjected)?;
+    let slowest = checkpoints
+        .iter()
+        .min_by_key(|checkpoint| checkpoint.position)
+        .ok_or(ReadError::NotProjected)?;
     let stale = checkpoints.iter().any(|checkpoint| checkpoint.stale);
-    let generation = |extent: &Extent| checkpoints.iter().find(|at| is_of(extent, at)).map(|at| at.generation);
+    let generation =
+        |extent: &Extent| checkpoints.iter().find(|at| is_of(extent, at)).map(|at| at.generation);
     let generations = extents.iter().filter_map(generation).collect();
     let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale, generations };
     if let Some(token) = wanted {
         let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
         // Each of them, since one that shows another history than the token's says so for good.
-        let histories = checkpoints.iter().map(|checkpoint| history(checkpoint, token)).collect::<Result<Vec<_>, _>>()?;
+        let histories = checkpoints
+            .iter()
+            .map(|checkpoint| history(checkpoint, token))
+            .collect::<Result<Vec<_>, _>>()?;
         if histories.contains(&History::Earlier) || seen.position < token.position {
             return Err(behind);
         }
@@ -83,7 +93,11 @@ fn history(checkpoint: &Checkpoint, token: &ConsistencyToken) -> Result<History,
     }
     token.check_epoch(epoch)?;
     let same_event = checkpoint.event_id.is_none_or(|id| id == token.event_id);
-    if checkpoint.position == token.position && !same_event { Err(TokenError::OtherEpoch) } else { Ok(History::Same) }
+    if checkpoint.position == token.position && !same_event {
+        Err(TokenError::OtherEpoch)
+    } else {
+        Ok(History::Same)
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,11 @@ pub struct Shown {
 impl Shown {
     /// One row, or none. The key as text: the columns of the primary key, joined by `/`.
     pub fn row(projection: Projection, key: Option<&impl ToString>) -> Self {
-        Self { projection, keys: key.into_iter().map(ToString::to_string).collect(), is_list: false }
+        Self {
+            projection,
+            keys: key.into_iter().map(ToString::to_string).collect(),
+            is_list: false,
+        }
     }
 
     /// A part of a list.
@@ -27,5 +31,7 @@ impl Shown {
 
 /// Asks in the caller's snapshot whether any of them lacks events.
 pub(super) async fn look(snapshot: &mut PgConnection, shown: &Shown) -> sqlx::Result<bool> {
-    sqlx::query_file_scalar!("sql/stale/any.sql", shown.projection, &shown.keys, shown.is_list).fetch_one(snapshot).await
+    sqlx::query_file_scalar!("sql/stale/any.sql", shown.projection, &shown.keys, shown.is_list)
+        .fetch_one(snapshot)
+        .await
 }

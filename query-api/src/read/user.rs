@@ -113,8 +113,12 @@ impl Read for ListUsers {
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let total = if self.window.counts() { Some(self.count(snapshot).await?) } else { None };
         let rows = match self.window.sort {
-            UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => self.by_created_at(snapshot).await?,
-            UserSort::OrderCountAsc | UserSort::OrderCountDesc => self.by_order_count(snapshot).await?,
+            UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => {
+                self.by_created_at(snapshot).await?
+            }
+            UserSort::OrderCountAsc | UserSort::OrderCountDesc => {
+                self.by_order_count(snapshot).await?
+            }
         };
         Ok(self.window.slice(rows, total).into())
     }
@@ -122,11 +126,17 @@ impl Read for ListUsers {
 
 impl ListUsers {
     async fn count(&self, snapshot: &mut PgConnection) -> Result<i64, sqlx::Error> {
-        sqlx::query_file_scalar!("sql/users/count.sql", self.status, self.email).fetch_one(snapshot).await
+        sqlx::query_file_scalar!("sql/users/count.sql", self.status, self.email)
+            .fetch_one(snapshot)
+            .await
     }
 
-    async fn by_created_at(&self, snapshot: &mut PgConnection) -> Result<Vec<UserRow>, sqlx::Error> {
-        let (status, email, (at, id)) = (&self.status, &self.email, self.window.after::<DateTime<Utc>, Uuid>()?);
+    async fn by_created_at(
+        &self,
+        snapshot: &mut PgConnection,
+    ) -> Result<Vec<UserRow>, sqlx::Error> {
+        let (status, email, (at, id)) =
+            (&self.status, &self.email, self.window.after::<DateTime<Utc>, Uuid>()?);
         let (limit, offset) = (self.window.limit(), self.window.offset());
         if self.window.sort == UserSort::CreatedAtAsc {
             sqlx::query_file_as!(
@@ -157,8 +167,12 @@ impl ListUsers {
         }
     }
 
-    async fn by_order_count(&self, snapshot: &mut PgConnection) -> Result<Vec<UserRow>, sqlx::Error> {
-        let (status, email, (count, id)) = (&self.status, &self.email, self.window.after::<i64, Uuid>()?);
+    async fn by_order_count(
+        &self,
+        snapshot: &mut PgConnection,
+    ) -> Result<Vec<UserRow>, sqlx::Error> {
+        let (status, email, (count, id)) =
+            (&self.status, &self.email, self.window.after::<i64, Uuid>()?);
         let (limit, offset) = (self.window.limit(), self.window.offset());
         if self.window.sort == UserSort::OrderCountAsc {
             sqlx::query_file_as!(

@@ -54,9 +54,12 @@ impl<S> Window<S> {
     }
 
     /// The key that the rows come behind: both columns, or neither.
-    pub(super) fn after<A: DeserializeOwned, B: DeserializeOwned>(&self) -> Result<(Option<A>, Option<B>), sqlx::Error> {
+    pub(super) fn after<A: DeserializeOwned, B: DeserializeOwned>(
+        &self,
+    ) -> Result<(Option<A>, Option<B>), sqlx::Error> {
         let Start::After(key) = &self.start else { return Ok((None, None)) };
-        let (first, second) = serde_json::from_value(key.clone()).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let (first, second) = serde_json::from_value(key.clone())
+            .map_err(|error| sqlx::Error::Encode(error.into()))?;
         Ok((Some(first), Some(second)))
     }
 

@@ -13,9 +13,15 @@ async fn a_row_has_a_strong_tag_that_changes_with_its_version_its_position_and_i
     assert_eq!(answer.header("etag"), "\"3.17.1.v1\"");
     assert_eq!(answer.header("cache-control"), "private, no-cache");
     let again = app.get_with(&path, &[("if-none-match", "\"3.17.1.v1\"")]).await;
-    assert_eq!((again.status.as_u16(), again.header("etag"), &again.body), (304, "\"3.17.1.v1\"", &Value::Null));
+    assert_eq!(
+        (again.status.as_u16(), again.header("etag"), &again.body),
+        (304, "\"3.17.1.v1\"", &Value::Null)
+    );
     // Another stream's event changes the row without changing its version.
-    sqlx::query("UPDATE users_g1.users SET order_count = order_count + 1, position = 18").execute(&app.writer).await.unwrap();
+    sqlx::query("UPDATE users_g1.users SET order_count = order_count + 1, position = 18")
+        .execute(&app.writer)
+        .await
+        .unwrap();
     let changed = app.get_with(&path, &[("if-none-match", "\"3.17.1.v1\"")]).await;
     assert_eq!((changed.status.as_u16(), changed.header("etag")), (200, "\"3.18.1.v1\""));
     // A rebuild corrects the row, which neither its version nor its position tells.
@@ -53,7 +59,11 @@ async fn a_row_that_lacks_events_has_another_tag_until_it_has_them() {
     sqlx::query("DELETE FROM read_model.stale").execute(&app.writer).await.unwrap();
     let healed = app.get_with(&path, &[("if-none-match", &tag)]).await;
     assert_eq!((healed.status.as_u16(), healed.header("etag")), (200, &*whole));
-    assert_eq!(app.get_with("/api/v1/users", &[("if-none-match", &list)]).await.status, 200, "the list's tag has the mark too");
+    assert_eq!(
+        app.get_with("/api/v1/users", &[("if-none-match", &list)]).await.status,
+        200,
+        "the list's tag has the mark too"
+    );
 }
 
 #[tokio::test]

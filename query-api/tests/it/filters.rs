@@ -9,24 +9,49 @@ async fn users_are_filtered_by_status_and_address() {
     let gone = app.add_user(&UserSeed { status: "deactivated", ..UserSeed::number(2) }).await;
     let erased = app.add_user(&UserSeed { email: None, ..UserSeed::number(3) }).await;
     assert_eq!(app.get("/api/v1/users?status=deactivated").await.ids(), [gone.to_string()]);
-    assert_eq!(app.get("/api/v1/users?email=user-1%40example.com").await.ids(), [active.to_string()]);
+    assert_eq!(
+        app.get("/api/v1/users?email=user-1%40example.com").await.ids(),
+        [active.to_string()]
+    );
     assert_eq!(app.get("/api/v1/users?email=nobody%40example.com").await.ids(), [""; 0]);
-    assert_eq!(app.get("/api/v1/users?status=active&page=1").await.body["meta"]["page"]["total_items"], 2);
-    assert_eq!(app.get(&format!("/api/v1/users/{erased}")).await.body["data"]["email"], serde_json::Value::Null);
+    assert_eq!(
+        app.get("/api/v1/users?status=active&page=1").await.body["meta"]["page"]["total_items"],
+        2
+    );
+    assert_eq!(
+        app.get(&format!("/api/v1/users/{erased}")).await.body["data"]["email"],
+        serde_json::Value::Null
+    );
 }
 
 #[tokio::test]
 async fn orders_are_filtered_by_user_and_status() {
     let app = App::start().await;
-    let (one, other) = (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
+    let (one, other) =
+        (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
     let pending = app.add_order(one, "pending", 1).await;
     let confirmed = app.add_order(one, "confirmed", 4).await;
     app.add_order(other, "confirmed", 7).await;
-    assert_eq!(app.get(&format!("/api/v1/orders?user_id={one}")).await.ids(), [confirmed.to_string(), pending.to_string()]);
-    assert_eq!(app.get(&format!("/api/v1/orders?user_id={one}&status=pending")).await.ids(), [pending.to_string()]);
-    assert_eq!(app.get(&format!("/api/v1/users/{one}/orders?status=confirmed")).await.ids(), [confirmed.to_string()]);
-    assert_eq!(app.get(&format!("/api/v1/users/{one}/orders?page=1")).await.body["meta"]["page"]["total_items"], 2);
-    assert_eq!(app.get(&format!("/api/v1/users/{}/orders", uuid::Uuid::now_v7())).await.status, 404);
+    assert_eq!(
+        app.get(&format!("/api/v1/orders?user_id={one}")).await.ids(),
+        [confirmed.to_string(), pending.to_string()]
+    );
+    assert_eq!(
+        app.get(&format!("/api/v1/orders?user_id={one}&status=pending")).await.ids(),
+        [pending.to_string()]
+    );
+    assert_eq!(
+        app.get(&format!("/api/v1/users/{one}/orders?status=confirmed")).await.ids(),
+        [confirmed.to_string()]
+    );
+    assert_eq!(
+        app.get(&format!("/api/v1/users/{one}/orders?page=1")).await.body["meta"]["page"]["total_items"],
+        2
+    );
+    assert_eq!(
+        app.get(&format!("/api/v1/users/{}/orders", uuid::Uuid::now_v7())).await.status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -35,7 +60,9 @@ async fn products_are_filtered_by_name_and_days_by_range_and_currency() {
     app.add_product(1).await;
     let second = app.add_product(4).await;
     assert_eq!(app.get("/api/v1/products?name=product%20001").await.ids(), [second.to_string()]);
-    for (day, currency) in [("2026-01-01", "USD"), ("2026-01-02", "USD"), ("2026-01-02", "EUR"), ("2026-01-03", "USD")] {
+    for (day, currency) in
+        [("2026-01-01", "USD"), ("2026-01-02", "USD"), ("2026-01-02", "EUR"), ("2026-01-03", "USD")]
+    {
         app.add_day(day, currency, 8715).await;
     }
     let days = app.get("/api/v1/sales/daily?from=2026-01-02&to=2026-01-02&currency=USD").await;

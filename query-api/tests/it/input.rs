@@ -116,9 +116,15 @@ async fn no_value_of_any_parameter_is_let_in_that_a_column_cannot_hold() {
             let answer = app.get(&asked).await;
             match answer.status.as_u16() {
                 200 | 404 => {}
-                400 => assert!(["cursor", "consistency_token"].contains(&name.as_str()), "{asked} {answer:?}"),
+                400 => assert!(
+                    ["cursor", "consistency_token"].contains(&name.as_str()),
+                    "{asked} {answer:?}"
+                ),
                 422 => {
-                    assert_eq!(answer.body["code"], "invalid-content", "{asked}: the database refused it, not its reader");
+                    assert_eq!(
+                        answer.body["code"], "invalid-content",
+                        "{asked}: the database refused it, not its reader"
+                    );
                     assert_pointed_at(&answer, &name, &asked);
                 }
                 _ => panic!("{asked} {answer:?}"),
@@ -133,10 +139,22 @@ async fn an_id_in_a_path_has_one_form() {
     app.add_user(&UserSeed { id: ID.parse().unwrap(), ..UserSeed::number(1) }).await;
     assert_eq!(app.get(&format!("/api/v1/users/{ID}")).await.status, 200);
     for other in EXTREMES.iter().filter(|value| !value.is_empty()) {
-        assert_eq!(app.get(&format!("/api/v1/users/{}", encoded(other))).await.status, 404, "{other}");
-        assert_eq!(app.get(&format!("/api/v1/users/{}/orders", encoded(other))).await.status, 404, "{other}");
+        assert_eq!(
+            app.get(&format!("/api/v1/users/{}", encoded(other))).await.status,
+            404,
+            "{other}"
+        );
+        assert_eq!(
+            app.get(&format!("/api/v1/users/{}/orders", encoded(other))).await.status,
+            404,
+            "{other}"
+        );
     }
-    assert_eq!(app.get(&format!("/api/v1/users/%30{}", &ID[1..])).await.status, 404, "an escape is another address");
+    assert_eq!(
+        app.get(&format!("/api/v1/users/%30{}", &ID[1..])).await.status,
+        404,
+        "an escape is another address"
+    );
 }
 
 #[tokio::test]
@@ -144,19 +162,31 @@ async fn a_parameter_takes_what_its_published_schema_admits() {
     let app = App::start().await;
     app.add_user(&UserSeed { id: ID.parse().unwrap(), ..UserSeed::number(1) }).await;
     for (path, name, schema) in parameters() {
-        let (good, bad): (&[&str], &[&str]) = match (schema["type"].as_str(), schema["format"].as_str()) {
-            (Some("integer"), _) => (&["1", "1.0", "1e0"], &["01", "+1", " 1", "1.5", "0x1", "one", ""]),
-            (_, Some("uuid")) => {
-                (&[ID], &["019A0000-0000-7000-8000-00000000000A", "{019a0000-0000-7000-8000-00000000000a}", "17"])
-            }
-            (_, Some("date")) => {
-                (&["2026-01-01", "0001-01-01", "9999-12-31"], &["2026 - 01 - 01", "2026-1-1", "20260101", "2026-02-29"])
-            }
-            (_, Some("email")) => (&["ada@example.com", "ADA@EXAMPLE.COM"], &["ada", "a@b@c", "' OR 1=1 --"]),
-            _ if name == "currency" => (&["USD", "DEM"], &["usd", "XXX", "ABC", ""]),
-            _ => (&[], &[]),
-        };
-        let is_known = ["uuid", "date"].iter().all(|format| schema["format"] != *format) || schema["pattern"].is_string();
+        let (good, bad): (&[&str], &[&str]) =
+            match (schema["type"].as_str(), schema["format"].as_str()) {
+                (Some("integer"), _) => {
+                    (&["1", "1.0", "1e0"], &["01", "+1", " 1", "1.5", "0x1", "one", ""])
+                }
+                (_, Some("uuid")) => (
+                    &[ID],
+                    &[
+                        "019A0000-0000-7000-8000-00000000000A",
+                        "{019a0000-0000-7000-8000-00000000000a}",
+                        "17",
+                    ],
+                ),
+                (_, Some("date")) => (
+                    &["2026-01-01", "0001-01-01", "9999-12-31"],
+                    &["2026 - 01 - 01", "2026-1-1", "20260101", "2026-02-29"],
+                ),
+                (_, Some("email")) => {
+                    (&["ada@example.com", "ADA@EXAMPLE.COM"], &["ada", "a@b@c", "' OR 1=1 --"])
+                }
+                _ if name == "currency" => (&["USD", "DEM"], &["usd", "XXX", "ABC", ""]),
+                _ => (&[], &[]),
+            };
+        let is_known = ["uuid", "date"].iter().all(|format| schema["format"] != *format)
+            || schema["pattern"].is_string();
         assert!(is_known, "{path} {name} is read by another reader than the strict one: {schema}");
         for value in good {
             let asked = format!("{path}?{name}={}", encoded(value));
@@ -180,29 +210,46 @@ async fn a_filter_that_contradicts_itself_is_refused_as_an_unknown_one_is() {
         ("currency=usd", "/currency", "currency/unknown"),
     ] {
         let answer = app.get(&format!("/api/v1/sales/daily?{query}")).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["code"]), (422, &code.into()), "{query}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["errors"][0]["code"]),
+            (422, &code.into()),
+            "{query}"
+        );
         assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{query}");
     }
     let both = app.get("/api/v1/sales/daily?from=2026-01-02&to=2026-01-01&currency=ABC").await;
-    assert_eq!(both.body["errors"].as_array().unwrap().len(), 2, "all that is wrong is said at once");
+    assert_eq!(
+        both.body["errors"].as_array().unwrap().len(),
+        2,
+        "all that is wrong is said at once"
+    );
     for query in ["from=2026-01-02&to=2026-01-02", "currency=BGN", "to=0001-01-01"] {
         assert_eq!(app.get(&format!("/api/v1/sales/daily?{query}")).await.status, 200, "{query}");
     }
     let malformed = app.get("/api/v1/users?email=ada").await;
-    assert_eq!((malformed.status.as_u16(), &malformed.body["errors"][0]["code"]), (422, &"email/malformed".into()));
+    assert_eq!(
+        (malformed.status.as_u16(), &malformed.body["errors"][0]["code"]),
+        (422, &"email/malformed".into())
+    );
 }
 
 #[tokio::test]
 async fn letters_of_any_case_are_one_address_as_they_are_when_a_user_registers() {
     let app = App::start().await;
-    let user = app.add_user(&UserSeed { email: Some("Ada.L@Example.com".to_owned()), ..UserSeed::number(1) }).await;
+    let user = app
+        .add_user(&UserSeed { email: Some("Ada.L@Example.com".to_owned()), ..UserSeed::number(1) })
+        .await;
     app.add_user(&UserSeed::number(2)).await;
     for address in ["Ada.L@Example.com", "ada.l@example.com", "ADA.L@EXAMPLE.COM"] {
         let path = format!("/api/v1/users?email={}", encoded(address));
         assert_eq!(app.get(&path).await.ids(), [user.to_string()], "{address}");
         assert_eq!(app.get(&format!("{path}&page=1")).await.body["meta"]["page"]["total_items"], 1);
         for sort in ["created_at", "order_count", "-order_count"] {
-            assert_eq!(app.get(&format!("{path}&sort={sort}")).await.ids(), [user.to_string()], "{address} {sort}");
+            assert_eq!(
+                app.get(&format!("{path}&sort={sort}")).await.ids(),
+                [user.to_string()],
+                "{address} {sort}"
+            );
         }
     }
 }

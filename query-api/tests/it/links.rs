@@ -13,7 +13,11 @@ use crate::support::{Answer, App, UserSeed};
 
 /// What tells a row from the others.
 fn key(row: &Value) -> String {
-    if row["id"].is_null() { format!("{}/{}", row["day"], row["currency"]) } else { row["id"].to_string() }
+    if row["id"].is_null() {
+        format!("{}/{}", row["day"], row["currency"])
+    } else {
+        row["id"].to_string()
+    }
 }
 
 fn keys(answer: &Answer) -> Vec<String> {
@@ -64,10 +68,22 @@ fn lists([user, other]: [Uuid; 2]) -> Vec<String> {
     let users = ["", "status=active", "email=USER-1%40example.com"];
     add("/api/v1/users".to_owned(), &users, &["", "&sort=order_count", "&sort=-order_count"]);
     add("/api/v1/users".to_owned(), &users, &by_creation);
-    add("/api/v1/products".to_owned(), &["", "name=product+001"], &["", "&sort=name", "&sort=-name"]);
-    add("/api/v1/orders".to_owned(), &["", "status=confirmed", &format!("user_id={user}")], &by_creation);
+    add(
+        "/api/v1/products".to_owned(),
+        &["", "name=product+001"],
+        &["", "&sort=name", "&sort=-name"],
+    );
+    add(
+        "/api/v1/orders".to_owned(),
+        &["", "status=confirmed", &format!("user_id={user}")],
+        &by_creation,
+    );
     add(format!("/api/v1/users/{other}/orders"), &["", "status=pending"], &by_creation);
-    add("/api/v1/sales/daily".to_owned(), &["", "currency=EUR", "from=2026-01-02&to=2026-01-04"], &["", "&sort=day"]);
+    add(
+        "/api/v1/sales/daily".to_owned(),
+        &["", "currency=EUR", "from=2026-01-02&to=2026-01-04"],
+        &["", "&sort=day"],
+    );
     lists
 }
 
@@ -78,13 +94,20 @@ fn check(part: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String
     let number = page["page"].as_u64().map(|number| usize::try_from(number).unwrap());
     let begin = match (number, rows.first()) {
         (Some(number), _) => ((number - 1) * size).min(whole.len()),
-        (None, Some(first)) => whole.iter().position(|row| row == first).unwrap_or_else(|| panic!("{path}: another list")),
+        (None, Some(first)) => whole
+            .iter()
+            .position(|row| row == first)
+            .unwrap_or_else(|| panic!("{path}: another list")),
         (None, None) => whole.len(),
     };
     let end = (begin + size).min(whole.len());
     assert_eq!(rows, whole[begin..end], "{path}");
     let has_more = end < whole.len();
-    assert_eq!((&page["has_more"], page["next_cursor"].is_string()), (&Value::from(has_more), has_more), "{path}");
+    assert_eq!(
+        (&page["has_more"], page["next_cursor"].is_string()),
+        (&Value::from(has_more), has_more),
+        "{path}"
+    );
     let links = links(part);
     let relations: BTreeSet<&str> = links.iter().map(|(relation, _)| relation.as_str()).collect();
     let mut wanted = BTreeSet::new();
@@ -96,8 +119,13 @@ fn check(part: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String
     wanted.extend(has_more.then_some("next"));
     assert_eq!(relations, wanted, "{path}");
     let mut targets: Vec<String> = links.into_iter().map(|(_, target)| target).collect();
-    let bare = path.split('&').filter(|pair| !pair.starts_with("page=") && !pair.starts_with("cursor=")).collect::<Vec<_>>();
-    targets.extend(page["next_cursor"].as_str().map(|cursor| format!("{}&cursor={cursor}", bare.join("&"))));
+    let bare = path
+        .split('&')
+        .filter(|pair| !pair.starts_with("page=") && !pair.starts_with("cursor="))
+        .collect::<Vec<_>>();
+    targets.extend(
+        page["next_cursor"].as_str().map(|cursor| format!("{}&cursor={cursor}", bare.join("&"))),
+    );
     targets
 }
 
@@ -130,10 +158,18 @@ async fn a_last_page_that_is_exactly_full_has_no_more() {
     for number in 0..6 {
         app.add_user(&UserSeed::number(number)).await;
     }
-    for path in ["/api/v1/users?page_size=6", "/api/v1/users?page_size=6&page=1", "/api/v1/users?page_size=3&page=2"] {
+    for path in [
+        "/api/v1/users?page_size=6",
+        "/api/v1/users?page_size=6&page=1",
+        "/api/v1/users?page_size=3&page=2",
+    ] {
         let answer = app.get(path).await;
         let page = &answer.body["meta"]["page"];
-        assert_eq!((&page["has_more"], &page["next_cursor"]), (&false.into(), &Value::Null), "{path}");
+        assert_eq!(
+            (&page["has_more"], &page["next_cursor"]),
+            (&false.into(), &Value::Null),
+            "{path}"
+        );
         assert!(!answer.header("link").contains("next"), "{path}");
     }
 }
@@ -141,15 +177,20 @@ async fn a_last_page_that_is_exactly_full_has_no_more() {
 #[tokio::test]
 async fn a_cursor_belongs_to_its_path_although_filter_and_sort_are_the_same() {
     let app = App::start().await;
-    let (one, other) = (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
+    let (one, other) =
+        (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
     for number in 0..4 {
         app.add_order(one, "pending", number).await;
         app.add_order(other, "pending", number).await;
     }
     let first = app.get(&format!("/api/v1/users/{one}/orders?page_size=1")).await;
     let cursor = first.body["meta"]["page"]["next_cursor"].as_str().unwrap();
-    assert_eq!(app.get(&format!("/api/v1/users/{one}/orders?page_size=1&cursor={cursor}")).await.status, 200);
-    let answer = app.get(&format!("/api/v1/users/{other}/orders?page_size=1&cursor={cursor}")).await;
+    assert_eq!(
+        app.get(&format!("/api/v1/users/{one}/orders?page_size=1&cursor={cursor}")).await.status,
+        200
+    );
+    let answer =
+        app.get(&format!("/api/v1/users/{other}/orders?page_size=1&cursor={cursor}")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &"cursor-invalid".into()));
 }
 
@@ -164,7 +205,11 @@ async fn where_numbered_pages_end_the_next_link_goes_on_by_cursor() {
     assert_eq!((keys(&deep).len(), &deep.body["meta"]["page"]["total_items"]), (100, &ROWS.into()));
     let targets = links(&deep);
     let relations: Vec<&str> = targets.iter().map(|(relation, _)| relation.as_str()).collect();
-    assert_eq!(relations, ["first", "prev", "next"], "the last page has no number that could be asked for");
+    assert_eq!(
+        relations,
+        ["first", "prev", "next"],
+        "the last page has no number that could be asked for"
+    );
     let mut seen: BTreeSet<String> = keys(&deep).into_iter().collect();
     let mut next = targets.into_iter().find(|(relation, _)| relation == "next");
     while let Some((_, target)) = next {

@@ -32,7 +32,9 @@ async fn every_described_path_is_routed_and_every_wanted_path_is_described() {
     assert!(BTreeSet::from(wanted).is_subset(&described), "{described:?}");
     for path in paths.keys() {
         assert_eq!(paths[path].as_object().unwrap().keys().collect::<Vec<_>>(), ["get"], "{path}");
-        let request = Request::delete(path.replace("{id}", "019a0000-0000-7000-8000-000000000000")).body(Body::empty()).unwrap();
+        let request = Request::delete(path.replace("{id}", "019a0000-0000-7000-8000-000000000000"))
+            .body(Body::empty())
+            .unwrap();
         assert_eq!(send(&app.router, request).await.status, 405, "{path} is routed, for GET alone");
     }
 }
@@ -43,7 +45,10 @@ async fn every_answer_of_a_list_and_a_row_is_described_with_its_problems() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let responses = operations["get"]["responses"].as_object().unwrap();
         for status in ["200", "400", "404", "409", "422", "500", "503", "504"] {
-            assert!(responses[status]["description"].as_str().is_some_and(|text| !text.is_empty()), "{path} {status}");
+            assert!(
+                responses[status]["description"].as_str().is_some_and(|text| !text.is_empty()),
+                "{path} {status}"
+            );
         }
         assert!(operations["get"]["operationId"].is_string());
     }
@@ -59,12 +64,19 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
     let document = serde_json::to_value(query_api::http::document()).unwrap();
     let product = app.add_product(0).await;
     let of = |path: &str, status: &str| -> BTreeSet<String> {
-        let headers = document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
+        let headers =
+            document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
         headers.keys().map(|name| name.to_lowercase()).collect()
     };
     // What every server sends, and what belongs to CORS and browsers, is nothing of these operations.
-    let common =
-        ["content-type", "content-length", "traceparent", "referrer-policy", "x-content-type-options", "content-security-policy"];
+    let common = [
+        "content-type",
+        "content-length",
+        "traceparent",
+        "referrer-policy",
+        "x-content-type-options",
+        "content-security-policy",
+    ];
     let token = app.token(1);
     for (path, query) in [
         ("/api/v1/users/{id}", String::new()),
@@ -74,15 +86,22 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
     ] {
         let id = if path.contains("products") { product } else { user };
         let real = path.replace("{id}", &id.to_string()) + &query;
-        let answer = app.get_with(&real, &[("prefer", "wait=1"), ("consistency-token", &token)]).await;
+        let answer =
+            app.get_with(&real, &[("prefer", "wait=1"), ("consistency-token", &token)]).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let names = answer.headers.keys().map(|name| name.as_str().to_owned());
-        let shown: BTreeSet<String> = names.filter(|name| !common.contains(&name.as_str())).collect();
-        let shown: BTreeSet<String> = shown.into_iter().filter(|name| !name.starts_with("access-control-")).collect();
+        let shown: BTreeSet<String> =
+            names.filter(|name| !common.contains(&name.as_str())).collect();
+        let shown: BTreeSet<String> =
+            shown.into_iter().filter(|name| !name.starts_with("access-control-")).collect();
         assert_eq!(shown, of(path, "200"), "{path}");
         let tag = answer.header("etag").to_owned();
         assert_eq!(app.get_with(&real, &[("if-none-match", &tag)]).await.status, 304);
-        assert!(of(path, "304").contains("etag") && of(path, "412").contains("etag") && of(path, "503").contains("retry-after"));
+        assert!(
+            of(path, "304").contains("etag")
+                && of(path, "412").contains("etag")
+                && of(path, "503").contains("retry-after")
+        );
     }
 }
 
@@ -90,7 +109,8 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
 fn every_reference_of_the_description_resolves() {
     let document = serde_json::to_value(query_api::http::document()).unwrap();
     let text = document.to_string();
-    let references: BTreeSet<&str> = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let references: BTreeSet<&str> =
+        text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert!(references.contains("/components/schemas/Problem"));
     for reference in references {
         assert!(document.pointer(reference).is_some(), "{reference}");
@@ -102,7 +122,16 @@ async fn the_document_is_serialised_once_and_every_answer_shares_its_bytes() {
     let app = App::start().await;
     let bytes = async || {
         let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
-        app.router.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+        app.router
+            .clone()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
     };
     let (first, second) = (bytes().await, bytes().await);
     assert!(!first.is_empty());

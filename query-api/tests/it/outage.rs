@@ -21,7 +21,10 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
     let router = router(pools, Watcher::default());
     let started = Instant::now();
     let answer = get(&router, "/api/v1/users", &[]).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["code"]),
+        (503, &"read-model-unavailable".into())
+    );
     assert_eq!(answer.header("retry-after"), "1");
     assert!(!answer.body.to_string().contains("canary"));
     assert!(started.elapsed() < Duration::from_secs(3));
@@ -41,7 +44,10 @@ async fn a_busy_pool_refuses_after_a_second() {
     });
     is_taken.await.unwrap();
     let answer = app.get("/api/v1/users").await;
-    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["code"]),
+        (503, &"read-model-unavailable".into())
+    );
     held.abort();
     assert!(held.await.unwrap_err().is_cancelled());
     assert_eq!(app.get("/api/v1/users").await.status, 200);

@@ -107,12 +107,16 @@ async fn days_are_walked_with_the_currency_as_tie_breaker() {
         }
     }
     let rows = walk(&app, "/api/v1/sales/daily?page_size=2&sort=day", async |_| {}).await;
-    let keys: Vec<_> = rows.iter().map(|row| format!("{} {}", row["day"], row["currency"])).collect();
+    let keys: Vec<_> =
+        rows.iter().map(|row| format!("{} {}", row["day"], row["currency"])).collect();
     let mut sorted = keys.clone();
     sorted.sort();
     assert_eq!(keys, sorted);
     assert_eq!(keys.len(), 9);
-    assert_eq!(walk(&app, "/api/v1/sales/daily?page_size=2", async |_| {}).await[0]["day"], "2026-01-03");
+    assert_eq!(
+        walk(&app, "/api/v1/sales/daily?page_size=2", async |_| {}).await[0]["day"],
+        "2026-01-03"
+    );
 }
 
 #[tokio::test]
@@ -121,23 +125,32 @@ async fn numbered_pages_count_everything_and_link_their_neighbours() {
     for number in 0..ROWS {
         app.add_user(&UserSeed::number(number)).await;
     }
-    let page = async |number: u32| app.get(&format!("/api/v1/users?page_size=10&page={number}")).await;
+    let page =
+        async |number: u32| app.get(&format!("/api/v1/users?page_size=10&page={number}")).await;
     let answers: Vec<Answer> = vec![page(1).await, page(2).await, page(3).await, page(4).await];
     let counts: Vec<usize> = answers.iter().map(|answer| answer.ids().len()).collect();
     assert_eq!(counts, [10, 10, 3, 0]);
     let second = &answers[1];
     let meta = &second.body["meta"]["page"];
-    assert_eq!((&meta["page"], &meta["total_items"], &meta["total_pages"]), (&2.into(), &ROWS.into(), &3.into()));
+    assert_eq!(
+        (&meta["page"], &meta["total_items"], &meta["total_pages"]),
+        (&2.into(), &ROWS.into(), &3.into())
+    );
     let path = "/api/v1/users?page_size=10&page=";
     assert_eq!(
         second.header("link"),
-        format!("<{path}1>; rel=\"first\", <{path}1>; rel=\"prev\", <{path}3>; rel=\"next\", <{path}3>; rel=\"last\"")
+        format!(
+            "<{path}1>; rel=\"first\", <{path}1>; rel=\"prev\", <{path}3>; rel=\"next\", <{path}3>; rel=\"last\""
+        )
     );
     let ids: HashSet<_> = answers.iter().flat_map(Answer::ids).collect();
     assert_eq!(ids.len(), usize::try_from(ROWS).unwrap());
     // A numbered page also tells where a walk by cursor would go on.
     let cursor = meta["next_cursor"].as_str().unwrap();
-    assert_eq!(app.get(&format!("/api/v1/users?page_size=10&cursor={cursor}")).await.ids(), answers[2].ids());
+    assert_eq!(
+        app.get(&format!("/api/v1/users?page_size=10&cursor={cursor}")).await.ids(),
+        answers[2].ids()
+    );
 }
 
 #[tokio::test]
@@ -183,7 +196,11 @@ async fn a_cursor_that_was_changed_or_belongs_to_another_list_is_refused() {
         format!("/api/v1/products?cursor={cursor}"),
     ] {
         let answer = app.get(&path).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &"cursor-invalid".into()), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["code"]),
+            (400, &"cursor-invalid".into()),
+            "{path}"
+        );
     }
     // The size of the parts may change on the way.
     assert_eq!(app.get(&format!("/api/v1/users?page_size=3&cursor={cursor}")).await.status, 200);

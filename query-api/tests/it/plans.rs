@@ -66,7 +66,12 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
         "NULL, 'product 5', gen_random_uuid(), 21, 0",
         "products_name",
     ),
-    ("a product's name", include_str!("../../sql/products/by_name_desc.sql"), "'product 5', NULL, NULL, 21, 0", "products_name"),
+    (
+        "a product's name",
+        include_str!("../../sql/products/by_name_desc.sql"),
+        "'product 5', NULL, NULL, 21, 0",
+        "products_name",
+    ),
     (
         "days",
         include_str!("../../sql/daily_sales/by_day_desc.sql"),
@@ -85,7 +90,12 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
 const ROWS: [(&str, &str, &str, &str); 3] = [
     ("one user", include_str!("../../sql/users/find.sql"), "gen_random_uuid()", "users_pkey"),
     ("one order", include_str!("../../sql/orders/find.sql"), "gen_random_uuid()", "orders_pkey"),
-    ("one product", include_str!("../../sql/products/find.sql"), "gen_random_uuid()", "products_pkey"),
+    (
+        "one product",
+        include_str!("../../sql/products/find.sql"),
+        "gen_random_uuid()",
+        "products_pkey",
+    ),
 ];
 
 const FILL: &str = "
@@ -107,7 +117,9 @@ async fn every_list_and_row_is_found_by_its_index() {
     sqlx::raw_sql(FILL).execute(&app.writer).await.unwrap();
     for (pool, statements) in [(&app.pools.by_choice, STATEMENTS), (&app.pools.by_key, &ROWS)] {
         for (what, statement, values, index) in statements {
-            let explain = format!("PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); DEALLOCATE statement");
+            let explain = format!(
+                "PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); DEALLOCATE statement"
+            );
             let rows = pool.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
             let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();
             assert!(plan.contains(index), "{what} does not use {index}:\n{plan}");

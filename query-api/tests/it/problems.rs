@@ -8,9 +8,17 @@ use crate::support::{Answer, App, send};
 
 /// Compares with `golden/<name>.json`; write what is shown there when a change is meant.
 fn assert_golden(name: &str, answer: &Answer) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.json"));
-    let wanted: Value = std::fs::read(&path).map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
-    assert_eq!(answer.body, wanted, "{}:\n{}", path.display(), serde_json::to_string_pretty(&answer.body).unwrap());
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("tests/it/golden/{name}.json"));
+    let wanted: Value =
+        std::fs::read(&path).map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
+    assert_eq!(
+        answer.body,
+        wanted,
+        "{}:\n{}",
+        path.display(),
+        serde_json::to_string_pretty(&answer.body).unwrap()
+    );
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert_eq!(answer.header("x-request-id"), "test-request");
     assert_eq!(answer.status.as_u16(), answer.body["status"]);
@@ -26,14 +34,19 @@ async fn every_problem_keeps_its_body() {
     assert_golden("unknown_parameter", &app.get("/api/v1/users?colour=red").await);
     assert_golden("invalid_cursor", &app.get("/api/v1/users?cursor=nonsense").await);
     assert_golden("invalid_token", &app.get("/api/v1/users?consistency_token=nonsense").await);
-    let behind = app.get_with("/api/v1/users", &[("consistency-token", &app.token(101)), ("prefer", "wait=0")]).await;
+    let behind = app
+        .get_with("/api/v1/users", &[("consistency-token", &app.token(101)), ("prefer", "wait=0")])
+        .await;
     assert_golden("not_yet_consistent", &behind);
 }
 
 #[tokio::test]
 async fn another_method_is_refused_with_those_that_are_allowed() {
     let app = App::start().await;
-    let request = Request::post("/api/v1/users").header("x-request-id", "test-request").body(Body::from("{}")).unwrap();
+    let request = Request::post("/api/v1/users")
+        .header("x-request-id", "test-request")
+        .body(Body::from("{}"))
+        .unwrap();
     let answer = send(&app.router, request).await;
     assert_golden("method_not_allowed", &answer);
     assert_eq!(answer.header("allow"), "GET,HEAD");
@@ -42,7 +55,10 @@ async fn another_method_is_refused_with_those_that_are_allowed() {
 #[tokio::test]
 async fn an_unprojected_database_is_unavailable_and_not_an_empty_one() {
     let app = App::start().await;
-    sqlx::query("DELETE FROM read_model.checkpoints WHERE projection = 'products'").execute(&app.writer).await.unwrap();
+    sqlx::query("DELETE FROM read_model.checkpoints WHERE projection = 'products'")
+        .execute(&app.writer)
+        .await
+        .unwrap();
     let answer = app.get("/api/v1/products").await;
     assert_golden("not_yet_projected", &answer);
     assert_eq!(answer.header("retry-after"), "1");
@@ -56,7 +72,11 @@ async fn a_second_token_does_not_lose_against_the_first_in_silence() {
         let (first, second) = (app.token(first), app.token(second));
         let headers = [("consistency-token", &*first), ("consistency-token", &*second)];
         let answer = app.get_with("/api/v1/users", &headers).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &"consistency-token-invalid".into()), "{answer:?}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["code"]),
+            (400, &"consistency-token-invalid".into()),
+            "{answer:?}"
+        );
         assert_eq!(answer.body["detail"], "there is more than one consistency token");
     }
 }
@@ -70,7 +90,13 @@ async fn a_parameters_name_is_compared_once_it_is_decoded() {
     let answer = app.get("/api/v1/products?%70age=1&page%5Fsize=2&%73ort=n%61me").await;
     assert_eq!((answer.status.as_u16(), answer.ids().len()), (200, 2), "{answer:?}");
     let links = answer.header("link");
-    assert!(links.contains("page=2") && !links.contains("%70age"), "the page that was asked for is replaced: {links}");
+    assert!(
+        links.contains("page=2") && !links.contains("%70age"),
+        "the page that was asked for is replaced: {links}"
+    );
     let repeated = app.get("/api/v1/products?%70age=1&page=1").await;
-    assert_eq!((repeated.status.as_u16(), &repeated.body["errors"][0]["code"]), (422, &"repeated".into()));
+    assert_eq!(
+        (repeated.status.as_u16(), &repeated.body["errors"][0]["code"]),
+        (422, &"repeated".into())
+    );
 }

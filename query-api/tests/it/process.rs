@@ -43,7 +43,10 @@ impl Process {
     }
 
     fn spawn(settings: &[(&str, &str)]) -> Self {
-        let (listen, admin) = (format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{}", free_port().unwrap()));
+        let (listen, admin) = (
+            format!("127.0.0.1:{}", free_port().unwrap()),
+            format!("127.0.0.1:{}", free_port().unwrap()),
+        );
         let mut command = command();
         command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
         let child = command.envs(settings.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
@@ -114,7 +117,8 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
     process.ready().await;
     let answer = http_get(format!("{}/api/v1/users", process.api)).await.unwrap();
     assert_eq!(answer.status(), 200);
-    let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
+    let metrics =
+        http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
     for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
@@ -125,7 +129,10 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
     let (code, log) = process.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("canary") && !log.contains(KEY), "{log}");
-    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(
+        log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +142,8 @@ async fn it_waits_for_a_database_that_is_away_and_says_so() {
         let answer = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
         assert_eq!(answer.status(), 503);
         let body: serde_json::Value = answer.json().await.unwrap();
-        let reason = body["components"]["read-model"]["reason"].as_str().unwrap_or_default().to_owned();
+        let reason =
+            body["components"]["read-model"]["reason"].as_str().unwrap_or_default().to_owned();
         reason.contains("reached").then_some(reason)
     });
     let reason = reason.await;
@@ -172,7 +180,8 @@ async fn it_refuses_a_schema_that_it_does_not_know_and_says_what_to_run() {
         let app = App::silent(1).await;
         sqlx::raw_sql(statement).execute(&app.writer).await.unwrap();
         let run = || Process::spawn(&[("READ_MODEL_URL", app.database.url())]).end();
-        let (code, log) = (0..MAX_TRIES).map(|_| run()).find(|(_, log)| !log.contains("cannot listen")).unwrap();
+        let (code, log) =
+            (0..MAX_TRIES).map(|_| run()).find(|(_, log)| !log.contains("cannot listen")).unwrap();
         assert_eq!(code, Some(3), "{log}");
         assert!(log.contains(hint), "{log}");
     }
@@ -191,9 +200,13 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
 #[test]
 fn a_missing_or_weak_key_is_named_and_not_shown() {
     let url = ("READ_MODEL_URL", NOWHERE);
-    for (name, value, hint) in [("TOKEN_KEY", "", "TOKEN_KEY is empty"), ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes")] {
+    for (name, value, hint) in
+        [("TOKEN_KEY", "", "TOKEN_KEY is empty"), ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes")]
+    {
         let mut command = command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).envs([url, (name, value)]);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .envs([url, (name, value)]);
         let output = finish(&mut command, PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");

@@ -13,7 +13,9 @@ async fn every_endpoint_works_with_the_rights_of_a_reader_alone() {
     let pools = Pools::new(&SecretString::from(url), 2).unwrap();
     let router = router(pools.clone(), app.watcher.clone());
     let of_user = format!("/api/v1/users/{user}/orders");
-    for path in ["/api/v1/users", "/api/v1/orders", "/api/v1/products", "/api/v1/sales/daily", &of_user] {
+    for path in
+        ["/api/v1/users", "/api/v1/orders", "/api/v1/products", "/api/v1/sales/daily", &of_user]
+    {
         let answer = get(&router, path, &[]).await;
         assert_eq!(answer.status, 200, "{path} {answer:?}");
     }

@@ -26,12 +26,21 @@ async fn an_order_is_shown_with_its_lines_and_prices() {
     let order = app.add_order(user, "confirmed", 0).await;
     let answer = app.get(&format!("/api/v1/orders/{order}")).await;
     let data = &answer.body["data"];
-    assert_eq!((&data["total"], &data["currency"], &data["units"]), (&json!("29.34"), &json!("USD"), &json!(2)));
+    assert_eq!(
+        (&data["total"], &data["currency"], &data["units"]),
+        (&json!("29.34"), &json!("USD"), &json!(2))
+    );
     let line = &data["lines"][0];
-    assert_eq!((&line["unit_price"], &line["currency"], &line["quantity"]), (&json!("14.67"), &json!("USD"), &json!(2)));
+    assert_eq!(
+        (&line["unit_price"], &line["currency"], &line["quantity"]),
+        (&json!("14.67"), &json!("USD"), &json!(2))
+    );
     let product = app.add_product(0).await;
     let answer = app.get(&format!("/api/v1/products/{product}")).await;
-    assert_eq!((&answer.body["data"]["unit_price"], &answer.body["data"]["stock"]), (&json!("14.67"), &json!(10)));
+    assert_eq!(
+        (&answer.body["data"]["unit_price"], &answer.body["data"]["stock"]),
+        (&json!("14.67"), &json!(10))
+    );
 }
 
 #[tokio::test]
@@ -40,7 +49,10 @@ async fn an_empty_list_says_its_position_too() {
     let answer = app.get("/api/v1/orders").await;
     assert_eq!(answer.body["data"], json!([]));
     assert_eq!(answer.body["meta"]["position"], 100);
-    assert_eq!(answer.body["meta"]["page"], json!({"page_size": 20, "next_cursor": null, "has_more": false}));
+    assert_eq!(
+        answer.body["meta"]["page"],
+        json!({"page_size": 20, "next_cursor": null, "has_more": false})
+    );
 }
 
 #[tokio::test]
@@ -51,7 +63,10 @@ async fn before_the_first_event_the_position_is_zero_and_there_is_no_epoch() {
         .await
         .unwrap();
     let answer = app.get("/api/v1/users").await;
-    assert_eq!((&answer.body["meta"]["position"], answer.body["meta"].get("epoch")), (&json!(0), None));
+    assert_eq!(
+        (&answer.body["meta"]["position"], answer.body["meta"].get("epoch")),
+        (&json!(0), None)
+    );
 }
 
 #[tokio::test]
@@ -72,7 +87,8 @@ async fn every_answer_wears_the_common_headers() {
 #[tokio::test]
 async fn what_lacks_events_says_so_and_is_not_what_a_cache_has_of_the_whole() {
     let app = App::start().await;
-    let (marked, other) = (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
+    let (marked, other) =
+        (app.add_user(&UserSeed::number(1)).await, app.add_user(&UserSeed::number(2)).await);
     let tag = app.get(&format!("/api/v1/users/{marked}")).await.header("etag").to_owned();
     let mark = |key: String, absent: bool| {
         let writer = &app.writer;
@@ -87,8 +103,16 @@ async fn what_lacks_events_says_so_and_is_not_what_a_cache_has_of_the_whole() {
     assert_eq!((stale.status.as_u16(), &stale.body["meta"]["stale"]), (200, &json!(true)));
     assert_eq!(app.get(&format!("/api/v1/users/{other}")).await.body["meta"].get("stale"), None);
     assert_eq!(app.get("/api/v1/users").await.body["meta"]["stale"], true, "one of the page is");
-    assert_eq!(app.get("/api/v1/users?email=user-2@example.com").await.body["meta"].get("stale"), None, "none of the page is");
-    assert_eq!(app.get("/api/v1/orders").await.body["meta"].get("stale"), None, "another projection");
+    assert_eq!(
+        app.get("/api/v1/users?email=user-2@example.com").await.body["meta"].get("stale"),
+        None,
+        "none of the page is"
+    );
+    assert_eq!(
+        app.get("/api/v1/orders").await.body["meta"].get("stale"),
+        None,
+        "another projection"
+    );
     mark(uuid::Uuid::from_u128(1).to_string(), true).await;
     let page = app.get("/api/v1/users?email=user-2@example.com").await;
     assert_eq!(page.body["meta"]["stale"], true, "a row that is not there yet might belong to it");

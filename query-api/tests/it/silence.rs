@@ -20,11 +20,13 @@ const RECOVERY: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 #[tokio::test]
-async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_after_it_meet_none() {
+async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_after_it_meet_none()
+{
     let app = App::silent(4).await;
     futures::future::join_all((0..8).map(|_| app.get("/api/v1/users"))).await;
     let backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'query-api'";
-    let stopped = Stopped::stop(sqlx::query_scalar::<_, i32>(backends).fetch_all(&app.writer).await.unwrap());
+    let stopped =
+        Stopped::stop(sqlx::query_scalar::<_, i32>(backends).fetch_all(&app.writer).await.unwrap());
     let started = Instant::now();
     assert_eq!(app.get("/api/v1/users").await.status, 200);
     assert!(started.elapsed() < ANSWER_LIMIT, "{:?}", started.elapsed());
@@ -32,12 +34,17 @@ async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_a
     for answer in futures::future::join_all((0..8).map(|_| app.get("/api/v1/users"))).await {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    assert!(started.elapsed() < Duration::from_secs(4), "one of them was waited for: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "one of them was waited for: {:?}",
+        started.elapsed()
+    );
     drop(stopped);
 }
 
 #[tokio::test]
-async fn a_silent_database_is_told_of_within_ten_seconds_queries_are_refused_in_time_and_all_heals_by_itself() {
+async fn a_silent_database_is_told_of_within_ten_seconds_queries_are_refused_in_time_and_all_heals_by_itself()
+ {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     migrate(cluster.url()).await.unwrap();
     let pools = Pools::new(&SecretString::from(cluster.url()), 4).unwrap();
@@ -57,7 +64,9 @@ async fn a_silent_database_is_told_of_within_ten_seconds_queries_are_refused_in_
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(limit, looking).await.unwrap_or_else(|_| panic!("{:?}", health.report()));
+        tokio::time::timeout(limit, looking)
+            .await
+            .unwrap_or_else(|_| panic!("{:?}", health.report()));
     };
     becomes(true, Duration::from_secs(30)).await;
     assert_eq!(get(&router, "/api/v1/users", &[]).await.status, 200);
@@ -65,7 +74,10 @@ async fn a_silent_database_is_told_of_within_ten_seconds_queries_are_refused_in_
     cluster.pause();
     let started = Instant::now();
     let (answer, ()) = tokio::join!(get(&router, "/api/v1/users", &[]), becomes(false, SAYS_SO));
-    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"read-model-unavailable".into()));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["code"]),
+        (503, &"read-model-unavailable".into())
+    );
     assert!(started.elapsed() < SAYS_SO, "{:?}", started.elapsed());
     cluster.resume();
     becomes(true, RECOVERY).await;

@@ -53,7 +53,12 @@ impl Answer {
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
-        self.body["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+        self.body["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -68,7 +73,12 @@ impl App {
     /// Polls for those who wait, from now on.
     pub(crate) fn polls(&self) {
         let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
-        tokio::spawn(position::poll(self.watcher.clone(), self.pools.by_key.clone(), pulse, CancellationToken::new()));
+        tokio::spawn(position::poll(
+            self.watcher.clone(),
+            self.pools.by_key.clone(),
+            pulse,
+            CancellationToken::new(),
+        ));
     }
 
     /// With nobody that tells of moving checkpoints but the test.
@@ -80,7 +90,8 @@ impl App {
         let watcher = Watcher::default();
         let epoch = Uuid::now_v7();
         let router = router(pools.clone(), watcher.clone());
-        let app = Self { router, writer, pools, watcher, epoch, database, _stop: stop.drop_guard() };
+        let app =
+            Self { router, writer, pools, watcher, epoch, database, _stop: stop.drop_guard() };
         for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }
@@ -97,7 +108,8 @@ impl App {
 
     /// A command's token for this position of this history.
     pub(crate) fn token(&self, position: i64) -> String {
-        ConsistencyToken { epoch: self.epoch, position, event_id: event_at(position) }.seal(&token_key())
+        ConsistencyToken { epoch: self.epoch, position, event_id: event_at(position) }
+            .seal(&token_key())
     }
 
     /// Moves a projection's checkpoint, as the projector would.
@@ -120,8 +132,17 @@ impl App {
             "UPDATE read_model.checkpoints SET epoch = $3, position = $4, event_id = $5
              WHERE projection = $1 AND generation = 1 AND part = $2",
         );
-        let moved = moved.bind(projection).bind(part).bind(self.epoch).bind(position).bind(event_at(position));
-        assert_eq!(moved.execute(&self.writer).await.unwrap().rows_affected(), 1, "{projection}/{part}");
+        let moved = moved
+            .bind(projection)
+            .bind(part)
+            .bind(self.epoch)
+            .bind(position)
+            .bind(event_at(position));
+        assert_eq!(
+            moved.execute(&self.writer).await.unwrap().rows_affected(),
+            1,
+            "{projection}/{part}"
+        );
     }
 
     /// Lets a projection's generation have so many parts, all where the first is, as if it had been switched to.
@@ -303,8 +324,10 @@ fn root() -> PathBuf {
 }
 
 fn migrations() -> Vec<PathBuf> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(root().join("migrations/read_model")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(root().join("migrations/read_model"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     files
 }

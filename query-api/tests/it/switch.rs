@@ -27,7 +27,11 @@ async fn queries_go_on_when_a_view_is_switched_to_tables_of_another_shape() {
     sqlx::raw_sql(SWITCH).execute(&app.writer).await.unwrap();
     for _ in 0..3 {
         let after = app.get("/api/v1/users?page=1").await;
-        assert_eq!((after.status.as_u16(), &after.body["meta"]["position"]), (200, &105.into()), "{after:?}");
+        assert_eq!(
+            (after.status.as_u16(), &after.body["meta"]["position"]),
+            (200, &105.into()),
+            "{after:?}"
+        );
         assert_eq!(after.ids().len(), 2);
     }
 }
@@ -49,5 +53,9 @@ async fn an_answer_never_mixes_the_position_of_one_generation_with_the_rows_of_a
         sqlx::raw_sql("COMMIT").execute(&mut *switch).await.unwrap();
     };
     let (answer, ()) = tokio::join!(during, finish);
-    assert_eq!((answer.ids().len(), &answer.body["meta"]["position"]), (2, &105.into()), "{answer:?}");
+    assert_eq!(
+        (answer.ids().len(), &answer.body["meta"]["position"]),
+        (2, &105.into()),
+        "{answer:?}"
+    );
 }

@@ -16,7 +16,8 @@ use crate::support::{App, UserSeed, event_at, token_key};
 async fn p10_a_position_that_is_shown_already_is_not_waited_for() {
     let app = App::silent(1).await;
     for position in [1, 99, 100] {
-        let answer = app.get_with("/api/v1/users", &[("consistency-token", &app.token(position))]).await;
+        let answer =
+            app.get_with("/api/v1/users", &[("consistency-token", &app.token(position))]).await;
         assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &100.into()));
         assert_eq!(answer.body["meta"]["epoch"], app.epoch.to_string());
     }
@@ -34,7 +35,10 @@ async fn p10_a_waiting_query_answers_when_the_checkpoint_moves_and_shows_the_row
         app.move_to("users", 101).await;
     };
     let (answer, ()) = tokio::join!(query, projector);
-    assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &user.id.to_string().into()));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["data"]["id"]),
+        (200, &user.id.to_string().into())
+    );
     assert_eq!(answer.body["meta"]["position"], 101);
     assert_eq!(answer.header("preference-applied"), "wait=10");
 }
@@ -61,10 +65,22 @@ async fn a_query_gives_up_when_its_time_is_over() {
     let app = App::start().await;
     for (prefer, limit) in [("wait=0", 1), ("wait=1", 3)] {
         let started = Instant::now();
-        let answer = app.get_with("/api/v1/users", &[("consistency-token", &app.token(101)), ("prefer", prefer)]).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &"not-yet-consistent".into()));
+        let answer = app
+            .get_with(
+                "/api/v1/users",
+                &[("consistency-token", &app.token(101)), ("prefer", prefer)],
+            )
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["code"]),
+            (503, &"not-yet-consistent".into())
+        );
         assert_eq!(answer.header("retry-after"), "1");
-        assert!(started.elapsed() < Duration::from_secs(limit), "{prefer}: {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(limit),
+            "{prefer}: {:?}",
+            started.elapsed()
+        );
     }
 }
 
@@ -72,11 +88,14 @@ async fn a_query_gives_up_when_its_time_is_over() {
 async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
     let app = App::silent(1).await;
     let forger = TokenKey::from_secret(&SecretString::from("X".repeat(44))).unwrap();
-    let forged = ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.seal(&forger);
+    let forged =
+        ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.seal(&forger);
     // Epochs are UUIDv7: this one began earlier.
-    let elsewhere = ConsistencyToken { epoch: Uuid::nil(), position: 1, event_id: event_at(1) }.seal(&token_key());
+    let elsewhere = ConsistencyToken { epoch: Uuid::nil(), position: 1, event_id: event_at(1) }
+        .seal(&token_key());
     // The same number, but another event: a restored log has been written on from an earlier point.
-    let replaced = ConsistencyToken { epoch: app.epoch, position: 100, event_id: Uuid::now_v7() }.seal(&token_key());
+    let replaced = ConsistencyToken { epoch: app.epoch, position: 100, event_id: Uuid::now_v7() }
+        .seal(&token_key());
     for (token, status, code) in [
         (forged.as_str(), 400, "consistency-token-invalid"),
         ("nonsense", 400, "consistency-token-invalid"),
@@ -85,7 +104,11 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
     ] {
         for path in ["/api/v1/users".to_owned(), format!("/api/v1/users/{}", Uuid::now_v7())] {
             let answer = app.get_with(&path, &[("consistency-token", token)]).await;
-            assert_eq!((answer.status.as_u16(), &answer.body["code"]), (status, &code.into()), "{token}");
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body["code"]),
+                (status, &code.into()),
+                "{token}"
+            );
         }
     }
     let both = format!("/api/v1/users?consistency_token={}", app.token(1));
@@ -96,20 +119,34 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
 async fn i9_a_token_of_a_new_epoch_is_waited_for_until_the_projection_follows() {
     let app = App::start().await;
     // Further back than the projection is in the old epoch, as after lost commits.
-    let token = ConsistencyToken { epoch: Uuid::max(), position: 90, event_id: event_at(90) }.seal(&token_key());
-    let early = app.get_with("/api/v1/users", &[("consistency-token", &token), ("prefer", "wait=1")]).await;
+    let token = ConsistencyToken { epoch: Uuid::max(), position: 90, event_id: event_at(90) }
+        .seal(&token_key());
+    let early =
+        app.get_with("/api/v1/users", &[("consistency-token", &token), ("prefer", "wait=1")]).await;
     assert_eq!((early.status.as_u16(), &early.body["code"]), (503, &"not-yet-consistent".into()));
     assert_eq!(early.header("retry-after"), "1");
-    assert!(early.body["detail"].as_str().unwrap().contains("an earlier history"), "{}", early.body);
+    assert!(
+        early.body["detail"].as_str().unwrap().contains("an earlier history"),
+        "{}",
+        early.body
+    );
     let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
     let query = app.get_with("/api/v1/users", &headers);
     let projector = async {
         somebody_waits(&app).await;
         let follow = "UPDATE read_model.checkpoints SET epoch = $1, position = 90, event_id = $2 WHERE projection = 'users'";
-        sqlx::query(follow).bind(Uuid::max()).bind(event_at(90)).execute(&app.writer).await.unwrap();
+        sqlx::query(follow)
+            .bind(Uuid::max())
+            .bind(event_at(90))
+            .execute(&app.writer)
+            .await
+            .unwrap();
     };
     let (answer, ()) = tokio::join!(query, projector);
-    assert_eq!((answer.status.as_u16(), &answer.body["meta"]["epoch"]), (200, &Uuid::max().to_string().into()));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["meta"]["epoch"]),
+        (200, &Uuid::max().to_string().into())
+    );
 }
 
 #[tokio::test]
@@ -118,7 +155,8 @@ async fn those_who_wait_hold_no_connection() {
     app.polls();
     let token = app.token(101);
     let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
-    let waiting = futures::future::join_all((0..50).map(|_| app.get_with("/api/v1/users", &headers)));
+    let waiting =
+        futures::future::join_all((0..50).map(|_| app.get_with("/api/v1/users", &headers)));
     let projector = async {
         somebody_waits(&app).await;
         // The one connection is free for others meanwhile.
@@ -138,7 +176,12 @@ async fn an_announcement_wakes_at_once_without_asking_the_database() {
     let health = Health::new();
     let component = health.component("nats");
     let stop = CancellationToken::new();
-    tokio::spawn(position::listen(app.watcher.clone(), SecretString::from(server.url()), component.clone(), stop.clone()));
+    tokio::spawn(position::listen(
+        app.watcher.clone(),
+        SecretString::from(server.url()),
+        component.clone(),
+        stop.clone(),
+    ));
     let projector = async_nats::connect(server.url()).await.unwrap();
     let token = app.token(101);
     let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
@@ -165,7 +208,8 @@ async fn an_announcement_that_comes_before_the_rows_is_only_a_hint() {
     let query = app.get_with("/api/v1/users", &headers);
     let early = async {
         somebody_waits(&app).await;
-        app.watcher.moved("users", Said { part: 0, parts: 1, epoch: Some(app.epoch), position: 101 });
+        app.watcher
+            .moved("users", Said { part: 0, parts: 1, epoch: Some(app.epoch), position: 101 });
         app.move_to("users", 101).await;
     };
     let (answer, ()) = tokio::join!(query, early);
@@ -179,7 +223,8 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
     let (mut ahead, mut behind) = (None, None);
     for _ in 0..40 {
         let user = app.add_user(&UserSeed::number(1)).await;
-        let part = sqlx::query_scalar::<_, i32>("SELECT read_model.part_of($1, 3)").bind(user.to_string());
+        let part =
+            sqlx::query_scalar::<_, i32>("SELECT read_model.part_of($1, 3)").bind(user.to_string());
         let part = part.fetch_one(&app.writer).await.unwrap();
         *(if part == 2 { &mut behind } else { &mut ahead }) = Some(user);
     }
@@ -188,15 +233,32 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
         app.move_part("users", part, 105).await;
     }
     // The row's part is there: what the third one lacks is no matter.
-    let own = app.get_with(&format!("/api/v1/users/{ahead}"), &[("consistency-token", &app.token(105))]).await;
+    let own = app
+        .get_with(&format!("/api/v1/users/{ahead}"), &[("consistency-token", &app.token(105))])
+        .await;
     assert_eq!((own.status.as_u16(), &own.body["meta"]["position"]), (200, &105.into()), "{own:?}");
-    let orders = app.get_with(&format!("/api/v1/users/{ahead}/orders"), &[("consistency-token", &app.token(100))]).await;
+    let orders = app
+        .get_with(
+            &format!("/api/v1/users/{ahead}/orders"),
+            &[("consistency-token", &app.token(100))],
+        )
+        .await;
     assert_eq!(orders.body["meta"]["position"], 100, "the orders are not so far");
     for path in [format!("/api/v1/users/{behind}"), "/api/v1/users".to_owned()] {
         let answer = app.get(&path).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["meta"]["position"]), (200, &100.into()), "{path} shows the least");
-        let late = app.get_with(&path, &[("consistency-token", &app.token(105)), ("prefer", "wait=0")]).await;
-        assert_eq!((late.status.as_u16(), &late.body["code"]), (503, &"not-yet-consistent".into()), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["meta"]["position"]),
+            (200, &100.into()),
+            "{path} shows the least"
+        );
+        let late = app
+            .get_with(&path, &[("consistency-token", &app.token(105)), ("prefer", "wait=0")])
+            .await;
+        assert_eq!(
+            (late.status.as_u16(), &late.body["code"]),
+            (503, &"not-yet-consistent".into()),
+            "{path}"
+        );
     }
     let token = app.token(105);
     let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];

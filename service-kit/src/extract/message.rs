@@ -2,7 +2,8 @@
 
 /// serde's message in words that a client knows. The value itself is not repeated.
 pub(super) fn in_words_of_the_format(message: &str) -> String {
-    const OF_TYPES: &[&str] = &["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
+    const OF_TYPES: &[&str] =
+        &["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
     if OF_TYPES.iter().any(|start| message.starts_with(start))
         && let Some((_, expected)) = message.rsplit_once(", expected ")
     {
@@ -20,14 +21,21 @@ pub(super) fn in_words_of_the_format(message: &str) -> String {
 
 fn format_word(expected: &str) -> &str {
     match expected {
-        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" | "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "an integer",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" | "u8" | "u16" | "u32" | "u64" | "u128"
+        | "usize" => "an integer",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
         "unit" => "null",
         "a map" => "an object",
         "a sequence" => "an array",
         other if other.starts_with("struct ") => "an object",
-        other if other.starts_with("tuple ") || other.starts_with("a tuple ") || other.starts_with("an array ") => "an array",
+        other
+            if other.starts_with("tuple ")
+                || other.starts_with("a tuple ")
+                || other.starts_with("an array ") =>
+        {
+            "an array"
+        }
         other => other,
     }
 }
@@ -45,7 +53,10 @@ mod tests {
             ("invalid type: null, expected struct RegisterUserBody", "expected an object"),
             ("invalid type: map, expected a sequence", "expected an array"),
             ("invalid length 1, expected tuple struct Pair with 2 elements", "expected an array"),
-            ("unknown variant `sleeping`, expected `active` or `deactivated`", "expected `active` or `deactivated`"),
+            (
+                "unknown variant `sleeping`, expected `active` or `deactivated`",
+                "expected `active` or `deactivated`",
+            ),
             ("unknown field `x`, expected `page`", "unknown field `x`, expected `page`"),
             ("invalid digit found in string", "expected an integer"),
         ] {

@@ -56,7 +56,8 @@ impl TrustedProxies {
     /// The client that the proxies name: the last address that is not a trusted proxy's. What
     /// stands before it is the client's own word. `None` where the proxies name nobody.
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
+        let lines: Vec<&str> =
+            headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
         let addresses = lines.iter().flat_map(|line| line.split(',')).rev();
         for address in addresses {
             let address = parse_address(address.trim())?;
@@ -73,14 +74,16 @@ impl std::str::FromStr for TrustedProxies {
 
     fn from_str(text: &str) -> Result<Self, ProxyError> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        let networks = words.map(|word| Network::parse(word).ok_or_else(|| ProxyError(word.to_owned())));
+        let networks =
+            words.map(|word| Network::parse(word).ok_or_else(|| ProxyError(word.to_owned())));
         networks.collect::<Result<_, _>>().map(Self)
     }
 }
 
 impl Network {
     fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address = address.parse::<IpAddr>().ok()?.to_canonical();
         let width = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;
@@ -93,7 +96,9 @@ impl Network {
             self.bits == 0 || differing >> (width - self.bits) == 0
         };
         match (self.address, other) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32),
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                same(ours.to_bits().into(), theirs.to_bits().into(), 32)
+            }
             (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128),
             _ => false,
         }
@@ -103,7 +108,8 @@ impl Network {
 /// An address, with or without a port.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.parse::<IpAddr>().ok();
-    bare.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip())).map(|address| address.to_canonical())
+    bare.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -127,17 +133,25 @@ mod tests {
             ("10.0.0.1", None),
             ("", None),
         ] {
-            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static(forwarded))]);
-            assert_eq!(proxies.client(&headers), client.map(|text| text.parse().unwrap()), "{forwarded}");
+            let headers =
+                HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static(forwarded))]);
+            assert_eq!(
+                proxies.client(&headers),
+                client.map(|text| text.parse().unwrap()),
+                "{forwarded}"
+            );
         }
     }
 
     #[test]
     fn a_network_holds_the_addresses_under_its_prefix_alone() {
         let proxies: TrustedProxies = "192.0.2.0/25,2001:db8::/33".parse().unwrap();
-        for (address, inside) in
-            [("192.0.2.127", true), ("192.0.2.128", false), ("2001:db8:7fff::1", true), ("2001:db8:8000::1", false)]
-        {
+        for (address, inside) in [
+            ("192.0.2.127", true),
+            ("192.0.2.128", false),
+            ("2001:db8:7fff::1", true),
+            ("2001:db8:8000::1", false),
+        ] {
             assert_eq!(proxies.contains(address.parse().unwrap()), inside, "{address}");
         }
         for wrong in ["host", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1"] {

@@ -94,7 +94,10 @@ where
     type Data = Bytes;
     type Error = axum::BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(Into::into)?;
@@ -114,5 +117,9 @@ where
 
 /// Describes the budget's metric.
 pub(super) fn describe() {
-    metrics::describe_gauge!(BODY_BYTES, metrics::Unit::Bytes, "How many bytes of request bodies are held");
+    metrics::describe_gauge!(
+        BODY_BYTES,
+        metrics::Unit::Bytes,
+        "How many bytes of request bodies are held"
+    );
 }

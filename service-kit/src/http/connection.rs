@@ -57,7 +57,12 @@ pub(super) struct Server {
 
 impl Server {
     /// `drain` lets connections end, `cut` ends them.
-    pub(super) fn new(router: Router, limits: Limits, drain: CancellationToken, cut: CancellationToken) -> Self {
+    pub(super) fn new(
+        router: Router,
+        limits: Limits,
+        drain: CancellationToken,
+        cut: CancellationToken,
+    ) -> Self {
         let (bodies, head_deadline) = (limits.bodies.clone(), limits.head_deadline);
         let builder = Arc::new(builder(head_deadline));
         Self { builder, router, bodies, clients: Clients::new(limits), head_deadline, drain, cut }
@@ -71,8 +76,12 @@ impl Server {
         let activity = Arc::clone(slot.activity());
         let wire = self.clients.clone().wire(peer);
         let io = TokioIo::new(WriteDeadline::new(stream, WRITE_DEADLINE));
-        let requests =
-            Requests { router: self.router.clone(), bodies: self.bodies.clone(), wire, activity: Arc::clone(&activity) };
+        let requests = Requests {
+            router: self.router.clone(),
+            bodies: self.bodies.clone(),
+            wire,
+            activity: Arc::clone(&activity),
+        };
         let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut head_deadline = pin!(tokio::time::sleep(self.head_deadline));
@@ -125,7 +134,8 @@ impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
         let in_flight = self.activity.begin();
         let reservation = self.bodies.reservation();
-        let mut request = request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
+        let mut request =
+            request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
         request.extensions_mut().insert(self.wire);
         let response = self.router.oneshot(request).await?;
         // The handler is done with what it read.
@@ -144,7 +154,10 @@ impl hyper::body::Body for Answering {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

@@ -120,7 +120,8 @@ impl Table {
 
     fn evict_idle(&mut self, may: impl Fn(&Entry) -> bool) -> Result<(), AllBusy> {
         let idle = self.open.iter().filter(|(_, entry)| may(entry) && !entry.activity.is_busy());
-        let oldest = idle.min_by_key(|(id, entry)| (entry.activity.busy_at.load(Ordering::Relaxed), **id));
+        let oldest =
+            idle.min_by_key(|(id, entry)| (entry.activity.busy_at.load(Ordering::Relaxed), **id));
         let id = oldest.map(|(id, _)| *id).ok_or(AllBusy)?;
         if let Some(entry) = self.remove(id) {
             entry.activity.evicted.cancel();
@@ -234,7 +235,8 @@ mod tests {
     fn an_address_with_as_many_as_it_may_makes_room_among_its_own() {
         let connections = connections(10, 2, "");
         let other = connections.admit(peer(1)).unwrap();
-        let (first, second) = (connections.admit(peer(2)).unwrap(), connections.admit(peer(2)).unwrap());
+        let (first, second) =
+            (connections.admit(peer(2)).unwrap(), connections.admit(peer(2)).unwrap());
         let third = connections.admit(peer(2)).unwrap();
         assert_eq!([&other, &first, &second, &third].map(is_evicted), [false, true, false, false]);
         let _busy = [second.activity().begin(), third.activity().begin()];

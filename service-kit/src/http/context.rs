@@ -43,7 +43,9 @@ impl RequestId {
                 && id.len() <= MAX_REQUEST_ID_CHARS
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
         };
-        Self(given.filter(well_formed).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned))
+        Self(
+            given.filter(well_formed).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned),
+        )
     }
 }
 
@@ -51,7 +53,9 @@ impl TraceParent {
     /// Goes on with the caller's trace, or begins one.
     fn of(request: &Request) -> Self {
         let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let (trace, flags) = given.and_then(split).unwrap_or_else(|| (Uuid::new_v4().simple().to_string(), "01".to_owned()));
+        let (trace, flags) = given
+            .and_then(split)
+            .unwrap_or_else(|| (Uuid::new_v4().simple().to_string(), "01".to_owned()));
         let span = format!("{:016x}", rand::random_range(1..=u64::MAX));
         Self(format!("00-{trace}-{span}-{flags}"))
     }
@@ -66,10 +70,17 @@ impl TraceParent {
 fn split(text: &str) -> Option<(String, String)> {
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags, ..] = parts.as_slice() else { return None };
-    let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
     let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
     let known = *version != "ff" && (*version != "00" || parts.len() == 4);
-    let fits = hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && !zero(trace) && !zero(parent);
+    let fits = hex(version, 2)
+        && hex(trace, 32)
+        && hex(parent, 16)
+        && hex(flags, 2)
+        && !zero(trace)
+        && !zero(parent);
     (known && fits).then(|| ((*trace).to_owned(), (*flags).to_owned()))
 }
 
@@ -77,7 +88,11 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(Uuid::now_v7().to_string())))
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self(Uuid::now_v7().to_string())))
     }
 }
 
@@ -95,7 +110,10 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     let (id, trace) = (RequestId::of(&request), TraceParent::of(&request));
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace.clone());
     let span = tracing::info_span!(
@@ -114,7 +132,11 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     let elapsed = started.elapsed();
     let status = response.status();
     span.in_scope(|| {
-        tracing::debug!(status = status.as_u16(), duration_ms = elapsed.as_secs_f64() * 1000.0, "answered");
+        tracing::debug!(
+            status = status.as_u16(),
+            duration_ms = elapsed.as_secs_f64() * 1000.0,
+            "answered"
+        );
         if status.is_server_error() {
             tell(response.extensions().get::<Problem>(), status);
         }
@@ -204,7 +226,10 @@ mod tests {
     #[test]
     fn only_a_well_formed_traceparent_is_gone_on_with() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(split(&format!("00-{trace}-00f067aa0ba902b7-01")), Some((trace.to_owned(), "01".to_owned())));
+        assert_eq!(
+            split(&format!("00-{trace}-00f067aa0ba902b7-01")),
+            Some((trace.to_owned(), "01".to_owned()))
+        );
         for wrong in [
             "",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -52,7 +53,10 @@ pub fn layered(routes: Router, origins: &Origins) -> Router {
         .layer(cors(origins.clone()))
         .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(default_header(REFERRER_POLICY, "no-referrer"))
-        .layer(default_header(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(default_header(
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ))
         .layer(default_header(CACHE_CONTROL, "no-store"))
         .layer(axum::middleware::from_fn(context::surround))
 }
@@ -95,7 +99,10 @@ fn cors(origins: Origins) -> CorsLayer {
 // The signature is CatchPanicLayer's.
 #[allow(clippy::needless_pass_by_value, reason = "the layer hands over the panic's payload")]
 fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
-    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = message.unwrap_or("without a message"), "a handler panicked");
     Problem::internal().into_response()
 }

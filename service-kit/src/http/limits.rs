@@ -49,6 +49,10 @@ impl Default for Limits {
 impl Limits {
     /// An admin port's: a budget of its own, so that no load on the public port closes it.
     pub(super) fn admin() -> Self {
-        Self { connections: MAX_ADMIN_CONNECTIONS, per_address: MAX_ADMIN_CONNECTIONS, ..Self::default() }
+        Self {
+            connections: MAX_ADMIN_CONNECTIONS,
+            per_address: MAX_ADMIN_CONNECTIONS,
+            ..Self::default()
+        }
     }
 }

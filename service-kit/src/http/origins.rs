@@ -50,9 +50,10 @@ fn split(origin: &str) -> Option<String> {
 
 fn is_loopback(origin: &str) -> bool {
     split(origin).as_deref() == Some(origin)
-        && origin
-            .parse::<Uri>()
-            .is_ok_and(|uri| uri.scheme_str() == Some("http") && matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]")))
+        && origin.parse::<Uri>().is_ok_and(|uri| {
+            uri.scheme_str() == Some("http")
+                && matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
+        })
 }
 
 #[cfg(test)]
@@ -66,19 +67,28 @@ mod tests {
 
     #[test]
     fn the_word_loopback_allows_any_port_of_this_machine_and_nothing_else() {
-        for origin in ["http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:1", "http://localhost"] {
+        for origin in
+            ["http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:1", "http://localhost"]
+        {
             assert!(allowed("loopback", origin), "{origin}");
         }
-        for origin in
-            ["null", "https://evil.example", "http://localhost.evil.example", "http://x@localhost", "http://127.0.0.1.nip.io:1"]
-        {
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "http://x@localhost",
+            "http://127.0.0.1.nip.io:1",
+        ] {
             assert!(!allowed("loopback", origin), "{origin}");
         }
     }
 
     #[test]
     fn only_listed_origins_are_allowed() {
-        assert!(allowed("https://app.example, https://ops.example:8443", "https://ops.example:8443"));
+        assert!(allowed(
+            "https://app.example, https://ops.example:8443",
+            "https://ops.example:8443"
+        ));
         assert!(!allowed("https://app.example", "http://app.example"));
         assert!(!allowed("", "http://localhost:3000"));
         assert!("app.example".parse::<Origins>().is_err());

@@ -30,7 +30,8 @@ pub(super) struct Refusals {
 
 impl Refusals {
     pub(super) fn new() -> Self {
-        let problem = Problem::shed("too-many-connections", "Too many connections at once", RETRY_AFTER);
+        let problem =
+            Problem::shed("too-many-connections", "Too many connections at once", RETRY_AFTER);
         let body = serde_json::to_string(problem.body()).unwrap_or_default();
         let length = body.len();
         let answer = format!(

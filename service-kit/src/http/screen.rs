@@ -49,13 +49,18 @@ fn check(request: &Request) -> Result<Option<super::wire::ClientRequest>, Proble
 
 fn check_size(headers: &HeaderMap, target: usize) -> Result<(), Problem> {
     if target > MAX_TARGET_BYTES {
-        return Err(Problem::from_status(StatusCode::URI_TOO_LONG).detail(format!("at most {MAX_TARGET_BYTES} bytes")));
+        return Err(Problem::from_status(StatusCode::URI_TOO_LONG)
+            .detail(format!("at most {MAX_TARGET_BYTES} bytes")));
     }
-    let size = |(name, value): (&axum::http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + FIELD_OVERHEAD;
+    let size = |(name, value): (&axum::http::HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + FIELD_OVERHEAD
+    };
     let bytes = headers.iter().map(size).sum::<usize>() + target;
     if headers.len() > MAX_HEADERS || bytes > MAX_HEAD_BYTES {
         let detail = format!("at most {MAX_HEADERS} fields and {MAX_HEAD_BYTES} bytes");
-        return Err(Problem::from_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).detail(detail));
+        return Err(
+            Problem::from_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).detail(detail)
+        );
     }
     Ok(())
 }
@@ -72,16 +77,19 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let title = "The transfer coding is not understood";
-    Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding-unsupported", title).detail("send chunked, or none"))
+    Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding-unsupported", title)
+        .detail("send chunked, or none"))
 }
 
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    let unknown = codings(headers.get_all(CONTENT_ENCODING)).find(|coding| !coding.eq_ignore_ascii_case("identity"));
+    let unknown = codings(headers.get_all(CONTENT_ENCODING))
+        .find(|coding| !coding.eq_ignore_ascii_case("identity"));
     if unknown.is_none() {
         return Ok(());
     }
     let title = "The content coding is not understood";
-    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding-unsupported", title);
+    let problem =
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding-unsupported", title);
     let problem = problem.detail("send the content as it is, without Content-Encoding");
     Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
@@ -94,7 +102,9 @@ fn codings(lines: axum::http::header::GetAll<'_, HeaderValue>) -> impl Iterator<
 
 /// RFC 9112 §3.2: HTTP/1.1 has exactly one valid Host; no version has two.
 fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
-    let refuse = |detail: &str| Err(Problem::bad_request("host-invalid", "The Host header is not valid").detail(detail));
+    let refuse = |detail: &str| {
+        Err(Problem::bad_request("host-invalid", "The Host header is not valid").detail(detail))
+    };
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => refuse("HTTP/1.1 wants one Host"),

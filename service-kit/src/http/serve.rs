@@ -73,7 +73,12 @@ pub async fn bind(address: LoopbackAddr) -> Result<TcpListener, ServeError> {
 ///
 /// # Errors
 /// [`ServeError`]: an address that cannot be had, before any request is answered.
-pub async fn serve_all(public: Vec<Port>, admin: Port, shutdown: &Shutdown, health: &Health) -> Result<(), ServeError> {
+pub async fn serve_all(
+    public: Vec<Port>,
+    admin: Port,
+    shutdown: &Shutdown,
+    health: &Health,
+) -> Result<(), ServeError> {
     let mut bound = Vec::new();
     for port in public {
         bound.push(port.bind().await?);
@@ -82,8 +87,9 @@ pub async fn serve_all(public: Vec<Port>, admin: Port, shutdown: &Shutdown, heal
     let admin_drain = CancellationToken::new();
     let admin_task = tokio::spawn(serve(listener, admin.router, admin.limits, admin_drain.clone()));
     let public_drain = CancellationToken::new();
-    let serve_one =
-        |(listener, port): (TcpListener, Port)| tokio::spawn(serve(listener, port.router, port.limits, public_drain.clone()));
+    let serve_one = |(listener, port): (TcpListener, Port)| {
+        tokio::spawn(serve(listener, port.router, port.limits, public_drain.clone()))
+    };
     let tasks: Vec<_> = bound.into_iter().map(serve_one).collect();
     shutdown.drain().cancelled().await;
     // Before any connection is turned away, so that nobody is sent here who would be.
@@ -98,7 +104,12 @@ pub async fn serve_all(public: Vec<Port>, admin: Port, shutdown: &Shutdown, heal
 
 /// Serves one router on one listener until `drain` is cancelled, then lets requests in flight
 /// finish, for 10 s at most.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, drain: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    drain: CancellationToken,
+) {
     connections::describe();
     body_budget::describe();
     shed::describe();

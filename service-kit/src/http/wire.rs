@@ -61,7 +61,11 @@ impl Wire {
         let mut in_flight = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let count = in_flight.entry(key).or_default();
         if *count >= limits.per_address {
-            return Err(Problem::shed("too-many-of-one-client", "This client has too many requests at once", RETRY_AFTER));
+            return Err(Problem::shed(
+                "too-many-of-one-client",
+                "This client has too many requests at once",
+                RETRY_AFTER,
+            ));
         }
         *count += 1;
         Ok(Some(ClientRequest { key, clients: self.clients.clone() }))
@@ -93,8 +97,12 @@ mod tests {
         let limits = Limits { per_address: 2, trusted_proxies, ..Limits::default() };
         let clients = Clients::new(limits);
         let wire = clients.clone().wire("10.0.0.1".parse().unwrap());
-        let of =
-            |client: &'static str| HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), HeaderValue::from_static(client))]);
+        let of = |client: &'static str| {
+            HeaderMap::from_iter([(
+                "x-forwarded-for".parse().unwrap(),
+                HeaderValue::from_static(client),
+            )])
+        };
         let admit = |client| wire.admit(&of(client));
         let first = admit("192.0.2.1").unwrap();
         let second = admit("203.0.113.1, 192.0.2.1").unwrap();
@@ -106,6 +114,9 @@ mod tests {
         drop(second);
         assert!(clients.0.in_flight.lock().unwrap().is_empty());
         let direct = clients.wire("192.0.2.9".parse().unwrap());
-        assert!(direct.admit(&of("192.0.2.1")).unwrap().is_none(), "a stranger's word is not believed");
+        assert!(
+            direct.admit(&of("192.0.2.1")).unwrap().is_none(),
+            "a stranger's word is not believed"
+        );
     }
 }

@@ -24,7 +24,8 @@ pub struct InvalidId;
 
 impl Id {
     /// What this reader takes, as a regular expression of JSON Schema.
-    pub const PATTERN: &'static str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+    pub const PATTERN: &'static str =
+        "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
     const HYPHENS: [usize; 4] = [8, 13, 18, 23];
     const LENGTH: usize = 36;
 

@@ -59,7 +59,9 @@ impl Visitor<'_> for IntegerVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
-        i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &"an integer of at most 64 bits"))
+        i64::try_from(number).map_err(|_| {
+            E::invalid_value(Unexpected::Unsigned(number), &"an integer of at most 64 bits")
+        })
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
@@ -67,7 +69,10 @@ impl Visitor<'_> for IntegerVisitor {
             return Err(E::invalid_value(Unexpected::Float(number), &self));
         }
         if number.abs() > Integer::EXACT {
-            return Err(E::invalid_value(Unexpected::Float(number), &"an integer written without fraction or exponent"));
+            return Err(E::invalid_value(
+                Unexpected::Float(number),
+                &"an integer written without fraction or exponent",
+            ));
         }
         #[allow(clippy::cast_possible_truncation, reason = "it is whole and within 2^53")]
         Ok(number as i64)
@@ -99,12 +104,34 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for text in
-            ["", " 1", "1 ", "+1", "01", "1.", ".5", "1.5", "0x1", "1_000", "\u{661}", "1e19", "9223372036854775808", "NaN"]
-        {
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1.5",
+            "0x1",
+            "1_000",
+            "\u{661}",
+            "1e19",
+            "9223372036854775808",
+            "NaN",
+        ] {
             assert_eq!(text.parse::<Integer>(), Err(InvalidInteger), "{text}");
         }
-        for json in ["\"1\"", "null", "true", "[1]", "1.5", "9223372036854775808", "9007199254740994.0", "1e400"] {
+        for json in [
+            "\"1\"",
+            "null",
+            "true",
+            "[1]",
+            "1.5",
+            "9223372036854775808",
+            "9007199254740994.0",
+            "1e400",
+        ] {
             assert!(serde_json::from_str::<Integer>(json).is_err(), "{json}");
         }
     }

@@ -40,7 +40,9 @@ impl MediaType {
     /// Whether it is what the APIs read: `application/json`, in UTF-8. Other parameters mean
     /// nothing there (RFC 8259 §11).
     pub fn is_json(&self) -> bool {
-        let utf_8 = |(name, value): &(String, String)| name != "charset" || value.eq_ignore_ascii_case("utf-8");
+        let utf_8 = |(name, value): &(String, String)| {
+            name != "charset" || value.eq_ignore_ascii_case("utf-8")
+        };
         self.essence == "application/json" && self.parameters.iter().all(utf_8)
     }
 }
@@ -48,7 +50,8 @@ impl MediaType {
 /// A token or a quoted string, and what comes behind it.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
-        let (token, rest) = text.split_at(text.find(|c: char| !is_token_character(c)).unwrap_or(text.len()));
+        let (token, rest) =
+            text.split_at(text.find(|c: char| !is_token_character(c)).unwrap_or(text.len()));
         return (!token.is_empty()).then(|| (token.to_owned(), rest));
     };
     let (mut value, mut characters) = (String::new(), quoted.char_indices());
@@ -93,7 +96,11 @@ mod tests {
             ("application/", false),
             ("", false),
         ] {
-            assert_eq!(MediaType::parse(text).is_some_and(|kind| kind.is_json()), is_json, "{text}");
+            assert_eq!(
+                MediaType::parse(text).is_some_and(|kind| kind.is_json()),
+                is_json,
+                "{text}"
+            );
         }
     }
 }

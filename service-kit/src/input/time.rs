@@ -76,9 +76,14 @@ impl FromStr for Day {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = text.as_bytes() else { return Err(InvalidTime::Day) };
-        let year = number(&[y0, y1, y2, y3]).and_then(|year| i32::try_from(year).ok()).filter(|year| *year > 0);
-        let (Some(year), Some(month), Some(day)) = (year, number(&[m0, m1]), number(&[d0, d1])) else {
+        let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = text.as_bytes() else {
+            return Err(InvalidTime::Day);
+        };
+        let year = number(&[y0, y1, y2, y3])
+            .and_then(|year| i32::try_from(year).ok())
+            .filter(|year| *year > 0);
+        let (Some(year), Some(month), Some(day)) = (year, number(&[m0, m1]), number(&[d0, d1]))
+        else {
             return Err(InvalidTime::Day);
         };
         NaiveDate::from_ymd_opt(year, month, day).map(Self).ok_or(InvalidTime::Day)
@@ -91,10 +96,14 @@ impl FromStr for Time {
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
         let (day, rest) = text.split_once('T').ok_or(InvalidTime::Time)?;
         let Day(day) = day.parse().map_err(|_| InvalidTime::Time)?;
-        let Some((&[h0, h1, b':', m0, m1, b':', s0, s1], rest)) = rest.as_bytes().split_first_chunk() else {
+        let Some((&[h0, h1, b':', m0, m1, b':', s0, s1], rest)) =
+            rest.as_bytes().split_first_chunk()
+        else {
             return Err(InvalidTime::Time);
         };
-        let (Some(hour), Some(minute), Some(second)) = (number(&[h0, h1]), number(&[m0, m1]), number(&[s0, s1])) else {
+        let (Some(hour), Some(minute), Some(second)) =
+            (number(&[h0, h1]), number(&[m0, m1]), number(&[s0, s1]))
+        else {
             return Err(InvalidTime::Time);
         };
         let (micros, rest) = fraction(rest).ok_or(InvalidTime::Time)?;
@@ -102,15 +111,22 @@ impl FromStr for Time {
         if second == 60 && hour < 24 && minute < 60 {
             return Err(InvalidTime::LeapSecond);
         }
-        let time = NaiveTime::from_hms_micro_opt(hour, minute, second, micros).ok_or(InvalidTime::Time)?;
-        let at = offset.from_local_datetime(&day.and_time(time)).single().ok_or(InvalidTime::Time)?.to_utc();
+        let time =
+            NaiveTime::from_hms_micro_opt(hour, minute, second, micros).ok_or(InvalidTime::Time)?;
+        let at = offset
+            .from_local_datetime(&day.and_time(time))
+            .single()
+            .ok_or(InvalidTime::Time)?
+            .to_utc();
         if (1..=9999).contains(&at.year()) { Ok(Self(at)) } else { Err(InvalidTime::OutOfRange) }
     }
 }
 
 /// The number that these digits write.
 fn number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+    })
 }
 
 /// Microseconds, and what comes behind them.
@@ -127,7 +143,10 @@ fn offset(text: &[u8]) -> Option<FixedOffset> {
         return FixedOffset::east_opt(0);
     }
     let &[sign, h0, h1, b':', m0, m1] = text else { return None };
-    let (hours, minutes) = (number(&[h0, h1]).filter(|hours| *hours < 24)?, number(&[m0, m1]).filter(|minutes| *minutes < 60)?);
+    let (hours, minutes) = (
+        number(&[h0, h1]).filter(|hours| *hours < 24)?,
+        number(&[m0, m1]).filter(|minutes| *minutes < 60)?,
+    );
     let seconds = i32::try_from((hours * 60 + minutes) * 60).ok()?;
     match sign {
         b'+' => FixedOffset::east_opt(seconds),
@@ -149,7 +168,9 @@ impl<'de> Deserialize<'de> for Day {
 }
 
 fn schema(format: KnownFormat, pattern: &str) -> RefOr<Schema> {
-    let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(format)));
     schema.pattern(Some(pattern)).into()
 }
 

@@ -19,7 +19,13 @@ async fn whoever_has_sent_no_request_after_five_seconds_is_cut_off_whatever_else
     let served = Served::start(api().0, Limits::default()).await;
     let started = Instant::now();
     let mut clients = Vec::new();
-    for sent in ["", "G", "PRI", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for sent in [
+        "",
+        "G",
+        "PRI",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
         let mut client = served.connect().await;
         client.send(sent).await;
         clients.push(client);
@@ -28,7 +34,11 @@ async fn whoever_has_sent_no_request_after_five_seconds_is_cut_off_whatever_else
         client.closed().await;
     }
     let took = started.elapsed();
-    assert!(took >= HEAD_DEADLINE.saturating_sub(Duration::from_millis(100)) && took < 3 * HEAD_DEADLINE, "{took:?}");
+    assert!(
+        took >= HEAD_DEADLINE.saturating_sub(Duration::from_millis(100))
+            && took < 3 * HEAD_DEADLINE,
+        "{took:?}"
+    );
     served.stop().await;
 }
 
@@ -46,7 +56,12 @@ async fn half_of_a_later_request_holds_a_connection_no_longer_than_half_of_the_f
 
 #[tokio::test]
 async fn silent_connections_up_to_the_limit_do_not_keep_a_newcomer_out() {
-    let limits = Limits { connections: 8, per_address: 8, head_deadline: Duration::from_mins(10), ..Limits::default() };
+    let limits = Limits {
+        connections: 8,
+        per_address: 8,
+        head_deadline: Duration::from_mins(10),
+        ..Limits::default()
+    };
     let served = Served::start(api().0, limits).await;
     let mut silent = Vec::new();
     for _ in 0..8 {
@@ -84,7 +99,8 @@ async fn who_made_room_before_its_request_was_read_does_not_go_on_beside_those_w
     let mut ended: JoinSet<_> = sent.into_iter().map(told).collect();
     gate.reached(PLACES).await;
     for _ in PLACES..CLIENTS {
-        let answer = in_time("the end of one without a place", ended.join_next()).await.unwrap().unwrap();
+        let answer =
+            in_time("the end of one without a place", ended.join_next()).await.unwrap().unwrap();
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503"), "{answer}");
     }
     gate.let_go.add_permits(PLACES);
@@ -105,7 +121,8 @@ async fn told(mut stream: TcpStream) -> String {
 #[tokio::test]
 async fn a_newcomer_is_told_503_at_once_while_every_connection_is_busy() {
     let (router, mut gate) = api();
-    let served = Served::start(router, Limits { connections: 2, per_address: 2, ..Limits::default() }).await;
+    let served =
+        Served::start(router, Limits { connections: 2, per_address: 2, ..Limits::default() }).await;
     let mut busy = [served.connect().await, served.connect().await];
     for client in &mut busy {
         client.send(&get_of("/held")).await;
@@ -138,14 +155,22 @@ async fn one_address_holds_no_more_than_its_share_and_a_trusted_proxys_clients_o
 
     let (router, mut gate) = api();
     let trusted_proxies = "127.0.0.1".parse().unwrap();
-    let served = Served::start(router, Limits { per_address: 1, trusted_proxies, ..Limits::default() }).await;
-    let of = |path: &str, client: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\r\n");
+    let served =
+        Served::start(router, Limits { per_address: 1, trusted_proxies, ..Limits::default() })
+            .await;
+    let of = |path: &str, client: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\r\n")
+    };
     let mut busy = served.connect().await;
     busy.send(&of("/held", "192.0.2.1")).await;
     gate.reached(1).await;
     let (status, text) = served.ask(&of("/", "192.0.2.1")).await;
     assert!(status == 503 && text.contains("too-many-of-one-client"), "{text}");
-    assert_eq!(served.ask(&of("/", "192.0.2.2")).await.0, 200, "over another connection of the same proxy");
+    assert_eq!(
+        served.ask(&of("/", "192.0.2.2")).await.0,
+        200,
+        "over another connection of the same proxy"
+    );
     gate.let_go.add_permits(1);
     busy.answer().await;
     assert_eq!(served.ask(&of("/", "192.0.2.1")).await.0, 200);
@@ -153,9 +178,15 @@ async fn one_address_holds_no_more_than_its_share_and_a_trusted_proxys_clients_o
 }
 
 #[tokio::test]
-async fn the_admin_port_answers_while_strangers_hold_its_connections_and_refuses_what_the_others_do() {
+async fn the_admin_port_answers_while_strangers_hold_its_connections_and_refuses_what_the_others_do()
+ {
     let router = admin::router(Health::new(), Metrics::detached().unwrap());
-    let limits = Limits { connections: 4, per_address: 4, head_deadline: Duration::from_mins(10), ..Limits::default() };
+    let limits = Limits {
+        connections: 4,
+        per_address: 4,
+        head_deadline: Duration::from_mins(10),
+        ..Limits::default()
+    };
     let served = Served::start(router, limits).await;
     let mut silent = Vec::new();
     for _ in 0..8 {

@@ -10,7 +10,8 @@ use service_kit::telemetry::Metrics;
 use tower::ServiceExt as _;
 
 async fn get(router: &Router, path: &str) -> (u16, String) {
-    let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let response =
+        router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(bytes.to_vec()).unwrap())

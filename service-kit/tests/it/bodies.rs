@@ -37,7 +37,10 @@ async fn half_sent_bodies_are_held_up_to_the_budget_and_the_next_is_told_to_come
     until(&budget, |held| held == 4 * (BODY_LIMIT - 1)).await;
     let (status, text) = served.ask(&(head(1000) + &"x".repeat(1000))).await;
     assert_eq!(status, 503, "{text}");
-    assert!(text.contains("retry-after: 1") && text.contains("\"code\":\"too-many-bodies\""), "{text}");
+    assert!(
+        text.contains("retry-after: 1") && text.contains("\"code\":\"too-many-bodies\""),
+        "{text}"
+    );
     clients[0].send("x").await;
     assert_eq!(clients[0].answer().await.0, 200, "what fits is taken to its end");
     until(&budget, |held| held == 3 * (BODY_LIMIT - 1)).await;
@@ -69,7 +72,8 @@ async fn streams_of_http_2_share_the_budget() {
     let (served, budget) = served().await;
     let mut kept = Vec::new();
     for _ in 0..4 {
-        let (mut client, connection) = h2::client::handshake(TcpStream::connect(served.address).await.unwrap()).await.unwrap();
+        let (mut client, connection) =
+            h2::client::handshake(TcpStream::connect(served.address).await.unwrap()).await.unwrap();
         tokio::spawn(connection);
         for _ in 0..10 {
             kept.push(begin(&mut client).await);
@@ -78,12 +82,16 @@ async fn streams_of_http_2_share_the_budget() {
     }
     until(&budget, |held| held > BUDGET - 16 * 1024).await;
     assert!(budget.held() <= BUDGET, "{}", budget.held());
-    let (mut client, connection) = h2::client::handshake(TcpStream::connect(served.address).await.unwrap()).await.unwrap();
+    let (mut client, connection) =
+        h2::client::handshake(TcpStream::connect(served.address).await.unwrap()).await.unwrap();
     tokio::spawn(connection);
     let (answer, mut body) = begin(&mut client).await;
     body.send_data(Bytes::from(vec![b'x'; 32 * 1024]), true).unwrap();
     let answer = in_time("the answer", answer).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()),
+        (503, "1")
+    );
     drop(kept);
     until(&budget, |held| held == 0).await;
     served.stop().await;
@@ -94,8 +102,11 @@ type Sent = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
 /// Sends a head and 16 KiB of a body that goes on.
 async fn begin(client: &mut SendRequest<Bytes>) -> Sent {
     let request = axum::http::Request::post("http://a/body").body(()).unwrap();
-    let (answer, mut body) =
-        in_time("room for a stream", client.clone().ready()).await.unwrap().send_request(request, false).unwrap();
+    let (answer, mut body) = in_time("room for a stream", client.clone().ready())
+        .await
+        .unwrap()
+        .send_request(request, false)
+        .unwrap();
     body.send_data(Bytes::from(vec![b'x'; 16 * 1024]), false).unwrap();
     (answer, body)
 }

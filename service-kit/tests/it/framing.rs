@@ -13,7 +13,9 @@ async fn served() -> Served {
 #[tokio::test]
 async fn what_no_route_should_see_is_refused_with_a_problem() {
     let served = served().await;
-    let fields = |count: usize| (0..count).fold(String::new(), |text, number| text + &format!("x-{number}: y\r\n"));
+    let fields = |count: usize| {
+        (0..count).fold(String::new(), |text, number| text + &format!("x-{number}: y\r\n"))
+    };
     let long = "x".repeat(MAX_HEAD_BYTES);
     let target = "x".repeat(MAX_TARGET_BYTES);
     for (head, status, code) in [
@@ -66,7 +68,11 @@ async fn what_the_library_cannot_parse_is_refused_by_it() {
     for (head, status) in [
         ("GET / HTTP/1.1\r\nno colon\r\n".to_owned(), 400),
         ("POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n".to_owned(), 400),
-        ("POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n".to_owned(), 400),
+        (
+            "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n"
+                .to_owned(),
+            400,
+        ),
         (format!("GET / HTTP/1.1\r\nhost: a\r\n{many}"), 431),
     ] {
         assert_eq!(served.ask(&format!("{head}\r\n")).await.0, status, "{head}");

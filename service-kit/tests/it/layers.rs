@@ -57,7 +57,11 @@ impl Answer {
 async fn send(request: Request<Body>) -> Answer {
     let (parts, body) = api().oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    Answer { status: parts.status.as_u16(), headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        text: String::from_utf8(bytes.to_vec()).unwrap(),
+    }
 }
 
 fn posting(kind: &str, body: impl Into<Body>) -> Request<Body> {
@@ -75,13 +79,19 @@ async fn a_panic_becomes_a_problem_that_tells_nothing() {
 #[tokio::test]
 async fn bodies_are_refused_for_what_is_wrong_with_them() {
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(BODY_LIMIT));
-    let streamed = Body::from_stream(futures::stream::iter([large.clone(), large.clone()].map(Ok::<_, std::io::Error>)));
+    let streamed = Body::from_stream(futures::stream::iter(
+        [large.clone(), large.clone()].map(Ok::<_, std::io::Error>),
+    ));
     for (request, status, code) in [
         (posting("application/json", "{\"name\":\"a\"}"), 201, ""),
         (posting("application/json; charset=utf-8", "{\"name\":\"a\"}"), 201, ""),
         (posting("application/json", "{"), 400, "malformed-json"),
         (posting("application/json", "{\"name\":1}"), 422, "invalid-content"),
-        (posting("application/json", "{\"name\":\"a\",\"role\":\"admin\"}"), 422, "invalid-content"),
+        (
+            posting("application/json", "{\"name\":\"a\",\"role\":\"admin\"}"),
+            422,
+            "invalid-content",
+        ),
         (posting("application/json", "[\"a\"]"), 422, "invalid-content"),
         (posting("text/plain", "{\"name\":\"a\"}"), 415, "unsupported-media-type"),
         (posting("application/json", large), 413, "payload-too-large"),
@@ -124,7 +134,11 @@ async fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
     let ask = async |id: &str| {
         let request = Request::get("/id").header("x-request-id", id).body(Body::empty()).unwrap();
         let answer = send(request).await;
-        assert_eq!(answer.text, answer.header("x-request-id"), "the handler sees what the client is told");
+        assert_eq!(
+            answer.text,
+            answer.header("x-request-id"),
+            "the handler sees what the client is told"
+        );
         answer.text
     };
     assert_eq!(ask("task-17.a_b:c").await, "task-17.a_b:c");
@@ -137,9 +151,15 @@ async fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
 #[tokio::test]
 async fn a_trace_is_gone_on_with_under_a_span_of_ours() {
     let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let answer = send(Request::get("/id").header("traceparent", given).body(Body::empty()).unwrap()).await;
+    let answer =
+        send(Request::get("/id").header("traceparent", given).body(Body::empty()).unwrap()).await;
     let told = answer.header("traceparent");
-    assert!(told.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && told.ends_with("-01") && told != given, "{told}");
+    assert!(
+        told.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-")
+            && told.ends_with("-01")
+            && told != given,
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -153,9 +173,16 @@ async fn browsers_of_allowed_origins_may_ask_and_others_may_not() {
             .unwrap()
     };
     let answer = send(preflight("http://localhost:5173")).await;
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "http://localhost:5173"));
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (200, "http://localhost:5173")
+    );
     assert!(answer.header("access-control-allow-headers").contains("idempotency-key"));
     for origin in ["https://evil.example", "null"] {
-        assert_eq!(send(preflight(origin)).await.header("access-control-allow-origin"), "", "{origin}");
+        assert_eq!(
+            send(preflight(origin)).await.header("access-control-allow-origin"),
+            "",
+            "{origin}"
+        );
     }
 }

@@ -18,11 +18,15 @@ async fn a_drain_lets_the_request_in_flight_finish_and_takes_no_new_one() {
     client.send(&get_of("/held")).await;
     gate.reached(1).await;
     served.drain.cancel();
-    in_time("the port's end", async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
+    in_time("the port's end", async { while TcpStream::connect(served.address).await.is_ok() {} })
+        .await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert!(!served.task.is_finished(), "the port is closed for new ones, and waits for the one in flight");
+    assert!(
+        !served.task.is_finished(),
+        "the port is closed for new ones, and waits for the one in flight"
+    );
     gate.let_go.add_permits(1);
     assert_eq!(client.answer().await.0, 200);
     in_time("the server's end", served.task).await.unwrap();
@@ -31,7 +35,8 @@ async fn a_drain_lets_the_request_in_flight_finish_and_takes_no_new_one() {
 #[tokio::test]
 async fn a_drain_is_noticed_with_exactly_as_many_connections_as_the_limit_and_cuts_nobody_off() {
     let (router, mut gate) = api();
-    let served = Served::start(router, Limits { connections: 4, per_address: 4, ..Limits::default() }).await;
+    let served =
+        Served::start(router, Limits { connections: 4, per_address: 4, ..Limits::default() }).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
         let mut client = served.connect().await;
@@ -40,7 +45,8 @@ async fn a_drain_is_noticed_with_exactly_as_many_connections_as_the_limit_and_cu
     }
     gate.reached(4).await;
     served.drain.cancel();
-    in_time("the port's end", async { while TcpStream::connect(served.address).await.is_ok() {} }).await;
+    in_time("the port's end", async { while TcpStream::connect(served.address).await.is_ok() {} })
+        .await;
     gate.let_go.add_permits(4);
     for client in &mut clients {
         let (status, text) = client.answer().await;
@@ -59,22 +65,42 @@ async fn during_the_drain_readiness_is_red_the_process_waits_and_new_requests_ar
     let (address, admin_address) = (free().await, free().await);
     let (router, mut gate) = api();
     let (shutdown, health) = (Shutdown::manual(), Health::new());
-    let admin = Port::admin(admin_address, admin::router(health.clone(), Metrics::detached().unwrap()));
+    let admin =
+        Port::admin(admin_address, admin::router(health.clone(), Metrics::detached().unwrap()));
     let serving = tokio::spawn({
         let shutdown = shutdown.clone();
-        async move { serve_all(vec![Port::public(address, router, Limits::default())], admin, &shutdown, &health).await }
+        async move {
+            serve_all(
+                vec![Port::public(address, router, Limits::default())],
+                admin,
+                &shutdown,
+                &health,
+            )
+            .await
+        }
     });
-    let readyz = async || http_get(format!("http://{admin_address}/readyz")).await.unwrap().status().as_u16();
-    in_time("the admin port", async { while TcpStream::connect(admin_address.get()).await.is_err() {} }).await;
+    let readyz = async || {
+        http_get(format!("http://{admin_address}/readyz")).await.unwrap().status().as_u16()
+    };
+    in_time("the admin port", async {
+        while TcpStream::connect(admin_address.get()).await.is_err() {}
+    })
+    .await;
     assert_eq!(readyz().await, 200);
-    let asking = tokio::spawn(async move { http_get(format!("http://{address}/held")).await.unwrap().status().as_u16() });
+    let asking = tokio::spawn(async move {
+        http_get(format!("http://{address}/held")).await.unwrap().status().as_u16()
+    });
     gate.reached(1).await;
     shutdown.drain().cancel();
-    in_time("the port's end", async { while TcpStream::connect(address.get()).await.is_ok() {} }).await;
+    in_time("the port's end", async { while TcpStream::connect(address.get()).await.is_ok() {} })
+        .await;
     assert_eq!(readyz().await, 503, "the port is closed, so readiness was red before");
     assert!(!serving.is_finished(), "it waits for the request in flight");
     gate.let_go.add_permits(1);
     assert_eq!(in_time("the answer", asking).await.unwrap(), 200);
     in_time("the server's end", serving).await.unwrap().unwrap();
-    assert!(TcpStream::connect(admin_address.get()).await.is_err(), "the admin port is the last to close");
+    assert!(
+        TcpStream::connect(admin_address.get()).await.is_err(),
+        "the admin port is the last to close"
+    );
 }

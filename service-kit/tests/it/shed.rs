@@ -17,18 +17,27 @@ fn answers(path: &'static str) -> (Vec<String>, String) {
     let routes = Router::new()
         .route("/full", get(async || Problem::shed("test/full", "Too many at once", 1)))
         .route("/away", get(async || Problem::unavailable("test/away", "It is away", 1)));
-    let (router, log, recorder) =
-        (layered(routes, &Origins::default()), Written::default(), PrometheusBuilder::new().build_recorder());
+    let (router, log, recorder) = (
+        layered(routes, &Origins::default()),
+        Written::default(),
+        PrometheusBuilder::new().build_recorder(),
+    );
     let (writer, metrics) = (log.clone(), recorder.handle());
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let work = async {
         for _ in 0..REQUESTS {
-            let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            let answer = router
+                .clone()
+                .oneshot(Request::get(path).body(Body::empty()).unwrap())
+                .await
+                .unwrap();
             assert_eq!(answer.status(), 503);
         }
     };
-    metrics::with_local_recorder(&recorder, || tracing::subscriber::with_default(subscriber, || runtime.block_on(work)));
+    metrics::with_local_recorder(&recorder, || {
+        tracing::subscriber::with_default(subscriber, || runtime.block_on(work))
+    });
     (log.text().lines().map(ToOwned::to_owned).collect(), metrics.render())
 }
 
@@ -37,7 +46,10 @@ fn a_thousand_shed_requests_are_a_thousand_in_the_metric_and_a_line_or_two_in_th
     let (lines, metrics) = answers("/full");
     assert!((1..=3).contains(&lines.len()), "{lines:#?}");
     assert!(lines[0].contains("load is shed") && lines[0].contains("test/full"), "{lines:#?}");
-    assert!(metrics.contains(&format!("requests_shed{{code=\"test/full\"}} {REQUESTS}")), "{metrics}");
+    assert!(
+        metrics.contains(&format!("requests_shed{{code=\"test/full\"}} {REQUESTS}")),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -62,7 +62,10 @@ impl Client {
             loop {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                    let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                    let length = head
+                        .to_lowercase()
+                        .lines()
+                        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                     if body.len() >= length.unwrap_or(0) {
                         return (head.split(' ').nth(1).unwrap().parse().unwrap(), text);
                     }
@@ -78,7 +81,10 @@ impl Client {
 
     /// Waits until the other side has closed, however it did.
     pub(crate) async fn closed(&mut self) {
-        in_time("the connection's end", async { while matches!(self.0.read(&mut [0; 1024]).await, Ok(1..)) {} }).await;
+        in_time("the connection's end", async {
+            while matches!(self.0.read(&mut [0; 1024]).await, Ok(1..)) {}
+        })
+        .await;
     }
 }
 
@@ -119,7 +125,8 @@ pub(crate) fn api() -> (Router, Gate) {
             "held"
         }
     };
-    let body = async |body: axum::body::Body| Ok::<_, Problem>(read_body(body).await?.len().to_string());
+    let body =
+        async |body: axum::body::Body| Ok::<_, Problem>(read_body(body).await?.len().to_string());
     let routes = Router::new()
         .route("/", get(async || "hello").post(async || "hello"))
         .route("/held", get(held).post(held_with_body))

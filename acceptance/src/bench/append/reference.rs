@@ -35,7 +35,10 @@ pub(in crate::bench) enum Single {
 pub(in crate::bench) struct Connections(Vec<Arc<Mutex<PgConnection>>>);
 
 impl Connections {
-    pub(in crate::bench) async fn open(database: &BenchDatabase, count: usize) -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn open(
+        database: &BenchDatabase,
+        count: usize,
+    ) -> anyhow::Result<Self> {
         let mut connections = Vec::new();
         for _ in 0..count {
             connections.push(Arc::new(Mutex::new(database.connect().await?)));
@@ -137,12 +140,22 @@ async fn insert_many(connection: &mut PgConnection) -> anyhow::Result<u64> {
 }
 
 /// Counts what was written: every acknowledged append is there once, the log is dense, and no INSERT of a reference is missing.
-pub(super) async fn check_rows(admin: &mut PgConnection, store: &PostgresStore, appended: u64) -> anyhow::Result<()> {
+pub(super) async fn check_rows(
+    admin: &mut PgConnection,
+    store: &PostgresStore,
+    appended: u64,
+) -> anyhow::Result<()> {
     let head = u64::try_from(store.head().await?.mark.position.0)?;
     ensure!(head == appended, "{appended} appends were acknowledged, and the head is {head}");
-    let counts = sqlx::query_as::<_, (i64, i64, i64, i64)>(include_str!("count.sql")).fetch_one(admin).await?;
+    let counts = sqlx::query_as::<_, (i64, i64, i64, i64)>(include_str!("count.sql"))
+        .fetch_one(admin)
+        .await?;
     let handed_out = NEXT.load(Ordering::Relaxed) - 1;
-    ensure!(counts.0 == i64::try_from(appended)?, "the log has {} events, not {appended}", counts.0);
+    ensure!(
+        counts.0 == i64::try_from(appended)?,
+        "the log has {} events, not {appended}",
+        counts.0
+    );
     ensure!(counts.1 == counts.0, "the log is not dense: {} events up to {}", counts.0, counts.1);
     ensure!(counts.2 == counts.0, "{} tags for {} events", counts.2, counts.0);
     ensure!(counts.3 == handed_out, "the references wrote {} rows of {handed_out}", counts.3);

@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use anyhow::{Context, bail};
 use event_store::{
-    Append, AppendOutcome, EventStore, EventType, ExpectedVersion, Idempotency, Metadata, NewEvent, PostgresStore, StreamAppend,
-    StreamName, Tag,
+    Append, AppendOutcome, EventStore, EventType, ExpectedVersion, Idempotency, Metadata, NewEvent,
+    PostgresStore, StreamAppend, StreamName, Tag,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -84,9 +84,18 @@ pub(in crate::bench) fn sample() -> anyhow::Result<(Uuid, Append)> {
         schema_version: 1,
         data: RawValue::from_string(data)?,
         tags: vec![tag.parse::<Tag>()?],
-        metadata: Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None },
+        metadata: Metadata {
+            correlation_id: id,
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+        },
     };
-    let stream = StreamAppend { stream: stream.parse::<StreamName>()?, expected: ExpectedVersion::NoStream, events: vec![event] };
+    let stream = StreamAppend {
+        stream: stream.parse::<StreamName>()?,
+        expected: ExpectedVersion::NoStream,
+        events: vec![event],
+    };
     Ok((id, Append { streams: vec![stream], ..Append::default() }))
 }
 
@@ -104,5 +113,9 @@ fn key(id: Uuid) -> anyhow::Result<Idempotency> {
     let mut key = [0; 32];
     key[..16].copy_from_slice(first.as_bytes());
     key[16..].copy_from_slice(second.as_bytes());
-    Ok(Idempotency { key, request_hash: key, answer: RawValue::from_string(format!("{{\"id\":\"{id}\"}}"))? })
+    Ok(Idempotency {
+        key,
+        request_hash: key,
+        answer: RawValue::from_string(format!("{{\"id\":\"{id}\"}}"))?,
+    })
 }

@@ -23,12 +23,18 @@ pub(super) struct Pages {
 }
 
 /// Looks at loads of some of these streams.
-pub(super) async fn of_loads(connection: &mut PgConnection, streams: Range<u64>) -> anyhow::Result<Pages> {
+pub(super) async fn of_loads(
+    connection: &mut PgConnection,
+    streams: Range<u64>,
+) -> anyhow::Result<Pages> {
     let (mut hit, mut read) = (0.0, 0.0);
     for _ in 0..LOADS {
         let name = stream(rand::rng().random_range(streams.clone()))?;
-        let told: Value = sqlx::query_scalar(LOAD).bind(name.as_str()).fetch_one(&mut *connection).await?;
-        let blocks = |kind: &str| told.pointer("/0/Plan").and_then(|plan| plan.get(kind)).and_then(Value::as_f64);
+        let told: Value =
+            sqlx::query_scalar(LOAD).bind(name.as_str()).fetch_one(&mut *connection).await?;
+        let blocks = |kind: &str| {
+            told.pointer("/0/Plan").and_then(|plan| plan.get(kind)).and_then(Value::as_f64)
+        };
         hit += blocks("Shared Hit Blocks").context("a plan without its blocks")?;
         read += blocks("Shared Read Blocks").context("a plan without its blocks")?;
     }

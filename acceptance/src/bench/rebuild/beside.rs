@@ -67,12 +67,20 @@ pub(super) async fn run(bench: &RebuildBench) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// The lag of a round, and the rate that it had.
-async fn lag(system: &System, flow: &mut Flow, peak: f64, round: Duration) -> anyhow::Result<(Lag, f64)> {
+async fn lag(
+    system: &System,
+    flow: &mut Flow,
+    peak: f64,
+    round: Duration,
+) -> anyhow::Result<(Lag, f64)> {
     let before = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
     let mut meter = LagMeter::start(system).await?;
     let written = flow.run(Speed::PerSecond(peak * SHARE), round, u64::MAX).await?;
     let after = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
-    Ok((meter.of((before, after)).await?, f64::from(u32::try_from(written.events)?) / written.seconds))
+    Ok((
+        meter.of((before, after)).await?,
+        f64::from(u32::try_from(written.events)?) / written.seconds,
+    ))
 }
 
 /// The same while a rebuild runs, which must not end before.
@@ -99,19 +107,33 @@ impl Rebuild {
     /// Begins, and waits until it is loading.
     async fn begin(system: &System, throttle: u32) -> anyhow::Result<Self> {
         let mut command = system.command("projector")?;
-        command.args(["rebuild", "orders", "--no-compare", "--no-switch", "--throttle", &throttle.to_string()]);
+        command.args([
+            "rebuild",
+            "orders",
+            "--no-compare",
+            "--no-switch",
+            "--throttle",
+            &throttle.to_string(),
+        ]);
         let log = std::fs::File::create(system.logs().join("rebuild"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = tokio::process::Command::from(command).kill_on_drop(true).spawn().context("the rebuild")?;
+        let child = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .spawn()
+            .context("the rebuild")?;
         let rebuild = Self { child };
-        crate::until("the rebuild to begin", START_LIMIT, async || Ok(building(system).await?.map(|_| ()))).await?;
+        crate::until("the rebuild to begin", START_LIMIT, async || {
+            Ok(building(system).await?.map(|_| ()))
+        })
+        .await?;
         Ok(rebuild)
     }
 
     /// Kills it and removes what it made.
     async fn end(mut self, system: &System) -> anyhow::Result<()> {
         self.child.kill().await?;
-        let generation = building(system).await?.context("a generation that is being built")?.to_string();
+        let generation =
+            building(system).await?.context("a generation that is being built")?.to_string();
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         // Its lease is free in a moment.
         while let Err(error) = system.projector(&["drop", "orders", &generation, "--yes"]).await {
@@ -133,7 +155,11 @@ impl Rounds {
         let values = |lags: &[Lag], of: fn(&Lag) -> f64| lags.iter().map(of).collect::<Vec<_>>();
         let figure = |metric, of: fn(&Lag) -> f64, target| {
             let reference = values(&self.without, of);
-            Figure::new(BENCH, &case, metric, "ms", &values(&self.beside, of)).beside("without a rebuild", &reference, target)
+            Figure::new(BENCH, &case, metric, "ms", &values(&self.beside, of)).beside(
+                "without a rebuild",
+                &reference,
+                target,
+            )
         };
         vec![
             Figure::new(BENCH, &case, "offered", "events/s", &self.rates),

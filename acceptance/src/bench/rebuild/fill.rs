@@ -27,11 +27,16 @@ pub(super) async fn fill(connection: &mut PgConnection, events: usize) -> anyhow
     Ok(())
 }
 
-async fn insert(connection: &mut PgConnection, before: usize, events: Vec<Event>) -> anyhow::Result<()> {
+async fn insert(
+    connection: &mut PgConnection,
+    before: usize,
+    events: Vec<Event>,
+) -> anyhow::Result<()> {
     let first = i64::try_from(before)? + 1;
     let positions: Vec<i64> = (first..).take(events.len()).collect();
     let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
-    let metadata: Vec<String> = ids.iter().map(|id| json!({"correlation_id": id}).to_string()).collect();
+    let metadata: Vec<String> =
+        ids.iter().map(|id| json!({"correlation_id": id}).to_string()).collect();
     sqlx::query(include_str!("fill.sql"))
         .bind(positions)
         .bind(events.iter().map(|event| event.version).collect::<Vec<_>>())

@@ -51,7 +51,16 @@ pub(super) struct Cell {
 impl Cell {
     /// These connections of this process to this server.
     pub(super) const fn of(part: Part, server: Server, kind: Kind) -> Self {
-        Self { part, server, kind, freeze: Freeze::Way, then: Then::Ready, goes_on: &[], refused: None, stand_by: None }
+        Self {
+            part,
+            server,
+            kind,
+            freeze: Freeze::Way,
+            then: Then::Ready,
+            goes_on: &[],
+            refused: None,
+            stand_by: None,
+        }
     }
 
     /// One backend of the server that works for this process, stopped where it holds rows.
@@ -101,15 +110,29 @@ pub(super) async fn run(cell: &Cell) -> Result<()> {
 }
 
 /// The connections of the cell fall silent, and speak again.
-async fn silence(system: &Launched, cell: &Cell, freeze: Freeze, worker: &Worker, clients: usize) -> Result<()> {
+async fn silence(
+    system: &Launched,
+    cell: &Cell,
+    freeze: Freeze,
+    worker: &Worker,
+    clients: usize,
+) -> Result<()> {
     let traffic = (clients > 0).then_some(Traffic::start(&system.client()?, clients));
     if let Some(traffic) = &traffic {
-        until("commands are answered", BUSY_LIMIT, async || Ok((traffic.answered() > ANSWERED).then_some(()))).await?;
+        until("commands are answered", BUSY_LIMIT, async || {
+            Ok((traffic.answered() > ANSWERED).then_some(()))
+        })
+        .await?;
     }
-    until("it is ready", BUSY_LIMIT, async || Ok(system.readiness(cell.part).await?.ready.then_some(()))).await?;
+    until("it is ready", BUSY_LIMIT, async || {
+        Ok(system.readiness(cell.part).await?.ready.then_some(()))
+    })
+    .await?;
     let frozen = freeze.begin(system, cell).await?;
     let since = Instant::now();
-    Box::pin(during(system, cell, worker, since)).await.with_context(|| system.log_of(cell.part))?;
+    Box::pin(during(system, cell, worker, since))
+        .await
+        .with_context(|| system.log_of(cell.part))?;
     drop(frozen);
     recovers(system, cell, worker).await.with_context(|| system.log_of(cell.part))?;
     match traffic {
@@ -125,13 +148,28 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
         while since.elapsed() < SILENCE {
             for other in Part::ALL.into_iter().filter(|other| *other != cell.part) {
                 let readiness = system.readiness(other).await?;
-                ensure!(readiness.ready, "{other:?} says after {:?}: {}", since.elapsed(), readiness.says);
+                ensure!(
+                    readiness.ready,
+                    "{other:?} says after {:?}: {}",
+                    since.elapsed(),
+                    readiness.says
+                );
             }
             let readiness = system.readiness(cell.part).await?;
             match cell.then {
-                Then::Ready => ensure!(readiness.ready, "it can work and says after {:?}: {}", since.elapsed(), readiness.says),
+                Then::Ready => ensure!(
+                    readiness.ready,
+                    "it can work and says after {:?}: {}",
+                    since.elapsed(),
+                    readiness.says
+                ),
                 Then::NotReady if readiness.ready => {
-                    ensure!(since.elapsed() < SAYS_SO, "it cannot work and says after {:?}: {}", since.elapsed(), readiness.says);
+                    ensure!(
+                        since.elapsed() < SAYS_SO,
+                        "it cannot work and says after {:?}: {}",
+                        since.elapsed(),
+                        readiness.says
+                    );
                 }
                 Then::NotReady => drop(said_so.get_or_insert_with(|| since.elapsed())),
             }
@@ -159,7 +197,8 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
     };
     let taken_over = async {
         let Some(work) = cell.stand_by else { return Ok(()) };
-        until("the stand-by has taken over", TAKE_OVER, async || worker.does(work).await.map(Some)).await?;
+        until("the stand-by has taken over", TAKE_OVER, async || worker.does(work).await.map(Some))
+            .await?;
         eprintln!("taken over after {:?}", since.elapsed());
         Ok(())
     };

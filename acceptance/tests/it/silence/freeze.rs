@@ -80,7 +80,8 @@ async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
         let stopped = Stopped::stop(pids.iter().copied());
         let writing = "SELECT EXISTS (SELECT FROM pg_locks
                        WHERE pid = ANY($1) AND locktype = 'transactionid')";
-        let is_writing: bool = sqlx::query_scalar(writing).bind(&pids).fetch_one(&mut *admin).await?;
+        let is_writing: bool =
+            sqlx::query_scalar(writing).bind(&pids).fetch_one(&mut *admin).await?;
         Ok((!is_writing).then_some(stopped))
     })
     .await
@@ -89,7 +90,8 @@ async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
 /// Stops a backend that holds rows. It waits for a table just then, so it holds nothing else that the server needs.
 async fn stop_holder(system: &Launched, cell: &Cell, holder: Holder) -> Result<Stopped> {
     let url = system.as_superuser(cell.server);
-    let (mut gate, mut admin) = (PgConnection::connect(&url).await?, PgConnection::connect(&url).await?);
+    let (mut gate, mut admin) =
+        (PgConnection::connect(&url).await?, PgConnection::connect(&url).await?);
     let mut closed = gate.begin().await?;
     sqlx::query(holder.lock).execute(&mut *closed).await?;
     let admin = tokio::sync::Mutex::new(&mut admin);

@@ -51,7 +51,9 @@ impl Worker {
 
     /// Does it, in time.
     pub(super) async fn does(&self, work: Work) -> Result<()> {
-        timeout(WORK_LIMIT, self.tries(work)).await.with_context(|| format!("{work:?} took too long"))?
+        timeout(WORK_LIMIT, self.tries(work))
+            .await
+            .with_context(|| format!("{work:?} took too long"))?
     }
 
     async fn tries(&self, work: Work) -> Result<()> {
@@ -67,7 +69,9 @@ impl Worker {
                     tokio::time::sleep(POLL).await;
                 }
             }
-            Work::Register | Work::AddProduct => drop(self.ask(work).await?.expect(StatusCode::CREATED)?),
+            Work::Register | Work::AddProduct => {
+                drop(self.ask(work).await?.expect(StatusCode::CREATED)?)
+            }
             Work::Query | Work::List => drop(self.ask(work).await?.expect(StatusCode::OK)?),
         }
         Ok(())
@@ -76,8 +80,15 @@ impl Worker {
     /// Is told in time that it cannot be done now.
     pub(super) async fn is_refused(&self, work: Work) -> Result<()> {
         let since = Instant::now();
-        let answer = timeout(REFUSAL_LIMIT, self.ask(work)).await.with_context(|| format!("{work:?} hangs"))??;
-        ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{work:?}: {}: {}", answer.status, answer.body);
+        let answer = timeout(REFUSAL_LIMIT, self.ask(work))
+            .await
+            .with_context(|| format!("{work:?} hangs"))??;
+        ensure!(
+            answer.status == StatusCode::SERVICE_UNAVAILABLE,
+            "{work:?}: {}: {}",
+            answer.status,
+            answer.body
+        );
         ensure!(answer.headers.contains_key("retry-after"), "{work:?}: {:?}", answer.headers);
         eprintln!("{work:?} was refused after {:?}", since.elapsed());
         Ok(())

@@ -5,13 +5,18 @@
 use std::sync::Arc;
 
 use domain::product::Product;
-use event_store::{AppendOutcome, Appended, CacheLimits, Current, Epoch, EvolvedLog, Mark, MemoryStore, Refusal, StateLoader};
+use event_store::{
+    AppendOutcome, Appended, CacheLimits, Current, Epoch, EvolvedLog, Mark, MemoryStore, Refusal,
+    StateLoader,
+};
 use futures::FutureExt as _;
 use uuid::Uuid;
 
 use super::super::state::State;
 use super::super::{RepositoryError, registry};
-use super::{Chain, Leaves, Lines, Link, MAX_AHEAD_KIB, MAX_CHAIN_AGE, MAX_IN_LINE, MAX_LINKS, Next, Turn};
+use super::{
+    Chain, Leaves, Lines, Link, MAX_AHEAD_KIB, MAX_CHAIN_AGE, MAX_IN_LINE, MAX_LINKS, Next, Turn,
+};
 
 const NOW: Epoch = Epoch(Uuid::from_u128(1));
 
@@ -28,7 +33,12 @@ fn next() -> Leaves {
 
 #[allow(clippy::unnecessary_wraps, reason = "as the store answers")]
 fn made() -> Result<AppendOutcome, RepositoryError> {
-    Ok(AppendOutcome::Appended(Appended { epoch: NOW, last: Mark::START, count: 1, versions: Vec::new() }))
+    Ok(AppendOutcome::Appended(Appended {
+        epoch: NOW,
+        last: Mark::START,
+        count: 1,
+        versions: Vec::new(),
+    }))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "as the store answers")]
@@ -72,7 +82,8 @@ async fn one_is_decided_at_a_time_and_the_next_on_what_it_leaves() {
 #[tokio::test]
 async fn who_was_decided_on_what_is_not_made_hears_of_it_and_nobody_is_decided_on_it_after() {
     let (lines, states) = (Lines::default(), states());
-    let fates: [fn(Link, &StateLoader); 2] = [|link, states| link.settle(&refused(), states), |link, _| drop(link)];
+    let fates: [fn(Link, &StateLoader); 2] =
+        [|link, states| link.settle(&refused(), states), |link, _| drop(link)];
     for fate in fates {
         let first = turn(&lines).await.pass_on(NOW, next());
         let (second, _) = sees_ahead(&lines, &states).await;
@@ -93,16 +104,28 @@ async fn who_was_decided_on_what_is_not_made_hears_of_it_and_nobody_is_decided_o
 async fn a_state_of_another_history_or_at_the_end_of_a_chain_is_waited_for() {
     let (lines, states) = (Lines::default(), states());
     let mut first = turn(&lines).await;
-    first.base = Some(super::Base { made: tokio::sync::watch::channel(None).1, chain: Chain::begin() });
-    first.base.as_ref().unwrap().chain.links.store(MAX_LINKS - 1, std::sync::atomic::Ordering::Relaxed);
+    first.base =
+        Some(super::Base { made: tokio::sync::watch::channel(None).1, chain: Chain::begin() });
+    first
+        .base
+        .as_ref()
+        .unwrap()
+        .chain
+        .links
+        .store(MAX_LINKS - 1, std::sync::atomic::Ordering::Relaxed);
     let first = first.pass_on(NOW, next());
     let mut second = turn(&lines).await;
-    assert!(second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(), "the chain is as long as it may be");
+    assert!(
+        second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(),
+        "the chain is as long as it may be"
+    );
     first.settle(&made(), &states);
     assert!(second.ahead::<ProductState>(NOW, &states).await.unwrap().is_none());
     let second = second.pass_on(NOW, next());
     let mut third = turn(&lines).await;
-    assert!(third.ahead::<ProductState>(Epoch(Uuid::from_u128(2)), &states).now_or_never().is_none());
+    assert!(
+        third.ahead::<ProductState>(Epoch(Uuid::from_u128(2)), &states).now_or_never().is_none()
+    );
     assert!(third.ahead::<ProductState>(NOW, &states).await.unwrap().is_some());
     drop(second);
 }
@@ -116,7 +139,10 @@ async fn an_old_chain_ends_so_that_another_process_has_its_chance() {
     first.base = Some(super::Base { made: tokio::sync::watch::channel(None).1, chain });
     let first = first.pass_on(NOW, next());
     let mut second = turn(&lines).await;
-    assert!(second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(), "the store is to be asked");
+    assert!(
+        second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(),
+        "the store is to be asked"
+    );
     first.settle(&made(), &states);
     assert!(second.ahead::<ProductState>(NOW, &states).await.unwrap().is_none());
 }
@@ -124,7 +150,9 @@ async fn an_old_chain_ends_so_that_another_process_has_its_chance() {
 #[tokio::test]
 async fn where_there_is_no_room_for_a_state_the_turn_ends_with_the_answer() {
     let (lines, states) = (Lines::default(), states());
-    let all = Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(MAX_AHEAD_KIB).unwrap()).unwrap();
+    let all = Arc::clone(&lines.room)
+        .try_acquire_many_owned(u32::try_from(MAX_AHEAD_KIB).unwrap())
+        .unwrap();
     for leaves in [next(), Leaves::Unknown] {
         let first = turn(&lines).await.pass_on(NOW, leaves);
         assert!(!is_next(&lines));
@@ -147,17 +175,22 @@ async fn a_state_that_one_without_room_went_past_is_never_decided_on() {
         let (second, ahead) = sees_ahead(&lines, &states).await;
         assert!(ahead);
         let all = lines.room.available_permits();
-        let all = Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
+        let all =
+            Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
         let second = second.pass_on(NOW, leaves);
         assert!(!is_next(&lines), "nobody can be decided on what the second leaves");
         // Both are answered by one batch; the second hears of it first.
         second.settle(&made(), &states);
-        let third = sees_ahead(&lines, &states).now_or_never().expect("nothing is to be waited for");
+        let third =
+            sees_ahead(&lines, &states).now_or_never().expect("nothing is to be waited for");
         assert!(!third.1, "the first's state lacks the second's events");
         drop(all);
         let third = third.0.pass_on(NOW, next());
         drop(first);
-        assert!(sees_ahead(&lines, &states).await.1, "the third began a chain of its own, which goes on");
+        assert!(
+            sees_ahead(&lines, &states).await.1,
+            "the third began a chain of its own, which goes on"
+        );
         drop(third);
         assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
     }
@@ -175,7 +208,10 @@ async fn a_line_is_bounded_and_nobody_waits_in_it_for_ever() {
     tokio::task::yield_now().await;
     let one_more = lines.turn("product-1".parse().unwrap()).now_or_never();
     assert!(matches!(one_more, Some(Err(RepositoryError::Crowded))));
-    assert!(lines.turn("product-2".parse().unwrap()).now_or_never().is_some(), "another line is another line");
+    assert!(
+        lines.turn("product-2".parse().unwrap()).now_or_never().is_some(),
+        "another line is another line"
+    );
     let waited = waiting.await.unwrap();
     assert!(waited.iter().all(|waited| matches!(waited, Err(RepositoryError::Crowded))));
     drop((first, waited));

@@ -37,7 +37,8 @@ impl PostgresCluster {
         let deadline = Instant::now() + LIMIT;
         loop {
             let mut connection = connect(&standby.url()).await;
-            let replayed = sqlx::query_scalar::<_, bool>(replayed).bind(&written).fetch_one(&mut connection);
+            let replayed =
+                sqlx::query_scalar::<_, bool>(replayed).bind(&written).fetch_one(&mut connection);
             if answered(replayed).await {
                 return;
             }
@@ -51,7 +52,12 @@ impl PostgresCluster {
     /// # Panics
     /// If it does not answer.
     pub async fn wait_for_standbys(&self) {
-        self.configure("ALTER SYSTEM SET synchronous_standby_names = '*'", "SHOW synchronous_standby_names", "*").await;
+        self.configure(
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+            "SHOW synchronous_standby_names",
+            "*",
+        )
+        .await;
     }
 
     /// Ends this standby's connection to its primary: it misses what is committed from now on.
@@ -73,7 +79,8 @@ impl PostgresCluster {
         self.port = primary.port;
         self.start_again().await;
         let mut connection = connect(&self.url()).await;
-        let promoted = sqlx::query_scalar::<_, bool>("SELECT pg_promote(true, $1)").bind(PROMOTION_SECONDS);
+        let promoted =
+            sqlx::query_scalar::<_, bool>("SELECT pg_promote(true, $1)").bind(PROMOTION_SECONDS);
         let promoted = answered(promoted.fetch_one(&mut connection)).await;
         assert!(promoted, "the standby was not promoted: {}", tail(&self.log));
     }
@@ -92,14 +99,31 @@ impl PostgresCluster {
     }
 
     fn not_later_than(&self, deadline: Instant, what: &str) {
-        assert!(Instant::now() < deadline, "PostgreSQL did not {what} within {} s: {}", LIMIT.as_secs(), tail(&self.log));
+        assert!(
+            Instant::now() < deadline,
+            "PostgreSQL did not {what} within {} s: {}",
+            LIMIT.as_secs(),
+            tail(&self.log)
+        );
     }
 }
 
 /// Copies a running cluster as the beginning of a standby.
-fn base_backup(binaries: &PostgresBinaries, account: Account, primary: &str, data: &Path) -> Result<(), ServerError> {
+fn base_backup(
+    binaries: &PostgresBinaries,
+    account: Account,
+    primary: &str,
+    data: &Path,
+) -> Result<(), ServerError> {
     let mut command: Command = binaries.command("pg_basebackup");
-    command.args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync", "--dbname", primary]);
+    command.args([
+        "--checkpoint=fast",
+        "--wal-method=stream",
+        "--write-recovery-conf",
+        "--no-sync",
+        "--dbname",
+        primary,
+    ]);
     command.arg("--pgdata").arg(data).current_dir("/");
     account.apply(&mut command);
     binaries.finish(command, "pg_basebackup")

@@ -34,10 +34,11 @@ async fn a_dropped_test_database_is_gone_even_while_someone_is_connected() {
     let name = database.name().to_owned();
     drop(database);
     let mut admin = PgConnection::connect(keeper.url()).await.unwrap();
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(name)
-        .fetch_one(&mut admin)
-        .await
-        .unwrap();
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(name)
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
     assert!(!exists);
 }

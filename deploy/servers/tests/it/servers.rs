@@ -9,14 +9,16 @@ async fn a_cluster_keeps_its_rows_over_a_stop_and_a_kill() {
     let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     let mut connection = PgConnection::connect(&cluster.url()).await.unwrap();
     sqlx::query("CREATE TABLE kept AS SELECT 1 AS n").execute(&mut connection).await.unwrap();
-    let checksums: String = sqlx::query_scalar("SHOW data_checksums").fetch_one(&mut connection).await.unwrap();
+    let checksums: String =
+        sqlx::query_scalar("SHOW data_checksums").fetch_one(&mut connection).await.unwrap();
     assert_eq!(checksums, "on");
     cluster.stop().await;
     cluster.start_again().await;
     cluster.kill().await;
     cluster.start_again().await;
     let mut connection = PgConnection::connect(&cluster.url()).await.unwrap();
-    let kept: i32 = sqlx::query_scalar("SELECT n FROM kept").fetch_one(&mut connection).await.unwrap();
+    let kept: i32 =
+        sqlx::query_scalar("SELECT n FROM kept").fetch_one(&mut connection).await.unwrap();
     assert_eq!(kept, 1);
 }
 
@@ -25,7 +27,9 @@ async fn a_frozen_cluster_answers_again_once_it_goes_on() {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     let mut connection = PgConnection::connect(&cluster.url()).await.unwrap();
     cluster.pause();
-    let mut question = tokio::spawn(async move { sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut connection).await });
+    let mut question = tokio::spawn(async move {
+        sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut connection).await
+    });
     let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut question).await;
     assert!(early.is_err(), "a frozen cluster answered");
     cluster.resume();
@@ -53,5 +57,8 @@ async fn nats_comes_back_on_its_port_after_a_stop_a_kill_and_a_wipe() {
     nats.start_again().await;
     assert_eq!(nats.url(), url);
     let hello = greeting(&url).await;
-    assert!(hello.contains("\"max_payload\":70000") && hello.contains("\"jetstream\":true"), "{hello}");
+    assert!(
+        hello.contains("\"max_payload\":70000") && hello.contains("\"jetstream\":true"),
+        "{hello}"
+    );
 }

@@ -65,16 +65,30 @@ impl Client {
         let http = loopback_client(REQUEST_LIMIT).context("no HTTP client")?;
         let (command_api, query_api) = (endpoints.command_api.clone(), endpoints.query_api.clone());
         let [commands, replayed, retries] = [(); 3].map(|()| AtomicU64::new(0));
-        Ok(Client { http, command_api, query_api, patience, newest: Mutex::new(None), commands, replayed, retries })
+        Ok(Client {
+            http,
+            command_api,
+            query_api,
+            patience,
+            newest: Mutex::new(None),
+            commands,
+            replayed,
+            retries,
+        })
     }
 
     /// Posts a command under its idempotency key.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Answer> {
         let what = format!("POST {path} ({key})");
-        let request = || self.http.post(format!("{}{path}", self.command_api)).header("Idempotency-Key", key).json(body);
+        let request = || {
+            self.http
+                .post(format!("{}{path}", self.command_api))
+                .header("Idempotency-Key", key)
+                .json(body)
+        };
         let (replayed, bytes) = self.ask(&what, request).await?;
-        let Envelope { data, meta } =
-            serde_json::from_slice(&bytes).with_context(|| format!("{what}: an answer of another form"))?;
+        let Envelope { data, meta } = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{what}: an answer of another form"))?;
         self.commands.fetch_add(1, Ordering::Relaxed);
         self.replayed.fetch_add(u64::from(replayed), Ordering::Relaxed);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -86,10 +100,19 @@ impl Client {
 
     /// Asks the query API for what includes every command of this client.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        let token = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone().map(|(_, token)| token);
+        let token = self
+            .newest
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+            .map(|(_, token)| token);
         let what = format!("GET {path}");
         let request = || {
-            let request = self.http.get(format!("{}{path}", self.query_api)).query(query).header("Prefer", "wait=10");
+            let request = self
+                .http
+                .get(format!("{}{path}", self.query_api))
+                .query(query)
+                .header("Prefer", "wait=10");
             match &token {
                 Some(token) => request.header("Consistency-Token", token),
                 None => request,
@@ -106,7 +129,11 @@ impl Client {
     }
 
     /// Asks until there is an answer; whether it repeats an earlier one, and its body.
-    async fn ask(&self, what: &str, request: impl Fn() -> reqwest::RequestBuilder) -> anyhow::Result<(bool, Vec<u8>)> {
+    async fn ask(
+        &self,
+        what: &str,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<(bool, Vec<u8>)> {
         let deadline = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -117,7 +144,11 @@ impl Client {
             };
             let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
             let wait = wait.unwrap_or_default().min(LONGEST_RETRY_AFTER).max(jittered);
-            anyhow::ensure!(Instant::now() + wait < deadline, "{what}: given up after {} s: {why}", self.patience.as_secs());
+            anyhow::ensure!(
+                Instant::now() + wait < deadline,
+                "{what}: given up after {} s: {why}",
+                self.patience.as_secs()
+            );
             self.retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -139,9 +170,11 @@ async fn try_once(request: reqwest::RequestBuilder) -> Try {
         Err(error) => return Try::NotNow(causes(&error), None),
     };
     let status = response.status();
-    let seconds = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    let seconds =
+        response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     let retry_after = seconds.map(Duration::from_secs);
-    let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
+    let replayed =
+        response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
     let body = match response.bytes().await {
         Ok(body) => body.to_vec(),
         Err(error) => return Try::NotNow(causes(&error), None),
@@ -149,11 +182,22 @@ async fn try_once(request: reqwest::RequestBuilder) -> Try {
     if status.is_success() {
         return Try::Done { replayed, body };
     }
-    let why = format!("{status}: {}", String::from_utf8_lossy(&body).chars().take(SHOWN).collect::<String>());
+    let why = format!(
+        "{status}: {}",
+        String::from_utf8_lossy(&body).chars().take(SHOWN).collect::<String>()
+    );
     let in_flight = status == StatusCode::CONFLICT && retry_after.is_some();
-    let away =
-        [StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    if in_flight || away.contains(&status) { Try::NotNow(why, retry_after) } else { Try::Refused(why) }
+    let away = [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::GATEWAY_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    if in_flight || away.contains(&status) {
+        Try::NotNow(why, retry_after)
+    } else {
+        Try::Refused(why)
+    }
 }
 
 /// An error with its causes: reqwest's own text says only that sending failed.

@@ -98,9 +98,13 @@ struct Day {
 }
 
 /// Asks for all customers, their orders and all days of the file and compares.
-pub(super) async fn compare(client: &Client, history: &History) -> anyhow::Result<(Totals, Vec<Difference>)> {
+pub(super) async fn compare(
+    client: &Client,
+    history: &History,
+) -> anyhow::Result<(Totals, Vec<Difference>)> {
     let users: Vec<User> = list(client, "/api/v1/users", &[]).await?;
-    let by_email: BTreeMap<String, User> = users.into_iter().filter_map(|user| Some((user.email.clone()?, user))).collect();
+    let by_email: BTreeMap<String, User> =
+        users.into_iter().filter_map(|user| Some((user.email.clone()?, user))).collect();
     let mut differences = Differences::default();
     let mut found = Totals::default();
     let (mut spent, mut ids) = (0, HashSet::new());
@@ -124,7 +128,8 @@ pub(super) async fn compare(client: &Client, history: &History) -> anyhow::Resul
     }
     found.spent = decimal(spent);
     let orders = orders(client, history).await?;
-    found.units = orders.iter().filter(|order| ids.contains(&order.user_id)).map(|order| order.units).sum();
+    found.units =
+        orders.iter().filter(|order| ids.contains(&order.user_id)).map(|order| order.units).sum();
     let expected = Totals::of_history(history);
     for ((name, expected, found), figure) in
         Totals::rows(&expected, &found).into_iter().zip(["customers", "orders", "units", "spent"])
@@ -138,8 +143,10 @@ pub(super) async fn compare(client: &Client, history: &History) -> anyhow::Resul
 /// The days are another projection: its sums must be those of the same days' orders, other customers' too.
 fn check_days(orders: &[Order], days: &[Day], differences: &mut Differences) -> anyhow::Result<()> {
     let of = "total of the days";
-    let spent: i64 = orders.iter().map(|order| cents_of(&order.total)).sum::<anyhow::Result<i64>>()?;
-    let revenue: i64 = days.iter().map(|day| cents_of(&day.revenue)).sum::<anyhow::Result<i64>>()?;
+    let spent: i64 =
+        orders.iter().map(|order| cents_of(&order.total)).sum::<anyhow::Result<i64>>()?;
+    let revenue: i64 =
+        days.iter().map(|day| cents_of(&day.revenue)).sum::<anyhow::Result<i64>>()?;
     differences.check(of, "orders", &orders.len(), &days.iter().map(|day| day.orders).sum::<i64>());
     differences.check(of, "units", &sum(orders, |order| order.units), &sum(days, |day| day.units));
     differences.check(of, "revenue", &decimal(spent), &decimal(revenue));
@@ -153,25 +160,36 @@ fn sum<T>(items: &[T], of: fn(&T) -> i64) -> i64 {
 /// Every confirmed order of the file's days, whoever ordered it.
 async fn orders(client: &Client, history: &History) -> anyhow::Result<Vec<Order>> {
     let (first, last) = span(history);
-    let mut orders: Vec<Order> = list(client, "/api/v1/orders", &[("status", "confirmed"), ("sort", "created_at")]).await?;
-    orders.retain(|order| order.currency == CURRENCY && (first..=last).contains(&order.ordered_at.date_naive()));
+    let mut orders: Vec<Order> =
+        list(client, "/api/v1/orders", &[("status", "confirmed"), ("sort", "created_at")]).await?;
+    orders.retain(|order| {
+        order.currency == CURRENCY && (first..=last).contains(&order.ordered_at.date_naive())
+    });
     Ok(orders)
 }
 
 async fn days(client: &Client, history: &History) -> anyhow::Result<Vec<Day>> {
     let (first, last) = span(history);
     let (from, to) = (first.to_string(), last.to_string());
-    list(client, "/api/v1/sales/daily", &[("from", &from), ("to", &to), ("currency", CURRENCY)]).await
+    list(client, "/api/v1/sales/daily", &[("from", &from), ("to", &to), ("currency", CURRENCY)])
+        .await
 }
 
 /// The file's first and last day.
 fn span(history: &History) -> (NaiveDate, NaiveDate) {
     let dates: Vec<_> = history.purchases().map(|purchase| purchase.date).collect();
-    (dates.iter().min().copied().unwrap_or_default(), dates.iter().max().copied().unwrap_or_default())
+    (
+        dates.iter().min().copied().unwrap_or_default(),
+        dates.iter().max().copied().unwrap_or_default(),
+    )
 }
 
 /// All items of a list, page by page.
-async fn list<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, filter: &[(&str, &str)]) -> anyhow::Result<Vec<T>> {
+async fn list<T: for<'de> Deserialize<'de>>(
+    client: &Client,
+    path: &str,
+    filter: &[(&str, &str)],
+) -> anyhow::Result<Vec<T>> {
     let mut items = Vec::new();
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
@@ -182,9 +200,11 @@ async fn list<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, filter:
         }
         let answer = client.get(path, &query).await?;
         let data = answer.get("data").cloned().unwrap_or(Value::Null);
-        let page: Vec<T> = serde_json::from_value(data).with_context(|| format!("GET {path}: data of another form"))?;
+        let page: Vec<T> = serde_json::from_value(data)
+            .with_context(|| format!("GET {path}: data of another form"))?;
         items.extend(page);
-        cursor = answer.pointer("/meta/page/next_cursor").and_then(Value::as_str).map(str::to_owned);
+        cursor =
+            answer.pointer("/meta/page/next_cursor").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
             return Ok(items);
         }
@@ -193,15 +213,26 @@ async fn list<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, filter:
 }
 
 fn cents_of(text: &str) -> anyhow::Result<i64> {
-    let cents = text.split_once('.').filter(|(_, cents)| cents.len() == 2).map(|(dollars, cents)| format!("{dollars}{cents}"));
-    cents.and_then(|cents| cents.parse().ok()).with_context(|| format!("{text:?} is not dollars and cents"))
+    let cents = text
+        .split_once('.')
+        .filter(|(_, cents)| cents.len() == 2)
+        .map(|(dollars, cents)| format!("{dollars}{cents}"));
+    cents
+        .and_then(|cents| cents.parse().ok())
+        .with_context(|| format!("{text:?} is not dollars and cents"))
 }
 
 #[derive(Default)]
 struct Differences(Vec<Difference>);
 
 impl Differences {
-    fn check(&mut self, of: &str, figure: &'static str, expected: &impl ToString, found: &impl ToString) {
+    fn check(
+        &mut self,
+        of: &str,
+        figure: &'static str,
+        expected: &impl ToString,
+        found: &impl ToString,
+    ) {
         let (expected, found) = (expected.to_string(), found.to_string());
         if expected != found {
             self.note(of, figure, &expected, &found);
@@ -209,6 +240,11 @@ impl Differences {
     }
 
     fn note(&mut self, of: &str, figure: &'static str, expected: &str, found: &str) {
-        self.0.push(Difference { of: of.to_owned(), figure, expected: expected.to_owned(), found: found.to_owned() });
+        self.0.push(Difference {
+            of: of.to_owned(),
+            figure,
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        });
     }
 }

@@ -45,8 +45,11 @@ impl History {
         let mut customers: BTreeMap<String, Vec<Purchase>> = BTreeMap::new();
         let mut equal_lines: HashMap<(String, NaiveDate, i64, i64), u32> = HashMap::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let mut purchase = parse_line(line).with_context(|| format!("line {}: {:?}", index + 1, line.trim()))?;
-            let seen = equal_lines.entry((purchase.customer.clone(), purchase.date, purchase.units, purchase.cents)).or_default();
+            let mut purchase = parse_line(line)
+                .with_context(|| format!("line {}: {:?}", index + 1, line.trim()))?;
+            let seen = equal_lines
+                .entry((purchase.customer.clone(), purchase.date, purchase.units, purchase.cents))
+                .or_default();
             purchase.ordinal = *seen;
             *seen += 1;
             customers.entry(purchase.customer.clone()).or_default().push(purchase);
@@ -66,9 +69,15 @@ fn parse_line(line: &str) -> anyhow::Result<Purchase> {
     let (customer, [date, units, amount]) = match fields.as_slice() {
         [customer, _sample_id, date, units, amount] => (customer, [date, units, amount]),
         [customer, date, units, amount] => (customer, [date, units, amount]),
-        other => anyhow::bail!("expected {FIELDS_WITH_SAMPLE_ID} fields (or {FIELDS_WITHOUT}), found {}", other.len()),
+        other => anyhow::bail!(
+            "expected {FIELDS_WITH_SAMPLE_ID} fields (or {FIELDS_WITHOUT}), found {}",
+            other.len()
+        ),
     };
-    anyhow::ensure!(customer.bytes().all(|byte| byte.is_ascii_alphanumeric()), "a customer's id has letters and digits only");
+    anyhow::ensure!(
+        customer.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "a customer's id has letters and digits only"
+    );
     let date = NaiveDate::parse_from_str(date, "%Y%m%d").context("the date is not YYYYMMDD")?;
     let units: i64 = units.parse().context("the number of CDs is not a number")?;
     anyhow::ensure!(units >= 1, "a purchase has at least one CD");
@@ -111,16 +120,25 @@ mod tests {
 
     #[test]
     fn equal_lines_have_keys_of_their_own_and_different_files_share_them() {
-        let twice = History::parse(" 00004 0001 19970101  2   29.33\r\n 00004 0001 19970101  2   29.33\r\n").unwrap();
+        let twice = History::parse(
+            " 00004 0001 19970101  2   29.33\r\n 00004 0001 19970101  2   29.33\r\n",
+        )
+        .unwrap();
         let keys: Vec<String> = twice.purchases().map(|purchase| purchase.key("place")).collect();
-        assert_eq!(keys, ["cdnow/00004/19970101/2/2933/0/place", "cdnow/00004/19970101/2/2933/1/place"]);
+        assert_eq!(
+            keys,
+            ["cdnow/00004/19970101/2/2933/0/place", "cdnow/00004/19970101/2/2933/1/place"]
+        );
         let full_file = History::parse("00004 19970101 2 29.33\n").unwrap();
         assert_eq!(full_file.purchases().next().unwrap().key("place"), keys[0]);
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_named() {
-        let error = format!("{:#}", History::parse("00004 19970101 2 29.33\n00004 19970199 2 29.33\n").unwrap_err());
+        let error = format!(
+            "{:#}",
+            History::parse("00004 19970101 2 29.33\n00004 19970199 2 29.33\n").unwrap_err()
+        );
         assert!(error.starts_with("line 2:") && error.contains("YYYYMMDD"), "{error}");
         assert!(History::parse("00004 19970101 0 1.00").is_err());
     }

@@ -29,7 +29,11 @@ pub(super) fn order(purchase: &Purchase, user: &str, product: &str) -> anyhow::R
     let lines: Vec<Value> = allocate(purchase.cents, purchase.units)
         .map(|(quantity, cents)| json!({ "product_id": product, "quantity": quantity, "unit_price": decimal(cents) }))
         .collect();
-    let at = purchase.date.and_hms_opt(0, 0, 0).ok_or_else(|| anyhow::anyhow!("{} has no midnight", purchase.date))?.and_utc();
+    let at = purchase
+        .date
+        .and_hms_opt(0, 0, 0)
+        .ok_or_else(|| anyhow::anyhow!("{} has no midnight", purchase.date))?
+        .and_utc();
     Ok(json!({ "user_id": user, "ordered_at": at.to_rfc3339(), "currency": "USD", "lines": lines }))
 }
 
@@ -50,7 +54,9 @@ mod tests {
 
     #[test]
     fn an_amount_is_allocated_exactly_over_at_most_two_lines() {
-        for (cents, units) in [(2933, 2), (2973, 2), (0, 3), (6334, 3), (1, 40), (39, 40), (13_498, 2), (1496, 1)] {
+        for (cents, units) in
+            [(2933, 2), (2973, 2), (0, 3), (6334, 3), (1, 40), (39, 40), (13_498, 2), (1496, 1)]
+        {
             let lines: Vec<(i64, i64)> = allocate(cents, units).collect();
             assert!(lines.len() <= 2);
             assert_eq!(lines.iter().map(|(quantity, _)| quantity).sum::<i64>(), units);

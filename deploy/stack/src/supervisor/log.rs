@@ -58,10 +58,12 @@ impl Log {
     pub(super) fn follow(&self, process: &mut Process) -> Vec<JoinHandle<std::io::Result<()>>> {
         let (stdout, stderr) = process.take_output();
         let mut readers = Vec::new();
-        if let Some(pipe) = stdout.and_then(|pipe| tokio::process::ChildStdout::from_std(pipe).ok()) {
+        if let Some(pipe) = stdout.and_then(|pipe| tokio::process::ChildStdout::from_std(pipe).ok())
+        {
             readers.push(tokio::spawn(copy(BufReader::new(pipe), self.clone())));
         }
-        if let Some(pipe) = stderr.and_then(|pipe| tokio::process::ChildStderr::from_std(pipe).ok()) {
+        if let Some(pipe) = stderr.and_then(|pipe| tokio::process::ChildStderr::from_std(pipe).ok())
+        {
             readers.push(tokio::spawn(copy(BufReader::new(pipe), self.clone())));
         }
         readers
@@ -73,13 +75,18 @@ impl Log {
     }
 
     fn line(&self, text: &str) {
-        let written = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(text);
+        let written =
+            self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(text);
         if let Err(error) = written {
             eprintln!("stack: the log of {} cannot be written: {error:#}", self.name);
         }
         if self.view == LogView::Merged {
             let label = format!("{:<LABEL$}", self.name);
-            let label = if self.color { format!("\x1b[{}m{label}\x1b[0m", color(self.name)) } else { label };
+            let label = if self.color {
+                format!("\x1b[{}m{label}\x1b[0m", color(self.name))
+            } else {
+                label
+            };
             // A closed terminal is no reason to stop the processes.
             let _closed = writeln!(cli_kit::stdout(), "{label} | {text}");
         }
@@ -110,7 +117,10 @@ async fn copy(mut pipe: impl AsyncBufRead + Unpin, log: Log) -> std::io::Result<
         if chunk.is_empty() {
             break;
         }
-        let (used, whole) = chunk.iter().position(|byte| *byte == b'\n').map_or((chunk.len(), false), |end| (end + 1, true));
+        let (used, whole) = chunk
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or((chunk.len(), false), |end| (end + 1, true));
         line.extend_from_slice(&chunk[..used]);
         pipe.consume(used);
         if whole || line.len() >= MAX_LINE {

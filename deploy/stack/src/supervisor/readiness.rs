@@ -51,8 +51,8 @@ impl Probe {
         let asked = asked.map_err(|error| error.without_url().to_string())?;
         let status = asked.status();
         let text = asked.text().await.map_err(|error| error.without_url().to_string())?;
-        let report: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| format!("{status}, not a report: {error}"))?;
+        let report: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| format!("{status}, not a report: {error}"))?;
         if report["pid"] != pid {
             return Err(format!("another process answers on {url}"));
         }

@@ -50,7 +50,10 @@ pub(super) struct Reporter {
 
 impl Reporter {
     fn tell(&self, name: &str, running: Running) {
-        self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.to_owned(), running);
+        self.table
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(name.to_owned(), running);
         self.changed.send_modify(|version| *version += 1);
     }
 }
@@ -61,7 +64,12 @@ enum Ended {
 }
 
 /// Runs the service until it is told to stop.
-pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut orders: watch::Receiver<Order>) {
+pub(super) async fn keep(
+    service: Service,
+    log: Log,
+    reporter: Reporter,
+    mut orders: watch::Receiver<Order>,
+) {
     let (mut pause, mut restarts) = (FIRST_PAUSE, 0);
     let stopped = |restarts| Running { process: None, program: None, restarts };
     // Without the supervisor there are no more orders.
@@ -80,18 +88,21 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut ord
         let started = Instant::now();
         // Looked at before it is started: a build that comes in between makes the process one of older programs.
         let program = Build::of(Path::new(service.command.get_program())).ok();
-        let launch = Launch { command: &service.command, account: service.account, guard: service.stop };
+        let launch =
+            Launch { command: &service.command, account: service.account, guard: service.stop };
         let why = match launch.start(Stdio::piped(), Stdio::piped()) {
             Ok(process) => {
-                reporter.tell(service.name, Running { process: ProcessId::of(process.pid()), program, restarts });
+                reporter.tell(
+                    service.name,
+                    Running { process: ProcessId::of(process.pid()), program, restarts },
+                );
                 match run(process, &service, &log, &mut orders).await {
                     Ended::Asked => continue,
                     Ended::Died(why) => why,
                 }
             }
-            Err(error) => {
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
-            }
+            Err(error) => std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
         };
         if started.elapsed() > STEADY {
             pause = FIRST_PAUSE;
@@ -108,7 +119,12 @@ pub(super) async fn keep(service: Service, log: Log, reporter: Reporter, mut ord
     reporter.tell(service.name, stopped(restarts));
 }
 
-async fn run(mut process: Process, service: &Service, log: &Log, orders: &mut watch::Receiver<Order>) -> Ended {
+async fn run(
+    mut process: Process,
+    service: &Service,
+    log: &Log,
+    orders: &mut watch::Receiver<Order>,
+) -> Ended {
     let readers = log.follow(&mut process);
     let ended = watch_over(&mut process, service, log, orders).await;
     // The end of what it said; a grandchild that holds the pipe open is not waited for.
@@ -120,7 +136,12 @@ async fn run(mut process: Process, service: &Service, log: &Log, orders: &mut wa
     ended
 }
 
-async fn watch_over(process: &mut Process, service: &Service, log: &Log, orders: &mut watch::Receiver<Order>) -> Ended {
+async fn watch_over(
+    process: &mut Process,
+    service: &Service,
+    log: &Log,
+    orders: &mut watch::Receiver<Order>,
+) -> Ended {
     let mut children = match signal(SignalKind::child()) {
         Ok(children) => children,
         Err(error) => return Ended::Died(format!("it cannot be watched: {error}")),

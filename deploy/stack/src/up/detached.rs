@@ -19,17 +19,32 @@ const LIMIT: Duration = Duration::from_secs(6 * READY_LIMIT.as_secs());
 const SHOWN_LINES: usize = 20;
 
 /// Starts the supervisor and waits until everything is ready.
-pub(super) async fn start(layout: &Layout, args: &UpArgs, programs: &Programs) -> anyhow::Result<Endpoints> {
+pub(super) async fn start(
+    layout: &Layout,
+    args: &UpArgs,
+    programs: &Programs,
+) -> anyhow::Result<Endpoints> {
     let log_path = layout.log("stack");
     private_folder(&layout.logs())?;
     let log = open_private(File::options().create(true).truncate(true).write(true), &log_path)?;
-    let mut command = Command::new(std::env::current_exe().context("this program's own file is not known")?);
-    command.arg("--dir").arg(&layout.state).arg("supervise").arg("--programs").arg(&programs.folder);
+    let mut command =
+        Command::new(std::env::current_exe().context("this program's own file is not known")?);
+    command
+        .arg("--dir")
+        .arg(&layout.state)
+        .arg("supervise")
+        .arg("--programs")
+        .arg(&programs.folder);
     if args.bundled {
         command.arg("--bundled");
     }
     // Its own group and no input: a Ctrl-C or a closed terminal is not meant for it.
-    command.current_dir(&layout.root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    command
+        .current_dir(&layout.root)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0);
     let mut supervisor = command.spawn().context("the supervisor cannot be started")?;
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -40,11 +55,17 @@ pub(super) async fn start(layout: &Layout, args: &UpArgs, programs: &Programs) -
             anyhow::bail!("the stack did not start ({status}):\n{end}");
         }
         // What another supervisor left says nothing about this one.
-        let ready = Endpoints::read(layout).ok().filter(|endpoints| endpoints.holder.supervisor.pid == supervisor.id());
+        let ready = Endpoints::read(layout)
+            .ok()
+            .filter(|endpoints| endpoints.holder.supervisor.pid == supervisor.id());
         if let Some(endpoints) = ready {
             return Ok(endpoints);
         }
-        anyhow::ensure!(Instant::now() < deadline, "the stack is not ready; see {}", log_path.display());
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the stack is not ready; see {}",
+            log_path.display()
+        );
         tokio::time::sleep(POLL).await;
     }
 }

@@ -42,7 +42,12 @@ pub(super) async fn run(
     down::end_leftovers(layout).await?;
     let servers = choose(layout, bundled)?;
     let (ports, claims) = Ports::pick()?;
-    let settings = Settings { programs, ports, passwords: Passwords::ensure(layout)?, keys: KeyFiles::ensure()? };
+    let settings = Settings {
+        programs,
+        ports,
+        passwords: Passwords::ensure(layout)?,
+        keys: KeyFiles::ensure()?,
+    };
     let holder = Holder::own(layout)?;
     let mut supervisor = Supervisor::new(layout, holder.clone(), view)?;
     let result = tokio::select! {
@@ -82,7 +87,13 @@ async fn live(
     ];
     for (name, command, admin) in services {
         let readiness = Readiness::Http(admin.clone());
-        supervisor.start(Service { name, command, account: Account::Own, stop: Signal::SIGTERM, readiness })?;
+        supervisor.start(Service {
+            name,
+            command,
+            account: Account::Own,
+            stop: Signal::SIGTERM,
+            readiness,
+        })?;
     }
     for (name, _) in endpoints.admin_ports() {
         supervisor.ready(name).await?;
@@ -112,14 +123,25 @@ async fn start_postgres(
         // It gets its name when it is whole: one whose making was broken off is made again.
         let draft = data.with_extension("draft");
         remove_folder(&draft)?;
-        let (binaries, password, to) = (servers.postgres.clone(), settings.passwords.owner.clone(), draft.clone());
-        tokio::task::spawn_blocking(move || binaries.init(&to, account, Some(password.expose_secret()), true)).await??;
-        std::fs::rename(&draft, &data).with_context(|| format!("cannot create {}", data.display()))?;
+        let (binaries, password, to) =
+            (servers.postgres.clone(), settings.passwords.owner.clone(), draft.clone());
+        tokio::task::spawn_blocking(move || {
+            binaries.init(&to, account, Some(password.expose_secret()), true)
+        })
+        .await??;
+        std::fs::rename(&draft, &data)
+            .with_context(|| format!("cannot create {}", data.display()))?;
     }
     let limits = [("max_connections".to_owned(), "200".to_owned())];
     let command: Command = servers.postgres.server(&data, settings.ports.postgres, &limits);
     let readiness = Readiness::Postmaster(data);
-    supervisor.start(Service { name: "postgres", command, account, stop: Signal::SIGINT, readiness })?;
+    supervisor.start(Service {
+        name: "postgres",
+        command,
+        account,
+        stop: Signal::SIGINT,
+        readiness,
+    })?;
     supervisor.ready("postgres").await
 }
 
@@ -127,7 +149,9 @@ async fn start_postgres(
 fn refuse_copy(data: &Path) -> anyhow::Result<()> {
     let Some(original) = postmaster_data(data) else { return Ok(()) };
     // A folder that was moved after a crash is a copy of nothing.
-    let (Ok(original), Ok(data)) = (original.canonicalize(), data.canonicalize()) else { return Ok(()) };
+    let (Ok(original), Ok(data)) = (original.canonicalize(), data.canonicalize()) else {
+        return Ok(());
+    };
     anyhow::ensure!(
         original == data,
         "{} was copied from {} while that ran, so it is not whole: `cargo stack reset` makes a new one, or copy it again after \
@@ -138,9 +162,14 @@ fn refuse_copy(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn nats_service(layout: &Layout, servers: &Servers, settings: &Settings) -> anyhow::Result<Service> {
+fn nats_service(
+    layout: &Layout,
+    servers: &Servers,
+    settings: &Settings,
+) -> anyhow::Result<Service> {
     let port = settings.ports.nats;
-    let command = settings.nats_server(&servers.nats, &nats::write_config(layout, port, &settings.passwords)?);
+    let command = settings
+        .nats_server(&servers.nats, &nats::write_config(layout, port, &settings.passwords)?);
     Ok(Service {
         name: "nats",
         command,

@@ -18,7 +18,11 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn the_map_stays_short() {
     let map = map();
-    assert!(map.lines().count() <= ARCHITECTURE_STOP, "ARCHITECTURE.md has {} lines", map.lines().count());
+    assert!(
+        map.lines().count() <= ARCHITECTURE_STOP,
+        "ARCHITECTURE.md has {} lines",
+        map.lines().count()
+    );
     for name in ["README.md", "CONTRIBUTING.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         assert!(root().join(name).is_file(), "{name} is missing");
     }
@@ -65,7 +69,9 @@ fn every_file_that_the_map_names_is_there() {
 /// `a/{b,c}.rs` is two paths.
 fn each(path: &str) -> Vec<String> {
     match path.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
-        Some((before, (names, after))) => names.split(',').map(|name| format!("{before}{name}{after}")).collect(),
+        Some((before, (names, after))) => {
+            names.split(',').map(|name| format!("{before}{name}{after}")).collect()
+        }
         None => vec![path.to_owned()],
     }
 }

@@ -48,7 +48,11 @@ const TASKS: &[(&str, usize, Noticed)] = &[
 /// The calls of a line that start a task on the runtime.
 fn starts(line: &str) -> usize {
     let is_comment = line.trim_start().starts_with("//");
-    if is_comment { 0 } else { line.matches("tokio::spawn(").count() + line.matches("tasks.spawn(").count() }
+    if is_comment {
+        0
+    } else {
+        line.matches("tokio::spawn(").count() + line.matches("tasks.spawn(").count()
+    }
 }
 
 #[test]
@@ -59,7 +63,9 @@ fn every_task_that_a_process_starts_is_missed_by_somebody_when_it_hangs() {
         let found: usize = production(file.without_tests()).map(starts).sum();
         match TASKS.iter().find(|(path, ..)| *path == file.path) {
             None if found == 0 => {}
-            None => offences.push(format!("{}: starts {found}: who notices when one hangs?", file.path)),
+            None => {
+                offences.push(format!("{}: starts {found}: who notices when one hangs?", file.path))
+            }
             Some((_, listed, _)) if *listed != found => {
                 offences.push(format!("{}: starts {found}, listed are {listed}", file.path));
             }

@@ -52,7 +52,11 @@ fn what_tests_and_their_kits_wait_for_comes_in_time_or_fails_by_name() {
         let code = file.text.lines().enumerate().skip(first);
         for (number, line) in code.filter(|(_, line)| !line.trim_start().starts_with("//")) {
             for (wait, instead) in ENDLESS.iter().filter(|(wait, _)| line.contains(wait)) {
-                offences.push(format!("{}:{}: {wait} may wait for ever: {instead}", file.path, number + 1));
+                offences.push(format!(
+                    "{}:{}: {wait} may wait for ever: {instead}",
+                    file.path,
+                    number + 1
+                ));
             }
         }
     }

@@ -32,13 +32,21 @@ fn a_decimal_string_is_read_by_the_exponent_of_its_currency() {
 
 #[test]
 fn what_is_no_amount_is_refused() {
-    for text in ["", ".", "1.", ".5", "1.2.3", "1,50", "1e3", "+1", " 1", "1 ", "0x10", "NaN", "٣", "--1", "-", "1_000", "1.-5"]
-    {
+    for text in [
+        "", ".", "1.", ".5", "1.2.3", "1,50", "1e3", "+1", " 1", "1 ", "0x10", "NaN", "٣", "--1",
+        "-", "1_000", "1.-5",
+    ] {
         assert_eq!(usd(text), Err(MoneyError::Malformed), "{text:?}");
     }
     assert_eq!(usd("-1.00"), Err(MoneyError::Negative));
-    assert_eq!(usd("1.234"), Err(MoneyError::TooPrecise { currency: currency("USD"), exponent: 2 }));
-    assert_eq!(Money::parse("1.0", currency("JPY")), Err(MoneyError::TooPrecise { currency: currency("JPY"), exponent: 0 }));
+    assert_eq!(
+        usd("1.234"),
+        Err(MoneyError::TooPrecise { currency: currency("USD"), exponent: 2 })
+    );
+    assert_eq!(
+        Money::parse("1.0", currency("JPY")),
+        Err(MoneyError::TooPrecise { currency: currency("JPY"), exponent: 0 })
+    );
     assert_eq!(usd("10000000000000.01"), Err(MoneyError::TooLarge));
     assert_eq!(usd(&"9".repeat(400)), Err(MoneyError::TooLarge));
 }
@@ -53,7 +61,10 @@ fn a_code_without_minor_units_is_no_currency() {
 #[test]
 fn a_withdrawn_currency_is_read_but_takes_no_new_price() {
     for code in ["DEM", "BGN", "HRK", "ITL"] {
-        assert_eq!(currency(code).for_new_prices(), Err(MoneyError::Withdrawn { currency: currency(code) }));
+        assert_eq!(
+            currency(code).for_new_prices(),
+            Err(MoneyError::Withdrawn { currency: currency(code) })
+        );
     }
     assert_eq!(currency("EUR").for_new_prices(), Ok(currency("EUR")));
     assert_eq!(Money::parse("1000", currency("ITL")).unwrap().to_decimal(), "1000");
@@ -64,7 +75,10 @@ fn a_withdrawn_currency_is_read_but_takes_no_new_price() {
 #[test]
 fn currencies_never_mix() {
     let (dollar, euro) = (usd("1.00").unwrap(), Money::parse("1.00", currency("EUR")).unwrap());
-    assert_eq!(dollar.plus(euro), Err(MoneyError::Mixed { left: currency("USD"), right: currency("EUR") }));
+    assert_eq!(
+        dollar.plus(euro),
+        Err(MoneyError::Mixed { left: currency("USD"), right: currency("EUR") })
+    );
 }
 
 #[test]
@@ -78,7 +92,13 @@ fn a_sum_or_product_past_the_limit_is_an_error() {
 #[test]
 fn an_amount_that_does_not_divide_is_allocated_to_two_prices_a_cent_apart() {
     let parts: Vec<_> = usd("29.33").unwrap().allocate(Quantity::new(2).unwrap()).parts().collect();
-    assert_eq!(parts, [(Quantity::new(1).unwrap(), usd("14.67").unwrap()), (Quantity::new(1).unwrap(), usd("14.66").unwrap())]);
+    assert_eq!(
+        parts,
+        [
+            (Quantity::new(1).unwrap(), usd("14.67").unwrap()),
+            (Quantity::new(1).unwrap(), usd("14.66").unwrap())
+        ]
+    );
     let parts: Vec<_> = usd("0.00").unwrap().allocate(Quantity::new(3).unwrap()).parts().collect();
     assert_eq!(parts, [(Quantity::new(3).unwrap(), usd("0.00").unwrap())]);
 }

@@ -27,7 +27,12 @@ fn event(position: i64) -> RecordedEvent {
         schema_version: 1,
         data: RawValue::from_string("{}".to_owned()).unwrap(),
         tags: Vec::new(),
-        metadata: Metadata { correlation_id: Uuid::now_v7(), causation_id: None, actor: None, traceparent: None },
+        metadata: Metadata {
+            correlation_id: Uuid::now_v7(),
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+        },
         recorded_at: chrono::DateTime::UNIX_EPOCH,
         bytes: 2,
     }
@@ -42,14 +47,24 @@ async fn p5_the_broker_refuses_a_run_that_does_not_follow_its_last_message() {
     for mode in [PublishMode::Atomic, PublishMode::Pipelined] {
         let server = NatsServer::start(NatsOptions::default()).await.unwrap();
         let nats = NatsHandle::connect(&server.url(), "test").await.unwrap();
-        let broker = Broker::new(nats.clone(), StreamLimits { max_messages: -1, max_bytes: -1, replicas: 1 });
+        let broker = Broker::new(
+            nats.clone(),
+            StreamLimits { max_messages: -1, max_bytes: -1, replicas: 1 },
+        );
         broker.create(EPOCH, Term(1), Position(1)).await.unwrap();
         publish(&nats, mode, messages(1..=3), Position(0)).await.unwrap();
         // Behind and ahead, alone and in company.
         for (positions, last) in [(1..=1, 0), (2..=3, 1), (1..=3, 0), (6..=6, 5), (7..=9, 6)] {
             let refused = publish(&nats, mode, messages(positions.clone()), Position(last)).await;
-            assert!(matches!(refused, Err(PublishError::WrongLastSequence)), "{mode:?} {positions:?} after {last}: {refused:?}");
-            assert_eq!(last_sequence(&broker).await, 3, "{mode:?} {positions:?} after {last} left something behind");
+            assert!(
+                matches!(refused, Err(PublishError::WrongLastSequence)),
+                "{mode:?} {positions:?} after {last}: {refused:?}"
+            );
+            assert_eq!(
+                last_sequence(&broker).await,
+                3,
+                "{mode:?} {positions:?} after {last} left something behind"
+            );
         }
         publish(&nats, mode, messages(4..=5), Position(3)).await.unwrap();
         assert_eq!(last_sequence(&broker).await, 5);

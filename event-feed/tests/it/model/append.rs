@@ -11,7 +11,9 @@ pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<A
             Some(_) if state.store.lost && mutant != Some(Mutant::WriterGoesOn) => {}
             None if state.left.appends > 0 => actions.push(Action::Decide(who)),
             None => {}
-            Some(_) if mutant == Some(Mutant::CheckBeforeLock) && !writer.checked => actions.push(Action::CheckEarly(who)),
+            Some(_) if mutant == Some(Mutant::CheckBeforeLock) && !writer.checked => {
+                actions.push(Action::CheckEarly(who))
+            }
             Some(_) => {
                 if state.left.appends > 0 && writer.behind.is_none() {
                     actions.push(Action::Chain(who));
@@ -54,10 +56,16 @@ pub(super) fn chain(state: &mut State, who: usize) -> Option<()> {
 
 /// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held throughout. The appends of a batch
 /// are decided one after the other, and each is refused alone.
-pub(super) fn call(state: &mut State, who: usize, answered: bool, mutant: Option<Mutant>) -> Option<()> {
+pub(super) fn call(
+    state: &mut State,
+    who: usize,
+    answered: bool,
+    mutant: Option<Mutant>,
+) -> Option<()> {
     let Writer { sent, behind, checked } = state.writers[who];
     let batch: Vec<Event> = std::iter::once(sent?).chain(behind).collect();
-    let outcomes: Vec<_> = batch.iter().map(|event| (event.id, append(state, *event, checked, mutant))).collect();
+    let outcomes: Vec<_> =
+        batch.iter().map(|event| (event.id, append(state, *event, checked, mutant))).collect();
     if !answered {
         // The connection was cut after the commit: the batch is sent again.
         state.left.lost_answers -= 1;
@@ -81,7 +89,8 @@ fn append(state: &mut State, event: Event, checked: bool, mutant: Option<Mutant>
     }
     let head = state.store.head();
     // Who names a version alone proves what it read by the epoch; a link proves the one before it by its event.
-    let is_behind = !event.behind || head.id == event.seen || mutant == Some(Mutant::ChainByVersion);
+    let is_behind =
+        !event.behind || head.id == event.seen || mutant == Some(Mutant::ChainByVersion);
     if (head.position != event.after || !is_behind) && !checked {
         return None;
     }

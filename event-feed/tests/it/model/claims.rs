@@ -11,9 +11,18 @@ pub(super) type Claim = fn(&Whole, &State) -> bool;
 pub(super) const ALWAYS: &[(&str, Claim)] = &[
     ("I2, I5: what was acknowledged is there once, what was refused is not", outcomes_are_true),
     ("I4: nothing came between what an author had read and its event", conditions_hold),
-    ("P5: a message's sequence is the position of its event; those of one epoch are of one log", the_stream_is_the_log),
-    ("P6: what was handed out is the beginning of a log, each event once and in order", handed_out_in_order),
-    ("I10: with no more faults the stream and the follower come to the log's head", everything_heals),
+    (
+        "P5: a message's sequence is the position of its event; those of one epoch are of one log",
+        the_stream_is_the_log,
+    ),
+    (
+        "P6: what was handed out is the beginning of a log, each event once and in order",
+        handed_out_in_order,
+    ),
+    (
+        "I10: with no more faults the stream and the follower come to the log's head",
+        everything_heals,
+    ),
 ];
 
 /// What happens sometimes.
@@ -22,13 +31,20 @@ pub(super) const SOMETIMES: &[(&str, Claim)] = &[
         let leading = state.relays.iter().filter(|phase| **phase != Phase::StandingBy).count();
         leading == 2 && state.stream.as_ref().is_some_and(|stream| !stream.messages.is_empty())
     }),
-    ("a chain is appended whole, one link behind the other", |_, state| state.store.log.iter().any(|event| event.behind)),
-    ("a follower reads a message from the stream", |_, state| state.follower.proven && state.follower.handed.len() > 1),
+    ("a chain is appended whole, one link behind the other", |_, state| {
+        state.store.log.iter().any(|event| event.behind)
+    }),
+    ("a follower reads a message from the stream", |_, state| {
+        state.follower.proven && state.follower.handed.len() > 1
+    }),
     ("events are lost by a promotion", |_, state| !state.store.past.is_empty()),
     ("a follower meets another history and stops", |_, state| state.follower.stopped),
     ("a relay has the stream of lost events before it and waits", |_, state| {
-        let ahead = state.stream.as_ref().is_some_and(|stream| stream.last() > state.store.log.len());
-        state.store.lost && ahead && state.relays.iter().any(|phase| matches!(phase, Phase::Resuming { .. }))
+        let ahead =
+            state.stream.as_ref().is_some_and(|stream| stream.last() > state.store.log.len());
+        state.store.lost
+            && ahead
+            && state.relays.iter().any(|phase| matches!(phase, Phase::Resuming { .. }))
     }),
 ];
 
@@ -40,22 +56,35 @@ pub(super) fn all() -> Vec<Property<Whole>> {
 fn outcomes_are_true(_: &Whole, state: &State) -> bool {
     let log = &state.store.log;
     let times = |id: u8| log.iter().filter(|event| event.id == id).count();
-    let at = |(id, position): &(u8, usize)| log.get(position - 1).is_some_and(|event| event.id == *id) && times(*id) == 1;
+    let at = |(id, position): &(u8, usize)| {
+        log.get(position - 1).is_some_and(|event| event.id == *id) && times(*id) == 1
+    };
     state.acknowledged.iter().all(at)
         && state.refused.iter().all(|id| times(*id) == 0)
         && log.iter().all(|event| times(event.id) == 1)
 }
 
 fn conditions_hold(_: &Whole, state: &State) -> bool {
-    state.store.log.iter().enumerate().all(|(before, event)| event.after == before && event.seen == state.store.mark(before).id)
+    state
+        .store
+        .log
+        .iter()
+        .enumerate()
+        .all(|(before, event)| event.after == before && event.seen == state.store.mark(before).id)
 }
 
 fn the_stream_is_the_log(_: &Whole, state: &State) -> bool {
     state.stream.as_ref().is_none_or(|stream| {
-        let in_place = stream.messages.iter().zip(stream.before_first + 1..).all(|(message, at)| message.mark.position == at);
+        let in_place = stream
+            .messages
+            .iter()
+            .zip(stream.before_first + 1..)
+            .all(|(message, at)| message.mark.position == at);
         let of_one_log = (1..=state.store.epoch).all(|epoch| {
             let of_epoch = stream.messages.iter().filter(|message| message.epoch == epoch);
-            state.store.ever_had(Some(epoch), &of_epoch.map(|message| message.mark).collect::<Vec<_>>())
+            state
+                .store
+                .ever_had(Some(epoch), &of_epoch.map(|message| message.mark).collect::<Vec<_>>())
         });
         in_place && of_one_log
     })
@@ -63,7 +92,8 @@ fn the_stream_is_the_log(_: &Whole, state: &State) -> bool {
 
 fn handed_out_in_order(_: &Whole, state: &State) -> bool {
     let handed: &[Mark] = &state.follower.handed;
-    handed.iter().zip(1..).all(|(mark, position)| mark.position == position) && state.store.ever_had(None, handed)
+    handed.iter().zip(1..).all(|(mark, position)| mark.position == position)
+        && state.store.ever_had(None, handed)
 }
 
 /// Plays on without faults: everything under way is lost or gives up, one relay leads, the follower reads. The order is one of those
@@ -91,7 +121,10 @@ fn everything_heals(whole: &Whole, state: &State) -> bool {
         }
     }
     let published = state.stream.as_ref().is_some_and(|stream| {
-        let of_this_log = stream.messages.iter().all(|message| state.store.mark(message.mark.position) == message.mark);
+        let of_this_log = stream
+            .messages
+            .iter()
+            .all(|message| state.store.mark(message.mark.position) == message.mark);
         stream.last() == state.store.log.len() && of_this_log && stream.epoch == state.store.epoch
     });
     for _ in 0..MOST_STEPS {
@@ -100,7 +133,8 @@ fn everything_heals(whole: &Whole, state: &State) -> bool {
         }
     }
     // Who stands in another history stops, and only who does.
-    let of_this_log = state.follower.handed.iter().all(|mark| state.store.mark(mark.position) == *mark);
+    let of_this_log =
+        state.follower.handed.iter().all(|mark| state.store.mark(mark.position) == *mark);
     let followed = state.follower.last() == state.store.head();
     published && state.follower.stopped != of_this_log && (state.follower.stopped || followed)
 }

@@ -11,12 +11,18 @@ pub(super) fn actions(state: &State, actions: &mut Vec<Action>) {
     if follower.stopped {
         return;
     }
-    let news = follower.last().position < state.store.log.len() || follower.epoch != Some(state.store.epoch);
-    if news || follower.held.is_some() || follower.last() != state.store.mark(follower.last().position) {
+    let news = follower.last().position < state.store.log.len()
+        || follower.epoch != Some(state.store.epoch);
+    if news
+        || follower.held.is_some()
+        || follower.last() != state.store.mark(follower.last().position)
+    {
         actions.push(Action::ReadStore);
     }
     match (&state.stream, follower.joined) {
-        (Some(_), None) if follower.last().position > 0 && follower.epoch.is_some() => actions.push(Action::Join),
+        (Some(_), None) if follower.last().position > 0 && follower.epoch.is_some() => {
+            actions.push(Action::Join)
+        }
         (Some(stream), Some((made, next))) if stream.made == made => {
             let there = stream.last() >= next.max(stream.before_first + 1);
             if there && follower.received.is_none() && follower.held.is_none() {
@@ -48,7 +54,9 @@ pub(super) fn read_store(state: &mut State, mutant: Option<Mutant>) {
     if let Some((_, message)) = follower.held.take() {
         if page.contains(&message.mark) {
             follower.proven = true;
-        } else if page.iter().any(|mark| mark.position == message.mark.position) || page.len() < PAGE {
+        } else if page.iter().any(|mark| mark.position == message.mark.position)
+            || page.len() < PAGE
+        {
             follower.leave();
         }
     }
@@ -85,7 +93,8 @@ pub(super) fn judge(state: &mut State, mutant: Option<Mutant>) -> Option<()> {
     } else if sequence == last.position {
         if mark == last { follower.proven = true } else { follower.leave() }
     } else {
-        let follows = sequence == last.position + 1 && (follower.proven || mutant == Some(Mutant::NoProof));
+        let follows =
+            sequence == last.position + 1 && (follower.proven || mutant == Some(Mutant::NoProof));
         if follows || mutant == Some(Mutant::SkipGaps) {
             follower.handed.push(mark);
         } else {

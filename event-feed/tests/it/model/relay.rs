@@ -14,7 +14,9 @@ pub(super) fn actions(state: &State, actions: &mut Vec<Action>) {
     for (who, phase) in state.relays.iter().enumerate() {
         let can_send = state.network.len() < UNDER_WAY;
         match phase {
-            Phase::StandingBy if state.store.leader.is_none() || state.store.leader == Some(who) => {
+            Phase::StandingBy
+                if state.store.leader.is_none() || state.store.leader == Some(who) =>
+            {
                 actions.push(Action::Take(who));
             }
             Phase::StandingBy => {}
@@ -52,7 +54,10 @@ pub(super) fn take(state: &mut State, who: usize) {
 
 /// One step of a leader.
 pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
-    let holds = |term: u8| (state.store.leader == Some(who) && state.store.term == term) || mutant == Some(Mutant::NoLeaseCheck);
+    let holds = |term: u8| {
+        (state.store.leader == Some(who) && state.store.term == term)
+            || mutant == Some(Mutant::NoLeaseCheck)
+    };
     let next = match state.relays[who].clone() {
         Phase::Resuming { term } => resume(state, term, mutant),
         Phase::Remaking { term, epoch, last, step: Remake::Check } if holds(term) => {
@@ -63,29 +68,46 @@ pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
             Phase::Remaking { term, epoch, last, step: Remake::Create }
         }
         // The other one was faster: a stream of that name exists.
-        Phase::Remaking { term, step: Remake::Create, .. } if state.stream.is_some() => Phase::Resuming { term },
+        Phase::Remaking { term, step: Remake::Create, .. } if state.stream.is_some() => {
+            Phase::Resuming { term }
+        }
         Phase::Remaking { term, epoch, last, step: Remake::Create } => {
             state.streams += 1;
-            let stream = Stream { made: state.streams, epoch, before_first: last.position, messages: Vec::new() };
+            let stream = Stream {
+                made: state.streams,
+                epoch,
+                before_first: last.position,
+                messages: Vec::new(),
+            };
             state.stream = Some(stream);
             Phase::At { term, epoch, last }
         }
         // Each read begins with the last event published, and a new connection proves the epoch.
-        Phase::At { term, epoch, last } if state.store.mark(last.position) == last && state.store.epoch == epoch => {
+        Phase::At { term, epoch, last }
+            if state.store.mark(last.position) == last && state.store.epoch == epoch =>
+        {
             let page = state.store.after(last.position, PAGE);
             Phase::Read { term, epoch, last, page }
         }
-        Phase::Read { term, epoch, last, page } if holds(term) => Phase::Checked { term, epoch, last, page },
+        Phase::Read { term, epoch, last, page } if holds(term) => {
+            Phase::Checked { term, epoch, last, page }
+        }
         Phase::Checked { term, epoch, last, page } => {
             state.requests += 1;
             let messages = page.iter().map(|mark| Message { mark: *mark, epoch }).collect();
-            state.network.insert(Publish { request: state.requests, expected: last.position, messages });
+            state.network.insert(Publish {
+                request: state.requests,
+                expected: last.position,
+                messages,
+            });
             Phase::Waiting { term, epoch, page, request: state.requests }
         }
         // The lease is lost, or the log is another one.
-        Phase::Remaking { .. } | Phase::Read { .. } | Phase::At { .. } | Phase::StandingBy | Phase::Waiting { .. } => {
-            Phase::StandingBy
-        }
+        Phase::Remaking { .. }
+        | Phase::Read { .. }
+        | Phase::At { .. }
+        | Phase::StandingBy
+        | Phase::Waiting { .. } => Phase::StandingBy,
     };
     state.relays[who] = next;
 }
@@ -93,7 +115,12 @@ pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
 /// The stream's last sequence is the checkpoint, once its message is proved to be the log's event there.
 fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     let (epoch, head) = (state.store.epoch, state.store.head());
-    let anew = Phase::Remaking { term, epoch, last: state.store.mark(head.position.saturating_sub(WINDOW)), step: Remake::Check };
+    let anew = Phase::Remaking {
+        term,
+        epoch,
+        last: state.store.mark(head.position.saturating_sub(WINDOW)),
+        step: Remake::Check,
+    };
     let Some(stream) = &state.stream else { return anew };
     let last = state.store.mark(stream.last());
     let message = stream.at(stream.last());
@@ -105,13 +132,21 @@ fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     if stream.epoch == epoch && lost && mutant != Some(Mutant::ResumeUnproved) {
         return Phase::Resuming { term };
     }
-    let proved = message.is_none_or(|message| message == Message { mark: last, epoch }) || mutant == Some(Mutant::ResumeUnproved);
-    let ours = (stream.epoch == epoch || mutant == Some(Mutant::ResumeUnproved)) && stream.last() <= head.position && proved;
+    let proved = message.is_none_or(|message| message == Message { mark: last, epoch })
+        || mutant == Some(Mutant::ResumeUnproved);
+    let ours = (stream.epoch == epoch || mutant == Some(Mutant::ResumeUnproved))
+        && stream.last() <= head.position
+        && proved;
     if ours { Phase::At { term, epoch, last } } else { anew }
 }
 
 /// A publish reaches the broker, whose guard is the sequence that it expects to be the last; its answer may be lost.
-pub(super) fn arrive(state: &mut State, request: u8, answered: bool, mutant: Option<Mutant>) -> Option<()> {
+pub(super) fn arrive(
+    state: &mut State,
+    request: u8,
+    answered: bool,
+    mutant: Option<Mutant>,
+) -> Option<()> {
     let publish = state.network.iter().find(|publish| publish.request == request)?.clone();
     state.network.remove(&publish);
     let guarded = mutant != Some(Mutant::NoExpectedSequence);
@@ -127,7 +162,8 @@ pub(super) fn arrive(state: &mut State, request: u8, answered: bool, mutant: Opt
             && waiting == request
         {
             let last = page.last().copied().unwrap_or_default();
-            *relay = if stored { Phase::At { term, epoch, last } } else { Phase::Resuming { term } };
+            *relay =
+                if stored { Phase::At { term, epoch, last } } else { Phase::Resuming { term } };
         }
     }
     Some(())

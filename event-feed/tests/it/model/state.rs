@@ -62,7 +62,10 @@ impl Store {
     }
 
     pub(super) fn mark(&self, position: usize) -> Mark {
-        Mark { position, id: position.checked_sub(1).and_then(|at| self.log.get(at)).map(|event| event.id) }
+        Mark {
+            position,
+            id: position.checked_sub(1).and_then(|at| self.log.get(at)).map(|event| event.id),
+        }
     }
 
     /// Up to so many marks after a position.
@@ -75,7 +78,10 @@ impl Store {
         let now = (self.epoch, self.log.clone());
         let mut logs = self.past.iter().chain(std::iter::once(&now));
         logs.any(|(of, log)| {
-            let has = |mark: &Mark| mark.position.checked_sub(1).and_then(|at| log.get(at)).map(|event| event.id) == mark.id;
+            let has = |mark: &Mark| {
+                mark.position.checked_sub(1).and_then(|at| log.get(at)).map(|event| event.id)
+                    == mark.id
+            };
             epoch.is_none_or(|epoch| epoch == *of) && marks.iter().all(has)
         })
     }
@@ -228,7 +234,16 @@ impl State {
     pub(super) fn new(left: Budget) -> Self {
         let (log, past) = (Vec::new(), Vec::new());
         Self {
-            store: Store { log, epoch: 1, standby: 0, leader: None, term: 0, standby_term: 0, past, lost: false },
+            store: Store {
+                log,
+                epoch: 1,
+                standby: 0,
+                leader: None,
+                term: 0,
+                standby_term: 0,
+                past,
+                lost: false,
+            },
             writers: [Writer::default(); 2],
             relays: [Phase::StandingBy, Phase::StandingBy],
             network: BTreeSet::new(),
@@ -247,13 +262,23 @@ impl State {
     /// handed both out and reads the stream.
     pub(super) fn at_work(left: Budget) -> Self {
         let mut state = Self::new(left);
-        let log = vec![Event::alone(1, Mark::default()), Event::alone(2, Mark { position: 1, id: Some(1) })];
-        state.store = Store { log, standby: 1, leader: Some(0), term: 1, standby_term: 1, ..state.store };
+        let log = vec![
+            Event::alone(1, Mark::default()),
+            Event::alone(2, Mark { position: 1, id: Some(1) }),
+        ];
+        state.store =
+            Store { log, standby: 1, leader: Some(0), term: 1, standby_term: 1, ..state.store };
         let marks = state.store.after(0, 2);
         let messages = marks.iter().map(|mark| Message { mark: *mark, epoch: 1 }).collect();
         state.stream = Some(Stream { made: 1, epoch: 1, before_first: 0, messages });
         state.relays[0] = Phase::At { term: 1, epoch: 1, last: state.store.head() };
-        state.follower = Follower { handed: marks, epoch: Some(1), joined: Some((1, 3)), proven: true, ..Follower::default() };
+        state.follower = Follower {
+            handed: marks,
+            epoch: Some(1),
+            joined: Some((1, 3)),
+            proven: true,
+            ..Follower::default()
+        };
         (state.streams, state.next_id) = (1, 3);
         state.acknowledged = [(1, 1), (2, 2)].into();
         state
@@ -268,9 +293,12 @@ impl State {
         state.store.log = vec![old[0], Event::alone(4, Mark { position: 1, id: Some(1) })];
         state.store = Store { past: vec![(1, old)], epoch, leader: None, ..state.store };
         let late = Mark { position: 3, id: Some(3) };
-        state.network = [Publish { request: 1, expected: 2, messages: vec![Message { mark: late, epoch: 1 }] }].into();
+        state.network =
+            [Publish { request: 1, expected: 2, messages: vec![Message { mark: late, epoch: 1 }] }]
+                .into();
         state.relays[0] = Phase::Waiting { term: 1, epoch: 1, page: vec![late], request: 1 };
-        state.follower = Follower { handed: state.store.after(0, 1), epoch: Some(epoch), ..Follower::default() };
+        state.follower =
+            Follower { handed: state.store.after(0, 1), epoch: Some(epoch), ..Follower::default() };
         (state.requests, state.next_id) = (1, 5);
         state.acknowledged = [(1, 1), (4, 2)].into();
         state

@@ -124,7 +124,9 @@ impl LogArgs {
             (Some(url), _) => Ok(url.clone()),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| Usage(format!("{} cannot be read: {error}", path.display())))?;
+                let text = text.map_err(|error| {
+                    Usage(format!("{} cannot be read: {error}", path.display()))
+                })?;
                 Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             (None, None) => {
@@ -136,15 +138,17 @@ impl LogArgs {
 }
 
 fn as_of(text: &str) -> Result<AsOf, String> {
-    let number = |number: &str| number.parse::<i64>().map_err(|error| format!("{number:?} is no number: {error}"));
+    let number = |number: &str| {
+        number.parse::<i64>().map_err(|error| format!("{number:?} is no number: {error}"))
+    };
     if let Some(version) = text.strip_prefix("version:") {
         return number(version).map(|version| AsOf::Version(Version(version)));
     }
     if let Some(position) = text.strip_prefix("position:") {
         return number(position).map(|position| AsOf::Position(Position(position)));
     }
-    let time =
-        DateTime::parse_from_rfc3339(text).map_err(|error| format!("neither version:N, position:N nor a time: {error}"))?;
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|error| format!("neither version:N, position:N nor a time: {error}"))?;
     Ok(AsOf::Time(time.with_timezone(&Utc)))
 }
 
@@ -153,8 +157,12 @@ fn epoch(text: &str) -> Result<Epoch, uuid::Error> {
 }
 
 /// For connections: the options with the name under which Postgres lists them.
-pub(crate) fn connect_options(url: &SecretString) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
+pub(crate) fn connect_options(
+    url: &SecretString,
+) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
     // The parser's error might repeat the URL, and so a password.
     let options = url.expose_secret().parse::<sqlx::postgres::PgConnectOptions>();
-    Ok(options.map_err(|_| Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?.application_name("event-store"))
+    Ok(options
+        .map_err(|_| Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?
+        .application_name("event-store"))
 }

@@ -9,7 +9,9 @@ use event_store::event::Position;
 use event_store::postgres::{LogStatus, begin_epoch, epochs, verify};
 use event_store::store::is_last_page;
 use event_store::stream::Version;
-use event_store::{Epoch, EventQuery, EventStore, Filter, PostgresOptions, PostgresStore, QueryItem, RecordedEvent};
+use event_store::{
+    Epoch, EventQuery, EventStore, Filter, PostgresOptions, PostgresStore, QueryItem, RecordedEvent,
+};
 use postgres_kit::Connection;
 use secrecy::ExposeSecret;
 
@@ -82,16 +84,23 @@ async fn connect(args: &cli::LogArgs) -> anyhow::Result<Connection> {
 }
 
 async fn store(url: &str) -> anyhow::Result<PostgresStore> {
-    let options = PostgresOptions::from_url(url)?.application_name("event-store").read_connections(1);
+    let options =
+        PostgresOptions::from_url(url)?.application_name("event-store").read_connections(1);
     Ok(PostgresStore::connect(options).await?)
 }
 
 /// Events of the log, page by page: a page is as large as memory allows, and what is asked for may be more.
-async fn read(store: &PostgresStore, args: ReadArgs, shown: &mut Events<'_, impl Write>) -> anyhow::Result<()> {
+async fn read(
+    store: &PostgresStore,
+    args: ReadArgs,
+    shown: &mut Events<'_, impl Write>,
+) -> anyhow::Result<()> {
     let filter = match args.category {
         Some(category) => Filter::Category(category),
         None if args.types.is_empty() && args.tags.is_empty() => Filter::All,
-        None => Filter::Query(EventQuery { items: vec![QueryItem { types: args.types, tags: args.tags }] }),
+        None => Filter::Query(EventQuery {
+            items: vec![QueryItem { types: args.types, tags: args.tags }],
+        }),
     };
     let mut after = Position(args.after);
     while shown.left() > 0 {
@@ -105,14 +114,26 @@ async fn read(store: &PostgresStore, args: ReadArgs, shown: &mut Events<'_, impl
     }
     if shown.is_empty() {
         let head = store.head().await?.mark.position;
-        anyhow::ensure!(args.after <= head.0, "the log ends at position {head}, before {}", args.after);
-        anyhow::ensure!(matches!(filter, Filter::All), "no event after position {} is of that kind", args.after);
+        anyhow::ensure!(
+            args.after <= head.0,
+            "the log ends at position {head}, before {}",
+            args.after
+        );
+        anyhow::ensure!(
+            matches!(filter, Filter::All),
+            "no event after position {} is of that kind",
+            args.after
+        );
     }
     Ok(())
 }
 
 /// The events of a stream that is there, as it is or as it was then.
-async fn stream(store: &PostgresStore, args: StreamArgs, shown: &mut Events<'_, impl Write>) -> anyhow::Result<()> {
+async fn stream(
+    store: &PostgresStore,
+    args: StreamArgs,
+    shown: &mut Events<'_, impl Write>,
+) -> anyhow::Result<()> {
     let then = |event: &RecordedEvent| args.as_of.is_none_or(|moment| moment.includes(event));
     let (mut after, mut before) = (Version(args.after), None);
     while shown.left() > 0 {
@@ -135,7 +156,8 @@ async fn stream(store: &PostgresStore, args: StreamArgs, shown: &mut Events<'_, 
     }
     if shown.is_empty() {
         let first = store.read_stream(&args.name, Version::NONE, 1).await?;
-        let first = first.first().ok_or_else(|| anyhow::anyhow!("there is no stream {}", args.name))?;
+        let first =
+            first.first().ok_or_else(|| anyhow::anyhow!("there is no stream {}", args.name))?;
         anyhow::ensure!(then(first), "the stream {} was not there then", args.name);
     }
     Ok(())
@@ -145,7 +167,11 @@ async fn stream(store: &PostgresStore, args: StreamArgs, shown: &mut Events<'_, 
 async fn confirmed(connection: &mut Connection) -> anyhow::Result<bool> {
     let status = LogStatus::read(&mut *connection).await?;
     let mut ask = std::io::stderr();
-    write!(ask, "A new epoch begins after position {}. Type that position to go on: ", status.position)?;
+    write!(
+        ask,
+        "A new epoch begins after position {}. Type that position to go on: ",
+        status.position
+    )?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == status.position.to_string())

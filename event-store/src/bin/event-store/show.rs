@@ -53,7 +53,13 @@ pub(crate) fn status(status: &LogStatus) -> String {
 pub(crate) fn epochs(all: &[EpochRecord]) -> String {
     let rows = all.iter().map(|one| {
         let abandoned = one.abandoned.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        [one.epoch.to_string(), one.began_after.to_string(), one.created_at.to_rfc3339(), one.reason.clone(), abandoned]
+        [
+            one.epoch.to_string(),
+            one.began_after.to_string(),
+            one.created_at.to_rfc3339(),
+            one.reason.clone(),
+            abandoned,
+        ]
     });
     table(["epoch", "began after", "at", "why", "in place of"], rows)
 }
@@ -131,7 +137,9 @@ impl<'o, W: Write> Events<'o, W> {
         if self.json {
             return Ok(());
         }
-        Ok(self.out.write_all(table(["position", "at", "stream", "version", "type", "data"], self.rows).as_bytes())?)
+        Ok(self.out.write_all(
+            table(["position", "at", "stream", "version", "type", "data"], self.rows).as_bytes(),
+        )?)
     }
 
     fn line(&mut self, event: &RecordedEvent) -> anyhow::Result<()> {

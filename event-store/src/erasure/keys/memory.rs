@@ -27,7 +27,12 @@ struct Inner {
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { keys: BTreeMap::new(), ledger: BTreeMap::new(), applied: Mark::START, known_head: None }
+        Self {
+            keys: BTreeMap::new(),
+            ledger: BTreeMap::new(),
+            applied: Mark::START,
+            known_head: None,
+        }
     }
 }
 
@@ -52,13 +57,16 @@ impl SubjectKeyStore for MemoryKeys {
 
     async fn ensure(&self, keys: &[(Uuid, WrappedKey)]) -> Result<Vec<StoredKey>, KeyError> {
         let mut inner = self.inner();
-        let stored = keys
-            .iter()
-            .map(|(subject, key)| inner.keys.entry(*subject).or_insert_with(|| StoredKey::Wrapped(key.clone())).clone());
+        let stored = keys.iter().map(|(subject, key)| {
+            inner.keys.entry(*subject).or_insert_with(|| StoredKey::Wrapped(key.clone())).clone()
+        });
         Ok(stored.collect())
     }
 
-    #[allow(clippy::disallowed_methods, reason = "stands for the clock of the database, which no caller gives either")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "stands for the clock of the database, which no caller gives either"
+    )]
     async fn destroy(&self, subject: Uuid, requested_by: &str) -> Result<LedgerEntry, KeyError> {
         let mut inner = self.inner();
         inner.keys.insert(subject, StoredKey::Destroyed);
@@ -72,7 +80,12 @@ impl SubjectKeyStore for MemoryKeys {
         Ok(entry.clone())
     }
 
-    async fn record(&self, subject: Uuid, erased_at: Mark, claims_released: i64) -> Result<(), KeyError> {
+    async fn record(
+        &self,
+        subject: Uuid,
+        erased_at: Mark,
+        claims_released: i64,
+    ) -> Result<(), KeyError> {
         if let Some(entry) = self.inner().ledger.get_mut(&subject) {
             entry.erased_at = Some(erased_at);
             entry.claims_released += claims_released;
@@ -86,7 +99,13 @@ impl SubjectKeyStore for MemoryKeys {
 
     async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError> {
         let inner = self.inner();
-        Ok(inner.ledger.values().filter(|entry| entry.subject > after).take(limit as usize).cloned().collect())
+        Ok(inner
+            .ledger
+            .values()
+            .filter(|entry| entry.subject > after)
+            .take(limit as usize)
+            .cloned()
+            .collect())
     }
 
     async fn applied(&self) -> Result<Mark, KeyError> {
@@ -104,14 +123,20 @@ impl SubjectKeyStore for MemoryKeys {
 
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
         let known = &mut self.inner().known_head;
-        let newer = known.is_none_or(|known| known.epoch != head.epoch || known.mark.position < head.mark.position);
+        let newer = known.is_none_or(|known| {
+            known.epoch != head.epoch || known.mark.position < head.mark.position
+        });
         if newer && head.mark != Mark::START {
             *known = Some(head);
         }
         Ok(())
     }
 
-    async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
+    async fn not_wrapped_by(
+        &self,
+        master: &str,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
         let inner = self.inner();
         let others = inner.keys.iter().filter_map(|(subject, stored)| match stored {
             StoredKey::Wrapped(key) if key.master != master => Some((*subject, key.clone())),
@@ -124,7 +149,9 @@ impl SubjectKeyStore for MemoryKeys {
         let mut inner = self.inner();
         let mut rewrapped = 0;
         for (subject, old, new) in keys {
-            if let Some(stored) = inner.keys.get_mut(&subject).filter(|stored| **stored == StoredKey::Wrapped(old)) {
+            if let Some(stored) =
+                inner.keys.get_mut(&subject).filter(|stored| **stored == StoredKey::Wrapped(old))
+            {
                 *stored = StoredKey::Wrapped(new);
                 rewrapped += 1;
             }

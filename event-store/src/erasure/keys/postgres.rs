@@ -91,7 +91,12 @@ impl Adding {
 
     /// Adds those that are not there; says which it added. Adding them twice does no harm, so it is tried again on a new connection when
     /// the one at hand turns out to be gone or gives no answer.
-    async fn add(&self, subjects: &[Uuid], masters: &[String], wrapped: &[Vec<u8>]) -> Result<HashSet<Uuid>, KeyError> {
+    async fn add(
+        &self,
+        subjects: &[Uuid],
+        masters: &[String],
+        wrapped: &[Vec<u8>],
+    ) -> Result<HashSet<Uuid>, KeyError> {
         let room = timeout(ACQUIRE_LIMIT, self.room.acquire()).await;
         let _room = room.ok().and_then(Result::ok).ok_or(KeyError::Unavailable(None))?;
         loop {
@@ -100,7 +105,9 @@ impl Adding {
                 Some(connection) => (connection, false),
                 None => (self.connect().await?, true),
             };
-            let added = sqlx::query_file!("sql/keys/ensure.sql", subjects, masters, wrapped).fetch_all(&mut connection).await;
+            let added = sqlx::query_file!("sql/keys/ensure.sql", subjects, masters, wrapped)
+                .fetch_all(&mut connection)
+                .await;
             match added.map_err(failed) {
                 Ok(added) => {
                     self.idle().push(connection);
@@ -141,8 +148,10 @@ impl PostgresKeys {
                 // What is sealed under a key is acknowledged right after: the key must be as durable.
                 ("synchronous_commit", "on"),
             ]);
-        let mut connection = Connection::open(&options, CONNECT_LIMIT, CHECK_LIMIT).await.map_err(read_error)?;
-        let checked = connection.run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(schema().check(raw).await));
+        let mut connection =
+            Connection::open(&options, CONNECT_LIMIT, CHECK_LIMIT).await.map_err(read_error)?;
+        let checked = connection
+            .run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(schema().check(raw).await));
         checked.await.map_err(read_error)??;
         connection.close().await;
         let mut settings = PoolSettings::new(MAX_CONNECTIONS, ACQUIRE_LIMIT, CALL_LIMIT);
@@ -162,12 +171,15 @@ impl PostgresKeys {
 impl From<StoreError> for KeyError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(error) | StoreError::OutcomeUnknown(error) => Self::Unavailable(error.map(Arc::new)),
+            StoreError::Unavailable(error) | StoreError::OutcomeUnknown(error) => {
+                Self::Unavailable(error.map(Arc::new))
+            }
             StoreError::Database(error) => Self::Database(Arc::new(error)),
             StoreError::Keys(error) => error,
-            StoreError::Invalid(why) | StoreError::Unusable(why) | StoreError::Unsafe(why) | StoreError::OtherHistory(why) => {
-                Self::Unusable(why)
-            }
+            StoreError::Invalid(why)
+            | StoreError::Unusable(why)
+            | StoreError::Unsafe(why)
+            | StoreError::OtherHistory(why) => Self::Unusable(why),
         }
     }
 }
@@ -212,8 +224,14 @@ impl From<LedgerRow> for LedgerEntry {
 #[async_trait]
 impl SubjectKeyStore for PostgresKeys {
     async fn find(&self, subjects: &[Uuid]) -> Result<Vec<Option<StoredKey>>, KeyError> {
-        let rows = sqlx::query_file!("sql/keys/find.sql", subjects).fetch_all(&self.pool).await.map_err(failed)?;
-        Ok(rows.into_iter().map(|row| row.subject.map(|_| stored(row.master, row.wrapped))).collect())
+        let rows = sqlx::query_file!("sql/keys/find.sql", subjects)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| row.subject.map(|_| stored(row.master, row.wrapped)))
+            .collect())
     }
 
     async fn ensure(&self, keys: &[(Uuid, WrappedKey)]) -> Result<Vec<StoredKey>, KeyError> {
@@ -240,29 +258,46 @@ impl SubjectKeyStore for PostgresKeys {
     }
 
     async fn destroy(&self, subject: Uuid, requested_by: &str) -> Result<LedgerEntry, KeyError> {
-        let row = sqlx::query_file_as!(LedgerRow, "sql/keys/destroy.sql", subject, requested_by).fetch_one(&self.pool);
+        let row = sqlx::query_file_as!(LedgerRow, "sql/keys/destroy.sql", subject, requested_by)
+            .fetch_one(&self.pool);
         Ok(row.await.map_err(failed)?.into())
     }
 
-    async fn record(&self, subject: Uuid, erased_at: Mark, claims_released: i64) -> Result<(), KeyError> {
+    async fn record(
+        &self,
+        subject: Uuid,
+        erased_at: Mark,
+        claims_released: i64,
+    ) -> Result<(), KeyError> {
         let Mark { position, event_id } = erased_at;
-        let done = sqlx::query_file!("sql/keys/record.sql", subject, position.0, event_id, claims_released);
+        let done = sqlx::query_file!(
+            "sql/keys/record.sql",
+            subject,
+            position.0,
+            event_id,
+            claims_released
+        );
         done.execute(&self.pool).await.map(drop).map_err(failed)
     }
 
     async fn entry(&self, subject: Uuid) -> Result<Option<LedgerEntry>, KeyError> {
-        let row = sqlx::query_file_as!(LedgerRow, "sql/keys/entry.sql", subject).fetch_optional(&self.pool);
+        let row = sqlx::query_file_as!(LedgerRow, "sql/keys/entry.sql", subject)
+            .fetch_optional(&self.pool);
         Ok(row.await.map_err(failed)?.map(Into::into))
     }
 
     async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError> {
         let pool = self.long();
-        let rows = sqlx::query_file_as!(LedgerRow, "sql/keys/ledger.sql", after, i64::from(limit)).fetch_all(&pool);
+        let rows = sqlx::query_file_as!(LedgerRow, "sql/keys/ledger.sql", after, i64::from(limit))
+            .fetch_all(&pool);
         Ok(rows.await.map_err(failed)?.into_iter().map(Into::into).collect())
     }
 
     async fn applied(&self) -> Result<Mark, KeyError> {
-        let row = sqlx::query_file!("sql/keys/applied.sql").fetch_one(&self.pool).await.map_err(failed)?;
+        let row = sqlx::query_file!("sql/keys/applied.sql")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed)?;
         Ok(mark(row.position, row.event_id))
     }
 
@@ -272,22 +307,37 @@ impl SubjectKeyStore for PostgresKeys {
     }
 
     async fn known_head(&self) -> Result<Option<Head>, KeyError> {
-        let row = sqlx::query_file!("sql/keys/known_head.sql").fetch_optional(&self.pool).await.map_err(failed)?;
-        Ok(row.map(|row| Head { epoch: Epoch(row.epoch), mark: mark(row.position, Some(row.event_id)) }))
+        let row = sqlx::query_file!("sql/keys/known_head.sql")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(row.map(|row| Head {
+            epoch: Epoch(row.epoch),
+            mark: mark(row.position, Some(row.event_id)),
+        }))
     }
 
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
         // Before the first event there is nothing to lose.
         let Mark { position, event_id: Some(event_id) } = head.mark else { return Ok(()) };
-        let done = sqlx::query_file!("sql/keys/set_known_head.sql", head.epoch.0, position.0, event_id);
+        let done =
+            sqlx::query_file!("sql/keys/set_known_head.sql", head.epoch.0, position.0, event_id);
         done.execute(&self.pool).await.map(drop).map_err(failed)
     }
 
-    async fn not_wrapped_by(&self, master: &str, limit: u32) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
+    async fn not_wrapped_by(
+        &self,
+        master: &str,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError> {
         let pool = self.long();
-        let rows = sqlx::query_file!("sql/keys/not_wrapped_by.sql", master, i64::from(limit)).fetch_all(&pool);
+        let rows = sqlx::query_file!("sql/keys/not_wrapped_by.sql", master, i64::from(limit))
+            .fetch_all(&pool);
         let rows = rows.await.map_err(failed)?;
-        Ok(rows.into_iter().map(|row| (row.subject, WrappedKey { master: row.master, bytes: row.wrapped })).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.subject, WrappedKey { master: row.master, bytes: row.wrapped }))
+            .collect())
     }
 
     async fn rewrap(&self, keys: Vec<(Uuid, WrappedKey, WrappedKey)>) -> Result<u64, KeyError> {
@@ -296,7 +346,8 @@ impl SubjectKeyStore for PostgresKeys {
         let masters: Vec<String> = keys.iter().map(|(.., new)| new.master.clone()).collect();
         let new: Vec<Vec<u8>> = keys.into_iter().map(|(.., new)| new.bytes).collect();
         let pool = self.long();
-        let done = sqlx::query_file!("sql/keys/rewrap.sql", &subjects, &old, &masters, &new).execute(&pool);
+        let done = sqlx::query_file!("sql/keys/rewrap.sql", &subjects, &old, &masters, &new)
+            .execute(&pool);
         Ok(done.await.map_err(failed)?.rows_affected())
     }
 }

@@ -100,7 +100,9 @@ impl Personal {
 
     /// Whether all of those are among these.
     pub(crate) fn covers(&self, others: &Self) -> bool {
-        !self.unknown && !others.unknown && others.subjects.iter().all(|subject| self.subjects.contains(subject))
+        !self.unknown
+            && !others.unknown
+            && others.subjects.iter().all(|subject| self.subjects.contains(subject))
     }
 
     fn add_subject(&mut self, subject: Uuid) {
@@ -139,7 +141,12 @@ impl Vault {
             return Ok(true);
         }
         // One that never had a key was not erased.
-        Ok(self.shared.look_up(&missing).await?.iter().any(|(_, known)| matches!(known, Known::Erased)))
+        Ok(self
+            .shared
+            .look_up(&missing)
+            .await?
+            .iter()
+            .any(|(_, known)| matches!(known, Known::Erased)))
     }
 
     /// Seals a state in which values of these subjects stand; `None` when one of them has no key, or none any more.
@@ -151,12 +158,20 @@ impl Vault {
     ) -> Result<Option<Box<RawValue>>, KeyError> {
         let Some(key) = self.joint_key(subjects).await? else { return Ok(None) };
         let sealed = place.seal(&key, json.get());
-        Ok(sealed.and_then(|sealed| to_raw_value(&SealedState { subjects: subjects.to_vec(), sealed }).ok()))
+        Ok(sealed.and_then(|sealed| {
+            to_raw_value(&SealedState { subjects: subjects.to_vec(), sealed }).ok()
+        }))
     }
 
     /// Opens what [`Vault::seal_state`] sealed for this place; `None` when it does not open, as after one of its subjects was erased.
-    pub(crate) async fn open_state(&self, place: StatePlace<'_>, state: &RawValue) -> Result<Option<OpenedState>, KeyError> {
-        let Ok(SealedState { subjects, sealed }) = serde_json::from_str(state.get()) else { return Ok(None) };
+    pub(crate) async fn open_state(
+        &self,
+        place: StatePlace<'_>,
+        state: &RawValue,
+    ) -> Result<Option<OpenedState>, KeyError> {
+        let Ok(SealedState { subjects, sealed }) = serde_json::from_str(state.get()) else {
+            return Ok(None);
+        };
         if subjects.len() > MAX_SUBJECTS {
             return Ok(None);
         }
@@ -184,7 +199,10 @@ impl Shared {
         let mut all = Vec::with_capacity(subjects.len());
         for page in subjects.chunks(MAX_BATCH) {
             let found = self.keys.find(page).await?;
-            let stored = page.iter().zip(found).filter_map(|(subject, stored)| stored.map(|stored| (*subject, stored)));
+            let stored = page
+                .iter()
+                .zip(found)
+                .filter_map(|(subject, stored)| stored.map(|stored| (*subject, stored)));
             all.extend(self.opened(stored.collect::<Vec<(Uuid, StoredKey)>>()).await?);
         }
         Ok(all)
@@ -209,7 +227,12 @@ impl Shared {
 
     /// Not called with the lock held: a holder may ask back.
     fn living_holders(&self) -> Vec<std::sync::Arc<dyn HoldsValues>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+        self.holders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 }
 
@@ -225,7 +248,8 @@ impl StatePlace<'_> {
     /// No event's field stands there: the name of a stream has no blank.
     fn with_place<T>(&self, work: impl FnOnce(Place<'_>) -> T) -> T {
         let stream = format!("state of {}", self.stream);
-        let path = format!("{}/{}/{}/{}", self.shape, self.epoch, self.version.0, self.last.position);
+        let path =
+            format!("{}/{}/{}/{}", self.shape, self.epoch, self.version.0, self.last.position);
         let event_id = self.last.event_id.unwrap_or_default();
         work(Place { stream: &stream, event_id, subject: Uuid::nil(), path: &path })
     }
@@ -255,7 +279,8 @@ mod tests {
     const BOB: Uuid = Uuid::from_u128(2);
 
     async fn vault(keys: &Arc<MemoryKeys>) -> Arc<Vault> {
-        let master = LocalMasterKeys::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
+        let master =
+            LocalMasterKeys::parse(&"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
         for subject in [ADA, BOB] {
             let wrapped = master.wrap(&[(subject, SubjectKey::random())]).await.unwrap().remove(0);
             keys.ensure(&[(subject, wrapped)]).await.unwrap();
@@ -267,12 +292,24 @@ mod tests {
     async fn a_state_opens_in_its_place_and_with_everybodys_key_alone() {
         let keys = Arc::new(MemoryKeys::new());
         let stream = StreamName::new("thing", 1).unwrap();
-        let (other, last) =
-            (StreamName::new("thing", 2).unwrap(), Mark { position: Position(7), event_id: Some(Uuid::from_u128(9)) });
-        let place = StatePlace { stream: &stream, shape: 1, epoch: Epoch(Uuid::nil()), version: Version(3), last };
+        let (other, last) = (
+            StreamName::new("thing", 2).unwrap(),
+            Mark { position: Position(7), event_id: Some(Uuid::from_u128(9)) },
+        );
+        let place = StatePlace {
+            stream: &stream,
+            shape: 1,
+            epoch: Epoch(Uuid::nil()),
+            version: Version(3),
+            last,
+        };
         let state = RawValue::from_string(r#"{"name":"Ada"}"#.to_owned()).unwrap();
-        let sealed = vault(&keys).await.seal_state(place, &[BOB, ADA], &state).await.unwrap().unwrap();
-        assert!(is_sealed(&sealed) && !is_sealed(&state) && !sealed.get().contains("Ada"), "{sealed}");
+        let sealed =
+            vault(&keys).await.seal_state(place, &[BOB, ADA], &state).await.unwrap().unwrap();
+        assert!(
+            is_sealed(&sealed) && !is_sealed(&state) && !sealed.get().contains("Ada"),
+            "{sealed}"
+        );
         let opened = vault(&keys).await.open_state(place, &sealed).await.unwrap().unwrap();
         assert_eq!((opened.json.get(), opened.subjects), (state.get(), vec![BOB, ADA]));
         for elsewhere in [
@@ -282,13 +319,19 @@ mod tests {
             StatePlace { epoch: Epoch(Uuid::from_u128(5)), ..place },
             StatePlace { last: Mark::START, ..place },
         ] {
-            assert!(vault(&keys).await.open_state(elsewhere, &sealed).await.unwrap().is_none(), "{elsewhere:?}");
+            assert!(
+                vault(&keys).await.open_state(elsewhere, &sealed).await.unwrap().is_none(),
+                "{elsewhere:?}"
+            );
         }
         let without_bob = sealed.get().replace(&format!("\"{BOB}\","), "");
         let without_bob = RawValue::from_string(without_bob).unwrap();
         assert!(vault(&keys).await.open_state(place, &without_bob).await.unwrap().is_none());
         keys.destroy(BOB, "ops").await.unwrap();
-        assert!(vault(&keys).await.open_state(place, &sealed).await.unwrap().is_none(), "one of them is erased");
+        assert!(
+            vault(&keys).await.open_state(place, &sealed).await.unwrap().is_none(),
+            "one of them is erased"
+        );
         assert!(vault(&keys).await.seal_state(place, &[ADA, BOB], &state).await.unwrap().is_none());
     }
 }

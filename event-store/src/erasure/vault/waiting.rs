@@ -48,7 +48,10 @@ impl Waiting {
     }
 
     /// Waits for something that the store of keys is asked for.
-    pub(super) async fn patiently<T>(&self, work: impl Future<Output = Result<T, KeyError>>) -> Result<T, KeyError> {
+    pub(super) async fn patiently<T>(
+        &self,
+        work: impl Future<Output = Result<T, KeyError>>,
+    ) -> Result<T, KeyError> {
         let _room = self.room.try_acquire().map_err(|_| KeyError::Unavailable(None))?;
         timeout(LIMIT, work).await.unwrap_or(Err(KeyError::Unavailable(None)))
     }

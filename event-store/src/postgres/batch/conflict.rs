@@ -98,9 +98,23 @@ impl Footprint {
         Self {
             owned: claims.chain(key).chain(ids).collect(),
             streams: append.streams.iter().map(Stream::of).collect(),
-            tags: prepared.events().flat_map(|(e, _)| &e.tags).map(|t| hash("tag", t.as_str())).collect(),
-            asked: prepared.checks.iter().filter_map(|c| c.tags.split(' ').next()).map(|t| hash("tag", t)).collect(),
-            unerased: prepared.subjects.iter().filter_map(|s| subject_stream(*s).ok()).map(|s| hash("stream", &s)).collect(),
+            tags: prepared
+                .events()
+                .flat_map(|(e, _)| &e.tags)
+                .map(|t| hash("tag", t.as_str()))
+                .collect(),
+            asked: prepared
+                .checks
+                .iter()
+                .filter_map(|c| c.tags.split(' ').next())
+                .map(|t| hash("tag", t))
+                .collect(),
+            unerased: prepared
+                .subjects
+                .iter()
+                .filter_map(|s| subject_stream(*s).ok())
+                .map(|s| hash("stream", &s))
+                .collect(),
         }
     }
 }
@@ -117,7 +131,13 @@ impl Footprints {
     pub(crate) fn with_capacity(appends: usize) -> Self {
         let room = |hashes| Hashes::with_capacity_and_hasher(hashes, BuildHasherDefault::default());
         let streams = HashMap::with_capacity_and_hasher(appends, BuildHasherDefault::default());
-        Self { owned: room(2 * appends), streams, tags: room(appends), asked: room(0), unerased: room(0) }
+        Self {
+            owned: room(2 * appends),
+            streams,
+            tags: room(appends),
+            asked: room(0),
+            unerased: room(0),
+        }
     }
 
     pub(crate) fn affects(&self, next: &Footprint) -> bool {
@@ -129,7 +149,8 @@ impl Footprints {
             || next.asked.iter().any(|t| self.tags.contains(t))
             || next.tags.iter().any(|t| self.asked.contains(t))
             || next.unerased.iter().any(|stream| self.streams.contains_key(stream))
-            || (!self.unerased.is_empty() && next.streams.iter().any(|stream| self.unerased.contains(&stream.hash)))
+            || (!self.unerased.is_empty()
+                && next.streams.iter().any(|stream| self.unerased.contains(&stream.hash)))
     }
 
     /// Counts in one that joins the batch.
@@ -145,7 +166,8 @@ impl Footprints {
 
     /// Counts in one that waits for a later batch.
     pub(crate) fn pass_over(&mut self, footprint: &Footprint) {
-        self.streams.extend(footprint.streams.iter().map(|stream| (stream.hash, Before::PassedOver)));
+        self.streams
+            .extend(footprint.streams.iter().map(|stream| (stream.hash, Before::PassedOver)));
         self.add(footprint);
     }
 
@@ -166,7 +188,13 @@ mod tests {
     /// An append to one stream: the event that it names, and the one that it brings.
     fn on_stream(behind: Option<Uuid>, last: Option<Uuid>) -> Footprint {
         let streams = vec![Stream { hash: 1, behind, last }];
-        Footprint { owned: Vec::new(), streams, tags: Vec::new(), asked: Vec::new(), unerased: Vec::new() }
+        Footprint {
+            owned: Vec::new(),
+            streams,
+            tags: Vec::new(),
+            asked: Vec::new(),
+            unerased: Vec::new(),
+        }
     }
 
     #[test]
@@ -184,10 +212,16 @@ mod tests {
     fn one_that_only_looks_at_a_version_changes_nothing_for_those_after_it() {
         let mut before = Footprints::with_capacity(4);
         before.join(&on_stream(None, None));
-        assert!(!before.affects(&on_stream(None, Some(LAST))), "two may look, and one may append after them");
+        assert!(
+            !before.affects(&on_stream(None, Some(LAST))),
+            "two may look, and one may append after them"
+        );
         before.join(&on_stream(None, Some(LAST)));
         before.join(&on_stream(Some(LAST), None));
-        assert!(before.affects(&on_stream(None, Some(Uuid::from_u128(8)))), "the stream still ends with another's event");
+        assert!(
+            before.affects(&on_stream(None, Some(Uuid::from_u128(8)))),
+            "the stream still ends with another's event"
+        );
         assert!(!before.affects(&on_stream(Some(LAST), Some(Uuid::from_u128(8)))));
     }
 

@@ -61,8 +61,14 @@ pub(super) fn record(part: &[Request], answers: &Answers) {
                 }
             }
             AppendOutcome::Refused(_) => {
-                let category = request.prepared.append.streams.first().map_or(NO_STREAM, |s| s.stream.category());
-                metrics::counter!("eventstore_conflicts_total", "aggregate" => category.to_owned()).increment(1);
+                let category = request
+                    .prepared
+                    .append
+                    .streams
+                    .first()
+                    .map_or(NO_STREAM, |s| s.stream.category());
+                metrics::counter!("eventstore_conflicts_total", "aggregate" => category.to_owned())
+                    .increment(1);
             }
             AppendOutcome::Repeated { .. } => {}
         }

@@ -56,7 +56,12 @@ impl std::borrow::Borrow<Prepared> for Request {
 }
 
 impl Sender {
-    pub(crate) fn new(options: Arc<PostgresOptions>, continuity: Arc<Continuity>, waker: Waker, state: BatcherState) -> Self {
+    pub(crate) fn new(
+        options: Arc<PostgresOptions>,
+        continuity: Arc<Continuity>,
+        waker: Waker,
+        state: BatcherState,
+    ) -> Self {
         Self { options, continuity, waker, connection: None, notices: Notices::new(), state }
     }
 
@@ -108,7 +113,9 @@ impl Sender {
         let mut unknown = false;
         loop {
             self.state.pulse.beat();
-            let Some(until) = part.iter().map(|r| r.deadline).max() else { return Err(Failure::Unavailable(None)) };
+            let Some(until) = part.iter().map(|r| r.deadline).max() else {
+                return Err(Failure::Unavailable(None));
+            };
             let error = match timeout_at(until, self.attempt(part, unknown)).await {
                 Ok(Ok(answers)) => return Ok(answers),
                 Ok(Err(Attempt::NotSent(StoreError::Unavailable(error)))) => error,
@@ -146,7 +153,11 @@ impl Sender {
             }
             let again = Instant::now() + RETRY_PAUSE;
             if again >= until {
-                return Err(if unknown { Failure::Unknown(error) } else { Failure::Unavailable(error) });
+                return Err(if unknown {
+                    Failure::Unknown(error)
+                } else {
+                    Failure::Unavailable(error)
+                });
             }
             sleep_until(again).await;
         }
@@ -156,7 +167,11 @@ impl Sender {
         self.continuity.check().await.map_err(Attempt::NotSent)?;
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(append_connection(&self.options, &self.continuity).await.map_err(Attempt::NotSent)?),
+            none => none.insert(
+                append_connection(&self.options, &self.continuity)
+                    .await
+                    .map_err(Attempt::NotSent)?,
+            ),
         };
         if !again {
             part.retain(Request::mark_sent);
@@ -176,7 +191,9 @@ impl Sender {
         metrics::sent(started.elapsed(), answers.waited);
         if let Err(error) = self.continuity.accept(answers.epoch).await {
             tracing::warn!(%error, "a batch was answered by a server that is not proved to be the log's");
-            return Err(Attempt::Failed(sqlx::Error::Protocol("the answer came from another history".into())));
+            return Err(Attempt::Failed(sqlx::Error::Protocol(
+                "the answer came from another history".into(),
+            )));
         }
         Ok(answers)
     }
@@ -207,8 +224,12 @@ fn refuse(part: Vec<Request>, failure: Failure) {
     let Some(first) = members.next() else { return };
     let (to_first, to_others): (StoreError, fn() -> StoreError) = match failure {
         Failure::Data(error) => (StoreError::Database(error), || StoreError::Unavailable(None)),
-        Failure::Unavailable(error) => (StoreError::Unavailable(error), || StoreError::Unavailable(None)),
-        Failure::Unknown(error) => (StoreError::OutcomeUnknown(error), || StoreError::OutcomeUnknown(None)),
+        Failure::Unavailable(error) => {
+            (StoreError::Unavailable(error), || StoreError::Unavailable(None))
+        }
+        Failure::Unknown(error) => {
+            (StoreError::OutcomeUnknown(error), || StoreError::OutcomeUnknown(None))
+        }
         Failure::Unusable(error) => {
             tracing::error!(%error, "the event store cannot be appended to");
             let why = error.to_string();

@@ -72,7 +72,13 @@ pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answ
 }
 
 impl Columns {
-    fn outcome(&self, member: usize, first_stream: usize, prepared: &Prepared, head: &mut Mark) -> Result<AppendOutcome, Error> {
+    fn outcome(
+        &self,
+        member: usize,
+        first_stream: usize,
+        prepared: &Prepared,
+        head: &mut Mark,
+    ) -> Result<AppendOutcome, Error> {
         let kind = match &self.kind {
             Some(kind) => *kind.get(member).ok_or_else(|| bad_answer("too few members"))?,
             None => APPENDED,
@@ -81,17 +87,29 @@ impl Columns {
             APPENDED => {
                 if let Some((last, _)) = prepared.events().last() {
                     let count = i64::from(int(prepared.texts.len())?);
-                    *head = Mark { position: Position(head.position.0 + count), event_id: Some(last.id) };
+                    *head = Mark {
+                        position: Position(head.position.0 + count),
+                        event_id: Some(last.id),
+                    };
                 }
                 AppendOutcome::Appended(self.appended(first_stream, prepared, *head)?)
             }
-            1 => AppendOutcome::Appended(self.appended(first_stream, prepared, self.mark_sent_before(member, prepared)?)?),
+            1 => AppendOutcome::Appended(self.appended(
+                first_stream,
+                prepared,
+                self.mark_sent_before(member, prepared)?,
+            )?),
             2 => repeated(self.detail(member)?)?,
             _ => AppendOutcome::Refused(self.refusal(kind, member, first_stream, prepared)?),
         })
     }
 
-    fn appended(&self, first_stream: usize, prepared: &Prepared, last: Mark) -> Result<Appended, Error> {
+    fn appended(
+        &self,
+        first_stream: usize,
+        prepared: &Prepared,
+        last: Mark,
+    ) -> Result<Appended, Error> {
         let before = self.version.get(first_stream..first_stream + prepared.append.streams.len());
         let before = before.ok_or_else(|| bad_answer("too few versions"))?;
         let versions = prepared.append.streams.iter().zip(before).map(|(s, before)| {
@@ -101,7 +119,8 @@ impl Columns {
         Ok(Appended {
             epoch: self.epoch,
             last,
-            count: u32::try_from(prepared.texts.len()).map_err(|error| Error::Decode(Box::new(error)))?,
+            count: u32::try_from(prepared.texts.len())
+                .map_err(|error| Error::Decode(Box::new(error)))?,
             versions: versions.collect::<Result<_, Error>>()?,
         })
     }
@@ -121,28 +140,52 @@ impl Columns {
         Ok(Mark { position, event_id })
     }
 
-    fn refusal(&self, kind: i32, member: usize, first_stream: usize, prepared: &Prepared) -> Result<Refusal, Error> {
+    fn refusal(
+        &self,
+        kind: i32,
+        member: usize,
+        first_stream: usize,
+        prepared: &Prepared,
+    ) -> Result<Refusal, Error> {
         Ok(match kind {
             3 => Refusal::KeyReused,
             4 => Refusal::Epoch { actual: self.epoch },
-            5 => Refusal::DuplicateEvent { id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))? },
+            5 => Refusal::DuplicateEvent {
+                id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))?,
+            },
             6 => {
                 let stream = self.stream(member, first_stream, prepared)?;
                 let actual = Version(self.number(member)?);
-                Refusal::Version { stream: stream.stream.clone(), expected: stream.expected, actual }
+                Refusal::Version {
+                    stream: stream.stream.clone(),
+                    expected: stream.expected,
+                    actual,
+                }
             }
-            7 => Refusal::Condition { index: self.index(member)?, position: Position(self.number(member)?) },
+            7 => Refusal::Condition {
+                index: self.index(member)?,
+                position: Position(self.number(member)?),
+            },
             8 => {
                 let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
                 Refusal::Claim { index: self.index(member)?, owner }
             }
-            9 => Refusal::Closed { stream: self.stream(member, first_stream, prepared)?.stream.clone() },
-            10 => Refusal::SubjectErased { subject: self.detail(member)?.parse().map_err(|_| bad_answer("no subject"))? },
+            9 => Refusal::Closed {
+                stream: self.stream(member, first_stream, prepared)?.stream.clone(),
+            },
+            10 => Refusal::SubjectErased {
+                subject: self.detail(member)?.parse().map_err(|_| bad_answer("no subject"))?,
+            },
             _ => return Err(bad_answer("an unknown kind")),
         })
     }
 
-    fn stream<'p>(&self, member: usize, first_stream: usize, prepared: &'p Prepared) -> Result<&'p StreamAppend, Error> {
+    fn stream<'p>(
+        &self,
+        member: usize,
+        first_stream: usize,
+        prepared: &'p Prepared,
+    ) -> Result<&'p StreamAppend, Error> {
         let nth = self.index(member)?.checked_sub(first_stream + 1);
         nth.and_then(|n| prepared.append.streams.get(n)).ok_or_else(|| bad_answer("no such stream"))
     }
@@ -152,7 +195,8 @@ impl Columns {
     }
 
     fn index(&self, member: usize) -> Result<usize, Error> {
-        let index = self.index.get(member).copied().flatten().ok_or_else(|| bad_answer("no index"))?;
+        let index =
+            self.index.get(member).copied().flatten().ok_or_else(|| bad_answer("no index"))?;
         usize::try_from(index).map_err(|_| bad_answer("a negative index"))
     }
 
@@ -186,6 +230,7 @@ impl From<Record> for AppendOutcome {
 }
 
 fn repeated(detail: &str) -> Result<AppendOutcome, Error> {
-    let record: Record = serde_json::from_str(detail).map_err(|error| Error::Decode(Box::new(error)))?;
+    let record: Record =
+        serde_json::from_str(detail).map_err(|error| Error::Decode(Box::new(error)))?;
     Ok(record.into())
 }

@@ -33,7 +33,9 @@ const ARRAYS: usize = 13;
 const BYTES_BESIDE: usize = 128;
 
 /// The call for a plain batch; none when it is not plain.
-pub(super) fn query<P: Borrow<Prepared>>(batch: &[P]) -> Option<Query<'static, Postgres, PgArguments>> {
+pub(super) fn query<P: Borrow<Prepared>>(
+    batch: &[P],
+) -> Option<Query<'static, Postgres, PgArguments>> {
     let mut plain = Plain::with_capacity(batch.len());
     for prepared in batch {
         plain.add(prepared.borrow())?;
@@ -58,9 +60,14 @@ impl<'a> Plain<'a> {
 
     fn add(&mut self, prepared: &'a Prepared) -> Option<()> {
         let append = &prepared.append;
-        let ([stream], [text]) = (append.streams.as_slice(), prepared.texts.as_slice()) else { return None };
+        let ([stream], [text]) = (append.streams.as_slice(), prepared.texts.as_slice()) else {
+            return None;
+        };
         let [event] = stream.events.as_slice() else { return None };
-        if !(prepared.checks.is_empty() && prepared.claims.is_empty() && prepared.subjects.is_empty()) {
+        if !(prepared.checks.is_empty()
+            && prepared.claims.is_empty()
+            && prepared.subjects.is_empty())
+        {
             return None;
         }
         self.epoch.extend(append.epoch.map(|e| e.0));
@@ -78,8 +85,11 @@ impl<'a> Plain<'a> {
         let Self { epoch, idempotency, stream, expected, behind: named, event, text, bytes } = self;
         let any_key = idempotency.iter().any(Option::is_some);
         // An array over the keys, or null when there is none.
-        let keys = |of: fn(&Idempotency) -> &[u8]| any_key.then(|| idempotency.iter().map(|i| i.map(of)).collect::<Vec<_>>());
-        let answers = any_key.then(|| idempotency.iter().map(|i| i.map(|i| i.answer.get())).collect::<Vec<_>>());
+        let keys = |of: fn(&Idempotency) -> &[u8]| {
+            any_key.then(|| idempotency.iter().map(|i| i.map(of)).collect::<Vec<_>>())
+        };
+        let answers = any_key
+            .then(|| idempotency.iter().map(|i| i.map(|i| i.answer.get())).collect::<Vec<_>>());
         let mut arguments = PgArguments::default();
         arguments.reserve(ARRAYS, bytes);
         // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.

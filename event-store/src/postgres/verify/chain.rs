@@ -37,8 +37,11 @@ pub(super) struct Chain {
 
 /// An event's columns as text, a line each.
 fn digest(row: &Row) -> [u8; 32] {
-    let Row { position, version, event_id, schema_version, stream, event_type, data, metadata, .. } = row;
-    let (micros, tags, length) = (row.recorded_at.timestamp_micros(), row.tags.join(" "), metadata.len());
+    let Row {
+        position, version, event_id, schema_version, stream, event_type, data, metadata, ..
+    } = row;
+    let (micros, tags, length) =
+        (row.recorded_at.timestamp_micros(), row.tags.join(" "), metadata.len());
     let text = format!(
         "{position}\n{version}\n{event_id}\n{micros}\n{schema_version}\n{stream}\n{event_type}\n{tags}\n{length}\n{metadata}\n{data}"
     );
@@ -47,7 +50,12 @@ fn digest(row: &Row) -> [u8; 32] {
 
 impl Chain {
     /// Compares the next event of the log.
-    pub(super) async fn event(&mut self, connection: &mut Connection, row: &Row, found: &mut Verification) -> sqlx::Result<()> {
+    pub(super) async fn event(
+        &mut self,
+        connection: &mut Connection,
+        row: &Row,
+        found: &mut Verification,
+    ) -> sqlx::Result<()> {
         loop {
             self.look(connection).await?;
             let Some(seal) = self.seals.front() else { return Ok(()) };
@@ -71,12 +79,22 @@ impl Chain {
     }
 
     /// After the last event: seals that speak of more are of events that are missing.
-    pub(super) async fn end(&mut self, connection: &mut Connection, head: i64, found: &mut Verification) -> sqlx::Result<()> {
+    pub(super) async fn end(
+        &mut self,
+        connection: &mut Connection,
+        head: i64,
+        found: &mut Verification,
+    ) -> sqlx::Result<()> {
         loop {
             self.look(connection).await?;
             let Some(seal) = self.seals.front() else { return Ok(()) };
             let (first, last) = (seal.first_position.max(head + 1), seal.last_position);
-            found.find(first, format!("no event stands here and up to position {last}, and events were sealed there"));
+            found.find(
+                first,
+                format!(
+                    "no event stands here and up to position {last}, and events were sealed there"
+                ),
+            );
             self.named = true;
             self.close(found);
         }
@@ -86,7 +104,9 @@ impl Chain {
     async fn look(&mut self, connection: &mut Connection) -> sqlx::Result<()> {
         // More may have been sealed since the last look, but nothing that is not behind the head then: a short check is of what was there.
         if self.seals.is_empty() && !self.exhausted {
-            let page = sqlx::query_file_as!(Seal, "sql/verify_seals.sql", self.read_to, SEALS).fetch_all(connection).await?;
+            let page = sqlx::query_file_as!(Seal, "sql/verify_seals.sql", self.read_to, SEALS)
+                .fetch_all(connection)
+                .await?;
             self.exhausted = page.is_empty();
             self.read_to = page.last().map_or(self.read_to, |last| last.last_position);
             self.seals = page.into();
@@ -98,14 +118,24 @@ impl Chain {
     fn close(&mut self, found: &mut Verification) {
         let Some(seal) = self.seals.pop_front() else { return };
         let (first, last) = (seal.first_position, seal.last_position);
-        let whole =
-            Sha256::new().chain_update(seal.previous.as_deref().unwrap_or_default()).chain_update(&self.events).finalize();
+        let whole = Sha256::new()
+            .chain_update(seal.previous.as_deref().unwrap_or_default())
+            .chain_update(&self.events)
+            .finalize();
         self.events.clear();
         let named = std::mem::take(&mut self.named);
         if seal.previous != self.before.1 || first != self.before.0 + 1 {
-            found.find(first, format!("the seal of positions {first} to {last} does not follow the one before it"));
+            found.find(
+                first,
+                format!(
+                    "the seal of positions {first} to {last} does not follow the one before it"
+                ),
+            );
         } else if !named && seal.digest != whole.as_slice() {
-            found.find(first, format!("the events at positions {first} to {last} are not as they were sealed"));
+            found.find(
+                first,
+                format!("the events at positions {first} to {last} are not as they were sealed"),
+            );
         }
         self.before = (last, Some(seal.digest));
         found.sealed_to = Position(last);

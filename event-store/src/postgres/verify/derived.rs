@@ -9,9 +9,9 @@ use crate::append::kept::{self, KeptClaim};
 /// Claims as the log tells them: in a temporary table, since a log may have more than fit into memory.
 const TOLD: &str = "CREATE TEMPORARY TABLE told_claims (
     scope text COLLATE \"C\", hash bytea, owner text COLLATE \"C\", position bigint, PRIMARY KEY (scope, hash))";
-const RELEASE: &str = "DELETE FROM pg_temp.told_claims WHERE scope = $1 AND hash = $2 AND owner = $3";
-const TAKE: &str =
-    "INSERT INTO pg_temp.told_claims (scope, hash, owner, position) VALUES ($1, $2, $3, $4) ON CONFLICT (scope, hash) DO NOTHING";
+const RELEASE: &str =
+    "DELETE FROM pg_temp.told_claims WHERE scope = $1 AND hash = $2 AND owner = $3";
+const TAKE: &str = "INSERT INTO pg_temp.told_claims (scope, hash, owner, position) VALUES ($1, $2, $3, $4) ON CONFLICT (scope, hash) DO NOTHING";
 
 /// What was counted on the way.
 #[derive(Default)]
@@ -52,7 +52,10 @@ impl Derived {
                 Ok(Some(kept)) => kept,
                 Ok(None) => continue,
                 Err(error) => {
-                    found.find(row.position, format!("what its append left in its metadata cannot be read: {error}"));
+                    found.find(
+                        row.position,
+                        format!("what its append left in its metadata cannot be read: {error}"),
+                    );
                     continue;
                 }
             };
@@ -73,46 +76,93 @@ impl Derived {
         }
         self.keys += i64::try_from(keys.key.len()).unwrap_or(i64::MAX);
         let Keys { key, request_hash, position, events, streams, answer } = keys;
-        let compared = sqlx::query_file!("sql/verify_keys.sql", &key, &request_hash, &position, &events, &streams, &answer);
+        let compared = sqlx::query_file!(
+            "sql/verify_keys.sql",
+            &key,
+            &request_hash,
+            &position,
+            &events,
+            &streams,
+            &answer
+        );
         for row in compared.fetch_all(connection).await?.into_iter().filter(|row| !row.same) {
-            found.find(row.position, "the idempotency record of its append is missing or another one".to_owned());
+            found.find(
+                row.position,
+                "the idempotency record of its append is missing or another one".to_owned(),
+            );
         }
         Ok(())
     }
 
     /// Compares what is there now with what the log told, in the snapshot in which its last events were read.
-    pub(super) async fn end(self, connection: &mut Connection, found: &mut Verification) -> sqlx::Result<()> {
+    pub(super) async fn end(
+        self,
+        connection: &mut Connection,
+        found: &mut Verification,
+    ) -> sqlx::Result<()> {
         let counts = sqlx::query_file!("sql/verify_counts.sql").fetch_one(&mut *connection).await?;
-        (found.keys, found.keys_without_events, found.claims) = (counts.keys, counts.keys_without_events, counts.claims);
+        (found.keys, found.keys_without_events, found.claims) =
+            (counts.keys, counts.keys_without_events, counts.claims);
         if counts.tags != self.tags {
-            found.find(None, format!("the table of tags has {} rows, and the events have {} tags", counts.tags, self.tags));
+            found.find(
+                None,
+                format!(
+                    "the table of tags has {} rows, and the events have {} tags",
+                    counts.tags, self.tags
+                ),
+            );
         }
         if counts.keys != self.keys {
-            found.find(None, format!("{} idempotency records belong to events, and the log tells of {}", counts.keys, self.keys));
+            found.find(
+                None,
+                format!(
+                    "{} idempotency records belong to events, and the log tells of {}",
+                    counts.keys, self.keys
+                ),
+            );
         }
         let most = i64::try_from(MAX_FINDINGS).unwrap_or(i64::MAX);
         // Not query_file!: the table is this connection's own.
-        let differing = sqlx::query_as::<_, (String, String, Option<String>, Option<String>, i64)>(include_str!(
-            "../../../sql/verify_claims.sql"
-        ))
+        let differing = sqlx::query_as::<_, (String, String, Option<String>, Option<String>, i64)>(
+            include_str!("../../../sql/verify_claims.sql"),
+        )
         .bind(most)
         .fetch_all(connection)
         .await?;
         for (scope, hash, held, told, position) in differing {
             let by = |owner: Option<String>| owner.unwrap_or_else(|| "nobody".to_owned());
-            let what = format!("the claim {hash} of {scope} is held by {} and by the log by {}", by(held), by(told));
+            let what = format!(
+                "the claim {hash} of {scope} is held by {} and by the log by {}",
+                by(held),
+                by(told)
+            );
             found.find(position, what);
         }
         Ok(())
     }
 }
 
-async fn tell(connection: &mut Connection, claim: &KeptClaim<String>, position: i64) -> sqlx::Result<()> {
+async fn tell(
+    connection: &mut Connection,
+    claim: &KeptClaim<String>,
+    position: i64,
+) -> sqlx::Result<()> {
     if let Some(owner) = &claim.release {
-        sqlx::query(RELEASE).bind(&claim.scope).bind(claim.hash.as_slice()).bind(owner).execute(&mut *connection).await?;
+        sqlx::query(RELEASE)
+            .bind(&claim.scope)
+            .bind(claim.hash.as_slice())
+            .bind(owner)
+            .execute(&mut *connection)
+            .await?;
     }
     if let Some(owner) = &claim.take {
-        sqlx::query(TAKE).bind(&claim.scope).bind(claim.hash.as_slice()).bind(owner).bind(position).execute(connection).await?;
+        sqlx::query(TAKE)
+            .bind(&claim.scope)
+            .bind(claim.hash.as_slice())
+            .bind(owner)
+            .bind(position)
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }

@@ -7,9 +7,13 @@ use crate::error::StoreError;
 use crate::event::Position;
 use crate::store::EventStore;
 use crate::stream::{ExpectedVersion, Version};
-use crate::test_kit::{append_to, appended, check_dense, event, key, one, refused, repeated, stream, tagged, take};
+use crate::test_kit::{
+    append_to, appended, check_dense, event, key, one, refused, repeated, stream, tagged, take,
+};
 
-pub async fn p1_p2_positions_and_versions_are_dense_over_several_streams(store: Arc<dyn EventStore>) {
+pub async fn p1_p2_positions_and_versions_are_dense_over_several_streams(
+    store: Arc<dyn EventStore>,
+) {
     let store = &*store;
     for round in 0..5 {
         let streams = (0..3).map(|s| StreamAppend {
@@ -17,7 +21,9 @@ pub async fn p1_p2_positions_and_versions_are_dense_over_several_streams(store: 
             expected: ExpectedVersion::Exact(Version(round * s)),
             events: (0..s).map(|_| event("thing.happened")).collect(),
         });
-        let outcome = appended(store.append(Append { streams: streams.collect(), ..Append::default() }).await.unwrap());
+        let outcome = appended(
+            store.append(Append { streams: streams.collect(), ..Append::default() }).await.unwrap(),
+        );
         let versions = (0..3).map(|s| (stream(s), Version((round + 1) * s))).collect::<Vec<_>>();
         assert_eq!((outcome.count, outcome.versions), (3, versions));
         assert_eq!(outcome.last.position, Position((round + 1) * 3));
@@ -29,10 +35,17 @@ pub async fn p3_a_refused_append_changes_nothing(store: Arc<dyn EventStore>) {
     let store = &*store;
     appended(store.append(one("b")).await.unwrap());
     let mut append = one("a");
-    append.streams.push(StreamAppend { stream: stream("b"), expected: ExpectedVersion::NoStream, events: Vec::new() });
+    append.streams.push(StreamAppend {
+        stream: stream("b"),
+        expected: ExpectedVersion::NoStream,
+        events: Vec::new(),
+    });
     append.claims.push(take(1, "a"));
     append.idempotency = Some(key(1, 1, "1"));
-    assert!(matches!(refused(store.append(append.clone()).await.unwrap()), Refusal::Version { actual: Version(1), .. }));
+    assert!(matches!(
+        refused(store.append(append.clone()).await.unwrap()),
+        Refusal::Version { actual: Version(1), .. }
+    ));
     assert_eq!(check_dense(store).await, Position(1));
     assert!(store.repeated(&key(1, 1, "1")).await.unwrap().is_none());
     append.streams.pop();
@@ -40,26 +53,35 @@ pub async fn p3_a_refused_append_changes_nothing(store: Arc<dyn EventStore>) {
     appended(store.append(append).await.unwrap());
 }
 
-pub async fn p9_a_repeat_under_one_key_has_one_effect_and_the_same_answer(store: Arc<dyn EventStore>) {
+pub async fn p9_a_repeat_under_one_key_has_one_effect_and_the_same_answer(
+    store: Arc<dyn EventStore>,
+) {
     let store = &*store;
     let answer = r#"{"id": 1.10}"#;
     let command = |request| Append { idempotency: Some(key(1, request, answer)), ..one("a") };
     assert!(store.repeated(&key(1, 1, "null")).await.unwrap().is_none());
     let first = appended(store.append(command(1)).await.unwrap());
     appended(store.append(one("a")).await.unwrap());
-    for outcome in [store.append(command(1)).await.unwrap(), store.repeated(&key(1, 1, "null")).await.unwrap().unwrap()] {
+    for outcome in [
+        store.append(command(1)).await.unwrap(),
+        store.repeated(&key(1, 1, "null")).await.unwrap().unwrap(),
+    ] {
         let (again, given) = repeated(outcome);
         assert_eq!((again, given.as_str()), (first.clone(), answer));
     }
     assert_eq!(refused(store.append(command(2)).await.unwrap()), Refusal::KeyReused);
-    assert_eq!(refused(store.repeated(&key(1, 2, "null")).await.unwrap().unwrap()), Refusal::KeyReused);
+    assert_eq!(
+        refused(store.repeated(&key(1, 2, "null")).await.unwrap().unwrap()),
+        Refusal::KeyReused
+    );
     assert_eq!(check_dense(store).await, Position(2));
 }
 
 pub async fn p9_an_append_without_events_can_record_its_outcome(store: Arc<dyn EventStore>) {
     let store = &*store;
     let before = appended(store.append(one("a")).await.unwrap());
-    let command = || Append { idempotency: Some(key(1, 1, "\"nothing to do\"")), ..Append::default() };
+    let command =
+        || Append { idempotency: Some(key(1, 1, "\"nothing to do\"")), ..Append::default() };
     let first = appended(store.append(command()).await.unwrap());
     assert_eq!((first.count, first.last, first.versions.len()), (0, before.last, 0));
     let (again, answer) = repeated(store.append(command()).await.unwrap());
@@ -69,7 +91,11 @@ pub async fn p9_an_append_without_events_can_record_its_outcome(store: Arc<dyn E
 
 pub async fn the_same_append_again_is_recognised_by_its_event_ids(store: Arc<dyn EventStore>) {
     let store = &*store;
-    let append = append_to(stream("a"), ExpectedVersion::NoStream, vec![event("thing.made"), event("thing.used")]);
+    let append = append_to(
+        stream("a"),
+        ExpectedVersion::NoStream,
+        vec![event("thing.made"), event("thing.used")],
+    );
     let first = appended(store.append(append.clone()).await.unwrap());
     appended(store.append(one("a")).await.unwrap());
     assert_eq!(appended(store.append(append).await.unwrap()), first);
@@ -83,7 +109,10 @@ pub async fn an_event_id_of_another_append_is_refused(store: Arc<dyn EventStore>
     appended(store.append(to("a", vec![first.clone()])).await.unwrap());
     let duplicate = Refusal::DuplicateEvent { id: first.id };
     assert_eq!(refused(store.append(to("b", vec![first.clone()])).await.unwrap()), duplicate);
-    assert_eq!(refused(store.append(to("a", vec![second, first.clone()])).await.unwrap()), duplicate);
+    assert_eq!(
+        refused(store.append(to("a", vec![second, first.clone()])).await.unwrap()),
+        duplicate
+    );
     let other_data = crate::NewEvent { data: serde_json::from_str("{}").unwrap(), ..first.clone() };
     assert_eq!(refused(store.append(to("a", vec![other_data])).await.unwrap()), duplicate);
     assert_eq!(check_dense(store).await, Position(1));
@@ -91,10 +120,14 @@ pub async fn an_event_id_of_another_append_is_refused(store: Arc<dyn EventStore>
     assert!(matches!(twice, StoreError::Invalid(_)), "{twice:?}");
 }
 
-pub async fn p9_another_append_with_the_firsts_event_id_is_a_repeat_under_its_key(store: Arc<dyn EventStore>) {
+pub async fn p9_another_append_with_the_firsts_event_id_is_a_repeat_under_its_key(
+    store: Arc<dyn EventStore>,
+) {
     let store = &*store;
-    let command =
-        |event| Append { idempotency: Some(key(1, 1, "1")), ..append_to(stream("a"), ExpectedVersion::Any, vec![event]) };
+    let command = |event| Append {
+        idempotency: Some(key(1, 1, "1")),
+        ..append_to(stream("a"), ExpectedVersion::Any, vec![event])
+    };
     let first = event("thing.made");
     let mut other = event("thing.made");
     other.id = first.id;
@@ -107,7 +140,10 @@ pub async fn limits_are_checked_before_anything_is_sent(store: Arc<dyn EventStor
     let text = |length| format!("\"{}\"", "x".repeat(length));
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let with_data = |data: String| {
-        let event = crate::NewEvent { data: serde_json::value::RawValue::from_string(data).unwrap(), ..event("thing.made") };
+        let event = crate::NewEvent {
+            data: serde_json::value::RawValue::from_string(data).unwrap(),
+            ..event("thing.made")
+        };
         append_to(stream("a"), ExpectedVersion::Any, vec![event])
     };
     for good in [
@@ -130,8 +166,15 @@ pub async fn limits_are_checked_before_anything_is_sent(store: Arc<dyn EventStor
         with_data(r#""\ude00\ud83d""#.to_owned()),
         append_to(stream("a"), ExpectedVersion::Any, vec![many_tags]),
         append_to(stream("a"), ExpectedVersion::Any, vec![no_version]),
-        append_to(stream("a"), ExpectedVersion::Any, (0..1_001).map(|_| event("thing.made")).collect()),
-        Append { streams: [one("a"), one("a")].into_iter().flat_map(|a| a.streams).collect(), ..Append::default() },
+        append_to(
+            stream("a"),
+            ExpectedVersion::Any,
+            (0..1_001).map(|_| event("thing.made")).collect(),
+        ),
+        Append {
+            streams: [one("a"), one("a")].into_iter().flat_map(|a| a.streams).collect(),
+            ..Append::default()
+        },
         Append { claims: vec![take(1, "a"), take(1, "b")], ..one("a") },
     ] {
         let error = store.append(bad).await.unwrap_err();

@@ -17,7 +17,10 @@ pub async fn an_empty_log_has_an_epoch_and_no_event(store: Arc<dyn EventStore>) 
     let head = store.head().await.unwrap();
     assert_eq!(head.mark, Mark::START);
     assert_ne!(head.epoch.0, Uuid::nil());
-    assert!(store.descends_from(head.epoch).await.unwrap() && !store.descends_from(Epoch(Uuid::nil())).await.unwrap());
+    assert!(
+        store.descends_from(head.epoch).await.unwrap()
+            && !store.descends_from(Epoch(Uuid::nil())).await.unwrap()
+    );
     assert_eq!(store.read(&Filter::All, Position::START, 10).await.unwrap().len(), 0);
     assert_eq!(store.mark_at(Position(1)).await.unwrap(), None);
     assert_eq!(store.mark_at(Position::START).await.unwrap(), Some(Mark::START));
@@ -28,16 +31,32 @@ pub async fn events_are_read_as_they_were_appended(store: Arc<dyn EventStore>) {
     let mut new = tagged("thing.made", &["thing:1", "colour:red"]);
     new.metadata.actor = Some("someone \"quoted\" {}, \\ ü".into());
     new.metadata.causation_id = Some(Uuid::from_u128(7));
-    new.data =
-        serde_json::from_str(r#"{"b": 1.10, "a": "ü\n\"{},\\ NULL", "big": 123456789012345678901234567890, "b": 2}"#).unwrap();
-    let outcome = appended(store.append(append_to(stream("a"), ExpectedVersion::NoStream, vec![new.clone()])).await.unwrap());
+    new.data = serde_json::from_str(
+        r#"{"b": 1.10, "a": "ü\n\"{},\\ NULL", "big": 123456789012345678901234567890, "b": 2}"#,
+    )
+    .unwrap();
+    let outcome = appended(
+        store
+            .append(append_to(stream("a"), ExpectedVersion::NoStream, vec![new.clone()]))
+            .await
+            .unwrap(),
+    );
     assert_eq!((outcome.count, outcome.versions), (1, vec![(stream("a"), Version(1))]));
     assert_eq!(outcome.last, Mark { position: Position(1), event_id: Some(new.id) });
     let read = store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap();
     assert_eq!(read.len(), 1);
-    assert_eq!((read[0].id, &read[0].event_type, read[0].schema_version), (new.id, &new.event_type, 1));
-    assert_eq!((read[0].data.get(), &read[0].tags, &read[0].metadata), (new.data.get(), &new.tags, &new.metadata));
-    assert_eq!((read[0].position, read[0].version, &read[0].stream), (Position(1), Version(1), &stream("a")));
+    assert_eq!(
+        (read[0].id, &read[0].event_type, read[0].schema_version),
+        (new.id, &new.event_type, 1)
+    );
+    assert_eq!(
+        (read[0].data.get(), &read[0].tags, &read[0].metadata),
+        (new.data.get(), &new.tags, &new.metadata)
+    );
+    assert_eq!(
+        (read[0].position, read[0].version, &read[0].stream),
+        (Position(1), Version(1), &stream("a"))
+    );
     assert_eq!(store.head().await.unwrap().mark, outcome.last);
 }
 
@@ -62,7 +81,10 @@ pub async fn reads_filter_by_category_type_and_tags(store: Arc<dyn EventStore>) 
     assert_eq!(positions(&Filter::All, 3, 3).await, [4, 5]);
     assert_eq!(positions(&Filter::Category("thing".into()), 0, 9).await, [1, 3, 5]);
     assert_eq!(positions(&Filter::Category("other".into()), 2, 9).await, [4]);
-    assert_eq!(positions(&types(&["thing.gone", "thing.made", "thing.gone"]), 0, 9).await, [1, 4, 5]);
+    assert_eq!(
+        positions(&types(&["thing.gone", "thing.made", "thing.gone"]), 0, 9).await,
+        [1, 4, 5]
+    );
     assert_eq!(positions(&types(&["thing.gone", "thing.made"]), 1, 1).await, [4]);
     assert_eq!(positions(&Filter::Query(query(&[], &["a:1"])), 0, 9).await, [1, 2, 5]);
     assert_eq!(positions(&Filter::Query(query(&[], &["a:1", "b:1"])), 0, 9).await, [1, 5]);
@@ -72,14 +94,22 @@ pub async fn reads_filter_by_category_type_and_tags(store: Arc<dyn EventStore>) 
     several.items.extend(query(&[], &["a:2"]).items);
     assert_eq!(positions(&Filter::Query(several.clone()), 0, 9).await, [1, 2, 3, 5]);
     assert_eq!(positions(&Filter::Query(several), 1, 2).await, [2, 3]);
-    assert_eq!(positions(&Filter::Query(crate::EventQuery::default()), 0, 9).await, [1, 2, 3, 4, 5]);
+    assert_eq!(
+        positions(&Filter::Query(crate::EventQuery::default()), 0, 9).await,
+        [1, 2, 3, 4, 5]
+    );
     assert_eq!(positions(&Filter::Types(Vec::new()), 0, 9).await, [0_i64; 0]);
 }
 
 pub async fn ranges_hold_every_event_of_their_types(store: Arc<dyn EventStore>) {
     for number in 0..9 {
         let name = if number % 3 == 0 { "thing.kept" } else { "thing.made" };
-        appended(store.append(append_to(stream("a"), ExpectedVersion::Any, vec![event(name)])).await.unwrap());
+        appended(
+            store
+                .append(append_to(stream("a"), ExpectedVersion::Any, vec![event(name)]))
+                .await
+                .unwrap(),
+        );
     }
     let types = ["thing.kept".parse().unwrap(), "thing.lost".parse().unwrap()];
     let range = async |after, to| {
@@ -96,14 +126,17 @@ pub async fn streams_are_read_forward_and_backward_in_pages(store: Arc<dyn Event
     let store = &*store;
     for name in ["a", "b"] {
         let events = (0..5).map(|_| event("thing.happened")).collect();
-        appended(store.append(append_to(stream(name), ExpectedVersion::NoStream, events)).await.unwrap());
+        appended(
+            store.append(append_to(stream(name), ExpectedVersion::NoStream, events)).await.unwrap(),
+        );
     }
     let forward = async |after, limit| {
         let events = store.read_stream(&stream("b"), Version(after), limit).await.unwrap();
         events.iter().map(|e| e.version.0).collect::<Vec<_>>()
     };
     let backward = async |before: Option<i64>, limit| {
-        let events = store.read_stream_backward(&stream("b"), before.map(Version), limit).await.unwrap();
+        let events =
+            store.read_stream_backward(&stream("b"), before.map(Version), limit).await.unwrap();
         events.iter().map(|e| e.version.0).collect::<Vec<_>>()
     };
     assert_eq!(forward(0, 3).await, [1, 2, 3]);
@@ -128,12 +161,19 @@ pub async fn marks_prove_what_stands_at_a_position(store: Arc<dyn EventStore>) {
 pub async fn a_subscription_catches_up_and_goes_on_live(store: Arc<dyn EventStore>) {
     let store = &*store;
     let add = async |count: usize| {
-        let events = (0..count).flat_map(|_| [event("thing.used"), tagged("thing.made", &["a:1"])]).collect();
+        let events = (0..count)
+            .flat_map(|_| [event("thing.used"), tagged("thing.made", &["a:1"])])
+            .collect();
         appended(store.append(append_to(stream("a"), ExpectedVersion::Any, events)).await.unwrap());
     };
     add(400).await;
     let mut subscription = store.subscribe(Filter::Query(query(&[], &["a:1"])), Position(4));
-    let mut next = async || tokio::time::timeout(std::time::Duration::from_secs(20), subscription.next()).await.unwrap().unwrap();
+    let mut next = async || {
+        tokio::time::timeout(std::time::Duration::from_secs(20), subscription.next())
+            .await
+            .unwrap()
+            .unwrap()
+    };
     for position in 3..=400 {
         assert_eq!(next().await.unwrap().position, Position(2 * position));
     }
@@ -145,19 +185,30 @@ pub async fn a_subscription_catches_up_and_goes_on_live(store: Arc<dyn EventStor
 pub async fn a_long_read_goes_on_page_by_page_to_the_end(store: Arc<dyn EventStore>) {
     for name in ["a", "b"] {
         let events = (0..25).map(|_| tagged("thing.happened", &["room:1"])).collect();
-        appended(store.append(append_to(stream(name), ExpectedVersion::NoStream, events)).await.unwrap());
+        appended(
+            store.append(append_to(stream(name), ExpectedVersion::NoStream, events)).await.unwrap(),
+        );
     }
     for page in [1, 7, 25, 50, 1_000] {
         let log = crate::pages::of_log(Arc::clone(&store), Filter::All, Position(3), page);
-        let positions: Vec<i64> =
-            log.map(Result::unwrap).flat_map(futures::stream::iter).map(|event| event.position.0).collect().await;
+        let positions: Vec<i64> = log
+            .map(Result::unwrap)
+            .flat_map(futures::stream::iter)
+            .map(|event| event.position.0)
+            .collect()
+            .await;
         assert_eq!(positions, (4..=50).collect::<Vec<_>>(), "in pages of {page}");
         let one = crate::pages::of_stream(Arc::clone(&store), stream("b"), Version::NONE, page);
-        let versions: Vec<i64> =
-            one.map(Result::unwrap).flat_map(futures::stream::iter).map(|event| event.version.0).collect().await;
+        let versions: Vec<i64> = one
+            .map(Result::unwrap)
+            .flat_map(futures::stream::iter)
+            .map(|event| event.version.0)
+            .collect()
+            .await;
         assert_eq!(versions, (1..=25).collect::<Vec<_>>(), "in pages of {page}");
     }
-    let nothing = crate::pages::of_log(store, Filter::Category("other".into()), Position::START, 10);
+    let nothing =
+        crate::pages::of_log(store, Filter::Category("other".into()), Position::START, 10);
     assert_eq!(nothing.count().await, 0);
 }
 
@@ -167,11 +218,18 @@ pub async fn pages_are_bounded_by_bytes(store: Arc<dyn EventStore>) {
     let store = &*store;
     let large = |number: u8| {
         let mut new = tagged("thing.made", &["size:large"]);
-        new.data = serde_json::value::to_raw_value(&char::from(b'a' + number).to_string().repeat(LARGE)).unwrap();
+        new.data =
+            serde_json::value::to_raw_value(&char::from(b'a' + number).to_string().repeat(LARGE))
+                .unwrap();
         new
     };
     for number in 0..20 {
-        appended(store.append(append_to(stream("a"), ExpectedVersion::Any, vec![large(number)])).await.unwrap());
+        appended(
+            store
+                .append(append_to(stream("a"), ExpectedVersion::Any, vec![large(number)]))
+                .await
+                .unwrap(),
+        );
     }
     let types = vec!["thing.made".parse().unwrap()];
     let filters = [
@@ -183,12 +241,18 @@ pub async fn pages_are_bounded_by_bytes(store: Arc<dyn EventStore>) {
     let bounded = |page: &[crate::RecordedEvent]| {
         let bytes: usize = page.iter().map(|event| event.data.get().len()).sum();
         assert!(bytes < MAX_PAGE_BYTES + MAX_EVENT_BYTES, "{bytes} bytes on one page");
-        assert!(!is_last_page(page, 1_000) || page.last().is_none_or(|last| last.position == Position(20)));
+        assert!(
+            !is_last_page(page, 1_000)
+                || page.last().is_none_or(|last| last.position == Position(20))
+        );
     };
     for filter in &filters {
         let mut read: Vec<i64> = Vec::new();
         while read.len() < 20 {
-            let page = store.read(filter, Position(read.last().copied().unwrap_or(0)), 1_000).await.unwrap();
+            let page = store
+                .read(filter, Position(read.last().copied().unwrap_or(0)), 1_000)
+                .await
+                .unwrap();
             bounded(&page);
             assert!(!page.is_empty(), "{filter:?}");
             read.extend(page.iter().map(|event| event.position.0));

@@ -36,12 +36,19 @@ struct Translation {
 
 impl Translation {
     fn new(log: &[Entry]) -> Self {
-        Self { names: Interner::default(), streams: log.iter().map(|entry| (entry.id, entry.stream.to_string())).collect() }
+        Self {
+            names: Interner::default(),
+            streams: log.iter().map(|entry| (entry.id, entry.stream.to_string())).collect(),
+        }
     }
 
     fn history(mut self, history: &History) -> adya::History {
         let mut moments: Vec<(u64, bool, &Operation)> = Vec::new();
-        for operation in history.operations.iter().filter(|operation| !matches!(operation.asked, Asked::ReadLog(_))) {
+        for operation in history
+            .operations
+            .iter()
+            .filter(|operation| !matches!(operation.asked, Asked::ReadLog(_)))
+        {
             moments.push((operation.began, false, operation));
             moments.extend(operation.ended.as_ref().map(|(at, _)| (*at, true, operation)));
         }
@@ -86,8 +93,12 @@ impl Translation {
     }
 
     fn appends(&mut self, wanted: &Wanted) -> Vec<Mop> {
-        let each = wanted.streams.iter().flat_map(|(stream, _, ids)| ids.iter().map(move |id| (stream, id)));
-        each.map(|(stream, id)| Mop::Append { key: self.name(stream), value: self.name(id) }).collect()
+        let each = wanted
+            .streams
+            .iter()
+            .flat_map(|(stream, _, ids)| ids.iter().map(move |id| (stream, id)));
+        each.map(|(stream, id)| Mop::Append { key: self.name(stream), value: self.name(id) })
+            .collect()
     }
 
     fn name(&mut self, name: &dyn ToString) -> u32 {
@@ -117,10 +128,19 @@ mod calibration {
 
     /// Two transactions that overlap, then one that reads both lists.
     fn overlapping(first: &str, second: &str, last: &str) -> String {
-        let line = |kind, process, value| format!("{{\"type\":\"{kind}\",\"process\":{process},\"value\":{value}}}\n");
-        [("invoke", 0, first), ("invoke", 1, second), ("ok", 0, first), ("ok", 1, second), ("invoke", 2, last), ("ok", 2, last)]
-            .map(|(kind, process, value)| line(kind, process, value))
-            .concat()
+        let line = |kind, process, value| {
+            format!("{{\"type\":\"{kind}\",\"process\":{process},\"value\":{value}}}\n")
+        };
+        [
+            ("invoke", 0, first),
+            ("invoke", 1, second),
+            ("ok", 0, first),
+            ("ok", 1, second),
+            ("invoke", 2, last),
+            ("ok", 2, last),
+        ]
+        .map(|(kind, process, value)| line(kind, process, value))
+        .concat()
     }
 
     #[test]
@@ -152,7 +172,11 @@ mod calibration {
             ),
         ] {
             let (valid, found) = verdict(&overlapping(first, second, last));
-            assert_eq!((valid, found.iter().any(|found| found.starts_with(name))), (Valid::False, true), "{name}: {found:?}");
+            assert_eq!(
+                (valid, found.iter().any(|found| found.starts_with(name))),
+                (Valid::False, true),
+                "{name}: {found:?}"
+            );
         }
     }
 
@@ -170,14 +194,23 @@ mod calibration {
             {"type":"invoke","process":1,"value":[["r","x",null]]}
             {"type":"ok","process":1,"value":[["r","x",[1]]]}"#;
         let (valid, found) = verdict(stale);
-        assert!(valid == Valid::False && found.iter().any(|name| name.ends_with("realtime")), "{found:?}");
+        assert!(
+            valid == Valid::False && found.iter().any(|name| name.ends_with("realtime")),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn serializable_runs_pass_and_weaker_ones_do_not() {
-        let weak = [Isolation::SnapshotIsolation, Isolation::ReadCommitted, Isolation::ReadUncommitted, Isolation::LostUpdate];
+        let weak = [
+            Isolation::SnapshotIsolation,
+            Isolation::ReadCommitted,
+            Isolation::ReadUncommitted,
+            Isolation::LostUpdate,
+        ];
         for seed in 0..5 {
-            let run = |isolation| run(&SimOpts { isolation, txns: 2_000, seed, ..SimOpts::default() });
+            let run =
+                |isolation| run(&SimOpts { isolation, txns: 2_000, seed, ..SimOpts::default() });
             let (valid, found) = verdict(&run(Isolation::Serializable));
             assert_eq!(valid, Valid::True, "seed {seed}: {found:?}");
             for isolation in weak {

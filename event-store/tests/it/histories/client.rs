@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_store::{
-    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Idempotency, Position, PostgresStore,
-    RecordedEvent, Refusal, StoreError, StreamAppend, StreamName, Version,
+    Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Filter, Idempotency,
+    Position, PostgresStore, RecordedEvent, Refusal, StoreError, StreamAppend, StreamName, Version,
 };
 use nix::time::{ClockId, clock_gettime};
 use rand::Rng;
@@ -64,13 +64,21 @@ struct Seen {
 
 impl Client {
     /// `known`: the head when it starts, so that it works on the groups of the others.
-    pub(super) fn new(number: u64, store: PostgresStore, record: Record, random: StdRng, habits: Habits, known: i64) -> Self {
+    pub(super) fn new(
+        number: u64,
+        store: PostgresStore,
+        record: Record,
+        random: StdRng,
+        habits: Habits,
+        known: i64,
+    ) -> Self {
         Self { number, store, record, random, habits, tail: known, known, keys: 0 }
     }
 
     fn write_down(&self, said: Said) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-        let at = u64::try_from(now.tv_sec()).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap();
+        let at = u64::try_from(now.tv_sec()).unwrap() * 1_000_000_000
+            + u64::try_from(now.tv_nsec()).unwrap();
         let mut line = serde_json::to_vec(&Line { client: self.number, at, said }).unwrap();
         line.push(b'\n');
         self.record.lock().unwrap().write_all(&line).unwrap();
@@ -105,7 +113,8 @@ impl Client {
         let group = self.group();
         let tag = format!("group:{group}");
         self.write_down(Said::Began(Asked::ReadTag(tag.clone())));
-        let read = self.store.read(&Filter::Query(query(&[], &[&tag])), Position::START, PAGE).await;
+        let read =
+            self.store.read(&Filter::Query(query(&[], &[&tag])), Position::START, PAGE).await;
         let events = self.note_read(read)?;
         assert!(events.len() < PAGE as usize, "a group fits on a page");
         Some(Seen { tag, group, events })
@@ -126,10 +135,14 @@ impl Client {
         read.is_some()
     }
 
-    fn note_read(&mut self, read: Result<Vec<RecordedEvent>, StoreError>) -> Option<Vec<RecordedEvent>> {
+    fn note_read(
+        &mut self,
+        read: Result<Vec<RecordedEvent>, StoreError>,
+    ) -> Option<Vec<RecordedEvent>> {
         match read {
             Ok(events) => {
-                let found = events.iter().map(|event| (event.position.0, event.id)).collect::<Vec<_>>();
+                let found =
+                    events.iter().map(|event| (event.position.0, event.id)).collect::<Vec<_>>();
                 self.known = self.known.max(found.last().map_or(0, |(position, _)| *position));
                 self.write_down(Said::Ended(Answer::Read(found)));
                 Some(events)
@@ -146,7 +159,8 @@ impl Client {
         let Some(seen) = self.read_group().await else { return false };
         let first = self.random.random_range(0..STREAMS);
         let streams = (first..STREAMS).take(self.random.random_range(1..=2));
-        let mut append = self.append(seen.group, streams.map(|number| (number, ExpectedVersion::Any)).collect());
+        let mut append =
+            self.append(seen.group, streams.map(|number| (number, ExpectedVersion::Any)).collect());
         let after = seen.events.last().map_or(Position::START, |event| event.position);
         append.conditions.push(AppendCondition { query: query(&[], &[&seen.tag]), after });
         let all = (0..STREAMS).map(|number| held(&seen, &stream(seen.group, number))).collect();
@@ -176,28 +190,45 @@ impl Client {
         let mut append = Append::default();
         for (number, expected) in streams {
             let some = self.random.random_range(1..=2);
-            let events = (0..some).map(|_| tagged("thing.happened", &[&format!("group:{group}")])).collect();
+            let events =
+                (0..some).map(|_| tagged("thing.happened", &[&format!("group:{group}")])).collect();
             append.streams.push(StreamAppend { stream: stream(group, number), expected, events });
         }
         append
     }
 
     /// Sends an append, mostly until there is an answer; with a key now and then, and then sometimes twice.
-    async fn send(&mut self, mut append: Append, condition: Option<(String, i64)>, decided_on: Vec<(String, Vec<Uuid>)>) -> bool {
+    async fn send(
+        &mut self,
+        mut append: Append,
+        condition: Option<(String, i64)>,
+        decided_on: Vec<(String, Vec<Uuid>)>,
+    ) -> bool {
         let key = (self.habits.keys && self.random.random_bool(0.3)).then(|| {
             self.keys += 1;
             self.number * 1_000_000 + self.keys
         });
         append.idempotency = key.map(idempotency);
         let streams = append.streams.iter().map(|named| {
-            let expected = if let ExpectedVersion::Exact(version) = named.expected { Some(version.0) } else { None };
-            (named.stream.to_string(), expected, named.events.iter().map(|event| event.id).collect())
+            let expected = if let ExpectedVersion::Exact(version) = named.expected {
+                Some(version.0)
+            } else {
+                None
+            };
+            (
+                named.stream.to_string(),
+                expected,
+                named.events.iter().map(|event| event.id).collect(),
+            )
         });
         let wanted = Wanted { streams: streams.collect(), condition, key, decided_on };
         let answered = self.ask(append, wanted).await;
         if let Some(key) = key.filter(|_| answered && self.random.random_bool(0.5)) {
             let group = self.group();
-            let again = Append { idempotency: Some(idempotency(key)), ..self.append(group, vec![(0, ExpectedVersion::Any)]) };
+            let again = Append {
+                idempotency: Some(idempotency(key)),
+                ..self.append(group, vec![(0, ExpectedVersion::Any)])
+            };
             let ids = again.streams[0].events.iter().map(|event| event.id).collect();
             let streams = vec![(again.streams[0].stream.to_string(), None, ids)];
             return self.ask(again, Wanted { streams, key: Some(key), ..Wanted::default() }).await;
@@ -248,7 +279,9 @@ fn answer_of(outcome: Result<AppendOutcome, StoreError>, sent_without_answer: bo
         Ok(AppendOutcome::Appended(appended)) => Answer::Appended(appended.last.position.0),
         Ok(AppendOutcome::Repeated { appended, .. }) => Answer::Repeated(appended.last.position.0),
         Ok(AppendOutcome::Refused(refusal)) => Answer::Refused(match refusal {
-            Refusal::Version { stream, actual, .. } => Refused::Version { stream: stream.to_string(), actual: actual.0 },
+            Refusal::Version { stream, actual, .. } => {
+                Refused::Version { stream: stream.to_string(), actual: actual.0 }
+            }
             Refusal::Condition { position, .. } => Refused::Condition { position: position.0 },
             other => Refused::Other(format!("{other:?}")),
         }),

@@ -90,7 +90,11 @@ async fn source_of(admin: &mut PgConnection, function: &str) -> String {
 
 /// Changes what must stand there once.
 fn changed(source: &str, from: &str, to: &str) -> String {
-    assert_eq!(source.matches(from).count(), 1, "the append function has changed; plant the bug anew: {from}");
+    assert_eq!(
+        source.matches(from).count(),
+        1,
+        "the append function has changed; plant the bug anew: {from}"
+    );
     source.replace(from, to)
 }
 
@@ -109,7 +113,9 @@ impl Planted {
         let mut admin = plain(database.url()).await;
         // Plain batches go the long way too, and take no lock before it, so that one function is all there is.
         let mut plain = source_of(&mut admin, "append_plain_batch").await;
-        for (from, to) in [(LOCK, NO_LOCK), ("refused := v_epoch <> ANY (p_epoch);", "refused := true;")] {
+        for (from, to) in
+            [(LOCK, NO_LOCK), ("refused := v_epoch <> ANY (p_epoch);", "refused := true;")]
+        {
             plain = changed(&plain, from, to);
         }
         sqlx::raw_sql(AssertSqlSafe(plain)).execute(&mut admin).await.unwrap();
@@ -153,10 +159,18 @@ impl Planted {
             let history = History::new(log(&store).await, lines(&record.lock().unwrap()));
             let found = check(&history);
             // A bug that merely stops every append is no test of the checker.
-            assert!(!history.log.is_empty(), "nothing is appended: {:?}", history.operations.last());
+            assert!(
+                !history.log.is_empty(),
+                "nothing is appended: {:?}",
+                history.operations.last()
+            );
             if let Some(first) = found.first() {
-                let (seconds, operations) = (began.elapsed().as_secs_f64(), history.operations.len());
-                eprintln!("seed {}: {name} caught after {seconds:.2} s, {operations} operations: {first:?}", run.seed);
+                let (seconds, operations) =
+                    (began.elapsed().as_secs_f64(), history.operations.len());
+                eprintln!(
+                    "seed {}: {name} caught after {seconds:.2} s, {operations} operations: {first:?}",
+                    run.seed
+                );
                 eprintln!("adya says {:?}", adya::anomalies_if_any(&history));
                 return found;
             }
@@ -197,7 +211,10 @@ async fn positions_from_a_sequence_are_caught() {
     planted.run(SEQUENCE).await;
     planted.change(LOCK, NO_LOCK);
     let after_the_look = "    members := cardinality(p_append_id);";
-    planted.change(after_the_look, &format!("o_head := event_store.draw(cardinality(p_event_id));\n{after_the_look}"));
+    planted.change(
+        after_the_look,
+        &format!("o_head := event_store.draw(cardinality(p_event_id));\n{after_the_look}"),
+    );
     let found = planted.catch("a sequence", ALL).await;
     named(&found, &["I1", "I3", "I6"]);
 }
@@ -220,15 +237,22 @@ async fn conditions_checked_before_the_lock_are_caught() {
              END IF;\n{after}"
         ),
     );
-    let found = planted.catch("check before lock", Habits { keys: false, conditions_only: true }).await;
+    let found =
+        planted.catch("check before lock", Habits { keys: false, conditions_only: true }).await;
     named(&found, &["I4"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_that_recognises_nothing_sent_again_is_caught() {
     let mut planted = Planted::new().await;
-    planted.change("EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))", "false");
-    planted.change("    IF p_key IS NOT NULL THEN\n        FOR r IN\n", "    IF false THEN\n        FOR r IN\n");
+    planted.change(
+        "EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))",
+        "false",
+    );
+    planted.change(
+        "    IF p_key IS NOT NULL THEN\n        FOR r IN\n",
+        "    IF false THEN\n        FOR r IN\n",
+    );
     planted.run("ALTER TABLE event_store.events DROP CONSTRAINT events_event_id").await;
     planted.run("ALTER TABLE event_store.idempotency DROP CONSTRAINT idempotency_key").await;
     planted.cuts = 3;

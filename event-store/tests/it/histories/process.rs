@@ -65,7 +65,11 @@ impl Processes {
             seed: self.seed.wrapping_add(self.started),
         };
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "histories::process::a_process_of_clients_asks_until_it_is_told_to_stop", "--nocapture"]);
+        command.args([
+            "--exact",
+            "histories::process::a_process_of_clients_asks_until_it_is_told_to_stop",
+            "--nocapture",
+        ]);
         command.env(TOLD, serde_json::to_string(&told).unwrap());
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGKILL };
         launch.start(Stdio::null(), Stdio::inherit()).unwrap()
@@ -93,8 +97,12 @@ impl Processes {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        let records = (1..=self.started).map(|number| self.folder.path().join(format!("{number}.lines")));
-        records.filter(|record| record.is_file()).flat_map(|record| lines(&std::fs::read(record).unwrap())).collect()
+        let records =
+            (1..=self.started).map(|number| self.folder.path().join(format!("{number}.lines")));
+        records
+            .filter(|record| record.is_file())
+            .flat_map(|record| lines(&std::fs::read(record).unwrap()))
+            .collect()
     }
 }
 
@@ -115,7 +123,14 @@ async fn a_process_of_clients_asks_until_it_is_told_to_stop() {
     let clients = (0..CLIENTS).map(|number| {
         let random = StdRng::seed_from_u64(told.seed.wrapping_mul(CLIENTS).wrapping_add(number));
         let habits = Habits { keys: true, conditions_only: false };
-        let mut client = Client::new(told.first + number, store.clone(), Arc::clone(&record), random, habits, known);
+        let mut client = Client::new(
+            told.first + number,
+            store.clone(),
+            Arc::clone(&record),
+            random,
+            habits,
+            known,
+        );
         let stop = told.stop.clone();
         tokio::spawn(async move { client.run(|| !stop.exists()).await })
     });
@@ -133,7 +148,9 @@ async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
         };
         match found {
             Ok(found) => return Some(found),
-            Err(StoreError::Unavailable(_)) if !stop.exists() => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(StoreError::Unavailable(_)) if !stop.exists() => {
+                tokio::time::sleep(Duration::from_millis(20)).await
+            }
             Err(StoreError::Unavailable(_)) => return None,
             Err(error) => panic!("{error:?}"),
         }
@@ -141,11 +158,23 @@ async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
 }
 
 /// The clients of a test's own process, for histories in which nobody is killed.
-pub(super) async fn beside(urls: [&str; 2], habits: Habits, record: Record, seed: u64) -> Vec<Client> {
+pub(super) async fn beside(
+    urls: [&str; 2],
+    habits: Habits,
+    record: Record,
+    seed: u64,
+) -> Vec<Client> {
     let stores = [connect(urls[0]).await, connect(urls[1]).await];
     let clients = (0..2 * CLIENTS).map(|number| {
         let random = StdRng::seed_from_u64(seed.wrapping_add(number));
-        Client::new(number, stores[usize::from(number % 2 == 1)].clone(), Arc::clone(&record), random, habits, 0)
+        Client::new(
+            number,
+            stores[usize::from(number % 2 == 1)].clone(),
+            Arc::clone(&record),
+            random,
+            habits,
+            0,
+        )
     });
     clients.collect()
 }

@@ -43,7 +43,10 @@ impl<'a> Check<'a> {
         let mut found = Vec::new();
         for (at, entry) in history.log.iter().enumerate() {
             if let Some(before) = place.insert(entry.id, at) {
-                let what = format!("event {} stands at {} and at {}", entry.id, history.log[before].position, entry.position);
+                let what = format!(
+                    "event {} stands at {} and at {}",
+                    entry.id, history.log[before].position, entry.position
+                );
                 found.push(Violation { invariant: "I2", what });
             }
             for tag in &entry.tags {
@@ -52,7 +55,9 @@ impl<'a> Check<'a> {
             streams.entry(entry.stream.as_str()).or_default().push(at);
         }
         for (number, operation) in history.operations.iter().enumerate() {
-            owner.extend(operation.wanted().into_iter().flat_map(Wanted::ids).map(|id| (id, number)));
+            owner.extend(
+                operation.wanted().into_iter().flat_map(Wanted::ids).map(|id| (id, number)),
+            );
         }
         Self { history, place, owner, tagged, streams, found }
     }
@@ -77,10 +82,16 @@ impl<'a> Check<'a> {
             *version += 1;
             let version = *version;
             if entry.position != expected {
-                self.violated("I1", format!("position {} stands where {expected} should", entry.position));
+                self.violated(
+                    "I1",
+                    format!("position {} stands where {expected} should", entry.position),
+                );
             }
             if entry.version != version {
-                let what = format!("{} has version {} where {version} should be", entry.stream, entry.version);
+                let what = format!(
+                    "{} has version {} where {version} should be",
+                    entry.stream, entry.version
+                );
                 self.violated("I1", what);
             }
             if self.owner_of(entry).is_none() {
@@ -94,21 +105,35 @@ impl<'a> Check<'a> {
         for operation in &self.history.operations {
             let Some(wanted) = operation.wanted() else { continue };
             let positions: Vec<i64> = wanted.ids().filter_map(|id| self.position(id)).collect();
-            let whole = positions.len() == wanted.ids().count() && positions.windows(2).all(|two| two[1] == two[0] + 1);
+            let whole = positions.len() == wanted.ids().count()
+                && positions.windows(2).all(|two| two[1] == two[0] + 1);
             match operation.answer() {
                 Some(Answer::Appended(last)) => {
                     if !whole || positions.last() != Some(last) {
-                        self.violated("I2", format!("acknowledged up to {last}, found at {positions:?}: {wanted:?}"));
+                        self.violated(
+                            "I2",
+                            format!(
+                                "acknowledged up to {last}, found at {positions:?}: {wanted:?}"
+                            ),
+                        );
                     }
                 }
                 None | Some(Answer::Unknown(_)) => {
                     if !whole && !positions.is_empty() {
-                        self.violated("I5", format!("a part is there, at {positions:?}, without an answer: {wanted:?}"));
+                        self.violated(
+                            "I5",
+                            format!(
+                                "a part is there, at {positions:?}, without an answer: {wanted:?}"
+                            ),
+                        );
                     }
                 }
                 Some(answer) => {
                     if !positions.is_empty() {
-                        self.violated("I5", format!("answered {answer:?}, found at {positions:?}: {wanted:?}"));
+                        self.violated(
+                            "I5",
+                            format!("answered {answer:?}, found at {positions:?}: {wanted:?}"),
+                        );
                     }
                     if let Answer::Refused(refused) = answer {
                         self.refused(operation, wanted, refused);
@@ -124,18 +149,27 @@ impl<'a> Check<'a> {
     /// I4, and the versions asked for.
     fn requirements(&mut self, wanted: &Wanted, first: i64) {
         for (stream, expected, ids) in &wanted.streams {
-            let Some(version) = ids.first().and_then(|id| self.place.get(id)).map(|at| self.history.log[*at].version) else {
+            let Some(version) = ids
+                .first()
+                .and_then(|id| self.place.get(id))
+                .map(|at| self.history.log[*at].version)
+            else {
                 continue;
             };
             if expected.is_some_and(|expected| expected + 1 != version) {
-                self.violated("I4", format!("{stream} was to be at {expected:?} and was at {}", version - 1));
+                self.violated(
+                    "I4",
+                    format!("{stream} was to be at {expected:?} and was at {}", version - 1),
+                );
             }
         }
         if let Some((tag, after)) = &wanted.condition {
             let all = self.tagged.get(tag.as_str()).map_or(&[][..], Vec::as_slice);
             let before = all.partition_point(|position| *position < first);
             if let Some(breaks) = all[..before].last().filter(|position| **position > *after) {
-                let what = format!("the event at {breaks} has {tag} after {after}, and the append stands at {first}");
+                let what = format!(
+                    "the event at {breaks} has {tag} after {after}, and the append stands at {first}"
+                );
                 self.violated("I4", what);
             }
         }
@@ -148,17 +182,28 @@ impl<'a> Check<'a> {
         let wrong = match refused {
             Refused::Version { stream, actual } => {
                 let all = self.streams.get(stream.as_str()).map_or(&[][..], Vec::as_slice);
-                let at = |version: i64| all.get(usize::try_from(version - 1).ok()?).map(|at| &self.history.log[*at]);
+                let at = |version: i64| {
+                    all.get(usize::try_from(version - 1).ok()?).map(|at| &self.history.log[*at])
+                };
                 let absent = *actual > 0 && at(*actual).is_none_or(too_new);
                 let next = at(actual + 1).and_then(|entry| self.owner_of(entry)?.ended.as_ref());
-                let old = next.is_some_and(|(ended, answer)| matches!(answer, Answer::Appended(_)) && *ended < operation.began);
-                let met = wanted.streams.iter().any(|(name, expected, _)| name == stream && *expected == Some(*actual));
+                let old = next.is_some_and(|(ended, answer)| {
+                    matches!(answer, Answer::Appended(_)) && *ended < operation.began
+                });
+                let met = wanted
+                    .streams
+                    .iter()
+                    .any(|(name, expected, _)| name == stream && *expected == Some(*actual));
                 absent || old || met
             }
             Refused::Condition { position } => {
-                let entry = usize::try_from(position - 1).ok().and_then(|at| self.history.log.get(at));
+                let entry =
+                    usize::try_from(position - 1).ok().and_then(|at| self.history.log.get(at));
                 let breaks = |entry: &Entry| {
-                    wanted.condition.as_ref().is_some_and(|(tag, after)| position > after && entry.tags.contains(tag))
+                    wanted
+                        .condition
+                        .as_ref()
+                        .is_some_and(|(tag, after)| position > after && entry.tags.contains(tag))
                 };
                 entry.is_none_or(|entry| !breaks(entry) || too_new(entry))
             }
@@ -185,9 +230,15 @@ impl<'a> Check<'a> {
             match operation.answer() {
                 _ if !ended => floors[number] = known,
                 Some(Answer::Appended(last)) => {
-                    let first = operation.wanted().and_then(|wanted| wanted.ids().next()).and_then(|id| self.position(id));
+                    let first = operation
+                        .wanted()
+                        .and_then(|wanted| wanted.ids().next())
+                        .and_then(|id| self.position(id));
                     if first.is_some_and(|first| first <= floors[number]) {
-                        let what = format!("an append at {first:?} began when {} was known", floors[number]);
+                        let what = format!(
+                            "an append at {first:?} began when {} was known",
+                            floors[number]
+                        );
                         self.violated("I3", what);
                     }
                     known = known.max(*last);
@@ -210,20 +261,27 @@ impl<'a> Check<'a> {
         };
         let expected = match &operation.asked {
             Asked::ReadLog(after) => {
-                let dense = read.iter().zip(after + 1..).all(|((position, _), expected)| *position == expected);
+                let dense = read
+                    .iter()
+                    .zip(after + 1..)
+                    .all(|((position, _), expected)| *position == expected);
                 dense && after + i64::try_from(read.len()).unwrap_or(i64::MAX) >= floor
             }
             Asked::ReadTag(tag) => {
                 let all = self.tagged.get(tag.as_str()).map_or(&[][..], Vec::as_slice);
-                let prefix =
-                    read.len() <= all.len() && read.iter().zip(all).all(|((position, _), expected)| position == expected);
+                let prefix = read.len() <= all.len()
+                    && read.iter().zip(all).all(|((position, _), expected)| position == expected);
                 prefix && read.len() >= all.partition_point(|position| *position <= floor)
             }
             Asked::Append(_) => false,
         };
         if !expected || !read.iter().all(is_there) {
-            let what =
-                format!("{:?} gave {} events up to {:?}, when {floor} was known", operation.asked, read.len(), read.last());
+            let what = format!(
+                "{:?} gave {} events up to {:?}, when {floor} was known",
+                operation.asked,
+                read.len(),
+                read.last()
+            );
             self.violated("I6", what);
         }
     }
@@ -238,10 +296,17 @@ impl<'a> Check<'a> {
             }
         }
         for operation in &self.history.operations {
-            if let (Some(Answer::Repeated(last)), Some(key)) = (operation.answer(), operation.wanted().and_then(|w| w.key))
+            if let (Some(Answer::Repeated(last)), Some(key)) =
+                (operation.answer(), operation.wanted().and_then(|w| w.key))
                 && made.get(&key).is_none_or(|made| made != &[*last])
             {
-                self.violated("I12", format!("key {key} was repeated as at {last}, and took effect at {:?}", made.get(&key)));
+                self.violated(
+                    "I12",
+                    format!(
+                        "key {key} was repeated as at {last}, and took effect at {:?}",
+                        made.get(&key)
+                    ),
+                );
             }
         }
         for (key, made) in made.into_iter().filter(|(_, made)| made.len() > 1) {

@@ -25,7 +25,13 @@ fn answered(client: u64, at: u64, answer: Answer) -> Line {
 }
 
 fn entry(position: i64, stream: &str, version: i64, event: u128) -> Entry {
-    Entry { position, stream: stream.parse().unwrap(), version, id: id(event), tags: vec!["group:1".to_owned()] }
+    Entry {
+        position,
+        stream: stream.parse().unwrap(),
+        version,
+        id: id(event),
+        tags: vec!["group:1".to_owned()],
+    }
 }
 
 /// Three appends one after the other, the third under a condition and a key; a repeat, two refusals, a lost answer and two reads.
@@ -37,9 +43,16 @@ fn right() -> (Vec<Entry>, Vec<Line>) {
         entry(4, "thing-c", 1, 4),
         entry(5, "thing-c", 2, 5),
     ];
-    let guarded = Wanted { condition: Some(("group:1".to_owned(), 2)), key: Some(7), ..append("thing-a", Some(1), 3) };
+    let guarded = Wanted {
+        condition: Some(("group:1".to_owned(), 2)),
+        key: Some(7),
+        ..append("thing-a", Some(1), 3)
+    };
     let repeat = Wanted { key: Some(7), ..append("thing-a", None, 33) };
-    let two = Wanted { streams: vec![("thing-c".to_owned(), None, vec![id(4), id(5)])], ..Wanted::default() };
+    let two = Wanted {
+        streams: vec![("thing-c".to_owned(), None, vec![id(4), id(5)])],
+        ..Wanted::default()
+    };
     let late = Wanted { condition: Some(("group:1".to_owned(), 1)), ..append("thing-d", None, 40) };
     let lines = vec![
         asked(1, 10, append("thing-a", Some(0), 1)),
@@ -51,14 +64,22 @@ fn right() -> (Vec<Entry>, Vec<Line>) {
         asked(1, 61, repeat),
         answered(1, 62, Answer::Repeated(3)),
         asked(2, 63, append("thing-a", Some(1), 41)),
-        answered(2, 64, Answer::Refused(Refused::Version { stream: "thing-a".to_owned(), actual: 2 })),
+        answered(
+            2,
+            64,
+            Answer::Refused(Refused::Version { stream: "thing-a".to_owned(), actual: 2 }),
+        ),
         asked(2, 65, late),
         answered(2, 66, Answer::Refused(Refused::Condition { position: 2 })),
         asked(3, 70, two),
         line(4, 71, Said::Began(Asked::ReadLog(1))),
         answered(4, 72, Answer::Read(vec![(2, id(2)), (3, id(3))])),
         line(4, 73, Said::Began(Asked::ReadTag("group:1".to_owned()))),
-        answered(4, 74, Answer::Read((1..=5).map(|n| (n, id(u128::try_from(n).unwrap()))).collect())),
+        answered(
+            4,
+            74,
+            Answer::Read((1..=5).map(|n| (n, id(u128::try_from(n).unwrap()))).collect()),
+        ),
     ];
     (log, lines)
 }
@@ -66,7 +87,8 @@ fn right() -> (Vec<Entry>, Vec<Line>) {
 fn found(change: impl FnOnce(&mut Vec<Entry>, &mut Vec<Line>)) -> Vec<&'static str> {
     let (mut log, mut lines) = right();
     change(&mut log, &mut lines);
-    let mut found: Vec<_> = check(&History::new(log, lines)).into_iter().map(|violation| violation.invariant).collect();
+    let mut found: Vec<_> =
+        check(&History::new(log, lines)).into_iter().map(|violation| violation.invariant).collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -99,14 +121,22 @@ fn i3_an_append_before_what_was_acknowledged_before_it_began_is_found() {
         lines[1] = answered(1, 20, Answer::Appended(2));
         lines[3] = answered(2, 40, Answer::Appended(1));
         lines[14] = answered(4, 72, Answer::Read(vec![(2, id(1)), (3, id(3))]));
-        lines[16] = answered(4, 74, Answer::Read(vec![(1, id(2)), (2, id(1)), (3, id(3)), (4, id(4)), (5, id(5))]));
+        lines[16] = answered(
+            4,
+            74,
+            Answer::Read(vec![(1, id(2)), (2, id(1)), (3, id(3)), (4, id(4)), (5, id(5))]),
+        );
     });
     assert_eq!(moved, ["I3"]);
 }
 
 #[test]
 fn i4_a_broken_condition_and_an_unmet_version_are_found() {
-    let older = Wanted { condition: Some(("group:1".to_owned(), 1)), key: Some(7), ..append("thing-a", Some(1), 3) };
+    let older = Wanted {
+        condition: Some(("group:1".to_owned(), 1)),
+        key: Some(7),
+        ..append("thing-a", Some(1), 3)
+    };
     assert_eq!(found(|_, lines| lines[4] = asked(1, 50, older)), ["I4"]);
     let other = Wanted { key: Some(7), ..append("thing-a", Some(0), 3) };
     assert_eq!(found(|_, lines| lines[4] = asked(1, 50, other)), ["I4"]);
@@ -116,7 +146,8 @@ fn i4_a_broken_condition_and_an_unmet_version_are_found() {
 fn i5_a_refused_append_that_is_there_is_found() {
     let refused = Answer::Refused(Refused::Condition { position: 1 });
     let late = Wanted { condition: Some(("group:1".to_owned(), 0)), ..append("thing-b", None, 2) };
-    let there = found(|_, lines| (lines[2], lines[3]) = (asked(2, 30, late), answered(2, 40, refused)));
+    let there =
+        found(|_, lines| (lines[2], lines[3]) = (asked(2, 30, late), answered(2, 40, refused)));
     assert!(there.contains(&"I5"), "{there:?}");
 }
 
@@ -125,7 +156,11 @@ fn i5_half_an_append_without_an_answer_is_found() {
     assert_eq!(
         found(|log, lines| {
             log.pop();
-            lines[16] = answered(4, 74, Answer::Read((1..=4).map(|n| (n, id(u128::try_from(n).unwrap()))).collect()));
+            lines[16] = answered(
+                4,
+                74,
+                Answer::Read((1..=4).map(|n| (n, id(u128::try_from(n).unwrap()))).collect()),
+            );
         }),
         ["I5"]
     );
@@ -138,21 +173,47 @@ fn i5_an_event_that_nobody_asked_for_is_found() {
 
 #[test]
 fn i5_a_refusal_for_what_never_was_is_found() {
-    let version = |actual| Answer::Refused(Refused::Version { stream: "thing-a".to_owned(), actual });
+    let version =
+        |actual| Answer::Refused(Refused::Version { stream: "thing-a".to_owned(), actual });
     assert_eq!(found(|_, lines| lines[9] = answered(2, 64, version(3))), ["I5"], "not yet there");
     assert_eq!(found(|_, lines| lines[9] = answered(2, 64, version(1))), ["I5"], "as wanted");
-    assert_eq!(found(|_, lines| lines[8] = asked(2, 63, append("thing-a", Some(5), 41))), Vec::<&str>::new());
-    assert_eq!(found(|_, lines| lines[11] = answered(2, 66, Answer::Refused(Refused::Condition { position: 1 }))), ["I5"]);
-    assert_eq!(found(|_, lines| lines[11] = answered(2, 66, Answer::Refused(Refused::Other("why".to_owned())))), ["I5"]);
+    assert_eq!(
+        found(|_, lines| lines[8] = asked(2, 63, append("thing-a", Some(5), 41))),
+        Vec::<&str>::new()
+    );
+    assert_eq!(
+        found(|_, lines| lines[11] =
+            answered(2, 66, Answer::Refused(Refused::Condition { position: 1 }))),
+        ["I5"]
+    );
+    assert_eq!(
+        found(|_, lines| lines[11] =
+            answered(2, 66, Answer::Refused(Refused::Other("why".to_owned())))),
+        ["I5"]
+    );
 }
 
 #[test]
 fn i6_a_read_with_a_gap_a_stranger_or_too_early_an_end_is_found() {
-    let read = |events: &[(i64, u128)]| Answer::Read(events.iter().map(|(position, event)| (*position, id(*event))).collect());
+    let read = |events: &[(i64, u128)]| {
+        Answer::Read(events.iter().map(|(position, event)| (*position, id(*event))).collect())
+    };
     assert_eq!(found(|_, lines| lines[14] = answered(4, 72, read(&[(3, 3)]))), ["I6"], "a gap");
-    assert_eq!(found(|_, lines| lines[14] = answered(4, 72, read(&[(2, 9), (3, 3)]))), ["I6"], "a stranger");
-    assert_eq!(found(|_, lines| lines[14] = answered(4, 72, read(&[(2, 2)]))), ["I6"], "what was acknowledged is missing");
-    assert_eq!(found(|_, lines| lines[16] = answered(4, 74, read(&[(1, 1), (3, 3)]))), ["I6"], "a gap among the tagged");
+    assert_eq!(
+        found(|_, lines| lines[14] = answered(4, 72, read(&[(2, 9), (3, 3)]))),
+        ["I6"],
+        "a stranger"
+    );
+    assert_eq!(
+        found(|_, lines| lines[14] = answered(4, 72, read(&[(2, 2)]))),
+        ["I6"],
+        "what was acknowledged is missing"
+    );
+    assert_eq!(
+        found(|_, lines| lines[16] = answered(4, 74, read(&[(1, 1), (3, 3)]))),
+        ["I6"],
+        "a gap among the tagged"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Random histories, as plans of small numbers that shrink well, and the appends that they stand for.
 
 use event_store::{
-    Append, AppendCondition, ClaimChange, ClaimHash, Epoch, EventQuery, ExpectedVersion, Filter, Idempotency, NewEvent, Position,
-    QueryItem, StreamAppend, StreamName, Version,
+    Append, AppendCondition, ClaimChange, ClaimHash, Epoch, EventQuery, ExpectedVersion, Filter,
+    Idempotency, NewEvent, Position, QueryItem, StreamAppend, StreamName, Version,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -96,13 +96,21 @@ pub(super) fn history() -> impl Strategy<Value = Vec<Round>> {
 }
 
 fn round() -> impl Strategy<Value = Round> {
-    let way =
-        prop_oneof![vec(1..16_usize, 16).prop_map(Way::Procedure), Just(Way::OneStore), any::<u32>().prop_map(Way::TwoStores),];
-    (vec(planned(), 1..16), way, vec(look(), 0..4)).prop_map(|(appends, way, looks)| Round { appends, way, looks })
+    let way = prop_oneof![
+        vec(1..16_usize, 16).prop_map(Way::Procedure),
+        Just(Way::OneStore),
+        any::<u32>().prop_map(Way::TwoStores),
+    ];
+    (vec(planned(), 1..16), way, vec(look(), 0..4)).prop_map(|(appends, way, looks)| Round {
+        appends,
+        way,
+        looks,
+    })
 }
 
 fn planned() -> impl Strategy<Value = Planned> {
-    let event = (0..TYPES.len(), 0..1_u8 << TAGS).prop_map(|(kind, tags)| PlannedEvent { kind, tags });
+    let event =
+        (0..TYPES.len(), 0..1_u8 << TAGS).prop_map(|(kind, tags)| PlannedEvent { kind, tags });
     let expect = prop_oneof![
         4 => Just(Expect::Any), 1 => Just(Expect::NoStream), 1 => Just(Expect::Exists), 3 => (-1..3_i64).prop_map(Expect::Near), 4 => Just(Expect::Behind),
     ];
@@ -118,10 +126,12 @@ fn planned() -> impl Strategy<Value = Planned> {
     let claims = prop_oneof![3 => vec(claim.clone(), 0..1), 1 => vec(claim, 1..3)];
     let parts = (vec(stream, 1..4), few, claims, option::weighted(0.3, (0..6_u8, 0..2_u8)));
     let flags = (prop::bool::weighted(0.03), prop::bool::weighted(0.04));
-    (parts, flags, rarely(12), rarely(12)).prop_map(|(parts, (other_epoch, closes), again, stolen)| {
-        let (streams, conditions, claims, key) = parts;
-        Planned { streams, conditions, claims, key, other_epoch, closes, again, stolen }
-    })
+    (parts, flags, rarely(12), rarely(12)).prop_map(
+        |(parts, (other_epoch, closes), again, stolen)| {
+            let (streams, conditions, claims, key) = parts;
+            Planned { streams, conditions, claims, key, other_epoch, closes, again, stolen }
+        },
+    )
 }
 
 /// Types and tags as bits; at least so many of the tags' bits count.
@@ -137,9 +147,12 @@ fn look() -> impl Strategy<Value = Look> {
         vec(item(0), 0..3).prop_map(PlannedFilter::Query),
     ];
     prop_oneof![
-        (filter, 0..40_i64, 1..20_usize).prop_map(|(filter, back, limit)| Look::Log(filter, back, limit)),
-        (0..STREAMS, 0..10_i64, 1..10_usize).prop_map(|(stream, after, limit)| Look::Stream(stream, after, limit)),
-        (0..STREAMS, 0..10_i64, 1..10_usize).prop_map(|(stream, before, limit)| Look::Backward(stream, before, limit)),
+        (filter, 0..40_i64, 1..20_usize)
+            .prop_map(|(filter, back, limit)| Look::Log(filter, back, limit)),
+        (0..STREAMS, 0..10_i64, 1..10_usize)
+            .prop_map(|(stream, after, limit)| Look::Stream(stream, after, limit)),
+        (0..STREAMS, 0..10_i64, 1..10_usize)
+            .prop_map(|(stream, before, limit)| Look::Backward(stream, before, limit)),
         (0..6_u8, 0..2_u8).prop_map(|(key, request)| Look::Key(key, request)),
     ]
 }
@@ -155,13 +168,20 @@ impl Names {
     }
 
     fn tags(&self, bits: u8) -> Vec<String> {
-        (0..TAGS).filter(|bit| bits & (1 << bit) != 0).map(|bit| format!("tag:{}-{bit}", self.0)).collect()
+        (0..TAGS)
+            .filter(|bit| bits & (1 << bit) != 0)
+            .map(|bit| format!("tag:{}-{bit}", self.0))
+            .collect()
     }
 
     pub(super) fn key(&self, key: u8, request: u8) -> Idempotency {
         let mut hash = [key; 32];
         hash[..8].copy_from_slice(&self.0.to_be_bytes());
-        Idempotency { key: hash, request_hash: [request; 32], answer: serde_json::from_str(r#""kept""#).unwrap() }
+        Idempotency {
+            key: hash,
+            request_hash: [request; 32],
+            answer: serde_json::from_str(r#""kept""#).unwrap(),
+        }
     }
 
     fn claim(&self, value: u8) -> ClaimHash {
@@ -189,7 +209,12 @@ impl Names {
     }
 
     /// The appends of a round; `earlier` has those of the rounds before.
-    pub(super) fn appends(&self, planned: &[Planned], model: &Reference, earlier: &mut Vec<Append>) -> Vec<Append> {
+    pub(super) fn appends(
+        &self,
+        planned: &[Planned],
+        model: &Reference,
+        earlier: &mut Vec<Append>,
+    ) -> Vec<Append> {
         let first = earlier.len();
         for one in planned {
             let back = |by: usize| earlier.len().checked_sub(by).and_then(|at| earlier.get(at));
@@ -202,7 +227,13 @@ impl Names {
         earlier[first..].to_vec()
     }
 
-    fn append(&self, planned: &Planned, model: &Reference, before: &[Append], robbed: Option<&Append>) -> Append {
+    fn append(
+        &self,
+        planned: &Planned,
+        model: &Reference,
+        before: &[Append],
+        robbed: Option<&Append>,
+    ) -> Append {
         let mut append = Append::default();
         for (number, expect, events) in &planned.streams {
             let stream = self.stream(*number);
@@ -213,14 +244,20 @@ impl Names {
                 Expect::Any => ExpectedVersion::Any,
                 Expect::NoStream => ExpectedVersion::NoStream,
                 Expect::Exists => ExpectedVersion::StreamExists,
-                Expect::Near(by) => ExpectedVersion::Exact(Version((model.version(&stream) + by).max(0))),
+                Expect::Near(by) => {
+                    ExpectedVersion::Exact(Version((model.version(&stream) + by).max(0)))
+                }
                 Expect::Behind => behind(&stream, model, before),
             };
             let event = |event: &PlannedEvent| {
                 let tags = self.tags(event.tags);
                 tagged(TYPES[event.kind], &tags.iter().map(String::as_str).collect::<Vec<_>>())
             };
-            append.streams.push(StreamAppend { stream, expected, events: events.iter().map(event).collect() });
+            append.streams.push(StreamAppend {
+                stream,
+                expected,
+                events: events.iter().map(event).collect(),
+            });
         }
         if let Some(closed) = append.streams.first_mut().filter(|_| planned.closes) {
             closed.events.push(NewEvent::stream_closed(metadata()));
@@ -231,12 +268,9 @@ impl Names {
             event.id = id;
         }
         let head = model.head().0;
-        append.conditions.extend(
-            planned.conditions.iter().map(|(items, from_head)| AppendCondition {
-                query: self.query(items),
-                after: Position((head + from_head).max(0)),
-            }),
-        );
+        append.conditions.extend(planned.conditions.iter().map(|(items, from_head)| {
+            AppendCondition { query: self.query(items), after: Position((head + from_head).max(0)) }
+        }));
         append.idempotency = planned.key.map(|(key, request)| self.key(key, request));
         append.epoch = planned.other_epoch.then(|| Epoch(Uuid::new_v4()));
         if append.streams.iter().any(|named| !named.events.is_empty()) {
@@ -255,8 +289,14 @@ impl Names {
                 continue;
             }
             seen.push(*value);
-            let take = |owner: &u8| ClaimChange::Take { claim: self.claim(*value), owner: self.stream(*owner) };
-            let release = |owner: &u8| ClaimChange::Release { claim: self.claim(*value), owner: self.stream(*owner) };
+            let take = |owner: &u8| ClaimChange::Take {
+                claim: self.claim(*value),
+                owner: self.stream(*owner),
+            };
+            let release = |owner: &u8| ClaimChange::Release {
+                claim: self.claim(*value),
+                owner: self.stream(*owner),
+            };
             match claim {
                 Claim::Take(_, owner) => changes.push(take(owner)),
                 Claim::Release(_, owner) => changes.push(release(owner)),
@@ -270,10 +310,15 @@ impl Names {
 /// Behind all that the appends before it would add to the stream.
 fn behind(stream: &StreamName, model: &Reference, before: &[Append]) -> ExpectedVersion {
     let stored = model.stream(stream).into_iter().map(|logged| logged.event.id);
-    let coming = before.iter().flat_map(|append| &append.streams).filter(|named| named.stream == *stream);
-    let ids: Vec<Uuid> = stored.chain(coming.flat_map(|named| &named.events).map(|event| event.id)).collect();
+    let coming =
+        before.iter().flat_map(|append| &append.streams).filter(|named| named.stream == *stream);
+    let ids: Vec<Uuid> =
+        stored.chain(coming.flat_map(|named| &named.events).map(|event| event.id)).collect();
     let version = Version(i64::try_from(ids.len()).unwrap());
-    ids.last().map_or(ExpectedVersion::NoStream, |event_id| ExpectedVersion::Behind { version, event_id: *event_id })
+    ids.last().map_or(ExpectedVersion::NoStream, |event_id| ExpectedVersion::Behind {
+        version,
+        event_id: *event_id,
+    })
 }
 
 fn types_of(bits: u8) -> Vec<event_store::EventType> {

@@ -28,13 +28,21 @@ pub(super) fn settle(model: &mut Reference, answered: &[Answered<'_>]) -> Result
 }
 
 /// Those that changed the log, with the head before them, and those that only learned something.
-fn apart<'a>(model: &Reference, answered: &[Answered<'a>]) -> (Vec<(i64, Answered<'a>)>, Vec<Answered<'a>>) {
+fn apart<'a>(
+    model: &Reference,
+    answered: &[Answered<'a>],
+) -> (Vec<(i64, Answered<'a>)>, Vec<Answered<'a>>) {
     let (mut writers, mut readers): (Vec<(i64, Answered<'a>)>, Vec<_>) = (Vec::new(), Vec::new());
     for one in answered {
         let events = ids(one.0);
-        let known = || model.has_event(events[0]) || writers.iter().any(|(_, (writer, _))| ids(writer).first() == events.first());
+        let known = || {
+            model.has_event(events[0])
+                || writers.iter().any(|(_, (writer, _))| ids(writer).first() == events.first())
+        };
         match one.1 {
-            Outcome::Appended(done) if events.is_empty() || !known() => writers.push((done.last - done.count, *one)),
+            Outcome::Appended(done) if events.is_empty() || !known() => {
+                writers.push((done.last - done.count, *one))
+            }
             _ => readers.push(*one),
         }
     }
@@ -51,7 +59,13 @@ struct Search<'a> {
 impl Search<'_> {
     /// Tries who may come next after the last state; gives the state after all.
     fn go_on(&mut self, states: &mut Vec<Reference>, done: &mut [bool]) -> Option<Reference> {
-        let Some(before) = self.writers.iter().zip(&*done).filter(|(_, done)| !**done).map(|((before, _), _)| *before).min()
+        let Some(before) = self
+            .writers
+            .iter()
+            .zip(&*done)
+            .filter(|(_, done)| !**done)
+            .map(|((before, _), _)| *before)
+            .min()
         else {
             return self.explains_readers(states);
         };
@@ -64,7 +78,9 @@ impl Search<'_> {
             let mut state = states.last()?.clone();
             let ours = state.append(append);
             if ours != *outcome {
-                self.why = format!("the store answered {outcome:?}, the reference {ours:?}, to {append:#?}");
+                self.why = format!(
+                    "the store answered {outcome:?}, the reference {ours:?}, to {append:#?}"
+                );
                 continue;
             }
             states.push(state);
@@ -82,7 +98,9 @@ impl Search<'_> {
         for (append, outcome) in &self.readers {
             if !states.iter().any(|state| state.clone().append(append) == **outcome) {
                 let at_last = states.last()?.clone().append(append);
-                self.why = format!("in no state the answer is {outcome:?} (in the last one {at_last:?}), to {append:#?}");
+                self.why = format!(
+                    "in no state the answer is {outcome:?} (in the last one {at_last:?}), to {append:#?}"
+                );
                 return None;
             }
         }

@@ -76,11 +76,20 @@ impl<P: Projection> Batch<P> {
         for key in &refused {
             parking.forget(&key.text(), &before);
         }
-        if refused.is_empty() { Ok(()) } else { self.write_each(connection, &refused, parking).await }
+        if refused.is_empty() {
+            Ok(())
+        } else {
+            self.write_each(connection, &refused, parking).await
+        }
     }
 
     /// Parks every event of a key that Postgres cannot even look for.
-    fn park_all(&self, key: &P::Key, why: &Refused, parking: &mut Parking) -> Result<(), WriteError> {
+    fn park_all(
+        &self,
+        key: &P::Key,
+        why: &Refused,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
         for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
             let Some(position) = event.first().map(Step::position) else { continue };
             let text = key.text();
@@ -99,13 +108,19 @@ impl<P: Projection> Batch<P> {
 
     /// Folds the rows of these keys event by event, in the order of the log, and saves each after
     /// each event that Postgres lets it take in.
-    async fn write_each(&self, connection: &mut PgConnection, keys: &[P::Key], parking: &mut Parking) -> Result<(), WriteError> {
+    async fn write_each(
+        &self,
+        connection: &mut PgConnection,
+        keys: &[P::Key],
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
         let only = Only::These(Arc::new(keys.iter().map(RowKey::text).collect::<HashSet<_>>()));
         let mut impossible: BTreeMap<P::Key, Impossible<P::Row>> = BTreeMap::new();
         for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
             let Some(position) = event.first().map(Step::position) else { continue };
-            let touched: Vec<&P::Key> = keys.iter().filter(|key| event.iter().any(|step| step.may_touch(key))).collect();
+            let touched: Vec<&P::Key> =
+                keys.iter().filter(|key| event.iter().any(|step| step.may_touch(key))).collect();
             if event.iter().any(|step| matches!(step, Step::Blank(..))) {
                 for key in &touched {
                     if let Some(row) = impossible.remove(*key) {
@@ -113,13 +128,19 @@ impl<P: Projection> Batch<P> {
                     }
                 }
             }
-            let before: Vec<Option<P::Row>> = touched.iter().map(|key| rows.get(*key).cloned()).collect();
+            let before: Vec<Option<P::Row>> =
+                touched.iter().map(|key| rows.get(*key).cloned()).collect();
             let found = parking.found();
-            fold_event::<P>(event, &mut rows, &only, parking).map_err(|full| WriteError::Fold(position, full))?;
+            fold_event::<P>(event, &mut rows, &only, parking)
+                .map_err(|full| WriteError::Fold(position, full))?;
             for (key, before) in touched.into_iter().zip(before) {
                 let text = key.text();
-                let Some(row) = rows.get(key).filter(|_| !parking.skips(position, &text)) else { continue };
-                let Err(cause) = apart::try_save::<P>(connection, std::slice::from_ref(row)).await? else {
+                let Some(row) = rows.get(key).filter(|_| !parking.skips(position, &text)) else {
+                    continue;
+                };
+                let Err(cause) =
+                    apart::try_save::<P>(connection, std::slice::from_ref(row)).await?
+                else {
                     impossible.remove(key);
                     continue;
                 };
@@ -149,7 +170,12 @@ impl<P: Projection> Batch<P> {
 
 impl<R> Impossible<R> {
     /// Gives up waiting for an event that makes the row possible again.
-    fn park<P: Projection<Row = R>>(self, key: &P::Key, rows: &mut Touched<P>, parking: &mut Parking) -> Result<(), WriteError> {
+    fn park<P: Projection<Row = R>>(
+        self,
+        key: &P::Key,
+        rows: &mut Touched<P>,
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
         let absent = self.last.is_none();
         set(rows, key, self.last);
         let cause = self.cause.into();

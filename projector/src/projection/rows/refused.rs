@@ -10,7 +10,10 @@ use crate::projection::{Projection, apart, guard};
 
 impl<P: Projection> Rows<P> {
     /// See [`super::AnyRows::write_possible`].
-    pub(super) async fn write_all_possible(&mut self, connection: &mut PgConnection) -> sqlx::Result<usize> {
+    pub(super) async fn write_all_possible(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<usize> {
         let mut attempt = connection.begin().await?;
         match self.write_but(&mut attempt, &HashSet::new()).await {
             Err(error) if apart::is_refusal(&error) => attempt.rollback().await?,
@@ -27,10 +30,15 @@ impl<P: Projection> Rows<P> {
 
     /// Whether Postgres would take these rows, each with whether its table has one of the key;
     /// leaves no trace.
-    async fn are_possible(connection: &mut PgConnection, rows: &[(&P::Row, bool)]) -> sqlx::Result<bool> {
+    async fn are_possible(
+        connection: &mut PgConnection,
+        rows: &[(&P::Row, bool)],
+    ) -> sqlx::Result<bool> {
         let mut attempt = connection.begin().await?;
-        let stored: Vec<P::Row> = rows.iter().filter(|(_, stored)| *stored).map(|(row, _)| (*row).clone()).collect();
-        let new: Vec<&P::Row> = rows.iter().filter(|(_, stored)| !*stored).map(|(row, _)| *row).collect();
+        let stored: Vec<P::Row> =
+            rows.iter().filter(|(_, stored)| *stored).map(|(row, _)| (*row).clone()).collect();
+        let new: Vec<&P::Row> =
+            rows.iter().filter(|(_, stored)| !*stored).map(|(row, _)| *row).collect();
         let mut done = Ok(());
         if !new.is_empty() {
             done = copy_in(&mut attempt, P::COPY, new.into_iter(), P::copy).await.map(drop);

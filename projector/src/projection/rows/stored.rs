@@ -24,7 +24,9 @@ impl Stored {
         match self {
             Self::Nothing => false,
             Self::Anything => true,
-            Self::These(bits) => places(key).all(|(word, bit)| bits.get(word).is_some_and(|bits| bits & bit != 0)),
+            Self::These(bits) => {
+                places(key).all(|(word, bit)| bits.get(word).is_some_and(|bits| bits & bit != 0))
+            }
         }
     }
 

@@ -24,13 +24,20 @@ impl Builder {
     /// Nearly always nothing is refused, and rows need not be kept for that. Where a fold refuses
     /// something, it goes back to the checkpoint, and they are. Where Postgres refuses rows, the
     /// events since the checkpoint go the runner's way.
-    pub(super) async fn bring(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
+    pub(super) async fn bring(
+        &mut self,
+        to: Position,
+        progress: &mut Progress,
+    ) -> Result<(), RebuildError> {
         loop {
             match self.advance(to, progress).await {
-                Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => self.careful = true,
-                Err(RebuildError::Database(error) | RebuildError::Refold(RefoldError::Database(error)))
-                    if apart::is_refusal(&error) =>
-                {
+                Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {
+                    self.careful = true
+                }
+                Err(
+                    RebuildError::Database(error)
+                    | RebuildError::Refold(RefoldError::Database(error)),
+                ) if apart::is_refusal(&error) => {
                     // In the rows that were folded, or in those that were to be loaded next.
                     let refused_by = Position((self.at.0 + RANGE).min(to.0));
                     self.begin_rows();
@@ -43,7 +50,11 @@ impl Builder {
     }
 
     /// Brings rows and checkpoints from the checkpoint to this position.
-    async fn in_batches(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
+    async fn in_batches(
+        &mut self,
+        to: Position,
+        progress: &mut Progress,
+    ) -> Result<(), RebuildError> {
         self.restore_constraints().await?;
         let mut most = i64::try_from(MAX_APART).unwrap_or(i64::MAX);
         while self.at < to {
@@ -54,7 +65,9 @@ impl Builder {
                     Ok(()) => {}
                     Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
                         if page.to == self.at.next() {
-                            return Err(RefoldError::Event(page.to, apart::why(&error).into()).into());
+                            return Err(
+                                RefoldError::Event(page.to, apart::why(&error).into()).into()
+                            );
                         }
                         // No row by itself: the event is found in halves.
                         most = ((page.to.0 - self.at.0) / 2).max(1);
@@ -82,7 +95,13 @@ impl Builder {
             for key in parked::keys(&mut self.connection, &held.key).await? {
                 let mut goes_on = true;
                 while goes_on {
-                    let tried = parked::try_key(&mut self.connection, (&held.key, &held.checkpoint), &again, &key).await?;
+                    let tried = parked::try_key(
+                        &mut self.connection,
+                        (&held.key, &held.checkpoint),
+                        &again,
+                        &key,
+                    )
+                    .await?;
                     goes_on = tried.goes_on();
                 }
             }
@@ -97,7 +116,9 @@ impl Builder {
     async fn restore_constraints(&mut self) -> Result<(), RebuildError> {
         let (name, generation) = (self.source.projection().name(), self.generation);
         let restore = async |raw: &mut PgConnection| {
-            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation).execute(raw).await
+            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation)
+                .execute(raw)
+                .await
         };
         self.connection.run(restore).await?;
         Ok(())
@@ -106,7 +127,9 @@ impl Builder {
     /// A page: its rows, what is parked, and the checkpoints, in one transaction.
     async fn batch(&mut self, page: &Page) -> Result<(), RebuildError> {
         match self.write_batch(page, false).await {
-            Err(RebuildError::Database(error)) if apart::is_refusal(&error) => self.write_batch(page, true).await,
+            Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
+                self.write_batch(page, true).await
+            }
             written => written,
         }
     }
@@ -126,7 +149,16 @@ impl Builder {
                 let Held { key, checkpoint, .. } = &parts[*number];
                 let handled = handled.get(*number).copied().unwrap_or(0);
                 let passed = Passed { handled, passed_over: events.saturating_sub(handled) };
-                if !checkpoint::advance(&mut transaction, key, checkpoint, target, (seen, passed), true).await? {
+                if !checkpoint::advance(
+                    &mut transaction,
+                    key,
+                    checkpoint,
+                    target,
+                    (seen, passed),
+                    true,
+                )
+                .await?
+                {
                     transaction.rollback().await?;
                     return Err(RebuildError::TakenOver);
                 }

@@ -19,21 +19,36 @@ impl World {
             .iter()
             .enumerate()
             .flat_map(|(number, parts)| {
-                (0..*parts).map(move |part| Place { lease: format!("p{number}_g1/{part}"), fold: format!("p{number} 1 x") })
+                (0..*parts).map(move |part| Place {
+                    lease: format!("p{number}_g1/{part}"),
+                    fold: format!("p{number} 1 x"),
+                })
             })
             .collect();
         let folds: HashSet<String> = places.iter().map(|place| place.fold.clone()).collect();
-        let members = (1..=processes).map(|number| (Uuid::from_u128(number), folds.clone())).collect();
+        let members =
+            (1..=processes).map(|number| (Uuid::from_u128(number), folds.clone())).collect();
         Self { members, held: HashMap::new(), places, patient: HashSet::new() }
     }
 
     fn fleet(&self, me: Uuid) -> Fleet {
         let (able, patient) = (self.members.contains_key(&me), self.patient.contains(&me));
-        Fleet { me, able, members: self.members.clone(), held: self.held.clone(), terms: HashMap::new(), patient }
+        Fleet {
+            me,
+            able,
+            members: self.members.clone(),
+            held: self.held.clone(),
+            terms: HashMap::new(),
+            patient,
+        }
     }
 
     fn of(&self, owner: Uuid) -> Vec<Place> {
-        self.places.iter().filter(|place| self.held.get(&place.lease) == Some(&owner)).cloned().collect()
+        self.places
+            .iter()
+            .filter(|place| self.held.get(&place.lease) == Some(&owner))
+            .cloned()
+            .collect()
     }
 
     /// A process looks and acts. Returns how many parts it moved. `waited`: whether what is free has been so for long.
@@ -43,10 +58,17 @@ impl World {
         for lease in &given {
             self.held.remove(lease);
         }
-        let free: Vec<Place> = self.places.iter().filter(|place| !self.held.contains_key(&place.lease)).cloned().collect();
+        let free: Vec<Place> = self
+            .places
+            .iter()
+            .filter(|place| !self.held.contains_key(&place.lease))
+            .cloned()
+            .collect();
         let long_ago = Instant::now() - GRACE * 2;
-        let since = free.iter().filter(|_| waited).map(|place| (place.lease.clone(), long_ago)).collect();
-        let free: Vec<Place> = free.into_iter().filter(|place| !given.contains(&place.lease)).collect();
+        let since =
+            free.iter().filter(|_| waited).map(|place| (place.lease.clone(), long_ago)).collect();
+        let free: Vec<Place> =
+            free.into_iter().filter(|place| !given.contains(&place.lease)).collect();
         let taken = fleet.claims(&free, &since);
         if taken.values().any(|was_left| *was_left) {
             self.patient.insert(me);
@@ -56,7 +78,8 @@ impl World {
     }
 
     fn counts(&self) -> Vec<usize> {
-        let mut counts: Vec<usize> = self.members.keys().map(|owner| self.of(*owner).len()).collect();
+        let mut counts: Vec<usize> =
+            self.members.keys().map(|owner| self.of(*owner).len()).collect();
         counts.sort_unstable();
         counts
     }

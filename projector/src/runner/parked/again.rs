@@ -133,13 +133,19 @@ impl Owned {
 
     /// Folds a key's parked events in their order, up to the first that is refused again. `true`: there are more of them.
     async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
-        let tried = try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
+        let tried =
+            try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
         let goes_on = tried.goes_on();
         self.parked.skips = tried.skips;
         self.parked.pairs -= tried.events - tried.left;
         if !tried.more && tried.left == 0 {
             self.parked.held.remove(key);
-            tracing::info!(projection = self.key.projection.name(), key, events = tried.events, "parked events took effect");
+            tracing::info!(
+                projection = self.key.projection.name(),
+                key,
+                events = tried.events,
+                "parked events took effect"
+            );
         }
         Ok(goes_on)
     }
@@ -189,7 +195,8 @@ pub(crate) async fn try_key(
     let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
     if events.is_empty() || !events.iter().zip(&pairs).all(same) {
         // Claiming again proves the history, and says what is to be done when it is another one.
-        let other = std::io::Error::other("the log has another event at the position of a parked one");
+        let other =
+            std::io::Error::other("the log has another event at the position of a parked one");
         return Err(sqlx::Error::Io(other).into());
     }
     let fold = async |raw: &mut PgConnection| {
@@ -200,7 +207,8 @@ pub(crate) async fn try_key(
         }
         // A decision made just now counts; the lock keeps it from coming in between.
         let skips = skips(&mut transaction, part.projection.name()).await?;
-        let (tried, left) = fold_again(&mut transaction, part, again, &events, (key, &skips)).await?;
+        let (tried, left) =
+            fold_again(&mut transaction, part, again, &events, (key, &skips)).await?;
         let more = settle(&mut transaction, part, key, &pairs[..tried], &left).await?;
         transaction.commit().await?;
         Ok(Tried { skips, events: tried, left: left.len(), more })
@@ -227,14 +235,18 @@ async fn fold_again(
             Err(WriteError::Database(error)) if apart::is_refusal(&error) => {
                 attempt.rollback().await?;
                 if let [event] = events {
-                    return Ok((1, HashMap::from([(event.position.0, Some(apart::why(&error).to_string()))])));
+                    return Ok((
+                        1,
+                        HashMap::from([(event.position.0, Some(apart::why(&error).to_string()))]),
+                    ));
                 }
                 events = &events[..events.len() / 2];
             }
             Err(WriteError::Database(error)) => return Err(error.into()),
             // No more are parked than were.
             Err(WriteError::Fold(position, reason)) => {
-                let error = std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
+                let error =
+                    std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
                 return Err(sqlx::Error::Io(error).into());
             }
         }
@@ -274,8 +286,13 @@ async fn settle(
     left: &HashMap<i64, Option<String>>,
 ) -> sqlx::Result<bool> {
     let (name, generation) = (part.projection.name(), part.generation);
-    let done: Vec<i64> = pairs.iter().map(|pair| pair.position).filter(|position| !left.contains_key(position)).collect();
-    let refused: Vec<_> = pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
+    let done: Vec<i64> = pairs
+        .iter()
+        .map(|pair| pair.position)
+        .filter(|position| !left.contains_key(position))
+        .collect();
+    let refused: Vec<_> =
+        pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
     sqlx::query!(
         "DELETE FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3 AND position = ANY($4)",
         name,

@@ -14,7 +14,10 @@ impl Slot {
     /// Drops an ownership whose lease has run out meanwhile: another process may have the part, and the way to it may be cut.
     pub(crate) fn let_go_if_late(&mut self) {
         if matches!(self.state, State::Owned(_)) && self.kept_at.elapsed() > LEASE {
-            tracing::warn!(projection = self.title(), "the lease was not renewed in time: claimed anew");
+            tracing::warn!(
+                projection = self.title(),
+                "the lease was not renewed in time: claimed anew"
+            );
             self.claim_again();
         }
     }
@@ -24,8 +27,12 @@ impl Slot {
         let Some(owned) = self.take_owned() else { return };
         match tokio::spawn(owned.give_up(None)).await {
             Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
-            Ok(Err(error)) => tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire"),
-            Err(panic) => tracing::error!(projection = self.title(), %panic, "giving up the lease panicked"),
+            Ok(Err(error)) => {
+                tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire")
+            }
+            Err(panic) => {
+                tracing::error!(projection = self.title(), %panic, "giving up the lease panicked")
+            }
         }
     }
 

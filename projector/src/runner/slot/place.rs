@@ -27,17 +27,22 @@ impl Slot {
     /// Which generation it is for now, as far as this process can project that.
     pub(crate) fn stands_for(&mut self, generation: Option<&Generation>) {
         let name = self.projection.name();
-        self.stands_for = generation.map(|found| (lease::name(name, found.generation, self.part), found.parts));
+        self.stands_for =
+            generation.map(|found| (lease::name(name, found.generation, self.part), found.parts));
     }
 
     /// As it is shared with other processes.
     pub(crate) fn place(&self) -> Option<Place> {
-        self.stands_for.as_ref().map(|(lease, _)| Place { lease: lease.clone(), fold: self.fold.clone() })
+        self.stands_for
+            .as_ref()
+            .map(|(lease, _)| Place { lease: lease.clone(), fold: self.fold.clone() })
     }
 
     /// Whether it is this process's turn to take the part, at once.
     pub(crate) fn may_claim(&mut self, may: bool) {
-        if let (true, State::Waiting { due, .. }) = (may && !self.may_claim && self.failures == 0, &mut self.state) {
+        if let (true, State::Waiting { due, .. }) =
+            (may && !self.may_claim && self.failures == 0, &mut self.state)
+        {
             *due = Instant::now();
         }
         self.may_claim = may;
@@ -69,7 +74,10 @@ impl Slot {
 
     /// What metrics call it: the projection, and a generation beside the live one by its schema.
     pub(crate) fn label(&self) -> String {
-        self.beside.map_or_else(|| self.name().to_owned(), |generation| format!("{}_g{generation}", self.name()))
+        self.beside.map_or_else(
+            || self.name().to_owned(),
+            |generation| format!("{}_g{generation}", self.name()),
+        )
     }
 
     pub(crate) fn name(&self) -> &'static str {

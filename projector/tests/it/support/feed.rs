@@ -31,7 +31,8 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Self; 5] = [Self::Nothing, Self::Restart, Self::Kill, Self::Wipe, Self::StreamDeleted];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Nothing, Self::Restart, Self::Kill, Self::Wipe, Self::StreamDeleted];
 }
 
 /// A log that is published.
@@ -49,7 +50,12 @@ impl Feed {
         let nats = NatsServer::start(NatsOptions::default()).await.unwrap();
         let store = postgres_store(database.url()).await;
         let relay = relay(database.url(), &nats.url()).await;
-        Self { _relay: AbortOnDropHandle::new(tokio::spawn(relay.run(CancellationToken::new()))), nats, store, database }
+        Self {
+            _relay: AbortOnDropHandle::new(tokio::spawn(relay.run(CancellationToken::new()))),
+            nats,
+            store,
+            database,
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -78,8 +84,12 @@ impl Feed {
                 self.nats.start_again().await;
             }
             Trouble::StreamDeleted => {
-                let jetstream = async_nats::jetstream::new(async_nats::connect(self.nats.url()).await.unwrap());
-                super::until("the stream to be there", || async { jetstream.get_stream("EVENTS").await.is_ok() }).await;
+                let jetstream =
+                    async_nats::jetstream::new(async_nats::connect(self.nats.url()).await.unwrap());
+                super::until("the stream to be there", || async {
+                    jetstream.get_stream("EVENTS").await.is_ok()
+                })
+                .await;
                 jetstream.delete_stream("EVENTS").await.unwrap();
             }
         }
@@ -91,12 +101,22 @@ async fn relay(database: &str, nats: &str) -> Relay {
     let open_store: OpenStore = Arc::new(move || {
         let url = url.clone();
         Box::pin(async move {
-            let options = PostgresOptions::from_url(&url)?.application_name("event-relay").read_connections(2);
+            let options = PostgresOptions::from_url(&url)?
+                .application_name("event-relay")
+                .read_connections(2);
             Ok(Arc::new(PostgresStore::connect(options).await?) as Arc<dyn EventStore>)
         })
     });
     let nats = NatsHandle::connect(nats, "event-relay").await.unwrap();
-    Relay::new(open_store, connect, WAKE_CHANNEL, nats, clock::system(), &Health::new(), RelaySettings::default())
+    Relay::new(
+        open_store,
+        connect,
+        WAKE_CHANNEL,
+        nats,
+        clock::system(),
+        &Health::new(),
+        RelaySettings::default(),
+    )
 }
 
 /// Appends without pause.

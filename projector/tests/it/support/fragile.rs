@@ -61,7 +61,11 @@ impl Projection for Fragile {
         }]
     }
 
-    fn fold(key: &String, row: Option<Row>, incoming: &Incoming<Self::Event>) -> Result<Row, Reason> {
+    fn fold(
+        key: &String,
+        row: Option<Row>,
+        incoming: &Incoming<Self::Event>,
+    ) -> Result<Row, Reason> {
         let delta = incoming.event.1;
         assert!(!(delta == FOLD_PANICS && is_broken()), "an unlucky number of {key}");
         let before = row.as_ref().map_or(0, |row| row.trace);
@@ -75,7 +79,10 @@ impl Projection for Fragile {
         })
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[String],
+    ) -> sqlx::Result<Vec<(String, Row)>> {
         assert!(!keys.iter().any(|key| key == UNLOADABLE), "a row that makes no sense");
         ledger::load(connection, "SELECT * FROM fragile WHERE key = ANY($1)", keys).await
     }

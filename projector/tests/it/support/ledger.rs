@@ -48,7 +48,12 @@ pub(crate) fn traced(key: &str, row: Option<Row>, delta: i64, position: i64) -> 
 /// The row after one more event, whose order does not matter.
 pub(crate) fn summed(key: &str, row: Option<Row>, delta: i64, position: i64) -> Row {
     let row = row.unwrap_or(Row { key: key.to_owned(), events: 0, trace: 0, position: 0 });
-    Row { events: row.events + 1, trace: row.trace + delta, position: row.position.max(position), ..row }
+    Row {
+        events: row.events + 1,
+        trace: row.trace + delta,
+        position: row.position.max(position),
+        ..row
+    }
 }
 
 pub(crate) fn bucket(product: Uuid) -> String {
@@ -56,13 +61,23 @@ pub(crate) fn bucket(product: Uuid) -> String {
 }
 
 fn refused(test: usize, delta: i64) -> Result<(), Reason> {
-    if delta == POISON && !FIXED[test].load(Ordering::SeqCst) { Err("an unlucky number".into()) } else { Ok(()) }
+    if delta == POISON && !FIXED[test].load(Ordering::SeqCst) {
+        Err("an unlucky number".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// An adjustment of a product's stock.
 pub(crate) fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>> {
-    match ProductEvent::from_parts(event.event_type.as_str(), event.schema_version, event.data.get())? {
-        Ok(ProductEvent::StockAdjusted(adjusted)) => Some(Ok((adjusted.product_id, adjusted.delta))),
+    match ProductEvent::from_parts(
+        event.event_type.as_str(),
+        event.schema_version,
+        event.data.get(),
+    )? {
+        Ok(ProductEvent::StockAdjusted(adjusted)) => {
+            Some(Ok((adjusted.product_id, adjusted.delta)))
+        }
         Ok(_) => None,
         Err(unreadable) => Some(Err(unreadable.into())),
     }
@@ -83,7 +98,11 @@ pub(crate) fn copy(row: &Row, to: &mut CopyRow) {
 }
 
 /// Writes the rows by the statement that [`upsert`] makes.
-pub(crate) async fn save(connection: &mut PgConnection, statement: &'static str, rows: &[Row]) -> sqlx::Result<()> {
+pub(crate) async fn save(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    rows: &[Row],
+) -> sqlx::Result<()> {
     sqlx::query(statement)
         .bind(rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.events).collect::<Vec<_>>())
@@ -136,12 +155,19 @@ impl<const TEST: usize> Projection for Ledger<TEST> {
         vec![product.to_string()]
     }
 
-    fn fold(key: &String, row: Option<Row>, incoming: &Incoming<Self::Event>) -> Result<Row, Reason> {
+    fn fold(
+        key: &String,
+        row: Option<Row>,
+        incoming: &Incoming<Self::Event>,
+    ) -> Result<Row, Reason> {
         refused(TEST, incoming.event.1)?;
         Ok(traced(key, row, incoming.event.1, incoming.position.0))
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[String],
+    ) -> sqlx::Result<Vec<(String, Row)>> {
         load(connection, "SELECT * FROM ledger WHERE key = ANY($1)", keys).await
     }
 
@@ -178,12 +204,19 @@ impl Projection for Tally {
         vec![bucket(*product)]
     }
 
-    fn fold(key: &String, row: Option<Row>, incoming: &Incoming<Self::Event>) -> Result<Row, Reason> {
+    fn fold(
+        key: &String,
+        row: Option<Row>,
+        incoming: &Incoming<Self::Event>,
+    ) -> Result<Row, Reason> {
         refused(2, incoming.event.1)?;
         Ok(summed(key, row, incoming.event.1, incoming.position.0))
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[String],
+    ) -> sqlx::Result<Vec<(String, Row)>> {
         load(connection, "SELECT * FROM tally WHERE key = ANY($1)", keys).await
     }
 

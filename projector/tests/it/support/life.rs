@@ -5,10 +5,15 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Duration, Utc};
 use domain::Personal;
 use domain::order::event::{
-    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved, OrderPlaced,
+    OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
+    OrderPlaced,
 };
-use domain::product::event::{ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted};
-use domain::user::event::{UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed};
+use domain::product::event::{
+    ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
+};
+use domain::user::event::{
+    UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed,
+};
 use domain::value::{Currency, Email, Money, PersonName, ProductName, Quantity};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -45,13 +50,19 @@ fn id(random: &mut StdRng) -> Uuid {
 }
 
 fn total(lines: &[OrderLine], currency: &str) -> Money {
-    money(lines.iter().map(|line| line.unit_price.minor() * i64::from(line.quantity.get())).sum(), currency)
+    money(
+        lines.iter().map(|line| line.unit_price.minor() * i64::from(line.quantity.get())).sum(),
+        currency,
+    )
 }
 
 pub(crate) fn registered(user_id: Uuid) -> UserEvent {
     UserEvent::Registered(UserRegistered {
         user_id,
-        email: Personal::new(user_id, Email::parse(&format!("u{}@example.com", user_id.simple())).unwrap()),
+        email: Personal::new(
+            user_id,
+            Email::parse(&format!("u{}@example.com", user_id.simple())).unwrap(),
+        ),
         name: Personal::new(user_id, PersonName::parse("Ada").unwrap()),
     })
 }
@@ -62,7 +73,12 @@ pub(crate) fn at(text: &str) -> DateTime<Utc> {
 
 impl Life {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), users: Vec::new(), products: Vec::new(), open: VecDeque::new() }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            users: Vec::new(),
+            products: Vec::new(),
+            open: VecDeque::new(),
+        }
     }
 
     /// The next events.
@@ -85,7 +101,14 @@ impl Life {
         match self.random.random_range(0..10) {
             0 => self.user_changes(),
             1 => self.product_changes(),
-            2 => happening_of("parcel", id(&mut self.random), "parcel.sent", 1, &serde_json::json!({"weight": 3}), Vec::new()),
+            2 => happening_of(
+                "parcel",
+                id(&mut self.random),
+                "parcel.sent",
+                1,
+                &serde_json::json!({"weight": 3}),
+                Vec::new(),
+            ),
             3..=5 => self.order_begins(),
             6 | 7 => self.order_changes(),
             _ => self.order_ends(),
@@ -104,7 +127,12 @@ impl Life {
         let product_id = id(&mut self.random);
         self.products.push(product_id);
         let unit_price = money(self.random.random_range(0..5_000), "USD");
-        let added = ProductAdded { product_id, name: ProductName::parse("cd").unwrap(), unit_price, stock: 100 };
+        let added = ProductAdded {
+            product_id,
+            name: ProductName::parse("cd").unwrap(),
+            unit_price,
+            stock: 100,
+        };
         happening("product", product_id, &ProductEvent::Added(added))
     }
 
@@ -113,11 +141,17 @@ impl Life {
         let event = match self.random.random_range(0..3) {
             0 => UserEvent::Renamed(UserRenamed {
                 user_id,
-                name: Personal::new(user_id, PersonName::parse(&format!("Ada {}", self.random.random::<u16>())).unwrap()),
+                name: Personal::new(
+                    user_id,
+                    PersonName::parse(&format!("Ada {}", self.random.random::<u16>())).unwrap(),
+                ),
             }),
             1 => UserEvent::EmailChanged(UserEmailChanged {
                 user_id,
-                email: Personal::new(user_id, Email::parse(&format!("n{}@example.com", self.random.random::<u32>())).unwrap()),
+                email: Personal::new(
+                    user_id,
+                    Email::parse(&format!("n{}@example.com", self.random.random::<u32>())).unwrap(),
+                ),
             }),
             _ => UserEvent::Deactivated(UserDeactivated { user_id }),
         };
@@ -127,8 +161,13 @@ impl Life {
     fn product_changes(&mut self) -> Happening {
         let product_id = self.product();
         let event = match self.random.random_range(0..3) {
-            0 => ProductEvent::Renamed(ProductRenamed { product_id, name: ProductName::parse("record").unwrap() }),
-            1 => ProductEvent::Repriced(ProductRepriced { product_id, unit_price: money(99, "EUR") }),
+            0 => ProductEvent::Renamed(ProductRenamed {
+                product_id,
+                name: ProductName::parse("record").unwrap(),
+            }),
+            1 => {
+                ProductEvent::Repriced(ProductRepriced { product_id, unit_price: money(99, "EUR") })
+            }
             _ => ProductEvent::StockAdjusted(ProductStockAdjusted {
                 product_id,
                 delta: -1,
@@ -142,11 +181,16 @@ impl Life {
         let currency = if self.random.random_ratio(1, 4) { "EUR" } else { "USD" };
         let (user_id, product) = (self.user(), self.product());
         let lines = vec![line(&mut self.random, product, currency)];
-        let ordered_at = self
-            .random
-            .random_ratio(1, 2)
-            .then(|| at("1997-12-31T22:00:00Z") + Duration::minutes(self.random.random_range(0..4_000)));
-        let placed = OrderPlaced { order_id: id(&mut self.random), user_id, total: total(&lines, currency), lines, ordered_at };
+        let ordered_at = self.random.random_ratio(1, 2).then(|| {
+            at("1997-12-31T22:00:00Z") + Duration::minutes(self.random.random_range(0..4_000))
+        });
+        let placed = OrderPlaced {
+            order_id: id(&mut self.random),
+            user_id,
+            total: total(&lines, currency),
+            lines,
+            ordered_at,
+        };
         self.open.push_back(placed.clone());
         happening("order", placed.order_id, &OrderEvent::Placed(placed))
     }
@@ -157,11 +201,19 @@ impl Life {
         let (order_id, currency) = (order.order_id, order.total.currency().code());
         let event = if order.lines.len() > 1 {
             let line_id = order.lines.remove(0).line_id;
-            OrderEvent::LineRemoved(OrderLineRemoved { order_id, line_id, total: total(&order.lines, currency) })
+            OrderEvent::LineRemoved(OrderLineRemoved {
+                order_id,
+                line_id,
+                total: total(&order.lines, currency),
+            })
         } else {
             order.lines.push(line(&mut self.random, product, currency));
             let line = order.lines[1].clone();
-            OrderEvent::LineAdded(OrderLineAdded { order_id, line, total: total(&order.lines, currency) })
+            OrderEvent::LineAdded(OrderLineAdded {
+                order_id,
+                line,
+                total: total(&order.lines, currency),
+            })
         };
         order.total = total(&order.lines, currency);
         self.open.push_back(order);

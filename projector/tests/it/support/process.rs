@@ -53,15 +53,23 @@ impl Process {
     pub(crate) fn start_to(url: &str, settings: &[(&str, &str)], log: Stdio) -> Self {
         let admin = format!("127.0.0.1:{}", local_servers::free_port().unwrap());
         let mut command = command(url);
-        command.arg("run").env("ADMIN_LISTEN", &admin).envs(settings.iter().copied()).stdin(Stdio::null()).stderr(log);
+        command
+            .arg("run")
+            .env("ADMIN_LISTEN", &admin)
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(log);
         let child = command.spawn().unwrap();
         Self { child, admin }
     }
 
     /// What the admin port answers, head and body.
     pub(crate) async fn get(&self, path: &str) -> String {
-        let Ok(mut stream) = TcpStream::connect(&self.admin).await else { return "not listening".to_owned() };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let Ok(mut stream) = TcpStream::connect(&self.admin).await else {
+            return "not listening".to_owned();
+        };
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let mut answer = String::new();
         let asked = async {
             stream.write_all(request.as_bytes()).await.unwrap();

@@ -28,7 +28,8 @@ impl Silence {
         let (turns, server) = (Arc::clone(&turn), server.to_owned());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (begun, mut changes, server) = (turns.load(Ordering::SeqCst), changes.clone(), server.clone());
+                let (begun, mut changes, server) =
+                    (turns.load(Ordering::SeqCst), changes.clone(), server.clone());
                 let mut breaks = breaks.clone();
                 if *breaks.borrow() {
                     continue;

@@ -39,11 +39,18 @@ impl Projection for Tight {
         vec![product.to_string()]
     }
 
-    fn fold(key: &String, row: Option<Row>, incoming: &Incoming<Self::Event>) -> Result<Row, Reason> {
+    fn fold(
+        key: &String,
+        row: Option<Row>,
+        incoming: &Incoming<Self::Event>,
+    ) -> Result<Row, Reason> {
         Ok(summed(key, row, incoming.event.1, incoming.position.0))
     }
 
-    async fn load(connection: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<(String, Row)>> {
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[String],
+    ) -> sqlx::Result<Vec<(String, Row)>> {
         ledger::load(connection, "SELECT * FROM tight WHERE key = ANY($1)", keys).await
     }
 

@@ -155,7 +155,11 @@ pub(in crate::http) async fn list(
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
-pub(in crate::http) async fn find(State(api): State<Api>, id: RequestId, request: RowRequest) -> Result<Response, Problem> {
+pub(in crate::http) async fn find(
+    State(api): State<Api>,
+    id: RequestId,
+    request: RowRequest,
+) -> Result<Response, Problem> {
     let question = FindOrder(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);

@@ -83,7 +83,8 @@ pub(in crate::http) async fn list(
     id: RequestId,
     request: ListRequest<ProductFilter>,
 ) -> Result<Response, Problem> {
-    let question = ListProducts { name: request.filter.name.clone(), window: request.window.clone() };
+    let question =
+        ListProducts { name: request.filter.name.clone(), window: request.window.clone() };
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, key, Product::from)
 }
@@ -95,7 +96,11 @@ pub(in crate::http) async fn list(
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
-pub(in crate::http) async fn find(State(api): State<Api>, id: RequestId, request: RowRequest) -> Result<Response, Problem> {
+pub(in crate::http) async fn find(
+    State(api): State<Api>,
+    id: RequestId,
+    request: RowRequest,
+) -> Result<Response, Problem> {
     let question = FindProduct(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);

@@ -71,7 +71,11 @@ impl Filter for DailySalesFilter {
     fn checked(self) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         if self.from.is_some_and(|from| self.to.is_some_and(|to| to < from)) {
-            errors.push(FieldError::new("/to", "contradicts-from", "the day is before that of `from`"));
+            errors.push(FieldError::new(
+                "/to",
+                "contradicts-from",
+                "the day is before that of `from`",
+            ));
         }
         if let Some(Err(unknown)) = self.currency.as_deref().map(Currency::from_code) {
             errors.push(FieldError::new("/currency", "currency/unknown", unknown.to_string()));

@@ -100,7 +100,8 @@ impl Filter for UserFilter {
 
     fn checked(mut self) -> Result<Self, Vec<FieldError>> {
         if let Some(address) = &mut self.email {
-            email::check(address).map_err(|error| vec![FieldError::new("/email", code(error), error.to_string())])?;
+            email::check(address)
+                .map_err(|error| vec![FieldError::new("/email", code(error), error.to_string())])?;
             *address = email::normalised(address);
         }
         Ok(self)
@@ -134,7 +135,11 @@ pub(in crate::http) async fn list(
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
-pub(in crate::http) async fn find(State(api): State<Api>, id: RequestId, request: RowRequest) -> Result<Response, Problem> {
+pub(in crate::http) async fn find(
+    State(api): State<Api>,
+    id: RequestId,
+    request: RowRequest,
+) -> Result<Response, Problem> {
     let question = FindUser(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
@@ -156,7 +161,11 @@ pub(in crate::http) async fn orders(
     Path(user_id): Path<Id>,
     request: ListRequest<order::OrderOfUserFilter>,
 ) -> Result<Response, Problem> {
-    let question = ListOrdersOfUser { user_id: user_id.get(), status: request.filter.status(), window: request.window.clone() };
+    let question = ListOrdersOfUser {
+        user_id: user_id.get(),
+        status: request.filter.status(),
+        window: request.window.clone(),
+    };
     let view = api.ask(question, request.wait).await?;
     let data = view.data.ok_or_else(Problem::not_found)?;
     api.list(id, &request, View { data, seen: view.seen }, order::key, Order::from)

@@ -66,9 +66,17 @@ fn a_day_has_one_form() {
     for text in ["0001-01-01", "1996-02-29", "9999-12-31"] {
         assert_eq!(text.parse::<Day>().unwrap().get().to_string(), text);
     }
-    for text in
-        ["-4714-01-01", "0000-01-01", "+1997-01-01", "1997-1-1", "1997 - 01 - 01", "1997-02-29", "19970101", "", "1997-01-01T"]
-    {
+    for text in [
+        "-4714-01-01",
+        "0000-01-01",
+        "+1997-01-01",
+        "1997-1-1",
+        "1997 - 01 - 01",
+        "1997-02-29",
+        "19970101",
+        "",
+        "1997-01-01T",
+    ] {
         assert_eq!(text.parse::<Day>(), Err(InvalidTime::Day), "{text}");
     }
 }
@@ -76,13 +84,15 @@ fn a_day_has_one_form() {
 /// Times of RFC 3339, most of them with one character that was put in, taken away or changed.
 fn nearly_a_time() -> impl Strategy<Value = String> {
     let time = "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,8})?(Z|[+-][0-2][0-9]:[0-6][0-9])";
-    (time, any::<prop::sample::Index>(), prop::option::of("[-0-9TZtz:.+ ]{0,2}")).prop_map(|(text, at, other)| match other {
-        None => text,
-        Some(other) => {
-            let at = at.index(text.len());
-            format!("{}{other}{}", &text[..at], &text[at + 1..])
-        }
-    })
+    (time, any::<prop::sample::Index>(), prop::option::of("[-0-9TZtz:.+ ]{0,2}")).prop_map(
+        |(text, at, other)| match other {
+            None => text,
+            Some(other) => {
+                let at = at.index(text.len());
+                format!("{}{other}{}", &text[..at], &text[at + 1..])
+            }
+        },
+    )
 }
 
 proptest! {
