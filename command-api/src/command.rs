@@ -25,9 +25,9 @@ use crate::repository::{self, Repository, RepositoryError};
 use crate::telemetry;
 use crate::use_case::{Decision, TurnSlot, UseCase, Work};
 
-mod rehearsal;
+mod dry_run;
 
-pub use rehearsal::Rehearsal;
+pub use dry_run::Rehearsal;
 
 /// How many commands this process works on at once.
 pub const MAX_COMMANDS: usize = 4096;

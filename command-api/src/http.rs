@@ -16,13 +16,13 @@ use crate::command::Commands;
 use crate::use_case::EmailClaims;
 
 mod answer;
+mod dry_run;
 mod input;
 mod object;
 mod openapi;
 mod order;
 mod product;
 mod received;
-mod rehearsed;
 mod user;
 
 /// Where the document of all paths is.

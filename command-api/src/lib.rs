@@ -5,6 +5,7 @@
 pub mod command;
 pub mod config;
 pub mod erasure;
+pub mod erasure_gate;
 pub mod error;
 pub mod http;
 pub mod idempotency;
@@ -12,6 +13,5 @@ pub mod migrate;
 pub mod precondition;
 pub mod repository;
 pub mod serve;
-pub mod settled;
 pub mod telemetry;
 pub mod use_case;

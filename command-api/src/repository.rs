@@ -17,7 +17,7 @@ use uuid::Uuid;
 mod line;
 mod state;
 
-use crate::settled::Settled;
+use crate::erasure_gate::Settled;
 pub use line::MAX_IN_LINE;
 pub(crate) use line::Turn;
 use line::{Leaves, Lines, Next};

@@ -30,9 +30,9 @@ use tokio::sync::watch;
 use crate::command::Commands;
 use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
+use crate::erasure_gate::Settled;
 use crate::http::{Api, router};
 use crate::repository::{Repository, registry};
-use crate::settled::Settled;
 use crate::telemetry;
 use crate::use_case::EmailClaims;
 

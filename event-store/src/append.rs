@@ -7,15 +7,15 @@ use crate::event::{Epoch, Mark, Metadata, NewEvent, Position, RecordedEvent};
 use crate::query::EventQuery;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
-pub mod claim;
-pub(crate) mod kept;
 pub(crate) mod prepared;
+pub mod reservation;
+pub(crate) mod stored_append;
 
-pub use claim::{ClaimChange, ClaimHash, ClaimKey};
 pub use prepared::{
     MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH,
     MAX_SCOPE_LEN, MAX_STREAMS, MAX_SUBJECTS, MAX_TAGS,
 };
+pub use reservation::{ClaimChange, ClaimHash, ClaimKey};
 
 /// One unit of work: all of it happens or none of it (promise P3).
 ///

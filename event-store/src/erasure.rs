@@ -16,6 +16,7 @@
 //! away, that it does not know the subject, or that no master key fits, are errors: a value is never given up by mistake.
 
 mod cache;
+mod encrypting_store;
 mod envelope;
 mod erase;
 pub mod keys;
@@ -23,9 +24,9 @@ mod marked;
 mod master;
 mod proof;
 mod reconcile;
-mod sealed_store;
 pub(crate) mod vault;
 
+pub use encrypting_store::SealedStore;
 pub use erase::{
     EraseError, EraseRequest, MAX_BY_LEN, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, erase,
     erased_subject, subject_stream,
@@ -36,5 +37,4 @@ pub use keys::{
 pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, rotate};
 pub use proof::{Proof, Search, is_known, prove};
 pub use reconcile::{Reconciled, is_settled, reconcile};
-pub use sealed_store::SealedStore;
 pub use vault::{Unreadable, Vault, VaultOptions};

@@ -7,7 +7,6 @@ pub mod cache;
 pub mod erasure;
 pub mod error;
 pub mod event;
-pub mod evolved;
 pub mod memory;
 pub mod pages;
 pub mod postgres;
@@ -21,6 +20,7 @@ pub mod stream;
 pub mod telemetry;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
+pub mod upcasting;
 
 pub use append::{
     Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey,
@@ -30,7 +30,6 @@ pub use cache::CacheLimits;
 pub use erasure::{SealedStore, Vault};
 pub use error::{InvalidName, StoreError};
 pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
-pub use evolved::{EvolvedError, EvolvedLog};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use pulse::{Pulse, Task};
@@ -40,3 +39,4 @@ pub use snapshot::{Snapshot, SnapshotStore};
 pub use state::{AsOf, Current, SnapshotPolicy, StateError, StateLoader, StreamState};
 pub use store::{EventStore, Head};
 pub use stream::{ExpectedVersion, StreamName, Version};
+pub use upcasting::{EvolvedError, EvolvedLog};

@@ -12,12 +12,12 @@ use crate::erasure::Vault;
 use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
 use crate::error::StoreError;
 use crate::event::{Epoch, Mark, Position, RecordedEvent};
-use crate::evolved::{EvolvedError, EvolvedLog, StreamPage};
 use crate::pulse::Task;
 use crate::registry::Unreadable;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
+use crate::upcasting::{EvolvedError, EvolvedLog, StreamPage};
 
 mod ahead;
 mod keeper;

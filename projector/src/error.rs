@@ -12,7 +12,7 @@ use service_kit::telemetry::TelemetryError;
 use crate::generation::SchemaError;
 use crate::parked::SkipError;
 use crate::rebuild::RebuildError;
-use crate::refold::RefoldError;
+use crate::replay::RefoldError;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]

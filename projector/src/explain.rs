@@ -15,8 +15,8 @@ use sqlx::PgConnection;
 use crate::error::CommandError;
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, Only, Parking, Traced};
-use crate::refold::compare::hide_personal;
-use crate::refold::{RANGE, READ_AHEAD, RefoldError, Source};
+use crate::replay::compare::hide_personal;
+use crate::replay::{RANGE, READ_AHEAD, RefoldError, Source};
 use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
 

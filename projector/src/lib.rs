@@ -11,7 +11,7 @@ mod progress;
 pub mod projection;
 pub mod projections;
 pub mod rebuild;
-pub mod refold;
+pub mod replay;
 pub mod runner;
 pub mod status;
 pub mod tool;

@@ -27,29 +27,29 @@ use uuid::Uuid;
 use crate::generation;
 use crate::projection::AnyProjection;
 
+mod acquire;
 mod announce;
+mod assignment;
 mod backoff;
-mod beside;
 mod chain;
 pub(crate) mod checkpoint;
-mod claim;
 pub(crate) mod database;
-mod fleet;
+mod discover;
+mod dispatch;
 mod given;
-mod hand_out;
 mod history;
 mod key;
 pub mod lease;
 pub(crate) mod parked;
-mod part;
+mod partition;
 mod passing;
 mod pulse;
 mod reveal;
 mod slot;
 mod watch;
 
-use beside::{Beside, Role};
 pub(crate) use chain::chain;
+use discover::{Beside, Role};
 pub(crate) use given::project;
 pub(crate) use key::PartKey;
 use reveal::Reveal;
@@ -231,7 +231,7 @@ impl Runner {
         }
         self.role = Role::Alone;
         self.beside.look_now();
-        self.claim_waiting(claim::CLAIM_LIMIT).await;
+        self.claim_waiting(acquire::CLAIM_LIMIT).await;
         for slot in &mut self.slots {
             slot.look_at_parked_now();
         }

@@ -17,7 +17,7 @@ use crate::generation::{self, SchemaError};
 use crate::process::{connect_options, store_options};
 use crate::projection::AnyProjection;
 use crate::projections;
-use crate::refold::{READ_AHEAD, Source};
+use crate::replay::{READ_AHEAD, Source};
 use crate::runner::database;
 
 /// How long one question of a command line may take that reads whole tables.

@@ -176,7 +176,7 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
-    use service_kit::part::part_of;
+    use service_kit::partition::part_of;
 
     use super::*;
 

@@ -15,23 +15,23 @@ macro_rules! reads {
     };
 }
 
-mod extent;
 mod failure;
 pub mod order;
+mod page;
 pub mod product;
 mod reader;
 pub mod sales;
+mod scope;
 mod seen;
 mod stale;
 pub mod user;
-mod window;
 
-pub use extent::Extent;
 pub use failure::ReadError;
+pub use page::{Slice, Start, Window};
 pub use reader::{Reader, View};
+pub use scope::Extent;
 pub use seen::{Checkpoint, Seen};
 pub use stale::Shown;
-pub use window::{Slice, Start, Window};
 
 use sqlx::PgConnection;
 

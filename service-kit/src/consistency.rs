@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::seal::{KeyError, SealError, SealKey};
+use crate::signing::{KeyError, SealError, SealKey};
 
 /// The header that carries a token, in requests and answers.
 pub const CONSISTENCY_TOKEN: axum::http::HeaderName =

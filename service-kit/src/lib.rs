@@ -29,13 +29,13 @@ pub mod health;
 pub mod http;
 pub mod input;
 pub mod openapi;
-pub mod part;
+pub mod partition;
 pub mod problem;
 pub mod process;
 pub mod pulse;
-pub mod seal;
 pub mod shed;
 pub mod shutdown;
+pub mod signing;
 pub mod telemetry;
 
 pub use envelope::{Envelope, Meta, Page};

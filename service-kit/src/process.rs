@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::SecretError;
-use crate::seal::KeyError;
+use crate::signing::KeyError;
 
 /// Runs a process's work as a task, next to those that it starts. What `#[tokio::main]` polls itself has a thread of its own, so that
 /// everything that such work and a task tell each other would cross threads, and each time wake another one.

@@ -9,7 +9,7 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn,
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use super::rehearsed::Rehearsed;
+use super::dry_run::Rehearsed;
 
 const JSON: &str = "application/json";
 /// The schemas of a command's answer, and of one to a dry run.

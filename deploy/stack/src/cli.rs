@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, down, import, logs, operate, part, prepare, psql, reset, status, testing, up};
+use crate::{
+    bench, down, import, logs, operate, prepare, psql, reset, service, status, testing, up,
+};
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
@@ -198,8 +200,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::run(&layout, &args).await,
         Command::Supervise(args) => up::supervise(&layout, args).await,
         Command::Down(output) => down::run(&layout, output.json).await,
-        Command::Stop { name } => part::stop(&layout, &name).await,
-        Command::Start { name } => part::start(&layout, &name).await,
+        Command::Stop { name } => service::stop(&layout, &name).await,
+        Command::Start { name } => service::start(&layout, &name).await,
         Command::Status(output) => status::run(&layout, output.json).await,
         Command::Reset { yes, output } => reset::run(&layout, yes, output.json).await,
         Command::Psql { args } => psql::run(&layout, &args),

@@ -27,8 +27,8 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use self::state::{Budget, State};
 
 mod append;
-mod claims;
 mod follower;
+mod properties;
 mod relay;
 mod state;
 
@@ -119,7 +119,7 @@ impl Model for Whole {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        claims::all()
+        properties::all()
     }
 }
 
@@ -218,14 +218,14 @@ fn explore(budget: Budget, mutant: Option<Mutant>, depth: usize) -> Found {
     let (states, seconds) = (checker.unique_state_count(), began.elapsed().as_secs_f64());
     let found = checker.discoveries();
     let name = mutant.map_or_else(|| "the model".to_owned(), |mutant| format!("{mutant:?}"));
-    let of = |claims: &[(&'static str, claims::Claim)], is_found| {
+    let of = |claims: &[(&'static str, properties::Claim)], is_found| {
         claims
             .iter()
             .map(|(name, _)| *name)
             .filter(|name| found.contains_key(name) == is_found)
             .collect::<Vec<_>>()
     };
-    let (broken, unreached) = (of(claims::ALWAYS, true), of(claims::SOMETIMES, false));
+    let (broken, unreached) = (of(properties::ALWAYS, true), of(properties::SOMETIMES, false));
     eprintln!(
         "{name}: {states} states to depth {} in {seconds:.1} s; broken: {broken:?}",
         checker.max_depth()

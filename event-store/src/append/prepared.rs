@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::{Append, AppendCondition, ClaimChange, ClaimHash, Idempotency, kept};
+use super::{Append, AppendCondition, ClaimChange, ClaimHash, Idempotency, stored_append};
 use crate::error::StoreError;
 use crate::event::{Epoch, NewEvent, Tag};
 use crate::stream::StreamName;
@@ -103,7 +103,7 @@ impl Prepared {
         }
         let claims = claim_steps(&append.claims)?;
         if let (Some(kept), Some(last)) =
-            (kept::metadata(&append, &claims, texts.len()), texts.last_mut())
+            (stored_append::metadata(&append, &claims, texts.len()), texts.last_mut())
         {
             let kept = kept.map_err(|error| {
                 invalid(format!("its metadata cannot be written as JSON: {error}"))

@@ -127,7 +127,7 @@ impl Inner {
         if position == Position::START {
             return Ok(Some(Mark::START));
         }
-        let row = sqlx::query_file!("sql/mark_at.sql", position.0)
+        let row = sqlx::query_file!("sql/event_ref_at.sql", position.0)
             .fetch_optional(&self.by_key)
             .await
             .map_err(|error| self.failed(error))?;
@@ -267,7 +267,7 @@ impl Inner {
         self.continuity.check().await?;
         let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
         let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
-        let rows = sqlx::query_file!("sql/claim_owners.sql", &scopes, &hashes)
+        let rows = sqlx::query_file!("sql/reservation_owners.sql", &scopes, &hashes)
             .fetch_all(&self.by_key)
             .await;
         let rows = rows.map_err(|error| self.failed(error))?;
@@ -333,8 +333,8 @@ impl Inner {
         limit: u32,
     ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
         self.continuity.check().await?;
-        let rows =
-            sqlx::query_file!("sql/claims_of.sql", id, page(limit)).fetch_all(&self.by_choice);
+        let rows = sqlx::query_file!("sql/reservations_of.sql", id, page(limit))
+            .fetch_all(&self.by_choice);
         let rows = rows.await.map_err(|error| self.failed(error))?;
         let held = rows.into_iter().map(|row| {
             let hash = <[u8; 32]>::try_from(row.hash.as_slice()).ok();

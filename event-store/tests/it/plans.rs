@@ -58,7 +58,7 @@ async fn every_hot_statement_uses_its_index() {
     for ((name, statement), arguments, index) in [
         (statement!("head"), "", "events_position"),
         (statement!("continuity"), "7, gen_random_uuid()", "events_position"),
-        (statement!("mark_at"), "7", "events_position"),
+        (statement!("event_ref_at"), "7", "events_position"),
         (statement!("read_all"), "7, 500, 4194304", "events_position"),
         (statement!("read_stream"), "'thing-1-1', 0, 500, 4194304", "events_stream_version"),
         (

@@ -1,6 +1,6 @@
 //! Splitting a projection by a hash of its keys: each part has its own rows, checkpoint and owner, and stands where it stands.
 
-pub use service_kit::part::part_of;
+pub use service_kit::partition::part_of;
 
 use super::{Only, RowKey};
 

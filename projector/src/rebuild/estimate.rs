@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::RebuildError;
 use crate::generation;
 use crate::projection::{Only, Parking};
-use crate::refold::{MIB, RANGE, READ_AHEAD, RefoldError, Source};
+use crate::replay::{MIB, RANGE, READ_AHEAD, RefoldError, Source};
 use crate::tool::Tool;
 
 /// How many events are folded for it.

@@ -22,8 +22,8 @@ use crate::error::CommandError;
 use crate::generation::{self, Generation};
 use crate::process::connect_options;
 use crate::progress::Progress;
-use crate::refold::pace::Pace;
-use crate::refold::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::replay::pace::Pace;
+use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
 use crate::tool::{Tool, ToolArgs, checked, projection};
 
 /// For how many seconds a switch is tried, unless told otherwise.

@@ -7,8 +7,8 @@ use event_store::{Epoch, Head, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-use super::claim::{Claim, Claimed};
-use super::part::{Folded, Outcome};
+use super::acquire::{Claim, Claimed};
+use super::partition::{Folded, Outcome};
 use super::{Job, MAX_BATCH, passing};
 use crate::projection::AnyProjection;
 

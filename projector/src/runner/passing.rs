@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 
 use super::checkpoint::{self, Checkpoint, Seen};
-use super::part::{Applied, Outcome, Owned};
+use super::partition::{Applied, Outcome, Owned};
 use super::{Job, database};
 
 /// A part, and how many events it is to pass over: up to the batch's last.

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::acquire::{Again, Claim, ClaimError, Claimed, Stopped};
 use super::backoff::backoff;
-use super::claim::{Again, Claim, ClaimError, Claimed, Stopped};
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
-use super::part::{Applied, Outcome, Owned};
+use super::partition::{Applied, Outcome, Owned};
 use super::{CLAIM_EVERY, Job, MAX_BATCH, PartKey, RETRY_MOST, RunError, Standing, chain};
 use crate::generation;
 use crate::projection::AnyProjection;

@@ -24,8 +24,8 @@ use super::{Verifying, sample};
 use crate::error::CommandError;
 use crate::generation;
 use crate::projection::AnyProjection;
-use crate::refold::compare::Differences;
-use crate::refold::{MIB, Source};
+use crate::replay::compare::Differences;
+use crate::replay::{MIB, Source};
 use crate::runner::{chain, database};
 
 /// What the folded rows may take in memory; what is more goes to temporary tables.

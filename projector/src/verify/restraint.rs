@@ -7,8 +7,8 @@ use postgres_kit::Connection;
 use service_kit::Pulse;
 use tokio::time::Instant;
 
-use crate::refold::pace::Pace;
-use crate::refold::{RefoldError, Source};
+use crate::replay::pace::Pace;
+use crate::replay::{RefoldError, Source};
 
 /// How often it is looked whether live projecting is behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ mod memory;
 mod nothing;
 mod outage;
 mod parked;
-mod parts;
+mod partitions;
 mod projections;
 mod rebuild;
 mod refused;

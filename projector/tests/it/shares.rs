@@ -11,7 +11,7 @@ use projector::runner::lease::LEASE;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::parts::begin_split;
+use crate::partitions::begin_split;
 use crate::rebuild::succeeds;
 use crate::support::life::Life;
 use crate::support::process::Process;

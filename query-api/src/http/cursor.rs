@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::Problem;
-use service_kit::seal::{KeyError, SealKey};
+use service_kit::signing::{KeyError, SealKey};
 use sha2::{Digest as _, Sha256};
 
 const PURPOSE: &str = "page-cursor.1";

@@ -9,8 +9,8 @@ use service_kit::consistency::ConsistencyToken;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
-use super::extent::Extent;
 use super::failure::ReadError;
+use super::scope::Extent;
 use super::seen::{self, Seen};
 use super::stale;
 use super::{Asked, Read};

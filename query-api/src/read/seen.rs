@@ -4,8 +4,8 @@ use service_kit::consistency::{ConsistencyToken, TokenError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::extent::Extent;
 use super::failure::ReadError;
+use super::scope::Extent;
 
 /// Up to where a snapshot is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Compares events with their seals. The same digests as in `migrations/event_store/*_create_seal.sql`, worked out by other means.
+//! Compares events with their seals. The same digests as in `migrations/event_store/*_create_digest_log.sql`, worked out by other means.
 
 use std::collections::VecDeque;
 
@@ -104,7 +104,7 @@ impl Chain {
     async fn look(&mut self, connection: &mut Connection) -> sqlx::Result<()> {
         // More may have been sealed since the last look, but nothing that is not behind the head then: a short check is of what was there.
         if self.seals.is_empty() && !self.exhausted {
-            let page = sqlx::query_file_as!(Seal, "sql/verify_seals.sql", self.read_to, SEALS)
+            let page = sqlx::query_file_as!(Seal, "sql/verify_digests.sql", self.read_to, SEALS)
                 .fetch_all(connection)
                 .await?;
             self.exhausted = page.is_empty();

@@ -4,7 +4,7 @@ use postgres_kit::Connection;
 use sqlx::Executor;
 
 use super::{MAX_FINDINGS, Row, Verification};
-use crate::append::kept::{self, KeptClaim};
+use crate::append::stored_append::{self, KeptClaim};
 
 /// Claims as the log tells them: in a temporary table, since a log may have more than fit into memory.
 const TOLD: &str = "CREATE TEMPORARY TABLE told_claims (
@@ -48,7 +48,7 @@ impl Derived {
         let mut keys = Keys::default();
         for row in rows {
             self.tags += i64::try_from(row.tags.len()).unwrap_or(i64::MAX);
-            let kept = match kept::read(&row.metadata) {
+            let kept = match stored_append::read(&row.metadata) {
                 Ok(Some(kept)) => kept,
                 Ok(None) => continue,
                 Err(error) => {
@@ -124,7 +124,7 @@ impl Derived {
         let most = i64::try_from(MAX_FINDINGS).unwrap_or(i64::MAX);
         // Not query_file!: the table is this connection's own.
         let differing = sqlx::query_as::<_, (String, String, Option<String>, Option<String>, i64)>(
-            include_str!("../../../sql/verify_claims.sql"),
+            include_str!("../../../sql/verify_reservations.sql"),
         )
         .bind(most)
         .fetch_all(connection)

@@ -13,7 +13,7 @@ use super::{Builder, Held, TABLES_LIMIT};
 use crate::progress::Progress;
 use crate::projection::{WriteError, apart};
 use crate::rebuild::RebuildError;
-use crate::refold::{Page, RANGE, RefoldError};
+use crate::replay::{Page, RANGE, RefoldError};
 use crate::runner::MAX_APART;
 use crate::runner::checkpoint::{self, Passed, Seen};
 use crate::runner::parked;

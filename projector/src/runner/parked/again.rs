@@ -15,7 +15,7 @@ use super::{retry_in, skips};
 use crate::projection::parking::Skips;
 use crate::projection::{Only, Parking, Parts, WriteError, apart};
 use crate::runner::checkpoint::Checkpoint;
-use crate::runner::part::{BATCH_LIMIT, Owned};
+use crate::runner::partition::{BATCH_LIMIT, Owned};
 use crate::runner::{CLAIM_EVERY, PartKey, RunError, chain, checkpoint};
 
 /// The most events of a key that one transaction takes in.

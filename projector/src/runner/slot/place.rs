@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Slot, State};
 use crate::generation::Generation;
 use crate::projection::AnyProjection;
-use crate::runner::fleet::Place;
+use crate::runner::assignment::Place;
 use crate::runner::lease::{self, LEASE};
 
 impl Slot {

@@ -30,7 +30,7 @@ impl PostgresStore {
         self.inner.continuity.check().await?;
         let sealed = connect::write(&self.inner.by_choice, |connection| {
             async move {
-                Ok(sqlx::query_file!("sql/seal.sql", SEAL_EVENTS)
+                Ok(sqlx::query_file!("sql/digest_log.sql", SEAL_EVENTS)
                     .fetch_one(connection)
                     .await?
                     .sealed_to)

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::part::{Applied, Folded};
+use super::partition::{Applied, Folded};
 use super::slot::Slot;
 use super::{Job, Runner, announce, passing};
 

@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::fleet::{self, Fleet};
+use super::assignment::{self, Fleet};
 use super::slot::Slot;
 use super::{CLAIM_EVERY, database};
 use crate::generation::Generation;
@@ -131,7 +131,7 @@ impl Beside {
             }
             return;
         };
-        if self.left.is_some_and(|since| since.elapsed() < fleet::PATIENCE) {
+        if self.left.is_some_and(|since| since.elapsed() < assignment::PATIENCE) {
             fleet.be_patient();
         }
         let mine: Vec<_> =
@@ -177,7 +177,7 @@ impl Beside {
     /// Says that this process takes no part any more.
     pub(crate) async fn leave(&mut self, owner: Uuid) {
         let Some(mut connection) = self.connection.take() else { return };
-        if let Err(error) = fleet::leave(&mut connection, owner).await {
+        if let Err(error) = assignment::leave(&mut connection, owner).await {
             tracing::debug!(%error, "the other processes do not hear at once that this one leaves");
         }
     }

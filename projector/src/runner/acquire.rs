@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::checkpoint::{self, Seen};
 use super::history::{self, History};
 use super::parked::{self, ParkedSet};
-use super::part::Owned;
-use super::{PartKey, beside, database, lease};
+use super::partition::Owned;
+use super::{PartKey, database, discover, lease};
 use crate::generation;
 use crate::projection::AnyProjection;
 
@@ -99,7 +99,7 @@ impl Claim {
         };
         let (name, beside) = (self.projection.name(), self.beside);
         let find = async |raw: &mut PgConnection| match beside {
-            Some(generation) => beside::find(raw, name, generation).await,
+            Some(generation) => discover::find(raw, name, generation).await,
             None => generation::live(raw, name).await,
         };
         let found = connection.run(find).await?;

@@ -14,8 +14,8 @@ use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use super::acquire::{Again, Stopped};
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
-use super::claim::{Again, Stopped};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
 use super::{Job, MAX_APART, PartKey, chain, database, lease};

@@ -1,6 +1,6 @@
 //! What an answer reads of a projection: every part of it, or that of one row.
 
-use service_kit::part::part_of;
+use service_kit::partition::part_of;
 
 use super::{Projection, Read};
 
