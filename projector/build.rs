@@ -1,5 +1,6 @@
-//! Tells the checked SQL macros in which schemas a projection's unqualified table names are found: the first generations',
-//! through the `search_path` of the database that `DATABASE_URL` names. Without that variable there is nothing to do.
+//! Tells the checked SQL macros in which schemas a projection's unqualified table names are found:
+//! the first generations', through the `search_path` of the database that `DATABASE_URL` names.
+//! Without that variable there is nothing to do.
 
 use std::error::Error;
 use std::{env, fs};

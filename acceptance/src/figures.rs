@@ -1,4 +1,5 @@
-//! What the query API shows of an imported purchase history, compared with the file (I7 by figures).
+//! What the query API shows of an imported purchase history, compared with the file (I7 by
+//! figures).
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use serde_json::Value;
 use crate::purchase::cents;
 use crate::{Client, Customer, Day, Purchases};
 
-/// Compares every customer's count, sum and last date, and every day's orders, units and revenue, with the purchases: nothing is
-/// missing, nothing is there twice, nothing else is there.
+/// Compares every customer's count, sum and last date, and every day's orders, units and revenue,
+/// with the purchases: nothing is missing, nothing is there twice, nothing else is there.
 pub async fn check_figures(client: &Client, purchases: &Purchases) -> Result<()> {
     let expected = purchases.customers_by_email();
     let mut shown = BTreeMap::new();

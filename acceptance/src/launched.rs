@@ -1,5 +1,6 @@
-//! The four processes launched one by one, with the event store and the read model on clusters of their own: for tests that take
-//! one part away and keep it away. (A stack restarts what dies; this does not.)
+//! The four processes launched one by one, with the event store and the read model on clusters of
+//! their own: for tests that take one service away and keep it away. (A stack restarts what dies;
+//! this does not.)
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -26,7 +27,7 @@ const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// One of the processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Service {
     /// Takes commands.
     CommandApi,
     /// Answers queries.
@@ -37,28 +38,28 @@ pub enum Part {
     Projector,
 }
 
-impl Part {
+impl Service {
     /// All of them.
-    pub const ALL: [Part; 4] =
-        [Part::CommandApi, Part::QueryApi, Part::EventRelay, Part::Projector];
+    pub const ALL: [Service; 4] =
+        [Service::CommandApi, Service::QueryApi, Service::EventRelay, Service::Projector];
 
     /// Its role in the databases; each may do only what its group may.
     pub const fn role(self) -> &'static str {
         match self {
-            Part::CommandApi => "command_api",
-            Part::QueryApi => "query_api",
-            Part::EventRelay => "event_relay",
-            Part::Projector => "projector",
+            Service::CommandApi => "command_api",
+            Service::QueryApi => "query_api",
+            Service::EventRelay => "event_relay",
+            Service::Projector => "projector",
         }
     }
 
     /// Its program and what that is told to do.
     pub(crate) const fn program(self) -> (&'static str, &'static str) {
         match self {
-            Part::CommandApi => ("command-api", "serve"),
-            Part::QueryApi => ("query-api", "serve"),
-            Part::EventRelay => ("event-relay", "run"),
-            Part::Projector => ("projector", "run"),
+            Service::CommandApi => ("command-api", "serve"),
+            Service::QueryApi => ("query-api", "serve"),
+            Service::EventRelay => ("event-relay", "run"),
+            Service::Projector => ("projector", "run"),
         }
     }
 }
@@ -82,12 +83,12 @@ impl Server {
         [Server::EventStore, Server::SubjectKeys, Server::ReadModel, Server::Nats];
 
     /// Whether a process holds connections to it.
-    pub const fn is_used_by(self, part: Part) -> bool {
-        match part {
-            Part::CommandApi => matches!(self, Server::EventStore | Server::SubjectKeys),
-            Part::QueryApi => matches!(self, Server::ReadModel | Server::Nats),
-            Part::EventRelay => matches!(self, Server::EventStore | Server::Nats),
-            Part::Projector => true,
+    pub const fn is_used_by(self, service: Service) -> bool {
+        match service {
+            Service::CommandApi => matches!(self, Server::EventStore | Server::SubjectKeys),
+            Service::QueryApi => matches!(self, Server::ReadModel | Server::Nats),
+            Service::EventRelay => matches!(self, Server::EventStore | Server::Nats),
+            Service::Projector => true,
         }
     }
 }
@@ -101,15 +102,15 @@ pub struct Readiness {
     pub says: String,
 }
 
-/// The system, part by part. Everything ends when this is dropped.
+/// The system, service by service. Everything ends when this is dropped.
 #[derive(Debug)]
 pub struct Launched {
     // First: the processes end before their servers.
     stand_by: Option<Process>,
-    processes: BTreeMap<Part, Process>,
-    ports: BTreeMap<Part, Ports>,
+    processes: BTreeMap<Service, Process>,
+    ports: BTreeMap<Service, Ports>,
     /// The ways that can fall silent, where there are any.
-    ways: BTreeMap<(Part, Server), Way>,
+    ways: BTreeMap<(Service, Server), Way>,
     /// The cluster of the event store.
     pub event_store: PostgresCluster,
     /// The cluster of the read model.
@@ -136,10 +137,10 @@ impl Launched {
     /// The same, with a way that can fall silent between each process and each server.
     pub async fn start_behind_ways() -> Result<Launched> {
         let mut system = Self::servers().await?;
-        for part in Part::ALL {
-            for server in Server::ALL.into_iter().filter(|server| server.is_used_by(part)) {
+        for service in Service::ALL {
+            for server in Server::ALL.into_iter().filter(|server| server.is_used_by(service)) {
                 let way = Way::to(system.port(server)?).await?;
-                system.ways.insert((part, server), way);
+                system.ways.insert((service, server), way);
             }
         }
         system.launch_all().await?;
@@ -182,25 +183,27 @@ impl Launched {
         }
         let logs = tempfile::tempdir()?;
         let (processes, mut ports, ways) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for part in Part::ALL {
-            ports.insert(part, Ports { api: free_port()?, admin: free_port()? });
+        for service in Service::ALL {
+            ports.insert(service, Ports { api: free_port()?, admin: free_port()? });
         }
         Ok(Launched { stand_by: None, processes, ports, ways, event_store, read_model, nats, logs })
     }
 
     async fn launch_all(&mut self) -> Result<()> {
-        for part in Part::ALL {
-            self.launch(part)?;
+        for service in Service::ALL {
+            self.launch(service)?;
         }
-        for part in Part::ALL {
-            self.wait_until_ready(part).await?;
+        for service in Service::ALL {
+            self.wait_until_ready(service).await?;
         }
         Ok(())
     }
 
     /// The way of a process to a server.
-    pub fn way(&self, part: Part, server: Server) -> Result<&Way> {
-        self.ways.get(&(part, server)).with_context(|| format!("{part:?} has no way to {server:?}"))
+    pub fn way(&self, service: Service, server: Server) -> Result<&Way> {
+        self.ways
+            .get(&(service, server))
+            .with_context(|| format!("{service:?} has no way to {server:?}"))
     }
 
     /// A server's own port.
@@ -227,9 +230,10 @@ impl Launched {
 
     /// A client of both APIs.
     pub fn client(&self) -> Result<Client> {
-        let address =
-            |part| self.ports.get(&part).map(|ports| format!("http://127.0.0.1:{}", ports.api));
-        let (commands, queries) = (address(Part::CommandApi), address(Part::QueryApi));
+        let address = |service| {
+            self.ports.get(&service).map(|ports| format!("http://127.0.0.1:{}", ports.api))
+        };
+        let (commands, queries) = (address(Service::CommandApi), address(Service::QueryApi));
         Client::new(&commands.context("a command API")?, &queries.context("a query API")?)
     }
 
@@ -243,9 +247,10 @@ impl Launched {
         keys_as(&self.event_store, "postgres")
     }
 
-    /// Runs a command of the command API's operators to its end, with its role; gives back what it printed.
+    /// Runs a command of the command API's operators to its end, with its role; gives back what it
+    /// printed.
     pub async fn operate(&self, arguments: &[&str]) -> Result<String> {
-        let role = Part::CommandApi.role();
+        let role = Service::CommandApi.role();
         let mut command = tokio::process::Command::new(program("command-api")?);
         command
             .args(arguments)
@@ -282,28 +287,28 @@ impl Launched {
     }
 
     /// Launches a process that does not run.
-    pub fn launch(&mut self, part: Part) -> Result<()> {
-        let ports = *self.ports.get(&part).context("ports")?;
-        let process =
-            self.launch_with(part, ports, |server| self.way(part, server).ok().map(Way::port))?;
-        self.processes.insert(part, process);
+    pub fn launch(&mut self, service: Service) -> Result<()> {
+        let ports = *self.ports.get(&service).context("ports")?;
+        let process = self
+            .launch_with(service, ports, |server| self.way(service, server).ok().map(Way::port))?;
+        self.processes.insert(service, process);
         Ok(())
     }
 
-    /// Launches a second process of a part, with ways of its own that never fall silent.
-    pub fn launch_stand_by(&mut self, part: Part) -> Result<()> {
+    /// Launches a second process of a service, with ways of its own that never fall silent.
+    pub fn launch_stand_by(&mut self, service: Service) -> Result<()> {
         let ports = Ports { api: free_port()?, admin: free_port()? };
-        self.stand_by = Some(self.launch_with(part, ports, |_| None)?);
+        self.stand_by = Some(self.launch_with(service, ports, |_| None)?);
         Ok(())
     }
 
     fn launch_with(
         &self,
-        part: Part,
+        service: Service,
         ports: Ports,
         way: impl Fn(Server) -> Option<u16>,
     ) -> Result<Process> {
-        let (name, action) = part.program();
+        let (name, action) = service.program();
         let through = |server: Server, url: String| -> Result<String> {
             let own = format!(":{}", self.port(server)?);
             Ok(way(server)
@@ -314,19 +319,22 @@ impl Launched {
         for (key, value) in [
             (
                 "EVENT_STORE_URL",
-                through(Server::EventStore, url_as(&self.event_store, part.role()))?,
+                through(Server::EventStore, url_as(&self.event_store, service.role()))?,
             ),
-            ("READ_MODEL_URL", through(Server::ReadModel, url_as(&self.read_model, part.role()))?),
+            (
+                "READ_MODEL_URL",
+                through(Server::ReadModel, url_as(&self.read_model, service.role()))?,
+            ),
             (
                 "SUBJECT_KEYS_URL",
-                through(Server::SubjectKeys, keys_as(&self.event_store, part.role()))?,
+                through(Server::SubjectKeys, keys_as(&self.event_store, service.role()))?,
             ),
             ("MASTER_KEY", KEY.to_owned()),
             ("NATS_URL", through(Server::Nats, self.nats.url())?),
             ("COMMAND_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
             ("QUERY_API_LISTEN", format!("127.0.0.1:{}", ports.api)),
             ("ADMIN_LISTEN", format!("127.0.0.1:{}", ports.admin)),
-            ("CLAIM_KEY", KEY.to_owned()),
+            ("RESERVATION_KEY", KEY.to_owned()),
             ("TOKEN_KEY", KEY.to_owned()),
             ("CURSOR_KEY", KEY.to_owned()),
         ] {
@@ -342,24 +350,24 @@ impl Launched {
     }
 
     /// Tells a process to end and waits until it has.
-    pub async fn stop(&mut self, part: Part) -> Result<()> {
+    pub async fn stop(&mut self, service: Service) -> Result<()> {
         let mut process =
-            self.processes.remove(&part).with_context(|| format!("{part:?} does not run"))?;
+            self.processes.remove(&service).with_context(|| format!("{service:?} does not run"))?;
         if !process.end(Signal::SIGTERM, STOP_LIMIT).await? {
             bail!(
-                "{part:?} did not end within {} s of SIGTERM: {}",
+                "{service:?} did not end within {} s of SIGTERM: {}",
                 STOP_LIMIT.as_secs(),
-                self.log_of(part)
+                self.log_of(service)
             );
         }
         Ok(())
     }
 
     /// What a process says of itself now. It says so within a moment, however it is.
-    pub async fn readiness(&self, part: Part) -> Result<Readiness> {
+    pub async fn readiness(&self, service: Service) -> Result<Readiness> {
         let address = format!(
             "http://127.0.0.1:{}/readyz?verbose",
-            self.ports.get(&part).context("ports")?.admin
+            self.ports.get(&service).context("ports")?.admin
         );
         let asked = async {
             let answer = http_get(&address).await?;
@@ -367,50 +375,52 @@ impl Launched {
         };
         tokio::time::timeout(SAY_LIMIT, asked)
             .await
-            .with_context(|| format!("{part:?} says nothing of itself"))?
+            .with_context(|| format!("{service:?} says nothing of itself"))?
     }
 
     /// The metrics of a process, as Prometheus reads them.
-    pub async fn metrics(&self, part: Part) -> Result<String> {
-        let address =
-            format!("http://127.0.0.1:{}/metrics", self.ports.get(&part).context("ports")?.admin);
+    pub async fn metrics(&self, service: Service) -> Result<String> {
+        let address = format!(
+            "http://127.0.0.1:{}/metrics",
+            self.ports.get(&service).context("ports")?.admin
+        );
         let asked = async { Ok(http_get(&address).await?.text().await?) };
         tokio::time::timeout(SAY_LIMIT, asked)
             .await
-            .with_context(|| format!("{part:?} tells no metrics"))?
+            .with_context(|| format!("{service:?} tells no metrics"))?
     }
 
     /// Waits until a process says that it is ready.
-    pub async fn wait_until_ready(&mut self, part: Part) -> Result<()> {
-        let what = format!("{part:?} is ready");
+    pub async fn wait_until_ready(&mut self, service: Service) -> Result<()> {
+        let what = format!("{service:?} is ready");
         let ready = until(&what, READY_LIMIT, async || {
-            let Readiness { ready, says } = self.readiness(part).await?;
+            let Readiness { ready, says } = self.readiness(service).await?;
             anyhow::ensure!(ready, says);
             Ok(Some(()))
         });
-        ready.await.with_context(|| self.log_of(part))
+        ready.await.with_context(|| self.log_of(service))
     }
 
     /// Waits until a process is not ready and says all of this.
-    pub async fn wait_until_it_says(&mut self, part: Part, words: &[&str]) -> Result<()> {
-        let what = format!("{part:?} says {words:?}");
+    pub async fn wait_until_it_says(&mut self, service: Service, words: &[&str]) -> Result<()> {
+        let what = format!("{service:?} says {words:?}");
         let said = until(&what, READY_LIMIT, async || {
-            let Readiness { ready, says } = self.readiness(part).await?;
+            let Readiness { ready, says } = self.readiness(service).await?;
             anyhow::ensure!(!ready && words.iter().all(|words| says.contains(words)), says);
             Ok(Some(()))
         });
-        said.await.with_context(|| self.log_of(part))
+        said.await.with_context(|| self.log_of(service))
     }
 
     /// Whether a process runs and has not ended.
-    pub fn runs(&mut self, part: Part) -> bool {
-        self.processes.get_mut(&part).is_some_and(|process| process.ended().is_none())
+    pub fn runs(&mut self, service: Service) -> bool {
+        self.processes.get_mut(&service).is_some_and(|process| process.ended().is_none())
     }
 
     /// The end of what a process has logged.
-    pub fn log_of(&self, part: Part) -> String {
+    pub fn log_of(&self, service: Service) -> String {
         const LAST: usize = 20;
-        let text = std::fs::read_to_string(self.logs.path().join(part.program().0))
+        let text = std::fs::read_to_string(self.logs.path().join(service.program().0))
             .unwrap_or_else(|error| error.to_string());
         let lines: Vec<&str> = text.lines().collect();
         format!("the end of its log:\n{}", lines[lines.len().saturating_sub(LAST)..].join("\n"))

@@ -1,7 +1,9 @@
-//! The running system seen from outside: what starts it, talks to it, disturbs it and checks what it did.
+//! The running system seen from outside: what starts it, talks to it, disturbs it and checks what
+//! it did.
 //!
-//! Nothing here reaches into a process: only its HTTP ports, its database, its broker and its process id are used. The tests in
-//! `tests/it` are written with these words; the benchmarks are in `src/bin/bench`.
+//! Nothing here reaches into a process: only its HTTP ports, its database, its broker and its
+//! process id are used. The tests in `tests/it` are written with these words; the benchmarks are in
+//! `src/bin/bench`.
 
 pub mod bench;
 mod client;
@@ -18,7 +20,7 @@ mod way;
 
 pub use client::{Answer, Client};
 pub use figures::check_figures;
-pub use launched::{Launched, Part, Readiness, Server};
+pub use launched::{Launched, Readiness, Server, Service};
 pub use log::Log;
 pub use program::program;
 pub use purchase::{Customer, Day, Purchases};

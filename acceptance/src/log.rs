@@ -1,4 +1,5 @@
-//! The log as it lies in Postgres and in JetStream, read past all our processes, and the invariants that it must keep.
+//! The log as it lies in Postgres and in JetStream, read past all our processes, and the invariants
+//! that it must keep.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log in the event store's database and on the broker, and the read model's checkpoints. Connects when first used, and anew after a restart.
+    /// The log in the event store's database and on the broker, and the read model's checkpoints.
+    /// Connects when first used, and anew after a restart.
     pub fn new(event_store: &str, read_model: &str, nats: &str) -> Result<Log> {
         let pool = |url: &str| {
             PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECT_LIMIT).connect_lazy(url)
@@ -72,7 +74,8 @@ impl Log {
 
     /// I1: positions are 1..N and each stream's versions 1..n.
     pub async fn check_dense(&self) -> Result<()> {
-        let positions = "SELECT count(*), coalesce(min(position), 1), coalesce(max(position), 0) FROM event_store.events";
+        let positions = "SELECT count(*), coalesce(min(position), 1), coalesce(max(position), 0) \
+            FROM event_store.events";
         let (count, first, last): (i64, i64, i64) =
             sqlx::query_as(positions).fetch_one(&self.event_store).await?;
         ensure!(
@@ -86,7 +89,8 @@ impl Log {
         Ok(())
     }
 
-    /// I2, I3: what was acknowledged is there once, at the position answered, and in the order of real time.
+    /// I2, I3: what was acknowledged is there once, at the position answered, and in the order of
+    /// real time.
     pub async fn check_acknowledged(&self, acknowledged: &[Acknowledged]) -> Result<()> {
         let registered =
             "SELECT stream, position FROM event_store.events WHERE event_type = 'user.registered'";
@@ -106,7 +110,8 @@ impl Log {
                 one.position
             );
         }
-        // In the order of answers: whatever was asked for after an answer must stand behind the highest position answered till then.
+        // In the order of answers: whatever was asked for after an answer must stand behind the
+        // highest position answered till then.
         let mut by_answer: Vec<&Acknowledged> = acknowledged.iter().collect();
         by_answer.sort_by_key(|one| one.answered);
         let mut by_request = by_answer.clone();
@@ -132,11 +137,13 @@ impl Log {
         Ok(stream.cached_info().created.to_string())
     }
 
-    /// P5: each message of the stream carries the event that has the message's sequence as its position, up to the head.
+    /// P5: each message of the stream carries the event that has the message's sequence as its
+    /// position, up to the head.
     pub async fn check_stream(&self) -> Result<()> {
         let stream = self.stream().await?;
         let state = stream.cached_info().state.clone();
-        let events = "SELECT position, event_id FROM event_store.events WHERE position >= $1 ORDER BY position";
+        let events = "SELECT position, event_id FROM event_store.events WHERE position >= $1 \
+            ORDER BY position";
         let first = i64::try_from(state.first_sequence)?;
         let events: Vec<(i64, Uuid)> =
             sqlx::query_as(events).bind(first).fetch_all(&self.event_store).await?;
@@ -165,7 +172,8 @@ impl Log {
             let expected = Some(event_id.to_string());
             ensure!(
                 i64::try_from(sequence)? == position && header == expected,
-                "P5: the message {sequence} carries {header:?}, the event at {position} is {expected:?}"
+                "P5: the message {sequence} carries {header:?}, the event at {position} is \
+                    {expected:?}"
             );
         }
         Ok(())
@@ -197,9 +205,10 @@ impl Log {
         Ok(checkpoints)
     }
 
-    /// The position of every part of every generation of every projection.
+    /// The position of every partition of every generation of every projection.
     pub async fn checkpoints(&self) -> Result<Vec<(String, i64)>> {
-        let checkpoints = "SELECT format('%s_g%s/%s', projection, generation, part), position FROM read_model.checkpoints";
+        let checkpoints = "SELECT format('%s_g%s/%s', projection, generation, partition), \
+            position FROM read_model.checkpoints";
         Ok(sqlx::query_as(checkpoints).fetch_all(&self.read_model).await?)
     }
 

@@ -1,4 +1,5 @@
-//! Where the programs under test are: `cargo stack test` names their folder; else beside the test program, where cargo puts what it builds.
+//! Where the programs under test are: `cargo stack test` names their folder; else beside the test
+//! program, where cargo puts what it builds.
 
 use std::path::PathBuf;
 

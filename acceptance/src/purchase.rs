@@ -1,4 +1,5 @@
-//! A purchase history in the format of the CDNOW file, read on its own (not with the importer's reader), with what must come of it.
+//! A purchase history in the format of the CDNOW file, read on its own (not with the importer's
+//! reader), with what must come of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -57,7 +58,8 @@ impl Purchases {
         Ok(Purchases { lines: lines? })
     }
 
-    /// The purchases of that many customers, chosen by the seed; all of them, in the file's order, when there are no more.
+    /// The purchases of that many customers, chosen by the seed; all of them, in the file's order,
+    /// when there are no more.
     #[must_use]
     pub fn of_customers(&self, count: usize, seed: u64) -> Purchases {
         let mut chosen: Vec<String> = self.customers().into_keys().collect();
@@ -68,12 +70,12 @@ impl Purchases {
         self.only(&chosen)
     }
 
-    /// The same purchases in that many parts, each with all the purchases of its customers.
-    pub fn parts(&self, count: usize) -> Vec<Purchases> {
+    /// The same purchases in that many shares, each with all the purchases of its customers.
+    pub fn shares(&self, count: usize) -> Vec<Purchases> {
         let customers: Vec<String> = self.customers().into_keys().collect();
         customers
             .chunks(customers.len().div_ceil(count).max(1))
-            .map(|part| self.only(part))
+            .map(|share| self.only(share))
             .collect()
     }
 
@@ -155,8 +157,8 @@ impl Line {
 
 /// An amount with two decimals, in cents.
 pub(crate) fn cents(text: &str) -> Result<i64> {
-    let (whole, part) =
+    let (whole, cents) =
         text.split_once('.').with_context(|| format!("{text:?} has no decimal point"))?;
-    anyhow::ensure!(part.len() == 2, "{text:?} has not two decimals");
-    Ok(whole.parse::<i64>()? * 100 + part.parse::<i64>()?)
+    anyhow::ensure!(cents.len() == 2, "{text:?} has not two decimals");
+    Ok(whole.parse::<i64>()? * 100 + cents.parse::<i64>()?)
 }

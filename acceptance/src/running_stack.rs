@@ -14,7 +14,8 @@ use serde::Deserialize;
 use crate::program::folder;
 use crate::{Client, Log, program, until};
 
-/// How long the stack may take to be ready: with other tests beside it, a cluster is made and four processes are started.
+/// How long the stack may take to be ready: with other tests beside it, a cluster is made and four
+/// processes are started.
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// How long others may take to start theirs first.
 const TURN_LIMIT: Duration = Duration::from_mins(6);
@@ -74,7 +75,8 @@ pub struct RunningStack {
 }
 
 impl RunningStack {
-    /// Starts a stack of the programs under test, with data of its own and on free ports, and waits until it is ready.
+    /// Starts a stack of the programs under test, with data of its own and on free ports, and waits
+    /// until it is ready.
     pub async fn start() -> Result<RunningStack> {
         let directory = enterable_folder()?;
         let state = directory.path().join("state");

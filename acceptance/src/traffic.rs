@@ -1,5 +1,6 @@
-//! Clients that register users without pause and repeat what was not answered under the same key, and remember each answer:
-//! they show that commands are unanswered at the moment of a fault, and what was acknowledged through all of them.
+//! Clients that register users without pause and repeat what was not answered under the same key,
+//! and remember each answer: they show that commands are unanswered at the moment of a fault, and
+//! what was acknowledged through all of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +83,8 @@ impl Traffic {
         self.shared.repeated.load(Ordering::SeqCst)
     }
 
-    /// Lets every client finish its command; fails if one of them was ever refused or not answered in the end.
+    /// Lets every client finish its command; fails if one of them was ever refused or not answered
+    /// in the end.
     pub async fn stop(mut self) -> Result<Vec<Acknowledged>> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ending = async {
@@ -129,7 +131,8 @@ async fn register(client: &Client, shared: &Shared) -> Result<()> {
     }
 }
 
-/// Whether the answer says to come again: the system is not able now, or the first one is still in flight.
+/// Whether the answer says to come again: the system is not able now, or the first one is still in
+/// flight.
 fn may_repeat(answer: &crate::Answer) -> bool {
     answer.status == StatusCode::SERVICE_UNAVAILABLE
         || (answer.status == StatusCode::CONFLICT && answer.headers.contains_key("retry-after"))

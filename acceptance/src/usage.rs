@@ -22,7 +22,8 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     ))
 }
 
-/// When a process was started, in clock ticks since the machine was: tells it from a later one of the same id.
+/// When a process was started, in clock ticks since the machine was: tells it from a later one of
+/// the same id.
 pub fn started_at(pid: u32) -> Result<u64> {
     Ok(stat(pid)?.get(19).context("a start time")?.parse()?)
 }
@@ -49,7 +50,8 @@ pub fn family(root: u32) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-/// The fields of `/proc/<pid>/stat` from the state on: the name before may hold anything but ends with the last parenthesis.
+/// The fields of `/proc/<pid>/stat` from the state on: the name before may hold anything but ends
+/// with the last parenthesis.
 fn stat(pid: u32) -> Result<Vec<String>> {
     let text = read(pid, "stat")?;
     let (_, fields) = text.rsplit_once(')').context("a process's state")?;

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 /// How often a condition is looked at.
 pub const POLL: Duration = Duration::from_millis(10);
 
-/// Asks until the answer is there; fails, naming what was waited for and the last error, when the limit is over.
+/// Asks until the answer is there; fails, naming what was waited for and the last error, when the
+/// limit is over.
 pub async fn until<T, F, Fut>(what: &str, limit: Duration, mut ask: F) -> Result<T>
 where
     F: FnMut() -> Fut,

@@ -1,5 +1,6 @@
-//! A way to a server that can fall silent: connections stay open and nothing comes through, as when a cable is pulled or a
-//! host is frozen. New connections are as silent. All of them, or those of one kind, which tells itself by what it says first.
+//! A way to a server that can fall silent: connections stay open and nothing comes through, as when
+//! a cable is pulled or a host is frozen. New connections are as silent. All of them, or those of
+//! one kind, which tells itself by what it says first.
 
 use std::sync::{Arc, OnceLock};
 
@@ -101,7 +102,8 @@ struct Direction {
 }
 
 impl Direction {
-    /// Carries bytes until either end is closed. Even that does not come through while it is silent.
+    /// Carries bytes until either end is closed. Even that does not come through while it is
+    /// silent.
     async fn carry(mut self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {

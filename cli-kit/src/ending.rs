@@ -12,10 +12,12 @@ pub const NOT_IN_ORDER: u8 = 1;
 pub const USAGE: u8 = 2;
 /// It could not be done.
 pub const FAILED: u8 = 3;
-/// The reader of the output ended first. A shell says the same of a program that SIGPIPE ended (128 + 13).
+/// The reader of the output ended first. A shell says the same of a program that SIGPIPE ended (128
+/// + 13).
 pub const READER_GONE: u8 = 141;
 
-/// An argument or a setting that is wrong, and what would be right. Any error with this among its causes is wrong usage.
+/// An argument or a setting that is wrong, and what would be right. Any error with this among its
+/// causes is wrong usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage(pub String);
 
@@ -27,8 +29,9 @@ impl fmt::Display for Usage {
 
 impl Error for Usage {}
 
-/// Ends a failed command: says why on standard error, in one line that begins with the program's name, unless only the
-/// reader of the output is gone. The exit code is `code` then, or [`USAGE`] where [`Usage`] is among the causes.
+/// Ends a failed command: says why on standard error, in one line that begins with the program's
+/// name, unless only the reader of the output is gone. The exit code is `code` then, or [`USAGE`]
+/// where [`Usage`] is among the causes.
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
     if is_reader_gone(error) {
         return ExitCode::from(READER_GONE);
@@ -38,8 +41,8 @@ pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCod
     ExitCode::from(if usage { USAGE } else { code })
 }
 
-/// An error with its causes, in one line. A cause that the text before it already tells is left out: many errors of
-/// libraries print their cause, and have it as their source, too.
+/// An error with its causes, in one line. A cause that the text before it already tells is left
+/// out: many errors of libraries print their cause, and have it as their source, too.
 pub fn describe(error: &(dyn Error + 'static)) -> String {
     causes(error).fold(String::new(), |mut text, cause| {
         let said = cause.to_string();

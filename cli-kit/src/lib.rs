@@ -1,5 +1,5 @@
-//! How every command line of ours ends: what its exit code says, what it prints when it fails, and what happens when nobody
-//! reads its output any more.
+//! How every command line of ours ends: what its exit code says, what it prints when it fails, and
+//! what happens when nobody reads its output any more.
 //!
 //! | exit code | meaning |
 //! | --- | --- |

@@ -6,7 +6,8 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use crate::ending::causes;
 
-/// The reader of standard output is gone. A type of its own, since a socket breaks with the same kind of error.
+/// The reader of standard output is gone. A type of its own, since a socket breaks with the same
+/// kind of error.
 #[derive(Debug)]
 struct ReaderGone;
 

@@ -1,11 +1,13 @@
-//! Runs commands: load, decide, append, and again when the race was lost and the caller named no version.
+//! Runs commands: load, decide, append, and again when the race was lost and the caller named no
+//! version.
 //!
-//! Commands of this process on one aggregate do not race each other: they are decided in turn (`repository/line.rs`). A race is
-//! lost to another process, to the failure of the command before, and by a caller who names a version
-//! that is no longer the newest.
+//! Commands of this process on one aggregate do not race each other: they are decided in turn
+//! (`repository/line.rs`). A race is lost to another process, to the failure of the command before,
+//! and by a caller who names a version that is no longer the newest.
 //!
-//! Each command is a task of its own, so that it goes on to its end when the client hangs up. A repeat of a keyed command is
-//! recognised by the store under its lock, or, where it met its own success and was refused, by a look afterwards.
+//! Each command is a task of its own, so that it goes on to its end when the client hangs up. A
+//! repeat of a keyed command is recognised by the store under its lock, or, where it met its own
+//! success and was refused, by a look afterwards.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,14 +29,16 @@ use crate::use_case::{Decision, TurnSlot, UseCase, Work};
 
 mod dry_run;
 
-pub use dry_run::Rehearsal;
+pub use dry_run::DryRun;
 
 /// How many commands this process works on at once.
 pub const MAX_COMMANDS: usize = 4096;
-/// How long a command may take in all. Each of its waits is bounded too, and most end sooner; after this one its place is free again
-/// whatever it waited for, and before the HTTP server gives the request up.
+/// How long a command may take in all. Each of its waits is bounded too, and most end sooner; after
+/// this one its place is free again whatever it waited for, and before the HTTP server gives the
+/// request up.
 pub const DEADLINE: Duration = Duration::from_secs(15);
-/// For how long a command that loses its races is decided again. Well below [`DEADLINE`], so that its caller learns why it failed.
+/// For how long a command that loses its races is decided again. Well below [`DEADLINE`], so that
+/// its caller learns why it failed.
 pub const RACE_LIMIT: Duration = Duration::from_secs(8);
 /// The longest pause before another attempt; the pauses double up to it, with jitter.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
@@ -119,8 +123,8 @@ impl Commands {
         self.tasks.wait().await;
     }
 
-    /// Runs a command to its end, whether or not somebody still waits for it, but for no longer than [`DEADLINE`]: what came of it is not
-    /// known then.
+    /// Runs a command to its end, whether or not somebody still waits for it, but for no longer
+    /// than [`DEADLINE`]: what came of it is not known then.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -132,7 +136,8 @@ impl Commands {
         let permit =
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let commands = Arc::clone(self);
-        let span = tracing::info_span!("command_api.command.run", command = U::NAME, correlation_id = %context.correlation_id);
+        let span = tracing::info_span!("command_api.command.run", command = U::NAME,
+            correlation_id = %context.correlation_id);
         let task = async move {
             let _permit = permit;
             let started = Instant::now();
@@ -148,8 +153,8 @@ impl Commands {
         task.await.unwrap_or_else(|error| Err(CommandError::Died(error)))
     }
 
-    /// The append recognises a repeat, so that a first request pays for no look; what is refused may be one all the same, on a state
-    /// that the first has changed.
+    /// The append recognises a repeat, so that a first request pays for no look; what is refused
+    /// may be one all the same, on a state that the first has changed.
     async fn execute<U: UseCase>(
         &self,
         use_case: &U,
@@ -203,7 +208,8 @@ impl Commands {
         self.repository.repeated(lookup).await?.map(|outcome| done(outcome, None)).transpose()
     }
 
-    /// Decides on what is there now or, with a slot for a turn, on what the commands before will leave.
+    /// Decides on what is there now or, with a slot for a turn, on what the commands before will
+    /// leave.
     async fn decide<U: UseCase>(
         &self,
         use_case: &U,
@@ -216,7 +222,8 @@ impl Commands {
             actor: None,
             traceparent: context.traceparent.clone(),
         };
-        // Before anything is loaded: should the log become another one meanwhile, the append is refused.
+        // Before anything is loaded: should the log become another one meanwhile, the append is
+        // refused.
         let epoch = self.repository.epoch().await?;
         let (repository, precondition, now) =
             (&self.repository, &context.precondition, self.clock.now());
@@ -273,7 +280,8 @@ struct Decided {
     turn: Option<repository::Turn>,
 }
 
-/// Reads an outcome; `answer` is what this request would answer with if it is the one that appended.
+/// Reads an outcome; `answer` is what this request would answer with if it is the one that
+/// appended.
 fn done(outcome: AppendOutcome, answer: Option<Answer>) -> Result<Done, CommandError> {
     match (outcome, answer) {
         (AppendOutcome::Appended(appended), Some(answer)) => {
@@ -284,7 +292,7 @@ fn done(outcome: AppendOutcome, answer: Option<Answer>) -> Result<Done, CommandE
         )
         .into()),
         (AppendOutcome::Repeated { appended, answer }, _) => {
-            let answer = Answer::read(&answer).map_err(CommandError::KeptAnswer)?;
+            let answer = Answer::read(&answer).map_err(CommandError::StoredAnswer)?;
             Ok(Done { answer, appended, replayed: true })
         }
         (AppendOutcome::Refused(refusal), _) => Err(refused(refusal)),
@@ -295,10 +303,11 @@ fn refused(refusal: Refusal) -> CommandError {
     match refusal {
         Refusal::Version { actual, .. } => CommandError::StaleVersion { actual: actual.0 },
         Refusal::Closed { stream } => CommandError::Closed { stream },
-        // What must not have happened elsewhere did, or the log became another one: decide anew on what is there now.
+        // What must not have happened elsewhere did, or the log became another one: decide anew on
+        // what is there now.
         Refusal::Condition { .. } | Refusal::Epoch { .. } => CommandError::LostRace,
-        // E-mail addresses are the only claimed values.
-        Refusal::Claim { .. } => CommandError::EmailTaken,
+        // E-mail addresses are the only reserved values.
+        Refusal::Reservation { .. } => CommandError::EmailTaken,
         Refusal::SubjectErased { .. } => CommandError::Erased,
         Refusal::KeyReused => CommandError::KeyReused,
         Refusal::DuplicateEvent { id } => CommandError::DuplicateEvent { id },

@@ -9,7 +9,8 @@ pub use states::StateArgs;
 
 service_kit::secret_args!(
     /// Where the event store is: postgres://user:password@host/database.
-    EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file", "EVENT_STORE_URL_FILE"
+    EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file",
+        "EVENT_STORE_URL_FILE"
 );
 
 service_kit::secret_args!(
@@ -19,16 +20,19 @@ service_kit::secret_args!(
 
 service_kit::secret_args!(
     /// The key under which unique values are hashed: base64, at least 32 bytes.
-    ClaimKeyArgs, "claim-key", "CLAIM_KEY", "claim-key-file", "CLAIM_KEY_FILE"
+    ReservationKeyArgs, "reservation-key", "RESERVATION_KEY", "reservation-key-file",
+        "RESERVATION_KEY_FILE"
 );
 
 service_kit::secret_args!(
     /// Where the keys of personal data are kept: postgres://user:password@host/database.
-    SubjectKeysUrlArgs, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file", "SUBJECT_KEYS_URL_FILE"
+    SubjectKeysUrlArgs, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file",
+        "SUBJECT_KEYS_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// The master keys, one a line, each base64 of 32 bytes: the first wraps the keys of personal data, all of them open them.
+    /// The master keys, one a line, each base64 of 32 bytes: the first wraps the keys of personal
+    /// data, all of them open them.
     MasterKeyArgs, "master-key", "MASTER_KEY", "master-key-file", "MASTER_KEY_FILE"
 );
 
@@ -49,11 +53,13 @@ pub enum Action {
     /// Bring a schema up to date; safe when run twice or at once.
     #[command(subcommand)]
     Migrate(MigrateTarget),
-    /// Erase the personal data of a subject for good, or finish an erasure that was begun, and print the proof.
+    /// Erase the personal data of a subject for good, or finish an erasure that was begun, and
+    /// print the proof.
     ///
     /// Exit code 1 when anything readable is left.
     EraseSubject(Box<EraseSubjectArgs>),
-    /// Wrap all keys of personal data under the first master key; no event is touched. The others can be taken away then.
+    /// Wrap all keys of personal data under the first master key; no event is touched. The others
+    /// can be taken away then.
     RotateMasterKey(KeyArgs),
     /// Print the description of the API: OpenAPI 3.1, as `/openapi.json` shows it.
     Openapi,
@@ -135,7 +141,7 @@ pub struct ServeArgs {
     pub keys: KeyArgs,
     /// The key of unique values.
     #[command(flatten)]
-    pub claim_key: ClaimKeyArgs,
+    pub reservation_key: ReservationKeyArgs,
     /// The key of consistency tokens.
     #[command(flatten)]
     pub token_key: TokenKeyArgs,

@@ -1,4 +1,5 @@
-//! Personal data on the command side: what opens its keys, erasing a subject by command, and applying erasures before serving.
+//! Personal data on the command side: what opens its keys, erasing a subject by command, and
+//! applying erasures before serving.
 
 use event_store::erasure::{
     self, EraseError, EraseRequest, KeyError, LocalMasterKeys, PostgresKeys, Reconciled,
@@ -26,7 +27,8 @@ pub fn master_keys(args: &MasterKeyArgs) -> anyhow::Result<LocalMasterKeys> {
         .map_err(|error| cli_kit::Usage(format!("MASTER_KEY: {}", cli_kit::describe(&error))))?)
 }
 
-/// Applies the ledger of erasures to the log and the log's erasures to the keys, as is needed after either was restored from a backup.
+/// Applies the ledger of erasures to the log and the log's erasures to the keys, as is needed after
+/// either was restored from a backup.
 ///
 /// # Errors
 /// [`StoreError`]: nobody may be served before this is done.
@@ -36,7 +38,7 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
         EraseError::Keys(error) => error.into(),
         error @ (EraseError::By
         | EraseError::Refused(_)
-        | EraseError::StillClaimed
+        | EraseError::StillReserved
         | EraseError::Name(_)
         | EraseError::Json(_)) => StoreError::Unusable(error.to_string()),
     })?;
@@ -61,7 +63,7 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
     anyhow::ensure!(
         erasure::is_known(&store, &keys, args.subject).await?,
-        "nothing is known of subject {}: no key, no claim and no event; nothing was done",
+        "nothing is known of subject {}: no key, no reservation and no event; nothing was done",
         args.subject
     );
     let request = EraseRequest { subject: args.subject, by: args.by.clone() };

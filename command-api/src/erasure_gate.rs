@@ -1,5 +1,6 @@
-//! In which history commands are taken: the one in which every erasure is applied. Whoever watches the log says which that is; a
-//! command decides in it, and an append that meets another one puts it in doubt until the erasures are applied there too.
+//! In which history commands are taken: the one in which every erasure is applied. Whoever watches
+//! the log says which that is; a command decides in it, and an append that meets another one puts
+//! it in doubt until the erasures are applied there too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,26 +8,27 @@ use std::time::Duration;
 use event_store::{Epoch, StoreError};
 use tokio::sync::{Notify, watch};
 
-/// How long a command waits for a new history to be settled.
+/// How long a command waits for a new history to be erasure_gate.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The settled history. Clones share it.
+/// The erasure_gate history. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Settled {
+pub struct ErasureGate {
     epoch: watch::Sender<Option<Epoch>>,
     doubted: Arc<Notify>,
 }
 
-impl Settled {
+impl ErasureGate {
     /// Every erasure is applied in this epoch.
     pub fn settle(&self, epoch: Epoch) {
         self.epoch.send_replace(Some(epoch));
     }
 
-    /// Whether this epoch is the settled one. If not, none is until [`Settled::settle`].
+    /// Whether this epoch is the erasure_gate one. If not, none is until [`ErasureGate::settle`].
     pub fn holds(&self, epoch: Epoch) -> bool {
-        self.epoch.send_if_modified(|settled| {
-            settled.is_some_and(|settled| settled != epoch) && settled.take().is_some()
+        self.epoch.send_if_modified(|erasure_gate| {
+            erasure_gate.is_some_and(|erasure_gate| erasure_gate != epoch)
+                && erasure_gate.take().is_some()
         });
         self.epoch.borrow().is_some()
     }
@@ -38,22 +40,22 @@ impl Settled {
         }
     }
 
-    /// Returns when the log was met in another epoch than the settled one.
+    /// Returns when the log was met in another epoch than the erasure_gate one.
     pub async fn doubted(&self) {
         self.doubted.notified().await;
     }
 
-    /// The settled epoch; a new one is waited for, but not for long.
+    /// The erasure_gate epoch; a new one is waited for, but not for long.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: it takes too long.
     pub async fn epoch(&self) -> Result<Epoch, StoreError> {
         let mut epochs = self.epoch.subscribe();
-        let settled = tokio::time::timeout(WAIT, epochs.wait_for(Option::is_some)).await;
+        let erasure_gate = tokio::time::timeout(WAIT, epochs.wait_for(Option::is_some)).await;
         // The sender lives in `self`.
-        settled
+        erasure_gate
             .ok()
-            .and_then(|settled| settled.ok().and_then(|epoch| *epoch))
+            .and_then(|erasure_gate| erasure_gate.ok().and_then(|epoch| *epoch))
             .ok_or(StoreError::Unavailable(None))
     }
 }
@@ -71,17 +73,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn commands_wait_for_a_new_epoch_to_be_settled_and_are_refused_when_it_takes_too_long() {
-        let settled = Settled::default();
-        assert!(matches!(settled.epoch().await, Err(StoreError::Unavailable(None))));
-        settled.settle(OLD);
-        assert_eq!(settled.epoch().await.unwrap(), OLD);
-        settled.met(OLD);
-        assert_eq!(settled.epoch().await.unwrap(), OLD);
-        settled.met(NEW);
-        settled.doubted().await;
-        assert!(!settled.holds(NEW) && !settled.holds(OLD));
-        let (waited, ()) = tokio::join!(settled.epoch(), async { settled.settle(NEW) });
+        let erasure_gate = ErasureGate::default();
+        assert!(matches!(erasure_gate.epoch().await, Err(StoreError::Unavailable(None))));
+        erasure_gate.settle(OLD);
+        assert_eq!(erasure_gate.epoch().await.unwrap(), OLD);
+        erasure_gate.met(OLD);
+        assert_eq!(erasure_gate.epoch().await.unwrap(), OLD);
+        erasure_gate.met(NEW);
+        erasure_gate.doubted().await;
+        assert!(!erasure_gate.holds(NEW) && !erasure_gate.holds(OLD));
+        let (waited, ()) = tokio::join!(erasure_gate.epoch(), async { erasure_gate.settle(NEW) });
         assert_eq!(waited.unwrap(), NEW);
-        assert!(settled.holds(NEW));
+        assert!(erasure_gate.holds(NEW));
     }
 }

@@ -1,4 +1,5 @@
-//! Why a command fails, and each reason's one problem: the command API's list of problems on a page.
+//! Why a command fails, and each reason's one problem: the command API's list of problems on a
+//! page.
 
 use axum::http::header::{ETAG, HeaderValue};
 use domain::order::OrderError;
@@ -101,7 +102,7 @@ pub enum CommandError {
     KeyInFlight,
     /// What was kept of an earlier answer cannot be read.
     #[error("a kept answer cannot be read")]
-    KeptAnswer(#[source] serde_json::Error),
+    StoredAnswer(#[source] serde_json::Error),
     /// An event id made here stands in the log already.
     #[error("event id {id} stands in the log already")]
     DuplicateEvent {
@@ -141,7 +142,7 @@ impl CommandError {
             Self::LostRace
             | Self::Overloaded
             | Self::Died(_)
-            | Self::KeptAnswer(_)
+            | Self::StoredAnswer(_)
             | Self::DuplicateEvent { .. }
             | Self::Repository(_) => false,
         }
@@ -201,7 +202,7 @@ impl From<CommandError> for Problem {
                 Self::shed("overloaded", "Too many commands at once; try again", RETRY_SOON)
             }
             CommandError::Repository(error) => repository(error),
-            CommandError::KeptAnswer(_)
+            CommandError::StoredAnswer(_)
             | CommandError::DuplicateEvent { .. }
             | CommandError::Died(_) => Self::internal(),
         };

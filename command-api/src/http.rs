@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::command::Commands;
-use crate::use_case::EmailClaims;
+use crate::use_case::EmailReservations;
 
 mod answer;
 mod dry_run;
@@ -33,8 +33,8 @@ const OPENAPI_PATH: &str = "/openapi.json";
 pub struct Api {
     /// The commands; absent until the event store was found to be one that this program knows.
     pub commands: Arc<OnceLock<Arc<Commands>>>,
-    /// How e-mail addresses are claimed.
-    pub claims: EmailClaims,
+    /// How e-mail addresses are reserved.
+    pub reservations: EmailReservations,
     /// Seals consistency tokens.
     pub tokens: Arc<TokenKey>,
     /// Where the query API is for clients, without a slash at the end.

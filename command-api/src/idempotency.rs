@@ -1,7 +1,8 @@
 //! Idempotency keys: one effect and the same answer for a command that is sent again (promise P9).
 //!
-//! What makes it true across processes and crashes is the store, which keeps key, request and answer with the append. Here are the
-//! key as clients write it, the answer that is kept (ids only), and the wait for a first that this process is still working on.
+//! What makes it true across processes and crashes is the store, which keeps key, request and
+//! answer with the append. Here are the key as clients write it, the answer that is kept (ids
+//! only), and the wait for a first that this process is still working on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,7 +75,8 @@ impl KeyedRequest {
         Self { key, request_hash }
     }
 
-    /// As the store knows it: the key within its operation, hashed so that no client text is stored.
+    /// As the store knows it: the key within its operation, hashed so that no client text is
+    /// stored.
     ///
     /// # Errors
     /// The answer cannot be written as JSON.

@@ -7,7 +7,8 @@ use command_api::config::{Action, Cli, MigrateTarget};
 use command_api::{erasure, http, migrate, serve};
 use service_kit::process;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow
+/// at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

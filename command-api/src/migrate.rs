@@ -1,4 +1,5 @@
-//! `command-api migrate`: brings the schemas that this process owns up to date. Safe when run twice or at once.
+//! `command-api migrate`: brings the schemas that this process owns up to date. Safe when run twice
+//! or at once.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-/// The schema of users' credentials. It has no table yet; the migrations table stands in it, so that later ones are found.
+/// The schema of users' credentials. It has no table yet; the migrations table stands in it, so
+/// that later ones are found.
 const AUTH_SCHEMA: &str = "auth";
 const AUTH_TABLE: &str = "auth._sqlx_migrations";
 

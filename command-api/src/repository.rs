@@ -1,4 +1,5 @@
-//! Loads aggregates from their streams and turns what they decide into appends: the one place where `domain` meets `event-store`.
+//! Loads aggregates from their streams and turns what they decide into appends: the one place where
+//! `domain` meets `event-store`.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -7,17 +8,17 @@ use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
 use event_store::registry::InvalidRegistry;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendCondition, AppendOutcome, AsOf, CacheLimits, ClaimChange, Current, Epoch,
-    EventQuery, EventType, EvolvedError, EvolvedLog, ExpectedVersion, Idempotency, InvalidName,
-    Metadata, NewEvent, Position, QueryItem, Refusal, Registry, StateLoader, StoreError,
-    StreamAppend, StreamName, Tag, Unreadable,
+    Append, AppendCondition, AppendOutcome, AsOf, CacheLimits, Current, Epoch, EventQuery,
+    EventType, ExpectedVersion, Idempotency, InvalidName, Metadata, NewEvent, Position, QueryItem,
+    Refusal, Registry, ReservationChange, StateLoader, StoreError, StreamAppend, StreamName, Tag,
+    Unreadable, UpcastingError, UpcastingLog,
 };
 use uuid::Uuid;
 
 mod line;
 mod state;
 
-use crate::erasure_gate::Settled;
+use crate::erasure_gate::ErasureGate;
 pub use line::MAX_IN_LINE;
 pub(crate) use line::Turn;
 use line::{Leaves, Lines, Next};
@@ -35,10 +36,11 @@ pub fn registry() -> Result<Registry, InvalidRegistry> {
 pub struct Repository {
     states: StateLoader,
     lines: Lines,
-    /// The history that this process has read last: an append is refused when the log has become another one meanwhile.
+    /// The history that this process has read last: an append is refused when the log has become
+    /// another one meanwhile.
     epoch: Mutex<Option<Epoch>>,
     /// Who says which history that is, where it is not for this process alone to find out.
-    settled: Option<Settled>,
+    erasure_gate: Option<ErasureGate>,
 }
 
 /// Why a stream could not be loaded or an append not be made.
@@ -47,7 +49,8 @@ pub enum RepositoryError {
     /// The store gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its version.
+    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// version.
     #[error(transparent)]
     Unknown(#[from] Unreadable),
     /// An event of a known version does not have its shape.
@@ -80,11 +83,11 @@ pub enum RepositoryError {
     Name(#[from] InvalidName),
 }
 
-impl From<EvolvedError> for RepositoryError {
-    fn from(error: EvolvedError) -> Self {
+impl From<UpcastingError> for RepositoryError {
+    fn from(error: UpcastingError) -> Self {
         match error {
-            EvolvedError::Store(error) => Self::Store(error),
-            EvolvedError::Unreadable(unreadable) => Self::Unknown(unreadable),
+            UpcastingError::Store(error) => Self::Store(error),
+            UpcastingError::Unreadable(unreadable) => Self::Unknown(unreadable),
         }
     }
 }
@@ -165,7 +168,8 @@ impl<A: Aggregate> Loaded<A> {
         if events.is_empty() {
             return Leaves::Same;
         }
-        // What cannot be read is said when it is read from the log: by the next one that is decided.
+        // What cannot be read is said when it is read from the log: by the next one that is
+        // decided.
         match State(self.state.clone()).followed_by(events) {
             Ok(state) => Leaves::State(Next::of(place.followed_by((), events).with(state))),
             Err(_) => Leaves::Unknown,
@@ -173,7 +177,8 @@ impl<A: Aggregate> Loaded<A> {
     }
 }
 
-/// What a command changes: events of its aggregate, what must still hold elsewhere, and the unique values it takes or gives back.
+/// What a command changes: events of its aggregate, what must still hold elsewhere, and the unique
+/// values it takes or gives back.
 #[derive(Debug)]
 pub struct Changes {
     id: Uuid,
@@ -182,7 +187,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// `events` happen to the aggregate, unless something else has happened to it since it was loaded.
+    /// `events` happen to the aggregate, unless something else has happened to it since it was
+    /// loaded.
     ///
     /// # Errors
     /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
@@ -224,8 +230,8 @@ impl Changes {
 
     /// Takes or gives back unique values.
     #[must_use]
-    pub fn claiming(mut self, claims: impl IntoIterator<Item = ClaimChange>) -> Self {
-        self.append.claims.extend(claims);
+    pub fn reserving(mut self, reservations: impl IntoIterator<Item = ReservationChange>) -> Self {
+        self.append.reservations.extend(reservations);
         self
     }
 
@@ -266,28 +272,29 @@ fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent,
 
 impl Repository {
     /// The repository over a log, with a cache of aggregates used last.
-    pub fn new(log: EvolvedLog) -> Self {
+    pub fn new(log: UpcastingLog) -> Self {
         Self::over(StateLoader::new(log, CacheLimits::default()))
     }
 
     /// The repository over whatever loads states.
     pub fn over(states: StateLoader) -> Self {
-        Self { states, lines: Lines::default(), epoch: Mutex::new(None), settled: None }
+        Self { states, lines: Lines::default(), epoch: Mutex::new(None), erasure_gate: None }
     }
 
-    /// Works only in the history that is settled.
+    /// Works only in the history that is erasure_gate.
     #[must_use]
-    pub fn only_in(self, settled: Settled) -> Self {
-        Self { settled: Some(settled), ..self }
+    pub fn only_in(self, erasure_gate: ErasureGate) -> Self {
+        Self { erasure_gate: Some(erasure_gate), ..self }
     }
 
-    /// The history that this process works on: states are loaded, and changes appended, in this one or not at all.
+    /// The history that this process works on: states are loaded, and changes appended, in this one
+    /// or not at all.
     ///
     /// # Errors
     /// [`RepositoryError::Store`].
     pub async fn epoch(&self) -> Result<Epoch, RepositoryError> {
-        if let Some(settled) = &self.settled {
-            return Ok(settled.epoch().await?);
+        if let Some(erasure_gate) = &self.erasure_gate {
+            return Ok(erasure_gate.epoch().await?);
         }
         match self.known_epoch() {
             Some(epoch) => Ok(epoch),
@@ -295,7 +302,8 @@ impl Repository {
         }
     }
 
-    /// An aggregate as its stream says now. What is in memory may be old: what is newer is read, and the append checks the version.
+    /// An aggregate as its stream says now. What is in memory may be old: what is newer is read,
+    /// and the append checks the version.
     ///
     /// # Errors
     /// [`RepositoryError`]; an aggregate without events is no error.
@@ -341,7 +349,8 @@ impl Repository {
         Ok(Loaded::of(id, current))
     }
 
-    /// Makes the changes, all or none, in the history in which they were decided; with an idempotency key, once.
+    /// Makes the changes, all or none, in the history in which they were decided; with an
+    /// idempotency key, once.
     ///
     /// # Errors
     /// [`RepositoryError::Store`]; a refusal is an outcome.
@@ -362,7 +371,8 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// As [`Repository::append`], in turn: the next command on the aggregate is decided as soon as the append is on its way.
+    /// As [`Repository::append`], in turn: the next command on the aggregate is decided as soon as
+    /// the append is on its way.
     ///
     /// # Errors
     /// As [`Repository::append`].
@@ -423,10 +433,11 @@ impl Repository {
     /// Goes over to another history when a refusal tells of it.
     fn learn(&self, refusal: &Refusal) {
         if let Refusal::Epoch { actual } = refusal {
-            // What is in memory is of the other history. It would not be found under the new epoch, and takes room.
+            // What is in memory is of the other history. It would not be found under the new epoch,
+            // and takes room.
             self.states.cache().clear();
-            match &self.settled {
-                Some(settled) => settled.met(*actual),
+            match &self.erasure_gate {
+                Some(erasure_gate) => erasure_gate.met(*actual),
                 None => self.set_epoch(*actual),
             }
         }

@@ -1,7 +1,9 @@
 //! `command-api serve`: finds the event store, serves, and drains.
 //!
-//! Both ports answer from the first moment. Commands are refused with 503 until the event store and the keys of personal data were found to
-//! be what this program knows and every erasure was applied to both; a store that is away is waited for, one with another schema ends the process, which says what to run.
+//! Both ports answer from the first moment. Commands are refused with 503 until the event store and
+//! the keys of personal data were found to be what this program knows and every erasure was applied
+//! to both; a store that is away is waited for, one with another schema ends the process, which
+//! says what to run.
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -11,11 +13,11 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::erasure::{
-    LocalMasterKeys, PostgresKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions,
+    EncryptingStore, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions,
 };
-use event_store::postgres::{PostgresOptions, PostgresStore, SEALING};
+use event_store::postgres::{DIGESTING, PostgresOptions, PostgresStore};
 use event_store::{
-    ClaimKey, EventStore as _, EvolvedLog, Head, Registry, StateLoader, StoreError, Task,
+    EventStore as _, Head, Registry, ReservationKey, StateLoader, StoreError, Task, UpcastingLog,
     WrittenType,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -30,28 +32,31 @@ use tokio::sync::watch;
 use crate::command::Commands;
 use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
-use crate::erasure_gate::Settled;
+use crate::erasure_gate::ErasureGate;
 use crate::http::{Api, router};
 use crate::repository::{Repository, registry};
 use crate::telemetry;
-use crate::use_case::EmailClaims;
+use crate::use_case::EmailReservations;
 
-/// The pause after a failed attempt to reach the event store; the pauses double up to [`MAX_PAUSE`].
+/// The pause after a failed attempt to reach the event store; the pauses double up to
+/// [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the event store still answers.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// For so long a task may not move that commands need, before the process is not ready: longer than any of its steps may take.
+/// For so long a task may not move that commands need, before the process is not ready: longer than
+/// any of its steps may take.
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
 /// The same for a task that commands can do without for a while.
 const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
-/// The shortest claim key, in bytes.
+/// The shortest reservation key, in bytes.
 const MIN_KEY_LEN: usize = 32;
 
 /// Serves until a signal comes, then finishes the commands in flight.
 ///
 /// # Errors
-/// The settings are not usable, an address cannot be had, or the event store has a schema that this program does not know.
+/// The settings are not usable, an address cannot be had, or the event store has a schema that this
+/// program does not know.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let telemetry = Telemetry::start("command-api", &args.log.log)?;
     telemetry::describe();
@@ -61,7 +66,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let commands = Arc::new(OnceLock::new());
     let api = Api {
         commands: Arc::clone(&commands),
-        claims: EmailClaims::new(Arc::new(claim_key(&args.claim_key.get()?)?)),
+        reservations: EmailReservations::new(Arc::new(reservation_key(
+            &args.reservation_key.get()?,
+        )?)),
         tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
@@ -73,7 +80,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         url: args.keys.url.get()?,
         master: Arc::new(erasure::master_keys(&args.keys.master)?),
     };
-    let parts = Parts {
+    let components = Components {
         store: health.component("event_store"),
         keys: health.optional_component("subject_keys"),
         types: health.optional_component("event_types"),
@@ -86,7 +93,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let serving = async {
         let ports = serve_all(vec![public], admin, &shutdown, &health);
         let watching =
-            Box::pin(keep_stores(options, keys, args.states, registry, &commands, &parts));
+            Box::pin(keep_stores(options, keys, args.states, registry, &commands, &components));
         tokio::select! {
             ended = ports => ended.map_err(anyhow::Error::from),
             unusable = watching => Err(unusable.into()),
@@ -105,16 +112,17 @@ struct KeyOptions {
     master: Arc<LocalMasterKeys>,
 }
 
-/// What `/readyz` shows. The process can work as long as the log can be read and appended to. Without the keys, commands with personal data
-/// are refused in time and the others go on, so the keys are shown and not counted.
-struct Parts {
+/// What `/readyz` shows. The process can work as long as the log can be read and appended to.
+/// Without the keys, commands with personal data are refused in time and the others go on, so the
+/// keys are shown and not counted.
+struct Components {
     store: Component,
     keys: Component,
     types: Component,
     health: Health,
 }
 
-impl Parts {
+impl Components {
     /// Shows a task of the stores.
     fn watch(&self, task: Task, is_required: bool) {
         let Task { name, pulse } = task;
@@ -123,40 +131,42 @@ impl Parts {
     }
 }
 
-/// Reaches event store and keys, applies erasures, lets commands in, and watches both. Ends only when one of them cannot be used.
+/// Reaches event store and keys, applies erasures, lets commands in, and watches both. Ends only
+/// when one of them cannot be used.
 async fn keep_stores(
     options: PostgresOptions,
     keys: KeyOptions,
     limits: StateArgs,
     registry: Arc<Registry>,
     commands: &OnceLock<Arc<Commands>>,
-    parts: &Parts,
+    components: &Components,
 ) -> StoreError {
-    let settled = Settled::default();
-    let (store, found) = match reach(&options, &keys, &registry, &settled, parts).await {
+    let erasure_gate = ErasureGate::default();
+    let (store, found) = match reach(&options, &keys, &registry, &erasure_gate, components).await {
         Ok(reached) => reached,
         Err(unusable) => return unusable,
     };
     let vault = Vault::new(Arc::clone(&found) as _, keys.master, VaultOptions::default());
-    parts.watch(vault.task(), false);
-    let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, vault));
-    let states = StateLoader::new(EvolvedLog::new(sealed, registry), limits.cache());
+    components.watch(vault.task(), false);
+    let digested = Arc::new(EncryptingStore::new(Arc::clone(&store) as _, vault));
+    let states = StateLoader::new(UpcastingLog::new(digested, registry), limits.cache());
     let states = states.with_snapshots(Arc::clone(&store) as _, limits.snapshots());
-    states.task().into_iter().for_each(|task| parts.watch(task, false));
+    states.task().into_iter().for_each(|task| components.watch(task, false));
     for task in store.tasks() {
-        let is_required = task.name != SEALING;
-        parts.watch(task, is_required);
+        let is_required = task.name != DIGESTING;
+        components.watch(task, is_required);
     }
-    let repository = Repository::over(states).only_in(settled.clone());
+    let repository = Repository::over(states).only_in(erasure_gate.clone());
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
-    parts.store.ready();
+    components.store.ready();
     tracing::info!("the event store is ready");
     let head = watch::Sender::new(None);
-    // Who appends also seals what was appended. In the same task as the watches, so that it ends with them.
+    // Who appends also digests what was appended. In the same task as the watches, so that it ends
+    // with them.
     tokio::select! {
-        unusable = watch_store(&store, &found, &settled, &head, parts) => unusable,
-        never = watch_keys(&found, head.subscribe(), parts) => match never {},
-        never = store.keep_sealing() => match never {},
+        unusable = watch_store(&store, &found, &erasure_gate, &head, components) => unusable,
+        never = watch_keys(&found, head.subscribe(), components) => match never {},
+        never = store.keep_digesting() => match never {},
     }
 }
 
@@ -164,42 +174,42 @@ async fn keep_stores(
 async fn watch_store(
     store: &PostgresStore,
     found: &PostgresKeys,
-    settled: &Settled,
+    erasure_gate: &ErasureGate,
     head: &watch::Sender<Option<Head>>,
-    parts: &Parts,
+    components: &Components,
 ) -> StoreError {
-    let pulse = parts.health.pulse("event_store_watch", PULSE_LIMIT);
+    let pulse = components.health.pulse("event_store_watch", PULSE_LIMIT);
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = settled.doubted() => {}
+            () = erasure_gate.doubted() => {}
         }
         pulse.beat();
-        let settled = settle(store, found, settled).await;
-        telemetry::head(settled.as_ref().ok().map(|head| head.mark.position));
-        match settled {
+        let erasure_gate = settle(store, found, erasure_gate).await;
+        telemetry::head(erasure_gate.as_ref().ok().map(|head| head.mark.position));
+        match erasure_gate {
             Ok(found) => {
-                parts.store.ready();
+                components.store.ready();
                 head.send_replace(Some(found));
             }
             // A schema of another program, say.
             Err(error @ StoreError::Unusable(_)) => return error,
-            // Another history, or unsafe settings, among them: the reason names what is to be done, and the store then goes on
-            // by itself.
-            Err(error) => parts.store.not_ready(error.to_string()),
+            // Another history, or unsafe settings, among them: the reason names what is to be done,
+            // and the store then goes on by itself.
+            Err(error) => components.store.not_ready(error.to_string()),
         }
     }
 }
 
-/// Watches whether the keys answer, and notes the log's head with them for whoever starts later. Beside the other watch: silent keys must
-/// not hide how the event store is.
+/// Watches whether the keys answer, and notes the log's head with them for whoever starts later.
+/// Beside the other watch: silent keys must not hide how the event store is.
 async fn watch_keys(
     found: &PostgresKeys,
     head: watch::Receiver<Option<Head>>,
-    parts: &Parts,
+    components: &Components,
 ) -> Infallible {
-    let pulse = parts.health.pulse("subject_keys_watch", SLOW_PULSE_LIMIT);
+    let pulse = components.health.pulse("subject_keys_watch", SLOW_PULSE_LIMIT);
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     let mut noted = None;
     loop {
@@ -211,29 +221,31 @@ async fn watch_keys(
             None => found.applied().await.map(drop),
         };
         match looked {
-            Ok(()) => parts.keys.ready(),
-            Err(error) => parts.keys.not_ready(error.to_string()),
+            Ok(()) => components.keys.ready(),
+            Err(error) => components.keys.not_ready(error.to_string()),
         }
     }
 }
 
-/// Applies every erasure to a history that the log was not in before; no command is taken in it until that is done. Answers the log's head.
+/// Applies every erasure to a history that the log was not in before; no command is taken in it
+/// until that is done. Answers the log's head.
 async fn settle(
     store: &PostgresStore,
     keys: &PostgresKeys,
-    settled: &Settled,
+    erasure_gate: &ErasureGate,
 ) -> Result<Head, StoreError> {
     let head = store.ready().await?;
     let epoch = head.epoch;
-    if !settled.holds(epoch) {
+    if !erasure_gate.holds(epoch) {
         erasure::apply(store, keys).await?;
-        settled.settle(epoch);
+        erasure_gate.settle(epoch);
         tracing::info!(%epoch, "commands are taken in this epoch of the log");
     }
     Ok(head)
 }
 
-/// Says which events of the log this program cannot read. It serves all the same: commands that meet one of them fail, the others do not.
+/// Says which events of the log this program cannot read. It serves all the same: commands that
+/// meet one of them fail, the others do not.
 fn tell_unreadable(unreadable: &[WrittenType], component: &Component) {
     if unreadable.is_empty() {
         return component.ready();
@@ -243,27 +255,29 @@ fn tell_unreadable(unreadable: &[WrittenType], component: &Component) {
     component.not_ready(format!("the log holds events that this program cannot read: {list}"));
 }
 
-/// The log and the keys, once every erasure is applied to both; says what the log holds that this program cannot read.
+/// The log and the keys, once every erasure is applied to both; says what the log holds that this
+/// program cannot read.
 async fn reach(
     options: &PostgresOptions,
     keys: &KeyOptions,
     registry: &Registry,
-    settled: &Settled,
-    parts: &Parts,
+    erasure_gate: &ErasureGate,
+    components: &Components,
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
     let attempt =
         || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
-    let found = patiently(&parts.keys, "the store of subject keys", attempt).await?;
-    // This process is new and knows nothing of the log, but what a process before it has seen must be there.
+    let found = patiently(&components.keys, "the store of subject keys", attempt).await?;
+    // This process is new and knows nothing of the log, but what a process before it has seen must
+    // be there.
     let attempt = || async {
         let store =
             PostgresStore::connect(options.clone().known_head(found.known_head().await?)).await?;
         Ok((registry.unreadable(store.written_types().await?), store))
     };
-    let (unreadable, store) = patiently(&parts.store, "the event store", attempt).await?;
-    tell_unreadable(&unreadable, &parts.types);
-    let attempt = || async { settle(&store, &found, settled).await };
-    patiently(&parts.store, "every erasure to be applied", attempt).await?;
+    let (unreadable, store) = patiently(&components.store, "the event store", attempt).await?;
+    tell_unreadable(&unreadable, &components.types);
+    let attempt = || async { settle(&store, &found, erasure_gate).await };
+    patiently(&components.store, "every erasure to be applied", attempt).await?;
     Ok((Arc::new(store), Arc::new(found)))
 }
 
@@ -296,12 +310,12 @@ fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {
     tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "waiting for {what}");
 }
 
-fn claim_key(secret: &SecretString) -> anyhow::Result<ClaimKey> {
+fn reservation_key(secret: &SecretString) -> anyhow::Result<ReservationKey> {
     let bytes = STANDARD
         .decode(secret.expose_secret().trim())
         .ok()
         .filter(|bytes| bytes.len() >= MIN_KEY_LEN);
-    Ok(ClaimKey::new(bytes.ok_or_else(|| {
-        cli_kit::Usage("CLAIM_KEY is not base64 of at least 32 bytes".to_owned())
+    Ok(ReservationKey::new(bytes.ok_or_else(|| {
+        cli_kit::Usage("RESERVATION_KEY is not base64 of at least 32 bytes".to_owned())
     })?))
 }

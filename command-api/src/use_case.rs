@@ -1,4 +1,5 @@
-//! What the shop can be asked: a file per verb, each saying what to load, what to decide and what must hold for the append.
+//! What the shop can be asked: a file per verb, each saying what to load, what to decide and what
+//! must hold for the append.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use domain::order::{Order, OrderError};
 use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
 use domain::value::Email;
-use event_store::{ClaimChange, ClaimKey, Epoch, InvalidName, Metadata};
+use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey};
 use uuid::Uuid;
 
 use crate::error::CommandError;
@@ -46,7 +47,8 @@ pub use remove_order_line::RemoveOrderLine;
 pub trait UseCase: Send + Sync + 'static {
     /// Its name in metrics and the scope of its idempotency keys: permanent.
     const NAME: &'static str;
-    /// Whether carrying it out leaves something behind even when it then turns out to be a repeat: a key for a new person's data.
+    /// Whether carrying it out leaves something behind even when it then turns out to be a repeat:
+    /// a key for a new person's data.
     const LEAVES_TRACES: bool = false;
 
     /// Loads what it needs and decides. Called anew when the race was lost.
@@ -104,7 +106,8 @@ impl TurnSlot {
         }
     }
 
-    /// Whether a turn is to be taken: the first one only, since two who wait for each other's would wait for ever.
+    /// Whether a turn is to be taken: the first one only, since two who wait for each other's would
+    /// wait for ever.
     fn wants_one(&self) -> bool {
         match self {
             Self::Unneeded => false,
@@ -200,7 +203,8 @@ impl Work<'_> {
         }
     }
 
-    /// What a product is offered as. Its price may change between this and the append: the order was then placed just before.
+    /// What a product is offered as. Its price may change between this and the append: the order
+    /// was then placed just before.
     ///
     /// # Errors
     /// [`CommandError::NoSuchProduct`] at `pointer`.
@@ -229,19 +233,20 @@ impl Work<'_> {
     }
 }
 
-/// Makes claims on e-mail addresses: one user per address, letters of any case being one address.
+/// Makes reservations on e-mail addresses: one user per address, letters of any case being one
+/// address.
 ///
-/// An address is taken at registration, moved when it is changed, and given back at deactivation, so that its owner may
-/// register anew.
+/// An address is taken at registration, moved when it is changed, and given back at deactivation,
+/// so that its owner may register anew.
 #[derive(Clone)]
-pub struct EmailClaims(Arc<ClaimKey>);
+pub struct EmailReservations(Arc<ReservationKey>);
 
-impl EmailClaims {
-    /// What the claims are about.
+impl EmailReservations {
+    /// What the reservations are about.
     const SCOPE: &'static str = "user.email";
 
-    /// Claims under a key.
-    pub fn new(key: Arc<ClaimKey>) -> Self {
+    /// Reservations under a key.
+    pub fn new(key: Arc<ReservationKey>) -> Self {
         Self(key)
     }
 
@@ -249,18 +254,18 @@ impl EmailClaims {
     ///
     /// # Errors
     /// Never, for a user's id.
-    pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ClaimChange, InvalidName> {
-        let claim = self.0.hash(Self::SCOPE, &email.normalised());
-        Ok(ClaimChange::Take { claim, owner: stream_of::<User>(user_id)? })
+    pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
+        let reservation = self.0.hash(Self::SCOPE, &email.normalised());
+        Ok(ReservationChange::Take { reservation, owner: stream_of::<User>(user_id)? })
     }
 
     /// The user gives the address back.
     ///
     /// # Errors
     /// Never, for a user's id.
-    pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ClaimChange, InvalidName> {
-        let claim = self.0.hash(Self::SCOPE, &email.normalised());
-        Ok(ClaimChange::Release { claim, owner: stream_of::<User>(user_id)? })
+    pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
+        let reservation = self.0.hash(Self::SCOPE, &email.normalised());
+        Ok(ReservationChange::Release { reservation, owner: stream_of::<User>(user_id)? })
     }
 }
 

@@ -1,4 +1,5 @@
-//! What every aggregate is: decide(state, command) → events or an error, evolve(state, event) → state.
+//! What every aggregate is: decide(state, command) → events or an error, evolve(state, event) →
+//! state.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +13,8 @@ pub trait DomainEvent: Serialize + Sized {
     fn schema_version(&self) -> i32;
     /// `(key, value)` labels for conditions and reads; never personal data.
     fn tags(&self) -> Vec<(&'static str, Uuid)>;
-    /// Every `(type, version)` that is written, which are all that [`DomainEvent::from_parts`] reads: former versions are upcast first.
+    /// Every `(type, version)` that is written, which are all that [`DomainEvent::from_parts`]
+    /// reads: former versions are upcast first.
     const KNOWN: &'static [(&'static str, i32)];
     /// Reads a stored payload. `None` when the type is not one of this aggregate's.
     ///
@@ -36,7 +38,8 @@ pub enum UnreadableEvent {
         /// The version found.
         version: i32,
     },
-    /// The payload does not have the shape of its version. What serde says is left out: it repeats values, which may be personal.
+    /// The payload does not have the shape of its version. What serde says is left out: it repeats
+    /// values, which may be personal.
     #[error(
         "an event of type {event_type} does not have its shape at line {line}, column {column}"
     )]
@@ -50,7 +53,8 @@ pub enum UnreadableEvent {
     },
 }
 
-/// Implements [`DomainEvent`] for an enum of payloads: one line a payload with its permanent name and version.
+/// Implements [`DomainEvent`] for an enum of payloads: one line a payload with its permanent name
+/// and version.
 macro_rules! stored_events {
     ($event:ident { $($variant:ident($payload:ty) => $name:literal, $version:literal;)+ }) => {
         impl $crate::aggregate::DomainEvent for $event {
@@ -75,7 +79,8 @@ macro_rules! stored_events {
                 data: &str,
             ) -> Option<Result<Self, $crate::aggregate::UnreadableEvent>> {
                 match (event_type, schema_version) {
-                    $(($name, $version) => Some($crate::aggregate::read_payload::<$payload>($name, data).map(Self::$variant)),)+
+                    $(($name, $version) => Some($crate::aggregate::read_payload::<$payload>($name,
+                        data).map(Self::$variant)),)+
                     $(($name, version) => Some(Err($crate::aggregate::UnreadableEvent::UnknownVersion {
                         event_type: $name.to_owned(),
                         version,
@@ -117,9 +122,10 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// Why it says no.
     type Error: std::error::Error;
 
-    /// How its state is kept between commands, in memory and as snapshots. `None`, as by default: it is worked out from its events each
-    /// time. Personal data in it are erased with a person's key wherever they are kept.
-    const KEPT: Option<Kept<Self>> = None;
+    /// How its state is kept between commands, in memory and as snapshots. `None`, as by default:
+    /// it is worked out from its events each time. Personal data in it are erased with a person's
+    /// key wherever they are kept.
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = None;
 
     /// About how many bytes its state holds on the heap.
     fn heap_bytes(&self) -> usize {
@@ -139,8 +145,9 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
 /// How an aggregate's state is written and read.
 #[derive(Debug, Clone, Copy)]
-pub struct Kept<A> {
-    /// The version of the state's shape and of what works it out: raised when either changes, or an upcaster of its events.
+pub struct SnapshotCodec<A> {
+    /// The version of the state's shape and of what works it out: raised when either changes, or an
+    /// upcaster of its events.
     pub shape: i32,
     /// The state as JSON.
     pub write: fn(&A) -> Result<String, serde_json::Error>,
@@ -148,7 +155,7 @@ pub struct Kept<A> {
     pub read: fn(&str) -> Result<A, serde_json::Error>,
 }
 
-impl<A: Serialize + DeserializeOwned> Kept<A> {
+impl<A: Serialize + DeserializeOwned> SnapshotCodec<A> {
     /// States in the JSON that serde makes of them.
     pub const fn with_shape(shape: i32) -> Self {
         Self {

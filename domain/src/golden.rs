@@ -1,8 +1,10 @@
-//! Golden files: one per event version ever written, `src/<aggregate>/golden/<type>.v<version>.json`.
+//! Golden files: one per event version ever written,
+//! `src/<aggregate>/golden/<type>.v<version>.json`.
 //!
-//! `data` is a payload. For a version that is written today it must be read and written back the same, and `shape`, what the program
-//! asks of it, must be what it was at first: another shape needs another version. For a former version `becomes` lists what its
-//! upcaster, and those after it, make of the payload.
+//! `data` is a payload. For a version that is written today it must be read and written back the
+//! same, and `shape`, what the program asks of it, must be what it was at first: another shape
+//! needs another version. For a former version `becomes` lists what its upcaster, and those after
+//! it, make of the payload.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -58,7 +60,8 @@ fn read(shape: Shape) -> Golden {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Checks the golden files of an aggregate's events, and that it reads what former events have become.
+/// Checks the golden files of an aggregate's events, and that it reads what former events have
+/// become.
 pub(crate) fn check<E: DomainEvent + Shaped>() {
     for (event_type, version) in E::KNOWN {
         let data = read((event_type, *version)).data;
@@ -75,11 +78,12 @@ pub(crate) fn check<E: DomainEvent + Shaped>() {
     }
     E::check_shapes();
     for (shape, ..) in history::PAST {
-        for part in upcast(history::PAST, *shape, read(*shape).data) {
-            let read = E::from_parts(&part.r#type, part.version, &part.data.to_string());
+        for fragment in upcast(history::PAST, *shape, read(*shape).data) {
+            let read =
+                E::from_parts(&fragment.r#type, fragment.version, &fragment.data.to_string());
             assert!(
                 !matches!(read, Some(Err(_))),
-                "{shape:?} becomes {part:?}, which is not readable"
+                "{shape:?} becomes {fragment:?}, which is not readable"
             );
         }
     }
@@ -134,7 +138,8 @@ pub(crate) trait Shaped {
 pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
     let (golden, (event_type, version)) = (read(shape), shape);
     let found = shape::of::<P>(&golden.data);
-    let changed = "has another shape than when it was first written: give it the next version, and the old one an upcaster";
+    let changed = "has another shape than when it was first written: give it the next version, \
+        and the old one an upcaster";
     assert!(
         golden.shape.as_ref() == Some(&found),
         "{event_type} v{version} {changed}\n\"shape\": {}",
@@ -142,10 +147,10 @@ pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
     );
 }
 
-/// Checks that a state that is kept is still written as it was, in `state.v<shape>.json` beside the golden events: another fold of the
-/// same events, or another shape, needs another number.
+/// Checks that a state that is kept is still written as it was, in `state.v<shape>.json` beside the
+/// golden events: another fold of the same events, or another shape, needs another number.
 pub(crate) fn check_kept<A: Aggregate + DeserializeOwned>(state: &A) {
-    let kept = A::KEPT.expect("the state is kept");
+    let kept = A::SNAPSHOT.expect("the state is kept");
     let path = folder(A::CATEGORY).join(format!("state.v{}.json", kept.shape));
     let written = (kept.write)(state).unwrap();
     let data: Value = serde_json::from_str(&written).unwrap();
@@ -174,8 +179,8 @@ fn upcast(past: &[Past], (event_type, version): Shape, data: Value) -> Vec<Becam
             .find(|(declared, _)| *declared == name)
             .expect("an upcaster makes what it declares")
     };
-    let parts = upcast_once(data).unwrap().into_iter();
-    parts.flat_map(|(name, data)| upcast(past, *declared(name), data)).collect()
+    let fragments = upcast_once(data).unwrap().into_iter();
+    fragments.flat_map(|(name, data)| upcast(past, *declared(name), data)).collect()
 }
 
 #[test]
@@ -191,8 +196,9 @@ fn every_former_version_becomes_what_its_golden_file_says_and_keeps_unknown_fiel
         );
         let mut more = golden.data;
         more.as_object_mut().expect("payloads are objects").insert(UNKNOWN.to_owned(), json!(1));
-        let kept =
-            upcast(history::PAST, *shape, more).iter().any(|part| part.data.get(UNKNOWN).is_some());
+        let kept = upcast(history::PAST, *shape, more)
+            .iter()
+            .any(|fragment| fragment.data.get(UNKNOWN).is_some());
         assert!(
             kept || found.is_empty(),
             "{shape:?} loses a field that its upcaster does not know"

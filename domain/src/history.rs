@@ -1,16 +1,19 @@
-//! Every shape in which an event was ever written: those of today, and what each former one stands for now.
+//! Every shape in which an event was ever written: those of today, and what each former one stands
+//! for now.
 //!
-//! Stored events never change. When an event takes another shape, its version in `<aggregate>/event.rs` goes up by one, the old one is
-//! listed in [`PAST`] with what has become of it, and its golden file stays. The lists are in plain types: whoever reads the log
-//! makes an event store's registry of them.
+//! Stored events never change. When an event takes another shape, its version in
+//! `<aggregate>/event.rs` goes up by one, the old one is listed in [`PAST`] with what has become of
+//! it, and its golden file stays. The lists are in plain types: whoever reads the log makes an
+//! event store's registry of them.
 
 use serde_json::Value;
 
 /// A permanent type string and the version of its payload's shape, from 1.
 pub type Shape = (&'static str, i32);
 
-/// What a payload of a former shape has become: type and payload of each event, in order; or why it is none of that shape, without
-/// any value of it. What it does not know it hands on: unknown fields are kept. A personal value may be erased.
+/// What a payload of a former shape has become: type and payload of each event, in order; or why it
+/// is none of that shape, without any value of it. What it does not know it hands on: unknown
+/// fields are kept. A personal value may be erased.
 pub type Upcast = fn(Value) -> Result<Vec<(&'static str, Value)>, &'static str>;
 
 /// A former shape, the shapes it may have become, and how.
@@ -21,7 +24,8 @@ pub fn current() -> impl Iterator<Item = Shape> {
     crate::EVENTS.iter().copied().flatten().copied()
 }
 
-/// The former shapes, oldest first. So far every event is written as it was at first. By way of example:
+/// The former shapes, oldest first. So far every event is written as it was at first. By way of
+/// example:
 ///
 /// ```
 /// # use domain::history::Past;

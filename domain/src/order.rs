@@ -1,10 +1,11 @@
-//! The order aggregate: pending until it is confirmed or cancelled; lines change only while it is pending.
+//! The order aggregate: pending until it is confirmed or cancelled; lines change only while it is
+//! pending.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aggregate::{Aggregate, Kept};
+use crate::aggregate::{Aggregate, SnapshotCodec};
 use crate::value::{Currency, Money};
 
 pub mod command;
@@ -133,7 +134,7 @@ impl Aggregate for Order {
     type Command = OrderCommand;
     type Event = OrderEvent;
     type Error = OrderError;
-    const KEPT: Option<Kept<Self>> = Some(Kept::with_shape(1));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(1));
 
     fn heap_bytes(&self) -> usize {
         let lines = self.placed.as_ref().map_or(&[][..], |order| &order.lines);

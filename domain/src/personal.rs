@@ -1,11 +1,14 @@
-//! Personal data inside events: marked from the first, so that it can be encrypted per person and truly erased.
+//! Personal data inside events: marked from the first, so that it can be encrypted per person and
+//! truly erased.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A value that belongs to a person: stored or blanked. Never compared, counted or keyed on by a projection.
+/// A value that belongs to a person: stored or blanked. Never compared, counted or keyed on by a
+/// projection.
 ///
-/// Its JSON is `{"$subject": "<person's id>", "$personal": <value or null>}`, which a store can recognise without knowing the event.
+/// Its JSON is `{"$subject": "<person's id>", "$personal": <value or null>}`, which a store can
+/// recognise without knowing the event.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Personal<T> {

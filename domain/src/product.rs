@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aggregate::{Aggregate, Kept};
+use crate::aggregate::{Aggregate, SnapshotCodec};
 use crate::value::{Money, ProductName};
 
 pub mod command;
@@ -59,7 +59,8 @@ impl Offer {
         self.unit_price
     }
 
-    /// The same product at the price of another time, for orders that were placed elsewhere and are taken over.
+    /// The same product at the price of another time, for orders that were placed elsewhere and are
+    /// taken over.
     #[must_use]
     pub fn at(self, unit_price: Money) -> Self {
         Self { unit_price, ..self }
@@ -90,7 +91,7 @@ impl Aggregate for Product {
     type Command = ProductCommand;
     type Event = ProductEvent;
     type Error = ProductError;
-    const KEPT: Option<Kept<Self>> = Some(Kept::with_shape(1));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(1));
 
     fn heap_bytes(&self) -> usize {
         self.added.as_ref().map_or(0, |product| product.name.as_str().len())

@@ -1,4 +1,5 @@
-//! Given what happened, when a command comes, then these events follow (or this error does): tests of aggregates without a store.
+//! Given what happened, when a command comes, then these events follow (or this error does): tests
+//! of aggregates without a store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -1,11 +1,12 @@
 //! The user aggregate: who may order.
 //!
-//! That an e-mail address belongs to one user at a time is a rule over all users; it is kept by a unique claim where users are stored.
+//! That an e-mail address belongs to one user at a time is a rule over all users; it is kept by a
+//! unique reservation where users are stored.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aggregate::{Aggregate, Kept};
+use crate::aggregate::{Aggregate, SnapshotCodec};
 use crate::personal::Personal;
 use crate::value::{Email, PersonName};
 
@@ -73,7 +74,7 @@ impl Aggregate for User {
     type Command = UserCommand;
     type Event = UserEvent;
     type Error = UserError;
-    const KEPT: Option<Kept<Self>> = Some(Kept::with_shape(1));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(1));
 
     fn heap_bytes(&self) -> usize {
         let bytes = |user: &Registered| {

@@ -1,7 +1,8 @@
-//! The beacon: the leading relay tells the log's head every second on a core subject, outside the stream, so that a reader
-//! whose stream has lost its tail (which leaves no gap to see) learns that there is more.
+//! The beacon: the leading relay tells the log's head every second on a core subject, outside the
+//! stream, so that a reader whose stream has lost its tail (which leaves no gap to see) learns that
+//! there is more.
 
-use event_store::{Epoch, Head, Mark, Position};
+use event_store::{Epoch, EventRef, Head, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -29,7 +30,7 @@ impl From<Beacon> for Head {
     fn from(beacon: Beacon) -> Self {
         Self {
             epoch: beacon.epoch,
-            mark: Mark { position: beacon.position, event_id: beacon.event_id },
+            mark: EventRef { position: beacon.position, event_id: beacon.event_id },
         }
     }
 }

@@ -1,15 +1,17 @@
-//! Reads the log in exact order from a checkpoint: live from NATS when it can, from the store when it must.
+//! Reads the log in exact order from a checkpoint: live from NATS when it can, from the store when
+//! it must.
 //!
 //! Guarantees, whatever NATS does:
-//! - events come out as position `p+1`, `p+2`, … after the checkpoint at `p`, each once, none missing;
-//! - nothing comes out before the event id at the checkpoint was found equal in the store (continuity), and a history
-//!   that is another one is an error, never a guess;
+//! - events come out as position `p+1`, `p+2`, … after the checkpoint at `p`, each once, none
+//!   missing;
+//! - nothing comes out before the event id at the checkpoint was found equal in the store
+//!   (continuity), and a history that is another one is an error, never a guess;
 //! - memory is bounded, and a dropped future loses nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{EventStore, Head, Mark, RecordedEvent, StoreError};
+use event_store::{EventRef, EventStore, Head, RecordedEvent, StoreError};
 use tokio::time::Instant;
 
 use crate::nats::NatsHandle;
@@ -29,7 +31,8 @@ pub enum Mode {
     Live,
     /// In large pages from the store, because it is behind.
     CatchingUp,
-    /// At the head, looking into the store now and then, because NATS cannot be relied on at the moment.
+    /// At the head, looking into the store now and then, because NATS cannot be relied on at the
+    /// moment.
     Polling,
 }
 
@@ -47,7 +50,8 @@ impl Mode {
 /// What [`Follower::next_batch`] gives.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The next events, in order. Empty when nothing came for [`FollowerSettings::idle_report`], or when the log goes on in a new epoch.
+    /// The next events, in order. Empty when nothing came for [`FollowerSettings::idle_report`], or
+    /// when the log goes on in a new epoch.
     pub events: Vec<RecordedEvent>,
     /// How they came.
     pub mode: Mode,
@@ -59,15 +63,18 @@ pub struct Batch {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowError {
-    /// The log does not hold the event of the checkpoint at the checkpoint's position: its history is another one.
-    #[error("the log (epoch {}, head {}) has another history than the checkpoint at position {}", head.epoch, head.mark.position, checkpoint.position)]
+    /// The log does not hold the event of the checkpoint at the checkpoint's position: its history
+    /// is another one.
+    #[error("the log (epoch {}, head {}) has another history than the checkpoint at position {}",
+        head.epoch, head.mark.position, checkpoint.position)]
     OtherHistory {
         /// Where the follower stood.
-        checkpoint: Mark,
+        checkpoint: EventRef,
         /// The log as it is.
         head: Head,
     },
-    /// The store gave no answer. When [`FollowError::is_transient`], call again: the follower waits by itself before it asks again.
+    /// The store gave no answer. When [`FollowError::is_transient`], call again: the follower waits
+    /// by itself before it asks again.
     #[error("cannot read the event store")]
     Store(#[from] StoreError),
 }
@@ -87,7 +94,8 @@ impl FollowError {
 /// The follower's limits and intervals.
 #[derive(Debug, Clone)]
 pub struct FollowerSettings {
-    /// An empty batch is given after this long without an event, so that the caller can show that it lives.
+    /// An empty batch is given after this long without an event, so that the caller can show that
+    /// it lives.
     pub idle_report: Duration,
     /// How often the store is asked while NATS cannot be relied on.
     pub poll_interval: Duration,
@@ -99,15 +107,18 @@ pub struct FollowerSettings {
     pub page: u32,
     /// This far behind the head, pages from the store are faster than messages.
     pub catch_up_above: i64,
-    /// Not further behind than this, messages are read again. Below [`FollowerSettings::catch_up_above`], so that nothing flutters.
+    /// Not further behind than this, messages are read again. Below
+    /// [`FollowerSettings::catch_up_above`], so that nothing flutters.
     pub live_below: i64,
     /// Without a beacon for this long NATS cannot be relied on, and the store is asked.
     pub beacon_silence: Duration,
-    /// A beacon told of more and nothing came for this long: the stream may have lost its tail, and the store is asked.
+    /// A beacon told of more and nothing came for this long: the stream may have lost its tail, and
+    /// the store is asked.
     pub beacon_grace: Duration,
     /// How long a new consumer may take to show that the stream carries the same history.
     pub join_limit: Duration,
-    /// How long to wait before the next consumer; doubles up to [`FollowerSettings::join_retry_most`].
+    /// How long to wait before the next consumer; doubles up to
+    /// [`FollowerSettings::join_retry_most`].
     pub join_retry_first: Duration,
     /// The longest wait before the next consumer.
     pub join_retry_most: Duration,
@@ -147,7 +158,8 @@ enum Woken {
 }
 
 impl Follower {
-    /// A follower that starts before the first event; [`Follower::seek`] moves it. Without `nats` it polls the store.
+    /// A follower that starts before the first event; [`Follower::seek`] moves it. Without `nats`
+    /// it polls the store.
     ///
     /// Call it inside a tokio runtime: with `nats` it starts two tasks, which end with it.
     pub fn new(
@@ -159,8 +171,9 @@ impl Follower {
         Self { catch_up: CatchUp::new(store, &settings), join, settings }
     }
 
-    /// Goes on after `mark` from now on, whose event id is compared with the store's before anything is handed out.
-    pub fn seek(&mut self, mark: Mark) {
+    /// Goes on after `mark` from now on, whose event id is compared with the store's before
+    /// anything is handed out.
+    pub fn seek(&mut self, mark: EventRef) {
         self.catch_up.seek(mark);
         if let Some(join) = &mut self.join {
             join.leave("seeking");
@@ -168,7 +181,7 @@ impl Follower {
     }
 
     /// The last event handed out, or the mark of the last [`Follower::seek`].
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&self) -> EventRef {
         self.catch_up.last
     }
 
@@ -182,8 +195,8 @@ impl Follower {
         }
     }
 
-    /// Whether nothing tells where the log ends: the store failed when it was asked last, and no beacon came of late. An
-    /// empty batch does not say then that there is no more.
+    /// Whether nothing tells where the log ends: the store failed when it was asked last, and no
+    /// beacon came of late. An empty batch does not say then that there is no more.
     pub fn is_cut_off(&self) -> bool {
         let hears = |join: &Join| {
             join.is_proven()
@@ -197,7 +210,8 @@ impl Follower {
 
     /// The next 1 to `max` events, or none after [`FollowerSettings::idle_report`].
     ///
-    /// A caller that fails to process a batch calls [`Follower::seek`] with its checkpoint. The future may be dropped at any await.
+    /// A caller that fails to process a batch calls [`Follower::seek`] with its checkpoint. The
+    /// future may be dropped at any await.
     ///
     /// # Errors
     /// [`FollowError`]. The follower stays usable.
@@ -251,7 +265,8 @@ impl Follower {
             // One that waits for the store must not be pushed out by the next.
             item = join.live.items.recv(), if join.held.is_none() => Woken::Item(item),
             heard = join.live.beacons.changed(), if !join.deaf => {
-                // The task that hears is gone only when the client is; then the clock alone wakes us.
+                // The task that hears is gone only when the client is; then the clock alone wakes
+                // us.
                 join.deaf = heard.is_err();
                 Woken::Beacon
             }

@@ -1,8 +1,9 @@
-//! Leadership: a row with owner, term, the owner's backend and an end by the database's clock. Used by the relay
-//! (`event_store.leases`) and by the projector (`read_model.leases`).
+//! Leadership: a row with owner, term, the owner's backend and an end by the database's clock. Used
+//! by the relay (`event_store.leases`) and by the projector (`read_model.leases`).
 //!
-//! Whoever takes over a lease that ran out ends the old owner's backend, and the term rises, so that what the old owner does
-//! when it wakes can be refused by its term (the fence). Each call is a single statement: it may run inside a transaction.
+//! Whoever takes over a lease that ran out ends the old owner's backend, and the term rises, so
+//! that what the old owner does when it wakes can be refused by its term (the fence). Each call is
+//! a single statement: it may run inside a transaction.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ const END_OWNER_LIMIT_MS: i64 = 1_000;
 pub enum LeaseTable {
     /// `event_store.leases`.
     EventStore,
-    /// `read_model.leases`. It is free too once its owner's connection is gone: whose `application_name` must end with the owner's id.
+    /// `read_model.leases`. It is free too once its owner's connection is gone: whose
+    /// `application_name` must end with the owner's id.
     ReadModel,
 }
 
@@ -35,7 +37,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The lease `name`, wanted by `owner` (a fresh id per process), which lasts for `duration` after each renewal.
+    /// The lease `name`, wanted by `owner` (a fresh id per process), which lasts for `duration`
+    /// after each renewal.
     pub fn new(
         table: LeaseTable,
         name: impl Into<String>,
@@ -50,7 +53,8 @@ impl Lease {
         self.duration
     }
 
-    /// Takes the lease when nobody else holds it, ending the backend of an owner whose time is over. `None`: somebody holds it.
+    /// Takes the lease when nobody else holds it, ending the backend of an owner whose time is
+    /// over. `None`: somebody holds it.
     ///
     /// An owner whose connection was lost takes its own lease at once, in a new term.
     ///
@@ -207,7 +211,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Best effort: Postgres may forbid it (another login role's backend); the term fences that owner all the same.
+    /// Best effort: Postgres may forbid it (another login role's backend); the term fences that
+    /// owner all the same.
     async fn end_owner(&self, connection: &mut PgConnection) {
         let ended = match self.table {
             LeaseTable::EventStore => {
@@ -242,7 +247,8 @@ impl Lease {
             ),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(lease = self.name, %error, "could not end the connection of the lease's old owner")
+                tracing::warn!(lease = self.name, %error, "could not end the connection of the \
+                    lease's old owner")
             }
         }
     }

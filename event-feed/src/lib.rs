@@ -1,6 +1,8 @@
-//! Events on NATS: the one encoding, the relay that publishes the log, and the follower that reads it live or from the store.
+//! Events on NATS: the one encoding, the relay that publishes the log, and the follower that reads
+//! it live or from the store.
 //!
-//! Knows no business word. NATS is a copy that may be lost at any time; the store alone is the truth.
+//! Knows no business word. NATS is a copy that may be lost at any time; the store alone is the
+//! truth.
 
 pub mod beacon;
 pub mod follower;

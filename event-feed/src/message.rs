@@ -1,8 +1,9 @@
 //! The one encoder and the one decoder of events on NATS.
 //!
-//! A message is a CloudEvents 1.0 message in binary mode (`ce-*` headers, the event's data as payload) on the subject
-//! `events.<type>`, so that any NATS client can use it. Decoded again it is the recorded event, exactly. An event that is too
-//! large for the broker goes as a *stub*: its headers without tags and metadata, no payload, and `daybook-stub`.
+//! A message is a CloudEvents 1.0 message in binary mode (`ce-*` headers, the event's data as
+//! payload) on the subject `events.<type>`, so that any NATS client can use it. Decoded again it is
+//! the recorded event, exactly. An event that is too large for the broker goes as a *stub*: its
+//! headers without tags and metadata, no payload, and `daybook-stub`.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use event_store::{
-    Epoch, EventType, Mark, Metadata, Position, RecordedEvent, Registry, Tag, Version,
+    Epoch, EventRef, EventType, Metadata, Position, RecordedEvent, Registry, Tag, Version,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -61,7 +62,7 @@ pub struct Encoded {
     /// The event's data; empty in a stub.
     pub payload: Bytes,
     /// Which event this is.
-    pub mark: Mark,
+    pub mark: EventRef,
     /// About how many bytes it takes on the wire.
     pub bytes: usize,
     /// Whether the event was too large.
@@ -74,7 +75,7 @@ pub struct Decoded {
     /// The history it was published from.
     pub epoch: Epoch,
     /// Which event this is.
-    pub mark: Mark,
+    pub mark: EventRef,
     /// The event, or none in a stub: it is to be read from the store.
     pub event: Option<RecordedEvent>,
 }
@@ -96,7 +97,8 @@ pub enum DecodeError {
     Subject,
 }
 
-/// Makes the message of an event, or its stub when a broker with this `max_payload` would refuse it.
+/// Makes the message of an event, or its stub when a broker with this `max_payload` would refuse
+/// it.
 pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encoded {
     let subject = format!("{SUBJECT_PREFIX}{}", event.event_type);
     let mut headers = common_headers(event, epoch);
@@ -113,8 +115,8 @@ pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encode
     Encoded { subject, headers, payload: Bytes::new(), mark: event.mark(), bytes, is_stub: true }
 }
 
-/// The subjects of all that may become an event of one of these types: what a consumer that wants only those filters by, and then
-/// narrows what it gets after upcasting it.
+/// The subjects of all that may become an event of one of these types: what a consumer that wants
+/// only those filters by, and then narrows what it gets after upcasting it.
 pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
     registry
         .widen_types(types)
@@ -128,7 +130,7 @@ pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
 /// # Errors
 /// [`DecodeError`] when it is not one that [`encode`] made.
 pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Decoded, DecodeError> {
-    let (epoch, mark) = mark_of(headers)?;
+    let (epoch, mark) = event_ref_of(headers)?;
     let event_type: EventType = parsed(headers, TYPE)?;
     if subject.strip_prefix(SUBJECT_PREFIX) != Some(event_type.as_str()) {
         return Err(DecodeError::Subject);
@@ -143,7 +145,7 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
         position: mark.position,
         stream: parsed(headers, SUBJECT)?,
         version: Version(parsed(headers, STREAM_VERSION)?),
-        part: 0,
+        fragment: 0,
         id: parsed(headers, ID)?,
         event_type,
         schema_version: parsed(headers, SCHEMA_VERSION)?,
@@ -160,9 +162,12 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
 ///
 /// # Errors
 /// [`DecodeError`] when it is not one that [`encode`] made.
-pub fn mark_of(headers: &HeaderMap) -> Result<(Epoch, Mark), DecodeError> {
+pub fn event_ref_of(headers: &HeaderMap) -> Result<(Epoch, EventRef), DecodeError> {
     let position = Position(parsed(headers, POSITION)?);
-    Ok((Epoch(parsed(headers, EPOCH)?), Mark { position, event_id: Some(parsed(headers, ID)?) }))
+    Ok((
+        Epoch(parsed(headers, EPOCH)?),
+        EventRef { position, event_id: Some(parsed(headers, ID)?) },
+    ))
 }
 
 fn common_headers(event: &RecordedEvent, epoch: Epoch) -> HeaderMap {
@@ -183,7 +188,7 @@ fn common_headers(event: &RecordedEvent, epoch: Epoch) -> HeaderMap {
 
 fn add_labels(headers: &mut HeaderMap, event: &RecordedEvent) {
     if !event.tags.is_empty() {
-        // A tag has no blank, so a blank parts them.
+        // A tag has no blank, so a blank fragments them.
         let mut joined = String::new();
         for (index, tag) in event.tags.iter().enumerate() {
             // Writing to a String cannot fail.

@@ -1,4 +1,5 @@
-//! The connection to NATS: one per process, made so that a dead server is noticed within seconds and an absent one stops nobody.
+//! The connection to NATS: one per process, made so that a dead server is noticed within seconds
+//! and an absent one stops nobody.
 
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_secs(2);
-/// Messages that wait in one subscription before the client drops them (the follower then reads the store).
+/// Messages that wait in one subscription before the client drops them (the follower then reads the
+/// store).
 const SUBSCRIPTION_CAPACITY: usize = 8_192;
 
-/// Why a connection could not be prepared. An absent server is not an error: the client goes on trying.
+/// Why a connection could not be prepared. An absent server is not an error: the client goes on
+/// trying.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
     /// The address is not one.
@@ -33,9 +36,11 @@ pub struct NatsHandle {
 }
 
 impl NatsHandle {
-    /// Prepares a connection and returns at once: it is made in the background and made again whenever it breaks.
+    /// Prepares a connection and returns at once: it is made in the background and made again
+    /// whenever it breaks.
     ///
-    /// `name` tells the server's operators who this is. Passwords in `url` appear in no log and no error.
+    /// `name` tells the server's operators who this is. Passwords in `url` appear in no log and no
+    /// error.
     ///
     /// # Errors
     /// [`NatsError`] when the address is not valid.

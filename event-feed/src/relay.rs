@@ -1,11 +1,12 @@
-//! The outbox processor: publishes the log, in order, to the JetStream stream `EVENTS`, whose sequence of an event *is* its
-//! global position (promise P5).
+//! The outbox processor: publishes the log, in order, to the JetStream stream `EVENTS`, whose
+//! sequence of an event *is* its global position (promise P5).
 //!
-//! States: *standing by* (somebody else holds the lease) → *resuming* (where does the stream end, and is it ours?) → *publishing*
-//! (read after the last, check the term, publish under the broker's own guard) → after any trouble *resuming* again, after the
-//! loss of the lease *standing by*. While the stream has what the log lost it stays *resuming* and is not ready. It keeps no
-//! checkpoint: the stream's last sequence is it, so that neither a crash in the middle of a batch nor two leaders at once can
-//! repeat, skip or reorder anything: the broker refuses what does not follow.
+//! States: *standing by* (somebody else holds the lease) → *resuming* (where does the stream end,
+//! and is it ours?) → *publishing* (read after the last, check the term, publish under the broker's
+//! own guard) → after any error *resuming* again, after the loss of the lease *standing by*. While
+//! the stream has what the log lost it stays *resuming* and is not ready. It keeps no checkpoint:
+//! the stream's last sequence is it, so that neither a crash in the middle of a batch nor two
+//! leaders at once can repeat, skip or reorder anything: the broker refuses what does not follow.
 //! It ends on request only: while Postgres or NATS is away it waits and is not ready.
 
 use std::sync::Arc;
@@ -38,14 +39,14 @@ pub use publish::{MAX_BATCH, PublishMode};
 pub use stream::StreamLimits;
 
 use lag::Lag;
-use leader::{Leader, Round, Trouble};
+use leader::{Leader, RelayError, Round};
 use stream::Broker;
 use term::{Keeper, STATEMENT_LIMIT, STATEMENT_TIMEOUT};
 use wake::Wake;
 
 /// The lease's name.
 const LEASE: &str = "event-relay";
-/// The first wait after trouble; doubles up to [`RETRY_MOST`].
+/// The first wait after error; doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 /// How long the lease's connection may take to stand.
@@ -54,13 +55,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const TAKE_LIMIT: Duration = Duration::from_secs(4);
 /// A leader that cannot read the log for so long gives the lease up.
 const UNABLE_AFTER: Duration = Duration::from_secs(6);
-/// For so long the relay may not move before the process is not ready: longer than any single step may take.
+/// For so long the relay may not move before the process is not ready: longer than any single step
+/// may take.
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
 
 /// The relay's limits and intervals.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
-    /// How long the lease lasts without a renewal: how soon a standby takes over from a leader that vanished.
+    /// How long the lease lasts without a renewal: how soon a standby takes over from a leader that
+    /// vanished.
     pub lease_duration: Duration,
     /// How often a standby looks whether the lease is free.
     pub standby_interval: Duration,
@@ -118,13 +121,14 @@ enum Ended {
     Draining,
     /// Another leads, or the store must be opened anew.
     StepDown,
-    /// The log cannot be read from here. Another one may be able to, and gets the time to take the lease.
+    /// The log cannot be read from here. Another one may be able to, and gets the time to take the
+    /// lease.
     Unable,
 }
 
 impl Relay {
-    /// A relay that reads the log through `open_store`, keeps its lease in the database of `connect` and listens there on
-    /// `wake_channel`.
+    /// A relay that reads the log through `open_store`, keeps its lease in the database of
+    /// `connect` and listens there on `wake_channel`.
     pub fn new(
         open_store: OpenStore,
         connect: PgConnectOptions,
@@ -266,15 +270,18 @@ impl Relay {
                         () = drain.cancelled() => return Ended::Draining,
                     }
                 }
-                Err(trouble) => {
+                Err(error) => {
                     failures += 1;
-                    self.note(&trouble, failures);
-                    if !matches!(trouble, Trouble::Store(StoreError::Unavailable(_))) {
+                    self.note(&error, failures);
+                    if !matches!(error, RelayError::Store(StoreError::Unavailable(_))) {
                         could_read_at = Instant::now();
                     } else if could_read_at.elapsed() > UNABLE_AFTER {
                         return Ended::Unable;
                     }
-                    if matches!(trouble, Trouble::Lost | Trouble::Store(StoreError::Unusable(_))) {
+                    if matches!(
+                        error,
+                        RelayError::Lost | RelayError::Store(StoreError::Unusable(_))
+                    ) {
                         return Ended::StepDown;
                     }
                     pause(failures, drain).await;
@@ -283,26 +290,29 @@ impl Relay {
         }
     }
 
-    /// A single refusal is the guard at work and mended in the next round; what lasts makes the process not ready.
-    fn note(&self, trouble: &Trouble, failures: u32) {
-        tracing::warn!(%trouble, failures, "publishing was interrupted");
-        match trouble {
-            Trouble::Lost => {}
-            // One connection that was silent, or the guard at work: the next try starts from the beginning.
-            Trouble::Store(StoreError::Unavailable(_))
-            | Trouble::Publish(_)
-            | Trouble::OtherHistory(_)
+    /// A single refusal is the guard at work and mended in the next round; what lasts makes the
+    /// process not ready.
+    fn note(&self, error: &RelayError, failures: u32) {
+        tracing::warn!(%error, failures, "publishing was interrupted");
+        match error {
+            RelayError::Lost => {}
+            // One connection that was silent, or the guard at work: the next try starts from the
+            // beginning.
+            RelayError::Store(StoreError::Unavailable(_))
+            | RelayError::Publish(_)
+            | RelayError::OtherHistory(_)
                 if failures <= 1 => {}
-            Trouble::Store(error) => self.postgres.not_ready(error.to_string()),
-            Trouble::LostCommits(found) => self.postgres.not_ready(found.to_string()),
-            Trouble::Broker(error) => self.broker.not_ready(error.to_string()),
-            Trouble::Publish(_) | Trouble::OtherHistory(_) => {
-                self.broker.not_ready(trouble.to_string())
+            RelayError::Store(error) => self.postgres.not_ready(error.to_string()),
+            RelayError::LostCommits(found) => self.postgres.not_ready(found.to_string()),
+            RelayError::Broker(error) => self.broker.not_ready(error.to_string()),
+            RelayError::Publish(_) | RelayError::OtherHistory(_) => {
+                self.broker.not_ready(error.to_string())
             }
         }
     }
 
-    /// Whether a standby could publish: a connection that stands says nothing of a server that is silent, so it is asked now and then.
+    /// Whether a standby could publish: a connection that stands says nothing of a server that is
+    /// silent, so it is asked now and then.
     async fn look_at_broker(&self, looked_at: &mut Option<Instant>) {
         if !self.nats.is_connected() {
             *looked_at = None;

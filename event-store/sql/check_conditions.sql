@@ -1,5 +1,6 @@
--- The first position that breaks each item of a condition, and the head up to which was looked: run before the lock is taken.
--- The head is read first: what the look-ups see includes everything up to it, in whatever order they run, since all is one snapshot.
+-- The first position that breaks each item of a condition, and the head up to which was looked: run
+-- before the lock is taken. The head is read first: what the look-ups see includes everything up to
+-- it, in whatever order they run, since all is one snapshot.
 SELECT
     head.position AS "head!",
     item.nth AS "nth!",

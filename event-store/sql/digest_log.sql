@@ -1,1 +1,1 @@
-SELECT s.o_sealed_to AS "sealed_to!", s.o_head AS "head!" FROM event_store.seal($1) AS s
+SELECT s.o_digested_to AS "digested_to!", s.o_head AS "head!" FROM event_store.digest_log($1) AS s

@@ -1,9 +1,11 @@
--- Each item of the query reads the stretch of its first tag, or of its types when it has no tag, at most a page each; an event that
--- matches two items counts once. $1, $2: the tags and types of each item with tags, joined by blanks (no types: any). $3: the
--- types of the items without tags.
+-- Each item of the query reads the stretch of its first tag, or of its types when it has no tag, at
+-- most a page each; an event that matches two items counts once. $1, $2: the tags and types of each
+-- item with tags, joined by blanks (no types: any). $3: the types of the items without tags.
 SELECT
-    page.position, page.version, page.event_id, page.recorded_at, page.schema_version, page.stream, page.event_type,
-    page.data::text AS "data!", page.tags, page.metadata::text AS "metadata!", page.bytes AS "bytes!"
+    page.position, page.version, page.event_id, page.recorded_at, page.schema_version, page.stream,
+        page.event_type,
+    page.data::text AS "data!", page.tags, page.metadata::text AS "metadata!", page.bytes
+        AS "bytes!"
 FROM (
     SELECT e.*, sum(e.bytes) OVER (ORDER BY e.position ROWS UNBOUNDED PRECEDING) - e.bytes AS before
     FROM event_store.events AS e

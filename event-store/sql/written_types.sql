@@ -1,12 +1,14 @@
--- Every type and version that the log holds, by leaps over the indexes: from each type to the next one, and the same over the versions
--- above 1, which have an index of their own. Whether a type has a version 1 is told by its first events.
+-- Every type and version that the log holds, by leaps over the indexes: from each type to the next
+-- one, and the same over the versions above 1, which have an index of their own. Whether a type has
+-- a version 1 is told by its first events.
 WITH RECURSIVE types AS (
     (SELECT e.event_type FROM event_store.events AS e ORDER BY e.event_type LIMIT 1)
     UNION ALL
     SELECT next.event_type
     FROM types
     CROSS JOIN LATERAL (
-        SELECT e.event_type FROM event_store.events AS e WHERE e.event_type > types.event_type ORDER BY e.event_type LIMIT 1
+        SELECT e.event_type FROM event_store.events AS e WHERE e.event_type > types.event_type
+            ORDER BY e.event_type LIMIT 1
     ) AS next
 ), later AS (
     (
@@ -20,7 +22,8 @@ WITH RECURSIVE types AS (
     CROSS JOIN LATERAL (
         SELECT e.event_type, e.schema_version
         FROM event_store.events AS e
-        WHERE e.schema_version > 1 AND (e.event_type, e.schema_version) > (later.event_type, later.schema_version)
+        WHERE e.schema_version > 1 AND (e.event_type, e.schema_version) > (later.event_type,
+            later.schema_version)
         ORDER BY e.event_type, e.schema_version LIMIT 1
     ) AS next
 ), written AS (

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::event::{Epoch, Mark, Metadata, NewEvent, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, Metadata, NewEvent, Position, RecordedEvent};
 use crate::query::EventQuery;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
@@ -15,26 +15,30 @@ pub use prepared::{
     MAX_APPEND_BYTES, MAX_CONDITION_ITEMS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_JSON_DEPTH,
     MAX_SCOPE_LEN, MAX_STREAMS, MAX_SUBJECTS, MAX_TAGS,
 };
-pub use reservation::{ClaimChange, ClaimHash, ClaimKey};
+pub use reservation::{ReservationChange, ReservationKey, ReservedValue};
 
 /// One unit of work: all of it happens or none of it (promise P3).
 ///
-/// At most [`MAX_EVENTS`] events and [`MAX_APPEND_BYTES`] in all; what breaks a limit is [`StoreError::Invalid`](crate::StoreError::Invalid) before anything
-/// is sent.
+/// At most [`MAX_EVENTS`] events and [`MAX_APPEND_BYTES`] in all; what breaks a limit is
+/// [`StoreError::Invalid`](crate::StoreError::Invalid) before anything is sent.
 #[derive(Debug, Clone, Default)]
 pub struct Append {
-    /// Events per stream, with what each stream's version must be. A stream may stand here once; at most [`MAX_STREAMS`].
+    /// Events per stream, with what each stream's version must be. A stream may stand here once; at
+    /// most [`MAX_STREAMS`].
     pub streams: Vec<StreamAppend>,
-    /// No event matching the query may exist after the position. At most [`MAX_CONDITION_ITEMS`] items over all conditions.
+    /// No event matching the query may exist after the position. At most [`MAX_CONDITION_ITEMS`]
+    /// items over all conditions.
     pub conditions: Vec<AppendCondition>,
-    /// Unique values to take or release; at most [`MAX_STREAMS`], and the append must have an event.
-    pub claims: Vec<ClaimChange>,
+    /// Unique values to take or release; at most [`MAX_STREAMS`], and the append must have an
+    /// event.
+    pub reservations: Vec<ReservationChange>,
     /// Makes a repeat of the command answer as the first did.
     pub idempotency: Option<Idempotency>,
     /// Refuses to append to another history than the caller has read.
     pub epoch: Option<Epoch>,
-    /// Whose personal data it brings: refused once one of them is erased. At most [`MAX_SUBJECTS`]. Whoever seals personal fields
-    /// names their subjects here; who takes a claim is looked at without being named.
+    /// Whose personal data it brings: refused once one of them is erased. At most [`MAX_SUBJECTS`].
+    /// Whoever encrypts personal fields names their subjects here; who takes a reservation is
+    /// looked at without being named.
     pub subjects: Vec<Uuid>,
 }
 
@@ -50,7 +54,8 @@ pub struct StreamAppend {
 }
 
 impl StreamAppend {
-    /// Closes a stream for good, by a last event of the type [`STREAM_CLOSED`](crate::event::STREAM_CLOSED). Every later append of events to it is
+    /// Closes a stream for good, by a last event of the type
+    /// [`STREAM_CLOSED`](crate::event::STREAM_CLOSED). Every later append of events to it is
     /// refused as [`Refusal::Closed`]; reads are as before.
     pub fn closing(stream: StreamName, expected: ExpectedVersion, metadata: Metadata) -> Self {
         Self { stream, expected, events: vec![NewEvent::stream_closed(metadata)] }
@@ -79,10 +84,13 @@ impl StreamAppend {
     }
 }
 
-/// A dynamic consistency boundary: the append is refused when an event that matches `query` stands after `after`.
+/// A dynamic consistency boundary: the append is refused when an event that matches `query` stands
+/// after `after`.
 ///
-/// Every item of the query names at least one tag, or the append is [`StoreError::Invalid`](crate::StoreError::Invalid). The events that carry an item's
-/// first tag are looked at from `after` on until one matches: it costs least when that tag is the rarest and the position a recent one.
+/// Every item of the query names at least one tag, or the append is
+/// [`StoreError::Invalid`](crate::StoreError::Invalid). The events that carry an item's first tag
+/// are looked at from `after` on until one matches: it costs least when that tag is the rarest and
+/// the position a recent one.
 #[derive(Debug, Clone)]
 pub struct AppendCondition {
     /// What must not have happened.
@@ -91,7 +99,8 @@ pub struct AppendCondition {
     pub after: Position,
 }
 
-/// An idempotency key with what is needed to recognise the request and to give the same answer again.
+/// An idempotency key with what is needed to recognise the request and to give the same answer
+/// again.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     /// SHA-256 of scope and key, so that no client text is stored.
@@ -108,7 +117,7 @@ pub struct Appended {
     /// The epoch appended in.
     pub epoch: Epoch,
     /// The last event of this append, or the log's head when it appended no event.
-    pub last: Mark,
+    pub last: EventRef,
     /// How many events.
     pub count: u32,
     /// The version of each stream after this append, in the order of [`Append::streams`].
@@ -120,7 +129,8 @@ pub struct Appended {
 pub enum AppendOutcome {
     /// It was appended now.
     Appended(Appended),
-    /// The same idempotency key had appended before: what came of it then, and the answer stored with it.
+    /// The same idempotency key had appended before: what came of it then, and the answer stored
+    /// with it.
     Repeated {
         /// What came of the first.
         appended: Appended,
@@ -144,7 +154,8 @@ pub enum Refusal {
         /// What it has.
         actual: Version,
     },
-    /// A stream was closed for good: no event can be added to it any more, whatever is expected of it.
+    /// A stream was closed for good: no event can be added to it any more, whatever is expected of
+    /// it.
     #[error("stream {stream} is closed")]
     Closed {
         /// Which stream.
@@ -159,9 +170,9 @@ pub enum Refusal {
         position: Position,
     },
     /// A unique value is held by another stream.
-    #[error("claim {index} is held by {owner}")]
-    Claim {
-        /// Which of [`Append::claims`].
+    #[error("reservation {index} is held by {owner}")]
+    Reservation {
+        /// Which of [`Append::reservations`].
         index: usize,
         /// The stream that holds it.
         owner: StreamName,
@@ -181,8 +192,8 @@ pub enum Refusal {
         /// The log's.
         actual: Epoch,
     },
-    /// The append has a personal value of a subject that was erased, which could never be read, or takes a claim for it, which
-    /// nobody would release.
+    /// The append has a personal value of a subject that was erased, which could never be read, or
+    /// takes a reservation for it, which nobody would release.
     #[error("subject {subject} is erased")]
     SubjectErased {
         /// Whose value.

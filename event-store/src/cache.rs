@@ -1,7 +1,7 @@
 //! States of streams in memory: those used last, bounded in number and in bytes.
 //!
-//! A state found here may be old: whoever takes it reads what is newer, and the append checks the version. One with personal values goes
-//! as soon as a subject of them is known to be erased.
+//! A state found here may be old: whoever takes it reads what is newer, and the append checks the
+//! version. One with personal values goes as soon as a subject of them is known to be erased.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -83,8 +83,8 @@ impl StateCache {
         found
     }
 
-    /// Puts a state here unless a newer one is or it has values of too many subjects, and lets go of those used longest ago until the
-    /// limits hold.
+    /// Puts a state here unless a newer one is or it has values of too many subjects, and lets go
+    /// of those used longest ago until the limits hold.
     pub fn put<S: Clone + Send + Sync + 'static>(
         &self,
         stream: &StreamName,
@@ -197,7 +197,7 @@ mod tests {
 
     use super::{CacheLimits, HoldsValues as _, StateCache};
     use crate::erasure::vault::held::{MAX_SUBJECTS, Personal};
-    use crate::event::{Epoch, Mark};
+    use crate::event::{Epoch, EventRef};
     use crate::state::Current;
     use crate::stream::{StreamName, Version};
 
@@ -211,7 +211,7 @@ mod tests {
         Current {
             state: version,
             version: Version(version),
-            last: Mark::START,
+            last: EventRef::START,
             kept: Version::NONE,
             personal: Personal::default(),
         }

@@ -1,19 +1,27 @@
-//! Personal data in events: encrypted under a key of its subject, and erased by destroying that key.
+//! Personal data in events: encrypted under a key of its subject, and erased by destroying that
+//! key.
 //!
-//! A field is personal when its JSON is `{"$subject": <uuid>, "$personal": <value>}`; the three names `$subject`, `$personal` and
-//! `$sealed` are reserved for this. What stands in the log, and so in every copy of it, is `{"$subject": <uuid>, "$sealed": <text>}`;
-//! what a reader gets is the value, or `"$personal": null` once the subject is erased.
+//! A field is personal when its JSON is `{"$subject": <uuid>, "$personal": <value>}`; the three
+//! names `$subject`, `$personal` and `$sealed` are reserved for this. What stands in the log, and
+//! so in every copy of it, is `{"$subject": <uuid>, "$sealed": <text>}`; what a reader gets is the
+//! value, or `"$personal": null` once the subject is erased.
 //!
-//! - [`Vault`] seals and reveals fields; it is the only thing that does, and [`SealedStore`] puts it in front of a store.
-//! - [`SubjectKeyStore`] keeps one key a subject, wrapped by a [`MasterKeys`], in a store of its own, never in the log's.
-//! - [`erase`] erases a subject: ledger and key first, then `subject.erased` and the claims, each step as often as it takes.
-//! - [`reconcile`] applies the ledger to a restored log and a restored key store to the log; run it before serving.
+//! - [`Vault`] encrypts and reveals fields; it is the only thing that does, and [`EncryptingStore`]
+//!   puts it in front of a store.
+//! - [`SubjectKeyStore`] keeps one key a subject, wrapped by a [`MasterKeys`], in a store of its
+//!   own, never in the log's.
+//! - [`erase`] erases a subject: ledger and key first, then `subject.erased` and the reservations,
+//!   each step as often as it takes.
+//! - [`reconcile`] applies the ledger to a restored log and a restored key store to the log; run it
+//!   before serving.
 //!
-//! States of streams that a [`StateLoader`](crate::StateLoader) holds in memory or keeps as snapshots are within reach too, whatever they make
-//! of a value: it knows whose values could be read in the events that a state was worked out from.
+//! States of streams that a [`StateLoader`](crate::StateLoader) holds in memory or keeps as
+//! snapshots are within reach too, whatever they make of a value: it knows whose values could be
+//! read in the events that a state was worked out from.
 //!
-//! That a key is *destroyed* is a fact of the key store, which keeps a tombstone: only then is a value `erased`. That the key store is
-//! away, that it does not know the subject, or that no master key fits, are errors: a value is never given up by mistake.
+//! That a key is *destroyed* is a fact of the key store, which keeps a tombstone: only then is a
+//! value `erased`. That the key store is away, that it does not know the subject, or that no master
+//! key fits, are errors: a value is never given up by mistake.
 
 mod cache;
 mod encrypting_store;
@@ -26,7 +34,7 @@ mod proof;
 mod reconcile;
 pub(crate) mod vault;
 
-pub use encrypting_store::SealedStore;
+pub use encrypting_store::EncryptingStore;
 pub use erase::{
     EraseError, EraseRequest, MAX_BY_LEN, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, erase,
     erased_subject, subject_stream,

@@ -33,15 +33,17 @@ pub enum StoreError {
     /// The log is not what this program can work with: a schema it does not know, a broken promise.
     #[error("the event store cannot be used: {0}")]
     Unusable(String),
-    /// The server can lose what it acknowledges, by the setting that the text names. Nothing was appended. The store goes on by
-    /// itself once the setting is put right.
+    /// The server can lose what it acknowledges, by the setting that the text names. Nothing was
+    /// appended. The store goes on by itself once the setting is put right.
     #[error("the event store's server is not safe to append to: {0}")]
     Unsafe(String),
-    /// The keys of personal data cannot be had; nothing was appended, and nothing was read that could be taken for erased.
+    /// The keys of personal data cannot be had; nothing was appended, and nothing was read that
+    /// could be taken for erased.
     #[error("the keys of personal data cannot be had")]
     Keys(#[from] KeyError),
-    /// The log's history is another than this process has read and written: a copy was restored, or a standby promoted with commits
-    /// missing. The text says which command goes on; the store then goes on by itself.
+    /// The log's history is another than this process has read and written: a copy was restored, or
+    /// a standby promoted with commits missing. The text says which command goes on; the store then
+    /// goes on by itself.
     #[error("the event store has another history: {0}")]
     OtherHistory(String),
     /// Anything else that Postgres said.

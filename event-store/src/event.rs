@@ -16,7 +16,8 @@ pub const MAX_EVENT_TYPE_LEN: usize = 128;
 /// Longest tag, in bytes.
 pub const MAX_TAG_LEN: usize = 128;
 
-/// The type of the event that closes its stream for good. It is the last one of its stream: an append with an event after it is invalid.
+/// The type of the event that closes its stream for good. It is the last one of its stream: an
+/// append with an event after it is invalid.
 pub const STREAM_CLOSED: &str = "stream.closed";
 
 /// A global position in the log: dense from 1 (promise P1); 0 means "before the first event".
@@ -43,23 +44,25 @@ impl fmt::Display for Position {
     }
 }
 
-/// A position together with the id of the event there: what proves that two parties speak of one history.
+/// A position together with the id of the event there: what proves that two parties speak of one
+/// history.
 ///
 /// `event_id` is `None` only at [`Position::START`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Mark {
+pub struct EventRef {
     /// Where.
     pub position: Position,
     /// The id of the event at that position.
     pub event_id: Option<Uuid>,
 }
 
-impl Mark {
+impl EventRef {
     /// Before the first event.
     pub const START: Self = Self { position: Position::START, event_id: None };
 }
 
-/// The identity of one history of the log; a restored or lossily promoted database begins a new one.
+/// The identity of one history of the log; a restored or lossily promoted database begins a new
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub Uuid);
@@ -70,7 +73,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What happened: category, then the event, as in `letter.sent`; each part `[a-z][a-z0-9_]*`.
+/// What happened: category, then the event, as in `letter.sent`; each fragment `[a-z][a-z0-9_]*`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EventType(Box<str>);
@@ -121,7 +124,8 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A label that conditions and reads can ask for, such as `letter:0190…`; printable ASCII without blanks. Never personal data.
+/// A label that conditions and reads can ask for, such as `letter:0190…`; printable ASCII without
+/// blanks. Never personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Box<str>);
@@ -130,7 +134,8 @@ impl Tag {
     /// Makes a tag of a key and a value, written `key:value`.
     ///
     /// # Errors
-    /// [`InvalidName`] when the text is empty, too long, or has a blank, a control or a non-ASCII character.
+    /// [`InvalidName`] when the text is empty, too long, or has a blank, a control or a non-ASCII
+    /// character.
     pub fn new(key: &str, value: impl fmt::Display) -> Result<Self, InvalidName> {
         format!("{key}:{value}").parse()
     }
@@ -181,8 +186,9 @@ pub struct Metadata {
     pub traceparent: Option<String>,
 }
 
-/// An event to be appended: at most [`MAX_EVENT_BYTES`](crate::append::MAX_EVENT_BYTES) of data, metadata and tags together,
-/// [`MAX_TAGS`](crate::append::MAX_TAGS) tags, and JSON no deeper than [`MAX_JSON_DEPTH`](crate::append::MAX_JSON_DEPTH).
+/// An event to be appended: at most [`MAX_EVENT_BYTES`](crate::append::MAX_EVENT_BYTES) of data,
+/// metadata and tags together, [`MAX_TAGS`](crate::append::MAX_TAGS) tags, and JSON no deeper than
+/// [`MAX_JSON_DEPTH`](crate::append::MAX_JSON_DEPTH).
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Its id (UUIDv7), unique in the log.
@@ -251,8 +257,9 @@ pub struct RecordedEvent {
     pub stream: StreamName,
     /// Its place in the stream.
     pub version: Version,
-    /// Its place among what an older stored event has become, see [`crate::Registry`]; 0 for the first, and for one as it is stored.
-    pub part: u32,
+    /// Its place among what an older stored event has become, see [`crate::Registry`]; 0 for the
+    /// first, and for one as it is stored.
+    pub fragment: u32,
     /// Its id.
     pub id: Uuid,
     /// What happened.
@@ -267,8 +274,8 @@ pub struct RecordedEvent {
     pub metadata: Metadata,
     /// When it was appended; never earlier than the event before it.
     pub recorded_at: DateTime<Utc>,
-    /// The bytes of payload and metadata as they are stored, whatever was made of them since: what pages and buffers
-    /// are bounded by. From a broker it is about that.
+    /// The bytes of payload and metadata as they are stored, whatever was made of them since: what
+    /// pages and buffers are bounded by. From a broker it is about that.
     pub bytes: u32,
 }
 
@@ -282,7 +289,7 @@ impl RecordedEvent {
     }
 
     /// Position and id.
-    pub const fn mark(&self) -> Mark {
-        Mark { position: self.position, event_id: Some(self.id) }
+    pub const fn mark(&self) -> EventRef {
+        EventRef { position: self.position, event_id: Some(self.id) }
     }
 }

@@ -1,4 +1,5 @@
-//! An append-only log of events in Postgres, with optimistic concurrency. It knows no business word.
+//! An append-only log of events in Postgres, with optimistic concurrency. It knows no business
+//! word.
 
 #![doc = include_str!("guide.md")]
 
@@ -23,13 +24,13 @@ pub mod test_kit;
 pub mod upcasting;
 
 pub use append::{
-    Append, AppendCondition, AppendOutcome, Appended, ClaimChange, ClaimHash, ClaimKey,
-    Idempotency, Refusal, StreamAppend,
+    Append, AppendCondition, AppendOutcome, Appended, Idempotency, Refusal, ReservationChange,
+    ReservationKey, ReservedValue, StreamAppend,
 };
 pub use cache::CacheLimits;
-pub use erasure::{SealedStore, Vault};
+pub use erasure::{EncryptingStore, Vault};
 pub use error::{InvalidName, StoreError};
-pub use event::{Epoch, EventType, Mark, Metadata, NewEvent, Position, RecordedEvent, Tag};
+pub use event::{Epoch, EventRef, EventType, Metadata, NewEvent, Position, RecordedEvent, Tag};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use pulse::{Pulse, Task};
@@ -39,4 +40,4 @@ pub use snapshot::{Snapshot, SnapshotStore};
 pub use state::{AsOf, Current, SnapshotPolicy, StateError, StateLoader, StreamState};
 pub use store::{EventStore, Head};
 pub use stream::{ExpectedVersion, StreamName, Version};
-pub use upcasting::{EvolvedError, EvolvedLog};
+pub use upcasting::{UpcastingError, UpcastingLog};

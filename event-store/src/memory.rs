@@ -1,4 +1,5 @@
-//! The event store in memory: for tests of what stands on the store. It passes the same contract as Postgres.
+//! The event store in memory: for tests of what stands on the store. It passes the same contract as
+//! Postgres.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::append::prepared::Prepared;
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
+use crate::append::{Append, AppendOutcome, Idempotency, ReservedValue};
 use crate::error::StoreError;
-use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::snapshot::{Snapshot, SnapshotStore};
@@ -40,13 +41,13 @@ struct Log {
     /// The places in `events` of a stream's events, by version.
     streams: HashMap<StreamName, Vec<usize>>,
     ids: HashMap<Uuid, usize>,
-    claims: HashMap<ClaimHash, StreamName>,
-    keys: HashMap<[u8; 32], Kept>,
+    reservations: HashMap<ReservedValue, StreamName>,
+    keys: HashMap<[u8; 32], UsedKey>,
     snapshots: HashMap<StreamName, Snapshot>,
 }
 
 /// What is kept with an idempotency key.
-struct Kept {
+struct UsedKey {
     request_hash: [u8; 32],
     outcome: AppendOutcome,
 }
@@ -65,7 +66,7 @@ impl MemoryStore {
             events: Vec::new(),
             streams: HashMap::new(),
             ids: HashMap::new(),
-            claims: HashMap::new(),
+            reservations: HashMap::new(),
             keys: HashMap::new(),
             snapshots: HashMap::new(),
         };
@@ -78,14 +79,15 @@ impl MemoryStore {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        // A panic inside leaves no half-made append: everything is decided before anything is added.
+        // A panic inside leaves no half-made append: everything is decided before anything is
+        // added.
         self.inner.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Log {
-    fn head(&self) -> Mark {
-        self.events.last().map_or(Mark::START, RecordedEvent::mark)
+    fn head(&self) -> EventRef {
+        self.events.last().map_or(EventRef::START, RecordedEvent::mark)
     }
 
     fn version(&self, stream: &StreamName) -> Version {
@@ -172,9 +174,9 @@ impl EventStore for MemoryStore {
         Ok(Head { epoch: log.epoch, mark: log.head() })
     }
 
-    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
         if position == Position::START {
-            return Ok(Some(Mark::START));
+            return Ok(Some(EventRef::START));
         }
         Ok(self
             .log()
@@ -214,12 +216,15 @@ impl EventStore for MemoryStore {
         Ok(page(self.log().after(after).filter(|e| filter.matches(e)), limit))
     }
 
-    async fn claim_owners(
+    async fn reservation_owners(
         &self,
-        claims: &[ClaimHash],
+        reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError> {
         let log = self.log();
-        Ok(claims.iter().map(|claim| log.claims.get(claim).cloned()).collect())
+        Ok(reservations
+            .iter()
+            .map(|reservation| log.reservations.get(reservation).cloned())
+            .collect())
     }
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
@@ -236,14 +241,15 @@ impl EventStore for MemoryStore {
         Ok(written.into_iter().map(owned).collect())
     }
 
-    async fn claims_of(
+    async fn reservations_of(
         &self,
         id: &str,
         limit: u32,
-    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
         let log = self.log();
-        let held = log.claims.iter().filter(|(_, owner)| owner.id() == id);
-        let mut held: Vec<_> = held.map(|(claim, owner)| (claim.clone(), owner.clone())).collect();
+        let held = log.reservations.iter().filter(|(_, owner)| owner.id() == id);
+        let mut held: Vec<_> =
+            held.map(|(reservation, owner)| (reservation.clone(), owner.clone())).collect();
         held.sort_by(|(a, _), (b, _)| (&a.scope, &a.hash).cmp(&(&b.scope, &b.hash)));
         held.truncate(limit as usize);
         Ok(held)

@@ -1,4 +1,5 @@
-//! Reading through the log or a stream to its end, page by page: the next page is read and decoded while the caller works on the one it has.
+//! Reading through the log or a stream to its end, page by page: the next page is read and decoded
+//! while the caller works on the one it has.
 
 use std::sync::Arc;
 
@@ -15,10 +16,12 @@ use crate::stream::{StreamName, Version};
 type Page = Result<Vec<RecordedEvent>, StoreError>;
 type Read = Box<dyn Fn(i64) -> BoxFuture<'static, Page> + Send>;
 
-/// Events after a position that match, in pages of at most `page` events and [`MAX_PAGE_BYTES`](crate::store::MAX_PAGE_BYTES), up to where the log ended when the last page was read.
+/// Events after a position that match, in pages of at most `page` events and
+/// [`MAX_PAGE_BYTES`](crate::store::MAX_PAGE_BYTES), up to where the log ended when the last page
+/// was read.
 ///
-/// No page is empty. One page is read ahead, in a task of the current Tokio runtime, so that about two pages are held at a time. After an
-/// error the stream ends.
+/// No page is empty. One page is read ahead, in a task of the current Tokio runtime, so that about
+/// two pages are held at a time. After an error the stream ends.
 ///
 /// # Errors
 /// Each page may be a [`StoreError`] in place of events.

@@ -1,16 +1,20 @@
 //! The event store on Postgres: one schema, one procedure that appends, reads in pages.
 //!
 //! # Measured
-//! What the shape of the tables rests on; PostgreSQL 15, CPU time of the backend, 253 bytes of JSON a row, 1,000 rows a statement.
-//! - Type of `data`: text 1.4 to 1.6 µs a row, json 2.0 to 2.2, bytea 1.7 to 2.2, jsonb 3.6 to 4.1 (and 372 bytes a row against 303;
-//!   giving 20,000 rows back as text 53 ms against 22 for json and 9 for text). json it is: the text stays as it came, and Postgres
-//!   refuses what is no JSON, for half a microsecond.
-//! - Hash chain: a digest per event, each over the one before, is 0.9 to 1.2 µs a row that nothing can make set-based, and 32 bytes a
-//!   row, all while the lock is held. It therefore stands in `seals`, behind the head, over stretches of the log.
-//! - The plain append function (`*_append_plain.sql`) in batches of 512: 10.6 µs an append, with an idempotency key 14.0; one at a time 50 µs
-//!   a call, of which 5 the lock and 15 the look.
-//! - The look for a stream's version that an append expects not to exist: 1.0 of 11 µs. It stays: leaving it to the unique constraint
-//!   would leave dead rows in the log whenever an append is refused.
+//! What the shape of the tables rests on; PostgreSQL 15, CPU time of the backend, 253 bytes of JSON
+//! a row, 1,000 rows a statement.
+//! - Type of `data`: text 1.4 to 1.6 µs a row, json 2.0 to 2.2, bytea 1.7 to 2.2, jsonb 3.6 to 4.1
+//!   (and 372 bytes a row against 303; giving 20,000 rows back as text 53 ms against 22 for json
+//!   and 9 for text). json it is: the text stays as it came, and Postgres refuses what is no JSON,
+//!   for half a microsecond.
+//! - Hash chain: a digest per event, each over the one before, is 0.9 to 1.2 µs a row that nothing
+//!   can make set-based, and 32 bytes a row, all while the lock is held. It therefore stands in
+//!   `digests`, behind the head, over stretches of the log.
+//! - The plain append function (`*_append_plain.sql`) in batches of 512: 10.6 µs an append, with an
+//!   idempotency key 14.0; one at a time 50 µs a call, of which 5 the lock and 15 the look.
+//! - The look for a stream's version that an append expects not to exist: 1.0 of 11 µs. It stays:
+//!   leaving it to the unique constraint would leave dead rows in the log whenever an append is
+//!   refused.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,9 +27,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::append::prepared::Prepared;
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency};
+use crate::append::{Append, AppendOutcome, Idempotency, ReservedValue};
 use crate::error::StoreError;
-use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent};
 use crate::pulse::{Pulse, Task};
 use crate::query::Filter;
 use crate::registry::WrittenType;
@@ -49,7 +53,7 @@ mod subscribe;
 mod verify;
 mod wake;
 
-pub use digest::{SEAL_EVENTS, SEALING};
+pub use digest::{DIGEST_EVENTS, DIGESTING};
 pub use epoch::{EpochRecord, begin_epoch, epochs};
 pub(crate) use error::read_error;
 pub(crate) use migrate::OwnedSchema;
@@ -62,7 +66,8 @@ use batch::Batcher;
 use connect::ReadPools;
 use continuity::Continuity;
 
-/// How long an append of nothing may take that shows whether appends get through: as long as the wait for the lock on the log.
+/// How long an append of nothing may take that shows whether appends get through: as long as the
+/// wait for the lock on the log.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How to reach the log, and the limits of this process's use of it.
@@ -80,7 +85,8 @@ impl PostgresOptions {
     /// The defaults, for a database URL.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when the URL cannot be read; the message does not repeat it, since it may hold a password.
+    /// [`StoreError::Unusable`] when the URL cannot be read; the message does not repeat it, since
+    /// it may hold a password.
     pub fn from_url(url: &str) -> Result<Self, StoreError> {
         let connect = PgConnectOptions::from_str(url)
             .map_err(|_| StoreError::Unusable("its URL cannot be read".into()))?;
@@ -116,15 +122,17 @@ impl PostgresOptions {
         self
     }
 
-    /// The most appends that wait at once; 4,096 by default. One more is refused as [`StoreError::Unavailable`].
+    /// The most appends that wait at once; 4,096 by default. One more is refused as
+    /// [`StoreError::Unavailable`].
     #[must_use]
     pub fn max_queued(mut self, most: usize) -> Self {
         self.max_queued = most;
         self
     }
 
-    /// The newest event that is known from elsewhere, as from before a restart: a log that does not have it is refused as
-    /// [`StoreError::OtherHistory`], until it has or has begun a new epoch. By default any log is taken at its word.
+    /// The newest event that is known from elsewhere, as from before a restart: a log that does not
+    /// have it is refused as [`StoreError::OtherHistory`], until it has or has begun a new epoch.
+    /// By default any log is taken at its word.
     #[must_use]
     pub const fn known_head(mut self, known: Option<Head>) -> Self {
         self.known_head = known;
@@ -140,41 +148,44 @@ pub struct PostgresStore {
 
 struct Inner {
     /// For what is read by a key or in the log's own order.
-    by_key: Pool,
+    lookup: Pool,
     /// For selections from the log, and what is seldom written.
-    by_choice: Pool,
+    scan: Pool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
-    /// The pulse of the task that seals.
-    sealing: Pulse,
+    /// The pulse of the task that digests.
+    digesting: Pulse,
     /// The pulse of the watcher.
     proving: Pulse,
     _watcher: AbortOnDropHandle<()>,
 }
 
 impl PostgresStore {
-    /// Connects for reading and appending; the connection for appends is opened by the first append.
+    /// Connects for reading and appending; the connection for appends is opened by the first
+    /// append.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when Postgres is away (try again later), [`StoreError::Unusable`] when the schema is not this
-    /// program's or the server's settings would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of it.
+    /// [`StoreError::Unavailable`] when Postgres is away (try again later),
+    /// [`StoreError::Unusable`] when the schema is not this program's or the server's settings
+    /// would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of
+    /// it.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let continuity = Arc::new(Continuity::new(options.known_head));
-        let ReadPools { by_key, by_choice } =
+        let ReadPools { lookup, scan } =
             connect::read_pools(&options, Arc::clone(&continuity)).await?;
-        let waker = wake::Waker::start(by_key.clone());
+        let waker = wake::Waker::start(lookup.clone());
         let options = Arc::new(options);
         let batcher = Batcher::start(Arc::clone(&options), Arc::clone(&continuity), waker);
-        let (sealing, proving) = (Pulse::default(), Pulse::default());
+        let (digesting, proving) = (Pulse::default(), Pulse::default());
         let watching = continuity::watch(Arc::clone(&continuity), options, proving.clone());
         let watcher = AbortOnDropHandle::new(tokio::spawn(watching));
         Ok(Self {
             inner: Arc::new(Inner {
-                by_key,
-                by_choice,
+                lookup,
+                scan,
                 continuity,
                 batcher,
-                sealing,
+                digesting,
                 proving,
                 _watcher: watcher,
             }),
@@ -211,21 +222,23 @@ impl PostgresStore {
 
     /// The background tasks.
     pub fn tasks(&self) -> [Task; 3] {
-        let Inner { batcher, sealing, proving, .. } = &*self.inner;
+        let Inner { batcher, digesting, proving, .. } = &*self.inner;
         [
             Task { name: "append_batches", pulse: batcher.state().pulse.clone() },
             Task { name: "history_proof", pulse: proving.clone() },
-            Task { name: SEALING, pulse: sealing.clone() },
+            Task { name: DIGESTING, pulse: digesting.clone() },
         ]
     }
 }
 
-/// One call of the stored procedure with exactly these members, which must not affect each other: no queue, no repetition. For tests
-/// of the procedure and for tools; everyone else appends through [`PostgresStore`]. The connection's search_path must be
-/// `pg_catalog, pg_temp`, or the call is refused.
+/// One call of the stored procedure with exactly these members, which must not affect each other:
+/// no queue, no repetition. For tests of the procedure and for tools; everyone else appends through
+/// [`PostgresStore`]. The connection's search_path must be `pg_catalog, pg_temp`, or the call is
+/// refused.
 ///
 /// # Errors
-/// [`StoreError::Invalid`] as for an append, [`StoreError::Database`] with whatever Postgres said, a batch that breaks the rule included.
+/// [`StoreError::Invalid`] as for an append, [`StoreError::Database`] with whatever Postgres said,
+/// a batch that breaks the rule included.
 pub async fn append_batch(
     connection: &mut PgConnection,
     members: Vec<Append>,
@@ -252,8 +265,8 @@ impl EventStore for PostgresStore {
         self.inner.head().await
     }
 
-    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
-        self.inner.mark_at(position).await
+    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
+        self.inner.event_ref_at(position).await
     }
 
     async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
@@ -296,23 +309,23 @@ impl EventStore for PostgresStore {
         self.inner.read_range(types, after, to).await
     }
 
-    async fn claim_owners(
+    async fn reservation_owners(
         &self,
-        claims: &[ClaimHash],
+        reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.inner.claim_owners(claims).await
+        self.inner.reservation_owners(reservations).await
     }
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.inner.written_types().await
     }
 
-    async fn claims_of(
+    async fn reservations_of(
         &self,
         id: &str,
         limit: u32,
-    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
-        self.inner.claims_of(id, limit).await
+    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
+        self.inner.reservations_of(id, limit).await
     }
 
     fn subscribe(

@@ -1,4 +1,5 @@
-//! Background tasks and their pulse, for the code that has to say whether the process can do its work: a task that hangs cannot say so itself.
+//! Background tasks and their pulse, for the code that has to say whether the process can do its
+//! work: a task that hangs cannot say so itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,8 @@ pub struct Task {
     pub pulse: Pulse,
 }
 
-/// When a task last moved. While it waits for something to do it rests, and says nothing. Cheap to clone; clones share it.
+/// When a task last moved. While it waits for something to do it rests, and says nothing. Cheap to
+/// clone; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse(Arc<Mutex<Option<Instant>>>);
 

@@ -1,14 +1,18 @@
 //! Which event types and versions a program reads, and what an older one stands for now.
 //!
-//! An event is stored for ever in the version in which it was written. An *upcaster* makes of it what is written today: a newer
-//! version of itself, the same under another name, several events (a split), or none (a type that no longer means anything).
-//! Upcasters are chained until everything is current. Consequences, and where they are kept:
-//! - the parts of a split share position, version and id of the stored event; [`RecordedEvent::part`] tells them apart;
-//! - a query for a type is *widened* to all that may become it before it reaches a store or a broker, and what comes back is
-//!   *narrowed* after upcasting, see [`crate::EvolvedLog`];
-//! - tags, metadata and time are those of the stored event, so that a query by tag finds every part of it.
+//! An event is stored for ever in the version in which it was written. An *upcaster* makes of it
+//! what is written today: a newer version of itself, the same under another name, several events (a
+//! split), or none (a type that no longer means anything). Upcasters are chained until everything
+//! is current. Consequences, and where they are kept:
+//! - the fragments of a split share position, version and id of the stored event;
+//!   [`RecordedEvent::fragment`] tells them apart;
+//! - a query for a type is *widened* to all that may become it before it reaches a store or a
+//!   broker, and what comes back is *narrowed* after upcasting, see [`crate::UpcastingLog`];
+//! - tags, metadata and time are those of the stored event, so that a query by tag finds every
+//!   fragment of it.
 //!
-//! An upcaster gets the whole payload and hands on what it does not know. Personal values are plain or erased there, never encrypted.
+//! An upcaster gets the whole payload and hands on what it does not know. Personal values are plain
+//! or erased there, never encrypted.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,17 +26,17 @@ use crate::query::{EventQuery, Filter, QueryItem};
 mod build;
 
 /// The most events that one stored event can become.
-pub const MAX_PARTS: usize = 1_000;
+pub const MAX_FRAGMENTS: usize = 1_000;
 
 /// An event type and the version of its payload's shape, from 1.
 pub type Shape = (&'static str, i32);
 
-/// What a payload of an older shape has become: the type and the payload of each part, in order; or why it is none of that shape,
-/// in words without any value of it.
+/// What a payload of an older shape has become: the type and the payload of each fragment, in
+/// order; or why it is none of that shape, in words without any value of it.
 pub type Upcast = fn(Value) -> Result<Vec<(&'static str, Value)>, &'static str>;
 
-/// A shape that is no longer written, the shapes that it may become, and how. In plain types, so that a crate that knows nothing of
-/// this one can list them.
+/// A shape that is no longer written, the shapes that it may become, and how. In plain types, so
+/// that a crate that knows nothing of this one can list them.
 pub type Past = (Shape, &'static [Shape], Upcast);
 
 /// A type and a version that the log holds.
@@ -111,7 +115,8 @@ pub struct Unreadable {
     pub why: String,
 }
 
-/// Calls an upcaster. One that panics says of its event alone that it cannot be read; its message may hold values and is not repeated.
+/// Calls an upcaster. One that panics says of its event alone that it cannot be read; its message
+/// may hold values and is not repeated.
 fn upcast(upcast: Upcast, data: Value) -> Result<Vec<(&'static str, Value)>, String> {
     let done = std::panic::catch_unwind(|| upcast(data));
     done.unwrap_or(Err("its upcaster panicked")).map_err(str::to_owned)
@@ -129,9 +134,11 @@ impl Registry {
         build::build(current, past)
     }
 
-    /// The event as it is written today: itself when it is current, else what it has become, all parts under its one position.
+    /// The event as it is written today: itself when it is current, else what it has become, all
+    /// fragments under its one position.
     ///
-    /// An event of a type that is not listed is handed on as it is: whoever reads it knows whether that matters.
+    /// An event of a type that is not listed is handed on as it is: whoever reads it knows whether
+    /// that matters.
     ///
     /// # Errors
     /// [`Unreadable`]: a version that is not listed, or a payload that is none of its version.
@@ -145,7 +152,7 @@ impl Registry {
         if versions.current == Some(event.schema_version) {
             return Ok(Cow::Borrowed(std::slice::from_ref(event)));
         }
-        self.parts(event).map(Cow::Owned).map_err(|why| Unreadable {
+        self.fragments(event).map(Cow::Owned).map_err(|why| Unreadable {
             position: event.position,
             event_type: event.event_type.clone(),
             schema_version: event.schema_version,
@@ -153,25 +160,25 @@ impl Registry {
         })
     }
 
-    fn parts(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, String> {
+    fn fragments(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, String> {
         let data = serde_json::from_str(event.data.get())
             .map_err(|_| "its payload is not JSON".to_owned())?;
         let mut waiting = vec![(event.event_type.clone(), event.schema_version, data)];
-        let mut parts = Vec::new();
+        let mut fragments = Vec::new();
         while let Some((event_type, version, data)) = waiting.pop() {
-            if parts.len() + waiting.len() >= MAX_PARTS {
-                return Err(format!("it becomes more than {MAX_PARTS} events"));
+            if fragments.len() + waiting.len() >= MAX_FRAGMENTS {
+                return Err(format!("it becomes more than {MAX_FRAGMENTS} events"));
             }
             let versions = self.types.get(&event_type);
             if versions.is_some_and(|known| known.current == Some(version)) {
                 let data =
                     serde_json::value::to_raw_value(&data).map_err(|error| error.to_string())?;
-                let part = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-                parts.push(RecordedEvent {
+                let fragment = u32::try_from(fragments.len()).unwrap_or(u32::MAX);
+                fragments.push(RecordedEvent {
                     event_type,
                     schema_version: version,
                     data,
-                    part,
+                    fragment,
                     ..event.clone()
                 });
                 continue;
@@ -179,7 +186,7 @@ impl Registry {
             let step = versions.and_then(|known| known.past.get(&version));
             let step =
                 step.ok_or_else(|| format!("version {version} of {event_type} is not known"))?;
-            // Waiting is a stack: the first part goes on top.
+            // Waiting is a stack: the first fragment goes on top.
             for (name, data) in upcast(step.upcast, data)?.into_iter().rev() {
                 let next = step.into.iter().find(|(declared, ..)| *declared == name);
                 let (_, event_type, version) = next.ok_or_else(|| {
@@ -188,10 +195,11 @@ impl Registry {
                 waiting.push((event_type.clone(), *version, data));
             }
         }
-        Ok(parts)
+        Ok(fragments)
     }
 
-    /// The stored types that may become one of these: what to ask a store or a broker for. A type that is not listed stands for itself.
+    /// The stored types that may become one of these: what to ask a store or a broker for. A type
+    /// that is not listed stands for itself.
     pub fn widen_types(&self, types: &[EventType]) -> Vec<EventType> {
         let mut widened = BTreeSet::new();
         for event_type in types {
@@ -216,7 +224,8 @@ impl Registry {
         EventQuery { items: items.collect() }
     }
 
-    /// No types means any type, so an item all of whose types are gone asks for those instead, and is narrowed to nothing.
+    /// No types means any type, so an item all of whose types are gone asks for those instead, and
+    /// is narrowed to nothing.
     fn widen_item(&self, types: &[EventType]) -> Vec<EventType> {
         let widened = self.widen_types(types);
         if widened.is_empty() { types.to_vec() } else { widened }
@@ -232,7 +241,8 @@ impl Registry {
         }
     }
 
-    /// Whether every stored event is what it was written as: nothing needs to be widened or narrowed.
+    /// Whether every stored event is what it was written as: nothing needs to be widened or
+    /// narrowed.
     pub fn is_plain(&self) -> bool {
         self.types.values().all(|versions| versions.past.is_empty())
     }

@@ -1,13 +1,15 @@
-//! Snapshots: the state of a stream at some version, kept so that a long stream need not be folded from its first event.
+//! Snapshots: the state of a stream at some version, kept so that a long stream need not be folded
+//! from its first event.
 //!
-//! A snapshot is never needed for a right answer: any may be lost at any time. One that does not fit, because its shape or its epoch is
-//! another, because the log has another event where it was taken or because somebody in it is erased, is passed over and later replaced.
+//! A snapshot is never needed for a right answer: any may be lost at any time. One that does not
+//! fit, because its shape or its epoch is another, because the log has another event where it was
+//! taken or because somebody in it is erased, is passed over and later replaced.
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark};
+use crate::event::{Epoch, EventRef};
 use crate::stream::{StreamName, Version};
 
 /// The largest state that is kept, in bytes of JSON.
@@ -25,15 +27,16 @@ pub struct Snapshot {
     /// The version of the last event in it.
     pub version: Version,
     /// That event.
-    pub last: Mark,
-    /// The state as JSON; sealed where personal data stand in it.
+    pub last: EventRef,
+    /// The state as JSON; encrypted where personal data stand in it.
     pub state: Box<RawValue>,
 }
 
 /// Where snapshots are kept: one a stream, the newest.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
-    /// The snapshot of a stream, if there is one of this shape and epoch and the log has its event where it was taken.
+    /// The snapshot of a stream, if there is one of this shape and epoch and the log has its event
+    /// where it was taken.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -47,7 +50,8 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// Keeps a snapshot in place of an older one, or of one with another shape or epoch.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Invalid`] when the state is larger than [`MAX_SNAPSHOT_BYTES`].
+    /// [`StoreError`]; [`StoreError::Invalid`] when the state is larger than
+    /// [`MAX_SNAPSHOT_BYTES`].
     async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
 }
 
@@ -63,7 +67,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Whether it replaces `kept`: it never goes back within a shape and an epoch. One of the same version may not open any more.
+    /// Whether it replaces `kept`: it never goes back within a shape and an epoch. One of the same
+    /// version may not open any more.
     pub(crate) fn replaces(&self, kept: &Self) -> bool {
         (self.shape, self.epoch) != (kept.shape, kept.epoch) || self.version >= kept.version
     }

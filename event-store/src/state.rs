@@ -1,5 +1,6 @@
-//! The state of a stream, worked out from its events: with what is cached and what was kept as a snapshot, so that only what is newer is
-//! read. Both are short cuts to the same answer: a state is always the fold of the stream's events up to its version.
+//! The state of a stream, worked out from its events: with what is cached and what was kept as a
+//! snapshot, so that only what is newer is read. Both are short cuts to the same answer: a state is
+//! always the fold of the stream's events up to its version.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -11,13 +12,13 @@ use crate::cache::{CacheLimits, StateCache};
 use crate::erasure::Vault;
 use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, Position, RecordedEvent};
 use crate::pulse::Task;
 use crate::registry::Unreadable;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
-use crate::upcasting::{EvolvedError, EvolvedLog, StreamPage};
+use crate::upcasting::{StreamPage, UpcastingError, UpcastingLog};
 
 mod ahead;
 mod keeper;
@@ -34,11 +35,13 @@ pub trait StreamState: Default + Clone + Send + Sync + 'static {
     /// Why an event makes no sense to it.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The version of the state's shape and of all that it is worked out by (its fold, the upcasters): a state that was kept under
-    /// another is never used. `None`: it is neither cached nor kept as a snapshot.
+    /// The version of the state's shape and of all that it is worked out by (its fold, the
+    /// upcasters): a state that was kept under another is never used. `None`: it is neither cached
+    /// nor kept as a snapshot.
     ///
-    /// A state may have personal data: it is let go of when a subject whose values stand in its events is erased, and its snapshot is sealed
-    /// under their keys, which the store's [`Vault`] has. Without one it is neither cached nor kept, as one of more than 64 subjects.
+    /// A state may have personal data: it is let go of when a subject whose values stand in its
+    /// events is erased, and its snapshot is encrypted under their keys, which the store's
+    /// [`Vault`] has. Without one it is neither cached nor kept, as one of more than 64 subjects.
     const SHAPE: Option<i32>;
 
     /// The state after an event; it is never given the one that closes the stream.
@@ -71,7 +74,7 @@ pub struct Current<S> {
     /// The version of the stream.
     pub version: Version,
     /// The last event.
-    pub last: Mark,
+    pub last: EventRef,
     /// The newest version that was kept as a snapshot, or is about to be, as far as is known here.
     pub(crate) kept: Version,
     /// Whose values could be read in the events that it was worked out from.
@@ -83,7 +86,7 @@ impl<S: Default> Default for Current<S> {
         Self {
             state: S::default(),
             version: Version::NONE,
-            last: Mark::START,
+            last: EventRef::START,
             kept: Version::NONE,
             personal: Personal::default(),
         }
@@ -112,7 +115,7 @@ impl AsOf {
     }
 
     /// Whether all up to this version and event had happened then; when that cannot be told, no.
-    fn includes_all(&self, version: Version, last: Mark) -> bool {
+    fn includes_all(&self, version: Version, last: EventRef) -> bool {
         match self {
             Self::Version(bound) => version <= *bound,
             Self::Position(bound) => last.position <= *bound,
@@ -126,7 +129,8 @@ impl AsOf {
 pub struct SnapshotPolicy {
     /// After so many events since the last one.
     pub every: i64,
-    /// Or when to load it took so long, and at least [`SnapshotPolicy::least`] events came since the last one.
+    /// Or when to load it took so long, and at least [`SnapshotPolicy::least`] events came since
+    /// the last one.
     pub slow: Duration,
     /// See [`SnapshotPolicy::slow`].
     pub least: i64,
@@ -145,7 +149,8 @@ pub enum StateError<E: std::error::Error + 'static> {
     /// The store gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its version.
+    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// version.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// An event makes no sense to the state.
@@ -159,11 +164,11 @@ pub enum StateError<E: std::error::Error + 'static> {
     },
 }
 
-impl<E: std::error::Error + 'static> From<EvolvedError> for StateError<E> {
-    fn from(error: EvolvedError) -> Self {
+impl<E: std::error::Error + 'static> From<UpcastingError> for StateError<E> {
+    fn from(error: UpcastingError) -> Self {
         match error {
-            EvolvedError::Store(error) => Self::Store(error),
-            EvolvedError::Unreadable(error) => Self::Unreadable(error),
+            UpcastingError::Store(error) => Self::Store(error),
+            UpcastingError::Unreadable(error) => Self::Unreadable(error),
         }
     }
 }
@@ -171,7 +176,7 @@ impl<E: std::error::Error + 'static> From<EvolvedError> for StateError<E> {
 /// Loads states. Cheap to clone; clones share the cache and what is loaded at once.
 #[derive(Clone)]
 pub struct StateLoader {
-    log: EvolvedLog,
+    log: UpcastingLog,
     cache: Arc<StateCache>,
     rounds: Rounds,
     snapshots: Option<(Arc<dyn SnapshotStore>, Keeper)>,
@@ -179,7 +184,7 @@ pub struct StateLoader {
 
 impl StateLoader {
     /// States of the streams of `log`, with a cache and without snapshots.
-    pub fn new(log: EvolvedLog, limits: CacheLimits) -> Self {
+    pub fn new(log: UpcastingLog, limits: CacheLimits) -> Self {
         let cache = Arc::new(StateCache::new(limits));
         if let Some(vault) = log.store().vault() {
             let holder: Weak<StateCache> = Arc::downgrade(&cache);
@@ -188,7 +193,8 @@ impl StateLoader {
         Self { log, cache, rounds: Rounds::default(), snapshots: None }
     }
 
-    /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, beside whoever loads.
+    /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, beside
+    /// whoever loads.
     #[must_use]
     pub fn with_snapshots(mut self, store: Arc<dyn SnapshotStore>, policy: SnapshotPolicy) -> Self {
         let keeper = Keeper::start(Arc::clone(&store), self.vault().cloned(), policy);
@@ -202,7 +208,7 @@ impl StateLoader {
     }
 
     /// The log that the states are worked out from.
-    pub const fn log(&self) -> &EvolvedLog {
+    pub const fn log(&self) -> &UpcastingLog {
         &self.log
     }
 
@@ -260,7 +266,8 @@ impl StateLoader {
         Ok(current)
     }
 
-    /// The state in memory, unless somebody whose values are in it is erased: it is shown only as long as its events could be.
+    /// The state in memory, unless somebody whose values are in it is erased: it is shown only as
+    /// long as its events could be.
     async fn cached<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -285,7 +292,8 @@ impl StateLoader {
         telemetry::cache_holds(self.cache.size());
     }
 
-    /// Whether a state with these values may be held in memory or kept: whether an erasure would reach it there.
+    /// Whether a state with these values may be held in memory or kept: whether an erasure would
+    /// reach it there.
     fn may_hold(&self, personal: &Personal) -> bool {
         personal.subjects().is_some_and(|subjects| subjects.is_empty() || self.vault().is_some())
     }
@@ -303,7 +311,8 @@ impl StateLoader {
         self.fold(stream, epoch, Current::default(), true, Some(as_of)).await
     }
 
-    /// Applies what is newer. A snapshot, where one may be used, is looked for once there is more than a page.
+    /// Applies what is newer. A snapshot, where one may be used, is looked for once there is more
+    /// than a page.
     async fn fold<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -319,7 +328,8 @@ impl StateLoader {
                 }
                 None => self.log.read_stream(stream, current.version, PAGE).await?,
             };
-            // That the stream is closed is the store's word and no part of the state: an append will be told.
+            // That the stream is closed is the store's word and no part of the state: an append
+            // will be told.
             for event in events.iter().filter(|event| !event.event_type.closes_stream()) {
                 let applied = std::mem::take(&mut current.state).apply(event);
                 current.state = applied
@@ -353,14 +363,16 @@ impl StateLoader {
             Ok(found) => found,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, %stream, "a snapshot could not be read: the stream is read instead");
+                tracing::warn!(error, %stream, "a snapshot could not be read: the stream is read \
+                    instead");
                 None
             }
         };
         let (found, personal) = found?;
         // What serde says is left out: it repeats values.
         let Ok(state) = S::read(&found.state) else {
-            tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: the stream is read instead");
+            tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: \
+                the stream is read instead");
             return None;
         };
         Some(Current {
@@ -381,12 +393,12 @@ impl StateLoader {
         epoch: Epoch,
     ) -> Result<Option<(Snapshot, Personal)>, StoreError> {
         let Some(found) = store.snapshot(stream, shape, epoch).await? else { return Ok(None) };
-        if !held::is_sealed(&found.state) {
+        if !held::is_encrypted(&found.state) {
             return Ok(Some((found, Personal::default())));
         }
         let Some(vault) = self.vault() else { return Ok(None) };
         let place = StatePlace { stream, shape, epoch, version: found.version, last: found.last };
-        let opened = vault.open_state(place, &found.state).await?;
+        let opened = vault.decrypt_state(place, &found.state).await?;
         Ok(opened.map(|OpenedState { json, subjects }| {
             (Snapshot { state: json, ..found }, Personal::of(subjects))
         }))

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal};
+use crate::append::{Append, AppendOutcome, Idempotency, Refusal, ReservedValue};
 use crate::erasure::Vault;
 use crate::error::StoreError;
-use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::stream::{StreamName, Version};
@@ -16,11 +16,12 @@ use crate::stream::{StreamName, Version};
 /// The most events that one page of a read holds.
 pub const MAX_PAGE: u32 = 10_000;
 
-/// About the most bytes that one page of a read holds: it ends with the event whose [`RecordedEvent::bytes`] fill it, at the earliest
-/// after one event.
+/// About the most bytes that one page of a read holds: it ends with the event whose
+/// [`RecordedEvent::bytes`] fill it, at the earliest after one event.
 pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Whether a read that was asked for `limit` events had no more of them when it gave this page, rather than that the page is full.
+/// Whether a read that was asked for `limit` events had no more of them when it gave this page,
+/// rather than that the page is full.
 pub fn is_last_page(page: &[RecordedEvent], limit: u32) -> bool {
     page.len() < limit.min(MAX_PAGE) as usize
         && page.iter().map(|event| event.bytes as usize).sum::<usize>() < MAX_PAGE_BYTES
@@ -32,20 +33,21 @@ pub struct Head {
     /// The history.
     pub epoch: Epoch,
     /// Its last event.
-    pub mark: Mark,
+    pub mark: EventRef,
 }
 
 /// An append-only log of events with optimistic concurrency.
 ///
-/// Reads give pages, which end by number and by bytes ([`MAX_PAGE`], [`MAX_PAGE_BYTES`]): [`is_last_page`] tells whether there was more.
+/// Reads give pages, which end by number and by bytes ([`MAX_PAGE`], [`MAX_PAGE_BYTES`]):
+/// [`is_last_page`] tells whether there was more.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// Appends, all or nothing. See [`Append`] for what can be required.
     ///
-    /// Appends to one stream that are first polled one after the other are made in that order, where
-    /// nothing is refused: so each may stand behind the one before ([`ExpectedVersion::Behind`])
-    /// without waiting for its answer. A store that must first ask somebody (for keys, say) may let
-    /// one overtake another; it is then refused.
+    /// Appends to one stream that are first polled one after the other are made in that order,
+    /// where nothing is refused: so each may stand behind the one before
+    /// ([`ExpectedVersion::Behind`]) without waiting for its answer. A store that must first ask
+    /// somebody (for keys, say) may let one overtake another; it is then refused.
     ///
     /// [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
     ///
@@ -57,8 +59,9 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// What came of an earlier append under this key, looked up before load and decide.
     ///
-    /// Only `key` and `request_hash` are looked at. `None`: no such append. `Refused(KeyReused)`: another request's. What is found is as
-    /// safe as an append that was acknowledged just now, also where that takes a standby.
+    /// Only `key` and `request_hash` are looked at. `None`: no such append. `Refused(KeyReused)`:
+    /// another request's. What is found is as safe as an append that was acknowledged just now,
+    /// also where that takes a standby.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -77,10 +80,11 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError>;
+    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError>;
 
-    /// Whether the log is or was in this epoch, or goes on in place of a copy that was: what stands under another epoch than the
-    /// current one is then of its past, and else of a history that it knows nothing of.
+    /// Whether the log is or was in this epoch, or goes on in place of a copy that was: what stands
+    /// under another epoch than the current one is then of its past, and else of a history that it
+    /// knows nothing of.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,7 +92,8 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(self.head().await?.epoch == epoch)
     }
 
-    /// Up to `limit` events of a stream with a version above `after`, ascending. A `limit` above [`MAX_PAGE`] is taken for that.
+    /// Up to `limit` events of a stream with a version above `after`, ascending. A `limit` above
+    /// [`MAX_PAGE`] is taken for that.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -99,7 +104,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Up to `limit` events of a stream with a version below `before` (`None`: from the end), descending. A `limit` above [`MAX_PAGE`] is taken for that.
+    /// Up to `limit` events of a stream with a version below `before` (`None`: from the end),
+    /// descending. A `limit` above [`MAX_PAGE`] is taken for that.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -110,7 +116,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Up to `limit` events after a position that match the filter, ascending. A `limit` above [`MAX_PAGE`] is taken for that.
+    /// Up to `limit` events after a position that match the filter, ascending. A `limit` above
+    /// [`MAX_PAGE`] is taken for that.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -121,8 +128,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// A page of the events of these types after a position and up to another one, ascending, for who folds the whole log by ranges of
-    /// at most [`MAX_PAGE`] positions.
+    /// A page of the events of these types after a position and up to another one, ascending, for
+    /// who folds the whole log by ranges of at most [`MAX_PAGE`] positions.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -141,12 +148,13 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claim_owners(
+    async fn reservation_owners(
         &self,
-        claims: &[ClaimHash],
+        reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError>;
 
-    /// What refuses the append whatever the log holds, if anything does: values of an erased subject, say. Nothing is changed by asking.
+    /// What refuses the append whatever the log holds, if anything does: values of an erased
+    /// subject, say. Nothing is changed by asking.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -157,7 +165,7 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What seals and reveals personal data in front of this store, if anything does.
+    /// What encrypts and reveals personal data in front of this store, if anything does.
     fn vault(&self) -> Option<&Arc<Vault>> {
         None
     }
@@ -168,17 +176,19 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError>;
 
-    /// Up to `limit` of the claims that streams with this id hold, whatever their category, each with its owner.
+    /// Up to `limit` of the reservations that streams with this id hold, whatever their category,
+    /// each with its owner.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claims_of(
+    async fn reservations_of(
         &self,
         id: &str,
         limit: u32,
-    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError>;
+    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError>;
 
-    /// Events after a position that match the filter, without an end: goes on live once it has caught up.
+    /// Events after a position that match the filter, without an end: goes on live once it has
+    /// caught up.
     fn subscribe(
         &self,
         filter: Filter,

@@ -14,7 +14,8 @@ pub const MAX_STREAM_ID_LEN: usize = 128;
 
 /// One stream: a category (`order`) and an id within it, written `order-0190…`.
 ///
-/// The category is `[a-z][a-z0-9_]*`, the id `[A-Za-z0-9_-]+`, so that the text form splits at its first `-`.
+/// The category is `[a-z][a-z0-9_]*`, the id `[A-Za-z0-9_-]+`, so that the text form splits at its
+/// first `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StreamName {
@@ -26,7 +27,7 @@ impl StreamName {
     /// Names the stream `id` of `category`.
     ///
     /// # Errors
-    /// [`InvalidName`] when either part is empty, too long or has a character outside its alphabet.
+    /// [`InvalidName`] when either half is empty, too long or has a character outside its alphabet.
     pub fn new(category: &str, id: impl fmt::Display) -> Result<Self, InvalidName> {
         format!("{category}-{id}").parse()
     }

@@ -27,13 +27,15 @@ pub fn describe_metrics() {
     describe_counter!(
         "eventstore_conflicts_total",
         Unit::Count,
-        "How many appends of this process were refused, by the category of the stream that they first name"
+        "How many appends of this process were refused, by the category of the stream that they \
+            first name"
     );
     describe_gauge!("eventstore_append_queue", Unit::Count, "How many appends wait for an answer");
     describe_counter!(
         "eventstore_state_loads_total",
         Unit::Count,
-        "Loads of a stream's state, one for all who asked at once, by cache: hit, miss, or none for a state that is not cached"
+        "Loads of a stream's state, one for all who asked at once, by cache: hit, miss, or none \
+            for a state that is not cached"
     );
     describe_gauge!(
         "eventstore_cache_states",

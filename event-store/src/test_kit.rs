@@ -1,5 +1,6 @@
-//! For the tests of whoever uses this crate: makers of events and appends, a wait until something has caught up, and the contract that every
-//! store must keep, for a store of your own. With the feature `test-kit`.
+//! For the tests of whoever uses this crate: makers of events and appends, a wait until something
+//! has caught up, and the contract that every store must keep, for a store of your own. With the
+//! feature `test-kit`.
 //!
 //! A use case is tested over [`MemoryStore`], which keeps the same contract as Postgres:
 //!
@@ -20,8 +21,9 @@
 //! # }
 //! ```
 //!
-//! A store of your own runs the contract in its tests by [`store_contract!`](crate::store_contract). All of this panics where a test should
-//! fail; none of it belongs into a program.
+//! A store of your own runs the contract in its tests by
+//! [`store_contract!`](crate::store_contract). All of this panics where a test should fail; none of
+//! it belongs into a program.
 //!
 //! [`MemoryStore`]: crate::MemoryStore
 #![allow(
@@ -38,7 +40,7 @@ mod outcome;
 
 pub use caught_up::{NotCaughtUp, wait_until_caught_up};
 pub use make::{
-    append_to, behind, claim, event, key, metadata, one, query, release, stream, tagged, take,
+    append_to, behind, event, key, metadata, one, query, release, reservation, stream, tagged, take,
 };
 pub use outcome::{appended, check_dense, refused, repeated};
 
@@ -55,10 +57,11 @@ pub fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// Makes a test of each promise in [`test_kit::contract`](crate::test_kit::contract) for a store, named as the promise.
+/// Makes a test of each promise in [`test_kit::contract`](crate::test_kit::contract) for a store,
+/// named as the promise.
 ///
-/// The expression is a future, evaluated anew for each test, of an empty store and of whatever has to live as long as the test: a
-/// database, say, or nothing.
+/// The expression is a future, evaluated anew for each test, of an empty store and of whatever has
+/// to live as long as the test: a database, say, or nothing.
 ///
 /// ```
 /// mod contract {
@@ -82,10 +85,10 @@ macro_rules! store_contract {
             a_condition_is_broken_by_a_matching_event_after_the_position
             a_condition_without_a_tag_is_invalid
             a_condition_is_checked_however_many_events_have_its_tag
-            claims_are_taken_moved_and_released
+            reservations_are_taken_moved_and_released
             p9_a_repeat_under_one_key_has_one_effect_and_the_same_answer
             p9_an_append_without_events_can_record_its_outcome
-            nothing_of_a_subject_and_no_claim_for_it_comes_behind_its_erasure
+            nothing_of_a_subject_and_no_reservation_for_it_comes_behind_its_erasure
             a_broken_condition_does_not_hide_a_repeat
             a_caller_of_another_epoch_is_refused
             a_closed_stream_takes_no_event_and_says_so

@@ -1,7 +1,7 @@
 //! A log as it would be if today's program had written all of it: read through a [`Registry`].
 //!
-//! Filters and conditions over types are widened before the store sees them, and what comes back is upcast and narrowed, so that a
-//! renamed or split event is still found and a dropped one is not.
+//! Filters and conditions over types are widened before the store sees them, and what comes back is
+//! upcast and narrowed, so that a renamed or split event is still found and a dropped one is not.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream};
 use crate::append::{Append, AppendOutcome, Refusal};
 use crate::erasure::vault::held::Personal;
 use crate::error::StoreError;
-use crate::event::{Mark, Position, RecordedEvent};
+use crate::event::{EventRef, Position, RecordedEvent};
 use crate::query::{EventQuery, Filter};
 use crate::registry::{Registry, Unreadable, WrittenType};
 use crate::state::AsOf;
@@ -20,15 +20,15 @@ use crate::stream::{StreamName, Version};
 
 mod check;
 
-/// How often an append is sent again because what seemed to break its condition turned out, upcast, not to. Past it the refusal
-/// stands: the caller decides anew, which is always right.
+/// How often an append is sent again because what seemed to break its condition turned out, upcast,
+/// not to. Past it the refusal stands: the caller decides anew, which is always right.
 const MAX_SENT_AGAIN: u32 = 8;
 /// The most stored events that are read at a time to see whether a condition is broken.
 const CONDITION_PAGE: u32 = 500;
 
 /// A store and the registry it is read through. Cheap to clone.
 #[derive(Clone)]
-pub struct EvolvedLog {
+pub struct UpcastingLog {
     store: Arc<dyn EventStore>,
     registry: Arc<Registry>,
 }
@@ -36,7 +36,7 @@ pub struct EvolvedLog {
 /// Some events of the log, as they are written today.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The events; the parts of one stored event are never on two pages.
+    /// The events; the fragments of one stored event are never on two pages.
     pub events: Vec<RecordedEvent>,
     /// Where to read on: the last stored event that was looked at.
     pub after: Position,
@@ -47,10 +47,11 @@ pub struct Page {
 /// Some events of a stream, as they are written today.
 #[derive(Debug, Clone)]
 pub struct StreamPage {
-    /// The events; the parts of one stored event are never on two pages.
+    /// The events; the fragments of one stored event are never on two pages.
     pub events: Vec<RecordedEvent>,
-    /// The version of the last stored event that was looked at, which may have become no event, and which it is; none when there was none.
-    pub last: Option<(Version, Mark)>,
+    /// The version of the last stored event that was looked at, which may have become no event, and
+    /// which it is; none when there was none.
+    pub last: Option<(Version, EventRef)>,
     /// Whether the stream had no more.
     pub is_last: bool,
     /// Whose personal values can be read in the stored events.
@@ -59,16 +60,17 @@ pub struct StreamPage {
 
 /// Why a log could not be read or appended to through its registry.
 #[derive(Debug, thiserror::Error)]
-pub enum EvolvedError {
+pub enum UpcastingError {
     /// The store gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its version.
+    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// version.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
-impl EvolvedLog {
+impl UpcastingLog {
     /// The log in `store`, read through `registry`.
     pub fn new(store: Arc<dyn EventStore>, registry: Arc<Registry>) -> Self {
         Self { store, registry }
@@ -84,16 +86,17 @@ impl EvolvedLog {
         &self.registry
     }
 
-    /// What becomes of up to `limit` stored events after a position that may match the filter, as far as it matches.
+    /// What becomes of up to `limit` stored events after a position that may match the filter, as
+    /// far as it matches.
     ///
     /// # Errors
-    /// [`EvolvedError`].
+    /// [`UpcastingError`].
     pub async fn read(
         &self,
         filter: &Filter,
         after: Position,
         limit: u32,
-    ) -> Result<Page, EvolvedError> {
+    ) -> Result<Page, UpcastingError> {
         let stored = self.store.read(&self.registry.widen(filter), after, limit).await?;
         let is_last = is_last_page(&stored, limit);
         let after = stored.last().map_or(after, |event| event.position);
@@ -107,29 +110,29 @@ impl EvolvedLog {
     /// What becomes of up to `limit` stored events of a stream with a version above `after`.
     ///
     /// # Errors
-    /// [`EvolvedError`].
+    /// [`UpcastingError`].
     pub async fn read_stream(
         &self,
         stream: &StreamName,
         after: Version,
         limit: u32,
-    ) -> Result<StreamPage, EvolvedError> {
+    ) -> Result<StreamPage, UpcastingError> {
         let stored = self.store.read_stream(stream, after, limit).await?;
         let is_last = is_last_page(&stored, limit);
         self.stream_page(stored, is_last)
     }
 
-    /// As [`EvolvedLog::read_stream`], of the stream as it was then.
+    /// As [`UpcastingLog::read_stream`], of the stream as it was then.
     ///
     /// # Errors
-    /// [`EvolvedError`].
+    /// [`UpcastingError`].
     pub async fn read_stream_as_of(
         &self,
         stream: &StreamName,
         after: Version,
         limit: u32,
         as_of: AsOf,
-    ) -> Result<StreamPage, EvolvedError> {
+    ) -> Result<StreamPage, UpcastingError> {
         let mut stored = self.store.read_stream(stream, after, limit).await?;
         // Versions, positions and times of a stream only rise.
         let included = stored.partition_point(|event| as_of.includes(event));
@@ -142,7 +145,7 @@ impl EvolvedLog {
         &self,
         stored: Vec<RecordedEvent>,
         is_last: bool,
-    ) -> Result<StreamPage, EvolvedError> {
+    ) -> Result<StreamPage, UpcastingError> {
         let last = stored.last().map(|event| (event.version, event.mark()));
         let (mut events, mut personal) = (Vec::with_capacity(stored.len()), Personal::default());
         for event in stored {
@@ -153,17 +156,18 @@ impl EvolvedLog {
         Ok(StreamPage { events, last, is_last, personal })
     }
 
-    /// Events after a position that match the filter, without an end. An event that cannot be read is an error, and what follows it comes.
+    /// Events after a position that match the filter, without an end. An event that cannot be read
+    /// is an error, and what follows it comes.
     pub fn subscribe(
         &self,
         filter: Filter,
         after: Position,
-    ) -> BoxStream<'static, Result<RecordedEvent, EvolvedError>> {
+    ) -> BoxStream<'static, Result<RecordedEvent, UpcastingError>> {
         let log = self.clone();
         let stored = self.store.subscribe(self.registry.widen(&filter), after);
         let events = stored.flat_map(move |event| {
             let narrowed = event
-                .map_err(EvolvedError::from)
+                .map_err(UpcastingError::from)
                 .and_then(|event| Ok(log.narrowed(event, &filter)?));
             stream::iter(match narrowed {
                 Ok(events) => events.into_iter().map(Ok).collect(),
@@ -176,8 +180,9 @@ impl EvolvedLog {
     /// Appends; the conditions are those of today's types. See [`EventStore::append`].
     ///
     /// # Errors
-    /// [`EvolvedError`]; nothing was appended when an event that may break a condition cannot be read.
-    pub async fn append(&self, append: Append) -> Result<AppendOutcome, EvolvedError> {
+    /// [`UpcastingError`]; nothing was appended when an event that may break a condition cannot be
+    /// read.
+    pub async fn append(&self, append: Append) -> Result<AppendOutcome, UpcastingError> {
         if append.conditions.is_empty() || self.registry.is_plain() {
             return Ok(self.store.append(append).await?);
         }
@@ -207,7 +212,8 @@ impl EvolvedLog {
         Ok(self.store.append(widened).await?)
     }
 
-    /// The types and versions in the log that this program cannot read: to be said before it serves.
+    /// The types and versions in the log that this program cannot read: to be said before it
+    /// serves.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -216,7 +222,11 @@ impl EvolvedLog {
     }
 
     /// The first event from `from` on, itself included, that matches once it is upcast.
-    async fn first_match(&self, query: &EventQuery, from: Position) -> Result<Match, EvolvedError> {
+    async fn first_match(
+        &self,
+        query: &EventQuery,
+        from: Position,
+    ) -> Result<Match, UpcastingError> {
         let filter = Filter::Query(query.clone());
         let mut after = Position(from.0 - 1);
         loop {
@@ -237,12 +247,12 @@ impl EvolvedLog {
         event: RecordedEvent,
         filter: &Filter,
     ) -> Result<Vec<RecordedEvent>, Unreadable> {
-        let mut parts = match self.registry.upcast(&event)? {
-            std::borrow::Cow::Owned(parts) => parts,
+        let mut fragments = match self.registry.upcast(&event)? {
+            std::borrow::Cow::Owned(fragments) => fragments,
             std::borrow::Cow::Borrowed(_) => vec![event],
         };
-        parts.retain(|part| filter.matches(part));
-        Ok(parts)
+        fragments.retain(|fragment| filter.matches(fragment));
+        Ok(fragments)
     }
 }
 

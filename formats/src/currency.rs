@@ -54,7 +54,8 @@ impl Currency {
         TABLE[usize::from(self.0)].2
     }
 
-    /// Minor units as a decimal string with all decimals of the currency: 1467 US cents are `14.67`.
+    /// Minor units as a decimal string with all decimals of the currency: 1467 US cents are
+    /// `14.67`.
     ///
     /// ```
     /// # use formats::Currency;
@@ -100,7 +101,8 @@ mod tests {
 
     use super::*;
 
-    /// What stored amounts may be in: code and exponent, one line each. A line is added with its code and never changed.
+    /// What stored amounts may be in: code and exponent, one line each. A line is added with its
+    /// code and never changed.
     const FROZEN: &str = include_str!("currency/frozen.txt");
 
     #[test]
@@ -126,7 +128,8 @@ mod tests {
         }
     }
 
-    /// An independent list. Amounts were once read by it, so each of its codes must keep its exponent.
+    /// An independent list. Amounts were once read by it, so each of its codes must keep its
+    /// exponent.
     #[test]
     fn another_list_of_iso_4217_agrees() {
         let letters = || (b'A'..=b'Z').map(char::from);

@@ -1,38 +1,47 @@
--- The way to write to the log: the procedure event_store.append, over the function event_store.append_batch.
+-- The way to write to the log: the procedure event_store.append, over the function
+-- event_store.append_batch.
 --
--- The function checks and writes, the procedure commits: the row lock is gone before the answer reaches the client, so
--- that a client cut off in between stops nobody. A SECURITY DEFINER procedure could not commit, so there are two.
+-- The function checks and writes, the procedure commits: the row lock is gone before the answer
+-- reaches the client, so that a client cut off in between stops nobody. A SECURITY DEFINER
+-- procedure could not commit, so there are two.
 --
--- A batch is many appends ("members"). Each is decided for itself, in order; one that is refused fails no other. All of it
--- is set-based, and statements whose arrays are empty are skipped. That is the same as one by one only when members do not
--- affect each other, which the caller sees to; a batch that breaks the rule is rejected whole (DB002 or a unique violation).
+-- A batch is many appends ("members"). Each is decided for itself, in order; one that is refused
+-- fails no other. All of it is set-based, and statements whose arrays are empty are skipped. That
+-- is the same as one by one only when members do not affect each other, which the caller sees to; a
+-- batch that breaks the rule is rejected whole (DB002 or a unique violation).
 --
--- Members may name the same stream when each names, in p_behind, the last event of the one before: a chain. Its versions are
--- looked at one after the other, so that each member sees what those before it leave. Where one is refused, everyone behind it
--- is, with the actual version: the event that it was decided on is not there, whatever version the stream has by then.
+-- Members may name the same stream when each names, in p_behind, the last event of the one before:
+-- a chain. Its versions are looked at one after the other, so that each member sees what those
+-- before it leave. Where one is refused, everyone behind it is, with the actual version: the event
+-- that it was decided on is not there, whatever version the stream has by then.
 --
--- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer), over the streams that members
--- name (p_stream…), over events in order of member and stream (p_event…), over the items of the conditions' queries
--- (p_condition…), over claims (p_claim…), and over subjects (p_subject…). Indexes count from 1. Arrays that would be empty, or hold nothing but nulls, are null: the
--- language unpacks every array it is given, even an empty one.
+-- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer),
+-- over the streams that members name (p_stream…), over events in order of member and stream
+-- (p_event…), over the items of the conditions' queries (p_condition…), over reservations
+-- (p_reservation…), and over subjects (p_subject…). Indexes count from 1. Arrays that would be
+-- empty, or hold nothing but nulls, are null: the language unpacks every array it is given, even an
+-- empty one.
 --
 -- A plain batch, the common one, has a shorter way: append_plain, in the next migration.
 --
--- Answers: o_kind per member, null when all were appended now:
---   0 appended now, 1 appended before (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record),
---   3 the key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which),
---   6 a version (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number: the position),
---   8 a claim (o_index: which; o_detail: its owner), 9 a stream is closed (o_index: which of p_stream),
---   10 a subject is erased (o_detail: which).
--- A stream is closed by an event of the type stream.closed: the last one that it ever has. The look at a stream's version sees it, as a
--- version of -2 and less (-2 - version), so that nobody pays for streams that are open.
--- The store's connection plans each statement once, with every table reached by an index (event-store/src/postgres/connect.rs): a plan
--- is made while the tables may be empty and must stay right as they grow. Set by the connection and not here: six SET clauses cost 14 us
--- a call, of 86. For the same reason the search_path is asked for and not set, which alone costs 26 us: a function that runs with its
--- owner's rights must not look names up where its caller could put others. That first look is spelled out, so that nobody can redirect it.
+-- Answers: o_kind per member, null when all were appended now: 0 appended now, 1 appended before
+-- (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record), 3 the
+-- key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which), 6 a version
+-- (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number:
+-- the position), 8 a reservation (o_index: which; o_detail: its owner), 9 a stream is closed
+-- (o_index: which of p_stream), 10 a subject is erased (o_detail: which). A stream is closed by an
+-- event of the type stream.closed: the last one that it ever has. The look at a stream's version
+-- sees it, as a version of -2 and less (-2 - version), so that nobody pays for streams that are
+-- open. The store's connection plans each statement once, with every table reached by an index
+-- (event-store/src/postgres/connect.rs): a plan is made while the tables may be empty and must stay
+-- right as they grow. Set by the connection and not here: six SET clauses cost 14 us a call, of 86.
+-- For the same reason the search_path is asked for and not set, which alone costs 26 us: a function
+-- that runs with its owner's rights must not look names up where its caller could put others. That
+-- first look is spelled out, so that nobody can redirect it.
 --
--- o_version per stream: its version before the batch. o_head, o_head_event_id: the log before the batch. The procedure also says how many
--- seconds passed until the lock was held (waited): from the arrival of the call to the batch's time.
+-- o_version per stream: its version before the batch. o_head, o_head_event_id: the log before the
+-- batch. The procedure also says how many seconds passed until the lock was held (waited): from the
+-- arrival of the call to the batch's time.
 
 CREATE FUNCTION event_store.append_batch(
     p_append_id        uuid[],
@@ -59,17 +68,19 @@ CREATE FUNCTION event_store.append_batch(
     p_condition_member integer[],
     p_condition_index  integer[],
     p_condition_after  bigint[],    -- checked up to here already
-    p_condition_broken bigint[],    -- the position found by that check, or null; for the procedure also -1: see there
+    -- the position found by that check, or null; for the procedure also -1: see there
+    p_condition_broken bigint[],
     p_condition_tags   text[],      -- joined by blanks; an event must carry all
     p_condition_types  text[],      -- joined by blanks; an event must be of one, of any when empty
-    p_claim_member     integer[],
-    p_claim_index      integer[],
-    p_claim_scope      text[],
-    p_claim_hash       bytea[],
-    p_claim_release    text[],      -- who gives it back, or null
-    p_claim_take       text[],      -- who takes it then, or null
+    p_reservation_member     integer[],
+    p_reservation_index      integer[],
+    p_reservation_scope      text[],
+    p_reservation_hash       bytea[],
+    p_reservation_release    text[],      -- who gives it back, or null
+    p_reservation_take       text[],      -- who takes it then, or null
     p_subject_member   integer[],
-    p_subject          uuid[],      -- must not be erased: nothing stands in the stream subject-<subject>
+    -- must not be erased: nothing stands in the stream subject-<subject>
+    p_subject          uuid[],
     OUT o_epoch         uuid,
     OUT o_head          bigint,
     OUT o_head_event_id uuid,
@@ -84,26 +95,31 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 AS $function$
 DECLARE
     isolation  text;
-    unsafe     text;                -- a setting under which the server can lose what it acknowledges
+    -- a setting under which the server can lose what it acknowledges
+    unsafe     text;
     members    integer;
     none       integer[];
     clean      boolean;             -- nobody was refused, and nobody was here before
-    base       bigint[];            -- per member: the position before its first event; only filled when it is asked for
+    -- per member: the position before its first event; only filled when it is asked for
+    base       bigint[];
     next_base  bigint;
     duplicate  text[];              -- per member: an event id of it that stands in the log
     broken     boolean;             -- a stream has another version than expected
     seen       boolean;             -- an event id stands in the log
     ends       integer[];           -- per stream: which event is its last of this batch
-    lasts      uuid[];              -- per stream: its last event before the member; filled when p_behind is
+    -- per stream: its last event before the member; filled when p_behind is
+    lasts      uuid[];
     closed     boolean[];           -- per stream: whether it is closed before the member
-    happened   boolean;             -- the member before on the same stream was appended now, with events
+    -- the member before on the same stream was appended now, with events
+    happened   boolean;
     i          integer;
     r          record;
 BEGIN
     IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, pg_temp' THEN
         RAISE EXCEPTION 'append needs the search_path pg_catalog, pg_temp' USING ERRCODE = 'DB001';
     END IF;
-    -- Every check below reads what committed before this lock was granted: each statement of a volatile function has its own snapshot.
+    -- Every check below reads what committed before this lock was granted: each statement of a
+    -- volatile function has its own snapshot.
     SELECT l.epoch, current_setting('transaction_isolation'), event_store.unsafe_setting()
         INTO STRICT o_epoch, isolation, unsafe FROM event_store.log AS l FOR UPDATE;
     IF isolation <> 'read committed' THEN
@@ -112,18 +128,23 @@ BEGIN
         RAISE EXCEPTION '%', unsafe USING ERRCODE = 'DB004';
     END IF;
 
-    -- The head, the versions of the streams in order of p_stream, and whether an event id stands in the log: one look, since each
-    -- statement has a fixed cost.
-    SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at), v.versions, v.broken,
+    -- The head, the versions of the streams in order of p_stream, and whether an event id stands in
+    -- the log: one look, since each statement has a fixed cost.
+    SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at),
+        v.versions, v.broken,
            EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
         INTO o_head, o_head_event_id, o_recorded_at, o_version, broken, seen
         FROM (SELECT array_agg(s.actual) AS versions,
-                     bool_or(s.actual < 0 OR CASE s.expected WHEN -1 THEN false WHEN -2 THEN s.actual = 0 ELSE s.actual <> s.expected END) AS broken
-                  FROM (SELECT p_expected[n] AS expected, coalesce((SELECT CASE e.event_type WHEN 'stream.closed' THEN -2 - e.version ELSE e.version END
-                                FROM event_store.events AS e WHERE e.stream = p_stream[n] ORDER BY e.version DESC LIMIT 1), 0) AS actual
+                     bool_or(s.actual < 0 OR CASE s.expected WHEN -1 THEN false WHEN -2
+                         THEN s.actual = 0 ELSE s.actual <> s.expected END) AS broken
+                  FROM (SELECT p_expected[n] AS expected, coalesce((SELECT CASE e.event_type
+                      WHEN 'stream.closed' THEN -2 - e.version ELSE e.version END
+                                FROM event_store.events AS e WHERE e.stream = p_stream[n]
+                                    ORDER BY e.version DESC LIMIT 1), 0) AS actual
                             FROM generate_subscripts(p_stream, 1) AS n
                             OFFSET 0) AS s) AS v  -- offset 0: else each look-up would be made twice
-        LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1) AS h ON true;
+        LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e
+            ORDER BY e.position DESC LIMIT 1) AS h ON true;
 
     members := cardinality(p_append_id);
     none := array_fill(0, ARRAY[members]);
@@ -136,9 +157,11 @@ BEGIN
     IF seen THEN
         FOR r IN
             SELECT u.member, min(e.position - u.nth) AS first, min(e.event_id::text) AS id,
-                   bool_and(e.position IS NOT NULL AND e.stream = p_stream[u.stream] AND e.event_type = u.event_type AND e.data::text = u.data)
+                   bool_and(e.position IS NOT NULL AND e.stream = p_stream[u.stream]
+                       AND e.event_type = u.event_type AND e.data::text = u.data)
                        AND min(e.position - u.nth) = max(e.position - u.nth) AS same
-                FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_id, p_event_type, p_event_data)
+                FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_id, p_event_type,
+                    p_event_data)
                        AS u (member, stream, nth, event_id, event_type, data)
                 LEFT JOIN event_store.events AS e ON e.event_id = u.event_id
                 GROUP BY u.member HAVING count(e.position) > 0
@@ -155,15 +178,22 @@ BEGIN
     -- The idempotency keys.
     IF p_key IS NOT NULL THEN
         FOR r IN
-            -- An append with events was recognised by them: its first event's id alone may be in another append under the same key.
-            SELECT u.member, k.append_id = p_append_id[u.member] AND p_event_count[u.member] = 0 AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
+            -- An append with events was recognised by them: its first event's id alone may be in
+            -- another append under the same key.
+            SELECT u.member, k.append_id = p_append_id[u.member] AND p_event_count[u.member] = 0
+                AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
                    k.position, k.event_count, k.streams, k.versions, k.answer,
-                   (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position) AS event_id,
-                   -- What stands where the record says is part of the current history, whichever it was appended in.
+                   (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position)
+                       AS event_id,
+                   -- What stands where the record says is part of the current history, whichever it
+                   -- was appended in.
                    CASE WHEN k.position = 0 OR EXISTS (
-                       SELECT FROM event_store.events AS e WHERE e.position = k.position - greatest(k.event_count - 1, 0)
-                           AND (k.event_count = 0 OR e.event_id = k.append_id)) THEN o_epoch ELSE k.epoch END AS epoch
-                FROM unnest(p_key) WITH ORDINALITY AS u (key, member) JOIN event_store.idempotency AS k ON k.key = u.key
+                       SELECT FROM event_store.events AS e
+                           WHERE e.position = k.position - greatest(k.event_count - 1, 0)
+                           AND (k.event_count = 0 OR e.event_id = k.append_id)) THEN o_epoch
+                               ELSE k.epoch END AS epoch
+                FROM unnest(p_key) WITH ORDINALITY AS u (key, member) JOIN event_store.idempotency
+                    AS k ON k.key = u.key
         LOOP
             IF o_kind[r.member] <> 0 THEN
                 CONTINUE;
@@ -173,8 +203,10 @@ BEGIN
                 o_detail[r.member] := r.event_id;
             ELSIF r.same THEN
                 o_kind[r.member] := 2;
-                o_detail[r.member] := json_build_object('epoch', r.epoch, 'position', r.position, 'event_id', r.event_id,
-                    'count', r.event_count, 'streams', r.streams, 'versions', r.versions, 'answer', r.answer);
+                o_detail[r.member] := json_build_object('epoch', r.epoch, 'position', r.position,
+                    'event_id', r.event_id,
+                    'count', r.event_count, 'streams', r.streams, 'versions', r.versions, 'answer',
+                        r.answer);
             ELSE
                 o_kind[r.member] := 3;
             END IF;
@@ -200,12 +232,16 @@ BEGIN
 
     -- The subjects whose data the append brings: behind subject.erased there is none.
     IF p_subject IS NOT NULL THEN
-        IF members > 1 AND EXISTS (SELECT FROM unnest(p_subject) AS u (subject) WHERE 'subject-' || u.subject = ANY (p_stream)) THEN
-            RAISE EXCEPTION 'an append of a batch may erase the subject of another one' USING ERRCODE = 'DB002';
+        IF members > 1 AND EXISTS (SELECT FROM unnest(p_subject) AS u (subject)
+            WHERE 'subject-' || u.subject = ANY (p_stream)) THEN
+            RAISE EXCEPTION 'an append of a batch may erase the subject of another one'
+                USING ERRCODE = 'DB002';
         END IF;
         FOR r IN
-            SELECT u.member, u.subject FROM unnest(p_subject_member, p_subject) AS u (member, subject)
-                WHERE EXISTS (SELECT FROM event_store.events AS e WHERE e.stream = 'subject-' || u.subject) ORDER BY u.member, u.subject
+            SELECT u.member, u.subject FROM unnest(p_subject_member, p_subject) AS u (member,
+                subject)
+                WHERE EXISTS (SELECT FROM event_store.events AS e
+                    WHERE e.stream = 'subject-' || u.subject) ORDER BY u.member, u.subject
         LOOP
             IF o_kind[r.member] = 0 THEN
                 o_kind[r.member] := 10;
@@ -220,11 +256,13 @@ BEGIN
             SELECT c.member, c.index, min(coalesce(c.broken, (
                        SELECT t.position FROM event_store.tags AS t
                            WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > c.after
-                             AND EXISTS (SELECT FROM event_store.events AS e WHERE e.position = t.position
+                             AND EXISTS (SELECT FROM event_store.events AS e
+                                 WHERE e.position = t.position
                                              AND e.tags @> string_to_array(c.tags, ' ')
                                              AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' '))))
                            ORDER BY t.position LIMIT 1))) AS position
-                FROM unnest(p_condition_member, p_condition_index, p_condition_after, p_condition_broken, p_condition_tags, p_condition_types)
+                FROM unnest(p_condition_member, p_condition_index, p_condition_after,
+                    p_condition_broken, p_condition_tags, p_condition_types)
                        AS c (member, index, after, broken, tags, types)
                 GROUP BY c.member, c.index ORDER BY c.member, c.index
         LOOP
@@ -236,17 +274,21 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- The claims.
-    IF p_claim_member IS NOT NULL THEN
-        IF members > 1 AND (SELECT count(*) <> count(DISTINCT (u.scope, u.hash)) FROM unnest(p_claim_scope, p_claim_hash) AS u (scope, hash)) THEN
-            RAISE EXCEPTION 'two appends of a batch change the same claim' USING ERRCODE = 'DB002';
+    -- The reservations.
+    IF p_reservation_member IS NOT NULL THEN
+        IF members > 1 AND (SELECT count(*) <> count(DISTINCT (u.scope, u.hash))
+            FROM unnest(p_reservation_scope, p_reservation_hash) AS u (scope, hash)) THEN
+            RAISE EXCEPTION 'two appends of a batch change the same reservation'
+                USING ERRCODE = 'DB002';
         END IF;
         FOR r IN
             SELECT u.member, u.index, c.owner
-                FROM unnest(p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take)
+                FROM unnest(p_reservation_member, p_reservation_index, p_reservation_scope,
+                    p_reservation_hash, p_reservation_release, p_reservation_take)
                        AS u (member, index, scope, hash, release, take)
-                JOIN event_store.claims AS c ON c.scope = u.scope AND c.hash = u.hash
-                WHERE u.take IS NOT NULL AND c.owner <> u.take AND c.owner IS DISTINCT FROM u.release
+                JOIN event_store.reservations AS c ON c.scope = u.scope AND c.hash = u.hash
+                WHERE u.take IS NOT NULL AND c.owner <> u.take AND c.owner IS DISTINCT
+                    FROM u.release
                 ORDER BY u.member, u.index
         LOOP
             IF o_kind[r.member] = 0 THEN
@@ -257,17 +299,22 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- The versions come last, since each member must know what became of those before it on its streams. They count first:
-    -- a refusal by a condition or a claim gives way. While everybody is appended and no stream stands here twice, the look
-    -- above has said all; a stream that stands here twice unnoticed is a unique violation.
-    IF broken OR p_behind IS NOT NULL OR members > 1 AND (o_kind <> none OR 0 = ANY (p_stream_count)) THEN
+    -- The versions come last, since each member must know what became of those before it on its
+    -- streams. They count first: a refusal by a condition or a reservation gives way. While
+    -- everybody is appended and no stream stands here twice, the look above has said all; a stream
+    -- that stands here twice unnoticed is a unique violation.
+    IF broken OR p_behind IS NOT NULL OR members > 1 AND (o_kind <> none
+        OR 0 = ANY (p_stream_count)) THEN
         i := 0;
         FOR r IN
-            SELECT u.nth, u.member, u.count, u.expected, u.behind, lag(u.nth) OVER (PARTITION BY u.stream ORDER BY u.nth) AS before,
+            SELECT u.nth, u.member, u.count, u.expected, u.behind,
+                lag(u.nth) OVER (PARTITION BY u.stream ORDER BY u.nth) AS before,
                    CASE WHEN p_behind IS NOT NULL THEN
-                       (SELECT e.event_id FROM event_store.events AS e WHERE e.stream = u.stream ORDER BY e.version DESC LIMIT 1)
+                       (SELECT e.event_id FROM event_store.events AS e WHERE e.stream = u.stream
+                           ORDER BY e.version DESC LIMIT 1)
                    END AS last
-                FROM unnest(p_stream, p_stream_member, p_stream_count, p_expected, p_behind) WITH ORDINALITY
+                FROM unnest(p_stream, p_stream_member, p_stream_count, p_expected,
+                    p_behind) WITH ORDINALITY
                          AS u (stream, member, count, expected, behind, nth)
                 ORDER BY u.nth
         LOOP
@@ -282,16 +329,20 @@ BEGIN
                 END IF;
             ELSE
                 happened := o_kind[p_stream_member[r.before]] = 0 AND p_stream_count[r.before] > 0;
-                lasts[r.nth] := CASE WHEN happened THEN p_event_id[ends[r.before]] ELSE lasts[r.before] END;
-                closed[r.nth] := closed[r.before] OR happened AND p_event_type[ends[r.before]] = 'stream.closed';
-                o_version[r.nth] := o_version[r.before] + CASE WHEN happened THEN p_stream_count[r.before] ELSE 0 END;
+                lasts[r.nth] := CASE WHEN happened THEN p_event_id[ends[r.before]]
+                    ELSE lasts[r.before] END;
+                closed[r.nth] := closed[r.before] OR happened
+                    AND p_event_type[ends[r.before]] = 'stream.closed';
+                o_version[r.nth] := o_version[r.before] + CASE WHEN happened
+                    THEN p_stream_count[r.before] ELSE 0 END;
             END IF;
             IF o_kind[r.member] NOT IN (0, 7, 8) THEN
                 CONTINUE;
             ELSIF closed[r.nth] AND r.count > 0 THEN
                 o_kind[r.member] := 9;
             ELSIF r.behind IS NOT NULL AND r.behind IS DISTINCT FROM lasts[r.nth]
-                OR (CASE r.expected WHEN -1 THEN false WHEN -2 THEN o_version[r.nth] = 0 ELSE o_version[r.nth] <> r.expected END)
+                OR (CASE r.expected WHEN -1 THEN false WHEN -2 THEN o_version[r.nth] = 0
+                    ELSE o_version[r.nth] <> r.expected END)
             THEN
                 o_kind[r.member] := 6;
             ELSE
@@ -303,18 +354,21 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- Members that name the same thing? While nobody is refused, the unique constraints would say so.
+    -- Members that name the same thing? While nobody is refused, the unique constraints would say
+    -- so.
     clean := o_kind = none;
     IF members > 1 AND NOT clean AND (
         (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(p_event_id) AS u (id))
         OR (SELECT count(u.key) <> count(DISTINCT u.key) FROM unnest(p_key) AS u (key)))
     THEN
-        RAISE EXCEPTION 'two appends of a batch name the same event id or key' USING ERRCODE = 'DB002';
+        RAISE EXCEPTION 'two appends of a batch name the same event id or key'
+            USING ERRCODE = 'DB002';
     END IF;
 
     -- Positions, for those that were not refused.
     next_base := o_head + coalesce(cardinality(p_event_id), 0);
-    IF NOT clean OR p_key IS NOT NULL OR p_claim_member IS NOT NULL OR p_condition_member IS NOT NULL THEN
+    IF NOT clean OR p_key IS NOT NULL OR p_reservation_member IS NOT NULL
+        OR p_condition_member IS NOT NULL THEN
         next_base := o_head;
         base := array_fill(o_head, ARRAY[members]);
         FOR i IN 1 .. members LOOP
@@ -327,49 +381,71 @@ BEGIN
 
     IF next_base > o_head THEN
         WITH added AS (
-            INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
-                SELECT CASE WHEN clean THEN o_head + u.ordinal ELSE base[u.member] + u.nth END, o_version[u.stream] + u.nth_in_stream, u.event_id, o_recorded_at, u.schema_version,
-                       p_stream[u.stream], u.event_type, u.data::json, string_to_array(u.tags, ' '), u.metadata::json
-                    FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema,
+            INSERT INTO event_store.events (position, version, event_id, recorded_at,
+                schema_version, stream, event_type, data, tags, metadata)
+                SELECT CASE WHEN clean THEN o_head + u.ordinal ELSE base[u.member] + u.nth END,
+                    o_version[u.stream] + u.nth_in_stream, u.event_id, o_recorded_at,
+                        u.schema_version,
+                       p_stream[u.stream], u.event_type, u.data::json, string_to_array(u.tags,
+                           ' '), u.metadata::json
+                    FROM unnest(p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream,
+                        p_event_id, p_event_type, p_event_schema,
                                 p_event_data, p_event_metadata, p_event_tags) WITH ORDINALITY
-                           AS u (member, stream, nth, nth_in_stream, event_id, event_type, schema_version, data, metadata, tags, ordinal)
+                           AS u (member, stream, nth, nth_in_stream, event_id, event_type,
+                               schema_version, data, metadata, tags, ordinal)
                     WHERE clean OR o_kind[u.member] = 0
                 RETURNING tags, position
         )
-        INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position FROM added;
+        INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position
+            FROM added;
     END IF;
 
     IF p_condition_member IS NOT NULL AND members > 1 AND next_base > o_head AND EXISTS (
-        SELECT FROM unnest(p_condition_member, p_condition_tags, p_condition_types) AS c (member, tags, types)
+        SELECT FROM unnest(p_condition_member, p_condition_tags, p_condition_types) AS c (member,
+            tags, types)
             WHERE o_kind[c.member] IN (0, 7, 8) AND EXISTS (
-                SELECT FROM event_store.tags AS t JOIN event_store.events AS e ON e.position = t.position
-                    WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > o_head AND t.position <= base[c.member]
+                SELECT FROM event_store.tags AS t JOIN event_store.events AS e
+                    ON e.position = t.position
+                    WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > o_head
+                        AND t.position <= base[c.member]
                       AND e.tags @> string_to_array(c.tags, ' ')
                       AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' ')))))
     THEN
-        RAISE EXCEPTION 'an append of a batch breaks the condition of a later one' USING ERRCODE = 'DB002';
+        RAISE EXCEPTION 'an append of a batch breaks the condition of a later one'
+            USING ERRCODE = 'DB002';
     END IF;
 
-    IF p_claim_member IS NOT NULL THEN
-        DELETE FROM event_store.claims AS c
-            USING unnest(p_claim_member, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take) AS u (member, scope, hash, release, take)
-            WHERE o_kind[u.member] = 0 AND c.scope = u.scope AND c.hash = u.hash AND c.owner = u.release;
-        INSERT INTO event_store.claims (scope, hash, owner, position)
+    IF p_reservation_member IS NOT NULL THEN
+        DELETE FROM event_store.reservations AS c
+            USING unnest(p_reservation_member, p_reservation_scope, p_reservation_hash,
+                p_reservation_release, p_reservation_take) AS u (member, scope, hash, release, take)
+            WHERE o_kind[u.member] = 0 AND c.scope = u.scope AND c.hash = u.hash
+                AND c.owner = u.release;
+        INSERT INTO event_store.reservations (scope, hash, owner, position)
             SELECT u.scope, u.hash, u.take, base[u.member] + p_event_count[u.member]
-                FROM unnest(p_claim_member, p_claim_scope, p_claim_hash, p_claim_take) AS u (member, scope, hash, take)
+                FROM unnest(p_reservation_member, p_reservation_scope, p_reservation_hash,
+                    p_reservation_take) AS u (member, scope, hash, take)
                 WHERE o_kind[u.member] = 0 AND u.take IS NOT NULL
-            ON CONFLICT (scope, hash) DO NOTHING;  -- its own already: anyone else's was refused above
+            -- its own already: anyone else's was refused above
+            ON CONFLICT (scope, hash) DO NOTHING;
     END IF;
 
     IF p_key IS NOT NULL THEN
-        INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position, event_count, streams, versions, answer)
+        INSERT INTO event_store.idempotency (key, request_hash, append_id, epoch, position,
+            event_count, streams, versions, answer)
             SELECT p_key[s.member], p_request_hash[s.member], p_append_id[s.member], o_epoch,
-                   base[s.member] + p_event_count[s.member], p_event_count[s.member], s.streams, s.versions, p_answer[s.member]::json
-                FROM (SELECT u.member, coalesce(array_agg(u.stream ORDER BY u.nth) FILTER (WHERE u.nth > 0), '{}') AS streams,
-                             coalesce(array_agg(u.version ORDER BY u.nth) FILTER (WHERE u.nth > 0), '{}') AS versions
+                   base[s.member] + p_event_count[s.member], p_event_count[s.member], s.streams,
+                       s.versions, p_answer[s.member]::json
+                FROM (SELECT u.member, coalesce(array_agg(u.stream
+                    ORDER BY u.nth) FILTER (WHERE u.nth > 0), '{}') AS streams,
+                             coalesce(array_agg(u.version ORDER BY u.nth) FILTER (WHERE u.nth > 0),
+                                 '{}') AS versions
                           FROM (SELECT x.member, x.stream, x.version + x.count AS version, x.nth
-                                    FROM unnest(p_stream_member, p_stream, o_version, p_stream_count) WITH ORDINALITY AS x (member, stream, version, count, nth)
-                                UNION ALL SELECT m, NULL, NULL, 0 FROM generate_series(1, members) AS m) AS u
+                                    FROM unnest(p_stream_member, p_stream, o_version,
+                                        p_stream_count) WITH ORDINALITY AS x (member, stream,
+                                            version, count, nth)
+                                UNION ALL SELECT m, NULL, NULL, 0 FROM generate_series(1, members)
+                                    AS m) AS u
                           GROUP BY u.member) AS s
                 WHERE o_kind[s.member] = 0 AND p_key[s.member] IS NOT NULL;
     END IF;
@@ -378,8 +454,10 @@ BEGIN
     IF 1 = ANY (o_kind) THEN
         FOR r IN
             SELECT u.nth, coalesce((SELECT e.version FROM event_store.events AS e
-                       WHERE e.stream = u.stream AND e.position <= o_number[u.member] ORDER BY e.version DESC LIMIT 1), 0) - u.count AS version
-                FROM unnest(p_stream_member, p_stream, p_stream_count) WITH ORDINALITY AS u (member, stream, count, nth)
+                       WHERE e.stream = u.stream AND e.position <= o_number[u.member]
+                           ORDER BY e.version DESC LIMIT 1), 0) - u.count AS version
+                FROM unnest(p_stream_member, p_stream, p_stream_count) WITH ORDINALITY
+                    AS u (member, stream, count, nth)
                 WHERE o_kind[u.member] = 1
         LOOP
             o_version[r.nth] := r.version;
@@ -389,15 +467,22 @@ END
 $function$;
 
 CREATE PROCEDURE event_store.append(
-    p_append_id uuid[], p_epoch uuid[], p_event_count integer[], p_key bytea[], p_request_hash bytea[], p_answer text[],
-    p_stream text[], p_stream_member integer[], p_stream_count integer[], p_expected bigint[], p_behind uuid[],
-    p_event_member integer[], p_event_stream integer[], p_event_nth integer[], p_event_nth_in_stream integer[], p_event_id uuid[],
-    p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[], p_event_tags text[],
-    p_condition_member integer[], p_condition_index integer[], p_condition_after bigint[], p_condition_broken bigint[],
+    p_append_id uuid[], p_epoch uuid[], p_event_count integer[], p_key bytea[],
+        p_request_hash bytea[], p_answer text[],
+    p_stream text[], p_stream_member integer[], p_stream_count integer[], p_expected bigint[],
+        p_behind uuid[],
+    p_event_member integer[], p_event_stream integer[], p_event_nth integer[],
+        p_event_nth_in_stream integer[], p_event_id uuid[],
+    p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[],
+        p_event_tags text[],
+    p_condition_member integer[], p_condition_index integer[], p_condition_after bigint[],
+        p_condition_broken bigint[],
     p_condition_tags text[], p_condition_types text[],
-    p_claim_member integer[], p_claim_index integer[], p_claim_scope text[], p_claim_hash bytea[], p_claim_release text[], p_claim_take text[],
+    p_reservation_member integer[], p_reservation_index integer[], p_reservation_scope text[],
+        p_reservation_hash bytea[], p_reservation_release text[], p_reservation_take text[],
     p_subject_member integer[], p_subject uuid[],
-    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[], OUT version bigint[],
+    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[],
+        OUT version bigint[],
     OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
 )
 LANGUAGE plpgsql
@@ -405,38 +490,52 @@ AS $procedure$
 DECLARE
     r record;
 BEGIN
-    -- Items marked -1 are not checked yet: here, before the lock, so that under it only what came since is left to look at. Of each no more
-    -- than 64 events with its first tag are looked at, since the next batch waits meanwhile. One that has more is not decided: it is refused
-    -- as broken at -2 - (the last position looked at), and its caller checks it by a statement of its own (sql/check_conditions.sql) and
-    -- sends the append again. All is one snapshot: what is looked at goes up to the head that is read here.
+    -- Items marked -1 are not checked yet: here, before the lock, so that under it only what came
+    -- since is left to look at. Of each no more than 64 events with its first tag are looked at,
+    -- since the next batch waits meanwhile. One that has more is not decided: it is refused as
+    -- broken at -2 - (the last position looked at), and its caller checks it by a statement of its
+    -- own (sql/check_conditions.sql) and sends the append again. All is one snapshot: what is
+    -- looked at goes up to the head that is read here.
     IF -1 = ANY (p_condition_broken) THEN
-        SELECT array_agg(CASE WHEN c.broken = -1 AND near.broken IS NULL THEN greatest(c.after, head.position) ELSE c.after END ORDER BY c.nth),
+        SELECT array_agg(CASE WHEN c.broken = -1 AND near.broken IS NULL THEN greatest(c.after,
+            head.position) ELSE c.after END ORDER BY c.nth),
                array_agg(CASE WHEN c.broken IS DISTINCT FROM -1 THEN c.broken
                               WHEN near.broken IS NULL AND near.looked = 64 THEN -2 - near.reached
                               ELSE near.broken END ORDER BY c.nth)
             INTO p_condition_after, p_condition_broken
-            FROM unnest(p_condition_after, p_condition_broken, p_condition_tags, p_condition_types) WITH ORDINALITY
+            FROM unnest(p_condition_after, p_condition_broken, p_condition_tags,
+                p_condition_types) WITH ORDINALITY
                     AS c (after, broken, tags, types, nth)
-            CROSS JOIN (SELECT coalesce((SELECT e.position FROM event_store.events AS e ORDER BY e.position DESC LIMIT 1), 0) AS position OFFSET 0) AS head
+            CROSS JOIN (SELECT coalesce((SELECT e.position FROM event_store.events AS e
+                ORDER BY e.position DESC LIMIT 1), 0) AS position OFFSET 0) AS head
             CROSS JOIN LATERAL (
-                SELECT min(t.position) FILTER (WHERE t.matches) AS broken, count(*) AS looked, max(t.position) AS reached
+                SELECT min(t.position) FILTER (WHERE t.matches) AS broken, count(*) AS looked,
+                    max(t.position) AS reached
                     FROM (SELECT t.position, strpos(c.tags, ' ') = 0 AND c.types = '' OR EXISTS (
-                                     SELECT FROM event_store.events AS e WHERE e.position = t.position
+                                     SELECT FROM event_store.events AS e
+                                         WHERE e.position = t.position
                                          AND e.tags @> string_to_array(c.tags, ' ')
                                          AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' ')))) AS matches
                               FROM event_store.tags AS t
-                              WHERE c.broken = -1 AND t.tag = split_part(c.tags, ' ', 1) AND t.position > c.after
+                              WHERE c.broken = -1 AND t.tag = split_part(c.tags, ' ', 1)
+                                  AND t.position > c.after
                               -- By a tag alone the first that is found decides.
-                              ORDER BY t.position LIMIT CASE WHEN strpos(c.tags, ' ') = 0 AND c.types = '' THEN 1 ELSE 64 END) AS t
+                              ORDER BY t.position LIMIT CASE WHEN strpos(c.tags, ' ') = 0
+                                  AND c.types = '' THEN 1 ELSE 64 END) AS t
             ) AS near;
     END IF;
     r := event_store.append_batch(
-        p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer, p_stream, p_stream_member, p_stream_count, p_expected,
-        p_behind, p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id, p_event_type, p_event_schema, p_event_data,
-        p_event_metadata, p_event_tags, p_condition_member, p_condition_index, p_condition_after, p_condition_broken,
-        p_condition_tags, p_condition_types, p_claim_member, p_claim_index, p_claim_scope, p_claim_hash, p_claim_release, p_claim_take,
+        p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer, p_stream,
+            p_stream_member, p_stream_count, p_expected,
+        p_behind, p_event_member, p_event_stream, p_event_nth, p_event_nth_in_stream, p_event_id,
+            p_event_type, p_event_schema, p_event_data,
+        p_event_metadata, p_event_tags, p_condition_member, p_condition_index, p_condition_after,
+            p_condition_broken,
+        p_condition_tags, p_condition_types, p_reservation_member, p_reservation_index,
+            p_reservation_scope, p_reservation_hash, p_reservation_release, p_reservation_take,
         p_subject_member, p_subject);
-    -- Before the commit: in the new transaction after it every expression would have to be prepared again.
+    -- Before the commit: in the new transaction after it every expression would have to be prepared
+    -- again.
     epoch := r.o_epoch;
     head := r.o_head;
     head_event_id := r.o_head_event_id;

@@ -1,18 +1,21 @@
--- Seals: digests of stretches of the log, made behind the head. See event_store.seals.
+-- Digests: digests of stretches of the log, made behind the head. See event_store.digests.
 --
--- An event's digest is over its columns as text, a line each. No column before the last two can hold a line end, the last but one is
--- preceded by its length, so that no two events have the same text. event-store/src/postgres/verify/chain.rs works the same out
--- once more in another language.
+-- An event's digest is over its columns as text, a line each. No column before the last two can
+-- hold a line end, the last but one is preceded by its length, so that no two events have the same
+-- text. event-store/src/postgres/verify/chain.rs works the same out once more in another language.
 
 CREATE FUNCTION event_store.event_digest(e event_store.events) RETURNS bytea
 LANGUAGE sql STABLE  -- without a SET clause, so that it is taken into the statement that calls it
 AS $$
-    SELECT pg_catalog.sha256(convert_to(concat_ws(E'\n', e.position, e.version, e.event_id, (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
-        e.schema_version, e.stream, e.event_type, array_to_string(e.tags, ' '), octet_length(e.metadata::text), e.metadata, e.data), 'UTF8'))
+    SELECT pg_catalog.sha256(convert_to(concat_ws(E'\n', e.position, e.version, e.event_id,
+        (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
+        e.schema_version, e.stream, e.event_type, array_to_string(e.tags, ' '),
+            octet_length(e.metadata::text), e.metadata, e.data), 'UTF8'))
 $$;
 
--- Seals up to p_most events after the last seal. Callers may race: the second one to finish changes nothing.
-CREATE FUNCTION event_store.seal(p_most integer, OUT o_sealed_to bigint, OUT o_head bigint)
+-- Digests up to p_most events after the last digest. Callers may race: the second one to finish
+-- changes nothing.
+CREATE FUNCTION event_store.digest_log(p_most integer, OUT o_digested_to bigint, OUT o_head bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -22,23 +25,28 @@ DECLARE
     v_added    bigint;
 BEGIN
     SELECT coalesce(max(e.position), 0) INTO o_head FROM event_store.events AS e;
-    SELECT s.last_position, s.digest INTO v_last, v_previous FROM event_store.seals AS s ORDER BY s.last_position DESC LIMIT 1;
+    SELECT s.last_position, s.digest INTO v_last, v_previous FROM event_store.digests AS s
+        ORDER BY s.last_position DESC LIMIT 1;
     v_last := coalesce(v_last, 0);
-    o_sealed_to := least(o_head, v_last + p_most);
-    IF o_sealed_to <= v_last THEN
-        o_sealed_to := v_last;
+    o_digested_to := least(o_head, v_last + p_most);
+    IF o_digested_to <= v_last THEN
+        o_digested_to := v_last;
         RETURN;
     END IF;
-    INSERT INTO event_store.seals (first_position, last_position, previous, digest, event_digests)
-        SELECT v_last + 1, o_sealed_to, v_previous, sha256(coalesce(v_previous, '') || string_agg(d.digest, ''::bytea ORDER BY d.position)),
+    INSERT INTO event_store.digests (first_position, last_position, previous, digest, event_digests)
+        SELECT v_last + 1, o_digested_to, v_previous, sha256(coalesce(v_previous,
+            '') || string_agg(d.digest, ''::bytea ORDER BY d.position)),
                string_agg(substr(d.digest, 1, 8), ''::bytea ORDER BY d.position)
-            FROM (SELECT e.position, event_store.event_digest(e) AS digest FROM event_store.events AS e
-                      WHERE e.position > v_last AND e.position <= o_sealed_to) AS d
-            HAVING count(*) = o_sealed_to - v_last
+            FROM (SELECT e.position, event_store.event_digest(e) AS digest FROM event_store.events
+                AS e
+                      WHERE e.position > v_last AND e.position <= o_digested_to) AS d
+            HAVING count(*) = o_digested_to - v_last
         ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_added = ROW_COUNT;
-    IF v_added = 0 AND NOT EXISTS (SELECT FROM event_store.seals AS s WHERE s.last_position > v_last) THEN
-        RAISE EXCEPTION 'the log has a gap after position %: nothing is sealed', v_last USING ERRCODE = 'DB003';
+    IF v_added = 0 AND NOT EXISTS (SELECT FROM event_store.digests AS s
+        WHERE s.last_position > v_last) THEN
+        RAISE EXCEPTION 'the log has a gap after position %: nothing is digested', v_last
+            USING ERRCODE = 'DB003';
     END IF;
 END
 $function$;

@@ -1,10 +1,12 @@
--- Who may do what. Roles belong to the whole cluster and may be there already, or be made by another database's migration just now.
+-- Who may do what. Roles belong to the whole cluster and may be there already, or be made by
+-- another database's migration just now.
 
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['event_store_appender', 'event_store_reader', 'event_store_relay'] LOOP
+    FOREACH name IN ARRAY ARRAY['event_store_appender', 'event_store_reader',
+        'event_store_relay'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -19,9 +21,12 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA event_store FROM PUBLIC;
 REVOKE ALL ON ALL PROCEDURES IN SCHEMA event_store FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA event_store TO event_store_appender, event_store_reader, event_store_relay;
-GRANT SELECT ON ALL TABLES IN SCHEMA event_store TO event_store_appender, event_store_reader, event_store_relay;
-GRANT EXECUTE ON FUNCTION event_store.unsafe_setting TO event_store_appender, event_store_reader, event_store_relay;
-GRANT EXECUTE ON FUNCTION event_store.append_batch, event_store.append_plain_batch, event_store.seal TO event_store_appender;
+GRANT SELECT ON ALL TABLES IN SCHEMA event_store TO event_store_appender, event_store_reader,
+    event_store_relay;
+GRANT EXECUTE ON FUNCTION event_store.unsafe_setting TO event_store_appender, event_store_reader,
+    event_store_relay;
+GRANT EXECUTE ON FUNCTION event_store.append_batch, event_store.append_plain_batch,
+    event_store.digest_log TO event_store_appender;
 GRANT EXECUTE ON PROCEDURE event_store.append, event_store.append_plain TO event_store_appender;
 -- event_store.begin_epoch is its owner's alone: that a history has ended is a person's decision.
 GRANT INSERT, UPDATE ON event_store.leases TO event_store_relay;

@@ -1,4 +1,5 @@
--- Who may do what here. Roles belong to the whole cluster, so another database's migration may have made them, or be making them now.
+-- Who may do what here. Roles belong to the whole cluster, so another database's migration may have
+-- made them, or be making them now.
 DO $$
 DECLARE
     name text;
@@ -12,8 +13,10 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    -- Each generation of a projection is a schema of its own, which its owner makes; a verification folds into temporary tables.
-    EXECUTE format('GRANT CREATE, TEMPORARY ON DATABASE %I TO read_model_owner', current_database());
+    -- Each generation of a projection is a schema of its own, which its owner makes; a verification
+    -- folds into temporary tables.
+    EXECUTE format('GRANT CREATE, TEMPORARY ON DATABASE %I TO read_model_owner',
+        current_database());
 END $$;
 
 CREATE SCHEMA IF NOT EXISTS read_model;
@@ -21,5 +24,6 @@ ALTER SCHEMA read_model OWNER TO read_model_owner;
 ALTER TABLE IF EXISTS read_model._sqlx_migrations OWNER TO read_model_owner;
 GRANT USAGE ON SCHEMA read_model TO read_model_reader;
 -- Whatever the owner makes here, the reader may read.
-ALTER DEFAULT PRIVILEGES FOR ROLE read_model_owner IN SCHEMA read_model GRANT SELECT ON TABLES TO read_model_reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE read_model_owner IN SCHEMA read_model GRANT SELECT
+    ON TABLES TO read_model_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA read_model TO read_model_reader;

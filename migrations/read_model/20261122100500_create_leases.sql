@@ -1,4 +1,5 @@
--- Who projects what: a row for each part of each generation, named <projection>_g<generation>/<part>.
+-- Who projects what: a row for each partition of each generation, named
+-- <projection>_g<generation>/<partition>.
 SET LOCAL ROLE read_model_owner;
 
 CREATE TABLE read_model.leases (
@@ -9,12 +10,15 @@ CREATE TABLE read_model.leases (
     expires_at  timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 20);                   -- renewed every few seconds: room for HOT updates
 
--- The projector processes that run now, so that they can share the parts among themselves.
+-- The projector processes that run now, so that they can share the partitions among themselves.
 CREATE TABLE read_model.projectors (
     owner       uuid        PRIMARY KEY,    -- as in leases
-    backend_pid integer     NOT NULL,       -- one of its connections: once that is gone, so is the process
-    folds       text[]      NOT NULL,       -- what it can project: '<projection> <fold version> <digest of its tables>'
-    expires_at  timestamptz NOT NULL        -- a process that says nothing until then is gone or hangs
+    -- one of its connections: once that is gone, so is the process
+    backend_pid integer     NOT NULL,
+    -- what it can project: '<projection> <fold version> <digest of its tables>'
+    folds       text[]      NOT NULL,
+    -- a process that says nothing until then is gone or hangs
+    expires_at  timestamptz NOT NULL
 ) WITH (fillfactor = 20);                   -- renewed twice a second: room for HOT updates
 
 RESET ROLE;

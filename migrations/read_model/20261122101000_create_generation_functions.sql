@@ -25,11 +25,12 @@ CREATE FUNCTION read_model.work_in_generation(projection text, generation intege
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
     PERFORM set_config('role', 'read_model_owner', true);
-    PERFORM set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true);
+    PERFORM set_config('search_path', quote_ident(read_model.generation_schema(projection,
+        generation)), true);
 END $$;
 
--- Takes the keys off a generation's empty tables and notes them in its rebuild: a key that is made over rows that are there costs
--- a fraction of one that is kept while they come.
+-- Takes the keys off a generation's empty tables and notes them in its rebuild: a key that is made
+-- over rows that are there costs a fraction of one that is kept while they come.
 CREATE FUNCTION read_model.set_constraints_aside(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -37,17 +38,21 @@ DECLARE
     definitions text[] := '{}';
 BEGIN
     FOR found IN
-        SELECT c.conrelid::regclass AS of_table, c.conname AS name, pg_get_constraintdef(c.oid) AS definition
+        SELECT c.conrelid::regclass AS of_table, c.conname AS name, pg_get_constraintdef(c.oid)
+            AS definition
         FROM pg_constraint AS c
         JOIN pg_class AS t ON t.oid = c.conrelid
-        WHERE t.relnamespace = read_model.generation_schema(projection, generation)::regnamespace AND c.contype IN ('p', 'u')
+        WHERE t.relnamespace = read_model.generation_schema(projection, generation)::regnamespace
+            AND c.contype IN ('p', 'u')
         ORDER BY c.oid
     LOOP
-        definitions := definitions || format('ALTER TABLE %s ADD CONSTRAINT %I %s', found.of_table, found.name, found.definition);
+        definitions := definitions || format('ALTER TABLE %s ADD CONSTRAINT %I %s', found.of_table,
+            found.name, found.definition);
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.of_table, found.name);
     END LOOP;
     UPDATE read_model.rebuilds AS r SET set_aside = definitions
-    WHERE r.projection = set_constraints_aside.projection AND r.generation = set_constraints_aside.generation;
+    WHERE r.projection = set_constraints_aside.projection
+        AND r.generation = set_constraints_aside.generation;
 END $$;
 
 -- Puts them back.
@@ -58,12 +63,14 @@ DECLARE
 BEGIN
     FOR definition IN
         SELECT unnest(r.set_aside) FROM read_model.rebuilds AS r
-        WHERE r.projection = restore_constraints.projection AND r.generation = restore_constraints.generation
+        WHERE r.projection = restore_constraints.projection
+            AND r.generation = restore_constraints.generation
     LOOP
         EXECUTE definition;
     END LOOP;
     UPDATE read_model.rebuilds AS r SET set_aside = '{}'
-    WHERE r.projection = restore_constraints.projection AND r.generation = restore_constraints.generation;
+    WHERE r.projection = restore_constraints.projection
+        AND r.generation = restore_constraints.generation;
 END $$;
 
 -- Tells the planner of a generation's rows before the first query does.
@@ -74,13 +81,15 @@ DECLARE
 BEGIN
     FOR name IN
         SELECT oid FROM pg_class
-        WHERE relnamespace = read_model.generation_schema(projection, generation)::regnamespace AND relkind = 'r'
+        WHERE relnamespace = read_model.generation_schema(projection, generation)::regnamespace
+            AND relkind = 'r'
     LOOP
         EXECUTE format('ANALYZE %s', name);
     END LOOP;
 END $$;
 
--- Makes the view read_model.<projection> show this generation's main table. Its columns may be others than before.
+-- Makes the view read_model.<projection> show this generation's main table. Its columns may be
+-- others than before.
 CREATE FUNCTION read_model.show_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
@@ -99,14 +108,18 @@ END $$;
 CREATE FUNCTION read_model.drop_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
-    -- The checkpoint first, as the projector takes it first: so neither waits for the other in a circle.
+    -- The checkpoint first, as the projector takes it first: so neither waits for the other in a
+    -- circle.
     DELETE FROM read_model.checkpoints AS c
     WHERE c.projection = drop_generation.projection AND c.generation = drop_generation.generation;
     EXECUTE format('DROP SCHEMA %I CASCADE', read_model.generation_schema(projection, generation));
     DELETE FROM read_model.leases AS l
-    WHERE starts_with(l.name, read_model.generation_schema(drop_generation.projection, drop_generation.generation) || '/');
-    DELETE FROM read_model.parked AS p WHERE p.projection = drop_generation.projection AND p.generation = drop_generation.generation;
-    DELETE FROM read_model.stale AS s WHERE s.projection = drop_generation.projection AND s.generation = drop_generation.generation;
+    WHERE starts_with(l.name, read_model.generation_schema(drop_generation.projection,
+        drop_generation.generation) || '/');
+    DELETE FROM read_model.parked AS p WHERE p.projection = drop_generation.projection
+        AND p.generation = drop_generation.generation;
+    DELETE FROM read_model.stale AS s WHERE s.projection = drop_generation.projection
+        AND s.generation = drop_generation.generation;
     DELETE FROM read_model.retry_requests AS r
     WHERE r.projection = drop_generation.projection AND r.generation = drop_generation.generation;
     DELETE FROM read_model.generations AS g

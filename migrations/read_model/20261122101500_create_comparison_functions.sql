@@ -1,5 +1,6 @@
--- Compares two tables of one projection by chunks of their keys: the live one, whose rows move, and one that was folded anew.
--- A chunk of live rows is copied in one short snapshot; the other table is then brought to that snapshot's position and compared.
+-- Compares two tables of one projection by chunks of their keys: the live one, whose rows move, and
+-- one that was folded anew. A chunk of live rows is copied in one short snapshot; the other table
+-- is then brought to that snapshot's position and compared.
 SET LOCAL ROLE read_model_owner;
 
 -- The columns of a table's primary key, in their order.
@@ -12,34 +13,44 @@ LANGUAGE sql STABLE STRICT AS $$
     WHERE i.indrelid = compared AND i.indisprimary;
 $$;
 
--- Whether a key is in the sample that a seed and a share (of 2^32) choose. The program's folds ask the same of the same text.
+-- Whether a key is in the sample that a seed and a share (of 2^32) choose. The program's folds ask
+-- the same of the same text.
 CREATE FUNCTION read_model.is_sampled(key text, seed text, below bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE STRICT AS $$
-    SELECT ('x' || encode(substr(sha256(convert_to(seed || key, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint < below;
+    SELECT ('x' || encode(substr(sha256(convert_to(seed || key, 'UTF8')), 1, 4),
+        'hex'))::bit(32)::bigint < below;
 $$;
 
--- The condition "after $1, up to $2 if there is one, in the sample of seed $3 and share $4, and in part $5 of $6" over a table's key, as SQL.
+-- The condition "after $1, up to $2 if there is one, in the sample of seed $3 and share $4, and in
+-- partition $5 of $6" over a table's key, as SQL.
 CREATE FUNCTION read_model.chunk_condition(compared regclass, alias text) RETURNS text
 LANGUAGE sql STABLE STRICT AS $$
     SELECT format('($1 IS NULL OR (%1$s) > (%2$s)) AND ($2 IS NULL OR (%1$s) <= (%3$s))'
                   ' AND ($4 >= 4294967296 OR read_model.is_sampled(concat_ws(''/'', %1$s), $3, $4))'
-                  ' AND ($6 = 1 OR read_model.part_of(concat_ws(''/'', %1$s), $6) = $5)',
+                  ' AND ($6 = 1 OR read_model.partition_of(concat_ws(''/'', %1$s), $6) = $5)',
                   string_agg(format('%I.%I', alias, k.name), ', ' ORDER BY k.place),
-                  string_agg(format('($1)[%s]::%s', k.place, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.place),
-                  string_agg(format('($2)[%s]::%s', k.place, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.place))
+                  string_agg(format('($1)[%s]::%s', k.place, format_type(a.atttypid, a.atttypmod)),
+                      ', ' ORDER BY k.place),
+                  string_agg(format('($2)[%s]::%s', k.place, format_type(a.atttypid, a.atttypmod)),
+                      ', ' ORDER BY k.place))
     FROM unnest(read_model.key_columns(compared)) WITH ORDINALITY AS k (name, place)
     JOIN pg_attribute AS a ON a.attrelid = compared AND a.attname = k.name;
 $$;
 
--- Copies the next chunk of a part's live rows after a key. Returns how many there were, and the last one's key unless there are no more.
--- Runs in a snapshot of the caller's, who reads the checkpoint in it.
-CREATE FUNCTION read_model.take_chunk(live regclass, after text[], size integer, seed text, below bigint, part integer, parts integer,
+-- Copies the next chunk of a partition's live rows after a key. Returns how many there were, and
+-- the last one's key unless there are no more. Runs in a snapshot of the caller's, who reads the
+-- checkpoint in it.
+CREATE FUNCTION read_model.take_chunk(live regclass, after text[], size integer, seed text,
+    below bigint, partition integer, partitions integer,
                                       OUT taken bigint, OUT last text[])
 LANGUAGE plpgsql AS $$
 DECLARE
-    keys text := (SELECT string_agg(format('c.%I', name), ', ') FROM unnest(read_model.key_columns(live)) AS name);
-    last_key text := (SELECT string_agg(format('c.%I::text', name), ', ') FROM unnest(read_model.key_columns(live)) AS name);
-    backward text := (SELECT string_agg(format('c.%I DESC', name), ', ') FROM unnest(read_model.key_columns(live)) AS name);
+    keys text := (SELECT string_agg(format('c.%I', name), ', ')
+        FROM unnest(read_model.key_columns(live)) AS name);
+    last_key text := (SELECT string_agg(format('c.%I::text', name), ', ')
+        FROM unnest(read_model.key_columns(live)) AS name);
+    backward text := (SELECT string_agg(format('c.%I DESC', name), ', ')
+        FROM unnest(read_model.key_columns(live)) AS name);
 BEGIN
     IF to_regclass('pg_temp.compared_chunk') IS NULL THEN
         EXECUTE format('CREATE TEMPORARY TABLE compared_chunk (LIKE %s)', live);
@@ -48,23 +59,31 @@ BEGIN
     END IF;
     EXECUTE format('INSERT INTO pg_temp.compared_chunk SELECT c.* FROM %s AS c WHERE %s ORDER BY %s LIMIT $7',
                    live, read_model.chunk_condition(live, 'c'), keys)
-    USING after, NULL::text[], seed, below, part, parts, size;
+    USING after, NULL::text[], seed, below, partition, partitions, size;
     GET DIAGNOSTICS taken = ROW_COUNT;
     IF taken = size THEN
-        EXECUTE format('SELECT ARRAY[%s] FROM pg_temp.compared_chunk AS c ORDER BY %s LIMIT 1', last_key, backward) INTO last;
+        EXECUTE format('SELECT ARRAY[%s] FROM pg_temp.compared_chunk AS c ORDER BY %s LIMIT 1',
+            last_key, backward) INTO last;
     END IF;
 END $$;
 
--- Compares the chunk that was taken with the same keys of the other table, in the columns that both have. Samples come with the rows.
--- Rows of stale keys lack events, as is known: those that differ are only counted.
-CREATE FUNCTION read_model.compare_chunk(live regclass, other regclass, after text[], upto text[], seed text, below bigint,
-                                         part integer, parts integer, samples integer, stale_keys text[],
-                                         OUT missing bigint, OUT extra bigint, OUT different bigint, OUT stale bigint, OUT sampled jsonb)
+-- Compares the chunk that was taken with the same keys of the other table, in the columns that both
+-- have. Samples come with the rows. Rows of stale keys lack events, as is known: those that differ
+-- are only counted.
+CREATE FUNCTION read_model.compare_chunk(live regclass, other regclass, after text[], upto text[],
+    seed text, below bigint,
+                                         partition integer, partitions integer, samples integer,
+                                             stale_keys text[],
+                                         OUT missing bigint, OUT extra bigint,
+                                             OUT different bigint, OUT stale bigint,
+                                                 OUT sampled jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
     key_names text[] := read_model.key_columns(live);
-    key_of_live text := (SELECT string_agg(format('c.%I', name), ', ') FROM unnest(key_names) AS name);
-    key_of_other text := (SELECT string_agg(format('e.%I', name), ', ') FROM unnest(key_names) AS name);
+    key_of_live text := (SELECT string_agg(format('c.%I', name), ', ') FROM unnest(key_names)
+        AS name);
+    key_of_other text := (SELECT string_agg(format('e.%I', name), ', ') FROM unnest(key_names)
+        AS name);
     only_live text[];
     only_other text[];
     differs text;
@@ -74,33 +93,41 @@ BEGIN
            COALESCE(array_agg(b.attname::text) FILTER (WHERE a.attname IS NULL), '{}'),
            string_agg(format(CASE WHEN a.atttypid = b.atttypid AND a.atttypid <> 'json'::regtype
                                   THEN 'c.%1$I IS DISTINCT FROM e.%1$I'
-                                  ELSE 'to_jsonb(c.%1$I) IS DISTINCT FROM to_jsonb(e.%1$I)' END, a.attname), ' OR ')
+                                  ELSE 'to_jsonb(c.%1$I) IS DISTINCT FROM to_jsonb(e.%1$I)' END,
+                                      a.attname), ' OR ')
                FILTER (WHERE a.attname IS NOT NULL AND b.attname IS NOT NULL)
     INTO only_live, only_other, differs
     FROM (SELECT * FROM pg_attribute WHERE attrelid = live AND attnum > 0 AND NOT attisdropped) AS a
-    FULL JOIN (SELECT * FROM pg_attribute WHERE attrelid = other AND attnum > 0 AND NOT attisdropped) AS b
+    FULL JOIN (SELECT * FROM pg_attribute WHERE attrelid = other AND attnum > 0
+        AND NOT attisdropped) AS b
         ON a.attname = b.attname;
     EXECUTE format(
         'WITH found AS (
-             SELECT CASE WHEN concat_ws(''/'', %2$s) = ANY ($10) OR concat_ws(''/'', %3$s) = ANY ($10) THEN ''stale''
-                         WHEN c.%1$I IS NULL THEN ''missing'' WHEN e.%1$I IS NULL THEN ''extra'' ELSE ''different'' END AS kind,
+             SELECT CASE WHEN concat_ws(''/'', %2$s) = ANY ($10) OR concat_ws(''/'',
+                 %3$s) = ANY ($10) THEN ''stale''
+                         WHEN c.%1$I IS NULL THEN ''missing'' WHEN e.%1$I IS NULL THEN ''extra''
+                             ELSE ''different'' END AS kind,
                     concat_ws(''/'', %2$s) AS live_key, concat_ws(''/'', %3$s) AS other_key,
                     to_jsonb(c) - $7 AS live_row, to_jsonb(e) - $8 AS other_row
              FROM pg_temp.compared_chunk AS c
              FULL JOIN (SELECT e.* FROM %4$s AS e WHERE %5$s) AS e ON (%2$s) = (%3$s)
              WHERE c.%1$I IS NULL OR e.%1$I IS NULL OR %6$s),
          few AS (SELECT * FROM found WHERE kind <> ''stale'' LIMIT $9)
-         SELECT count(*) FILTER (WHERE kind = ''missing''), count(*) FILTER (WHERE kind = ''extra''),
-                count(*) FILTER (WHERE kind = ''different''), count(*) FILTER (WHERE kind = ''stale''),
+         SELECT count(*) FILTER (WHERE kind = ''missing''),
+             count(*) FILTER (WHERE kind = ''extra''),
+                count(*) FILTER (WHERE kind = ''different''),
+                    count(*) FILTER (WHERE kind = ''stale''),
                 COALESCE((SELECT jsonb_agg(jsonb_build_object(
                     ''kind'', kind,
                     ''key'', CASE kind WHEN ''missing'' THEN other_key ELSE live_key END,
                     ''live'', CASE WHEN kind <> ''missing'' THEN live_row END,
                     ''folded'', CASE WHEN kind <> ''extra'' THEN other_row END)) FROM few), ''[]'')
          FROM found',
-        key_names[1], key_of_live, key_of_other, other, read_model.chunk_condition(live, 'e'), differs)
+        key_names[1], key_of_live, key_of_other, other, read_model.chunk_condition(live, 'e'),
+            differs)
     INTO missing, extra, different, stale, sampled
-    USING after, upto, seed, below, part, parts, only_live, only_other, samples, stale_keys;
+    USING after, upto, seed, below, partition, partitions, only_live, only_other, samples,
+        stale_keys;
 END $$;
 
 RESET ROLE;

@@ -20,8 +20,8 @@ use crate::place::{named, place};
 /// How long a goodbye may take. After it the socket is closed without one.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A connection whose every call has a deadline. A call that passes it, or that its caller drops, ends the connection:
-/// later calls fail at once, and [`Connection::is_open`] says so.
+/// A connection whose every call has a deadline. A call that passes it, or that its caller drops,
+/// ends the connection: later calls fail at once, and [`Connection::is_open`] says so.
 #[derive(Debug)]
 pub struct Connection {
     /// Taken out while a call is under way.
@@ -65,7 +65,8 @@ impl Connection {
     /// Does several statements (a transaction, a COPY) within the connection's limit as a whole.
     ///
     /// # Errors
-    /// Those of `work`; [`crate::silent`]'s when it takes too long, after which the connection is gone.
+    /// Those of `work`; [`crate::silent`]'s when it takes too long, after which the connection is
+    /// gone.
     pub async fn run<T, E: From<Error>>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,

@@ -1,14 +1,15 @@
 //! What every crate does with Postgres: connections whose every call has a deadline on our side.
 //!
-//! `statement_timeout` and `tcp_user_timeout` are promises of the server and of the kernel. A server that is silent (its
-//! backend is stopped, its host is frozen behind a live network) keeps neither. So a statement goes to Postgres only
-//! through [`Pool`] or [`Connection`], which
+//! `statement_timeout` and `tcp_user_timeout` are promises of the server and of the kernel. A
+//! server that is silent (its backend is stopped, its host is frozen behind a live network) keeps
+//! neither. So a statement goes to Postgres only through [`Pool`] or [`Connection`], which
 //! - give up after a limit with [`silent`]'s error,
 //! - then drop the connection, since nobody knows what state it is in,
 //! - also drop it when the caller gives up in the middle of a call.
 //!
-//! Both implement [`sqlx::Executor`], so `query!(…).fetch_one(&pool)` needs no wrapper at the call. What needs one
-//! connection for several statements (a transaction, a COPY) is passed to `run`, and has one deadline as a whole.
+//! Both implement [`sqlx::Executor`], so `query!(…).fetch_one(&pool)` needs no wrapper at the call.
+//! What needs one connection for several statements (a transaction, a COPY) is passed to `run`, and
+//! has one deadline as a whole.
 
 mod connection;
 mod deadline;

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use crate::deadline::{gone, within};
 
-/// Hears the notifications of one channel. A server that says nothing is asked now and then whether it is still there, so that one that
-/// is silent for good is left.
+/// Hears the notifications of one channel. A server that says nothing is asked now and then whether
+/// it is still there, so that one that is silent for good is left.
 pub struct Listener {
     raw: PgListener,
     quiet: Duration,
@@ -17,8 +17,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Connects and listens on `channel`, each within `limit`. After `quiet` without a notification the server is asked for a sign, for
-    /// which it has `limit` again.
+    /// Connects and listens on `channel`, each within `limit`. After `quiet` without a notification
+    /// the server is asked for a sign, for which it has `limit` again.
     ///
     /// # Errors
     /// What Postgres said; [`crate::silent`]'s error when it said nothing.
@@ -43,7 +43,8 @@ impl Listener {
     /// Waits for the next notification.
     ///
     /// # Errors
-    /// The connection ended, or the server gives no sign any more: open another one. What was notified in between is lost.
+    /// The connection ended, or the server gives no sign any more: open another one. What was
+    /// notified in between is lost.
     pub async fn heard(&mut self) -> Result<()> {
         loop {
             match timeout(self.quiet, self.raw.try_recv()).await {

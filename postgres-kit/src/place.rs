@@ -9,7 +9,8 @@ use sqlx::Error;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::postgres::PgConnectOptions;
 
-/// Whether a text is the address of a database. The parser's own error might repeat the text, and so a password.
+/// Whether a text is the address of a database. The parser's own error might repeat the text, and
+/// so a password.
 pub fn is_address(text: &str) -> bool {
     text.parse::<PgConnectOptions>().is_ok()
 }

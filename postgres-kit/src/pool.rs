@@ -63,7 +63,8 @@ impl PoolSettings {
     }
 }
 
-/// Shared connections, each made when it is first needed. Cheap to clone; clones share the connections.
+/// Shared connections, each made when it is first needed. Cheap to clone; clones share the
+/// connections.
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: PgPool,
@@ -74,8 +75,9 @@ pub struct Pool {
     doubt: Arc<Doubt>,
 }
 
-/// When a call last got no answer, or found its connection broken. Connections that were idle before then may be dead too,
-/// and are not used again: otherwise each would cost a caller its whole limit, or fail its call.
+/// When a call last got no answer, or found its connection broken. Connections that were idle
+/// before then may be dead too, and are not used again: otherwise each would cost a caller its
+/// whole limit, or fail its call.
 #[derive(Debug)]
 struct Doubt {
     /// Where they lead, for errors.
@@ -161,16 +163,19 @@ impl Pool {
         u32::try_from(self.shared.num_idle()).unwrap_or(u32::MAX)
     }
 
-    /// Somebody's work found a connection broken: none that is idle now is used again. A call through the pool as an
-    /// [`Executor`] says so by itself; who passes work to [`Pool::run`] knows its errors.
+    /// Somebody's work found a connection broken: none that is idle now is used again. A call
+    /// through the pool as an [`Executor`] says so by itself; who passes work to [`Pool::run`]
+    /// knows its errors.
     pub fn doubt(&self) {
         self.doubt.raise();
     }
 
-    /// Does several statements (a transaction) on one connection, within the pool's limit as a whole.
+    /// Does several statements (a transaction) on one connection, within the pool's limit as a
+    /// whole.
     ///
     /// # Errors
-    /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when it takes too long.
+    /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when
+    /// it takes too long.
     pub async fn run<T, E: From<Error>>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
@@ -212,7 +217,8 @@ impl Pool {
     }
 }
 
-/// Whether a connection that was unused for a while still stands. The wait for it is part of the acquire limit.
+/// Whether a connection that was unused for a while still stands. The wait for it is part of the
+/// acquire limit.
 async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -> Result<bool> {
     if idle.idle_for >= WARM {
         connection.ping().await?;
@@ -220,7 +226,8 @@ async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -
     Ok(true)
 }
 
-/// A connection on loan. Dropped in the middle of a call, it is closed and its place in the pool is free at once.
+/// A connection on loan. Dropped in the middle of a call, it is closed and its place in the pool is
+/// free at once.
 struct Lent {
     connection: Option<PoolConnection<Postgres>>,
     /// None for a call that went past the queue.
@@ -240,7 +247,8 @@ impl Lent {
         }
     }
 
-    /// Back to the pool, which pings it first: for so long at most, since a silent server would keep its place for good.
+    /// Back to the pool, which pings it first: for so long at most, since a silent server would
+    /// keep its place for good.
     fn give_back(mut self) {
         self.answered();
         let place = self.place.take();

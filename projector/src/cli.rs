@@ -1,4 +1,5 @@
-//! The command line: `projector run | status | account | parked | verify | explain | rebuild | switch-back | drop | migrate | start-over`.
+//! The command line: `projector run | status | account | parked | verify | explain | rebuild |
+//! switch-back | drop | migrate | start-over`.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::verify::background::BackgroundArgs;
 
 service_kit::secret_args!(
     /// Where the log is: postgres://user:password@host:port/database.
-    EventStoreUrl, "event-store-url", "EVENT_STORE_URL", "event-store-url-file", "EVENT_STORE_URL_FILE"
+    EventStoreUrl, "event-store-url", "EVENT_STORE_URL", "event-store-url-file",
+        "EVENT_STORE_URL_FILE"
 );
 
 service_kit::secret_args!(
@@ -25,7 +27,8 @@ service_kit::secret_args!(
 
 service_kit::secret_args!(
     /// Where the keys of personal data are kept: postgres://user:password@host:port/database.
-    SubjectKeysUrl, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file", "SUBJECT_KEYS_URL_FILE"
+    SubjectKeysUrl, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file",
+        "SUBJECT_KEYS_URL_FILE"
 );
 
 service_kit::secret_args!(
@@ -35,7 +38,8 @@ service_kit::secret_args!(
 
 /// Works read tables out from the log of events.
 ///
-/// Exit codes: 0 done, 1 rows are not what the log makes, 2 wrong usage, 3 could not be done or could not look.
+/// Exit codes: 0 done, 1 rows are not what the log makes, 2 wrong usage, 3 could not be done or
+/// could not look.
 #[derive(Debug, Parser)]
 #[command(name = "projector", version)]
 pub struct Cli {
@@ -49,27 +53,33 @@ pub struct Cli {
 pub enum Command {
     /// Project events as they come, until SIGTERM. Waits for whatever is away.
     Run(Box<RunArgs>),
-    /// Show how far each projection is: position, head, lag, mode and heartbeat; once, or again and again.
+    /// Show how far each projection is: position, head, lag, mode and heartbeat; once, or again and
+    /// again.
     Status(Box<StatusArgs>),
     /// Show where every event up to each checkpoint went: applied, passed over, parked or skipped.
     Account(AccountArgs),
     /// See to events that a projection's fold refused: list, show, retry, skip, export.
     Parked(ParkedArgs),
-    /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they differ.
+    /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they
+    /// differ.
     Verify(Box<VerifyArgs>),
     /// List the events that made a row, with the row after each; or show the row as it once was.
     Explain(Box<ExplainArgs>),
-    /// Make the next generation of a projection beside the live one, compare the two, and let it take its place.
+    /// Make the next generation of a projection beside the live one, compare the two, and let it
+    /// take its place.
     Rebuild(Box<RebuildArgs>),
-    /// Let queries see the generation again that they saw before the live one. It is caught up first.
+    /// Let queries see the generation again that they saw before the live one. It is caught up
+    /// first.
     SwitchBack(Box<SwitchBackArgs>),
     /// Remove a generation that queries do not see, with all its rows.
     Drop(DropArgs),
     /// Bring the read model's schema into the form that this program knows. Safe twice and at once.
     Migrate(MigrateArgs),
-    /// Project one projection from the first event again, in a new generation that takes the old one's place at once.
+    /// Project one projection from the first event again, in a new generation that takes the old
+    /// one's place at once.
     ///
-    /// For a log whose history has changed, and for a fold that has: until it has caught up, queries see it fill.
+    /// For a log whose history has changed, and for a fold that has: until it has caught up,
+    /// queries see it fill.
     StartOver(StartOverArgs),
 }
 
@@ -109,7 +119,8 @@ pub struct StatusArgs {
     #[arg(long)]
     pub(crate) watch: bool,
     /// How many seconds lie between two looks of --watch, from 0.1 to 3600.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = watch::parse_interval, requires = "watch")]
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = watch::parse_interval,
+        requires = "watch")]
     pub(crate) interval: Duration,
 }
 
@@ -125,9 +136,9 @@ pub struct MigrateArgs {
 pub struct StartOverArgs {
     /// Which projection.
     pub(crate) projection: String,
-    /// Into how many parts its keys are split; as before, unless said.
+    /// Into how many partitions its keys are split; as before, unless said.
     #[arg(long)]
-    pub(crate) parts: Option<i32>,
+    pub(crate) partitions: Option<i32>,
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,

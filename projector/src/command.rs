@@ -49,7 +49,7 @@ async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
         return Err(CommandError::NotConfirmed);
     }
     let options = connect_options(&args.read_model.get()?)?;
-    let generation = generation::start_over(&options, projection.as_ref(), args.parts).await?;
+    let generation = generation::start_over(&options, projection.as_ref(), args.partitions).await?;
     writeln!(
         cli_kit::stdout(),
         "{name} begins again as generation {generation}. A running projector fills it."

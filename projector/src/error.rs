@@ -12,7 +12,7 @@ use service_kit::telemetry::TelemetryError;
 use crate::generation::SchemaError;
 use crate::parked::SkipError;
 use crate::rebuild::RebuildError;
-use crate::replay::RefoldError;
+use crate::replay::ReplayError;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub enum CommandError {
     Json(#[from] serde_json::Error),
     /// The log could not be folded anew.
     #[error(transparent)]
-    Refold(#[from] RefoldError),
+    Replay(#[from] ReplayError),
     /// A generation could not be built, switched to or dropped.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
@@ -77,11 +77,12 @@ pub enum CommandError {
     /// The live rows are not what the log makes.
     #[error("the rows of {0} are not what the log makes")]
     Differs(String),
-    /// A part of the live generation does not come to where the others stand.
+    /// A partition of the live generation does not come to where the others stand.
     #[error(
-        "part {1} of {0} stands behind position {2}, where another part stands, and does not move: not compared"
+        "partition {1} of {0} stands behind position {2}, where another partition stands, and \
+            does not move: not compared"
     )]
-    PartBehind(&'static str, i32, Position),
+    PartitionBehind(&'static str, i32, Position),
     /// What was given is no key of the projection's rows.
     #[error("{1:?} is no key of {0}")]
     NotAKey(String, String),

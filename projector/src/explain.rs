@@ -1,4 +1,5 @@
-//! `projector explain`: why a row is as it is: the events that made it, with the row after each; or the row as it once was.
+//! `projector explain`: why a row is as it is: the events that made it, with the row after each; or
+//! the row as it once was.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -16,7 +17,7 @@ use crate::error::CommandError;
 use crate::progress::Progress;
 use crate::projection::{AnyProjection, Only, Parking, Traced};
 use crate::replay::compare::hide_personal;
-use crate::replay::{RANGE, READ_AHEAD, RefoldError, Source};
+use crate::replay::{RANGE, READ_AHEAD, ReplayError, Source};
 use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
 
@@ -27,7 +28,8 @@ pub struct ExplainArgs {
     pub(crate) projection: String,
     /// The row's key; the columns of the primary key joined by `/`, as in `1997-01-02/USD`.
     pub(crate) key: String,
-    /// Print only the row as it was then: a position of the log, or a time as in `2026-01-31T12:00:00Z`.
+    /// Print only the row as it was then: a position of the log, or a time as in
+    /// `2026-01-31T12:00:00Z`.
     #[arg(long, value_name = "POSITION|TIME", value_parser = parse_as_of)]
     pub(crate) as_of: Option<AsOf>,
     /// Print personal values.
@@ -108,12 +110,12 @@ async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, Comm
     }
 }
 
-async fn event_at(source: &Arc<Source>, position: Position) -> Result<RecordedEvent, RefoldError> {
+async fn event_at(source: &Arc<Source>, position: Position) -> Result<RecordedEvent, ReplayError> {
     let events = source.store().read(&Filter::All, Position(position.0 - 1), 1).await?;
     events
         .into_iter()
         .find(|event| event.position == position)
-        .ok_or(RefoldError::OtherHistory(position))
+        .ok_or(ReplayError::OtherHistory(position))
 }
 
 struct Explaining<'a> {
@@ -130,7 +132,8 @@ struct Explaining<'a> {
 
 impl Explaining<'_> {
     async fn run(&mut self, key: String, end: Position) -> Result<(), CommandError> {
-        // One row needs no tables; should it be written all the same, then to tables that nobody else sees.
+        // One row needs no tables; should it be written all the same, then to tables that nobody
+        // else sees.
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut self.connection).await?;
         sqlx::raw_sql(self.projection.tables()).execute(&mut self.connection).await?;
         let mut rows = self.projection.rows(Only::Key(key), usize::MAX);
@@ -147,7 +150,7 @@ impl Explaining<'_> {
             let page = page?;
             let fold =
                 async |raw: &mut PgConnection| rows.fold(raw, page.prepared, &mut parking).await;
-            self.connection.run(fold).await.map_err(RefoldError::from)?;
+            self.connection.run(fold).await.map_err(ReplayError::from)?;
             progress.at(page.to.0, end.0);
             for step in rows.take_trace() {
                 self.step(step?, &progress).await?;
@@ -165,7 +168,7 @@ impl Explaining<'_> {
         if self.each {
             let event = event_at(self.source, step.position).await?;
             let text = if self.json {
-                in_json(&event, step.part, &row)
+                in_json(&event, step.fragment, &row)
             } else {
                 in_words(&event, self.last.as_ref(), &row)
             };
@@ -176,10 +179,12 @@ impl Explaining<'_> {
     }
 }
 
-fn in_json(event: &RecordedEvent, part: u32, row: &Map<String, Value>) -> String {
+fn in_json(event: &RecordedEvent, fragment: u32, row: &Map<String, Value>) -> String {
     json!({
-        "position": event.position, "part": part, "event_id": event.id, "event_type": event.event_type,
-        "stream": event.stream.as_str(), "version": event.version, "recorded_at": event.recorded_at, "row": row,
+        "position": event.position, "fragment": fragment, "event_id": event.id,
+            "event_type": event.event_type,
+        "stream": event.stream.as_str(), "version": event.version,
+            "recorded_at": event.recorded_at, "row": row,
     })
     .to_string()
 }

@@ -1,20 +1,21 @@
 //! The read model's schema: the migrations, and the generations of each projection.
 //!
-//! A generation is one set of a projection's tables, in the schema `<projection>_g<n>`, worked out by one fold version. One
-//! generation of each projection is live: the views in `read_model` show it. Everything here happens in single transactions
-//! under one advisory lock, so that it may be run twice or at once.
+//! A generation is one set of a projection's tables, in the schema `<projection>_g<n>`, worked out
+//! by one fold version. One generation of each projection is live: the views in `read_model` show
+//! it. Everything here happens in single transactions under one advisory lock, so that it may be
+//! run twice or at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{Mark, Position};
+use event_store::{EventRef, Position};
 use postgres_kit::Connection;
 use sha2::{Digest as _, Sha256};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Postgres, Transaction};
 
-use crate::projection::{AnyProjection, MAX_PARTS, Split};
+use crate::projection::{AnyProjection, MAX_PARTITIONS, Split};
 use crate::runner::database::CONNECT_LIMIT;
 
 /// Serialises whoever changes generations; the number has no meaning.
@@ -37,12 +38,14 @@ pub enum SchemaError {
     Older,
     /// Migrations ran that this program does not have.
     #[error(
-        "the read model's schema is newer than this program (migration {0}): run the program that made it"
+        "the read model's schema is newer than this program (migration {0}): run the program that \
+            made it"
     )]
     Newer(i64),
     /// A migration that ran is not the one that this program has.
     #[error(
-        "migration {0} of the read model is not the one that this program knows: run the program that made it"
+        "migration {0} of the read model is not the one that this program knows: run the program \
+            that made it"
     )]
     Changed(i64),
     /// The live generation is not this program's.
@@ -52,7 +55,7 @@ pub enum SchemaError {
     #[error("there is no projection {0}")]
     UnknownProjection(String),
     /// A projection cannot be split so.
-    #[error("{0} cannot be split into {1} parts: {2}")]
+    #[error("{0} cannot be split into {1} partitions: {2}")]
     NotSplit(&'static str, i32, String),
 }
 
@@ -65,14 +68,15 @@ pub struct Generation {
     pub fold_version: i32,
     /// A digest of what created its tables and indexes.
     pub tables: String,
-    /// Into how many parts its keys are split.
-    pub parts: i32,
+    /// Into how many partitions its keys are split.
+    pub partitions: i32,
     /// Whether queries see it.
     pub live: bool,
 }
 
 impl Generation {
-    /// Whether this program's projection makes the same rows in the same tables. Only then may it touch them.
+    /// Whether this program's projection makes the same rows in the same tables. Only then may it
+    /// touch them.
     pub fn is_made_by(&self, projection: &dyn AnyProjection) -> bool {
         self.fold_version == projection.fold_version() && self.tables == tables_digest(projection)
     }
@@ -83,7 +87,8 @@ pub(crate) fn fold_of(projection: &dyn AnyProjection) -> String {
     format!("{} {} {}", projection.name(), projection.fold_version(), tables_digest(projection))
 }
 
-/// A digest of the statements that create a projection's tables and indexes; comments and blanks do not count.
+/// A digest of the statements that create a projection's tables and indexes; comments and blanks do
+/// not count.
 pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
     let lines = projection.tables().lines().chain(projection.indexes().lines());
     let code = lines.filter_map(|line| line.split("--").next());
@@ -101,7 +106,8 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Brings the read model into the form that this program knows, and makes the first generation of each projection that has none.
+/// Brings the read model into the form that this program knows, and makes the first generation of
+/// each projection that has none.
 ///
 /// # Errors
 /// [`SchemaError`]; nothing is left half done.
@@ -116,12 +122,12 @@ pub async fn migrate(
             let mut transaction = locked(raw).await?;
             if live(&mut transaction, projection.name()).await?.is_none() {
                 let generation = next(&mut transaction, projection.name()).await?;
-                let parts = parts_of(projection.as_ref(), None, None)?;
-                install(&mut transaction, projection.as_ref(), (generation, parts)).await?;
+                let partitions = partitions_of(projection.as_ref(), None, None)?;
+                install(&mut transaction, projection.as_ref(), (generation, partitions)).await?;
                 tracing::info!(
                     projection = projection.name(),
                     generation,
-                    parts,
+                    partitions,
                     "generation made"
                 );
             }
@@ -185,27 +191,29 @@ pub async fn live(
 ) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations WHERE projection = $1 AND live",
+        "SELECT generation, fold_version, tables, partitions, live FROM read_model.generations \
+            WHERE projection = $1 AND live",
         projection
     )
     .fetch_optional(connection)
     .await
 }
 
-/// The part of a generation that is furthest back: where it is.
+/// The partition of a generation that is furthest back: where it is.
 pub(crate) async fn mark(
     connection: &mut PgConnection,
     projection: &str,
     generation: i32,
-) -> sqlx::Result<Mark> {
+) -> sqlx::Result<EventRef> {
     let row = sqlx::query!(
-        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position LIMIT 1",
+        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND \
+            generation = $2 ORDER BY position LIMIT 1",
         projection,
         generation
     )
     .fetch_one(connection)
     .await?;
-    Ok(Mark { position: Position(row.position), event_id: row.event_id })
+    Ok(EventRef { position: Position(row.position), event_id: row.event_id })
 }
 
 /// A generation by its number, built or not.
@@ -216,7 +224,8 @@ pub(crate) async fn numbered(
 ) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations WHERE projection = $1 AND generation = $2",
+        "SELECT generation, fold_version, tables, partitions, live FROM read_model.generations \
+            WHERE projection = $1 AND generation = $2",
         projection,
         number
     )
@@ -250,43 +259,49 @@ pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Gener
         format!("it was folded by version {fold_version}, and this program folds version {version}")
     };
     format!(
-        "generation {generation} of {name} is not this program's ({why}): run `projector rebuild {name}`, or the program that made it"
+        "generation {generation} of {name} is not this program's ({why}): run `projector rebuild \
+            {name}`, or the program that made it"
     )
 }
 
-/// Into how many parts a projection's next generation is split: as wanted; else as its live one is, as long as it may be; else as it declares.
+/// Into how many partitions a projection's next generation is split: as wanted; else as its live
+/// one is, as long as it may be; else as it declares.
 ///
 /// # Errors
 /// [`SchemaError::NotSplit`]: it may not be split so.
-pub(crate) fn parts_of(
+pub(crate) fn partitions_of(
     projection: &dyn AnyProjection,
     wanted: Option<i32>,
     live: Option<&Generation>,
 ) -> Result<i32, SchemaError> {
-    let refused = |parts, why: String| Err(SchemaError::NotSplit(projection.name(), parts, why));
+    let refused =
+        |partitions, why: String| Err(SchemaError::NotSplit(projection.name(), partitions, why));
     match (projection.split(), wanted) {
-        (Split::Never(why), Some(parts)) if parts != 1 => refused(parts, why.to_owned()),
+        (Split::Never(why), Some(partitions)) if partitions != 1 => {
+            refused(partitions, why.to_owned())
+        }
         (Split::Never(_), _) => Ok(1),
         (Split::ByKey(declared), _) => {
-            let parts = wanted.or(live.map(|live| live.parts)).unwrap_or(declared);
-            if (1..=MAX_PARTS).contains(&parts) {
-                Ok(parts)
+            let partitions = wanted.or(live.map(|live| live.partitions)).unwrap_or(declared);
+            if (1..=MAX_PARTITIONS).contains(&partitions) {
+                Ok(partitions)
             } else {
-                refused(parts, format!("1 to {MAX_PARTS} are possible"))
+                refused(partitions, format!("1 to {MAX_PARTITIONS} are possible"))
             }
         }
     }
 }
 
-/// Begins a projection anew: a fresh generation from position 0 takes the place of the live one, which is dropped.
-/// Queries see it fill. Returns the new generation's number. `parts`: into how many it is split; as before, unless said.
+/// Begins a projection anew: a fresh generation from position 0 takes the place of the live one,
+/// which is dropped. Queries see it fill. Returns the new generation's number. `partitions`: into
+/// how many it is split; as before, unless said.
 ///
 /// # Errors
 /// [`SchemaError`]; nothing is left half done.
 pub async fn start_over(
     options: &PgConnectOptions,
     projection: &dyn AnyProjection,
-    parts: Option<i32>,
+    partitions: Option<i32>,
 ) -> Result<i32, SchemaError> {
     let mut connection = Connection::open(options, CONNECT_LIMIT, CHANGE_LIMIT).await?;
     let begin_anew = async |raw: &mut PgConnection| {
@@ -294,8 +309,8 @@ pub async fn start_over(
         let mut transaction = locked(raw).await?;
         let old = live(&mut transaction, projection.name()).await?;
         let generation = next(&mut transaction, projection.name()).await?;
-        let parts = parts_of(projection, parts, old.as_ref())?;
-        install(&mut transaction, projection, (generation, parts)).await?;
+        let partitions = partitions_of(projection, partitions, old.as_ref())?;
+        install(&mut transaction, projection, (generation, partitions)).await?;
         if let Some(old) = old {
             sqlx::query!(
                 "SELECT read_model.drop_generation($1, $2)",
@@ -313,7 +328,8 @@ pub async fn start_over(
     Ok(generation)
 }
 
-/// The number of the next generation: one that no generation had, even if it is dropped since, so that terms of leases never start again.
+/// The number of the next generation: one that no generation had, even if it is dropped since, so
+/// that terms of leases never start again.
 pub(crate) async fn next(connection: &mut PgConnection, projection: &str) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
         "INSERT INTO read_model.generation_numbers AS n (projection, last) VALUES ($1, 1)
@@ -343,18 +359,19 @@ pub(crate) async fn lock(transaction: &mut PgConnection) -> sqlx::Result<()> {
 async fn install(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,
-    (generation, parts): (i32, i32),
+    (generation, partitions): (i32, i32),
 ) -> sqlx::Result<()> {
-    make(transaction, projection, (generation, parts), "ready").await?;
+    make(transaction, projection, (generation, partitions), "ready").await?;
     sqlx::raw_sql(projection.indexes()).execute(&mut **transaction).await?;
     show(transaction, projection.name(), generation).await
 }
 
-/// Makes a generation's empty tables, without indexes, and its parts' checkpoints; works in its schema until the end of the transaction.
+/// Makes a generation's empty tables, without indexes, and its partitions' checkpoints; works in
+/// its schema until the end of the transaction.
 pub(crate) async fn make(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,
-    (generation, parts): (i32, i32),
+    (generation, partitions): (i32, i32),
     state: &str,
 ) -> sqlx::Result<()> {
     let (name, tables) = (projection.name(), tables_digest(projection));
@@ -363,23 +380,24 @@ pub(crate) async fn make(
         .await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;
     sqlx::query!(
-        "INSERT INTO read_model.generations (projection, generation, fold_version, tables, parts, live, state)
+        "INSERT INTO read_model.generations (projection, generation, fold_version, tables, \
+            partitions, live, state)
          VALUES ($1, $2, $3, $4, $5, false, $6)",
         name,
         generation,
         projection.fold_version(),
         tables,
-        parts,
+        partitions,
         state
     )
     .execute(&mut **transaction)
     .await?;
     sqlx::query!(
-        "INSERT INTO read_model.checkpoints (projection, generation, part, fold_version)
-         SELECT $1, $2, part, $4 FROM generate_series(0, $3 - 1) AS part",
+        "INSERT INTO read_model.checkpoints (projection, generation, partition, fold_version)
+         SELECT $1, $2, partition, $4 FROM generate_series(0, $3 - 1) AS partition",
         name,
         generation,
-        parts,
+        partitions,
         projection.fold_version()
     )
     .execute(&mut **transaction)

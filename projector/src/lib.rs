@@ -1,4 +1,5 @@
-//! Works read tables out from the log: the runner, the projections, and the operators' command line.
+//! Works read tables out from the log: the runner, the projections, and the operators' command
+//! line.
 
 pub mod cli;
 pub mod command;
@@ -37,8 +38,8 @@ pub fn schema_fingerprint() -> String {
     generation::schema_fingerprint(&projections::all())
 }
 
-/// Projects these events, the next ones after what the migrated read model at `url` shows, with every projection.
-/// For tests of whoever reads the tables.
+/// Projects these events, the next ones after what the migrated read model at `url` shows, with
+/// every projection. For tests of whoever reads the tables.
 ///
 /// # Errors
 /// Postgres failed, or a projection stopped or belongs to a running process.

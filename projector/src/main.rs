@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow
+/// at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

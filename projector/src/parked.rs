@@ -1,6 +1,8 @@
-//! `projector parked`: the events that a fold refused, grouped by cause; tried again, skipped or exported.
+//! `projector parked`: the events that a fold refused, grouped by cause; tried again, skipped or
+//! exported.
 //!
-//! Nothing here touches a row: a retry is a request, and a skip a decision, both of which the owner of the part takes in.
+//! Nothing here touches a row: a retry is a request, and a skip a decision, both of which the owner
+//! of the partition takes in.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -43,7 +45,8 @@ enum ParkedCommand {
     Show(show::ShowArgs),
     /// Let the running projector try parked events again now, each row's in their order.
     Retry(RetryArgs),
-    /// Decide that a parked event is never to count in the rows that refuse it. Rebuilds and verifications hold to it.
+    /// Decide that a parked event is never to count in the rows that refuse it. Rebuilds and
+    /// verifications hold to it.
     Skip(skip::SkipArgs),
     /// Write every parked event of a projection as a line of JSON.
     Export(show::ExportArgs),
@@ -193,7 +196,8 @@ async fn list(args: ListArgs) -> Result<(), CommandError> {
     }
     let List { refused, held_back, rows, groups, .. } = &list;
     let mut text = format!(
-        "{refused} events refused and {held_back} held back behind them, of {rows} rows; {groups} causes\n"
+        "{refused} events refused and {held_back} held back behind them, of {rows} rows; {groups} \
+            causes\n"
     );
     for group in &list.page {
         let Group {
@@ -208,9 +212,13 @@ async fn list(args: ListArgs) -> Result<(), CommandError> {
             most_tries,
         } = group;
         let (first, last) = (first_position, last_position);
-        writeln!(text, "{projection} g{generation}  {event_type}  {events} events of {rows} rows, positions {first} to {last}")
-            .and_then(|()| writeln!(text, "    {cause} (tried again {most_tries} times)"))
-            .map_err(std::io::Error::other)?;
+        writeln!(
+            text,
+            "{projection} g{generation}  {event_type}  {events} events of {rows} rows, \
+            positions {first} to {last}"
+        )
+        .and_then(|()| writeln!(text, "    {cause} (tried again {most_tries} times)"))
+        .map_err(std::io::Error::other)?;
     }
     print(&text)
 }
@@ -222,9 +230,11 @@ async fn read_list(
 ) -> sqlx::Result<List> {
     let (limit, offset) = page.limit_and_offset();
     let counted = sqlx::query!(
-        r#"SELECT count(*) FILTER (WHERE cause IS NOT NULL) AS "refused!", count(*) FILTER (WHERE cause IS NULL) AS "held_back!",
+        r#"SELECT count(*) FILTER (WHERE cause IS NOT NULL) AS "refused!", count(*) FILTER (WHERE
+            cause IS NULL) AS "held_back!",
                   count(DISTINCT (projection, generation, key)) AS "rows!",
-                  count(DISTINCT (projection, generation, event_type, cause)) FILTER (WHERE cause IS NOT NULL) AS "groups!"
+                  count(DISTINCT (projection, generation, event_type, cause)) FILTER (WHERE cause
+                  IS NOT NULL) AS "groups!"
            FROM read_model.parked WHERE $1::text IS NULL OR projection = $1"#,
         name
     )
@@ -232,7 +242,8 @@ async fn read_list(
     .await?;
     let page = sqlx::query_as!(
         Group,
-        r#"SELECT projection, generation, event_type, cause AS "cause!", count(*) AS "events!", count(DISTINCT key) AS "rows!",
+        r#"SELECT projection, generation, event_type, cause AS "cause!", count(*) AS "events!",
+            count(DISTINCT key) AS "rows!",
                   min(position) AS "first_position!", max(position) AS "last_position!", max(tries) AS "most_tries!"
            FROM read_model.parked WHERE ($1::text IS NULL OR projection = $1) AND cause IS NOT NULL
            GROUP BY projection, generation, event_type, cause
@@ -260,8 +271,10 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     let asked = sqlx::query!(
         "INSERT INTO read_model.retry_requests (projection, generation, key)
          SELECT DISTINCT projection, generation, key FROM read_model.parked
-         WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR position = $3)
-         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = excluded.requested_at
+         WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR \
+         position = $3)
+         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = \
+         excluded.requested_at
          RETURNING generation, key",
         name,
         key,
@@ -280,10 +293,13 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     let retried = loop {
         let retried = sqlx::query_as!(
             Retried,
-            r#"SELECT count(*) AS "rows!", count(r.key) AS "waiting!", count(s.key) AS "still_stale!"
+            r#"SELECT count(*) AS "rows!", count(r.key) AS "waiting!", count(s.key) AS
+                "still_stale!"
                FROM unnest($2::integer[], $3::text[]) AS asked (generation, key)
-               LEFT JOIN read_model.retry_requests AS r ON (r.projection, r.generation, r.key) = ($1, asked.generation, asked.key)
-               LEFT JOIN read_model.stale AS s ON (s.projection, s.generation, s.key) = ($1, asked.generation, asked.key)"#,
+               LEFT JOIN read_model.retry_requests AS r ON (r.projection, r.generation, r.key) =
+               ($1, asked.generation, asked.key)
+               LEFT JOIN read_model.stale AS s ON (s.projection, s.generation, s.key) = ($1,
+               asked.generation, asked.key)"#,
             name,
             &generations,
             &keys

@@ -8,7 +8,7 @@ use event_store::erasure::{
     self, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions,
 };
 use event_store::{
-    EventStore, EvolvedLog, PostgresOptions, PostgresStore, Registry, StoreError, WrittenType,
+    EventStore, PostgresOptions, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;
@@ -24,7 +24,8 @@ use crate::projections;
 use crate::runner::{self, Runner, Watch, chain};
 use crate::verify::background::{self, Background};
 
-/// Connections for reading the log: the follower's, one to prove continuity beside it, and the background verification's.
+/// Connections for reading the log: the follower's, one to prove continuity beside it, and the
+/// background verification's.
 const STORE_CONNECTIONS: u32 = 3;
 /// How long to wait between attempts to reach a database at the start.
 const RETRY: Duration = Duration::from_millis(500);
@@ -32,7 +33,8 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Runs until SIGTERM.
 ///
 /// # Errors
-/// A setting is wrong or a schema is not the one that this program knows. An absent server is not an error.
+/// A setting is wrong or a schema is not the one that this program knows. An absent server is not
+/// an error.
 pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let telemetry = Telemetry::start("projector", &args.log.log)?;
     let shutdown = Shutdown::listen()?;
@@ -78,11 +80,11 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
         () = drain.cancelled() => return Ok(()),
     };
     watch.unreadable(&unreadable);
-    // The parts are looked after in between.
+    // The partitions are looked after in between.
     let settings =
-        FollowerSettings { idle_report: runner::CLAIM_EVERY, ..FollowerSettings::default() };
+        FollowerSettings { idle_report: runner::ACQUIRE_EVERY, ..FollowerSettings::default() };
     let follower = Follower::new(Arc::clone(&store), nats.clone(), settings);
-    let log = EvolvedLog::new(store, registry);
+    let log = UpcastingLog::new(store, registry);
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
     let pulse = health.optional_pulse("background_verification", background::SILENCE_LIMIT);
     let (reads, keys) = (log.clone(), Arc::clone(&vault));
@@ -124,7 +126,8 @@ async fn open_store(
     }
 }
 
-/// Waits until the keys are there and every erasure in the log has been applied to them: restored ones are put right by the command API.
+/// Waits until the keys are there and every erasure in the log has been applied to them: restored
+/// ones are put right by the command API.
 async fn open_keys(
     url: &SecretString,
     store: &dyn EventStore,
@@ -137,7 +140,8 @@ async fn open_keys(
         match settled.await {
             Ok(Some(keys)) => return Ok(Arc::new(keys)),
             Ok(None) => tracing::warn!(
-                "keys are there whose subjects are erased: waiting for the command API to destroy them"
+                "keys are there whose subjects are erased: waiting for the command API to destroy \
+                    them"
             ),
             Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
                 tracing::warn!(

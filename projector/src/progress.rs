@@ -1,4 +1,5 @@
-//! How far a long piece of work is, on stderr: a bar with rate and remaining time for people, a line now and then for a log.
+//! How far a long piece of work is, on stderr: a bar with rate and remaining time for people, a
+//! line now and then for a log.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};

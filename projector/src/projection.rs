@@ -1,5 +1,6 @@
-//! What a projection is: which rows an event touches, and what it makes of each. Everything else (batches, transactions,
-//! checkpoints, leases) is the runner's, so that a projection is pure but for two statements: load rows, save rows.
+//! What a projection is: which rows an event touches, and what it makes of each. Everything else
+//! (batches, transactions, checkpoints, leases) is the runner's, so that a projection is pure but
+//! for two statements: load rows, save rows.
 
 use std::error::Error;
 
@@ -28,18 +29,20 @@ pub use key::RowKey;
 pub use only::Only;
 pub use parking::{MAX_PARKED, Parking, TooManyParked};
 pub use rows::{AnyRows, Traced};
-pub use split::{MAX_PARTS, Parts, Split, part_of};
+pub use split::{MAX_PARTITIONS, Partitions, Split, partition_of};
 
 /// Why an event cannot be read or folded, in words for people; never with personal data.
 pub type Reason = Box<dyn Error + Send + Sync>;
 
 /// A read table worked out from the log.
 ///
-/// `fold` must depend on nothing but its arguments: no clock, no randomness, no other table. A change to what it computes,
-/// to the events it handles or to the tables is a new [`Projection::FOLD_VERSION`], and that is another generation.
+/// `fold` must depend on nothing but its arguments: no clock, no randomness, no other table. A
+/// change to what it computes, to the events it handles or to the tables is a new
+/// [`Projection::FOLD_VERSION`], and that is another generation.
 #[async_trait]
 pub trait Projection: Send + Sync + 'static {
-    /// The name of its main table, of the view that shows it, and of its checkpoint: `[a-z][a-z0-9_]*`.
+    /// The name of its main table, of the view that shows it, and of its checkpoint:
+    /// `[a-z][a-z0-9_]*`.
     const NAME: &'static str;
     /// The version of everything that the rows depend on, from 1.
     const FOLD_VERSION: i32;
@@ -49,16 +52,18 @@ pub trait Projection: Send + Sync + 'static {
     /// row: a unique one belongs to [`Projection::TABLES`], whose constraints are in place when a
     /// refused row is looked for.
     const INDEXES: &'static str;
-    /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified name.
+    /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified
+    /// name.
     const COPY: &'static str;
-    /// The columns of the main table that hold personal values: tools do not show them unless told to. A projection that names none
-    /// receives no erasures.
+    /// The columns of the main table that hold personal values: tools do not show them unless told
+    /// to. A projection that names none receives no erasures.
     const PERSONAL: &'static [&'static str] = &[];
-    /// Whether the order of a row's events makes no difference (sums, counts): while an event is parked its row then takes in the
-    /// later ones all the same, and the parked one late.
+    /// Whether the order of a row's events makes no difference (sums, counts): while an event is
+    /// parked its row then takes in the later ones all the same, and the parked one late.
     const COMMUTES: bool = false;
-    /// Whether it may be split by a hash of its keys, and into how many parts it is unless told otherwise. Whoever says so has seen that nobody
-    /// reads its rows for what they are together.
+    /// Whether it may be split by a hash of its keys, and into how many partitions it is unless
+    /// told otherwise. Whoever says so has seen that nobody reads its rows for what they are
+    /// together.
     const SPLIT: Split =
         Split::Never("its declaration does not say that its rows mean something each by itself");
     /// The events it handles, as it reads them.
@@ -71,8 +76,9 @@ pub trait Projection: Send + Sync + 'static {
     /// The types that it handles, as they are written today: it gets nothing else.
     fn handles() -> Vec<&'static str>;
 
-    /// Reads an event of one of [`Projection::handles`], as it is written today. `None`: it has no use for this one.
-    /// An error (another shape) stops the projection, as does an event of such a type in a version that this program does not know.
+    /// Reads an event of one of [`Projection::handles`], as it is written today. `None`: it has no
+    /// use for this one. An error (another shape) stops the projection, as does an event of such a
+    /// type in a version that this program does not know.
     fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>>;
 
     /// The rows that the event touches.
@@ -81,16 +87,18 @@ pub trait Projection: Send + Sync + 'static {
     /// The row of `key` after the event; `row` is `None` when there was none.
     ///
     /// # Errors
-    /// The event makes no sense for this row: it is parked, and the row's later events are held back behind it. A panic counts as that.
+    /// The event makes no sense for this row: it is parked, and the row's later events are held
+    /// back behind it. A panic counts as that.
     fn fold(
         key: &Self::Key,
         row: Option<Self::Row>,
         event: &Incoming<Self::Event>,
     ) -> Result<Self::Row, Reason>;
 
-    /// The rows that keep personal fields of this subject, whether or not a value is left in them, where the subject alone tells them;
-    /// `None` when the tables must be asked, with [`Projection::rows_of`]. None at all, unless the projection says otherwise: it keeps
-    /// no personal field.
+    /// The rows that keep personal fields of this subject, whether or not a value is left in them,
+    /// where the subject alone tells them; `None` when the tables must be asked, with
+    /// [`Projection::rows_of`]. None at all, unless the projection says otherwise: it keeps no
+    /// personal field.
     fn rows_of_subject(subject: Uuid) -> Option<Vec<Self::Key>> {
         let _ = subject;
         Some(Vec::new())
@@ -112,8 +120,9 @@ pub trait Projection: Send + Sync + 'static {
             .collect())
     }
 
-    /// Takes the values of an erased subject out of a row that keeps personal fields of it; leaves every other row as it is. What it does
-    /// depends on whose the row is, never on whether a value is left, so that rows erased live equal rows rebuilt.
+    /// Takes the values of an erased subject out of a row that keeps personal fields of it; leaves
+    /// every other row as it is. What it does depends on whose the row is, never on whether a value
+    /// is left, so that rows erased live equal rows rebuilt.
     fn blank(row: &mut Self::Row, erased: &Incoming<Uuid>) {
         let _ = (row, erased);
     }
@@ -146,8 +155,9 @@ pub struct Incoming<E> {
     pub position: Position,
     /// Its place in its stream.
     pub version: Version,
-    /// Its place among what an older stored event has become: all of them take effect in one go, under the one position.
-    pub part: u32,
+    /// Its place among what an older stored event has become: all of them take effect in one go,
+    /// under the one position.
+    pub fragment: u32,
     /// When it was appended.
     pub recorded_at: DateTime<Utc>,
 }

@@ -1,4 +1,5 @@
-//! The projections of this system, one line each: its file says what it keeps, and its folder holds its tables and indexes.
+//! The projections of this system, one line each: its file says what it keeps, and its folder holds
+//! its tables and indexes.
 
 use std::sync::Arc;
 

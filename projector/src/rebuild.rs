@@ -1,9 +1,14 @@
-//! `projector rebuild`: makes the next generation of a projection beside the live one, compares the two, and lets it take its place.
+//! `projector rebuild`: makes the next generation of a projection beside the live one, compares the
+//! two, and lets it take its place.
 //!
-//! A rebuild goes through these phases, each of which is noted in `read_model.rebuilds` and gone on with after a kill:
-//! - *loading*: the log is folded in memory and loaded by COPY, without keys and indexes; these are made at the end;
-//! - *catching up* with what was appended meanwhile, and comparing with the live rows at the same positions;
-//! - *compared*: it may take the live one's place, in one short transaction, and never shows an earlier position;
+//! A rebuild goes through these phases, each of which is noted in `read_model.rebuilds` and gone on
+//! with after a kill:
+//! - *loading*: the log is folded in memory and loaded by COPY, without keys and indexes; these are
+//!   made at the end;
+//! - *catching up* with what was appended meanwhile, and comparing with the live rows at the same
+//!   positions;
+//! - *compared*: it may take the live one's place, in one short transaction, and never shows an
+//!   earlier position;
 //! - *switched*. The old generation goes on being projected until it is dropped.
 //!
 //! Live projecting goes on all the while.
@@ -14,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use event_store::{Mark, Position};
+use event_store::{EventRef, Position};
 use sqlx::{PgConnection, PgExecutor};
 use tokio::time::Instant;
 
@@ -24,7 +29,7 @@ use crate::progress::Progress;
 use crate::projection::Only;
 use crate::replay::compare::{Chunk, Comparison, Differences};
 use crate::replay::pace::Pace;
-use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
 use crate::runner::RunError;
 use crate::runner::parked::AgainError;
 use crate::tool::{Tool, ToolArgs, projection};
@@ -56,9 +61,10 @@ pub struct RebuildArgs {
     /// Make the running rebuild write what it has, and end.
     #[arg(long)]
     pub(crate) pause: bool,
-    /// Into how many parts its keys are split, by their hash, to be shared among projector processes; as before, unless said.
+    /// Into how many partitions its keys are split, by their hash, to be shared among projector
+    /// processes; as before, unless said.
     #[arg(long, conflicts_with_all = ["resume", "pause"])]
-    pub(crate) parts: Option<i32>,
+    pub(crate) partitions: Option<i32>,
     /// Only say what it would take: time and disk, estimated from the first events of the log.
     #[arg(long, conflicts_with_all = ["resume", "pause"])]
     pub(crate) dry_run: bool,
@@ -98,7 +104,7 @@ impl RebuildArgs {
 pub enum RebuildError {
     /// The log could not be folded.
     #[error(transparent)]
-    Refold(#[from] RefoldError),
+    Replay(#[from] ReplayError),
     /// The read model failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
@@ -113,7 +119,8 @@ pub enum RebuildError {
     Busy(String, i32),
     /// There is one already.
     #[error(
-        "a rebuild of {0} into generation {1} is not finished: `projector rebuild {0} --resume` goes on with it, `projector drop {0} {1}` gives it up"
+        "a rebuild of {0} into generation {1} is not finished: `projector rebuild {0} --resume` \
+            goes on with it, `projector drop {0} {1}` gives it up"
     )]
     Unfinished(String, i32),
     /// There is none.
@@ -124,7 +131,8 @@ pub enum RebuildError {
     NotOurs(String),
     /// The live generation does not move, so that the two cannot be compared at one position.
     #[error(
-        "the live generation of {projection} stands at {live}, behind {built}, and does not move: not compared; `--no-compare` goes on without"
+        "the live generation of {projection} stands at {live}, behind {built}, and does not move: \
+            not compared; `--no-compare` goes on without"
     )]
     LiveBehind {
         /// Which projection.
@@ -136,7 +144,8 @@ pub enum RebuildError {
     },
     /// The generation to switch to would show an earlier position.
     #[error(
-        "generation {generation} of {projection} stands at {at}, behind {shown}, which queries have seen, and does not catch up{why}"
+        "generation {generation} of {projection} stands at {at}, behind {shown}, which queries \
+            have seen, and does not catch up{why}"
     )]
     WouldGoBack {
         /// Which projection.
@@ -168,8 +177,8 @@ impl From<AgainError> for RebuildError {
         match error {
             AgainError::Lost => Self::TakenOver,
             AgainError::Run(RunError::Database(error)) => Self::Database(error),
-            AgainError::Run(RunError::Store(error)) => Self::Refold(error.into()),
-            AgainError::Run(RunError::Keys(error)) => Self::Refold(error.into()),
+            AgainError::Run(RunError::Store(error)) => Self::Replay(error.into()),
+            AgainError::Run(RunError::Keys(error)) => Self::Replay(error.into()),
         }
     }
 }
@@ -186,7 +195,8 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
         let estimate = estimate::estimate(&tool, &source).await?;
         return Ok(write!(cli_kit::stdout(), "{estimate}")?);
     }
-    let unfinished = begin::begin(&tool, projection.as_ref(), (args.resume, args.parts)).await?;
+    let unfinished =
+        begin::begin(&tool, projection.as_ref(), (args.resume, args.partitions)).await?;
     let (generation, pace) = (unfinished.generation, Pace::new(args.throttle));
     let bytes = args.memory.saturating_mul(MIB);
     let Some(builder) = take(&tool, &source, generation, bytes, pace).await? else {
@@ -247,7 +257,8 @@ pub(crate) fn announce(
     if let Some(old) = old {
         writeln!(
             out,
-            "generation {old} goes on beside it: `projector switch-back {projection}` shows it again, `projector drop {projection} {old}` removes it"
+            "generation {old} goes on as a standby: `projector switch-back {projection}` shows it \
+                again, `projector drop {projection} {old}` removes it"
         )?;
     }
     Ok(())
@@ -282,7 +293,8 @@ impl Rebuild<'_> {
             begin::make_ready(&mut self.builder.connection, name, unfinished.generation).await?;
             writeln!(
                 cli_kit::stdout(),
-                "generation {} of {name} is built; `projector rebuild {name} --resume` lets it take the live one's place",
+                "generation {} of {name} is built; `projector rebuild {name} --resume` lets it \
+                    take the live one's place",
                 unfinished.generation
             )?;
             return Ok(());
@@ -361,7 +373,8 @@ impl Rebuild<'_> {
     }
 }
 
-/// Compares the live generation with the one that is built. `None`: the live one is of another history.
+/// Compares the live generation with the one that is built. `None`: the live one is of another
+/// history.
 async fn compare(
     builder: &mut Builder,
     live: &Generation,
@@ -381,12 +394,13 @@ async fn compare(
         return Ok(None);
     }
     let mut differences = Differences::default();
-    for part in comparison.parts(&mut builder.connection).await? {
+    for partition in comparison.partitions(&mut builder.connection).await? {
         let mut chunk = None;
         while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
             let least = builder.at();
-            let Some(next) =
-                comparison.take(&mut builder.connection, (part, least), chunk.as_ref()).await?
+            let Some(next) = comparison
+                .take(&mut builder.connection, (partition, least), chunk.as_ref())
+                .await?
             else {
                 let (projection, built) = (projection.name().to_owned(), builder.at());
                 let live = position(&mut builder.connection, &projection, live.generation).await?;
@@ -403,21 +417,22 @@ async fn compare(
     Ok(Some(differences))
 }
 
-async fn is_of_this_log(builder: &Builder, mark: Mark) -> Result<bool, RefoldError> {
+async fn is_of_this_log(builder: &Builder, mark: EventRef) -> Result<bool, ReplayError> {
     match builder.source().prove(mark).await {
-        Err(RefoldError::OtherHistory(_)) => Ok(false),
+        Err(ReplayError::OtherHistory(_)) => Ok(false),
         proved => proved.map(|()| true),
     }
 }
 
-/// The smallest position of a generation's parts.
+/// The smallest position of a generation's partitions.
 async fn position(
     connection: impl PgExecutor<'_>,
     projection: &str,
     generation: i32,
 ) -> sqlx::Result<Position> {
     let position = sqlx::query_scalar!(
-        r#"SELECT COALESCE(min(position), 0) AS "position!" FROM read_model.checkpoints WHERE projection = $1 AND generation = $2"#,
+        r#"SELECT COALESCE(min(position), 0) AS "position!" FROM read_model.checkpoints WHERE
+            projection = $1 AND generation = $2"#,
         projection,
         generation
     )

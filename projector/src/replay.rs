@@ -1,21 +1,23 @@
 //! Folds the log anew, beside the live tables: what a rebuild and a verification share.
 //!
-//! The log is read in ranges of positions, several at a time and far ahead, straight from Postgres; each range is read
-//! and understood in a task of its own, and folded in order, in memory ([`crate::projection`]'s rows).
+//! The log is read in ranges of positions, several at a time and far ahead, straight from Postgres;
+//! each range is read and understood in a task of its own, and folded in order, in memory
+//! ([`crate::projection`]'s rows).
 
 use std::sync::Arc;
 
 use event_store::erasure::{KeyError, Vault};
 use event_store::store::{MAX_PAGE, is_last_page};
 use event_store::{
-    EventStore, EventType, EvolvedLog, Filter, Head, Mark, Position, RecordedEvent, StoreError,
+    EventRef, EventStore, EventType, Filter, Head, Position, RecordedEvent, StoreError,
+    UpcastingLog,
 };
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use serde_json::value::RawValue;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::projection::{AnyProjection, Parts, Prepared, Reason, WriteError};
+use crate::projection::{AnyProjection, Partitions, Prepared, Reason, WriteError};
 use crate::runner::parked::Reread;
 
 pub mod compare;
@@ -32,7 +34,7 @@ pub(crate) const ROW_MEMORY_MIB: usize = 128;
 
 /// Why a log could not be folded anew.
 #[derive(Debug, thiserror::Error)]
-pub enum RefoldError {
+pub enum ReplayError {
     /// The log cannot be read.
     #[error("the event store failed")]
     Store(#[from] StoreError),
@@ -47,7 +49,8 @@ pub enum RefoldError {
     Event(Position, #[source] Reason),
     /// The log holds another event there than the one that was projected.
     #[error(
-        "the log holds another event at position {0} than the one that was projected, so it has another history"
+        "the log holds another event at position {0} than the one that was projected, so it has \
+            another history"
     )]
     OtherHistory(Position),
     /// A task panicked.
@@ -55,7 +58,7 @@ pub enum RefoldError {
     Panicked(#[from] tokio::task::JoinError),
 }
 
-impl From<WriteError> for RefoldError {
+impl From<WriteError> for ReplayError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Fold(position, reason) => Self::Event(position, reason),
@@ -66,7 +69,7 @@ impl From<WriteError> for RefoldError {
 
 /// The log as one projection reads it.
 pub(crate) struct Source {
-    log: EvolvedLog,
+    log: UpcastingLog,
     vault: Option<Arc<Vault>>,
     projection: Arc<dyn AnyProjection>,
     types: Vec<EventType>,
@@ -81,7 +84,7 @@ pub(crate) struct Page {
 
 impl Source {
     pub(crate) fn new(
-        log: EvolvedLog,
+        log: UpcastingLog,
         vault: Option<Arc<Vault>>,
         projection: Arc<dyn AnyProjection>,
     ) -> Arc<Self> {
@@ -103,20 +106,21 @@ impl Source {
     }
 
     /// Where the log ends, and which history it is.
-    pub(crate) async fn head(&self) -> Result<Head, RefoldError> {
+    pub(crate) async fn head(&self) -> Result<Head, ReplayError> {
         Ok(self.log.store().head().await?)
     }
 
     /// The event at a position: proves which history a position means.
-    pub(crate) async fn mark(&self, position: Position) -> Result<Mark, RefoldError> {
-        self.log.store().mark_at(position).await?.ok_or(RefoldError::OtherHistory(position))
+    pub(crate) async fn mark(&self, position: Position) -> Result<EventRef, ReplayError> {
+        self.log.store().event_ref_at(position).await?.ok_or(ReplayError::OtherHistory(position))
     }
 
-    /// The events at these positions, as they are stored but without their payloads, of which there may be many.
+    /// The events at these positions, as they are stored but without their payloads, of which there
+    /// may be many.
     pub(crate) async fn events_at(
         &self,
         positions: impl Iterator<Item = Position>,
-    ) -> Result<Vec<RecordedEvent>, RefoldError> {
+    ) -> Result<Vec<RecordedEvent>, ReplayError> {
         let mut events = Vec::new();
         for Position(position) in positions {
             let found = self.log.store().read(&Filter::All, Position(position - 1), 1).await?;
@@ -130,24 +134,25 @@ impl Source {
     }
 
     /// Checks that the log is the one that was projected.
-    pub(crate) async fn prove(&self, mark: Mark) -> Result<(), RefoldError> {
+    pub(crate) async fn prove(&self, mark: EventRef) -> Result<(), ReplayError> {
         if self.mark(mark.position).await? == mark {
             Ok(())
         } else {
-            Err(RefoldError::OtherHistory(mark.position))
+            Err(ReplayError::OtherHistory(mark.position))
         }
     }
 
-    /// The events after a position, up to another one, in order: ranges of so many positions, so many of them ahead. The caller
-    /// knows that the log reaches so far.
+    /// The events after a position, up to another one, in order: ranges of so many positions, so
+    /// many of them ahead. The caller knows that the log reaches so far.
     ///
-    /// A page ends by bytes too: of each range that is read ahead only the first page is, so that what is held is bounded.
+    /// A page ends by bytes too: of each range that is read ahead only the first page is, so that
+    /// what is held is bounded.
     pub(crate) fn pages(
         self: &Arc<Self>,
         after: Position,
         to: Position,
         (range, ahead): (i64, usize),
-    ) -> BoxStream<'static, Result<Page, RefoldError>> {
+    ) -> BoxStream<'static, Result<Page, ReplayError>> {
         let source = Arc::clone(self);
         let starts = (after.0..to.0).step_by(usize::try_from(range).unwrap_or(usize::MAX));
         stream::iter(starts)
@@ -164,9 +169,9 @@ impl Source {
     /// The pages of a range of positions whose first was read.
     fn range(
         self: Arc<Self>,
-        first: Result<Page, RefoldError>,
+        first: Result<Page, ReplayError>,
         end: Position,
-    ) -> BoxStream<'static, Result<Page, RefoldError>> {
+    ) -> BoxStream<'static, Result<Page, ReplayError>> {
         stream::unfold((self, Some(first)), move |(source, next)| async move {
             let page = next?;
             let more_after = page.as_ref().ok().map(|page| page.to).filter(|to| *to < end);
@@ -179,30 +184,31 @@ impl Source {
         .boxed()
     }
 
-    /// Reads a page in a task of its own, which ends when its caller stops waiting: the connections are
-    /// for as many as are read ahead.
+    /// Reads a page in a task of its own, which ends when its caller stops waiting: the connections
+    /// are for as many as are read ahead.
     fn read(
         self: &Arc<Self>,
         after: Position,
         end: Position,
-    ) -> impl Future<Output = Result<Page, RefoldError>> + use<> {
+    ) -> impl Future<Output = Result<Page, ReplayError>> + use<> {
         let source = Arc::clone(self);
         let reading =
             AbortOnDropHandle::new(tokio::spawn(async move { source.page(after, end).await }));
         async move { reading.await? }
     }
 
-    async fn page(&self, after: Position, end: Position) -> Result<Page, RefoldError> {
+    async fn page(&self, after: Position, end: Position) -> Result<Page, ReplayError> {
         let mut events = self.log.store().read_range(&self.types, after, end).await?;
         let last = events.last().map(|event| event.position);
         let to = last.filter(|_| !is_last_page(&events, MAX_PAGE)).unwrap_or(end);
         if let Some(vault) = &self.vault {
-            // What does not open stays sealed, and is found unreadable below if the projection reads it.
+            // What does not open stays encrypted, and is found unreadable below if the projection
+            // reads it.
             vault.reveal(&mut events).await?;
         }
-        let mut prepared = self.projection.prepare(self.log.registry(), &events, Parts::ALL);
+        let mut prepared = self.projection.prepare(self.log.registry(), &events, Partitions::ALL);
         match prepared.unreadable.take() {
-            Some((position, reason)) => Err(RefoldError::Event(position, reason)),
+            Some((position, reason)) => Err(ReplayError::Event(position, reason)),
             None => Ok(Page { to, prepared }),
         }
     }

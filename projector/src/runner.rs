@@ -1,23 +1,27 @@
 //! The runner: reads the log once and feeds it to every projection whose lease this process holds.
 //!
-//! Processes share the parts among themselves (`runner/fleet.rs`). A part (projection, generation, number) is in one of three states:
-//! - *waiting*: another process has it, or its database is away; it is claimed again soon;
-//! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the lease;
-//! - *stopped*: an event cannot be read, no more can be parked, or the log has another history; the reason stands in its
-//!   checkpoint, the lease is given up, and the other parts go on. Starting the process again tries it again, as does another
-//!   generation, and after another history the right one.
+//! Processes share the partitions among themselves (`runner/assignment.rs`). A partition
+//! (projection, generation, number) is in one of three states:
+//! - *waiting*: another process has it, or its database is away; it is acquired again soon;
+//! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the
+//!   lease;
+//! - *stopped*: an event cannot be read, no more can be parked, or the log has another history; the
+//!   reason stands in its checkpoint, the lease is given up, and the other partitions go on.
+//!   Starting the process again tries it again, as does another generation, and after another
+//!   history the right one.
 //!
-//! An event that can be read and is refused by a row's fold is parked, and hurts only that row (`runner/parked.rs`).
+//! An event that can be read and is refused by a row's fold is parked, and hurts only that row
+//! (`runner/parked.rs`).
 //!
-//! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an owner that was replaced
-//! can change nothing. The runner knows no business word.
+//! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an
+//! owner that was replaced can change nothing. The runner knows no business word.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{FollowError, Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
-use event_store::{EvolvedLog, Filter, Head, Mark, RecordedEvent, Registry, StoreError};
+use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, StoreError, UpcastingLog};
 use futures::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::Instant;
@@ -49,9 +53,9 @@ mod slot;
 mod watch;
 
 pub(crate) use chain::chain;
-use discover::{Beside, Role};
+use discover::{Discovery, Role};
 pub(crate) use given::project;
-pub(crate) use key::PartKey;
+pub(crate) use key::PartitionKey;
 use reveal::Reveal;
 use slot::Slot;
 pub use watch::Watch;
@@ -61,19 +65,20 @@ pub const MAX_BATCH: usize = 1_000;
 /// The most events that one transaction takes after Postgres refused rows: the rows that these
 /// touch are held all at once.
 pub(crate) const MAX_APART: usize = 100;
-/// How often a waiting part is looked at again when nothing says otherwise.
-pub(crate) const CLAIM_EVERY: Duration = Duration::from_millis(500);
-/// A process that cannot have the log for this long leaves its parts to those who can.
+/// How often a waiting partition is looked at again when nothing says otherwise.
+pub(crate) const ACQUIRE_EVERY: Duration = Duration::from_millis(500);
+/// A process that cannot have the log for this long leaves its partitions to those who can.
 const LOG_AWAY: Duration = Duration::from_secs(3);
-/// So long after it could not have the log, a process without parts takes its share again.
+/// So long after it could not have the log, a process without partitions takes its share again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
-/// For so long the runner waits for claims to end; a longer one goes on in the background while the other parts work.
+/// For so long the runner waits for acquisitions to end; a longer one goes on in the background
+/// while the other partitions work.
 const CLAIM_PATIENCE: Duration = Duration::from_millis(250);
 
-/// A batch on its way to every part.
+/// A batch on its way to every partition.
 pub(crate) struct Job {
     /// As they are stored.
     pub(crate) events: Vec<RecordedEvent>,
@@ -85,14 +90,14 @@ pub(crate) struct Job {
 
 /// Projects the log into the read tables. See the module's guarantees.
 pub struct Runner {
-    log: EvolvedLog,
+    log: UpcastingLog,
     options: Arc<PgConnectOptions>,
     owner: Uuid,
     nats: Option<NatsHandle>,
     slots: Vec<Slot>,
     watch: Watch,
     reveal: Reveal,
-    beside: Beside,
+    discovery: Discovery,
     role: Role,
     /// Since when the log, or the keys to it, cannot be had.
     log_away: Option<Instant>,
@@ -118,7 +123,7 @@ pub enum Standing {
     /// Another process has it, or its database is away.
     Waiting,
     /// It is this process's, and here.
-    At(Mark),
+    At(EventRef),
     /// It is stopped, and why.
     Stopped(String),
 }
@@ -126,7 +131,7 @@ pub enum Standing {
 impl Runner {
     /// A runner for the live generation of each of `projections`. Owns nothing yet.
     pub fn new(
-        log: EvolvedLog,
+        log: UpcastingLog,
         options: PgConnectOptions,
         projections: Vec<Arc<dyn AnyProjection>>,
         nats: Option<NatsHandle>,
@@ -142,20 +147,22 @@ impl Runner {
             slots,
             watch,
             reveal: Reveal::default(),
-            beside: Beside::default(),
+            discovery: Discovery::default(),
             role: Role::Alone,
             log_away: None,
         }
     }
 
-    /// Reveals personal fields with these keys. Without them an event with a sealed field stops the projections that read it.
+    /// Reveals personal fields with these keys. Without them an event with a encrypted field stops
+    /// the projections that read it.
     #[must_use]
     pub fn revealing(mut self, vault: Arc<Vault>) -> Self {
         self.reveal = Reveal::with(vault);
         self
     }
 
-    /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for whatever is away.
+    /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for
+    /// whatever is away.
     pub async fn run(&mut self, mut follower: Follower, drain: CancellationToken) {
         let _guard = pulse::guard(self.watch.clone());
         self.report();
@@ -165,13 +172,13 @@ impl Runner {
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                () = self.claim_waiting(CLAIM_PATIENCE) => {}
+                () = self.acquire_waiting(CLAIM_PATIENCE) => {}
             }
             let Some(from) = self.furthest_back() else {
                 self.look_at_log().await;
                 tokio::select! {
                     () = drain.cancelled() => break,
-                    () = tokio::time::sleep(CLAIM_EVERY) => {}
+                    () = tokio::time::sleep(ACQUIRE_EVERY) => {}
                 }
                 self.report();
                 continue;
@@ -190,7 +197,8 @@ impl Runner {
                     if can_have_log {
                         self.watch.store_answers();
                     }
-                    // On a failure the parts stay where they are, and the reader goes back there.
+                    // On a failure the partitions stay where they are, and the reader goes back
+                    // there.
                     match self.reveal.values_of(&mut batch.events).await {
                         Ok(()) => {
                             if !batch.events.is_empty() {
@@ -208,7 +216,7 @@ impl Runner {
                         Err(error) => self.wait_for_keys(&error, &drain).await,
                     }
                 }
-                Err(FollowError::OtherHistory { .. }) => self.claim_again(),
+                Err(FollowError::OtherHistory { .. }) => self.acquire_again(),
                 Err(error) => {
                     self.watch.store_fails(&error);
                     self.log_away.get_or_insert_with(Instant::now);
@@ -217,11 +225,12 @@ impl Runner {
             }
             self.report();
         }
-        self.beside.leave(self.owner).await;
+        self.discovery.leave(self.owner).await;
         self.give_up().await;
     }
 
-    /// Claims what is free and projects everything that the log holds now. For tests and tools: it waits for nothing.
+    /// Acquires what is free and projects everything that the log holds now. For tests and tools:
+    /// it waits for nothing.
     ///
     /// # Errors
     /// [`RunError`] when a database does not answer; what was committed until then stays.
@@ -230,8 +239,8 @@ impl Runner {
             slot.wait_no_longer();
         }
         self.role = Role::Alone;
-        self.beside.look_now();
-        self.claim_waiting(acquire::CLAIM_LIMIT).await;
+        self.discovery.look_now();
+        self.acquire_waiting(acquire::ACQUIRE_LIMIT).await;
         for slot in &mut self.slots {
             slot.look_at_parked_now();
         }
@@ -302,39 +311,40 @@ impl Runner {
         join_all(self.slots.iter_mut().map(Slot::keep_lease)).await;
     }
 
-    /// Claims the parts whose time has come, and waits for the claims to end, but no longer than this. A caller may drop
-    /// this at any await.
-    async fn claim_waiting(&mut self, patience: Duration) {
-        self.beside.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
+    /// Acquires the partitions whose time has come, and waits for the acquisitions to end, but no
+    /// longer than this. A caller may drop this at any await.
+    async fn acquire_waiting(&mut self, patience: Duration) {
+        self.discovery.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
         let owned = |slots: &[Slot]| slots.iter().filter(|slot| slot.mark().is_some()).count();
         let before = owned(&self.slots);
         for slot in &mut self.slots {
-            slot.begin_claim(&self.options, self.owner, self.log.store());
+            slot.begin_acquire(&self.options, self.owner, self.log.store());
         }
         // What did not end in time is looked at again the next time.
         let _late =
-            tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_claim)))
+            tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_acquire)))
                 .await;
         if owned(&self.slots) > before {
-            // Others had the part, and this process has not seen whom the log says to be erased meanwhile.
+            // Others had the partition, and this process has not seen whom the log says to be
+            // erased meanwhile.
             self.reveal.begin_anew();
         }
     }
 
-    fn claim_again(&mut self) {
+    fn acquire_again(&mut self) {
         for slot in &mut self.slots {
-            slot.claim_again();
+            slot.acquire_again();
         }
     }
 
-    /// Where the reader must be for the owned part that is furthest back.
-    fn furthest_back(&self) -> Option<Mark> {
+    /// Where the reader must be for the owned partition that is furthest back.
+    fn furthest_back(&self) -> Option<EventRef> {
         self.slots.iter().filter_map(Slot::mark).min_by_key(|mark| mark.position)
     }
 
     fn report(&self) {
         self.watch.nats(self.nats.as_ref().map(NatsHandle::is_connected));
-        self.watch.parts(&self.slots);
+        self.watch.partitions(&self.slots);
     }
 }
 

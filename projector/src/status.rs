@@ -15,36 +15,39 @@ use crate::runner::lease::LEASE;
 
 pub(crate) mod watch;
 
-/// How long the log may take to answer; then it counts as away, so that it cannot hide how the projections are.
+/// How long the log may take to answer; then it counts as away, so that it cannot hide how the
+/// projections are.
 const STORE_LIMIT: Duration = Duration::from_secs(3);
 
-/// The log's head and every live generation's parts.
+/// The log's head and every live generation's partitions.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// When this was so.
     pub at: DateTime<Utc>,
     /// The newest known position of the log.
     pub head: i64,
-    /// Whether the log itself said so; otherwise the projector when it last looked, and lags are lower bounds.
+    /// Whether the log itself said so; otherwise the projector when it last looked, and lags are
+    /// lower bounds.
     pub head_is_current: bool,
-    /// One entry a part.
-    pub projections: Vec<PartStatus>,
+    /// One entry a partition.
+    pub projections: Vec<PartitionStatus>,
 }
 
-/// How far one part is.
+/// How far one partition is.
 #[derive(Debug, Serialize)]
-pub struct PartStatus {
+pub struct PartitionStatus {
     /// Which projection.
     pub projection: String,
     /// Which generation of it; the live one.
     pub generation: i32,
-    /// Which part of that.
-    pub part: i32,
-    /// How many parts that has.
-    pub parts: i32,
+    /// Which partition of that.
+    pub partition: i32,
+    /// How many partitions that has.
+    pub partitions: i32,
     /// What folds it.
     pub fold_version: i32,
-    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, or `not_running` when no process has it.
+    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, or `not_running` when no process
+    /// has it.
     pub mode: String,
     /// Why it is stopped.
     pub stopped_by: Option<String>,
@@ -62,12 +65,14 @@ pub struct PartStatus {
     pub parked: i64,
     /// When the checkpoint was last written.
     pub updated_at: DateTime<Utc>,
-    /// How long ago its owner last said that it lives, which it does every few seconds; `None` when nobody has it.
+    /// How long ago its owner last said that it lives, which it does every few seconds; `None` when
+    /// nobody has it.
     pub heartbeat_seconds: Option<f64>,
 }
 
 impl Status {
-    /// Reads the checkpoints, and the log where it answers. A log that does not is not an error: the last known head stands in.
+    /// Reads the checkpoints, and the log where it answers. A log that does not is not an error:
+    /// the last known head stands in.
     ///
     /// # Errors
     /// The read model's database failed.
@@ -96,7 +101,7 @@ impl Status {
                 }
                 None => None,
             };
-            projections.push(PartStatus {
+            projections.push(PartitionStatus {
                 mode: if row.stopped_by.is_none() && !row.running {
                     "not_running".to_owned()
                 } else {
@@ -104,8 +109,8 @@ impl Status {
                 },
                 projection: row.projection,
                 generation: row.generation,
-                part: row.part,
-                parts: row.parts,
+                partition: row.partition,
+                partitions: row.partitions,
                 fold_version: row.fold_version,
                 stopped_by: row.stopped_by,
                 epoch: row.epoch,
@@ -145,19 +150,22 @@ impl fmt::Display for Status {
         let seconds = |value: Option<f64>, none: &str| {
             value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"))
         };
-        for part in &self.projections {
+        for partition in &self.projections {
             table.add_row([
-                if part.parts == 1 {
-                    format!("{} g{}", part.projection, part.generation)
+                if partition.partitions == 1 {
+                    format!("{} g{}", partition.projection, partition.generation)
                 } else {
-                    format!("{} g{}/{}", part.projection, part.generation, part.part)
+                    format!(
+                        "{} g{}/{}",
+                        partition.projection, partition.generation, partition.partition
+                    )
                 },
-                part.mode.clone(),
-                part.position.to_string(),
+                partition.mode.clone(),
+                partition.position.to_string(),
                 self.head.to_string(),
-                part.lag_events.to_string(),
-                seconds(part.lag_seconds, "?"),
-                seconds(part.heartbeat_seconds, "-"),
+                partition.lag_events.to_string(),
+                seconds(partition.lag_seconds, "?"),
+                seconds(partition.heartbeat_seconds, "-"),
             ]);
         }
         for number in 2..=6 {
@@ -169,16 +177,16 @@ impl fmt::Display for Status {
         if !self.head_is_current {
             writeln!(f, "The event store does not answer: the head is the one last seen.")?;
         }
-        for part in &self.projections {
-            if part.parked > 0 {
-                let (name, parked) = (&part.projection, part.parked);
+        for partition in &self.projections {
+            if partition.parked > 0 {
+                let (name, parked) = (&partition.projection, partition.parked);
                 writeln!(
                     f,
                     "{name} has {parked} events parked: see `projector parked list {name}`"
                 )?;
             }
-            if let Some(reason) = &part.stopped_by {
-                writeln!(f, "{} is stopped: {reason}", part.projection)?;
+            if let Some(reason) = &partition.stopped_by {
+                writeln!(f, "{} is stopped: {reason}", partition.projection)?;
             }
         }
         Ok(())

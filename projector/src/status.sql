@@ -1,14 +1,20 @@
-SELECT c.projection, c.generation, c.part, g.parts, c.fold_version, c.mode, c.stopped_by, c.epoch, c.position, c.event_id, c.head,
+SELECT c.projection, c.generation, c.partition, g.partitions, c.fold_version, c.mode, c.stopped_by,
+    c.epoch, c.position, c.event_id, c.head,
        c.updated_at,
        (SELECT count(*) FROM read_model.parked AS p
-        WHERE (p.projection, p.generation, p.part) = (c.projection, c.generation, c.part)) AS "parked!",
+        WHERE (p.projection, p.generation, p.partition) = (c.projection, c.generation,
+            c.partition)) AS "parked!",
        a.pid IS NOT NULL AND l.expires_at >= clock_timestamp() AS "running!",
        -- A lease is taken and renewed for so many seconds.
        CASE WHEN a.pid IS NOT NULL
-            THEN GREATEST(0, extract(epoch FROM clock_timestamp() - l.expires_at)::float8 + $1::float8) END AS heartbeat_seconds
+            THEN GREATEST(0, extract(epoch
+                FROM clock_timestamp() - l.expires_at)::float8 + $1::float8) END
+                    AS heartbeat_seconds
 FROM read_model.checkpoints AS c
 JOIN read_model.generations AS g USING (projection, generation)
-LEFT JOIN read_model.leases AS l ON l.name = read_model.generation_schema(c.projection, c.generation) || '/' || c.part
-LEFT JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name = 'projector ' || l.owner
+LEFT JOIN read_model.leases AS l ON l.name = read_model.generation_schema(c.projection,
+    c.generation) || '/' || c.partition
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.backend_pid
+    AND a.application_name = 'projector ' || l.owner
 WHERE g.live
-ORDER BY c.projection, c.part
+ORDER BY c.projection, c.partition

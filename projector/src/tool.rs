@@ -1,11 +1,12 @@
-//! What the tools that fold the log anew need of the outside: both databases, and the keys where personal values are to be read.
+//! What the tools that fold the log anew need of the outside: both databases, and the keys where
+//! personal values are to be read.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, Vault, VaultOptions};
-use event_store::{EventStore, EvolvedLog, PostgresStore};
+use event_store::{EventStore, PostgresStore, UpcastingLog};
 use postgres_kit::Connection;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -22,7 +23,8 @@ use crate::runner::database;
 
 /// How long one question of a command line may take that reads whole tables.
 const QUESTION_LIMIT: Duration = Duration::from_secs(30);
-/// How long one piece of a rebuild or a verification may take: as many rows as memory holds are written, a chunk is compared.
+/// How long one piece of a rebuild or a verification may take: as many rows as memory holds are
+/// written, a chunk is compared.
 const WORK_LIMIT: Duration = Duration::from_mins(15);
 
 /// Where everything is.
@@ -41,7 +43,7 @@ pub struct ToolArgs {
 /// The outside, reached.
 pub(crate) struct Tool {
     pub(crate) options: PgConnectOptions,
-    pub(crate) log: EvolvedLog,
+    pub(crate) log: UpcastingLog,
     /// None where no keys were named: an event with a personal value then cannot be read.
     pub(crate) vault: Option<Arc<Vault>>,
     /// Names this run among the connections.
@@ -65,7 +67,7 @@ impl ToolArgs {
         let vault = self.vault(store.as_ref()).await?;
         Ok(Tool {
             options,
-            log: EvolvedLog::new(store, Arc::new(projections::registry()?)),
+            log: UpcastingLog::new(store, Arc::new(projections::registry()?)),
             vault,
             owner,
         })
@@ -103,9 +105,12 @@ impl Tool {
     /// A connection to the read model whose statements may take long.
     pub(crate) async fn connect(&self) -> sqlx::Result<Connection> {
         let mut connection = database::connect(&self.options, self.owner).await?;
-        sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5min'")
-            .execute(&mut connection)
-            .await?;
+        sqlx::raw_sql(
+            "SET statement_timeout = 0; SET lock_timeout = '5s'; SET \
+            idle_in_transaction_session_timeout = '5min'",
+        )
+        .execute(&mut connection)
+        .await?;
         connection.set_limit(WORK_LIMIT);
         Ok(connection)
     }

@@ -1,7 +1,9 @@
-//! `projector verify`: folds the log anew and compares with the live rows, at the same position, chunk by chunk.
+//! `projector verify`: folds the log anew and compares with the live rows, at the same position,
+//! chunk by chunk.
 //!
-//! The log is folded into temporary tables, which nobody else sees and which end with the connection. Each chunk of live rows
-//! is copied in a snapshot of its own; the fold then goes on to that snapshot's position. Live projecting is not held up.
+//! The log is folded into temporary tables, which nobody else sees and which end with the
+//! connection. Each chunk of live rows is copied in a snapshot of its own; the fold then goes on to
+//! that snapshot's position. Live projecting is not held up.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -19,7 +21,7 @@ use crate::generation::{self, SchemaError};
 use crate::progress::Progress;
 use crate::projection::{AnyRows, Only, Parking, WriteError};
 use crate::replay::compare::{Chunk, Comparison, Differences};
-use crate::replay::{MIB, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError, Source};
 use crate::runner::parked;
 use crate::tool::{ToolArgs, projection};
 use restraint::Restraint;
@@ -36,7 +38,8 @@ const ALL_KEYS: f64 = 4_294_967_296.0;
 const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
     FOR found IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
                  WHERE connamespace = pg_my_temp_schema() AND contype IN ('u', 'x')
-    LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.of_table, found.conname); END LOOP;
+    LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.of_table, found.conname); END \
+    LOOP;
 END $$";
 
 /// Settings of `verify`.
@@ -145,7 +148,8 @@ pub(crate) struct Verifying {
 }
 
 impl Verifying {
-    /// Verifies the live generation. Returns its number, what differs, and where it stood at the end.
+    /// Verifies the live generation. Returns its number, what differs, and where it stood at the
+    /// end.
     ///
     /// The connection is of no other use afterwards: the tables that it holds hide the real ones.
     pub(crate) async fn run(
@@ -170,8 +174,8 @@ impl Verifying {
         } else {
             Progress::silent()
         };
-        let parts = usize::try_from(live.parts).unwrap_or(1);
-        let parking = Parking::new(HashSet::new(), skips, 0).of_parts(parts).careful();
+        let partitions = usize::try_from(live.partitions).unwrap_or(1);
+        let parking = Parking::new(HashSet::new(), skips, 0).of_partitions(partitions).careful();
         let rows = projection.rows(self.only.clone(), self.bytes);
         let mut fold = Fold {
             source,
@@ -186,16 +190,18 @@ impl Verifying {
         let comparison =
             Comparison { projection, live: &live, other, only: &self.only, reveal: self.reveal };
         let mut differences = Differences::default();
-        for part in comparison.parts(connection).await? {
+        for partition in comparison.partitions(connection).await? {
             let mut chunk = None;
             while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
-                // A part of several may stand behind another, and is waited for. One alone that is back was made anew under its number, say.
-                let least = if live.parts > 1 { fold.at } else { Position::START };
-                let next = comparison.take(connection, (part, least), chunk.as_ref()).await?;
-                let next =
-                    next.ok_or_else(|| CommandError::PartBehind(projection.name(), part, least))?;
+                // A partition of several may stand behind another, and is waited for. One alone
+                // that is back was made anew under its number, say.
+                let least = if live.partitions > 1 { fold.at } else { Position::START };
+                let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
+                let next = next.ok_or_else(|| {
+                    CommandError::PartitionBehind(projection.name(), partition, least)
+                })?;
                 if next.mark.position < fold.at {
-                    return Err(RefoldError::OtherHistory(next.mark.position).into());
+                    return Err(ReplayError::OtherHistory(next.mark.position).into());
                 }
                 fold.go_on(connection, next.mark.position).await?;
                 comparison.compare(connection, &next, &mut differences).await?;
@@ -232,7 +238,7 @@ impl Fold<'_> {
         &mut self,
         connection: &mut Connection,
         to: Position,
-    ) -> Result<(), RefoldError> {
+    ) -> Result<(), ReplayError> {
         while self.at < to {
             let (range, ahead) = self.ranges();
             let mut pages = self.source.pages(self.at, to, (range, ahead));

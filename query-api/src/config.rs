@@ -11,12 +11,14 @@ service_kit::secret_args!(
 
 service_kit::secret_args!(
     /// A replica of that database; when named, all reads go there.
-    ReadModelReplicaUrl, "read-model-replica-url", "READ_MODEL_REPLICA_URL", "read-model-replica-url-file",
+    ReadModelReplicaUrl, "read-model-replica-url", "READ_MODEL_REPLICA_URL",
+        "read-model-replica-url-file",
     "READ_MODEL_REPLICA_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// The key that seals page cursors, the same in all copies of this process: base64, at least 32 bytes.
+    /// The key that signs page cursors, the same in all copies of this process: base64, at least 32
+    /// bytes.
     CursorKeyArgs, "cursor-key", "CURSOR_KEY", "cursor-key-file", "CURSOR_KEY_FILE"
 );
 
@@ -47,8 +49,10 @@ pub struct ServeArgs {
     /// Where the admin port listens; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9081")]
     pub admin_listen: LoopbackAddr,
-    /// How many connections to the database this process may hold for each of two kinds of questions: for single rows, and for lists.
-    #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=200))]
+    /// How many connections to the database this process may hold for each of two kinds of
+    /// questions: for single rows, and for lists.
+    #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
     /// The database.
     #[command(flatten)]

@@ -15,8 +15,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(5);
 /// Closed and opened anew after this long, so that a failed-over address is noticed.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
-/// How long one answer may take with its connection, all its statements together. The server stops each of them sooner:
-/// what takes longer has met a silent one.
+/// How long one answer may take with its connection, all its statements together. The server stops
+/// each of them sooner: what takes longer has met a silent one.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The URL cannot be used. Never carries it: it holds a password.
@@ -24,22 +24,25 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 #[error("the database URL is not valid")]
 pub struct UrlError;
 
-/// What a row is looked up by its key with: the plan is made once, perhaps while its table was nearly empty, and must fit ever after.
+/// What a row is looked up by its key with: the plan is made once, perhaps while its table was
+/// nearly empty, and must fit ever after.
 const BY_INDEX: [(&str, &str); 3] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
 ];
-/// Optional filters are `$1 IS NULL OR …`: planned with the values, such a statement uses the right index.
+/// Optional filters are `$1 IS NULL OR …`: planned with the values, such a statement uses the right
+/// index.
 const BY_VALUES: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 
 /// The connections; they are made when first used.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    /// For single rows by their keys: a statement is planned once for all keys, which saves most of such a question's work.
-    pub by_key: Pool,
+    /// For single rows by their keys: a statement is planned once for all keys, which saves most of
+    /// such a question's work.
+    pub lookup: Pool,
     /// For lists: each statement is planned for its very values.
-    pub by_choice: Pool,
+    pub scan: Pool,
 }
 
 impl Pools {
@@ -50,20 +53,20 @@ impl Pools {
     pub fn new(url: &SecretString, connections: u32) -> Result<Self, UrlError> {
         let options = options(url)?;
         Ok(Self {
-            by_key: pool(options.clone().options(BY_INDEX), connections),
-            by_choice: pool(options.options(BY_VALUES), connections),
+            lookup: pool(options.clone().options(BY_INDEX), connections),
+            scan: pool(options.options(BY_VALUES), connections),
         })
     }
 
     /// A connection was found broken: none that is idle now is used again.
     pub fn doubt(&self) {
-        self.by_key.doubt();
-        self.by_choice.doubt();
+        self.lookup.doubt();
+        self.scan.doubt();
     }
 
     /// Closes them, after what they are doing.
     pub async fn close(&self) {
-        tokio::join!(self.by_key.close(), self.by_choice.close());
+        tokio::join!(self.lookup.close(), self.scan.close());
     }
 }
 

@@ -17,7 +17,8 @@ use service_kit::shutdown::{CancellationToken, Shutdown};
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock, process};
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow
+/// at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -74,7 +75,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let polling = async {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
-        position::poll(watcher.clone(), pools.by_key.clone(), pulse, background.clone()).await;
+        position::poll(watcher.clone(), pools.lookup.clone(), pulse, background.clone()).await;
         anyhow::Ok(())
     };
     let listening = async {

@@ -1,8 +1,10 @@
-//! Knowing when the read tables move: one watcher in the process wakes every query that waits for a position.
+//! Knowing when the read tables move: one watcher in the process wakes every query that waits for a
+//! position.
 //!
-//! It hears of checkpoints from NATS (`checkpoints.<projection>`), and while anybody waits it also asks the database
-//! every [`POLL_EVERY`], so that neither a silent NATS nor a lagging replica keeps a query waiting. While nobody waits
-//! it does nothing. A wake-up is a hint: the waiter reads again and looks for itself.
+//! It hears of checkpoints from NATS (`checkpoints.<projection>`), and while anybody waits it also
+//! asks the database every [`POLL_EVERY`], so that neither a silent NATS nor a lagging replica
+//! keeps a query waiting. While nobody waits it does nothing. A wake-up is a hint: the waiter reads
+//! again and looks for itself.
 
 mod announced;
 mod polled;
@@ -17,41 +19,46 @@ use service_kit::consistency::ConsistencyToken;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
-use crate::read::Extent;
+use crate::read::ReadScope;
 
 /// How many queries of this process may wait at once.
 pub const MAX_WAITERS: usize = 1000;
 
 /// What was said last of each projection.
-type Positions = HashMap<String, Parts>;
+type Positions = HashMap<String, Partitions>;
 
-/// What was said last of the parts of a projection.
+/// What was said last of the partitions of a projection.
 #[derive(Debug)]
-struct Parts {
+struct Partitions {
     /// How many there are.
     of: i32,
     /// Of those of which anything was said, by their number.
-    said: BTreeMap<i32, Said>,
+    said: BTreeMap<i32, CheckpointUpdate>,
 }
 
-impl Parts {
+impl Partitions {
     fn new(of: i32) -> Self {
         Self { of, said: BTreeMap::new() }
     }
 
     /// Those that are read; `None`: nothing was said of it.
-    fn read<'p>(&'p self, extent: &'p Extent) -> impl Iterator<Item = Option<&'p Said>> {
-        (0..self.of).filter(|part| extent.reads(*part, self.of)).map(|part| self.said.get(&part))
+    fn read<'p>(
+        &'p self,
+        scope: &'p ReadScope,
+    ) -> impl Iterator<Item = Option<&'p CheckpointUpdate>> {
+        (0..self.of)
+            .filter(|partition| scope.reads(*partition, self.of))
+            .map(|partition| self.said.get(&partition))
     }
 }
 
-/// Where a part of a projection is, and in which history; none before its first event.
+/// Where a partition of a projection is, and in which history; none before its first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-pub struct Said {
-    /// Which part.
-    pub part: i32,
+pub struct CheckpointUpdate {
+    /// Which partition.
+    pub partition: i32,
     /// How many there are in its generation.
-    pub parts: i32,
+    pub partitions: i32,
     /// The history.
     pub epoch: Option<Uuid>,
     /// The last event that it shows.
@@ -66,11 +73,12 @@ pub struct Watcher {
     waiters: watch::Sender<usize>,
 }
 
-/// An ear that hears every move from its making on, so that none is missed between a look and the wait for more.
+/// An subscription that hears every move from its making on, so that none is missed between a look
+/// and the wait for more.
 #[derive(Debug)]
-pub struct Ear {
+pub struct Subscription {
     watcher: Watcher,
-    extents: Vec<Extent>,
+    scopes: Vec<ReadScope>,
     wanted: ConsistencyToken,
     positions: watch::Receiver<Positions>,
 }
@@ -78,7 +86,7 @@ pub struct Ear {
 /// A query that waits.
 #[derive(Debug)]
 pub struct Waiting {
-    ear: Ear,
+    subscription: Subscription,
     _place: OwnedSemaphorePermit,
 }
 
@@ -94,21 +102,28 @@ impl Default for Watcher {
 
 impl Watcher {
     /// Hears when all of this shows `wanted`.
-    pub fn ear(&self, extents: Vec<Extent>, wanted: ConsistencyToken) -> Ear {
-        Ear { watcher: self.clone(), extents, wanted, positions: self.positions.subscribe() }
+    pub fn subscription(&self, scopes: Vec<ReadScope>, wanted: ConsistencyToken) -> Subscription {
+        Subscription {
+            watcher: self.clone(),
+            scopes,
+            wanted,
+            positions: self.positions.subscribe(),
+        }
     }
 
-    /// Somebody says where a part of a projection is. Said twice, it wakes twice: a replica may lag behind.
-    pub fn moved(&self, projection: &str, said: Said) {
+    /// Somebody says where a partition of a projection is. CheckpointUpdate twice, it wakes twice:
+    /// a replica may lag behind.
+    pub fn moved(&self, projection: &str, said: CheckpointUpdate) {
         self.positions.send_modify(|positions| {
             // Not the maximum of both: after a restore, positions begin anew.
-            let parts =
-                positions.entry(projection.to_owned()).or_insert_with(|| Parts::new(said.parts));
-            if parts.of != said.parts {
+            let partitions = positions
+                .entry(projection.to_owned())
+                .or_insert_with(|| Partitions::new(said.partitions));
+            if partitions.of != said.partitions {
                 // Another generation has become live.
-                *parts = Parts::new(said.parts);
+                *partitions = Partitions::new(said.partitions);
             }
-            parts.said.insert(said.part, said);
+            partitions.said.insert(said.partition, said);
         });
     }
 
@@ -124,16 +139,16 @@ impl Watcher {
     }
 }
 
-impl Ear {
-    /// Whether a look would be in vain: a part that is read was last said to be before the wanted position, in the same history. Whoever waits
-    /// is told soon if that is not so any more.
-    pub fn knows_better(&self) -> bool {
+impl Subscription {
+    /// Whether a look would be in vain: a partition that is read was last said to be before the
+    /// wanted position, in the same history. Whoever waits is told soon if that is not so any more.
+    pub fn is_behind(&self) -> bool {
         let known = self.positions.borrow();
-        let before = |said: &Said| {
+        let before = |said: &CheckpointUpdate| {
             said.epoch == Some(self.wanted.epoch) && said.position < self.wanted.position
         };
-        self.extents.iter().any(|extent| {
-            known.get(extent.projection).is_some_and(|of| of.read(extent).flatten().any(before))
+        self.scopes.iter().any(|scope| {
+            known.get(scope.projection).is_some_and(|of| of.read(scope).flatten().any(before))
         })
     }
 
@@ -142,24 +157,25 @@ impl Ear {
         let place = Arc::clone(&self.watcher.places).try_acquire_owned().ok()?;
         self.watcher.waiters.send_modify(|waiters| *waiters += 1);
         metrics::gauge!("query_waiters").increment(1.0);
-        Some(Waiting { ear: self, _place: place })
+        Some(Waiting { subscription: self, _place: place })
     }
 }
 
 impl Waiting {
     /// Returns when somebody says that the position is there.
     pub async fn woken(&mut self) {
-        let Ear { extents, wanted, positions, .. } = &mut self.ear;
-        let is_there =
-            |said: Option<&Said>| said.is_some_and(|said| said.position >= wanted.position);
+        let Subscription { scopes, wanted, positions, .. } = &mut self.subscription;
+        let is_there = |said: Option<&CheckpointUpdate>| {
+            said.is_some_and(|said| said.position >= wanted.position)
+        };
         loop {
             if positions.changed().await.is_err() {
                 // The watcher is gone: only the deadline is left.
                 std::future::pending::<()>().await;
             }
             let known = positions.borrow_and_update();
-            if extents.iter().all(|extent| {
-                known.get(extent.projection).is_some_and(|of| of.read(extent).all(is_there))
+            if scopes.iter().all(|scope| {
+                known.get(scope.projection).is_some_and(|of| of.read(scope).all(is_there))
             }) {
                 return;
             }
@@ -169,14 +185,17 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.ear.watcher.waiters.send_modify(|waiters| *waiters = waiters.saturating_sub(1));
+        self.subscription
+            .watcher
+            .waiters
+            .send_modify(|waiters| *waiters = waiters.saturating_sub(1));
         metrics::gauge!("query_waiters").decrement(1.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use service_kit::partition::part_of;
+    use service_kit::partition::partition_of;
 
     use super::*;
 
@@ -185,17 +204,20 @@ mod tests {
      {
         let (watcher, history, other) =
             (Watcher::default(), Uuid::from_u128(1), Uuid::from_u128(2));
-        let knows_better = || {
+        let is_behind = || {
             let wanted = ConsistencyToken { epoch: history, position: 5, event_id: Uuid::nil() };
             watcher
-                .ear(
-                    ["orders", "users"].map(|projection| Extent { projection, row: None }).into(),
+                .subscription(
+                    ["orders", "users"]
+                        .map(|projection| ReadScope { projection, row: None })
+                        .into(),
                     wanted,
                 )
-                .knows_better()
+                .is_behind()
         };
-        let said = |epoch, position| Said { part: 0, parts: 1, epoch, position };
-        assert!(!knows_better(), "nothing was said");
+        let said =
+            |epoch, position| CheckpointUpdate { partition: 0, partitions: 1, epoch, position };
+        assert!(!is_behind(), "nothing was said");
         for (at, expected) in [
             ((history, 4), true),
             ((history, 5), false),
@@ -203,12 +225,12 @@ mod tests {
             ((history, 6), false),
         ] {
             watcher.moved("users", said(Some(at.0), at.1));
-            assert_eq!(knows_better(), expected, "{at:?}");
+            assert_eq!(is_behind(), expected, "{at:?}");
         }
         watcher.moved("orders", said(Some(history), 1));
-        assert!(knows_better(), "another projection is before it");
+        assert!(is_behind(), "another projection is before it");
         watcher.moved("orders", said(None, 0));
-        assert!(!knows_better(), "a projection before its first event is of no history");
+        assert!(!is_behind(), "a projection before its first event is of no history");
     }
 
     #[test]
@@ -216,17 +238,26 @@ mod tests {
         let (watcher, history) = (Watcher::default(), Uuid::from_u128(1));
         let wanted = ConsistencyToken { epoch: history, position: 5, event_id: Uuid::nil() };
         let row = "a".to_owned();
-        let (part, other) = (part_of(&row, 8), (part_of(&row, 8) + 1) % 8);
-        let of = |row: Option<&String>| vec![Extent { projection: "users", row: row.cloned() }];
-        let knows_better = |row| watcher.ear(of(row), wanted).knows_better();
-        watcher.moved("users", Said { part: other, parts: 8, epoch: Some(history), position: 4 });
-        assert!(!knows_better(Some(&row)) && knows_better(None));
-        watcher.moved("users", Said { part, parts: 8, epoch: Some(history), position: 4 });
-        assert!(knows_better(Some(&row)));
-        watcher.moved("users", Said { part: 0, parts: 1, epoch: Some(history), position: 5 });
+        let (partition, other) = (partition_of(&row, 8), (partition_of(&row, 8) + 1) % 8);
+        let of = |row: Option<&String>| vec![ReadScope { projection: "users", row: row.cloned() }];
+        let is_behind = |row| watcher.subscription(of(row), wanted).is_behind();
+        watcher.moved(
+            "users",
+            CheckpointUpdate { partition: other, partitions: 8, epoch: Some(history), position: 4 },
+        );
+        assert!(!is_behind(Some(&row)) && is_behind(None));
+        watcher.moved(
+            "users",
+            CheckpointUpdate { partition, partitions: 8, epoch: Some(history), position: 4 },
+        );
+        assert!(is_behind(Some(&row)));
+        watcher.moved(
+            "users",
+            CheckpointUpdate { partition: 0, partitions: 1, epoch: Some(history), position: 5 },
+        );
         assert!(
-            !knows_better(Some(&row)) && !knows_better(None),
-            "what the parts of before were is no matter"
+            !is_behind(Some(&row)) && !is_behind(None),
+            "what the partitions of before were is no matter"
         );
     }
 }

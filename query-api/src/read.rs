@@ -1,10 +1,11 @@
-//! Reading: each question is a type that says which projections it reads and how; [`Reader`] answers it in one
-//! snapshot together with the position that the snapshot shows.
+//! Reading: each question is a type that says which projections it reads and how; [`Reader`]
+//! answers it in one snapshot together with the position that the snapshot shows.
 
 /// Says whose tables a question reads.
 ///
-/// The views are locked before the snapshot is taken: a switch to another generation comes wholly before it or wholly
-/// after the answer. Otherwise the checkpoints could be those of the old tables and the rows those of the new ones.
+/// The views are locked before the snapshot is taken: a switch to another generation comes wholly
+/// before it or wholly after the answer. Otherwise the checkpoints could be those of the old tables
+/// and the rows those of the new ones.
 macro_rules! reads {
     ($($projection:literal),+) => {
         const PROJECTIONS: &'static [$crate::read::Projection] = &[$($projection),+];
@@ -27,9 +28,9 @@ mod stale;
 pub mod user;
 
 pub use failure::ReadError;
-pub use page::{Slice, Start, Window};
+pub use page::{Page, PageRequest, PageStart};
 pub use reader::{Reader, View};
-pub use scope::Extent;
+pub use scope::ReadScope;
 pub use seen::{Checkpoint, Seen};
 pub use stale::Shown;
 
@@ -46,13 +47,15 @@ pub trait Read: Send + Sync + 'static {
     /// The answer.
     type Answer: Send + 'static;
 
-    /// Whose tables are read: the answer is complete up to the smallest of their positions. Named by `reads!`.
+    /// Whose tables are read: the answer is complete up to the smallest of their positions. Named
+    /// by `reads!`.
     const PROJECTIONS: &'static [Projection];
 
     /// Begins the transaction in which the question is asked. Named by `reads!`.
     const BEGIN: &'static str;
 
-    /// The key, as text, of the one row of this projection that the answer depends on: then only that row's part counts. `None`: all of them do.
+    /// The key, as text, of the one row of this projection that the answer depends on: then only
+    /// that row's partition counts. `None`: all of them do.
     fn row(&self, projection: Projection) -> Option<String> {
         let _ = projection;
         None
@@ -61,8 +64,9 @@ pub trait Read: Send + Sync + 'static {
     /// Which rows the answer shows: some of them may lack events.
     fn shown(answer: &Self::Answer) -> Shown;
 
-    /// Whether one statement answers it by a key, together with the checkpoints. Postgres locks what a statement reads before it takes the
-    /// statement's snapshot, so such a question needs no transaction.
+    /// Whether one statement answers it by a key, together with the checkpoints. Postgres locks
+    /// what a statement reads before it takes the statement's snapshot, so such a question needs no
+    /// transaction.
     const BY_KEY: bool = false;
 
     /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
@@ -77,7 +81,8 @@ pub trait Read: Send + Sync + 'static {
 pub struct Asked<T> {
     /// The answer.
     pub data: T,
-    /// What the same statement said of the checkpoints, if it did: of every question that is answered by a key.
+    /// What the same statement said of the checkpoints, if it did: of every question that is
+    /// answered by a key.
     pub checkpoints: Option<Vec<Checkpoint>>,
 }
 

@@ -1,5 +1,6 @@
-//! Readiness: the schema is the one that this program knows, the read tables can be reached, and every projection has
-//! live ones. A database that is away is waited for; one with another schema is refused.
+//! Readiness: the schema is the one that this program knows, the read tables can be reached, and
+//! every projection has live ones. A database that is away is waited for; one with another schema
+//! is refused.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::schema::{self, SchemaError};
 
 /// How often it is looked whether the tables are there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long one look may take. With a second one, after a connection that was silent, and the pause before both, the
-/// process reports a silent database within 10 s.
+/// How long one look may take. With a second one, after a connection that was silent, and the pause
+/// before both, the process reports a silent database within 10 s.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// Looking that does not move for so long hangs: a round ends sooner, however the database is.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(12);
@@ -36,8 +37,8 @@ pub async fn watch(
 
 async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(), SchemaError> {
     // Not behind the queries: when many wait, the tables are busy and can be reached.
-    let [by_key, by_choice] =
-        [&pools.by_key, &pools.by_choice].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
+    let [lookup, scan] =
+        [&pools.lookup, &pools.scan].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = false;
@@ -45,7 +46,7 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
         ticks.tick().await;
         pulse.beat();
         if !known {
-            match schema::check(&by_choice).await {
+            match schema::check(&scan).await {
                 Ok(()) => known = true,
                 Err(SchemaError::Away(cause)) => {
                     component.not_ready(format!("the read tables cannot be reached: {cause}"));
@@ -54,7 +55,7 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
                 Err(refused) => return Err(refused),
             }
         }
-        match tokio::try_join!(look_twice(&by_choice), look_twice(&by_key)) {
+        match tokio::try_join!(look_twice(&scan), look_twice(&lookup)) {
             Ok((None, None)) => component.ready(),
             Ok((Some(missing), _) | (_, Some(missing))) => {
                 component
@@ -62,8 +63,11 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
             }
             Err(error) => component.not_ready(error.to_string()),
         }
-        for (name, pool) in [("by_key", &by_key), ("by_choice", &by_choice)] {
-            let connections = |state: &'static str| metrics::gauge!("db_pool_connections", "pool" => name, "state" => state);
+        for (name, pool) in [("lookup", &lookup), ("scan", &scan)] {
+            let connections = |state: &'static str| {
+                metrics::gauge!("db_pool_connections",
+                "pool" => name, "state" => state)
+            };
             connections("idle").set(f64::from(pool.idle()));
             connections("open").set(f64::from(pool.size()));
         }

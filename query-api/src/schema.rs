@@ -1,4 +1,5 @@
-//! Whether the database has the form that this program knows. Only looks: the projector owns it and migrates it.
+//! Whether the database has the form that this program knows. Only looks: the projector owns it and
+//! migrates it.
 
 use postgres_kit::Pool;
 use sqlx::migrate::Migrator;
@@ -16,7 +17,8 @@ pub enum SchemaError {
     Older,
     /// Migrations have run that this program does not have.
     #[error(
-        "the schema read_model has migration {0}, which this program does not know: run a newer query-api"
+        "the schema read_model has migration {0}, which this program does not know: run a newer \
+            query-api"
     )]
     Newer(i64),
 }

@@ -1,5 +1,5 @@
-//! The admin port: `/livez` (the process runs), `/readyz` (it can take work; `?verbose` says how each part is) and
-//! `/metrics`. Never on the public port.
+//! The admin port: `/livez` (the process runs), `/readyz` (it can take work; `?verbose` says how
+//! each component is) and `/metrics`. Never on the public port.
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -37,7 +37,7 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Resp
         let waiting: Vec<_> = report
             .components
             .iter()
-            .filter(|(_, part)| part.required && !part.ready)
+            .filter(|(_, component)| component.required && !component.ready)
             .map(|(name, _)| &**name)
             .collect();
         let why = if report.draining {

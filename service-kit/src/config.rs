@@ -1,5 +1,5 @@
-//! The settings that processes have in common, as types that clap parses: flags first, then the environment.
-//! Secrets come from a flag, a variable or a file (`*_FILE`), and are never printed.
+//! The settings that processes have in common, as types that clap parses: flags first, then the
+//! environment. Secrets come from a flag, a variable or a file (`*_FILE`), and are never printed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,8 @@ pub enum ListenError {
     Malformed,
     /// Reachable from other machines.
     #[error(
-        "{0} is not a loopback address: this version has no sign-in, so it listens on loopback only (127.0.0.1 or [::1]) and lets nobody else in"
+        "{0} is not a loopback address: this version has no sign-in, so it listens on loopback \
+            only (127.0.0.1 or [::1]) and lets nobody else in"
     )]
     NotLoopback(SocketAddr),
 }
@@ -85,7 +86,8 @@ pub enum SecretError {
     /// Nothing in it.
     #[error("{0} is empty")]
     Empty(&'static str),
-    /// It is to be a database's address. What it is instead is not repeated: it may hold a password.
+    /// It is to be a database's address. What it is instead is not repeated: it may hold a
+    /// password.
     #[error("{0} is not an address such as postgres://user:password@host:port/database")]
     NotAnAddress(&'static str),
 }
@@ -96,8 +98,8 @@ const NATS_URL: &str = "NATS_URL";
 /// Takes a secret from its value or from the file that holds it, whose last line end is dropped.
 ///
 /// # Errors
-/// [`SecretError`]: neither or both given, an unreadable file, an empty secret, or one that is named `…_URL` and is no
-/// database's address.
+/// [`SecretError`]: neither or both given, an unreadable file, an empty secret, or one that is
+/// named `…_URL` and is no database's address.
 pub fn resolve_secret(
     env: &'static str,
     flag: &'static str,
@@ -134,8 +136,8 @@ pub fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible
     Ok(SecretString::from(text))
 }
 
-/// Defines a group of clap arguments for one secret: the flag, its variable, and a file that holds it.
-/// Flatten it into the process's own arguments and call `get` (or `optional`).
+/// Defines a group of clap arguments for one secret: the flag, its variable, and a file that holds
+/// it. Flatten it into the process's own arguments and call `get` (or `optional`).
 ///
 /// ```
 /// service_kit::secret_args!(
@@ -155,12 +157,14 @@ pub fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible
 /// ```
 #[macro_export]
 macro_rules! secret_args {
-    ($(#[$doc:meta])* $name:ident, $flag:literal, $env:literal, $file_flag:literal, $file_env:literal) => {
+    ($(#[$doc:meta])* $name:ident, $flag:literal, $env:literal, $file_flag:literal,
+        $file_env:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, ::clap::Args)]
         pub struct $name {
             $(#[$doc])*
-            #[arg(id = $flag, long = $flag, env = $env, hide_env_values = true, value_name = "SECRET",
+            #[arg(id = $flag, long = $flag, env = $env, hide_env_values = true,
+                value_name = "SECRET",
                   value_parser = $crate::config::parse_secret)]
             value: Option<::secrecy::SecretString>,
             /// A file that holds it instead.
@@ -173,8 +177,10 @@ macro_rules! secret_args {
             ///
             /// # Errors
             /// It is absent, named twice, unreadable or empty.
-            pub fn get(&self) -> ::std::result::Result<::secrecy::SecretString, $crate::config::SecretError> {
-                $crate::config::resolve_secret($env, $flag, self.value.as_ref(), self.file.as_deref())
+            pub fn get(&self) -> ::std::result::Result<::secrecy::SecretString,
+                $crate::config::SecretError> {
+                $crate::config::resolve_secret($env, $flag, self.value.as_ref(),
+                    self.file.as_deref())
             }
 
             /// The secret, where it may be absent.
@@ -189,7 +195,7 @@ macro_rules! secret_args {
 }
 
 secret_args!(
-    /// The key that seals consistency tokens, shared by both APIs: base64, at least 32 bytes.
+    /// The key that signs consistency tokens, shared by both APIs: base64, at least 32 bytes.
     TokenKeyArgs, "token-key", "TOKEN_KEY", "token-key-file", "TOKEN_KEY_FILE"
 );
 
@@ -209,7 +215,8 @@ pub struct LogArgs {
 /// Which web pages may call the API.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OriginArgs {
-    /// Origins that browsers may call from, separated by commas; the word `loopback` allows any port of this machine.
+    /// Origins that browsers may call from, separated by commas; the word `loopback` allows any
+    /// port of this machine.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "")]
     pub allowed_origins: crate::http::Origins,
 }
@@ -217,19 +224,23 @@ pub struct OriginArgs {
 /// What a public port takes on.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LimitArgs {
-    /// How many connections are held at once. With one more, the one that was idle longest is closed; if all are busy, the
-    /// newcomer is answered 503.
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = MAX_CONNECTIONS, value_parser = at_least_one)]
+    /// How many connections are held at once. With one more, the one that was idle longest is
+    /// closed; if all are busy, the newcomer is answered 503.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = MAX_CONNECTIONS,
+        value_parser = at_least_one)]
     pub max_connections: usize,
-    /// How many of them one address may hold (of IPv6: one network of 64 bits), and how many requests at once a client behind a
-    /// trusted proxy may have.
-    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = MAX_CONNECTIONS_PER_ADDRESS, value_parser = at_least_one)]
+    /// How many of them one address may hold (of IPv6: one network of 64 bits), and how many
+    /// requests at once a client behind a trusted proxy may have.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = MAX_CONNECTIONS_PER_ADDRESS,
+        value_parser = at_least_one)]
     pub max_connections_per_address: usize,
-    /// How many bytes of request bodies are held at once; a request that needs more is answered 503.
-    #[arg(long, env = "MAX_BODY_BYTES", default_value_t = MAX_BODY_BYTES, value_parser = at_least_one)]
+    /// How many bytes of request bodies are held at once; a request that needs more is answered
+    /// 503.
+    #[arg(long, env = "MAX_BODY_BYTES", default_value_t = MAX_BODY_BYTES,
+        value_parser = at_least_one)]
     pub max_body_bytes: usize,
-    /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such as 10.0.0.0/8. Their connections
-    /// do not count by address.
+    /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such
+    /// as 10.0.0.0/8. Their connections do not count by address.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
 }

@@ -1,11 +1,12 @@
-//! Consistency tokens: what a command answers with and a query can wait for. A token names a position of one history
-//! (its epoch and the id of the event there), sealed under a key that both APIs share, so that nobody can make one up.
+//! Consistency tokens: what a command answers with and a query can wait for. A token names a
+//! position of one history (its epoch and the id of the event there), signed under a key that both
+//! APIs share, so that nobody can make one up.
 
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::signing::{KeyError, SealError, SealKey};
+use crate::signing::{KeyError, SignatureError, SigningKey};
 
 /// The header that carries a token, in requests and answers.
 pub const CONSISTENCY_TOKEN: axum::http::HeaderName =
@@ -15,9 +16,9 @@ const PURPOSE: &str = "consistency-token";
 const FORM: u8 = 1;
 const BYTES: usize = 1 + 16 + 8 + 16;
 
-/// The key that seals consistency tokens.
+/// The key that signs consistency tokens.
 #[derive(Debug, Clone)]
-pub struct TokenKey(SealKey);
+pub struct TokenKey(SigningKey);
 
 impl TokenKey {
     /// Takes the key from its base64 text.
@@ -25,7 +26,7 @@ impl TokenKey {
     /// # Errors
     /// [`KeyError`]: not base64 or too short.
     pub fn from_secret(secret: &SecretString) -> Result<Self, KeyError> {
-        SealKey::from_secret(secret).map(Self)
+        SigningKey::from_secret(secret).map(Self)
     }
 }
 
@@ -61,23 +62,24 @@ impl ConsistencyToken {
     /// # use service_kit::consistency::{ConsistencyToken, TokenKey};
     /// # let key = TokenKey::from_secret(&"A".repeat(44).into()).unwrap();
     /// let token = ConsistencyToken { epoch: uuid::Uuid::now_v7(), position: 7, event_id: uuid::Uuid::now_v7() };
-    /// assert_eq!(ConsistencyToken::open(&token.seal(&key), &key), Ok(token));
+    /// assert_eq!(ConsistencyToken::verify(&token.sign(&key), &key), Ok(token));
     /// ```
-    pub fn seal(&self, key: &TokenKey) -> String {
+    pub fn sign(&self, key: &TokenKey) -> String {
         let mut payload = Vec::with_capacity(BYTES);
         payload.push(FORM);
         payload.extend_from_slice(self.epoch.as_bytes());
         payload.extend_from_slice(&self.position.to_be_bytes());
         payload.extend_from_slice(self.event_id.as_bytes());
-        key.0.seal(PURPOSE, &payload)
+        key.0.sign(PURPOSE, &payload)
     }
 
-    /// Reads a token that one of our processes sealed.
+    /// Reads a token that one of our processes signed.
     ///
     /// # Errors
     /// [`TokenError::Invalid`].
-    pub fn open(text: &str, key: &TokenKey) -> Result<Self, TokenError> {
-        let payload = key.0.open(PURPOSE, text).map_err(|_: SealError| TokenError::Invalid)?;
+    pub fn verify(text: &str, key: &TokenKey) -> Result<Self, TokenError> {
+        let payload =
+            key.0.verify(PURPOSE, text).map_err(|_: SignatureError| TokenError::Invalid)?;
         let payload: [u8; BYTES] = payload.try_into().map_err(|_| TokenError::Invalid)?;
         let (form, rest) = payload.split_first().ok_or(TokenError::Invalid)?;
         let (epoch, rest) = rest.split_first_chunk::<16>().ok_or(TokenError::Invalid)?;
@@ -105,13 +107,21 @@ impl ConsistencyToken {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Invalid | TokenError::Repeated => {
-                Self::bad_request("consistency-token-invalid", "The consistency token is not valid").detail(error.to_string())
-            }
-            TokenError::OtherEpoch => {
-                Self::conflict("consistency-token-other-epoch", "The consistency token is of another history")
-                    .detail("the data were restored to an earlier state since the token was made: read again without it")
-            }
+            TokenError::Invalid | TokenError::Repeated => Self::bad_request(
+                "consistency-token-invalid",
+                "The consistency token is not \
+                    valid",
+            )
+            .detail(error.to_string()),
+            TokenError::OtherEpoch => Self::conflict(
+                "consistency-token-other-epoch",
+                "The consistency token is of \
+                    another history",
+            )
+            .detail(
+                "the data were restored to an earlier state since the token was made: \
+                        read again without it",
+            ),
         }
     }
 }
@@ -127,8 +137,8 @@ mod tests {
         let other = TokenKey::from_secret(&"B".repeat(44).into()).unwrap();
         let token =
             ConsistencyToken { epoch: Uuid::now_v7(), position: 42, event_id: Uuid::now_v7() };
-        assert_eq!(ConsistencyToken::open(&token.seal(&other), &key), Err(TokenError::Invalid));
-        assert_eq!(ConsistencyToken::open("nonsense", &key), Err(TokenError::Invalid));
+        assert_eq!(ConsistencyToken::verify(&token.sign(&other), &key), Err(TokenError::Invalid));
+        assert_eq!(ConsistencyToken::verify("nonsense", &key), Err(TokenError::Invalid));
         assert_eq!(token.check_epoch(Uuid::now_v7()), Err(TokenError::OtherEpoch));
         assert_eq!(token.check_epoch(token.epoch), Ok(()));
         assert_eq!(Problem::from(TokenError::Invalid).status(), 400);

@@ -26,7 +26,8 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub epoch: Option<Uuid>,
-    /// A command's answer: the position of its last event. A query's: the position up to which the data are complete.
+    /// A command's answer: the position of its last event. A query's: the position up to which the
+    /// data are complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub position: Option<i64>,
@@ -37,8 +38,9 @@ pub struct Meta {
     /// Only with lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub page: Option<Page>,
-    /// Only with commands: give it to a query and the query waits until it shows this command's effect.
+    pub page: Option<PageInfo>,
+    /// Only with commands: give it to a query and the query waits until it shows this command's
+    /// effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub consistency_token: Option<String>,
@@ -46,7 +48,7 @@ pub struct Meta {
 
 /// Which part of a list this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Page {
+pub struct PageInfo {
     /// The number of the page, from 1; only when pages are numbered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -1,5 +1,6 @@
-//! Extractors whose refusals are problems: 400 what cannot be parsed, 413 and 415 as HTTP says, 422 with a pointer for
-//! content that is wrong. Types they read should derive `Deserialize` with `#[serde(deny_unknown_fields)]`.
+//! Extractors whose refusals are problems: 400 what cannot be parsed, 413 and 415 as HTTP says, 422
+//! with a pointer for content that is wrong. Types they read should derive `Deserialize` with
+//! `#[serde(deny_unknown_fields)]`.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,8 +25,8 @@ pub struct Json<T>(pub T);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Query<T>(pub T);
 
-/// The path's parameters. What cannot be one (an id that is no UUID) is simply not there: 404. Nor is
-/// a path with a percent sign: nothing of ours needs one, and a resource has one address.
+/// The path's parameters. What cannot be one (an id that is no UUID) is simply not there: 404. Nor
+/// is a path with a percent sign: nothing of ours needs one, and a resource has one address.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Path<T>(pub T);
 
@@ -73,7 +74,8 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Reads a JSON object: 400 for what is not JSON, 422 with a pointer for what has the wrong content.
+/// Reads a JSON object: 400 for what is not JSON, 422 with a pointer for what has the wrong
+/// content.
 ///
 /// # Errors
 /// The problem to answer with.

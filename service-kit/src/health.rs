@@ -1,4 +1,5 @@
-//! Which parts of a process are ready, and why not. Shared by whoever watches a part and the admin port's `/readyz`.
+//! Which components of a process are ready, and why not. Shared by whoever watches a component and
+//! the admin port's `/readyz`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use crate::pulse::Pulse;
 
-/// The parts of a process and whether each is ready.
+/// The components of a process and whether each is ready.
 ///
 /// ```
 /// # use service_kit::health::Health;
@@ -71,19 +72,19 @@ impl Watched {
     }
 }
 
-/// One part's state, as `/readyz?verbose` shows it.
+/// One component's state, as `/readyz?verbose` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComponentState {
     /// Whether it can do its work.
     pub ready: bool,
-    /// Whether the process is ready only if this part is.
+    /// Whether the process is ready only if this component is.
     pub required: bool,
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// The state of all parts at one moment.
+/// The state of all components at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The process that tells it: who asks can see whether it is the one that was meant.
@@ -92,11 +93,11 @@ pub struct Report {
     pub ready: bool,
     /// Whether it is about to stop.
     pub draining: bool,
-    /// Each part by name.
+    /// Each component by name.
     pub components: BTreeMap<Cow<'static, str>, ComponentState>,
 }
 
-/// A handle to say how one part is.
+/// A handle to say how one component is.
 #[derive(Debug, Clone)]
 pub struct Component {
     health: Health,
@@ -104,23 +105,24 @@ pub struct Component {
 }
 
 impl Health {
-    /// No parts yet, so ready.
+    /// No components yet, so ready.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a part that the process needs; not ready until it says so.
+    /// Adds a component that the process needs; not ready until it says so.
     pub fn component(&self, name: impl Into<Cow<'static, str>>) -> Component {
         self.add(name.into(), true)
     }
 
-    /// Adds a part that the process can do without: shown, but not counted.
+    /// Adds a component that the process can do without: shown, but not counted.
     pub fn optional_component(&self, name: impl Into<Cow<'static, str>>) -> Component {
         self.add(name.into(), false)
     }
 
-    /// Adds a background task that the process needs: not ready while it has not moved for longer than `limit`. It is looked at with
-    /// every report, so nothing else has to run for its silence to be noticed.
+    /// Adds a background task that the process needs: not ready while it has not moved for longer
+    /// than `limit`. It is looked at with every report, so nothing else has to run for its silence
+    /// to be noticed.
     pub fn pulse(&self, name: impl Into<Cow<'static, str>>, limit: Duration) -> Pulse {
         let pulse = Pulse::new();
         let watched = pulse.clone();
@@ -128,7 +130,8 @@ impl Health {
         pulse
     }
 
-    /// Adds a background task that the process can do without: its silence is shown, but not counted.
+    /// Adds a background task that the process can do without: its silence is shown, but not
+    /// counted.
     pub fn optional_pulse(&self, name: impl Into<Cow<'static, str>>, limit: Duration) -> Pulse {
         let pulse = Pulse::new();
         let watched = pulse.clone();
@@ -136,7 +139,8 @@ impl Health {
         pulse
     }
 
-    /// Adds a background task by whatever tells for how long it has not moved. One that is not `required` is shown, but not counted.
+    /// Adds a background task by whatever tells for how long it has not moved. One that is not
+    /// `required` is shown, but not counted.
     pub fn watch(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -153,7 +157,7 @@ impl Health {
         self.with(|state| state.draining = true);
     }
 
-    /// The state of all parts.
+    /// The state of all components.
     pub fn report(&self) -> Report {
         self.with(|state| {
             let mut components = state.components.clone();
@@ -162,7 +166,7 @@ impl Health {
             Report {
                 pid: std::process::id(),
                 ready: !state.draining
-                    && components.values().all(|part| part.ready || !part.required),
+                    && components.values().all(|component| component.ready || !component.required),
                 draining: state.draining,
                 components,
             }
@@ -182,34 +186,36 @@ impl Health {
 }
 
 impl Component {
-    /// The part can do its work.
+    /// The component can do its work.
     pub fn ready(&self) {
         self.set(true, None);
     }
 
-    /// The part cannot do its work, and why. The reason is shown on the admin port only.
+    /// The component cannot do its work, and why. The reason is shown on the admin port only.
     pub fn not_ready(&self, reason: impl AsRef<str>) {
         self.set(false, Some(reason.as_ref()));
     }
 
-    /// Whether the part is ready.
+    /// Whether the component is ready.
     pub fn is_ready(&self) -> bool {
-        self.health.with(|state| state.components.get(&self.name).is_some_and(|part| part.ready))
+        self.health
+            .with(|state| state.components.get(&self.name).is_some_and(|component| component.ready))
     }
 
     fn set(&self, ready: bool, reason: Option<&str>) {
         let changed = self.health.with(|state| {
-            let part = state.components.get_mut(&self.name)?;
-            let changed = part.ready != ready;
-            part.ready = ready;
-            part.reason = reason.map(ToOwned::to_owned);
+            let component = state.components.get_mut(&self.name)?;
+            let changed = component.ready != ready;
+            component.ready = ready;
+            component.reason = reason.map(ToOwned::to_owned);
             Some(changed)
         });
         if changed == Some(true) {
             if ready {
                 tracing::info!(component = %self.name, "ready");
             } else {
-                tracing::warn!(component = %self.name, reason = reason.unwrap_or_default(), "not ready");
+                tracing::warn!(component = %self.name, reason = reason.unwrap_or_default(), "not \
+                    ready");
             }
         }
     }

@@ -1,5 +1,6 @@
-//! The HTTP server and the layers that every API wears: request ids and traces, problems for every error, metrics,
-//! CORS, limits of size, time and number, security headers. What a route does is the process's own business.
+//! The HTTP server and the layers that every API wears: request ids and traces, problems for every
+//! error, metrics, CORS, limits of size, time and number, security headers. What a route does is
+//! the process's own business.
 
 mod address;
 mod body_budget;

@@ -1,5 +1,6 @@
-//! What every process of the system shares, whatever its business: settings, telemetry, shutdown, health, the HTTP
-//! server with its common layers, and the shapes that the APIs have in common (envelope, problems, tokens).
+//! What every process of the system shares, whatever its business: settings, telemetry, shutdown,
+//! health, the HTTP server with its common layers, and the shapes that the APIs have in common
+//! (envelope, problems, tokens).
 //!
 //! A process's `main` reads:
 //!
@@ -38,6 +39,6 @@ pub mod shutdown;
 pub mod signing;
 pub mod telemetry;
 
-pub use envelope::{Envelope, Meta, Page};
+pub use envelope::{Envelope, Meta, PageInfo};
 pub use problem::{FieldError, Problem};
 pub use pulse::Pulse;

@@ -9,8 +9,9 @@ use crate::problem::ProblemBody;
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Completes a description: adds the problem that every operation can answer with, and drops schemas that nothing
-/// refers to (a body inside an [`Envelope`](crate::Envelope) is described in place).
+/// Completes a description: adds the problem that every operation can answer with, and drops
+/// schemas that nothing refers to (a body inside an [`Envelope`](crate::Envelope) is described in
+/// place).
 pub fn completed(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());

@@ -1,16 +1,18 @@
-//! Parts of a projection: which one a row's key belongs to. The projector splits by it, and the query API waits by it.
+//! Partitions of a projection: which one a row's key belongs to. The projector splits by it, and
+//! the query API waits by it.
 
 use sha2::{Digest as _, Sha256};
 
-/// Which part of so many a key belongs to: the first four bytes of SHA-256 over its text, as one big-endian number, modulo the parts.
-/// `read_model.part_of` says the same. It never changes: rows stay where they are.
-pub fn part_of(key: &str, parts: i32) -> i32 {
-    if parts <= 1 {
+/// Which partition of so many a key belongs to: the first four bytes of SHA-256 over its text, as
+/// one big-endian number, modulo the partitions. `read_model.partition_of` says the same. It never
+/// changes: rows stay where they are.
+pub fn partition_of(key: &str, partitions: i32) -> i32 {
+    if partitions <= 1 {
         return 0;
     }
     let digest = Sha256::digest(key);
     let number = digest.first_chunk().map_or(0, |first| u32::from_be_bytes(*first));
-    i32::try_from(i64::from(number) % i64::from(parts)).unwrap_or(0)
+    i32::try_from(i64::from(number) % i64::from(partitions)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -20,11 +22,11 @@ mod tests {
     #[test]
     fn a_key_stays_in_its_part_for_good() {
         // Rows are where this says they are: another answer would orphan them.
-        for (key, parts, part) in
+        for (key, partitions, partition) in
             [("a", 8, 2), ("1997-01-02/USD", 64, 9), ("00000000-0000-0000-0000-000000000001", 4, 3)]
         {
-            assert_eq!(part_of(key, parts), part, "{key} of {parts}");
+            assert_eq!(partition_of(key, partitions), partition, "{key} of {partitions}");
         }
-        assert_eq!(part_of("a", 1), 0);
+        assert_eq!(partition_of("a", 1), 0);
     }
 }

@@ -1,7 +1,8 @@
 //! Problem details (RFC 9457): the one shape of every error that either API answers with.
 //!
-//! A handler returns a [`Problem`]; the layers of [`crate::http`] add the request's id and path. `code` is stable:
-//! clients branch on it. `detail` is safe for strangers: no cause, no SQL, no path of ours goes in.
+//! A handler returns a [`Problem`]; the layers of [`crate::http`] add the request's id and path.
+//! `code` is stable: clients branch on it. `detail` is safe for strangers: no cause, no SQL, no
+//! path of ours goes in.
 
 use std::borrow::Cow;
 
@@ -42,13 +43,13 @@ pub struct ProblemBody {
     /// The stable name of the problem: the end of `type`.
     #[schema(value_type = String)]
     code: Cow<'static, str>,
-    /// Which parts of the input are wrong.
+    /// The fields of the input that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
 }
 
-/// One wrong part of the input.
+/// One wrong field of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// A JSON pointer into the body, or `/name` of a query parameter.
@@ -61,7 +62,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// One wrong part of the input.
+    /// One wrong field of the input.
     pub fn new(
         pointer: impl Into<String>,
         code: impl Into<Cow<'static, str>>,
@@ -159,7 +160,7 @@ impl Problem {
         problem
     }
 
-    /// 503: a part that is needed is away; worth another try after `retry_after_seconds`.
+    /// 503: a server that is needed is away; worth another try after `retry_after_seconds`.
     pub fn unavailable(
         code: impl Into<Cow<'static, str>>,
         title: impl Into<Cow<'static, str>>,
@@ -168,7 +169,8 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title).retry_after(retry_after_seconds)
     }
 
-    /// 503: this process has no room for the request. It is counted and not logged one by one (see [`crate::shed`]).
+    /// 503: this process has no room for the request. It is counted and not logged one by one (see
+    /// [`crate::shed`]).
     pub fn shed(
         code: impl Into<Cow<'static, str>>,
         title: impl Into<Cow<'static, str>>,
@@ -191,7 +193,7 @@ impl Problem {
         self
     }
 
-    /// Adds a wrong part of the input.
+    /// Adds a wrong field of the input.
     #[must_use]
     pub fn error(mut self, error: FieldError) -> Self {
         self.0.body.errors.push(error);

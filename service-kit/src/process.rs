@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use crate::config::SecretError;
 use crate::signing::KeyError;
 
-/// Runs a process's work as a task, next to those that it starts. What `#[tokio::main]` polls itself has a thread of its own, so that
-/// everything that such work and a task tell each other would cross threads, and each time wake another one.
+/// Runs a process's work as a task, next to those that it starts. What `#[tokio::main]` polls
+/// itself has a thread of its own, so that everything that such work and a task tell each other
+/// would cross threads, and each time wake another one.
 ///
 /// # Panics
 /// When the work does.
@@ -19,8 +20,8 @@ pub async fn as_task<T: Send + 'static>(work: impl Future<Output = T> + Send + '
     }
 }
 
-/// Ends a process or a command that failed: in the log where there is one, else on standard error. The exit code is `code`,
-/// or [`cli_kit::USAGE`] where a setting is the cause.
+/// Ends a process or a command that failed: in the log where there is one, else on standard error.
+/// The exit code is `code`, or [`cli_kit::USAGE`] where a setting is the cause.
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
     let is_setting = |cause: &(dyn Error + 'static)| {
         cause.is::<SecretError>() || cause.is::<KeyError>() || cause.is::<cli_kit::Usage>()

@@ -1,5 +1,5 @@
-//! The pulse of a background task: a task that hangs cannot say so itself, so readiness looks at when it last
-//! moved.
+//! The pulse of a background task: a task that hangs cannot say so itself, so readiness looks at
+//! when it last moved.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// When a task last moved. Made by [`Health::pulse`](crate::health::Health::pulse) or
-/// [`Health::optional_pulse`](crate::health::Health::optional_pulse). Cheap to clone; clones share it.
+/// [`Health::optional_pulse`](crate::health::Health::optional_pulse). Cheap to clone; clones share
+/// it.
 ///
-/// A new one counts as moving. A task that ends without a [`Pulse::rest`], by a panic say, is noticed like one that hangs.
+/// A new one counts as moving. A task that ends without a [`Pulse::rest`], by a panic say, is
+/// noticed like one that hangs.
 #[derive(Debug, Clone)]
 pub struct Pulse(Arc<Mutex<Option<Instant>>>);
 
@@ -18,7 +20,8 @@ impl Pulse {
         Self(Arc::new(Mutex::new(Some(Instant::now()))))
     }
 
-    /// The task moves. Call it at least once within the limit, also while something is tried again and again.
+    /// The task moves. Call it at least once within the limit, also while something is tried again
+    /// and again.
     pub fn beat(&self) {
         *self.last() = Some(Instant::now());
     }

@@ -1,5 +1,5 @@
-//! Stopping: the first SIGTERM or SIGINT asks everything to finish what it has in flight (the drain token); a second
-//! signal, or [`DRAIN_LIMIT`] after the first, stops the process where it is.
+//! Stopping: the first SIGTERM or SIGINT asks everything to finish what it has in flight (the drain
+//! token); a second signal, or [`DRAIN_LIMIT`] after the first, stops the process where it is.
 
 use std::time::Duration;
 
@@ -65,7 +65,8 @@ impl Shutdown {
         tracing::info!(limit_ms = limit.as_millis(), "draining");
         self.drain.cancel();
         tokio::select! {
-            () = either(&mut terminate, &mut interrupt) => tracing::warn!("second signal: stopping at once"),
+            () = either(&mut terminate, &mut interrupt) => tracing::warn!("second signal: \
+                stopping at once"),
             () = tokio::time::sleep(limit) => tracing::warn!("drain limit reached: stopping"),
         }
         self.stop.cancel();

@@ -1,5 +1,6 @@
-//! Opaque values for clients: bytes sealed with an HMAC under a key that only our processes hold, as base64url.
-//! Whoever holds one can read it (nothing secret goes in) but can neither make nor change one.
+//! Opaque values for clients: bytes signed with an HMAC under a key that only our processes hold,
+//! as base64url. Whoever holds one can read it (nothing secret goes in) but can neither make nor
+//! change one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -9,14 +10,14 @@ use sha2::Sha256;
 
 /// Shorter keys are refused.
 pub const MIN_KEY_BYTES: usize = 32;
-/// Longer sealed values are not looked at.
-pub const MAX_SEALED_CHARS: usize = 2048;
+/// Longer signed values are not looked at.
+pub const MAX_SIGNED_CHARS: usize = 2048;
 /// How much of the HMAC-SHA256 is kept.
 const MAC_BYTES: usize = 16;
 
-/// A key to seal values with.
+/// A key to signature values with.
 #[derive(Debug, Clone)]
-pub struct SealKey(SecretSlice<u8>);
+pub struct SigningKey(SecretSlice<u8>);
 
 /// Why a key is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,18 +30,18 @@ pub enum KeyError {
     TooShort,
 }
 
-/// Why a sealed value is refused.
+/// Why a signed value is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
+pub enum SignatureError {
     /// Not even the form of one.
-    #[error("not a sealed value")]
+    #[error("not a signed value")]
     Malformed,
-    /// Made or changed by somebody without the key, or sealed for another use.
-    #[error("the seal does not fit")]
+    /// Made or changed by somebody without the key, or signed for another use.
+    #[error("the signature does not fit")]
     Forged,
 }
 
-impl SealKey {
+impl SigningKey {
     /// Takes a key from its base64 text (any alphabet, padded or not).
     ///
     /// # Errors
@@ -59,31 +60,32 @@ impl SealKey {
     }
 
     /// Seals `payload` for one `purpose`; it opens for the same purpose only.
-    pub fn seal(&self, purpose: &str, payload: &[u8]) -> String {
-        let mut sealed = payload.to_vec();
+    pub fn sign(&self, purpose: &str, payload: &[u8]) -> String {
+        let mut signed = payload.to_vec();
         if let Some(mac) = self.mac(purpose, payload) {
-            sealed.extend_from_slice(&mac.finalize().into_bytes()[..MAC_BYTES]);
+            signed.extend_from_slice(&mac.finalize().into_bytes()[..MAC_BYTES]);
         }
-        URL_SAFE_NO_PAD.encode(sealed)
+        URL_SAFE_NO_PAD.encode(signed)
     }
 
-    /// The payload of a value that this key sealed for this purpose.
+    /// The payload of a value that this key signed for this purpose.
     ///
     /// # Errors
-    /// [`SealError`]: not a sealed value, or not one of ours.
-    pub fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
-        if sealed.len() > MAX_SEALED_CHARS {
-            return Err(SealError::Malformed);
+    /// [`SignatureError`]: not a signed value, or not one of ours.
+    pub fn verify(&self, purpose: &str, signed: &str) -> Result<Vec<u8>, SignatureError> {
+        if signed.len() > MAX_SIGNED_CHARS {
+            return Err(SignatureError::Malformed);
         }
-        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| SealError::Malformed)?;
-        let end = bytes.len().checked_sub(MAC_BYTES).ok_or(SealError::Malformed)?;
-        let mac = self.mac(purpose, &bytes[..end]).ok_or(SealError::Forged)?;
-        mac.verify_truncated_left(&bytes[end..]).map_err(|_| SealError::Forged)?;
+        let mut bytes = URL_SAFE_NO_PAD.decode(signed).map_err(|_| SignatureError::Malformed)?;
+        let end = bytes.len().checked_sub(MAC_BYTES).ok_or(SignatureError::Malformed)?;
+        let mac = self.mac(purpose, &bytes[..end]).ok_or(SignatureError::Forged)?;
+        mac.verify_truncated_left(&bytes[end..]).map_err(|_| SignatureError::Forged)?;
         bytes.truncate(end);
         Ok(bytes)
     }
 
-    /// HMAC takes a key of any length, so this is always `Some`; an unsealed value would not open again anyway.
+    /// HMAC takes a key of any length, so this is always `Some`; an unsealed value would not open
+    /// again anyway.
     fn mac(&self, purpose: &str, payload: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.expose_secret()).ok()?;
         mac.update(purpose.as_bytes());
@@ -98,38 +100,41 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn key(byte: u8) -> SealKey {
-        SealKey::from_secret(&STANDARD.encode([byte; 32]).into()).unwrap()
+    fn key(byte: u8) -> SigningKey {
+        SigningKey::from_secret(&STANDARD.encode([byte; 32]).into()).unwrap()
     }
 
     #[test]
-    fn what_was_sealed_opens_with_the_same_key_and_purpose_only() {
-        let sealed = key(1).seal("cursor", b"hello");
-        assert_eq!(key(1).open("cursor", &sealed).unwrap(), b"hello");
-        assert_eq!(key(2).open("cursor", &sealed), Err(SealError::Forged));
-        assert_eq!(key(1).open("token", &sealed), Err(SealError::Forged));
+    fn what_was_signed_verifies_with_the_same_key_and_purpose_only() {
+        let signed = key(1).sign("cursor", b"hello");
+        assert_eq!(key(1).verify("cursor", &signed).unwrap(), b"hello");
+        assert_eq!(key(2).verify("cursor", &signed), Err(SignatureError::Forged));
+        assert_eq!(key(1).verify("token", &signed), Err(SignatureError::Forged));
     }
 
     #[test]
-    fn any_changed_character_breaks_the_seal() {
-        let sealed = key(1).seal("cursor", b"hello");
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone().into_bytes();
+    fn any_changed_character_breaks_the_signature() {
+        let signed = key(1).sign("cursor", b"hello");
+        for at in 0..signed.len() {
+            let mut changed = signed.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert!(key(1).open("cursor", &changed).is_err(), "{changed}");
+            assert!(key(1).verify("cursor", &changed).is_err(), "{changed}");
         }
-        for nonsense in ["", "AAAA", "%%%", &"A".repeat(MAX_SEALED_CHARS + 1)] {
-            assert!(key(1).open("cursor", nonsense).is_err());
+        for nonsense in ["", "AAAA", "%%%", &"A".repeat(MAX_SIGNED_CHARS + 1)] {
+            assert!(key(1).verify("cursor", nonsense).is_err());
         }
     }
 
     #[test]
     fn a_short_or_garbled_key_is_refused() {
         assert_eq!(
-            SealKey::from_secret(&STANDARD.encode([1; 31]).into()).unwrap_err(),
+            SigningKey::from_secret(&STANDARD.encode([1; 31]).into()).unwrap_err(),
             KeyError::TooShort
         );
-        assert_eq!(SealKey::from_secret(&"not base64!".into()).unwrap_err(), KeyError::NotBase64);
+        assert_eq!(
+            SigningKey::from_secret(&"not base64!".into()).unwrap_err(),
+            KeyError::NotBase64
+        );
     }
 }

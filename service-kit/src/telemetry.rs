@@ -17,8 +17,8 @@ const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 /// How a line ends whose value is not known.
 const UNKNOWN: &str = " NaN";
 
-/// Libraries that would write passwords at these places below this level, whatever the filter says: the NATS client
-/// shows the addresses that it connects to, and they hold the password.
+/// Libraries that would write passwords at these places below this level, whatever the filter says:
+/// the NATS client shows the addresses that it connects to, and they hold the password.
 const NEVER_BELOW: [&str; 1] = ["async_nats::connector=info"];
 
 /// Logs and metrics of this process.
@@ -52,7 +52,8 @@ pub enum TelemetryError {
 }
 
 impl Telemetry {
-    /// Starts logging (filter as of `LOG`) and metrics for this process. Call once, inside the runtime.
+    /// Starts logging (filter as of `LOG`) and metrics for this process. Call once, inside the
+    /// runtime.
     ///
     /// # Errors
     /// [`TelemetryError`]: a filter that cannot be parsed, or a second call.
@@ -99,7 +100,8 @@ impl Metrics {
         Ok(Self(builder()?.build_recorder().handle()))
     }
 
-    /// All metrics, in Prometheus' text form. A gauge that was set to NaN is left out: nobody here knows its value any more.
+    /// All metrics, in Prometheus' text form. A gauge that was set to NaN is left out: nobody here
+    /// knows its value any more.
     pub fn render(&self) -> String {
         let mut text = self.0.render();
         if text.contains(UNKNOWN) {

@@ -1,8 +1,10 @@
-//! `bench append`: appends through the library's public API beside plain INSERTs into tables of the same shape.
+//! `bench append`: appends through the library's public API beside plain INSERTs into tables of the
+//! same shape.
 //!
-//! References: (a) one-row INSERTs, one connection a writer up to 64, above that the better of 32 and 64 connections; (b) one session
-//! inserting 1,000 rows a statement by `unnest`. Both write the event's row and its tag's row, as an append does. Besides, `(a) without
-//! the tag's row` is printed: the barest INSERT that one could compare with.
+//! References: (a) one-row INSERTs, one connection a writer up to 64, above that the better of 32
+//! and 64 connections; (b) one session inserting 1,000 rows a statement by `unnest`. Both write the
+//! event's row and its tag's row, as an append does. Besides, `(a) without the tag's row` is
+//! printed: the barest INSERT that one could compare with.
 
 use std::path::PathBuf;
 
@@ -31,7 +33,8 @@ const BULK: &str = "(b) 1,000-row INSERT by unnest";
 /// What `bench append` takes.
 #[derive(Debug, Args)]
 pub struct AppendBench {
-    /// A server to make the bench's database on, as a role that may create databases and checkpoints.
+    /// A server to make the bench's database on, as a role that may create databases and
+    /// checkpoints.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
     /// Numbers of concurrent writers.
@@ -88,7 +91,8 @@ pub async fn run(bench: AppendBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|f| f.reached != Some(false)))
 }
 
-/// Warms every kind up and alternates its rounds. Answers with how many appends were acknowledged, the warm-up's too.
+/// Warms every kind up and alternates its rounds. Answers with how many appends were acknowledged,
+/// the warm-up's too.
 async fn case(
     bench: &AppendBench,
     database: &BenchDatabase,
@@ -153,32 +157,32 @@ impl Rounds {
         };
         let at = |n: usize, target| (writers == n).then_some(target);
         let mut figures = vec![
-            figure(&case, "rate", "appends/s", &self.append, rate).beside(
+            figure(&case, "rate", "appends/s", &self.append, rate).against(
                 PLAIN,
                 &values(&self.plain, rate),
                 at(64, Target::AtLeast(2.5)),
             ),
-            figure(&case, "rate", "appends/s", &self.append, rate).beside(
+            figure(&case, "rate", "appends/s", &self.append, rate).against(
                 PLAIN_UNTAGGED,
                 &values(&self.untagged, rate),
                 None,
             ),
-            figure(&case, "rate", "appends/s", &self.append, rate).beside(
+            figure(&case, "rate", "appends/s", &self.append, rate).against(
                 BULK,
                 &values(&self.bulk, rate),
                 at(1_024, Target::AtLeast(0.75)),
             ),
-            figure(&case, "p50", "ms", &self.append, p50).beside(
+            figure(&case, "p50", "ms", &self.append, p50).against(
                 PLAIN,
                 &values(&self.plain, p50),
                 at(1, Target::AtMost(2.0)),
             ),
-            figure(&case, "p50", "ms", &self.append, p50).beside(
+            figure(&case, "p50", "ms", &self.append, p50).against(
                 PLAIN_UNTAGGED,
                 &values(&self.untagged, p50),
                 None,
             ),
-            figure(&case, "p99", "ms", &self.append, p99).beside(
+            figure(&case, "p99", "ms", &self.append, p99).against(
                 PLAIN,
                 &values(&self.plain, p99),
                 None,
@@ -187,7 +191,7 @@ impl Rounds {
         for (metric, unit, of) in
             [("rate", "appends/s", rate), ("p50", "ms", p50), ("p99", "ms", p99)]
         {
-            figures.push(figure(&keyed_case, metric, unit, &self.keyed, of).beside(
+            figures.push(figure(&keyed_case, metric, unit, &self.keyed, of).against(
                 PLAIN,
                 &values(&self.plain, of),
                 None,

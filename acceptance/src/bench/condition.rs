@@ -1,8 +1,10 @@
-//! `bench condition`: appends that require that no event with a tag stands after what their caller has read, beside plain appends of the
-//! same events by as many writers, in rounds that alternate; in logs where more and more events carry the tag.
+//! `bench condition`: appends that require that no event with a tag stands after what their caller
+//! has read, beside plain appends of the same events by as many writers, in rounds that alternate;
+//! in logs where more and more events carry the tag.
 //!
-//! Two cases for each log. *Broad tag*: every event that the log was filled with has the tag, and the caller has read up to the last of
-//! them. *New tag*: the caller asks of a tag that no event has, from the beginning of the log.
+//! Two cases for each log. *Broad tag*: every event that the log was filled with has the tag, and
+//! the caller has read up to the last of them. *New tag*: the caller asks of a tag that no event
+//! has, from the beginning of the log.
 
 use std::path::PathBuf;
 
@@ -141,16 +143,16 @@ fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
             let name = format!("writers={writers} tagged={} {name}", case.log.last);
             let conditioned =
                 Figure::new(BENCH, &name, "rate", "appends/s", &values(rounds(case), rate));
-            figures.push(conditioned.clone().beside(
+            figures.push(conditioned.clone().against(
                 PLAIN,
                 &values(&case.plain, rate),
                 Some(Target::AtLeast(LEAST)),
             ));
             let slower = Figure::new(BENCH, &name, "p50", "ms", &values(rounds(case), p50));
-            figures.push(slower.beside(PLAIN, &values(&case.plain, p50), None));
+            figures.push(slower.against(PLAIN, &values(&case.plain, p50), None));
             if let Some(first) = cases.first().filter(|first| first.log.last != case.log.last) {
                 let fewest = format!("tagged={}", first.log.last);
-                figures.push(conditioned.beside(
+                figures.push(conditioned.against(
                     &fewest,
                     &values(rounds(first), rate),
                     Some(Target::AtLeast(FLAT)),

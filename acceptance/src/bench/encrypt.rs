@@ -1,8 +1,10 @@
-//! `bench encrypt`: appends with two personal fields beside the same events with the same text unmarked, both through the library's public
-//! API, in rounds that alternate. The keys lie in a database of their own on the same server, as in the local stack.
+//! `bench encrypt`: appends with two personal fields beside the same events with the same text
+//! unmarked, both through the library's public API, in rounds that alternate. The keys lie in a
+//! database of their own on the same server, as in the local stack.
 //!
-//! Cases: the subjects are known (their keys are at hand, as those of people who act again), and each subject is new (its key is made
-//! and durable before its first event is sent, many in one statement).
+//! Cases: the subjects are known (their keys are at hand, as those of people who act again), and
+//! each subject is new (its key is made and durable before its first event is sent, many in one
+//! statement).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use event_store::erasure::keys;
-use event_store::erasure::{LocalMasterKeys, PostgresKeys, SealedStore, Vault, VaultOptions};
+use event_store::erasure::{EncryptingStore, LocalMasterKeys, PostgresKeys, Vault, VaultOptions};
 use event_store::{
     Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Metadata, NewEvent, Position,
     PostgresOptions, PostgresStore, StreamAppend, StreamName,
@@ -97,22 +99,22 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     let master = LocalMasterKeys::parse(&MASTER_KEY.into())?;
     let vault = Vault::new(Arc::new(subject_keys), Arc::new(master), VaultOptions::default());
     let plain: Arc<dyn EventStore> = Arc::new(plain);
-    let sealed: Arc<dyn EventStore> = Arc::new(SealedStore::new(Arc::clone(&plain), vault));
+    let encrypted: Arc<dyn EventStore> = Arc::new(EncryptingStore::new(Arc::clone(&plain), vault));
     let known: Arc<[Uuid]> = (0..KNOWN).map(|_| Uuid::now_v7()).collect();
     let mut figures = Vec::new();
     for &writers in &bench.writers {
-        let new = case(&bench.schedule, &plain, &sealed, &known, writers).await?;
+        let new = case(&bench.schedule, &plain, &encrypted, &known, writers).await?;
         say(&table(&new))?;
         figures.extend(new);
     }
-    let last = sealed.head().await?.mark.position;
-    let read = sealed.read(&Filter::All, Position(last.0 - 1), 1).await?;
+    let last = encrypted.head().await?.mark.position;
+    let read = encrypted.read(&Filter::All, Position(last.0 - 1), 1).await?;
     let value: Value = read.first().context("the last event")?.decode()?;
     ensure!(
         value["name"]["$personal"].is_string() || value["name"].is_string(),
-        "what was sealed can be read"
+        "what was encrypted can be read"
     );
-    drop((plain, sealed));
+    drop((plain, encrypted));
     log.drop().await?;
     keys_database.drop().await?;
     say(&format!("all cases\n{}", table(&figures)))?;
@@ -125,13 +127,13 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
 async fn case(
     schedule: &Schedule,
     plain: &Arc<dyn EventStore>,
-    sealed: &Arc<dyn EventStore>,
+    encrypted: &Arc<dyn EventStore>,
     known: &Arc<[Uuid]>,
     writers: usize,
 ) -> anyhow::Result<Vec<Figure>> {
     ensure!(writers > 0, "a case has at least one writer");
     let kinds =
-        [(plain, Kind::Plain), (sealed, Kind::Known(Arc::clone(known))), (sealed, Kind::New)];
+        [(plain, Kind::Plain), (encrypted, Kind::Known(Arc::clone(known))), (encrypted, Kind::New)];
     let mut rounds: [Vec<Round>; 3] = Default::default();
     for number in 0..=schedule.rounds {
         for ((store, kind), into) in kinds.iter().zip(&mut rounds) {
@@ -152,7 +154,7 @@ async fn case(
         |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let figure = |what: &str, metric, unit, rounds: &[Round], of: fn(&Round) -> f64, target| {
         let case = format!("writers={writers} {what}");
-        Figure::new(BENCH, &case, metric, unit, &values(rounds, of)).beside(
+        Figure::new(BENCH, &case, metric, unit, &values(rounds, of)).against(
             PLAIN,
             &values(&plain, of),
             target,

@@ -1,4 +1,5 @@
-//! Figures: measured values beside their references, as a table for people and as JSON for programs.
+//! Figures: measured values beside their references, as a table for people and as JSON for
+//! programs.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -87,7 +88,7 @@ impl Figure {
 
     /// Sets it beside a reference's rounds, and a target for the ratio if there is one.
     #[must_use]
-    pub fn beside(mut self, reference: &str, rounds: &[f64], target: Option<Target>) -> Self {
+    pub fn against(mut self, reference: &str, rounds: &[f64], target: Option<Target>) -> Self {
         let reference_value = median(rounds);
         let ratio = self.value / reference_value;
         self.reference = Some(reference.to_owned());

@@ -1,5 +1,6 @@
-//! Logs to measure, filled through the library's public API: streams of ten events that lie apart as those of many at work do, ten event
-//! types, rooms whose tag so many events share, a tag of its own for each event, and one long stream.
+//! Logs to measure, filled through the library's public API: streams of ten events that lie apart
+//! as those of many at work do, ten event types, rooms whose tag so many events share, a tag of its
+//! own for each event, and one long stream.
 
 use std::time::Instant;
 
@@ -30,8 +31,10 @@ const WRITERS: u64 = 8;
 const DATA_BYTES: usize = 250;
 
 /// What reading streams touches, beside what the server has to hold it.
-const SIZE: &str = "SELECT format('%s of events, %s of their index by stream; the server has %s of shared buffers',
-        pg_size_pretty(pg_relation_size('event_store.events')), pg_size_pretty(pg_relation_size('event_store.events_stream_version')),
+const SIZE: &str = "SELECT format('%s of events, %s of their index by stream; the server has %s \
+    of shared buffers',
+        pg_size_pretty(pg_relation_size('event_store.events')), \
+        pg_size_pretty(pg_relation_size('event_store.events_stream_version')),
         current_setting('shared_buffers'))";
 
 /// What a log is filled with.
@@ -99,7 +102,8 @@ impl FilledLog {
 }
 
 async fn fill(store: &PostgresStore, what: Fill) -> anyhow::Result<u64> {
-    // A group is what stands in ten appends after each other: one event for each of its streams in each of them.
+    // A group is what stands in ten appends after each other: one event for each of its streams in
+    // each of them.
     let groups = what.events.div_ceil(STREAMS * STREAM_EVENTS);
     let writers = (0..WRITERS).map(|writer| {
         let store = store.clone();
@@ -172,7 +176,8 @@ fn event(number: u64, rooms: u64) -> anyhow::Result<NewEvent> {
     })
 }
 
-/// Lets the server come to rest after a load: rows frozen and counted, pages written, nothing left to do behind a measurement.
+/// Lets the server come to rest after a load: rows frozen and counted, pages written, nothing left
+/// to do behind a measurement.
 async fn settle(admin: &mut PgConnection) -> anyhow::Result<()> {
     for statement in [
         "VACUUM (FREEZE, ANALYZE) event_store.events",

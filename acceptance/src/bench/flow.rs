@@ -1,4 +1,5 @@
-//! A flow of events through the library's public API: as many as the projector follows, or so many a second.
+//! A flow of events through the library's public API: as many as the projector follows, or so many
+//! a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

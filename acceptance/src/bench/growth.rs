@@ -1,10 +1,12 @@
-//! `bench growth`: the rate of appends and of loading streams in logs of different sizes, each filled through append, in rounds that
-//! alternate between the logs. What is compared is a large log with the smallest; each also grows by what the rounds append.
+//! `bench growth`: the rate of appends and of loading streams in logs of different sizes, each
+//! filled through append, in rounds that alternate between the logs. What is compared is a large
+//! log with the smallest; each also grows by what the rounds append.
 //!
-//! Two kinds of loads, with the same target: *newest* takes one of the newest streams, as many as the smallest log has, as a system at work
-//! does; *any* takes one of all. A stream's events lie on a page each, ten of them and a leaf of the index, so that *any* is as fast as the
-//! server's memory holds the log: beside each rate stands how many pages a load takes, and how many of them from outside the server's shared
-//! buffers.
+//! Two kinds of loads, with the same target: *newest* takes one of the newest streams, as many as
+//! the smallest log has, as a system at work does; *any* takes one of all. A stream's events lie on
+//! a page each, ten of them and a leaf of the index, so that *any* is as fast as the server's
+//! memory holds the log: beside each rate stands how many pages a load takes, and how many of them
+//! from outside the server's shared buffers.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -39,7 +41,8 @@ pub struct GrowthBench {
     /// A server to make the bench's databases on, as a role that may create databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// Events of each log, the smallest first. The full bench is `--events 100000,1000000,10000000`.
+    /// Events of each log, the smallest first. The full bench is `--events
+    /// 100000,1000000,10000000`.
     #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
     events: Vec<u64>,
     /// How many concurrent writers, and how many concurrent readers after them.
@@ -196,7 +199,7 @@ fn figures(cases: &[Case], writers: usize) -> Vec<Figure> {
                 None => figure,
                 Some(first) => {
                     let smallest = format!("events={}", first.events);
-                    figure.beside(&smallest, &rates(rounds(first)), Some(Target::AtLeast(LEAST)))
+                    figure.against(&smallest, &rates(rounds(first)), Some(Target::AtLeast(LEAST)))
                 }
             });
         }

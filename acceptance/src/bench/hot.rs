@@ -1,9 +1,11 @@
-//! `bench hot`: commands on one aggregate next to the same clients' commands on different ones, by one command API and by two.
+//! `bench hot`: commands on one aggregate next to the same clients' commands on different ones, by
+//! one command API and by two.
 //!
-//! Each client sends one command after the other, an adjustment of a product's stock without `If-Match`; all must succeed. With
-//! several on one product that is what `bench append` cannot show: deciding in turn on what the one before will leave. The targets
-//! stand next to one client, which is what the same product takes one command after the other. Clients, processes and database
-//! share the machine.
+//! Each client sends one command after the other, an adjustment of a product's stock without
+//! `If-Match`; all must succeed. With several on one product that is what `bench append` cannot
+//! show: deciding in turn on what the one before will leave. The targets stand next to one client,
+//! which is what the same product takes one command after the other. Clients, processes and
+//! database share the machine.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -17,10 +19,11 @@ use super::figure::{Figure, Target, table, write_json};
 use super::round::{Round, Schedule, run as round};
 use super::say;
 use super::system::{Running, System};
-use crate::{Client, Part};
+use crate::{Client, Service};
 
 const BENCH: &str = "hot";
-/// How many clients there are at once, and what their rate on one product must be compared with one client's, with one process.
+/// How many clients there are at once, and what their rate on one product must be compared with one
+/// client's, with one process.
 const CLIENTS: [(usize, Option<Target>); 4] =
     [(1, None), (8, Some(Target::AtLeast(1.0))), (64, Some(Target::AtLeast(5.0))), (300, None)];
 const PROCESSES: usize = 2;
@@ -65,7 +68,7 @@ pub async fn run(bench: HotBench) -> anyhow::Result<bool> {
     let mut running = Vec::new();
     let mut figures = Vec::new();
     for processes in 1..=PROCESSES {
-        running.push(system.launch(Part::CommandApi).await?);
+        running.push(system.launch(Service::CommandApi).await?);
         // The bench asks nobody but the command APIs.
         let clients = running
             .iter()
@@ -108,7 +111,7 @@ async fn measure(
         let case = format!("processes={processes} clients={clients}");
         let figure = |metric, unit, of: fn(&Round) -> f64| {
             let beside = values(&rounds.each, of);
-            Figure::new(BENCH, &case, metric, unit, &values(&rounds.one, of)).beside(
+            Figure::new(BENCH, &case, metric, unit, &values(&rounds.one, of)).against(
                 "a product each",
                 &beside,
                 None,
@@ -124,7 +127,7 @@ async fn measure(
         // Two processes race each other, which costs: they need only get on.
         let target = target.filter(|_| processes == 1);
         [
-            rate.beside("one client", &alone, target),
+            rate.against("one client", &alone, target),
             figure("rate", "commands/s", |round| round.rate),
             figure("p50", "ms", |round| round.p50),
             figure("p99", "ms", |round| round.p99),

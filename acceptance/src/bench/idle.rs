@@ -1,5 +1,6 @@
-//! `bench idle`: the processor time that the running stack uses with nothing to do, servers and supervisor included, and the
-//! largest that each process has been. After an import it shows what the import needed.
+//! `bench idle`: the processor time that the running stack uses with nothing to do, servers and
+//! supervisor included, and the largest that each process has been. After an import it shows what
+//! the import needed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,7 +74,8 @@ pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-/// Every process of the stack with what it has used until now. A server's children are counted by themselves.
+/// Every process of the stack with what it has used until now. A server's children are counted by
+/// themselves.
 fn watch(endpoints: &Endpoints) -> anyhow::Result<Vec<Watched>> {
     let mut watched = Vec::new();
     for (name, pid) in &endpoints.pids {

@@ -1,4 +1,5 @@
-//! How far behind live projecting is: the checkpoints that the projector announces, beside the times at which the events were recorded.
+//! How far behind live projecting is: the checkpoints that the projector announces, beside the
+//! times at which the events were recorded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,21 +18,21 @@ use super::system::System;
 const LAST_LIMIT: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-type Part = (String, i32, i32);
+type Partition = (String, i32, i32);
 
 /// A checkpoint, as the projector announces it.
 #[derive(Deserialize)]
 struct Announced {
     projection: String,
     generation: i32,
-    part: i32,
+    partition: i32,
     position: i64,
 }
 
 #[derive(Default)]
 struct Heard {
-    /// Of each part, the positions and when they were heard of.
-    parts: BTreeMap<Part, Vec<(i64, Instant)>>,
+    /// Of each partition, the positions and when they were heard of.
+    partitions: BTreeMap<Partition, Vec<(i64, Instant)>>,
 }
 
 /// Listens for as long as it lives.
@@ -59,19 +60,20 @@ impl LagMeter {
     /// Begins to listen. Every live projection is to be at the head.
     pub(super) async fn start(system: &System) -> anyhow::Result<Self> {
         let mut connection = system.database.connect().await?;
-        let parts: Vec<(String, i32, i32, i64)> = sqlx::query_as(
-            "SELECT projection, generation, part, position FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation) WHERE live",
+        let partitions: Vec<(String, i32, i32, i64)> = sqlx::query_as(
+            "SELECT projection, generation, partition, position FROM read_model.checkpoints JOIN \
+                read_model.generations USING (projection, generation) WHERE live",
         )
         .fetch_all(&mut connection)
         .await?;
         let least = Arc::new(AtomicI64::new(
-            parts.iter().map(|(.., position)| *position).min().context("a projection")?,
+            partitions.iter().map(|(.., position)| *position).min().context("a projection")?,
         ));
         let now = Instant::now();
-        let known = parts.into_iter().map(|(projection, generation, part, at)| {
-            ((projection, generation, part), vec![(at, now)])
+        let known = partitions.into_iter().map(|(projection, generation, partition, at)| {
+            ((projection, generation, partition), vec![(at, now)])
         });
-        let heard = Arc::new(Mutex::new(Heard { parts: known.collect() }));
+        let heard = Arc::new(Mutex::new(Heard { partitions: known.collect() }));
         let client = async_nats::connect(system.nats()).await?;
         let mut messages = client.subscribe("checkpoints.*").await?;
         client.flush().await?;
@@ -98,7 +100,8 @@ impl LagMeter {
         Arc::clone(&self.least)
     }
 
-    /// The lag of the events between these positions: from when each was recorded to when every projection was announced to have it.
+    /// The lag of the events between these positions: from when each was recorded to when every
+    /// projection was announced to have it.
     pub(super) async fn of(&mut self, (after, upto): (i64, i64)) -> anyhow::Result<Lag> {
         let deadline = Instant::now() + LAST_LIMIT;
         while self.least.load(Ordering::Relaxed) < upto {
@@ -123,7 +126,7 @@ impl LagMeter {
         let mut lags = Vec::with_capacity(recorded.len());
         for (position, at) in recorded {
             let reached: Option<Vec<Instant>> =
-                heard.parts.values().map(|part| reached(part, position)).collect();
+                heard.partitions.values().map(|partition| reached(partition, position)).collect();
             let last = reached
                 .and_then(|reached| reached.into_iter().max())
                 .context("a checkpoint was not announced")?;
@@ -143,13 +146,13 @@ impl LagMeter {
 
 impl Heard {
     fn hear(&mut self, announced: Announced, at: Instant) -> i64 {
-        let part = (announced.projection, announced.generation, announced.part);
+        let partition = (announced.projection, announced.generation, announced.partition);
         // Generations that queries do not see are announced by nobody.
-        let heard = self.parts.entry(part).or_default();
+        let heard = self.partitions.entry(partition).or_default();
         if heard.last().is_none_or(|(position, _)| *position < announced.position) {
             heard.push((announced.position, at));
         }
-        self.parts
+        self.partitions
             .values()
             .filter_map(|heard| heard.last())
             .map(|(position, _)| *position)
@@ -158,7 +161,7 @@ impl Heard {
     }
 }
 
-/// When a part reached the position.
-fn reached(part: &[(i64, Instant)], position: i64) -> Option<Instant> {
-    part.get(part.partition_point(|(at, _)| *at < position)).map(|(_, at)| *at)
+/// When a partition reached the position.
+fn reached(partition: &[(i64, Instant)], position: i64) -> Option<Instant> {
+    partition.get(partition.partition_point(|(at, _)| *at < position)).map(|(_, at)| *at)
 }

@@ -1,8 +1,10 @@
-//! What happens in the logs that are projected: as an import leaves it, and as shopping leaves it, each about half.
+//! What happens in the logs that are projected: as an import leaves it, and as shopping leaves it,
+//! each about half.
 //!
-//! Of a hundred decisions: 3 bring a user, 1 a product; 29 import an order (placed with its historical date and confirmed at once);
-//! the others go on with one of a thousand open orders: a new one is placed, a line is added or removed, or it ends, confirmed or,
-//! one time in six, cancelled.
+//! Of a hundred decisions: 3 bring a user, 1 a product; 29 import an order (placed with its
+//! historical date and confirmed at once); the others go on with one of a thousand open orders: a
+//! new one is placed, a line is added or removed, or it ends, confirmed or, one time in six,
+//! cancelled.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -81,7 +83,8 @@ impl Mix {
         let user = self.id();
         self.users.push(user);
         let personal = |value: String| json!({"$subject": user, "$personal": value});
-        let data = json!({"user_id": user, "email": personal(format!("{user}@example.com")), "name": personal("Ada".to_owned())});
+        let data = json!({"user_id": user, "email": personal(format!("{user}@example.com")),
+            "name": personal("Ada".to_owned())});
         let stream = format!("user-{user}");
         self.made.push(Event {
             version: 1,
@@ -127,7 +130,8 @@ impl Mix {
             (self.id(), self.products[self.random.random_range(0..self.products.len())]);
         let (quantity, price) =
             (self.random.random_range(1..5), self.random.random_range(100..5_000));
-        let data = json!({"line_id": id, "product_id": product, "product_name": "cd", "quantity": quantity, "unit_price": money(price)});
+        let data = json!({"line_id": id, "product_id": product, "product_name": "cd",
+            "quantity": quantity, "unit_price": money(price)});
         (Line { id, quantity, price }, data)
     }
 
@@ -161,7 +165,8 @@ impl Mix {
     fn confirmed(&mut self, order: &mut Order, ordered_at: &str) {
         let units: i64 = order.lines.iter().map(|line| line.quantity).sum();
         let (id, user, total) = (order.id, order.user, order.total());
-        let data = json!({"order_id": id, "user_id": user, "total": total, "units": units, "ordered_at": ordered_at});
+        let data = json!({"order_id": id, "user_id": user, "total": total, "units": units,
+            "ordered_at": ordered_at});
         self.happened(order, "order.confirmed", data, true);
     }
 

@@ -1,9 +1,11 @@
-//! `bench project`: what projecting sustains, with all projections on: live from NATS, and catching up from Postgres, by one process
-//! and by two; and how long a command takes to be visible while events come in at shares of what one process sustains.
+//! `bench project`: what projecting sustains, with all projections on: live from NATS, and catching
+//! up from Postgres, by one process and by two; and how long a command takes to be visible while
+//! events come in at shares of what one process sustains.
 //!
-//! Events come through the library's public API, several decisions an append, so that appending them is not what is measured. Live,
-//! writers go on as long as the projector is no further behind than some thousand events, so that it stays live; what it then does is
-//! what it sustains. All processes, the database, the broker and the writers share the machine.
+//! Events come through the library's public API, several decisions an append, so that appending
+//! them is not what is measured. Live, writers go on as long as the projector is no further behind
+//! than some thousand events, so that it stays live; what it then does is what it sustains. All
+//! processes, the database, the broker and the writers share the machine.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -21,12 +23,13 @@ use super::lag::{Lag, LagMeter};
 use super::round::{Round, Schedule, run as round};
 use super::say;
 use super::system::{Running, System};
-use crate::{Client, Part, until};
+use crate::{Client, Service, until};
 
 const BENCH: &str = "project";
 /// Shares of the sustained rate at which visibility is measured, in percent.
 const SHARES: [u32; 3] = [10, 50, 90];
-/// How far the projector may be behind the writers, in events: less than what makes it read Postgres instead of NATS.
+/// How far the projector may be behind the writers, in events: less than what makes it read
+/// Postgres instead of NATS.
 const MOST_AHEAD: i64 = 5_000;
 /// Events of an append while the log is filled.
 const FILL_APPEND: usize = 250;
@@ -46,7 +49,8 @@ pub struct ProjectBench {
     /// How many events there are to catch up with.
     #[arg(long, default_value_t = 200_000)]
     events: u64,
-    /// At least how many events an append has while projecting live: with few, appending is the limit, and writers never wait.
+    /// At least how many events an append has while projecting live: with few, appending is the
+    /// limit, and writers never wait.
     #[arg(long, default_value_t = 100)]
     append_events: usize,
     #[command(flatten)]
@@ -83,8 +87,8 @@ pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
             rounds.catch_up[processes - 1].push(catch_up(&system, processes).await?);
         }
     }
-    let relay = system.launch(Part::EventRelay).await?;
-    let projector = system.launch(Part::Projector).await?;
+    let relay = system.launch(Service::EventRelay).await?;
+    let projector = system.launch(Service::Projector).await?;
     system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
     let mut flow = flow.with_appends_of(bench.append_events);
     sustained(&bench, &system, &mut flow, &mut rounds).await?;
@@ -102,7 +106,8 @@ pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-/// Projects the log from the first event with so many processes. Answers with the events a second, the processes' start included.
+/// Projects the log from the first event with so many processes. Answers with the events a second,
+/// the processes' start included.
 async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
     for projection in PROJECTIONS {
         system.projector(&["start-over", projection, "--yes"]).await?;
@@ -111,7 +116,7 @@ async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut running = Vec::new();
     for _ in 0..processes {
-        running.push(system.launch(Part::Projector).await?);
+        running.push(system.launch(Service::Projector).await?);
     }
     let head = system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
     let seconds = started.elapsed().as_secs_f64();
@@ -132,7 +137,7 @@ async fn sustained(
     for number in 0..count {
         for processes in [1, 2] {
             let second: Option<Running> =
-                if processes == 2 { Some(system.launch(Part::Projector).await?) } else { None };
+                if processes == 2 { Some(system.launch(Service::Projector).await?) } else { None };
             wait_until_live(system).await?;
             let meter = LagMeter::start(system).await?;
             let following = || Speed::Following(meter.least(), MOST_AHEAD);
@@ -144,7 +149,8 @@ async fn sustained(
             let projected = f64::from(u32::try_from(position() - before)?);
             let rate = projected / started.elapsed().as_secs_f64();
             say(&format!(
-                "live, round {number}, {processes} processes: {rate:.0} events/s; writers waited {:.0} % of the time; {}",
+                "live, round {number}, {processes} processes: {rate:.0} events/s; writers waited \
+                    {:.0} % of the time; {}",
                 written.waited * 100.0,
                 modes(system).await?
             ))?;
@@ -171,7 +177,8 @@ async fn wait_until_live(system: &System) -> anyhow::Result<()> {
 
 /// How the live projections get their events.
 async fn modes(system: &System) -> anyhow::Result<String> {
-    let statement = "SELECT string_agg(projection || ' ' || mode, ', ' ORDER BY projection, part) FROM read_model.checkpoints
+    let statement = "SELECT string_agg(projection || ' ' || mode, ', ' ORDER BY projection, \
+        partition) FROM read_model.checkpoints
                      JOIN read_model.generations USING (projection, generation) WHERE live";
     Ok(sqlx::query_scalar(statement).fetch_one(&mut system.database.connect().await?).await?)
 }
@@ -185,7 +192,7 @@ async fn visible(
 ) -> anyhow::Result<()> {
     let Schedule { round_seconds, warmup_seconds, rounds: count } = bench.schedule;
     let (commands, queries) =
-        (system.launch(Part::CommandApi).await?, system.launch(Part::QueryApi).await?);
+        (system.launch(Service::CommandApi).await?, system.launch(Service::QueryApi).await?);
     let client = System::client(&commands, &queries)?;
     let sustained = median(&rounds.live[0]);
     for _ in 0..count {
@@ -237,7 +244,11 @@ impl Rounds {
         let mut figures = Vec::new();
         for (what, [one, two]) in [("catching up", &self.catch_up), ("live", &self.live)] {
             figures.push(rate(&format!("{what}, 1 process"), one));
-            figures.push(rate(&format!("{what}, 2 processes"), two).beside("1 process", one, None));
+            figures.push(rate(&format!("{what}, 2 processes"), two).against(
+                "1 process",
+                one,
+                None,
+            ));
         }
         for (share, rounds) in SHARES.iter().zip(&self.shares) {
             let case = format!("{share} % of live, appends of {append_events}");

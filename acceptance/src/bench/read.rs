@@ -1,5 +1,6 @@
-//! `bench read`: events read and decoded through the library's public API, beside `COPY (SELECT …) TO STDOUT` of the same rows in the same
-//! order, drained by the same driver: the whole log, one stream, one type, one tag.
+//! `bench read`: events read and decoded through the library's public API, beside `COPY (SELECT …)
+//! TO STDOUT` of the same rows in the same order, drained by the same driver: the whole log, one
+//! stream, one type, one tag.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ const BENCH: &str = "read";
 const COPY: &str = "COPY of the same rows";
 /// Of the COPY's rate, for the whole log.
 const LEAST: f64 = 0.6;
-/// The type and the tag that are read: they stand in the references' statements, as the long stream does.
+/// The type and the tag that are read: they stand in the references' statements, as the long stream
+/// does.
 const ONE_TYPE: &str = "bench.kind_3";
 const ONE_TAG: &str = "room:3";
 const ROOMS: u64 = 10;
@@ -136,7 +138,7 @@ async fn measure(
     }
     let rates = |rounds: &[Round]| rounds.iter().map(|round| round.rate).collect::<Vec<_>>();
     let figure = Figure::new(BENCH, case.name, "rate", "events/s", &rates(&reads));
-    Ok(vec![figure.beside(COPY, &rates(&copies), case.target)])
+    Ok(vec![figure.against(COPY, &rates(&copies), case.target)])
 }
 
 fn same(expected: u64, read: u64) -> anyhow::Result<u64> {

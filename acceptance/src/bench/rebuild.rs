@@ -1,8 +1,11 @@
-//! `bench rebuild`: `projector rebuild orders` beside one set-based SQL statement that makes the same table of the same events.
+//! `bench rebuild`: `projector rebuild orders` beside one set-based SQL statement that makes the
+//! same table of the same events.
 //!
-//! Both end with the same keys and indexes, made after the rows are in, and an analyzed table. The statement is timed twice: with
-//! Postgres' parallel workers off, and at their default; it gets 64 MiB of `work_mem`, and no JIT, which costs it more than it gains. The rebuild is timed as people run it, from
-//! the start of the program to its end, without comparing and switching. Afterwards both tables are compared row for row.
+//! Both end with the same keys and indexes, made after the rows are in, and an analyzed table. The
+//! statement is timed twice: with Postgres' parallel workers off, and at their default; it gets 64
+//! MiB of `work_mem`, and no JIT, which costs it more than it gains. The rebuild is timed as people
+//! run it, from the start of the program to its end, without comparing and switching. Afterwards
+//! both tables are compared row for row.
 //!
 //! A second run (`rebuild/beside.rs`) shows what a throttled rebuild costs live projecting.
 
@@ -118,8 +121,8 @@ impl Rounds {
     fn figures(&self, case: &str) -> Vec<Figure> {
         let rate = || Figure::new(BENCH, case, "rate", "events/s", &self.rebuild);
         vec![
-            rate().beside(SERIAL, &self.serial, Some(Target::AtLeast(LEAST))),
-            rate().beside(PARALLEL, &self.parallel, Some(Target::AtLeast(LEAST))),
+            rate().against(SERIAL, &self.serial, Some(Target::AtLeast(LEAST))),
+            rate().against(PARALLEL, &self.parallel, Some(Target::AtLeast(LEAST))),
             Figure::new(BENCH, case, "peak memory", "MiB", &self.memory).within(MOST_MEMORY),
         ]
     }
@@ -148,7 +151,8 @@ async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Resu
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
-            () = &mut late => anyhow::bail!("projector {arguments:?} did not end within {} s", LIMIT.as_secs()),
+            () = &mut late => anyhow::bail!("projector {arguments:?} did not end within {} s",
+                LIMIT.as_secs()),
             // It may have ended since.
             _ = looks.tick() => peak = local_servers::peak_memory_kib(pid).unwrap_or(peak).max(peak),
         }

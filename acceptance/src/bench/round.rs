@@ -1,4 +1,5 @@
-//! One round: so many workers, each doing one thing after the other until the time is up, every duration kept.
+//! One round: so many workers, each doing one thing after the other until the time is up, every
+//! duration kept.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -30,7 +31,8 @@ pub struct Round {
     pub p99: f64,
 }
 
-/// Runs each worker in a task until the time is up. A worker does one thing and answers how many things that were.
+/// Runs each worker in a task until the time is up. A worker does one thing and answers how many
+/// things that were.
 ///
 /// # Errors
 /// The first error of a worker.

@@ -1,4 +1,5 @@
-//! The server under a bench: a database of its own on it, and the settings that its figures depend on.
+//! The server under a bench: a database of its own on it, and the settings that its figures depend
+//! on.
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -41,7 +42,8 @@ impl BenchDatabase {
         Ok(self.admin.clone().database(&self.name).connect().await?)
     }
 
-    /// Writes out what earlier rounds left to write, so that each round begins as every other, whatever ran before it.
+    /// Writes out what earlier rounds left to write, so that each round begins as every other,
+    /// whatever ran before it.
     ///
     /// # Errors
     /// When the server is away, or the role may not do that (`pg_checkpoint`).

@@ -1,4 +1,5 @@
-//! The processes under a bench of the whole: on the bench's own database, with a broker of their own.
+//! The processes under a bench of the whole: on the bench's own database, with a broker of their
+//! own.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,7 @@ use nix::sys::signal::Signal;
 use sqlx::PgConnection;
 
 use super::server::BenchDatabase;
-use crate::{Client, POLL, Part, program, until};
+use crate::{Client, POLL, Service, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// How long the projector may take over a command, on as large a log as a bench makes.
@@ -52,8 +53,8 @@ impl System {
     }
 
     /// Starts a process and waits until it is ready.
-    pub(super) async fn launch(&self, part: Part) -> anyhow::Result<Running> {
-        let (name, action) = part.program();
+    pub(super) async fn launch(&self, service: Service) -> anyhow::Result<Running> {
+        let (name, action) = service.program();
         let (api, admin) = (free_port()?, free_port()?);
         let mut command = self.command(name)?;
         command.arg(action).env("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
@@ -99,7 +100,7 @@ impl System {
         for url in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL"] {
             command.env(url, self.database.url());
         }
-        for key in ["MASTER_KEY", "CLAIM_KEY", "TOKEN_KEY", "CURSOR_KEY"] {
+        for key in ["MASTER_KEY", "RESERVATION_KEY", "TOKEN_KEY", "CURSOR_KEY"] {
             command.env(key, KEY);
         }
         // All clients of a bench have one address.
@@ -155,9 +156,11 @@ impl Running {
     }
 }
 
-/// The log's head, and the live part that is furthest back.
+/// The log's head, and the live service that is furthest back.
 async fn positions(connection: &mut PgConnection) -> anyhow::Result<(i64, i64)> {
-    let statement = "SELECT (SELECT coalesce(max(position), 0) FROM event_store.events), min(position)
-                     FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation) WHERE live";
+    let statement = "SELECT (SELECT coalesce(max(position), 0) FROM event_store.events), \
+        min(position)
+                     FROM read_model.checkpoints JOIN read_model.generations USING (projection, \
+                     generation) WHERE live";
     Ok(sqlx::query_as(statement).fetch_one(connection).await?)
 }

@@ -1,5 +1,6 @@
-//! `bench visible`: from sending a command to receiving the query's answer that shows it, on the idle running stack, beside plain
-//! one-row INSERTs into tables of the events' shape on the same cluster.
+//! `bench visible`: from sending a command to receiving the query's answer that shows it, on the
+//! idle running stack, beside plain one-row INSERTs into tables of the events' shape on the same
+//! cluster.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -18,7 +19,8 @@ use super::server::BenchDatabase;
 use crate::{Client, Endpoints};
 
 const BENCH: &str = "visible";
-/// A command of one plain event; one whose personal fields are sealed under a new key, and which claims an address.
+/// A command of one plain event; one whose personal fields are encrypted under a new key, and which
+/// reservations an address.
 const CASES: [Case; 2] = [
     Case {
         name: "add a product, then read with the token",
@@ -162,7 +164,7 @@ fn figures(case: &str, visible: &[Round], references: &[Round]) -> Vec<Figure> {
     let values =
         |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let figure = |metric, unit, of: fn(&Round) -> f64, target| {
-        Figure::new(BENCH, case, metric, unit, &values(visible, of)).beside(
+        Figure::new(BENCH, case, metric, unit, &values(visible, of)).against(
             PLAIN,
             &values(references, of),
             target,

@@ -14,7 +14,8 @@ use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow
+/// at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,6 @@
-//! How the command lines end: quietly when nobody reads any more, with an exit code that tells "not in order" from "could not
-//! look" and from wrong usage, and with one line that says what is the matter, and where.
+//! How the command lines end: quietly when nobody reads any more, with an exit code that tells "not
+//! in order" from "could not look" and from wrong usage, and with one line that says what is the
+//! matter, and where.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -161,7 +162,7 @@ async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
     for variable in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL", "AUTH_URL"] {
         command.env(variable, url);
     }
-    for variable in ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "CLAIM_KEY"] {
+    for variable in ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "RESERVATION_KEY"] {
         command.env(variable, KEY);
     }
     Ok(finish_async(command.env("NATS_URL", "nats://127.0.0.1:1"), LIMIT).await?)

@@ -1,7 +1,8 @@
-//! CONTRIBUTING does what it says: its walkthrough is followed to the letter in a copy of the tree, and what comes of it is started and used.
+//! CONTRIBUTING does what it says: its walkthrough is followed to the letter in a copy of the tree,
+//! and what comes of it is started and used.
 //!
-//! The copy and its build stay beside the checkout's own build, so that a second run compiles little; the build begins with links to
-//! the dependencies that are compiled already.
+//! The copy and its build stay beside the checkout's own build, so that a second run compiles
+//! little; the build begins with links to the dependencies that are compiled already.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -111,8 +112,8 @@ impl Copy {
             write_if_changed(&copy.tree.join(file), &fs::read(root().join(file))?)?;
         }
         if !copy.build.exists() {
-            for part in ["deps", "build", ".fingerprint"] {
-                link(&build.join(part), &copy.build.join("debug").join(part))?;
+            for service in ["deps", "build", ".fingerprint"] {
+                link(&build.join(service), &copy.build.join("debug").join(service))?;
             }
         }
         Ok(copy)
@@ -222,7 +223,8 @@ fn link(from: &Path, to: &Path) -> Result<()> {
         if entry.file_type()?.is_dir() {
             link(&entry.path(), &target)?;
         } else if fs::hard_link(entry.path(), &target).is_err() {
-            // Another test's build may just have replaced it, or the folders lie on two file systems.
+            // Another test's build may just have replaced it, or the folders lie on two file
+            // systems.
             ensure!(
                 !entry.path().exists() || fs::copy(entry.path(), &target).is_ok(),
                 "cannot copy {}",

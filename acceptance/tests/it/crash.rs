@@ -1,7 +1,9 @@
-//! An import goes on while every part of the system dies in turn, and comes out the same, with no hand on it (P1–P6, P9).
+//! An import goes on while every share of the system dies in turn, and comes out the same, with no
+//! hand on it (P1–P6, P9).
 //!
-//! For each fault a part of the customers is imported, with other clients beside it. The fault strikes while their commands are
-//! unanswered and positions move, and the test asserts both, and that it struck: another process id, another stream.
+//! For each fault a share of the customers is imported, with other clients beside it. The fault
+//! strikes while their commands are unanswered and positions move, and the test asserts both, and
+//! that it struck: another process id, another stream.
 
 use std::path::Path;
 use std::time::Duration;
@@ -59,9 +61,9 @@ async fn p1_p4_p5_p6_p9_an_import_comes_out_right_though_every_part_of_the_syste
     ];
     let stack = RunningStack::start().await?;
     let mut acknowledged = Vec::new();
-    for (fault, part) in faults.into_iter().zip(purchases.parts(faults.len())) {
-        let file = stack.directory().join("part.txt");
-        part.write(&file)?;
+    for (fault, share) in faults.into_iter().zip(purchases.shares(faults.len())) {
+        let file = stack.directory().join("share.txt");
+        share.write(&file)?;
         acknowledged.extend(
             strike(&stack, fault, &file)
                 .await
@@ -78,8 +80,8 @@ async fn p1_p4_p5_p6_p9_an_import_comes_out_right_though_every_part_of_the_syste
     nothing_is_left_to_import(&stack, &log, &purchases).await
 }
 
-/// Imports a part of the customers under a fault, until the importer has compared what came out, and answers with what the other
-/// clients were told.
+/// Imports a share of the customers under a fault, until the importer has compared what came out,
+/// and answers with what the other clients were told.
 async fn strike(stack: &RunningStack, fault: Fault, file: &Path) -> Result<Vec<Acknowledged>> {
     let log = stack.log()?;
     let traffic = Traffic::start(&stack.client()?, CLIENTS);
@@ -126,8 +128,9 @@ async fn restarted(
     let after = stack.wait_for_another(name, before).await?;
     ensure!(after != before);
     if name == "command_api" {
-        // What was unanswered was cut off: the clients had to ask again. (While Postgres is away for a moment, the command API may
-        // hold the commands and send its batch again, and no client notices.)
+        // What was unanswered was cut off: the clients had to ask again. (While Postgres is away
+        // for a moment, the command API may hold the commands and send its batch again, and no
+        // client notices.)
         until("a command was repeated", MOVE_LIMIT, async || {
             Ok((traffic.repeated() > repeated).then_some(()))
         })
@@ -179,7 +182,8 @@ async fn nats_loses_everything(stack: &RunningStack, log: &Log, traffic: &Traffi
     Ok(())
 }
 
-/// The whole import once more: every command was done already, and its comparison with the queries holds.
+/// The whole import once more: every command was done already, and its comparison with the queries
+/// holds.
 async fn nothing_is_left_to_import(
     stack: &RunningStack,
     log: &Log,

@@ -1,5 +1,5 @@
-//! A person's data is erased from the running system: nothing of it is left in any table, in any file of the stream, or in a backup of
-//! the log that is restored afterwards.
+//! A person's data is erased from the running system: nothing of it is left in any table, in any
+//! file of the stream, or in a backup of the log that is restored afterwards.
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,10 +43,13 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
         &system.operate(&["erase-subject", erased.id()?, "--by", "ops-1", "--json"]).await?,
     )?;
     assert_eq!(
-        (&proof["key_destroyed"], &proof["claims_released"], &proof["claims_left"]),
+        (&proof["key_destroyed"], &proof["reservations_released"], &proof["reservations_left"]),
         (&json!(true), &json!(1), &json!(0))
     );
-    assert_eq!((&proof["search"]["sealed"], &proof["search"]["readable"]), (&json!(4), &json!([])));
+    assert_eq!(
+        (&proof["search"]["encrypted"], &proof["search"]["readable"]),
+        (&json!(4), &json!([]))
+    );
     let again = system.operate(&["erase-subject", erased.id()?, "--by", "ops-2"]).await?;
     assert!(
         again.contains("complete") && again.contains("ops-1") && !again.contains("ops-2"),
@@ -70,7 +73,7 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     let keys = PostgresKeys::connect(&system.subject_keys(), "acceptance").await?;
     assert_eq!(reconcile(&store, &keys).await?.told, 1, "the backup knew nothing of the erasure");
     let proof = prove(&store, &keys, erased.id()?.parse()?).await?;
-    ensure!(proof.holds() && proof.claims_released == 2, "{proof}");
+    ensure!(proof.holds() && proof.reservations_released == 2, "{proof}");
 
     let databases =
         [system.event_store.url(), restored, system.read_model.url(), system.subject_keys()];
@@ -168,7 +171,8 @@ async fn rows(read_model: &str) -> Result<Value> {
 /// The tables of a database in which one of these texts stands, as text or as bytes.
 async fn found_in_tables(url: &str, texts: &[&str]) -> Result<Vec<String>> {
     let mut database = PgConnection::connect(url).await?;
-    let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
+    let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname \
+        NOT IN ('pg_catalog', 'information_schema')";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut database).await?;
     ensure!(tables.len() > 3, "{url} has tables to search");
     let mut found = Vec::new();
@@ -176,7 +180,8 @@ async fn found_in_tables(url: &str, texts: &[&str]) -> Result<Vec<String>> {
         // The server quoted the name.
         let search = AssertSqlSafe(format!(
             "SELECT count(*) FROM {table} AS t, unnest($1::text[]) AS wanted
-             WHERE strpos(t::text, wanted) > 0 OR strpos(t::text, encode(convert_to(wanted, 'UTF8'), 'hex')) > 0"
+             WHERE strpos(t::text, wanted) > 0 OR strpos(t::text, encode(convert_to(wanted, \
+             'UTF8'), 'hex')) > 0"
         ));
         let count: i64 = sqlx::query_scalar(search).bind(texts).fetch_one(&mut database).await?;
         if count > 0 {

@@ -1,10 +1,11 @@
-//! The event store's server is lost and another takes its place (A5): a standby that has everything, a standby that misses commits, a
-//! restored backup. Each process goes on by itself, or says which command goes on and then does, without a restart; and a command API that was
+//! The event store's server is lost and another takes its place (A5): a standby that has
+//! everything, a standby that misses commits, a restored backup. Each process goes on by itself, or
+//! says which command goes on and then does, without a restart; and a command API that was
 //! restarted meanwhile says so too.
 
 use std::time::Duration;
 
-use acceptance::{Answer, Client, Launched, Log, Part, Traffic, until};
+use acceptance::{Answer, Client, Launched, Log, Service, Traffic, until};
 use anyhow::{Context, Result, ensure};
 use event_store::erasure::{PostgresKeys, SubjectKeyStore as _};
 use local_servers::{PostgresBinaries, PostgresCluster, finish};
@@ -100,13 +101,14 @@ async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since
     log.wait_until_caught_up(LIMIT).await?;
     let (stream, epoch) = (log.stream_created().await?, log.epoch().await?);
     known_to_the_keys(&system, log.head().await?).await?;
-    system.stop(Part::CommandApi).await?;
+    system.stop(Service::CommandApi).await?;
     restore(&system.event_store, backup.path()).await?;
     // A new process has never seen what was lost.
-    system.launch(Part::CommandApi)?;
+    system.launch(Service::CommandApi)?;
 
     waits_for_a_person(&mut system, &client, &log, &stream).await?;
-    // Commands wait at the door: the first event of the new epoch is that of the erasure all the same.
+    // Commands wait at the door: the first event of the new epoch is that of the erasure all the
+    // same.
     let traffic = Traffic::start(&client, CLIENTS);
     system.event_store_command(&["epoch", "begin", "--yes"]).await?;
     goes_on(&traffic).await?;
@@ -131,15 +133,16 @@ async fn known_to_the_keys(system: &Launched, head: i64) -> Result<()> {
     .await
 }
 
-/// Every process that knows what was lost is not ready, takes nothing, leaves what it has as it is, and names the command.
+/// Every process that knows what was lost is not ready, takes nothing, leaves what it has as it is,
+/// and names the command.
 async fn waits_for_a_person(
     system: &mut Launched,
     client: &Client,
     log: &Log,
     stream: &str,
 ) -> Result<()> {
-    for part in [Part::CommandApi, Part::EventRelay, Part::Projector] {
-        system.wait_until_it_says(part, &[BEGIN]).await?;
+    for service in [Service::CommandApi, Service::EventRelay, Service::Projector] {
+        system.wait_until_it_says(service, &[BEGIN]).await?;
     }
     let refused =
         client.post("/api/v1/users", &json!({"email": "refused@example.com", "name": "R"})).await?;
@@ -148,22 +151,23 @@ async fn waits_for_a_person(
     Ok(())
 }
 
-/// Commands are taken by themselves, the stream is made anew, and the projections go on after the command that they name.
+/// Commands are taken by themselves, the stream is made anew, and the projections go on after the
+/// command that they name.
 async fn goes_on_in_a_new_epoch(
     system: &mut Launched,
     client: &Client,
     log: &Log,
     (stream, epoch): (&str, uuid::Uuid),
 ) -> Result<()> {
-    for part in [Part::CommandApi, Part::EventRelay] {
-        system.wait_until_ready(part).await?;
+    for service in [Service::CommandApi, Service::EventRelay] {
+        system.wait_until_ready(service).await?;
     }
     ensure!(
         log.epoch().await? != epoch && log.stream_created().await? != stream,
         "it is the old history"
     );
     let commands = PROJECTIONS.map(|projection| format!("`projector start-over {projection}`"));
-    system.wait_until_it_says(Part::Projector, &commands.each_ref().map(String::as_str)).await?;
+    system.wait_until_it_says(Service::Projector, &commands.each_ref().map(String::as_str)).await?;
     system.start_over(&PROJECTIONS).await?;
     all_ready(system).await?;
     log.wait_until_caught_up(LIMIT).await?;
@@ -174,9 +178,9 @@ async fn goes_on_in_a_new_epoch(
 }
 
 async fn all_ready(system: &mut Launched) -> Result<()> {
-    for part in Part::ALL {
-        ensure!(system.runs(part), "{part:?} ended");
-        system.wait_until_ready(part).await?;
+    for service in Service::ALL {
+        ensure!(system.runs(service), "{service:?} ended");
+        system.wait_until_ready(service).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use acceptance::{Kind, Launched, Part, Server, Traffic, until};
+use acceptance::{Kind, Launched, Server, Service, Traffic, until};
 use anyhow::{Result, ensure};
 use chrono::Utc;
 use reqwest::StatusCode;
@@ -98,13 +98,13 @@ fn lie(name: &str, figures: &[f64], silent_since: f64) -> Option<String> {
         .then(|| format!("{name} says {figures:?}, and is to say {says:?}"))
 }
 
-async fn all(system: &Launched) -> Result<Vec<(Part, String, Vec<f64>)>> {
+async fn all(system: &Launched) -> Result<Vec<(Service, String, Vec<f64>)>> {
     let mut all = Vec::new();
-    for part in Part::ALL {
+    for service in Service::ALL {
         all.extend(
-            gauges(&system.metrics(part).await?)
+            gauges(&system.metrics(service).await?)
                 .into_iter()
-                .map(|(name, figures)| (part, name, figures)),
+                .map(|(name, figures)| (service, name, figures)),
         );
     }
     Ok(all)
@@ -112,10 +112,10 @@ async fn all(system: &Launched) -> Result<Vec<(Part, String, Vec<f64>)>> {
 
 /// Whether every figure is told that is known only while the servers answer.
 async fn are_known(system: &Launched) -> Result<Option<()>> {
-    for (part, name, figures) in all(system).await? {
+    for (service, name, figures) in all(system).await? {
         let is_asked_for = GAUGES.contains(&(&name, Nothing)) || name == "relay_leader";
-        ensure!(!is_asked_for || !figures.is_empty(), "{part:?}: {name} is unknown");
-        ensure!(name != "relay_leader" || figures == [1.0], "{part:?} does not lead");
+        ensure!(!is_asked_for || !figures.is_empty(), "{service:?}: {name} is unknown");
+        ensure!(name != "relay_leader" || figures == [1.0], "{service:?} does not lead");
     }
     Ok(Some(()))
 }
@@ -149,25 +149,27 @@ async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent(
     .await?;
 
     let ways = || {
-        let pairs = Part::ALL.into_iter().flat_map(|part| Server::ALL.map(|server| (part, server)));
-        pairs.filter(|(part, server)| server.is_used_by(*part))
+        let pairs = Service::ALL
+            .into_iter()
+            .flat_map(|service| Server::ALL.map(|server| (service, server)));
+        pairs.filter(|(service, server)| server.is_used_by(*service))
     };
-    for (part, server) in ways() {
-        system.way(part, server)?.falls_silent(Kind::EVERY);
+    for (service, server) in ways() {
+        system.way(service, server)?.falls_silent(Kind::EVERY);
     }
     let silent_since =
         Duration::from_millis(u64::try_from(Utc::now().timestamp_millis())?).as_secs_f64();
     until("no gauge lies", SAYS_SO, async || {
-        let lies = all(&system).await?.into_iter().filter_map(|(part, name, figures)| {
-            lie(&name, &figures, silent_since).map(|lie| format!("{part:?}: {lie}"))
+        let lies = all(&system).await?.into_iter().filter_map(|(service, name, figures)| {
+            lie(&name, &figures, silent_since).map(|lie| format!("{service:?}: {lie}"))
         });
         let lies: Vec<String> = lies.collect();
         ensure!(lies.is_empty(), "{}", lies.join("\n"));
         Ok(Some(()))
     })
     .await?;
-    for (part, server) in ways() {
-        system.way(part, server)?.speaks_again();
+    for (service, server) in ways() {
+        system.way(service, server)?.speaks_again();
     }
     until("every figure is known again", RECOVERY, async || are_known(&system).await).await?;
     client.get("/api/v1/products").await?.expect(StatusCode::OK)?;

@@ -1,4 +1,5 @@
-//! A real purchase history through the commands and out of the queries, to the cent, whatever happens to the importer.
+//! A real purchase history through the commands and out of the queries, to the cent, whatever
+//! happens to the importer.
 
 use std::path::Path;
 use std::time::Duration;
@@ -80,9 +81,9 @@ fn a_slice_of_the_sample_is_the_same_for_the_same_seed() -> Result<()> {
     assert_eq!(one.customers_by_email(), same.customers_by_email());
     assert_ne!(one.customers_by_email(), other.customers_by_email());
     assert_eq!(one.customers_by_email().len(), 20);
-    let parts = one.parts(3);
-    assert_eq!(parts.iter().map(Purchases::orders).sum::<usize>(), one.orders());
-    assert_eq!(parts.iter().map(|part| part.customers_by_email().len()).sum::<usize>(), 20);
+    let shares = one.shares(3);
+    assert_eq!(shares.iter().map(Purchases::orders).sum::<usize>(), one.orders());
+    assert_eq!(shares.iter().map(|share| share.customers_by_email().len()).sum::<usize>(), 20);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! The stack tool minds its own stack: not the one whose folder was copied, not the one that a killed supervisor left, and none
-//! that runs older programs than the ones that are there. Nobody but its owner reads what it keeps.
+//! The stack tool minds its own stack: not the one whose folder was copied, not the one that a
+//! killed supervisor left, and none that runs older programs than the ones that are there. Nobody
+//! but its owner reads what it keeps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -119,7 +120,8 @@ async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() 
     let (mut open, mut names) = (Vec::new(), Vec::new());
     visit(&stack.state(), &mut |path, mode| {
         names.push(path.to_owned());
-        // As root, the database's account passes through the stack's folder to its own, but cannot list it.
+        // As root, the database's account passes through the stack's folder to its own, but cannot
+        // list it.
         let others = if path == stack.state() { 0o066 } else { 0o077 };
         if mode & others != 0 {
             open.push(format!("{} {mode:o}", path.display()));
@@ -203,7 +205,8 @@ fn programs() -> Result<String> {
     Ok(stack.parent().and_then(Path::to_str).context("the folder of the programs")?.to_owned())
 }
 
-/// A stack that `up --detach` starts from programs of its own folder; it is stopped when this is dropped.
+/// A stack that `up --detach` starts from programs of its own folder; it is stopped when this is
+/// dropped.
 struct Detached {
     folder: tempfile::TempDir,
     certificates: Option<PathBuf>,

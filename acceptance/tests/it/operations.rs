@@ -9,16 +9,16 @@ use sqlx::{Connection, PgConnection};
 
 use crate::sample;
 
-/// Enough for more than one seal of whole length.
+/// Enough for more than one digest of whole length.
 const CUSTOMERS: usize = 200;
-/// The events of a whole seal.
-const SEAL: i64 = 1_000;
+/// The events of a whole digest.
+const DIGEST: i64 = 1_000;
 const LIMIT: Duration = Duration::from_mins(1);
 /// The event that is tampered with.
 const CHANGED: i64 = 7;
 
 #[tokio::test]
-async fn the_log_of_a_running_stack_is_sealed_and_verified_and_a_changed_event_is_named()
+async fn the_log_of_a_running_stack_is_digested_and_verified_and_a_changed_event_is_named()
 -> Result<()> {
     let stack = RunningStack::start().await?;
     let file = stack.directory().join("purchases.txt");
@@ -26,9 +26,10 @@ async fn the_log_of_a_running_stack_is_sealed_and_verified_and_a_changed_event_i
     stack.run(&["import", "cdnow", file.to_str().context("a path that is text")?]).await?;
     let head = stack.log()?.wait_until_caught_up(LIMIT).await?;
 
-    let status = until("the log is sealed behind its head", LIMIT, async || {
+    let status = until("the log is digested behind its head", LIMIT, async || {
         let status = event_store(&stack, &["status", "--json"]).await?;
-        Ok(Some(status).filter(|status| status["sealed_to"].as_i64().is_some_and(|to| to >= SEAL)))
+        Ok(Some(status)
+            .filter(|status| status["digested_to"].as_i64().is_some_and(|to| to >= DIGEST)))
     });
     let status = status.await?;
     assert_eq!((&status["position"], &status["epochs"]), (&json!(head), &json!(1)), "{status}");
@@ -38,9 +39,9 @@ async fn the_log_of_a_running_stack_is_sealed_and_verified_and_a_changed_event_i
         (&json!(head), &json!(head), &json!([])),
         "{found}"
     );
-    assert_eq!(found["sealed_to"], status["sealed_to"]);
+    assert_eq!(found["digested_to"], status["digested_to"]);
     ensure!(
-        found["claims"].as_i64() > Some(0) && found["keys"].as_i64() > Some(0),
+        found["reservations"].as_i64() > Some(0) && found["keys"].as_i64() > Some(0),
         "nothing was compared: {found}"
     );
     let shown = stack

@@ -1,8 +1,9 @@
-//! One part away at a time, the others go on (P8), with the event store and the read model on clusters of their own.
+//! One service away at a time, the others go on (P8), with the event store and the read model on
+//! clusters of their own.
 
 use std::time::Duration;
 
-use acceptance::{Answer, Client, Launched, Part, until};
+use acceptance::{Answer, Client, Launched, Service, until};
 use anyhow::{Result, ensure};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -30,7 +31,8 @@ async fn p8_commands_are_taken_without_the_read_side_and_queries_answered_withou
     log.check_stream().await
 }
 
-/// NATS, the projector, the query API and the read model's own cluster, one after the other and in the end all at once.
+/// NATS, the projector, the query API and the read model's own cluster, one after the other and in
+/// the end all at once.
 async fn commands_without_the_read_side(system: &mut Launched, client: &Client) -> Result<()> {
     let mut written = Vec::new();
 
@@ -40,23 +42,23 @@ async fn commands_without_the_read_side(system: &mut Launched, client: &Client) 
     shown(client, &written[0]).await?;
     system.nats.start_again().await;
 
-    system.stop(Part::Projector).await?;
+    system.stop(Service::Projector).await?;
     written.push(register(client, "without-projector").await?);
 
-    system.stop(Part::QueryApi).await?;
+    system.stop(Service::QueryApi).await?;
     written.push(register(client, "without-query-api").await?);
     assert!(client.get("/api/v1/users").await.is_err(), "the query API is away");
 
     system.read_model.stop().await;
-    system.stop(Part::EventRelay).await?;
+    system.stop(Service::EventRelay).await?;
     system.nats.stop().await;
     written.push(register(client, "without-any-of-them").await?);
 
     system.nats.start_again().await;
     system.read_model.start_again().await;
-    for part in [Part::EventRelay, Part::Projector, Part::QueryApi] {
-        system.launch(part)?;
-        system.wait_until_ready(part).await?;
+    for service in [Service::EventRelay, Service::Projector, Service::QueryApi] {
+        system.launch(service)?;
+        system.wait_until_ready(service).await?;
     }
     for one in &written {
         shown(client, one).await?;
@@ -80,18 +82,19 @@ async fn queries_without_the_write_side(
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.body);
     assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
 
-    system.stop(Part::EventRelay).await?;
+    system.stop(Service::EventRelay).await?;
     system.nats.stop().await;
     queries_are_answered(client, &path, &before).await?;
-    for part in [Part::CommandApi, Part::Projector, Part::QueryApi] {
-        assert!(system.runs(part), "{part:?} ended because a part was away");
+    for service in [Service::CommandApi, Service::Projector, Service::QueryApi] {
+        assert!(system.runs(service), "{service:?} ended because a service was away");
     }
 
     system.event_store.start_again().await;
     system.nats.start_again().await;
-    system.launch(Part::EventRelay)?;
-    for part in [Part::CommandApi, Part::EventRelay, Part::Projector, Part::QueryApi] {
-        system.wait_until_ready(part).await?;
+    system.launch(Service::EventRelay)?;
+    for service in [Service::CommandApi, Service::EventRelay, Service::Projector, Service::QueryApi]
+    {
+        system.wait_until_ready(service).await?;
     }
     let after = register(client, "after").await?;
     shown(client, &after).await

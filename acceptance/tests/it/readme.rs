@@ -1,8 +1,10 @@
-//! The README does what it says: its tour is run as written, block after block in one shell, and every other command in it exists.
+//! The README does what it says: its tour is run as written, block after block in one shell, and
+//! every other command in it exists.
 //!
-//! The shell runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told by cargo's own variable to be the
-//! tool of this checkout, and builds for the profile that the tests use. The block with `cargo stack up` in the foreground and
-//! `cargo stack test` is not run, since the one does not end and the other would run this test: their flags are looked up instead.
+//! The shell runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told
+//! by cargo's own variable to be the tool of this checkout, and builds for the profile that the
+//! tests use. The block with `cargo stack up` in the foreground and `cargo stack test` is not run,
+//! since the one does not end and the other would run this test: their flags are looked up instead.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,7 +49,8 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
     ensure!(output.status.success(), "the tour: {}\n{said}\n{log}", output.status);
     ensure!(left.is_err(), "the tour left its stack running");
 
-    // What the text promises of the answers: Ada's order to the cent, read at once; the shop's first days.
+    // What the text promises of the answers: Ada's order to the cent, read at once; the shop's
+    // first days.
     for shown in [
         r#""email":"ada-"#,
         r#""order_count":1"#,
@@ -93,7 +96,8 @@ async fn every_stack_command_and_flag_in_the_readme_exists() -> Result<()> {
     ensure!(commands.len() >= 10, "the README was not understood: {commands:?}");
     for command in commands {
         let words = command.iter().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()));
-        // `logs NAME`, `import cdnow [FILE]`, `bench append`: what is no command is an argument of the one before.
+        // `logs NAME`, `import cdnow [FILE]`, `bench append`: what is no command is an argument of
+        // the one before.
         let (first, second) = (
             command.first().context("a command")?,
             command.get(1).filter(|word| word.as_str() == "cdnow"),
@@ -148,7 +152,8 @@ fn stack_commands(text: &str) -> Vec<Vec<String>> {
                 continue; // Another tool's row.
             }
             let quoted: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-            // `bench append`, `visible`: the second is another argument of the first, not a command.
+            // `bench append`, `visible`: the second is another argument of the first, not a
+            // command.
             if cell.contains("bench") { quoted.into_iter().take(1).collect() } else { quoted }
         } else {
             line.split('#')

@@ -1,18 +1,22 @@
-//! The silence matrix: for each process and each kind of connection that it holds, that one alone falls silent under load.
+//! The silence matrix: for each process and each kind of connection that it holds, that one alone
+//! falls silent under load.
 //!
-//! Within 10 s the process says that it is not ready, if it cannot work, and it stays ready if it can. What does not need that
-//! connection goes on, what does is refused in time, a stand-by takes over where there is one, and within 5 s of the end of the
-//! silence everything works again without anybody's doing.
+//! Within 10 s the process says that it is not ready, if it cannot work, and it stays ready if it
+//! can. What does not need that connection goes on, what does is refused in time, a stand-by takes
+//! over where there is one, and within 5 s of the end of the silence everything works again without
+//! anybody's doing.
 //!
-//! A line below is a cell, and a test of its own. A proxy silences connections; where rows are held, the server's backend that holds
-//! them is stopped by SIGSTOP. Nobody can take such rows over: who needs them is refused in time until the backend goes on.
-//! With `--long` a cell with a proxy is also run without load, and with the server's backends stopped that serve the connections.
+//! A line below is a cell, and a test of its own. A proxy silences connections; where rows are
+//! held, the server's backend that holds them is stopped by SIGSTOP. Nobody can take such rows
+//! over: who needs them is refused in time until the backend goes on. With `--long` a cell with a
+//! proxy is also run without load, and with the server's backends stopped that serve the
+//! connections.
 
 mod cell;
 mod freeze;
 mod work;
 
-use acceptance::{Kind, Part, Server};
+use acceptance::{Kind, Server, Service};
 
 use cell::{Cell, Then};
 use freeze::Holder;
@@ -56,63 +60,77 @@ const APPEND_LOCK: Holder = Holder {
 const USERS: Holder = Holder {
     table: "users_g1.users",
     lock: "LOCK TABLE users_g1.users IN EXCLUSIVE MODE",
-    is_held: "SELECT NOT EXISTS (SELECT FROM read_model.checkpoints WHERE projection = 'users' FOR UPDATE SKIP LOCKED)",
+    is_held: "SELECT NOT EXISTS (SELECT FROM read_model.checkpoints WHERE projection = 'users' \
+        FOR UPDATE SKIP LOCKED)",
 };
 /// New keys of subjects; nobody else waits for the rows.
 const NEW_KEYS: Holder = Holder {
     table: "subject_keys.keys",
     lock: "LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE",
-    is_held: "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'subject_keys.keys'::regclass AND NOT granted)",
+    is_held: "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'subject_keys.keys'::regclass \
+        AND NOT granted)",
 };
 
 matrix! {
-    projector_read_model: Cell::of(Part::Projector, Server::ReadModel, Kind::EVERY).then(Then::NotReady)
+    projector_read_model: Cell::of(Service::Projector, Server::ReadModel,
+        Kind::EVERY).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::AddProduct, Work::Query]);
-    projector_read_model_with_a_stand_by: Cell::of(Part::Projector, Server::ReadModel, Kind::EVERY).then(Then::NotReady)
+    projector_read_model_with_a_stand_by: Cell::of(Service::Projector, Server::ReadModel,
+        Kind::EVERY).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query]).stand_by(Work::Show);
-    projector_event_store: Cell::of(Part::Projector, Server::EventStore, Kind::EVERY).then(Then::Ready)
+    projector_event_store: Cell::of(Service::Projector, Server::EventStore,
+        Kind::EVERY).then(Then::Ready)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
-    projector_keys: Cell::of(Part::Projector, Server::SubjectKeys, Kind::EVERY).then(Then::NotReady)
+    projector_keys: Cell::of(Service::Projector, Server::SubjectKeys,
+        Kind::EVERY).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::AddProduct, Work::Query]);
-    projector_nats: Cell::of(Part::Projector, Server::Nats, Kind::EVERY).then(Then::Ready)
+    projector_nats: Cell::of(Service::Projector, Server::Nats, Kind::EVERY).then(Then::Ready)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
-    query_api_rows: Cell::of(Part::QueryApi, Server::ReadModel, ROWS).then(Then::NotReady)
+    query_api_rows: Cell::of(Service::QueryApi, Server::ReadModel, ROWS).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::List]).refused(Work::Query);
-    query_api_lists: Cell::of(Part::QueryApi, Server::ReadModel, LISTS).then(Then::NotReady)
+    query_api_lists: Cell::of(Service::QueryApi, Server::ReadModel, LISTS).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query]).refused(Work::List);
-    query_api_nats: Cell::of(Part::QueryApi, Server::Nats, Kind::EVERY).then(Then::Ready)
+    query_api_nats: Cell::of(Service::QueryApi, Server::Nats, Kind::EVERY).then(Then::Ready)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
-    command_api_appends: Cell::of(Part::CommandApi, Server::EventStore, APPENDS).then(Then::NotReady)
+    command_api_appends: Cell::of(Service::CommandApi, Server::EventStore,
+        APPENDS).then(Then::NotReady)
         .goes_on(&[Work::Query, Work::List]).refused(Work::Register);
-    command_api_reads: Cell::of(Part::CommandApi, Server::EventStore, READS).then(Then::NotReady)
+    command_api_reads: Cell::of(Service::CommandApi, Server::EventStore, READS).then(Then::NotReady)
         .goes_on(&[Work::Query, Work::List]);
-    // It goes on taking commands without personal data, so it stays ready; `/readyz?verbose` names the keys.
-    command_api_keys: Cell::of(Part::CommandApi, Server::SubjectKeys, Kind::EVERY).then(Then::Ready)
+    // It goes on taking commands without personal data, so it stays ready; `/readyz?verbose` names
+    // the keys.
+    command_api_keys: Cell::of(Service::CommandApi, Server::SubjectKeys,
+        Kind::EVERY).then(Then::Ready)
         .goes_on(&[Work::AddProduct, Work::Query]).refused(Work::Register);
-    command_api_append_lock_held: Cell::holding(Part::CommandApi, Server::EventStore, APPEND_LOCK).then(Then::NotReady)
+    command_api_append_lock_held: Cell::holding(Service::CommandApi, Server::EventStore,
+        APPEND_LOCK).then(Then::NotReady)
         .goes_on(&[Work::Query, Work::List]).refused(Work::Register);
-    command_api_new_keys_held: Cell::holding(Part::CommandApi, Server::SubjectKeys, NEW_KEYS).then(Then::Ready)
+    command_api_new_keys_held: Cell::holding(Service::CommandApi, Server::SubjectKeys,
+        NEW_KEYS).then(Then::Ready)
         .goes_on(&[Work::AddProduct, Work::Query]);
-    projector_rows_held: Cell::holding(Part::Projector, Server::ReadModel, USERS).then(Then::NotReady)
+    projector_rows_held: Cell::holding(Service::Projector, Server::ReadModel,
+        USERS).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
-    event_relay_reads: Cell::of(Part::EventRelay, Server::EventStore, READS).then(Then::NotReady)
+    event_relay_reads: Cell::of(Service::EventRelay, Server::EventStore, READS).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
-    event_relay_event_store_with_a_stand_by: Cell::of(Part::EventRelay, Server::EventStore, Kind::EVERY).then(Then::NotReady)
+    event_relay_event_store_with_a_stand_by: Cell::of(Service::EventRelay, Server::EventStore,
+        Kind::EVERY).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query, Work::Show]).stand_by(Work::Publish);
-    event_relay_lease: Cell::of(Part::EventRelay, Server::EventStore, LEASE).then(Then::NotReady)
+    event_relay_lease: Cell::of(Service::EventRelay, Server::EventStore, LEASE).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
-    event_relay_wake: Cell::of(Part::EventRelay, Server::EventStore, WAKE).then(Then::Ready)
+    event_relay_wake: Cell::of(Service::EventRelay, Server::EventStore, WAKE).then(Then::Ready)
         .goes_on(&[Work::Register, Work::Query, Work::Show, Work::Publish]);
-    event_relay_nats: Cell::of(Part::EventRelay, Server::Nats, Kind::EVERY).then(Then::NotReady)
+    event_relay_nats: Cell::of(Service::EventRelay, Server::Nats, Kind::EVERY).then(Then::NotReady)
         .goes_on(&[Work::Register, Work::Query, Work::Show]);
 }
 
 #[test]
 fn every_process_has_a_cell_for_each_server_that_it_uses() {
-    for part in Part::ALL {
-        for server in Server::ALL.into_iter().filter(|server| server.is_used_by(part)) {
-            let has_cell = MATRIX.iter().any(|cell| (cell.part, cell.server) == (part, server));
-            assert!(has_cell, "what does {part:?} do when {server:?} falls silent?");
+    for service in Service::ALL {
+        for server in Server::ALL.into_iter().filter(|server| server.is_used_by(service)) {
+            let has_cell =
+                MATRIX.iter().any(|cell| (cell.service, cell.server) == (service, server));
+            assert!(has_cell, "what does {service:?} do when {server:?} falls silent?");
         }
     }
 }

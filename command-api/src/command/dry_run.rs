@@ -1,4 +1,5 @@
-//! A dry run of a command: it is decided on what is there now, and what would be appended is told instead of appended.
+//! A dry run of a command: it is decided on what is there now, and what would be appended is told
+//! instead of appended.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ const MAX_REHEARSALS: u32 = 3;
 
 /// What a command would do.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     /// Its ids; those of what would be made are made anew each time.
     pub answer: Answer,
     /// The history that it was decided in.
@@ -27,29 +28,29 @@ pub struct Rehearsal {
 }
 
 impl Commands {
-    /// Decides a command and checks what its append requires, without appending, within [`DEADLINE`]. An idempotency key is neither looked
-    /// up nor kept.
+    /// Decides a command and checks what its append requires, without appending, within
+    /// [`DEADLINE`]. An idempotency key is neither looked up nor kept.
     ///
     /// # Errors
     /// [`CommandError`], when the command is not even decided.
-    pub async fn rehearse<U: UseCase>(
+    pub async fn dry_run<U: UseCase>(
         &self,
         use_case: U,
         context: Context,
-    ) -> Result<Rehearsal, CommandError> {
+    ) -> Result<DryRun, CommandError> {
         let _permit =
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         // Whatever it waits for, it changes nothing.
         let overdue = |_| Err(StoreError::Unavailable(None).into());
-        timeout(DEADLINE, self.rehearsed(use_case, context)).await.unwrap_or_else(overdue)
+        timeout(DEADLINE, self.attempt_dry_run(use_case, context)).await.unwrap_or_else(overdue)
     }
 
-    async fn rehearsed<U: UseCase>(
+    async fn attempt_dry_run<U: UseCase>(
         &self,
         use_case: U,
         context: Context,
-    ) -> Result<Rehearsal, CommandError> {
-        let mut rehearsals = 1;
+    ) -> Result<DryRun, CommandError> {
+        let mut attempts = 1;
         loop {
             let decided = self.decide(&use_case, &context, TurnSlot::Unneeded).await?;
             let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
@@ -58,14 +59,14 @@ impl Commands {
                 refusal,
                 Some(Refusal::Version { .. } | Refusal::Condition { .. } | Refusal::Epoch { .. })
             );
-            if changed_meanwhile && rehearsals < MAX_REHEARSALS {
-                rehearsals += 1;
+            if changed_meanwhile && attempts < MAX_REHEARSALS {
+                attempts += 1;
                 continue;
             }
             let events =
                 changes.events().map(|(stream, event)| (stream.clone(), event.clone())).collect();
             let answer = Answer { id: changes.id(), line_id };
-            return Ok(Rehearsal { answer, epoch, events, refusal: refusal.map(refused) });
+            return Ok(DryRun { answer, epoch, events, refusal: refusal.map(refused) });
         }
     }
 }

@@ -4,23 +4,32 @@ use std::time::Duration;
 
 use event_store::{CacheLimits, SnapshotPolicy};
 
-/// What both are bounded by. Neither is needed for a right answer: they spare events to be read again.
+/// What both are bounded by. Neither is needed for a right answer: they spare events to be read
+/// again.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct StateArgs {
     /// The most aggregates held in memory; 0 for none.
-    #[arg(long, env = "AGGREGATE_CACHE_ENTRIES", value_name = "COUNT", default_value_t = CacheLimits::default().states)]
+    #[arg(long, env = "AGGREGATE_CACHE_ENTRIES", value_name = "COUNT",
+        default_value_t = CacheLimits::default().states)]
     pub aggregate_cache_entries: usize,
     /// The most bytes that they take together, about; 0 for none.
-    #[arg(long, env = "AGGREGATE_CACHE_BYTES", value_name = "BYTES", default_value_t = CacheLimits::default().bytes)]
+    #[arg(long, env = "AGGREGATE_CACHE_BYTES", value_name = "BYTES",
+        default_value_t = CacheLimits::default().bytes)]
     pub aggregate_cache_bytes: usize,
     /// A snapshot is taken after so many events of a stream since its last one.
-    #[arg(long, env = "SNAPSHOT_EVERY_EVENTS", value_name = "COUNT", default_value_t = SnapshotPolicy::default().every, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "SNAPSHOT_EVERY_EVENTS", value_name = "COUNT",
+        default_value_t = SnapshotPolicy::default().every,
+            value_parser = clap::value_parser!(i64).range(1..))]
     pub snapshot_every_events: i64,
-    /// Or when to load a stream took so many milliseconds, if it has the events that the next setting asks for.
-    #[arg(long, env = "SNAPSHOT_SLOW_LOAD_MS", value_name = "MILLISECONDS", default_value_t = SLOW_LOAD_MS)]
+    /// Or when to load a stream took so many milliseconds, if it has the events that the next
+    /// setting asks for.
+    #[arg(long, env = "SNAPSHOT_SLOW_LOAD_MS", value_name = "MILLISECONDS",
+        default_value_t = SLOW_LOAD_MS)]
     pub snapshot_slow_load_ms: u64,
     /// The fewest events since the last snapshot for which a slow load takes one.
-    #[arg(long, env = "SNAPSHOT_SLOW_LOAD_EVENTS", value_name = "COUNT", default_value_t = SnapshotPolicy::default().least, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "SNAPSHOT_SLOW_LOAD_EVENTS", value_name = "COUNT",
+        default_value_t = SnapshotPolicy::default().least,
+            value_parser = clap::value_parser!(i64).range(1..))]
     pub snapshot_slow_load_events: i64,
 }
 

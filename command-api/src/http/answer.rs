@@ -56,7 +56,7 @@ impl Api {
         collection: &str,
     ) -> Result<Response, Problem> {
         if about.dry_run {
-            return self.rehearse(use_case, about).await;
+            return self.dry_run(use_case, about).await;
         }
         let (done, mut answer) = self.run(use_case, about).await?;
         let location = format!("{}/api/v1/{collection}/{}", self.public_query_url, done.answer.id);
@@ -72,7 +72,7 @@ impl Api {
         about: About,
     ) -> Result<Response, Problem> {
         if about.dry_run {
-            return self.rehearse(use_case, about).await;
+            return self.dry_run(use_case, about).await;
         }
         self.run(use_case, about).await.map(|(_, answer)| answer)
     }
@@ -106,7 +106,7 @@ impl Api {
             position: last.position.0,
             event_id: last.event_id.unwrap_or_default(),
         };
-        let token = token.seal(&self.tokens);
+        let token = token.sign(&self.tokens);
         let data =
             Changed { id: done.answer.id, version: done.version(), line_id: done.answer.line_id };
         let mut meta = Meta::new(request_id, self.clock.now()).at(epoch, last.position.0);

@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
-use crate::command::Rehearsal;
+use crate::command::DryRun;
 use crate::use_case::UseCase;
 
 /// What a command would do.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Rehearsed {
+pub(super) struct DryRunData {
     /// Always true.
     dry_run: bool,
     /// What would change. What would be made gets another id when it is.
@@ -25,7 +25,7 @@ pub(super) struct Rehearsed {
     #[schema(nullable = false)]
     line_id: Option<Uuid>,
     /// What would be appended, in order.
-    events: Vec<RehearsedEvent>,
+    events: Vec<DryRunEvent>,
     /// Whether all that the append requires holds at the moment.
     requirements_hold: bool,
     /// What the command would be refused with, when they do not.
@@ -36,7 +36,7 @@ pub(super) struct Rehearsed {
 
 /// An event that would be appended.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RehearsedEvent {
+pub(super) struct DryRunEvent {
     /// To which stream.
     stream: String,
     /// What would have happened.
@@ -50,15 +50,15 @@ pub(super) struct RehearsedEvent {
 
 impl Api {
     /// Decides a command, and answers 200 with what it would do.
-    pub(super) async fn rehearse<U: UseCase>(
+    pub(super) async fn dry_run<U: UseCase>(
         &self,
         use_case: U,
         about: About,
     ) -> Result<Response, Problem> {
         let About { request_id, context, .. } = about;
-        let rehearsal = self.commands()?.rehearse(use_case, context).await?;
-        let Rehearsal { answer, epoch, events, refusal } = rehearsal;
-        let events = events.into_iter().map(|(stream, event)| RehearsedEvent {
+        let dry_run = self.commands()?.dry_run(use_case, context).await?;
+        let DryRun { answer, epoch, events, refusal } = dry_run;
+        let events = events.into_iter().map(|(stream, event)| DryRunEvent {
             stream: stream.to_string(),
             r#type: event.event_type.to_string(),
             schema_version: event.schema_version,
@@ -68,7 +68,7 @@ impl Api {
         let mut meta = Meta::new(request_id, self.clock.now());
         meta.epoch = Some(epoch.0);
         let (id, line_id, requirements_hold) = (answer.id, answer.line_id, refusal.is_none());
-        let data = Rehearsed {
+        let data = DryRunData {
             dry_run: true,
             id,
             line_id,

@@ -1,4 +1,5 @@
-//! Turns what a body says into values, and collects all that is wrong with it, each with its pointer.
+//! Turns what a body says into values, and collects all that is wrong with it, each with its
+//! pointer.
 
 use chrono::{DateTime, TimeZone, Utc};
 use domain::order::MAX_LINES;

@@ -9,22 +9,25 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn,
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use super::dry_run::Rehearsed;
+use super::dry_run::DryRunData;
 
 const JSON: &str = "application/json";
 /// The schemas of a command's answer, and of one to a dry run.
 const CHANGED: &str = "Envelope_Changed";
-const REHEARSED: &str = "Envelope_Rehearsed";
+const DRY_RUN: &str = "Envelope_DryRun";
 
-const IF_MATCH: &str = "`\"<version>\"` or the query API's tag, of which the version counts: 412 unless the newest version is one of them";
-const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version is one of them, or with `*` if there is any";
+const IF_MATCH: &str = "`\"<version>\"` or the query API's tag, of which the version counts: 412 \
+    unless the newest version is one of them";
+const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version is one of them, \
+    or with `*` if there is any";
 
 /// The document's frame; paths and schemas come from the handlers.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Daybook command API",
-        description = "What the shop can be asked to do. Every answer carries a consistency token: give it to the query API, \
+        description = "What the shop can be asked to do. Every answer carries a consistency \
+            token: give it to the query API, \
                        and it waits until it shows what was done.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
@@ -35,7 +38,7 @@ const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version 
         (name = "orders", description = "What is ordered"),
     ),
     security(()),
-    components(schemas(ProblemBody, Envelope<Rehearsed>)),
+    components(schemas(ProblemBody, Envelope<DryRunData>)),
 )]
 pub(super) struct Document;
 
@@ -46,7 +49,8 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("408", "The request did not arrive in time"),
     (
         "409",
-        "A rule of the shop says no, or the first request with this idempotency key is still in flight",
+        "A rule of the shop says no, or the first request with this idempotency key is still in \
+            flight",
     ),
     ("413", "The body is larger than 64 KiB"),
     (
@@ -56,7 +60,8 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("500", "Something went wrong on this side"),
     (
         "503",
-        "Nothing was changed, or it is not known whether it was; try again with the same idempotency key",
+        "Nothing was changed, or it is not known whether it was; try again with the same \
+            idempotency key",
     ),
     ("504", "The answer took too long"),
 ];
@@ -72,7 +77,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     if let Some(components) = &mut document.components {
         // Part of the envelope's own schema, which repeats it in full.
         components.schemas.remove("Changed");
-        components.schemas.remove("Rehearsed");
+        components.schemas.remove("DryRunData");
     }
     document
 }
@@ -83,7 +88,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(header_parameter(
         "Idempotency-Key",
-        "A repeat under the same key answers as the first did, with `Idempotent-Replayed: true`; bare or in double quotes",
+        "A repeat under the same key answers as the first did, with `Idempotent-Replayed: true`; \
+            bare or in double quotes",
     ));
     parameters.push(RefOr::T(dry_run()));
     parameters.push(header_parameter("If-Match", IF_MATCH));
@@ -120,7 +126,8 @@ fn header_parameter(name: &str, description: &str) -> RefOr<Parameter> {
 }
 
 fn dry_run() -> Parameter {
-    let description = "`true`: nothing is changed; the answer tells what would be appended and whether all that it requires holds. \
+    let description = "`true`: nothing is changed; the answer tells what would be appended and \
+        whether all that it requires holds. \
                        An idempotency key is then neither looked up nor kept.";
     ParameterBuilder::new()
         .name("dry_run")
@@ -133,14 +140,14 @@ fn dry_run() -> Parameter {
 
 /// A dry run is a 200 with a body of its own, beside what the command answers with.
 fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
-    let rehearsed = Ref::from_schema_name(REHEARSED);
+    let dry_run = Ref::from_schema_name(DRY_RUN);
     if let Some(RefOr::T(done)) = responses.get_mut("200") {
         done.description.push_str("; with `dry_run`, what would be done");
-        let either = OneOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(rehearsed);
+        let either = OneOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(dry_run);
         done.content
             .insert(JSON.to_owned(), ContentBuilder::new().schema(Some(either)).build().into());
     } else {
-        let content = ContentBuilder::new().schema(Some(rehearsed)).build();
+        let content = ContentBuilder::new().schema(Some(dry_run)).build();
         let told = ResponseBuilder::new()
             .description("With `dry_run`: what would be done")
             .content(JSON, content)

@@ -89,8 +89,10 @@ pub(super) fn lines(bodies: &[LineBody]) -> Result<Vec<LineRequest>, Problem> {
 
 /// Place an order.
 #[utoipa::path(
-    post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders", request_body = PlaceOrderBody,
-    responses((status = 201, description = "The order is placed, pending", body = Envelope<Changed>)),
+    post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders",
+        request_body = PlaceOrderBody,
+    responses((status = 201, description = "The order is placed, pending",
+        body = Envelope<Changed>)),
 )]
 pub(super) async fn place(
     State(api): State<Api>,
@@ -105,11 +107,14 @@ pub(super) async fn place(
     api.create(use_case, about, "orders").await
 }
 
-/// Take over an order that was placed elsewhere, with its own prices and date. Pending, so that it is confirmed as any other;
-/// it then counts for its own day. Off (404) unless the operator turns it on.
+/// Take over an order that was placed elsewhere, with its own prices and date. Pending, so that it
+/// is confirmed as any other; it then counts for its own day. Off (404) unless the operator turns
+/// it on.
 #[utoipa::path(
-    post, path = "/api/v1/orders/import", operation_id = "importOrder", tag = "orders", request_body = ImportOrderBody,
-    responses((status = 201, description = "The order is taken over, pending", body = Envelope<Changed>)),
+    post, path = "/api/v1/orders/import", operation_id = "importOrder", tag = "orders",
+        request_body = ImportOrderBody,
+    responses((status = 201, description = "The order is taken over, pending",
+        body = Envelope<Changed>)),
 )]
 pub(super) async fn import(
     State(api): State<Api>,
@@ -152,9 +157,11 @@ pub(super) async fn import(
 
 /// Add a line to a pending order, at the product's price of now.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders", request_body = LineBody,
+    post, path = "/api/v1/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
+        request_body = LineBody,
     params(("id" = inline(Id), Path, description = "Which order")),
-    responses((status = 201, description = "The line is added; Location names the order", body = Envelope<Changed>)),
+    responses((status = 201, description = "The line is added; Location names the order",
+        body = Envelope<Changed>)),
 )]
 pub(super) async fn add_line(
     State(api): State<Api>,
@@ -172,8 +179,10 @@ pub(super) async fn add_line(
 
 /// Remove a line from a pending order.
 #[utoipa::path(
-    delete, path = "/api/v1/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine", tag = "orders",
-    params(("id" = inline(Id), Path, description = "Which order"), ("line_id" = inline(Id), Path, description = "Which line")),
+    delete, path = "/api/v1/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine",
+        tag = "orders",
+    params(("id" = inline(Id), Path, description = "Which order"), ("line_id" = inline(Id), Path,
+        description = "Which line")),
     responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
 )]
 pub(super) async fn remove_line(

@@ -64,7 +64,8 @@ pub(super) struct AdjustStockBody {
 
 /// Add a product.
 #[utoipa::path(
-    post, path = "/api/v1/products", operation_id = "addProduct", tag = "products", request_body = AddProductBody,
+    post, path = "/api/v1/products", operation_id = "addProduct", tag = "products",
+        request_body = AddProductBody,
     responses((status = 201, description = "The product is added", body = Envelope<Changed>)),
 )]
 pub(super) async fn add(
@@ -91,7 +92,8 @@ pub(super) async fn add(
 
 /// Change a product's name, price, or both.
 #[utoipa::path(
-    patch, path = "/api/v1/products/{id}", operation_id = "changeProduct", tag = "products", request_body = ChangeProductBody,
+    patch, path = "/api/v1/products/{id}", operation_id = "changeProduct", tag = "products",
+        request_body = ChangeProductBody,
     params(("id" = inline(Id), Path, description = "Which product")),
     responses((status = 200, description = "The product is changed", body = Envelope<Changed>)),
 )]
@@ -128,7 +130,8 @@ pub(super) async fn change(
 
 /// Add to a product's stock, or take from it; it is never negative.
 #[utoipa::path(
-    post, path = "/api/v1/products/{id}/stock", operation_id = "adjustStock", tag = "products", request_body = AdjustStockBody,
+    post, path = "/api/v1/products/{id}/stock", operation_id = "adjustStock", tag = "products",
+        request_body = AdjustStockBody,
     params(("id" = inline(Id), Path, description = "Which product")),
     responses((status = 200, description = "The stock is adjusted", body = Envelope<Changed>)),
 )]

@@ -92,7 +92,8 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let bytes = read_body(body).await?;
     let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
-    // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one in an event.
+    // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one
+    // in an event.
     let correlation_id = request_id.parse().map_or_else(|_| Uuid::now_v7(), Id::get);
     Ok((
         About {

@@ -56,7 +56,8 @@ pub(super) struct PlaceOrderOfUserBody {
 
 /// Register a user.
 #[utoipa::path(
-    post, path = "/api/v1/users", operation_id = "registerUser", tag = "users", request_body = RegisterUserBody,
+    post, path = "/api/v1/users", operation_id = "registerUser", tag = "users",
+        request_body = RegisterUserBody,
     responses((status = 201, description = "The user is registered", body = Envelope<Changed>)),
 )]
 pub(super) async fn register(
@@ -68,14 +69,19 @@ pub(super) async fn register(
     let (email, name) =
         (input.email("/email", &body.email), input.person_name("/name", &body.name));
     let (Some(email), Some(name)) = (email, name) else { return Err(input.problem()) };
-    let use_case =
-        RegisterUser { user_id: Uuid::now_v7(), email, name, claims: api.claims.clone() };
+    let use_case = RegisterUser {
+        user_id: Uuid::now_v7(),
+        email,
+        name,
+        reservations: api.reservations.clone(),
+    };
     api.create(use_case, about, "users").await
 }
 
 /// Change a user's name, e-mail address, or both.
 #[utoipa::path(
-    patch, path = "/api/v1/users/{id}", operation_id = "changeUser", tag = "users", request_body = ChangeUserBody,
+    patch, path = "/api/v1/users/{id}", operation_id = "changeUser", tag = "users",
+        request_body = ChangeUserBody,
     params(("id" = inline(Id), Path, description = "Which user")),
     responses((status = 200, description = "The user is changed", body = Envelope<Changed>)),
 )]
@@ -93,13 +99,14 @@ pub(super) async fn change(
     }
     input.check()?;
     api.change(
-        ChangeUser { user_id: user_id.get(), email, name, claims: api.claims.clone() },
+        ChangeUser { user_id: user_id.get(), email, name, reservations: api.reservations.clone() },
         about,
     )
     .await
 }
 
-/// Deactivate a user, for good; the e-mail address is free again, and pending orders can still be confirmed or cancelled.
+/// Deactivate a user, for good; the e-mail address is free again, and pending orders can still be
+/// confirmed or cancelled.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}", operation_id = "deactivateUser", tag = "users",
     params(("id" = inline(Id), Path, description = "Which user")),
@@ -111,7 +118,7 @@ pub(super) async fn deactivate(
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
     api.change(
-        DeactivateUser { user_id: user_id.get(), claims: api.claims.clone() },
+        DeactivateUser { user_id: user_id.get(), reservations: api.reservations.clone() },
         received.about,
     )
     .await
@@ -122,7 +129,8 @@ pub(super) async fn deactivate(
     post, path = "/api/v1/users/{id}/orders", operation_id = "placeOrderOfUser", tag = "orders",
     request_body = PlaceOrderOfUserBody,
     params(("id" = inline(Id), Path, description = "Which user")),
-    responses((status = 201, description = "The order is placed, pending", body = Envelope<Changed>)),
+    responses((status = 201, description = "The order is placed, pending",
+        body = Envelope<Changed>)),
 )]
 pub(super) async fn place_order(
     State(api): State<Api>,

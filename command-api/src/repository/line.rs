@@ -1,17 +1,21 @@
-//! Commands on one aggregate take turns. Each is decided on the state that the one before it will leave, and is on its way before
-//! the next one's turn, so that many share a batch.
+//! Commands on one aggregate take turns. Each is decided on the state that the one before it will
+//! leave, and is on its way before the next one's turn, so that many share a batch.
 //!
-//! Only deciding is done in turn; the appends are under way together. What keeps that right is the store: an append that was
-//! decided on an event which is on its way names that event ([`ExpectedVersion::Behind`](event_store::ExpectedVersion::Behind)),
-//! and is refused unless it is the stream's last by then. Here are short cuts and politeness alone:
-//! - a *chain* is a row of appends, each behind the one before. It breaks at the first that is not made; those behind it lose
-//!   their race and are decided again, on what the store then says;
-//! - a chain ends after a while, and the next begins with a look at the store: another process then has as good a chance;
-//! - a refusal that rests on a state ahead of the log counts once that state has come about ([`Base::came_about`]);
+//! Only deciding is done in turn; the appends are under way together. What keeps that right is the
+//! store: an append that was decided on an event which is on its way names that event
+//! ([`ExpectedVersion::Behind`](event_store::ExpectedVersion::Behind)), and is refused unless it is
+//! the stream's last by then. Here are short cuts and politeness alone:
+//! - a *chain* is a row of appends, each behind the one before. It breaks at the first that is not
+//!   made; those behind it lose their race and are decided again, on what the store then says;
+//! - a chain ends after a while, and the next begins with a look at the store: another process then
+//!   has as good a chance;
+//! - a refusal that rests on a state ahead of the log counts once that state has come about
+//!   ([`Base::came_about`]);
 //! - a command that is cancelled gives up its turn and breaks its chain.
 //!
-//! Bounded: how many stand in one line, how long each waits for its turn, and the bytes of the states ahead of the log. Where
-//! there is no room for one, the turn ends with the answer to the append instead.
+//! Bounded: how many stand in one line, how long each waits for its turn, and the bytes of the
+//! states ahead of the log. Where there is no room for one, the turn ends with the answer to the
+//! append instead.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -20,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use event_store::{
-    AppendOutcome, Current, Epoch, Mark, StateLoader, StoreError, StreamName, StreamState,
+    AppendOutcome, Current, Epoch, EventRef, StateLoader, StoreError, StreamName, StreamState,
 };
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -41,7 +45,8 @@ const MAX_CHAIN_AGE: Duration = Duration::from_millis(50);
 /// The most bytes of all states ahead of the log, in kibibytes.
 const MAX_AHEAD_KIB: usize = 64 * 1_024;
 
-/// The lines in which commands stand, one an aggregate; there is one as long as somebody stands in it.
+/// The lines in which commands stand, one an aggregate; there is one as long as somebody stands in
+/// it.
 #[derive(Clone)]
 pub(super) struct Lines {
     lines: Arc<Mutex<HashMap<StreamName, Arc<Line>>>>,
@@ -117,7 +122,7 @@ impl std::fmt::Debug for Leaves {
 }
 
 /// Puts a state into memory once the append that leaves it has come about.
-type Confirm = Box<dyn FnOnce(&StateLoader, &StreamName, Epoch, Mark) + Send + Sync>;
+type Confirm = Box<dyn FnOnce(&StateLoader, &StreamName, Epoch, EventRef) + Send + Sync>;
 
 /// A state that an append leaves, and what puts it into memory once it has come about.
 pub(super) struct Next {
@@ -203,7 +208,8 @@ impl Base {
 }
 
 impl Turn {
-    /// The state that the append before will leave, if it is still on its way; none: the store is to be asked.
+    /// The state that the append before will leave, if it is still on its way; none: the store is
+    /// to be asked.
     pub(super) async fn ahead<S: StreamState>(
         &mut self,
         epoch: Epoch,
@@ -228,7 +234,8 @@ impl Turn {
         self.base
     }
 
-    /// The append is on its way. The next one's turn begins, unless nobody could be decided on what it leaves.
+    /// The append is on its way. The next one's turn begins, unless nobody could be decided on what
+    /// it leaves.
     pub(super) fn pass_on(self, epoch: Epoch, leaves: Leaves) -> Link {
         let Self { place, guard, base } = self;
         let made = watch::Sender::new(None);
@@ -256,8 +263,8 @@ impl Turn {
             },
         };
         if guard.is_some() {
-            // The state ahead is not the newest any more, and should its append be answered later than this one, it would be
-            // taken for it.
+            // The state ahead is not the newest any more, and should its append be answered later
+            // than this one, it would be taken for it.
             *locked(&place.line.ahead) = None;
         }
         Link { place, epoch, chain, made, next, guard }

@@ -1,4 +1,5 @@
-//! An aggregate as the event store loads it: how events become its state, and how the state is kept.
+//! An aggregate as the event store loads it: how events become its state, and how the state is
+//! kept.
 
 use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
 use event_store::{EventType, NewEvent, RecordedEvent, StateError, StreamState};
@@ -21,7 +22,8 @@ pub(super) enum ApplyError {
 }
 
 impl<A: Aggregate> State<A> {
-    /// The state after events that are about to be appended, read as they will be read from the log.
+    /// The state after events that are about to be appended, read as they will be read from the
+    /// log.
     pub(super) fn followed_by(self, events: &[NewEvent]) -> Result<Self, ApplyError> {
         events.iter().try_fold(self, |state, event| {
             state.read(&event.event_type, event.schema_version, event.data.get())
@@ -45,7 +47,7 @@ impl<A: Aggregate> State<A> {
 impl<A: Aggregate> StreamState for State<A> {
     type Error = ApplyError;
 
-    const SHAPE: Option<i32> = match A::KEPT {
+    const SHAPE: Option<i32> = match A::SNAPSHOT {
         Some(kept) => Some(kept.shape),
         None => None,
     };
@@ -55,13 +57,13 @@ impl<A: Aggregate> StreamState for State<A> {
     }
 
     fn write(&self) -> Result<Box<RawValue>, serde_json::Error> {
-        let kept = A::KEPT
+        let kept = A::SNAPSHOT
             .ok_or_else(|| serde_json::Error::custom("the state of this aggregate is not kept"))?;
         RawValue::from_string((kept.write)(&self.0)?)
     }
 
     fn read(state: &RawValue) -> Result<Self, serde_json::Error> {
-        let kept = A::KEPT
+        let kept = A::SNAPSHOT
             .ok_or_else(|| serde_json::Error::custom("the state of this aggregate is not kept"))?;
         (kept.read)(state.get()).map(Self)
     }

@@ -4,7 +4,7 @@ use domain::user::UserCommand;
 use domain::value::{Email, PersonName};
 use uuid::Uuid;
 
-use super::{Decision, EmailClaims, UseCase, Work};
+use super::{Decision, EmailReservations, UseCase, Work};
 use crate::error::CommandError;
 
 /// Renames a user, changes the address, or both.
@@ -15,8 +15,8 @@ pub struct ChangeUser {
     pub email: Option<Email>,
     /// The new name.
     pub name: Option<PersonName>,
-    /// How addresses are claimed.
-    pub claims: EmailClaims,
+    /// How addresses are reserved.
+    pub reservations: EmailReservations,
 }
 
 impl UseCase for ChangeUser {
@@ -32,10 +32,14 @@ impl UseCase for ChangeUser {
             user.state.email().is_none_or(|old| old.normalised() != new.normalised())
         };
         if let Some(new) = self.email.as_ref().filter(moves) {
-            let given_back =
-                user.state.email().map(|old| self.claims.release(self.user_id, old)).transpose()?;
-            changes =
-                changes.claiming(given_back).claiming([self.claims.take(self.user_id, new)?]);
+            let given_back = user
+                .state
+                .email()
+                .map(|old| self.reservations.release(self.user_id, old))
+                .transpose()?;
+            changes = changes
+                .reserving(given_back)
+                .reserving([self.reservations.take(self.user_id, new)?]);
         }
         Ok(changes.into())
     }

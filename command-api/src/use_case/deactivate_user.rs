@@ -3,15 +3,15 @@
 use domain::user::UserCommand;
 use uuid::Uuid;
 
-use super::{Decision, EmailClaims, UseCase, Work};
+use super::{Decision, EmailReservations, UseCase, Work};
 use crate::error::CommandError;
 
 /// Deactivates a user and frees the e-mail address.
 pub struct DeactivateUser {
     /// Who.
     pub user_id: Uuid,
-    /// How addresses are claimed.
-    pub claims: EmailClaims,
+    /// How addresses are reserved.
+    pub reservations: EmailReservations,
 }
 
 impl UseCase for DeactivateUser {
@@ -20,8 +20,11 @@ impl UseCase for DeactivateUser {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.user(self.user_id).await?;
         let events = user.decide([UserCommand::Deactivate])?;
-        let freed =
-            user.state.email().map(|email| self.claims.release(self.user_id, email)).transpose()?;
-        Ok(work.changes(&user, &events)?.claiming(freed).into())
+        let freed = user
+            .state
+            .email()
+            .map(|email| self.reservations.release(self.user_id, email))
+            .transpose()?;
+        Ok(work.changes(&user, &events)?.reserving(freed).into())
     }
 }

@@ -77,7 +77,8 @@ impl Offers {
 
 /// Places an order of priced lines, unless its user is deactivated before the append.
 ///
-/// Only the deactivation matters, so that is the condition: a user who is renamed meanwhile does not hold the order up.
+/// Only the deactivation matters, so that is the condition: a user who is renamed meanwhile does
+/// not hold the order up.
 pub(super) fn place(
     work: &Work<'_>,
     order_id: Uuid,

@@ -4,7 +4,7 @@ use domain::user::{User, UserCommand};
 use domain::value::{Email, PersonName};
 use uuid::Uuid;
 
-use super::{Decision, EmailClaims, UseCase, Work};
+use super::{Decision, EmailReservations, UseCase, Work};
 use crate::error::CommandError;
 use crate::repository::Loaded;
 
@@ -16,8 +16,8 @@ pub struct RegisterUser {
     pub email: Email,
     /// The name.
     pub name: PersonName,
-    /// How addresses are claimed.
-    pub claims: EmailClaims,
+    /// How addresses are reserved.
+    pub reservations: EmailReservations,
 }
 
 impl UseCase for RegisterUser {
@@ -25,13 +25,16 @@ impl UseCase for RegisterUser {
     const LEAVES_TRACES: bool = true;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        let Self { user_id, email, name, claims } = self;
+        let Self { user_id, email, name, reservations } = self;
         let stranger = Loaded::<User>::absent(*user_id);
         let events = stranger.decide([UserCommand::Register {
             user_id: *user_id,
             email: email.clone(),
             name: name.clone(),
         }])?;
-        Ok(work.changes(&stranger, &events)?.claiming([claims.take(*user_id, email)?]).into())
+        Ok(work
+            .changes(&stranger, &events)?
+            .reserving([reservations.take(*user_id, email)?])
+            .into())
     }
 }

@@ -1,4 +1,5 @@
-//! Streams that were written by programs with another history than today's: the aggregates are read and changed as ever.
+//! Streams that were written by programs with another history than today's: the aggregates are read
+//! and changed as ever.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Many clients change one aggregate at once and name no version: they are decided in turn, and every one gets its own answer.
+//! Many clients change one aggregate at once and name no version: they are decided in turn, and
+//! every one gets its own answer.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +25,8 @@ fn told(replies: &[Reply]) -> (BTreeSet<i64>, BTreeSet<i64>) {
     (replies.iter().map(version).collect(), replies.iter().map(position).collect())
 }
 
-/// Everything that happened to the product, as the log has it: no stock that another one's change did not leave.
+/// Everything that happened to the product, as the log has it: no stock that another one's change
+/// did not leave.
 async fn check_stock(shop: &Shop, changes: i64) {
     let log = shop.log().await;
     let stocks: Vec<i64> = log.iter().map(|(_, data)| data["stock"].as_i64().unwrap()).collect();

@@ -1,4 +1,5 @@
-//! What is said about input that is wrong: problems, pinned by golden files, and the limits of requests.
+//! What is said about input that is wrong: problems, pinned by golden files, and the limits of
+//! requests.
 
 use axum::body::Body;
 use axum::http::Request;

@@ -1,4 +1,5 @@
-//! The command API from outside: its router called in process, over the store in memory and over Postgres.
+//! The command API from outside: its router called in process, over the store in memory and over
+//! Postgres.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

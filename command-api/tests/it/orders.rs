@@ -30,7 +30,8 @@ async fn an_order_is_placed_at_the_products_price_of_now() {
     )
     .await
     .ok();
-    let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 3}, {"product_id": product, "quantity": 1}]});
+    let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 3},
+        {"product_id": product, "quantity": 1}]});
     let reply = shop.post("/api/v1/orders", body).await;
     let id = reply.made();
     assert_eq!(reply.header("location"), format!("{QUERY_URL}/api/v1/orders/{id}"));
@@ -56,10 +57,14 @@ async fn an_order_can_be_placed_under_its_user() {
 async fn an_unknown_user_or_product_in_the_body_is_pointed_at() {
     let Stocked { shop, user, product } = stocked().await;
     let nobody = Uuid::now_v7();
-    let order = |user: &str, product: &str| json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1}]});
+    let order = |user: &str, product: &str| {
+        json!({"user_id": user,
+        "lines": [{"product_id": product, "quantity": 1}]})
+    };
     let unknown_user = shop.post("/api/v1/orders", order(&nobody.to_string(), &product)).await;
     unknown_user.wrong(&[("/user_id", "user/unknown")]);
-    let two = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1}, {"product_id": nobody, "quantity": 1}]});
+    let two = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 1},
+        {"product_id": nobody, "quantity": 1}]});
     shop.post("/api/v1/orders", two).await.wrong(&[("/lines/1/product_id", "product/unknown")]);
     let id = shop.order(&user, &product).await;
     let line = json!({"product_id": nobody, "quantity": 1});

@@ -1,4 +1,5 @@
-//! Races over Postgres: keys, unique addresses and versions hold when many requests come at once, also through two processes.
+//! Races over Postgres: keys, unique addresses and versions hold when many requests come at once,
+//! also through two processes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -101,7 +101,11 @@ impl Drop for Process {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_command-api"));
-    command.env_clear().env("TOKEN_KEY", KEY).env("CLAIM_KEY", KEY).env("MASTER_KEY", MASTER_KEY);
+    command
+        .env_clear()
+        .env("TOKEN_KEY", KEY)
+        .env("RESERVATION_KEY", KEY)
+        .env("MASTER_KEY", MASTER_KEY);
     command
 }
 
@@ -270,7 +274,7 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
 fn a_missing_or_weak_key_is_named_and_not_shown() {
     for (name, value, hint) in [
         ("TOKEN_KEY", "", "TOKEN_KEY"),
-        ("CLAIM_KEY", "c2hvcnQ=", "CLAIM_KEY is not base64 of at least 32 bytes"),
+        ("RESERVATION_KEY", "c2hvcnQ=", "RESERVATION_KEY is not base64 of at least 32 bytes"),
         ("MASTER_KEY", "c2hvcnQ=", "MASTER_KEY"),
     ] {
         let mut command = command();

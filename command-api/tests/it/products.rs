@@ -12,7 +12,8 @@ async fn a_product_is_added_with_a_decimal_price_in_its_currency() {
     let reply = shop.post("/api/v1/products", body).await;
     let id = reply.made();
     assert_eq!(reply.header("location"), format!("{QUERY_URL}/api/v1/products/{id}"));
-    let expected = json!({"product_id": id, "name": "cd", "unit_price": {"minor": 1467, "currency": "JPY"}, "stock": 0});
+    let expected = json!({"product_id": id, "name": "cd", "unit_price": {"minor": 1467,
+        "currency": "JPY"}, "stock": 0});
     assert_eq!(shop.log().await, [("product.added".to_owned(), expected)]);
 }
 

@@ -1,5 +1,6 @@
-//! The process while a database is silent rather than dead: every command is answered in time, commands that do not need that database go
-//! on, `/readyz` is right, and all is well soon after the silence.
+//! The process while a database is silent rather than dead: every command is answered in time,
+//! commands that do not need that database go on, `/readyz` is right, and all is well soon after
+//! the silence.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,8 @@ async fn add_product(process: &Process) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Sends so many registrations at once. Gives each one's status and whether it says when to come again, and how long all took.
+/// Sends so many registrations at once. Gives each one's status and whether it says when to come
+/// again, and how long all took.
 async fn register_many(
     process: &Process,
     from: usize,
@@ -71,7 +73,8 @@ async fn a_silent_backend_that_adds_keys_costs_registrations_a_moment_and_others
     process.readiness(200).await;
     assert_eq!(process.register("first@example.com").await, 201);
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
-    let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO subject_keys.keys%'";
+    let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query \
+        LIKE 'INSERT INTO subject_keys.keys%'";
     let stopped =
         Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_all(&mut admin).await.unwrap());
     let (registered, product) = tokio::join!(register_many(&process, 0, 50), add_product(&process));

@@ -1,12 +1,13 @@
-//! Aggregates with long streams, cached and kept as snapshots: commands meet the same state as without.
+//! Aggregates with long streams, cached and kept as snapshots: commands meet the same state as
+//! without.
 
 use std::sync::Arc;
 
 use command_api::repository::{Repository, registry};
 use domain::product::Product;
 use event_store::{
-    Append, AsOf, CacheLimits, EventStore, EvolvedLog, ExpectedVersion, Metadata, NewEvent,
-    PostgresOptions, PostgresStore, SnapshotPolicy, SnapshotStore as _, StateLoader, StreamAppend,
+    Append, AsOf, CacheLimits, EventStore, ExpectedVersion, Metadata, NewEvent, PostgresOptions,
+    PostgresStore, SnapshotPolicy, SnapshotStore as _, StateLoader, StreamAppend, UpcastingLog,
     Version, postgres,
 };
 use local_servers::TestDatabase;
@@ -35,7 +36,7 @@ async fn adjust(store: &dyn EventStore, product: &str, from: i64, times: i64) {
 }
 
 fn repository(store: &Arc<PostgresStore>) -> Repository {
-    let log = EvolvedLog::new(Arc::clone(store) as _, Arc::new(registry().unwrap()));
+    let log = UpcastingLog::new(Arc::clone(store) as _, Arc::new(registry().unwrap()));
     let states = StateLoader::new(log, CacheLimits::default());
     Repository::over(states.with_snapshots(Arc::clone(store) as _, SnapshotPolicy::default()))
 }

@@ -13,12 +13,12 @@ use chrono::{DateTime, Utc};
 use command_api::command::{Commands, MAX_COMMANDS};
 use command_api::http::{Api, router};
 use command_api::repository::Repository;
-use command_api::use_case::EmailClaims;
+use command_api::use_case::EmailReservations;
 use event_store::stream::Version;
 use event_store::{
-    Append, AppendOutcome, ClaimHash, ClaimKey, EventStore, EvolvedLog, Filter, Head, Idempotency,
-    Mark, MemoryStore, Position, RecordedEvent, Refusal, Registry, StoreError, StreamName,
-    WrittenType,
+    Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
+    RecordedEvent, Refusal, Registry, ReservationKey, ReservedValue, StoreError, StreamName,
+    UpcastingLog, WrittenType,
 };
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
@@ -82,14 +82,14 @@ impl Shop {
         options: ShopOptions,
     ) -> Self {
         let clock = FixedClock::at(now());
-        let log = EvolvedLog::new(Arc::clone(&store), Arc::new(registry));
+        let log = UpcastingLog::new(Arc::clone(&store), Arc::new(registry));
         let commands = Commands::new(Repository::new(log), clock.clone())
             .waiting_for_repeats(options.wait_for_repeats)
             .at_once(options.commands_at_once);
         let commands = Arc::new(commands);
         let api = Api {
             commands: Arc::new(OnceLock::from(Arc::clone(&commands))),
-            claims: EmailClaims::new(Arc::new(ClaimKey::new(vec![7; 32]))),
+            reservations: EmailReservations::new(Arc::new(ReservationKey::new(vec![7; 32]))),
             tokens: Arc::new(token_key()),
             public_query_url: QUERY_URL.into(),
             clock,
@@ -102,7 +102,7 @@ impl Shop {
     pub(crate) fn starting() -> Router {
         let api = Api {
             commands: Arc::new(OnceLock::new()),
-            claims: EmailClaims::new(Arc::new(ClaimKey::new(vec![7; 32]))),
+            reservations: EmailReservations::new(Arc::new(ReservationKey::new(vec![7; 32]))),
             tokens: Arc::new(token_key()),
             public_query_url: QUERY_URL.into(),
             clock: FixedClock::at(now()),
@@ -257,7 +257,7 @@ impl Reply {
     }
 
     pub(crate) fn token(&self) -> ConsistencyToken {
-        ConsistencyToken::open(self.header("consistency-token"), &token_key()).unwrap()
+        ConsistencyToken::verify(self.header("consistency-token"), &token_key()).unwrap()
     }
 }
 
@@ -361,8 +361,8 @@ impl EventStore for Stage {
         self.inner.head().await
     }
 
-    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
-        self.inner.mark_at(position).await
+    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
+        self.inner.event_ref_at(position).await
     }
 
     async fn read_stream(
@@ -395,23 +395,23 @@ impl EventStore for Stage {
         self.inner.read(filter, after, limit).await
     }
 
-    async fn claim_owners(
+    async fn reservation_owners(
         &self,
-        claims: &[ClaimHash],
+        reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.inner.claim_owners(claims).await
+        self.inner.reservation_owners(reservations).await
     }
 
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.inner.written_types().await
     }
 
-    async fn claims_of(
+    async fn reservations_of(
         &self,
         id: &str,
         limit: u32,
-    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
-        self.inner.claims_of(id, limit).await
+    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
+        self.inner.reservations_of(id, limit).await
     }
 
     fn subscribe(

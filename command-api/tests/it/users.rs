@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::erasure::{
-    EraseRequest, LocalMasterKeys, MemoryKeys, SealedStore, Vault, VaultOptions, erase,
+    EncryptingStore, EraseRequest, LocalMasterKeys, MemoryKeys, Vault, VaultOptions, erase,
 };
 use event_store::{EventStore, MemoryStore};
 use serde_json::json;
@@ -152,11 +152,11 @@ async fn no_answer_and_no_log_line_of_the_store_repeats_what_is_personal_outside
     assert_eq!(data["email"], json!({"$subject": reply.made(), "$personal": "canary@example.com"}));
 }
 
-/// A shop that seals personal values under these keys.
-fn sealed(log: Arc<dyn EventStore>, keys: &Arc<MemoryKeys>, options: VaultOptions) -> Shop {
+/// A shop that signs personal values under these keys.
+fn signed(log: Arc<dyn EventStore>, keys: &Arc<MemoryKeys>, options: VaultOptions) -> Shop {
     let master = LocalMasterKeys::parse(&MASTER_KEY.into()).unwrap();
     let vault = Vault::new(Arc::clone(keys) as _, Arc::new(master), options);
-    Shop::over(Arc::new(SealedStore::new(log, vault)), ShopOptions::default())
+    Shop::over(Arc::new(EncryptingStore::new(log, vault)), ShopOptions::default())
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn nobody_is_decided_on_what_is_on_its_way_of_a_user_who_was_erased_meanwh
     let ((stage, mut arrivals), keys) = (Stage::new(), Arc::new(MemoryKeys::new()));
     // Every use of a key asks for it, so that the erasure is known at once.
     let options = VaultOptions { key_lifetime: Duration::ZERO, ..VaultOptions::default() };
-    let shop = sealed(Arc::clone(&stage) as _, &keys, options);
+    let shop = signed(Arc::clone(&stage) as _, &keys, options);
     let user = shop.user("ada@example.com").await;
     let rename = |name: &'static str| {
         let (shop, path) = (shop.clone(), format!("/api/v1/users/{user}"));
@@ -187,7 +187,7 @@ async fn nobody_is_decided_on_what_is_on_its_way_of_a_user_who_was_erased_meanwh
 #[tokio::test]
 async fn a_user_who_was_erased_elsewhere_a_moment_ago_takes_no_other_address() {
     let (log, keys) = (Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()));
-    let shop = sealed(Arc::clone(&log) as _, &keys, VaultOptions::default());
+    let shop = signed(Arc::clone(&log) as _, &keys, VaultOptions::default());
     let user = shop.user("ada@example.com").await;
     // Not through this process, which has the key at hand and learns of it within a second.
     let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };

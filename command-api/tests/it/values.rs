@@ -1,4 +1,5 @@
-//! What bodies and paths may say: strictly their published formats, and nothing that the log cannot hold.
+//! What bodies and paths may say: strictly their published formats, and nothing that the log cannot
+//! hold.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -355,7 +356,8 @@ async fn new_prices_take_the_currencies_of_today_and_imports_those_of_their_time
         [("DEM", "14.67", 1467), ("ITL", "1467", 1467), ("EUR", "14.67", 1467)]
     {
         let line = json!({"product_id": things.product, "quantity": 1, "unit_price": price});
-        let order = json!({"user_id": things.user, "ordered_at": "1997-01-12T00:00:00Z", "currency": currency, "lines": [line]});
+        let order = json!({"user_id": things.user, "ordered_at": "1997-01-12T00:00:00Z",
+            "currency": currency, "lines": [line]});
         shop.post("/api/v1/orders/import", order).await.made();
         let (_, placed) = shop.log().await.pop().unwrap();
         assert_eq!(placed["total"], json!({"minor": minor, "currency": currency}));

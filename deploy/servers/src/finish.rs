@@ -1,4 +1,5 @@
-//! Running programs to their end. One that does not come to it in time is killed, and what it said until then is told.
+//! Running programs to their end. One that does not come to it in time is killed, and what it said
+//! until then is told.
 
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
@@ -45,7 +46,8 @@ pub async fn finish_async(
     }
 }
 
-/// Waits for the end of a program that runs already, and answers with what its pipes still hold, where it has any.
+/// Waits for the end of a program that runs already, and answers with what its pipes still hold,
+/// where it has any.
 ///
 /// # Errors
 /// It does not end in time, and is killed; or something that it started keeps its pipes open.
@@ -89,7 +91,8 @@ fn words(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// What a program prints, read by a thread: its pipes may not fill up, and what it started may hold them open.
+/// What a program prints, read by a thread: its pipes may not fill up, and what it started may hold
+/// them open.
 struct Pipe {
     bytes: Arc<Mutex<Vec<u8>>>,
     /// Closed at the pipe's end.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// How long a process may take to answer a test. Above every limit that our processes have themselves.
+/// How long a process may take to answer a test. Above every limit that our processes have
+/// themselves.
 const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 
-/// A client for loopback addresses. It speaks no TLS, and so never reads the system's certificates, which takes longer than
-/// most answers. Still, make one and keep it: it also keeps connections.
+/// A client for loopback addresses. It speaks no TLS, and so never reads the system's certificates,
+/// which takes longer than most answers. Still, make one and keep it: it also keeps connections.
 ///
 /// # Errors
 /// The HTTP library cannot make a client.

@@ -1,7 +1,9 @@
-//! Starts a program so that it cannot outlive us: it is signalled when this process ends, however it ends.
+//! Starts a program so that it cannot outlive us: it is signalled when this process ends, however
+//! it ends.
 //!
-//! Where `setpriv` exists (Linux) the kernel does it: a parent-death signal. Elsewhere a small shell beside the program waits
-//! for the end of a pipe that only this process holds open. PostgreSQL refuses to run as root, so root gives it to another account.
+//! Where `setpriv` exists (Linux) the kernel does it: a parent-death signal. Elsewhere a small
+//! shell beside the program waits for the end of a pipe that only this process holds open.
+//! PostgreSQL refuses to run as root, so root gives it to another account.
 
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -67,7 +69,8 @@ impl Account {
         }
     }
 
-    /// Whether this account can enter the folder: a checkout below root's home cannot be entered by another account.
+    /// Whether this account can enter the folder: a checkout below root's home cannot be entered by
+    /// another account.
     pub fn can_enter(self, folder: &Path) -> bool {
         if self == Account::Own {
             return true;
@@ -103,7 +106,8 @@ pub struct Process {
 }
 
 impl Launch<'_> {
-    /// Starts the program, in a process group of its own so that a terminal's Ctrl-C reaches only us.
+    /// Starts the program, in a process group of its own so that a terminal's Ctrl-C reaches only
+    /// us.
     pub fn start(self, stdout: Stdio, stderr: Stdio) -> Result<Process, ServerError> {
         use std::os::unix::process::CommandExt;
         let name = self.command.get_program().to_string_lossy().into_owned();
@@ -232,7 +236,8 @@ fn watch(child: &Child, guard: Guard) -> Result<(Child, ChildStdin), ServerError
     Ok((watcher, pipe))
 }
 
-/// A parent-death signal comes when the *thread* that started the program ends, so one thread that lives as long as the process starts all.
+/// A parent-death signal comes when the *thread* that started the program ends, so one thread that
+/// lives as long as the process starts all.
 fn spawn(command: Command) -> std::io::Result<Child> {
     type Job = (Command, mpsc::SyncSender<std::io::Result<Child>>);
     static LAUNCHER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();

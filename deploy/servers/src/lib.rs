@@ -1,5 +1,6 @@
-//! Real servers for the local stack and for the tests: finds or fetches PostgreSQL and nats-server, starts private ones that
-//! never outlive the process that started them, and gives every test a database of its own.
+//! Real servers for the local stack and for the tests: finds or fetches PostgreSQL and nats-server,
+//! starts private ones that never outlive the process that started them, and gives every test a
+//! database of its own.
 //!
 //! Nothing here belongs to a deployment: only the stack tool and tests use it.
 
@@ -31,7 +32,7 @@ pub use http::{http_get, loopback_client, test_client};
 pub use launch::{Account, Guard, Launch, Process};
 pub use memory::peak_memory_kib;
 pub use nats::{NatsOptions, NatsServer};
-pub use port::{PortClaim, free_port};
+pub use port::{PortLock, free_port};
 pub use postgres::{
     ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data,
     postmaster_state,

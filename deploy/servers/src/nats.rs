@@ -159,7 +159,8 @@ impl NatsServer {
             .map(|bytes| format!("max_payload: {bytes}\n"))
             .unwrap_or_default();
         let config = format!(
-            "listen: \"127.0.0.1:{}\"\n{payload}jetstream {{ store_dir: \"{}\", sync_interval: always }}\n{}\n",
+            "listen: \"127.0.0.1:{}\"\n{payload}jetstream {{ store_dir: \"{}\", sync_interval: \
+                always }}\n{}\n",
             self.port,
             self.store().display(),
             self.options.config.as_deref().unwrap_or_default()
@@ -219,7 +220,8 @@ impl NatsServer {
     }
 }
 
-/// The server says in its own log that it is ready: an answer on the port could be another server's.
+/// The server says in its own log that it is ready: an answer on the port could be another
+/// server's.
 fn is_ready(log: &Path) -> bool {
     std::fs::read_to_string(log).is_ok_and(|text| text.contains("Server is ready"))
 }

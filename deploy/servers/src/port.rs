@@ -1,7 +1,7 @@
-//! Ports on the loopback address, each claimed by one holder.
+//! Ports on the loopback address, each locked by one holder.
 //!
 //! A port is free until somebody listens on it, which a server does only later. Two things can take
-//! it meanwhile. Another test or stack may pick the same: each claim therefore locks a file of the
+//! it meanwhile. Another test or stack may pick the same: each lock therefore locks a file of the
 //! port. A client's connection may be given it by the system: [`free_port`] therefore picks below
 //! the range from which the system gives.
 
@@ -17,21 +17,21 @@ const USUAL_START: u16 = 32_768;
 /// How many ports below that are picked from.
 const PICKED_FROM: u16 = 4_096;
 
-/// What this process has picked. The claims end with it.
-static PICKED: Mutex<Vec<PortClaim>> = Mutex::new(Vec::new());
+/// What this process has picked. The locks end with it.
+static PICKED: Mutex<Vec<PortLock>> = Mutex::new(Vec::new());
 
-/// A port that nobody else of this user claims, until this is dropped or its process ends.
+/// A port that nobody else of this user locks, until this is dropped or its process ends.
 #[derive(Debug)]
-pub struct PortClaim {
+pub struct PortLock {
     _lock: File,
 }
 
-impl PortClaim {
-    /// Claims the port; `None` if somebody else does, or listens on it.
+impl PortLock {
+    /// Locks the port; `None` if somebody else does, or listens on it.
     ///
     /// # Errors
     /// The file of the port cannot be made or locked.
-    pub fn of(port: u16) -> Result<Option<PortClaim>> {
+    pub fn of(port: u16) -> Result<Option<PortLock>> {
         // One folder per user: in somebody else's nothing can be written.
         let folder = std::env::temp_dir().join(format!("daybook-ports-{}", nix::unistd::geteuid()));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -41,7 +41,7 @@ impl PortClaim {
             .write(true)
             .open(folder.join(port.to_string()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(port_is_free(port).then_some(PortClaim { _lock: lock })),
+            Ok(()) => Ok(port_is_free(port).then_some(PortLock { _lock: lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -51,7 +51,7 @@ impl PortClaim {
 /// A port on which nobody listens, for as long as this process lives.
 ///
 /// # Errors
-/// All are taken, or one cannot be claimed.
+/// All are taken, or one cannot be locked.
 pub fn free_port() -> Result<u16> {
     let start = start_of_clients();
     let first = start.saturating_sub(PICKED_FROM);
@@ -60,8 +60,8 @@ pub fn free_port() -> Result<u16> {
     for nth in 0..ports {
         let step = u16::try_from(offset.wrapping_add(nth) % ports).unwrap_or(0);
         let port = first + step;
-        if let Some(claim) = PortClaim::of(port)? {
-            PICKED.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+        if let Some(lock) = PortLock::of(port)? {
+            PICKED.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
             return Ok(port);
         }
     }
@@ -95,18 +95,18 @@ mod tests {
         let picked: BTreeSet<u16> = (0..64).map(|_| free_port().unwrap()).collect();
         assert_eq!(picked.len(), 64, "nobody listens on them yet, and none is picked again");
         assert!(picked.iter().all(|port| *port < start_of_clients()));
-        assert!(PortClaim::of(*picked.first().unwrap()).unwrap().is_none());
+        assert!(PortLock::of(*picked.first().unwrap()).unwrap().is_none());
     }
 
     #[test]
     fn a_claim_ends_with_its_holder() {
         let port = (20_000..21_000).find(|port| port_is_free(*port)).unwrap();
-        let claim = PortClaim::of(port).unwrap().unwrap();
-        assert!(PortClaim::of(port).unwrap().is_none());
-        drop(claim);
+        let lock = PortLock::of(port).unwrap().unwrap();
+        assert!(PortLock::of(port).unwrap().is_none());
+        drop(lock);
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-        assert!(PortClaim::of(port).unwrap().is_none(), "somebody listens");
+        assert!(PortLock::of(port).unwrap().is_none(), "somebody listens");
         drop(listener);
-        assert!(PortClaim::of(port).unwrap().is_some());
+        assert!(PortLock::of(port).unwrap().is_some());
     }
 }

@@ -1,4 +1,5 @@
-//! A private PostgreSQL cluster: made, started, stopped, killed and paused by tests and by the stack.
+//! A private PostgreSQL cluster: made, started, stopped, killed and paused by tests and by the
+//! stack.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -68,8 +69,8 @@ impl PostgresBinaries {
         command
     }
 
-    /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that loopback is trusted; `durable`
-    /// waits until it is on disk.
+    /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that
+    /// loopback is trusted; `durable` waits until it is on disk.
     pub fn init(
         &self,
         data: &Path,
@@ -122,7 +123,8 @@ impl PostgresBinaries {
         Err(ServerError::Failed { program, status: output.status.to_string(), output: said })
     }
 
-    /// The server program over a cluster, listening on loopback alone and on no socket file (whose path could be too long).
+    /// The server program over a cluster, listening on loopback alone and on no socket file (whose
+    /// path could be too long).
     pub fn server(&self, data: &Path, port: u16, settings: &[(String, String)]) -> Command {
         let mut command = self.command("postgres");
         command.arg("-D").arg(data).args(["-p", &port.to_string()]).current_dir("/");
@@ -141,7 +143,8 @@ impl PostgresBinaries {
     }
 }
 
-/// The password goes to initdb in a file of the account's own, gone when initdb is done; arguments can be seen by all.
+/// The password goes to initdb in a file of the account's own, gone when initdb is done; arguments
+/// can be seen by all.
 fn password_file(
     data: &Path,
     account: Account,
@@ -165,7 +168,8 @@ pub enum PostmasterState {
     Ready,
 }
 
-/// Reads a cluster's state file; it tells the cluster that answers on a port from another one that took the port.
+/// Reads a cluster's state file; it tells the cluster that answers on a port from another one that
+/// took the port.
 pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
     const PID_LINE: usize = 0;
     const STATUS_LINE: usize = 7;
@@ -180,7 +184,8 @@ pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
     }
 }
 
-/// The folder of the cluster whose server wrote this state file: another one's, in a copy that was made while that ran.
+/// The folder of the cluster whose server wrote this state file: another one's, in a copy that was
+/// made while that ran.
 pub fn postmaster_data(data: &Path) -> Option<PathBuf> {
     const DATA_LINE: usize = 1;
     let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
@@ -192,7 +197,8 @@ pub fn postmaster_data(data: &Path) -> Option<PathBuf> {
 pub struct ClusterOptions {
     /// Server settings beside the defaults.
     pub settings: Vec<(String, String)>,
-    /// Whether commits reach the disk (`fsync`); off by default, since most tests kill processes, not machines.
+    /// Whether commits reach the disk (`fsync`); off by default, since most tests kill processes,
+    /// not machines.
     pub durable: bool,
     /// The installation; the test run's by default.
     pub binaries: Option<PostgresBinaries>,
@@ -411,7 +417,8 @@ impl PostgresCluster {
 impl Drop for PostgresCluster {
     fn drop(&mut self) {
         if let Some(process) = &self.process {
-            // Let it go on if it is frozen, and tell it to end at once with all its children; the wait is in the process's own drop.
+            // Let it go on if it is frozen, and tell it to end at once with all its children; the
+            // wait is in the process's own drop.
             let frozen = children(process.pid());
             let signals =
                 std::iter::once(process.pid()).chain(frozen).map(|pid| send(pid, Signal::SIGCONT));

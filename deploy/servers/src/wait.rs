@@ -1,4 +1,5 @@
-//! Waits of tests. Each has an end, and one that comes to it says what was awaited and for how long.
+//! Waits of tests. Each has an end, and one that comes to it says what was awaited and for how
+//! long.
 
 use std::fs::File;
 use std::future::Future;
@@ -38,7 +39,8 @@ pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
     until_within(PATIENCE, what, holds).await;
 }
 
-/// Waits until a condition holds, for this long. A look that takes longer counts as one that found nothing.
+/// Waits until a condition holds, for this long. A look that takes longer counts as one that found
+/// nothing.
 ///
 /// # Panics
 /// If it does not hold by then.

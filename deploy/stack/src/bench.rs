@@ -1,4 +1,5 @@
-//! `bench`: measures. A bench of a library gets a durable cluster of its own; a bench of the whole needs the running stack.
+//! `bench`: measures. A bench of a library gets a durable cluster of its own; a bench of the whole
+//! needs the running stack.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -16,10 +17,11 @@ use crate::{build, choose};
 /// What a bench measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum On {
-    /// A cluster of its own, that waits for the disk. Postgres's own settings otherwise: memory that is touched for the first time while
-    /// something is measured makes its figures waver.
+    /// A cluster of its own, that waits for the disk. Postgres's own settings otherwise: memory
+    /// that is touched for the first time while something is measured makes its figures waver.
     OwnCluster,
-    /// The same with the memory of a server that has the machine to itself, for what is about tables larger than the default.
+    /// The same with the memory of a server that has the machine to itself, for what is about
+    /// tables larger than the default.
     LargeCluster,
     /// The running stack.
     Stack,
@@ -116,7 +118,8 @@ async fn one(
     Ok(status.success())
 }
 
-/// A quarter of the machine's memory, as is usual for a server that has it to itself; the default of 128 MB is meant to start anywhere.
+/// A quarter of the machine's memory, as is usual for a server that has it to itself; the default
+/// of 128 MB is meant to start anywhere.
 fn shared_buffers_mib() -> anyhow::Result<u64> {
     let text =
         std::fs::read_to_string("/proc/meminfo").context("the machine's memory is not known")?;

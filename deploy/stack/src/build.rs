@@ -1,4 +1,5 @@
-//! Builds the processes with cargo, finds where cargo put them, and tells one build of a program from another.
+//! Builds the processes with cargo, finds where cargo put them, and tells one build of a program
+//! from another.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,8 @@ impl Build {
 /// Builds them.
 pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     let mut arguments = Vec::new();
-    // Without naming packages: dependencies then have the features of the whole workspace, the same that a test's build has.
+    // Without naming packages: dependencies then have the features of the whole workspace, the same
+    // that a test's build has.
     for (_, program) in PROGRAMS {
         arguments.extend(["--bin", program]);
     }

@@ -1,4 +1,5 @@
-//! Which PostgreSQL and which nats-server the stack runs: the newest installed that will do, else the pinned ones.
+//! Which PostgreSQL and which nats-server the stack runs: the newest installed that will do, else
+//! the pinned ones.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub fn choose(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
     Ok(Servers { postgres: postgres(layout, bundled)?, nats: nats(layout, bundled)? })
 }
 
-/// Chooses servers for tests, whose clusters are all new: which version made the stack's is of no concern.
+/// Chooses servers for tests, whose clusters are all new: which version made the stack's is of no
+/// concern.
 pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
     let installed =
         if bundled { None } else { usable(postgres_installations()).into_iter().next() };
@@ -50,7 +52,8 @@ pub fn postgres(layout: &Layout, bundled: bool) -> anyhow::Result<PostgresBinari
         (None, fetched) => fetched,
         (Some(major), Ok(at)) if major_of(&at)? == major => Ok(at),
         (Some(major), _) => anyhow::bail!(
-            "the data in {} were made by PostgreSQL {major}, which is not found: install it, or delete the data with `cargo stack reset`",
+            "the data in {} were made by PostgreSQL {major}, which is not found: install it, or \
+                delete the data with `cargo stack reset`",
             layout.postgres_data().display()
         ),
     }

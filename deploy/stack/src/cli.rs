@@ -35,7 +35,8 @@ pub struct Output {
 pub enum Command {
     /// Start everything and stay until Ctrl-C.
     Up(UpArgs),
-    /// Be the supervisor that `up --detach` leaves behind: in the foreground, printing nothing until it stops.
+    /// Be the supervisor that `up --detach` leaves behind: in the foreground, printing nothing
+    /// until it stops.
     #[command(hide = true)]
     Supervise(SuperviseArgs),
     /// Stop everything.
@@ -67,7 +68,8 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Run a command of a program's own against the stack: `run event-store verify`, `run projector status`.
+    /// Run a command of a program's own against the stack: `run event-store verify`, `run projector
+    /// status`.
     Run {
         /// Which program.
         #[arg(value_parser = operate::PROGRAMS)]

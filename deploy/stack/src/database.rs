@@ -1,5 +1,5 @@
-//! The stack's databases: made, migrated by the processes' own commands, and a login role for each process in the groups that
-//! the migrations define.
+//! The stack's databases: made, migrated by the processes' own commands, and a login role for each
+//! process in the groups that the migrations define.
 
 use std::process::Command;
 use std::time::Duration;
@@ -73,7 +73,8 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A role that can sign in, in these groups. Names and passwords cannot be parameters of such statements: the server quotes them.
+/// A role that can sign in, in these groups. Names and passwords cannot be parameters of such
+/// statements: the server quotes them.
 async fn login_role(
     database: &mut PgConnection,
     role: &str,

@@ -1,4 +1,5 @@
-//! `down`: stops the supervisor, and what a killed one may have left. Only processes that are certainly this stack's are signalled.
+//! `down`: stops the supervisor, and what a killed one may have left. Only processes that are
+//! certainly this stack's are signalled.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -56,13 +57,15 @@ fn not_stopped(layout: &Layout, asked: bool) -> String {
     }
     let (lock, running) = (layout.state.join("lock"), layout.running());
     format!(
-        "{} is locked, but {} does not say by which process: was the folder moved or linked while the stack ran?",
+        "{} is locked, but {} does not say by which process: was the folder moved or linked while \
+            the stack ran?",
         lock.display(),
         running.display()
     )
 }
 
-/// Ends what a supervisor left that was killed; whether there was anything. Only for the holder of the lock.
+/// Ends what a supervisor left that was killed; whether there was anything. Only for the holder of
+/// the lock.
 pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
     let file = running(layout)?;
     let mut left: Vec<ProcessId> = file
@@ -87,7 +90,8 @@ pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
     Ok(any)
 }
 
-/// What runs, as this stack's supervisor wrote it; none when nothing does. A file of another stack says nothing about this one.
+/// What runs, as this stack's supervisor wrote it; none when nothing does. A file of another stack
+/// says nothing about this one.
 pub fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
     let path = layout.running();
     match std::fs::read_to_string(&path) {

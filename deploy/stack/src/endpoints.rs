@@ -1,4 +1,5 @@
-//! `endpoints.json`: where everything is, for programs. Only its owner reads it, since addresses carry passwords.
+//! `endpoints.json`: where everything is, for programs. Only its owner reads it, since addresses
+//! carry passwords.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use crate::layout::{Layout, write_private};
 /// Where everything is; the file is there while everything is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
-    /// Whose they are: a copied file tells of another stack, and one that a killed supervisor left of none.
+    /// Whose they are: a copied file tells of another stack, and one that a killed supervisor left
+    /// of none.
     #[serde(flatten)]
     pub holder: Holder,
     /// The command API.

@@ -1,5 +1,5 @@
-//! Which process is meant, beyond doubt. A process id alone may by now be somebody else's, and a file that was copied with its
-//! folder tells of another stack.
+//! Which process is meant, beyond doubt. A process id alone may by now be somebody else's, and a
+//! file that was copied with its folder tells of another stack.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 
-/// One process of this machine: its id, and the moment of its start, which no later process of the same id shares.
+/// One process of this machine: its id, and the moment of its start, which no later process of the
+/// same id shares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The process id.
@@ -31,7 +32,8 @@ pub struct Holder {
 }
 
 impl ProcessId {
-    /// The process that has this id now; `None` when none has, or it has ended and nobody took note.
+    /// The process that has this id now; `None` when none has, or it has ended and nobody took
+    /// note.
     pub fn of(pid: u32) -> Option<ProcessId> {
         Some(ProcessId { pid, started: started(pid)? })
     }
@@ -68,7 +70,8 @@ impl Holder {
     }
 }
 
-/// When a process started: on Linux the machine's start and the clock ticks since then, elsewhere what `ps` says.
+/// When a process started: on Linux the machine's start and the clock ticks since then, elsewhere
+/// what `ps` says.
 fn started(pid: u32) -> Option<String> {
     if !cfg!(target_os = "linux") {
         const LIMIT: Duration = Duration::from_secs(10);
@@ -82,9 +85,11 @@ fn started(pid: u32) -> Option<String> {
     Some(format!("{} {}", machine.trim(), ticks(&stat)?))
 }
 
-/// The start in a line of `/proc/PID/stat`; `None` for a process that has ended and is still listed.
+/// The start in a line of `/proc/PID/stat`; `None` for a process that has ended and is still
+/// listed.
 fn ticks(stat: &str) -> Option<&str> {
-    /// Fields after the name, which is in parentheses and may hold anything: the state is the first, the start the 20th.
+    /// Fields after the name, which is in parentheses and may hold anything: the state is the
+    /// first, the start the 20th.
     const START: usize = 19;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;

@@ -1,6 +1,6 @@
-//! `import cdnow`: posts a purchase history through the command API as a frontend would, and compares what the query API then says
-//! with what was read from the file. Safe to kill, to repeat and to run twice at once: each command's idempotency key is made of
-//! what it stands for.
+//! `import cdnow`: posts a purchase history through the command API as a frontend would, and
+//! compares what the query API then says with what was read from the file. Safe to kill, to repeat
+//! and to run twice at once: each command's idempotency key is made of what it stands for.
 
 mod client;
 mod compare;

@@ -1,4 +1,5 @@
-//! Where the stack keeps what: `.stack` in the checkout. Only its owner reads it: logs and addresses tell more than others may know.
+//! Where the stack keeps what: `.stack` in the checkout. Only its owner reads it: logs and
+//! addresses tell more than others may know.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -10,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 /// A folder that only its owner sees into.
 const PRIVATE_FOLDER: u32 = 0o700;
-/// A folder that nobody else can list, but the account of a server may pass through to what it owns.
+/// A folder that nobody else can list, but the account of a server may pass through to what it
+/// owns.
 const PASSABLE_FOLDER: u32 = 0o711;
 /// A file that only its owner reads.
 const PRIVATE_FILE: u32 = 0o600;
@@ -24,8 +26,9 @@ pub struct Layout {
     pub root: PathBuf,
     /// The stack's own folder.
     pub state: PathBuf,
-    /// Where the servers and their data lie: the stack's folder, or one beside the system's temporary files when the account
-    /// that PostgreSQL runs as cannot enter the checkout (root's home).
+    /// Where the servers and their data lie: the stack's folder, or one beside the system's
+    /// temporary files when the account that PostgreSQL runs as cannot enter the checkout (root's
+    /// home).
     pub servers: PathBuf,
 }
 
@@ -35,7 +38,8 @@ impl Layout {
         let root = checkout()?;
         let given = state.is_some();
         let state = state.unwrap_or_else(|| root.join(".stack"));
-        // The mode of a folder that was named and exists is its owner's business; what is put into it is private by itself.
+        // The mode of a folder that was named and exists is its owner's business; what is put into
+        // it is private by itself.
         if !given || !state.exists() {
             make_folder(&state, state_mode())?;
         }
@@ -64,7 +68,7 @@ impl Layout {
         self.state.join("running.json")
     }
 
-    /// A file for each part that was told to rest.
+    /// A file for each service that was told to rest.
     pub fn resting(&self) -> PathBuf {
         self.state.join("resting")
     }
@@ -99,7 +103,8 @@ impl Layout {
         self.logs().join(format!("{name}.log"))
     }
 
-    /// Takes the stack for ourselves; `None` when somebody has it. The lock goes with its holder, however that ends.
+    /// Takes the stack for ourselves; `None` when somebody has it. The lock goes with its holder,
+    /// however that ends.
     pub fn lock(&self) -> anyhow::Result<Option<File>> {
         let path = self.state.join("lock");
         let file = open_private(
@@ -161,7 +166,8 @@ fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make {} private", path.display()))
 }
 
-/// The mode of the stack's own folder: as root, PostgreSQL runs under another account, whose cluster lies in it.
+/// The mode of the stack's own folder: as root, PostgreSQL runs under another account, whose
+/// cluster lies in it.
 fn state_mode() -> u32 {
     if Account::unprivileged() == Account::Own { PRIVATE_FOLDER } else { PASSABLE_FOLDER }
 }
@@ -186,7 +192,8 @@ pub fn remove_folder(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The checkout that we are in, so that a copy of the tree works on itself; else the one that this tool was built from.
+/// The checkout that we are in, so that a copy of the tree works on itself; else the one that this
+/// tool was built from.
 fn checkout() -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be read")?;
     let is_checkout = |folder: &&Path| folder.join("deploy/stack/Cargo.toml").is_file();

@@ -1,6 +1,7 @@
 //! The local stack: everything that runs, on one machine, by one command; and the tests' set-up.
 //!
-//! Nothing of a deployment is here. The processes know nothing of this crate: it gives them settings and watches them.
+//! Nothing of a deployment is here. The processes know nothing of this crate: it gives them
+//! settings and watches them.
 
 pub mod bench;
 pub mod build;

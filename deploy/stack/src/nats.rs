@@ -1,4 +1,5 @@
-//! NATS as the stack runs it: who may publish what, and every message on disk before it is acknowledged.
+//! NATS as the stack runs it: who may publish what, and every message on disk before it is
+//! acknowledged.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,8 @@ pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow
     Ok(path)
 }
 
-/// The relay alone may publish events and manage the stream. Projector and query API read it and announce nothing but checkpoints.
+/// The relay alone may publish events and manage the stream. Projector and query API read it and
+/// announce nothing but checkpoints.
 fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
     let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
     let reading = [

@@ -1,5 +1,5 @@
-//! The test runner. Only nextest will do: each test is a process of its own, and one that hangs is ended and named
-//! (`.config/nextest.toml` says after how long).
+//! The test runner. Only nextest will do: each test is a process of its own, and one that hangs is
+//! ended and named (`.config/nextest.toml` says after how long).
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -18,7 +18,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// What is built where no pinned one can be fetched.
 const VERSION: &str = "0.9.143";
 
-/// Finds the runner: the installed one, else the pinned one, fetched into the stack's folder, else one that cargo builds there.
+/// Finds the runner: the installed one, else the pinned one, fetched into the stack's folder, else
+/// one that cargo builds there.
 pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
     let installed = cargo(layout)
         .get_envs()
@@ -62,7 +63,8 @@ fn build(layout: &Layout) -> anyhow::Result<PathBuf> {
         let status = command.stdin(Stdio::null()).status().context("cargo cannot be run")?;
         anyhow::ensure!(
             status.success(),
-            "cargo cannot build nextest ({status}): install it by `cargo install --locked cargo-nextest`"
+            "cargo cannot build nextest ({status}): install it by `cargo install --locked \
+                cargo-nextest`"
         );
     }
     Ok(program)

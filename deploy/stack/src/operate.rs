@@ -1,5 +1,6 @@
-//! `run PROGRAM ARGS`: a program's own commands (`event-store verify`, `projector rebuild`), against this stack and with its owner's
-//! rights. Passwords go by the environment: arguments can be seen by all.
+//! `run PROGRAM ARGS`: a program's own commands (`event-store verify`, `projector rebuild`),
+//! against this stack and with its owner's rights. Passwords go by the environment: arguments can
+//! be seen by all.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};

@@ -1,10 +1,10 @@
 //! Which ports the stack listens on: the usual ones, the next free where one is taken.
 //!
-//! Each is claimed for as long as the stack is up, so that two stacks that start at once do not
+//! Each is locked for as long as the stack is up, so that two stacks that start at once do not
 //! pick the same.
 
 use anyhow::Context as _;
-use local_servers::PortClaim;
+use local_servers::PortLock;
 
 /// How many ports after the usual one are tried.
 const ATTEMPTS: u16 = 200;
@@ -32,29 +32,29 @@ pub struct Ports {
 
 /// Keeps the picked ports from the user's other stacks and tests.
 #[derive(Debug)]
-pub struct PortClaims(
+pub struct PortLocks(
     /// Held until the stack ends.
     #[allow(dead_code, reason = "holding them is their use")]
-    Vec<PortClaim>,
+    Vec<PortLock>,
 );
 
 impl Ports {
-    /// Picks ports that are free now, and claims them.
-    pub fn pick() -> anyhow::Result<(Ports, PortClaims)> {
-        let mut claims = Vec::new();
+    /// Picks ports that are free now, and locks them.
+    pub fn pick() -> anyhow::Result<(Ports, PortLocks)> {
+        let mut locks = Vec::new();
         let ports = Self::pick_with(|port| {
-            let claim = PortClaim::of(port).with_context(|| format!("cannot claim port {port}"))?;
-            let claimed = claim.is_some();
-            claims.extend(claim);
-            Ok(claimed)
+            let lock = PortLock::of(port).with_context(|| format!("cannot lock port {port}"))?;
+            let locked = lock.is_some();
+            locks.extend(lock);
+            Ok(locked)
         })?;
-        Ok((ports, PortClaims(claims)))
+        Ok((ports, PortLocks(locks)))
     }
 
-    fn pick_with(mut claim: impl FnMut(u16) -> anyhow::Result<bool>) -> anyhow::Result<Ports> {
+    fn pick_with(mut lock: impl FnMut(u16) -> anyhow::Result<bool>) -> anyhow::Result<Ports> {
         let mut next = |usual: u16| -> anyhow::Result<u16> {
             for port in usual..usual.saturating_add(ATTEMPTS) {
-                if claim(port)? {
+                if lock(port)? {
                     return Ok(port);
                 }
             }

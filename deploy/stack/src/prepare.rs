@@ -1,5 +1,6 @@
-//! `prepare`: refreshes `.sqlx/`, the checked descriptions of all SQL, so that a build needs no database. They are made against the
-//! oldest supported PostgreSQL that is there, from the migrations as they stand in the tree: the processes need not compile for it.
+//! `prepare`: refreshes `.sqlx/`, the checked descriptions of all SQL, so that a build needs no
+//! database. They are made against the oldest supported PostgreSQL that is there, from the
+//! migrations as they stand in the tree: the processes need not compile for it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -46,7 +47,8 @@ pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
             .collect();
         let gone = kept.keys().filter(|name| !made.contains_key(*name)).count();
         eprintln!(
-            "stack: {} descriptions are missing or old, {gone} belong to no SQL any more: run `cargo stack prepare`",
+            "stack: {} descriptions are missing or old, {gone} belong to no SQL any more: run \
+                `cargo stack prepare`",
             stale.len()
         );
         return Ok(ExitCode::FAILURE);
@@ -56,12 +58,16 @@ pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the tree's own SQL files in the order of their names, then makes each projection's first generation, as `projector migrate` does.
+/// Runs the tree's own SQL files in the order of their names, then makes each projection's first
+/// generation, as `projector migrate` does.
 async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(url).await?;
-    sqlx::raw_sql("CREATE SCHEMA event_store; CREATE SCHEMA read_model; CREATE SCHEMA auth; CREATE SCHEMA subject_keys")
-        .execute(&mut database)
-        .await?;
+    sqlx::raw_sql(
+        "CREATE SCHEMA event_store; CREATE SCHEMA read_model; CREATE SCHEMA auth; \
+        CREATE SCHEMA subject_keys",
+    )
+    .execute(&mut database)
+    .await?;
     for schema in SCHEMAS {
         for file in sorted(&layout.root.join("migrations").join(schema), |path| {
             path.extension().is_some_and(|end| end == "sql")
@@ -94,9 +100,11 @@ async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
         transaction.commit().await.with_context(|| format!("the projection {name}"))?;
         names.push(name);
     }
-    // A projection's own SQL names its tables without a schema: its generation's is first in the path when it runs.
+    // A projection's own SQL names its tables without a schema: its generation's is first in the
+    // path when it runs.
     let path = "SELECT format('ALTER DATABASE %I SET search_path = %s', current_database(),
-                              string_agg(quote_ident(read_model.generation_schema(name, 1)), ', ')) FROM unnest($1::text[]) AS name";
+                              string_agg(quote_ident(read_model.generation_schema(name, 1)), ', \
+                              ')) FROM unnest($1::text[]) AS name";
     let statement: Option<String> =
         sqlx::query_scalar(path).bind(&names).fetch_one(&mut database).await?;
     sqlx::raw_sql(AssertSqlSafe(statement.context("there is no projection")?))
@@ -116,8 +124,8 @@ async fn run_file(database: &mut PgConnection, file: &Path) -> anyhow::Result<()
     Ok(())
 }
 
-/// Lets the compiler describe every checked statement into the folder. The compiler does not know that the database changed, so the
-/// roots of all our crates are made to look new.
+/// Lets the compiler describe every checked statement into the folder. The compiler does not know
+/// that the database changed, so the roots of all our crates are made to look new.
 #[allow(clippy::disallowed_methods, reason = "a file's time is the machine's")]
 fn describe(layout: &Layout, url: &str, folder: &Path) -> anyhow::Result<()> {
     for source in roots(layout)? {

@@ -1,4 +1,5 @@
-//! `psql`: the stack's database, as its owner. The password goes by the environment: arguments can be seen by all.
+//! `psql`: the stack's database, as its owner. The password goes by the environment: arguments can
+//! be seen by all.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};

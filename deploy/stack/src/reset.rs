@@ -1,4 +1,5 @@
-//! `reset`: deletes the stack's data. The keys stay, since they are not the stack's alone, and so do the fetched servers.
+//! `reset`: deletes the stack's data. The keys stay, since they are not the stack's alone, and so
+//! do the fetched servers.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

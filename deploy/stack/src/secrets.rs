@@ -1,6 +1,7 @@
-//! Keys and passwords. The keys (claim, token, cursor, master) are made once for this user and lie outside the checkout, so that all
-//! copies share them: data made by one copy of the tree can be read by another, and deleting `.stack` loses no key.
-//! The passwords belong to one cluster and lie beside it.
+//! Keys and passwords. The keys (reservation, token, cursor, master) are made once for this user
+//! and lie outside the checkout, so that all copies share them: data made by one copy of the tree
+//! can be read by another, and deleting `.stack` loses no key. The passwords belong to one cluster
+//! and lie beside it.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -20,7 +21,7 @@ const PASSWORD_LENGTH: usize = 32;
 #[derive(Debug, Clone)]
 pub struct KeyFiles {
     /// Under which unique values are hashed.
-    pub claim: PathBuf,
+    pub reservation: PathBuf,
     /// Which seals consistency tokens.
     pub token: PathBuf,
     /// Which seals cursors.
@@ -44,7 +45,7 @@ impl KeyFiles {
             anyhow::Ok(path)
         };
         Ok(KeyFiles {
-            claim: key("claim.key")?,
+            reservation: key("reservation.key")?,
             token: key("token.key")?,
             cursor: key("cursor.key")?,
             master: key("master.key")?,
@@ -169,12 +170,12 @@ mod tests {
     fn keys_are_made_once_and_only_their_owner_reads_them() {
         let folder = tempfile::tempdir().unwrap();
         let first = KeyFiles::ensure_in(folder.path()).unwrap();
-        let text = std::fs::read_to_string(&first.claim).unwrap();
+        let text = std::fs::read_to_string(&first.reservation).unwrap();
         assert_eq!(text.trim().len(), 44, "32 bytes in base64");
         let again = KeyFiles::ensure_in(folder.path()).unwrap();
-        assert_eq!(std::fs::read_to_string(&again.claim).unwrap(), text);
+        assert_eq!(std::fs::read_to_string(&again.reservation).unwrap(), text);
         assert_ne!(std::fs::read_to_string(&again.token).unwrap(), text);
-        let mode = std::fs::metadata(&first.claim).unwrap().permissions().mode();
+        let mode = std::fs::metadata(&first.reservation).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "no draft is left");
     }

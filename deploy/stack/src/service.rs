@@ -1,6 +1,8 @@
-//! `stop NAME` and `start NAME`: takes one process or server away and keeps it away, to see how the others do without it.
+//! `stop NAME` and `start NAME`: takes one process or server away and keeps it away, to see how the
+//! others do without it.
 //!
-//! A file per name says which are to rest; the supervisor reads them at SIGUSR1. The next `up` begins with all of them.
+//! A file per name says which are to rest; the supervisor reads them at SIGUSR1. The next `up`
+//! begins with all of them.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,7 +21,7 @@ use crate::supervisor::{Probe, READY_LIMIT};
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Stops one part and keeps it from being started again.
+/// Stops one service and keeps it from being started again.
 pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
@@ -42,7 +44,7 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a stopped part again and waits until it is ready.
+/// Starts a stopped service again and waits until it is ready.
 pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
@@ -73,7 +75,7 @@ pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The supervisor of the stack, if that has such a part; says which parts there are if not.
+/// The supervisor of the stack, if that has such a service; says which services there are if not.
 fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<ProcessId>> {
     Endpoints::read(layout)?;
     let file = running(layout)?.context("the stack is not up: run `cargo stack up`")?;

@@ -79,7 +79,9 @@ impl Settings {
         command
             .env("SUBJECT_KEYS_URL", self.subject_keys("command_api", &self.passwords.command_api));
         command.env("MASTER_KEY_FILE", &self.keys.master);
-        command.env("CLAIM_KEY_FILE", &self.keys.claim).env("TOKEN_KEY_FILE", &self.keys.token);
+        command
+            .env("RESERVATION_KEY_FILE", &self.keys.reservation)
+            .env("TOKEN_KEY_FILE", &self.keys.token);
         command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
         command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
         share_connections(&mut command);
@@ -168,8 +170,8 @@ fn share_connections(command: &mut Command) {
     command.env("MAX_CONNECTIONS_PER_ADDRESS", MAX_CONNECTIONS);
 }
 
-/// The processes share the machine: as many threads as it has cores, for each of them, wake one another on cores that another process could
-/// use. The user's own setting wins.
+/// The processes share the machine: as many threads as it has cores, for each of them, wake one
+/// another on cores that another process could use. The user's own setting wins.
 fn share_cores(command: &mut Command, variable: &str) {
     if std::env::var_os(variable).is_none() {
         let threads =

@@ -37,7 +37,8 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     let all_ready = rows.iter().all(|(_, _, state)| state.is_ok());
     if json {
         let processes = rows.iter().map(|(name, process, state)| {
-            json!({ "name": name, "pid": process.pid(), "restarts": process.restarts, "ready": state.is_ok(), "reason": state.as_ref().err() })
+            json!({ "name": name, "pid": process.pid(), "restarts": process.restarts,
+                "ready": state.is_ok(), "reason": state.as_ref().err() })
         });
         let processes: Vec<_> = processes.collect();
         answer(serde_json::to_string_pretty(
@@ -60,7 +61,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// How to tell that a part is ready.
+/// How to tell that a service is ready.
 pub fn readiness(layout: &Layout, endpoints: &Endpoints, name: &str) -> Option<Readiness> {
     if let Some((_, admin)) =
         endpoints.admin_ports().into_iter().find(|(process, _)| *process == name)

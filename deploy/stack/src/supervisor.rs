@@ -1,8 +1,10 @@
-//! Keeps the stack's processes running: starts each, restarts one that dies, merges their logs, stops all of them.
+//! Keeps the stack's processes running: starts each, restarts one that dies, merges their logs,
+//! stops all of them.
 //!
-//! A process is `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`; a part that is told to rest is
-//! stopped and not started until it is told to run. Every process is guarded: should the
-//! supervisor itself be killed, the kernel (or a watching shell) ends what it started.
+//! A process is `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`; a
+//! service that is told to rest is stopped and not started until it is told to run. Every process
+//! is guarded: should the supervisor itself be killed, the kernel (or a watching shell) ends what
+//! it started.
 
 mod log;
 mod readiness;
@@ -79,14 +81,14 @@ pub struct Supervisor {
     view: LogView,
     table: Table,
     changed: watch::Sender<u64>,
-    services: Vec<Kept>,
+    services: Vec<Supervised>,
     probe: Probe,
     /// Writes `running.json` at every start and end.
     scribe: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Supervised {
     name: &'static str,
     order: watch::Sender<Order>,
     task: JoinHandle<()>,
@@ -118,7 +120,7 @@ impl Supervisor {
         let reporter =
             service::Reporter { table: self.table.clone(), changed: self.changed.clone() };
         let task = tokio::spawn(service::keep(service, log, reporter, orders));
-        self.services.push(Kept { name, order, task, readiness });
+        self.services.push(Supervised { name, order, task, readiness });
         Ok(())
     }
 
@@ -167,7 +169,7 @@ impl Supervisor {
         self.changed.subscribe()
     }
 
-    /// Lets the parts rest that were told to, and the others run.
+    /// Lets the services rest that were told to, and the others run.
     pub fn obey(&self) {
         for kept in &self.services {
             let order = if self.layout.resting().join(kept.name).exists() {
@@ -179,10 +181,11 @@ impl Supervisor {
         }
     }
 
-    /// Stops everything in an orderly way: first whoever uses the servers, all at once, then the servers.
+    /// Stops everything in an orderly way: first whoever uses the servers, all at once, then the
+    /// servers.
     pub async fn stop(mut self) {
         let servers = ["nats", "postgres"];
-        let (last, first): (Vec<Kept>, Vec<Kept>) =
+        let (last, first): (Vec<Supervised>, Vec<Supervised>) =
             self.services.drain(..).partition(|kept| servers.contains(&kept.name));
         end(first).await;
         end(last).await;
@@ -207,7 +210,7 @@ async fn keep_written(
     }
 }
 
-async fn end(services: Vec<Kept>) {
+async fn end(services: Vec<Supervised>) {
     for kept in &services {
         // A service whose task is over needs no signal.
         let _over = kept.order.send(Order::End);

@@ -1,4 +1,5 @@
-//! `test`: the whole suite on servers of its own, which are gone afterwards. Nothing is shared with a running stack.
+//! `test`: the whole suite on servers of its own, which are gone afterwards. Nothing is shared with
+//! a running stack.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;

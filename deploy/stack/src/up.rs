@@ -1,4 +1,5 @@
-//! `up`: from nothing to a running system. In the foreground it stays and shows the logs; with `--detach` it leaves a supervisor.
+//! `up`: from nothing to a running system. In the foreground it stays and shows the logs; with
+//! `--detach` it leaves a supervisor.
 
 mod detached;
 mod supervise;
@@ -18,7 +19,8 @@ use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
 use crate::{choose, down};
 
-/// Brings the stack up. One that is up already stays up, unless it runs other programs than the ones that are there now.
+/// Brings the stack up. One that is up already stays up, unless it runs other programs than the
+/// ones that are there now.
 pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     let mut programs = None;
     if layout.lock()?.is_none() {

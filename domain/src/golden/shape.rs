@@ -1,5 +1,6 @@
-//! What a program asks of a payload, written down: every field that it knows, with its kind. It is found out by reading a payload
-//! through a deserializer that takes notes, so a field that may be absent is seen too.
+//! What a program asks of a payload, written down: every field that it knows, with its kind. It is
+//! found out by reading a payload through a deserializer that takes notes, so a field that may be
+//! absent is seen too.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

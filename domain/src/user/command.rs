@@ -26,6 +26,7 @@ pub enum UserCommand {
         /// The new address.
         email: Email,
     },
-    /// Stop being a customer, for good. Orders that are pending can still be confirmed or cancelled.
+    /// Stop being a customer, for good. Orders that are pending can still be confirmed or
+    /// cancelled.
     Deactivate,
 }

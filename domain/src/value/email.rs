@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A plain ASCII address, `local@domain`, as it was typed.
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it was written.
+/// Reading one from a stored event does not check it again: what the log holds was valid when it
+/// was written.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);

@@ -1,4 +1,5 @@
-//! Money: integer minor units with their ISO 4217 currency; never negative, never a float, never mixed.
+//! Money: integer minor units with their ISO 4217 currency; never negative, never a float, never
+//! mixed.
 
 use std::fmt;
 
@@ -132,7 +133,8 @@ impl TryFrom<StoredMoney> for Money {
 }
 
 impl Money {
-    /// The largest amount in minor units: exact in any JSON reader, and thousands of them add up within 64 bits.
+    /// The largest amount in minor units: exact in any JSON reader, and thousands of them add up
+    /// within 64 bits.
     pub const MAX_MINOR: i64 = 1_000_000_000_000_000;
 
     /// An amount in minor units.
@@ -226,7 +228,8 @@ impl Money {
         Self::from_minor(minor, self.currency)
     }
 
-    /// Splits the amount over `units` without losing a minor unit: at most two prices, which differ by one.
+    /// Splits the amount over `units` without losing a minor unit: at most two prices, which differ
+    /// by one.
     ///
     /// The dearer part comes first. Its units and those of the cheaper part add up to `units`.
     pub fn allocate(self, units: Quantity) -> Allocation {

@@ -28,14 +28,16 @@ pub enum NameError {
 
 /// What a person is called; blanks around it are cut off.
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it was written.
+/// Reading one from a stored event does not check it again: what the log holds was valid when it
+/// was written.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PersonName(String);
 
 /// What a product is called; blanks around it are cut off.
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it was written.
+/// Reading one from a stored event does not check it again: what the log holds was valid when it
+/// was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProductName(String);

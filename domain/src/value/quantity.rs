@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// How many of a product: 1 to [`Quantity::MAX`].
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it was written.
+/// Reading one from a stored event does not check it again: what the log holds was valid when it
+/// was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Quantity(u32);

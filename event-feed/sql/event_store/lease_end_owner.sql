@@ -1,9 +1,11 @@
--- Ends the backend of an owner whose time is over: a frozen one may hold row locks, the lease's own among them. An owner that
--- takes its own lease anew, its connection lost, ends what is left of that connection.
--- The number may belong to another connection by now, so only one of the same login role in this database is ended; any of
--- those reconnects. Waits for the end, at most for that many milliseconds.
+-- Ends the backend of an owner whose time is over: a frozen one may hold row locks, the lease's own
+-- among them. An owner that takes its own lease anew, its connection lost, ends what is left of
+-- that connection. The number may belong to another connection by now, so only one of the same
+-- login role in this database is ended; any of those reconnects. Waits for the end, at most for
+-- that many milliseconds.
 SELECT pg_terminate_backend(activity.pid, $3::bigint) AS "ended!"
 FROM event_store.leases AS lease
 JOIN pg_stat_activity AS activity ON activity.pid = lease.backend_pid
 WHERE lease.name = $1 AND (lease.expires_at <= clock_timestamp() OR lease.owner = $2)
-  AND activity.pid <> pg_backend_pid() AND activity.usename = session_user AND activity.datname = current_database()
+  AND activity.pid <> pg_backend_pid() AND activity.usename = session_user
+      AND activity.datname = current_database()

@@ -1,4 +1,5 @@
-//! The process `event-relay`: publishes the log to NATS. See `event_feed::relay` for what it guarantees.
+//! The process `event-relay`: publishes the log to NATS. See `event_feed::relay` for what it
+//! guarantees.
 
 use std::process::ExitCode;
 use std::str::FromStr as _;
@@ -18,7 +19,8 @@ use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock, http, process};
 use sqlx::postgres::PgConnectOptions;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow at.
+/// Many small values live shortly here, on several threads: what the system's own allocator is slow
+/// at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -27,7 +29,8 @@ const READ_CONNECTIONS: u32 = 2;
 
 service_kit::secret_args!(
     /// Where the event store is: postgres://user:password@host:port/database.
-    EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file", "EVENT_STORE_URL_FILE"
+    EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file",
+        "EVENT_STORE_URL_FILE"
 );
 
 /// Publishes the events of the log to NATS JetStream, in order.
@@ -54,22 +57,26 @@ struct RunArgs {
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9082")]
     admin_listen: LoopbackAddr,
     /// How many events below the head a stream that is made anew begins.
-    #[arg(long, env = "REFILL_WINDOW", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "REFILL_WINDOW", default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(i64).range(1..))]
     refill_window: i64,
     /// The most messages that the stream keeps.
-    #[arg(long, env = "STREAM_MAX_MESSAGES", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "STREAM_MAX_MESSAGES", default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(i64).range(1..))]
     stream_max_messages: i64,
     /// The most bytes that the stream keeps; -1 is no limit.
     #[arg(long, env = "STREAM_MAX_BYTES", default_value_t = -1, allow_negative_numbers = true)]
     stream_max_bytes: i64,
     /// On how many servers of a NATS cluster the stream is kept.
-    #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=5))]
     stream_replicas: u8,
     /// How several events are published.
     #[arg(long, env = "PUBLISH", value_enum, default_value_t = PublishMode::Atomic)]
     publish: PublishMode,
     /// How soon another copy takes over from one that vanished, in seconds.
-    #[arg(long, env = "LEASE_SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..=60))]
+    #[arg(long, env = "LEASE_SECONDS", default_value_t = 4,
+        value_parser = clap::value_parser!(u64).range(2..=60))]
     lease_seconds: u64,
     #[command(flatten)]
     log: LogArgs,

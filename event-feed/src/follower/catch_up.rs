@@ -1,10 +1,11 @@
-//! Reading the store: pages after the last event handed out, each beginning with that event itself, which proves continuity.
+//! Reading the store: pages after the last event handed out, each beginning with that event itself,
+//! which proves continuity.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::store::is_last_page;
-use event_store::{EventStore, Filter, Head, Mark, Position, RecordedEvent};
+use event_store::{EventRef, EventStore, Filter, Head, Position, RecordedEvent};
 use tokio::time::Instant;
 
 use super::{FollowError, FollowerSettings};
@@ -22,7 +23,7 @@ struct Page {
 pub(super) struct CatchUp {
     store: Arc<dyn EventStore>,
     /// The last event handed out.
-    pub(super) last: Mark,
+    pub(super) last: EventRef,
     /// The newest known head.
     pub(super) head: Option<Head>,
     head_read_at: Option<Instant>,
@@ -41,7 +42,7 @@ impl CatchUp {
     pub(super) fn new(store: Arc<dyn EventStore>, settings: &FollowerSettings) -> Self {
         Self {
             store,
-            last: Mark::START,
+            last: EventRef::START,
             head: None,
             head_read_at: None,
             due: Instant::now(),
@@ -54,7 +55,7 @@ impl CatchUp {
         }
     }
 
-    pub(super) fn seek(&mut self, mark: Mark) {
+    pub(super) fn seek(&mut self, mark: EventRef) {
         self.last = mark;
         self.behind = true;
         self.ask_now();
@@ -114,7 +115,8 @@ impl CatchUp {
                 let doublings = self.failures.saturating_sub(1).min(16);
                 self.due = Instant::now()
                     + self.retry_first.saturating_mul(1 << doublings).min(self.retry_most);
-                // What came back may be another history under the same address: ask for the epoch anew.
+                // What came back may be another history under the same address: ask for the epoch
+                // anew.
                 self.head_read_at = None;
                 Err(error)
             }
@@ -122,7 +124,7 @@ impl CatchUp {
     }
 
     /// Notes that the events up to `mark` are handed out.
-    pub(super) fn advance(&mut self, mark: Mark) {
+    pub(super) fn advance(&mut self, mark: EventRef) {
         self.last = mark;
         if let Some(head) = &mut self.head
             && head.mark.position < mark.position

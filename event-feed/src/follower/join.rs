@@ -1,11 +1,13 @@
-//! When messages from NATS may be believed: joining the stream near the head, proving that it carries the store's history,
-//! taking what follows, and leaving it for the store whenever it says too little, too much or something else.
+//! When messages from NATS may be believed: joining the stream near the head, proving that it
+//! carries the store's history, taking what follows, and leaving it for the store whenever it says
+//! too little, too much or something else.
 //!
-//! States: *apart* (the store is polled) → *joined* (a consumer reads from the last event handed out, inclusive; the store is
-//! polled still) → *proven* (one of its messages has the id that the store has at that position) → *apart* again.
+//! States: *apart* (the store is polled) → *joined* (a consumer reads from the last event handed
+//! out, inclusive; the store is polled still) → *proven* (one of its messages has the id that the
+//! store has at that position) → *apart* again.
 
 use event_store::store::MAX_PAGE_BYTES;
-use event_store::{Mark, Position, RecordedEvent};
+use event_store::{EventRef, Position, RecordedEvent};
 use tokio::time::Instant;
 
 use super::FollowerSettings;
@@ -72,7 +74,8 @@ impl Join {
         self.held = Some(item);
     }
 
-    /// Joins when the follower is near the head, the relay shows that it lives and the last attempt is long enough ago.
+    /// Joins when the follower is near the head, the relay shows that it lives and the last attempt
+    /// is long enough ago.
     pub(super) fn join_if_near(&mut self, at: &CatchUp) {
         if let Some(joined) = &self.joined {
             if !joined.proven && joined.since.elapsed() > self.settings.join_limit {
@@ -204,10 +207,10 @@ impl Join {
         }
     }
 
-    /// After a read of the store, whose page is already handed out: what it says of the message that waited for it, or, when
-    /// none did, that the stream kept something back.
+    /// After a read of the store, whose page is already handed out: what it says of the message
+    /// that waited for it, or, when none did, that the stream kept something back.
     pub(super) fn compare_with_store(&mut self, at: &mut CatchUp, page: &[RecordedEvent]) {
-        let waiting: Option<Option<Mark>> = match &self.held {
+        let waiting: Option<Option<EventRef>> = match &self.held {
             Some(FromLive::Message(message)) => {
                 Some(message.decoded.as_ref().map(|decoded| decoded.mark))
             }

@@ -1,5 +1,6 @@
-//! Reading the stream: a task that keeps one consumer without acknowledgements and hands its messages on, and one that hears
-//! the relay's beacons. Both judge nothing and promise nothing: the follower does.
+//! Reading the stream: a task that keeps one consumer without acknowledgements and hands its
+//! messages on, and one that hears the relay's beacons. Both judge nothing and promise nothing: the
+//! follower does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::beacon::{BEACON_SUBJECT, Beacon};
 use crate::message::{Decoded, STREAM, decode};
 use crate::nats::NatsHandle;
 
-/// The server shows with this that it lives; twice that without a word, and the consumer is given up.
+/// The server shows with this that it lives; twice that without a word, and the consumer is given
+/// up.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one pull lasts.
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
@@ -207,7 +209,12 @@ impl Reader {
         let sequence = i64::try_from(message.info().ok()?.stream_sequence).ok()?;
         let decoded = message.headers.as_ref().and_then(|headers| {
             let decoded = decode(&message.subject, headers, &message.payload);
-            decoded.inspect_err(|error| tracing::warn!(sequence, %error, "a message of the stream is not one of ours")).ok()
+            decoded
+                .inspect_err(|error| {
+                    tracing::warn!(sequence, %error, "a message of the stream \
+                is not one of ours")
+                })
+                .ok()
         });
         let bytes = u32::try_from(message.length.min(WAITING_BYTES)).unwrap_or(u32::MAX);
         let held = Arc::clone(&self.bytes).acquire_many_owned(bytes).await;
@@ -215,7 +222,8 @@ impl Reader {
     }
 }
 
-/// Keeps the newest beacon, subscribing again as often as it takes. Until it hears one, the store is polled.
+/// Keeps the newest beacon, subscribing again as often as it takes. Until it hears one, the store
+/// is polled.
 async fn hear(nats: NatsHandle, heard: watch::Sender<Option<Heard>>) {
     loop {
         match nats.client().subscribe(BEACON_SUBJECT).await {

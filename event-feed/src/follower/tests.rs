@@ -1,4 +1,5 @@
-//! Whatever a broker delivers, the follower hands out the log: a broker made of faults, and virtual time.
+//! Whatever a broker delivers, the follower hands out the log: a broker made of faults, and virtual
+//! time.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -70,7 +71,8 @@ async fn append(store: &MemoryStore, count: usize) {
     store.append(Append { streams, ..Append::default() }).await.unwrap();
 }
 
-/// A broker that delivers the log, each message through the next fault; after the last fault without any.
+/// A broker that delivers the log, each message through the next fault; after the last fault
+/// without any.
 struct Broker {
     store: MemoryStore,
     fake: Fake,
@@ -89,7 +91,8 @@ impl Broker {
                     if changed.is_err() {
                         return;
                     }
-                    at = self.fake.starts.borrow_and_update().map(|start| (start, i64::try_from(start.sequence).unwrap()));
+                    at = self.fake.starts.borrow_and_update().map(|start| (start,
+                        i64::try_from(start.sequence).unwrap()));
                 }
                 _ = beacons.tick() => {
                     let head = self.store.head().await.unwrap();
@@ -167,7 +170,8 @@ impl Broker {
     }
 }
 
-/// Follows the log to its end while it grows; gives what was handed out and whether it was live at some time.
+/// Follows the log to its end while it grows; gives what was handed out and whether it was live at
+/// some time.
 async fn follow(
     appends: Vec<usize>,
     faults: Vec<Fault>,
@@ -214,7 +218,8 @@ fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(u32::try_from(local_servers::test_run().count(64, 5_000)).unwrap()))]
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(local_servers::test_run().count(64,
+        5_000)).unwrap()))]
 
     #[test]
     fn whatever_the_broker_delivers_the_log_comes_out(
@@ -269,7 +274,8 @@ fn a_tail_that_the_stream_has_lost_comes_from_the_store_within_two_seconds() {
     });
 }
 
-/// A follower that has joined the stream and believes it, and the broker's side of it, in the hands of the test.
+/// A follower that has joined the stream and believes it, and the broker's side of it, in the hands
+/// of the test.
 async fn joined(store: &MemoryStore) -> (Follower, Fake, u64) {
     let (live, mut fake) = Live::fake();
     let settings = FollowerSettings::default();
@@ -310,7 +316,7 @@ fn a_message_of_another_epoch_is_not_handed_out_although_it_follows() {
         let (mut follower, fake, generation) = joined(&store).await;
         // The stream goes on as another copy of the log did.
         let Decoded { mark, event, .. } = decoded(&store, Position(5)).await;
-        let mark = Mark { position: mark.position.next(), event_id: Some(Uuid::now_v7()) };
+        let mark = EventRef { position: mark.position.next(), event_id: Some(Uuid::now_v7()) };
         let event = event.map(|event| RecordedEvent {
             position: mark.position,
             id: mark.event_id.unwrap(),
@@ -377,7 +383,7 @@ fn a_batch_of_large_events_is_bounded_by_bytes_however_it_comes() {
             "{}",
             bytes(&live.events)
         );
-        follower.seek(Mark::START);
+        follower.seek(EventRef::START);
         let mut read = 0;
         while read < 61 {
             let batch = follower.next_batch(1_000).await.unwrap();

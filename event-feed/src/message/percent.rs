@@ -1,4 +1,5 @@
-//! Percent-encoding of header values, as CloudEvents' protocol bindings ask for: what is not printable ASCII, and blank, `"` and `%`.
+//! Percent-encoding of header values, as CloudEvents' protocol bindings ask for: what is not
+//! printable ASCII, and blank, `"` and `%`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Every event survives the way through a message, and no message of a stranger passes for an event.
+//! Every event survives the way through a message, and no message of a stranger passes for an
+//! event.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -16,8 +17,10 @@ prop_compose! {
         event_type in "[a-z][a-z0-9_]{0,20}\\.[a-z][a-z0-9_]{0,20}",
         data in proptest::collection::hash_map(".*", ".*", 0..5),
         tags in proptest::collection::vec("[!-~]{1,40}", 0..6),
-        (id, correlation, causation) in (any::<u128>(), any::<u128>(), proptest::option::of(any::<u128>())),
-        (actor, traceparent) in (proptest::option::of(any::<String>()), proptest::option::of(any::<String>())),
+        (id, correlation, causation) in (any::<u128>(), any::<u128>(),
+            proptest::option::of(any::<u128>())),
+        (actor, traceparent) in (proptest::option::of(any::<String>()),
+            proptest::option::of(any::<String>())),
         micros in 0..4_000_000_000_000_000_i64,
     ) -> RecordedEvent {
         let metadata = Metadata {
@@ -32,7 +35,7 @@ prop_compose! {
             position: Position(position),
             stream: stream.parse().unwrap(),
             version: Version(version),
-            part: 0,
+            fragment: 0,
             id: Uuid::from_u128(id),
             event_type: event_type.parse().unwrap(),
             schema_version,
@@ -69,8 +72,10 @@ proptest! {
     }
 
     #[test]
-    fn no_text_in_a_header_makes_the_decoder_panic(name in 0..12_usize, value in "[ -~]*", event in event()) {
-        let names = [EPOCH, TAGS, ID, TYPE, SUBJECT, TIME, POSITION, STREAM_VERSION, SCHEMA_VERSION, CORRELATION_ID, ACTOR, CE_TRACEPARENT];
+    fn no_text_in_a_header_makes_the_decoder_panic(name in 0..12_usize, value in "[ -~]*",
+        event in event()) {
+        let names = [EPOCH, TAGS, ID, TYPE, SUBJECT, TIME, POSITION, STREAM_VERSION,
+            SCHEMA_VERSION, CORRELATION_ID, ACTOR, CE_TRACEPARENT];
         let mut encoded = encode(&event, Epoch(Uuid::nil()), BIG_BROKER);
         encoded.headers.insert(names[name], value);
         let _ = decode(&encoded.subject, &encoded.headers, &encoded.payload);
@@ -85,7 +90,7 @@ fn the_largest_names_still_make_a_stub_that_fits() {
         stream: StreamName::new(&category, "i".repeat(event_store::stream::MAX_STREAM_ID_LEN))
             .unwrap(),
         version: Version(i64::MAX),
-        part: 0,
+        fragment: 0,
         id: Uuid::max(),
         event_type: format!("{}.{}", "c".repeat(63), "e".repeat(64)).parse().unwrap(),
         schema_version: i32::MAX,

@@ -1,7 +1,8 @@
 //! How far the stream is behind the log.
 //!
-//! The leader tells it with every batch. While it cannot publish, because the broker is away say, a task measures the lag against the
-//! store's own head; while that cannot be had either, the figures say that they are unknown, never that all is well.
+//! The leader tells it with every batch. While it cannot publish, because the broker is away say, a
+//! task measures the lag against the store's own head; while that cannot be had either, the figures
+//! say that they are unknown, never that all is well.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,7 +45,8 @@ impl Lag {
         Self { clock, told: Mutex::new(Told { position: None, at: None }) }
     }
 
-    /// The stream has all up to `position`. The oldest event after it that the leader knows of was recorded then.
+    /// The stream has all up to `position`. The oldest event after it that the leader knows of was
+    /// recorded then.
     pub(super) fn tell(
         &self,
         position: Position,

@@ -1,9 +1,10 @@
-//! One leader's work: find where the stream ends, read what comes after, publish it; after any trouble, from the start.
+//! One leader's work: find where the stream ends, read what comes after, publish it; after any
+//! error, from the start.
 
 use std::sync::Arc;
 
 use event_store::store::is_last_page;
-use event_store::{Epoch, EventStore, Filter, Head, Mark, Position, RecordedEvent, StoreError};
+use event_store::{Epoch, EventRef, EventStore, Filter, Head, Position, RecordedEvent, StoreError};
 use service_kit::Pulse;
 use tokio::time::{Instant, timeout};
 
@@ -22,13 +23,14 @@ use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 pub(super) enum Round {
     /// Published events; there are more, or are likely to be by now.
     More,
-    /// Has published all that was there when it was read. What is appended later comes with a wake-up of its own.
+    /// Has published all that was there when it was read. What is appended later comes with a
+    /// wake-up of its own.
     Idle,
 }
 
 /// Why a round did not come to its end. The next one begins with the stream's own last sequence.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum RelayError {
     #[error("the lease is lost")]
     Lost,
     #[error("event store: {0}")]
@@ -43,13 +45,13 @@ pub(super) enum Trouble {
     LostCommits(#[from] LostCommits),
 }
 
-impl From<LeaseLost> for Trouble {
+impl From<LeaseLost> for RelayError {
     fn from(_: LeaseLost) -> Self {
         Self::Lost
     }
 }
 
-impl From<ResumeError> for Trouble {
+impl From<ResumeError> for RelayError {
     fn from(error: ResumeError) -> Self {
         match error {
             ResumeError::Broker(error) => Self::Broker(error),
@@ -62,7 +64,7 @@ impl From<ResumeError> for Trouble {
 
 /// Events after one that is published, or about to be.
 struct Page {
-    after: Mark,
+    after: EventRef,
     events: Vec<RecordedEvent>,
     /// Whether there may be more.
     full: bool,
@@ -77,8 +79,8 @@ pub(super) struct Leader<'a> {
     lag: &'a Lag,
     pulse: &'a Pulse,
     settings: &'a RelaySettings,
-    /// Where the stream ends; unknown at first and after trouble.
-    at: Option<Mark>,
+    /// Where the stream ends; unknown at first and after error.
+    at: Option<EventRef>,
     /// What was read while the batch before was published.
     ahead: Option<Page>,
     head: Option<Head>,
@@ -112,12 +114,12 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// One round. After trouble, whatever it was, nothing is believed but what the stream says.
-    pub(super) async fn run_once(&mut self) -> Result<Round, Trouble> {
+    /// One round. After error, whatever it was, nothing is believed but what the stream says.
+    pub(super) async fn run_once(&mut self) -> Result<Round, RelayError> {
         let round = self.round().await;
-        if let Err(trouble) = &round {
+        if let Err(error) = &round {
             (self.at, self.ahead) = (None, None);
-            if let Trouble::Publish(PublishError::NotAtomic(why)) = trouble {
+            if let RelayError::Publish(PublishError::NotAtomic(why)) = error {
                 tracing::warn!(why, "publishing one by one from now on");
                 self.mode = PublishMode::Pipelined;
             }
@@ -125,14 +127,15 @@ impl<'a> Leader<'a> {
         round
     }
 
-    async fn round(&mut self) -> Result<Round, Trouble> {
+    async fn round(&mut self) -> Result<Round, RelayError> {
         self.pulse.beat();
         let last = match self.at {
             Some(last) => last,
             None => self.resume().await?,
         };
         self.pulse.beat();
-        // Whoever has lost the lease publishes nothing more; the broker refuses what one publishes who does not know yet.
+        // Whoever has lost the lease publishes nothing more; the broker refuses what one publishes
+        // who does not know yet.
         let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
             self.keeper.holds().await?;
             page
@@ -154,7 +157,7 @@ impl<'a> Leader<'a> {
         Ok(round)
     }
 
-    async fn resume(&mut self) -> Result<Mark, Trouble> {
+    async fn resume(&mut self) -> Result<EventRef, RelayError> {
         let head = self.store.head().await?;
         self.head = Some(head);
         let (broker, store, keeper) = (&self.broker, &*self.store, self.keeper);
@@ -165,14 +168,20 @@ impl<'a> Leader<'a> {
         if resumed.recreated {
             metrics::stream_made();
         }
-        tracing::info!(position = %resumed.last.position, head = %head.mark.position, epoch = %head.epoch, "publishing goes on");
+        tracing::info!(position = %resumed.last.position, head = %head.mark.position,
+            epoch = %head.epoch, "publishing goes on");
         self.at = Some(resumed.last);
         self.looked_at = Instant::now();
         Ok(resumed.last)
     }
 
-    /// Publishes as many of the events as one batch may hold, and reads on meanwhile; gives the last one published.
-    async fn publish(&mut self, last: Mark, page: Page) -> Result<(Mark, Round), Trouble> {
+    /// Publishes as many of the events as one batch may hold, and reads on meanwhile; gives the
+    /// last one published.
+    async fn publish(
+        &mut self,
+        last: EventRef,
+        page: Page,
+    ) -> Result<(EventRef, Round), RelayError> {
         let Some(head) = self.head else { return Ok((last, Round::More)) };
         let messages = batch(&page.events, head.epoch, self.nats.client().max_payload());
         let (count, stubs) =
@@ -195,13 +204,13 @@ impl<'a> Leader<'a> {
     }
 
     /// Once in a beacon's interval: asks for epoch and head, and tells the followers.
-    async fn refresh_head(&mut self) -> Result<(), Trouble> {
+    async fn refresh_head(&mut self) -> Result<(), RelayError> {
         if self.told_at.is_some_and(|at| at.elapsed() < self.settings.beacon_interval) {
             return Ok(());
         }
         let head = self.store.head().await?;
         if self.head.is_some_and(|known| known.epoch != head.epoch) {
-            return Err(Trouble::OtherHistory(head.mark.position));
+            return Err(RelayError::OtherHistory(head.mark.position));
         }
         self.head = Some(head);
         let beacon = serde_json::to_vec(&Beacon::from(head))
@@ -218,8 +227,9 @@ impl<'a> Leader<'a> {
         Ok(())
     }
 
-    /// With nothing to publish nobody would notice that the stream is gone or that a stranger wrote into it.
-    async fn look_at_stream(&mut self, last: Mark) -> Result<(), Trouble> {
+    /// With nothing to publish nobody would notice that the stream is gone or that a stranger wrote
+    /// into it.
+    async fn look_at_stream(&mut self, last: EventRef) -> Result<(), RelayError> {
         if self.looked_at.elapsed() < self.settings.look_interval {
             return Ok(());
         }
@@ -230,7 +240,7 @@ impl<'a> Leader<'a> {
         if as_left { Ok(()) } else { Err(PublishError::WrongLastSequence.into()) }
     }
 
-    fn progress(&self, last: Mark, oldest_left: Option<chrono::DateTime<chrono::Utc>>) {
+    fn progress(&self, last: EventRef, oldest_left: Option<chrono::DateTime<chrono::Utc>>) {
         let head = self.head.map_or(last.position, |head| head.mark.position.max(last.position));
         self.lag.tell(last.position, head, oldest_left);
     }
@@ -251,9 +261,9 @@ pub(super) fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) 
     messages
 }
 
-/// The next events, as many as one batch may hold at most. The read begins with the last published one, so that every read proves
-/// continuity.
-async fn read_after(store: &dyn EventStore, last: Mark) -> Result<Page, Trouble> {
+/// The next events, as many as one batch may hold at most. The read begins with the last published
+/// one, so that every read proves continuity.
+async fn read_after(store: &dyn EventStore, last: EventRef) -> Result<Page, RelayError> {
     let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
     if last.position == Position::START {
         let events = store.read(&Filter::All, Position::START, limit).await?;
@@ -263,7 +273,7 @@ async fn read_after(store: &dyn EventStore, last: Mark) -> Result<Page, Trouble>
     let before_last = Position(last.position.0 - 1);
     let mut events = store.read(&Filter::All, before_last, limit + 1).await?;
     if events.first().map(RecordedEvent::mark) != Some(last) {
-        return Err(Trouble::OtherHistory(last.position));
+        return Err(RelayError::OtherHistory(last.position));
     }
     let full = !is_last_page(&events, limit + 1);
     events.remove(0);

@@ -12,11 +12,13 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "relay_lag_events",
-        "How many events of the log are not known to be in the stream; left out while unknown, as while another process leads"
+        "How many events of the log are not known to be in the stream; left out while unknown, as \
+            while another process leads"
     );
     describe_gauge!(
         "relay_lag_seconds",
-        "Age of the oldest event that is not known to be in the stream; 0 when all are, left out while unknown"
+        "Age of the oldest event that is not known to be in the stream; 0 when all are, left out \
+            while unknown"
     );
     describe_counter!("relay_published_total", "Events handed to the broker, by result");
     describe_counter!(

@@ -1,7 +1,9 @@
-//! Publishing a run of events under the broker's own guard: the stream's last sequence must be the position before.
+//! Publishing a run of events under the broker's own guard: the stream's last sequence must be the
+//! position before.
 //!
-//! An atomic batch is stored whole or not at all. Where the broker does not take one, messages go one after the other without
-//! waiting, each expecting the sequence before its own: if one is not stored, no later one is.
+//! An atomic batch is stored whole or not at all. Where the broker does not take one, messages go
+//! one after the other without waiting, each expecting the sequence before its own: if one is not
+//! stored, no later one is.
 
 use std::time::Duration;
 
@@ -73,7 +75,8 @@ impl PublishError {
     }
 }
 
-/// Publishes the messages, of which the first follows `last`, and waits until the broker has stored all.
+/// Publishes the messages, of which the first follows `last`, and waits until the broker has stored
+/// all.
 pub(super) async fn publish(
     nats: &NatsHandle,
     mode: PublishMode,
@@ -105,7 +108,8 @@ async fn publish_batch(
             message.headers.insert(NATS_EXPECTED_STREAM, STREAM);
         }
         if index + 1 < count {
-            // Without a reply subject the server says nothing until the commit, whose answer speaks for the whole batch.
+            // Without a reply subject the server says nothing until the commit, whose answer speaks
+            // for the whole batch.
             let sent = nats
                 .client()
                 .publish_with_headers(message.subject, message.headers, message.payload)
@@ -170,7 +174,8 @@ async fn publish_pipelined(
             ));
             expected += 1;
         }
-        // Every answer is awaited, also after one that failed, so that none comes late into the next attempt.
+        // Every answer is awaited, also after one that failed, so that none comes late into the
+        // next attempt.
         let mut outcome = Ok(());
         for (before, ack) in window {
             let stored = match ack.await {
@@ -190,7 +195,8 @@ async fn publish_pipelined(
     Ok(())
 }
 
-/// The broker's guard has just said so; an answer that says otherwise means that the guard does not work.
+/// The broker's guard has just said so; an answer that says otherwise means that the guard does not
+/// work.
 fn expect_sequence(ack: &PublishAck, last: i64, count: usize) -> Result<(), PublishError> {
     let expected =
         u64::try_from(last).ok().zip(u64::try_from(count).ok()).map(|(last, count)| last + count);

@@ -1,26 +1,28 @@
-//! Where publishing goes on: after the stream's last sequence, once it is proven that the stream carries this log.
+//! Where publishing goes on: after the stream's last sequence, once it is proven that the stream
+//! carries this log.
 //!
-//! The relay keeps no checkpoint. The stream's `last_seq` is the position of the last event published, and the event id in that
-//! message must be the store's. A stream of a stranger or of an epoch that is over is made anew, its first sequence one refill
-//! window below the head.
+//! The relay keeps no checkpoint. The stream's `last_seq` is the position of the last event
+//! published, and the event id in that message must be the store's. A stream of a stranger or of an
+//! epoch that is over is made anew, its first sequence one refill window below the head.
 //!
-//! A stream of the log's own epoch that has an event which the log has not is evidence that the log lost commits, as is one of an
-//! epoch that the log never was in. It is left as it is and nothing is published, until a person brings the right server back or
-//! begins a new epoch: then the stream is of an epoch that is over.
+//! A stream of the log's own epoch that has an event which the log has not is evidence that the log
+//! lost commits, as is one of an epoch that the log never was in. It is left as it is and nothing
+//! is published, until a person brings the right server back or begins a new epoch: then the stream
+//! is of an epoch that is over.
 //!
-//! A stream whose messages have all aged out has nothing to compare. It goes on when its metadata name the log's epoch and
-//! `last_seq` is not beyond the head: it then holds no message at all, so no wrong one, and every message that it will hold
-//! carries the event of its position. Readers do not take the stream's word for continuity: they compare their own checkpoint
-//! with the store.
+//! A stream whose messages have all aged out has nothing to compare. It goes on when its metadata
+//! name the log's epoch and `last_seq` is not beyond the head: it then holds no message at all, so
+//! no wrong one, and every message that it will hold carries the event of its position. Readers do
+//! not take the stream's word for continuity: they compare their own checkpoint with the store.
 
 use async_nats::jetstream::stream::{Info, RetentionPolicy, StorageType};
-use event_store::{Epoch, EventStore, Head, Mark, Position, StoreError};
+use event_store::{Epoch, EventRef, EventStore, Head, Position, StoreError};
 use uuid::Uuid;
 
 use super::stream::{Broker, BrokerError, META_EPOCH};
 use super::term::{Keeper, LeaseLost};
 use crate::lease::Term;
-use crate::message::{STREAM, mark_of};
+use crate::message::{STREAM, event_ref_of};
 
 /// Why the relay could not find out where to go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,14 +41,18 @@ pub(super) enum ResumeError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LostCommits {
     #[error(
-        "the log has {} at position {position}, where the stream {STREAM} has {}: the database was restored, or a standby promoted \
-         with commits missing. Nothing is published. Bring the right server back; or, if this log is to go on as it is, run \
+        "the log has {} at position {position}, where the stream {STREAM} has {}: the database \
+            was restored, or a standby promoted \
+         with commits missing. Nothing is published. Bring the right server back; or, if this log \
+         is to go on as it is, run \
          `event-store epoch begin`", event(*.log), event(*.stream)
     )]
     Event { position: Position, stream: Option<Uuid>, log: Option<Uuid> },
     #[error(
-        "the stream {STREAM} is of epoch {0}, in which this log never was: it is another log, or a copy from before that epoch. \
-         Nothing is published. Name the right server; or, if this log is to go on in its place, run `event-store epoch begin --abandon {0}`"
+        "the stream {STREAM} is of epoch {0}, in which this log never was: it is another log, or \
+            a copy from before that epoch. \
+         Nothing is published. Name the right server; or, if this log is to go on in its place, \
+         run `event-store epoch begin --abandon {0}`"
     )]
     Epoch(Epoch),
 }
@@ -58,7 +64,7 @@ fn event(id: Option<Uuid>) -> String {
 /// What the stream on the broker turned out to be.
 enum Finding {
     /// It carries this log up to here.
-    Ours(Mark),
+    Ours(EventRef),
     /// There is none, or it carries something else, and what.
     Foreign(String),
 }
@@ -74,7 +80,7 @@ pub(super) struct Resume<'a> {
 
 /// Where publishing goes on, and whether the stream had to be made anew.
 pub(super) struct Resumed {
-    pub(super) last: Mark,
+    pub(super) last: EventRef,
     pub(super) recreated: bool,
 }
 
@@ -119,7 +125,7 @@ impl Resume<'_> {
         let published = if state.messages == 0 {
             None
         } else {
-            self.broker.headers_at(state.last_sequence).await?.map(|h| mark_of(&h))
+            self.broker.headers_at(state.last_sequence).await?.map(|h| event_ref_of(&h))
         };
         let published = match published {
             None if state.messages == 0 => None,
@@ -134,7 +140,7 @@ impl Resume<'_> {
             Some(Ok((_, mark))) => Some(mark),
         };
         // Asked for now: the known head may be older than what another leader has published since.
-        let stored = self.store.mark_at(last).await?;
+        let stored = self.store.event_ref_at(last).await?;
         let Some(ours) =
             stored.filter(|stored| published.is_none_or(|published| published == *stored))
         else {
@@ -168,14 +174,15 @@ impl Resume<'_> {
         }
     }
 
-    /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get through: it is checked last.
+    /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get
+    /// through: it is checked last.
     async fn make_anew(&self, exists: bool, why: &str) -> Result<Resumed, ResumeError> {
         let head = self.head.mark.position;
         let first = Position((head.0 - self.refill_window + 1).max(1));
         let before_first = Position(first.0 - 1);
         let last = match before_first {
-            Position::START => Mark::START,
-            position => self.store.mark_at(position).await?.ok_or_else(|| {
+            Position::START => EventRef::START,
+            position => self.store.event_ref_at(position).await?.ok_or_else(|| {
                 StoreError::Unusable(format!(
                     "there is no event at position {position}, below the head"
                 ))

@@ -1,4 +1,5 @@
-//! The JetStream stream: how it must be configured, and the calls that look at it and make it. Decides nothing.
+//! The JetStream stream: how it must be configured, and the calls that look at it and make it.
+//! Decides nothing.
 
 use std::collections::HashMap;
 
@@ -106,7 +107,8 @@ impl Broker {
         }
     }
 
-    /// The headers of the message at a sequence, asked of the stream's leader; `None` when it is not there.
+    /// The headers of the message at a sequence, asked of the stream's leader; `None` when it is
+    /// not there.
     pub(super) async fn headers_at(&self, sequence: u64) -> Result<Option<HeaderMap>, BrokerError> {
         let context = self.nats.jetstream();
         let stream = within(context.get_stream_no_info(STREAM)).await?;
@@ -204,7 +206,8 @@ impl Broker {
     }
 }
 
-/// The client's own limit begins once the request is in its queue, which is full behind a silent server.
+/// The client's own limit begins once the request is in its queue, which is full behind a silent
+/// server.
 async fn within<T>(request: impl Future<Output = T>) -> Result<T, BrokerError> {
     let answer = tokio::time::timeout(REQUEST_TIMEOUT, request).await;
     answer.map_err(|_| BrokerError::Away("no answer in time".to_owned()))

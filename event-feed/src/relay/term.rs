@@ -1,4 +1,5 @@
-//! The relay's hold on its lease: renewed in the background, and looked at before each batch and before the stream is made anew.
+//! The relay's hold on its lease: renewed in the background, and looked at before each batch and
+//! before the stream is made anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,13 @@ use crate::lease::{Lease, Term};
 
 /// How long the server lets a statement about the lease run.
 pub(super) const STATEMENT_TIMEOUT: &str = "2s";
-/// How long this side waits for it: a little longer. A connection that is slower is dropped, and the lease with it.
+/// How long this side waits for it: a little longer. A connection that is slower is dropped, and
+/// the lease with it.
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_millis(2_500);
 /// Renewals in one duration of the lease.
 const RENEWALS: u32 = 3;
-/// For this part of its duration after a renewal began, nobody else can have taken the lease, however the clocks run.
+/// For this part of its duration after a renewal began, nobody else can have taken the lease,
+/// however the clocks run.
 const SURE: u32 = 2;
 
 /// Somebody else leads, or nobody can say.
@@ -65,8 +68,8 @@ impl Keeper {
         self.shared.lost.clone()
     }
 
-    /// Whether the term still holds: asks only when the last renewal was too long ago to be sure, as after a pause. For what does no
-    /// harm should it be wrong.
+    /// Whether the term still holds: asks only when the last renewal was too long ago to be sure,
+    /// as after a pause. For what does no harm should it be wrong.
     pub(super) async fn holds(&self) -> Result<(), LeaseLost> {
         let shared = &self.shared;
         let is_sure = shared

@@ -1,4 +1,5 @@
-//! The wake-up: LISTEN on a connection of its own, outside any transaction. A hint only: the leader polls as well.
+//! The wake-up: LISTEN on a connection of its own, outside any transaction. A hint only: the leader
+//! polls as well.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::task::JoinHandle;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long connecting, and each sign that the server is still there, may take.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How long it may be quiet before the server is asked for a sign. Until one that is silent is left, polling goes on.
+/// How long it may be quiet before the server is asked for a sign. Until one that is silent is
+/// left, polling goes on.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Listens while it lives.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use event_feed::{FollowError, Follower, Mode};
-use event_store::{EventStore as _, Mark, Position, RecordedEvent};
+use event_store::{EventRef, EventStore as _, Position, RecordedEvent};
 use local_servers::{NatsOptions, in_time};
 use uuid::Uuid;
 
@@ -225,8 +225,8 @@ async fn a_checkpoint_of_another_history_is_an_error_and_not_a_guess() {
     let world = World::new().await;
     world.append(10).await;
     let mut follower = Follower::new(Arc::new(world.store.clone()), None, quick_follower());
-    let stranger = Mark { position: Position(5), event_id: Some(Uuid::now_v7()) };
-    let beyond = Mark { position: Position(11), event_id: Some(Uuid::now_v7()) };
+    let stranger = EventRef { position: Position(5), event_id: Some(Uuid::now_v7()) };
+    let beyond = EventRef { position: Position(11), event_id: Some(Uuid::now_v7()) };
     for checkpoint in [stranger, beyond] {
         follower.seek(checkpoint);
         let error = follower.next_batch(10).await.unwrap_err();
@@ -236,7 +236,7 @@ async fn a_checkpoint_of_another_history_is_an_error_and_not_a_guess() {
         );
         assert!(!error.is_transient());
     }
-    let real = world.store.mark_at(Position(5)).await.unwrap().unwrap();
+    let real = world.store.event_ref_at(Position(5)).await.unwrap().unwrap();
     follower.seek(real);
     let batch = follower.next_batch(10).await.unwrap();
     assert_eq!(batch.events.first().map(|event| event.position), Some(Position(6)));

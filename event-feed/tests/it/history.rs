@@ -1,5 +1,5 @@
-//! A stream that has what the log lost: the relay publishes nothing, is not ready and says which command goes on, and the stream
-//! stays as it is until that was run (A5).
+//! A stream that has what the log lost: the relay publishes nothing, is not ready and says which
+//! command goes on, and the stream stays as it is until that was run (A5).
 
 use std::collections::HashMap;
 
@@ -116,12 +116,14 @@ async fn p5_an_emptied_stream_that_is_ahead_of_its_log_waits_for_a_person() {
 #[tokio::test]
 async fn p5_a_stream_of_an_epoch_that_the_log_never_was_in_waits_for_a_person_to_name_it() {
     let (world, before) = published(20).await;
-    // As a copy from before that epoch: the log is in one of its own and knows nothing of the stream's.
+    // As a copy from before that epoch: the log is in one of its own and knows nothing of the
+    // stream's.
     let mut admin = admin(&world).await;
     let unknown = Epoch(before.config.metadata["daybook-epoch"].parse().unwrap());
     let renamed = Uuid::now_v7();
     for statement in [
-        "INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES ($1, 0, 'as a copy has it')",
+        "INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES ($1, 0, 'as a copy \
+            has it')",
         "UPDATE event_store.log SET epoch = $1",
         "DELETE FROM event_store.epochs WHERE epoch <> $1",
     ] {

@@ -4,10 +4,12 @@ use serde_json::json;
 
 use crate::support::{World, event};
 
-/// How many events there are, and the bytes of each: together several times what the relay may take.
+/// How many events there are, and the bytes of each: together several times what the relay may
+/// take.
 const EVENTS: usize = 3_000;
 const BYTES: usize = 94_000;
-/// The most that the process may take: what it takes by itself, and the pages and the batch under way.
+/// The most that the process may take: what it takes by itself, and the pages and the batch under
+/// way.
 const MOST_KIB: u64 = 128 * 1_024;
 /// Events that are made at once, so that the test itself takes little.
 const AT_ONCE: usize = 10;

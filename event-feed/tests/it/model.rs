@@ -1,6 +1,7 @@
-//! A model of append, relay and follower, checked in every order in which their steps can fall, with lost answers, publishes that come
-//! late, a lease that runs out under its holder (two leaders at once), crashes, a broker that loses its tail or all, and the promotion
-//! of a standby, with or without everything.
+//! A model of append, relay and follower, checked in every order in which their steps can fall,
+//! with lost answers, publishes that come late, a lease that runs out under its holder (two leaders
+//! at once), crashes, a broker that loses its tail or all, and the promotion of a standby, with or
+//! without everything.
 //!
 //! What each action stands for in the code:
 //!
@@ -17,9 +18,10 @@
 //! | `ReadStore`, `Join`, `Receive`, `Judge`, `LoseConsumer` | `follower/{catch_up,join,live}.rs` |
 //! | `CrashRelay`, `CrashFollower` | the process ends; what is in a database stays |
 //!
-//! Left out: several events in one append, tags and streams (event-store's own histories have them), chains of more than two, the
-//! beacon and all clocks: time is an action that may happen at any moment. A step that both a mutant and the model lack is not
-//! looked for: what is checked is what stands in `claims.rs`.
+//! Left out: several events in one append, tags and streams (event-store's own histories have
+//! them), chains of more than two, the beacon and all clocks: time is an action that may happen at
+//! any moment. A step that both a mutant and the model lack is not looked for: what is checked is
+//! what stands in `properties.rs`.
 
 use local_servers::test_run;
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -80,7 +82,8 @@ enum Mutant {
     NoLeaseCheck,
     /// The follower does not compare its checkpoint with the store.
     NoContinuity,
-    /// The follower believes a stream that has not proved its history: harmless as long as every other history has its own epoch.
+    /// The follower believes a stream that has not proved its history: harmless as long as every
+    /// other history has its own epoch.
     NoProof,
     /// The follower takes messages of any epoch.
     AnyEpoch,
@@ -178,7 +181,8 @@ impl Whole {
     }
 }
 
-/// Two of everything that can go wrong would be more states than time; one of each, wherever it may fall, is what is checked.
+/// Two of everything that can go wrong would be more states than time; one of each, wherever it may
+/// fall, is what is checked.
 const FULL: Budget = Budget {
     appends: 3,
     lost_answers: 1,
@@ -218,8 +222,8 @@ fn explore(budget: Budget, mutant: Option<Mutant>, depth: usize) -> Found {
     let (states, seconds) = (checker.unique_state_count(), began.elapsed().as_secs_f64());
     let found = checker.discoveries();
     let name = mutant.map_or_else(|| "the model".to_owned(), |mutant| format!("{mutant:?}"));
-    let of = |claims: &[(&'static str, properties::Claim)], is_found| {
-        claims
+    let of = |properties: &[(&'static str, properties::Predicate)], is_found| {
+        properties
             .iter()
             .map(|(name, _)| *name)
             .filter(|name| found.contains_key(name) == is_found)

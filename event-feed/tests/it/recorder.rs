@@ -1,12 +1,12 @@
 //! A consumer that writes down what the stream gives it, while relays come and go.
 //!
-//! The stream as it is in the end shows too little: a relay that publishes without the broker's guard damages it, finds
-//! that out, and makes a new one. A consumer has seen the damage by then.
+//! The stream as it is in the end shows too little: a relay that publishes without the broker's
+//! guard damages it, finds that out, and makes a new one. A consumer has seen the damage by then.
 
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::Info;
-use event_feed::message::{STREAM, mark_of};
-use event_store::{Mark, Position};
+use event_feed::message::{STREAM, event_ref_of};
+use event_store::{EventRef, Position};
 use futures::StreamExt as _;
 use local_servers::in_time;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use crate::support::{World, eventually, read_all};
 pub(crate) struct Recorder {
     at_first: Info,
     stop: DropGuard,
-    task: JoinHandle<Vec<(u64, Mark)>>,
+    task: JoinHandle<Vec<(u64, EventRef)>>,
 }
 
 impl Recorder {
@@ -36,7 +36,8 @@ impl Recorder {
             // For as long as it is not stopped.
             while let Some(Some(message)) = stopped.run_until_cancelled(messages.next()).await {
                 let message = message.unwrap();
-                let (_, mark) = mark_of(message.headers.as_ref().unwrap()).expect("one of ours");
+                let (_, mark) =
+                    event_ref_of(message.headers.as_ref().unwrap()).expect("one of ours");
                 seen.push((message.info().unwrap().stream_sequence, mark));
             }
             seen
@@ -44,7 +45,8 @@ impl Recorder {
         Self { at_first, stop: stop.drop_guard(), task }
     }
 
-    /// Every sequence came once and in order, each with the event of that position, and the stream is still the one it was.
+    /// Every sequence came once and in order, each with the event of that position, and the stream
+    /// is still the one it was.
     pub(crate) async fn saw_only_p5(self, world: &World) {
         drop(self.stop);
         let seen = in_time("the record", self.task).await.unwrap();

@@ -77,11 +77,11 @@ async fn a_consumer_that_filters_by_type_still_gets_the_events_that_have_become_
     let stored = got.iter().map(|message| {
         decode(&message.subject, message.headers.as_ref().unwrap(), &message.payload).unwrap()
     });
-    let parts =
+    let fragments =
         stored.flat_map(|decoded| registry.upcast(&decoded.event.unwrap()).unwrap().into_owned());
-    let put = parts
-        .filter(|part| wanted.contains(&part.event_type))
-        .map(|part| (part.position.0, part.part));
+    let put = fragments
+        .filter(|fragment| wanted.contains(&fragment.event_type))
+        .map(|fragment| (fragment.position.0, fragment.fragment));
     assert_eq!(put.collect::<Vec<_>>(), [(2, 1), (3, 0)]);
     relay.stop().await;
 }

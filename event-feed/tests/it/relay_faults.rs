@@ -1,4 +1,5 @@
-//! The relay while everything around it breaks. After each fault, every message's id is the one of the event at its sequence.
+//! The relay while everything around it breaks. After each fault, every message's id is the one of
+//! the event at its sequence.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,8 @@ use crate::support::{
 
 /// Between two appends, so that the load is steady and not all that the machine can do.
 const PACE: Duration = Duration::from_millis(5);
-/// Where relays are killed again and again: what they do not come to publish must not pile up past what one test waits for.
+/// Where relays are killed again and again: what they do not come to publish must not pile up past
+/// what one test waits for.
 const SLOW_PACE: Duration = Duration::from_millis(50);
 
 /// Appends for as long as it lives.
@@ -323,10 +325,13 @@ async fn the_leaders_connections_may_be_cut_at_any_time() {
     let admin = sqlx::PgPool::connect(world.database.url()).await.unwrap();
     for _ in 0..5 {
         moves(&world).await;
-        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'event-relay%'")
-            .execute(&admin)
-            .await
-            .unwrap();
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = \
+            current_database() AND application_name LIKE 'event-relay%'",
+        )
+        .execute(&admin)
+        .await
+        .unwrap();
     }
     moves(&world).await;
     load.stop().await;

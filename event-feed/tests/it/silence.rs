@@ -1,5 +1,6 @@
-//! Servers that are silent rather than dead, one kind of connection after the other: publishing goes on where it can, the process says
-//! when it cannot, no figure claims what nobody knows, and all is well soon after the silence.
+//! Servers that are silent rather than dead, one kind of connection after the other: publishing
+//! goes on where it can, the process says when it cannot, no figure claims what nobody knows, and
+//! all is well soon after the silence.
 
 use std::time::Duration;
 
@@ -31,7 +32,8 @@ async fn within(limit: Duration, what: &str, holds: impl AsyncFnMut() -> bool) {
 /// Stops the backends of the connections with this name.
 async fn stop(world: &World, application_name: &str) -> Stopped {
     let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
-    let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
+    let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND \
+        application_name = $1";
     Stopped::stop(
         sqlx::query_scalar::<_, i32>(ask)
             .bind(application_name)
@@ -50,7 +52,8 @@ fn ready(relay: &RunningRelay) -> bool {
     relay.health.report().ready
 }
 
-/// Appends until `stopped` connections have been left behind: what came while they were stopped is published.
+/// Appends until `stopped` connections have been left behind: what came while they were stopped is
+/// published.
 async fn publishing_goes_on(world: &World, relay: &RunningRelay) {
     world.append(20).await;
     within(NOTICED, "publishing goes on beside the stopped backends", async || {
@@ -127,10 +130,12 @@ async fn p5_a_leader_that_cannot_read_any_more_gives_the_lease_to_one_who_can() 
     // The first one's lease goes on being renewed; what it reads by gets no answer any more.
     let role = readers.parse::<PgConnectOptions>().unwrap().get_username().to_owned();
     let mut admin = PgConnection::connect(lease).await.unwrap();
-    // Of this database alone: other tests use the role in theirs. It does not count for a superuser.
+    // Of this database alone: other tests use the role in theirs. It does not count for a
+    // superuser.
     let closed = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 0", world.database.name());
     sqlx::raw_sql(AssertSqlSafe(closed)).execute(&mut admin).await.unwrap();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()";
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND \
+        datname = current_database()";
     sqlx::query(end).bind(&role).execute(&mut admin).await.unwrap();
     world.append(20).await;
     within(NOTICED, "the second one publishes", async || is_all_published(&world).await).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull, stream::Info};
-use event_feed::message::{STREAM, mark_of};
+use event_feed::message::{STREAM, event_ref_of};
 use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
 use event_feed::{FollowerSettings, NatsHandle};
 use event_store::postgres::{
@@ -124,7 +124,8 @@ impl World {
         self.assert_p5().await;
     }
 
-    /// Each message's sequence is the position of the event whose id it carries, and none is missing between first and last.
+    /// Each message's sequence is the position of the event whose id it carries, and none is
+    /// missing between first and last.
     pub(crate) async fn assert_p5(&self) {
         let jetstream = self.jetstream().await;
         let stream = jetstream.get_stream(STREAM).await.unwrap();
@@ -143,7 +144,7 @@ impl World {
                 let message = message.unwrap();
                 let sequence = message.info().unwrap().stream_sequence;
                 let (message_epoch, mark) =
-                    mark_of(message.headers.as_ref().expect("headers")).expect("one of ours");
+                    event_ref_of(message.headers.as_ref().expect("headers")).expect("one of ours");
                 assert_eq!(sequence, expected, "P5: a sequence is missing or repeated");
                 assert_eq!(
                     mark.position.0,
@@ -285,7 +286,7 @@ impl RunningRelay {
         report
             .components
             .values()
-            .filter_map(|part| part.reason.clone())
+            .filter_map(|fragment| fragment.reason.clone())
             .collect::<Vec<_>>()
             .join("; ")
     }

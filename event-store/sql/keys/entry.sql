@@ -1,1 +1,2 @@
-SELECT subject, requested_by, requested_at, position, event_id, claims_released FROM subject_keys.erasures WHERE subject = $1
+SELECT subject, requested_by, requested_at, position, event_id, reservations_released
+    FROM subject_keys.erasures WHERE subject = $1

@@ -1,1 +1,2 @@
-UPDATE subject_keys.erasures SET position = $2, event_id = $3, claims_released = claims_released + $4 WHERE subject = $1
+UPDATE subject_keys.erasures SET position = $2, event_id = $3,
+    reservations_released = reservations_released + $4 WHERE subject = $1

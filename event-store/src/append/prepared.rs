@@ -1,11 +1,14 @@
-//! An append that has passed its own rules and limits: what both stores work with. Nothing here looks at the log.
+//! An append that has passed its own rules and limits: what both stores work with. Nothing here
+//! looks at the log.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::{Append, AppendCondition, ClaimChange, ClaimHash, Idempotency, stored_append};
+use super::{
+    Append, AppendCondition, Idempotency, ReservationChange, ReservedValue, stored_append,
+};
 use crate::error::StoreError;
 use crate::event::{Epoch, NewEvent, Tag};
 use crate::stream::StreamName;
@@ -20,11 +23,11 @@ pub const MAX_JSON_DEPTH: usize = 64;
 pub const MAX_EVENTS: usize = 1_000;
 /// The most bytes of one append, all events and the stored answer together.
 pub const MAX_APPEND_BYTES: usize = 4 * 1024 * 1024;
-/// The most streams, and the most claims, of one append.
+/// The most streams, and the most reservations, of one append.
 pub const MAX_STREAMS: usize = 256;
 /// The most items of all conditions of one append.
 pub const MAX_CONDITION_ITEMS: usize = 256;
-/// The most bytes of a claim's scope.
+/// The most bytes of a reservation's scope.
 pub const MAX_SCOPE_LEN: usize = 64;
 /// The most subjects whose data one append may bring.
 pub const MAX_SUBJECTS: usize = 4_096;
@@ -32,15 +35,16 @@ pub const MAX_SUBJECTS: usize = 4_096;
 /// A valid append, with what is derived from it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The same whenever this append is sent, so that a batch whose answer was lost can be sent again.
+    /// The same whenever this append is sent, so that a batch whose answer was lost can be sent
+    /// again.
     pub(crate) append_id: Uuid,
     pub(crate) append: Append,
     /// Per event in order of streams: metadata as JSON, tags joined by blanks.
     pub(crate) texts: Vec<EventText>,
-    pub(crate) claims: Vec<ClaimStep>,
+    pub(crate) reservations: Vec<ReservationStep>,
     /// Per item of each condition in order.
     pub(crate) checks: Vec<ItemCheck>,
-    /// Who must not be erased, each once: [`Append::subjects`], and those who take a claim.
+    /// Who must not be erased, each once: [`Append::subjects`], and those who take a reservation.
     pub(crate) subjects: Vec<Uuid>,
     pub(crate) bytes: usize,
 }
@@ -51,18 +55,18 @@ pub(crate) struct EventText {
     pub(crate) tags: String,
 }
 
-/// What becomes of one claimed value: given back by one, then taken by another.
+/// What becomes of one reserved value: given back by one, then taken by another.
 #[derive(Debug)]
-pub(crate) struct ClaimStep {
-    /// Which of [`Append::claims`] takes it (or else gives it back).
+pub(crate) struct ReservationStep {
+    /// Which of [`Append::reservations`] takes it (or else gives it back).
     pub(crate) index: usize,
-    pub(crate) claim: ClaimHash,
+    pub(crate) reservation: ReservedValue,
     pub(crate) release: Option<StreamName>,
     pub(crate) take: Option<StreamName>,
 }
 
-impl ClaimStep {
-    /// Which claim cannot be taken while `owner` holds the value, and who that is.
+impl ReservationStep {
+    /// Which reservation cannot be taken while `owner` holds the value, and who that is.
     pub(crate) fn refusal(&self, owner: Option<&StreamName>) -> Option<(usize, StreamName)> {
         let (take, owner) = (self.take.as_ref()?, owner?);
         let free = owner == take || self.release.as_ref() == Some(owner);
@@ -98,34 +102,37 @@ impl Prepared {
         if bytes > MAX_APPEND_BYTES {
             return Err(invalid(format!("it has {bytes} bytes, more than {MAX_APPEND_BYTES}")));
         }
-        if !append.claims.is_empty() && texts.is_empty() {
-            return Err(invalid("claims need an event, with which the log keeps them".into()));
+        if !append.reservations.is_empty() && texts.is_empty() {
+            return Err(invalid(
+                "reservations need an event, with which the log keeps them".into(),
+            ));
         }
-        let claims = claim_steps(&append.claims)?;
-        if let (Some(kept), Some(last)) =
-            (stored_append::metadata(&append, &claims, texts.len()), texts.last_mut())
+        let reservations = reservation_steps(&append.reservations)?;
+        if let (Some(stored_append), Some(last)) =
+            (stored_append::metadata(&append, &reservations, texts.len()), texts.last_mut())
         {
-            let kept = kept.map_err(|error| {
+            let stored_append = stored_append.map_err(|error| {
                 invalid(format!("its metadata cannot be written as JSON: {error}"))
             })?;
-            if kept.len() > MAX_EVENT_BYTES {
+            if stored_append.len() > MAX_EVENT_BYTES {
                 return Err(invalid(format!(
-                    "its answer and claims have {} bytes, more than {MAX_EVENT_BYTES}",
-                    kept.len()
+                    "its answer and reservations have {} bytes, more than {MAX_EVENT_BYTES}",
+                    stored_append.len()
                 )));
             }
-            last.metadata = kept;
+            last.metadata = stored_append;
         }
         let checks = item_checks(&append.conditions)?;
-        let subjects = subjects(&append, &claims)?;
-        // The first event's id will do: unique in the log, and known to whoever sends the append again.
+        let subjects = subjects(&append, &reservations)?;
+        // The first event's id will do: unique in the log, and known to whoever sends the append
+        // again.
         let first = append.streams.iter().find_map(|s| s.events.first());
         let append_id = first.map_or_else(Uuid::new_v4, |event| event.id);
-        Ok(Self { append_id, append, texts, claims, checks, subjects, bytes })
+        Ok(Self { append_id, append, texts, reservations, checks, subjects, bytes })
     }
 
-    /// Looks at an idempotency key as an append does, under the lock and with a commit of its own, and appends nothing: where the
-    /// key is not found, no log is in the epoch that this names.
+    /// Looks at an idempotency key as an append does, under the lock and with a commit of its own,
+    /// and appends nothing: where the key is not found, no log is in the epoch that this names.
     pub(crate) fn look(idempotency: &Idempotency) -> Result<Self, StoreError> {
         Self::new(Append {
             idempotency: Some(idempotency.clone()),
@@ -145,8 +152,8 @@ fn invalid(reason: String) -> StoreError {
 }
 
 fn check_streams(append: &Append) -> Result<(), StoreError> {
-    if append.streams.len() > MAX_STREAMS || append.claims.len() > MAX_STREAMS {
-        return Err(invalid(format!("it names more than {MAX_STREAMS} streams or claims")));
+    if append.streams.len() > MAX_STREAMS || append.reservations.len() > MAX_STREAMS {
+        return Err(invalid(format!("it names more than {MAX_STREAMS} streams or reservations")));
     }
     if let Some(twice) = twice(append.streams.iter().map(|s| &s.stream)) {
         return Err(invalid(format!("stream {twice} stands in it twice")));
@@ -230,8 +237,8 @@ fn joined<'a>(mut words: impl Iterator<Item = &'a str>) -> String {
     joined
 }
 
-/// Refuses the character NUL, which Postgres can store in no text, half a surrogate pair, which no reader can decode, and nesting that
-/// would exhaust a parser's stack.
+/// Refuses the character NUL, which Postgres can store in no text, half a surrogate pair, which no
+/// reader can decode, and nesting that would exhaust a parser's stack.
 fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
     // Most texts have no escape and few brackets, which is told many bytes at a time.
     let opening = json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
@@ -280,23 +287,25 @@ fn utf16_unit(escape: &[u8]) -> Option<u16> {
 }
 
 /// Brings the changes of one value together: at most one gives it back, then at most one takes it.
-fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
-    let mut steps: Vec<ClaimStep> = Vec::with_capacity(changes.len());
+fn reservation_steps(changes: &[ReservationChange]) -> Result<Vec<ReservationStep>, StoreError> {
+    let mut steps: Vec<ReservationStep> = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
-        let (claim, owner, takes) = match change {
-            ClaimChange::Take { claim, owner } => (claim, owner, true),
-            ClaimChange::Release { claim, owner } => (claim, owner, false),
+        let (reservation, owner, takes) = match change {
+            ReservationChange::Take { reservation, owner } => (reservation, owner, true),
+            ReservationChange::Release { reservation, owner } => (reservation, owner, false),
         };
-        if claim.scope.is_empty() || claim.scope.len() > MAX_SCOPE_LEN || claim.scope.contains('\0')
+        if reservation.scope.is_empty()
+            || reservation.scope.len() > MAX_SCOPE_LEN
+            || reservation.scope.contains('\0')
         {
             return Err(invalid(format!(
-                "a claim's scope has 1 to {MAX_SCOPE_LEN} bytes and no NUL"
+                "a reservation's scope has 1 to {MAX_SCOPE_LEN} bytes and no NUL"
             )));
         }
-        match steps.iter_mut().find(|s| s.claim == *claim) {
-            None => steps.push(ClaimStep {
+        match steps.iter_mut().find(|s| s.reservation == *reservation) {
+            None => steps.push(ReservationStep {
                 index,
-                claim: claim.clone(),
+                reservation: reservation.clone(),
                 release: (!takes).then(|| owner.clone()),
                 take: takes.then(|| owner.clone()),
             }),
@@ -306,7 +315,8 @@ fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
             }
             Some(_) => {
                 return Err(invalid(format!(
-                    "claim {index}: a value is given back at most once, then taken at most once"
+                    "reservation {index}: a value is given back at most once, then taken at most \
+                        once"
                 )));
             }
         }
@@ -314,10 +324,10 @@ fn claim_steps(changes: &[ClaimChange]) -> Result<Vec<ClaimStep>, StoreError> {
     Ok(steps)
 }
 
-/// Whose data the append brings, each once: those named, and those who take a claim, since an erasure releases the claims of
-/// streams with the subject's id.
-fn subjects(append: &Append, claims: &[ClaimStep]) -> Result<Vec<Uuid>, StoreError> {
-    let taking = claims.iter().filter_map(|step| step.take.as_ref()?.id().parse().ok());
+/// Whose data the append brings, each once: those named, and those who take a reservation, since an
+/// erasure releases the reservations of streams with the subject's id.
+fn subjects(append: &Append, reservations: &[ReservationStep]) -> Result<Vec<Uuid>, StoreError> {
+    let taking = reservations.iter().filter_map(|step| step.take.as_ref()?.id().parse().ok());
     let mut subjects: Vec<Uuid> = append.subjects.iter().copied().chain(taking).collect();
     subjects.sort_unstable();
     subjects.dedup();

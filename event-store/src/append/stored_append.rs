@@ -1,11 +1,12 @@
-//! What an append leaves in the metadata of its last event beside the caller's own: the claims that it changed and its idempotency
-//! record. The tables of claims and keys can be worked out again from it, which `verify` does. Plain appends leave nothing.
+//! What an append leaves in the metadata of its last event beside the caller's own: the
+//! reservations that it changed and its idempotency record. The tables of reservations and keys can
+//! be worked out again from it, which `verify` does. Plain appends leave nothing.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Append;
-use super::prepared::ClaimStep;
+use super::prepared::ReservationStep;
 use crate::event::Metadata;
 use crate::stream::StreamName;
 
@@ -14,25 +15,25 @@ use crate::stream::StreamName;
 struct Written<'a> {
     #[serde(flatten)]
     metadata: &'a Metadata,
-    append: Kept<&'a str, &'a RawValue>,
+    append: StoredAppend<&'a str, &'a RawValue>,
 }
 
 /// What an append changed beside its events.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Kept<S, R> {
+pub(crate) struct StoredAppend<S, R> {
     /// How many events it has; this one is the last.
     pub(crate) events: usize,
     /// Its idempotency record.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<KeptKey<S, R>>,
-    /// The claims that it changed.
-    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
-    pub(crate) claims: Vec<KeptClaim<S>>,
+    pub(crate) key: Option<StoredKeyUse<S, R>>,
+    /// The reservations that it changed.
+    #[serde(rename = "claims", default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reservations: Vec<StoredReservation<S>>,
 }
 
 /// See the table `event_store.idempotency`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KeptKey<S, R> {
+pub(crate) struct StoredKeyUse<S, R> {
     #[serde(with = "hex")]
     pub(crate) key: [u8; 32],
     #[serde(with = "hex")]
@@ -43,7 +44,7 @@ pub(crate) struct KeptKey<S, R> {
 
 /// One value given back by one stream, then taken by another.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KeptClaim<S> {
+pub(crate) struct StoredReservation<S> {
     pub(crate) scope: S,
     #[serde(with = "hex")]
     pub(crate) hash: [u8; 32],
@@ -60,38 +61,40 @@ fn none<T>() -> Option<T> {
 /// The metadata of an append's last event, when there is something to keep.
 pub(super) fn metadata(
     append: &Append,
-    steps: &[ClaimStep],
+    steps: &[ReservationStep],
     events: usize,
 ) -> Option<serde_json::Result<String>> {
     let last = append.streams.iter().rev().find_map(|s| s.events.last())?;
     if steps.is_empty() && append.idempotency.is_none() {
         return None;
     }
-    let key = append.idempotency.as_ref().map(|i| KeptKey {
+    let key = append.idempotency.as_ref().map(|i| StoredKeyUse {
         key: i.key,
         request_hash: i.request_hash,
         streams: append.streams.iter().map(|s| s.stream.as_str()).collect(),
         answer: &*i.answer,
     });
-    let claims = steps.iter().map(|step| KeptClaim {
-        scope: &*step.claim.scope,
-        hash: step.claim.hash,
+    let reservations = steps.iter().map(|step| StoredReservation {
+        scope: &*step.reservation.scope,
+        hash: step.reservation.hash,
         release: step.release.as_ref().map(StreamName::as_str),
         take: step.take.as_ref().map(StreamName::as_str),
     });
     let written = Written {
         metadata: &last.metadata,
-        append: Kept { events, key, claims: claims.collect() },
+        append: StoredAppend { events, key, reservations: reservations.collect() },
     };
     Some(serde_json::to_string(&written))
 }
 
 /// What stands in an event's metadata as read from the log.
-pub(crate) fn read(metadata: &str) -> serde_json::Result<Option<Kept<String, Box<RawValue>>>> {
+pub(crate) fn read(
+    metadata: &str,
+) -> serde_json::Result<Option<StoredAppend<String, Box<RawValue>>>> {
     #[derive(Deserialize)]
     struct Read {
         #[serde(default)]
-        append: Option<Kept<String, Box<RawValue>>>,
+        append: Option<StoredAppend<String, Box<RawValue>>>,
     }
     // Most events have nothing: finding that out must not cost a parse.
     if !metadata.contains("\"append\":") {

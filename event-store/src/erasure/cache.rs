@@ -1,7 +1,9 @@
-//! The keys that this process has at hand: bounded in number and in time, and given up at once when their subject is erased.
+//! The keys that this process has at hand: bounded in number and in time, and given up at once when
+//! their subject is erased.
 //!
-//! Two generations stand for the order of use: when the young one is full it becomes the old one, and what is used in the old one
-//! becomes young again. That a subject is erased never stops being true, so it has no time limit, and asking again tells the same.
+//! Two generations stand for the order of use: when the young one is full it becomes the old one,
+//! and what is used in the old one becomes young again. That a subject is erased never stops being
+//! true, so it has no time limit, and asking again tells the same.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -52,7 +54,8 @@ impl Cache {
         Some(known)
     }
 
-    /// Keeps what the store of keys said. A subject known to be erased stays so: an answer from before cannot bring its key back.
+    /// Keeps what the store of keys said. A subject known to be erased stays so: an answer from
+    /// before cannot bring its key back.
     pub(super) fn put(&mut self, subject: Uuid, known: Known) {
         if matches!(self.get(subject), Some(Known::Erased)) {
             return;

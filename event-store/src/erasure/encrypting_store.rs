@@ -1,4 +1,4 @@
-//! A store whose users see values: it seals what they append and reveals what they read.
+//! A store whose users see values: it encrypts what they append and reveals what they read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::erase::{CATEGORY as SUBJECT_CATEGORY, SUBJECT_ERASED, erased_subject};
 use super::vault::Vault;
-use crate::append::{Append, AppendOutcome, ClaimHash, Idempotency, Refusal, StreamAppend};
+use crate::append::{Append, AppendOutcome, Idempotency, Refusal, ReservedValue, StreamAppend};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
@@ -27,15 +27,17 @@ const CHUNK: usize = 256;
 /// The pause before a subscription tries again to reveal what it could not.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Puts a [`Vault`] in front of a store. Erasures that other processes append become known within a second, and the vault forgets.
-pub struct SealedStore {
+/// Puts a [`Vault`] in front of a store. Erasures that other processes append become known within a
+/// second, and the vault forgets.
+pub struct EncryptingStore {
     inner: Arc<dyn EventStore>,
     vault: Arc<Vault>,
     watching: JoinHandle<()>,
 }
 
-impl SealedStore {
-    /// Seals and reveals in front of `inner`. Call it inside a tokio runtime: it starts a task, which ends with it.
+impl EncryptingStore {
+    /// Seals and reveals in front of `inner`. Call it inside a tokio runtime: it starts a task,
+    /// which ends with it.
     pub fn new(inner: Arc<dyn EventStore>, vault: Arc<Vault>) -> Self {
         let watching = tokio::spawn(watch(Arc::clone(&inner), Arc::clone(&vault)));
         Self { inner, vault, watching }
@@ -51,7 +53,7 @@ impl SealedStore {
     }
 }
 
-impl Drop for SealedStore {
+impl Drop for EncryptingStore {
     fn drop(&mut self) {
         self.watching.abort();
     }
@@ -81,7 +83,8 @@ async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
                 Some((epoch, position)) if epoch == head.epoch => {
                     Ok((epoch, forget_erased(store.as_ref(), &vault, &filter, position).await?))
                 }
-                // What was erased before is for the store of keys to say, which is asked for every key from here on.
+                // What was erased before is for the store of keys to say, which is asked for every
+                // key from here on.
                 _ => {
                     vault.forget_all();
                     Ok::<_, StoreError>((head.epoch, head.mark.position))
@@ -91,7 +94,8 @@ async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
         match seen.await {
             Ok(seen) => after = Some(seen),
             Err(error) => {
-                tracing::debug!(%error, "the log could not be asked for erasures: keys are forgotten in time anyway")
+                tracing::debug!(%error, "the log could not be asked for erasures: keys are \
+                    forgotten in time anyway")
             }
         }
     }
@@ -121,9 +125,9 @@ fn told_erased(append: &StreamAppend) -> Option<Uuid> {
 }
 
 #[async_trait]
-impl EventStore for SealedStore {
+impl EventStore for EncryptingStore {
     async fn append(&self, mut append: Append) -> Result<AppendOutcome, StoreError> {
-        if let Some(refusal) = self.vault.seal(&mut append).await? {
+        if let Some(refusal) = self.vault.encrypt(&mut append).await? {
             // A repeat gets the first's answer, whatever became of its subject since.
             let repeated = match &append.idempotency {
                 Some(idempotency) => self.inner.repeated(idempotency).await?,
@@ -157,8 +161,8 @@ impl EventStore for SealedStore {
         self.inner.head().await
     }
 
-    async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
-        self.inner.mark_at(position).await
+    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
+        self.inner.event_ref_at(position).await
     }
 
     async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
@@ -192,19 +196,19 @@ impl EventStore for SealedStore {
         self.revealed(self.inner.read(filter, after, limit).await).await
     }
 
-    async fn claims_of(
+    async fn reservations_of(
         &self,
         id: &str,
         limit: u32,
-    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
-        self.inner.claims_of(id, limit).await
+    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
+        self.inner.reservations_of(id, limit).await
     }
 
-    async fn claim_owners(
+    async fn reservation_owners(
         &self,
-        claims: &[ClaimHash],
+        reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.inner.claim_owners(claims).await
+        self.inner.reservation_owners(reservations).await
     }
 
     async fn refused_for_its_content(
@@ -232,7 +236,7 @@ impl EventStore for SealedStore {
         let state = Subscription {
             chunks,
             vault: Arc::clone(&self.vault),
-            sealed: Vec::new(),
+            encrypted: Vec::new(),
             ready: VecDeque::new(),
             failed: false,
         };
@@ -244,11 +248,12 @@ impl EventStore for SealedStore {
     }
 }
 
-/// What a subscription has read and not yet handed on. Nothing is lost by an error: the next poll tries again.
+/// What a subscription has read and not yet handed on. Nothing is lost by an error: the next poll
+/// tries again.
 struct Subscription {
     chunks: ReadyChunks<BoxStream<'static, Result<RecordedEvent, StoreError>>>,
     vault: Arc<Vault>,
-    sealed: Vec<RecordedEvent>,
+    encrypted: Vec<RecordedEvent>,
     ready: VecDeque<Result<RecordedEvent, StoreError>>,
     failed: bool,
 }
@@ -259,10 +264,10 @@ impl Subscription {
             if let Some(next) = self.ready.pop_front() {
                 return Some(next);
             }
-            if self.sealed.is_empty() {
+            if self.encrypted.is_empty() {
                 for read in self.chunks.next().await? {
                     match read {
-                        Ok(event) => self.sealed.push(event),
+                        Ok(event) => self.encrypted.push(event),
                         // After those before it.
                         Err(error) => self.ready.push_back(Err(error)),
                     }
@@ -272,12 +277,12 @@ impl Subscription {
                 tokio::time::sleep(RETRY).await;
             }
             self.failed = false;
-            if let Err(error) = reveal(&self.vault, &mut self.sealed).await {
+            if let Err(error) = reveal(&self.vault, &mut self.encrypted).await {
                 self.failed = true;
                 return Some(Err(error));
             }
             let errors = std::mem::take(&mut self.ready);
-            self.ready.extend(self.sealed.drain(..).map(Ok));
+            self.ready.extend(self.encrypted.drain(..).map(Ok));
             self.ready.extend(errors);
         }
     }

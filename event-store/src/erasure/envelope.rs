@@ -1,8 +1,10 @@
-//! One sealed value: AES-256-GCM-SIV (RFC 8452) in a versioned envelope, bound to where it stands.
+//! One encrypted value: AES-256-GCM-SIV (RFC 8452) in a versioned envelope, bound to where it
+//! stands.
 //!
-//! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 12 random bytes, with which one key may seal 2^32 values and
-//! more (RFC 8452, section 9); should one ever come twice, it tells no more than whether two values of one place are equal.
-//! The value's JSON is filled up with blanks to a multiple of 32 bytes, so that a sealed value tells little of its length.
+//! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 12 random bytes, with which one
+//! key may encrypt 2^32 values and more (RFC 8452, section 9); should one ever come twice, it tells
+//! no more than whether two values of one place are equal. The value's JSON is filled up with
+//! blanks to a multiple of 32 bytes, so that a encrypted value tells little of its length.
 
 use aes_gcm_siv::aead::{Aead as _, AeadInOut as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
@@ -28,9 +30,10 @@ pub(super) struct Place<'a> {
     pub(super) path: &'a str,
 }
 
-/// A sealed value does not open: changed, moved, of an unknown version, or under another key. The text never varies.
+/// A encrypted value does not open: changed, moved, of an unknown version, or under another key.
+/// The text never varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed value does not open")]
+#[error("a encrypted value does not open")]
 pub(super) struct DoesNotOpen;
 
 impl Place<'_> {
@@ -53,11 +56,15 @@ impl Place<'_> {
 }
 
 /// Seals the JSON of a value.
-pub(super) fn seal(key: &SubjectKey, place: Place<'_>, json: &str) -> Result<String, DoesNotOpen> {
+pub(super) fn encrypt(
+    key: &SubjectKey,
+    place: Place<'_>,
+    json: &str,
+) -> Result<String, DoesNotOpen> {
     let (from, length) = (1 + NONCE_LEN, json.len().next_multiple_of(STEP));
     let mut nonce = [0_u8; NONCE_LEN];
     rand::rng().fill(&mut nonce);
-    // Sealed in its place: it never grows, so that no copy of the value is left behind.
+    // Encrypted in its place: it never grows, so that no copy of the value is left behind.
     let mut envelope = Vec::with_capacity(from + length + TAG_LEN);
     envelope.push(VERSION);
     envelope.extend_from_slice(&nonce);
@@ -74,19 +81,19 @@ pub(super) fn seal(key: &SubjectKey, place: Place<'_>, json: &str) -> Result<Str
     Ok(URL_SAFE_NO_PAD.encode(envelope))
 }
 
-/// Opens what [`seal`] sealed under this key in this place.
-pub(super) fn open(
+/// Opens what [`encrypt`] encrypted under this key in this place.
+pub(super) fn decrypt(
     key: &SubjectKey,
     place: Place<'_>,
-    sealed: &str,
+    encrypted: &str,
 ) -> Result<String, DoesNotOpen> {
-    let envelope = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| DoesNotOpen)?;
+    let envelope = URL_SAFE_NO_PAD.decode(encrypted).map_err(|_| DoesNotOpen)?;
     let (version, rest) = envelope.split_first().ok_or(DoesNotOpen)?;
     if *version != VERSION {
         return Err(DoesNotOpen);
     }
-    let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
-    let payload = Payload { msg: sealed, aad: &place.associated(VERSION) };
+    let (nonce, encrypted) = rest.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
+    let payload = Payload { msg: encrypted, aad: &place.associated(VERSION) };
     let plain = Aes256GcmSiv::new(key.expose().into())
         .decrypt(&Nonce::from(*nonce), payload)
         .map_err(|_| DoesNotOpen)?;
@@ -110,8 +117,8 @@ mod tests {
     #[test]
     fn a_value_opens_in_its_place_and_nowhere_else() {
         let key = SubjectKey::random();
-        let sealed = seal(&key, PLACE, "\"Ada\"").unwrap();
-        assert_eq!(open(&key, PLACE, &sealed).unwrap(), "\"Ada\"");
+        let encrypted = encrypt(&key, PLACE, "\"Ada\"").unwrap();
+        assert_eq!(decrypt(&key, PLACE, &encrypted).unwrap(), "\"Ada\"");
         for elsewhere in [
             Place { stream: "thing-2", ..PLACE },
             Place { event_id: Uuid::from_u128(9), ..PLACE },
@@ -119,42 +126,42 @@ mod tests {
             Place { path: "/a", ..PLACE },
             Place { stream: "thing-1/", path: "a/b", ..PLACE },
         ] {
-            assert_eq!(open(&key, elsewhere, &sealed), Err(DoesNotOpen), "{elsewhere:?}");
+            assert_eq!(decrypt(&key, elsewhere, &encrypted), Err(DoesNotOpen), "{elsewhere:?}");
         }
-        assert_eq!(open(&SubjectKey::random(), PLACE, &sealed), Err(DoesNotOpen));
+        assert_eq!(decrypt(&SubjectKey::random(), PLACE, &encrypted), Err(DoesNotOpen));
     }
 
     #[test]
     fn a_changed_or_cut_value_does_not_open() {
         let key = SubjectKey::random();
-        let sealed = seal(&key, PLACE, "\"Ada\"").unwrap();
-        let envelope = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
+        let encrypted = encrypt(&key, PLACE, "\"Ada\"").unwrap();
+        let envelope = URL_SAFE_NO_PAD.decode(&encrypted).unwrap();
         for at in 0..envelope.len() {
             let mut changed = envelope.clone();
             changed[at] ^= 1;
             assert_eq!(
-                open(&key, PLACE, &URL_SAFE_NO_PAD.encode(changed)),
+                decrypt(&key, PLACE, &URL_SAFE_NO_PAD.encode(changed)),
                 Err(DoesNotOpen),
                 "byte {at}"
             );
             assert_eq!(
-                open(&key, PLACE, &URL_SAFE_NO_PAD.encode(&envelope[..at])),
+                decrypt(&key, PLACE, &URL_SAFE_NO_PAD.encode(&envelope[..at])),
                 Err(DoesNotOpen),
                 "cut at {at}"
             );
         }
-        assert_eq!(open(&key, PLACE, "no base64"), Err(DoesNotOpen));
+        assert_eq!(decrypt(&key, PLACE, "no base64"), Err(DoesNotOpen));
     }
 
     #[test]
-    fn the_same_value_is_never_sealed_alike_and_short_ones_are_equally_long() {
+    fn the_same_value_is_never_encrypted_alike_and_short_ones_are_equally_long() {
         let key = SubjectKey::random();
         let all: std::collections::HashSet<String> =
-            (0..100).map(|_| seal(&key, PLACE, "\"Ada\"").unwrap()).collect();
+            (0..100).map(|_| encrypt(&key, PLACE, "\"Ada\"").unwrap()).collect();
         assert_eq!(all.len(), 100);
         assert_eq!(
-            seal(&key, PLACE, "1").unwrap().len(),
-            seal(&key, PLACE, "\"ada@example.com\"").unwrap().len()
+            encrypt(&key, PLACE, "1").unwrap().len(),
+            encrypt(&key, PLACE, "\"ada@example.com\"").unwrap().len()
         );
     }
 }

@@ -1,21 +1,24 @@
 //! Erasing a subject. The steps, each repeatable until all are done:
 //!
-//! 1. in the key store, at once: the key is destroyed, a tombstone stays, the ledger has its line. From here on nobody who asks can read;
-//! 2. in the log, at once: `subject.erased` on the stream `subject-<id>`, and the claims of streams with that id are released;
+//! 1. in the key store, at once: the key is destroyed, a tombstone stays, the ledger has its line.
+//!    From here on nobody who asks can read;
+//! 2. in the log, at once: `subject.erased` on the stream `subject-<id>`, and the reservations of
+//!    streams with that id are released;
 //! 3. in the ledger: where that event stands.
 //!
-//! From step 2 on the log refuses whatever brings data of the subject or takes a claim for it, also from a process that has not
-//! heard of the erasure yet.
+//! From step 2 on the log refuses whatever brings data of the subject or takes a reservation for
+//! it, also from a process that has not heard of the erasure yet.
 //!
-//! The key goes first: who stands before `subject.erased` may still read for as long as it keeps a key in memory, who stands behind it
-//! never does, so that whatever is made of the log is the same whenever it is made.
+//! The key goes first: who stands before `subject.erased` may still read for as long as it keeps a
+//! key in memory, who stands behind it never does, so that whatever is made of the log is the same
+//! whenever it is made.
 
 use uuid::Uuid;
 
 use super::keys::{KeyError, LedgerEntry, SubjectKeyStore};
-use crate::append::{Append, AppendOutcome, ClaimChange, MAX_STREAMS, Refusal, StreamAppend};
+use crate::append::{Append, AppendOutcome, MAX_STREAMS, Refusal, ReservationChange, StreamAppend};
 use crate::error::{InvalidName, StoreError};
-use crate::event::{EventType, Mark, Metadata, NewEvent, RecordedEvent, Tag};
+use crate::event::{EventRef, EventType, Metadata, NewEvent, RecordedEvent, Tag};
 use crate::store::EventStore;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
@@ -27,7 +30,7 @@ pub const SUBJECT_ERASED_VERSION: i32 = 1;
 pub const MAX_BY_LEN: usize = 128;
 
 pub(super) const CATEGORY: &str = "subject";
-/// How often it is looked again for what others did meanwhile, and for more claims.
+/// How often it is looked again for what others did meanwhile, and for more reservations.
 const MAX_ROUNDS: u32 = 1_000;
 const CLAIMS_AT_ONCE: u32 = 256;
 const _: () = assert!(CLAIMS_AT_ONCE as usize <= MAX_STREAMS, "an append takes them");
@@ -35,9 +38,11 @@ const _: () = assert!(CLAIMS_AT_ONCE as usize <= MAX_STREAMS, "an append takes t
 /// Whose data is to be erased, and who says so.
 #[derive(Debug, Clone)]
 pub struct EraseRequest {
-    /// Whose: what stands as `$subject` in personal fields, and as the id of streams that hold claims.
+    /// Whose: what stands as `$subject` in personal fields, and as the id of streams that hold
+    /// reservations.
     pub subject: Uuid,
-    /// Who asks for it: an opaque id, printable ASCII without blanks. It is kept, so it is no personal data.
+    /// Who asks for it: an opaque id, printable ASCII without blanks. It is kept, so it is no
+    /// personal data.
     pub by: String,
 }
 
@@ -46,7 +51,8 @@ pub struct EraseRequest {
 pub enum EraseError {
     /// Who asks is not named, or not by an opaque id.
     #[error(
-        "who asks for it must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without blanks"
+        "who asks for it must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without \
+            blanks"
     )]
     By,
     /// The key store.
@@ -58,9 +64,9 @@ pub enum EraseError {
     /// The log said no.
     #[error("the log refused to note the erasure")]
     Refused(#[source] Refusal),
-    /// New claims came faster than they could be released.
-    #[error("claims of the subject are left")]
-    StillClaimed,
+    /// New reservations came faster than they could be released.
+    #[error("reservations of the subject are left")]
+    StillReserved,
     /// A name of ours is not one.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -113,26 +119,26 @@ pub(super) async fn tell(
     for _ in 0..MAX_ROUNDS {
         let told =
             store.read_stream(&stream, Version::NONE, 1).await?.first().map(RecordedEvent::mark);
-        let claims = store.claims_of(&id, CLAIMS_AT_ONCE).await?;
-        if let (Some(mark), true) = (told, claims.is_empty()) {
+        let reservations = store.reservations_of(&id, CLAIMS_AT_ONCE).await?;
+        if let (Some(mark), true) = (told, reservations.is_empty()) {
             if !acknowledged {
                 confirm(store).await?;
             }
             return note(keys, entry, mark, released).await;
         }
-        let count = i64::try_from(claims.len()).unwrap_or(i64::MAX);
-        let claims = claims
+        let count = i64::try_from(reservations.len()).unwrap_or(i64::MAX);
+        let reservations = reservations
             .into_iter()
-            .map(|(claim, owner)| ClaimChange::Release { claim, owner })
+            .map(|(reservation, owner)| ReservationChange::Release { reservation, owner })
             .collect();
         let expected = match told {
             None => ExpectedVersion::NoStream,
-            // The log keeps claims with an event, so it says so once more.
+            // The log keeps reservations with an event, so it says so once more.
             Some(_) => ExpectedVersion::StreamExists,
         };
         let append = Append {
             streams: vec![erased(&entry, stream.clone(), expected)?],
-            claims,
+            reservations,
             ..Append::default()
         };
         acknowledged = true;
@@ -143,11 +149,11 @@ pub(super) async fn tell(
             AppendOutcome::Refused(refusal) => return Err(EraseError::Refused(refusal)),
         }
     }
-    Err(EraseError::StillClaimed)
+    Err(EraseError::StillReserved)
 }
 
-/// Returns once what was read is as safe as an acknowledged append: a read also shows a commit that no standby has yet, and an
-/// append, of nothing here, waits for all before it.
+/// Returns once what was read is as safe as an acknowledged append: a read also shows a commit that
+/// no standby has yet, and an append, of nothing here, waits for all before it.
 async fn confirm(store: &dyn EventStore) -> Result<(), EraseError> {
     match store.append(Append::default()).await? {
         AppendOutcome::Appended(_) | AppendOutcome::Repeated { .. } => Ok(()),
@@ -158,7 +164,7 @@ async fn confirm(store: &dyn EventStore) -> Result<(), EraseError> {
 async fn note(
     keys: &dyn SubjectKeyStore,
     entry: LedgerEntry,
-    mark: Mark,
+    mark: EventRef,
     released: i64,
 ) -> Result<LedgerEntry, EraseError> {
     if entry.erased_at != Some(mark) || released > 0 {
@@ -166,7 +172,7 @@ async fn note(
     }
     Ok(LedgerEntry {
         erased_at: Some(mark),
-        claims_released: entry.claims_released + released,
+        reservations_released: entry.reservations_released + released,
         ..entry
     })
 }

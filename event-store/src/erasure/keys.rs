@@ -1,5 +1,6 @@
-//! The store of subject keys, as the rest of the crate sees it: one wrapped key a subject, a tombstone where it was destroyed, and the
-//! ledger of erasures beside them. Postgres and memory stand behind it and pass the same contract.
+//! The store of subject keys, as the rest of the crate sees it: one wrapped key a subject, a
+//! tombstone where it was destroyed, and the ledger of erasures beside them. Postgres and memory
+//! stand behind it and pass the same contract.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::event::Mark;
+use crate::event::EventRef;
 use crate::store::Head;
 
 mod memory;
@@ -29,10 +30,12 @@ pub enum KeyError {
     /// A key is wrapped by a master key that is not at hand, or was changed.
     #[error("no master key at hand opens the key of a subject")]
     MasterKey,
-    /// A value is sealed under a key that the store of keys never had: it is another one than this log's, or was restored from a backup
-    /// that is older than the key. A value that is lost for good is given up by erasing its subject.
+    /// A value is encrypted under a key that the store of keys never had: it is another one than
+    /// this log's, or was restored from a backup that is older than the key. A value that is lost
+    /// for good is given up by erasing its subject.
     #[error(
-        "the store of subject keys does not know subject {0}: it is not this log's, or was restored from an older backup"
+        "the store of subject keys does not know subject {0}: it is not this log's, or was \
+            restored from an older backup"
     )]
     UnknownSubject(Uuid),
     /// Anything else that Postgres said.
@@ -75,9 +78,9 @@ pub struct LedgerEntry {
     /// When the key was destroyed, by the clock of the key store.
     pub requested_at: DateTime<Utc>,
     /// Where `subject.erased` stands; `None` until it is appended.
-    pub erased_at: Option<Mark>,
-    /// How many claims were released with it and since.
-    pub claims_released: i64,
+    pub erased_at: Option<EventRef>,
+    /// How many reservations were released with it and since.
+    pub reservations_released: i64,
 }
 
 /// Keeps the keys of subjects and the ledger of erasures.
@@ -89,27 +92,30 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
     /// [`KeyError`].
     async fn find(&self, subjects: &[Uuid]) -> Result<Vec<Option<StoredKey>>, KeyError>;
 
-    /// Stores each key unless its subject has one or had one; answers what is then stored for each, in their order. Durable once it answers.
+    /// Stores each key unless its subject has one or had one; answers what is then stored for each,
+    /// in their order. Durable once it answers.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn ensure(&self, keys: &[(Uuid, WrappedKey)]) -> Result<Vec<StoredKey>, KeyError>;
 
-    /// Destroys a subject's key, leaves a tombstone and writes the ledger: all or nothing. The first request's entry stays.
+    /// Destroys a subject's key, leaves a tombstone and writes the ledger: all or nothing. The
+    /// first request's entry stays.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn destroy(&self, subject: Uuid, requested_by: &str) -> Result<LedgerEntry, KeyError>;
 
-    /// Notes in the ledger where `subject.erased` stands, and how many more claims were released.
+    /// Notes in the ledger where `subject.erased` stands, and how many more reservations were
+    /// released.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn record(
         &self,
         subject: Uuid,
-        erased_at: Mark,
-        claims_released: i64,
+        erased_at: EventRef,
+        reservations_released: i64,
     ) -> Result<(), KeyError>;
 
     /// The subject's line of the ledger.
@@ -128,22 +134,24 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`KeyError`].
-    async fn applied(&self) -> Result<Mark, KeyError>;
+    async fn applied(&self) -> Result<EventRef, KeyError>;
 
     /// Moves [`SubjectKeyStore::applied`].
     ///
     /// # Errors
     /// [`KeyError`].
-    async fn set_applied(&self, mark: Mark) -> Result<(), KeyError>;
+    async fn set_applied(&self, mark: EventRef) -> Result<(), KeyError>;
 
-    /// The newest event of the log that was noted here, and in which history: `None` before the first. A log that does not have it has lost
-    /// commits; see [`PostgresOptions::known_head`](crate::PostgresOptions::known_head).
+    /// The newest event of the log that was noted here, and in which history: `None` before the
+    /// first. A log that does not have it has lost commits; see
+    /// [`PostgresOptions::known_head`](crate::PostgresOptions::known_head).
     ///
     /// # Errors
     /// [`KeyError`].
     async fn known_head(&self) -> Result<Option<Head>, KeyError>;
 
-    /// Notes the newest event of the log, for whoever starts later. Within one history it never goes back.
+    /// Notes the newest event of the log, for whoever starts later. Within one history it never
+    /// goes back.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -159,7 +167,8 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError>;
 
-    /// Replaces each subject's old wrapped key by the new one where the old one still stands; says how many it replaced.
+    /// Replaces each subject's old wrapped key by the new one where the old one still stands; says
+    /// how many it replaced.
     ///
     /// # Errors
     /// [`KeyError`].

@@ -1,4 +1,5 @@
-//! Finds personal fields in the text of a JSON payload and replaces them there, so that everything else stays byte for byte.
+//! Finds personal fields in the text of a JSON payload and replaces them there, so that everything
+//! else stays byte for byte.
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use crate::append::MAX_JSON_DEPTH;
 
 const SUBJECT: &str = "$subject";
 const PERSONAL: &str = "$personal";
-const SEALED: &str = "$sealed";
+const ENCRYPTED: &str = "$sealed";
 
 /// A personal field of a payload.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,14 +31,15 @@ pub(super) enum Content<'a> {
     Plain(&'a str),
     /// Nothing any more.
     Erased,
-    /// A sealed value.
-    Sealed(&'a str),
+    /// A encrypted value.
+    Encrypted(&'a str),
 }
 
 /// A reserved name stands in an object that is not a personal field, or the nesting is too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "$subject, $personal and $sealed are reserved for personal fields, and one stands in another place"
+    "$subject, $personal and $sealed are reserved for personal fields, and one stands in another \
+        place"
 )]
 pub(super) struct Malformed;
 
@@ -56,7 +58,8 @@ pub(super) fn fields(json: &str) -> Result<Vec<Field<'_>>, Malformed> {
     Ok(scanner.found)
 }
 
-/// The payload with each of these fields' content replaced: the fields in their order, each with its new JSON.
+/// The payload with each of these fields' content replaced: the fields in their order, each with
+/// its new JSON.
 pub(super) fn replaced(
     json: &str,
     edits: impl IntoIterator<Item = (Range<usize>, String)>,
@@ -73,9 +76,12 @@ pub(super) fn replaced(
 }
 
 impl Field<'_> {
-    /// The edit that seals it.
-    pub(super) fn sealed(&self, sealed: &str) -> (Range<usize>, String) {
-        (self.span.clone(), format!(r#"{{"{SUBJECT}":"{}","{SEALED}":"{sealed}"}}"#, self.subject))
+    /// The edit that encrypts it.
+    pub(super) fn encrypted(&self, encrypted: &str) -> (Range<usize>, String) {
+        (
+            self.span.clone(),
+            format!(r#"{{"{SUBJECT}":"{}","{ENCRYPTED}":"{encrypted}"}}"#, self.subject),
+        )
     }
 
     /// The edit that shows its value, or that it is erased.
@@ -99,7 +105,7 @@ struct Scanner<'a> {
 struct Reserved<'a> {
     subject: Option<&'a str>,
     personal: Option<&'a str>,
-    sealed: Option<&'a str>,
+    encrypted: Option<&'a str>,
     repeated: bool,
     others: bool,
 }
@@ -182,7 +188,7 @@ impl<'a> Scanner<'a> {
         let place = match name {
             SUBJECT => &mut reserved.subject,
             PERSONAL => &mut reserved.personal,
-            SEALED => &mut reserved.sealed,
+            ENCRYPTED => &mut reserved.encrypted,
             _ => {
                 reserved.others = true;
                 let length = self.path.len();
@@ -238,17 +244,17 @@ impl<'a> Scanner<'a> {
 impl<'a> Reserved<'a> {
     /// The field that the object is, if it is one.
     fn field(self, span: Range<usize>, path: &str) -> Result<Option<Field<'a>>, Malformed> {
-        let (subject, content) = match (self.subject, self.personal, self.sealed) {
+        let (subject, content) = match (self.subject, self.personal, self.encrypted) {
             (None, None, None) => return Ok(None),
             _ if self.others || self.repeated => return Err(Malformed),
             (Some(subject), Some("null"), None) => (subject, Content::Erased),
             (Some(subject), Some(value), None) => (subject, Content::Plain(value)),
-            (Some(subject), None, Some(sealed)) => {
-                let text = sealed
+            (Some(subject), None, Some(encrypted)) => {
+                let text = encrypted
                     .strip_prefix('"')
                     .and_then(|text| text.strip_suffix('"'))
                     .ok_or(Malformed)?;
-                (subject, Content::Sealed(text))
+                (subject, Content::Encrypted(text))
             }
             _ => return Err(Malformed),
         };
@@ -273,7 +279,7 @@ mod tests {
         let content = |field: &Field<'_>| match field.content {
             Content::Plain(value) => format!("plain {value}"),
             Content::Erased => "erased".to_owned(),
-            Content::Sealed(text) => format!("sealed {text}"),
+            Content::Encrypted(text) => format!("encrypted {text}"),
         };
         fields.iter().map(|field| (field.path.clone(), content(field))).collect()
     }
@@ -291,7 +297,7 @@ mod tests {
             ("/a", "plain \"x\\\"}{,\""),
             ("/gone", "erased"),
             ("/list/1/deep~1er", "plain {\"b\":[1,null]}"),
-            ("/s", "sealed AQ"),
+            ("/s", "encrypted AQ"),
         ];
         assert_eq!(
             found(&payload),
@@ -308,9 +314,9 @@ mod tests {
         let text = r#"{ "a" : { "\u0024subject" : "00000000-0000-0000-0000-000000000007" , "$\u0070ersonal" : 1.50 } }"#;
         let found = fields(text).unwrap();
         assert_eq!((found[0].subject, &found[0].content), (ADA, &Content::Plain("1.50")));
-        let sealed = replaced(text, [found[0].sealed("AQ")]).unwrap();
+        let encrypted = replaced(text, [found[0].encrypted("AQ")]).unwrap();
         assert_eq!(
-            sealed.get(),
+            encrypted.get(),
             r#"{ "a" : {"$subject":"00000000-0000-0000-0000-000000000007","$sealed":"AQ"} }"#
         );
     }
@@ -384,14 +390,15 @@ mod tests {
             let found = fields(&text).unwrap();
             let mut wanted = Vec::new();
             expected(&value, "", &mut wanted);
-            let seen: Vec<(String, Value)> = found.iter().map(|field| (field.path.clone(), match field.content {
+            let seen: Vec<(String, Value)> = found.iter().map(|field| (field.path.clone(),
+                match field.content {
                 Content::Plain(json) => serde_json::from_str(json).unwrap(),
-                Content::Erased | Content::Sealed(_) => Value::Null,
+                Content::Erased | Content::Encrypted(_) => Value::Null,
             })).collect();
             prop_assert_eq!(seen, wanted);
             let same = replaced(&text, found.iter().map(|field| match field.content {
                 Content::Plain(json) => field.revealed(Some(json)),
-                Content::Erased | Content::Sealed(_) => field.revealed(None),
+                Content::Erased | Content::Encrypted(_) => field.revealed(None),
             })).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(same.get()).unwrap(), value);
         }

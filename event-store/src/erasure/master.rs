@@ -1,4 +1,5 @@
-//! The keys of subjects, and the port to what wraps them: a master key from a file or the environment by default, a KMS in its place later.
+//! The keys of subjects, and the port to what wraps them: a master key from a file or the
+//! environment by default, a KMS in its place later.
 
 use aes_gcm_siv::aead::{Aead as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
@@ -34,7 +35,8 @@ impl SubjectKey {
         let mut bytes = Zeroizing::new([0_u8; KEY_LEN]);
         #[expect(
             clippy::expect_used,
-            reason = "without randomness there is no key, and a weak one would be worse than a panic"
+            reason = "without randomness there is no key, and a weak one would be worse than a \
+                panic"
         )]
         rand::rngs::OsRng
             .try_fill_bytes(bytes.as_mut())
@@ -47,7 +49,7 @@ impl SubjectKey {
         Self(bytes)
     }
 
-    /// The bytes, for wrapping and sealing.
+    /// The bytes, for wrapping and encrypting.
     pub fn expose(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
@@ -74,7 +76,8 @@ pub trait MasterKeys: Send + Sync + 'static {
     /// Unwraps each, whichever master key had wrapped it.
     ///
     /// # Errors
-    /// [`KeyError::MasterKey`] when a key was wrapped by a master key that is not at hand, or does not open.
+    /// [`KeyError::MasterKey`] when a key was wrapped by a master key that is not at hand, or does
+    /// not open.
     async fn unwrap(&self, wrapped: &[(Uuid, WrappedKey)]) -> Result<Vec<SubjectKey>, KeyError>;
 }
 
@@ -85,7 +88,8 @@ pub struct InvalidMasterKey;
 
 /// Master keys held by this process: the first wraps, all unwrap.
 ///
-/// To rotate: add the new key as the last line everywhere; then make it the first; then run [`rotate`]; then take the old one out.
+/// To rotate: add the new key as the last line everywhere; then make it the first; then run
+/// [`rotate`]; then take the old one out.
 pub struct LocalMasterKeys {
     keys: Vec<(String, Zeroizing<[u8; KEY_LEN]>)>,
 }
@@ -149,11 +153,11 @@ impl MasterKeys for LocalMasterKeys {
             let mut nonce = [0_u8; NONCE_LEN];
             rand::rng().fill(&mut nonce);
             let payload = Payload { msg: key.expose(), aad: &associated(*subject) };
-            let sealed =
+            let encrypted =
                 cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyError::MasterKey)?;
             Ok(WrappedKey {
                 master: name.clone(),
-                bytes: [&[WRAP_VERSION], nonce.as_slice(), &sealed].concat(),
+                bytes: [&[WRAP_VERSION], nonce.as_slice(), &encrypted].concat(),
             })
         });
         wrapped.collect()
@@ -163,9 +167,9 @@ impl MasterKeys for LocalMasterKeys {
         let opened = wrapped.iter().map(|(subject, wrapped)| {
             let master = self.find(&wrapped.master)?;
             let (version, rest) = wrapped.bytes.split_first()?;
-            let (nonce, sealed) =
+            let (nonce, encrypted) =
                 rest.split_first_chunk::<NONCE_LEN>().filter(|_| *version == WRAP_VERSION)?;
-            let payload = Payload { msg: sealed, aad: &associated(*subject) };
+            let payload = Payload { msg: encrypted, aad: &associated(*subject) };
             let plain =
                 Aes256GcmSiv::new(master.into()).decrypt(&Nonce::from(*nonce), payload).ok()?;
             let plain = Zeroizing::new(plain);
@@ -175,7 +179,8 @@ impl MasterKeys for LocalMasterKeys {
     }
 }
 
-/// Wraps every key that another master key wraps under the current one; no event is touched. Says how many. Safe when run twice or at once.
+/// Wraps every key that another master key wraps under the current one; no event is touched. Says
+/// how many. Safe when run twice or at once.
 ///
 /// # Errors
 /// [`KeyError`]; what was wrapped anew until then stays so.

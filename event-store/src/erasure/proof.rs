@@ -1,4 +1,5 @@
-//! The proof of an erasure, to be printed: what was erased, when, by whom, and that nothing readable is left, as far as this can reach.
+//! The proof of an erasure, to be printed: what was erased, when, by whom, and that nothing
+//! readable is left, as far as this can reach.
 
 use std::fmt;
 
@@ -9,22 +10,26 @@ use uuid::Uuid;
 use super::erase::{EraseError, subject_stream};
 use super::keys::{StoredKey, SubjectKeyStore};
 use super::marked::{self, Content};
-use crate::event::{Epoch, Mark, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::store::EventStore;
 use crate::stream::Version;
 
 const PAGE: u32 = 2_000;
-/// The most claims that are counted.
+/// The most reservations that are counted.
 const CLAIMS: u32 = 1_000;
 
 /// What lies outside this program's reach, named in every proof.
 const OUT_OF_REACH: [&str; 5] = [
-    "read models: backups made before subject.erased took effect in them, and old rows in their servers' files until those are vacuumed and overwritten",
-    "backups of the store of subject keys made before, for as long as they are kept: with a master key they open the values in a copy of the log",
-    "keyed hashes of claimed values, which the log keeps: who has the claim key can try whether a guessed value was one of them",
+    "read models: backups made before subject.erased took effect in them, and old rows in their \
+        servers' files until those are vacuumed and overwritten",
+    "backups of the store of subject keys made before, for as long as they are kept: with a \
+        master key they open the values in a copy of the log",
+    "keyed hashes of reserved values, which the log keeps: who has the reservation key can try \
+        whether a guessed value was one of them",
     "what a consumer outside has decrypted or exported",
-    "keys, and states worked out with them, in the memory of processes that have not heard of it: for their key lifetime, a minute by default",
+    "keys, and states worked out with them, in the memory of processes that have not heard of it: \
+        for their key lifetime, a minute by default",
 ];
 
 /// The proof.
@@ -41,13 +46,13 @@ pub struct Proof {
     /// Which history of the log was looked at.
     pub epoch: Epoch,
     /// Where `subject.erased` stands in it.
-    pub erased_at: Option<Mark>,
+    pub erased_at: Option<EventRef>,
     /// When it was appended.
     pub recorded_at: Option<DateTime<Utc>>,
-    /// How many claims were released.
-    pub claims_released: i64,
-    /// How many claims of the subject are left.
-    pub claims_left: usize,
+    /// How many reservations were released.
+    pub reservations_released: i64,
+    /// How many reservations of the subject are left.
+    pub reservations_left: usize,
     /// What a search of the log found.
     pub search: Search,
     /// What this proof says nothing of.
@@ -61,14 +66,14 @@ pub struct Search {
     pub up_to: Position,
     /// How many events have personal fields of the subject.
     pub events: u64,
-    /// How many of its fields are sealed, and so unreadable for good.
-    pub sealed: u64,
+    /// How many of its fields are encrypted, and so unreadable for good.
+    pub encrypted: u64,
     /// How many say that they are erased.
     pub erased: u64,
     /// How many can be read: the positions of their events, the first few.
     pub readable: Vec<Position>,
-    /// Which events behind `subject.erased` have personal fields of the subject: the positions of the first few. The log
-    /// refuses such an event.
+    /// Which events behind `subject.erased` have personal fields of the subject: the positions of
+    /// the first few. The log refuses such an event.
     pub behind: Vec<Position>,
 }
 
@@ -76,19 +81,20 @@ pub struct Search {
 const MAX_NAMED: usize = 20;
 
 impl Proof {
-    /// Whether the erasure is whole: key destroyed, event appended and nothing of the subject behind it, no claim and no readable
-    /// field left.
+    /// Whether the erasure is whole: key destroyed, event appended and nothing of the subject
+    /// behind it, no reservation and no readable field left.
     pub fn holds(&self) -> bool {
         let Search { readable, behind, .. } = &self.search;
         self.key_destroyed
             && self.erased_at.is_some()
-            && self.claims_left == 0
+            && self.reservations_left == 0
             && readable.is_empty()
             && behind.is_empty()
     }
 }
 
-/// Looks at key, ledger, log and claims. `store` is the log as it is stored, without a vault in front of it. It reads the whole log.
+/// Looks at key, ledger, log and reservations. `store` is the log as it is stored, without a vault
+/// in front of it. It reads the whole log.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -102,7 +108,7 @@ pub async fn prove(
     let told =
         store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.into_iter().next();
     let search = search(store, subject, told.as_ref().map(|event| event.position)).await?;
-    let claims_left = store.claims_of(&subject.to_string(), CLAIMS).await?.len();
+    let reservations_left = store.reservations_of(&subject.to_string(), CLAIMS).await?.len();
     Ok(Proof {
         subject,
         requested_by: entry.as_ref().map(|entry| entry.requested_by.clone()),
@@ -111,15 +117,15 @@ pub async fn prove(
         epoch: store.head().await?.epoch,
         erased_at: told.as_ref().map(RecordedEvent::mark),
         recorded_at: told.map(|event| event.recorded_at),
-        claims_released: entry.map_or(0, |entry| entry.claims_released),
-        claims_left,
+        reservations_released: entry.map_or(0, |entry| entry.reservations_released),
+        reservations_left,
         search,
         out_of_reach: OUT_OF_REACH.to_vec(),
     })
 }
 
-/// Whether there is anything of a subject to erase: a key or what was one, a claim, or a field in the log. Where none of the first
-/// is, it reads the whole log.
+/// Whether there is anything of a subject to erase: a key or what was one, a reservation, or a
+/// field in the log. Where none of the first is, it reads the whole log.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -131,7 +137,7 @@ pub async fn is_known(
     let has_key = keys.entry(subject).await?.is_some()
         || keys.find(&[subject]).await?.iter().any(Option::is_some);
     Ok(has_key
-        || !store.claims_of(&subject.to_string(), 1).await?.is_empty()
+        || !store.reservations_of(&subject.to_string(), 1).await?.is_empty()
         || !store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.is_empty()
         || search(store, subject, None).await?.events > 0)
 }
@@ -161,15 +167,15 @@ impl Search {
             // A reserved name in a wrong place: nobody can say that nothing readable is in it.
             return self.found_readable(event.position);
         };
-        let before = (self.sealed, self.erased, self.readable.len());
+        let before = (self.encrypted, self.erased, self.readable.len());
         for field in fields.iter().filter(|field| field.subject == subject) {
             match field.content {
-                Content::Sealed(_) => self.sealed += 1,
+                Content::Encrypted(_) => self.encrypted += 1,
                 Content::Erased => self.erased += 1,
                 Content::Plain(_) => self.found_readable(event.position),
             }
         }
-        if before != (self.sealed, self.erased, self.readable.len()) {
+        if before != (self.encrypted, self.erased, self.readable.len()) {
             self.events += 1;
             if erased_at.is_some_and(|erased_at| event.position > erased_at)
                 && self.behind.len() < MAX_NAMED
@@ -225,13 +231,14 @@ impl fmt::Display for Proof {
         writeln!(f, "  epoch of the log   {}", self.epoch)?;
         writeln!(
             f,
-            "  unique claims      {} released, {} left",
-            self.claims_released, self.claims_left
+            "  unique reservations      {} released, {} left",
+            self.reservations_released, self.reservations_left
         )?;
-        let Search { up_to, events, sealed, erased, readable, behind } = &self.search;
+        let Search { up_to, events, encrypted, erased, readable, behind } = &self.search;
         writeln!(
             f,
-            "  events searched    1 to {up_to}: {events} with personal fields of the subject, {sealed} sealed for good, {erased} erased"
+            "  events searched    1 to {up_to}: {events} with personal fields of the subject, \
+                {encrypted} encrypted for good, {erased} erased"
         )?;
         writeln!(f, "  readable fields    {}", named(readable))?;
         writeln!(f, "  fields behind it   {}", named(behind))?;

@@ -1,4 +1,5 @@
-//! What makes an erasure outlast a restored backup: the ledger is applied to the log, and the log to the keys, before anybody serves.
+//! What makes an erasure outlast a restored backup: the ledger is applied to the log, and the log
+//! to the keys, before anybody serves.
 
 use std::collections::HashSet;
 
@@ -7,7 +8,7 @@ use uuid::Uuid;
 use super::erase::{EraseError, SUBJECT_ERASED, erased_subject, tell};
 use super::keys::{KeyError, StoredKey, SubjectKeyStore};
 use crate::error::StoreError;
-use crate::event::{Mark, Position, RecordedEvent};
+use crate::event::{EventRef, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::store::EventStore;
 
@@ -18,14 +19,16 @@ const NOT_SAID: &str = "not-said";
 /// What had to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reconciled {
-    /// Keys that were there although the log says that their subject is erased: the key store had been restored.
+    /// Keys that were there although the log says that their subject is erased: the key store had
+    /// been restored.
     pub destroyed: u64,
-    /// Erasures that the log did not know, or that had not been finished: the log had been restored, or a process died.
+    /// Erasures that the log did not know, or that had not been finished: the log had been
+    /// restored, or a process died.
     pub told: u64,
 }
 
-/// Destroys the keys of every subject that the log says to be erased, and tells the log of every erasure in the ledger. Run it before
-/// serving; run twice or at once it does no harm.
+/// Destroys the keys of every subject that the log says to be erased, and tells the log of every
+/// erasure in the ledger. Run it before serving; run twice or at once it does no harm.
 ///
 /// # Errors
 /// [`EraseError`]; what was done stays. Do not serve: run it again.
@@ -38,7 +41,8 @@ pub async fn reconcile(
     Ok(Reconciled { destroyed, told })
 }
 
-/// Whether every `subject.erased` of the log has been applied to the keys: for those who may only read the keys, before they start.
+/// Whether every `subject.erased` of the log has been applied to the keys: for those who may only
+/// read the keys, before they start.
 ///
 /// # Errors
 /// [`StoreError`], [`StoreError::Keys`] included.
@@ -96,7 +100,7 @@ async fn apply_ledger(
         for entry in page {
             match entry.erased_at {
                 Some(mark) if mark.position <= proved => {}
-                Some(mark) if store.mark_at(mark.position).await? == Some(mark) => {
+                Some(mark) if store.event_ref_at(mark.position).await? == Some(mark) => {
                     proved = mark.position
                 }
                 Some(_) | None => {
@@ -113,8 +117,8 @@ async fn applied(
     store: &dyn EventStore,
     keys: &dyn SubjectKeyStore,
 ) -> Result<Position, StoreError> {
-    let Mark { position, event_id } = keys.applied().await?;
-    let there = store.mark_at(position).await?;
+    let EventRef { position, event_id } = keys.applied().await?;
+    let there = store.event_ref_at(position).await?;
     Ok(if there.is_some_and(|mark| mark.event_id == event_id) { position } else { Position::START })
 }
 

@@ -1,8 +1,10 @@
-//! The one place where personal fields are sealed and revealed.
+//! The one place where personal fields are encrypted and revealed.
 //!
-//! Keys are asked for in batches: the new subjects of all concurrent appends in one statement, those of a page of events in another. What
-//! is at hand is kept as [`super::cache`] says. Whoever reads a subject's `subject.erased` sees none of its values from that page on, whatever
-//! the store of keys says; the key was destroyed before that event was appended, so whoever asks for it anew is told the same.
+//! Keys are asked for in batches: the new subjects of all concurrent appends in one statement,
+//! those of a page of events in another. What is at hand is kept as [`super::cache`] says. Whoever
+//! reads a subject's `subject.erased` sees none of its values from that page on, whatever the store
+//! of keys says; the key was destroyed before that event was appended, so whoever asks for it anew
+//! is told the same.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -39,8 +41,8 @@ const YIELD_EVERY: usize = 256;
 pub struct VaultOptions {
     /// The most subjects whose keys are held in memory.
     pub cached_keys: usize,
-    /// The longest that a key is used without asking the store of keys again: the bound on how long a process that has heard nothing of an
-    /// erasure can still read.
+    /// The longest that a key is used without asking the store of keys again: the bound on how long
+    /// a process that has heard nothing of an erasure can still read.
     pub key_lifetime: Duration,
 }
 
@@ -50,7 +52,8 @@ impl Default for VaultOptions {
     }
 }
 
-/// An event with a field that does not open, or with a reserved name in a wrong place. It is left as it is stored.
+/// An event with a field that does not open, or with a reserved name in a wrong place. It is left
+/// as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable(pub Position);
 
@@ -69,7 +72,8 @@ struct Shared {
 }
 
 impl Vault {
-    /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with it.
+    /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with
+    /// it.
     pub fn new(
         keys: Arc<dyn SubjectKeyStore>,
         master: Arc<dyn MasterKeys>,
@@ -91,28 +95,30 @@ impl Vault {
         &self.shared.keys
     }
 
-    /// Seals every readable personal field of the append, under keys that are made where a subject has none. `Some`: it is refused, since
-    /// a subject of it is erased. One that is erased from here on is for the append to notice, which names every subject.
+    /// Seals every readable personal field of the append, under keys that are made where a subject
+    /// has none. `Some`: it is refused, since a subject of it is erased. One that is erased from
+    /// here on is for the append to notice, which names every subject.
     ///
     /// # Errors
-    /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved name stands in a wrong place.
-    pub async fn seal(&self, append: &mut Append) -> Result<Option<Refusal>, StoreError> {
+    /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved
+    /// name stands in a wrong place.
+    pub async fn encrypt(&self, append: &mut Append) -> Result<Option<Refusal>, StoreError> {
         let found = readable(append)?;
         let subjects = subjects_of(&found);
         if subjects.is_empty() {
             return Ok(None);
         }
-        let known = self.keys_to_seal(subjects.clone()).await?;
+        let known = self.keys_to_encrypt_with(subjects.clone()).await?;
         if let Some((subject, _)) = known.iter().find(|(_, known)| matches!(known, Known::Erased)) {
             return Ok(Some(Refusal::SubjectErased { subject: *subject }));
         }
-        let mut sealed = found
+        let mut encrypted = found
             .iter()
-            .map(|found| sealed(found, &known))
+            .map(|found| encrypted(found, &known))
             .collect::<Result<Vec<_>, _>>()?
             .into_iter();
         for event in append.streams.iter_mut().flat_map(|stream| &mut stream.events) {
-            if let Some(data) = sealed.next().flatten() {
+            if let Some(data) = encrypted.next().flatten() {
                 event.data = data;
             }
         }
@@ -120,10 +126,11 @@ impl Vault {
         Ok(None)
     }
 
-    /// A subject of the append that is erased, so that [`Vault::seal`] would refuse it. No key is made.
+    /// A subject of the append that is erased, so that [`Vault::encrypt`] would refuse it. No key
+    /// is made.
     ///
     /// # Errors
-    /// As [`Vault::seal`].
+    /// As [`Vault::encrypt`].
     pub async fn erased_among(&self, append: &Append) -> Result<Option<Uuid>, StoreError> {
         let (known, missing) = self.shared.at_hand(&Self::subjects_of(append)?);
         if let Some((subject, _)) =
@@ -152,11 +159,13 @@ impl Vault {
         Ok(subjects_of(&readable(append)?))
     }
 
-    /// Puts the values into the personal fields of these events, `null` where the subject is erased. The events are in the order of the
-    /// log, or in any order when they are of one stream. Those that cannot be read are left as they are and named.
+    /// Puts the values into the personal fields of these events, `null` where the subject is
+    /// erased. The events are in the order of the log, or in any order when they are of one stream.
+    /// Those that cannot be read are left as they are and named.
     ///
     /// # Errors
-    /// [`KeyError`] when the keys cannot be had: nothing is changed then, and the call can be made again.
+    /// [`KeyError`] when the keys cannot be had: nothing is changed then, and the call can be made
+    /// again.
     pub async fn reveal(&self, events: &mut [RecordedEvent]) -> Result<Vec<Unreadable>, KeyError> {
         let mut subjects = HashSet::new();
         for event in events.iter() {
@@ -167,7 +176,7 @@ impl Vault {
             subjects.extend(
                 fields
                     .iter()
-                    .filter(|field| matches!(field.content, Content::Sealed(_)))
+                    .filter(|field| matches!(field.content, Content::Encrypted(_)))
                     .map(|field| field.subject),
             );
         }
@@ -186,7 +195,8 @@ impl Vault {
         Ok(unreadable)
     }
 
-    /// The subject is erased: its key is gone from memory at once and never fetched again, and so are states with values of it.
+    /// The subject is erased: its key is gone from memory at once and never fetched again, and so
+    /// are states with values of it.
     pub fn forget(&self, subject: Uuid) {
         // First: who puts a state away looks here afterwards.
         self.shared.cache().erase(subject);
@@ -199,7 +209,10 @@ impl Vault {
         self.shared.tell_all();
     }
 
-    async fn keys_to_seal(&self, subjects: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, KeyError> {
+    async fn keys_to_encrypt_with(
+        &self,
+        subjects: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, Known>, KeyError> {
         let (mut known, missing) = self.shared.at_hand(&subjects);
         if !missing.is_empty() {
             self.waiting.make(missing.clone()).await?;
@@ -257,7 +270,8 @@ impl std::fmt::Debug for Vault {
 
 impl Shared {
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        // Every change to the cache is whole or absent: a panic elsewhere leaves it as good as before.
+        // Every change to the cache is whole or absent: a panic elsewhere leaves it as good as
+        // before.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -304,7 +318,8 @@ impl Shared {
             }
         }
         if let Err(error) = self.opened(others).await {
-            // Who wants one of these asks once more and gets the error; who wants another one of the batch has it.
+            // Who wants one of these asks once more and gets the error; who wants another one of
+            // the batch has it.
             tracing::debug!(%error, "a key of the batch does not open");
         }
         Ok(())
@@ -352,8 +367,8 @@ fn malformed(event: &NewEvent, error: Malformed) -> StoreError {
     StoreError::Invalid(format!("event {}: {error}", event.id))
 }
 
-/// The payload with its fields sealed; `None` when it has none.
-fn sealed(
+/// The payload with its fields encrypted; `None` when it has none.
+fn encrypted(
     found: &Found<'_>,
     known: &HashMap<Uuid, Known>,
 ) -> Result<Option<Box<RawValue>>, StoreError> {
@@ -363,9 +378,9 @@ fn sealed(
         let json = match field.content {
             Content::Plain(json) => json,
             Content::Erased => continue,
-            Content::Sealed(_) => {
+            Content::Encrypted(_) => {
                 return Err(StoreError::Invalid(format!(
-                    "event {} brings a sealed value along",
+                    "event {} brings a encrypted value along",
                     event.id
                 )));
             }
@@ -379,20 +394,20 @@ fn sealed(
             subject: field.subject,
             path: &field.path,
         };
-        let sealed = envelope::seal(key, place, json)
+        let encrypted = envelope::encrypt(key, place, json)
             .map_err(|error| StoreError::Invalid(error.to_string()))?;
-        edits.push(field.sealed(&sealed));
+        edits.push(field.encrypted(&encrypted));
     }
     if edits.is_empty() {
         return Ok(None);
     }
     let data = marked::replaced(event.data.get(), edits);
     data.map(Some).map_err(|_| {
-        StoreError::Invalid(format!("event {}: its fields cannot be sealed", event.id))
+        StoreError::Invalid(format!("event {}: its fields cannot be encrypted", event.id))
     })
 }
 
-/// The payload with its values; `None` when nothing in it is sealed.
+/// The payload with its values; `None` when nothing in it is encrypted.
 fn revealed(
     event: &RecordedEvent,
     known: &HashMap<Uuid, Known>,
@@ -400,7 +415,7 @@ fn revealed(
     let fields = marked::fields(event.data.get()).map_err(|_| DoesNotRead)?;
     let mut edits = Vec::with_capacity(fields.len());
     for field in &fields {
-        let Content::Sealed(sealed) = field.content else { continue };
+        let Content::Encrypted(encrypted) = field.content else { continue };
         match known.get(&field.subject) {
             Some(Known::Key(key)) => {
                 let place = Place {
@@ -409,7 +424,7 @@ fn revealed(
                     subject: field.subject,
                     path: &field.path,
                 };
-                let json = envelope::open(key, place, sealed).map_err(|_| DoesNotRead)?;
+                let json = envelope::decrypt(key, place, encrypted).map_err(|_| DoesNotRead)?;
                 edits.push(field.revealed(Some(&json)));
             }
             Some(Known::Erased) => edits.push(field.revealed(None)),

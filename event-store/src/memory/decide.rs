@@ -1,12 +1,13 @@
-//! One append against the log in memory: the checks in the order of the stored function, then the additions.
+//! One append against the log in memory: the checks in the order of the stored function, then the
+//! additions.
 
 use uuid::Uuid;
 
-use super::{Kept, Log};
+use super::{Log, UsedKey};
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Idempotency, Refusal, StreamAppend};
 use crate::erasure::subject_stream;
-use crate::event::{Mark, NewEvent, Position, RecordedEvent};
+use crate::event::{EventRef, NewEvent, Position, RecordedEvent};
 use crate::stream::Version;
 
 impl Log {
@@ -29,7 +30,8 @@ impl Log {
         Some(if same { kept.outcome.clone() } else { AppendOutcome::Refused(Refusal::KeyReused) })
     }
 
-    /// The same events, at successive positions, in the same streams: the very same append, sent again.
+    /// The same events, at successive positions, in the same streams: the very same append, sent
+    /// again.
     fn appended_before(&self, prepared: &Prepared) -> Option<Appended> {
         let (first, _) = prepared.events().next()?;
         let start = *self.ids.get(&first.id)?;
@@ -62,7 +64,7 @@ impl Log {
     fn outcome(
         &self,
         prepared: &Prepared,
-        last: Mark,
+        last: EventRef,
         versions: Vec<(crate::StreamName, Version)>,
     ) -> Appended {
         let count = prepared.texts.iter().fold(0, |count, _| count + 1);
@@ -90,7 +92,7 @@ impl Log {
             .iter()
             .find_map(|s| s.refusal(self.stream(&s.stream).next_back()))
             .or_else(|| self.condition_refusal(prepared))
-            .or_else(|| self.claim_refusal(prepared))
+            .or_else(|| self.reservation_refusal(prepared))
     }
 
     fn condition_refusal(&self, prepared: &Prepared) -> Option<Refusal> {
@@ -100,10 +102,13 @@ impl Log {
         })
     }
 
-    fn claim_refusal(&self, prepared: &Prepared) -> Option<Refusal> {
-        let held =
-            prepared.claims.iter().filter_map(|step| step.refusal(self.claims.get(&step.claim)));
-        held.min_by_key(|(index, _)| *index).map(|(index, owner)| Refusal::Claim { index, owner })
+    fn reservation_refusal(&self, prepared: &Prepared) -> Option<Refusal> {
+        let held = prepared
+            .reservations
+            .iter()
+            .filter_map(|step| step.refusal(self.reservations.get(&step.reservation)));
+        held.min_by_key(|(index, _)| *index)
+            .map(|(index, owner)| Refusal::Reservation { index, owner })
     }
 
     fn add(&mut self, prepared: Prepared) -> Appended {
@@ -118,7 +123,7 @@ impl Log {
                     position: Position(self.head().position.0 + 1),
                     stream: stream.stream.clone(),
                     version,
-                    part: 0,
+                    fragment: 0,
                     id: event.id,
                     event_type: event.event_type.clone(),
                     schema_version: event.schema_version,
@@ -130,12 +135,14 @@ impl Log {
                 });
             }
         }
-        for step in &prepared.claims {
-            if step.release.is_some() && self.claims.get(&step.claim) == step.release.as_ref() {
-                self.claims.remove(&step.claim);
+        for step in &prepared.reservations {
+            if step.release.is_some()
+                && self.reservations.get(&step.reservation) == step.release.as_ref()
+            {
+                self.reservations.remove(&step.reservation);
             }
             if let Some(owner) = &step.take {
-                self.claims.insert(step.claim.clone(), owner.clone());
+                self.reservations.insert(step.reservation.clone(), owner.clone());
             }
         }
         let versions = prepared
@@ -147,7 +154,7 @@ impl Log {
         let appended = self.outcome(&prepared, self.head(), versions);
         if let Some(Idempotency { key, request_hash, answer }) = prepared.append.idempotency {
             let outcome = AppendOutcome::Repeated { appended: appended.clone(), answer };
-            self.keys.insert(key, Kept { request_hash, outcome });
+            self.keys.insert(key, UsedKey { request_hash, outcome });
         }
         appended
     }

@@ -1,11 +1,13 @@
 //! Group commit: the appends of a process are gathered into batches, each one call and one commit.
 //!
-//! States of a request: queued → sent → answered; a caller that gives up takes it out of the queue (queued → given up), and no longer
-//! can once it was sent. Guarantees:
-//! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a timer;
-//! - members of a batch do not affect each other, unless they say what they stand behind; who would otherwise waits for the next
-//!   batch, behind the append that came first (`conflict.rs`);
-//! - a batch whose answer was lost is sent again as it was: members made before are recognised by their ids;
+//! States of a request: queued → sent → answered; a caller that gives up takes it out of the queue
+//! (queued → given up), and no longer can once it was sent. Guarantees:
+//! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a
+//!   timer;
+//! - members of a batch do not affect each other, unless they say what they stand behind; who would
+//!   otherwise waits for the next batch, behind the append that came first (`conflict.rs`);
+//! - a batch whose answer was lost is sent again as it was: members made before are recognised by
+//!   their ids;
 //! - a batch that fails for something in its data is halved until the culprit stands alone;
 //! - the task owns the connection, so that a caller who drops its future leaves nothing behind;
 //! - every wait has an end: the queue is bounded in appends and bytes, each request has a deadline.
@@ -19,7 +21,7 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use self::conflict::Footprint;
+use self::conflict::ConflictSet;
 use self::sender::{Sender, TOGETHER};
 use super::PostgresOptions;
 use super::continuity::Continuity;
@@ -33,7 +35,8 @@ mod conflict;
 mod metrics;
 mod sender;
 
-/// The most appends of one batch. Under more writers than that two groups take turns: while one is appended, the other gathers.
+/// The most appends of one batch. Under more writers than that two groups take turns: while one is
+/// appended, the other gathers.
 pub(crate) const MAX_BATCH: usize = 512;
 /// The most bytes of one batch; one append always fits.
 pub(crate) const MAX_BATCH_BYTES: usize = 2 * MAX_APPEND_BYTES;
@@ -78,7 +81,7 @@ impl BatcherState {
 /// An append on its way.
 pub(crate) struct Request {
     prepared: Prepared,
-    footprint: Footprint,
+    conflict_set: ConflictSet,
     state: Arc<AtomicU8>,
     deadline: Instant,
     reply: oneshot::Sender<Reply>,
@@ -86,7 +89,8 @@ pub(crate) struct Request {
 }
 
 impl Batcher {
-    /// Starts the task that sends the batches. It ends when the batcher is dropped and its queue is empty.
+    /// Starts the task that sends the batches. It ends when the batcher is dropped and its queue is
+    /// empty.
     pub(crate) fn start(
         options: Arc<PostgresOptions>,
         continuity: Arc<Continuity>,
@@ -119,10 +123,10 @@ impl Batcher {
         let (reply, answer) = oneshot::channel();
         let state = Arc::new(AtomicU8::new(QUEUED));
         let deadline = Instant::now() + self.deadline;
-        let footprint = Footprint::of(&prepared);
+        let conflict_set = ConflictSet::of(&prepared);
         let request = Request {
             prepared,
-            footprint,
+            conflict_set,
             state: Arc::clone(&state),
             deadline,
             reply,
@@ -132,7 +136,8 @@ impl Batcher {
         let _waiting = self.waiting.wait();
         let answered = timeout_at(deadline, answer).await;
         if answered.is_err() {
-            // Before the caller learns of it: who asks for readiness next must not meet what was known before.
+            // Before the caller learns of it: who asks for readiness next must not meet what was
+            // known before.
             self.state.doubt(true);
         }
         match answered {
@@ -149,7 +154,7 @@ fn give_up(state: &AtomicU8) -> bool {
 }
 
 impl Request {
-    /// Claims the request for sending; false when its caller has given up.
+    /// Reservations the request for sending; false when its caller has given up.
     fn mark_sent(&self) -> bool {
         let marked = self.state.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire);
         !matches!(marked, Err(GIVEN_UP))
@@ -176,8 +181,9 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: P
     while let Some(first) = next(&mut pending, &mut requests).await {
         pulse.beat();
         pending.push_front(first);
-        // Those just answered may come with their next append: they are ready to run, so let them, and the batch is fuller by them.
-        // Not where enough others wait: Postgres would stand idle until everyone had its turn.
+        // Those just answered may come with their next append: they are ready to run, so let them,
+        // and the batch is fuller by them. Not where enough others wait: Postgres would stand idle
+        // until everyone had its turn.
         if pending.len() + requests.len() < TOGETHER {
             tokio::task::yield_now().await;
         }
@@ -209,10 +215,11 @@ async fn next(
     }
 }
 
-/// Takes the next batch out of the queue: in order, passing over whoever affects, or is affected by, one that came before.
+/// Takes the next batch out of the queue: in order, passing over whoever affects, or is affected
+/// by, one that came before.
 fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
     let members = pending.len().min(MAX_BATCH);
-    let mut before = conflict::Footprints::with_capacity(members);
+    let mut before = conflict::ConflictSets::with_capacity(members);
     let mut batch = Vec::with_capacity(members);
     let mut bytes = 0;
     let mut rest = VecDeque::new();
@@ -226,12 +233,13 @@ fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
             rest.push_back(request);
             continue;
         }
-        if before.affects(&request.footprint) {
-            // Those passed over count too: what is affected by one of them keeps its place behind it.
-            before.pass_over(&request.footprint);
+        if before.affects(&request.conflict_set) {
+            // Those passed over count too: what is affected by one of them keeps its place behind
+            // it.
+            before.pass_over(&request.conflict_set);
             rest.push_back(request);
         } else {
-            before.join(&request.footprint);
+            before.join(&request.conflict_set);
             bytes += request.prepared.bytes;
             batch.push(request);
         }

@@ -1,5 +1,5 @@
-//! One call of `event_store.append`: a batch laid out as parallel arrays. `plain.rs` lays out the common batch, which has a shorter way,
-//! `answer.rs` reads what comes back of either.
+//! One call of `event_store.append`: a batch laid out as parallel arrays. `plain.rs` lays out the
+//! common batch, which has a shorter way, `answer.rs` reads what comes back of either.
 //!
 //! What each array holds is said in `migrations/event_store/*_append.sql`.
 
@@ -22,7 +22,8 @@ pub(crate) use answer::Answers;
 const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
 
-/// Appends a batch and commits. Its members must not affect each other, but for chains (`batch/conflict.rs`).
+/// Appends a batch and commits. Its members must not affect each other, but for chains
+/// (`batch/conflict.rs`).
 pub(crate) async fn append<P: Borrow<Prepared>>(
     connection: &mut PgConnection,
     batch: &[P],
@@ -47,7 +48,7 @@ struct Layout<'a> {
     streams: Streams<'a>,
     events: Events<'a>,
     conditions: Conditions<'a>,
-    claims: Claims<'a>,
+    reservations: Reservations<'a>,
     subjects: Subjects,
 }
 
@@ -85,7 +86,7 @@ struct Conditions<'a> {
 }
 
 #[derive(Default)]
-struct Claims<'a> {
+struct Reservations<'a> {
     member: Vec<i32>,
     index: Vec<i32>,
     scope: Vec<&'a str>,
@@ -100,7 +101,8 @@ struct Subjects {
     subject: Vec<Uuid>,
 }
 
-/// Counts fit easily: batches and appends are bounded. One that does not is an error, not a wrong number.
+/// Counts fit easily: batches and appends are bounded. One that does not is an error, not a wrong
+/// number.
 fn int(number: usize) -> Result<i32, Error> {
     i32::try_from(number).map_err(|error| Error::Encode(Box::new(error)))
 }
@@ -144,7 +146,7 @@ impl<'a> Layout<'a> {
             }
             layout.add_events(member, prepared)?;
             layout.add_conditions(member, prepared)?;
-            layout.add_claims(member, prepared)?;
+            layout.add_reservations(member, prepared)?;
             layout.subjects.member.extend(prepared.subjects.iter().map(|_| member));
             layout.subjects.subject.extend(&prepared.subjects);
         }
@@ -194,20 +196,21 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    fn add_claims(&mut self, member: i32, prepared: &'a Prepared) -> Result<(), Error> {
-        for step in &prepared.claims {
-            self.claims.member.push(member);
-            self.claims.index.push(int(step.index)?);
-            self.claims.scope.push(&step.claim.scope);
-            self.claims.hash.push(&step.claim.hash);
-            self.claims.release.push(step.release.as_ref().map(StreamName::as_str));
-            self.claims.take.push(step.take.as_ref().map(StreamName::as_str));
+    fn add_reservations(&mut self, member: i32, prepared: &'a Prepared) -> Result<(), Error> {
+        for step in &prepared.reservations {
+            self.reservations.member.push(member);
+            self.reservations.index.push(int(step.index)?);
+            self.reservations.scope.push(&step.reservation.scope);
+            self.reservations.hash.push(&step.reservation.hash);
+            self.reservations.release.push(step.release.as_ref().map(StreamName::as_str));
+            self.reservations.take.push(step.take.as_ref().map(StreamName::as_str));
         }
         Ok(())
     }
 
     fn query(self) -> Query<'static, Postgres, PgArguments> {
-        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.
+        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked
+        // macros use.
         sqlx::query(include_str!("../../sql/append.sql"))
             .bind(filled(self.append_id))
             .bind(filled(self.epoch))
@@ -236,12 +239,12 @@ impl<'a> Layout<'a> {
             .bind(filled(self.conditions.broken))
             .bind(filled(self.conditions.tags))
             .bind(filled(self.conditions.types))
-            .bind(filled(self.claims.member))
-            .bind(filled(self.claims.index))
-            .bind(filled(self.claims.scope))
-            .bind(filled(self.claims.hash))
-            .bind(filled(self.claims.release))
-            .bind(filled(self.claims.take))
+            .bind(filled(self.reservations.member))
+            .bind(filled(self.reservations.index))
+            .bind(filled(self.reservations.scope))
+            .bind(filled(self.reservations.hash))
+            .bind(filled(self.reservations.release))
+            .bind(filled(self.reservations.take))
             .bind(filled(self.subjects.member))
             .bind(filled(self.subjects.subject))
     }

@@ -1,8 +1,11 @@
-//! The conditions of an append, from its caller's position up to the head: before the lock on the log, under which only what came since is left.
+//! The conditions of an append, from its caller's position up to the head: before the lock on the
+//! log, under which only what came since is left.
 //!
-//! - *near*: the call itself looks, before it locks: there is no round trip, and many appends share the call. It looks only so far at each
-//!   item, so that an old position or a broad tag holds up nobody; what it leaves open comes back undecided;
-//! - *far*: a statement of its own looks as far as it takes, and the append is sent again, or for the first time when it has many items.
+//! - *near*: the call itself looks, before it locks: there is no round trip, and many appends share
+//!   the call. It looks only so far at each item, so that an old position or a broad tag holds up
+//!   nobody; what it leaves open comes back undecided;
+//! - *far*: a statement of its own looks as far as it takes, and the append is sent again, or for
+//!   the first time when it has many items.
 
 use super::Inner;
 use crate::append::prepared::Prepared;
@@ -41,7 +44,7 @@ impl Inner {
         let tags: Vec<String> = prepared.checks.iter().map(|c| c.tags.clone()).collect();
         let types: Vec<String> = prepared.checks.iter().map(|c| c.types.clone()).collect();
         let found = sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types);
-        let found = found.fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?;
+        let found = found.fetch_all(&self.scan).await.map_err(|error| self.failed(error))?;
         for (check, row) in prepared.checks.iter_mut().zip(found) {
             check.after = check.after.max(row.head);
             check.broken = row.broken;
@@ -52,5 +55,6 @@ impl Inner {
 
 /// Whether the call found neither a broken condition nor the end of what it had to look at.
 fn is_undecided(outcome: &AppendOutcome) -> bool {
-    matches!(outcome, AppendOutcome::Refused(Refusal::Condition { position, .. }) if *position < Position::START)
+    matches!(outcome, AppendOutcome::Refused(Refusal::Condition { position,
+        .. }) if *position < Position::START)
 }

@@ -33,7 +33,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(5);
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 /// A pooled connection unused for this long is closed.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
-/// What is planned once is planned while the tables may be empty, and must stay right as they grow: every table is reached by an index.
+/// What is planned once is planned while the tables may be empty, and must stay right as they grow:
+/// every table is reached by an index.
 const BY_INDEX: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -41,22 +42,24 @@ const BY_INDEX: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
-/// How long the server lets a read by a key run. Readiness rests on such a read, so a silent server shows within seconds.
-const BY_KEY_TIMEOUT: &str = "4s";
+/// How long the server lets a read by a key run. Readiness rests on such a read, so a silent server
+/// shows within seconds.
+const LOOKUP_TIMEOUT: &str = "4s";
 /// How long this side waits for it: a little longer, so that a slow server gets to say so.
-const BY_KEY_LIMIT: Duration = Duration::from_secs(5);
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 /// How long the server lets a selection from the log run. It may have to look at many events.
-const BY_CHOICE_TIMEOUT: &str = "10s";
+const SCAN_TIMEOUT: &str = "10s";
 /// How long this side waits for it.
-const BY_CHOICE_LIMIT: Duration = Duration::from_secs(11);
+const SCAN_LIMIT: Duration = Duration::from_secs(11);
 
 /// The connections for reads; every new one proves continuity.
 pub(crate) struct ReadPools {
-    /// For what is read by a key or in the log's own order: planned once for all values, which saves three quarters of a small read's work.
-    pub(crate) by_key: Pool,
-    /// For selections from the log: planned for the very values, since the best plan for a rare type or category is the worst for a
-    /// frequent one.
-    pub(crate) by_choice: Pool,
+    /// For what is read by a key or in the log's own order: planned once for all values, which
+    /// saves three quarters of a small read's work.
+    pub(crate) lookup: Pool,
+    /// For selections from the log: planned for the very values, since the best plan for a rare
+    /// type or category is the worst for a frequent one.
+    pub(crate) scan: Pool,
 }
 
 /// Makes the pools for reads; they connect when they are used.
@@ -77,11 +80,11 @@ pub(crate) async fn read_pools(
     let planned = |mode, timeout| {
         connect.clone().options([("plan_cache_mode", mode), ("statement_timeout", timeout)])
     };
-    let by_key = planned("force_generic_plan", BY_KEY_TIMEOUT).options(BY_INDEX);
-    let by_choice = planned("force_custom_plan", BY_CHOICE_TIMEOUT);
+    let lookup = planned("force_generic_plan", LOOKUP_TIMEOUT).options(BY_INDEX);
+    let scan = planned("force_custom_plan", SCAN_TIMEOUT);
     Ok(ReadPools {
-        by_key: read_pool(options, Arc::clone(&continuity), by_key, BY_KEY_LIMIT),
-        by_choice: read_pool(options, continuity, by_choice, BY_CHOICE_LIMIT),
+        lookup: read_pool(options, Arc::clone(&continuity), lookup, LOOKUP_LIMIT),
+        scan: read_pool(options, continuity, scan, SCAN_LIMIT),
     })
 }
 
@@ -107,8 +110,9 @@ fn read_pool(
     Pool::new(connect, settings)
 }
 
-/// Does something in a transaction on a connection for reads, which refuses to write unless it is told to. The pool's limit is for all of
-/// it; a caller that gives up ends the connection, and with it the transaction.
+/// Does something in a transaction on a connection for reads, which refuses to write unless it is
+/// told to. The pool's limit is for all of it; a caller that gives up ends the connection, and with
+/// it the transaction.
 pub(crate) async fn write<T: Send>(
     reads: &Pool,
     work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
@@ -183,8 +187,9 @@ fn base(options: &PostgresOptions) -> PgConnectOptions {
     ])
 }
 
-/// Refuses a server that can lose what it acknowledges; warns of one that says of itself that its events may be lost, and of
-/// one that would not notice damage. Every append asks again, since a reload can change the settings.
+/// Refuses a server that can lose what it acknowledges; warns of one that says of itself that its
+/// events may be lost, and of one that would not notice damage. Every append asks again, since a
+/// reload can change the settings.
 async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     let settings =
         sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
@@ -210,7 +215,8 @@ async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError
         if !on {
             tracing::warn!(
                 setting = name,
-                "is off on the event store's server: a crash of the machine can lose or damage events"
+                "is off on the event store's server: a crash of the machine can lose or damage \
+                    events"
             );
         }
     }

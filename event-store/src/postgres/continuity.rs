@@ -1,12 +1,17 @@
-//! The proof that the log behind a connection is the one that this process has read and written before.
+//! The proof that the log behind a connection is the one that this process has read and written
+//! before.
 //!
 //! Three states:
-//! - *proved*: every new connection has shown the event that this process knows at its newest position;
-//! - *in doubt*: an answer came from another epoch; calls wait a moment for the proof to be made anew;
-//! - *broken*: what is there is another history; every call is refused, and the reason says which command goes on.
+//! - *proved*: every new connection has shown the event that this process knows at its newest
+//!   position;
+//! - *in doubt*: an answer came from another epoch; calls wait a moment for the proof to be made
+//!   anew;
+//! - *broken*: what is there is another history; every call is refused, and the reason says which
+//!   command goes on.
 //!
-//! Out of the last two a watcher proves again and again on fresh connections: a process goes on by itself once the right server is
-//! back, or once a new epoch was begun that descends from the one it knows. A log that never was in that epoch is not followed.
+//! Out of the last two a watcher proves again and again on fresh connections: a process goes on by
+//! itself once the right server is back, or once a new epoch was begun that descends from the one
+//! it knows. A log that never was in that epoch is not followed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +24,7 @@ use super::PostgresOptions;
 use super::connect::prove_on_fresh_connection;
 use super::error::read_error;
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position};
+use crate::event::{Epoch, EventRef, Position};
 use crate::pulse::Pulse;
 use crate::store::Head;
 
@@ -48,13 +53,13 @@ pub(crate) struct Continuity {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     epoch: Option<Epoch>,
-    newest: Mark,
+    newest: EventRef,
 }
 
 impl Continuity {
     /// Knows what the process was told when it started, if anything.
     pub(crate) fn new(head: Option<Head>) -> Self {
-        let newest = head.map_or(Mark::START, |head| head.mark);
+        let newest = head.map_or(EventRef::START, |head| head.mark);
         Self {
             known: Mutex::new(Known { epoch: head.map(|head| head.epoch), newest }),
             position: watch::Sender::new(newest.position),
@@ -63,7 +68,7 @@ impl Continuity {
     }
 
     /// Takes note of a mark that was read or written.
-    pub(crate) fn learn(&self, mark: Mark) {
+    pub(crate) fn learn(&self, mark: EventRef) {
         let mut known = self.known();
         if mark.position > known.newest.position {
             known.newest = mark;
@@ -101,14 +106,16 @@ impl Continuity {
         }
     }
 
-    /// Takes note of the epoch that an answer came from. Another one than before puts the history in doubt; when that is settled and
-    /// the answer's is still another one, it came from a server that is not the log's any more.
+    /// Takes note of the epoch that an answer came from. Another one than before puts the history
+    /// in doubt; when that is settled and the answer's is still another one, it came from a server
+    /// that is not the log's any more.
     pub(crate) async fn accept(&self, epoch: Epoch) -> Result<(), StoreError> {
         let known = *self.known().epoch.get_or_insert(epoch);
         if known == epoch {
             return Ok(());
         }
-        tracing::warn!(%epoch, %known, "the event store answers in another epoch: its history is proved anew");
+        tracing::warn!(%epoch, %known, "the event store answers in another epoch: its history is \
+            proved anew");
         self.state.send_if_modified(|state| {
             let proved = *state == State::Proved;
             if proved {
@@ -120,7 +127,8 @@ impl Continuity {
         if self.known().epoch == Some(epoch) { Ok(()) } else { Err(StoreError::Unavailable(None)) }
     }
 
-    /// Compares the log behind a connection with what this process knows, and follows it into an epoch that descends from the known one.
+    /// Compares the log behind a connection with what this process knows, and follows it into an
+    /// epoch that descends from the known one.
     pub(crate) async fn prove(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let before = *self.known();
         let known_epoch = before.epoch.map(|epoch| epoch.0).unwrap_or_default();
@@ -156,10 +164,11 @@ impl Continuity {
         if known.epoch == before.epoch {
             known.epoch = Some(epoch);
             if !shared {
-                known.newest = Mark::START;
+                known.newest = EventRef::START;
                 self.position.send_replace(Position::START);
             }
-            tracing::warn!(%epoch, shared, "a new epoch of the log has begun, and this process goes on in it");
+            tracing::warn!(%epoch, shared, "a new epoch of the log has begun, and this process \
+                goes on in it");
         }
         drop(known);
         self.proved();
@@ -210,17 +219,21 @@ pub(crate) async fn watch(
 
 fn never_ours(known: Epoch, epoch: Epoch) -> String {
     format!(
-        "it is in epoch {epoch} and never was in {known}, which this process knows: it is another log, or a copy from before that epoch. \
-         Name the right server; or, if this log is to go on in its place, run `event-store epoch begin --abandon {known}`"
+        "it is in epoch {epoch} and never was in {known}, which this process knows: it is another \
+            log, or a copy from before that epoch. \
+         Name the right server; or, if this log is to go on in its place, run `event-store epoch \
+         begin --abandon {known}`"
     )
 }
 
-fn lost(newest: Mark, found: Option<uuid::Uuid>) -> String {
+fn lost(newest: EventRef, found: Option<uuid::Uuid>) -> String {
     let found = found.map_or_else(|| "no event".to_owned(), |id| format!("event {id}"));
     let known = newest.event_id.map_or_else(String::new, |id| id.to_string());
     format!(
-        "it has {found} at position {}, where this process knows event {known}: the database was restored, or a standby promoted with \
-         commits missing. Bring the right server back; or, if this log is to go on as it is, run `event-store epoch begin`",
+        "it has {found} at position {}, where this process knows event {known}: the database was \
+            restored, or a standby promoted with \
+         commits missing. Bring the right server back; or, if this log is to go on as it is, run \
+         `event-store epoch begin`",
         newest.position
     )
 }

@@ -25,7 +25,8 @@ pub struct EpochRecord {
 /// The epochs of a log in the order in which they began; the last one is the current one.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said.
+/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it
+/// said.
 pub async fn epochs(executor: impl PgExecutor<'_>) -> Result<Vec<EpochRecord>, StoreError> {
     let rows = sqlx::query_file!("sql/epochs.sql").fetch_all(executor).await.map_err(read_error)?;
     let records = rows.into_iter().map(|row| EpochRecord {
@@ -38,11 +39,13 @@ pub async fn epochs(executor: impl PgExecutor<'_>) -> Result<Vec<EpochRecord>, S
     Ok(records.collect())
 }
 
-/// Begins a new epoch after the log's head, as the owner of its database: a copy was restored, or a standby promoted with commits
-/// missing, and it is to go on as it is. Processes that know an epoch of this log, or one of `abandoned`, follow by themselves.
+/// Begins a new epoch after the log's head, as the owner of its database: a copy was restored, or a
+/// standby promoted with commits missing, and it is to go on as it is. Processes that know an epoch
+/// of this log, or one of `abandoned`, follow by themselves.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said, a lack of rights included.
+/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it
+/// said, a lack of rights included.
 pub async fn begin_epoch(
     executor: impl PgExecutor<'_>,
     reason: &str,

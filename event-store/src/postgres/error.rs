@@ -4,7 +4,8 @@ use crate::error::StoreError;
 
 /// The append function ran under another isolation level than read committed.
 pub(crate) const WRONG_ISOLATION: &str = "DB001";
-/// The append function ran on a server that can lose what it acknowledges (`event_store.unsafe_setting`).
+/// The append function ran on a server that can lose what it acknowledges
+/// (`event_store.unsafe_setting`).
 const UNSAFE: &str = "DB004";
 
 /// What follows from a failed call.
@@ -20,8 +21,8 @@ pub(crate) enum Meaning {
     Unusable,
 }
 
-/// What a failed call of the append procedure means. The procedure commits before it returns, so an error that can arrive after
-/// a COMMIT says nothing about whether the batch was appended.
+/// What a failed call of the append procedure means. The procedure commits before it returns, so an
+/// error that can arrive after a COMMIT says nothing about whether the batch was appended.
 pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
     match error {
         sqlx::Error::Database(database)
@@ -33,9 +34,10 @@ pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
     }
 }
 
-/// Whether the server can raise this after the procedure's COMMIT, while it forms and sends the answer: a cancel, or a lack of
-/// memory or disk. The ends of a session are [`Meaning::Lost`] for every call. Not among them: what is raised by a lock or a
-/// write, since nothing is locked or written after the COMMIT; "too many connections", which only a new connection meets.
+/// Whether the server can raise this after the procedure's COMMIT, while it forms and sends the
+/// answer: a cancel, or a lack of memory or disk. The ends of a session are [`Meaning::Lost`] for
+/// every call. Not among them: what is raised by a lock or a write, since nothing is locked or
+/// written after the COMMIT; "too many connections", which only a new connection meets.
 fn may_follow_commit(code: &str) -> bool {
     code == "57014" || (code.starts_with("53") && code != "53300")
 }
@@ -68,11 +70,12 @@ pub(crate) fn meaning(error: &sqlx::Error) -> Meaning {
 
 fn meaning_of_code(code: &str) -> Meaning {
     match code {
-        // Locks, deadlocks and serialisation; out of connections, memory or disk; a cancelled statement; cannot connect now.
-        // Read-only: sessions for appends are not, so it is a standby, which may be about to be promoted.
+        // Locks, deadlocks and serialisation; out of connections, memory or disk; a cancelled
+        // statement; cannot connect now. Read-only: sessions for appends are not, so it is a
+        // standby, which may be about to be promoted.
         "55P03" | "40001" | "40P01" | "57014" | "57P03" | "25006" => Meaning::Busy,
-        // The server ended the session, perhaps after the commit: shut down, crashed, database dropped, idle for too long, or its
-        // transaction open for too long.
+        // The server ended the session, perhaps after the commit: shut down, crashed, database
+        // dropped, idle for too long, or its transaction open for too long.
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" | "40003" => Meaning::Lost,
         // Isolation level; settings; privileges; a function or a table that is not there.
         WRONG_ISOLATION | UNSAFE | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,

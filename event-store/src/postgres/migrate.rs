@@ -41,12 +41,14 @@ fn event_store() -> OwnedSchema {
 /// Brings the schema `event_store` of the database up to date. Safe when run twice or at once.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Unusable`] when the schema is newer than this program.
+/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Unusable`] when the schema is
+/// newer than this program.
 pub async fn migrate(url: &str) -> Result<(), StoreError> {
     event_store().migrate(url).await
 }
 
-/// Names the schema that this program makes: another one, another name. For templates of test databases.
+/// Names the schema that this program makes: another one, another name. For templates of test
+/// databases.
 pub fn schema_fingerprint() -> String {
     event_store().fingerprint()
 }
@@ -118,7 +120,8 @@ impl OwnedSchema {
         }
         match applied.iter().find(|a| !migrator.version_exists(a.version)) {
             Some(newer) => Err(StoreError::Unusable(format!(
-                "the schema {name} has migration {}, which this program does not know: run a newer program",
+                "the schema {name} has migration {}, which this program does not know: run a \
+                    newer program",
                 newer.version
             ))),
             None => Ok(()),

@@ -1,8 +1,10 @@
-//! Hears the warnings of Postgres during a call, which the client library passes to `tracing` alone.
+//! Hears the warnings of Postgres during a call, which the client library passes to `tracing`
+//! alone.
 //!
-//! One of them changes what an answer means: when somebody cancels a commit that waits for a synchronous standby, Postgres
-//! answers as for any commit and adds a warning (01000) that it may not have been replicated. Such an answer is no
-//! acknowledgement. A call has no other warning, so every warning counts.
+//! One of them changes what an answer means: when somebody cancels a commit that waits for a
+//! synchronous standby, Postgres answers as for any commit and adds a warning (01000) that it may
+//! not have been replicated. Such an answer is no acknowledgement. A call has no other warning, so
+//! every warning counts.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,8 +23,9 @@ const TARGET: &str = "sqlx::postgres::notice";
 pub(crate) struct Notices {
     warned: Arc<AtomicBool>,
     dispatch: Dispatch,
-    /// While there is but one dispatcher, `tracing` asks the current default alone whether anybody wants a log statement, and keeps
-    /// the answer: in a program without a subscriber, a notice outside a call would make those in calls unheard. So there are two.
+    /// While there is but one dispatcher, `tracing` asks the current default alone whether anybody
+    /// wants a log statement, and keeps the answer: in a program without a subscriber, a notice
+    /// outside a call would make those in calls unheard. So there are two.
     _second: Dispatch,
 }
 

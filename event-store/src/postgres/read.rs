@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::Inner;
 use super::error::read_error;
 use crate::append::prepared::Prepared;
-use crate::append::{AppendOutcome, ClaimHash, Idempotency, Refusal};
+use crate::append::{AppendOutcome, Idempotency, Refusal, ReservedValue};
 use crate::error::{InvalidName, StoreError};
-use crate::event::{Epoch, EventType, Mark, Position, RecordedEvent, Tag};
+use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent, Tag};
 use crate::query::{EventQuery, Filter};
 use crate::registry::WrittenType;
 use crate::store::{Head, MAX_PAGE, MAX_PAGE_BYTES};
@@ -40,7 +40,7 @@ impl TryFrom<Row> for RecordedEvent {
             position: Position(position),
             stream: row.stream.parse().map_err(name)?,
             version: Version(row.version),
-            part: 0,
+            fragment: 0,
             id: row.event_id,
             event_type: row.event_type.parse().map_err(name)?,
             schema_version: row.schema_version,
@@ -72,7 +72,8 @@ fn page(limit: u32) -> i64 {
 }
 
 impl Inner {
-    /// The error of a read; that the proof of continuity failed on the way says more than that no connection was to be had.
+    /// The error of a read; that the proof of continuity failed on the way says more than that no
+    /// connection was to be had.
     pub(super) fn failed(&self, error: sqlx::Error) -> StoreError {
         self.continuity.broken().unwrap_or_else(|| read_error(error))
     }
@@ -87,12 +88,12 @@ impl Inner {
     }
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
-        self.head_through(&self.by_key).await
+        self.head_through(&self.lookup).await
     }
 
     /// The head, however many reads wait for their connections.
     pub(super) async fn head_past_the_queue(&self) -> Result<Head, StoreError> {
-        self.head_through(&self.by_key.past_the_queue()).await
+        self.head_through(&self.lookup.past_the_queue()).await
     }
 
     async fn head_through(&self, pool: &Pool) -> Result<Head, StoreError> {
@@ -102,9 +103,10 @@ impl Inner {
             .await
             .map_err(|error| self.failed(error))?;
         let epoch = Epoch(row.epoch);
-        let mark = row
-            .position
-            .map_or(Mark::START, |p| Mark { position: Position(p), event_id: row.event_id });
+        let mark = row.position.map_or(EventRef::START, |p| EventRef {
+            position: Position(p),
+            event_id: row.event_id,
+        });
         self.continuity.accept(epoch).await?;
         self.continuity.learn(mark);
         Ok(Head { epoch, mark })
@@ -115,28 +117,31 @@ impl Inner {
     pub(super) async fn assert_safe(&self) -> Result<(), StoreError> {
         self.continuity.check().await?;
         let row = sqlx::query_file!("sql/unsafe_setting.sql")
-            .fetch_one(&self.by_key.past_the_queue())
+            .fetch_one(&self.lookup.past_the_queue())
             .await;
         row.map_err(|error| self.failed(error))?
             .unsafe_setting
             .map_or(Ok(()), |why| Err(StoreError::Unsafe(why)))
     }
 
-    pub(super) async fn mark_at(&self, position: Position) -> Result<Option<Mark>, StoreError> {
+    pub(super) async fn event_ref_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<EventRef>, StoreError> {
         self.continuity.check().await?;
         if position == Position::START {
-            return Ok(Some(Mark::START));
+            return Ok(Some(EventRef::START));
         }
         let row = sqlx::query_file!("sql/event_ref_at.sql", position.0)
-            .fetch_optional(&self.by_key)
+            .fetch_optional(&self.lookup)
             .await
             .map_err(|error| self.failed(error))?;
-        Ok(row.map(|row| Mark { position, event_id: Some(row.event_id) }))
+        Ok(row.map(|row| EventRef { position, event_id: Some(row.event_id) }))
     }
 
     pub(super) async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.by_key).await;
+        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.lookup).await;
         Ok(row.map_err(|error| self.failed(error))?.descends)
     }
 
@@ -155,7 +160,7 @@ impl Inner {
             page(limit),
             PAGE_BYTES
         );
-        self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.lookup).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read_stream_backward(
@@ -174,7 +179,7 @@ impl Inner {
             page(limit),
             PAGE_BYTES
         );
-        self.events(rows.fetch_all(&self.by_key).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.lookup).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read(
@@ -188,7 +193,7 @@ impl Inner {
         let rows = match filter {
             Filter::All => {
                 sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
-                    .fetch_all(&self.by_key)
+                    .fetch_all(&self.lookup)
                     .await
             }
             Filter::Category(category) => {
@@ -200,18 +205,18 @@ impl Inner {
                     limit,
                     PAGE_BYTES
                 )
-                .fetch_all(&self.by_choice)
+                .fetch_all(&self.scan)
                 .await
             }
             Filter::Types(types) => {
                 let types = texts(types);
                 sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit, PAGE_BYTES)
-                    .fetch_all(&self.by_choice)
+                    .fetch_all(&self.scan)
                     .await
             }
             Filter::Query(query) if matches_all(query) => {
                 sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
-                    .fetch_all(&self.by_key)
+                    .fetch_all(&self.lookup)
                     .await
             }
             Filter::Query(query) => {
@@ -235,7 +240,7 @@ impl Inner {
                     limit,
                     PAGE_BYTES
                 )
-                .fetch_all(&self.by_choice)
+                .fetch_all(&self.scan)
                 .await
             }
         };
@@ -257,22 +262,24 @@ impl Inner {
             to.0,
             PAGE_BYTES
         );
-        self.events(rows.fetch_all(&self.by_choice).await.map_err(|error| self.failed(error))?)
+        self.events(rows.fetch_all(&self.scan).await.map_err(|error| self.failed(error))?)
     }
 
-    pub(super) async fn claim_owners(
+    pub(super) async fn reservation_owners(
         &self,
-        claims: &[ClaimHash],
+        reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError> {
         self.continuity.check().await?;
-        let scopes: Vec<String> = claims.iter().map(|claim| claim.scope.to_string()).collect();
-        let hashes: Vec<Vec<u8>> = claims.iter().map(|claim| claim.hash.to_vec()).collect();
+        let scopes: Vec<String> =
+            reservations.iter().map(|reservation| reservation.scope.to_string()).collect();
+        let hashes: Vec<Vec<u8>> =
+            reservations.iter().map(|reservation| reservation.hash.to_vec()).collect();
         let rows = sqlx::query_file!("sql/reservation_owners.sql", &scopes, &hashes)
-            .fetch_all(&self.by_key)
+            .fetch_all(&self.lookup)
             .await;
         let rows = rows.map_err(|error| self.failed(error))?;
         let unreadable = |error: InvalidName| {
-            StoreError::Unusable(format!("the owner of a claim cannot be read: {error}"))
+            StoreError::Unusable(format!("the owner of a reservation cannot be read: {error}"))
         };
         rows.into_iter()
             .map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable))
@@ -282,7 +289,7 @@ impl Inner {
     pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.continuity.check().await?;
         let rows = sqlx::query_file!("sql/written_types.sql")
-            .fetch_all(&self.by_choice)
+            .fetch_all(&self.scan)
             .await
             .map_err(|error| self.failed(error))?;
         let unreadable = |error: InvalidName| {
@@ -305,12 +312,12 @@ impl Inner {
     ) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check().await?;
         let row =
-            sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_one(&self.by_key).await;
+            sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_one(&self.lookup).await;
         if !row.map_err(|error| self.failed(error))?.there {
             return Ok(None);
         }
-        // A read sees a commit that still waits for its standby, or has given up waiting. An append's own commit waits for all
-        // before it, so what is there is only answered after one.
+        // A read sees a commit that still waits for its standby, or has given up waiting. An
+        // append's own commit waits for all before it, so what is there is only answered after one.
         match self.batcher.append(Prepared::look(idempotency)?).await {
             Ok(
                 outcome @ (AppendOutcome::Repeated { .. }
@@ -327,22 +334,22 @@ impl Inner {
         }
     }
 
-    pub(super) async fn claims_of(
+    pub(super) async fn reservations_of(
         &self,
         id: &str,
         limit: u32,
-    ) -> Result<Vec<(ClaimHash, StreamName)>, StoreError> {
+    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file!("sql/reservations_of.sql", id, page(limit))
-            .fetch_all(&self.by_choice);
+        let rows =
+            sqlx::query_file!("sql/reservations_of.sql", id, page(limit)).fetch_all(&self.scan);
         let rows = rows.await.map_err(|error| self.failed(error))?;
         let held = rows.into_iter().map(|row| {
             let hash = <[u8; 32]>::try_from(row.hash.as_slice()).ok();
             let owner = row.owner.parse().ok();
             let held = hash
                 .zip(owner)
-                .map(|(hash, owner)| (ClaimHash { scope: row.scope.into(), hash }, owner));
-            held.ok_or_else(|| StoreError::Unusable("a claim cannot be read".to_owned()))
+                .map(|(hash, owner)| (ReservedValue { scope: row.scope.into(), hash }, owner));
+            held.ok_or_else(|| StoreError::Unusable("a reservation cannot be read".to_owned()))
         });
         held.collect()
     }
@@ -356,7 +363,8 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a query asks for nothing in particular: it has no item, or one that names neither tag nor type.
+/// Whether a query asks for nothing in particular: it has no item, or one that names neither tag
+/// nor type.
 fn matches_all(query: &EventQuery) -> bool {
     query.items.is_empty()
         || query.items.iter().any(|item| item.tags.is_empty() && item.types.is_empty())

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::error::read_error;
 use super::{PostgresStore, connect};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position};
+use crate::event::{Epoch, EventRef, Position};
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::{StreamName, Version};
 
@@ -21,7 +21,7 @@ impl SnapshotStore for PostgresStore {
     ) -> Result<Option<Snapshot>, StoreError> {
         self.inner.continuity.check().await?;
         let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
-            .fetch_optional(&self.inner.by_key)
+            .fetch_optional(&self.inner.lookup)
             .await
             .map_err(read_error)?;
         let Some(row) = row else { return Ok(None) };
@@ -33,7 +33,7 @@ impl SnapshotStore for PostgresStore {
             shape,
             epoch,
             version: Version(row.version),
-            last: Mark { position: Position(row.position), event_id: Some(row.event_id) },
+            last: EventRef { position: Position(row.position), event_id: Some(row.event_id) },
             state: RawValue::from_string(row.state).map_err(unreadable)?,
         }))
     }
@@ -44,7 +44,7 @@ impl SnapshotStore for PostgresStore {
         let Some(event_id) = snapshot.last.event_id else {
             return Err(StoreError::Invalid("a snapshot of a stream without events".to_owned()));
         };
-        connect::write(&self.inner.by_choice, move |connection| {
+        connect::write(&self.inner.scan, move |connection| {
             async move {
                 let Snapshot { stream, shape, epoch, version, last, state } = &snapshot;
                 let (stream, version, position) = (stream.as_str(), version.0, last.position.0);

@@ -22,10 +22,10 @@ pub struct LogStatus {
     pub event_id: Option<Uuid>,
     /// When it was appended.
     pub recorded_at: Option<DateTime<Utc>>,
-    /// Up to where the log is sealed.
-    pub sealed_to: Position,
+    /// Up to where the log is digested.
+    pub digested_to: Position,
     /// How many unique values are held.
-    pub claims: i64,
+    pub reservations: i64,
     /// How many idempotency keys are kept, as Postgres last estimated it.
     pub keys_about: i64,
     /// The size of events and tags with their indexes.
@@ -38,7 +38,8 @@ impl LogStatus {
     /// Asks for it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said.
+    /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever
+    /// else it said.
     pub async fn read(executor: impl PgExecutor<'_>) -> Result<Self, StoreError> {
         let row =
             sqlx::query_file!("sql/status.sql").fetch_one(executor).await.map_err(read_error)?;
@@ -48,8 +49,8 @@ impl LogStatus {
             position: Position(row.position),
             event_id: row.event_id,
             recorded_at: row.recorded_at,
-            sealed_to: Position(row.sealed_to.unwrap_or(0)),
-            claims: row.claims,
+            digested_to: Position(row.digested_to.unwrap_or(0)),
+            reservations: row.reservations,
             keys_about: row.keys_about,
             bytes: row.bytes,
             waiting_appends: row.waiting_appends,

@@ -1,4 +1,5 @@
-//! Reading without an end: pages until the head, then whatever comes, told by this process's own appends or by polling.
+//! Reading without an end: pages until the head, then whatever comes, told by this process's own
+//! appends or by polling.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,7 +25,8 @@ struct State {
     page: VecDeque<RecordedEvent>,
 }
 
-/// Events after a position that match, without an end. After an error the stream may be polled again: it tries again.
+/// Events after a position that match, without an end. After an error the stream may be polled
+/// again: it tries again.
 pub(super) fn subscribe(
     store: PostgresStore,
     filter: Filter,
@@ -45,7 +47,8 @@ impl State {
                 self.after = event.position;
                 return Ok(event);
             }
-            // Asked for before the page is read, so that the page has everything up to it that matches.
+            // Asked for before the page is read, so that the page has everything up to it that
+            // matches.
             let mut positions = self.store.inner.continuity.positions();
             let head = self.store.head().await?.mark.position;
             if head > self.after {

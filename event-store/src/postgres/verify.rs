@@ -1,11 +1,14 @@
 //! Checks the whole log against its promises, and what is derived from it against the log.
 //!
 //! - positions and versions are dense, and the clock never went back;
-//! - every event is the one that was sealed (`chain.rs`): a changed, missing or reordered one is named by its position;
-//! - tags, claims and idempotency keys are what the log makes of them (`derived.rs`);
-//! - the epochs follow each other within the log, and the last one is the current one (`epochs.rs`).
+//! - every event is the one that was digested (`chain.rs`): a changed, missing or reordered one is
+//!   named by its position;
+//! - tags, reservations and idempotency keys are what the log makes of them (`derived.rs`);
+//! - the epochs follow each other within the log, and the last one is the current one
+//!   (`epochs.rs`).
 //!
-//! It reads in pages, each a snapshot of its own, and only what came since the last page in one; memory is bounded whatever the log's size.
+//! It reads in pages, each a snapshot of its own, and only what came since the last page in one;
+//! memory is bounded whatever the log's size.
 
 use std::time::Duration;
 
@@ -40,15 +43,16 @@ pub const MAX_FINDINGS: usize = 100;
 pub struct Verification {
     /// The last position.
     pub head: Position,
-    /// Up to where events were compared with their seals.
-    pub sealed_to: Position,
+    /// Up to where events were compared with their digests.
+    pub digested_to: Position,
     /// How many events were read.
     pub events: u64,
-    /// How many claims were compared with the log.
-    pub claims: i64,
+    /// How many reservations were compared with the log.
+    pub reservations: i64,
     /// How many idempotency records were compared with the log.
     pub keys: i64,
-    /// How many idempotency records belong to appends without events: the log knows nothing of them.
+    /// How many idempotency records belong to appends without events: the log knows nothing of
+    /// them.
     pub keys_without_events: i64,
     /// What is wrong, at most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
@@ -97,12 +101,12 @@ impl Verification {
     }
 }
 
-/// Checks the log. The connection's role must be able to read the schema and to make temporary tables. Each statement has a limit of its
-/// own, whatever the connection's is.
+/// Checks the log. The connection's role must be able to read the schema and to make temporary
+/// tables. Each statement has a limit of its own, whatever the connection's is.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it said. What is wrong with the log is no
-/// error, but a finding.
+/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it
+/// said. What is wrong with the log is no error, but a finding.
 pub async fn verify(connection: &mut Connection) -> Result<Verification, StoreError> {
     let limit = connection.limit();
     let found = check(connection).await.map_err(read_error);
@@ -117,7 +121,7 @@ async fn check(connection: &mut Connection) -> Result<Verification, sqlx::Error>
     let mut derived = Derived::begin(connection).await?;
     let mut last = None;
     while page(connection, (&mut last, &mut found), &mut chain, &mut derived).await? {}
-    // Claims change with the log: what came since and what is held now must be of one moment.
+    // Reservations change with the log: what came since and what is held now must be of one moment.
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
     let ended = end(connection, last, &mut found, chain, derived).await;
     connection.execute(if ended.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
@@ -125,7 +129,8 @@ async fn check(connection: &mut Connection) -> Result<Verification, sqlx::Error>
     Ok(found)
 }
 
-/// What must be of one moment: the last events, the seals behind them, and what is derived from all.
+/// What must be of one moment: the last events, the digests behind them, and what is derived from
+/// all.
 async fn end(
     connection: &mut Connection,
     mut last: Option<Row>,

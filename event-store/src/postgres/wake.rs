@@ -1,6 +1,8 @@
-//! The wake-up of the relay: one debounced, empty notification after commits, from another connection than theirs.
+//! The wake-up of the relay: one debounced, empty notification after commits, from another
+//! connection than theirs.
 //!
-//! NOTIFY serialises the commits that carry it, so the append has none. It is a hint: the relay polls anyway.
+//! NOTIFY serialises the commits that carry it, so the append has none. It is a hint: the relay
+//! polls anyway.
 
 use std::time::Duration;
 
@@ -9,8 +11,9 @@ use tokio::sync::mpsc;
 
 /// The channel on which the relay, and nobody else, LISTENs.
 pub const WAKE_CHANNEL: &str = "event_store_appended";
-/// The shortest time between two notifications: the first while appends come one at a time, doubled up to the second while they come
-/// without a pause, when the relay has enough to do and each notification costs a commit.
+/// The shortest time between two notifications: the first while appends come one at a time, doubled
+/// up to the second while they come without a pause, when the relay has enough to do and each
+/// notification costs a commit.
 const PAUSE_LEAST: Duration = Duration::from_millis(1);
 const PAUSE_MOST: Duration = Duration::from_millis(10);
 

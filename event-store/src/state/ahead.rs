@@ -1,10 +1,11 @@
-//! States ahead of the log: what a stream will come to once events that are on their way are appended. A command that is
-//! decided on one is appended behind the last of those events ([`ExpectedVersion::Behind`]), so that nothing rests on what never happened.
+//! States ahead of the log: what a stream will come to once events that are on their way are
+//! appended. A command that is decided on one is appended behind the last of those events
+//! ([`ExpectedVersion::Behind`]), so that nothing rests on what never happened.
 
 use super::{Current, StateLoader, StreamState};
 use crate::erasure::vault::held::Personal;
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, NewEvent};
+use crate::event::{Epoch, EventRef, NewEvent};
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
 impl<S> Current<S> {
@@ -16,8 +17,8 @@ impl<S> Current<S> {
 
     /// The stream once these events are appended to it; `state` is what it then comes to.
     ///
-    /// Where they will stand is not known: [`Current::last`] has the id of the last of them, and the position of the
-    /// last event that is stored.
+    /// Where they will stand is not known: [`Current::last`] has the id of the last of them, and
+    /// the position of the last event that is stored.
     #[must_use]
     pub fn followed_by(&self, state: S, events: &[NewEvent]) -> Self {
         let mut personal = self.personal.clone();
@@ -29,7 +30,7 @@ impl<S> Current<S> {
         Self {
             state,
             version,
-            last: Mark { position: self.last.position, event_id },
+            last: EventRef { position: self.last.position, event_id },
             kept: self.kept,
             personal,
         }
@@ -45,8 +46,8 @@ impl<S> Current<S> {
 }
 
 impl StateLoader {
-    /// Whether a command may be decided on this state, which was not loaded just now: nobody whose personal values are in it may
-    /// be erased, and an erasure must be able to reach it.
+    /// Whether a command may be decided on this state, which was not loaded just now: nobody whose
+    /// personal values are in it may be erased, and an erasure must be able to reach it.
     ///
     /// # Errors
     /// [`StoreError::Keys`], when nobody can say who is erased.
@@ -54,20 +55,22 @@ impl StateLoader {
         Ok(self.may_hold(&ahead.personal) && self.may_show(&ahead.personal).await?)
     }
 
-    /// Puts a state into memory whose events are appended by now, the last of them at `last`: as if it had been loaded.
+    /// Puts a state into memory whose events are appended by now, the last of them at `last`: as if
+    /// it had been loaded.
     pub fn confirm<S: StreamState>(
         &self,
         stream: &StreamName,
         epoch: Epoch,
         ahead: Current<S>,
-        last: Mark,
+        last: EventRef,
     ) {
         if S::SHAPE.is_some() && self.may_hold(&ahead.personal) {
             self.put(stream, epoch, &Current { last, ..ahead });
         }
     }
 
-    /// Whether nobody whose values are in a state is erased: it is shown only as long as its events could be.
+    /// Whether nobody whose values are in a state is erased: it is shown only as long as its events
+    /// could be.
     pub(super) async fn may_show(&self, personal: &Personal) -> Result<bool, StoreError> {
         let subjects = personal.subjects().unwrap_or_default();
         match self.vault() {

@@ -1,4 +1,5 @@
-//! Keeps snapshots, in a task of its own: whoever loads a state only hands it over, and never waits.
+//! Keeps snapshots, in a task of its own: whoever loads a state only hands it over, and never
+//! waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::StreamName;
 use crate::telemetry;
 
-/// The most states that wait to be kept; one more is passed over, and is handed in again with its next events.
+/// The most states that wait to be kept; one more is passed over, and is handed in again with its
+/// next events.
 const MAX_WAITING: usize = 64;
 
 #[derive(Clone)]
@@ -52,7 +54,8 @@ impl Keeper {
                 match keep(store.as_ref(), vault.as_deref(), written).await {
                     Ok(true) => telemetry::snapshot("taken"),
                     Ok(false) => {
-                        tracing::debug!(%stream, "somebody in a state was erased before it could be kept")
+                        tracing::debug!(%stream, "somebody in a state was erased before it could \
+                            be kept")
                     }
                     Err(error) => {
                         telemetry::snapshot("failed");
@@ -93,7 +96,8 @@ impl Keeper {
             let mut found = Personal::default();
             found.add(state.get());
             if !personal.covers(&found) {
-                tracing::error!(%stream, "a state has personal data that its events have not: it is not kept");
+                tracing::error!(%stream, "a state has personal data that its events have not: it \
+                    is not kept");
                 return None;
             }
             Some(Written {
@@ -110,7 +114,7 @@ impl Keeper {
     }
 }
 
-/// False when it cannot be sealed, because one of its subjects is erased.
+/// False when it cannot be encrypted, because one of its subjects is erased.
 async fn keep(
     store: &dyn SnapshotStore,
     vault: Option<&Vault>,
@@ -126,7 +130,7 @@ async fn keep(
     let Some(vault) = vault else { return Ok(false) };
     let Snapshot { stream, shape, epoch, version, last, .. } = &snapshot;
     let place = StatePlace { stream, shape: *shape, epoch: *epoch, version: *version, last: *last };
-    let Some(state) = vault.seal_state(place, subjects, &snapshot.state).await? else {
+    let Some(state) = vault.encrypt_state(place, subjects, &snapshot.state).await? else {
         return Ok(false);
     };
     store.keep_snapshot(Snapshot { state, ..snapshot }).await?;

@@ -29,8 +29,9 @@ pub enum NotCaughtUp {
     },
 }
 
-/// Waits until a reader has come to where the log ends now: `shown` says how far it is, and is asked every 10 ms. What is appended
-/// meanwhile is not waited for. Answers with how far the reader is.
+/// Waits until a reader has come to where the log ends now: `shown` says how far it is, and is
+/// asked every 10 ms. What is appended meanwhile is not waited for. Answers with how far the reader
+/// is.
 ///
 /// # Errors
 /// [`NotCaughtUp::Late`] after `limit`, [`NotCaughtUp::Store`] when the head cannot be asked for.

@@ -1,5 +1,6 @@
-//! What every event store keeps, each promise a function that panics when the store at hand does not. [`store_contract!`](crate::store_contract)
-//! makes a test of each; each is given a store with an empty log.
+//! What every event store keeps, each promise a function that panics when the store at hand does
+//! not. [`store_contract!`](crate::store_contract) makes a test of each; each is given a store with
+//! an empty log.
 #![allow(missing_docs, reason = "each name says what is checked")]
 
 mod append;

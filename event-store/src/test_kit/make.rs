@@ -1,11 +1,12 @@
-//! Makers of events, appends and what they require, of things that mean nothing. Names are checked: one that is not allowed panics.
+//! Makers of events, appends and what they require, of things that mean nothing. Names are checked:
+//! one that is not allowed panics.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-use crate::append::{Append, ClaimChange, ClaimHash, Idempotency, StreamAppend};
+use crate::append::{Append, Idempotency, ReservationChange, ReservedValue, StreamAppend};
 use crate::event::{Metadata, NewEvent};
 use crate::query::{EventQuery, QueryItem};
 use crate::stream::{ExpectedVersion, StreamName, Version};
@@ -23,7 +24,8 @@ pub fn metadata() -> Metadata {
     Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None }
 }
 
-/// An event of a type, of version 1, with a fresh id and a fresh number as its data: `{"number": 7}`.
+/// An event of a type, of version 1, with a fresh id and a fresh number as its data: `{"number":
+/// 7}`.
 ///
 /// # Panics
 /// When the type is not one.
@@ -46,7 +48,8 @@ pub fn append_to(stream: StreamName, expected: ExpectedVersion, events: Vec<NewE
     Append { streams: vec![StreamAppend { stream, expected, events }], ..Append::default() }
 }
 
-/// What an append requires that stands behind this one, which leaves its first stream with this version.
+/// What an append requires that stands behind this one, which leaves its first stream with this
+/// version.
 ///
 /// # Panics
 /// When it adds no event to its first stream.
@@ -77,25 +80,25 @@ pub fn key(key: u8, request: u8, answer: &str) -> Idempotency {
     }
 }
 
-/// A claim in the scope `thing.name`, with a hash of 32 such bytes.
-pub fn claim(value: u8) -> ClaimHash {
-    ClaimHash { scope: "thing.name".into(), hash: [value; 32] }
+/// A reservation in the scope `thing.name`, with a hash of 32 such bytes.
+pub fn reservation(value: u8) -> ReservedValue {
+    ReservedValue { scope: "thing.name".into(), hash: [value; 32] }
 }
 
-/// The stream `thing-<owner>` takes a [`claim`].
+/// The stream `thing-<owner>` takes a [`reservation`].
 ///
 /// # Panics
 /// When the owner's id is not allowed in a stream's name.
-pub fn take(value: u8, owner: &str) -> ClaimChange {
-    ClaimChange::Take { claim: claim(value), owner: stream(owner) }
+pub fn take(value: u8, owner: &str) -> ReservationChange {
+    ReservationChange::Take { reservation: reservation(value), owner: stream(owner) }
 }
 
-/// The stream `thing-<owner>` gives a [`claim`] back.
+/// The stream `thing-<owner>` gives a [`reservation`] back.
 ///
 /// # Panics
 /// When the owner's id is not allowed in a stream's name.
-pub fn release(value: u8, owner: &str) -> ClaimChange {
-    ClaimChange::Release { claim: claim(value), owner: stream(owner) }
+pub fn release(value: u8, owner: &str) -> ReservationChange {
+    ReservationChange::Release { reservation: reservation(value), owner: stream(owner) }
 }
 
 /// A query of one item: any of these types (of any, when none is given) and all of these tags.

@@ -1,18 +1,20 @@
 //! A dry run of an append: what would refuse it now, without appending.
 
-use super::{EvolvedError, EvolvedLog, Match};
+use super::{Match, UpcastingError, UpcastingLog};
 use crate::append::prepared::Prepared;
 use crate::append::{Append, Refusal};
 use crate::erasure::{Vault, subject_stream};
 use crate::error::StoreError;
 
-impl EvolvedLog {
-    /// What would refuse this append, as the log is now: the first reason in the order in which an append is checked. Nothing is
-    /// appended or locked, so another append may change the answer at once. The idempotency key is not looked at.
+impl UpcastingLog {
+    /// What would refuse this append, as the log is now: the first reason in the order in which an
+    /// append is checked. Nothing is appended or locked, so another append may change the answer at
+    /// once. The idempotency key is not looked at.
     ///
     /// # Errors
-    /// [`EvolvedError`]; [`crate::StoreError::Invalid`] when the append breaks a limit or a rule whatever the log holds.
-    pub async fn check(&self, append: &Append) -> Result<Option<Refusal>, EvolvedError> {
+    /// [`UpcastingError`]; [`crate::StoreError::Invalid`] when the append breaks a limit or a rule
+    /// whatever the log holds.
+    pub async fn check(&self, append: &Append) -> Result<Option<Refusal>, UpcastingError> {
         let prepared = Prepared::new(append.clone())?;
         if let Some(refusal) = self.store.refused_for_its_content(append).await? {
             return Ok(Some(refusal));
@@ -48,18 +50,19 @@ impl EvolvedLog {
                 return Ok(Some(Refusal::Condition { index, position }));
             }
         }
-        let claims: Vec<_> = prepared.claims.iter().map(|step| step.claim.clone()).collect();
-        if claims.is_empty() {
+        let reservations: Vec<_> =
+            prepared.reservations.iter().map(|step| step.reservation.clone()).collect();
+        if reservations.is_empty() {
             return Ok(None);
         }
-        let owners = self.store.claim_owners(&claims).await?;
+        let owners = self.store.reservation_owners(&reservations).await?;
         let held = prepared
-            .claims
+            .reservations
             .iter()
             .zip(owners)
             .filter_map(|(step, owner)| step.refusal(owner.as_ref()));
         Ok(held
             .min_by_key(|(index, _)| *index)
-            .map(|(index, owner)| Refusal::Claim { index, owner }))
+            .map(|(index, owner)| Refusal::Reservation { index, owner }))
     }
 }

@@ -1,4 +1,5 @@
-//! An error that comes after the COMMIT: the batch is there, so it is never said to have changed nothing (P4, I5).
+//! An error that comes after the COMMIT: the batch is there, so it is never said to have changed
+//! nothing (P4, I5).
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,10 @@ use crate::support::{appended, check_dense, connect, database, one, plain, take}
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// The store's call, which sleeps after its COMMIT.
-const SLEEPING: &str = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE 'CALL event_store.append%'";
+const SLEEPING: &str = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM \
+    pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE 'CALL \
+    event_store.append%'";
 
 /// Lets both procedures sleep between their COMMIT and their answer.
 async fn sleep_after_commit(admin: &mut PgConnection) {
@@ -29,7 +32,7 @@ async fn sleep_after_commit(admin: &mut PgConnection) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p4_a_call_that_is_cancelled_after_its_commit_is_not_said_to_have_changed_nothing() {
     // The plain way, and the long one.
-    for append in [one("a"), Append { claims: vec![take(1, "a")], ..one("a") }] {
+    for append in [one("a"), Append { reservations: vec![take(1, "a")], ..one("a") }] {
         let database = database().await;
         let store = connect(database.url()).await;
         let mut admin = plain(database.url()).await;

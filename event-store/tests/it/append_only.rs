@@ -5,7 +5,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::support::{appended, check_dense, connect, database, one, plain, sqlstate};
 
-const TABLES: [&str; 7] = ["events", "tags", "claims", "idempotency", "epochs", "log", "seals"];
+const TABLES: [&str; 7] =
+    ["events", "tags", "reservations", "idempotency", "epochs", "log", "encrypts"];
 const DENIED: &str = "42501";
 
 fn attempts(table: &str) -> [String; 5] {
@@ -25,7 +26,7 @@ fn first_column(table: &str) -> &'static str {
     match table {
         "events" => "position",
         "tags" => "tag",
-        "claims" => "scope",
+        "reservations" => "scope",
         "idempotency" => "key",
         "epochs" => "epoch",
         "log" => "only_row",
@@ -75,7 +76,8 @@ async fn a_reader_and_the_relay_read_and_do_not_append() {
 #[tokio::test]
 async fn only_the_relay_holds_a_lease() {
     let database = database().await;
-    let statement = "INSERT INTO event_store.leases (name) VALUES ('relay') ON CONFLICT (name) DO UPDATE SET term = leases.term + 1";
+    let statement = "INSERT INTO event_store.leases (name) VALUES ('relay') ON CONFLICT (name) DO \
+        UPDATE SET term = leases.term + 1";
     let mut relay = plain(&database.url_in_group("event_store_relay").await).await;
     sqlx::query(statement).execute(&mut relay).await.unwrap();
     for group in ["event_store_appender", "event_store_reader"] {
@@ -97,7 +99,8 @@ async fn p1_p2_the_tables_themselves_refuse_a_second_event_at_a_position_or_a_ve
         (2, 0, "events_versions_from_1"),
     ] {
         let insert = sqlx::query(
-            "INSERT INTO event_store.events SELECT $1, $2, gen_random_uuid(), recorded_at, schema_version, stream, event_type, data, tags,
+            "INSERT INTO event_store.events SELECT $1, $2, gen_random_uuid(), recorded_at, \
+                schema_version, stream, event_type, data, tags,
                  metadata FROM event_store.events",
         );
         let error = insert.bind(position).bind(version).execute(&mut superuser).await.unwrap_err();

@@ -1,11 +1,13 @@
-//! What a hostile or broken caller may hand in: each is refused alone, with a reason, and its neighbours do not notice. Then a stream of
-//! a million events, and a clock that jumps. Figures are printed.
+//! What a hostile or broken caller may hand in: each is refused alone, with a reason, and its
+//! neighbours do not notice. Then a stream of a million events, and a clock that jumps. Figures are
+//! printed.
 
 use std::time::{Duration, Instant};
 
 use event_store::{
-    Append, AppendCondition, ClaimChange, ClaimHash, EventStore, EventType, ExpectedVersion,
-    Filter, Metadata, NewEvent, Position, PostgresStore, StoreError, StreamName, Tag, Version,
+    Append, AppendCondition, EventStore, EventType, ExpectedVersion, Filter, Metadata, NewEvent,
+    Position, PostgresStore, ReservationChange, ReservedValue, StoreError, StreamName, Tag,
+    Version,
 };
 use local_servers::test_run;
 use serde_json::value::RawValue;
@@ -35,12 +37,12 @@ fn with_actor(actor: String) -> Append {
     })
 }
 
-fn with_claims(claims: impl Iterator<Item = (String, [u8; 32])>) -> Append {
-    let take = |(scope, hash): (String, _)| ClaimChange::Take {
-        claim: ClaimHash { scope: scope.into(), hash },
+fn with_reservations(reservations: impl Iterator<Item = (String, [u8; 32])>) -> Append {
+    let take = |(scope, hash): (String, _)| ReservationChange::Take {
+        reservation: ReservedValue { scope: scope.into(), hash },
         owner: stream("a"),
     };
-    Append { claims: claims.map(take).collect(), ..one("a") }
+    Append { reservations: reservations.map(take).collect(), ..one("a") }
 }
 
 /// Each attack by name.
@@ -61,7 +63,10 @@ fn attacks() -> Vec<(&'static str, Append)> {
         ("NUL in data", with_data(r#"{"name": "a\u0000b"}"#.to_owned())),
         ("NUL in a field's name", with_data(r#"{"a\u0000b": 1}"#.to_owned())),
         ("NUL in the actor", with_actor("a\0b".to_owned())),
-        ("NUL in a claim's scope", with_claims([("a\0b".to_owned(), [0; 32])].into_iter())),
+        (
+            "NUL in a reservation's scope",
+            with_reservations([("a\0b".to_owned(), [0; 32])].into_iter()),
+        ),
         (
             "NUL in the answer kept",
             Append {
@@ -92,7 +97,7 @@ fn attacks() -> Vec<(&'static str, Append)> {
                 ..Append::default()
             },
         ),
-        ("10,000 claims", with_claims((0..10_000).map(number))),
+        ("10,000 reservations", with_reservations((0..10_000).map(number))),
         (
             "10,000 conditions",
             Append { conditions: (0..10_000).map(|_| condition()).collect(), ..one("a") },
@@ -155,7 +160,8 @@ fn names_and_tags_with_anything_unprintable_are_refused_where_they_are_made() {
     }
 }
 
-/// Appends in blocks until the stream is long, and compares its last appends and reads with its first.
+/// Appends in blocks until the stream is long, and compares its last appends and reads with its
+/// first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_a_million_events_is_appended_to_and_read_as_a_short_one() {
     const BLOCK: u64 = 1_000;
@@ -186,7 +192,8 @@ async fn a_stream_of_a_million_events_is_appended_to_and_read_as_a_short_one() {
     assert_eq!(newest[0].version, read);
     let rate = |took: Duration| f64::from(u32::try_from(length).unwrap()) / took.as_secs_f64();
     eprintln!(
-        "{length} events in one stream: {:.0} appended a second in blocks, {:.0} read; one append {first:.1?} at the start, {last:.1?} at \
+        "{length} events in one stream: {:.0} appended a second in blocks, {:.0} read; one append \
+            {first:.1?} at the start, {last:.1?} at \
          the end; the last event in {backward:.1?}",
         rate(appending),
         rate(reading)
@@ -218,8 +225,8 @@ async fn one_at_a_time(store: &PostgresStore, version: i64) -> Duration {
     times[SAMPLES / 2]
 }
 
-/// The server's clock cannot be set here, so the past is: the last event says that it was recorded tomorrow, as it would after the clock
-/// had been put back by a day, or in another century.
+/// The server's clock cannot be set here, so the past is: the last event says that it was recorded
+/// tomorrow, as it would after the clock had been put back by a day, or in another century.
 #[tokio::test]
 async fn a_clock_that_jumps_neither_stops_appends_nor_turns_the_time_of_the_log_back() {
     let database = database().await;
@@ -228,7 +235,8 @@ async fn a_clock_that_jumps_neither_stops_appends_nor_turns_the_time_of_the_log_
     for jump in ["1 day", "-100 years", "1 hour"] {
         appended(store.append(one("a")).await.unwrap());
         let set = "UPDATE event_store.events SET recorded_at = greatest(
-                coalesce((SELECT max(recorded_at) FROM event_store.events WHERE position < $2), '-infinity'), clock_timestamp() + $1::interval)
+                coalesce((SELECT max(recorded_at) FROM event_store.events WHERE position < $2), \
+                '-infinity'), clock_timestamp() + $1::interval)
             WHERE position = $2 RETURNING recorded_at";
         let head = store.head().await.unwrap().mark.position;
         let jumped = sqlx::query_scalar::<_, chrono::DateTime<chrono::Utc>>(set)

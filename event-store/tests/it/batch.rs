@@ -1,5 +1,6 @@
-//! Batches: one bad member harms nobody else (A7), refusals cost no subtransaction (A6), members that affect each other are refused.
-//! Chains, several appends to one stream in one batch, are in `chains.rs`.
+//! Batches: one bad member harms nobody else (A7), refusals cost no subtransaction (A6), members
+//! that affect each other are refused. Chains, several appends to one stream in one batch, are in
+//! `chains.rs`.
 
 use chrono::{DateTime, Utc};
 use event_store::postgres::append_batch;
@@ -67,7 +68,8 @@ async fn refusals_in_a_batch_cost_no_subtransaction() {
 
 /// The next transaction id, and how often Postgres had to look a subtransaction up.
 async fn subtransactions(connection: &mut PgConnection) -> (i64, i64) {
-    let question = "SELECT txid_current(), (SELECT blks_hit + blks_read FROM pg_stat_slru WHERE name = 'Subtrans')";
+    let question = "SELECT txid_current(), (SELECT blks_hit + blks_read FROM pg_stat_slru WHERE \
+        name = 'Subtrans')";
     sqlx::query_as(question).fetch_one(connection).await.unwrap()
 }
 
@@ -76,7 +78,7 @@ async fn a_batch_whose_members_affect_each_other_is_refused_whole() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
     let keyed = |id: &str| event_store::Append { idempotency: Some(key(1, 1, "1")), ..one(id) };
-    let claiming = |id: &str| event_store::Append { claims: vec![take(1, id)], ..one(id) };
+    let reserving = |id: &str| event_store::Append { reservations: vec![take(1, id)], ..one(id) };
     let asking = event_store::Append {
         conditions: vec![AppendCondition { query: query(&[], &["a:1"]), after: Position::START }],
         ..one("b")
@@ -86,7 +88,7 @@ async fn a_batch_whose_members_affect_each_other_is_refused_whole() {
     for (members, code) in [
         (vec![one("a"), one("a")], "23505"),
         (vec![keyed("a"), keyed("b")], "23505"),
-        (vec![claiming("a"), claiming("b")], "DB002"),
+        (vec![reserving("a"), reserving("b")], "DB002"),
         (vec![telling.clone(), asking.clone()], "DB002"),
     ] {
         let Err(StoreError::Database(error)) = append_batch(&mut connection, members).await else {
@@ -149,13 +151,14 @@ async fn the_logs_clock_does_not_go_back_when_the_servers_does_on_either_way_to_
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
     // The server's clock was ahead when this one came.
-    let ahead = "UPDATE event_store.events SET recorded_at = clock_timestamp() + interval '1 hour' RETURNING recorded_at";
+    let ahead = "UPDATE event_store.events SET recorded_at = clock_timestamp() + interval '1 \
+        hour' RETURNING recorded_at";
     let ahead = sqlx::query_scalar::<_, DateTime<Utc>>(ahead)
         .fetch_one(&mut plain(database.url()).await)
         .await
         .unwrap();
     appended(store.append(one("a")).await.unwrap());
-    appended(store.append(Append { claims: vec![take(1, "a")], ..one("a") }).await.unwrap());
+    appended(store.append(Append { reservations: vec![take(1, "a")], ..one("a") }).await.unwrap());
     let events = store.read(&Filter::All, Position::START, 10).await.unwrap();
     assert_eq!(events.iter().map(|event| event.recorded_at).collect::<Vec<_>>(), [ahead; 3]);
 }

@@ -1,5 +1,5 @@
-//! Callers that go away at any moment, 10,000 of them: no connection is left in a transaction or lost to the pool, and no append is lost
-//! or made twice (F1, F2; I2, I5).
+//! Callers that go away at any moment, 10,000 of them: no connection is left in a transaction or
+//! lost to the pool, and no append is lost or made twice (F1, F2; I2, I5).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,7 +68,8 @@ async fn p3_p4_callers_that_go_away_at_any_moment_leave_nothing_open_and_no_appe
     assert_eq!(check_dense(&connect(database.url()).await).await, last);
     let there = once_each(&store, &acknowledged).await;
     eprintln!(
-        "{asked} callers, {} gave up; {} appends acknowledged, {there} in the log; {looks} looks at the server",
+        "{asked} callers, {} gave up; {} appends acknowledged, {there} in the log; {looks} looks \
+            at the server",
         given_up.load(Ordering::SeqCst),
         acknowledged.len()
     );
@@ -115,7 +116,8 @@ impl Caller {
         self
     }
 
-    /// One event; sometimes under a key, sometimes on a condition that always holds, so that the way there has more steps.
+    /// One event; sometimes under a key, sometimes on a condition that always holds, so that the
+    /// way there has more steps.
     fn append(&mut self, number: u64) -> Append {
         let mut append = one(format!("{number}-{}", self.asked % 5));
         if self.random.random_bool(0.3) {
@@ -132,7 +134,8 @@ impl Caller {
     }
 }
 
-/// A moment from none at all to some milliseconds: counted in turns of the scheduler, which are finer than its clock, or by the clock.
+/// A moment from none at all to some milliseconds: counted in turns of the scheduler, which are
+/// finer than its clock, or by the clock.
 async fn patience(kind: u8, random_length: u64) {
     if kind == 0 {
         for _ in 0..random_length {
@@ -143,10 +146,12 @@ async fn patience(kind: u8, random_length: u64) {
     }
 }
 
-/// Looks at the store's connections: how often, and the most there were. Nobody idles in a transaction for long.
+/// Looks at the store's connections: how often, and the most there were. Nobody idles in a
+/// transaction for long.
 async fn watch(mut admin: PgConnection, done: Arc<AtomicBool>) -> (u64, i64) {
     let open = format!(
-        "SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '{} ms')
+        "SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%' AND \
+            state_change < clock_timestamp() - interval '{} ms')
          FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{NAME}'",
         IDLE.as_millis()
     );
@@ -170,7 +175,8 @@ async fn prompt_read(store: &PostgresStore) {
     assert!(since.elapsed() < Duration::from_secs(5));
 }
 
-/// Every acknowledged append stands where it was said to, and no event stands there twice; answers how many events there are.
+/// Every acknowledged append stands where it was said to, and no event stands there twice; answers
+/// how many events there are.
 async fn once_each(store: &PostgresStore, acknowledged: &HashMap<Uuid, Position>) -> usize {
     let mut found = HashMap::new();
     let mut after = Position::START;

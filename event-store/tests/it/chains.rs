@@ -1,5 +1,5 @@
-//! Chains: several appends to one stream in one batch, each behind the last event of the one before. One that is refused takes
-//! along everyone behind it on its stream, and nobody else.
+//! Chains: several appends to one stream in one batch, each behind the last event of the one
+//! before. One that is refused takes along everyone behind it on its stream, and nobody else.
 
 use event_store::postgres::append_batch;
 use event_store::{
@@ -50,7 +50,7 @@ async fn p2_a_chain_is_one_batch_the_short_way_and_the_long_one() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
     let mut long = chain("b", 300);
-    long[7].claims.push(take(1, "b"));
+    long[7].reservations.push(take(1, "b"));
     for (nth, members) in [chain("a", 300), long].into_iter().enumerate() {
         let outcomes = append_batch(&mut connection, members).await.unwrap();
         assert_eq!(versions(outcomes), (1..=300).map(Ok).collect::<Vec<_>>());
@@ -108,22 +108,26 @@ async fn several_events_none_and_several_streams_are_links_of_a_chain_as_well() 
 async fn who_stands_behind_a_refused_one_is_refused_and_nobody_else() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    append_batch(&mut connection, vec![Append { claims: vec![take(1, "owner")], ..one("owner") }])
-        .await
-        .unwrap();
+    append_batch(
+        &mut connection,
+        vec![Append { reservations: vec![take(1, "owner")], ..one("owner") }],
+    )
+    .await
+    .unwrap();
     let mut members = chain("a", 6);
-    members[2].claims.push(take(1, "a"));
+    members[2].reservations.push(take(1, "a"));
     // Behind the second again: a refused append takes no place.
     members.push(append_to(stream("a"), behind(&members[1], 2), vec![event("thing.used")]));
     members.push(one("other"));
     let mut outcomes = append_batch(&mut connection, members).await.unwrap();
-    let claimed = refused(outcomes.remove(2));
-    assert!(matches!(claimed, Refusal::Claim { index: 0, .. }), "{claimed:?}");
+    let reserved = refused(outcomes.remove(2));
+    assert!(matches!(reserved, Refusal::Reservation { index: 0, .. }), "{reserved:?}");
     assert_eq!(versions(outcomes), [Ok(1), Ok(2), Err(2), Err(2), Err(2), Ok(3), Ok(1)]);
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(5));
 }
 
-/// Somebody else appends as many events as the first link would have: the second one's version is right, and its event is not.
+/// Somebody else appends as many events as the first link would have: the second one's version is
+/// right, and its event is not.
 #[tokio::test]
 async fn a_version_that_another_one_took_does_not_let_a_chain_go_on() {
     let database = database().await;
@@ -132,7 +136,7 @@ async fn a_version_that_another_one_took_does_not_let_a_chain_go_on() {
         append_batch(&mut connection, vec![one(name)]).await.unwrap();
     }
     let mut long = chain("b", 3);
-    long[2].claims.push(take(1, "b"));
+    long[2].reservations.push(take(1, "b"));
     for members in [chain("a", 3), long] {
         assert_eq!(
             versions(append_batch(&mut connection, members.clone()).await.unwrap()),
@@ -151,10 +155,10 @@ async fn a_version_that_another_one_took_does_not_let_a_chain_go_on() {
 async fn nothing_comes_behind_the_link_that_closes_the_stream() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    for (name, claims) in [("a", vec![]), ("b", vec![take(1, "b")])] {
+    for (name, reservations) in [("a", vec![]), ("b", vec![take(1, "b")])] {
         let first = append_to(stream(name), ExpectedVersion::NoStream, vec![event("thing.made")]);
         let closing = StreamAppend::closing(stream(name), behind(&first, 1), metadata());
-        let closing = Append { streams: vec![closing], claims, ..Append::default() };
+        let closing = Append { streams: vec![closing], reservations, ..Append::default() };
         let late = append_to(stream(name), behind(&closing, 2), vec![event("thing.used")]);
         let outcomes = append_batch(&mut connection, vec![first, closing, late]).await.unwrap();
         let [first, closing, late] = <[_; 3]>::try_from(outcomes).unwrap();
@@ -231,7 +235,8 @@ async fn a_poisonous_link_fails_alone_and_who_stands_behind_it_is_refused() {
     assert_eq!(check_dense(&store).await, Position(17));
 }
 
-/// Appends that look at a stream and add nothing to it share a batch, whatever they expect of it; so do those that change it then.
+/// Appends that look at a stream and add nothing to it share a batch, whatever they expect of it;
+/// so do those that change it then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_at_one_stream_keeps_nobody_apart() {
     let database = database().await;

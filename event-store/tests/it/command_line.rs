@@ -29,11 +29,11 @@ async fn it_shows_a_log_for_people_and_for_programs() {
     for name in ["a", "b", "a"] {
         appended(store.append(one(name)).await.unwrap());
     }
-    store.seal().await.unwrap();
+    store.digest().await.unwrap();
     let status = json(&run(database.url(), &["status", "--json"]).await);
-    assert_eq!((status["position"].as_i64(), status["sealed_to"].as_i64()), (Some(3), Some(3)));
+    assert_eq!((status["position"].as_i64(), status["digested_to"].as_i64()), (Some(3), Some(3)));
     assert_eq!(status["epoch"].as_str().unwrap(), store.head().await.unwrap().epoch.to_string());
-    assert!(text(&run(database.url(), &["status"]).await).contains("sealed to"));
+    assert!(text(&run(database.url(), &["status"]).await).contains("digested to"));
     let lines = text(
         &run(database.url(), &["--json", "read", "--after", "1", "--type", "thing.happened"]).await,
     );
@@ -80,7 +80,7 @@ async fn its_exit_code_says_whether_the_log_is_in_order() {
     let database = database().await;
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
-    store.seal().await.unwrap();
+    store.digest().await.unwrap();
     let found = run(database.url(), &["verify"]).await;
     assert_eq!(found.status.code(), Some(0), "{}", text(&found));
     let mut admin = plain(database.url()).await;

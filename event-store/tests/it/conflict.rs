@@ -1,4 +1,5 @@
-//! Races for one condition: exactly one contestant wins each (I4). The planted bug of a check that is older than its lock is caught.
+//! Races for one condition: exactly one contestant wins each (I4). The planted bug of a check that
+//! is older than its lock is caught.
 
 use std::sync::Arc;
 
@@ -39,15 +40,18 @@ fn take_seat(round: u64, number: usize) -> Append {
     }
 }
 
-/// What a single statement makes of it: the snapshot of its check is older than the lock that it waits for. The pause widens the
-/// window, so that catching it does not hang on how busy the machine is.
+/// What a single statement makes of it: the snapshot of its check is older than the lock that it
+/// waits for. The pause widens the window, so that catching it does not hang on how busy the
+/// machine is.
 const MUTANT: &str = "
     WITH locked AS MATERIALIZED (SELECT epoch FROM event_store.log FOR UPDATE),
     added AS (
         INSERT INTO event_store.events
-            (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
+            (position, version, event_id, recorded_at, schema_version, stream, event_type, data, \
+            tags, metadata)
         SELECT nextval('public.mutant'), 1, $1, now(), 1, $2, 'seat.taken', '{}', ARRAY[$3], '{}'
-        FROM locked, (SELECT count(*) FROM generate_series(1, 30000)) AS pause WHERE NOT EXISTS (SELECT FROM event_store.tags WHERE tag = $3)
+        FROM locked, (SELECT count(*) FROM generate_series(1, 30000)) AS pause WHERE NOT EXISTS \
+        (SELECT FROM event_store.tags WHERE tag = $3)
         RETURNING position
     )
     INSERT INTO event_store.tags (tag, position) SELECT $3, position FROM added";
@@ -76,7 +80,8 @@ impl Contestant {
     }
 }
 
-/// Runs the contestants' attempts of each round at once; answers in how many rounds not exactly one of them won.
+/// Runs the contestants' attempts of each round at once; answers in how many rounds not exactly one
+/// of them won.
 async fn violations(contestants: Vec<Contestant>, rounds: u64) -> usize {
     let barrier = Arc::new(Barrier::new(contestants.len()));
     let tasks = contestants.into_iter().enumerate().map(|(number, mut contestant)| {

@@ -66,7 +66,8 @@ async fn an_append_that_stays_without_an_answer_says_so_and_is_there_at_most_onc
                 .unwrap();
         while store.append(one("b")).await.is_err() {}
         let before = check_dense(&connect(database.url()).await).await;
-        // Nobody gets through any more, so it cannot be sent again. Whether its call arrived nobody here can tell.
+        // Nobody gets through any more, so it cannot be sent again. Whether its call arrived nobody
+        // here can tell.
         proxy.cut_next_and_all_after(cut);
         let append = one("a");
         let first = store.append(append.clone()).await;

@@ -1,4 +1,5 @@
-//! A new epoch: begun by a person, followed by every process that knows the history it descends from, and by no other (A5).
+//! A new epoch: begun by a person, followed by every process that knows the history it descends
+//! from, and by no other (A5).
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,7 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
         ..append_to(stream("b"), Any, vec![event("a.b"), event("a.c")])
     };
     let nothing_yet = appended(store.append(without_events()).await.unwrap());
-    assert_eq!(nothing_yet.last, event_store::Mark::START);
+    assert_eq!(nothing_yet.last, event_store::EventRef::START);
     let before = [
         appended(store.append(keyed(1)).await.unwrap()),
         appended(store.append(of_two.clone()).await.unwrap()),
@@ -79,7 +80,8 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
         appended(store.append(keyed(3)).await.unwrap()),
     ];
     let mut admin = plain(database.url()).await;
-    // What once stood at the last position is another event now, so its record is of a history that is over.
+    // What once stood at the last position is another event now, so its record is of a history that
+    // is over.
     let swap = "UPDATE event_store.events SET event_id = gen_random_uuid() WHERE position = 4";
     sqlx::raw_sql(swap).execute(&mut admin).await.unwrap();
     let new = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
@@ -114,7 +116,8 @@ async fn after_lost_commits_a_process_waits_for_a_person_and_then_goes_on_withou
     lose_events_after(&mut admin, 3).await;
     let error = other_history(&store).await;
     assert!(
-        matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")),
+        matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch \
+            begin`")),
         "{error:?}"
     );
     let error = store
@@ -158,7 +161,8 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
     appended(store.append(one("a")).await.unwrap());
     // The copy knows of the first epoch alone.
     let restore = sqlx::query(
-        "WITH log AS (UPDATE event_store.log SET epoch = $1) DELETE FROM event_store.epochs WHERE epoch = $2",
+        "WITH log AS (UPDATE event_store.log SET epoch = $1) DELETE FROM event_store.epochs WHERE \
+            epoch = $2",
     );
     restore.bind(first.0).bind(second.0).execute(&mut admin).await.unwrap();
     lose_events_after(&mut admin, 0).await;
@@ -193,7 +197,8 @@ async fn a_process_that_starts_after_commits_were_lost_waits_for_a_person_when_i
     lose_events_after(&mut admin, 3).await;
     let error = start().await.err().unwrap();
     assert!(
-        matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch begin`")),
+        matches!(&error, StoreError::OtherHistory(why) if why.contains("`event-store epoch \
+            begin`")),
         "{error:?}"
     );
     assert_eq!(

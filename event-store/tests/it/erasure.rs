@@ -1,25 +1,25 @@
-//! Personal data: sealed in the log, values for who has the keys, erased for good for everybody.
+//! Personal data: encrypted in the log, values for who has the keys, erased for good for everybody.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use event_store::erasure::{
-    EraseError, EraseRequest, KeyError, LedgerEntry, MemoryKeys, Reconciled, SealedStore,
+    EncryptingStore, EraseError, EraseRequest, KeyError, LedgerEntry, MemoryKeys, Reconciled,
     StoredKey, SubjectKeyStore, Vault, VaultOptions, WrappedKey, erase, is_settled, prove,
     reconcile,
 };
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent,
-    Position, Refusal, Registry, StoreError, StreamName, Version,
+    Append, EventRef, EventStore, ExpectedVersion, Filter, Head, MemoryStore, NewEvent, Position,
+    Refusal, Registry, StoreError, StreamName, UpcastingLog, Version,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::keys::{keys_database, master, postgres_keys};
 use crate::support::{
-    append_to, appended, claim, connect, database, key, metadata, next, one, refused, repeated,
-    stream, take,
+    append_to, appended, connect, database, key, metadata, next, one, refused, repeated,
+    reservation, stream, take,
 };
 
 const ADA: Uuid = Uuid::from_u128(0xada);
@@ -34,13 +34,13 @@ fn vault(keys: &Arc<dyn SubjectKeyStore>) -> Arc<Vault> {
 struct World {
     log: Arc<dyn EventStore>,
     keys: Arc<dyn SubjectKeyStore>,
-    sealed: SealedStore,
+    encrypted: EncryptingStore,
 }
 
 impl World {
     fn over(log: Arc<dyn EventStore>, keys: Arc<dyn SubjectKeyStore>) -> Self {
-        let sealed = SealedStore::new(Arc::clone(&log), vault(&keys));
-        Self { log, keys, sealed }
+        let encrypted = EncryptingStore::new(Arc::clone(&log), vault(&keys));
+        Self { log, keys, encrypted }
     }
 
     fn in_memory() -> Self {
@@ -58,7 +58,7 @@ impl World {
 
     /// The names in the log, as they are read.
     async fn names(&self) -> Vec<Value> {
-        let events = self.sealed.read(&Filter::All, Position::START, 1_000).await.unwrap();
+        let events = self.encrypted.read(&Filter::All, Position::START, 1_000).await.unwrap();
         events
             .iter()
             .filter_map(|event| event.decode::<Value>().unwrap().get("name").cloned())
@@ -82,50 +82,50 @@ fn naming(subject: Uuid, name: &str) -> Append {
 
 #[tokio::test]
 async fn a_check_tells_of_an_erased_subject_and_makes_no_key_for_a_new_one() {
-    let World { log, keys, sealed } = World::in_memory();
-    appended(sealed.append(naming(ADA, SECRET)).await.unwrap());
+    let World { log, keys, encrypted } = World::in_memory();
+    appended(encrypted.append(naming(ADA, SECRET)).await.unwrap());
     erase(log.as_ref(), keys.as_ref(), &request(ADA)).await.unwrap();
-    let evolved = EvolvedLog::new(
-        Arc::new(sealed),
+    let upcasting = UpcastingLog::new(
+        Arc::new(encrypted),
         Arc::new(Registry::new([("thing.named", 1)], []).unwrap()),
     );
     // It has read of the erasure: until then it has the key at hand, as an append has.
-    evolved.store().read(&Filter::All, Position::START, 10).await.unwrap();
+    upcasting.store().read(&Filter::All, Position::START, 10).await.unwrap();
     assert_eq!(
-        evolved.check(&naming(ADA, SECRET)).await.unwrap(),
+        upcasting.check(&naming(ADA, SECRET)).await.unwrap(),
         Some(Refusal::SubjectErased { subject: ADA })
     );
-    assert_eq!(evolved.check(&naming(BOB, "Bob")).await.unwrap(), None);
+    assert_eq!(upcasting.check(&naming(BOB, "Bob")).await.unwrap(), None);
     assert!(keys.find(&[BOB]).await.unwrap()[0].is_none());
 }
 
 #[tokio::test]
-async fn a_value_is_sealed_in_the_log_and_whole_for_who_has_the_keys() {
+async fn a_value_is_encrypted_in_the_log_and_whole_for_who_has_the_keys() {
     let world = World::in_memory();
-    appended(world.sealed.append(naming(ADA, SECRET)).await.unwrap());
+    appended(world.encrypted.append(naming(ADA, SECRET)).await.unwrap());
     let stored = world.log.read(&Filter::All, Position::START, 10).await.unwrap();
     assert!(!stored[0].data.get().contains("Lovelace"), "{}", stored[0].data.get());
-    let read = world.sealed.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap();
+    let read = world.encrypted.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap();
     assert_eq!(
         read[0].data.get(),
         format!(r#"{{"id":1.5,"name":{{"$subject":"{ADA}","$personal":"{SECRET}"}},"tail":[1]}}"#)
     );
     let other = world.another_process();
     assert_eq!(other.names().await, [json!(SECRET)]);
-    let back = other.sealed.read_stream_backward(&stream(ADA), None, 10).await.unwrap();
+    let back = other.encrypted.read_stream_backward(&stream(ADA), None, 10).await.unwrap();
     assert_eq!(back[0].data.get(), read[0].data.get());
-    let live = next(&mut other.sealed.subscribe(Filter::All, Position::START)).await.unwrap();
+    let live = next(&mut other.encrypted.subscribe(Filter::All, Position::START)).await.unwrap();
     assert_eq!(live.data.get(), read[0].data.get());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() {
+async fn an_erased_subject_reads_as_erased_everywhere_and_its_reservations_are_free() {
     let (log, keys) = (database().await, keys_database().await);
     let world = World::over(Arc::new(connect(log.url()).await), postgres_keys(keys.url()).await);
     let other = world.another_process();
-    let claiming = Append { claims: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
-    appended(world.sealed.append(claiming).await.unwrap());
-    appended(world.sealed.append(naming(BOB, "Bob")).await.unwrap());
+    let reserving = Append { reservations: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
+    appended(world.encrypted.append(reserving).await.unwrap());
+    appended(world.encrypted.append(naming(BOB, "Bob")).await.unwrap());
     assert_eq!(
         other.names().await,
         [json!(SECRET), json!("Bob")],
@@ -133,7 +133,7 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() 
     );
 
     let entry = world.erase(ADA).await.unwrap();
-    assert_eq!((entry.requested_by.as_str(), entry.claims_released), ("ops-7", 1));
+    assert_eq!((entry.requested_by.as_str(), entry.reservations_released), ("ops-7", 1));
     assert_eq!(entry.erased_at.unwrap().position, Position(3));
     assert_eq!(
         other.names().await,
@@ -141,14 +141,17 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() 
         "it has read of the erasure in the same page"
     );
     assert_eq!(world.another_process().names().await, [Value::Null, json!("Bob")]);
-    let refusal = refused(other.sealed.append(naming(ADA, "Ada again")).await.unwrap());
+    let refusal = refused(other.encrypted.append(naming(ADA, "Ada again")).await.unwrap());
     assert_eq!(refusal, Refusal::SubjectErased { subject: ADA });
-    let heir = Append { claims: vec![take(1, &BOB.to_string())], ..one("x") };
-    appended(other.sealed.append(heir).await.unwrap());
+    let heir = Append { reservations: vec![take(1, &BOB.to_string())], ..one("x") };
+    appended(other.encrypted.append(heir).await.unwrap());
 
     let proof = prove(world.log.as_ref(), world.keys.as_ref(), ADA).await.unwrap();
     assert!(proof.holds(), "{proof}");
-    assert_eq!((proof.search.events, proof.search.sealed, proof.search.up_to), (1, 1, Position(4)));
+    assert_eq!(
+        (proof.search.events, proof.search.encrypted, proof.search.up_to),
+        (1, 1, Position(4))
+    );
     let printed = proof.to_string();
     for words in [
         "complete",
@@ -168,12 +171,12 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_claims_are_free() 
 #[tokio::test]
 async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
     let world = World::in_memory();
-    appended(world.sealed.append(naming(ADA, SECRET)).await.unwrap());
+    appended(world.encrypted.append(naming(ADA, SECRET)).await.unwrap());
     let other = world.another_process();
     other.erase(ADA).await.unwrap();
     let heard = async {
         while !matches!(
-            world.sealed.append(naming(ADA, "x")).await.unwrap(),
+            world.encrypted.append(naming(ADA, "x")).await.unwrap(),
             event_store::AppendOutcome::Refused(_)
         ) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -184,7 +187,7 @@ async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
         .expect("it hears within its interval");
     assert!(
         world.names().await.iter().all(Value::is_null),
-        "what was sealed in between reads as erased too"
+        "what was encrypted in between reads as erased too"
     );
     assert!(other.another_process().names().await.iter().all(Value::is_null));
 }
@@ -231,11 +234,11 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
     async fn record(
         &self,
         subject: Uuid,
-        erased_at: Mark,
-        claims_released: i64,
+        erased_at: EventRef,
+        reservations_released: i64,
     ) -> Result<(), KeyError> {
         self.call()?;
-        self.inner.record(subject, erased_at, claims_released).await?;
+        self.inner.record(subject, erased_at, reservations_released).await?;
         self.call()
     }
     async fn entry(&self, subject: Uuid) -> Result<Option<LedgerEntry>, KeyError> {
@@ -244,10 +247,10 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
     async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError> {
         self.inner.ledger(after, limit).await
     }
-    async fn applied(&self) -> Result<Mark, KeyError> {
+    async fn applied(&self) -> Result<EventRef, KeyError> {
         self.inner.applied().await
     }
-    async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
+    async fn set_applied(&self, mark: EventRef) -> Result<(), KeyError> {
         self.inner.set_applied(mark).await
     }
     async fn known_head(&self) -> Result<Option<Head>, KeyError> {
@@ -271,17 +274,17 @@ impl SubjectKeyStore for Failing<dyn SubjectKeyStore> {
 #[tokio::test]
 async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() {
     let world = World::in_memory();
-    appended(world.sealed.append(naming(ADA, SECRET)).await.unwrap());
+    appended(world.encrypted.append(naming(ADA, SECRET)).await.unwrap());
     let away =
         World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
     for (what, unlucky) in [
         ("away", away),
         ("another log's", World::over(Arc::clone(&world.log), Arc::new(MemoryKeys::new()))),
     ] {
-        let read = unlucky.sealed.read(&Filter::All, Position::START, 10).await;
+        let read = unlucky.encrypted.read(&Filter::All, Position::START, 10).await;
         let Err(StoreError::Keys(error)) = read else { panic!("{what}: {read:?}") };
         assert_eq!(error.is_transient(), what == "away", "{error:?}");
-        let mut live = unlucky.sealed.subscribe(Filter::All, Position::START);
+        let mut live = unlucky.encrypted.subscribe(Filter::All, Position::START);
         for _ in 0..2 {
             assert!(
                 matches!(next(&mut live).await, Err(StoreError::Keys(_))),
@@ -291,13 +294,12 @@ async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() 
     }
     let away =
         World::over(Arc::clone(&world.log), Arc::new(Failing::always(Arc::clone(&world.keys))));
-    assert!(
-        matches!(away.sealed.append(naming(BOB, "Bob")).await, Err(StoreError::Keys(error)) if error.is_transient())
-    );
-    appended(away.sealed.append(one("y")).await.unwrap());
+    assert!(matches!(away.encrypted.append(naming(BOB, "Bob")).await,
+            Err(StoreError::Keys(error)) if error.is_transient()));
+    appended(away.encrypted.append(one("y")).await.unwrap());
     let recovered =
         World::over(Arc::clone(&world.log), Arc::new(Failing::at(Arc::clone(&world.keys), 0)));
-    let mut live = recovered.sealed.subscribe(Filter::All, Position::START);
+    let mut live = recovered.encrypted.subscribe(Filter::All, Position::START);
     assert!(next(&mut live).await.is_err());
     assert_eq!(
         next(&mut live).await.unwrap().position,
@@ -305,7 +307,7 @@ async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() 
         "nothing is lost by the error"
     );
     let wrong_master = Vault::new(Arc::clone(&world.keys), master(&[9]), VaultOptions::default());
-    let wrong = SealedStore::new(Arc::clone(&world.log), wrong_master);
+    let wrong = EncryptingStore::new(Arc::clone(&world.log), wrong_master);
     let read = wrong.read(&Filter::All, Position::START, 10).await;
     assert!(matches!(read, Err(StoreError::Keys(KeyError::MasterKey))), "{read:?}");
 }
@@ -316,9 +318,9 @@ async fn an_erasure_cut_at_any_call_is_finished_by_running_it_again_or_before_se
         let mut cuts = 0;
         loop {
             let world = World::in_memory();
-            let claiming =
-                Append { claims: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
-            appended(world.sealed.append(claiming).await.unwrap());
+            let reserving =
+                Append { reservations: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
+            appended(world.encrypted.append(reserving).await.unwrap());
             let failing: Failing<dyn SubjectKeyStore> = Failing::at(Arc::clone(&world.keys), cuts);
             if erase(world.log.as_ref(), &failing, &request(ADA)).await.is_ok() {
                 break;
@@ -348,8 +350,9 @@ async fn an_erasure_cut_at_any_call_is_finished_by_running_it_again_or_before_se
 #[tokio::test]
 async fn a_log_restored_from_before_is_told_again_and_restored_keys_are_destroyed_again() {
     let world = World::in_memory();
-    let claiming = || Append { claims: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
-    appended(world.sealed.append(claiming()).await.unwrap());
+    let reserving =
+        || Append { reservations: vec![take(1, &ADA.to_string())], ..naming(ADA, SECRET) };
+    appended(world.encrypted.append(reserving()).await.unwrap());
     let wrapped = world.keys.find(&[ADA]).await.unwrap().remove(0).unwrap();
     let StoredKey::Wrapped(wrapped) = wrapped else { panic!("a key") };
     world.erase(ADA).await.unwrap();
@@ -373,7 +376,7 @@ async fn a_log_restored_from_before_is_told_again_and_restored_keys_are_destroye
     restored
         .append(Append {
             streams: append_to(stream(ADA), ExpectedVersion::Any, vec![same]).streams,
-            ..claiming()
+            ..reserving()
         })
         .await
         .unwrap();
@@ -398,42 +401,43 @@ async fn a_log_restored_from_before_is_told_again_and_restored_keys_are_destroye
 async fn a_repeat_of_a_keyed_append_gets_its_answer_though_the_subject_is_erased_since() {
     let world = World::in_memory();
     let keyed = || Append { idempotency: Some(key(1, 1, "7")), ..naming(ADA, SECRET) };
-    appended(world.sealed.append(keyed()).await.unwrap());
+    appended(world.encrypted.append(keyed()).await.unwrap());
     world.erase(ADA).await.unwrap();
-    assert_eq!(repeated(world.another_process().sealed.append(keyed()).await.unwrap()).1, "7");
+    assert_eq!(repeated(world.another_process().encrypted.append(keyed()).await.unwrap()).1, "7");
 }
 
 #[tokio::test]
-async fn a_moved_or_changed_sealed_value_is_named_and_not_taken_for_erased() {
+async fn a_moved_or_changed_encrypted_value_is_named_and_not_taken_for_erased() {
     let world = World::in_memory();
-    appended(world.sealed.append(naming(ADA, SECRET)).await.unwrap());
+    appended(world.encrypted.append(naming(ADA, SECRET)).await.unwrap());
     let stored = world.log.read(&Filter::All, Position::START, 1).await.unwrap().remove(0);
     let moved = NewEvent { id: Uuid::now_v7(), data: stored.data.clone(), ..named(ADA, "") };
     let brought = world
-        .sealed
+        .encrypted
         .append(append_to(stream("z"), ExpectedVersion::Any, vec![moved.clone()]))
         .await;
     assert!(
         matches!(brought, Err(StoreError::Invalid(_))),
-        "nobody brings a sealed value along: {brought:?}"
+        "nobody brings a encrypted value along: {brought:?}"
     );
     appended(
         world.log.append(append_to(stream("z"), ExpectedVersion::Any, vec![moved])).await.unwrap(),
     );
-    let read = world.sealed.read(&Filter::All, Position::START, 10).await;
+    let read = world.encrypted.read(&Filter::All, Position::START, 10).await;
     assert!(
-        matches!(&read, Err(StoreError::Unusable(why)) if why.contains("position 2") && !why.contains("Ada")),
+        matches!(&read, Err(StoreError::Unusable(why)) if why.contains("position \
+            2") && !why.contains("Ada")),
         "{read:?}"
     );
     assert_eq!(
-        world.sealed.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap().len(),
+        world.encrypted.read_stream(&stream(ADA), Version::NONE, 10).await.unwrap().len(),
         1,
         "the others can be read"
     );
     let half = json!({"name": {"$personal": SECRET}});
     let half = NewEvent::json("thing.named".parse().unwrap(), 1, &half, metadata()).unwrap();
     let refused =
-        world.sealed.append(append_to(stream("h"), ExpectedVersion::Any, vec![half])).await;
+        world.encrypted.append(append_to(stream("h"), ExpectedVersion::Any, vec![half])).await;
     assert!(
         matches!(refused, Err(StoreError::Invalid(_))),
         "a value without a subject is not stored readable: {refused:?}"
@@ -441,21 +445,30 @@ async fn a_moved_or_changed_sealed_value_is_named_and_not_taken_for_erased() {
 }
 
 #[tokio::test]
-async fn more_claims_than_one_append_takes_are_all_released() {
+async fn more_reservations_than_one_append_takes_are_all_released() {
     let world = World::in_memory();
     for n in 0..2_u8 {
-        let claims = (0..200).map(|v| event_store::ClaimChange::Take {
-            claim: event_store::ClaimHash { scope: format!("thing.{n}").into(), hash: [v; 32] },
+        let reservations = (0..200).map(|v| event_store::ReservationChange::Take {
+            reservation: event_store::ReservedValue {
+                scope: format!("thing.{n}").into(),
+                hash: [v; 32],
+            },
             owner: StreamName::new("other", ADA).unwrap(),
         });
-        appended(world.log.append(Append { claims: claims.collect(), ..one(n) }).await.unwrap());
+        appended(
+            world
+                .log
+                .append(Append { reservations: reservations.collect(), ..one(n) })
+                .await
+                .unwrap(),
+        );
     }
-    let strangers = Append { claims: vec![take(1, "stranger")], ..one("s") };
+    let strangers = Append { reservations: vec![take(1, "stranger")], ..one("s") };
     appended(world.log.append(strangers).await.unwrap());
-    assert_eq!(world.erase(ADA).await.unwrap().claims_released, 400);
+    assert_eq!(world.erase(ADA).await.unwrap().reservations_released, 400);
     assert_eq!(
-        world.log.claims_of("stranger", 10).await.unwrap(),
-        [(claim(1), stream("stranger"))]
+        world.log.reservations_of("stranger", 10).await.unwrap(),
+        [(reservation(1), stream("stranger"))]
     );
 }
 

@@ -1,14 +1,15 @@
-//! An erasure and appends with the subject's data at the same time: whatever the order, nothing of the subject comes behind its
-//! `subject.erased`, and no claim is left for it (P7).
+//! An erasure and appends with the subject's data at the same time: whatever the order, nothing of
+//! the subject comes behind its `subject.erased`, and no reservation is left for it (P7).
 
 use std::sync::Arc;
 
 use event_store::erasure::{
-    EraseRequest, SealedStore, SubjectKeyStore, Vault, VaultOptions, erase, erased_subject, prove,
+    EncryptingStore, EraseRequest, SubjectKeyStore, Vault, VaultOptions, erase, erased_subject,
+    prove,
 };
 use event_store::{
-    Append, AppendOutcome, ClaimChange, ClaimHash, EventStore, ExpectedVersion, Filter,
-    MemoryStore, NewEvent, Position, Refusal, StreamName,
+    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, MemoryStore, NewEvent, Position,
+    Refusal, ReservationChange, ReservedValue, StreamName,
 };
 use local_servers::test_run;
 use rand::Rng as _;
@@ -28,9 +29,9 @@ struct World {
 
 impl World {
     /// One more process: it keeps the keys it has used, and learns of erasures once a second.
-    fn process(&self) -> Arc<SealedStore> {
+    fn process(&self) -> Arc<EncryptingStore> {
         let vault = Vault::new(Arc::clone(&self.keys), master(&[1]), VaultOptions::default());
-        Arc::new(SealedStore::new(Arc::clone(&self.log), vault))
+        Arc::new(EncryptingStore::new(Arc::clone(&self.log), vault))
     }
 
     async fn erase(&self, subject: Uuid) {
@@ -38,7 +39,8 @@ impl World {
         erase(self.log.as_ref(), self.keys.as_ref(), &request).await.unwrap();
     }
 
-    /// Nothing of the subject, whose events all stand behind `after`, stands behind its erasure, and the proof says so.
+    /// Nothing of the subject, whose events all stand behind `after`, stands behind its erasure,
+    /// and the proof says so.
     async fn check(&self, subject: Uuid, after: Position) {
         let events = self.log.read(&Filter::All, after, 10_000).await.unwrap();
         let erased =
@@ -49,7 +51,7 @@ impl World {
             .filter(|event| event.data.get().contains(&of_subject))
             .collect();
         assert!(behind.is_empty(), "{behind:#?}");
-        assert_eq!(self.log.claims_of(&subject.to_string(), 10).await.unwrap(), []);
+        assert_eq!(self.log.reservations_of(&subject.to_string(), 10).await.unwrap(), []);
         let proof = prove(self.log.as_ref(), self.keys.as_ref(), subject).await.unwrap();
         assert!(proof.holds(), "{proof}");
     }
@@ -66,7 +68,7 @@ fn user(subject: Uuid) -> StreamName {
     StreamName::new("user", subject).unwrap()
 }
 
-/// The subject gets another address, and the claim on it.
+/// The subject gets another address, and the reservation on it.
 fn moving(subject: Uuid, address: u64) -> Append {
     let data =
         json!({"email": {"$subject": subject, "$personal": format!("{address}@example.com")}});
@@ -74,27 +76,27 @@ fn moving(subject: Uuid, address: u64) -> Append {
         NewEvent::json("user.email_changed".parse().unwrap(), 1, &data, metadata()).unwrap();
     let mut hash = [0; 32];
     hash[..8].copy_from_slice(&address.to_be_bytes());
-    let claim = ClaimHash { scope: "user.email".into(), hash };
-    let claims = vec![ClaimChange::Take { claim, owner: user(subject) }];
-    Append { claims, ..append_to(user(subject), ExpectedVersion::Any, vec![event]) }
+    let reservation = ReservedValue { scope: "user.email".into(), hash };
+    let reservations = vec![ReservationChange::Take { reservation, owner: user(subject) }];
+    Append { reservations, ..append_to(user(subject), ExpectedVersion::Any, vec![event]) }
 }
 
 #[tokio::test]
 async fn p7_a_process_that_has_not_heard_of_an_erasure_appends_nothing_behind_it() {
     let (world, _databases) = in_postgres().await;
     let subject = Uuid::from_u128(0xada);
-    // Nobody tells this one of an erasure: it has the key at hand, and goes on sealing with it.
+    // Nobody tells this one of an erasure: it has the key at hand, and goes on encrypting with it.
     let deaf = Vault::new(Arc::clone(&world.keys), master(&[1]), VaultOptions::default());
     let append = async |mut append: Append| {
-        assert_eq!(deaf.seal(&mut append).await.unwrap(), None);
+        assert_eq!(deaf.encrypt(&mut append).await.unwrap(), None);
         world.log.append(append).await.unwrap()
     };
     appended(append(moving(subject, 1)).await);
     world.erase(subject).await;
     let refusal = Refusal::SubjectErased { subject };
     assert_eq!(refused(append(moving(subject, 2)).await), refusal);
-    let without_claim = Append { claims: Vec::new(), ..moving(subject, 2) };
-    assert_eq!(refused(append(without_claim).await), refusal);
+    let without_reservation = Append { reservations: Vec::new(), ..moving(subject, 2) };
+    assert_eq!(refused(append(without_reservation).await), refusal);
     appended(append(moving(Uuid::from_u128(0xb0b), 1)).await);
     world.check(subject, Position::START).await;
 }
@@ -145,13 +147,15 @@ async fn the_proof_notices_what_another_program_put_behind_an_erasure() {
         keys: Arc::new(event_store::erasure::MemoryKeys::new()),
     };
     appended(world.process().append(moving(subject, 1)).await.unwrap());
-    let sealed =
+    let encrypted =
         log.read_stream(&user(subject), event_store::Version::NONE, 1).await.unwrap().remove(0);
     world.erase(subject).await;
-    // One that names no subjects and takes no claim.
-    let data = sealed.data;
-    let late =
-        NewEvent { data, ..NewEvent::json(sealed.event_type, 1, &json!({}), metadata()).unwrap() };
+    // One that names no subjects and takes no reservation.
+    let data = encrypted.data;
+    let late = NewEvent {
+        data,
+        ..NewEvent::json(encrypted.event_type, 1, &json!({}), metadata()).unwrap()
+    };
     appended(log.append(append_to(user(subject), ExpectedVersion::Any, vec![late])).await.unwrap());
     let proof = prove(world.log.as_ref(), world.keys.as_ref(), subject).await.unwrap();
     assert_eq!(

@@ -1,11 +1,12 @@
-//! A log written by programs of several ages, read and appended to as today's program sees it: against Postgres and memory alike.
+//! A log written by programs of several ages, read and appended to as today's program sees it:
+//! against Postgres and memory alike.
 
 use std::sync::Arc;
 
 use event_store::registry::{InvalidRegistry, Past, Shape};
 use event_store::{
-    Append, AppendCondition, AppendOutcome, EventQuery, EventStore, EvolvedError, EvolvedLog,
-    ExpectedVersion, Filter, NewEvent, Position, QueryItem, RecordedEvent, Refusal, Registry,
+    Append, AppendCondition, AppendOutcome, EventQuery, EventStore, ExpectedVersion, Filter,
+    NewEvent, Position, QueryItem, RecordedEvent, Refusal, Registry, UpcastingError, UpcastingLog,
     Version, WrittenType,
 };
 use local_servers::test_run;
@@ -69,8 +70,8 @@ fn registry() -> Registry {
     Registry::new(CURRENT.iter().copied(), PAST.iter().copied()).unwrap()
 }
 
-fn log(store: &Arc<dyn EventStore>) -> EvolvedLog {
-    EvolvedLog::new(Arc::clone(store), Arc::new(registry()))
+fn log(store: &Arc<dyn EventStore>) -> UpcastingLog {
+    UpcastingLog::new(Arc::clone(store), Arc::new(registry()))
 }
 
 fn written((event_type, version): Shape, tags: &[&str]) -> NewEvent {
@@ -85,7 +86,7 @@ async fn write(store: &Arc<dyn EventStore>, name: &str, events: Vec<NewEvent>) -
 
 fn names(events: &[RecordedEvent]) -> Vec<(i64, u32, String, i32)> {
     let name =
-        |e: &RecordedEvent| (e.position.0, e.part, e.event_type.to_string(), e.schema_version);
+        |e: &RecordedEvent| (e.position.0, e.fragment, e.event_type.to_string(), e.schema_version);
     events.iter().map(name).collect()
 }
 
@@ -94,7 +95,7 @@ fn types(names: &[&str]) -> Filter {
 }
 
 /// All that a filter finds, in pages of this size.
-async fn all(log: &EvolvedLog, filter: &Filter, page: u32) -> Vec<RecordedEvent> {
+async fn all(log: &UpcastingLog, filter: &Filter, page: u32) -> Vec<RecordedEvent> {
     let (mut events, mut after) = (Vec::new(), Position::START);
     loop {
         let page = log.read(filter, after, page).await.unwrap();
@@ -143,20 +144,19 @@ async fn the_parts_of_a_split_share_a_position_and_no_page_cuts_them(store: Arc<
     for filter in
         [Filter::All, types(&["thing.taken", "thing.put"]), Filter::Query(query(&[], &["thing:1"]))]
     {
-        let parts = (1..=3)
+        let fragments = (1..=3)
             .flat_map(|p| [(p, 0, "thing.taken".to_owned(), 1), (p, 1, "thing.put".to_owned(), 2)]);
-        assert_eq!(names(&all(&log, &filter, 1).await), parts.collect::<Vec<_>>());
+        assert_eq!(names(&all(&log, &filter, 1).await), fragments.collect::<Vec<_>>());
     }
     let put = all(&log, &types(&["thing.put"]), 2).await;
     assert_eq!(
-        put.iter().map(|event| (event.position.0, event.part)).collect::<Vec<_>>(),
+        put.iter().map(|event| (event.position.0, event.fragment)).collect::<Vec<_>>(),
         [(1, 1), (2, 1), (3, 1)]
     );
     let stored = store.read(&Filter::All, Position::START, 10).await.unwrap();
     assert!(
-        put.iter()
-            .zip(&stored)
-            .all(|(part, stored)| part.mark() == stored.mark() && part.version == stored.version)
+        put.iter().zip(&stored).all(|(fragment, stored)| fragment.mark() == stored.mark()
+            && fragment.version == stored.version)
     );
 }
 
@@ -214,7 +214,7 @@ async fn a_subscription_gives_what_an_event_has_become(store: Arc<dyn EventStore
 }
 
 /// Appends an event unless one that matches stands after the position.
-async fn unless(log: &EvolvedLog, query: EventQuery, after: Position) -> AppendOutcome {
+async fn unless(log: &UpcastingLog, query: EventQuery, after: Position) -> AppendOutcome {
     let conditions = vec![AppendCondition { query, after }];
     let append = append_to(
         stream("guarded"),
@@ -292,7 +292,7 @@ async fn an_event_that_cannot_be_read_is_an_error_that_says_where(store: Arc<dyn
     misshapen.data = serde_json::from_str(r#"{"canary": "x"}"#).unwrap();
     write(&store, "b", vec![misshapen]).await;
     let log = log(&store);
-    let EvolvedError::Unreadable(newer) =
+    let UpcastingError::Unreadable(newer) =
         log.read(&types(&["thing.seen"]), Position(1), 10).await.unwrap_err()
     else {
         panic!()
@@ -301,15 +301,14 @@ async fn an_event_that_cannot_be_read_is_an_error_that_says_where(store: Arc<dyn
         (newer.position, newer.schema_version, newer.why.as_str()),
         (Position(2), 2, "version 2 of thing.seen is not known")
     );
-    let EvolvedError::Unreadable(other) =
+    let UpcastingError::Unreadable(other) =
         log.read(&Filter::All, Position(2), 10).await.unwrap_err()
     else {
         panic!()
     };
     assert_eq!((other.position, other.why.as_str()), (Position(3), "it has no number"));
-    assert!(
-        matches!(log.read(&types(&["thing.made"]), Position::START, 10).await, Ok(page) if page.events.is_empty())
-    );
+    assert!(matches!(log.read(&types(&["thing.made"]), Position::START, 10).await,
+            Ok(page) if page.events.is_empty()));
     // Whether it breaks a condition cannot be told: nothing is appended.
     let conditions = vec![AppendCondition {
         query: query(&["thing.seen"], &["thing:1"]),
@@ -319,7 +318,7 @@ async fn an_event_that_cannot_be_read_is_an_error_that_says_where(store: Arc<dyn
         append_to(stream("c"), ExpectedVersion::Any, vec![written(("thing.seen", 1), &[])]);
     assert!(matches!(
         log.append(Append { conditions, ..append }).await,
-        Err(EvolvedError::Unreadable(_))
+        Err(UpcastingError::Unreadable(_))
     ));
     assert_eq!(store.head().await.unwrap().mark.position, Position(3));
 }
@@ -328,7 +327,7 @@ async fn a_check_tells_what_would_refuse_an_append_and_appends_nothing(store: Ar
     let at = write(&store, "a", vec![written(("thing.moved", 1), &["thing:1"])]).await;
     let mut owned =
         append_to(stream("a"), ExpectedVersion::Any, vec![written(("thing.seen", 1), &[])]);
-    owned.claims = vec![take(1, "a"), take(2, "a")];
+    owned.reservations = vec![take(1, "a"), take(2, "a")];
     appended(store.append(owned).await.unwrap());
     let (log, epoch) = (log(&store), store.head().await.unwrap().epoch);
     let plain = |expected| Append {
@@ -339,7 +338,7 @@ async fn a_check_tells_what_would_refuse_an_append_and_appends_nothing(store: Ar
         query: query(&[event_type], &["thing:1"]),
         after: Position::START,
     };
-    let claiming = |claims| Append { claims, ..plain(ExpectedVersion::Any) };
+    let reserving = |reservations| Append { reservations, ..plain(ExpectedVersion::Any) };
     for append in [
         plain(ExpectedVersion::Exact(Version(2))),
         plain(ExpectedVersion::NoStream),
@@ -357,10 +356,10 @@ async fn a_check_tells_what_would_refuse_an_append_and_appends_nothing(store: Ar
             ..plain(ExpectedVersion::Any)
         },
         Append { conditions: vec![condition("thing.put")], ..plain(ExpectedVersion::NoStream) },
-        claiming(vec![take(3, "b"), take(2, "b"), take(1, "b")]),
-        claiming(vec![take(1, "a"), take(3, "b")]),
-        claiming(vec![release(1, "a"), take(1, "b")]),
-        Append { conditions: vec![condition("thing.put")], ..claiming(vec![take(2, "b")]) },
+        reserving(vec![take(3, "b"), take(2, "b"), take(1, "b")]),
+        reserving(vec![take(1, "a"), take(3, "b")]),
+        reserving(vec![release(1, "a"), take(1, "b")]),
+        Append { conditions: vec![condition("thing.put")], ..reserving(vec![take(2, "b")]) },
     ] {
         let head = store.head().await.unwrap().mark;
         let told = log.check(&append).await.unwrap();
@@ -372,8 +371,8 @@ async fn a_check_tells_what_would_refuse_an_append_and_appends_nothing(store: Ar
         }
     }
     assert!(matches!(
-        log.check(&claiming(vec![take(1, "a"), take(1, "b")])).await,
-        Err(EvolvedError::Store(_))
+        log.check(&reserving(vec![take(1, "a"), take(1, "b")])).await,
+        Err(UpcastingError::Store(_))
     ));
     assert_eq!(at, Position(1));
 }

@@ -1,5 +1,6 @@
-//! Histories of many concurrent clients against the real store, while clients and Postgres are killed with -9, checked for I1 to I6
-//! and I12 by our own checker and by `adya` (T5, T7). Bugs planted in the append function are caught, so that silence means something.
+//! Histories of many concurrent clients against the real store, while clients and Postgres are
+//! killed with -9, checked for I1 to I6 and I12 by our own checker and by `adya` (T5, T7). Bugs
+//! planted in the append function are caught, so that silence means something.
 
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,8 @@ fn tell(history: &History) {
         history.operations.iter().filter(|one| is(one.answer())).count()
     };
     eprintln!(
-        "{} events; {} operations: {} appended, {} repeated, {} refused, {} failed, {} without an answer, {} reads",
+        "{} events; {} operations: {} appended, {} repeated, {} refused, {} failed, {} without an \
+            answer, {} reads",
         history.log.len(),
         history.operations.len(),
         count(|answer| matches!(answer, Some(Answer::Appended(_)))),

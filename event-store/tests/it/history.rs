@@ -1,6 +1,7 @@
-//! What concurrent clients asked and were answered, and whether one log explains it: a checker of the invariants I1 to I6 and I12
-//! (ARCHITECTURE.md). Positions are a total order that the store itself claims, so one walk over the log and one over the clients'
-//! moments decide; apart from the sorting of moments the time is linear.
+//! What concurrent clients asked and were answered, and whether one log explains it: a checker of
+//! the invariants I1 to I6 and I12 (ARCHITECTURE.md). Positions are a total order that the store
+//! itself reservations, so one walk over the log and one over the clients' moments decide; apart
+//! from the sorting of moments the time is linear.
 
 use std::collections::HashMap;
 
@@ -100,7 +101,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Pairs what each client began with what it ended next. A line that a dying process did not finish is left out.
+    /// Pairs what each client began with what it ended next. A line that a dying process did not
+    /// finish is left out.
     pub(crate) fn new(log: Vec<Entry>, lines: Vec<Line>) -> Self {
         let mut operations: Vec<Operation> = Vec::new();
         let mut open = HashMap::new();

@@ -1,11 +1,11 @@
 //! The procedure under other isolation levels than its own: an error, never a broken condition.
 
 use event_store::postgres::append_batch;
-use event_store::{Append, ClaimChange, EventStore, Position, StoreError};
+use event_store::{Append, EventStore, Position, ReservationChange, StoreError};
 use sqlx::AssertSqlSafe;
 
 use crate::support::{
-    appended, check_dense, claim, connect, database, one, plain, sqlstate, stream,
+    appended, check_dense, connect, database, one, plain, reservation, sqlstate, stream,
 };
 
 #[tokio::test]
@@ -31,8 +31,11 @@ async fn the_procedure_refuses_every_level_but_read_committed() {
 async fn the_procedure_refuses_a_session_that_could_look_names_up_elsewhere() {
     let database = database().await;
     let mut connection = plain(database.url()).await;
-    let claiming = Append {
-        claims: vec![ClaimChange::Take { claim: claim(1), owner: stream("b") }],
+    let reserving = Append {
+        reservations: vec![ReservationChange::Take {
+            reservation: reservation(1),
+            owner: stream("b"),
+        }],
         ..one("b")
     };
     for path in ["", "public, pg_catalog", "pg_temp, pg_catalog"] {
@@ -41,7 +44,7 @@ async fn the_procedure_refuses_a_session_that_could_look_names_up_elsewhere() {
             .execute(&mut connection)
             .await
             .unwrap();
-        for append in [one("a"), claiming.clone()] {
+        for append in [one("a"), reserving.clone()] {
             let error = append_batch(&mut connection, vec![append]).await.unwrap_err();
             let StoreError::Database(error) = error else { panic!("{error:?}") };
             assert_eq!(sqlstate(&error), "DB001", "{path}");

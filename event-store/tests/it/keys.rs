@@ -1,4 +1,5 @@
-//! The store of subject keys: Postgres and memory keep the same promises; who may do what; rotating the master key.
+//! The store of subject keys: Postgres and memory keep the same promises; who may do what; rotating
+//! the master key.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use event_store::erasure::{
     KeyError, LocalMasterKeys, MasterKeys, MemoryKeys, PostgresKeys, StoredKey, SubjectKey,
     SubjectKeyStore, WrappedKey, rotate,
 };
-use event_store::{Epoch, Head, Mark, Position};
+use event_store::{Epoch, EventRef, Head, Position};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase};
 use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
@@ -72,11 +73,11 @@ async fn contract(keys: &dyn SubjectKeyStore) {
     keys.destroy(never_had_one, "ops-1").await.unwrap();
     assert_eq!(keys.find(&[never_had_one]).await.unwrap(), [Some(StoredKey::Destroyed)]);
 
-    let mark = Mark { position: Position(5), event_id: Some(b) };
+    let mark = EventRef { position: Position(5), event_id: Some(b) };
     keys.record(a, mark, 2).await.unwrap();
     keys.record(a, mark, 1).await.unwrap();
     let noted = keys.entry(a).await.unwrap().unwrap();
-    assert_eq!((noted.erased_at, noted.claims_released), (Some(mark), 3));
+    assert_eq!((noted.erased_at, noted.reservations_released), (Some(mark), 3));
     assert_eq!(keys.entry(b).await.unwrap(), None);
     let subjects = async |after, limit| {
         keys.ledger(after, limit)
@@ -90,18 +91,18 @@ async fn contract(keys: &dyn SubjectKeyStore) {
     assert_eq!(subjects(Uuid::nil(), 1).await, [a]);
     assert_eq!(subjects(a, 10).await, [never_had_one]);
 
-    assert_eq!(keys.applied().await.unwrap(), Mark::START);
+    assert_eq!(keys.applied().await.unwrap(), EventRef::START);
     keys.set_applied(mark).await.unwrap();
     assert_eq!(keys.applied().await.unwrap(), mark);
 
     let head = |epoch, position: i64| Head {
         epoch: Epoch(Uuid::from_u128(epoch)),
-        mark: Mark {
+        mark: EventRef {
             position: Position(position),
             event_id: Some(Uuid::from_u128(position.unsigned_abs().into())),
         },
     };
-    keys.set_known_head(Head { epoch: Epoch(a), mark: Mark::START }).await.unwrap();
+    keys.set_known_head(Head { epoch: Epoch(a), mark: EventRef::START }).await.unwrap();
     assert_eq!(keys.known_head().await.unwrap(), None, "an empty log has nothing to lose");
     for (noted, known) in [
         (head(1, 5), head(1, 5)),
@@ -196,7 +197,7 @@ async fn a_reader_of_keys_changes_nothing_and_nobody_deletes() {
     let subject = Uuid::from_u128(1);
     writer.ensure(&[(subject, wrapped(1))]).await.unwrap();
     writer.destroy(Uuid::from_u128(2), "ops").await.unwrap();
-    writer.set_applied(Mark { position: Position(1), event_id: Some(subject) }).await.unwrap();
+    writer.set_applied(EventRef { position: Position(1), event_id: Some(subject) }).await.unwrap();
     let reader = PostgresKeys::connect(&database.url_in_group("subject_keys_reader").await, "test")
         .await
         .unwrap();

@@ -1,16 +1,17 @@
-//! States with personal data: in memory and as snapshots they are short cuts as others are, and an erasure reaches them there.
+//! States with personal data: in memory and as snapshots they are short cuts as others are, and an
+//! erasure reaches them there.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::erasure::{
-    EraseRequest, MemoryKeys, SealedStore, SubjectKeyStore, Vault, VaultOptions, erase,
+    EncryptingStore, EraseRequest, MemoryKeys, SubjectKeyStore, Vault, VaultOptions, erase,
     subject_stream,
 };
 use event_store::{
-    CacheLimits, Current, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, NewEvent,
-    RecordedEvent, Registry, SnapshotPolicy, SnapshotStore, StateLoader, StreamName, StreamState,
+    CacheLimits, Current, EventStore, ExpectedVersion, MemoryStore, NewEvent, RecordedEvent,
+    Registry, SnapshotPolicy, SnapshotStore, StateLoader, StreamName, StreamState, UpcastingLog,
     Version,
 };
 use local_servers::{test_run, until};
@@ -34,7 +35,8 @@ thread_local! {
     static APPLIED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The names in a stream, taken out of what marks them as personal: nothing in such a state tells whose they are.
+/// The names in a stream, taken out of what marks them as personal: nothing in such a state tells
+/// whose they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Names(Vec<Option<String>>);
 
@@ -64,7 +66,7 @@ impl StreamState for Names {
 
 /// A process that loads states.
 struct Process {
-    sealed: Arc<SealedStore>,
+    encrypted: Arc<EncryptingStore>,
     states: StateLoader,
 }
 
@@ -74,8 +76,8 @@ struct Shared<S> {
     keys: Arc<dyn SubjectKeyStore>,
 }
 
-fn log(store: Arc<dyn EventStore>) -> EvolvedLog {
-    EvolvedLog::new(store, Arc::new(Registry::new([("thing.named", 1)], []).unwrap()))
+fn log(store: Arc<dyn EventStore>) -> UpcastingLog {
+    UpcastingLog::new(store, Arc::new(Registry::new([("thing.named", 1)], []).unwrap()))
 }
 
 impl<S: EventStore + SnapshotStore> Shared<S> {
@@ -85,9 +87,12 @@ impl<S: EventStore + SnapshotStore> Shared<S> {
 
     fn process_with(&self, limits: CacheLimits, options: VaultOptions) -> Process {
         let vault = Vault::new(Arc::clone(&self.keys), master(&[1]), options);
-        let sealed = Arc::new(SealedStore::new(Arc::clone(&self.store) as _, vault));
-        let states = StateLoader::new(log(Arc::clone(&sealed) as _), limits);
-        Process { sealed, states: states.with_snapshots(Arc::clone(&self.store) as _, EVERY_EVENT) }
+        let encrypted = Arc::new(EncryptingStore::new(Arc::clone(&self.store) as _, vault));
+        let states = StateLoader::new(log(Arc::clone(&encrypted) as _), limits);
+        Process {
+            encrypted,
+            states: states.with_snapshots(Arc::clone(&self.store) as _, EVERY_EVENT),
+        }
     }
 }
 
@@ -107,7 +112,7 @@ fn request(subject: Uuid) -> EraseRequest {
 impl Process {
     async fn name(&self, stream: &StreamName, subject: Uuid, name: &str) {
         appended(
-            self.sealed
+            self.encrypted
                 .append(append_to(stream.clone(), ExpectedVersion::Any, vec![named(subject, name)]))
                 .await
                 .unwrap(),
@@ -116,7 +121,7 @@ impl Process {
 
     /// The state, and how many events were applied to get it.
     async fn load(&self, stream: &StreamName) -> (Current<Names>, u64) {
-        let (before, epoch) = (APPLIED.get(), self.sealed.head().await.unwrap().epoch);
+        let (before, epoch) = (APPLIED.get(), self.encrypted.head().await.unwrap().epoch);
         let current = self.states.load::<Names>(stream, epoch).await.unwrap();
         (current, APPLIED.get() - before)
     }
@@ -147,7 +152,7 @@ async fn a_state_with_personal_data_stays_in_memory_until_its_subject_is_erased_
         let (again, applied) = process.load(&name).await;
         assert_eq!((again.state.0, applied), (ada(), 0), "from memory");
     }
-    erase(here.sealed.as_ref(), shared.keys.as_ref(), &request(ADA)).await.unwrap();
+    erase(here.encrypted.as_ref(), shared.keys.as_ref(), &request(ADA)).await.unwrap();
     assert!(here.holds_no_state(), "let go of at once, before anybody asks");
     assert_eq!(here.names(&name).await, [None]);
     until("the other process hears of it by itself", async || elsewhere.holds_no_state()).await;
@@ -181,8 +186,9 @@ async fn a_state_in_memory_alone_is_not_shown_either_once_a_key_has_lived_its_ti
         CacheLimits::default(),
         VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() },
     );
-    // Nothing but the look at the keys can tell it: no snapshot is kept, which would ask for them too.
-    let states = StateLoader::new(log(Arc::clone(&process.sealed) as _), CacheLimits::default());
+    // Nothing but the look at the keys can tell it: no snapshot is kept, which would ask for them
+    // too.
+    let states = StateLoader::new(log(Arc::clone(&process.encrypted) as _), CacheLimits::default());
     let process = Process { states, ..process };
     let name = stream("a");
     process.name(&name, ADA, SECRET).await;
@@ -202,9 +208,9 @@ async fn a_state_is_dropped_when_one_of_several_in_it_is_erased_and_the_others_v
     process.name(&name, BOB, "Bob").await;
     let both = vec![Some(SECRET.to_owned()), Some("Bob".to_owned())];
     assert_eq!(process.names(&name).await, both);
-    erase(process.sealed.as_ref(), shared.keys.as_ref(), &request(ADA)).await.unwrap();
+    erase(process.encrypted.as_ref(), shared.keys.as_ref(), &request(ADA)).await.unwrap();
     assert_eq!(process.names(&name).await, [None, Some("Bob".to_owned())]);
-    erase(process.sealed.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
+    erase(process.encrypted.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
     assert!(process.holds_no_state());
 }
 
@@ -235,17 +241,17 @@ async fn without_a_vault_a_state_with_personal_data_is_neither_held_nor_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_with_personal_data_is_sealed_used_by_others_and_passed_over_once_its_subject_is_erased()
+async fn a_snapshot_with_personal_data_is_encrypted_used_by_others_and_passed_over_once_its_subject_is_erased()
  {
     let (log, keys) = (database().await, keys_database().await);
     let shared =
         Shared { store: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
     let first = shared.process(CacheLimits::default());
-    let (name, epoch) = (stream("a"), first.sealed.head().await.unwrap().epoch);
+    let (name, epoch) = (stream("a"), first.encrypted.head().await.unwrap().epoch);
     // A snapshot is looked for once there is more than a page.
     let many = (0..300).map(|_| named(ADA, SECRET)).collect();
     appended(
-        first.sealed.append(append_to(name.clone(), ExpectedVersion::Any, many)).await.unwrap(),
+        first.encrypted.append(append_to(name.clone(), ExpectedVersion::Any, many)).await.unwrap(),
     );
     first.load(&name).await;
     until("it is kept", async || shared.store.snapshot(&name, 1, epoch).await.unwrap().is_some())
@@ -273,7 +279,8 @@ async fn a_snapshot_with_personal_data_is_sealed_used_by_others_and_passed_over_
     let cold = shared.process(CacheLimits::default());
     let (current, _) = cold.load(&name).await;
     assert_eq!((current.version, current.state), (Version(300), Names(vec![None; 300])));
-    // In its place comes one without her, which needs no seal any more, though the stream has not grown.
+    // In its place comes one without her, which needs no encrypt any more, though the stream has
+    // not grown.
     until("it is replaced", async || {
         let kept = shared.store.snapshot(&name, 1, epoch).await.unwrap().unwrap();
         !kept.state.get().contains("$sealed")
@@ -281,7 +288,8 @@ async fn a_snapshot_with_personal_data_is_sealed_used_by_others_and_passed_over_
     .await;
     assert_eq!(shared.process(CacheLimits::default()).load(&name).await.1, 200);
     let found: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM event_store.snapshots WHERE state::text LIKE '%{SECRET}%' OR state::text LIKE '%sealed%'"
+        "SELECT count(*) FROM event_store.snapshots WHERE state::text LIKE '%{SECRET}%' OR \
+            state::text LIKE '%encrypted%'"
     )))
     .fetch_one(&mut plain(log.url()).await)
     .await
@@ -313,7 +321,7 @@ async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a
                 for process in &processes {
                     // It reads of the erasure.
                     process
-                        .sealed
+                        .encrypted
                         .read_stream(&subject_stream(subject).unwrap(), Version::NONE, 1)
                         .await
                         .unwrap();
@@ -325,7 +333,7 @@ async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a
                     .collect();
                 appended(
                     process
-                        .sealed
+                        .encrypted
                         .append(append_to(name.clone(), ExpectedVersion::Any, events))
                         .await
                         .unwrap(),
@@ -333,7 +341,7 @@ async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a
             }
             _ => {}
         }
-        let (found, naive) = (process.load(&name).await.0, processes[0].sealed.as_ref());
+        let (found, naive) = (process.load(&name).await.0, processes[0].encrypted.as_ref());
         let events = naive.read_stream(&name, Version::NONE, 10_000).await.unwrap();
         let expected =
             events.iter().fold(Names::default(), |names, event| names.apply(event).unwrap());
@@ -344,7 +352,8 @@ async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a
     assert!(!erased.is_empty());
 }
 
-/// A state whose events are on their way is used only as long as nobody whose values are in it is erased.
+/// A state whose events are on their way is used only as long as nobody whose values are in it is
+/// erased.
 #[tokio::test]
 async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
     let shared = in_memory();
@@ -358,13 +367,13 @@ async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
     assert_eq!(ahead.behind(), ExpectedVersion::Behind { version: Version(2), event_id: next.id });
     let made = appended(
         process
-            .sealed
+            .encrypted
             .append(append_to(stream.clone(), current.behind(), vec![next]))
             .await
             .unwrap(),
     );
     assert!(process.states.may_use(&ahead).await.unwrap());
-    let epoch = process.sealed.head().await.unwrap().epoch;
+    let epoch = process.encrypted.head().await.unwrap().epoch;
     process.states.confirm(&stream, epoch, ahead.clone(), made.last);
     let (confirmed, applied) = process.load(&stream).await;
     assert_eq!(
@@ -373,7 +382,7 @@ async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
         "it was kept as if it had been loaded"
     );
     // Bob's values came with the event that was on its way.
-    erase(process.sealed.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
+    erase(process.encrypted.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
     assert!(!process.states.may_use(&ahead).await.unwrap());
     let unreachable = StateLoader::new(log(Arc::clone(&shared.store) as _), CacheLimits::default());
     assert!(

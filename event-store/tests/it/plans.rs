@@ -1,4 +1,5 @@
-//! The hot statements reach their rows by the index that was made for them, whatever was planned before and however large the log is.
+//! The hot statements reach their rows by the index that was made for them, whatever was planned
+//! before and however large the log is.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,8 @@ async fn fill(connection: &mut PgConnection) {
 async fn plan(connection: &mut PgConnection, statement: &str, arguments: &str) -> String {
     let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
     let statements = format!(
-        "SET plan_cache_mode = force_custom_plan; DEALLOCATE ALL; PREPARE hot AS {statement}; EXPLAIN EXECUTE hot {arguments}"
+        "SET plan_cache_mode = force_custom_plan; DEALLOCATE ALL; PREPARE hot AS {statement}; \
+            EXPLAIN EXECUTE hot {arguments}"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(connection).await.unwrap();
     rows.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n")
@@ -88,7 +90,8 @@ async fn every_hot_statement_uses_its_index() {
     }
 }
 
-/// One append for every statement of the function: plain, with everything at once, refused for each reason, and sent again.
+/// One append for every statement of the function: plain, with everything at once, refused for each
+/// reason, and sent again.
 async fn every_kind_of_append(store: &PostgresStore, round: u8) {
     let name = format!("every-{round}");
     let made = append_to(
@@ -110,7 +113,7 @@ async fn every_kind_of_append(store: &PostgresStore, round: u8) {
             },
         ],
         conditions: vec![AppendCondition { query: query(&["thing.made"], &["seat:1"]), after }],
-        claims: vec![take(value, &name), release(value.wrapping_add(100), &name)],
+        reservations: vec![take(value, &name), release(value.wrapping_add(100), &name)],
         idempotency: Some(key(value, value, "1")),
         epoch: None,
         subjects: Vec::new(),
@@ -124,7 +127,7 @@ async fn every_kind_of_append(store: &PostgresStore, round: u8) {
         full,                                // sent again, with a key
         everything(round, head),             // repeated under its key
         everything(round + 50, Position(0)), // the condition is broken
-        Append { claims: vec![take(round, "thief")], ..one(&name) },
+        Append { reservations: vec![take(round, "thief")], ..one(&name) },
         append_to(stream(&name), ExpectedVersion::Exact(Version(99)), vec![event("thing.used")]),
         Append {
             streams: vec![StreamAppend::closing(stream(&name), ExpectedVersion::Any, metadata())],
@@ -136,17 +139,21 @@ async fn every_kind_of_append(store: &PostgresStore, round: u8) {
     }
 }
 
-/// How often each table of the log was read from end to end, and how many entries of each index were passed.
+/// How often each table of the log was read from end to end, and how many entries of each index
+/// were passed.
 async fn reads(admin: &mut PgConnection) -> (BTreeMap<String, i64>, BTreeMap<String, i64>) {
     let scans = "SELECT relname::text, seq_scan FROM pg_stat_user_tables
-        WHERE schemaname = 'event_store' AND relname IN ('events', 'tags', 'claims', 'idempotency')";
-    let entries = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = 'event_store'";
+        WHERE schemaname = 'event_store' AND relname IN ('events', 'tags', 'reservations', \
+        'idempotency')";
+    let entries = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes WHERE \
+        schemaname = 'event_store'";
     let scans = sqlx::query_as::<_, (String, i64)>(scans).fetch_all(&mut *admin).await.unwrap();
     let entries = sqlx::query_as::<_, (String, i64)>(entries).fetch_all(admin).await.unwrap();
     (scans.into_iter().collect(), entries.into_iter().collect())
 }
 
-/// The store's own connection plans the function's statements while the tables are empty, and keeps those plans.
+/// The store's own connection plans the function's statements while the tables are empty, and keeps
+/// those plans.
 #[tokio::test]
 async fn every_statement_of_the_append_reaches_its_rows_by_an_index_even_after_growth() {
     /// The most entries of one index that a round may pass, out of thousands.
@@ -174,17 +181,19 @@ async fn every_statement_of_the_append_reaches_its_rows_by_an_index_even_after_g
         "events_stream_version",
         "events_event_id",
         "tags_tag_position",
-        "claims_scope_hash",
+        "reservations_scope_hash",
         "idempotency_key",
     ] {
         assert!(after.1[index] > before.1[index], "{index} was not used");
     }
 }
 
-/// Waits until nobody else of that kind is connected: a backend reports all its figures when it ends.
+/// Waits until nobody else of that kind is connected: a backend reports all its figures when it
+/// ends.
 async fn gone(admin: &mut PgConnection, kind: &str) {
     let others = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND \
+            backend_type = 'client backend'
              AND pid <> pg_backend_pid() AND {kind}"
     );
     while sqlx::query_scalar::<_, i64>(AssertSqlSafe(others.clone()))

@@ -1,6 +1,7 @@
-//! Random histories against the reference (A8, T4): expected versions, several streams, conditions, claims, idempotency keys, appends
-//! sent again and stolen event ids; split into batches every way, through one store and through two at once. Then the log itself and
-//! random reads. A history that diverges is shrunk.
+//! Random histories against the reference (A8, T4): expected versions, several streams, conditions,
+//! reservations, idempotency keys, appends sent again and stolen event ids; split into batches
+//! every way, through one store and through two at once. Then the log itself and random reads. A
+//! history that diverges is shrunk.
 
 use std::collections::BTreeMap;
 
@@ -139,11 +140,11 @@ fn count(figures: &mut Figures, outcomes: &[Outcome]) {
 
 /// Every refusal that a history can meet.
 const REFUSALS: [&str; 7] =
-    ["claim", "closed", "condition", "duplicate event", "epoch", "key reused", "version"];
+    ["reservation", "closed", "condition", "duplicate event", "epoch", "key reused", "version"];
 
 fn kind(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Claim { .. } => "claim",
+        Refusal::Reservation { .. } => "reservation",
         Refusal::Closed { .. } => "closed",
         Refusal::Condition { .. } => "condition",
         Refusal::DuplicateEvent { .. } => "duplicate event",
@@ -195,7 +196,8 @@ impl Stage {
         outcomes.into_iter().map(|outcome| outcome.map(Outcome::from).map_err(told)).collect()
     }
 
-    /// Sends batches of these sizes; halves of one that is refused whole, because its members affect each other.
+    /// Sends batches of these sizes; halves of one that is refused whole, because its members
+    /// affect each other.
     async fn split(&self, sizes: &[usize], appends: &[Append]) -> Result<Vec<Outcome>, String> {
         let mut procedure = self.procedure.lock().await;
         let (mut rest, mut sizes) = (appends, sizes.iter().cycle());
@@ -234,8 +236,9 @@ fn in_order(model: &mut Reference, appends: &[Append], outcomes: &[Outcome]) -> 
     Ok(())
 }
 
-/// Appends of one store that touch the same things keep the order in which they came: apart from where they stand, the outcomes are
-/// those of that order. Not so with conditions, which are looked at before the queue.
+/// Appends of one store that touch the same things keep the order in which they came: apart from
+/// where they stand, the outcomes are those of that order. Not so with conditions, which are looked
+/// at before the queue.
 fn keeps_its_order(
     mut model: Reference,
     appends: &[Append],
@@ -317,7 +320,8 @@ async fn compare(
     }
 }
 
-/// The reference is right about the first thing that it is relied on for: what one of two that name one stream learns of the other.
+/// The reference is right about the first thing that it is relied on for: what one of two that name
+/// one stream learns of the other.
 #[test]
 fn two_plans_of_one_stream_are_two_versions() {
     let epoch = event_store::Epoch(uuid::Uuid::nil());

@@ -1,12 +1,13 @@
-//! The obviously right event store: one list of events that every question walks through from the start. It shares nothing with the
-//! stores but the types of their interface, knows no batches and no speed, and is what random histories are compared with.
+//! The obviously right event store: one list of events that every question walks through from the
+//! start. It shares nothing with the stores but the types of their interface, knows no batches and
+//! no speed, and is what random histories are compared with.
 
 use std::collections::BTreeMap;
 
 use event_store::event::STREAM_CLOSED;
 use event_store::{
-    Append, AppendOutcome, Appended, ClaimChange, Epoch, ExpectedVersion, Filter, Idempotency,
-    NewEvent, Position, RecordedEvent, Refusal, StreamName, Tag, Version,
+    Append, AppendOutcome, Appended, Epoch, ExpectedVersion, Filter, Idempotency, NewEvent,
+    Position, RecordedEvent, Refusal, ReservationChange, StreamName, Tag, Version,
 };
 use uuid::Uuid;
 
@@ -92,7 +93,8 @@ impl Logged {
     }
 }
 
-/// The log from some position on: what came before is no concern of this history, whose names are its own.
+/// The log from some position on: what came before is no concern of this history, whose names are
+/// its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     epoch: Epoch,
@@ -100,7 +102,7 @@ pub(crate) struct Reference {
     base: (i64, Option<Uuid>),
     pub(crate) events: Vec<Logged>,
     /// Who holds what, by scope and hash.
-    claims: BTreeMap<(String, [u8; 32]), StreamName>,
+    reservations: BTreeMap<(String, [u8; 32]), StreamName>,
     /// What was made under each key, for which request, and the answer kept.
     keys: BTreeMap<[u8; 32], ([u8; 32], Done, String)>,
     /// What each append with events made, by its events.
@@ -113,7 +115,7 @@ impl Reference {
             epoch,
             base,
             events: Vec::new(),
-            claims: BTreeMap::new(),
+            reservations: BTreeMap::new(),
             keys: BTreeMap::new(),
             made: Vec::new(),
         }
@@ -223,25 +225,26 @@ impl Reference {
                     .map(|logged| Refusal::Condition { index, position: Position(logged.position) })
             })
         };
-        version.or_else(condition).or_else(|| self.clone().change_claims(append).err())
+        version.or_else(condition).or_else(|| self.clone().change_reservations(append).err())
     }
 
     /// Change after change, as written.
-    fn change_claims(&mut self, append: &Append) -> Result<(), Refusal> {
-        for (index, change) in append.claims.iter().enumerate() {
-            let (ClaimChange::Take { claim, .. } | ClaimChange::Release { claim, .. }) = change;
-            let value = (claim.scope.to_string(), claim.hash);
-            let holder = self.claims.get(&value);
+    fn change_reservations(&mut self, append: &Append) -> Result<(), Refusal> {
+        for (index, change) in append.reservations.iter().enumerate() {
+            let (ReservationChange::Take { reservation, .. }
+            | ReservationChange::Release { reservation, .. }) = change;
+            let value = (reservation.scope.to_string(), reservation.hash);
+            let holder = self.reservations.get(&value);
             match change {
-                ClaimChange::Release { owner, .. } if holder == Some(owner) => {
-                    self.claims.remove(&value);
+                ReservationChange::Release { owner, .. } if holder == Some(owner) => {
+                    self.reservations.remove(&value);
                 }
-                ClaimChange::Release { .. } => {}
-                ClaimChange::Take { owner, .. } => match holder {
+                ReservationChange::Release { .. } => {}
+                ReservationChange::Take { owner, .. } => match holder {
                     Some(holder) if holder != owner => {
-                        return Err(Refusal::Claim { index, owner: holder.clone() });
+                        return Err(Refusal::Reservation { index, owner: holder.clone() });
                     }
-                    _ => drop(self.claims.insert(value, owner.clone())),
+                    _ => drop(self.reservations.insert(value, owner.clone())),
                 },
             }
         }
@@ -260,7 +263,7 @@ impl Reference {
                 });
             }
         }
-        self.change_claims(append).unwrap();
+        self.change_reservations(append).unwrap();
         let (last, last_id) = self.head();
         let versions = append
             .streams

@@ -1,4 +1,5 @@
-//! The schema is made safely, and refused when it is another one; the history behind it is proved at every connection.
+//! The schema is made safely, and refused when it is another one; the history behind it is proved
+//! at every connection.
 
 use event_store::postgres::migrate;
 use event_store::{EventStore, PostgresStore, StoreError};
@@ -47,7 +48,8 @@ async fn a_schema_that_is_missing_older_or_newer_is_refused_with_what_to_do() {
     };
     change(
         &mut admin,
-        "INSERT INTO event_store._sqlx_migrations SELECT 99999999999999, description, installed_on, success, checksum,
+        "INSERT INTO event_store._sqlx_migrations SELECT 99999999999999, description, \
+            installed_on, success, checksum,
         execution_time FROM event_store._sqlx_migrations LIMIT 1",
     )
     .await;
@@ -57,7 +59,8 @@ async fn a_schema_that_is_missing_older_or_newer_is_refused_with_what_to_do() {
     connect(database.url()).await;
     change(
         &mut admin,
-        "UPDATE event_store._sqlx_migrations SET checksum = '\\x00' WHERE version = (SELECT max(version) FROM
+        "UPDATE event_store._sqlx_migrations SET checksum = '\\x00' WHERE version = (SELECT \
+            max(version) FROM
         event_store._sqlx_migrations)",
     )
     .await;
@@ -98,7 +101,8 @@ async fn a_clean_reconnect_is_no_outage() {
     check_dense(&store).await;
 }
 
-/// The error of an append. The first one's call may have gone out on a connection that was ended under it: what came of that is unknown.
+/// The error of an append. The first one's call may have gone out on a connection that was ended
+/// under it: what came of that is unknown.
 pub(crate) async fn other_history(store: &PostgresStore) -> StoreError {
     match store.append(one("a")).await.unwrap_err() {
         StoreError::OutcomeUnknown(_) => store.append(one("a")).await.unwrap_err(),

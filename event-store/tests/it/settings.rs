@@ -1,5 +1,6 @@
-//! Settings under which a server loses what it acknowledges, changed by a reload while the store appends: nothing is
-//! acknowledged under them, and the store goes on by itself once they are put right (P4).
+//! Settings under which a server loses what it acknowledges, changed by a reload while the store
+//! appends: nothing is acknowledged under them, and the store goes on by itself once they are put
+//! right (P4).
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,8 @@ async fn durable() -> PostgresCluster {
     cluster
 }
 
-/// Appends until one is refused for a setting, and answers how many were acknowledged and why the last one was not.
+/// Appends until one is refused for a setting, and answers how many were acknowledged and why the
+/// last one was not.
 async fn until_refused(store: &PostgresStore) -> (i64, String) {
     let (mut acknowledged, since) = (0, Instant::now());
     loop {
@@ -68,8 +70,8 @@ async fn p4_an_unsafe_setting_that_a_reload_brings_stops_appends_and_readiness_u
         count += acknowledged + 1;
         assert!(why.starts_with(&format!("{setting} is {value}")), "{why}");
         // So is one that goes the long way.
-        let claiming = store.append(Append { claims: vec![take(1, "a")], ..one("a") }).await;
-        assert!(matches!(claiming, Err(StoreError::Unsafe(_))), "{claiming:?}");
+        let reserving = store.append(Append { reservations: vec![take(1, "a")], ..one("a") }).await;
+        assert!(matches!(reserving, Err(StoreError::Unsafe(_))), "{reserving:?}");
         until("it says that it is not ready", async || {
             matches!(store.ready().await, Err(StoreError::Unsafe(_)))
         })

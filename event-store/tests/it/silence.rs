@@ -1,4 +1,5 @@
-//! A server that is silent rather than dead: every call ends in time, the others go on, and all is well soon after it speaks again.
+//! A server that is silent rather than dead: every call ends in time, the others go on, and all is
+//! well soon after it speaks again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +10,8 @@ use event_store::erasure::{
     WrappedKey,
 };
 use event_store::{
-    AppendOutcome, EventStore, ExpectedVersion, Filter, Head, Mark, MemoryStore, NewEvent,
-    Position, PostgresStore, SealedStore, StoreError, Vault,
+    AppendOutcome, EncryptingStore, EventRef, EventStore, ExpectedVersion, Filter, Head,
+    MemoryStore, NewEvent, Position, PostgresStore, StoreError, Vault,
 };
 use futures::future::join_all;
 use local_servers::{ClusterOptions, PostgresCluster, Stopped, in_time, until_within};
@@ -20,11 +21,12 @@ use uuid::Uuid;
 
 use crate::keys::{keys_database, master};
 use crate::support::{
-    append_to, appended, check_dense, claim, connect, database, metadata, one, options, plain,
-    stream,
+    append_to, appended, check_dense, connect, database, metadata, one, options, plain,
+    reservation, stream,
 };
 
-/// How long a single call may take that meets a silent connection: its limit, and what a loaded machine may take on top.
+/// How long a single call may take that meets a silent connection: its limit, and what a loaded
+/// machine may take on top.
 const CALL: Duration = Duration::from_secs(8);
 /// How soon a process must know that it cannot work.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -41,7 +43,8 @@ async fn ensure(keys: &PostgresKeys, subject: u128) -> Result<Vec<StoredKey>, Ke
 
 /// The backends whose last statement begins like this.
 async fn backends(admin: &mut PgConnection, like: &str) -> Vec<i32> {
-    let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE $1";
+    let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> \
+        pg_backend_pid() AND query LIKE $1";
     sqlx::query_scalar::<_, i32>(ask).bind(format!("{like}%")).fetch_all(admin).await.unwrap()
 }
 
@@ -82,7 +85,8 @@ async fn a_row_that_a_silent_backend_holds_is_an_answer_in_time_and_other_rows_a
     let database = keys_database().await;
     let (mut admin, mut holder) = (plain(database.url()).await, plain(database.url()).await);
     let keys = PostgresKeys::connect(database.url(), "silent keys").await.unwrap();
-    let begin = "BEGIN; INSERT INTO subject_keys.keys (subject, master, wrapped) VALUES ('00000000-0000-0000-0000-000000000001', 'm', 'x')";
+    let begin = "BEGIN; INSERT INTO subject_keys.keys (subject, master, wrapped) VALUES \
+        ('00000000-0000-0000-0000-000000000001', 'm', 'x')";
     sqlx::raw_sql(begin).execute(&mut holder).await.unwrap();
     let stopped = stop(&mut admin, "BEGIN; INSERT INTO subject_keys.keys").await;
     let started = Instant::now();
@@ -142,16 +146,17 @@ async fn a_store_whose_connections_for_reads_are_all_at_work_is_busy_and_ready()
     let database = database().await;
     let store = connect(database.url()).await;
     let mut holder = plain(database.url()).await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE event_store.claims IN ACCESS EXCLUSIVE MODE")
+    sqlx::raw_sql("BEGIN; LOCK TABLE event_store.reservations IN ACCESS EXCLUSIVE MODE")
         .execute(&mut holder)
         .await
         .unwrap();
-    let claims = [claim(1)];
+    let reservations = [reservation(1)];
     // As many as there are connections.
-    let reads = join_all((0..4).map(|_| store.claim_owners(&claims)));
+    let reads = join_all((0..4).map(|_| store.reservation_owners(&reservations)));
     let ready = async {
         let mut admin = plain(database.url()).await;
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
         until_within(HEALED, "all wait for the lock", async || {
             sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() == 4
         })
@@ -210,12 +215,12 @@ async fn a_silent_server_is_noticed_by_every_call_in_time_and_forgiven_soon_afte
     ensure(&keys, 1).await.unwrap();
     cluster.pause();
     let started = Instant::now();
-    let (ready, added, applied, append, sealed, anew, keys_anew) = tokio::join!(
+    let (ready, added, applied, append, digested, anew, keys_anew) = tokio::join!(
         store.ready(),
         ensure(&keys, 2),
         keys.applied(),
         store.append(one("b")),
-        store.seal(),
+        store.digest(),
         PostgresStore::connect(options(&url)),
         PostgresKeys::connect(&url, "silent keys"),
     );
@@ -227,10 +232,10 @@ async fn a_silent_server_is_noticed_by_every_call_in_time_and_forgiven_soon_afte
         matches!(append, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))),
         "{append:?}"
     );
-    assert!(matches!(sealed, Err(StoreError::Unavailable(_))), "{sealed:?}");
+    assert!(matches!(digested, Err(StoreError::Unavailable(_))), "{digested:?}");
     assert!(matches!(anew.err(), Some(StoreError::Unavailable(_))));
     assert!(matches!(keys_anew.err(), Some(KeyError::Unavailable(_))));
-    assert!(took < NOTICED + HEALED, "sealing may take longest: {took:?}");
+    assert!(took < NOTICED + HEALED, "digesting may take longest: {took:?}");
     let started = Instant::now();
     assert!(store.ready().await.is_err());
     assert!(started.elapsed() < CALL, "{:?}", started.elapsed());
@@ -255,7 +260,12 @@ impl SubjectKeyStore for Silent {
     async fn destroy(&self, subject: Uuid, by: &str) -> Result<LedgerEntry, KeyError> {
         self.0.destroy(subject, by).await
     }
-    async fn record(&self, subject: Uuid, erased_at: Mark, released: i64) -> Result<(), KeyError> {
+    async fn record(
+        &self,
+        subject: Uuid,
+        erased_at: EventRef,
+        released: i64,
+    ) -> Result<(), KeyError> {
         self.0.record(subject, erased_at, released).await
     }
     async fn entry(&self, subject: Uuid) -> Result<Option<LedgerEntry>, KeyError> {
@@ -264,10 +274,10 @@ impl SubjectKeyStore for Silent {
     async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError> {
         self.0.ledger(after, limit).await
     }
-    async fn applied(&self) -> Result<Mark, KeyError> {
+    async fn applied(&self) -> Result<EventRef, KeyError> {
         self.0.applied().await
     }
-    async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
+    async fn set_applied(&self, mark: EventRef) -> Result<(), KeyError> {
         self.0.set_applied(mark).await
     }
     async fn known_head(&self) -> Result<Option<Head>, KeyError> {
@@ -293,7 +303,7 @@ async fn those_who_wait_for_silent_keys_are_few_and_do_not_wait_long() {
     let vault =
         Vault::new(Arc::new(Silent(MemoryKeys::new())), master(&[1]), VaultOptions::default());
     let task = vault.task();
-    let store = Arc::new(SealedStore::new(Arc::new(MemoryStore::new()) as _, vault));
+    let store = Arc::new(EncryptingStore::new(Arc::new(MemoryStore::new()) as _, vault));
     let personal = |subject: u128| {
         let data = json!({"name": {"$subject": Uuid::from_u128(subject), "$personal": "Ada"}});
         let event = NewEvent::json("thing.named".parse().unwrap(), 1, &data, metadata()).unwrap();

@@ -1,4 +1,5 @@
-//! Synchronous standbys: a commit whose wait was cancelled may not be replicated, and is not acknowledged (A4; P4, I5).
+//! Synchronous standbys: a commit whose wait was cancelled may not be replicated, and is not
+//! acknowledged (A4; P4, I5).
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,8 @@ async fn wait_for(admin: &mut PgConnection, standby: &'static str) {
 /// A commit that is not the store's.
 const PROBE: &str = "SELECT pg_logical_emit_message(true, 'probe', '')";
 
-/// Returns once commits do wait: every process hears of a new setting in its own time, and one of them for all that commit.
+/// Returns once commits do wait: every process hears of a new setting in its own time, and one of
+/// them for all that commit.
 async fn see_commits_wait(admin: &mut PgConnection, url: &str) {
     let mut other = plain(url).await;
     let commits = async {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use event_store::snapshot::MAX_SNAPSHOT_BYTES;
 use event_store::{
-    Append, AsOf, CacheLimits, Epoch, EventStore, EvolvedLog, ExpectedVersion, Filter, Mark,
-    MemoryStore, NewEvent, Position, PostgresStore, RecordedEvent, Refusal, Registry, Snapshot,
-    SnapshotPolicy, SnapshotStore, StateLoader, StoreError, StreamAppend, StreamName, StreamState,
+    Append, AsOf, CacheLimits, Epoch, EventRef, EventStore, ExpectedVersion, Filter, MemoryStore,
+    NewEvent, Position, PostgresStore, RecordedEvent, Refusal, Registry, Snapshot, SnapshotPolicy,
+    SnapshotStore, StateLoader, StoreError, StreamAppend, StreamName, StreamState, UpcastingLog,
     Version,
 };
 use local_servers::test_run;
@@ -108,8 +108,8 @@ const EAGER: SnapshotPolicy = SnapshotPolicy { every: 10, slow: Duration::MAX, l
 const NEVER: SnapshotPolicy =
     SnapshotPolicy { every: i64::MAX, slow: Duration::MAX, least: i64::MAX };
 
-fn log<S: Both>(store: &Arc<S>) -> EvolvedLog {
-    EvolvedLog::new(
+fn log<S: Both>(store: &Arc<S>) -> UpcastingLog {
+    UpcastingLog::new(
         Arc::clone(store) as _,
         Arc::new(Registry::new([("thing.happened", 1)], []).unwrap()),
     )
@@ -224,7 +224,7 @@ async fn a_snapshot_of_another_shape_epoch_or_history_is_passed_over_and_replace
         shape,
         epoch,
         version: Version(300),
-        last: Mark { position: Position(300), event_id },
+        last: EventRef { position: Position(300), event_id },
         state: to_raw_value(&Sum::<2> { sum: 666, last: 666 }).unwrap(),
     };
     let there = right.last.event_id;

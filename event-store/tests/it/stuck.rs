@@ -1,4 +1,5 @@
-//! One that holds the lock and does not move: the others get an answer in time, and all is well once it moves again (A9).
+//! One that holds the lock and does not move: the others get an answer in time, and all is well
+//! once it moves again (A9).
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,8 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     appended(store.append(one("a")).await.unwrap());
     let mut admin = plain(database.url()).await;
     // The backend of the connection for appends is the one that called the procedure last.
-    let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL event_store.append%'";
+    let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query \
+        LIKE 'CALL event_store.append%'";
     let stopped =
         Stopped::stop(sqlx::query_scalar::<_, i32>(backend).fetch_all(&mut admin).await.unwrap());
     let appends = (0..20).map(one).collect::<Vec<_>>();
@@ -87,7 +89,8 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     assert!(started.elapsed() < DEADLINE + SLACK, "{:?}", started.elapsed());
     drop(stopped);
     heals(&store).await;
-    // Unknown means there once or not at all, unavailable means not at all: the same appends again are each there once.
+    // Unknown means there once or not at all, unavailable means not at all: the same appends again
+    // are each there once.
     let there = sqlx::query_scalar::<_, i64>(
         "SELECT count(*) FROM event_store.events WHERE event_id = ANY ($1)",
     )

@@ -2,8 +2,8 @@
 
 use event_store::postgres::{migrate, schema_fingerprint};
 pub(crate) use event_store::test_kit::{
-    append_to, appended, behind, check_dense, claim, event, key, metadata, one, query, refused,
-    release, repeated, stream, tagged, take,
+    append_to, appended, behind, check_dense, event, key, metadata, one, query, refused, release,
+    repeated, reservation, stream, tagged, take,
 };
 use event_store::{PostgresOptions, PostgresStore};
 use futures::{Stream, StreamExt as _};
@@ -11,7 +11,8 @@ use local_servers::{TestDatabase, in_time};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
-/// Makes two tests of each function, `in_postgres` and `in_memory`. They take the store in an `Arc`, or by reference after `&`.
+/// Makes two tests of each function, `in_postgres` and `in_memory`. They take the store in an
+/// `Arc`, or by reference after `&`.
 macro_rules! on_both {
     (& $($name:ident)*) => {
         on_both! { @make |store| &store; $($name)* }
@@ -81,4 +82,5 @@ pub(crate) async fn next<T>(events: &mut (impl Stream<Item = T> + Unpin)) -> T {
 pub(crate) const POISON: &str = "
     CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'poison' USING ERRCODE = '22023'; END $$;
-    CREATE TRIGGER poison BEFORE INSERT ON event_store.events FOR EACH ROW WHEN (new.event_type = 'thing.poison') EXECUTE FUNCTION poison();";
+    CREATE TRIGGER poison BEFORE INSERT ON event_store.events FOR EACH ROW WHEN (new.event_type = \
+    'thing.poison') EXECUTE FUNCTION poison();";

@@ -69,13 +69,16 @@ fn message(bytes: &mut Vec<u8>, kind: u8, body: &[u8]) {
 const ARGUMENTS: [(&str, &str); 2] = [
     (
         "append",
-        "ARRAY[gen_random_uuid()], NULL, '{1}', NULL, NULL, NULL, '{thing-x}', '{1}', '{1}', '{-1}', NULL, '{1}', '{1}', '{1}', '{1}',
-         ARRAY[gen_random_uuid()], '{thing.made}', '{1}', ARRAY['{}'], ARRAY['{\"correlation_id\":\"00000000-0000-0000-0000-000000000000\"}'], '{\"\"}',
+        "ARRAY[gen_random_uuid()], NULL, '{1}', NULL, NULL, NULL, '{thing-x}', '{1}', '{1}', \
+            '{-1}', NULL, '{1}', '{1}', '{1}', '{1}',
+         ARRAY[gen_random_uuid()], '{thing.made}', '{1}', ARRAY['{}'], \
+         ARRAY['{\"correlation_id\":\"00000000-0000-0000-0000-000000000000\"}'], '{\"\"}',
          NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
     ),
     (
         "append_plain",
-        "NULL, NULL, NULL, NULL, '{thing-x}', '{-1}', NULL, ARRAY[gen_random_uuid()], '{thing.made}', '{1}', ARRAY['{}'],
+        "NULL, NULL, NULL, NULL, '{thing-x}', '{-1}', NULL, ARRAY[gen_random_uuid()], \
+            '{thing.made}', '{1}', ARRAY['{}'],
          ARRAY['{\"correlation_id\":\"00000000-0000-0000-0000-000000000000\"}'], '{\"\"}'",
     ),
 ];

@@ -1,5 +1,6 @@
-//! Every column of every table of the log is changed behind its back, one at a time, and rows are taken away and put in: the
-//! verification notices each. The columns come from the catalogue, so that a new one is tested or named here as an exception.
+//! Every column of every table of the log is changed behind its back, one at a time, and rows are
+//! taken away and put in: the verification notices each. The columns come from the catalogue, so
+//! that a new one is tested or named here as an exception.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const NOT_TOLD_BY_THE_LOG: [(&str, &str, &str); 11] = [
     ("epochs", "reason", "words for people"),
     ("epochs", "abandoned", "what a person said of other copies"),
     ("epochs", "created_at", "for people: the ids say which came first"),
-    ("seals", "sealed_at", "for people"),
+    ("digests", "created_at", "for people"),
     ("log", "row put in", "its check and its key allow one row"),
     ("epochs", "row put in", "a person may begin as many epochs after one position as they like"),
     (
@@ -47,27 +48,28 @@ fn is_not_told(table: &str, column: &str) -> bool {
         .any(|(of, name, _)| *of == table && (*name == "*" || *name == column))
 }
 
-/// A log with a row in every table that is told by it, all of it sealed. The last event is a plain one: nothing but its seal
-/// tells what it is like.
+/// A log with a row in every table that is told by it, all of it digested. The last event is a
+/// plain one: nothing but its digest tells what it is like.
 async fn fill(store: &PostgresStore) {
     let two = vec![tagged("thing.made", &["thing:1"]), event("thing.used")];
     appended(store.append(append_to(stream("a"), ExpectedVersion::NoStream, two)).await.unwrap());
-    // The last seal of all may be taken away: then the log is as one that was not sealed so far.
-    assert_eq!(store.seal().await.unwrap(), Position(2));
+    // The last digest of all may be taken away: then the log is as one that was not digested so
+    // far.
+    assert_eq!(store.digest().await.unwrap(), Position(2));
     let held = StreamAppend {
         stream: stream("a"),
         expected: ExpectedVersion::Exact(Version(2)),
         events: Vec::new(),
     };
     let mut keyed = Append {
-        claims: vec![take(1, "b"), release(2, "b")],
+        reservations: vec![take(1, "b"), release(2, "b")],
         idempotency: Some(key(1, 1, "{\"a\": 1}")),
         ..one("b")
     };
     keyed.streams.push(held);
     appended(store.append(keyed).await.unwrap());
     appended(store.append(one("c")).await.unwrap());
-    assert_eq!(store.seal().await.unwrap(), Position(4));
+    assert_eq!(store.digest().await.unwrap(), Position(4));
 }
 
 /// Another value of the column's type.
@@ -79,7 +81,8 @@ fn other_value(column: &str, data_type: &str) -> String {
         "uuid" => "'ffffffff-ffff-7fff-bfff-ffffffffffff'".to_owned(),
         "timestamp with time zone" => format!("{column} + interval '1 us'"),
         "bytea" => format!(
-            "set_byte(coalesce({column}, '\\x00'), 0, (get_byte(coalesce({column}, '\\x00'), 0) + 1) % 256)"
+            "set_byte(coalesce({column}, '\\x00'), 0, (get_byte(coalesce({column}, '\\x00'), 0) + \
+                1) % 256)"
         ),
         "text[]" => format!("{column} || 'x:1'::text"),
         "bigint[]" => format!("{column} || 1::bigint"),
@@ -101,9 +104,11 @@ type Column = (String, String, String, bool);
 
 async fn columns(admin: &mut Connection) -> Vec<Column> {
     let columns = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),
-            EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey))
+            EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND \
+            a.attnum = ANY (i.indkey))
         FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-        WHERE c.relnamespace = 'event_store'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+        WHERE c.relnamespace = 'event_store'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 \
+        AND NOT a.attisdropped AND a.attgenerated = ''
         ORDER BY 1, a.attnum";
     sqlx::query_as(columns).fetch_all(admin).await.unwrap()
 }
@@ -122,11 +127,13 @@ async fn execute(admin: &mut Connection, statements: String) {
 /// The names of a table's columns, without those that Postgres works out by itself.
 async fn stored(admin: &mut Connection, table: &str) -> String {
     let names = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-        WHERE attrelid = ('event_store.' || $1)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''";
+        WHERE attrelid = ('event_store.' || $1)::regclass AND attnum > 0 AND NOT attisdropped AND \
+        attgenerated = ''";
     sqlx::query_scalar(names).bind(table).fetch_one(admin).await.unwrap()
 }
 
-/// Does one thing to the log and says whether the verification finds anything; then all is as it was.
+/// Does one thing to the log and says whether the verification finds anything; then all is as it
+/// was.
 async fn is_noticed(admin: &mut Connection, tables: &[&str], change: &str) -> bool {
     let before = verify(admin).await.unwrap();
     assert!(before.holds(), "before {change}: {before:#?}");
@@ -164,7 +171,8 @@ async fn whatever_column_is_changed_and_whatever_row_is_taken_or_added_is_notice
     // Without the checks that the schema makes.
     execute(&mut admin, "SET session_replication_role = replica; CREATE SCHEMA saved".to_owned())
         .await;
-    let checks = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+    let checks = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) \
+        FROM pg_constraint
         WHERE connamespace = 'event_store'::regnamespace AND contype = 'c'";
     for check in sqlx::query_scalar::<_, String>(checks).fetch_all(&mut admin).await.unwrap() {
         execute(&mut admin, check).await;
@@ -187,7 +195,8 @@ async fn whatever_column_is_changed_and_whatever_row_is_taken_or_added_is_notice
         if !is_not_told(table, "row put in") {
             let values = values.collect::<Vec<_>>().join(", ");
             changes.push(format!(
-                "INSERT INTO event_store.{table} ({names}) SELECT {values} FROM event_store.{table} WHERE {}",
+                "INSERT INTO event_store.{table} ({names}) SELECT {values} FROM \
+                    event_store.{table} WHERE {}",
                 row_of(table)
             ));
         }

@@ -1,8 +1,9 @@
-//! The whole log checked: in order it is found to be, and whatever was changed behind its back is named (A14; P1, P2, P3).
+//! The whole log checked: in order it is found to be, and whatever was changed behind its back is
+//! named (A14; P1, P2, P3).
 
 use std::time::Duration;
 
-use event_store::postgres::{SEAL_EVENTS, Verification, verify};
+use event_store::postgres::{DIGEST_EVENTS, Verification, verify};
 use event_store::{
     Append, AppendCondition, EventStore, ExpectedVersion, Position, PostgresStore, StoreError,
     StreamAppend, Version,
@@ -56,7 +57,7 @@ async fn fill(store: &PostgresStore) {
                 query: query(&[], &["nobody:1"]),
                 after: Position::START,
             }],
-            claims: vec![take(round, "b"), release(round - 1, "b")],
+            reservations: vec![take(round, "b"), release(round - 1, "b")],
             idempotency: Some(key(round, 1, "{\"answer\": [1, \"ü\"]}")),
             epoch: None,
             subjects: Vec::new(),
@@ -73,7 +74,7 @@ async fn fill(store: &PostgresStore) {
     );
     appended(
         store
-            .append(Append { claims: vec![release(3, "b"), take(3, "c")], ..one("c") })
+            .append(Append { reservations: vec![release(3, "b"), take(3, "c")], ..one("c") })
             .await
             .unwrap(),
     );
@@ -93,22 +94,22 @@ fn positions(found: &Verification) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_log_in_order_is_found_to_be_sealed_and_unsealed() {
+async fn a_log_in_order_is_found_to_be_encrypted_and_unsealed() {
     let database = database().await;
     let store = connect(database.url()).await;
     fill(&store).await;
-    assert_eq!(store.seal().await.unwrap(), Position(12));
+    assert_eq!(store.digest().await.unwrap(), Position(12));
     let mut connection = verifier(database.url()).await;
     event_store::postgres::begin_epoch(&mut connection, "a test", &[]).await.unwrap();
     let keyed = Append { idempotency: Some(key(11, 1, "1")), ..one("e") };
     appended(store.append(keyed).await.unwrap());
-    assert_eq!(store.seal().await.unwrap(), Position(13));
-    assert_eq!(store.seal().await.unwrap(), Position(13), "nothing is left to seal");
+    assert_eq!(store.digest().await.unwrap(), Position(13));
+    assert_eq!(store.digest().await.unwrap(), Position(13), "nothing is left to digest");
     appended(store.append(one("f")).await.unwrap());
     let found = verify(&mut connection).await.unwrap();
     assert!(found.holds(), "{found:#?}");
-    assert_eq!((found.head, found.sealed_to, found.events), (Position(14), Position(13), 14));
-    assert_eq!((found.claims, found.keys, found.keys_without_events), (1, 5, 1));
+    assert_eq!((found.head, found.digested_to, found.events), (Position(14), Position(13), 14));
+    assert_eq!((found.reservations, found.keys, found.keys_without_events), (1, 5, 1));
     assert_eq!(verify(&mut connection).await.unwrap(), found, "it can be done again");
 }
 
@@ -120,24 +121,25 @@ async fn whatever_was_changed_behind_the_logs_back_is_named() {
     for (change, named) in [
         ("UPDATE event_store.events SET data = '{}' WHERE position = 5", vec![5]),
         (
-            "UPDATE event_store.events SET recorded_at = recorded_at + interval '1 us' WHERE position = 12",
+            "UPDATE event_store.events SET recorded_at = recorded_at + interval '1 us' WHERE \
+                position = 12",
             vec![12],
         ),
         ("UPDATE event_store.events SET event_type = 'thing.other' WHERE position = 2", vec![2]),
         ("DELETE FROM event_store.events WHERE position = 12", vec![12]),
         (SWAP, vec![4, 5]),
         ("DELETE FROM event_store.tags WHERE position = 1 AND tag = 'room:9'", vec![1]),
-        ("UPDATE event_store.claims SET owner = 'thing-thief'", vec![10]),
-        ("DELETE FROM event_store.claims", vec![10]),
+        ("UPDATE event_store.reservations SET owner = 'thing-thief'", vec![10]),
+        ("DELETE FROM event_store.reservations", vec![10]),
         ("UPDATE event_store.idempotency SET answer = '2' WHERE position = 4", vec![4]),
         ("UPDATE event_store.idempotency SET versions = '{7,2}' WHERE position = 6", vec![6]),
         ("DELETE FROM event_store.idempotency WHERE position = 8", vec![8]),
-        ("UPDATE event_store.seals SET digest = sha256('') WHERE last_position = 12", vec![1]),
+        ("UPDATE event_store.digests SET digest = sha256('') WHERE last_position = 12", vec![1]),
     ] {
         let database = database().await;
         let store = connect(database.url()).await;
         fill(&store).await;
-        store.seal().await.unwrap();
+        store.digest().await.unwrap();
         drop(store);
         let mut admin = verifier(database.url()).await;
         sqlx::raw_sql("ALTER TABLE event_store.events DROP CONSTRAINT events_versions_from_1")
@@ -154,7 +156,7 @@ async fn whatever_was_changed_behind_the_logs_back_is_named() {
 }
 
 #[tokio::test]
-async fn a_missing_event_is_named_and_nothing_is_sealed_over_the_gap() {
+async fn a_missing_event_is_named_and_nothing_is_encrypted_over_the_gap() {
     let database = database().await;
     let store = connect(database.url()).await;
     fill(&store).await;
@@ -163,8 +165,8 @@ async fn a_missing_event_is_named_and_nothing_is_sealed_over_the_gap() {
         .execute(&mut admin)
         .await
         .unwrap();
-    let StoreError::Database(error) = store.seal().await.unwrap_err() else {
-        panic!("a gap was sealed")
+    let StoreError::Database(error) = store.digest().await.unwrap_err() else {
+        panic!("a gap was digested")
     };
     assert_eq!(sqlstate(&error), "DB003");
     let found = verify(&mut admin).await.unwrap();
@@ -172,7 +174,7 @@ async fn a_missing_event_is_named_and_nothing_is_sealed_over_the_gap() {
 }
 
 #[tokio::test]
-async fn long_stretches_are_sealed_at_once_and_by_many_at_once() {
+async fn long_stretches_are_encrypted_at_once_and_by_many_at_once() {
     let database = database().await;
     let stores = [connect(database.url()).await, connect(database.url()).await];
     for _ in 0..5 {
@@ -182,20 +184,20 @@ async fn long_stretches_are_sealed_at_once_and_by_many_at_once() {
         );
     }
     stores[1].head().await.unwrap();
-    let sealing =
-        stores.clone().map(|store| tokio::spawn(async move { store.keep_sealing().await }));
+    let digesting =
+        stores.clone().map(|store| tokio::spawn(async move { store.keep_digesting().await }));
     let mut connection = verifier(database.url()).await;
-    let wanted = Position(2 * i64::from(SEAL_EVENTS));
+    let wanted = Position(2 * i64::from(DIGEST_EVENTS));
     let found = loop {
         let found = verify(&mut connection).await.unwrap();
         assert!(found.holds(), "{found:#?}");
-        if found.sealed_to >= wanted {
+        if found.digested_to >= wanted {
             break found;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     assert_eq!(found.head, Position(2_500));
-    sealing.iter().for_each(tokio::task::JoinHandle::abort);
+    digesting.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

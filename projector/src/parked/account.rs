@@ -22,23 +22,23 @@ pub struct AccountArgs {
     tool: ToolArgs,
 }
 
-/// Where the events up to a part's checkpoint went. Each is in exactly one of the counts.
+/// Where the events up to a partition's checkpoint went. Each is in exactly one of the counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Which projection.
     pub projection: String,
     /// Which generation of it.
     pub generation: i32,
-    /// Which part of that.
-    pub part: i32,
-    /// How many parts that has.
-    pub parts: i32,
+    /// Which partition of that.
+    pub partition: i32,
+    /// How many partitions that has.
+    pub partitions: i32,
     /// How many events there are: positions have no gap.
     pub position: i64,
     /// Count in every row that they touch.
     pub applied: i64,
-    /// Are none of the projection's business, or that of its other parts.
-    pub passed_over: i64,
+    /// Are none of the projection's business, or that of its other partitions.
+    pub ignored: i64,
     /// Wait for some row to take them.
     pub parked: i64,
     /// Are never to count in some row, as somebody decided.
@@ -58,21 +58,24 @@ impl Account {
     ) -> sqlx::Result<Vec<Self>> {
         sqlx::query_as!(
             Self,
-            r#"SELECT c.projection, c.generation, c.part, g.parts, c.position, c.handled - w.parked - w.skipped AS "applied!", c.passed_over,
-                      w.parked AS "parked!", w.skipped AS "skipped!", c.handled + c.passed_over = c.position AS "adds_up!"
+            r#"SELECT c.projection, c.generation, c.partition, g.partitions, c.position, c.handled
+                - w.parked - w.skipped AS "applied!", c.ignored,
+                      w.parked AS "parked!", w.skipped AS "skipped!", c.handled + c.ignored = c.position AS "adds_up!"
                FROM read_model.checkpoints AS c
                JOIN read_model.generations AS g USING (projection, generation)
                CROSS JOIN LATERAL (
                    SELECT (SELECT count(DISTINCT p.position) FROM read_model.parked AS p
-                           WHERE (p.projection, p.generation, p.part) = (c.projection, c.generation, c.part)) AS parked,
+                           WHERE (p.projection, p.generation, p.partition) = (c.projection,
+                           c.generation, c.partition)) AS parked,
                           (SELECT count(DISTINCT s.position) FROM read_model.skips AS s
                            WHERE s.projection = c.projection AND s.position <= c.position
-                             AND read_model.part_of(s.key, g.parts) = c.part
+                             AND read_model.partition_of(s.key, g.partitions) = c.partition
                              AND NOT EXISTS (SELECT FROM read_model.parked AS p
-                                             WHERE (p.projection, p.generation, p.position) = (c.projection, c.generation, s.position))
+                                             WHERE (p.projection, p.generation, p.position) =
+                                             (c.projection, c.generation, s.position))
                           ) AS skipped) AS w
                WHERE $1::text IS NULL OR c.projection = $1
-               ORDER BY c.projection, c.generation, c.part"#,
+               ORDER BY c.projection, c.generation, c.partition"#,
             projection
         )
         .fetch_all(connection)
@@ -100,15 +103,11 @@ pub(crate) async fn account(args: AccountArgs) -> Result<(), CommandError> {
         "adds up",
     ]);
     for account in &accounts {
-        let counts = [
-            account.position,
-            account.applied,
-            account.passed_over,
-            account.parked,
-            account.skipped,
-        ];
-        let part = if account.parts == 1 { String::new() } else { format!("/{}", account.part) };
-        let name = format!("{} g{}{part}", account.projection, account.generation);
+        let counts =
+            [account.position, account.applied, account.ignored, account.parked, account.skipped];
+        let partition =
+            if account.partitions == 1 { String::new() } else { format!("/{}", account.partition) };
+        let name = format!("{} g{}{partition}", account.projection, account.generation);
         let adds_up = if account.adds_up { "yes" } else { "NO" };
         table.add_row(
             [name]

@@ -1,4 +1,5 @@
-//! Parked events one by one: for people by the page, for programs as lines of JSON. Never their contents, which may be personal.
+//! Parked events one by one: for people by the page, for programs as lines of JSON. Never their
+//! contents, which may be personal.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -75,7 +76,8 @@ pub(super) async fn show(args: ShowArgs) -> Result<(), CommandError> {
     let (limit, offset) = args.page.limit_and_offset();
     let total = sqlx::query_scalar!(
         r#"SELECT count(*) AS "total!" FROM read_model.parked
-           WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR position = $3)"#,
+           WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR
+           position = $3)"#,
         name,
         key,
         args.position
@@ -89,9 +91,11 @@ pub(super) async fn show(args: ShowArgs) -> Result<(), CommandError> {
     }
     let page = sqlx::query_as!(
         ParkedEvent,
-        "SELECT projection, generation, key, position, event_id, event_type, cause, tries, parked_at, retry_at
+        "SELECT projection, generation, key, position, event_id, event_type, cause, tries, \
+            parked_at, retry_at
          FROM read_model.parked
-         WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR position = $3)
+         WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR \
+         position = $3)
          ORDER BY generation, position, key LIMIT $4 OFFSET $5",
         name,
         key,
@@ -141,7 +145,8 @@ async fn page_after(
 ) -> sqlx::Result<Vec<ParkedEvent>> {
     sqlx::query_as!(
         ParkedEvent,
-        "SELECT projection, generation, key, position, event_id, event_type, cause, tries, parked_at, retry_at
+        "SELECT projection, generation, key, position, event_id, event_type, cause, tries, \
+            parked_at, retry_at
          FROM read_model.parked WHERE projection = $1 AND (generation, position, key) > ($2, $3, $4)
          ORDER BY generation, position, key LIMIT $5",
         name,

@@ -1,7 +1,7 @@
 //! Skipping: a person's decision that an event is never to count in a row, with who and why.
 //!
-//! It belongs to the projection and the event, not to a generation: so every generation must have the event parked for that row,
-//! or their rows would no longer be the same function of the log.
+//! It belongs to the projection and the event, not to a generation: so every generation must have
+//! the event parked for that row, or their rows would no longer be the same function of the log.
 
 use clap::Args;
 use sqlx::{Connection as _, PgConnection};
@@ -49,12 +49,14 @@ pub enum SkipError {
     Building(i32),
     /// A generation counts it, or has yet to meet it.
     #[error(
-        "generation {0} does not have the event parked for the same rows: drop that generation, or let it meet the event first"
+        "generation {0} does not have the event parked for the same rows: drop that generation, \
+            or let it meet the event first"
     )]
     NotParkedEverywhere(i32),
     /// There are too many decisions.
     #[error(
-        "{MAX_SKIPS} events are skipped already: a new fold version that reads them is what is needed"
+        "{MAX_SKIPS} events are skipped already: a new fold version that reads them is what is \
+            needed"
     )]
     TooMany,
 }
@@ -75,7 +77,8 @@ pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
         .run(async |raw: &mut PgConnection| skip_with(raw, (name, key.as_deref()), &args).await)
         .await?;
     print(&format!(
-        "the event at position {} is never to count in {skipped} rows of {name}; what was held back behind it follows now\n",
+        "the event at position {} is never to count in {skipped} rows of {name}; what was held \
+            back behind it follows now\n",
         args.position,
     ))
 }
@@ -92,19 +95,26 @@ async fn skip_with(
     sqlx::query!("SELECT FROM read_model.checkpoints WHERE projection = $1 FOR UPDATE", name)
         .fetch_all(&mut *transaction)
         .await?;
-    let generations =
-        sqlx::query!("SELECT generation, state FROM read_model.generations WHERE projection = $1 ORDER BY generation", name)
-            .fetch_all(&mut *transaction)
-            .await?;
+    let generations = sqlx::query!(
+        "SELECT generation, state FROM read_model.generations WHERE projection = $1 \
+            ORDER BY generation",
+        name
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
     if let Some(building) = generations.iter().find(|generation| generation.state == "building") {
         return Err(SkipError::Building(building.generation).into());
     }
     let skipped = sqlx::query_scalar!(
-        "INSERT INTO read_model.skips (projection, position, key, event_id, event_type, cause, skipped_by, reason)
-         SELECT DISTINCT ON (key) projection, position, key, event_id, event_type, cause, $4, $5 FROM read_model.parked
-         WHERE projection = $1 AND position = $2 AND ($3::text IS NULL OR key = $3) AND cause IS NOT NULL
+        "INSERT INTO read_model.skips (projection, position, key, event_id, event_type, cause, \
+            skipped_by, reason)
+         SELECT DISTINCT ON (key) projection, position, key, event_id, event_type, cause, $4, $5 \
+         FROM read_model.parked
+         WHERE projection = $1 AND position = $2 AND ($3::text IS NULL OR key = $3) AND cause IS \
+         NOT NULL
          ORDER BY key, generation
-         ON CONFLICT (projection, position, key) DO UPDATE SET skipped_by = excluded.skipped_by, reason = excluded.reason
+         ON CONFLICT (projection, position, key) DO UPDATE SET skipped_by = excluded.skipped_by, \
+         reason = excluded.reason
          RETURNING key",
         name,
         args.position,
@@ -132,8 +142,10 @@ async fn skip_with(
     }
     sqlx::query!(
         "INSERT INTO read_model.retry_requests (projection, generation, key)
-         SELECT projection, generation, key FROM read_model.parked WHERE projection = $1 AND position = $2 AND key = ANY($3)
-         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = excluded.requested_at",
+         SELECT projection, generation, key FROM read_model.parked WHERE projection = $1 AND \
+         position = $2 AND key = ANY($3)
+         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = \
+         excluded.requested_at",
         name,
         args.position,
         &skipped

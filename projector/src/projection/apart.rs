@@ -7,7 +7,8 @@ use super::Projection;
 use super::batch::Touched;
 use super::guard::{self, Panicked};
 
-/// Rows cannot be loaded or saved, and why: without any value, which Postgres' own message may repeat.
+/// Rows cannot be loaded or saved, and why: without any value, which Postgres' own message may
+/// repeat.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Refused {
@@ -24,8 +25,8 @@ pub(super) enum NotSaved<K> {
     Across,
 }
 
-/// Whether the same is refused another time too: Postgres does not take what it was given (SQLSTATE class 22, the data, or 23, a
-/// constraint), or the program cannot write or read a value.
+/// Whether the same is refused another time too: Postgres does not take what it was given (SQLSTATE
+/// class 22, the data, or 23, a constraint), or the program cannot write or read a value.
 pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
@@ -73,7 +74,8 @@ fn in_words(error: &sqlx::Error) -> String {
     }
 }
 
-/// The rows of these keys; and the keys that Postgres cannot look for, and why. Call inside a transaction.
+/// The rows of these keys; and the keys that Postgres cannot look for, and why. Call inside a
+/// transaction.
 pub(super) async fn load<P: Projection>(
     connection: &mut PgConnection,
     keys: &[P::Key],

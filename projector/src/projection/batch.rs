@@ -31,7 +31,8 @@ const GROWTH: usize = 8;
 pub(super) enum Step<P: Projection> {
     /// The projection folds it, into the rows of these keys.
     Fold(Incoming<P::Event>, Vec<P::Key>),
-    /// A subject is erased: its personal fields are blanked, in these rows; `None`: the tables must be asked in which.
+    /// A subject is erased: its personal fields are blanked, in these rows; `None`: the tables must
+    /// be asked in which.
     Blank(Incoming<Uuid>, Option<Vec<P::Key>>),
 }
 
@@ -66,7 +67,7 @@ pub(super) trait Write: Send + Sync {
         parking: &mut Parking,
     ) -> Result<(), WriteError>;
 
-    fn handled_by(&self, parts: i32) -> Vec<usize>;
+    fn handled_by(&self, partitions: i32) -> Vec<usize>;
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
@@ -167,18 +168,20 @@ pub(super) fn fold_event<P: Projection>(
     only: &Only,
     parking: &mut Parking,
 ) -> Result<(), Reason> {
-    let mut parts = Vec::new();
+    let mut fragments = Vec::new();
     for step in event {
         match step {
-            Step::Fold(incoming, keys) => parts.push((incoming, keys)),
+            Step::Fold(incoming, keys) => fragments.push((incoming, keys)),
             Step::Blank(erased, of) => {
                 blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?
             }
         }
     }
-    let Some(position) = parts.first().map(|(part, _)| part.position) else { return Ok(()) };
+    let Some(position) = fragments.first().map(|(fragment, _)| fragment.position) else {
+        return Ok(());
+    };
     let keys: BTreeSet<&P::Key> =
-        parts.iter().flat_map(|(_, keys)| *keys).filter(|key| only.has(*key)).collect();
+        fragments.iter().flat_map(|(_, keys)| *keys).filter(|key| only.has(*key)).collect();
     for key in keys {
         let text = key.text();
         if parking.skips(position, &text) {
@@ -191,7 +194,7 @@ pub(super) fn fold_event<P: Projection>(
             rows.extend(before.map(|row| (key.clone(), row)));
             continue;
         }
-        match fold_row::<P>(key, before.clone(), &parts) {
+        match fold_row::<P>(key, before.clone(), &fragments) {
             Ok(row) => rows.extend(row.map(|row| (key.clone(), row))),
             Err(reason) => {
                 parking.refuse(position, text, &reason, absent)?;
@@ -202,7 +205,8 @@ pub(super) fn fold_event<P: Projection>(
     Ok(())
 }
 
-/// Blanks the subject's fields at once; and once more in its turn, in those of its rows that lack events.
+/// Blanks the subject's fields at once; and once more in its turn, in those of its rows that lack
+/// events.
 fn blank_rows<P: Projection>(
     erased: &Incoming<Uuid>,
     of: Option<&[P::Key]>,
@@ -255,11 +259,11 @@ type Touching<'a, P> = (&'a Incoming<<P as Projection>::Event>, &'a Vec<<P as Pr
 fn fold_row<P: Projection>(
     key: &P::Key,
     mut row: Option<P::Row>,
-    parts: &[Touching<'_, P>],
+    fragments: &[Touching<'_, P>],
 ) -> Result<Option<P::Row>, Reason> {
-    for (part, keys) in parts {
+    for (fragment, keys) in fragments {
         for _ in keys.iter().filter(|touched| *touched == key) {
-            row = Some(guard::fold::<P>(key, row, part)?);
+            row = Some(guard::fold::<P>(key, row, fragment)?);
         }
     }
     Ok(row)
@@ -277,7 +281,7 @@ impl<P: Projection> Write for Batch<P> {
         if parking.is_apart() {
             return self.write_apart(connection, (&keys, only), parking).await;
         }
-        let whole = matches!(only, Only::All | Only::Parts(_));
+        let whole = matches!(only, Only::All | Only::Partitions(_));
         let (mut at_once, mut rest) = (UNMEASURED_ROWS, keys.as_slice());
         while !rest.is_empty() {
             let (some, after) = rest.split_at(at_once.min(rest.len()));
@@ -298,11 +302,13 @@ impl<P: Projection> Write for Batch<P> {
         Ok(())
     }
 
-    fn handled_by(&self, parts: i32) -> Vec<usize> {
-        let mut counts = vec![0; usize::try_from(parts).unwrap_or(0)];
+    fn handled_by(&self, partitions: i32) -> Vec<usize> {
+        let mut counts = vec![0; usize::try_from(partitions).unwrap_or(0)];
         for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
             let bits = event.iter().fold(0, |bits, step| match step {
-                Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => bits | touched(keys, parts),
+                Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => {
+                    bits | touched(keys, partitions)
+                }
                 Step::Blank(_, None) => u64::MAX,
             });
             for (_, count) in

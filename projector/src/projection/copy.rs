@@ -1,4 +1,5 @@
-//! Rows on their way into a table by COPY, in Postgres' binary format: each value as it is encoded for a parameter.
+//! Rows on their way into a table by COPY, in Postgres' binary format: each value as it is encoded
+//! for a parameter.
 
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;

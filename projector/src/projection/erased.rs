@@ -12,7 +12,7 @@ use super::batch::{Batch, Step, Write};
 use super::only::Only;
 use super::parking::Parking;
 use super::rows::{AnyRows, Rows};
-use super::split::{Parts, Split};
+use super::split::{Partitions, Split};
 use super::{Incoming, Projection, Reason, RowKey, guard};
 
 /// Whether the word, in small letters, stands somewhere in the text, whatever its case.
@@ -52,8 +52,14 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn handles(&self) -> Vec<&'static str>;
     /// The stored types of the events that [`AnyProjection::prepare`] makes something of.
     fn reads(&self, registry: &Registry) -> Vec<EventType>;
-    /// Reads a batch through the registry, without any I/O: what is the business of these parts.
-    fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared;
+    /// Reads a batch through the registry, without any I/O: what is the business of these
+    /// partitions.
+    fn prepare(
+        &self,
+        registry: &Registry,
+        events: &[RecordedEvent],
+        partitions: Partitions,
+    ) -> Prepared;
     /// A key as [`RowKey::text`] writes it, from what a person wrote; `None` when that is no key.
     fn key(&self, text: &str) -> Option<String>;
     /// Rows to be folded in memory, of these keys, in about so many bytes.
@@ -62,10 +68,11 @@ pub trait AnyProjection: Send + Sync + 'static {
 
 /// A batch that was read and is ready to be folded.
 pub struct Prepared {
-    /// How many of its events the projection handles, in these parts.
+    /// How many of its events the projection handles, in these partitions.
     pub handled: usize,
-    /// How many events were passed over: of types unknown to the projection, or the business of other parts.
-    pub passed_over: usize,
+    /// How many events were passed over: of types unknown to the projection, or the business of
+    /// other partitions.
+    pub ignored: usize,
     /// The first event that cannot be read: the batch ends before it.
     pub unreadable: Option<(Position, Reason)>,
     pub(super) writer: Box<dyn Write>,
@@ -83,13 +90,15 @@ pub enum WriteError {
 }
 
 impl Prepared {
-    /// How many of its events each of so many parts handles: one that touches rows of several counts in each.
-    pub(crate) fn handled_by(&self, parts: i32) -> Vec<usize> {
-        if parts == 1 { vec![self.handled] } else { self.writer.handled_by(parts) }
+    /// How many of its events each of so many partitions handles: one that touches rows of several
+    /// counts in each.
+    pub(crate) fn handled_by(&self, partitions: i32) -> Vec<usize> {
+        if partitions == 1 { vec![self.handled] } else { self.writer.handled_by(partitions) }
     }
 
-    /// Loads the touched rows, folds the batch and saves them: three steps, whatever the batch's size. Call inside a transaction
-    /// whose `search_path` is the generation's schema. What is refused is left in `parking`, to be parked in the same transaction.
+    /// Loads the touched rows, folds the batch and saves them: three steps, whatever the batch's
+    /// size. Call inside a transaction whose `search_path` is the generation's schema. What is
+    /// refused is left in `parking`, to be parked in the same transaction.
     ///
     /// # Errors
     /// [`WriteError`]; the transaction is then to be rolled back, and the parking forgotten.
@@ -165,11 +174,16 @@ impl<P: Projection> AnyProjection for Erased<P> {
         Box::new(Rows::<P>::new(only, bytes))
     }
 
-    fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared {
+    fn prepare(
+        &self,
+        registry: &Registry,
+        events: &[RecordedEvent],
+        partitions: Partitions,
+    ) -> Prepared {
         let wanted = wanted::<P>();
         let stored = registry.widen_types(&wanted);
         let mut read: Vec<Step<P>> = Vec::new();
-        let (mut handled, mut passed_over) = (0, 0);
+        let (mut handled, mut ignored) = (0, 0);
         let mut unreadable = None;
         for event in events {
             let before = read.len();
@@ -177,9 +191,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
                 Some(subject) if keeps_personal_fields::<P>() => {
                     read_erasure::<P>(event, subject, &mut read)
                 }
-                // Only what may become a type that it handles is looked into: what else cannot be read is none of its business.
+                // Only what may become a type that it handles is looked into: what else cannot be
+                // read is none of its business.
                 None if stored.contains(&event.event_type) => {
-                    read_parts::<P>(registry, event, &wanted, &mut read)
+                    read_fragments::<P>(registry, event, &wanted, &mut read)
                 }
                 Some(_) | None => Ok(()),
             };
@@ -188,21 +203,21 @@ impl<P: Projection> AnyProjection for Erased<P> {
                 unreadable = Some((event.position, reason));
                 break;
             }
-            if touches::<P>(&read[before..], parts) {
+            if touches::<P>(&read[before..], partitions) {
                 handled += 1;
             } else {
                 read.truncate(before);
-                passed_over += 1;
+                ignored += 1;
             }
         }
-        Prepared { handled, passed_over, unreadable, writer: Box::new(Batch::<P>(read)) }
+        Prepared { handled, ignored, unreadable, writer: Box::new(Batch::<P>(read)) }
     }
 }
 
-/// Whether what a stored event has become is the business of these parts.
-fn touches<P: Projection>(steps: &[Step<P>], parts: Parts) -> bool {
+/// Whether what a stored event has become is the business of these partitions.
+fn touches<P: Projection>(steps: &[Step<P>], partitions: Partitions) -> bool {
     steps.iter().any(|step| match step {
-        Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => parts.touched_by(keys),
+        Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => partitions.touched_by(keys),
         Step::Blank(_, None) => true,
     })
 }
@@ -222,24 +237,29 @@ fn read_erasure<P: Projection>(
     subject: Uuid,
     read: &mut Vec<Step<P>>,
 ) -> Result<(), Reason> {
-    let RecordedEvent { position, version, part, recorded_at, .. } = *event;
-    let erased = Incoming { event: subject, position, version, part, recorded_at };
+    let RecordedEvent { position, version, fragment, recorded_at, .. } = *event;
+    let erased = Incoming { event: subject, position, version, fragment, recorded_at };
     read.push(Step::Blank(erased, guard::rows_of_subject::<P>(subject)?));
     Ok(())
 }
 
 /// Reads all that a stored event has become: one batch has all of it.
-fn read_parts<P: Projection>(
+fn read_fragments<P: Projection>(
     registry: &Registry,
     event: &RecordedEvent,
     wanted: &[EventType],
     read: &mut Vec<Step<P>>,
 ) -> Result<(), Reason> {
-    for part in registry.upcast(event)?.iter().filter(|part| wanted.contains(&part.event_type)) {
-        if let Some(event) = guard::guarded("reading", || P::read(part).transpose())? {
-            let RecordedEvent { position, version, part, recorded_at, .. } = *part;
+    for fragment in
+        registry.upcast(event)?.iter().filter(|fragment| wanted.contains(&fragment.event_type))
+    {
+        if let Some(event) = guard::guarded("reading", || P::read(fragment).transpose())? {
+            let RecordedEvent { position, version, fragment, recorded_at, .. } = *fragment;
             let keys = guard::keys::<P>(&event)?;
-            read.push(Step::Fold(Incoming { event, position, version, part, recorded_at }, keys));
+            read.push(Step::Fold(
+                Incoming { event, position, version, fragment, recorded_at },
+                keys,
+            ));
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! A panic in a projection's own code is a refusal like any other: it hurts the event that it met, not the process.
+//! A panic in a projection's own code is a refusal like any other: it hurts the event that it met,
+//! not the process.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,8 @@ use super::{Incoming, Projection, Reason};
 pub(crate) struct Panicked(&'static str, &'static str);
 
 impl Panicked {
-    /// What panicked, and with which message: only a fixed one is repeated, since any other may hold values.
+    /// What panicked, and with which message: only a fixed one is repeated, since any other may
+    /// hold values.
     pub(crate) fn new(what: &'static str, payload: &(dyn Any + Send)) -> Self {
         let words = payload.downcast_ref::<&'static str>().copied();
         Self(
@@ -27,7 +29,8 @@ impl Panicked {
     }
 }
 
-/// Does this, and makes a refusal of a panic. What `work` has changed until then must not be used any more.
+/// Does this, and makes a refusal of a panic. What `work` has changed until then must not be used
+/// any more.
 pub(super) fn guarded<T>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, Reason>,

@@ -1,12 +1,13 @@
-//! A row's key as people write it: in the command line, in reports, and in SQL as the columns of the primary key, joined by `/`.
+//! A row's key as people write it: in the command line, in reports, and in SQL as the columns of
+//! the primary key, joined by `/`.
 
 use std::hash::Hash;
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-/// What identifies a row. As text it is what SQL makes of the primary key's columns, in their order, joined by `/`: so that both
-/// sides can ask whether a key is in a sample.
+/// What identifies a row. As text it is what SQL makes of the primary key's columns, in their
+/// order, joined by `/`: so that both sides can ask whether a key is in a sample.
 pub trait RowKey: Clone + Eq + Ord + Hash + Send + Sync + 'static {
     /// The key as text.
     fn text(&self) -> String;
@@ -45,7 +46,7 @@ impl RowKey for NaiveDate {
     }
 }
 
-/// The first part must not contain a `/`.
+/// The first partition must not contain a `/`.
 impl<A: RowKey, B: RowKey> RowKey for (A, B) {
     fn text(&self) -> String {
         format!("{}/{}", self.0.text(), self.1.text())

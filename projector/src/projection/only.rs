@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::RowKey;
-use super::split::Parts;
+use super::split::Partitions;
 
 /// Which keys are folded; the others are passed over.
 #[derive(Debug, Clone)]
@@ -22,8 +22,8 @@ pub enum Only {
     },
     /// This one alone, as text.
     Key(String),
-    /// Those of some parts of a generation.
-    Parts(Parts),
+    /// Those of some partitions of a generation.
+    Partitions(Partitions),
     /// Of those, all but these.
     AllBut(Box<Only>, Arc<HashSet<String>>),
     /// These, as text.
@@ -35,7 +35,7 @@ impl Only {
         match self {
             Self::All => true,
             Self::Key(only) => *only == key.text(),
-            Self::Parts(parts) => parts.has(key),
+            Self::Partitions(partitions) => partitions.has(key),
             Self::AllBut(only, keys) => only.has(key) && !keys.contains(&key.text()),
             Self::These(keys) => keys.contains(&key.text()),
             Self::Sample { seed, below } => {

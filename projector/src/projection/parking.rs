@@ -1,7 +1,8 @@
 //! Poison events: what a fold refuses is set aside by key, so that it hurts nothing else.
 //!
-//! A refused event is parked for the key whose row refused it. That key's later events are held back behind it, since a fold
-//! means something in order only; a fold that commutes holds back nothing. Other keys of the same event go on.
+//! A refused event is parked for the key whose row refused it. That key's later events are held
+//! back behind it, since a fold means something in order only; a fold that commutes holds back
+//! nothing. Other keys of the same event go on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use event_store::Position;
 
 use super::{Reason, RowKey};
 
-/// The most (event, key) pairs that one part of a generation may have parked: past it the part stops.
+/// The most (event, key) pairs that one partition of a generation may have parked: past it the
+/// partition stops.
 pub const MAX_PARKED: usize = 10_000;
 /// The most bytes of a cause that are kept.
 const MAX_CAUSE: usize = 1_000;
@@ -18,7 +20,8 @@ const MAX_CAUSE: usize = 1_000;
 /// The parked set is full.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{MAX_PARKED} events are parked already, and no more may be: see `projector parked list`; once it is fixed, `projector parked retry`"
+    "{MAX_PARKED} events are parked already, and no more may be: see `projector parked list`; \
+        once it is fixed, `projector parked retry`"
 )]
 pub struct TooManyParked;
 
@@ -36,14 +39,14 @@ pub(crate) struct Aside {
 /// Decisions that an event is never to count in the row of a key.
 pub(crate) type Skips = Arc<HashSet<(Position, String)>>;
 
-/// The parked set of some parts of a generation while a batch is folded.
+/// The parked set of some partitions of a generation while a batch is folded.
 #[derive(Debug, Clone, Default)]
 pub struct Parking {
     held: HashSet<String>,
     skips: Skips,
     parked: usize,
-    /// Of how many parts it is, beside the first.
-    more_parts: usize,
+    /// Of how many partitions it is, beside the first.
+    more_partitions: usize,
     careful: bool,
     apart: bool,
     found: Vec<Aside>,
@@ -55,19 +58,21 @@ impl Parking {
         Self { held, skips, parked, ..Self::default() }
     }
 
-    /// It is of so many parts.
-    pub(crate) fn of_parts(mut self, parts: usize) -> Self {
-        self.more_parts = parts.saturating_sub(1);
+    /// It is of so many partitions.
+    pub(crate) fn of_partitions(mut self, partitions: usize) -> Self {
+        self.more_partitions = partitions.saturating_sub(1);
         self
     }
 
-    /// Looks out for refusals from the first event on; otherwise rows in memory are lost with the first refusal.
+    /// Looks out for refusals from the first event on; otherwise rows in memory are lost with the
+    /// first refusal.
     pub(crate) fn careful(mut self) -> Self {
         self.careful = true;
         self
     }
 
-    /// Saves rows apart, so that one which Postgres refuses hurts no other one: slower, and for when one was refused.
+    /// Saves rows apart, so that one which Postgres refuses hurts no other one: slower, and for
+    /// when one was refused.
     pub(crate) fn apart(mut self) -> Self {
         self.apart = true;
         self
@@ -134,7 +139,7 @@ impl Parking {
     }
 
     fn add(&mut self, aside: Aside) -> Result<(), TooManyParked> {
-        if self.parked >= MAX_PARKED.saturating_mul(1 + self.more_parts) {
+        if self.parked >= MAX_PARKED.saturating_mul(1 + self.more_partitions) {
             return Err(TooManyParked);
         }
         self.parked += 1;

@@ -1,9 +1,11 @@
-//! Rows folded in memory, in bounded memory: how a whole log becomes a table without a statement per batch.
+//! Rows folded in memory, in bounded memory: how a whole log becomes a table without a statement
+//! per batch.
 //!
-//! Rows are in two halves, young and old. A row that is touched goes to the young half; when that is full, the old half is
-//! forgotten and the young one becomes the old. What was touched since it was last written is written first. A row that was
-//! forgotten and is touched again is loaded; whether there may be one is asked of a filter in memory, so that new keys,
-//! which are most, cost no question.
+//! Rows are in two halves, young and old. A row that is touched goes to the young half; when that
+//! is full, the old half is forgotten and the young one becomes the old. What was touched since it
+//! was last written is written first. A row that was forgotten and is touched again is loaded;
+//! whether there may be one is asked of a filter in memory, so that new keys, which are most, cost
+//! no question.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,7 +30,8 @@ use stored::Stored;
 const MAX_STATEMENT_ROWS: usize = 1_000;
 /// Of so many folds one is measured for the row's size.
 const MEASURED: usize = 64;
-/// What a row costs besides itself and what it points to: its place in the map, and the allocator's share.
+/// What a row costs besides itself and what it points to: its place in the map, and the allocator's
+/// share.
 const ROW_OVERHEAD: usize = 64;
 
 /// A row after an event.
@@ -36,8 +39,8 @@ const ROW_OVERHEAD: usize = 64;
 pub struct Traced {
     /// Where the event is.
     pub position: Position,
-    /// Which part of what an older event has become.
-    pub part: u32,
+    /// Which fragment of what an older event has become.
+    pub fragment: u32,
     /// The row.
     pub row: Value,
 }
@@ -45,8 +48,8 @@ pub struct Traced {
 /// A projection's rows in memory, without their types.
 #[async_trait]
 pub trait AnyRows: Send {
-    /// Folds a batch. Rows that were written and forgotten are loaded through the connection, which works in the tables' schema.
-    /// What is refused is left in `parking`, if that is careful.
+    /// Folds a batch. Rows that were written and forgotten are loaded through the connection, which
+    /// works in the tables' schema. What is refused is left in `parking`, if that is careful.
     ///
     /// # Errors
     /// [`WriteError`]; the rows are then of no more use.
@@ -66,11 +69,12 @@ pub trait AnyRows: Send {
     /// How many rows were changed since they were last written.
     fn unwritten(&self) -> usize;
 
-    /// There may be rows in the tables that these do not know of: those of a build that was interrupted.
+    /// There may be rows in the tables that these do not know of: those of a build that was
+    /// interrupted.
     fn may_be_stored(&mut self);
 
-    /// Writes every row that was changed, new ones by COPY. Those need no constraint; rows that stand there already need the
-    /// primary key.
+    /// Writes every row that was changed, new ones by COPY. Those need no constraint; rows that
+    /// stand there already need the primary key.
     ///
     /// # Errors
     /// As Postgres says; the rows are then of no more use.
@@ -88,14 +92,14 @@ pub trait AnyRows: Send {
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>>;
 }
 
-struct Kept<R> {
+struct CachedRow<R> {
     row: R,
     /// Whether the table has a row of this key.
     stored: bool,
     changed: bool,
 }
 
-type Half<P> = HashMap<<P as Projection>::Key, Box<Kept<<P as Projection>::Row>>>;
+type Half<P> = HashMap<<P as Projection>::Key, Box<CachedRow<<P as Projection>::Row>>>;
 
 pub(super) struct Rows<P: Projection> {
     only: Only,
@@ -124,26 +128,30 @@ impl<P: Projection> Rows<P> {
         }
     }
 
-    fn take(&mut self, key: &P::Key) -> Option<Kept<P::Row>> {
+    fn take(&mut self, key: &P::Key) -> Option<CachedRow<P::Row>> {
         self.young.remove(key).or_else(|| self.old.remove(key)).map(|kept| *kept)
     }
 
     fn put<E>(&mut self, key: P::Key, row: P::Row, stored: bool, incoming: &Incoming<E>) {
         if matches!(self.only, Only::Key(_)) {
-            let (position, part) = (incoming.position, incoming.part);
-            self.trace.push(serde_json::to_value(&row).map(|row| Traced { position, part, row }));
+            let (position, fragment) = (incoming.position, incoming.fragment);
+            self.trace.push(serde_json::to_value(&row).map(|row| Traced {
+                position,
+                fragment,
+                row,
+            }));
         }
         self.keep(key, row, stored);
     }
 
     fn keep(&mut self, key: P::Key, row: P::Row, stored: bool) {
         self.measure(&row);
-        self.young.insert(key, Box::new(Kept { row, stored, changed: true }));
+        self.young.insert(key, Box::new(CachedRow { row, stored, changed: true }));
     }
 
     /// About what a row takes.
     fn row_bytes(&self) -> usize {
-        let fixed = size_of::<Kept<P::Row>>() + size_of::<P::Key>() + ROW_OVERHEAD;
+        let fixed = size_of::<CachedRow<P::Row>>() + size_of::<P::Key>() + ROW_OVERHEAD;
         fixed + self.measured_bytes.checked_div(self.measured).unwrap_or(0)
     }
 
@@ -186,7 +194,7 @@ impl<P: Projection> Rows<P> {
             let (some, after) = rest.split_at(self.statement_rows().min(rest.len()));
             for (key, row) in guard::load::<P>(connection, some).await? {
                 self.measure(&row);
-                self.young.insert(key, Box::new(Kept { row, stored: true, changed: false }));
+                self.young.insert(key, Box::new(CachedRow { row, stored: true, changed: false }));
             }
             rest = after;
         }

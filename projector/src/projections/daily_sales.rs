@@ -1,4 +1,5 @@
-//! `daily_sales`: one row a day (UTC) and currency, of confirmed orders by the day they were ordered.
+//! `daily_sales`: one row a day (UTC) and currency, of confirmed orders by the day they were
+//! ordered.
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -93,7 +94,8 @@ impl Projection for DailySales {
         let rows = sqlx::query_as!(
             SalesRow,
             "SELECT day, currency, orders, units, revenue_minor, position
-             FROM daily_sales JOIN unnest($1::date[], $2::text[]) AS k (day, currency) USING (day, currency)",
+             FROM daily_sales JOIN unnest($1::date[], $2::text[]) AS k (day, currency) USING \
+             (day, currency)",
             &column(keys, |(day, _)| *day),
             &column(keys, |(_, currency)| currency.clone()),
         )
@@ -105,8 +107,10 @@ impl Projection for DailySales {
     async fn save(connection: &mut PgConnection, rows: &[SalesRow]) -> sqlx::Result<()> {
         sqlx::query!(
             "INSERT INTO daily_sales (day, currency, orders, units, revenue_minor, position)
-             SELECT * FROM unnest($1::date[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-             ON CONFLICT (day, currency) DO UPDATE SET orders = excluded.orders, units = excluded.units,
+             SELECT * FROM unnest($1::date[], $2::text[], $3::bigint[], $4::bigint[], \
+             $5::bigint[], $6::bigint[])
+             ON CONFLICT (day, currency) DO UPDATE SET orders = excluded.orders, units = \
+             excluded.units,
                  revenue_minor = excluded.revenue_minor, position = excluded.position",
             &column(rows, |r| r.day),
             &column(rows, |r| r.currency.clone()),

@@ -134,7 +134,8 @@ impl Projection for Orders {
     ) -> sqlx::Result<Vec<(Uuid, OrderRow)>> {
         let rows = sqlx::query_as!(
             OrderRow,
-            r#"SELECT id, user_id, status, currency, total_minor, units, lines AS "lines: Json<Vec<Line>>",
+            r#"SELECT id, user_id, status, currency, total_minor, units, lines AS "lines:
+                Json<Vec<Line>>",
                       ordered_at, confirmed_at, cancelled_at, created_at, updated_at, version, position
                FROM orders WHERE id = ANY($1)"#,
             keys

@@ -89,7 +89,8 @@ impl Projection for Products {
     ) -> sqlx::Result<Vec<(Uuid, ProductRow)>> {
         let rows = sqlx::query_as!(
             ProductRow,
-            "SELECT id, name, currency, unit_price_minor, stock, created_at, updated_at, version, position
+            "SELECT id, name, currency, unit_price_minor, stock, created_at, updated_at, version, \
+                position
              FROM products WHERE id = ANY($1)",
             keys
         )

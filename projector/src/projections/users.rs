@@ -118,7 +118,8 @@ impl Projection for Users {
     ) -> sqlx::Result<Vec<(Uuid, UserRow)>> {
         let rows = sqlx::query_as!(
             UserRow,
-            r#"SELECT id, email, name, status, order_count, total_spent AS "total_spent: Json<BTreeMap<String, i64>>",
+            r#"SELECT id, email, name, status, order_count, total_spent AS "total_spent:
+                Json<BTreeMap<String, i64>>",
                       last_order_at, created_at, updated_at, version, position
                FROM users WHERE id = ANY($1)"#,
             keys

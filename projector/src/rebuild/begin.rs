@@ -1,4 +1,5 @@
-//! What a rebuild notes of itself in the read model: that it began, how far it is, that it is to pause.
+//! What a rebuild notes of itself in the read model: that it began, how far it is, that it is to
+//! pause.
 
 use std::io::Write as _;
 
@@ -38,22 +39,22 @@ pub(crate) struct Unfinished {
 
 /// Begins a rebuild, or goes on with the one that is unfinished.
 ///
-/// `parts`: into how many a new generation is split; as before, unless said.
+/// `partitions`: into how many a new generation is split; as before, unless said.
 pub(crate) async fn begin(
     tool: &Tool,
     projection: &dyn AnyProjection,
-    (resume, parts): (bool, Option<i32>),
+    (resume, partitions): (bool, Option<i32>),
 ) -> Result<Unfinished, CommandError> {
     let mut connection = tool.connect().await?;
     connection
-        .run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, parts)).await)
+        .run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, partitions)).await)
         .await
 }
 
 async fn begin_with(
     connection: &mut PgConnection,
     projection: &dyn AnyProjection,
-    (resume, parts): (bool, Option<i32>),
+    (resume, partitions): (bool, Option<i32>),
 ) -> Result<Unfinished, CommandError> {
     let name = projection.name();
     let mut transaction = generation::locked(connection).await.map_err(SchemaError::from)?;
@@ -65,7 +66,8 @@ async fn begin_with(
                 );
             }
             sqlx::query!(
-                "UPDATE read_model.rebuilds SET pause_wanted = false WHERE projection = $1 AND generation = $2",
+                "UPDATE read_model.rebuilds SET pause_wanted = false WHERE projection = $1 AND \
+                    generation = $2",
                 name,
                 found.generation
             )
@@ -80,8 +82,9 @@ async fn begin_with(
         (None, false) => {
             let generation = generation::next(&mut transaction, name).await?;
             let live = generation::live(&mut transaction, name).await?;
-            let parts = generation::parts_of(projection, parts, live.as_ref())?;
-            generation::make(&mut transaction, projection, (generation, parts), "building").await?;
+            let partitions = generation::partitions_of(projection, partitions, live.as_ref())?;
+            generation::make(&mut transaction, projection, (generation, partitions), "building")
+                .await?;
             sqlx::query!(
                 "INSERT INTO read_model.rebuilds (projection, generation) VALUES ($1, $2)",
                 name,
@@ -105,8 +108,9 @@ async fn find(
     projection: &str,
 ) -> sqlx::Result<Option<(Generation, Phase)>> {
     let row = sqlx::query!(
-        "SELECT g.generation, g.fold_version, g.tables, g.parts, r.phase
-         FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, generation)
+        "SELECT g.generation, g.fold_version, g.tables, g.partitions, r.phase
+         FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, \
+         generation)
          WHERE projection = $1 AND r.phase <> 'switched'",
         projection
     )
@@ -118,9 +122,9 @@ async fn find(
             "catching_up" => Phase::CatchingUp,
             _ => Phase::Compared,
         };
-        let (generation, fold_version, tables, parts) =
-            (row.generation, row.fold_version, row.tables, row.parts);
-        (Generation { generation, fold_version, tables, parts, live: false }, phase)
+        let (generation, fold_version, tables, partitions) =
+            (row.generation, row.fold_version, row.tables, row.partitions);
+        (Generation { generation, fold_version, tables, partitions, live: false }, phase)
     }))
 }
 
@@ -149,7 +153,8 @@ pub(crate) async fn make_ready(
     generation: i32,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE read_model.generations SET state = 'ready' WHERE projection = $1 AND generation = $2",
+        "UPDATE read_model.generations SET state = 'ready' WHERE projection = $1 AND generation = \
+            $2",
         projection,
         generation
     )
@@ -166,7 +171,8 @@ pub(crate) async fn pause(args: &RebuildArgs) -> Result<(), CommandError> {
         return Err(RebuildError::NothingUnfinished(name.clone()).into());
     };
     sqlx::query!(
-        "UPDATE read_model.rebuilds SET pause_wanted = true WHERE projection = $1 AND generation = $2",
+        "UPDATE read_model.rebuilds SET pause_wanted = true WHERE projection = $1 AND generation \
+            = $2",
         name,
         found.generation
     )

@@ -1,17 +1,18 @@
-//! A generation beside the live one in the hands of whoever builds it, or brings it up to date.
+//! A standby generation in the hands of whoever builds it, or brings it up to date.
 //!
-//! Rows and checkpoint commit together and are fenced by the lease's term, as the runner's are: so a build that was killed
-//! goes on exactly where it was. The checkpoint moves when rows are written, which is rarely: when memory is full, after
-//! some seconds, and at the end.
+//! Rows and checkpoint commit together and are fenced by the lease's term, as the runner's are: so
+//! a build that was killed goes on exactly where it was. The checkpoint moves when rows are
+//! written, which is rarely: when memory is full, after some seconds, and at the end.
 //!
-//! All parts of the generation move together, in one fold and one transaction. Where they stand at different positions, those that are
-//! furthest behind are first brought to where the next ones stand.
+//! All partitions of the generation move together, in one fold and one transaction. Where they
+//! stand at different positions, those that are furthest behind are first brought to where the next
+//! ones stand.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::Term;
-use event_store::{Epoch, Mark, Position};
+use event_store::{Epoch, EventRef, Position};
 use futures::StreamExt as _;
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
@@ -22,12 +23,12 @@ use super::keeper::Keeper;
 use crate::generation::{self, Generation};
 use crate::progress::Progress;
 use crate::projection::parking::Aside;
-use crate::projection::{AnyProjection, AnyRows, Only, Parking, Parts};
+use crate::projection::{AnyProjection, AnyRows, Only, Parking, Partitions};
 use crate::replay::pace::Pace;
-use crate::replay::{Page, RefoldError, Source};
+use crate::replay::{Page, ReplayError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
 use crate::runner::parked::{self, ParkedSet};
-use crate::runner::{PartKey, lease};
+use crate::runner::{PartitionKey, lease};
 use crate::tool::Tool;
 
 mod refused;
@@ -42,8 +43,8 @@ const TABLES_LIMIT: Duration = Duration::from_hours(6);
 pub(crate) struct Builder {
     source: Arc<Source>,
     generation: i32,
-    /// Every part, by its number.
-    parts: Vec<Held>,
+    /// Every partition, by its number.
+    partitions: Vec<Held>,
     /// Those that move now: of all, those furthest behind.
     moving: Vec<usize>,
     rows: Box<dyn AnyRows>,
@@ -63,9 +64,9 @@ pub(crate) struct Builder {
     pace: Pace,
 }
 
-/// A part and this process's hold on it.
+/// A partition and this process's hold on it.
 struct Held {
-    key: PartKey,
+    key: PartitionKey,
     checkpoint: Checkpoint,
     /// Events since the checkpoint.
     passed: Passed,
@@ -87,22 +88,23 @@ impl Builder {
             else {
                 return Ok(None);
             };
-            take_parts(raw, tool.owner, projection, &found).await
+            take_partitions(raw, tool.owner, projection, &found).await
         };
-        let Some(parts) = connection.run(take).await? else { return Ok(None) };
-        for held in &parts {
+        let Some(partitions) = connection.run(take).await? else { return Ok(None) };
+        for held in &partitions {
             source.prove(held.checkpoint.mark).await?;
         }
         // Rows are also loaded outside transactions: nobody else moves these.
         sqlx::query_scalar!(
-            "SELECT set_config('search_path', quote_ident(read_model.generation_schema($1, $2)), false)",
+            "SELECT set_config('search_path', quote_ident(read_model.generation_schema($1, $2)), \
+                false)",
             projection.name(),
             generation
         )
         .fetch_one(&mut connection)
         .await?;
-        let head = tool.log.store().head().await.map_err(RefoldError::from)?;
-        let leases = parts
+        let head = tool.log.store().head().await.map_err(ReplayError::from)?;
+        let leases = partitions
             .iter()
             .map(|held| (lease::of(&held.key, tool.owner), Term(held.checkpoint.term)))
             .collect();
@@ -111,9 +113,9 @@ impl Builder {
         let mut builder = Self {
             source: Arc::clone(source),
             generation,
-            parts,
+            partitions,
             moving: Vec::new(),
-            rows: projection.rows(Parts::ALL.only(), bytes),
+            rows: projection.rows(Partitions::ALL.only(), bytes),
             bytes,
             parked: ParkedSet::default(),
             parking: Parking::default(),
@@ -130,17 +132,20 @@ impl Builder {
         Ok(Some(builder))
     }
 
-    /// Chooses the parts that are furthest behind to move next. Returns where the next ones stand, if any do.
+    /// Chooses the partitions that are furthest behind to move next. Returns where the next ones
+    /// stand, if any do.
     async fn choose(&mut self) -> sqlx::Result<Option<Position>> {
         let at = |held: &Held| held.checkpoint.mark.position;
-        let lowest = self.parts.iter().map(at).min().unwrap_or(Position::START);
-        let next = self.parts.iter().map(at).filter(|position| *position > lowest).min();
-        let moving: Vec<usize> =
-            (0..self.parts.len()).filter(|number| at(&self.parts[*number]) == lowest).collect();
+        let lowest = self.partitions.iter().map(at).min().unwrap_or(Position::START);
+        let next = self.partitions.iter().map(at).filter(|position| *position > lowest).min();
+        let moving: Vec<usize> = (0..self.partitions.len())
+            .filter(|number| at(&self.partitions[*number]) == lowest)
+            .collect();
         if moving != self.moving {
             (self.moving, self.at) = (moving, lowest);
-            let numbers: Vec<i32> = self.moving_parts().map(|held| held.key.part).collect();
-            if let Some(first) = self.parts.first() {
+            let numbers: Vec<i32> =
+                self.moving_partitions().map(|held| held.key.partition).collect();
+            if let Some(first) = self.partitions.first() {
                 let load =
                     async |raw: &mut PgConnection| ParkedSet::load(raw, &first.key, &numbers).await;
                 self.parked = self.connection.run(load).await?;
@@ -153,23 +158,23 @@ impl Builder {
     /// Begins with empty memory at the checkpoint.
     fn begin_rows(&mut self) {
         self.rows = self.projection().rows(self.only(), self.bytes);
-        let at = self.moving_parts().map(|held| held.checkpoint.mark.position).next();
+        let at = self.moving_partitions().map(|held| held.checkpoint.mark.position).next();
         self.at = at.unwrap_or(Position::START);
         if self.at > Position::START {
             self.rows.may_be_stored();
         }
         let parking = self.parked.parking();
         self.parking = if self.careful { parking.careful() } else { parking };
-        self.parts.iter_mut().for_each(|held| held.passed = Passed::default());
+        self.partitions.iter_mut().for_each(|held| held.passed = Passed::default());
     }
 
-    /// The keys of the moving parts.
+    /// The keys of the moving partitions.
     fn only(&self) -> Only {
-        Parts::these(self.moving_parts().map(|held| held.key.part), self.of()).only()
+        Partitions::these(self.moving_partitions().map(|held| held.key.partition), self.of()).only()
     }
 
-    fn moving_parts(&self) -> impl Iterator<Item = &Held> {
-        self.moving.iter().map(|number| &self.parts[*number])
+    fn moving_partitions(&self) -> impl Iterator<Item = &Held> {
+        self.moving.iter().map(|number| &self.partitions[*number])
     }
 
     pub(crate) const fn at(&self) -> Position {
@@ -184,15 +189,16 @@ impl Builder {
         &self.source
     }
 
-    /// How many parts it has.
+    /// How many partitions it has.
     fn of(&self) -> i32 {
-        i32::try_from(self.parts.len()).unwrap_or(1)
+        i32::try_from(self.partitions.len()).unwrap_or(1)
     }
 
     /// Its main table, as Postgres names it.
     pub(crate) async fn table(&mut self) -> sqlx::Result<String> {
         sqlx::query_scalar!(
-            r#"SELECT (read_model.generation_schema($1, $2) || '.' || $1)::regclass::text AS "table!""#,
+            r#"SELECT (read_model.generation_schema($1, $2) || '.' || $1)::regclass::text AS
+                "table!""#,
             self.projection().name(),
             self.generation
         )
@@ -207,7 +213,8 @@ impl Builder {
         Ok(self.head)
     }
 
-    /// Brings rows and checkpoints to this position, which the log has reached. Events that are refused are parked.
+    /// Brings rows and checkpoints to this position, which the log has reached. Events that are
+    /// refused are parked.
     pub(crate) async fn go_on(
         &mut self,
         to: Position,
@@ -222,8 +229,8 @@ impl Builder {
         }
     }
 
-    /// How many positions to read at a time, and how many such ranges ahead: no more at a time than rows fit into the memory, since each
-    /// may touch another row.
+    /// How many positions to read at a time, and how many such ranges ahead: no more at a time than
+    /// rows fit into the memory, since each may touch another row.
     fn ranges(&self) -> (i64, usize) {
         let (range, ahead) = self.pace.ranges();
         (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
@@ -265,26 +272,26 @@ impl Builder {
         let (handled, to) = (page.prepared.handled_by(self.of()), page.to);
         let (rows, parking) = (&mut self.rows, &mut self.parking);
         let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, parking).await;
-        self.connection.run(fold).await.map_err(RefoldError::from)?;
+        self.connection.run(fold).await.map_err(ReplayError::from)?;
         self.count(&handled, to);
         Ok(())
     }
 
-    /// The events up to here were folded; each part handled so many of them.
+    /// The events up to here were folded; each partition handled so many of them.
     fn count(&mut self, handled: &[usize], to: Position) {
         let events = usize::try_from(to.0 - self.at.0).unwrap_or(0);
         for number in &self.moving {
             let (passed, handled) =
-                (&mut self.parts[*number].passed, handled.get(*number).copied().unwrap_or(0));
+                (&mut self.partitions[*number].passed, handled.get(*number).copied().unwrap_or(0));
             passed.handled += handled;
-            passed.passed_over += events.saturating_sub(handled);
+            passed.ignored += events.saturating_sub(handled);
         }
         self.at = to;
     }
 
     /// Writes the rows and moves the checkpoints.
     async fn write(&mut self) -> Result<(), RebuildError> {
-        if self.moving_parts().all(|held| held.checkpoint.mark.position >= self.at) {
+        if self.moving_partitions().all(|held| held.checkpoint.mark.position >= self.at) {
             return Ok(());
         }
         let mark = self.source.mark(self.at).await?;
@@ -293,11 +300,11 @@ impl Builder {
         let found = self.parking.take_found();
         let events = self.source.events_at(found.iter().map(|aside| aside.position)).await?;
         let (name, generation) = (self.source.projection().name(), self.generation);
-        let (parts, moving, rows) = (&self.parts, &self.moving, &mut self.rows);
+        let (partitions, moving, rows) = (&self.partitions, &self.moving, &mut self.rows);
         let write = async |raw: &mut PgConnection| {
             let mut transaction = raw.begin().await?;
             for number in moving {
-                let Held { key, checkpoint, passed } = &parts[*number];
+                let Held { key, checkpoint, passed } = &partitions[*number];
                 if !checkpoint::advance(
                     &mut transaction,
                     key,
@@ -313,7 +320,7 @@ impl Builder {
                 }
             }
             rows.write(&mut transaction).await?;
-            if let Some(first) = parts.first() {
+            if let Some(first) = partitions.first() {
                 parked::record(&mut transaction, &first.key, &found, &events).await?;
             }
             // The next write may meet rows that stand there, and finds them by the key.
@@ -328,10 +335,10 @@ impl Builder {
     }
 
     /// Rows and checkpoints were committed up to here.
-    fn moved(&mut self, mark: Mark, found: &[Aside]) {
+    fn moved(&mut self, mark: EventRef, found: &[Aside]) {
         self.parked.add(found);
         for number in &self.moving {
-            let held = &mut self.parts[*number];
+            let held = &mut self.partitions[*number];
             held.passed = Passed::default();
             held.checkpoint = Checkpoint { epoch: Some(self.epoch), mark, ..held.checkpoint };
         }
@@ -354,7 +361,8 @@ impl Builder {
                 .execute(&mut *transaction)
                 .await?;
             let moved = sqlx::query!(
-                "UPDATE read_model.rebuilds SET phase = 'catching_up' WHERE projection = $1 AND generation = $2 AND phase = 'loading'",
+                "UPDATE read_model.rebuilds SET phase = 'catching_up' WHERE projection = $1 AND \
+                    generation = $2 AND phase = 'loading'",
                 name,
                 generation
             )
@@ -371,45 +379,45 @@ impl Builder {
 
     /// Gives the generation up, so that whoever projects takes it at once.
     pub(crate) async fn give_up(mut self) -> sqlx::Result<()> {
-        let (owner, parts) = (self.owner, &self.parts);
+        let (owner, partitions) = (self.owner, &self.partitions);
         self.connection
-            .run(async |raw: &mut PgConnection| give_up(raw, owner, parts).await)
+            .run(async |raw: &mut PgConnection| give_up(raw, owner, partitions).await)
             .await?;
         self.connection.close().await;
         Ok(())
     }
 }
 
-/// Takes every part of a generation. `None`: another process has one.
-async fn take_parts(
+/// Takes every partition of a generation. `None`: another process has one.
+async fn take_partitions(
     connection: &mut PgConnection,
     owner: uuid::Uuid,
     projection: &Arc<dyn AnyProjection>,
     generation: &Generation,
 ) -> sqlx::Result<Option<Vec<Held>>> {
-    let mut parts = Vec::new();
-    for part in 0..generation.parts {
-        let key = PartKey::new(Arc::clone(projection), generation, part);
+    let mut partitions = Vec::new();
+    for partition in 0..generation.partitions {
+        let key = PartitionKey::new(Arc::clone(projection), generation, partition);
         let term = lease::of(&key, owner).take(connection).await?;
         let checkpoint = match term {
             Some(Term(term)) => checkpoint::take(connection, &key, term).await?,
             None => None,
         };
         let Some(checkpoint) = checkpoint else {
-            give_up(connection, owner, &parts).await?;
+            give_up(connection, owner, &partitions).await?;
             return Ok(None);
         };
-        parts.push(Held { key, checkpoint, passed: Passed::default() });
+        partitions.push(Held { key, checkpoint, passed: Passed::default() });
     }
-    Ok(Some(parts))
+    Ok(Some(partitions))
 }
 
 async fn give_up(
     connection: &mut PgConnection,
     owner: uuid::Uuid,
-    parts: &[Held],
+    partitions: &[Held],
 ) -> sqlx::Result<()> {
-    for held in parts {
+    for held in partitions {
         lease::of(&held.key, owner).give_up(connection, Term(held.checkpoint.term)).await?;
     }
     Ok(())

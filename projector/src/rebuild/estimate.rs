@@ -1,4 +1,5 @@
-//! What a rebuild would take, estimated: the log's first events are folded and loaded into temporary tables, with their indexes.
+//! What a rebuild would take, estimated: the log's first events are folded and loaded into
+//! temporary tables, with their indexes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use super::RebuildError;
 use crate::generation;
 use crate::projection::{Only, Parking};
-use crate::replay::{MIB, RANGE, READ_AHEAD, RefoldError, Source};
+use crate::replay::{MIB, RANGE, READ_AHEAD, ReplayError, Source};
 use crate::tool::Tool;
 
 /// How many events are folded for it.
@@ -68,7 +69,7 @@ pub(crate) async fn estimate(tool: &Tool, source: &Arc<Source>) -> Result<Estima
     while let Some(page) = pages.next().await {
         let page = page?;
         let fold = async |raw: &mut PgConnection| rows.fold(raw, page.prepared, &mut parking).await;
-        connection.run(fold).await.map_err(RefoldError::from)?;
+        connection.run(fold).await.map_err(ReplayError::from)?;
     }
     connection.run(async |raw: &mut PgConnection| rows.write(raw).await).await?;
     sqlx::raw_sql(projection.indexes()).execute(&mut connection).await?;
@@ -96,7 +97,8 @@ async fn size_of_generation(
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(sum(pg_total_relation_size(oid)), 0)::bigint AS "size!" FROM pg_class
-           WHERE relnamespace = read_model.generation_schema($1, $2)::regnamespace AND relkind = 'r'"#,
+           WHERE relnamespace = read_model.generation_schema($1, $2)::regnamespace AND relkind =
+           'r'"#,
         projection,
         generation
     )

@@ -1,5 +1,5 @@
-//! Keeps the leases of a generation that is being built, on a connection of its own, while the builder's is busy for minutes; and
-//! hears when somebody wants the build to pause.
+//! Keeps the leases of a generation that is being built, on a connection of its own, while the
+//! builder's is busy for minutes; and hears when somebody wants the build to pause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ impl Keeper {
         leases: Vec<(Lease, Term)>,
     ) -> Self {
         let found = Arc::new(Found::default());
-        let kept = Kept { options, projection, generation, leases, owner };
+        let kept = HeldLeases { options, projection, generation, leases, owner };
         let task = tokio::spawn(kept.run(Arc::clone(&found)));
         Self { found, _task: AbortOnDropHandle::new(task) }
     }
@@ -56,7 +56,7 @@ impl Keeper {
     }
 }
 
-struct Kept {
+struct HeldLeases {
     options: PgConnectOptions,
     projection: &'static str,
     generation: i32,
@@ -64,7 +64,7 @@ struct Kept {
     owner: Uuid,
 }
 
-impl Kept {
+impl HeldLeases {
     async fn run(self, found: Arc<Found>) {
         let (mut connection, mut kept_at) = (None, Instant::now());
         loop {
@@ -99,7 +99,8 @@ impl Kept {
                 .await?;
         }
         let pause_wanted = sqlx::query_scalar!(
-            "SELECT pause_wanted FROM read_model.rebuilds WHERE projection = $1 AND generation = $2",
+            "SELECT pause_wanted FROM read_model.rebuilds WHERE projection = $1 AND generation = \
+                $2",
             self.projection,
             self.generation
         )

@@ -1,15 +1,16 @@
 //! Which generation queries see: the switch to another one, the way back, and the end of one.
 //!
-//! A switch is one short transaction. It holds the live generation's checkpoint, so that what queries see does not move, waits until
-//! the other one stands no earlier, and exchanges the view. Locks are waited for only a moment, so that queries never queue
-//! behind a switch that waits for a long one of theirs; then all is let go and tried again.
+//! A switch is one short transaction. It holds the live generation's checkpoint, so that what
+//! queries see does not move, waits until the other one stands no earlier, and exchanges the view.
+//! Locks are waited for only a moment, so that queries never queue behind a switch that waits for a
+//! long one of theirs; then all is let go and tried again.
 
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use event_store::{Mark, Position};
+use event_store::{EventRef, Position};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ use crate::generation::{self, Generation};
 use crate::process::connect_options;
 use crate::progress::Progress;
 use crate::replay::pace::Pace;
-use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, RefoldError, Source};
+use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
 use crate::tool::{Tool, ToolArgs, checked, projection};
 
 /// For how many seconds a switch is tried, unless told otherwise.
@@ -76,7 +77,8 @@ enum Try {
     Behind { at: Position, shown: Position },
 }
 
-/// Lets queries see this generation. Returns the one they saw before. `mover`: who moves the generation, if this process does.
+/// Lets queries see this generation. Returns the one they saw before. `mover`: who moves the
+/// generation, if this process does.
 pub(crate) async fn switch(
     tool: &Tool,
     source: &Arc<Source>,
@@ -148,7 +150,7 @@ async fn attempt_with(
         let shown = hold(&mut transaction, name, live).await?;
         // Positions of another history say nothing.
         let comparable = match source.prove(shown).await {
-            Err(RefoldError::OtherHistory(_)) => false,
+            Err(ReplayError::OtherHistory(_)) => false,
             proved => proved.map(|()| true)?,
         };
         let shown = shown.position;
@@ -168,30 +170,42 @@ async fn attempt_with(
         }
     }
     generation::show(&mut transaction, name, generation).await?;
-    sqlx::query!("UPDATE read_model.rebuilds SET phase = 'switched' WHERE projection = $1 AND generation = $2", name, generation)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query!(
+        "UPDATE read_model.rebuilds SET phase = 'switched' WHERE projection = $1 AND \
+        generation = $2",
+        name,
+        generation
+    )
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(Try::Done(live))
 }
 
-/// Keeps the live generation's parts where they are until the end of the transaction. Returns the furthest.
-async fn hold(transaction: &mut PgConnection, projection: &str, live: i32) -> sqlx::Result<Mark> {
+/// Keeps the live generation's partitions where they are until the end of the transaction. Returns
+/// the furthest.
+async fn hold(
+    transaction: &mut PgConnection,
+    projection: &str,
+    live: i32,
+) -> sqlx::Result<EventRef> {
     let rows = sqlx::query!(
-        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY part FOR UPDATE",
+        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND \
+            generation = $2 ORDER BY partition FOR UPDATE",
         projection,
         live
     )
     .fetch_all(transaction)
     .await?;
     let furthest = rows.into_iter().max_by_key(|row| row.position);
-    Ok(furthest.map_or(Mark::START, |row| Mark {
+    Ok(furthest.map_or(EventRef::START, |row| EventRef {
         position: Position(row.position),
         event_id: row.event_id,
     }))
 }
 
-/// Waits a moment until whoever projects the generation has brought it there. Returns how far it is.
+/// Waits a moment until whoever projects the generation has brought it there. Returns how far it
+/// is.
 async fn come_up(
     transaction: &mut PgConnection,
     projection: &str,
@@ -218,10 +232,12 @@ pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
     };
     let (number, patience) = (earlier.generation, Duration::from_secs(args.patience.into()));
     if !earlier.is_made_by(projection.as_ref()) {
-        let switched = switch(&tool, &source, number, patience, None).await.map_err(|error| match error {
+        let switched = switch(&tool, &source, number, patience,
+            None).await.map_err(|error| match error {
             RebuildError::WouldGoBack { projection, generation, at, shown, .. } => {
                 let why = format!(
-                    "; this program folds another version than the {} of that generation: let a projector of that version catch it up",
+                    "; this program folds another version than the {} of that generation: let a \
+                        projector of that version catch it up",
                     earlier.fold_version
                 );
                 RebuildError::WouldGoBack { projection, generation, at, shown, why }
@@ -260,8 +276,9 @@ async fn earlier(
 ) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations
-         WHERE projection = $1 AND NOT live AND state = 'ready' AND live_until IS NOT NULL ORDER BY live_until DESC LIMIT 1",
+        "SELECT generation, fold_version, tables, partitions, live FROM read_model.generations
+         WHERE projection = $1 AND NOT live AND state = 'ready' AND live_until IS NOT NULL ORDER \
+         BY live_until DESC LIMIT 1",
         projection
     )
     .fetch_optional(connection)
@@ -306,8 +323,10 @@ async fn drop_with(
     let found = sqlx::query!(
         r#"SELECT live, state, EXISTS (
                SELECT FROM read_model.leases AS l
-               JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name = 'projector ' || l.owner
-               WHERE starts_with(l.name, read_model.generation_schema($1, $2) || '/') AND l.expires_at >= clock_timestamp()
+               JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name =
+               'projector ' || l.owner
+               WHERE starts_with(l.name, read_model.generation_schema($1, $2) || '/') AND
+               l.expires_at >= clock_timestamp()
            ) AS "held!"
            FROM read_model.generations WHERE projection = $1 AND generation = $2"#,
         projection,

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use domain::DomainEvent as _;
 use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, MemoryStore, Metadata, NewEvent,
-    RecordedEvent, StreamAppend, StreamName,
+    Append, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, RecordedEvent,
+    StreamAppend, StreamName, UpcastingLog,
 };
 use local_servers::TestDatabase;
 use service_kit::clock;
@@ -23,27 +23,28 @@ use crate::verify::Verifying;
 use crate::verify::restraint::Restraint;
 use crate::{Runner, Standing, Watch};
 
-/// What each product claims: a level of at most 100, which no other product has.
-struct Claims;
+/// What each product acquisitions: a level of at most 100, which no other product has.
+struct Acquires;
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
-struct Claim {
+struct Acquisition {
     product_id: Uuid,
     level: i64,
 }
 
 #[async_trait]
-impl Projection for Claims {
-    const NAME: &'static str = "claims";
+impl Projection for Acquires {
+    const NAME: &'static str = "acquisitions";
     const FOLD_VERSION: i32 = 1;
-    const TABLES: &'static str = "CREATE TABLE claims (product_id uuid PRIMARY KEY,
-        level bigint NOT NULL CONSTRAINT claims_once UNIQUE CONSTRAINT claims_possible CHECK (level <= 100))";
+    const TABLES: &'static str = "CREATE TABLE acquisitions (product_id uuid PRIMARY KEY,
+        level bigint NOT NULL CONSTRAINT acquisitions_once UNIQUE CONSTRAINT \
+        acquisitions_possible CHECK (level <= 100))";
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY claims FROM STDIN (FORMAT binary)";
+    const COPY: &'static str = "COPY acquisitions FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = (Uuid, i64);
     type Key = Uuid;
-    type Row = Claim;
+    type Row = Acquisition;
 
     fn handles() -> Vec<&'static str> {
         vec!["product.stock_adjusted"]
@@ -69,26 +70,30 @@ impl Projection for Claims {
 
     fn fold(
         key: &Uuid,
-        row: Option<Claim>,
+        row: Option<Acquisition>,
         incoming: &Incoming<Self::Event>,
-    ) -> Result<Claim, Reason> {
-        Ok(Claim { product_id: *key, level: row.map_or(0, |row| row.level) + incoming.event.1 })
+    ) -> Result<Acquisition, Reason> {
+        Ok(Acquisition {
+            product_id: *key,
+            level: row.map_or(0, |row| row.level) + incoming.event.1,
+        })
     }
 
     async fn load(
         connection: &mut PgConnection,
         keys: &[Uuid],
-    ) -> sqlx::Result<Vec<(Uuid, Claim)>> {
-        let rows: Vec<Claim> = sqlx::query_as("SELECT * FROM claims WHERE product_id = ANY($1)")
-            .bind(keys)
-            .fetch_all(connection)
-            .await?;
+    ) -> sqlx::Result<Vec<(Uuid, Acquisition)>> {
+        let rows: Vec<Acquisition> =
+            sqlx::query_as("SELECT * FROM acquisitions WHERE product_id = ANY($1)")
+                .bind(keys)
+                .fetch_all(connection)
+                .await?;
         Ok(rows.into_iter().map(|row| (row.product_id, row)).collect())
     }
 
-    async fn save(connection: &mut PgConnection, rows: &[Claim]) -> sqlx::Result<()> {
+    async fn save(connection: &mut PgConnection, rows: &[Acquisition]) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO claims SELECT * FROM unnest($1::uuid[], $2::bigint[])
+            "INSERT INTO acquisitions SELECT * FROM unnest($1::uuid[], $2::bigint[])
              ON CONFLICT (product_id) DO UPDATE SET level = excluded.level",
         )
         .bind(rows.iter().map(|row| row.product_id).collect::<Vec<_>>())
@@ -98,7 +103,7 @@ impl Projection for Claims {
         .map(drop)
     }
 
-    fn copy(row: &Claim, to: &mut CopyRow) {
+    fn copy(row: &Acquisition, to: &mut CopyRow) {
         to.column(&row.product_id).column(&row.level);
     }
 }
@@ -134,7 +139,7 @@ const PARKED: &str =
 
 async fn projects(store: &Arc<MemoryStore>, url: &str, projection: &Arc<dyn AnyProjection>) {
     let registry = Arc::new(crate::projections::registry().unwrap());
-    let log = EvolvedLog::new(Arc::clone(store) as _, registry);
+    let log = UpcastingLog::new(Arc::clone(store) as _, registry);
     let watch = Watch::new(&Health::new(), clock::system());
     let mut runner =
         Runner::new(log, url.parse().unwrap(), vec![Arc::clone(projection)], None, watch);
@@ -151,7 +156,7 @@ struct Shop {
 
 impl Shop {
     async fn new() -> Self {
-        let projection = of::<Claims>();
+        let projection = of::<Acquires>();
         let fingerprint = crate::schema_fingerprint();
         let database =
             TestDatabase::create("projector_read_model", &fingerprint, |url| async move {
@@ -174,7 +179,7 @@ impl Shop {
 
     fn tool(&self) -> Tool {
         let registry = Arc::new(crate::projections::registry().unwrap());
-        let log = EvolvedLog::new(Arc::clone(&self.store) as _, registry);
+        let log = UpcastingLog::new(Arc::clone(&self.store) as _, registry);
         Tool {
             options: self.database.url().parse().unwrap(),
             log,
@@ -198,7 +203,7 @@ impl Shop {
         builder.retry_parked().await.unwrap();
         let mut connection = tool.connect().await.unwrap();
         let live = connection
-            .run(async |raw: &mut PgConnection| generation::live(raw, "claims").await)
+            .run(async |raw: &mut PgConnection| generation::live(raw, "acquisitions").await)
             .await
             .unwrap()
             .unwrap();
@@ -246,15 +251,20 @@ async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it
     let causes = of(1).map(|(position, _, cause)| {
         (position, cause.unwrap().rsplit_once(' ').unwrap().1.to_owned())
     });
-    let expected = [(5, "claims_once"), (6, "claims_possible"), (7, "claims_once")];
+    let expected =
+        [(5, "acquisitions_once"), (6, "acquisitions_possible"), (7, "acquisitions_once")];
     assert_eq!(
         causes.collect::<Vec<_>>(),
         expected.map(|(position, why)| (position, why.to_owned()))
     );
-    let rows = "SELECT product_id, level FROM claims_g2.claims ORDER BY level, product_id";
-    let built: Vec<Claim> = ask(url, rows).await;
-    let live: Vec<Claim> =
-        ask(url, "SELECT product_id, level FROM claims_g1.claims ORDER BY level, product_id").await;
+    let rows =
+        "SELECT product_id, level FROM acquisitions_g2.acquisitions ORDER BY level, product_id";
+    let built: Vec<Acquisition> = ask(url, rows).await;
+    let live: Vec<Acquisition> = ask(
+        url,
+        "SELECT product_id, level FROM acquisitions_g1.acquisitions ORDER BY level, product_id",
+    )
+    .await;
     assert_eq!(built, live);
 }
 
@@ -276,7 +286,8 @@ async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write
     let left: Vec<Parked> = ask(shop.database.url(), PARKED).await;
     assert_eq!(left, []);
     let built: Vec<(i64,)> =
-        ask(shop.database.url(), "SELECT level FROM claims_g2.claims WHERE level = 80").await;
+        ask(shop.database.url(), "SELECT level FROM acquisitions_g2.acquisitions WHERE level = 80")
+            .await;
     assert_eq!(built, [(80,)]);
 }
 

@@ -1,8 +1,9 @@
-//! Two tables of one projection compared, chunk by chunk of their keys: what only one has, and what differs.
+//! Two tables of one projection compared, chunk by chunk of their keys: what only one has, and what
+//! differs.
 
 use std::time::Duration;
 
-use event_store::{Mark, Position};
+use event_store::{EventRef, Position};
 use postgres_kit::Connection;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use crate::projection::{AnyProjection, Only};
 
 /// How many live rows are copied in one snapshot.
 const CHUNK_ROWS: i32 = 5_000;
-/// How long a live part may stand behind the fold before the two are compared.
+/// How long a live partition may stand behind the fold before the two are compared.
 const COMPARE_WAIT: Duration = Duration::from_mins(1);
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -37,11 +38,11 @@ pub(crate) struct Comparison<'a> {
     pub(crate) reveal: bool,
 }
 
-/// A chunk of a part's live rows, copied in one snapshot.
+/// A chunk of a partition's live rows, copied in one snapshot.
 pub(crate) struct Chunk {
     /// What the snapshot showed.
-    pub(crate) mark: Mark,
-    part: i32,
+    pub(crate) mark: EventRef,
+    partition: i32,
     rows: i64,
     /// Keys whose rows lack parked events.
     stale: Vec<String>,
@@ -132,10 +133,12 @@ impl Comparison<'_> {
         if let Only::Sample { seed, below } = self.only { (seed, *below) } else { ("", EVERY_KEY) }
     }
 
-    /// The live generation's parts, the one furthest behind first: the log is folded forward only.
-    pub(crate) async fn parts(&self, connection: &mut Connection) -> sqlx::Result<Vec<i32>> {
+    /// The live generation's partitions, the one furthest behind first: the log is folded forward
+    /// only.
+    pub(crate) async fn partitions(&self, connection: &mut Connection) -> sqlx::Result<Vec<i32>> {
         sqlx::query_scalar!(
-            "SELECT part FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 ORDER BY position, part",
+            "SELECT partition FROM read_model.checkpoints WHERE projection = $1 AND generation = \
+                $2 ORDER BY position, partition",
             self.projection.name(),
             self.live.generation
         )
@@ -143,16 +146,16 @@ impl Comparison<'_> {
         .await
     }
 
-    /// Copies the next live rows of a part, once it stands no earlier than `least`, and says at which position they stand. `None`: it did not
-    /// come so far.
+    /// Copies the next live rows of a partition, once it stands no earlier than `least`, and says
+    /// at which position they stand. `None`: it did not come so far.
     pub(crate) async fn take(
         &self,
         connection: &mut Connection,
-        (part, least): (i32, Position),
+        (partition, least): (i32, Position),
         before: Option<&Chunk>,
     ) -> sqlx::Result<Option<Chunk>> {
         let deadline = Instant::now() + COMPARE_WAIT;
-        while self.mark(&mut *connection, part).await?.position < least {
+        while self.mark(&mut *connection, partition).await?.position < least {
             if Instant::now() > deadline {
                 return Ok(None);
             }
@@ -161,32 +164,33 @@ impl Comparison<'_> {
         let after = before.and_then(|chunk| chunk.last.clone());
         Ok(Some(
             connection
-                .run(async |raw: &mut PgConnection| self.copy(raw, part, after).await)
+                .run(async |raw: &mut PgConnection| self.copy(raw, partition, after).await)
                 .await?,
         ))
     }
 
-    /// Copies a part's next live rows.
+    /// Copies a partition's next live rows.
     async fn copy(
         &self,
         connection: &mut PgConnection,
-        part: i32,
+        partition: i32,
         after: Option<Vec<String>>,
     ) -> sqlx::Result<Chunk> {
         let (seed, below) = self.sample();
         let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-        let mark = self.mark(&mut *snapshot, part).await?;
+        let mark = self.mark(&mut *snapshot, partition).await?;
         let taken = sqlx::query!(
             r#"SELECT taken AS "taken!", last
-               FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3, $4, $5, $6, $7, $8)"#,
+               FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' ||
+               $1)::regclass, $3, $4, $5, $6, $7, $8)"#,
             self.projection.name(),
             self.live.generation,
             after.as_deref(),
             CHUNK_ROWS,
             seed,
             below,
-            part,
-            self.live.parts
+            partition,
+            self.live.partitions
         )
         .fetch_one(&mut *snapshot)
         .await?;
@@ -198,23 +202,29 @@ impl Comparison<'_> {
         .fetch_all(&mut *snapshot)
         .await?;
         snapshot.commit().await?;
-        Ok(Chunk { mark, part, rows: taken.taken, stale, after, last: taken.last })
+        Ok(Chunk { mark, partition, rows: taken.taken, stale, after, last: taken.last })
     }
 
-    /// Where a part stands.
-    async fn mark(&self, connection: impl PgExecutor<'_>, part: i32) -> sqlx::Result<Mark> {
+    /// Where a partition stands.
+    async fn mark(
+        &self,
+        connection: impl PgExecutor<'_>,
+        partition: i32,
+    ) -> sqlx::Result<EventRef> {
         let at = sqlx::query!(
-            "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 AND part = $3",
+            "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND \
+                generation = $2 AND partition = $3",
             self.projection.name(),
             self.live.generation,
-            part
+            partition
         )
         .fetch_one(connection)
         .await?;
-        Ok(Mark { position: Position(at.position), event_id: at.event_id })
+        Ok(EventRef { position: Position(at.position), event_id: at.event_id })
     }
 
-    /// Compares the chunk that was taken last with the other table, which stands at the chunk's position.
+    /// Compares the chunk that was taken last with the other table, which stands at the chunk's
+    /// position.
     pub(crate) async fn compare(
         &self,
         connection: &mut Connection,
@@ -224,9 +234,11 @@ impl Comparison<'_> {
         let (seed, below) = self.sample();
         let room = MAX_SAMPLES.saturating_sub(differences.samples.len());
         let found = sqlx::query!(
-            r#"SELECT missing AS "missing!", extra AS "extra!", different AS "different!", stale AS "stale!",
+            r#"SELECT missing AS "missing!", extra AS "extra!", different AS "different!", stale AS
+                "stale!",
                       sampled AS "sampled!: sqlx::types::Json<Vec<DifferingRow>>"
-               FROM read_model.compare_chunk((read_model.generation_schema($1, $2) || '.' || $1)::regclass, $3::text::regclass,
+               FROM read_model.compare_chunk((read_model.generation_schema($1, $2) || '.' ||
+               $1)::regclass, $3::text::regclass,
                                              $4, $5, $6, $7, $8, $9, $10, $11)"#,
             self.projection.name(),
             self.live.generation,
@@ -235,8 +247,8 @@ impl Comparison<'_> {
             chunk.last.as_deref(),
             seed,
             below,
-            chunk.part,
-            self.live.parts,
+            chunk.partition,
+            self.live.partitions,
             i32::try_from(room).unwrap_or(i32::MAX),
             &chunk.stale
         )
@@ -251,7 +263,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Of a row that differs, the columns that do; of any row, no personal value unless that was asked for.
+    /// Of a row that differs, the columns that do; of any row, no personal value unless that was
+    /// asked for.
     fn shown(&self, mut row: DifferingRow) -> DifferingRow {
         if let (Some(live), Some(folded)) = (&mut row.live, &mut row.folded) {
             let same: Vec<String> = live

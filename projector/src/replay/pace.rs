@@ -25,7 +25,8 @@ impl Pace {
         Self { per_second, since: Instant::now(), events: 0.0 }
     }
 
-    /// How many positions to read at a time, and how many such ranges ahead: little where the rate is low, so that the work is even.
+    /// How many positions to read at a time, and how many such ranges ahead: little where the rate
+    /// is low, so that the work is even.
     pub(crate) fn ranges(&self) -> (i64, usize) {
         self.per_second.map_or((RANGE, READ_AHEAD), |rate| {
             ((i64::from(rate.get()) / RANGES_PER_SECOND).clamp(1, RANGE), 1)

@@ -1,5 +1,5 @@
-//! Taking a part: the lease, the checkpoint as it stands in the database, and the proof that the
-//! log is the one the rows were folded from.
+//! Taking a partition: the lease, the checkpoint as it stands in the database, and the proof that
+//! the log is the one the rows were folded from.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use super::checkpoint::{self, Seen};
 use super::history::{self, History};
 use super::parked::{self, ParkedSet};
 use super::partition::Owned;
-use super::{PartKey, database, discover, lease};
+use super::{PartitionKey, database, discover, lease};
 use crate::generation;
 use crate::projection::AnyProjection;
 
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
-/// How long claiming a part may take, with the questions to the log.
-pub(super) const CLAIM_LIMIT: Duration = Duration::from_secs(10);
+/// How long acquiring a partition may take, with the questions to the log.
+pub(super) const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 
-/// An attempt to take a part.
-pub(crate) struct Claim {
+/// An attempt to take a partition.
+pub(crate) struct Acquisition {
     pub(crate) options: Arc<PgConnectOptions>,
     pub(crate) owner: Uuid,
     pub(crate) projection: Arc<dyn AnyProjection>,
-    /// Which generation beside the live one; `None` for the live one, whichever that is.
-    pub(crate) beside: Option<i32>,
-    /// Which part of it.
-    pub(crate) part: i32,
+    /// Which standby generation; `None` for the live one, whichever that is.
+    pub(crate) standby: Option<i32>,
+    /// Which partition of it.
+    pub(crate) partition: i32,
     /// Where the log's history is proved; without it the caller vouches for it.
     pub(crate) store: Option<Arc<dyn EventStore>>,
     /// A connection that an earlier attempt left.
@@ -65,7 +65,7 @@ pub(crate) enum Again {
 }
 
 /// What became of it.
-pub(crate) enum Claimed {
+pub(crate) enum Acquired {
     Owned(Box<Owned>),
     /// Another process has it.
     Elsewhere(Connection),
@@ -75,30 +75,30 @@ pub(crate) enum Claimed {
     StillStopped,
 }
 
-/// Why a part could not be claimed now.
+/// Why a partition could not be acquired now.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClaimError {
+pub(crate) enum AcquireError {
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
     #[error("the event store failed")]
     Store(#[from] event_store::StoreError),
 }
 
-impl Claim {
-    /// Takes the live generation's part if nobody has it, and proves that the log is the one that
-    /// it was built from.
-    pub(crate) async fn attempt(self) -> Result<Claimed, ClaimError> {
+impl Acquisition {
+    /// Takes the live generation's partition if nobody has it, and proves that the log is the one
+    /// that it was built from.
+    pub(crate) async fn attempt(self) -> Result<Acquired, AcquireError> {
         // On the heap at once: what holds connections is large.
-        postgres_kit::within(CLAIM_LIMIT, Box::pin(self.claim())).await
+        postgres_kit::within(ACQUIRE_LIMIT, Box::pin(self.acquire())).await
     }
 
-    async fn claim(self) -> Result<Claimed, ClaimError> {
+    async fn acquire(self) -> Result<Acquired, AcquireError> {
         let mut connection = match self.connection {
             Some(connection) if connection.is_open() => connection,
             _ => database::connect(&self.options, self.owner).await?,
         };
-        let (name, beside) = (self.projection.name(), self.beside);
-        let find = async |raw: &mut PgConnection| match beside {
+        let (name, standby) = (self.projection.name(), self.standby);
+        let find = async |raw: &mut PgConnection| match standby {
             Some(generation) => discover::find(raw, name, generation).await,
             None => generation::live(raw, name).await,
         };
@@ -106,26 +106,26 @@ impl Claim {
         let generation = found.as_ref().map_or(NO_GENERATION, |found| found.generation);
         let before = self.stopped.filter(|stopped| stopped.generation == Some(generation));
         if before.as_ref().is_some_and(|stopped| stopped.again == Again::No) {
-            return Ok(Claimed::StillStopped);
+            return Ok(Acquired::StillStopped);
         }
         if !found.as_ref().is_some_and(|found| found.is_made_by(self.projection.as_ref())) {
             let reason = generation::not_ours(self.projection.as_ref(), found.as_ref());
-            return Ok(Claimed::Stopped(Stopped {
+            return Ok(Acquired::Stopped(Stopped {
                 reason,
                 generation: Some(generation),
                 again: Again::No,
             }));
         }
-        let Some(found) = found.filter(|found| self.part < found.parts) else {
-            return Ok(Claimed::Elsewhere(connection));
+        let Some(found) = found.filter(|found| self.partition < found.partitions) else {
+            return Ok(Acquired::Elsewhere(connection));
         };
-        let key = Arc::new(PartKey::new(self.projection, &found, self.part));
+        let key = Arc::new(PartitionKey::new(self.projection, &found, self.partition));
         if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room)
             && connection
                 .run(async |raw: &mut PgConnection| parked::is_full(raw, &key).await)
                 .await?
         {
-            return Ok(Claimed::StillStopped);
+            return Ok(Acquired::StillStopped);
         }
         if let (Some(before), Some(store)) =
             (before.filter(|stopped| stopped.again == Again::History), &self.store)
@@ -135,24 +135,25 @@ impl Claim {
             && history::of(store.as_ref(), key.projection.name(), found).await?
                 == History::Other(before.reason)
         {
-            return Ok(Claimed::StillStopped);
+            return Ok(Acquired::StillStopped);
         }
         let lease = lease::of(&key, self.owner);
         let Some(Term(term)) =
             connection.run(async |raw: &mut PgConnection| lease.take(raw).await).await?
         else {
-            return Ok(Claimed::Elsewhere(connection));
+            return Ok(Acquired::Elsewhere(connection));
         };
         let taken = connection
             .run(async |raw: &mut PgConnection| checkpoint::take(raw, &key, term).await)
             .await?;
-        let Some(checkpoint) = taken else { return Ok(Claimed::Elsewhere(connection)) };
+        let Some(checkpoint) = taken else { return Ok(Acquired::Elsewhere(connection)) };
         let seen = Seen { mode: "starting", head: checkpoint.mark.position };
-        let load = async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.part]).await;
+        let load =
+            async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.partition]).await;
         let parked = connection.run(load).await?;
         let mut owned =
             Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
-        let Some(store) = self.store else { return Ok(Claimed::Owned(owned)) };
+        let Some(store) = self.store else { return Ok(Acquired::Owned(owned)) };
         match history::of(
             store.as_ref(),
             owned.key.projection.name(),
@@ -160,11 +161,11 @@ impl Claim {
         )
         .await?
         {
-            History::Same(epoch) if owned.follow(epoch).await? => Ok(Claimed::Owned(owned)),
-            History::Same(_) => Ok(Claimed::Elsewhere(owned.connection)),
+            History::Same(epoch) if owned.follow(epoch).await? => Ok(Acquired::Owned(owned)),
+            History::Same(_) => Ok(Acquired::Elsewhere(owned.connection)),
             History::Other(reason) => {
                 owned.give_up(Some(&reason)).await?;
-                Ok(Claimed::Stopped(Stopped {
+                Ok(Acquired::Stopped(Stopped {
                     reason,
                     generation: Some(generation),
                     again: Again::History,

@@ -1,13 +1,14 @@
-//! Tells whoever waits for a position that a projection has reached it. Best effort: who waits also polls.
+//! Tells whoever waits for a position that a projection has reached it. Best effort: who waits also
+//! polls.
 
 use std::time::Duration;
 
 use event_feed::NatsHandle;
-use event_store::{Epoch, Mark, Position};
+use event_store::{Epoch, EventRef, Position};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::PartKey;
+use super::PartitionKey;
 
 /// How long an announcement may hold up the next batch.
 const ANNOUNCE_LIMIT: Duration = Duration::from_millis(100);
@@ -16,14 +17,15 @@ const ANNOUNCE_LIMIT: Duration = Duration::from_millis(100);
 struct Announcement<'a> {
     projection: &'a str,
     generation: i32,
-    part: i32,
-    parts: i32,
+    partition: i32,
+    partitions: i32,
     epoch: Epoch,
     position: Position,
     event_id: Option<Uuid>,
 }
 
-/// Waits until what was published is on its way: who waits for it shall not wait for what is done next.
+/// Waits until what was published is on its way: who waits for it shall not wait for what is done
+/// next.
 pub(crate) async fn sent(nats: &NatsHandle) {
     if !nats.is_connected() {
         return;
@@ -36,7 +38,12 @@ pub(crate) async fn sent(nats: &NatsHandle) {
 }
 
 /// Publishes a checkpoint on the core subject `checkpoints.<projection>`.
-pub(crate) async fn checkpoint(nats: &NatsHandle, key: &PartKey, epoch: Epoch, mark: Mark) {
+pub(crate) async fn checkpoint(
+    nats: &NatsHandle,
+    key: &PartitionKey,
+    epoch: Epoch,
+    mark: EventRef,
+) {
     if !nats.is_connected() {
         return;
     }
@@ -44,8 +51,8 @@ pub(crate) async fn checkpoint(nats: &NatsHandle, key: &PartKey, epoch: Epoch, m
     let announcement = Announcement {
         projection,
         generation: key.generation,
-        part: key.part,
-        parts: key.of,
+        partition: key.partition,
+        partitions: key.of,
         epoch,
         position: mark.position,
         event_id: mark.event_id,

@@ -1,11 +1,14 @@
-//! How processes share the parts: each sees which others there are and what they hold, and takes and gives up by the same rule.
+//! How processes share the partitions: each sees which others there are and what they hold, and
+//! takes and gives up by the same rule.
 //!
-//! - A free part is taken by whoever, of those who know what folds it, holds the fewest of its generation, and then the fewest in all; by
-//!   anybody once it has been free for [`GRACE`], since the other one may be unable to.
-//! - Who holds two more of a generation than another, or one more and two more in all, gives one up for it. So it ends: each move
-//!   makes the loads more even.
+//! - A free partition is taken by whoever, of those who know what folds it, holds the fewest of its
+//!   generation, and then the fewest in all; by anybody once it has been free for [`GRACE`], since
+//!   the other one may be unable to.
+//! - Who holds two more of a generation than another, or one more and two more in all, gives one up
+//!   for it. So it ends: each move makes the loads more even.
 //!
-//! This decides only who does what; that a part is moved by one process alone is the lease's business, and the fence's.
+//! This decides only who does what; that a partition is moved by one process alone is the lease's
+//! business, and the fence's.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -19,12 +22,14 @@ use uuid::Uuid;
 const MEMBER: Duration = Duration::from_secs(3);
 /// What processes said that are long gone is forgotten after this.
 const FORGOTTEN: Duration = Duration::from_hours(1);
-/// For so long a free part is left to whoever holds fewer: more than passes between two looks of a process that is well.
+/// For so long a free partition is left to whoever holds fewer: more than passes between two looks
+/// of a process that is well.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// Who had to take what another was left keeps what it has for so long, so that parts do not go to and fro.
+/// Who had to take what another was left keeps what it has for so long, so that partitions do not
+/// go to and fro.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A part as it is shared: by its lease, and what folds it.
+/// A partition as it is shared: by its lease, and what folds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) lease: String,
@@ -44,7 +49,7 @@ fn generation_of(lease: &str) -> &str {
 
 /// The processes and what they hold, as one of them sees it.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct Assignment {
     me: Uuid,
     /// Whether this process can project; if not, it leaves what it has to those who can.
     able: bool,
@@ -58,7 +63,7 @@ pub(crate) struct Fleet {
     patient: bool,
 }
 
-impl Fleet {
+impl Assignment {
     /// Says that this process is there, if it is able to project these, and looks who else is.
     pub(crate) async fn look(
         connection: &mut Connection,
@@ -71,18 +76,22 @@ impl Fleet {
         } else {
             leave(connection, me).await?;
         }
-        // A name that ends with the owner's id: no connection is taken for another that got the same number later.
+        // A name that ends with the owner's id: no connection is taken for another that got the
+        // same number later.
         let members = sqlx::query!(
             "SELECT p.owner, p.folds FROM read_model.projectors AS p
-             JOIN pg_stat_activity AS a ON a.pid = p.backend_pid AND a.application_name LIKE '%' || p.owner
+             JOIN pg_stat_activity AS a ON a.pid = p.backend_pid AND a.application_name LIKE '%' \
+             || p.owner
              WHERE p.expires_at > clock_timestamp()"
         )
         .fetch_all(&mut *connection)
         .await?;
         let leases = sqlx::query!(
-            r#"SELECT l.name, l.term, CASE WHEN a.pid IS NOT NULL AND l.expires_at > clock_timestamp() THEN l.owner END AS owner
+            r#"SELECT l.name, l.term, CASE WHEN a.pid IS NOT NULL AND l.expires_at >
+                clock_timestamp() THEN l.owner END AS owner
                FROM read_model.leases AS l
-               LEFT JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name LIKE '%' || l.owner"#
+               LEFT JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name LIKE
+               '%' || l.owner"#
         )
         .fetch_all(connection)
         .await?;
@@ -138,7 +147,7 @@ impl Fleet {
         let mut given = Vec::new();
         let mut mine: Vec<&Place> = mine.iter().collect();
         loop {
-            // Where a generation has most parts here, one is missed least.
+            // Where a generation has most partitions here, one is missed least.
             mine.sort_by_cached_key(|place| {
                 (Reverse(self.load(self.me, place.generation())), place.lease.clone())
             });
@@ -151,7 +160,7 @@ impl Fleet {
         }
     }
 
-    /// Who should have a part of this process's instead of it.
+    /// Who should have a partition of this process's instead of it.
     fn heir(&self, place: &Place) -> Option<Uuid> {
         let (of_it, all) = self.load(self.me, place.generation());
         let less = |(of_its, of_all): (usize, usize)| {
@@ -161,9 +170,9 @@ impl Fleet {
         self.others(place).into_iter().find(|(_, load)| is_heir(*load)).map(|(owner, _)| owner)
     }
 
-    /// Which of the parts that nobody holds this process is to take now; `true`: though it was another's turn. `since`: from when on each was
-    /// seen free.
-    pub(crate) fn claims(
+    /// Which of the partitions that nobody holds this process is to take now; `true`: though it was
+    /// another's turn. `since`: from when on each was seen free.
+    pub(crate) fn acquisitions(
         &mut self,
         free: &[Place],
         since: &HashMap<String, Instant>,
@@ -194,11 +203,13 @@ impl Fleet {
 
 async fn beat(connection: &mut Connection, me: Uuid, folds: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
-        "WITH gone AS (DELETE FROM read_model.projectors WHERE expires_at < clock_timestamp() - make_interval(secs => $4))
+        "WITH gone AS (DELETE FROM read_model.projectors WHERE expires_at < clock_timestamp() - \
+            make_interval(secs => $4))
          INSERT INTO read_model.projectors (owner, backend_pid, folds, expires_at)
          VALUES ($1, pg_backend_pid(), $2, clock_timestamp() + make_interval(secs => $3))
          ON CONFLICT (owner) DO UPDATE
-         SET backend_pid = excluded.backend_pid, folds = excluded.folds, expires_at = excluded.expires_at",
+         SET backend_pid = excluded.backend_pid, folds = excluded.folds, expires_at = \
+         excluded.expires_at",
         me,
         folds,
         MEMBER.as_secs_f64(),

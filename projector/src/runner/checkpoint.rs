@@ -1,21 +1,22 @@
-//! A part's checkpoint: how far it is, of which history, and the fence that lets only the newest owner move it.
+//! A partition's checkpoint: how far it is, of which history, and the fence that lets only the
+//! newest owner move it.
 
 use std::sync::Arc;
 
-use event_store::{Epoch, Mark, Position};
+use event_store::{Epoch, EventRef, Position};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::PartKey;
+use super::PartitionKey;
 use crate::projection::column;
 
-/// How far a part is, as its owner knows it.
+/// How far a partition is, as its owner knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     /// The history; `None` before the first event.
     pub(crate) epoch: Option<Epoch>,
     /// The last event that took effect.
-    pub(crate) mark: Mark,
+    pub(crate) mark: EventRef,
     /// The owner's term.
     pub(crate) term: i64,
 }
@@ -29,44 +30,51 @@ pub(crate) struct Seen {
     pub(crate) head: Position,
 }
 
-/// Looks at how far a part is, whoever has it: of which history, and where. `None`: there is no such part.
+/// Looks at how far a partition is, whoever has it: of which history, and where. `None`: there is
+/// no such partition.
 pub(crate) async fn look(
     connection: &mut PgConnection,
-    part: &PartKey,
-) -> sqlx::Result<Option<(Option<Epoch>, Mark)>> {
+    partition: &PartitionKey,
+) -> sqlx::Result<Option<(Option<Epoch>, EventRef)>> {
     let row = sqlx::query!(
-        "SELECT epoch, position, event_id FROM read_model.checkpoints WHERE projection = $1 AND generation = $2 AND part = $3",
-        part.projection.name(),
-        part.generation,
-        part.part
+        "SELECT epoch, position, event_id FROM read_model.checkpoints WHERE projection = $1 AND \
+            generation = $2 AND partition = $3",
+        partition.projection.name(),
+        partition.generation,
+        partition.partition
     )
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| {
-        (row.epoch.map(Epoch), Mark { position: Position(row.position), event_id: row.event_id })
+        (
+            row.epoch.map(Epoch),
+            EventRef { position: Position(row.position), event_id: row.event_id },
+        )
     }))
 }
 
-/// Puts the new owner's term on the checkpoint: from then on no earlier owner can move it. `None`: a later owner was first.
+/// Puts the new owner's term on the checkpoint: from then on no earlier owner can move it. `None`:
+/// a later owner was first.
 pub(crate) async fn take(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     term: i64,
 ) -> sqlx::Result<Option<Checkpoint>> {
     let row = sqlx::query!(
-        "UPDATE read_model.checkpoints SET term = $4, stopped_by = NULL, mode = 'starting', updated_at = clock_timestamp()
-         WHERE projection = $1 AND generation = $2 AND part = $3 AND term < $4
+        "UPDATE read_model.checkpoints SET term = $4, stopped_by = NULL, mode = 'starting', \
+            updated_at = clock_timestamp()
+         WHERE projection = $1 AND generation = $2 AND partition = $3 AND term < $4
          RETURNING epoch, position, event_id",
-        part.projection.name(),
-        part.generation,
-        part.part,
+        partition.projection.name(),
+        partition.generation,
+        partition.partition,
         term
     )
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Checkpoint {
         epoch: row.epoch.map(Epoch),
-        mark: Mark { position: Position(row.position), event_id: row.event_id },
+        mark: EventRef { position: Position(row.position), event_id: row.event_id },
         term,
     }))
 }
@@ -77,7 +85,7 @@ pub(crate) struct Passed {
     /// Those that the projection handles.
     pub(crate) handled: usize,
     /// Those that are none of its business.
-    pub(crate) passed_over: usize,
+    pub(crate) ignored: usize,
 }
 
 /// Moves the checkpoint, and works in the generation's schema until the end of the transaction.
@@ -85,28 +93,32 @@ pub(crate) struct Passed {
 ///
 /// Only the commit of a `durable` move waits for the disk, and with it everything committed before.
 /// A crash of the server can take back the others: rows and checkpoint together, of at most the
-/// last three times its `wal_writer_delay`. The owner loses its connection then, claims the part
-/// again, finds the checkpoint where it is, and folds the same events to the same rows. Waiting for
-/// every commit made the time from a command to its row 1.4 times as long. A batch with an erasure
-/// is durable, so that no blanked value comes back.
+/// last three times its `wal_writer_delay`. The owner loses its connection then, acquisitions the
+/// partition again, finds the checkpoint where it is, and folds the same events to the same rows.
+/// Waiting for every commit made the time from a command to its row 1.4 times as long. A batch with
+/// an erasure is durable, so that no blanked value comes back.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     from: &Checkpoint,
-    (epoch, mark): (Epoch, Mark),
+    (epoch, mark): (Epoch, EventRef),
     (seen, passed): (Seen, Passed),
     durable: bool,
 ) -> sqlx::Result<bool> {
     let moved = sqlx::query_scalar!(
         "UPDATE read_model.checkpoints
-         SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = clock_timestamp(),
-             handled = handled + $12, passed_over = passed_over + $13
-         WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5 AND epoch IS NOT DISTINCT FROM $6
-         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
-                   || set_config('synchronous_commit', CASE WHEN $14 THEN current_setting('synchronous_commit') ELSE 'off' END, true)",
-        part.projection.name(),
-        part.generation,
-        part.part,
+         SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = \
+         clock_timestamp(),
+             handled = handled + $12, ignored = ignored + $13
+         WHERE projection = $1 AND generation = $2 AND partition = $3 AND position = $4 AND term \
+         = $5 AND epoch IS NOT DISTINCT FROM $6
+         RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, \
+         generation)), true)
+                   || set_config('synchronous_commit', CASE WHEN $14 THEN \
+                   current_setting('synchronous_commit') ELSE 'off' END, true)",
+        partition.projection.name(),
+        partition.generation,
+        partition.partition,
         from.mark.position.0,
         from.term,
         from.epoch.map(|epoch| epoch.0) as Option<Uuid>,
@@ -116,7 +128,7 @@ pub(crate) async fn advance(
         seen.mode,
         seen.head.0,
         i64::try_from(passed.handled).unwrap_or(i64::MAX),
-        i64::try_from(passed.passed_over).unwrap_or(i64::MAX),
+        i64::try_from(passed.ignored).unwrap_or(i64::MAX),
         durable,
     )
     .fetch_optional(connection)
@@ -124,55 +136,62 @@ pub(crate) async fn advance(
     Ok(moved.is_some())
 }
 
-/// [`advance`] for parts that only pass over so many events: by one statement, without the
+/// [`advance`] for partitions that only pass over so many events: by one statement, without the
 /// generations' schemas, never durable. Returns those that were moved: (projection, generation,
-/// part).
+/// partition).
 pub(crate) async fn pass(
     connection: &mut PgConnection,
-    parts: &[(Arc<PartKey>, Checkpoint, usize)],
-    (epoch, mark): (Epoch, Mark),
+    partitions: &[(Arc<PartitionKey>, Checkpoint, usize)],
+    (epoch, mark): (Epoch, EventRef),
     seen: Seen,
 ) -> sqlx::Result<Vec<(String, i32, i32)>> {
     let moved = sqlx::query!(
         "UPDATE read_model.checkpoints AS c
-         SET position = $1, event_id = $2, epoch = $3, mode = $4, head = $5, updated_at = clock_timestamp(),
-             passed_over = c.passed_over + p.events
-         FROM unnest($6::text[], $7::integer[], $8::integer[], $9::bigint[], $10::bigint[], $11::uuid[], $12::bigint[])
-              AS p (projection, generation, part, position, term, epoch, events)
-         WHERE c.projection = p.projection AND c.generation = p.generation AND c.part = p.part
+         SET position = $1, event_id = $2, epoch = $3, mode = $4, head = $5, updated_at = \
+         clock_timestamp(),
+             ignored = c.ignored + p.events
+         FROM unnest($6::text[], $7::integer[], $8::integer[], $9::bigint[], $10::bigint[], \
+         $11::uuid[], $12::bigint[])
+              AS p (projection, generation, partition, position, term, epoch, events)
+         WHERE c.projection = p.projection AND c.generation = p.generation AND c.partition = \
+         p.partition
            AND c.position = p.position AND c.term = p.term AND c.epoch IS NOT DISTINCT FROM p.epoch
-         RETURNING c.projection, c.generation, c.part, set_config('synchronous_commit', 'off', true) AS durability",
+         RETURNING c.projection, c.generation, c.partition, set_config('synchronous_commit', \
+         'off', true) AS durability",
         mark.position.0,
         mark.event_id as Option<Uuid>,
         epoch.0,
         seen.mode,
         seen.head.0,
-        &column(parts, |(part, ..)| part.projection.name().to_owned()),
-        &column(parts, |(part, ..)| part.generation),
-        &column(parts, |(part, ..)| part.part),
-        &column(parts, |(_, from, _)| from.mark.position.0),
-        &column(parts, |(_, from, _)| from.term),
-        &column(parts, |(_, from, _)| from.epoch.map(|epoch| epoch.0)) as &[Option<Uuid>],
-        &column(parts, |(.., events)| i64::try_from(*events).unwrap_or(i64::MAX)),
+        &column(partitions, |(partition, ..)| partition.projection.name().to_owned()),
+        &column(partitions, |(partition, ..)| partition.generation),
+        &column(partitions, |(partition, ..)| partition.partition),
+        &column(partitions, |(_, from, _)| from.mark.position.0),
+        &column(partitions, |(_, from, _)| from.term),
+        &column(partitions, |(_, from, _)| from.epoch.map(|epoch| epoch.0)) as &[Option<Uuid>],
+        &column(partitions, |(.., events)| i64::try_from(*events).unwrap_or(i64::MAX)),
     )
     .fetch_all(connection)
     .await?;
-    Ok(moved.into_iter().map(|row| (row.projection, row.generation, row.part)).collect())
+    Ok(moved.into_iter().map(|row| (row.projection, row.generation, row.partition)).collect())
 }
 
-/// Locks the checkpoint where it is, and works in the generation's schema until the end of the transaction. `false`: this owner was replaced.
+/// Locks the checkpoint where it is, and works in the generation's schema until the end of the
+/// transaction. `false`: this owner was replaced.
 pub(crate) async fn hold(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     at: &Checkpoint,
 ) -> sqlx::Result<bool> {
     let held = sqlx::query_scalar!(
-        "SELECT set_config('search_path', quote_ident(read_model.generation_schema(projection, generation)), true)
+        "SELECT set_config('search_path', quote_ident(read_model.generation_schema(projection, \
+            generation)), true)
          FROM (SELECT projection, generation FROM read_model.checkpoints
-               WHERE projection = $1 AND generation = $2 AND part = $3 AND term = $4 FOR UPDATE) AS held",
-        part.projection.name(),
-        part.generation,
-        part.part,
+               WHERE projection = $1 AND generation = $2 AND partition = $3 AND term = $4 FOR \
+               UPDATE) AS held",
+        partition.projection.name(),
+        partition.generation,
+        partition.partition,
         at.term,
     )
     .fetch_optional(connection)
@@ -180,19 +199,21 @@ pub(crate) async fn hold(
     Ok(held.is_some())
 }
 
-/// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: this owner was replaced.
+/// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: this
+/// owner was replaced.
 pub(crate) async fn follow(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     at: &Checkpoint,
     epoch: Epoch,
 ) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         "UPDATE read_model.checkpoints SET epoch = $6, updated_at = clock_timestamp()
-         WHERE projection = $1 AND generation = $2 AND part = $3 AND position = $4 AND term = $5",
-        part.projection.name(),
-        part.generation,
-        part.part,
+         WHERE projection = $1 AND generation = $2 AND partition = $3 AND position = $4 AND term \
+         = $5",
+        partition.projection.name(),
+        partition.generation,
+        partition.partition,
         at.mark.position.0,
         at.term,
         epoch.0
@@ -202,10 +223,10 @@ pub(crate) async fn follow(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Notes what the part is doing while its position stays. `false`: this owner was replaced.
+/// Notes what the partition is doing while its position stays. `false`: this owner was replaced.
 pub(crate) async fn note(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     term: i64,
     seen: Seen,
     stopped_by: Option<&str>,
@@ -213,10 +234,10 @@ pub(crate) async fn note(
     let noted = sqlx::query!(
         "UPDATE read_model.checkpoints
          SET mode = $5, head = GREATEST(head, $6), stopped_by = $7, updated_at = clock_timestamp()
-         WHERE projection = $1 AND generation = $2 AND part = $3 AND term = $4",
-        part.projection.name(),
-        part.generation,
-        part.part,
+         WHERE projection = $1 AND generation = $2 AND partition = $3 AND term = $4",
+        partition.projection.name(),
+        partition.generation,
+        partition.partition,
         term,
         seen.mode,
         seen.head.0,

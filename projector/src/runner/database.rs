@@ -14,8 +14,8 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long one call may take that names no other limit: more than a lock is waited for.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Connects for `owner`. Each call has a deadline here. The server ends what hangs there: a lock that does not come, a
-/// statement without end, a transaction that its owner forgot.
+/// Connects for `owner`. Each call has a deadline here. The server ends what hangs there: a lock
+/// that does not come, a statement without end, a transaction that its owner forgot.
 pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Result<Connection> {
     let options = options.clone().application_name(&lease::application_name(owner)).options([
         ("lock_timeout", "2s"),
@@ -37,8 +37,8 @@ pub(crate) fn is_transient(error: &Error) -> bool {
         | Error::WorkerCrashed
         | Error::PoolTimedOut
         | Error::PoolClosed => true,
-        // By class of SQLSTATE: connections, serialisation and deadlocks, resources, locks and states, operator's
-        // intervention, the system beneath.
+        // By class of SQLSTATE: connections, serialisation and deadlocks, resources, locks and
+        // states, operator's intervention, the system beneath.
         Error::Database(error) => error.code().is_some_and(|code| {
             ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
         }),

@@ -1,8 +1,9 @@
-//! Which parts there are to project: those of the live generation of each projection, and of those beside it, which are projected by every
-//! process that knows what made them, so that a switch never goes back in time; and which of them this process is to have.
+//! Which partitions there are to project: those of the live generation of each projection, and of
+//! those beside it, which are projected by every process that knows what made them, so that a
+//! switch never goes back in time; and which of them this process is to have.
 //!
-//! Both are asked twice a second. After a switch the old live generation goes on here, and the place of the live one
-//! is claimed anew.
+//! Both are asked twice a second. After a switch the old live generation goes on here, and the
+//! place of the live one is acquired anew.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,18 +14,18 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::assignment::{self, Fleet};
+use super::assignment::{self, Assignment};
 use super::slot::Slot;
-use super::{CLAIM_EVERY, database};
+use super::{ACQUIRE_EVERY, database};
 use crate::generation::Generation;
 use crate::projection::AnyProjection;
 
 /// What is known of the generations.
 #[derive(Default)]
-pub(crate) struct Beside {
+pub(crate) struct Discovery {
     connection: Option<Connection>,
     due: Option<Instant>,
-    /// Since when each part that nobody holds was seen so, and the last term of its lease.
+    /// Since when each partition that nobody holds was seen so, and the last term of its lease.
     free: HashMap<String, (i64, Instant)>,
     /// Since when another has not taken what it was left.
     left: Option<Instant>,
@@ -41,18 +42,18 @@ struct Ready {
 pub(crate) enum Role {
     /// It takes what is free, and counts itself among nobody.
     Alone,
-    /// It shares the parts with the others, if it is able to project them.
+    /// It shares the partitions with the others, if it is able to project them.
     Shares { able: bool },
 }
 
-impl Beside {
+impl Discovery {
     /// Makes the next look due now.
     pub(crate) fn look_now(&mut self) {
         self.due = None;
     }
 
-    /// Brings the slots in line with the generations that there are now, and with this process's share. While the database is away they stay
-    /// as they are.
+    /// Brings the slots in line with the generations that there are now, and with this process's
+    /// share. While the database is away they stay as they are.
     pub(crate) async fn follow(
         &mut self,
         slots: &mut Vec<Slot>,
@@ -62,23 +63,24 @@ impl Beside {
         if self.due.is_some_and(|due| Instant::now() < due) {
             return;
         }
-        // A little sooner than the runner comes by when it has nothing to do: it would miss every second look otherwise.
-        self.due = Some(Instant::now() + CLAIM_EVERY.mul_f64(0.9));
+        // A little sooner than the runner comes by when it has nothing to do: it would miss every
+        // second look otherwise.
+        self.due = Some(Instant::now() + ACQUIRE_EVERY.mul_f64(0.9));
         let folds: Vec<String> = slots
             .iter()
             .filter(|slot| slot.is_first())
             .map(|slot| slot.fold().to_owned())
             .collect();
         match self.look(options, (owner, role), &folds).await {
-            Ok((ready, fleet)) => {
+            Ok((ready, assignment)) => {
                 align(slots, &ready).await;
-                self.share(slots, fleet).await;
+                self.share(slots, assignment).await;
             }
             Err(error) => {
                 // The slots meet the same error and report it.
                 tracing::debug!(%error, "cannot see which generations there are");
                 for slot in slots.iter_mut() {
-                    slot.may_claim(true);
+                    slot.may_acquire(true);
                 }
             }
         }
@@ -89,7 +91,7 @@ impl Beside {
         options: &PgConnectOptions,
         (owner, role): (Uuid, Role),
         folds: &[String],
-    ) -> sqlx::Result<(Vec<Ready>, Option<Fleet>)> {
+    ) -> sqlx::Result<(Vec<Ready>, Option<Assignment>)> {
         // Taken out, so that a connection that failed is not used again.
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
@@ -100,14 +102,17 @@ impl Beside {
             connection
         };
         let rows = sqlx::query!(
-            "SELECT projection, generation, fold_version, tables, parts, live FROM read_model.generations WHERE state = 'ready'
+            "SELECT projection, generation, fold_version, tables, partitions, live FROM \
+                read_model.generations WHERE state = 'ready'
              ORDER BY projection, generation"
         )
         .fetch_all(&mut connection)
         .await?;
-        let fleet = match role {
+        let assignment = match role {
             Role::Alone => None,
-            Role::Shares { able } => Some(Fleet::look(&mut connection, owner, able, folds).await?),
+            Role::Shares { able } => {
+                Some(Assignment::look(&mut connection, owner, able, folds).await?)
+            }
         };
         self.connection = Some(connection);
         let ready = rows.into_iter().map(|row| Ready {
@@ -116,27 +121,27 @@ impl Beside {
                 generation: row.generation,
                 fold_version: row.fold_version,
                 tables: row.tables,
-                parts: row.parts,
+                partitions: row.partitions,
                 live: row.live,
             },
         });
-        Ok((ready.collect(), fleet))
+        Ok((ready.collect(), assignment))
     }
 
-    /// Gives up what others are to have, and lets the slots claim what this process is to have.
-    async fn share(&mut self, slots: &mut [Slot], fleet: Option<Fleet>) {
-        let Some(mut fleet) = fleet else {
+    /// Gives up what others are to have, and lets the slots acquire what this process is to have.
+    async fn share(&mut self, slots: &mut [Slot], assignment: Option<Assignment>) {
+        let Some(mut assignment) = assignment else {
             for slot in slots {
-                slot.may_claim(true);
+                slot.may_acquire(true);
             }
             return;
         };
         if self.left.is_some_and(|since| since.elapsed() < assignment::PATIENCE) {
-            fleet.be_patient();
+            assignment.be_patient();
         }
         let mine: Vec<_> =
             slots.iter().filter(|slot| slot.mark().is_some()).filter_map(Slot::place).collect();
-        let given = fleet.surplus(&mine);
+        let given = assignment.surplus(&mine);
         let is_given = |slot: &Slot| slot.place().is_some_and(|place| given.contains(&place.lease));
         for slot in slots.iter_mut().filter(|slot| is_given(slot)) {
             slot.hand_over().await;
@@ -145,36 +150,38 @@ impl Beside {
             .iter()
             .filter(|slot| slot.is_waiting() && !is_given(slot))
             .filter_map(Slot::place)
-            .filter(|place| !fleet.is_elsewhere(&place.lease))
+            .filter(|place| !assignment.is_elsewhere(&place.lease))
             .collect();
         // What was in somebody's hands between two looks was not free all the time.
         let is_free = |lease: &str, term| {
-            fleet.term(lease) == term && free.iter().any(|place| place.lease == lease)
+            assignment.term(lease) == term && free.iter().any(|place| place.lease == lease)
         };
         self.free.retain(|lease, (term, _)| is_free(lease, *term));
         for place in &free {
             self.free
                 .entry(place.lease.clone())
-                .or_insert_with(|| (fleet.term(&place.lease), Instant::now()));
+                .or_insert_with(|| (assignment.term(&place.lease), Instant::now()));
         }
         let since = self.free.iter().map(|(lease, (_, since))| (lease.clone(), *since)).collect();
         let elsewhere: Vec<bool> = slots
             .iter()
-            .map(|slot| slot.place().is_some_and(|place| fleet.is_elsewhere(&place.lease)))
+            .map(|slot| slot.place().is_some_and(|place| assignment.is_elsewhere(&place.lease)))
             .collect();
-        let claims = fleet.claims(&free, &since);
-        if claims.values().any(|was_left| *was_left) {
+        let acquisitions = assignment.acquisitions(&free, &since);
+        if acquisitions.values().any(|was_left| *was_left) {
             self.left = Some(Instant::now());
         }
         for (slot, elsewhere) in slots.iter_mut().zip(elsewhere) {
             if slot.is_waiting() && elsewhere {
                 slot.is_elsewhere();
             }
-            slot.may_claim(slot.place().is_none_or(|place| claims.contains_key(&place.lease)));
+            slot.may_acquire(
+                slot.place().is_none_or(|place| acquisitions.contains_key(&place.lease)),
+            );
         }
     }
 
-    /// Says that this process takes no part any more.
+    /// Says that this process takes no partition any more.
     pub(crate) async fn leave(&mut self, owner: Uuid) {
         let Some(mut connection) = self.connection.take() else { return };
         if let Err(error) = assignment::leave(&mut connection, owner).await {
@@ -187,15 +194,15 @@ fn of<'r>(ready: &'r [Ready], projection: &'static str) -> impl Iterator<Item = 
     ready.iter().filter(move |ready| ready.projection == projection).map(|ready| &ready.generation)
 }
 
-/// The generation that a slot is for, if it has such a part that this process can project.
+/// The generation that a slot is for, if it has such a partition that this process can project.
 fn wanted<'r>(ready: &'r [Ready], slot: &Slot) -> Option<&'r Generation> {
-    let is_wanted = |found: &&Generation| match slot.generation_beside() {
+    let is_wanted = |found: &&Generation| match slot.standby_generation() {
         None => found.live,
         Some(number) => !found.live && found.generation == number,
     };
-    of(ready, slot.name())
-        .find(is_wanted)
-        .filter(|found| found.is_made_by(slot.projection().as_ref()) && slot.part() < found.parts)
+    of(ready, slot.name()).find(is_wanted).filter(|found| {
+        found.is_made_by(slot.projection().as_ref()) && slot.partition() < found.partitions
+    })
 }
 
 /// A caller may drop this at any await: no slot is lost by that.
@@ -204,7 +211,7 @@ async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
         let found = wanted(ready, slot);
         slot.stands_for(found);
         let (of, is_live) =
-            (found.map(|found| found.generation), slot.generation_beside().is_none());
+            (found.map(|found| found.generation), slot.standby_generation().is_none());
         let live = of_live(ready, slot.name());
         let switched = is_live && slot.owned_generation().is_some_and(|owned| Some(owned) != live);
         if switched || (of.is_none() && !slot.is_first()) {
@@ -222,21 +229,21 @@ async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
         for found in
             of(ready, projection.name()).filter(|found| found.is_made_by(projection.as_ref()))
         {
-            let beside = (!found.live).then_some(found.generation);
-            for part in 0..found.parts {
+            let standby = (!found.live).then_some(found.generation);
+            for partition in 0..found.partitions {
                 let is_it = |slot: &Slot| {
                     slot.name() == projection.name()
-                        && slot.generation_beside() == beside
-                        && slot.part() == part
+                        && slot.standby_generation() == standby
+                        && slot.partition() == partition
                 };
                 if !slots.iter().any(is_it) {
                     tracing::info!(
                         projection = projection.name(),
                         generation = found.generation,
-                        part,
-                        "there is this part"
+                        partition,
+                        "there is this partition"
                     );
-                    let mut slot = Slot::of(Arc::clone(&projection), beside, part);
+                    let mut slot = Slot::of(Arc::clone(&projection), standby, partition);
                     slot.stands_for(Some(found));
                     slots.push(slot);
                 }
@@ -257,7 +264,7 @@ pub(crate) async fn find(
 ) -> sqlx::Result<Option<Generation>> {
     sqlx::query_as!(
         Generation,
-        "SELECT generation, fold_version, tables, parts, live FROM read_model.generations
+        "SELECT generation, fold_version, tables, partitions, live FROM read_model.generations
          WHERE projection = $1 AND generation = $2 AND state = 'ready'",
         projection,
         generation

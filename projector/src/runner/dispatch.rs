@@ -1,9 +1,9 @@
-//! Giving a batch to every part that the process owns.
+//! Giving a batch to every partition that the process owns.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::Mark;
+use event_store::EventRef;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
@@ -16,8 +16,9 @@ use super::{Job, Runner, announce, passing};
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 impl Runner {
-    /// Gives a batch to every part that this process owns, and waits until all are through with it. `after`: what the reader read on from.
-    pub(super) async fn work(&mut self, job: Job, after: Mark) {
+    /// Gives a batch to every partition that this process owns, and waits until all are through
+    /// with it. `after`: what the reader read on from.
+    pub(super) async fn work(&mut self, job: Job, after: EventRef) {
         self.retry_parked().await;
         if job.events.is_empty() {
             for slot in &mut self.slots {
@@ -25,13 +26,14 @@ impl Runner {
             }
         } else {
             self.slots.iter_mut().for_each(Slot::let_go_if_late);
-            self.hand_out(&Arc::new(job)).await;
+            self.dispatch(&Arc::new(job)).await;
         }
         self.keep_leases().await;
     }
 
-    /// Those whose rows change go first: somebody may be waiting for them. The others follow together.
-    async fn hand_out(&mut self, job: &Arc<Job>) {
+    /// Those whose rows change go first: somebody may be waiting for them. The others follow
+    /// together.
+    async fn dispatch(&mut self, job: &Arc<Job>) {
         let mut folding = FuturesUnordered::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(owned) = slot.take_owned() {
@@ -45,19 +47,20 @@ impl Runner {
         loop {
             tokio::select! {
                 next = folding.next() => match next {
-                    Some((index, Ok(Folded::Passes(part)))) => {
-                        passing.push(part);
+                    Some((index, Ok(Folded::Passes(partition)))) => {
+                        passing.push(partition);
                         passing_slots.push(index);
                     }
-                    Some((index, Ok(Folded::Done(applied)))) => self.settle(index, applied, job).await,
+                    Some((index, Ok(Folded::Done(applied)))) => self.settle(index, applied,
+                        job).await,
                     Some((index, Err(panic))) => self.slots[index].panicked(&panic),
                     None => break,
                 },
-                _ = reports.tick() => self.watch.parts(&self.slots),
+                _ = reports.tick() => self.watch.partitions(&self.slots),
             }
         }
         // What failed is to be seen before anything else is waited for.
-        self.watch.parts(&self.slots);
+        self.watch.partitions(&self.slots);
         if passing.is_empty() {
             return;
         }
@@ -79,7 +82,8 @@ impl Runner {
     async fn settle(&mut self, index: usize, applied: Applied, job: &Job) {
         let slot = &mut self.slots[index];
         let moved = slot.settle(applied, job);
-        if let (Some((key, mark)), Some(nats), None) = (moved, &self.nats, slot.generation_beside())
+        if let (Some((key, mark)), Some(nats), None) =
+            (moved, &self.nats, slot.standby_generation())
         {
             announce::checkpoint(nats, &key, job.head.epoch, mark).await;
         }

@@ -1,4 +1,5 @@
-//! Projecting events that a caller hands over, without a log: for tests of whoever reads the tables.
+//! Projecting events that a caller hands over, without a log: for tests of whoever reads the
+//! tables.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use event_store::{Epoch, Head, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-use super::acquire::{Claim, Claimed};
+use super::acquire::{Acquired, Acquisition};
 use super::partition::{Folded, Outcome};
 use super::{Job, MAX_BATCH, passing};
 use crate::projection::AnyProjection;
 
-/// Projects these events, the next ones after the checkpoints, with every projection, trusting that they are the log's.
+/// Projects these events, the next ones after the checkpoints, with every projection, trusting that
+/// they are the log's.
 ///
 /// # Errors
 /// Postgres failed, or a projection stopped or belongs to another process.
@@ -27,36 +29,36 @@ pub(crate) async fn project(
         Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in crate::projections::all() {
-        let (mut part, mut of) = (0, 1);
-        while part < of {
-            of = project_part(&options, owner, (&projection, part), &job).await?;
-            part += 1;
+        let (mut partition, mut of) = (0, 1);
+        while partition < of {
+            of = project_partition(&options, owner, (&projection, partition), &job).await?;
+            partition += 1;
         }
     }
     Ok(())
 }
 
-/// Returns how many parts there are.
-async fn project_part(
+/// Returns how many partitions there are.
+async fn project_partition(
     options: &Arc<PgConnectOptions>,
     owner: Uuid,
-    (projection, part): (&Arc<dyn AnyProjection>, i32),
+    (projection, partition): (&Arc<dyn AnyProjection>, i32),
     job: &Arc<Job>,
 ) -> Result<i32, Box<dyn Error + Send + Sync>> {
     let (name, options, projection) =
         (projection.name(), Arc::clone(options), Arc::clone(projection));
-    let claim = Claim {
+    let acquire = Acquisition {
         options,
         owner,
         projection,
-        beside: None,
-        part,
+        standby: None,
+        partition,
         store: None,
         connection: None,
         stopped: None,
     };
-    match claim.attempt().await? {
-        Claimed::Owned(owned) => {
+    match acquire.attempt().await? {
+        Acquired::Owned(owned) => {
             let of = owned.key.of;
             let ended = match owned.apply(Arc::clone(job), MAX_BATCH).await {
                 Folded::Done(applied) => vec![applied],
@@ -72,9 +74,9 @@ async fn project_part(
             }
             Ok(of)
         }
-        Claimed::Elsewhere(_) | Claimed::StillStopped => {
+        Acquired::Elsewhere(_) | Acquired::StillStopped => {
             Err(format!("another process projects {name}").into())
         }
-        Claimed::Stopped(stopped) => Err(stopped.reason.into()),
+        Acquired::Stopped(stopped) => Err(stopped.reason.into()),
     }
 }

@@ -1,7 +1,9 @@
-//! The parked set of a part in the hands of its owner: written in the transaction of the rows, tried again beside.
+//! The parked set of a partition in the hands of its owner: written in the transaction of the rows,
+//! tried again beside.
 //!
-//! Only the owner changes it, in transactions that are fenced by its term; so what the owner remembers of it is true for as long as
-//! it can commit. People add skips and requests, under the checkpoint's lock.
+//! Only the owner changes it, in transactions that are fenced by its term; so what the owner
+//! remembers of it is true for as long as it can commit. People add skips and requests, under the
+//! checkpoint's lock.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,15 +14,16 @@ use postgres_kit::Connection;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-use super::PartKey;
+use super::PartitionKey;
 use crate::projection::parking::{Aside, Skips};
-use crate::projection::{MAX_PARKED, Parking, part_of};
+use crate::projection::{MAX_PARKED, Parking, partition_of};
 
 mod again;
 
 pub(crate) use again::{AgainError, Reread, try_key};
 
-/// How long a parked event waits before it is tried again: doubles from the first to the last, with jitter.
+/// How long a parked event waits before it is tried again: doubles from the first to the last, with
+/// jitter.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MOST: Duration = Duration::from_mins(10);
 /// What the owner knows of its parked set.
@@ -28,27 +31,27 @@ const RETRY_MOST: Duration = Duration::from_mins(10);
 pub(crate) struct ParkedSet {
     held: HashSet<String>,
     skips: Skips,
-    /// Of how many parts it is.
-    parts: usize,
+    /// Of how many partitions it is.
+    partitions: usize,
     /// How many (event, key) pairs there are.
     pub(crate) pairs: usize,
     look_at: Option<Instant>,
 }
 
 impl ParkedSet {
-    /// Of these parts of the generation.
+    /// Of these partitions of the generation.
     pub(crate) async fn load(
         connection: &mut PgConnection,
-        of: &PartKey,
-        parts: &[i32],
+        of: &PartitionKey,
+        partitions: &[i32],
     ) -> sqlx::Result<Self> {
         let (name, generation) = (of.projection.name(), of.generation);
         let rows = sqlx::query!(
             r#"SELECT key, count(*) AS "pairs!" FROM read_model.parked
-               WHERE projection = $1 AND generation = $2 AND part = ANY($3) GROUP BY key"#,
+               WHERE projection = $1 AND generation = $2 AND partition = ANY($3) GROUP BY key"#,
             name,
             generation,
-            parts
+            partitions
         )
         .fetch_all(&mut *connection)
         .await?;
@@ -57,7 +60,7 @@ impl ParkedSet {
         Ok(Self {
             held,
             skips: skips(connection, name).await?,
-            parts: parts.len(),
+            partitions: partitions.len(),
             pairs,
             look_at: None,
         })
@@ -65,7 +68,8 @@ impl ParkedSet {
 
     /// For the next batch.
     pub(crate) fn parking(&self) -> Parking {
-        Parking::new(self.held.clone(), Arc::clone(&self.skips), self.pairs).of_parts(self.parts)
+        Parking::new(self.held.clone(), Arc::clone(&self.skips), self.pairs)
+            .of_partitions(self.partitions)
     }
 
     /// These were parked.
@@ -80,12 +84,16 @@ impl ParkedSet {
 }
 
 /// The keys of which events are parked.
-pub(crate) async fn keys(connection: &mut Connection, of: &PartKey) -> sqlx::Result<Vec<String>> {
+pub(crate) async fn keys(
+    connection: &mut Connection,
+    of: &PartitionKey,
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        "SELECT DISTINCT key FROM read_model.parked WHERE projection = $1 AND generation = $2 AND part = $3",
+        "SELECT DISTINCT key FROM read_model.parked WHERE projection = $1 AND generation = $2 AND \
+            partition = $3",
         of.projection.name(),
         of.generation,
-        of.part
+        of.partition
     )
     .fetch_all(connection)
     .await
@@ -103,63 +111,76 @@ pub(crate) async fn skips(connection: &mut PgConnection, projection: &str) -> sq
 }
 
 /// Whether there is no room for another event, and nobody has asked for any to be tried again.
-pub(crate) async fn is_full(connection: &mut PgConnection, part: &PartKey) -> sqlx::Result<bool> {
+pub(crate) async fn is_full(
+    connection: &mut PgConnection,
+    partition: &PartitionKey,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"SELECT (SELECT count(*) FROM read_model.parked WHERE projection = $1 AND generation = $2 AND part = $3) >= $5
+        r#"SELECT (SELECT count(*) FROM read_model.parked WHERE projection = $1 AND generation = $2
+            AND partition = $3) >= $5
                AND NOT EXISTS (SELECT FROM read_model.retry_requests
-                               WHERE projection = $1 AND generation = $2 AND read_model.part_of(key, $4) = $3) AS "full!""#,
-        part.projection.name(),
-        part.generation,
-        part.part,
-        part.of,
+                               WHERE projection = $1 AND generation = $2 AND
+                               read_model.partition_of(key, $4) = $3) AS "full!""#,
+        partition.projection.name(),
+        partition.generation,
+        partition.partition,
+        partition.of,
         i64::try_from(MAX_PARKED).unwrap_or(i64::MAX)
     )
     .fetch_one(connection)
     .await
 }
 
-/// Parks what was set aside, and marks the rows. Call in the transaction of the rows. `events` holds those that it is about.
+/// Parks what was set aside, and marks the rows. Call in the transaction of the rows. `events`
+/// holds those that it is about.
 pub(crate) async fn record(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     found: &[Aside],
     events: &[RecordedEvent],
 ) -> sqlx::Result<()> {
     if found.is_empty() {
         return Ok(());
     }
-    let (name, generation) = (part.projection.name(), part.generation);
+    let (name, generation) = (partition.projection.name(), partition.generation);
     let of = |position: Position| events.iter().find(|event| event.position == position);
     let named: Vec<_> =
         found.iter().filter_map(|aside| Some((aside, of(aside.position)?))).collect();
     let keys: Vec<String> = named.iter().map(|(aside, _)| aside.key.clone()).collect();
     let positions: Vec<i64> = named.iter().map(|(aside, _)| aside.position.0).collect();
     sqlx::query!(
-        "INSERT INTO read_model.parked (projection, generation, part, key, position, event_id, event_type, cause, retry_at)
-         SELECT $1, $2, p.part, p.key, p.position, p.event_id, p.event_type, p.cause,
+        "INSERT INTO read_model.parked (projection, generation, partition, key, position, \
+            event_id, event_type, cause, retry_at)
+         SELECT $1, $2, p.partition, p.key, p.position, p.event_id, p.event_type, p.cause,
                 clock_timestamp() + make_interval(secs => p.retry_in)
-         FROM unnest($3::integer[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::float8[])
-             AS p (part, key, position, event_id, event_type, cause, retry_in)",
+         FROM unnest($3::integer[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], \
+         $9::float8[])
+             AS p (partition, key, position, event_id, event_type, cause, retry_in)",
         name,
         generation,
-        &keys.iter().map(|key| part_of(key, part.of)).collect::<Vec<_>>(),
+        &keys.iter().map(|key| partition_of(key, partition.of)).collect::<Vec<_>>(),
         &keys,
         &positions,
         &named.iter().map(|(_, event)| event.id).collect::<Vec<_>>(),
         &named.iter().map(|(_, event)| event.event_type.to_string()).collect::<Vec<_>>(),
-        &named.iter().map(|(aside, _)| aside.cause.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &named.iter().map(|(aside, _)| aside.cause.as_ref().map(|_| retry_in(0))).collect::<Vec<_>>() as &[Option<f64>],
+        &named.iter().map(|(aside, _)| aside.cause.clone()).collect::<Vec<_>>()
+            as &[Option<String>],
+        &named
+            .iter()
+            .map(|(aside, _)| aside.cause.as_ref().map(|_| retry_in(0)))
+            .collect::<Vec<_>>() as &[Option<f64>],
     )
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
         "INSERT INTO read_model.stale (projection, generation, key, incomplete, absent, since)
          SELECT $1, $2, s.key, $3, bool_or(s.absent), min(s.position)
-         FROM unnest($4::text[], $5::bigint[], $6::boolean[]) AS s (key, position, absent) GROUP BY s.key
+         FROM unnest($4::text[], $5::bigint[], $6::boolean[]) AS s (key, position, absent) GROUP \
+         BY s.key
          ON CONFLICT (projection, generation, key) DO NOTHING",
         name,
         generation,
-        part.projection.commutes(),
+        partition.projection.commutes(),
         &keys,
         &positions,
         &named.iter().map(|(aside, _)| aside.absent).collect::<Vec<_>>(),

@@ -1,7 +1,8 @@
-//! One part in the hands of its owner: a connection of its own, the lease, the checkpoint, and what a batch does to them.
+//! One partition in the hands of its owner: a connection of its own, the lease, the checkpoint, and
+//! what a batch does to them.
 //!
-//! Every function here that runs a transaction takes the part by value and gives it back: the runner calls it in a spawned
-//! task, so that no dropped future leaves a transaction open.
+//! Every function here that runs a transaction takes the partition by value and gives it back: the
+//! runner calls it in a spawned task, so that no dropped future leaves a transaction open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use event_feed::Term;
 use event_store::erasure::erased_subject;
-use event_store::{Epoch, Mark, Position, RecordedEvent};
+use event_store::{Epoch, EventRef, Position, RecordedEvent};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -18,15 +19,16 @@ use super::acquire::{Again, Stopped};
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
-use super::{Job, MAX_APART, PartKey, chain, database, lease};
+use super::{Job, MAX_APART, PartitionKey, chain, database, lease};
 use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
-/// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again with fewer events.
+/// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again
+/// with fewer events.
 pub(super) const BATCH_LIMIT: Duration = Duration::from_secs(4);
 
-/// A part and its owner's hold on it.
+/// A partition and its owner's hold on it.
 pub(crate) struct Owned {
-    pub(crate) key: Arc<PartKey>,
+    pub(crate) key: Arc<PartitionKey>,
     pub(crate) checkpoint: Checkpoint,
     /// What the row says besides the position.
     pub(crate) seen: Seen,
@@ -35,10 +37,10 @@ pub(crate) struct Owned {
     pub(super) connection: Connection,
 }
 
-/// A batch in the hands of a part.
+/// A batch in the hands of a partition.
 pub(crate) enum Folded {
     Done(Applied),
-    /// It has nothing for the part, which is still to be moved over it.
+    /// It has nothing for the partition, which is still to be moved over it.
     Passes(Passing),
 }
 
@@ -46,13 +48,13 @@ pub(crate) enum Folded {
 pub(crate) struct Applied {
     /// How many events took effect or were passed over.
     pub(crate) handled: usize,
-    pub(crate) passed_over: usize,
+    pub(crate) ignored: usize,
     /// How many (event, key) pairs were parked.
     pub(crate) parked: usize,
     pub(crate) outcome: Outcome,
 }
 
-/// How a part is after a batch.
+/// How a partition is after a batch.
 pub(crate) enum Outcome {
     /// It goes on.
     Owned(Box<Owned>),
@@ -60,20 +62,22 @@ pub(crate) enum Outcome {
     Stopped { stopped: Stopped, oldest: Option<DateTime<Utc>> },
     /// Another process has it now.
     Lost,
-    /// Postgres did not do it: the part is to be claimed again.
+    /// Postgres did not do it: the partition is to be acquired again.
     Failed(sqlx::Error),
 }
 
 impl Owned {
-    /// Folds the job's events that come after the checkpoint into the rows, but no more than `most` of them.
+    /// Folds the job's events that come after the checkpoint into the rows, but no more than `most`
+    /// of them.
     pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>, most: usize) -> Folded {
-        let mut applied = Applied { handled: 0, passed_over: 0, parked: 0, outcome: Outcome::Lost };
+        let mut applied = Applied { handled: 0, ignored: 0, parked: 0, outcome: Outcome::Lost };
         let at = self.checkpoint.mark;
         let start = job.events.partition_point(|event| event.position <= at.position);
         let known = start.checked_sub(1).map(|last| job.events[last].mark());
         let events = &job.events[start..];
         if known.is_some_and(|mark| mark.position == at.position && mark != at) {
-            // Claiming again proves the history, and says what is to be done when it is another one.
+            // Acquiring again proves the history, and says what is to be done when it is another
+            // one.
             let other = std::io::Error::other(format!(
                 "the log has another event at position {}",
                 at.position
@@ -82,7 +86,7 @@ impl Owned {
             return Folded::Done(applied);
         }
         if events.first().is_some_and(|event| event.position != at.position.next()) {
-            // The reader was somewhere else: claiming again makes it go back.
+            // The reader was somewhere else: acquiring again makes it go back.
             let gap = std::io::Error::other(format!(
                 "the batch does not begin after position {}",
                 at.position
@@ -94,7 +98,7 @@ impl Owned {
         applied.outcome = match self.fold(&job, events, &mut applied).await {
             Ok(None) => Outcome::Owned(self),
             Ok(Some(Halt::Passes(events))) => {
-                return Folded::Passes(Passing { part: self, events });
+                return Folded::Passes(Passing { partition: self, events });
             }
             Ok(Some(Halt::Lost)) => Outcome::Lost,
             Ok(Some(Halt::At(position, reason))) => {
@@ -132,24 +136,26 @@ impl Owned {
     ) -> sqlx::Result<Option<Halt>> {
         let (mut halt, mut apart) = (None, false);
         loop {
-            let prepared = self.key.projection.prepare(&job.registry, events, self.key.parts());
+            let prepared =
+                self.key.projection.prepare(&job.registry, events, self.key.partitions());
             if let Some((position, _)) = &prepared.unreadable {
                 events = before(events, *position);
             }
             let Some(last) = events.last() else {
                 return Ok(prepared.unreadable.map(Halt::at).or(halt));
             };
-            // Others pass with it to the end of the batch, which this one may not have been given whole.
+            // Others pass with it to the end of the batch, which this one may not have been given
+            // whole.
             let is_whole = job.events.last().is_some_and(|end| end.position == last.position);
             if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole
             {
-                return Ok(Some(Halt::Passes(prepared.passed_over)));
+                return Ok(Some(Halt::Passes(prepared.ignored)));
             }
             match self.write(&prepared, job, (events, last.mark()), apart).await {
                 Ok(Some(parked)) => {
                     applied.parked = parked;
                     applied.handled = prepared.handled;
-                    applied.passed_over = prepared.passed_over;
+                    applied.ignored = prepared.ignored;
                     return Ok(prepared.unreadable.map(Halt::at).or(halt));
                 }
                 Ok(None) => return Ok(Some(Halt::Lost)),
@@ -174,17 +180,18 @@ impl Owned {
         }
     }
 
-    /// Rows, what is parked, and checkpoint, in one transaction. Returns how much was parked; `None`: fenced off.
+    /// Rows, what is parked, and checkpoint, in one transaction. Returns how much was parked;
+    /// `None`: fenced off.
     async fn write(
         &mut self,
         prepared: &Prepared,
         job: &Job,
-        (events, to): (&[RecordedEvent], Mark),
+        (events, to): (&[RecordedEvent], EventRef),
         apart: bool,
     ) -> Result<Option<usize>, WriteError> {
         let seen = Seen { mode: job.mode, head: job.head.mark.position };
         let target = (job.head.epoch, to);
-        let notes = (seen, Passed { handled: prepared.handled, passed_over: prepared.passed_over });
+        let notes = (seen, Passed { handled: prepared.handled, ignored: prepared.ignored });
         let durable = events.iter().any(|event| erased_subject(event).is_some());
         let parking = self.parked.parking();
         let mut parking = if apart { parking.apart() } else { parking };
@@ -216,7 +223,8 @@ impl Owned {
         Ok(Some(found.len()))
     }
 
-    /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: fenced off.
+    /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`:
+    /// fenced off.
     pub(super) async fn follow(&mut self, epoch: Epoch) -> sqlx::Result<bool> {
         if self.checkpoint.epoch.is_none_or(|known| known == epoch) {
             return Ok(true);
@@ -226,7 +234,8 @@ impl Owned {
         if !self.connection.run(follow).await? {
             return Ok(false);
         }
-        tracing::info!(projection = self.key.projection.name(), %epoch, "goes on in a new epoch of the log");
+        tracing::info!(projection = self.key.projection.name(), %epoch, "goes on in a new epoch \
+            of the log");
         self.checkpoint.epoch = Some(epoch);
         Ok(true)
     }
@@ -236,8 +245,8 @@ impl Owned {
         self.checkpoint.epoch.is_some() && epoch.is_some() && self.checkpoint.epoch != epoch
     }
 
-    /// Keeps the lease, and tells how the events come where that has changed, and in which epoch the log goes on, where that is known.
-    /// `Ok(None)`: the part is another process's.
+    /// Keeps the lease, and tells how the events come where that has changed, and in which epoch
+    /// the log goes on, where that is known. `Ok(None)`: the partition is another process's.
     pub(crate) async fn keep(
         mut self: Box<Self>,
         mode: &'static str,

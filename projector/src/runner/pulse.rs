@@ -60,7 +60,7 @@ mod tests {
         let watch = Watch::new(&health, clock::system());
         let _guard = guard(watch.clone());
         let is_ready = || health.report().components["projections"].ready;
-        watch.parts(&[]);
+        watch.partitions(&[]);
         tokio::time::advance(STALLED_AFTER.saturating_sub(LOOK_EVERY)).await;
         tokio::task::yield_now().await;
         assert!(is_ready());
@@ -74,7 +74,7 @@ mod tests {
                 && reason.is_some_and(|reason| reason.starts_with("nothing has moved for ")),
             "it hangs"
         );
-        watch.parts(&[]);
+        watch.partitions(&[]);
         assert!(is_ready(), "it moves again");
     }
 }

@@ -1,4 +1,5 @@
-//! Personal fields on their way into the rows: sealed in the log and on NATS, revealed here, the one place, however they came.
+//! Personal fields on their way into the rows: encrypted in the log and on NATS, revealed here, the
+//! one place, however they came.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ impl Reveal {
         Self { vault: Some(vault), pause: None }
     }
 
-    /// Puts the values in. An event that does not open is left sealed: the projections that read it stop there, the others go on.
+    /// Puts the values in. An event that does not open is left encrypted: the projections that read
+    /// it stop there, the others go on.
     pub(crate) async fn values_of(&mut self, events: &mut [RecordedEvent]) -> Result<(), KeyError> {
         let Some(vault) = &self.vault else { return Ok(()) };
         for Unreadable(position) in vault.reveal(events).await? {

@@ -1,10 +1,11 @@
-//! A place in the runner for one part: whether it is owned, waiting or stopped, and what people are told about it.
+//! A place in the runner for one partition: whether it is owned, waiting or stopped, and what
+//! people are told about it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_store::{Epoch, EventStore, Mark, Position};
+use event_store::{Epoch, EventRef, EventStore, Position};
 use postgres_kit::Connection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinError;
@@ -12,33 +13,34 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::acquire::{Again, Claim, ClaimError, Claimed, Stopped};
+use super::acquire::{AcquireError, Acquired, Acquisition, Again, Stopped};
 use super::backoff::backoff;
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
 use super::partition::{Applied, Outcome, Owned};
-use super::{CLAIM_EVERY, Job, MAX_BATCH, PartKey, RETRY_MOST, RunError, Standing, chain};
+use super::{ACQUIRE_EVERY, Job, MAX_BATCH, PartitionKey, RETRY_MOST, RunError, Standing, chain};
 use crate::generation;
 use crate::projection::AnyProjection;
 
 mod end;
 mod place;
 
-/// How often a stopped projection is looked at: another generation may have become live, or the log another one.
+/// How often a stopped projection is looked at: another generation may have become live, or the log
+/// another one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// One part as the runner sees it.
+/// One partition as the runner sees it.
 pub(crate) struct Slot {
     projection: Arc<dyn AnyProjection>,
-    /// Which generation beside the live one; `None` for the live one.
-    beside: Option<i32>,
-    part: i32,
+    /// Which standby generation; `None` for the live one.
+    standby: Option<i32>,
+    partition: i32,
     /// What folds it, as processes tell each other.
     fold: String,
-    /// What it stands for, as last seen: the lease, and how many parts there are.
+    /// What it stands for, as last seen: the lease, and how many partitions there are.
     stands_for: Option<(String, i32)>,
     /// Whether it is this process's turn to take it.
-    may_claim: bool,
+    may_acquire: bool,
     state: State,
     renew_at: Instant,
     /// When taking or renewing the lease began last: it lasts from then on at least.
@@ -53,26 +55,27 @@ pub(crate) struct Slot {
 
 /// The three states, and the way out of two of them.
 pub(crate) enum State {
-    /// To be claimed when it is due; a stand-by keeps its connection.
+    /// To be acquired when it is due; a stand-by keeps its connection.
     Waiting {
         due: Instant,
         connection: Option<Connection>,
     },
-    /// A claim is under way, from waiting, or from being stopped for this reason. Dropped, it is given up: its connection
-    /// ends, and with it the lease.
-    Claiming {
-        task: AbortOnDropHandle<Result<Claimed, ClaimError>>,
+    /// A acquire is under way, from waiting, or from being stopped for this reason. Dropped, it is
+    /// given up: its connection ends, and with it the lease.
+    Acquiring {
+        task: AbortOnDropHandle<Result<Acquired, AcquireError>>,
         from: Option<Stopped>,
     },
     Owned(Box<Owned>),
-    /// Looked at again when it is due, in case another generation has become live or the log's history is another one.
+    /// Looked at again when it is due, in case another generation has become live or the log's
+    /// history is another one.
     Stopped {
         stopped: Stopped,
         due: Instant,
     },
 }
 
-/// How a part gets on.
+/// How a partition gets on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     /// The last event that took effect, as far as this process knows.
@@ -86,7 +89,8 @@ pub(crate) struct Progress {
     /// How many (event, key) pairs are parked.
     pub(crate) parked: usize,
     mode: &'static str,
-    /// The epoch in which the log goes on after the part's position, as far as this process knows.
+    /// The epoch in which the log goes on after the partition's position, as far as this process
+    /// knows.
     epoch: Option<Epoch>,
 }
 
@@ -106,16 +110,20 @@ impl Progress {
 }
 
 impl Slot {
-    /// For a part of the live generation, or of one beside it.
-    pub(crate) fn of(projection: Arc<dyn AnyProjection>, beside: Option<i32>, part: i32) -> Self {
+    /// For a partition of the live generation, or of one beside it.
+    pub(crate) fn of(
+        projection: Arc<dyn AnyProjection>,
+        standby: Option<i32>,
+        partition: i32,
+    ) -> Self {
         let now = Instant::now();
         Self {
             fold: generation::fold_of(projection.as_ref()),
             projection,
-            beside,
-            part,
+            standby,
+            partition,
             stands_for: None,
-            may_claim: true,
+            may_acquire: true,
             state: State::Waiting { due: now, connection: None },
             renew_at: now,
             kept_at: now,
@@ -128,16 +136,16 @@ impl Slot {
 
     pub(crate) fn standing(&self) -> Standing {
         match &self.state {
-            State::Waiting { .. } | State::Claiming { from: None, .. } => Standing::Waiting,
+            State::Waiting { .. } | State::Acquiring { from: None, .. } => Standing::Waiting,
             State::Owned(owned) => Standing::At(owned.checkpoint.mark),
-            State::Stopped { stopped, .. } | State::Claiming { from: Some(stopped), .. } => {
+            State::Stopped { stopped, .. } | State::Acquiring { from: Some(stopped), .. } => {
                 Standing::Stopped(stopped.reason.clone())
             }
         }
     }
 
-    /// Begins the attempt to claim the part, if its time has come.
-    pub(crate) fn begin_claim(
+    /// Begins the attempt to acquire the partition, if its time has come.
+    pub(crate) fn begin_acquire(
         &mut self,
         options: &Arc<PgConnectOptions>,
         owner: Uuid,
@@ -145,7 +153,7 @@ impl Slot {
     ) {
         let now = Instant::now();
         let (connection, stopped) = match &mut self.state {
-            State::Waiting { due, connection } if *due <= now && self.may_claim => {
+            State::Waiting { due, connection } if *due <= now && self.may_acquire => {
                 (connection.take(), None)
             }
             State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => {
@@ -154,27 +162,39 @@ impl Slot {
             _ => return,
         };
         self.kept_at = now;
-        let (projection, beside, part) = (Arc::clone(&self.projection), self.beside, self.part);
+        let (projection, standby, partition) =
+            (Arc::clone(&self.projection), self.standby, self.partition);
         let (options, store, from) =
             (Arc::clone(options), Some(Arc::clone(store)), stopped.clone());
-        let claim = Claim { options, owner, projection, beside, part, store, connection, stopped };
-        self.state =
-            State::Claiming { task: AbortOnDropHandle::new(tokio::spawn(claim.attempt())), from };
+        let acquire = Acquisition {
+            options,
+            owner,
+            projection,
+            standby,
+            partition,
+            store,
+            connection,
+            stopped,
+        };
+        self.state = State::Acquiring {
+            task: AbortOnDropHandle::new(tokio::spawn(acquire.attempt())),
+            from,
+        };
     }
 
     /// Waits until the attempt is over, if there is one. Nothing is lost when this is dropped.
-    pub(crate) async fn end_claim(&mut self) {
-        let State::Claiming { task, from } = &mut self.state else { return };
-        let (claimed, from) = (task.await, from.take());
+    pub(crate) async fn end_acquire(&mut self) {
+        let State::Acquiring { task, from } = &mut self.state else { return };
+        let (acquired, from) = (task.await, from.take());
         // From here on it is as it was before.
         self.state = match from {
             Some(stopped) => State::Stopped { stopped, due: Instant::now() },
-            None => waiting(CLAIM_EVERY, None),
+            None => waiting(ACQUIRE_EVERY, None),
         };
-        self.claimed(claimed);
+        self.acquired(acquired);
     }
 
-    pub(crate) fn mark(&self) -> Option<Mark> {
+    pub(crate) fn mark(&self) -> Option<EventRef> {
         if let State::Owned(owned) = &self.state { Some(owned.checkpoint.mark) } else { None }
     }
 
@@ -183,9 +203,9 @@ impl Slot {
         self.most
     }
 
-    /// Takes an owned part out, to be given to a task; the slot waits meanwhile.
+    /// Takes an owned partition out, to be given to a task; the slot waits meanwhile.
     pub(crate) fn take_owned(&mut self) -> Option<Box<Owned>> {
-        match std::mem::replace(&mut self.state, waiting(CLAIM_EVERY, None)) {
+        match std::mem::replace(&mut self.state, waiting(ACQUIRE_EVERY, None)) {
             State::Owned(owned) => Some(owned),
             other => {
                 self.state = other;
@@ -199,12 +219,12 @@ impl Slot {
         self.error.take()
     }
 
-    /// The last failure, if the part waits because of one.
+    /// The last failure, if the partition waits because of one.
     pub(crate) fn failure(&self) -> Option<&RunError> {
         self.error.as_ref()
     }
 
-    /// Makes the next look at the part due now.
+    /// Makes the next look at the partition due now.
     pub(crate) fn wait_no_longer(&mut self) {
         self.error = None;
         if let State::Waiting { due, .. } | State::Stopped { due, .. } = &mut self.state {
@@ -212,9 +232,9 @@ impl Slot {
         }
     }
 
-    fn claimed(&mut self, result: Result<Result<Claimed, ClaimError>, JoinError>) {
+    fn acquired(&mut self, result: Result<Result<Acquired, AcquireError>, JoinError>) {
         match result {
-            Ok(Ok(Claimed::Owned(owned))) => {
+            Ok(Ok(Acquired::Owned(owned))) => {
                 tracing::info!(
                     projection = self.title(),
                     position = owned.checkpoint.mark.position.0,
@@ -225,14 +245,14 @@ impl Slot {
                 }
                 self.own(owned);
             }
-            Ok(Ok(Claimed::Elsewhere(connection))) => {
+            Ok(Ok(Acquired::Elsewhere(connection))) => {
                 self.not_ours();
-                self.state = waiting(CLAIM_EVERY, Some(connection));
+                self.state = waiting(ACQUIRE_EVERY, Some(connection));
             }
-            Ok(Ok(Claimed::Stopped(stopped))) => self.stop(stopped, None),
-            Ok(Ok(Claimed::StillStopped)) => self.look_again_later(),
-            Ok(Err(ClaimError::Database(error))) => self.failed(error.into()),
-            Ok(Err(ClaimError::Store(error))) => self.failed(error.into()),
+            Ok(Ok(Acquired::Stopped(stopped))) => self.stop(stopped, None),
+            Ok(Ok(Acquired::StillStopped)) => self.look_again_later(),
+            Ok(Err(AcquireError::Database(error))) => self.failed(error.into()),
+            Ok(Err(AcquireError::Store(error))) => self.failed(error.into()),
             Err(panic) => self.panicked(&panic),
         }
     }
@@ -246,13 +266,18 @@ impl Slot {
     }
 
     /// What became of a batch. Returns the new checkpoint if it moved.
-    pub(crate) fn settle(&mut self, applied: Applied, job: &Job) -> Option<(Arc<PartKey>, Mark)> {
+    pub(crate) fn settle(
+        &mut self,
+        applied: Applied,
+        job: &Job,
+    ) -> Option<(Arc<PartitionKey>, EventRef)> {
         let count = |result: &'static str, events: usize| {
-            metrics::counter!("projection_events_total", "projection" => self.label(), "part" => self.part.to_string(), "result" => result)
-                .increment(events as u64);
+            metrics::counter!("projection_events_total", "projection" => self.label(),
+                "partition" => self.partition.to_string(), "result" => result)
+            .increment(events as u64);
         };
         count("applied", applied.handled);
-        count("passed_over", applied.passed_over);
+        count("ignored", applied.ignored);
         count("parked", applied.parked);
         match applied.outcome {
             Outcome::Owned(owned) => {
@@ -275,7 +300,8 @@ impl Slot {
             }
             Outcome::Failed(error) => {
                 if postgres_kit::is_silent(&error) {
-                    // Should it be the work that is too much, and not the server that is away, then half of it is less.
+                    // Should it be the work that is too much, and not the server that is away, then
+                    // half of it is less.
                     self.most = (self.most / 2).max(1);
                 }
                 self.failed(error.into());
@@ -284,8 +310,9 @@ impl Slot {
         None
     }
 
-    /// Nothing is left to do. `proven`: the last event up to which the log of the job's head was read.
-    pub(crate) fn at_head(&mut self, job: &Job, proven: Mark) {
+    /// Nothing is left to do. `proven`: the last event up to which the log of the job's head was
+    /// read.
+    pub(crate) fn at_head(&mut self, job: &Job, proven: EventRef) {
         if self.mark().is_none() {
             return;
         }
@@ -301,7 +328,8 @@ impl Slot {
 
     pub(crate) async fn keep_lease(&mut self) {
         let epoch = self.progress.epoch.take();
-        let changed = matches!(&self.state, State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
+        let changed = matches!(&self.state,
+            State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
         if !changed && Instant::now() < self.renew_at {
             return;
         }
@@ -385,10 +413,10 @@ impl Slot {
     fn taken_over(&mut self) {
         tracing::warn!(projection = self.title(), "another process has taken over");
         self.not_ours();
-        self.state = waiting(CLAIM_EVERY, None);
+        self.state = waiting(ACQUIRE_EVERY, None);
     }
 
-    /// What another process does with the part is not known here.
+    /// What another process does with the partition is not known here.
     fn not_ours(&mut self) {
         self.recovered();
         self.progress = Progress::unknown();

@@ -19,7 +19,7 @@ use super::{RunError, Standing};
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// What is told of each part.
+/// What is told of each partition.
 const GAUGES: [&str; 4] = [
     "projection_position",
     "projection_lag_events",
@@ -40,12 +40,12 @@ pub struct Watch {
     pulse: Pulse,
     /// Where the log ended when a stand-by last asked.
     asked: Arc<Mutex<Position>>,
-    /// Of which parts figures are told.
+    /// Of which partitions figures are told.
     told: Arc<Mutex<BTreeSet<(String, i32)>>>,
 }
 
 impl Watch {
-    /// Adds the runner's parts to `health`.
+    /// Adds the runner's partitions to `health`.
     pub fn new(health: &Health, clock: SharedClock) -> Self {
         describe();
         let subject_keys = health.component("subject_keys");
@@ -70,13 +70,15 @@ impl Watch {
         &self.pulse
     }
 
-    /// The runner has not moved for so long: it cannot say so itself, and its last figures are not true any more.
+    /// The runner has not moved for so long: it cannot say so itself, and its last figures are not
+    /// true any more.
     pub(crate) fn hangs(&self, silence: Duration) {
         self.projections.not_ready(format!("nothing has moved for {} s", silence.as_secs()));
         self.told.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(unknown);
     }
 
-    /// Says which events of the log this program cannot read. A projection that handles such a type stops when it meets one.
+    /// Says which events of the log this program cannot read. A projection that handles such a type
+    /// stops when it meets one.
     pub(crate) fn unreadable(&self, types: &[WrittenType]) {
         if types.is_empty() {
             return self.event_types.ready();
@@ -142,17 +144,17 @@ impl Watch {
         }
     }
 
-    /// How every part stands.
-    pub(crate) fn parts(&self, slots: &[Slot]) {
+    /// How every partition stands.
+    pub(crate) fn partitions(&self, slots: &[Slot]) {
         self.pulse.beat();
         let head = self.head(slots);
         metrics::gauge!("eventstore_head_position").set(head.map_or(f64::NAN, figure));
         self.forget_all_but(slots);
         let mut troubles = Vec::new();
         for slot in slots {
-            self.part(slot, head);
-            // No query sees a generation beside the live one.
-            if slot.generation_beside().is_some() {
+            self.partition(slot, head);
+            // No query sees a standby generation.
+            if slot.standby_generation().is_some() {
                 continue;
             }
             let stalled = slot.progress.head > slot.progress.position
@@ -184,7 +186,8 @@ impl Watch {
         }
     }
 
-    /// Where the log ends, where that is known: while it cannot be read, whatever was seen last may be long past.
+    /// Where the log ends, where that is known: while it cannot be read, whatever was seen last may
+    /// be long past.
     fn head(&self, slots: &[Slot]) -> Option<i64> {
         let seen = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
         let reads = slots.iter().any(|slot| slot.mark().is_some());
@@ -194,29 +197,30 @@ impl Watch {
         (self.event_store.is_ready() && (reads || head > 0)).then_some(head)
     }
 
-    /// A part that is no more, since its generation is dropped say, has no figures either.
+    /// A partition that is no more, since its generation is dropped say, has no figures either.
     fn forget_all_but(&self, slots: &[Slot]) {
-        let is_there = |(label, part): &(String, i32)| {
-            slots.iter().any(|slot| slot.part() == *part && slot.label() == *label)
+        let is_there = |(label, partition): &(String, i32)| {
+            slots.iter().any(|slot| slot.partition() == *partition && slot.label() == *label)
         };
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| {
-            let stays = is_there(part);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).retain(|partition| {
+            let stays = is_there(partition);
             if !stays {
-                unknown(part);
+                unknown(partition);
             }
             stays
         });
     }
 
-    fn part(&self, slot: &Slot, head: Option<i64>) {
-        let (part, progress) = ((slot.label(), slot.part()), &slot.progress);
-        // Only who projects a part knows how far it is: whoever did is not to go on telling its last figures.
+    fn partition(&self, slot: &Slot, head: Option<i64>) {
+        let (partition, progress) = ((slot.label(), slot.partition()), &slot.progress);
+        // Only who projects a partition knows how far it is: whoever did is not to go on telling
+        // its last figures.
         let is_anothers = progress.head == Position::START && slot.standing() == Standing::Waiting;
         if is_anothers || slot.may_be_elsewhere() {
-            return unknown(&part);
+            return unknown(&partition);
         }
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(part.clone());
-        let labels = labels(&part);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(partition.clone());
+        let labels = labels(&partition);
         let alive_at = self.clock.now() - progress.moved_at.elapsed();
         metrics::gauge!("projection_heartbeat_timestamp_seconds", &labels)
             .set(figure(alive_at.timestamp_millis()) / 1_000.0);
@@ -233,22 +237,22 @@ impl Watch {
     }
 }
 
-/// Tells no figures of a part.
-fn unknown(part: &(String, i32)) {
+/// Tells no figures of a partition.
+fn unknown(partition: &(String, i32)) {
     for gauge in GAUGES {
-        metrics::gauge!(gauge, &labels(part)).set(f64::NAN);
+        metrics::gauge!(gauge, &labels(partition)).set(f64::NAN);
     }
 }
 
-fn labels((projection, part): &(String, i32)) -> [(&'static str, String); 2] {
-    [("projection", projection.clone()), ("part", part.to_string())]
+fn labels((projection, partition): &(String, i32)) -> [(&'static str, String); 2] {
+    [("projection", projection.clone()), ("partition", partition.to_string())]
 }
 
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge};
     describe_gauge!(
         "projection_position",
-        "Position of the last event that took effect in the part of the projection"
+        "Position of the last event that took effect in the partition of the projection"
     );
     describe_gauge!(
         "projection_lag_events",
@@ -270,7 +274,9 @@ fn describe() {
     );
     describe_counter!(
         "projection_events_total",
-        "Events that a part met: applied, passed_over (a type that its projection does not handle, or the business of other parts), parked (once for each row) or refused (it stopped there)"
+        "Events that a partition met: applied, ignored (a type that its projection does not \
+            handle, or the business of other partitions), parked (once for each row) or refused \
+            (it stopped there)"
     );
     describe_gauge!(
         "eventstore_head_position",

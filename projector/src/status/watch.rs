@@ -1,4 +1,5 @@
-//! `projector status`, once or with `--watch`: again and again until Ctrl-C, whatever is away meanwhile.
+//! `projector status`, once or with `--watch`: again and again until Ctrl-C, whatever is away
+//! meanwhile.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! Verification in the background of a running projector: of one projection after another a sample of the keys is folded anew,
-//! slowly, and compared with the live rows, so that a table that is wrong is noticed before a person does.
+//! Verification in the background of a running projector: of one projection after another a sample
+//! of the keys is folded anew, slowly, and compared with the live rows, so that a table that is
+//! wrong is noticed before a person does.
 //!
-//! A difference counts when a second look at the same keys finds one too: a decision of a person (a skip, an erasure) that came in
-//! between explains one. Keys that differ are looked at again the next time, instead of others, until they do not.
+//! A difference counts when a second look at the same keys finds one too: a decision of a person (a
+//! skip, an erasure) that came in between explains one. Keys that differ are looked at again the
+//! next time, instead of others, until they do not.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use event_store::erasure::Vault;
-use event_store::{EvolvedLog, Position};
+use event_store::{Position, UpcastingLog};
 use postgres_kit::Connection;
 use service_kit::Pulse;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -34,13 +36,15 @@ const ROW_MEMORY: usize = 16 * MIB;
 const PIECE_LIMIT: Duration = Duration::from_mins(10);
 /// A verification that does not move for so long hangs: no piece takes longer.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(11);
-/// With a projection's name, the lock of whoever verifies it: one process at a time is enough. The number has no meaning.
+/// With a projection's name, the lock of whoever verifies it: one process at a time is enough. The
+/// number has no meaning.
 const LOCK: i32 = 0x0da7_be1f;
 
 /// Settings of the verification in the background.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct BackgroundArgs {
-    /// Verify a sample of each projection in the background, so many seconds after the last time; 0: never.
+    /// Verify a sample of each projection in the background, so many seconds after the last time;
+    /// 0: never.
     #[arg(
         long = "verify-every",
         env = "VERIFY_EVERY",
@@ -59,7 +63,8 @@ pub(crate) struct BackgroundArgs {
         default_value = "2000"
     )]
     pub(crate) rate: NonZeroU32,
-    /// How many events a live projection may be behind; verification in the background stands still while one is further.
+    /// How many events a live projection may be behind; verification in the background stands still
+    /// while one is further.
     #[arg(
         long = "verify-most-lag",
         env = "VERIFY_MOST_LAG",
@@ -74,7 +79,7 @@ pub(crate) struct BackgroundArgs {
 pub(crate) struct Background {
     pub(crate) args: BackgroundArgs,
     pub(crate) options: PgConnectOptions,
-    pub(crate) log: EvolvedLog,
+    pub(crate) log: UpcastingLog,
     pub(crate) vault: Arc<Vault>,
     /// Beats while it verifies.
     pub(crate) pulse: Pulse,
@@ -120,7 +125,8 @@ impl Background {
         }
     }
 
-    /// Verifies once, and once more when something differs. `None`: another process does, or the generation is not this program's.
+    /// Verifies once, and once more when something differs. `None`: another process does, or the
+    /// generation is not this program's.
     async fn verify(
         &self,
         source: &Arc<Source>,
@@ -170,7 +176,8 @@ async fn share(
     rows: NonZeroU32,
 ) -> sqlx::Result<Option<f64>> {
     let estimated = sqlx::query_scalar!(
-        r#"SELECT GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid), 1)::float8 AS "rows!" FROM pg_class AS c
+        r#"SELECT GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid), 1)::float8 AS "rows!" FROM
+            pg_class AS c
            WHERE c.oid = (read_model.generation_schema($1, $2) || '.' || $1)::regclass"#,
         name,
         generation
@@ -184,7 +191,9 @@ async fn share(
 /// Says what was found. `true`: the same keys are to be looked at again.
 fn report(projection: &'static str, verified: Result<Option<Found>, CommandError>) -> bool {
     let count = |result: &'static str| {
-        metrics::counter!("projection_verifications_total", "projection" => projection, "result" => result).increment(1);
+        metrics::counter!("projection_verifications_total", "projection" => projection,
+            "result" => result)
+        .increment(1);
     };
     match verified {
         Ok(Some(Found { generation, differences, position })) => {
@@ -201,7 +210,8 @@ fn report(projection: &'static str, verified: Result<Option<Found>, CommandError
                     key = row.key,
                     kind = row.kind,
                     position = position.0,
-                    "a row is not what the log makes: `projector verify` shows how, `projector explain` why"
+                    "a row is not what the log makes: `projector verify` shows how, `projector \
+                        explain` why"
                 );
             }
             differing > 0
@@ -231,7 +241,8 @@ fn describe() {
     );
     describe_gauge!(
         "projection_differing_rows",
-        "Rows that are not what the log makes, as the last verification in the background found; it looks at them until they are"
+        "Rows that are not what the log makes, as the last verification in the background found; \
+            it looks at them until they are"
     );
     describe_gauge!(
         "projection_verification_paused",

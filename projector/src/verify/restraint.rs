@@ -1,4 +1,5 @@
-//! What a verification leaves to others: it goes no faster than told, and stands still while live projecting is behind.
+//! What a verification leaves to others: it goes no faster than told, and stands still while live
+//! projecting is behind.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use service_kit::Pulse;
 use tokio::time::Instant;
 
 use crate::replay::pace::Pace;
-use crate::replay::{RefoldError, Source};
+use crate::replay::{ReplayError, Source};
 
 /// How often it is looked whether live projecting is behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -47,7 +48,7 @@ impl Restraint {
         events: i64,
         connection: &mut Connection,
         source: &Source,
-    ) -> Result<(), RefoldError> {
+    ) -> Result<(), ReplayError> {
         self.beat();
         self.pace.after(events).await;
         let Some(most) = self.most_lag else { return Ok(()) };
@@ -88,11 +89,13 @@ impl Drop for Paused {
     }
 }
 
-/// How far the live generation that is furthest back, of those that are not stopped, is behind the log.
-async fn lag(connection: &mut Connection, source: &Source) -> Result<i64, RefoldError> {
+/// How far the live generation that is furthest back, of those that are not stopped, is behind the
+/// log.
+async fn lag(connection: &mut Connection, source: &Source) -> Result<i64, ReplayError> {
     let head = source.head().await?.mark.position;
     let least = sqlx::query_scalar!(
-        "SELECT min(c.position) FROM read_model.checkpoints AS c JOIN read_model.generations AS g USING (projection, generation)
+        "SELECT min(c.position) FROM read_model.checkpoints AS c JOIN read_model.generations AS g \
+            USING (projection, generation)
          WHERE g.live AND c.stopped_by IS NULL"
     )
     .fetch_one(connection)

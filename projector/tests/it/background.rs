@@ -1,4 +1,5 @@
-//! Verification in the background: it raises an alarm when a row is wrong, never when none is, and leaves the machine to live projecting.
+//! Verification in the background: it raises an alarm when a row is wrong, never when none is, and
+//! leaves the machine to live projecting.
 
 use std::process::Stdio;
 
@@ -37,7 +38,8 @@ async fn a_row_that_is_not_what_the_log_makes_raises_the_alarm_until_it_is_right
 
     tell(
         url,
-        "UPDATE orders_g1.orders SET total_minor = total_minor + 1 WHERE id = (SELECT min(id::text)::uuid FROM orders_g1.orders)",
+        "UPDATE orders_g1.orders SET total_minor = total_minor + 1 WHERE id = (SELECT \
+            min(id::text)::uuid FROM orders_g1.orders)",
     )
     .await;
     until("the alarm", || async { process.metric(&differing("orders")).await == Some(1.0) }).await;
@@ -58,7 +60,8 @@ async fn a_row_that_is_not_what_the_log_makes_raises_the_alarm_until_it_is_right
 
     tell(
         url,
-        "UPDATE orders_g1.orders SET total_minor = total_minor - 1 WHERE id = (SELECT min(id::text)::uuid FROM orders_g1.orders)",
+        "UPDATE orders_g1.orders SET total_minor = total_minor - 1 WHERE id = (SELECT \
+            min(id::text)::uuid FROM orders_g1.orders)",
     )
     .await;
     until("the alarm to end", || async { process.metric(&differing("orders")).await == Some(0.0) })

@@ -49,7 +49,8 @@ async fn projects(store: &Arc<MemoryStore>, url: &str) {
 /// Tries what is parked again, as the process does by itself after a while.
 async fn tries_again(store: &Arc<MemoryStore>, url: &str) {
     let request = "INSERT INTO read_model.retry_requests (projection, generation, key)
-                   SELECT DISTINCT projection, generation, key FROM read_model.parked ON CONFLICT DO NOTHING";
+                   SELECT DISTINCT projection, generation, key FROM read_model.parked ON CONFLICT \
+                   DO NOTHING";
     tell(url, request).await;
     while ask::<i64>(url, "SELECT count(*) FROM read_model.retry_requests").await > 0 {
         projects(store, url).await;

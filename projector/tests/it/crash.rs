@@ -12,12 +12,13 @@ use sqlx::{Connection, PgConnection};
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
 use crate::support::{
-    append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database,
+    append, ask, contents, postgres_store, replayed, until, until_all_at, whole_database,
 };
 
 /// Whether a backend of a projector waits for a lock in mid-transaction.
 const BLOCKED: &str = "SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name LIKE 'projector %' AND wait_event_type = 'Lock'";
+    WHERE datname = current_database() AND application_name LIKE 'projector %' AND \
+    wait_event_type = 'Lock'";
 
 #[tokio::test]
 async fn p6_killed_with_9_at_any_moment_it_goes_on_exactly_where_it_was() {
@@ -36,7 +37,7 @@ async fn p6_killed_with_9_at_any_moment_it_goes_on_exactly_where_it_was() {
     let process = Process::start(database.url());
     until_all_at(database.url(), store.head().await.unwrap().mark.position.0).await;
     drop(process);
-    assert_eq!(contents(database.url()).await, refolded(store).await, "seed {}", run.seed);
+    assert_eq!(contents(database.url()).await, replayed(store).await, "seed {}", run.seed);
 }
 
 #[tokio::test]
@@ -63,7 +64,7 @@ async fn p6_killed_with_9_in_mid_transaction_nothing_of_the_batch_stays() {
 
     let _process = Process::start(database.url());
     until_all_at(database.url(), 400).await;
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -102,14 +103,14 @@ async fn the_admin_port_tells_of_life_readiness_and_lag() {
         process
             .get("/metrics")
             .await
-            .contains("projection_position{projection=\"users\",part=\"0\"} 20")
+            .contains("projection_position{projection=\"users\",partition=\"0\"} 20")
     })
     .await;
     let metrics = process.get("/metrics").await;
     for line in [
-        "projection_lag_events{projection=\"orders\",part=\"0\"} 0",
-        "projection_lag_seconds{projection=\"orders\",part=\"0\"} 0",
-        "projection_events_total{projection=\"daily_sales\",part=\"0\",result=\"passed_over\"}",
+        "projection_lag_events{projection=\"orders\",partition=\"0\"} 0",
+        "projection_lag_seconds{projection=\"orders\",partition=\"0\"} 0",
+        "projection_events_total{projection=\"daily_sales\",partition=\"0\",result=\"ignored\"}",
         "eventstore_head_position 20",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
@@ -148,5 +149,5 @@ async fn a_process_that_is_behind_and_cannot_move_is_not_ready() {
     lock.rollback().await.unwrap();
     until_all_at(database.url(), 100).await;
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }

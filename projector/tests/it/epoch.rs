@@ -1,4 +1,5 @@
-//! The log in a new epoch, or with another history: checkpoints follow the one and stop at the other, and go on without a restart (A5).
+//! The log in a new epoch, or with another history: checkpoints follow the one and stop at the
+//! other, and go on without a restart (A5).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::support::life::Life;
 use crate::support::{
-    append, ask, contents, postgres_store, refolded, runner, until, until_all_at, whole_database,
+    append, ask, contents, postgres_store, replayed, runner, until, until_all_at, whole_database,
 };
 
 /// A log with so many events and the read model that was worked out from it.
@@ -79,7 +80,7 @@ async fn every_checkpoint_follows_a_new_epoch_without_waiting_for_an_event() {
     until_all_at(database.url(), 30).await;
     drain.cancel();
     task.await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -130,7 +131,7 @@ async fn after_lost_commits_each_step_is_named_and_the_same_process_goes_on() {
     let head = store.head().await.unwrap().mark;
     let standings = runner.run_once().await.unwrap();
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -140,7 +141,8 @@ async fn a_copy_from_before_the_epoch_of_a_checkpoint_is_named_with_that_epoch()
     let unknown = epochs_of_checkpoints(url).await[0];
     lose_events_after(url, 30).await;
     for statement in [
-        "INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES ($1, 0, 'as a copy has it')",
+        "INSERT INTO event_store.epochs (epoch, began_after, reason) VALUES ($1, 0, 'as a copy \
+            has it')",
         "UPDATE event_store.log SET epoch = $1",
         "DELETE FROM event_store.epochs WHERE epoch <> $1",
     ] {
@@ -182,5 +184,5 @@ async fn once_the_right_log_is_back_the_same_process_goes_on_where_it_was() {
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
     let generations: i32 = ask(url, "SELECT max(generation) FROM read_model.generations").await;
     assert_eq!(generations, 1);
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }

@@ -1,11 +1,12 @@
-//! Personal data on its way into the rows: revealed while there is a key, blanked when its subject is erased.
+//! Personal data on its way into the rows: revealed while there is a key, blanked when its subject
+//! is erased.
 
 use std::sync::Arc;
 
 use domain::product::event::{ProductEvent, ProductRenamed};
 use domain::user::event::{UserDeactivated, UserEvent};
 use domain::value::ProductName;
-use event_store::erasure::{EraseRequest, MemoryKeys, SealedStore, SubjectKeyStore, erase};
+use event_store::erasure::{EncryptingStore, EraseRequest, MemoryKeys, SubjectKeyStore, erase};
 use event_store::{Append, EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamAppend};
 use local_servers::test_run;
 use projector::Standing;
@@ -17,16 +18,16 @@ use uuid::Uuid;
 use crate::parked::of_a_stranger;
 use crate::support::life::{Life, registered};
 use crate::support::{
-    append, ask, ask_about, contents, everything, happening, read_model, refolded_with, runner,
+    append, ask, ask_about, contents, everything, happening, read_model, replayed_with, runner,
     tell, vault,
 };
 
 const ADA: Uuid = Uuid::from_u128(0xada);
 
-/// A log with keys: what is appended through `sealed` is sealed in `log`.
+/// A log with keys: what is appended through `encrypted` is encrypted in `log`.
 pub(crate) struct World {
     pub(crate) log: Arc<dyn EventStore>,
-    pub(crate) sealed: SealedStore,
+    pub(crate) encrypted: EncryptingStore,
     pub(crate) keys: Arc<dyn SubjectKeyStore>,
 }
 
@@ -34,8 +35,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let (log, keys): (Arc<dyn EventStore>, Arc<dyn SubjectKeyStore>) =
             (Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()));
-        let sealed = SealedStore::new(Arc::clone(&log), vault(&keys));
-        Self { log, sealed, keys }
+        let encrypted = EncryptingStore::new(Arc::clone(&log), vault(&keys));
+        Self { log, encrypted, keys }
     }
 
     pub(crate) async fn erase(&self, subject: Uuid) {
@@ -57,7 +58,7 @@ async fn p7_rows_erased_live_equal_rows_rebuilt() {
         for _ in 0..12 {
             // Only what is not refused because its user is erased takes place.
             for happening in life.goes_on(25) {
-                append(&world.sealed, vec![happening]).await;
+                append(&world.encrypted, vec![happening]).await;
             }
             if random.random_ratio(2, 3) {
                 live.run_once().await.unwrap();
@@ -79,14 +80,14 @@ async fn p7_rows_erased_live_equal_rows_rebuilt() {
             named > 0 && named <= rows["users"].as_array().unwrap().len() && erased > 0,
             "seed {seed}: both kinds are there"
         );
-        assert_eq!(rows, refolded_with(Arc::clone(&world.log), &world.keys).await, "seed {seed}");
+        assert_eq!(rows, replayed_with(Arc::clone(&world.log), &world.keys).await, "seed {seed}");
     }
 }
 
 #[tokio::test]
 async fn a_user_loses_name_and_address_and_keeps_the_figures() {
     let world = World::new();
-    append(&world.sealed, vec![happening("user", ADA, &registered(ADA))]).await;
+    append(&world.encrypted, vec![happening("user", ADA, &registered(ADA))]).await;
     let database = read_model().await;
     let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
     live.run_once().await.unwrap();
@@ -108,7 +109,7 @@ async fn a_user_loses_name_and_address_and_keeps_the_figures() {
 #[tokio::test]
 async fn i8_a_row_that_postgres_refuses_is_blanked_at_once_as_it_was_before() {
     let world = World::new();
-    append(&world.sealed, vec![happening("user", ADA, &registered(ADA))]).await;
+    append(&world.encrypted, vec![happening("user", ADA, &registered(ADA))]).await;
     let database = read_model().await;
     let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
     live.run_once().await.unwrap();
@@ -116,7 +117,7 @@ async fn i8_a_row_that_postgres_refuses_is_blanked_at_once_as_it_was_before() {
     tell(database.url(), "ALTER TABLE users_g1.users ADD CONSTRAINT users_new CHECK (version < 2)")
         .await;
     let left = UserEvent::Deactivated(UserDeactivated { user_id: ADA });
-    append(&world.sealed, vec![happening("user", ADA, &left)]).await;
+    append(&world.encrypted, vec![happening("user", ADA, &left)]).await;
     world.erase(ADA).await;
     live.run_once().await.unwrap();
     let row = contents(database.url()).await["users"][0].clone();
@@ -129,19 +130,24 @@ async fn i8_a_row_that_postgres_refuses_is_blanked_at_once_as_it_was_before() {
             .await;
     assert_eq!(parked, [2, 3], "the erasure has its turn behind the event that the row lacks");
     tell(database.url(), "ALTER TABLE users_g1.users DROP CONSTRAINT users_new").await;
-    tell(database.url(), "INSERT INTO read_model.retry_requests SELECT projection, generation, key FROM read_model.stale").await;
+    tell(
+        database.url(),
+        "INSERT INTO read_model.retry_requests SELECT projection, generation, \
+        key FROM read_model.stale",
+    )
+    .await;
     live.run_once().await.unwrap();
     assert_eq!(ask::<i64>(database.url(), "SELECT count(*) FROM read_model.parked").await, 0);
     assert_eq!(
         contents(database.url()).await,
-        refolded_with(Arc::clone(&world.log), &world.keys).await
+        replayed_with(Arc::clone(&world.log), &world.keys).await
     );
 }
 
 #[tokio::test]
 async fn keys_that_are_away_stop_nothing_for_good_and_blank_nothing() {
     let world = World::new();
-    append(&world.sealed, vec![happening("user", ADA, &registered(ADA))]).await;
+    append(&world.encrypted, vec![happening("user", ADA, &registered(ADA))]).await;
     let database = read_model().await;
     let unknown: Arc<dyn SubjectKeyStore> = Arc::new(MemoryKeys::new());
     let mut unlucky = runner(Arc::clone(&world.log), database.url()).revealing(vault(&unknown));
@@ -160,15 +166,15 @@ async fn keys_that_are_away_stop_nothing_for_good_and_blank_nothing() {
 #[tokio::test]
 async fn a_field_that_does_not_open_stops_who_reads_it_and_nobody_else() {
     let world = World::new();
-    append(&world.sealed, vec![happening("user", ADA, &registered(ADA))]).await;
-    let sealed = everything(world.log.as_ref()).await.remove(0);
+    append(&world.encrypted, vec![happening("user", ADA, &registered(ADA))]).await;
+    let encrypted = everything(world.log.as_ref()).await.remove(0);
     let moved = NewEvent {
         id: Uuid::now_v7(),
-        event_type: sealed.event_type,
-        schema_version: sealed.schema_version,
-        data: sealed.data,
-        tags: sealed.tags,
-        metadata: sealed.metadata,
+        event_type: encrypted.event_type,
+        schema_version: encrypted.schema_version,
+        data: encrypted.data,
+        tags: encrypted.tags,
+        metadata: encrypted.metadata,
     };
     let streams = vec![StreamAppend {
         stream: "user-x".parse().unwrap(),
@@ -198,7 +204,7 @@ async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
     let database = read_model().await;
     let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
     let strangers: Vec<Uuid> = (1..=30).map(Uuid::from_u128).collect();
-    append(&world.sealed, strangers.iter().copied().map(of_a_stranger).collect()).await;
+    append(&world.encrypted, strangers.iter().copied().map(of_a_stranger).collect()).await;
     let renamed = |number: u128| {
         let product_id = Uuid::from_u128(number);
         let name = ProductName::parse("of nobody").unwrap();
@@ -208,7 +214,7 @@ async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
             &ProductEvent::Renamed(ProductRenamed { product_id, name }),
         )
     };
-    append(&world.sealed, (1_000..1_400).map(renamed).collect()).await;
+    append(&world.encrypted, (1_000..1_400).map(renamed).collect()).await;
     live.run_once().await.unwrap();
     for subject in 21..=45 {
         world.erase(Uuid::from_u128(subject)).await;
@@ -223,7 +229,7 @@ async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
         30 + 10,
         "ten of the thirty are erased"
     );
-    let passed = "SELECT passed_over FROM read_model.checkpoints WHERE projection = $1";
+    let passed = "SELECT ignored FROM read_model.checkpoints WHERE projection = $1";
     assert_eq!(
         ask_about::<i64>(database.url(), passed, "products").await,
         30 + 25,
@@ -236,7 +242,8 @@ async fn p7_an_erasure_takes_its_turn_behind_the_events_that_its_row_lacks() {
     let world = World::new();
     let database = read_model().await;
     let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
-    append(&world.sealed, vec![of_a_stranger(ADA), happening("user", ADA, &registered(ADA))]).await;
+    append(&world.encrypted, vec![of_a_stranger(ADA), happening("user", ADA, &registered(ADA))])
+        .await;
     live.run_once().await.unwrap();
     world.erase(ADA).await;
     live.run_once().await.unwrap();
@@ -250,10 +257,13 @@ async fn p7_an_erasure_takes_its_turn_behind_the_events_that_its_row_lacks() {
     tell(
         database.url(),
         "WITH skipped AS (
-             INSERT INTO read_model.skips (projection, position, key, event_id, event_type, skipped_by, reason)
-             SELECT projection, position, key, event_id, event_type, 'ops', 'of a stranger' FROM read_model.parked
+             INSERT INTO read_model.skips (projection, position, key, event_id, event_type, \
+             skipped_by, reason)
+             SELECT projection, position, key, event_id, event_type, 'ops', 'of a stranger' FROM \
+             read_model.parked
              WHERE projection = 'users' AND position = 1 RETURNING key)
-         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT 'users', 1, key FROM skipped",
+         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT 'users', 1, \
+         key FROM skipped",
     )
     .await;
     live.run_once().await.unwrap();

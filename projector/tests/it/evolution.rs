@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::history::{self, Past};
 use domain::order::event::{OrderConfirmed, OrderEvent, OrderPlaced};
-use event_store::{EventStore, EvolvedLog, Registry};
+use event_store::{EventStore, Registry, UpcastingLog};
 use projector::{Runner, Standing};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ const PAST: &[Past] = &[
     (("user.signed_up", 1), &[("user.registered", 1)], |data| Ok(vec![("user.registered", data)])),
     (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 1)], |mut data| {
         let mut take = |field: &str| {
-            data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing")
+            data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a field is missing")
         };
         Ok(vec![("order.placed", take("placed")?), ("order.confirmed", take("confirmed")?)])
     }),
@@ -32,7 +32,7 @@ const ORDER: Uuid = Uuid::from_u128(2);
 
 fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
     let registry = Registry::new(history::current(), PAST.iter().copied()).unwrap();
-    let log = EvolvedLog::new(store, Arc::new(registry));
+    let log = UpcastingLog::new(store, Arc::new(registry));
     Runner::new(log, url.parse().unwrap(), projector::projections::all(), None, watch())
 }
 
@@ -114,7 +114,7 @@ async fn p6_the_parts_of_a_split_event_take_effect_in_one_go_under_its_position(
 }
 
 #[tokio::test]
-async fn a_split_event_that_does_not_fold_takes_no_effect_in_part() {
+async fn a_split_event_that_does_not_fold_takes_no_effect_in_partition() {
     let (placed, confirmed) = placed_and_confirmed();
     // No such user: the projection of users cannot count the order.
     let store = log_of(vec![happening_of(
@@ -133,18 +133,20 @@ async fn a_split_event_that_does_not_fold_takes_no_effect_in_part() {
     assert!(standings.iter().all(|(_, standing)| at_the_event(standing)), "{standings:?}");
     let parked: String = crate::support::ask(
         database.url(),
-        "SELECT string_agg(format('%s %s %s', projection, position, event_type), ';') FROM read_model.parked",
+        "SELECT string_agg(format('%s %s %s', projection, position, event_type), ';') FROM \
+            read_model.parked",
     )
     .await;
     assert_eq!(parked, "users 1 order.bought", "the whole of it, as it is stored");
     assert_eq!(
         contents(database.url()).await["users"],
         json!([]),
-        "no row came to be of a part of it"
+        "no row came to be of a fragment of it"
     );
 }
 
-/// What a projection reads: the types as they are written today, and the former ones that may become them.
+/// What a projection reads: the types as they are written today, and the former ones that may
+/// become them.
 fn reads(projection: &dyn projector::projection::AnyProjection) -> String {
     let registry = projector::projections::registry().unwrap();
     let wanted: Vec<event_store::EventType> =
@@ -170,14 +172,16 @@ fn a_projection_that_comes_to_read_other_events_has_another_fold_version() {
             .join(name)
             .join("reads.txt");
         let found = reads(projection.as_ref());
-        // Without the file: it has always read what it reads now, and that was never written another way.
+        // Without the file: it has always read what it reads now, and that was never written
+        // another way.
         let kept = std::fs::read_to_string(&path).ok();
         let as_ever =
             found.lines().all(|line| line == "fold version 1" || line.ends_with(" v1 written"));
         let fits = kept.as_ref().map_or(as_ever, |kept| *kept == found);
         assert!(
             fits,
-            "{name} reads other events than before: raise its fold version, then let {} say:\n{found}",
+            "{name} reads other events than before: raise its fold version, then let {} \
+                say:\n{found}",
             path.display()
         );
     }
@@ -209,7 +213,10 @@ async fn a_process_says_at_its_start_what_it_cannot_read_and_projects_the_rest()
     let process = crate::support::process::Process::start(database.url());
     crate::support::until("it says what it cannot read", || async {
         let report = process.get("/readyz?verbose").await;
-        report.contains("the log holds events that this program cannot read: letter.sent v1, product.repriced v99")
+        report.contains(
+            "the log holds events that this program cannot read: letter.sent v1, \
+            product.repriced v99",
+        )
     })
     .await;
     crate::support::until("the others go on", || async {

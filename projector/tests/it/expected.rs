@@ -1,4 +1,5 @@
-//! What each projection makes of each event that it handles: whole rows, written down by hand, not worked out by the code under test.
+//! What each projection makes of each event that it handles: whole rows, written down by hand, not
+//! worked out by the code under test.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ const ORDER: Uuid = Uuid::from_u128(3);
 const FIRST: Uuid = Uuid::from_u128(4);
 const SECOND: Uuid = Uuid::from_u128(5);
 
-/// What the last of these events makes of the projection's only row. In it `@n` stands for when event n was recorded.
+/// What the last of these events makes of the projection's only row. In it `@n` stands for when
+/// event n was recorded.
 struct Story {
     projection: &'static str,
     happened: Vec<Happening>,
@@ -130,7 +132,8 @@ fn added() -> Happening {
 
 fn of_users() -> Vec<Story> {
     let first = json!({
-        "id": USER, "email": "ada@example.com", "name": "Ada", "status": "active", "order_count": 0, "total_spent": {},
+        "id": USER, "email": "ada@example.com", "name": "Ada", "status": "active",
+            "order_count": 0, "total_spent": {},
         "last_order_at": null, "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     });
     let after = |event: Happening, changed: Value| {
@@ -143,7 +146,8 @@ fn of_users() -> Vec<Story> {
     };
     let email = Personal::new(USER, Email::parse("grace@example.com").unwrap());
     let email_changed = UserEmailChanged { user_id: USER, email };
-    let spent = json!({"order_count": 1, "total_spent": {"USD": 350}, "last_order_at": "1997-05-05T00:00:00+00:00"});
+    let spent = json!({"order_count": 1, "total_spent": {"USD": 350},
+        "last_order_at": "1997-05-05T00:00:00+00:00"});
     let erased =
         with(&first, json!({"email": null, "name": null, "updated_at": "@2", "position": 2}));
     vec![
@@ -164,30 +168,37 @@ fn of_users() -> Vec<Story> {
 
 fn of_orders() -> Vec<Story> {
     let one = json!({
-        "line_id": FIRST, "product_id": PRODUCT, "product_name": "cd", "quantity": 2, "unit_price_minor": 100,
+        "line_id": FIRST, "product_id": PRODUCT, "product_name": "cd", "quantity": 2,
+            "unit_price_minor": 100,
     });
     let other = json!({
-        "line_id": SECOND, "product_id": PRODUCT, "product_name": "cd", "quantity": 3, "unit_price_minor": 50,
+        "line_id": SECOND, "product_id": PRODUCT, "product_name": "cd", "quantity": 3,
+            "unit_price_minor": 50,
     });
     let first = json!({
-        "id": ORDER, "user_id": USER, "status": "pending", "currency": "USD", "total_minor": 200, "units": 2, "lines": [one],
+        "id": ORDER, "user_id": USER, "status": "pending", "currency": "USD", "total_minor": 200,
+            "units": 2, "lines": [one],
         "ordered_at": "1997-05-05T00:00:00+00:00", "confirmed_at": null, "cancelled_at": null,
         "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     });
     let second = json!({
-        "lines": [one, other], "units": 5, "total_minor": 350, "updated_at": "@2", "version": 2, "position": 2,
+        "lines": [one, other], "units": 5, "total_minor": 350, "updated_at": "@2", "version": 2,
+            "position": 2,
     });
     let second = with(&first, second);
     let removed = OrderLineRemoved { order_id: ORDER, line_id: FIRST, total: money(150, "USD") };
     let third = json!({
-        "lines": [other], "units": 3, "total_minor": 150, "updated_at": "@3", "version": 3, "position": 3,
+        "lines": [other], "units": 3, "total_minor": 150, "updated_at": "@3", "version": 3,
+            "position": 3,
     });
     let done = json!({
-        "status": "confirmed", "total_minor": 199, "confirmed_at": "@2", "ordered_at": "1997-06-06T00:00:00+00:00",
+        "status": "confirmed", "total_minor": 199, "confirmed_at": "@2",
+            "ordered_at": "1997-06-06T00:00:00+00:00",
         "updated_at": "@2", "version": 2, "position": 2,
     });
     let undone = json!({
-        "status": "cancelled", "cancelled_at": "@2", "updated_at": "@2", "version": 2, "position": 2,
+        "status": "cancelled", "cancelled_at": "@2", "updated_at": "@2", "version": 2,
+            "position": 2,
     });
     let cancelled = order(OrderEvent::Cancelled(OrderCancelled { order_id: ORDER, user_id: USER }));
     vec![
@@ -232,7 +243,8 @@ fn of_products() -> Vec<Story> {
 }
 
 fn of_daily_sales() -> Vec<Story> {
-    let row = json!({"day": "1997-05-05", "currency": "USD", "orders": 2, "units": 7, "revenue_minor": 550, "position": 2});
+    let row = json!({"day": "1997-05-05", "currency": "USD", "orders": 2, "units": 7,
+        "revenue_minor": 550, "position": 2});
     let happened =
         vec![confirmed(350, 5, "1997-05-05T00:00:00Z"), confirmed(200, 2, "1997-05-05T23:59:59Z")];
     vec![story("daily_sales", happened, row)]
@@ -260,7 +272,7 @@ async fn p7_each_projection_makes_of_each_event_the_row_that_is_written_down_her
         let types: Vec<String> =
             happened.iter().map(|(_, event)| event.event_type.to_string()).collect();
         let world = World::new();
-        append(&world.sealed, happened).await;
+        append(&world.encrypted, happened).await;
         let database = read_model().await;
         let mut live = runner(Arc::clone(&world.log), database.url()).revealing(vault(&world.keys));
         if erased {

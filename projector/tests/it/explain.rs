@@ -63,8 +63,12 @@ async fn personal_values_are_shown_only_when_asked_for() {
 async fn a_key_of_several_columns_is_written_with_slashes_and_a_wrong_one_is_refused() {
     let database = projected(404, 400).await;
     let url = database.url();
-    let key: String =
-        ask(url, "SELECT concat_ws('/', day, currency) FROM daily_sales_g1.daily_sales ORDER BY orders DESC LIMIT 1").await;
+    let key: String = ask(
+        url,
+        "SELECT concat_ws('/', day, currency) FROM daily_sales_g1.daily_sales ORDER BY \
+            orders DESC LIMIT 1",
+    )
+    .await;
     let steps = lines(&succeeds(url, &["explain", "daily_sales", &key, "--json"]).await);
     let orders: i64 = ask(url, "SELECT max(orders) FROM daily_sales_g1.daily_sales").await;
     assert_eq!(steps.len(), usize::try_from(orders).unwrap());

@@ -1,11 +1,12 @@
-//! The schema: made once however often and by however many it is asked for, and refused when it is another.
+//! The schema: made once however often and by however many it is asked for, and refused when it is
+//! another.
 
 use std::sync::Arc;
 
 use event_store::{EventStore, EventType, MemoryStore, RecordedEvent, Registry};
 use local_servers::TestDatabase;
 use projector::generation::{self, SchemaError};
-use projector::projection::{AnyProjection, AnyRows, Only, Parts, Prepared, Split, of};
+use projector::projection::{AnyProjection, AnyRows, Only, Partitions, Prepared, Split, of};
 use projector::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
 
@@ -13,7 +14,7 @@ use crate::support::ledger::Tally;
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
 use crate::support::{
-    append, ask, contents, log, postgres_store, read_model, refolded, tell, until, watch,
+    append, ask, contents, log, postgres_store, read_model, replayed, tell, until, watch,
     whole_database,
 };
 
@@ -54,7 +55,12 @@ async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to
     projector::migrate(database.url()).await.unwrap();
     generation::check(&mut connection).await.unwrap();
 
-    tell(database.url(), "UPDATE read_model._sqlx_migrations SET version = 20991231000000 WHERE version = (SELECT max(version) FROM read_model._sqlx_migrations)").await;
+    tell(
+        database.url(),
+        "UPDATE read_model._sqlx_migrations SET version = 20991231000000 WHERE \
+        version = (SELECT max(version) FROM read_model._sqlx_migrations)",
+    )
+    .await;
     assert!(matches!(
         generation::check(&mut connection).await,
         Err(SchemaError::Newer(20_991_231_000_000))
@@ -124,8 +130,13 @@ impl AnyProjection for Reindexed {
     fn reads(&self, registry: &Registry) -> Vec<EventType> {
         self.0.reads(registry)
     }
-    fn prepare(&self, registry: &Registry, events: &[RecordedEvent], parts: Parts) -> Prepared {
-        self.0.prepare(registry, events, parts)
+    fn prepare(
+        &self,
+        registry: &Registry,
+        events: &[RecordedEvent],
+        partitions: Partitions,
+    ) -> Prepared {
+        self.0.prepare(registry, events, partitions)
     }
     fn key(&self, text: &str) -> Option<String> {
         self.0.key(text)
@@ -202,5 +213,5 @@ async fn a_running_projector_fills_the_generation_that_starting_over_made() {
     )
     .await;
     assert_eq!(generation, 3);
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }

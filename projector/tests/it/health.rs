@@ -1,4 +1,5 @@
-//! Health that cannot lie: what the process, its metrics and `projector status --watch` say while something does not move.
+//! Health that cannot lie: what the process, its metrics and `projector status --watch` say while
+//! something does not move.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
 use crate::support::silence::Silence;
 use crate::support::{
-    append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database,
+    append, ask, contents, postgres_store, replayed, until, until_all_at, whole_database,
 };
 
 /// `projector status --watch`.
@@ -63,7 +64,7 @@ fn users(document: &Value) -> &Value {
         .as_array()
         .unwrap()
         .iter()
-        .find(|part| part["projection"] == "users")
+        .find(|partition| partition["projection"] == "users")
         .unwrap()
 }
 
@@ -135,7 +136,9 @@ async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself(
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     let metrics = process.get("/metrics").await;
     assert!(
-        metrics.contains("projection_heartbeat_timestamp_seconds{projection=\"users\",part=\"0\"}"),
+        metrics.contains(
+            "projection_heartbeat_timestamp_seconds{projection=\"users\",partition=\"0\"}"
+        ),
         "{metrics}"
     );
 
@@ -150,7 +153,7 @@ async fn a_process_whose_database_falls_silent_is_not_ready_and_heals_by_itself(
     until_all_at(url, 60).await;
     until("readiness", || async { process.get("/readyz").await.starts_with("HTTP/1.1 200") }).await;
     drop(process);
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 /// Within so much a process that cannot work says so.
@@ -178,7 +181,7 @@ async fn a_log_that_falls_silent_is_told_of_within_ten_seconds_and_how_far_behin
     });
     tokio::time::timeout(SAYS_SO, says_so).await.unwrap();
     let unknown =
-        ["eventstore_head_position", "projection_lag_events{projection=\"users\",part=\"0\"}"];
+        ["eventstore_head_position", "projection_lag_events{projection=\"users\",partition=\"0\"}"];
     // A figure that nobody knows is left out.
     until("the figures to be unknown", || async {
         let metrics = process.get("/metrics").await;
@@ -209,5 +212,5 @@ async fn parts_whose_backends_are_stopped_go_on_through_new_ones() {
     append(store.as_ref(), life.goes_on(30)).await;
     until_all_at(url, 90).await;
     drop(process);
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }

@@ -20,7 +20,8 @@ const LIMIT: Duration = Duration::from_mins(4);
 /// Orders, and the lines of each: about 94 kB as an event, and as a row.
 const ORDERS: usize = 600;
 const LINES: usize = 430;
-/// The most that a tool may take: what it takes by itself, its rows and some pages of the log. All events are about 56 MB.
+/// The most that a tool may take: what it takes by itself, its rows and some pages of the log. All
+/// events are about 56 MB.
 const MOST_KIB: u64 = 200 * 1_024;
 
 fn large(order_id: Uuid) -> [OrderEvent; 2] {

@@ -15,7 +15,7 @@ use crate::erasure::World;
 use crate::support::life::Life;
 use crate::support::process::Process;
 use crate::support::{
-    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, until_all_at,
+    append, ask, contents, log, log_of, postgres_store, read_model, replayed, runner, until_all_at,
     vault, watch, whole_database,
 };
 
@@ -45,7 +45,7 @@ async fn the_process_waits_while_postgres_is_away_and_goes_on() {
     append(store.as_ref(), life.goes_on(50)).await;
     until_all_at(&url, 150).await;
     assert!(process.is_running() && late.is_running());
-    assert_eq!(contents(&url).await, refolded(store).await);
+    assert_eq!(contents(&url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
             format!("checkpoints.{}", body["projection"].as_str().unwrap())
         );
         assert_eq!(
-            (&body["epoch"], &body["generation"], &body["part"]),
+            (&body["epoch"], &body["generation"], &body["partition"]),
             (&head.epoch.0.to_string().into(), &1.into(), &0.into())
         );
         if body["position"] == 20 {
@@ -98,7 +98,7 @@ async fn every_checkpoint_is_announced_while_nats_is_there_and_nothing_stops_whi
     until_all_at(database.url(), 50).await;
     drain.cancel();
     task.await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }
 
 /// A read model on a server that writes its log to disk for nothing but a commit that waits.
@@ -141,7 +141,7 @@ async fn i8_what_a_crash_takes_back_is_folded_again_to_the_same_rows() {
         rounds += 1;
     }
     assert!(process.is_running());
-    assert_eq!(contents(&url).await, refolded(store).await);
+    assert_eq!(contents(&url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn i8_a_value_that_was_seen_blanked_stays_so_after_a_crash() {
     let (world, mut life) = (World::new(), Life::new(62));
     for round in 0..3 {
         for happening in life.goes_on(30) {
-            append(&world.sealed, vec![happening]).await;
+            append(&world.encrypted, vec![happening]).await;
         }
         let mut runner = runner(Arc::clone(&world.log), &url).revealing(vault(&world.keys));
         runner.run_once().await.unwrap();

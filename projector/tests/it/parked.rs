@@ -1,4 +1,5 @@
-//! Poison events: they hurt their own rows alone, and once they are fixed or skipped nothing is left of them.
+//! Poison events: they hurt their own rows alone, and once they are fixed or skipped nothing is
+//! left of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -371,7 +372,13 @@ async fn p7_a_rebuild_parks_what_the_live_one_parks_and_a_skip_holds_for_every_g
     )
     .await;
     until("both generations to follow", || async {
-        ask::<i64>(url, "SELECT count(*) FROM read_model.stale WHERE key = '00000000-0000-0000-0000-000000000002'").await == 0
+        ask::<i64>(
+            url,
+            "SELECT count(*) FROM read_model.stale WHERE key = \
+            '00000000-0000-0000-0000-000000000002'",
+        )
+        .await
+            == 0
     })
     .await;
     for generation in ["users_g1", "users_g2"] {

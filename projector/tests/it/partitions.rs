@@ -1,4 +1,5 @@
-//! Projections split by a hash of their keys: the same rows, whoever projects which part and wherever each stands.
+//! Projections split by a hash of their keys: the same rows, whoever projects which partition and
+//! wherever each stands.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -23,22 +24,22 @@ use crate::support::ledger::{FIXED, Ledger, POISON, Row, adjusted, traced};
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
 use crate::support::{
-    append, ask, contents, log, log_of, postgres_store, read_model, refolded, runner, tell, until,
+    append, ask, contents, log, log_of, postgres_store, read_model, replayed, runner, tell, until,
     watch, whole_database,
 };
 
 const SPLIT: [&str; 3] = ["users", "orders", "products"];
 
-pub(crate) async fn begin_split(url: &str, projection: &dyn AnyProjection, parts: i32) {
-    generation::start_over(&url.parse().unwrap(), projection, Some(parts)).await.unwrap();
+pub(crate) async fn begin_split(url: &str, projection: &dyn AnyProjection, partitions: i32) {
+    generation::start_over(&url.parse().unwrap(), projection, Some(partitions)).await.unwrap();
 }
 
-/// Begins the projections of single rows in parts, others than before.
-async fn begin_all_split(url: &str, mut parts: impl FnMut() -> i32) {
+/// Begins the projections of single rows in partitions, others than before.
+async fn begin_all_split(url: &str, mut partitions: impl FnMut() -> i32) {
     for projection in
         projections::all().iter().filter(|projection| SPLIT.contains(&projection.name()))
     {
-        begin_split(url, projection.as_ref(), parts()).await;
+        begin_split(url, projection.as_ref(), partitions()).await;
     }
 }
 
@@ -47,25 +48,27 @@ async fn accounts(url: &str, projection: &str) -> Vec<Account> {
     Account::read(&mut connection, Some(projection)).await.unwrap()
 }
 
-/// A part in the hands of somebody who does nothing with it, until it is let go.
-async fn hold(url: &str, part: &str) -> PgConnection {
+/// A partition in the hands of somebody who does nothing with it, until it is let go.
+async fn hold(url: &str, partition: &str) -> PgConnection {
     let owner = Uuid::now_v7();
     let options: PgConnectOptions = url.parse().unwrap();
     let mut holder = options.application_name(&format!("test {owner}")).connect().await.unwrap();
     let taken = sqlx::query(
-        "UPDATE read_model.leases SET owner = $2, term = term + 1, backend_pid = pg_backend_pid(), expires_at = 'infinity'
+        "UPDATE read_model.leases SET owner = $2, term = term + 1, backend_pid = \
+            pg_backend_pid(), expires_at = 'infinity'
          WHERE name = $1",
     );
     assert_eq!(
-        taken.bind(part).bind(owner).execute(&mut holder).await.unwrap().rows_affected(),
+        taken.bind(partition).bind(owner).execute(&mut holder).await.unwrap().rows_affected(),
         1,
-        "{part}"
+        "{partition}"
     );
     holder
 }
 
 async fn let_go(mut holder: PgConnection) {
-    let free = "UPDATE read_model.leases SET owner = NULL, backend_pid = NULL, expires_at = '-infinity' WHERE backend_pid = pg_backend_pid()";
+    let free = "UPDATE read_model.leases SET owner = NULL, backend_pid = NULL, expires_at = \
+        '-infinity' WHERE backend_pid = pg_backend_pid()";
     sqlx::query(free).execute(&mut holder).await.unwrap();
 }
 
@@ -88,10 +91,10 @@ async fn p7_split_into_parts_that_stand_anywhere_the_rows_are_those_of_a_whole()
         run_once(&store, url).await;
         for _ in 0..6 {
             append(store.as_ref(), life.goes_on(random.random_range(1..80))).await;
-            // One part stays behind, so that the others stand elsewhere.
-            let part: String =
+            // One partition stays behind, so that the others stand elsewhere.
+            let partition: String =
                 ask(url, "SELECT name FROM read_model.leases ORDER BY random() LIMIT 1").await;
-            let held = hold(url, &part).await;
+            let held = hold(url, &partition).await;
             run_once(&store, url).await;
             let_go(held).await;
         }
@@ -103,7 +106,7 @@ async fn p7_split_into_parts_that_stand_anywhere_the_rows_are_those_of_a_whole()
         );
         assert_eq!(
             contents(url).await,
-            refolded(Arc::clone(&store) as Arc<dyn EventStore>).await,
+            replayed(Arc::clone(&store) as Arc<dyn EventStore>).await,
             "seed {seed}"
         );
         for name in SPLIT {
@@ -114,7 +117,7 @@ async fn p7_split_into_parts_that_stand_anywhere_the_rows_are_those_of_a_whole()
                     .all(|account| account.adds_up && account.position == head.position.0),
                 "{accounts:?}"
             );
-            // Each event has one row, and so counts in one part.
+            // Each event has one row, and so counts in one partition.
             let whole = read_model().await;
             run_once(&store, whole.url()).await;
             let applied: i64 = accounts.iter().map(|account| account.applied).sum();
@@ -167,13 +170,18 @@ async fn p7_poison_in_a_part_hurts_its_own_rows_and_is_drained_by_its_owner() {
         (5, true),
         "{parked:?}"
     );
-    let (of_parts, of_keys) = (
-        "SELECT count(*) FROM read_model.parked WHERE part = read_model.part_of(key, 5)",
+    let (of_partitions, of_keys) = (
+        "SELECT count(*) FROM read_model.parked WHERE partition = read_model.partition_of(key, 5)",
         "SELECT count(*) FROM read_model.parked",
     );
-    assert_eq!(ask::<i64>(url, of_parts).await, ask::<i64>(url, of_keys).await);
+    assert_eq!(ask::<i64>(url, of_partitions).await, ask::<i64>(url, of_keys).await);
     FIXED[3].store(true, Ordering::SeqCst);
-    tell(url, "INSERT INTO read_model.retry_requests SELECT DISTINCT projection, generation, key FROM read_model.parked").await;
+    tell(
+        url,
+        "INSERT INTO read_model.retry_requests SELECT DISTINCT projection, generation, key \
+        FROM read_model.parked",
+    )
+    .await;
     while ask::<i64>(url, "SELECT count(*) FROM read_model.stale").await > 0 {
         runner.run_once().await.unwrap();
     }
@@ -196,7 +204,7 @@ async fn p7_a_rebuild_splits_and_joins_and_verify_compares_each_part_where_it_st
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     append(store.as_ref(), life.goes_on(400)).await;
     project(url).await;
-    let said = succeeds(url, &["rebuild", "users", "--parts", "4"]).await;
+    let said = succeeds(url, &["rebuild", "users", "--partitions", "4"]).await;
     assert!(said.contains("no difference"), "{said}");
     let same = "SELECT NOT EXISTS (TABLE users_g1.users EXCEPT TABLE users_g2.users)";
     assert!(ask::<bool>(url, same).await);
@@ -205,7 +213,8 @@ async fn p7_a_rebuild_splits_and_joins_and_verify_compares_each_part_where_it_st
     let behind = hold(url, "users_g2/2").await;
     append(store.as_ref(), life.goes_on(200)).await;
     project(url).await;
-    let positions = "SELECT array_agg(position ORDER BY part) FROM read_model.checkpoints WHERE projection = 'users' AND generation = 2";
+    let positions = "SELECT array_agg(position ORDER BY partition) FROM read_model.checkpoints \
+        WHERE projection = 'users' AND generation = 2";
     assert_eq!(ask::<Vec<i64>>(url, positions).await, [600, 600, 400, 600]);
     for arguments in [
         &["verify", "users"][..],
@@ -223,29 +232,30 @@ async fn p7_a_rebuild_splits_and_joins_and_verify_compares_each_part_where_it_st
         .as_array()
         .unwrap()
         .iter()
-        .filter(|part| part["projection"] == "users")
+        .filter(|partition| partition["projection"] == "users")
         .collect();
     assert_eq!(
-        (lags.len(), &lags[2]["part"], &lags[2]["lag_events"]),
+        (lags.len(), &lags[2]["partition"], &lags[2]["lag_events"]),
         (4, &2.into(), &200.into()),
         "{status}"
     );
     let said = succeeds(url, &["status"]).await;
     assert!(said.contains("users g2/2") && said.contains("daily_sales g1 "), "{said}");
 
-    succeeds(url, &["rebuild", "users", "--parts", "1", "--no-compare"]).await;
+    succeeds(url, &["rebuild", "users", "--partitions", "1", "--no-compare"]).await;
     let_go(behind).await;
     // Nobody projects it: it is brought to one position first, and then to the head.
     append(store.as_ref(), life.goes_on(100)).await;
     succeeds(url, &["switch-back", "users"]).await;
     assert_eq!(ask::<Vec<i64>>(url, positions).await, [700; 4]);
     project(url).await;
-    assert_eq!(contents(url).await, refolded(store).await, "seed {}", run.seed);
+    assert_eq!(contents(url).await, replayed(store).await, "seed {}", run.seed);
     assert!(succeeds(url, &["verify", "users"]).await.contains("no difference"));
     let said = succeeds(url, &["rebuild", "users"]).await;
     assert!(said.contains("no difference"), "{said}");
-    let parts = "SELECT parts FROM read_model.generations WHERE projection = 'users' AND live";
-    assert_eq!(ask::<i32>(url, parts).await, 4, "as before, unless said");
+    let partitions =
+        "SELECT partitions FROM read_model.generations WHERE projection = 'users' AND live";
+    assert_eq!(ask::<i32>(url, partitions).await, 4, "as before, unless said");
 }
 
 /// Everything that is free, as far as the log goes.
@@ -259,20 +269,28 @@ async fn project(url: &str) {
 async fn a_split_that_would_mean_something_else_is_refused_and_says_why() {
     let database = whole_database().await;
     let url = database.url();
-    let said = ends_with(cli_kit::USAGE, url, &["rebuild", "daily_sales", "--parts", "2"]).await;
-    assert!(said.contains("daily_sales cannot be split into 2 parts: its rows are sums"), "{said}");
-    for parts in ["0", "65"] {
-        let said = ends_with(cli_kit::USAGE, url, &["rebuild", "users", "--parts", parts]).await;
+    let said =
+        ends_with(cli_kit::USAGE, url, &["rebuild", "daily_sales", "--partitions", "2"]).await;
+    assert!(
+        said.contains("daily_sales cannot be split into 2 partitions: its rows are sums"),
+        "{said}"
+    );
+    for partitions in ["0", "65"] {
+        let said =
+            ends_with(cli_kit::USAGE, url, &["rebuild", "users", "--partitions", partitions]).await;
         assert!(
             said.contains(&format!(
-                "users cannot be split into {parts} parts: 1 to 64 are possible"
+                "users cannot be split into {partitions} partitions: 1 to 64 are possible"
             )),
             "{said}"
         );
     }
-    let said =
-        ends_with(cli_kit::USAGE, url, &["start-over", "daily_sales", "--yes", "--parts", "3"])
-            .await;
+    let said = ends_with(
+        cli_kit::USAGE,
+        url,
+        &["start-over", "daily_sales", "--yes", "--partitions", "3"],
+    )
+    .await;
     assert!(said.contains("cannot be split"), "{said}");
     assert_eq!(ask::<i64>(url, "SELECT count(*) FROM read_model.generations").await, 4);
 }
@@ -296,7 +314,7 @@ async fn watched(url: &str, is_it: impl Fn(&serde_json::Value) -> bool) -> serde
 }
 
 #[tokio::test]
-async fn what_people_look_with_sees_every_part() {
+async fn what_people_look_with_sees_every_partition() {
     let database = whole_database().await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     begin_all_split(url, || 3).await;
@@ -304,31 +322,37 @@ async fn what_people_look_with_sees_every_part() {
     let settings = [("VERIFY_EVERY", "1"), ("VERIFY_RATE", "100000")];
     let process = Process::start_with(url, &settings);
     let status = watched(url, |status| {
-        let parts = status["projections"].as_array().unwrap();
-        parts.len() == 10 && parts.iter().all(|part| part["position"] == 300)
+        let partitions = status["projections"].as_array().unwrap();
+        partitions.len() == 10 && partitions.iter().all(|partition| partition["position"] == 300)
     })
     .await;
     let users: Vec<_> = status["projections"]
         .as_array()
         .unwrap()
         .iter()
-        .filter(|part| part["projection"] == "users")
+        .filter(|partition| partition["projection"] == "users")
         .collect();
     let numbers: Vec<_> = users
         .iter()
-        .map(|part| (part["part"].as_i64().unwrap(), part["parts"].as_i64().unwrap()))
+        .map(|partition| {
+            (partition["partition"].as_i64().unwrap(), partition["partitions"].as_i64().unwrap())
+        })
         .collect();
     assert_eq!(numbers, [(0, 3), (1, 3), (2, 3)], "{status}");
     assert!(
-        users.iter().all(|part| part["heartbeat_seconds"].as_f64().unwrap() < LEASE.as_secs_f64()),
+        users.iter().all(|partition| partition["heartbeat_seconds"].as_f64().unwrap() < LEASE.as_secs_f64()),
         "{status}"
     );
 
-    // A wrong row of the last part raises the alarm, and is explained.
+    // A wrong row of the last partition raises the alarm, and is explained.
     let differing = "projection_differing_rows{projection=\"orders\"}";
     until("a first verification", || async { process.metric(differing).await == Some(0.0) }).await;
-    let key: String =
-        ask(url, "SELECT id::text FROM read_model.orders WHERE read_model.part_of(id::text, 3) = 2 ORDER BY id LIMIT 1").await;
+    let key: String = ask(
+        url,
+        "SELECT id::text FROM read_model.orders WHERE read_model.partition_of(id::text, \
+            3) = 2 ORDER BY id LIMIT 1",
+    )
+    .await;
     let wrong =
         format!("UPDATE orders_g2.orders SET total_minor = total_minor + 1 WHERE id = '{key}'");
     let mut connection = PgConnection::connect(url).await.unwrap();

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::support::life::{Life, at, money, registered};
 use crate::support::{
-    Happening, contents, everything, happening, log_of, read_model, refolded, runner,
+    Happening, contents, everything, happening, log_of, read_model, replayed, runner,
 };
 
 const USER: Uuid = Uuid::from_u128(1);
@@ -27,7 +27,7 @@ const PRODUCT: Uuid = Uuid::from_u128(2);
 
 /// What the tables hold after these events.
 async fn after(happenings: Vec<Happening>) -> Value {
-    refolded(log_of(happenings).await).await
+    replayed(log_of(happenings).await).await
 }
 
 fn order_line(line: u128, quantity: u32, unit_price: i64, currency: &str) -> OrderLine {
@@ -159,7 +159,8 @@ async fn an_order_row_follows_its_lines_and_its_end() {
     );
     assert_eq!(
         order["lines"],
-        json!([{"line_id": Uuid::from_u128(2), "product_id": PRODUCT, "product_name": "cd", "quantity": 3, "unit_price_minor": 50}])
+        json!([{"line_id": Uuid::from_u128(2), "product_id": PRODUCT, "product_name": "cd",
+            "quantity": 3, "unit_price_minor": 50}])
     );
     assert_eq!(
         (&order["ordered_at"], &order["version"]),
@@ -245,7 +246,7 @@ async fn p7_any_split_of_the_log_into_batches_folds_to_the_same_rows() {
     for round in 0..run.count(3, 200) {
         let seed = run.seed.wrapping_add(round);
         let store = log_of(Life::new(seed).goes_on(400)).await;
-        let whole = refolded(Arc::clone(&store) as Arc<dyn EventStore>).await;
+        let whole = replayed(Arc::clone(&store) as Arc<dyn EventStore>).await;
         let database = read_model().await;
         let epoch = store.head().await.unwrap().epoch;
         let mut rest = everything(store.as_ref()).await;
@@ -274,5 +275,5 @@ async fn p6_events_that_come_twice_take_effect_once() {
     projector::project(database.url(), epoch, events[..180].to_vec()).await.unwrap();
     projector::project(database.url(), epoch, events).await.unwrap();
     runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }

@@ -10,21 +10,25 @@ use rand::{Rng, SeedableRng};
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
 use crate::support::{
-    append, ask, contents, postgres_store, refolded, runner, tell, until, until_all_at,
+    append, ask, contents, postgres_store, replayed, runner, tell, until, until_all_at,
     whole_database,
 };
 
 const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 const LIVE: &str =
     "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
-const BUILT: &str = "SELECT COALESCE(max(position), 0) FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 2";
+const BUILT: &str = "SELECT COALESCE(max(position), 0) FROM read_model.checkpoints WHERE \
+    projection = 'orders' AND generation = 2";
 
 /// How many shapes the tables of the two generations have: their indexes, constraints and columns.
 const SHAPE: &str = "SELECT count(DISTINCT shape) FROM (
-        SELECT (SELECT string_agg(replace(indexdef, '_g2.', '_g1.'), ';' ORDER BY indexname) FROM pg_indexes WHERE schemaname LIKE '%' || n)
-            || (SELECT string_agg(replace(pg_get_constraintdef(oid), '_g2.', '_g1.'), ';' ORDER BY conname) FROM pg_constraint
+        SELECT (SELECT string_agg(replace(indexdef, '_g2.', '_g1.'), ';' ORDER BY indexname) FROM \
+        pg_indexes WHERE schemaname LIKE '%' || n)
+            || (SELECT string_agg(replace(pg_get_constraintdef(oid), '_g2.', '_g1.'), ';' ORDER \
+            BY conname) FROM pg_constraint
                 WHERE connamespace::regnamespace::text LIKE '%' || n)
-            || (SELECT string_agg(table_name || column_name || is_nullable || data_type, ';' ORDER BY table_name, ordinal_position)
+            || (SELECT string_agg(table_name || column_name || is_nullable || data_type, ';' \
+            ORDER BY table_name, ordinal_position)
                 FROM information_schema.columns WHERE table_schema LIKE '%' || n) AS shape
         FROM unnest(ARRAY['\\_g1', '\\_g2']) AS n) AS shapes";
 
@@ -100,7 +104,7 @@ async fn p7_with_hardly_any_memory_the_rows_are_the_same() {
         succeeds(database.url(), &["rebuild", name, "--memory", "0", "--throttle", "4000"]).await;
     }
     let store = postgres_store(database.url()).await;
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -133,7 +137,7 @@ async fn live_projecting_goes_on_during_a_rebuild_and_both_generations_after_it(
     assert_eq!(ask::<i32>(url, LIVE).await, 2);
     let same = "SELECT NOT EXISTS (TABLE orders_g1.orders EXCEPT TABLE orders_g2.orders)";
     assert!(ask::<bool>(url, same).await);
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -177,7 +181,7 @@ async fn p7_killed_with_9_anywhere_a_rebuild_is_resumed_to_the_same_rows() {
         assert_eq!(ask::<i32>(url, LIVE).await, 2);
         assert_eq!(
             contents(url).await,
-            refolded(postgres_store(url).await).await,
+            replayed(postgres_store(url).await).await,
             "seed {} round {round}",
             run.seed
         );
@@ -191,7 +195,13 @@ async fn a_rebuild_is_paused_and_resumed_and_only_one_runs() {
     let rebuilding = succeeds(url, &["rebuild", "orders", "--throttle", "40"]);
     let pausing = async {
         until("the rebuild to begin", || async {
-            ask::<i64>(url, "SELECT count(*) FROM read_model.leases WHERE name = 'orders_g2/0' AND owner IS NOT NULL").await == 1
+            ask::<i64>(
+                url,
+                "SELECT count(*) FROM read_model.leases WHERE name = 'orders_g2/0' \
+                AND owner IS NOT NULL",
+            )
+            .await
+                == 1
         })
         .await;
         let said = fails(url, &["rebuild", "orders"]).await;
@@ -206,7 +216,7 @@ async fn a_rebuild_is_paused_and_resumed_and_only_one_runs() {
     assert!(0 < at && at < 400, "{at}");
     assert_eq!(ask::<i32>(url, LIVE).await, 1);
     succeeds(url, &["rebuild", "orders", "--resume"]).await;
-    assert_eq!(contents(url).await, refolded(postgres_store(url).await).await);
+    assert_eq!(contents(url).await, replayed(postgres_store(url).await).await);
     let said = fails(url, &["rebuild", "orders", "--resume"]).await;
     assert!(said.contains("no rebuild of orders is unfinished"), "{said}");
 }
@@ -215,14 +225,18 @@ async fn a_rebuild_is_paused_and_resumed_and_only_one_runs() {
 async fn a_difference_stops_the_switch_until_a_person_decides() {
     let database = projected(206, 300).await;
     let url = database.url();
-    tell(url, "UPDATE orders_g1.orders SET units = units + 1 WHERE id = (SELECT min(id::text)::uuid FROM orders_g1.orders)")
-        .await;
+    tell(
+        url,
+        "UPDATE orders_g1.orders SET units = units + 1 WHERE id = (SELECT \
+        min(id::text)::uuid FROM orders_g1.orders)",
+    )
+    .await;
     let said = ends_with(cli_kit::NOT_IN_ORDER, url, &["rebuild", "orders"]).await;
     assert!(said.contains("1 different") && said.contains("\"units\""), "{said}");
     assert_eq!(ask::<i32>(url, LIVE).await, 1);
     succeeds(url, &["rebuild", "orders", "--resume", "--despite-differences"]).await;
     assert_eq!(ask::<i32>(url, LIVE).await, 2);
-    assert_eq!(contents(url).await, refolded(postgres_store(url).await).await);
+    assert_eq!(contents(url).await, replayed(postgres_store(url).await).await);
 }
 
 #[tokio::test]
@@ -250,9 +264,10 @@ async fn a_changed_projection_says_what_to_run_and_old_programs_keep_the_old_gen
     let mut runner = runner(postgres_store(url).await, url);
     runner.run_once().await.unwrap();
     runner.give_up().await;
-    let old = "SELECT position FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 1";
+    let old = "SELECT position FROM read_model.checkpoints WHERE projection = 'orders' AND \
+        generation = 1";
     assert_eq!(ask::<i64>(url, old).await, 200, "only the program that made it may move it");
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -260,7 +275,12 @@ async fn rows_of_another_history_are_rebuilt_beside_the_old_ones_which_queries_s
     let database = projected(210, 200).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     // As if the log had been another one up to the checkpoint.
-    tell(url, "UPDATE read_model.checkpoints SET event_id = gen_random_uuid() WHERE projection = 'orders'").await;
+    tell(
+        url,
+        "UPDATE read_model.checkpoints SET event_id = gen_random_uuid() WHERE projection = \
+        'orders'",
+    )
+    .await;
     append(store.as_ref(), Life::new(211).goes_on(40)).await;
     let standings = runner(postgres_store(url).await, url).run_once().await.unwrap();
     let standing = format!(
@@ -277,7 +297,7 @@ async fn rows_of_another_history_are_rebuilt_beside_the_old_ones_which_queries_s
     runner.run_once().await.unwrap();
     runner.give_up().await;
     assert_eq!(ask::<i32>(url, LIVE).await, 2);
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Panics in a projection's own code, and rows that Postgres does not take: each hurts the row that it is about, or stops its part at an
-//! event that is named; never the process.
+//! Panics in a projection's own code, and rows that Postgres does not take: each hurts the row that
+//! it is about, or stops its partition at an event that is named; never the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::registry::Upcast;
-use event_store::{EvolvedLog, MemoryStore, Registry};
+use event_store::{MemoryStore, Registry, UpcastingLog};
 use local_servers::{TestDatabase, test_run};
 use projector::projection::{AnyProjection, of};
 use projector::{Runner, Standing, generation};
@@ -39,7 +39,7 @@ async fn with_table(projection: &Arc<dyn AnyProjection>) -> TestDatabase {
     database
 }
 
-fn runner_of(log: EvolvedLog, url: &str) -> Runner {
+fn runner_of(log: UpcastingLog, url: &str) -> Runner {
     Runner::new(log, url.parse().unwrap(), vec![of::<Fragile>()], None, watch())
 }
 
@@ -118,7 +118,8 @@ async fn p7_a_panic_of_a_fold_and_a_row_that_postgres_refuses_hurt_only_their_ow
 
     // Tried again while nothing is fixed, each is refused again, and hurts nobody else.
     let ask_again = "INSERT INTO read_model.retry_requests (projection, generation, key)
-                     SELECT DISTINCT projection, generation, key FROM read_model.parked ON CONFLICT DO NOTHING";
+                     SELECT DISTINCT projection, generation, key FROM read_model.parked ON \
+                     CONFLICT DO NOTHING";
     tell(url, ask_again).await;
     let mut runner = runner_of(log(Arc::clone(&store) as _), url);
     runs(&mut runner, position).await;
@@ -145,8 +146,9 @@ async fn a_row_whose_loading_panics_is_parked_and_hurts_no_other() {
     assert!(causes.iter().eq(["loading rows panicked: a row that makes no sense"]), "{causes:?}");
 }
 
-/// Two processes after each other: both stop before the event, say which it is, and leave everything before it done.
-async fn stops_at_the_fourth(log: EvolvedLog, why: &str) {
+/// Two processes after each other: both stop before the event, say which it is, and leave
+/// everything before it done.
+async fn stops_at_the_fourth(log: UpcastingLog, why: &str) {
     let database = with_table(&of::<Fragile>()).await;
     let url = database.url();
     for process in 0..2 {
@@ -217,7 +219,7 @@ async fn an_upcaster_that_panics_stops_the_part_by_name() {
     let mut happened: Vec<_> =
         (1..=3).map(|number| adjusted(Uuid::from_u128(number), 100)).collect();
     happened.extend([old(4), adjusted(Uuid::from_u128(5), 100)]);
-    let log = EvolvedLog::new(log_of(happened).await, Arc::new(registry.unwrap()));
+    let log = UpcastingLog::new(log_of(happened).await, Arc::new(registry.unwrap()));
     stops_at_the_fourth(log, "its upcaster panicked").await;
 }
 
@@ -254,7 +256,8 @@ async fn p7_a_rebuild_and_a_verification_park_the_row_that_postgres_refuses_as_t
     let verified = succeeds(url, &["verify", "daily_sales"]).await;
     assert!(verified.contains("no difference"), "{verified}");
     assert_eq!(ask::<i64>(url, revenue).await, 15);
-    let refused = "SELECT count(*) FROM read_model.parked WHERE cause LIKE '%SQLSTATE 22008%' AND position = 3
+    let refused = "SELECT count(*) FROM read_model.parked WHERE cause LIKE '%SQLSTATE 22008%' AND \
+        position = 3
                    AND projection = 'daily_sales'";
     assert_eq!(ask::<i64>(url, refused).await, 2, "in both generations");
     drop(process);

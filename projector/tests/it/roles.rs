@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::life::Life;
 use crate::support::{
-    append, contents, log_of, postgres_store, read_model, refolded, runner, whole_database,
+    append, contents, log_of, postgres_store, read_model, replayed, runner, whole_database,
 };
 
 async fn refused(url: &str, statement: &'static str) -> Option<String> {
@@ -49,7 +49,7 @@ async fn the_owners_role_projects_and_cannot_touch_the_log() {
     let owner = database.url_in_group("read_model_owner").await;
     let log = log_of(Life::new(5).goes_on(60)).await;
     runner(Arc::clone(&log) as Arc<dyn EventStore>, &owner).run_once().await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(log).await);
+    assert_eq!(contents(database.url()).await, replayed(log).await);
     append(postgres_store(database.url()).await.as_ref(), Life::new(6).goes_on(3)).await;
     for statement in [
         "DELETE FROM event_store.events",
@@ -67,6 +67,6 @@ async fn the_readers_of_the_log_can_project_it_but_not_write_it() {
     let reader = database.url_in_group("event_store_reader").await;
     let store = postgres_store(&reader).await;
     runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
     assert_eq!(refused(&reader, "DELETE FROM event_store.events").await.as_deref(), Some("42501"));
 }

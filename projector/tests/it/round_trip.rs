@@ -1,5 +1,5 @@
-//! What events may hold is unchanged by JSON and by the columns of the read tables, so that rows that went through their columns
-//! between two events equal rows that were folded in memory.
+//! What events may hold is unchanged by JSON and by the columns of the read tables, so that rows
+//! that went through their columns between two events equal rows that were folded in memory.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use sqlx::{Connection as _, Decode, Encode, PgConnection, Type};
 use uuid::Uuid;
 
 use crate::support::{
-    Happening, contents, everything, happening, happening_of, log_of, read_model, refolded, runner,
+    Happening, contents, everything, happening, happening_of, log_of, read_model, replayed, runner,
 };
 
 /// So many values of each type go through a column.
@@ -89,7 +89,8 @@ fn stored_time() -> impl Strategy<Value = String> {
     )
 }
 
-/// Times before, in and soon after one leap second: what a column makes of them changes their order.
+/// Times before, in and soon after one leap second: what a column makes of them changes their
+/// order.
 fn around_a_leap_second() -> impl Strategy<Value = String> {
     let of = |second: &'static str, fractions: std::ops::Range<u32>| {
         fractions.prop_map(move |nanosecond| format!("{second}.{nanosecond:09}Z"))
@@ -158,7 +159,8 @@ async fn type_keeps_its_values(
             unchanged(connection, "SELECT unnest($1::bigint[])", values).await;
         }
         "text" => {
-            let texts = prop_oneof![4 => name(), 1 => currency().prop_map(|currency| currency.code().to_owned())];
+            let texts = prop_oneof![4 => name(),
+                1 => currency().prop_map(|currency| currency.code().to_owned())];
             let values = count.map(|_| some(runner, &texts)).collect::<Vec<_>>();
             unchanged(connection, "SELECT unnest($1::text[])", values).await;
         }
@@ -230,16 +232,20 @@ fn order(
     money: &Value,
     ordered_at: &str,
 ) -> Vec<Happening> {
-    let line = json!({"line_id": order_id, "product_id": order_id, "product_name": name, "quantity": 1, "unit_price": money});
-    let placed = json!({"order_id": order_id, "user_id": user_id, "lines": [line], "total": money, "ordered_at": ordered_at});
-    let confirmed = json!({"order_id": order_id, "user_id": user_id, "total": money, "units": 1, "ordered_at": ordered_at});
+    let line = json!({"line_id": order_id, "product_id": order_id, "product_name": name,
+        "quantity": 1, "unit_price": money});
+    let placed = json!({"order_id": order_id, "user_id": user_id, "lines": [line], "total": money,
+        "ordered_at": ordered_at});
+    let confirmed = json!({"order_id": order_id, "user_id": user_id, "total": money, "units": 1,
+        "ordered_at": ordered_at});
     let of = |event_type: &str, data: &Value| {
         happening_of("order", order_id, event_type, 1, data, Vec::new())
     };
     vec![of("order.placed", &placed), of("order.confirmed", &confirmed)]
 }
 
-/// The rows when the log comes in batches of so many events: every row goes through its columns in between.
+/// The rows when the log comes in batches of so many events: every row goes through its columns in
+/// between.
 async fn in_batches_of(size: usize, store: &Arc<event_store::MemoryStore>) -> Value {
     let database = read_model().await;
     let epoch = store.head().await.unwrap().epoch;
@@ -263,7 +269,7 @@ async fn p7_a_leap_second_that_is_stored_already_counts_once_and_on_one_day() {
     ));
     let store = log_of(happenings).await;
     let live = in_batches_of(1, &store).await;
-    assert_eq!(live, refolded(Arc::clone(&store) as _).await);
+    assert_eq!(live, replayed(Arc::clone(&store) as _).await);
     let days: Vec<_> = live["daily_sales"]
         .as_array()
         .unwrap()
@@ -300,7 +306,7 @@ async fn p7_rows_of_whatever_may_be_stored_are_the_same_live_and_folded_anew() {
         let store = log_of(happenings).await;
         assert_eq!(
             in_batches_of(3, &store).await,
-            refolded(store as _).await,
+            replayed(store as _).await,
             "seed {}, round {round}",
             run.seed
         );

@@ -1,5 +1,5 @@
-//! kill -9 of projectors at every stage of their work, each while positions move, and trouble with NATS in between: after each
-//! round a verification of every projection finds no difference.
+//! kill -9 of projectors at every stage of their work, each while positions move, and trouble with
+//! NATS in between: after each round a verification of every projection finds no difference.
 
 use std::time::Duration;
 
@@ -30,15 +30,18 @@ const HELD_BACK: usize = 2_500;
 /// A kill that came too late, when nothing moved any more, is made again so often.
 const ATTEMPTS: usize = 8;
 
-/// The furthest-back part of the live generations.
-const LIVE: &str = "SELECT min(position) FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation) WHERE live";
+/// The furthest-back partition of the live generations.
+const LIVE: &str = "SELECT min(position) FROM read_model.checkpoints JOIN read_model.generations \
+    USING (projection, generation) WHERE live";
 /// How many of them get their events otherwise than from NATS.
-const NOT_LIVE: &str = "SELECT count(*) FROM read_model.checkpoints JOIN read_model.generations USING (projection, generation)
+const NOT_LIVE: &str = "SELECT count(*) FROM read_model.checkpoints JOIN read_model.generations \
+    USING (projection, generation)
     WHERE live AND mode <> 'live'";
 const HEAD: &str = "SELECT max(position) FROM event_store.events";
 const PARKED: &str = "SELECT count(*) FROM read_model.parked WHERE projection = 'users'";
 /// The rebuilt generation of a projection: how far it is; -1 when there is none.
-const BUILT: &str = "SELECT COALESCE(max(c.position), -1) FROM read_model.checkpoints AS c JOIN read_model.generations AS g USING (projection, generation)
+const BUILT: &str = "SELECT COALESCE(max(c.position), -1) FROM read_model.checkpoints AS c JOIN \
+    read_model.generations AS g USING (projection, generation)
     WHERE NOT g.live AND projection = $1";
 const LIVE_GENERATION: &str =
     "SELECT generation::bigint FROM read_model.generations WHERE live AND projection = $1";
@@ -89,11 +92,15 @@ struct Log {
 }
 
 impl Log {
-    /// With its projections split into some number of parts, where they may be.
+    /// With its projections split into some number of partitions, where they may be.
     async fn begin(seed: u64, random: &mut StdRng) -> Self {
         let feed = Feed::start().await;
         for name in SPLIT {
-            succeeds(feed.url(), &["start-over", name, "--yes", "--parts", &parts(random)]).await;
+            succeeds(
+                feed.url(),
+                &["start-over", name, "--yes", "--partitions", &partitions(random)],
+            )
+            .await;
         }
         let mut life = Life::new(seed);
         append(feed.store.as_ref(), life.goes_on(50)).await;
@@ -173,10 +180,19 @@ impl Log {
         let writer = self.writing();
         // With no memory each page is written, and so the checkpoint moves.
         let throttle = (self.head().await / 2).clamp(50, 2_000).to_string();
-        let parts = if SPLIT.contains(&name) { parts(random) } else { "1".to_owned() };
+        let partitions = if SPLIT.contains(&name) { partitions(random) } else { "1".to_owned() };
         let mut rebuild = spawn(
             &url,
-            &["rebuild", name, "--parts", &parts, "--memory", "0", "--throttle", &throttle],
+            &[
+                "rebuild",
+                name,
+                "--partitions",
+                &partitions,
+                "--memory",
+                "0",
+                "--throttle",
+                &throttle,
+            ],
         );
         let so_far = ask_about::<i64>(&url, BUILT, name).await;
         at_once(async || {
@@ -260,7 +276,8 @@ impl Log {
         at_once(async || ask::<i64>(self.url(), LIVE).await >= before + events).await;
     }
 
-    /// Ends a rebuild, whatever became of it, and drops the generation that queries do not see any more.
+    /// Ends a rebuild, whatever became of it, and drops the generation that queries do not see any
+    /// more.
     async fn finish(&self, name: &str) {
         let url = self.url();
         if ask_about::<i64>(url, UNFINISHED, name).await > 0 {
@@ -273,7 +290,8 @@ impl Log {
         }
     }
 
-    /// A fresh projector takes over and catches up; then every projection is verified and accounted for.
+    /// A fresh projector takes over and catches up; then every projection is verified and accounted
+    /// for.
     async fn nothing_differs(&self) {
         let url = self.url();
         let mut process = self.projector();
@@ -289,7 +307,7 @@ impl Log {
             "{said:?}"
         );
         let wrong =
-            "SELECT count(*) FROM read_model.checkpoints WHERE handled + passed_over <> position";
+            "SELECT count(*) FROM read_model.checkpoints WHERE handled + ignored <> position";
         assert_eq!(ask::<i64>(url, wrong).await, 0, "an event went nowhere");
         process.kill_9().await;
     }
@@ -303,12 +321,12 @@ fn spawn(url: &str, arguments: &[&str]) -> Child {
     command(url).args(arguments).stdout(std::process::Stdio::null()).spawn().unwrap()
 }
 
-/// Into how many parts a projection is split.
-fn parts(random: &mut StdRng) -> String {
+/// Into how many partitions a projection is split.
+fn partitions(random: &mut StdRng) -> String {
     random.random_range(1..=4).to_string()
 }
 
-/// A position in the first part of a rebuild.
+/// A position in the first partition of a rebuild.
 fn random_share(throttle: &str) -> i64 {
     rand::random_range(0..throttle.parse::<i64>().unwrap().max(2) / 2)
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::support::life::{Life, at, money, registered};
 use crate::support::{
-    append, ask, contents, happening, happening_of, log, log_of, read_model, refolded, runner,
+    append, ask, contents, happening, happening_of, log, log_of, read_model, replayed, runner,
     tell, until_all_at, watch,
 };
 
@@ -71,7 +71,7 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
         }
         let status = status(database.url(), store.as_ref()).await;
         let products =
-            status.projections.iter().find(|part| part.projection == "products").unwrap();
+            status.projections.iter().find(|partition| partition.projection == "products").unwrap();
         assert_eq!(
             (products.mode.as_str(), products.position, products.lag_events),
             ("stopped", 1, 2)
@@ -107,7 +107,8 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
     assert_eq!(rows["users"].as_array().unwrap().len(), 2, "both before and after it");
     let cause: String = ask(
         database.url(),
-        "SELECT format('%s %s %s', projection, position, cause) FROM read_model.parked JOIN read_model.stale USING (projection, key)
+        "SELECT format('%s %s %s', projection, position, cause) FROM read_model.parked JOIN \
+            read_model.stale USING (projection, key)
          WHERE projection = 'users'",
     )
     .await;
@@ -128,7 +129,12 @@ async fn i8_an_owner_with_an_older_term_changes_nothing_though_its_connection_li
     let mut zombie = runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url());
     zombie.run_once().await.unwrap();
     let before = contents(database.url()).await;
-    tell(database.url(), "UPDATE read_model.leases SET owner = gen_random_uuid(), term = term + 1, expires_at = 'infinity', backend_pid = pg_backend_pid()").await;
+    tell(
+        database.url(),
+        "UPDATE read_model.leases SET owner = gen_random_uuid(), term = term + \
+        1, expires_at = 'infinity', backend_pid = pg_backend_pid()",
+    )
+    .await;
     tell(database.url(), "UPDATE read_model.checkpoints SET term = term + 1").await;
     append(store.as_ref(), life.goes_on(20)).await;
     let standings = zombie.run_once().await.unwrap();
@@ -162,7 +168,7 @@ async fn p6_two_runners_at_once_and_a_change_of_hands_fold_every_event_once() {
     let held: i64 =
         ask(database.url(), "SELECT count(*) FROM read_model.leases WHERE owner IS NOT NULL").await;
     assert_eq!(held, 0, "leases are given up at the end");
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -197,7 +203,7 @@ async fn another_history_stops_every_projection_and_the_command_that_it_names_go
         .unwrap();
     }
     runner(Arc::clone(&restored) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(restored).await);
+    assert_eq!(contents(database.url()).await, replayed(restored).await);
 }
 
 #[tokio::test]
@@ -230,7 +236,7 @@ async fn a_generation_of_another_fold_version_is_left_alone_and_the_command_to_r
         .await
         .unwrap();
     runner.run_once().await.unwrap();
-    assert_eq!(contents(database.url()).await, refolded(store).await, "the same runner goes on");
+    assert_eq!(contents(database.url()).await, replayed(store).await, "the same runner goes on");
 }
 
 #[tokio::test]
@@ -288,5 +294,5 @@ async fn nothing_is_announced_without_nats_and_nothing_is_missed() {
         append(store.as_ref(), life.goes_on(10)).await;
         runner.run_once().await.unwrap();
     }
-    assert_eq!(contents(database.url()).await, refolded(store).await);
+    assert_eq!(contents(database.url()).await, replayed(store).await);
 }

@@ -1,4 +1,5 @@
-//! How processes share the parts: evenly, and within seconds when one comes, goes, hangs or is cut off.
+//! How processes share the partitions: evenly, and within seconds when one comes, goes, hangs or is
+//! cut off.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +18,14 @@ use crate::support::life::Life;
 use crate::support::process::Process;
 use crate::support::silence::Silence;
 use crate::support::{
-    append, ask, contents, postgres_store, refolded, until, until_all_at, whole_database,
+    append, ask, contents, postgres_store, replayed, until, until_all_at, whole_database,
 };
 
-/// How many parts each live process holds.
+/// How many partitions each live process holds.
 const HOLDERS: &str = "SELECT array_agg(held ORDER BY held) FROM (
     SELECT count(l.name) AS held FROM read_model.projectors AS p
-    JOIN pg_stat_activity AS a ON a.pid = p.backend_pid AND a.application_name = 'projector ' || p.owner
+    JOIN pg_stat_activity AS a ON a.pid = p.backend_pid AND a.application_name = 'projector ' || \
+    p.owner
     LEFT JOIN read_model.leases AS l ON l.owner = p.owner AND l.expires_at > clock_timestamp()
     WHERE p.expires_at > clock_timestamp() GROUP BY p.owner) AS holders";
 
@@ -40,10 +42,10 @@ async fn split_in_four(life: &mut Life) -> TestDatabase {
     database
 }
 
-/// Waits until the live processes hold so many parts each. Returns how long that took.
+/// Waits until the live processes hold so many partitions each. Returns how long that took.
 async fn until_held(url: &str, counts: &[i64]) -> Duration {
     let began = Instant::now();
-    until(&format!("parts to be held as {counts:?}"), || async {
+    until(&format!("partitions to be held as {counts:?}"), || async {
         ask::<Option<Vec<i64>>>(url, HOLDERS).await.is_some_and(|held| held == counts)
     })
     .await;
@@ -60,7 +62,8 @@ async fn p6_parts_move_within_seconds_when_processes_come_and_go() {
     let mut second = Process::start(url);
     let came = until_held(url, &[5, 5]).await;
     let shares = "SELECT array_agg(held ORDER BY held) FROM (
-        SELECT count(*) AS held FROM read_model.leases WHERE name LIKE 'users%' GROUP BY owner) AS holders";
+        SELECT count(*) AS held FROM read_model.leases WHERE name LIKE 'users%' GROUP BY owner) \
+        AS holders";
     assert_eq!(ask::<Vec<i64>>(url, shares).await, [2, 2], "each generation is shared evenly");
     append(store.as_ref(), life.goes_on(100)).await;
     let mut third = Process::start(url);
@@ -73,7 +76,7 @@ async fn p6_parts_move_within_seconds_when_processes_come_and_go() {
     let went_too = until_held(url, &[10]).await;
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 500).await;
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
     // A lease of a process that hangs is waited for; of these none is.
     for took in [came, came_too, went, went_too] {
         assert!(took < LEASE, "{came:?} {came_too:?} {went:?} {went_too:?}");
@@ -100,11 +103,12 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
             "SELECT {what} FROM read_model.leases WHERE owner = '{owner}' AND name LIKE 'users%'"
         )
     };
-    let part: String = one(url, of_first("min(name)")).await;
+    let partition: String = one(url, of_first("min(name)")).await;
     let backends = |state: &str| {
         format!(
-            "SELECT count(*) FROM pg_stat_activity AS a JOIN read_model.leases AS l ON l.backend_pid = a.pid
-             WHERE l.name = '{part}' AND a.application_name = 'projector {owner}' AND {state}"
+            "SELECT count(*) FROM pg_stat_activity AS a JOIN read_model.leases AS l ON \
+                l.backend_pid = a.pid
+             WHERE l.name = '{partition}' AND a.application_name = 'projector {owner}' AND {state}"
         )
     };
 
@@ -112,15 +116,15 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     let mut lock = other.begin().await.unwrap();
     sqlx::query("SELECT FROM read_model.users FOR UPDATE").execute(&mut *lock).await.unwrap();
     append(store.as_ref(), life.goes_on(400)).await;
-    until("the part to be in mid-transaction", || async {
+    until("the partition to be in mid-transaction", || async {
         one::<i64>(url, backends("wait_event_type = 'Lock'")).await == 1
     })
     .await;
     first.signal(Signal::SIGSTOP);
-    let of_part =
-        |what: &str| format!("SELECT {what} FROM read_model.leases WHERE name = '{part}'");
-    let expires: f64 = one(url, of_part("extract(epoch FROM expires_at)::float8")).await;
-    let term: i64 = one(url, of_part("term")).await;
+    let of_partition =
+        |what: &str| format!("SELECT {what} FROM read_model.leases WHERE name = '{partition}'");
+    let expires: f64 = one(url, of_partition("extract(epoch FROM expires_at)::float8")).await;
+    let term: i64 = one(url, of_partition("term")).await;
     lock.rollback().await.unwrap();
     until("its backend to hold its locks for a frozen client", || async {
         one::<i64>(url, backends("state = 'idle in transaction'")).await == 1
@@ -128,16 +132,16 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     .await;
 
     until("the other process to take over", || async {
-        one::<i64>(url, of_part("term")).await > term
+        one::<i64>(url, of_partition("term")).await > term
     })
     .await;
-    let taken = one::<f64>(url, of_part("extract(epoch FROM expires_at)::float8")).await
+    let taken = one::<f64>(url, of_partition("extract(epoch FROM expires_at)::float8")).await
         - LEASE.as_secs_f64();
     assert!(taken - expires <= 1.0, "taken {} s after it was free", taken - expires);
     until_held(url, &[10]).await;
     until_all_at(url, 600).await;
     let after = contents(url).await;
-    assert_eq!(after, refolded(Arc::clone(&store) as Arc<dyn EventStore>).await);
+    assert_eq!(after, replayed(Arc::clone(&store) as Arc<dyn EventStore>).await);
 
     first.signal(Signal::SIGCONT);
     until_held(url, &[5, 5]).await;
@@ -145,9 +149,9 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     assert!(succeeds(url, &["verify", "users"]).await.contains("no difference"));
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 700).await;
-    assert_eq!(contents(url).await, refolded(store).await, "it projects again what is its share");
+    assert_eq!(contents(url).await, replayed(store).await, "it projects again what is its share");
     for process in [&first, &second] {
-        until("each to tell figures of its own parts alone", || async {
+        until("each to tell figures of its own partitions alone", || async {
             process.get("/metrics").await.matches("\nprojection_lag_events{").count() == 5
         })
         .await;
@@ -187,7 +191,7 @@ async fn p6_parts_of_a_process_that_is_cut_off_from_the_rows_or_from_the_log_mov
     let from_log = until_held(url, &[5, 5]).await;
     until_all_at(url, 400).await;
     assert!(from_rows < LEASE * 2 && from_log < LEASE * 2, "{from_rows:?} {from_log:?}");
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -209,7 +213,7 @@ async fn p6_a_process_that_cannot_have_the_log_leaves_its_parts_to_others_and_ta
     until_held(url, &[5, 5]).await;
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 400).await;
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -229,9 +233,9 @@ async fn p7_rebuilt_into_other_parts_under_load_while_processes_come_and_go_ever
         }
         (store, head)
     });
-    for parts in ["3", "1", "5"] {
-        let said = succeeds(url, &["rebuild", "users", "--parts", parts]).await;
-        assert!(said.contains("no difference"), "{parts}: {said}");
+    for partitions in ["3", "1", "5"] {
+        let said = succeeds(url, &["rebuild", "users", "--partitions", partitions]).await;
+        assert!(said.contains("no difference"), "{partitions}: {said}");
         second.kill_9().await;
         assert!(succeeds(url, &["verify", "users"]).await.contains("no difference"));
         second = Process::start(url);
@@ -239,7 +243,7 @@ async fn p7_rebuilt_into_other_parts_under_load_while_processes_come_and_go_ever
     stop.send(true).unwrap();
     let (store, head) = living.await.unwrap();
     until_all_at(url, head).await;
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
     for name in ["users", "orders"] {
         assert!(succeeds(url, &["verify", name]).await.contains("no difference"), "{name}");
     }

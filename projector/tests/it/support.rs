@@ -1,12 +1,13 @@
-//! A read model of its own for each test, a log of a shop's random life, and what the read tables then hold.
+//! A read model of its own for each test, a log of a shop's random life, and what the read tables
+//! then hold.
 
 use std::sync::Arc;
 
 use domain::DomainEvent;
 use event_store::erasure::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions, keys};
 use event_store::{
-    Append, EventStore, EvolvedLog, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent,
-    Position, PostgresOptions, PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag,
+    Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position,
+    PostgresOptions, PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag, UpcastingLog,
 };
 use local_servers::TestDatabase;
 pub(crate) use local_servers::until;
@@ -90,8 +91,8 @@ pub(crate) fn watch() -> Watch {
 }
 
 /// The log as the shop's programs read it.
-pub(crate) fn log(store: Arc<dyn EventStore>) -> EvolvedLog {
-    EvolvedLog::new(store, Arc::new(projector::projections::registry().unwrap()))
+pub(crate) fn log(store: Arc<dyn EventStore>) -> UpcastingLog {
+    UpcastingLog::new(store, Arc::new(projector::projections::registry().unwrap()))
 }
 
 pub(crate) fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
@@ -158,8 +159,9 @@ pub(crate) fn vault(keys: &Arc<dyn SubjectKeyStore>) -> Arc<Vault> {
     Vault::new(Arc::clone(keys), Arc::new(master), VaultOptions::default())
 }
 
-/// What the rows are when a fresh read model and a fresh process with these keys fold the whole log.
-pub(crate) async fn refolded_with(
+/// What the rows are when a fresh read model and a fresh process with these keys fold the whole
+/// log.
+pub(crate) async fn replayed_with(
     store: Arc<dyn EventStore>,
     keys: &Arc<dyn SubjectKeyStore>,
 ) -> Value {
@@ -171,7 +173,7 @@ pub(crate) async fn refolded_with(
 }
 
 /// What the rows are when a fresh read model folds the whole log.
-pub(crate) async fn refolded(store: Arc<dyn EventStore>) -> Value {
+pub(crate) async fn replayed(store: Arc<dyn EventStore>) -> Value {
     let database = read_model().await;
     let head = store.head().await.unwrap().mark;
     let standings = runner(store, database.url()).run_once().await.unwrap();

@@ -12,19 +12,23 @@ use tokio::time::Instant;
 use crate::rebuild::{fails, projected, succeeds};
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
-use crate::support::{append, ask, contents, postgres_store, refolded, tell, until, until_all_at};
+use crate::support::{append, ask, contents, postgres_store, replayed, tell, until, until_all_at};
 
 const LIVE: &str =
     "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND live";
 
-/// As the query API begins: the view first, so that a switch comes wholly before the snapshot or wholly after it.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE read_model.orders IN ACCESS SHARE MODE";
+/// As the query API begins: the view first, so that a switch comes wholly before the snapshot or
+/// wholly after it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE \
+    read_model.orders IN ACCESS SHARE MODE";
 
-/// What a query sees in one snapshot: the live generation's position, and the newest row of the view.
+/// What a query sees in one snapshot: the live generation's position, and the newest row of the
+/// view.
 async fn seen(connection: &mut PgConnection) -> (i64, i64) {
     let mut snapshot = connection.begin_with(BEGIN).await.unwrap();
     let position =
-        "SELECT c.position FROM read_model.checkpoints AS c JOIN read_model.generations AS g USING (projection, generation)
+        "SELECT c.position FROM read_model.checkpoints AS c JOIN read_model.generations AS g \
+            USING (projection, generation)
                     WHERE g.live AND projection = 'orders'";
     let position: i64 = sqlx::query_scalar(position).fetch_one(&mut *snapshot).await.unwrap();
     let newest: i64 =
@@ -78,7 +82,7 @@ async fn i9_queries_never_see_an_earlier_position_over_switches_there_and_back()
     let head = ask::<i64>(url, "SELECT max(position) FROM event_store.events").await;
     until_all_at(url, head).await;
     drop(process);
-    assert_eq!(contents(url).await, refolded(postgres_store(url).await).await);
+    assert_eq!(contents(url).await, replayed(postgres_store(url).await).await);
 }
 
 #[tokio::test]
@@ -96,7 +100,7 @@ async fn a_rebuild_without_a_switch_is_switched_to_later_by_the_running_projecto
     append(store.as_ref(), Life::new(305).goes_on(20)).await;
     until_all_at(url, 280).await;
     drop(process);
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 #[tokio::test]
@@ -106,12 +110,13 @@ async fn a_switch_back_catches_the_old_generation_up_first() {
     assert!(fails(url, &["switch-back", "orders"]).await.contains("no earlier generation"));
     append(store.as_ref(), Life::new(307).goes_on(100)).await;
     succeeds(url, &["rebuild", "orders", "--no-compare"]).await;
-    let old = "SELECT position FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 1";
+    let old = "SELECT position FROM read_model.checkpoints WHERE projection = 'orders' AND \
+        generation = 1";
     assert_eq!(ask::<i64>(url, old).await, 200, "nobody projects it");
     succeeds(url, &["switch-back", "orders"]).await;
     assert_eq!((ask::<i32>(url, LIVE).await, ask::<i64>(url, old).await), (1, 300));
     let orders = contents(url).await["orders"].clone();
-    assert_eq!(orders, refolded(store).await["orders"]);
+    assert_eq!(orders, replayed(store).await["orders"]);
 }
 
 #[tokio::test]
@@ -120,7 +125,12 @@ async fn a_switch_back_that_would_go_back_in_time_says_why_it_cannot() {
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     append(store.as_ref(), Life::new(309).goes_on(100)).await;
     succeeds(url, &["rebuild", "orders", "--no-compare"]).await;
-    tell(url, "UPDATE read_model.generations SET fold_version = 0 WHERE projection = 'orders' AND generation = 1").await;
+    tell(
+        url,
+        "UPDATE read_model.generations SET fold_version = 0 WHERE projection = 'orders' AND \
+        generation = 1",
+    )
+    .await;
     let said = fails(url, &["switch-back", "orders", "--patience", "2"]).await;
     assert!(
         said.contains("stands at 100, behind 200") && said.contains("another version"),
@@ -146,7 +156,12 @@ async fn a_switch_waits_for_a_long_query_without_holding_up_the_others() {
     let url = database.url().to_owned();
     let (query, switching) = switching_behind_a_query(&url).await;
     until("the switch to wait", || async {
-        ask::<bool>(&url, "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database())").await
+        ask::<bool>(
+            &url,
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \
+            WHERE NOT granted AND datname = current_database())",
+        )
+        .await
     })
     .await;
     let mut other = PgConnection::connect(&url).await.unwrap();
@@ -183,12 +198,13 @@ async fn a_generation_is_dropped_unless_queries_see_it() {
     until_all_at(url, 130).await;
     drop(process);
     assert!(fails(url, &["switch-back", "orders"]).await.contains("no earlier generation"));
-    assert_eq!(contents(url).await, refolded(store).await);
+    assert_eq!(contents(url).await, replayed(store).await);
 }
 
 /// Since when the transaction runs of a switch that waits to exchange the view.
 const SWITCHING: &str = "SELECT max(xact_start) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%show_generation%'";
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE \
+    '%show_generation%'";
 
 #[tokio::test]
 async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange_the_view() {
@@ -209,7 +225,8 @@ async fn i8_the_live_checkpoint_stands_still_while_a_switch_is_about_to_exchange
         assert!(Instant::now() < deadline, "no switch was seen to wait");
         let before = since().await;
         let mut attempt = other.begin().await.unwrap();
-        let hold = "SELECT FROM read_model.checkpoints WHERE projection = 'orders' AND generation = 1 FOR UPDATE NOWAIT";
+        let hold = "SELECT FROM read_model.checkpoints WHERE projection = 'orders' AND generation \
+            = 1 FOR UPDATE NOWAIT";
         let moves = sqlx::query(hold).execute(&mut *attempt).await.is_ok();
         attempt.rollback().await.unwrap();
         if before.is_some() && before == since().await {

@@ -73,9 +73,25 @@ async fn p7_nothing_differs_while_the_rows_move() {
 async fn every_kind_of_difference_is_found_and_shown_without_personal_values() {
     let database = projected(103, 400).await;
     let url = database.url();
-    tell(url, "DELETE FROM orders_g1.orders WHERE id = (SELECT min(id::text)::uuid FROM orders_g1.orders)").await;
-    tell(url, "INSERT INTO orders_g1.orders SELECT (jsonb_populate_record(o, '{\"id\": \"ffffffff-ffff-ffff-ffff-ffffffffffff\"}')).* FROM orders_g1.orders AS o LIMIT 1").await;
-    tell(url, "UPDATE orders_g1.orders SET total_minor = total_minor + 1 WHERE id = (SELECT max(id::text)::uuid FROM orders_g1.orders WHERE id::text NOT LIKE 'ffffffff%')").await;
+    tell(
+        url,
+        "DELETE FROM orders_g1.orders WHERE id = (SELECT min(id::text)::uuid FROM \
+        orders_g1.orders)",
+    )
+    .await;
+    tell(
+        url,
+        "INSERT INTO orders_g1.orders SELECT (jsonb_populate_record(o, \
+        '{\"id\": \"ffffffff-ffff-ffff-ffff-ffffffffffff\"}')).* FROM orders_g1.orders AS o LIMIT \
+        1",
+    )
+    .await;
+    tell(
+        url,
+        "UPDATE orders_g1.orders SET total_minor = total_minor + 1 WHERE id = (SELECT \
+        max(id::text)::uuid FROM orders_g1.orders WHERE id::text NOT LIKE 'ffffffff%')",
+    )
+    .await;
     let (found, code) = verify(url, &["orders"]).await;
     let differences = &found["differences"];
     assert_eq!(code, Some(1), "{found}");

@@ -1,4 +1,5 @@
--- Whether a row of the live generation that is shown, or one that is not there yet and may belong to the list, lacks events.
+-- Whether a row of the live generation that is shown, or one that is not there yet and may belong
+-- to the list, lacks events.
 SELECT EXISTS (
     SELECT FROM read_model.stale s
     JOIN read_model.generations g ON g.projection = s.projection AND g.generation = s.generation

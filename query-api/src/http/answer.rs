@@ -1,4 +1,5 @@
-//! Answers: the envelope with the position shown, entity tags and 304, and the ways in which every query can fail.
+//! Answers: the envelope with the position shown, entity tags and 304, and the ways in which every
+//! query can fail.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
@@ -12,14 +13,14 @@ use service_kit::extract::{Path, parse_query};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::problem::ProblemBody;
-use service_kit::{Envelope, Meta, Page, Problem};
+use service_kit::{Envelope, Meta, PageInfo, Problem};
 use utoipa::IntoResponses;
 use uuid::Uuid;
 
 use super::list::{Filter, ListRequest};
 use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 use super::{Api, etag};
-use crate::read::{Read, ReadError, Seen, Slice, View};
+use crate::read::{Page, Read, ReadError, Seen, View};
 
 /// The version of the API that these answers are of.
 const API_VERSION: &str = "v1";
@@ -79,12 +80,12 @@ impl Api {
         )
     }
 
-    /// Answers with a part of a list: `body` makes what is shown of a row, `key` its sort key.
+    /// Answers with a partition of a list: `body` makes what is shown of a row, `key` its sort key.
     pub(super) fn list<F: Filter, T, B: Serialize>(
         &self,
         id: RequestId,
         request: &ListRequest<F>,
-        view: View<Slice<T>>,
+        view: View<Page<T>>,
         key: impl Fn(&T, F::Sort) -> Value,
         body: impl Fn(T) -> B,
     ) -> Result<Response, Problem> {
@@ -137,7 +138,7 @@ struct Answer<B> {
     id: RequestId,
     data: B,
     seen: Seen,
-    page: Option<Page>,
+    page: Option<PageInfo>,
     links: Option<String>,
     tag: EntityTag,
 }

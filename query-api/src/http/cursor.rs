@@ -1,17 +1,18 @@
-//! Cursors: where the next part of a list begins, sealed, and bound to the list's path, filter and sort.
+//! Cursors: where the next partition of a list begins, signed, and bound to the list's path, filter
+//! and sort.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::Problem;
-use service_kit::signing::{KeyError, SealKey};
+use service_kit::signing::{KeyError, SigningKey};
 use sha2::{Digest as _, Sha256};
 
 const PURPOSE: &str = "page-cursor.1";
 
-/// The key that seals cursors.
+/// The key that signs cursors.
 #[derive(Debug, Clone)]
-pub struct CursorKey(SealKey);
+pub struct CursorKey(SigningKey);
 
 /// What a cursor belongs to: a digest of the list's path, filter and sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,19 +27,19 @@ impl CursorKey {
     /// # Errors
     /// [`KeyError`]: not base64 or too short.
     pub fn from_secret(secret: &SecretString) -> Result<Self, KeyError> {
-        SealKey::from_secret(secret).map(Self)
+        SigningKey::from_secret(secret).map(Self)
     }
 
-    pub(super) fn seal(&self, list: ListId, key: Value) -> String {
+    pub(super) fn sign(&self, list: ListId, key: Value) -> String {
         let payload = Value::from(vec![Value::String(list.text()), key]);
-        self.0.seal(PURPOSE, payload.to_string().as_bytes())
+        self.0.sign(PURPOSE, payload.to_string().as_bytes())
     }
 
     /// The key behind which the list goes on.
-    pub(super) fn open(&self, list: ListId, cursor: &str) -> Result<Value, Problem> {
+    pub(super) fn verify(&self, list: ListId, cursor: &str) -> Result<Value, Problem> {
         let bytes = self
             .0
-            .open(PURPOSE, cursor)
+            .verify(PURPOSE, cursor)
             .map_err(|_| invalid("it is not one that this API made"))?;
         let Payload(of, key) = serde_json::from_slice(&bytes)
             .map_err(|_| invalid("it is not one that this version made"))?;
@@ -56,7 +57,8 @@ impl ListId {
         let mut hasher = Sha256::new();
         hasher.update(path.as_bytes());
         hasher.update([0]);
-        // A filter is a plain struct of text: it always serialises; if it did not, its cursors would merely not differ.
+        // A filter is a plain struct of text: it always serialises; if it did not, its cursors
+        // would merely not differ.
         hasher.update(serde_json::to_vec(filter).unwrap_or_default());
         let mut id = [0; 16];
         id.copy_from_slice(&hasher.finalize()[..16]);

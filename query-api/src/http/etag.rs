@@ -1,7 +1,7 @@
 //! The entity tags of lists: a digest of what they show.
 
 use serde::Serialize;
-use service_kit::Page;
+use service_kit::PageInfo;
 use service_kit::conditional::EntityTag;
 use sha2::{Digest as _, Sha256};
 
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 /// and the time too.
 pub(super) fn of_list(
     rows: &impl Serialize,
-    page: &Page,
+    page: &PageInfo,
     stale: bool,
 ) -> Result<EntityTag, serde_json::Error> {
     let digest = Sha256::digest(serde_json::to_vec(&(rows, page, stale))?);

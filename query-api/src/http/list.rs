@@ -1,4 +1,5 @@
-//! Lists: which part of one a request asks for, in pages or by cursor, and the answer with its links.
+//! Lists: which partition of one a request asks for, in pages or by cursor, and the answer with its
+//! links.
 
 use axum::extract::{FromRequestParts, RawQuery};
 use axum::http::request::Parts;
@@ -9,32 +10,32 @@ use serde_json::Value;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::parse_query;
 use service_kit::input::{Integer, Text};
-use service_kit::{FieldError, Page, Problem};
+use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 
 use super::Api;
 use super::cursor::ListId;
 use super::wait::{Wait, WaitParams};
-use crate::read::{Slice, Start, Window};
+use crate::read::{Page, PageRequest, PageStart};
 
 const DEFAULT_PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;
 /// Numbered pages end here: a deep one reads all rows before it. Cursors go on for ever.
 const MAX_PAGED_ROWS: i64 = 100_000;
 
-/// Which part of a list is wanted.
+/// Which partition of a list is wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageParams {
-    /// The number of the page, from 1; then the answer also counts all items. Numbered pages end at 100,000 items. Not together with
-    /// `cursor`.
+    /// The number of the page, from 1; then the answer also counts all items. Numbered pages end at
+    /// 100,000 items. Not together with `cursor`.
     #[param(required = false, value_type = i64, minimum = 1)]
     page: Option<Text<Integer>>,
     /// How many items at most.
     #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 20)]
     page_size: Option<Text<Integer>>,
-    /// Where to go on: `meta.page.next_cursor` of the part before. Not together with `page`.
+    /// Where to go on: `meta.page.next_cursor` of the partition before. Not together with `page`.
     #[param(required = false)]
     cursor: Option<String>,
 }
@@ -45,17 +46,17 @@ pub(super) trait Filter: DeserializeOwned + Serialize + Send {
     type Sort: Copy;
     /// The sort that the caller named, or the default.
     fn sort(&self) -> Self::Sort;
-    /// The filter in its canonical form: two that let through the same are the same. Or what is wrong
-    /// with it: a value that no row can have, and values that contradict each other.
+    /// The filter in its canonical form: two that let through the same are the same. Or what is
+    /// wrong with it: a value that no row can have, and values that contradict each other.
     fn checked(self) -> Result<Self, Vec<FieldError>> {
         Ok(self)
     }
 }
 
-/// A request for a part of a list.
+/// A request for a partition of a list.
 pub(super) struct ListRequest<F: Filter> {
     pub(super) filter: F,
-    pub(super) window: Window<F::Sort>,
+    pub(super) page_request: PageRequest<F::Sort>,
     pub(super) wait: Option<Wait>,
     pub(super) conditions: Preconditions,
     path: String,
@@ -76,11 +77,11 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let id = ListId::new(parts.uri.path(), &filter);
         let size = page_size(page.page_size)?;
         let start = start(&page, size, id, api)?;
-        let window = Window { sort: filter.sort(), start, size };
+        let page_request = PageRequest { sort: filter.sort(), start, size };
         let wait = Wait::of(&parts.headers, &wait, &api.token_key)?;
         let (path, common) = (parts.uri.path().to_owned(), split.common);
         let conditions = Preconditions::of(&parts.headers)?;
-        Ok(Self { filter, window, wait, conditions, path, common, id })
+        Ok(Self { filter, page_request, wait, conditions, path, common, id })
     }
 }
 
@@ -90,7 +91,7 @@ struct Split {
     page: String,
     wait: String,
     filter: String,
-    /// Those that every part of the list has in common.
+    /// Those that every partition of the list has in common.
     common: String,
 }
 
@@ -102,7 +103,7 @@ impl Split {
             let (group, is_common) = match name.as_ref() {
                 "page" | "cursor" => (&mut page, false),
                 "page_size" => (&mut page, true),
-                // The parts that follow need not wait again.
+                // The partitions that follow need not wait again.
                 "consistency_token" => (&mut wait, false),
                 _ => (&mut filter, true),
             };
@@ -132,10 +133,10 @@ fn page_size(given: Option<Text<Integer>>) -> Result<u32, Problem> {
     )]))
 }
 
-fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<Start, Problem> {
+fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<PageStart, Problem> {
     match (params.page, params.cursor.as_deref()) {
-        (None, None) => Ok(Start::First),
-        (None, Some(cursor)) => api.cursor_key.open(id, cursor).map(Start::After),
+        (None, None) => Ok(PageStart::First),
+        (None, Some(cursor)) => api.cursor_key.verify(id, cursor).map(PageStart::After),
         (Some(Text(page)), None) if page.get() < 1 => Err(Problem::invalid(vec![FieldError::new(
             "/page",
             "out-of-range",
@@ -144,7 +145,7 @@ fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<Start,
         (Some(Text(page)), None) => {
             let page =
                 u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size));
-            page.map(Start::Page).ok_or_else(|| {
+            page.map(PageStart::Page).ok_or_else(|| {
                 let detail = format!("pages end at {MAX_PAGED_ROWS} items: go on with a cursor");
                 Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)])
             })
@@ -163,29 +164,35 @@ fn is_numbered(page: i64, size: u32) -> bool {
 }
 
 impl<F: Filter> ListRequest<F> {
-    /// What the answer says about its part of the list. `key` is the sort key of a row.
+    /// What the answer says about its partition of the list. `key` is the sort key of a row.
     pub(super) fn page<T>(
         &self,
         api: &Api,
-        slice: &Slice<T>,
+        page: &Page<T>,
         key: impl Fn(&T, F::Sort) -> Value,
-    ) -> Page {
-        let last = slice.rows.last().filter(|_| slice.has_more);
-        let next_cursor = last.map(|row| api.cursor_key.seal(self.id, key(row, self.window.sort)));
-        let size = self.window.size;
-        Page {
-            page: if let Start::Page(page) = self.window.start { Some(page) } else { None },
+    ) -> PageInfo {
+        let last = page.rows.last().filter(|_| page.has_more);
+        let next_cursor =
+            last.map(|row| api.cursor_key.sign(self.id, key(row, self.page_request.sort)));
+        let size = self.page_request.size;
+        PageInfo {
+            page: if let PageStart::Page(page) = self.page_request.start {
+                Some(page)
+            } else {
+                None
+            },
             page_size: size,
-            total_pages: slice.total.map(|total| total.div_ceil_by(size)),
-            total_items: slice.total,
+            total_pages: page.total.map(|total| total.div_ceil_by(size)),
+            total_items: page.total,
             next_cursor,
-            has_more: slice.has_more,
+            has_more: page.has_more,
         }
     }
 
-    /// The `Link` header: relative references to the neighbouring parts. Each leads to a part of this
-    /// list: none to a page before the first, behind the last or beyond the numbered ones.
-    pub(super) fn links(&self, page: &Page) -> Option<String> {
+    /// The `Link` header: relative references to the neighbouring partitions. Each leads to a
+    /// partition of this list: none to a page before the first, behind the last or beyond the
+    /// numbered ones.
+    pub(super) fn links(&self, page: &PageInfo) -> Option<String> {
         let mut links = Vec::new();
         if let Some(number) = page.page.map(i64::from) {
             let total = page.total_pages.unwrap_or(0);
@@ -209,7 +216,7 @@ impl<F: Filter> ListRequest<F> {
         (!links.is_empty()).then(|| links.join(", "))
     }
 
-    /// This request with another part wanted.
+    /// This request with another partition wanted.
     fn link(&self, relation: &str, name: &str, value: &str) -> String {
         let mut query = Serializer::new(self.common.clone());
         query.append_pair(name, value);

@@ -15,7 +15,8 @@ use utoipa::openapi::{OpenApi, RefOr};
 #[openapi(
     info(
         title = "Daybook query API",
-        description = "Answers questions from the read tables. Every answer says up to which position of the log it is complete; \
+        description = "Answers questions from the read tables. Every answer says up to which \
+            position of the log it is complete; \
                        give the consistency token of a command to see its effect.",
         license(name = "MIT OR Apache-2.0", url = "https://spdx.org/licenses/Apache-2.0.html")
     ),
@@ -31,7 +32,8 @@ use utoipa::openapi::{OpenApi, RefOr};
 )]
 struct Head;
 
-const ETAG: &str = "The tag of what is shown: strong for a row, and it begins with the row's version; weak for a list. \
+const ETAG: &str = "The tag of what is shown: strong for a row, and it begins with the row's \
+    version; weak for a list. \
                     It changes whenever `data` or `meta.stale` can have";
 
 pub(super) fn head() -> OpenApi {
@@ -73,13 +75,14 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                 has("Vary", "The request headers that the answer depends on", Type::String);
                 has(
                     "Preference-Applied",
-                    "`wait=n`, when the query was to wait for a token as long as the caller prefers",
+                    "`wait=n`, when the query was to wait for a token as long as the caller \
+                        prefers",
                     Type::String,
                 );
                 if is_list {
                     has(
                         "Link",
-                        "The neighbouring parts of the list (RFC 8288), where there are any",
+                        "The neighbouring partitions of the list (RFC 8288), where there are any",
                         Type::String,
                     );
                 }
@@ -97,7 +100,8 @@ static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::render
 #[utoipa::path(
     get, path = "/openapi.json", tag = "about", operation_id = "describe",
     responses(
-        (status = 200, description = "The description of this API, in OpenAPI 3.1", content_type = "application/json", body = serde_json::Value),
+        (status = 200, description = "The description of this API, in OpenAPI 3.1",
+            content_type = "application/json", body = serde_json::Value),
         super::answer::Failures,
     )
 )]

@@ -22,7 +22,8 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WaitParams {
-    /// A command's consistency token: the answer waits until it shows the command's effect. Also as header `Consistency-Token`.
+    /// A command's consistency token: the answer waits until it shows the command's effect. Also as
+    /// header `Consistency-Token`.
     #[param(required = false)]
     pub(super) consistency_token: Option<String>,
 }
@@ -78,7 +79,7 @@ impl Wait {
             (Some(text), _) | (None, Some(text)) => text,
             (None, None) => return Ok(None),
         };
-        let token = ConsistencyToken::open(text, key)?;
+        let token = ConsistencyToken::verify(text, key)?;
         let applied = preferred_wait(headers);
         Ok(Some(Self {
             token,
@@ -92,7 +93,8 @@ impl Wait {
     }
 }
 
-/// The seconds of `Prefer: wait=n`, at most [`MAX_WAIT`]; what is not understood is ignored, as RFC 7240 wants.
+/// The seconds of `Prefer: wait=n`, at most [`MAX_WAIT`]; what is not understood is ignored, as RFC
+/// 7240 wants.
 fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
     let preferences = headers
         .get_all(PREFER)

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 
-use super::{Said, Watcher};
+use super::{CheckpointUpdate, Watcher};
 
 const SUBJECTS: &str = "checkpoints.*";
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_secs(1);
 struct Announcement {
     projection: String,
     #[serde(flatten)]
-    said: Said,
+    said: CheckpointUpdate,
 }
 
 /// Listens until cancelled, connecting anew as often as it takes.
@@ -95,7 +95,8 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
         match serde_json::from_slice::<Announcement>(&message.payload) {
             Ok(announced) => watcher.moved(&announced.projection, announced.said),
             Err(error) => {
-                tracing::warn!(%error, subject = %message.subject, "an announcement could not be read")
+                tracing::warn!(%error, subject = %message.subject, "an announcement could not be \
+                    read")
             }
         }
     }

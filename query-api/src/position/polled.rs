@@ -6,7 +6,7 @@ use postgres_kit::Pool;
 use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 
-use super::{Said, Watcher};
+use super::{CheckpointUpdate, Watcher};
 use crate::read::ALL_PROJECTIONS;
 
 /// How often the database is asked while somebody waits.
@@ -16,7 +16,8 @@ const REST: Duration = Duration::from_millis(500);
 
 /// How long one question may take.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// A loop that does not move for so long hangs: it waits for a connection, for an answer, and rests.
+/// A loop that does not move for so long hangs: it waits for a connection, for an answer, and
+/// rests.
 pub const POLL_SILENCE: Duration = Duration::from_secs(8);
 
 /// Asks until cancelled.
@@ -42,7 +43,12 @@ async fn ask(watcher: &Watcher, pool: &Pool) -> Result<(), sqlx::Error> {
     for row in checkpoints.iter().filter(|row| ALL_PROJECTIONS.contains(&row.projection.as_str())) {
         watcher.moved(
             &row.projection,
-            Said { part: row.part, parts: row.parts, epoch: row.epoch, position: row.position },
+            CheckpointUpdate {
+                partition: row.partition,
+                partitions: row.partitions,
+                epoch: row.epoch,
+                position: row.position,
+            },
         );
     }
     Ok(())

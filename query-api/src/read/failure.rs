@@ -47,7 +47,8 @@ pub enum ReadError {
 
 /// Try again after this many seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// How many failures of one kind are logged in a window: while the tables are away, every query fails.
+/// How many failures of one kind are logged in a window: while the tables are away, every query
+/// fails.
 const MAX_LINES: u32 = 10;
 
 static LINES: LogLimit = LogLimit::new(LINE_EVERY);
@@ -55,7 +56,8 @@ static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 impl ReadError {
     /// Whether the connection broke, so that another one may well answer.
     pub(super) fn is_broken_connection(&self) -> bool {
-        matches!(self, Self::Away(cause) if !matches!(cause, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+        matches!(self, Self::Away(cause) if !matches!(cause,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
     }
 }
 
@@ -89,27 +91,42 @@ impl From<sqlx::Error> for ReadError {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Behind { seen, wanted } => {
-                Self::unavailable("not-yet-consistent", "The data do not show the wanted position yet", RETRY_AFTER_SECONDS)
-                    .detail(if seen < wanted {
-                        format!("they are complete up to position {seen}, {wanted} is wanted")
-                    } else {
-                        format!("they are complete up to position {seen} of an earlier history than that of position {wanted}")
-                    })
-            }
+            ReadError::Behind { seen, wanted } => Self::unavailable(
+                "not-yet-consistent",
+                "The data do not show the wanted position \
+                    yet",
+                RETRY_AFTER_SECONDS,
+            )
+            .detail(if seen < wanted {
+                format!("they are complete up to position {seen}, {wanted} is wanted")
+            } else {
+                format!(
+                    "they are complete up to position {seen} of an earlier history \
+                            than that of position {wanted}"
+                )
+            }),
             ReadError::Token(error) => error.into(),
-            ReadError::TooManyWaiters => {
-                Self::shed("too-many-waiting", "Too many queries are waiting for newer data", RETRY_AFTER_SECONDS)
-            }
+            ReadError::TooManyWaiters => Self::shed(
+                "too-many-waiting",
+                "Too many queries are waiting for newer data",
+                RETRY_AFTER_SECONDS,
+            ),
             ReadError::Away(cause) => {
                 if let Some(unlogged) = LINES.admit("away", MAX_LINES) {
                     tracing::warn!(error = %cause, unlogged, "the read tables cannot be reached");
                 }
-                Self::unavailable("read-model-unavailable", "The data cannot be reached at the moment", RETRY_AFTER_SECONDS)
+                Self::unavailable(
+                    "read-model-unavailable",
+                    "The data cannot be reached at the \
+                    moment",
+                    RETRY_AFTER_SECONDS,
+                )
             }
-            ReadError::NotProjected => {
-                Self::unavailable("not-yet-projected", "The data have not been worked out yet", RETRY_AFTER_SECONDS)
-            }
+            ReadError::NotProjected => Self::unavailable(
+                "not-yet-projected",
+                "The data have not been worked out yet",
+                RETRY_AFTER_SECONDS,
+            ),
             ReadError::TooSlow => {
                 if let Some(unlogged) = LINES.admit("too-slow", MAX_LINES) {
                     tracing::warn!(unlogged, "a query was stopped at its time limit");
@@ -118,9 +135,19 @@ impl From<ReadError> for Problem {
             }
             ReadError::NotStorable(cause) => {
                 tracing::error!(error = %cause, "a parameter got past its reader");
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "value-not-storable", "A parameter is beyond what the data can hold")
+                Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "value-not-storable",
+                    "A parameter is \
+                    beyond what the data can hold",
+                )
             }
-            ReadError::PlanChanged => Self::unavailable("tables-switched", "The tables were being switched", RETRY_AFTER_SECONDS),
+            ReadError::PlanChanged => Self::unavailable(
+                "tables-switched",
+                "The tables were being \
+                switched",
+                RETRY_AFTER_SECONDS,
+            ),
             ReadError::Failed(cause) => {
                 if let Some(unlogged) = LINES.admit("failed", MAX_LINES) {
                     tracing::error!(error = %cause, unlogged, "a query failed");

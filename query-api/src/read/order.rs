@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Projection, Read, Shown, Slice, Window};
+use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
 
 /// A row of `read_model.orders`.
 #[derive(Debug, Clone)]
@@ -76,8 +76,8 @@ pub struct ListOrders {
     pub user_id: Option<Uuid>,
     /// Only with this status.
     pub status: Option<String>,
-    /// Which part.
-    pub window: Window<OrderSort>,
+    /// Which partition.
+    pub page_request: PageRequest<OrderSort>,
 }
 
 /// A list of one user's orders; none if there is no such user.
@@ -87,8 +87,8 @@ pub struct ListOrdersOfUser {
     pub user_id: Uuid,
     /// Only with this status.
     pub status: Option<String>,
-    /// Which part.
-    pub window: Window<OrderSort>,
+    /// Which partition.
+    pub page_request: PageRequest<OrderSort>,
 }
 
 impl Read for FindOrder {
@@ -130,7 +130,7 @@ impl Read for FindOrder {
 }
 
 impl Read for ListOrders {
-    type Answer = Slice<OrderRow>;
+    type Answer = Page<OrderRow>;
     reads!("orders");
 
     fn shown(answer: &Self::Answer) -> Shown {
@@ -138,12 +138,14 @@ impl Read for ListOrders {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        list(snapshot, self.user_id, self.status.as_deref(), &self.window).await.map(Asked::from)
+        list(snapshot, self.user_id, self.status.as_deref(), &self.page_request)
+            .await
+            .map(Asked::from)
     }
 }
 
 impl Read for ListOrdersOfUser {
-    type Answer = Option<Slice<OrderRow>>;
+    type Answer = Option<Page<OrderRow>>;
     reads!("users", "orders");
 
     fn row(&self, projection: Projection) -> Option<String> {
@@ -152,7 +154,7 @@ impl Read for ListOrdersOfUser {
     }
 
     fn shown(answer: &Self::Answer) -> Shown {
-        Shown::list("orders", answer.iter().flat_map(|slice| &slice.rows).map(|row| row.id))
+        Shown::list("orders", answer.iter().flat_map(|page| &page.rows).map(|row| row.id))
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
@@ -162,9 +164,9 @@ impl Read for ListOrdersOfUser {
         {
             return Ok(None.into());
         }
-        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.window)
+        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.page_request)
             .await
-            .map(|slice| Some(slice).into())
+            .map(|page| Some(page).into())
     }
 }
 
@@ -172,9 +174,9 @@ async fn list(
     snapshot: &mut PgConnection,
     user: Option<Uuid>,
     status: Option<&str>,
-    window: &Window<OrderSort>,
-) -> Result<Slice<OrderRow>, sqlx::Error> {
-    let total = if window.counts() {
+    page_request: &PageRequest<OrderSort>,
+) -> Result<Page<OrderRow>, sqlx::Error> {
+    let total = if page_request.counts() {
         Some(
             sqlx::query_file_scalar!("sql/orders/count.sql", user, status)
                 .fetch_one(&mut *snapshot)
@@ -183,9 +185,9 @@ async fn list(
     } else {
         None
     };
-    let (at, id) = window.after::<DateTime<Utc>, Uuid>()?;
-    let (limit, offset) = (window.limit(), window.offset());
-    let rows = match window.sort {
+    let (at, id) = page_request.after::<DateTime<Utc>, Uuid>()?;
+    let (limit, offset) = (page_request.limit(), page_request.offset());
+    let rows = match page_request.sort {
         OrderSort::CreatedAtAsc => {
             sqlx::query_file_as!(
                 OrderRow,
@@ -215,5 +217,5 @@ async fn list(
             .await?
         }
     };
-    Ok(window.slice(rows, total))
+    Ok(page_request.page(rows, total))
 }

@@ -1,22 +1,22 @@
-//! Which part of a list is read: where it starts, in which order, how much of it.
+//! Which partition of a list is read: where it starts, in which order, how much of it.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Which part of a list is read.
+/// Which partition of a list is read.
 #[derive(Debug, Clone)]
-pub struct Window<S> {
+pub struct PageRequest<S> {
     /// In which order.
     pub sort: S,
     /// Where it starts.
-    pub start: Start,
+    pub start: PageStart,
     /// How many rows at most.
     pub size: u32,
 }
 
-/// Where a part of a list starts.
+/// Where a partition of a list starts.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Start {
+pub enum PageStart {
     /// At the beginning.
     First,
     /// Behind the row with this key (the sort's columns and the row's own key, as a JSON array).
@@ -25,9 +25,9 @@ pub enum Start {
     Page(u32),
 }
 
-/// A part of a list.
+/// A partition of a list.
 #[derive(Debug, Clone)]
-pub struct Slice<T> {
+pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
     /// Whether more follow.
@@ -36,7 +36,7 @@ pub struct Slice<T> {
     pub total: Option<i64>,
 }
 
-impl<S> Window<S> {
+impl<S> PageRequest<S> {
     /// One row more than is shown is read, to know whether more follow.
     pub(super) fn limit(&self) -> i64 {
         i64::from(self.size) + 1
@@ -44,29 +44,29 @@ impl<S> Window<S> {
 
     pub(super) fn offset(&self) -> i64 {
         match self.start {
-            Start::Page(page) => i64::from(page.saturating_sub(1)) * i64::from(self.size),
-            Start::First | Start::After(_) => 0,
+            PageStart::Page(page) => i64::from(page.saturating_sub(1)) * i64::from(self.size),
+            PageStart::First | PageStart::After(_) => 0,
         }
     }
 
     pub(super) fn counts(&self) -> bool {
-        matches!(self.start, Start::Page(_))
+        matches!(self.start, PageStart::Page(_))
     }
 
     /// The key that the rows come behind: both columns, or neither.
     pub(super) fn after<A: DeserializeOwned, B: DeserializeOwned>(
         &self,
     ) -> Result<(Option<A>, Option<B>), sqlx::Error> {
-        let Start::After(key) = &self.start else { return Ok((None, None)) };
+        let PageStart::After(key) = &self.start else { return Ok((None, None)) };
         let (first, second) = serde_json::from_value(key.clone())
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
         Ok((Some(first), Some(second)))
     }
 
-    pub(super) fn slice<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Slice<T> {
+    pub(super) fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
         let size = self.size as usize;
         let has_more = rows.len() > size;
         rows.truncate(size);
-        Slice { rows, has_more, total }
+        Page { rows, has_more, total }
     }
 }

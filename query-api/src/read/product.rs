@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Projection, Read, Shown, Slice, Window};
+use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
 
 /// A row of `read_model.products`.
 #[derive(Debug, Clone)]
@@ -52,8 +52,8 @@ pub struct FindProduct(pub Uuid);
 pub struct ListProducts {
     /// Only with this name.
     pub name: Option<String>,
-    /// Which part.
-    pub window: Window<ProductSort>,
+    /// Which partition.
+    pub page_request: PageRequest<ProductSort>,
 }
 
 impl Read for FindProduct {
@@ -90,7 +90,7 @@ impl Read for FindProduct {
 }
 
 impl Read for ListProducts {
-    type Answer = Slice<ProductRow>;
+    type Answer = Page<ProductRow>;
     reads!("products");
 
     fn shown(answer: &Self::Answer) -> Shown {
@@ -99,7 +99,7 @@ impl Read for ListProducts {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let name = self.name.as_deref();
-        let total = if self.window.counts() {
+        let total = if self.page_request.counts() {
             Some(
                 sqlx::query_file_scalar!("sql/products/count.sql", name)
                     .fetch_one(&mut *snapshot)
@@ -108,13 +108,13 @@ impl Read for ListProducts {
         } else {
             None
         };
-        let rows = match self.window.sort {
+        let rows = match self.page_request.sort {
             ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => {
                 self.by_created_at(snapshot).await?
             }
             ProductSort::NameAsc | ProductSort::NameDesc => self.by_name(snapshot).await?,
         };
-        Ok(self.window.slice(rows, total).into())
+        Ok(self.page_request.page(rows, total).into())
     }
 }
 
@@ -123,9 +123,10 @@ impl ListProducts {
         &self,
         snapshot: &mut PgConnection,
     ) -> Result<Vec<ProductRow>, sqlx::Error> {
-        let (name, (at, id)) = (self.name.as_deref(), self.window.after::<DateTime<Utc>, Uuid>()?);
-        let (limit, offset) = (self.window.limit(), self.window.offset());
-        if self.window.sort == ProductSort::CreatedAtAsc {
+        let (name, (at, id)) =
+            (self.name.as_deref(), self.page_request.after::<DateTime<Utc>, Uuid>()?);
+        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
+        if self.page_request.sort == ProductSort::CreatedAtAsc {
             sqlx::query_file_as!(
                 ProductRow,
                 "sql/products/by_created_at_asc.sql",
@@ -153,9 +154,10 @@ impl ListProducts {
     }
 
     async fn by_name(&self, snapshot: &mut PgConnection) -> Result<Vec<ProductRow>, sqlx::Error> {
-        let (name, (after, id)) = (self.name.as_deref(), self.window.after::<String, Uuid>()?);
-        let (limit, offset) = (self.window.limit(), self.window.offset());
-        if self.window.sort == ProductSort::NameAsc {
+        let (name, (after, id)) =
+            (self.name.as_deref(), self.page_request.after::<String, Uuid>()?);
+        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
+        if self.page_request.sort == ProductSort::NameAsc {
             sqlx::query_file_as!(
                 ProductRow,
                 "sql/products/by_name_asc.sql",

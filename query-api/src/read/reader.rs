@@ -1,5 +1,6 @@
-//! Answers questions: each in one snapshot (one statement, or a read-only transaction at REPEATABLE READ) that also shows the checkpoints,
-//! so that the position in an answer is exactly what its rows show, also while tables are switched. Waiting for a position happens between snapshots,
+//! Answers questions: each in one snapshot (one statement, or a read-only transaction at REPEATABLE
+//! READ) that also shows the checkpoints, so that the position in an answer is exactly what its
+//! rows show, also while tables are switched. Waiting for a position happens between snapshots,
 //! without a connection.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::failure::ReadError;
-use super::scope::Extent;
+use super::scope::ReadScope;
 use super::seen::{self, Seen};
 use super::stale;
 use super::{Asked, Read};
@@ -50,10 +51,12 @@ impl Reader {
         self.once(&Arc::new(question), None).await
     }
 
-    /// Answers `question` as soon as the tables that it reads show the token's position, or gives up after `patience`.
+    /// Answers `question` as soon as the tables that it reads show the token's position, or gives
+    /// up after `patience`.
     ///
     /// # Errors
-    /// [`ReadError::Behind`] when it gives up; [`ReadError::Token`] for a position of another history.
+    /// [`ReadError::Behind`] when it gives up; [`ReadError::Token`] for a position of another
+    /// history.
     pub async fn read_at<R: Read>(
         &self,
         question: R,
@@ -62,15 +65,15 @@ impl Reader {
     ) -> Result<View<R::Answer>, ReadError> {
         let question = Arc::new(question);
         let deadline = Instant::now() + patience;
-        let ear = self.watcher.ear(Extent::of(question.as_ref()), token);
-        if !ear.knows_better() {
+        let subscription = self.watcher.subscription(ReadScope::of(question.as_ref()), token);
+        if !subscription.is_behind() {
             match self.once(&question, Some(token)).await {
                 Err(ReadError::Behind { .. }) => {}
                 answer => return answer,
             }
         }
         let started = Instant::now();
-        let mut waiting = ear.wait().ok_or(ReadError::TooManyWaiters)?;
+        let mut waiting = subscription.wait().ok_or(ReadError::TooManyWaiters)?;
         let answer = loop {
             let in_time = tokio::time::timeout_at(deadline, waiting.woken()).await.is_ok();
             match self.once(&question, Some(token)).await {
@@ -84,7 +87,8 @@ impl Reader {
         answer
     }
 
-    /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a transaction half begun.
+    /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a
+    /// transaction half begun.
     async fn once<R: Read>(
         &self,
         question: &Arc<R>,
@@ -117,23 +121,23 @@ async fn snapshot<R: Read>(
     token: Option<&ConsistencyToken>,
 ) -> Result<View<R::Answer>, ReadError> {
     if R::BY_KEY {
-        let by_key = async |connection: &mut PgConnection| {
+        let lookup = async |connection: &mut PgConnection| {
             let answer = ask(connection, question, token).await;
             forget_plans(connection, answer.as_ref().err()).await?;
             answer
         };
-        match pools.by_key.run(by_key).await {
+        match pools.lookup.run(lookup).await {
             // Which rows lack events is asked by another statement, so both need a transaction.
             Ok(view) if view.seen.stale => {}
             answer => return answer,
         }
     }
-    let by_choice = async |connection: &mut PgConnection| {
+    let scan = async |connection: &mut PgConnection| {
         let answer = ask_in_transaction(connection, question, token).await;
         forget_plans(connection, answer.as_ref().err()).await?;
         answer
     };
-    pools.by_choice.run(by_choice).await
+    pools.scan.run(scan).await
 }
 
 async fn forget_plans(
@@ -157,7 +161,8 @@ async fn ask_in_transaction<R: Read>(
             // Nearly always no row at all is.
             view.seen.stale =
                 view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
-            // Nothing was written: the transaction is rolled back once it is dropped, and nobody waits for that.
+            // Nothing was written: the transaction is rolled back once it is dropped, and nobody
+            // waits for that.
             return Ok(view);
         }
         Err(not_begun) => not_begun,
@@ -173,15 +178,15 @@ async fn ask<R: Read>(
     question: &R,
     token: Option<&ConsistencyToken>,
 ) -> Result<View<R::Answer>, ReadError> {
-    let extents = Extent::of(question);
+    let scopes = ReadScope::of(question);
     if R::BY_KEY {
         let Asked { data, checkpoints } = question.ask(snapshot).await?;
         return Ok(View {
             data,
-            seen: seen::shown(checkpoints.unwrap_or_default(), &extents, token)?,
+            seen: seen::shown(checkpoints.unwrap_or_default(), &scopes, token)?,
         });
     }
     // First, since a list that is not wanted yet would be read in vain.
-    let seen = seen::shown(seen::checkpoints(snapshot).await?, &extents, token)?;
+    let seen = seen::shown(seen::checkpoints(snapshot).await?, &scopes, token)?;
     Ok(View { data: question.ask(snapshot).await?.data, seen })
 }

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Asked, Read, Shown, Slice, Window};
+use super::{Asked, Page, PageRequest, Read, Shown};
 
 /// A row of `read_model.daily_sales`.
 #[derive(Debug, Clone)]
@@ -38,12 +38,12 @@ pub struct ListDailySales {
     pub to: Option<NaiveDate>,
     /// Only in this currency.
     pub currency: Option<String>,
-    /// Which part.
-    pub window: Window<DailySalesSort>,
+    /// Which partition.
+    pub page_request: PageRequest<DailySalesSort>,
 }
 
 impl Read for ListDailySales {
-    type Answer = Slice<DailySalesRow>;
+    type Answer = Page<DailySalesRow>;
     reads!("daily_sales");
 
     fn shown(answer: &Self::Answer) -> Shown {
@@ -55,7 +55,7 @@ impl Read for ListDailySales {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let (from, to, currency) = (self.from, self.to, self.currency.as_deref());
-        let total = if self.window.counts() {
+        let total = if self.page_request.counts() {
             Some(
                 sqlx::query_file_scalar!("sql/daily_sales/count.sql", from, to, currency)
                     .fetch_one(&mut *snapshot)
@@ -64,9 +64,9 @@ impl Read for ListDailySales {
         } else {
             None
         };
-        let (day, after) = self.window.after::<NaiveDate, String>()?;
-        let (limit, offset) = (self.window.limit(), self.window.offset());
-        let rows = match self.window.sort {
+        let (day, after) = self.page_request.after::<NaiveDate, String>()?;
+        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
+        let rows = match self.page_request.sort {
             DailySalesSort::DayAsc => {
                 sqlx::query_file_as!(
                     DailySalesRow,
@@ -98,6 +98,6 @@ impl Read for ListDailySales {
                 .await?
             }
         };
-        Ok(self.window.slice(rows, total).into())
+        Ok(self.page_request.page(rows, total).into())
     }
 }

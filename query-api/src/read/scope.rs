@@ -1,19 +1,19 @@
-//! What an answer reads of a projection: every part of it, or that of one row.
+//! What an answer reads of a projection: every partition of it, or that of one row.
 
-use service_kit::partition::part_of;
+use service_kit::partition::partition_of;
 
 use super::{Projection, Read};
 
 /// What an answer reads of one projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extent {
+pub struct ReadScope {
     /// Which projection.
     pub projection: Projection,
     /// The key of the one row that it reads; `None`: any row.
     pub row: Option<String>,
 }
 
-impl Extent {
+impl ReadScope {
     /// What the answer to a question reads.
     pub fn of<R: Read>(question: &R) -> Vec<Self> {
         R::PROJECTIONS
@@ -22,8 +22,8 @@ impl Extent {
             .collect()
     }
 
-    /// Whether it reads the part with this number, of so many.
-    pub fn reads(&self, part: i32, parts: i32) -> bool {
-        self.row.as_ref().is_none_or(|key| part_of(key, parts) == part)
+    /// Whether it reads the partition with this number, of so many.
+    pub fn reads(&self, partition: i32, partitions: i32) -> bool {
+        self.row.as_ref().is_none_or(|key| partition_of(key, partitions) == partition)
     }
 }

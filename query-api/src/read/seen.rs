@@ -1,18 +1,19 @@
-//! What a snapshot shows: the smallest position of the parts that an answer reads, and of which history.
+//! What a snapshot shows: the smallest position of the partitions that an answer reads, and of
+//! which history.
 
 use service_kit::consistency::{ConsistencyToken, TokenError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::failure::ReadError;
-use super::scope::Extent;
+use super::scope::ReadScope;
 
 /// Up to where a snapshot is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The history; none before the first event.
     pub epoch: Option<Uuid>,
-    /// The smallest position of all parts that the answer reads.
+    /// The smallest position of all partitions that the answer reads.
     pub position: i64,
     /// Whether what is shown lacks events that could not be applied.
     pub stale: bool,
@@ -20,13 +21,13 @@ pub struct Seen {
     pub generations: Vec<i32>,
 }
 
-/// Where a part of a live generation is.
+/// Where a partition of a live generation is.
 #[derive(Debug, serde::Deserialize)]
 pub struct Checkpoint {
     projection: String,
     generation: i32,
-    part: i32,
-    parts: i32,
+    partition: i32,
+    partitions: i32,
     epoch: Option<Uuid>,
     position: i64,
     event_id: Option<Uuid>,
@@ -38,19 +39,18 @@ pub(super) async fn checkpoints(snapshot: &mut PgConnection) -> sqlx::Result<Vec
     sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await
 }
 
-/// What a snapshot with these checkpoints shows of what is read (it is stale if any row of the projections is); if a position is wanted, only
-/// when it shows that.
+/// What a snapshot with these checkpoints shows of what is read (it is stale if any row of the
+/// projections is); if a position is wanted, only when it shows that.
 pub(super) fn shown(
     mut checkpoints: Vec<Checkpoint>,
-    extents: &[Extent],
+    scopes: &[ReadScope],
     wanted: Option<&ConsistencyToken>,
 ) -> Result<Seen, ReadError> {
-    let is_of = |extent: &Extent, at: &Checkpoint| {
-        extent.projection == at.projection && extent.reads(at.part, at.parts)
+    let is_of = |scope: &ReadScope, at: &Checkpoint| {
+        scope.projection == at.projection && scope.reads(at.partition, at.partitions)
     };
-    checkpoints.retain(|checkpoint| extents.iter().any(|extent| is_of(extent, checkpoint)));
-    if !extents.iter().all(|extent| checkpoints.iter().any(|checkpoint| is_of(extent, checkpoint)))
-    {
+    checkpoints.retain(|checkpoint| scopes.iter().any(|scope| is_of(scope, checkpoint)));
+    if !scopes.iter().all(|scope| checkpoints.iter().any(|checkpoint| is_of(scope, checkpoint))) {
         return Err(ReadError::NotProjected);
     }
     let slowest = checkpoints
@@ -59,8 +59,8 @@ pub(super) fn shown(
         .ok_or(ReadError::NotProjected)?;
     let stale = checkpoints.iter().any(|checkpoint| checkpoint.stale);
     let generation =
-        |extent: &Extent| checkpoints.iter().find(|at| is_of(extent, at)).map(|at| at.generation);
-    let generations = extents.iter().filter_map(generation).collect();
+        |scope: &ReadScope| checkpoints.iter().find(|at| is_of(scope, at)).map(|at| at.generation);
+    let generations = scopes.iter().filter_map(generation).collect();
     let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale, generations };
     if let Some(token) = wanted {
         let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
@@ -84,8 +84,9 @@ enum History {
     Earlier,
 }
 
-/// A position means something within one history only: the epoch must be the token's, and where both name the same position, the event
-/// there too. Epochs are UUIDv7, each later than those that it follows.
+/// A position means something within one history only: the epoch must be the token's, and where
+/// both name the same position, the event there too. Epochs are UUIDv7, each later than those that
+/// it follows.
 fn history(checkpoint: &Checkpoint, token: &ConsistencyToken) -> Result<History, TokenError> {
     let Some(epoch) = checkpoint.epoch else { return Ok(History::Same) };
     if epoch < token.epoch {
@@ -112,8 +113,8 @@ mod tests {
         let checkpoint = |epoch, event_id| Checkpoint {
             projection: "users".to_owned(),
             generation: 1,
-            part: 0,
-            parts: 1,
+            partition: 0,
+            partitions: 1,
             epoch,
             position: 5,
             event_id: Some(Uuid::from_u128(event_id)),

@@ -1,4 +1,5 @@
-//! Whether an answer lacks events: those that the projector had to park, by the keys of the rows that it shows.
+//! Whether an answer lacks events: those that the projector had to park, by the keys of the rows
+//! that it shows.
 
 use sqlx::PgConnection;
 
@@ -23,7 +24,7 @@ impl Shown {
         }
     }
 
-    /// A part of a list.
+    /// A partition of a list.
     pub fn list(projection: Projection, keys: impl Iterator<Item = impl ToString>) -> Self {
         Self { projection, keys: keys.map(|key| key.to_string()).collect(), is_list: true }
     }

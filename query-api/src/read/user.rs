@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Projection, Read, Shown, Slice, Window};
+use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;
@@ -63,8 +63,8 @@ pub struct ListUsers {
     pub status: Option<String>,
     /// Only with this address, normalised.
     pub email: Option<String>,
-    /// Which part.
-    pub window: Window<UserSort>,
+    /// Which partition.
+    pub page_request: PageRequest<UserSort>,
 }
 
 impl Read for FindUser {
@@ -103,7 +103,7 @@ impl Read for FindUser {
 }
 
 impl Read for ListUsers {
-    type Answer = Slice<UserRow>;
+    type Answer = Page<UserRow>;
     reads!("users");
 
     fn shown(answer: &Self::Answer) -> Shown {
@@ -111,8 +111,9 @@ impl Read for ListUsers {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let total = if self.window.counts() { Some(self.count(snapshot).await?) } else { None };
-        let rows = match self.window.sort {
+        let total =
+            if self.page_request.counts() { Some(self.count(snapshot).await?) } else { None };
+        let rows = match self.page_request.sort {
             UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => {
                 self.by_created_at(snapshot).await?
             }
@@ -120,7 +121,7 @@ impl Read for ListUsers {
                 self.by_order_count(snapshot).await?
             }
         };
-        Ok(self.window.slice(rows, total).into())
+        Ok(self.page_request.page(rows, total).into())
     }
 }
 
@@ -136,9 +137,9 @@ impl ListUsers {
         snapshot: &mut PgConnection,
     ) -> Result<Vec<UserRow>, sqlx::Error> {
         let (status, email, (at, id)) =
-            (&self.status, &self.email, self.window.after::<DateTime<Utc>, Uuid>()?);
-        let (limit, offset) = (self.window.limit(), self.window.offset());
-        if self.window.sort == UserSort::CreatedAtAsc {
+            (&self.status, &self.email, self.page_request.after::<DateTime<Utc>, Uuid>()?);
+        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
+        if self.page_request.sort == UserSort::CreatedAtAsc {
             sqlx::query_file_as!(
                 UserRow,
                 "sql/users/by_created_at_asc.sql",
@@ -172,9 +173,9 @@ impl ListUsers {
         snapshot: &mut PgConnection,
     ) -> Result<Vec<UserRow>, sqlx::Error> {
         let (status, email, (count, id)) =
-            (&self.status, &self.email, self.window.after::<i64, Uuid>()?);
-        let (limit, offset) = (self.window.limit(), self.window.offset());
-        if self.window.sort == UserSort::OrderCountAsc {
+            (&self.status, &self.email, self.page_request.after::<i64, Uuid>()?);
+        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
+        if self.page_request.sort == UserSort::OrderCountAsc {
             sqlx::query_file_as!(
                 UserRow,
                 "sql/users/by_order_count_asc.sql",

@@ -36,9 +36,12 @@ const REBUILT: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
     CREATE TABLE users AS SELECT * FROM users_g1.users;
     UPDATE users SET order_count = 7;
-    INSERT INTO read_model.checkpoints (projection, generation, part, fold_version, epoch, position, event_id)
-        SELECT projection, 2, part, 2, epoch, position, event_id FROM read_model.checkpoints WHERE projection = 'users';
-    INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('users', 2, 2, false);
+    INSERT INTO read_model.checkpoints (projection, generation, partition, fold_version, epoch, \
+    position, event_id)
+        SELECT projection, 2, partition, 2, epoch, position, event_id FROM read_model.checkpoints \
+        WHERE projection = 'users';
+    INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES \
+    ('users', 2, 2, false);
     SELECT read_model.show_generation('users', 2);
     COMMIT";
 
@@ -48,7 +51,8 @@ async fn a_row_that_lacks_events_has_another_tag_until_it_has_them() {
     let user = app.add_user(&UserSeed::number(1)).await;
     let path = format!("/api/v1/users/{user}");
     let whole = app.get(&path).await.header("etag").to_owned();
-    let mark = "INSERT INTO read_model.stale (projection, generation, key, incomplete, absent, since) VALUES ('users', 1, $1, false, false, 7)";
+    let mark = "INSERT INTO read_model.stale (projection, generation, key, incomplete, absent, \
+        since) VALUES ('users', 1, $1, false, false, 7)";
     sqlx::query(mark).bind(user.to_string()).execute(&app.writer).await.unwrap();
     let list = app.get("/api/v1/users").await.header("etag").to_owned();
     let stale = app.get_with(&path, &[("if-none-match", &whole)]).await;

@@ -68,7 +68,8 @@ async fn products_are_filtered_by_name_and_days_by_range_and_currency() {
     let days = app.get("/api/v1/sales/daily?from=2026-01-02&to=2026-01-02&currency=USD").await;
     assert_eq!(
         days.body["data"],
-        serde_json::json!([{"day": "2026-01-02", "currency": "USD", "orders": 1, "units": 2, "revenue": "87.15"}])
+        serde_json::json!([{"day": "2026-01-02", "currency": "USD", "orders": 1, "units": 2,
+            "revenue": "87.15"}])
     );
 }
 

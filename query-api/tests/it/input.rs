@@ -1,5 +1,5 @@
-//! What parameters may say, for every parameter that the description lists: strictly its format, and
-//! nothing that a column cannot hold.
+//! What parameters may say, for every parameter that the description lists: strictly its format,
+//! and nothing that a column cannot hold.
 
 use form_urlencoded::byte_serialize;
 use serde_json::Value;

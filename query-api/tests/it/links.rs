@@ -1,4 +1,5 @@
-//! Whatever an answer offers (next, prev, first, last, cursor) leads to a part of the same list.
+//! Whatever an answer offers (next, prev, first, last, cursor) leads to a partition of the same
+//! list.
 
 use std::collections::BTreeSet;
 
@@ -26,13 +27,13 @@ fn keys(answer: &Answer) -> Vec<String> {
 
 /// Relation and target of each link.
 fn links(answer: &Answer) -> Vec<(String, String)> {
-    let parts = answer.header("link").split(", ").filter(|part| !part.is_empty());
-    let link = |part: &str| {
-        let (target, relation) = part.split_once("; ").unwrap();
+    let partitions = answer.header("link").split(", ").filter(|partition| !partition.is_empty());
+    let link = |partition: &str| {
+        let (target, relation) = partition.split_once("; ").unwrap();
         let relation = relation.trim_start_matches("rel=").trim_matches('"');
         (relation.to_owned(), target.trim_start_matches('<').trim_end_matches('>').to_owned())
     };
-    parts.map(link).collect()
+    partitions.map(link).collect()
 }
 
 /// Rows of every list, in numbers that make whole and broken last pages.
@@ -87,10 +88,10 @@ fn lists([user, other]: [Uuid; 2]) -> Vec<String> {
     lists
 }
 
-/// Checks one part of the list against the whole, and returns where it leads to.
-fn check(part: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String> {
-    assert_eq!(part.status, 200, "{path} {part:?}");
-    let (page, rows) = (&part.body["meta"]["page"], keys(part));
+/// Checks one partition of the list against the whole, and returns where it leads to.
+fn check(partition: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String> {
+    assert_eq!(partition.status, 200, "{path} {partition:?}");
+    let (page, rows) = (&partition.body["meta"]["page"], keys(partition));
     let number = page["page"].as_u64().map(|number| usize::try_from(number).unwrap());
     let begin = match (number, rows.first()) {
         (Some(number), _) => ((number - 1) * size).min(whole.len()),
@@ -108,7 +109,7 @@ fn check(part: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String
         (&Value::from(has_more), has_more),
         "{path}"
     );
-    let links = links(part);
+    let links = links(partition);
     let relations: BTreeSet<&str> = links.iter().map(|(relation, _)| relation.as_str()).collect();
     let mut wanted = BTreeSet::new();
     if let Some(number) = number {
@@ -198,7 +199,8 @@ async fn a_cursor_belongs_to_its_path_although_filter_and_sort_are_the_same() {
 async fn where_numbered_pages_end_the_next_link_goes_on_by_cursor() {
     const ROWS: usize = 100_150;
     let app = App::start().await;
-    let fill = "INSERT INTO products_g1.products SELECT md5(n::text)::uuid, 'product', 'USD', 1, 1, now(), now(), 1, n
+    let fill = "INSERT INTO products_g1.products SELECT md5(n::text)::uuid, 'product', 'USD', 1, \
+        1, now(), now(), 1, n
                 FROM generate_series(1, 100150) n";
     sqlx::raw_sql(fill).execute(&app.writer).await.unwrap();
     let deep = app.get("/api/v1/products?page_size=100&page=1000").await;

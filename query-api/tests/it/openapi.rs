@@ -68,7 +68,8 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
             document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
         headers.keys().map(|name| name.to_lowercase()).collect()
     };
-    // What every server sends, and what belongs to CORS and browsers, is nothing of these operations.
+    // What every server sends, and what belongs to CORS and browsers, is nothing of these
+    // operations.
     let common = [
         "content-type",
         "content-length",

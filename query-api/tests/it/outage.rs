@@ -1,4 +1,4 @@
-//! Answers while parts are away, and callers who hang up.
+//! Answers while partitions are away, and callers who hang up.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
 async fn a_busy_pool_refuses_after_a_second() {
     let app = App::silent(1).await;
     let (taken, is_taken) = tokio::sync::oneshot::channel();
-    let pool = app.pools.by_choice.clone();
+    let pool = app.pools.scan.clone();
     let held = tokio::spawn(async move {
         let hold = async move |_: &mut PgConnection| -> sqlx::Result<()> {
             taken.send(()).unwrap();
@@ -74,7 +74,8 @@ async fn callers_who_hang_up_leave_no_transaction_behind() {
     }
     let idle: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND application_name = 'query-api' AND state LIKE 'idle in transaction%'
+         WHERE datname = current_database() AND application_name = 'query-api' AND state LIKE \
+         'idle in transaction%'
            AND state_change < clock_timestamp() - interval '1 second'",
     )
     .fetch_one(&app.writer)
@@ -87,10 +88,13 @@ async fn callers_who_hang_up_leave_no_transaction_behind() {
 async fn after_postgres_ended_all_connections_queries_are_answered_again() {
     let app = App::silent(4).await;
     futures::future::join_all((0..8).map(|_| app.get("/api/v1/users"))).await;
-    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'query-api'")
-        .execute(&app.writer)
-        .await
-        .unwrap();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = \
+        current_database() AND application_name = 'query-api'",
+    )
+    .execute(&app.writer)
+    .await
+    .unwrap();
     for _ in 0..8 {
         let answer = app.get("/api/v1/users").await;
         assert_eq!(answer.status, 200, "{answer:?}");

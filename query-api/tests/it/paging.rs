@@ -8,16 +8,16 @@ use crate::support::{Answer, App, UserSeed};
 
 const ROWS: i64 = 23;
 
-/// Follows `next_cursor` to the end; `between` runs after each part.
+/// Follows `next_cursor` to the end; `between` runs after each partition.
 async fn walk(app: &App, path: &str, between: impl AsyncFn(usize)) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut next = path.to_owned();
-    for part in 0.. {
-        assert!(part < 100, "the walk does not end");
+    for partition in 0.. {
+        assert!(partition < 100, "the walk does not end");
         let answer = app.get(&next).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         rows.extend(answer.body["data"].as_array().unwrap().iter().cloned());
-        between(part).await;
+        between(partition).await;
         let page = &answer.body["meta"]["page"];
         let Some(cursor) = page["next_cursor"].as_str() else {
             assert_eq!((&page["has_more"], answer.header("link")), (&false.into(), ""));
@@ -87,9 +87,9 @@ async fn rows_that_arrive_during_a_walk_neither_hide_nor_repeat_others() {
     for number in 0..ROWS {
         first.insert(app.add_user(&UserSeed::number(number)).await.to_string());
     }
-    let rows = walk(&app, "/api/v1/users?page_size=4&sort=-created_at", async |part| {
+    let rows = walk(&app, "/api/v1/users?page_size=4&sort=-created_at", async |partition| {
         // Newer ones arrive before the walker, older ones (and ties) behind it.
-        app.add_user(&UserSeed::number(1000 + i64::try_from(part).unwrap())).await;
+        app.add_user(&UserSeed::number(1000 + i64::try_from(partition).unwrap())).await;
         app.add_user(&UserSeed::number(0)).await;
     })
     .await;
@@ -140,7 +140,8 @@ async fn numbered_pages_count_everything_and_link_their_neighbours() {
     assert_eq!(
         second.header("link"),
         format!(
-            "<{path}1>; rel=\"first\", <{path}1>; rel=\"prev\", <{path}3>; rel=\"next\", <{path}3>; rel=\"last\""
+            "<{path}1>; rel=\"first\", <{path}1>; rel=\"prev\", <{path}3>; rel=\"next\", \
+                <{path}3>; rel=\"last\""
         )
     );
     let ids: HashSet<_> = answers.iter().flat_map(Answer::ids).collect();
@@ -202,6 +203,6 @@ async fn a_cursor_that_was_changed_or_belongs_to_another_list_is_refused() {
             "{path}"
         );
     }
-    // The size of the parts may change on the way.
+    // The size of the partitions may change on the way.
     assert_eq!(app.get(&format!("/api/v1/users?page_size=3&cursor={cursor}")).await.status, 200);
 }

@@ -4,7 +4,8 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::support::App;
 
-/// The statement with its file's own parameters: a filter or none, then a key to go on behind, then limit and offset.
+/// The statement with its file's own parameters: a filter or none, then a key to go on behind, then
+/// limit and offset.
 const STATEMENTS: &[(&str, &str, &str, &str)] = &[
     (
         "users by creation",
@@ -99,26 +100,33 @@ const ROWS: [(&str, &str, &str, &str); 3] = [
 ];
 
 const FILL: &str = "
-    INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, created_at, updated_at, version, position)
-        SELECT gen_random_uuid(), 'user-' || n || '@example.com', 'x', 'active', n % 50, '{}', now() - n * interval '1 minute', now(), 1, n
+    INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, created_at, \
+    updated_at, version, position)
+        SELECT gen_random_uuid(), 'user-' || n || '@example.com', 'x', 'active', n % 50, '{}', \
+        now() - n * interval '1 minute', now(), 1, n
         FROM generate_series(1, 20000) n;
-    INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, lines, created_at, updated_at, version, position)
-        SELECT gen_random_uuid(), md5((n % 2000)::text)::uuid, CASE WHEN n % 50 = 0 THEN 'cancelled' ELSE 'confirmed' END, 'USD', 1, 1, '[]',
+    INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, lines, \
+    created_at, updated_at, version, position)
+        SELECT gen_random_uuid(), md5((n % 2000)::text)::uuid, CASE WHEN n % 50 = 0 THEN \
+        'cancelled' ELSE 'confirmed' END, 'USD', 1, 1, '[]',
                now() - n * interval '1 minute', now(), 1, n
         FROM generate_series(1, 20000) n;
     INSERT INTO products_g1.products
-        SELECT gen_random_uuid(), 'product ' || n, 'USD', 1, 1, now() - n * interval '1 minute', now(), 1, n FROM generate_series(1, 20000) n;
-    INSERT INTO daily_sales_g1.daily_sales SELECT '2000-01-01'::date + n, 'USD', 1, 1, 1, n FROM generate_series(1, 20000) n;
+        SELECT gen_random_uuid(), 'product ' || n, 'USD', 1, 1, now() - n * interval '1 minute', \
+        now(), 1, n FROM generate_series(1, 20000) n;
+    INSERT INTO daily_sales_g1.daily_sales SELECT '2000-01-01'::date + n, 'USD', 1, 1, 1, n FROM \
+    generate_series(1, 20000) n;
     ANALYZE";
 
 #[tokio::test]
 async fn every_list_and_row_is_found_by_its_index() {
     let app = App::silent(1).await;
     sqlx::raw_sql(FILL).execute(&app.writer).await.unwrap();
-    for (pool, statements) in [(&app.pools.by_choice, STATEMENTS), (&app.pools.by_key, &ROWS)] {
+    for (pool, statements) in [(&app.pools.scan, STATEMENTS), (&app.pools.lookup, &ROWS)] {
         for (what, statement, values, index) in statements {
             let explain = format!(
-                "PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); DEALLOCATE statement"
+                "PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); \
+                    DEALLOCATE statement"
             );
             let rows = pool.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
             let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();

@@ -25,7 +25,8 @@ struct Process {
 }
 
 impl Process {
-    /// Until it listens. A free port may be taken before the process has it: then it is tried with others.
+    /// Until it listens. A free port may be taken before the process has it: then it is tried with
+    /// others.
     async fn start(settings: &[(&str, &str)]) -> Self {
         for _ in 0..MAX_TRIES {
             let mut process = Self::spawn(settings);
@@ -171,7 +172,8 @@ async fn hundreds_of_queries_to_a_database_that_is_away_are_a_few_lines_in_the_l
 async fn it_refuses_a_schema_that_it_does_not_know_and_says_what_to_run() {
     for (statement, hint) in [
         (
-            "INSERT INTO read_model._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99999999999999, 'x', true, '', 0)",
+            "INSERT INTO read_model._sqlx_migrations (version, description, success, checksum, \
+                execution_time) VALUES (99999999999999, 'x', true, '', 0)",
             "newer",
         ),
         ("UPDATE read_model._sqlx_migrations SET success = false", "projector migrate"),

@@ -26,6 +26,6 @@ async fn every_endpoint_works_with_the_rights_of_a_reader_alone() {
         "SET default_transaction_read_only = off; CREATE TABLE read_model.mine ()",
         "SET default_transaction_read_only = off; UPDATE read_model.checkpoints SET position = 0",
     ] {
-        assert!(sqlx::raw_sql(statement).execute(&pools.by_key).await.is_err(), "{statement}");
+        assert!(sqlx::raw_sql(statement).execute(&pools.lookup).await.is_err(), "{statement}");
     }
 }

@@ -11,10 +11,13 @@ async fn a_user_is_shown_with_sums_by_currency() {
     let answer = app.get(&format!("/api/v1/users/{user}")).await;
     let wanted = json!({
         "data": {
-            "id": user, "email": "user-3@example.com", "name": "Ada Lovelace", "status": "active", "order_count": 3,
-            "total_spent": {"USD": "87.15"}, "last_order_at": moment(1), "created_at": moment(1), "updated_at": moment(1), "version": 3
+            "id": user, "email": "user-3@example.com", "name": "Ada Lovelace", "status": "active",
+                "order_count": 3,
+            "total_spent": {"USD": "87.15"}, "last_order_at": moment(1), "created_at": moment(1),
+                "updated_at": moment(1), "version": 3
         },
-        "meta": {"request_id": "test-request", "timestamp": moment(0), "epoch": app.epoch, "position": 100}
+        "meta": {"request_id": "test-request", "timestamp": moment(0), "epoch": app.epoch,
+            "position": 100}
     });
     assert_eq!(answer.body, wanted);
 }
@@ -93,7 +96,8 @@ async fn what_lacks_events_says_so_and_is_not_what_a_cache_has_of_the_whole() {
     let mark = |key: String, absent: bool| {
         let writer = &app.writer;
         async move {
-            let statement = "INSERT INTO read_model.stale (projection, generation, key, incomplete, absent, since)
+            let statement = "INSERT INTO read_model.stale (projection, generation, key, \
+                incomplete, absent, since)
                              VALUES ('users', 1, $1, false, $2, 7)";
             sqlx::query(statement).bind(key).bind(absent).execute(writer).await.unwrap();
         }

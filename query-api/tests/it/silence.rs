@@ -16,7 +16,8 @@ use crate::support::{App, get, migrate, router};
 const SAYS_SO: Duration = Duration::from_secs(10);
 /// Within so much of the end of the silence it works again.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// How long an answer may take that meets the silence: one limit, and another try on a new connection.
+/// How long an answer may take that meets the silence: one limit, and another try on a new
+/// connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 #[tokio::test]
@@ -24,7 +25,8 @@ async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_a
 {
     let app = App::silent(4).await;
     futures::future::join_all((0..8).map(|_| app.get("/api/v1/users"))).await;
-    let backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'query-api'";
+    let backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND \
+        application_name = 'query-api'";
     let stopped =
         Stopped::stop(sqlx::query_scalar::<_, i32>(backends).fetch_all(&app.writer).await.unwrap());
     let started = Instant::now();

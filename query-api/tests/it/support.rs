@@ -1,4 +1,5 @@
-//! The API on a database of its own, filled by hand: what the projector would write, the tests write.
+//! The API on a database of its own, filled by hand: what the projector would write, the tests
+//! write.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -75,7 +76,7 @@ impl App {
         let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
         tokio::spawn(position::poll(
             self.watcher.clone(),
-            self.pools.by_key.clone(),
+            self.pools.lookup.clone(),
             pulse,
             CancellationToken::new(),
         ));
@@ -109,13 +110,14 @@ impl App {
     /// A command's token for this position of this history.
     pub(crate) fn token(&self, position: i64) -> String {
         ConsistencyToken { epoch: self.epoch, position, event_id: event_at(position) }
-            .seal(&token_key())
+            .sign(&token_key())
     }
 
     /// Moves a projection's checkpoint, as the projector would.
     pub(crate) async fn move_to(&self, projection: &str, position: i64) {
         sqlx::query(
-            "UPDATE read_model.checkpoints SET epoch = $2, position = $3, event_id = $4 WHERE projection = $1 AND generation = 1",
+            "UPDATE read_model.checkpoints SET epoch = $2, position = $3, event_id = $4 WHERE \
+                projection = $1 AND generation = 1",
         )
         .bind(projection)
         .bind(self.epoch)
@@ -126,43 +128,52 @@ impl App {
         .unwrap();
     }
 
-    /// Moves one part's checkpoint, as its owner would.
-    pub(crate) async fn move_part(&self, projection: &str, part: i32, position: i64) {
+    /// Moves one partition's checkpoint, as its owner would.
+    pub(crate) async fn move_partition(&self, projection: &str, partition: i32, position: i64) {
         let moved = sqlx::query(
             "UPDATE read_model.checkpoints SET epoch = $3, position = $4, event_id = $5
-             WHERE projection = $1 AND generation = 1 AND part = $2",
+             WHERE projection = $1 AND generation = 1 AND partition = $2",
         );
         let moved = moved
             .bind(projection)
-            .bind(part)
+            .bind(partition)
             .bind(self.epoch)
             .bind(position)
             .bind(event_at(position));
         assert_eq!(
             moved.execute(&self.writer).await.unwrap().rows_affected(),
             1,
-            "{projection}/{part}"
+            "{projection}/{partition}"
         );
     }
 
-    /// Lets a projection's generation have so many parts, all where the first is, as if it had been switched to.
-    pub(crate) async fn split(&self, projection: &str, parts: i32) {
+    /// Lets a projection's generation have so many partitions, all where the first is, as if it had
+    /// been switched to.
+    pub(crate) async fn split(&self, projection: &str, partitions: i32) {
         let mut switch = self.writer.begin().await.unwrap();
         for statement in [
-            "UPDATE read_model.generations SET parts = $2 WHERE projection = $1",
-            "DELETE FROM read_model.checkpoints WHERE projection = $1 AND part >= $2",
-            "INSERT INTO read_model.checkpoints (projection, generation, part, fold_version, epoch, position, event_id)
+            "UPDATE read_model.generations SET partitions = $2 WHERE projection = $1",
+            "DELETE FROM read_model.checkpoints WHERE projection = $1 AND partition >= $2",
+            "INSERT INTO read_model.checkpoints (projection, generation, partition, fold_version, \
+                epoch, position, event_id)
              SELECT projection, generation, number, fold_version, epoch, position, event_id
-             FROM read_model.checkpoints CROSS JOIN generate_series(1, $2 - 1) AS number WHERE projection = $1 AND part = 0",
+             FROM read_model.checkpoints CROSS JOIN generate_series(1, $2 - 1) AS number WHERE \
+             projection = $1 AND partition = 0",
         ] {
-            sqlx::query(statement).bind(projection).bind(parts).execute(&mut *switch).await.unwrap();
+            sqlx::query(statement)
+                .bind(projection)
+                .bind(partitions)
+                .execute(&mut *switch)
+                .await
+                .unwrap();
         }
         switch.commit().await.unwrap();
     }
 
     pub(crate) async fn add_user(&self, user: &UserSeed) -> Uuid {
         sqlx::query(
-            "INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, last_order_at, created_at, updated_at, version, position)
+            "INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, \
+                last_order_at, created_at, updated_at, version, position)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
         )
         .bind(user.id)
@@ -184,7 +195,8 @@ impl App {
     pub(crate) async fn add_product(&self, number: i64) -> Uuid {
         let id = Uuid::now_v7();
         sqlx::query(
-            "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, stock, created_at, updated_at, version, position)
+            "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, stock, \
+                created_at, updated_at, version, position)
              VALUES ($1, $2, 'USD', 1467, 10, $3, $3, 1, 5)",
         )
         .bind(id)
@@ -199,10 +211,12 @@ impl App {
 
     pub(crate) async fn add_order(&self, user_id: Uuid, status: &str, number: i64) -> Uuid {
         let id = Uuid::now_v7();
-        let lines = serde_json::json!([{"line_id": Uuid::from_u128(1), "product_id": Uuid::from_u128(2), "product_name": "cd",
+        let lines = serde_json::json!([{"line_id": Uuid::from_u128(1),
+            "product_id": Uuid::from_u128(2), "product_name": "cd",
             "quantity": 2, "unit_price_minor": 1467}]);
         sqlx::query(
-            "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, lines, ordered_at, confirmed_at, created_at,
+            "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, \
+                lines, ordered_at, confirmed_at, created_at,
                                            updated_at, version, position)
              VALUES ($1, $2, $3, 'USD', 2934, 2, $4, $5, $5, $5, $5, 2, 9)",
         )
@@ -261,10 +275,10 @@ pub(crate) async fn get(router: &Router, path: &str, headers: &[(&str, &str)]) -
 
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
+    let (partitions, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-    Answer { status: parts.status, headers: parts.headers, body }
+    Answer { status: partitions.status, headers: partitions.headers, body }
 }
 
 pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
@@ -289,7 +303,8 @@ pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + Duration::seconds(seconds)
 }
 
-/// What the projector's `migrate` and its first generation make: the files themselves, so that they cannot drift apart.
+/// What the projector's `migrate` and its first generation make: the files themselves, so that they
+/// cannot drift apart.
 pub(crate) async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
     let mut migrator = sqlx::migrate!("../migrations/read_model");
@@ -304,8 +319,10 @@ pub(crate) async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error
             &mut connection,
             format!(
                 "BEGIN; SELECT read_model.begin_generation('{projection}', 1); {tables}; {indexes};
-                 INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('{projection}', 1, 1, false);
-                 INSERT INTO read_model.checkpoints (projection, generation, part, fold_version) VALUES ('{projection}', 1, 0, 1);
+                 INSERT INTO read_model.generations (projection, generation, fold_version, live) \
+                 VALUES ('{projection}', 1, 1, false);
+                 INSERT INTO read_model.checkpoints (projection, generation, partition, \
+                 fold_version) VALUES ('{projection}', 1, 0, 1);
                  SELECT read_model.show_generation('{projection}', 1); COMMIT"
             ),
         )

@@ -4,17 +4,23 @@ use sqlx::AssertSqlSafe;
 
 use crate::support::{App, UserSeed};
 
-/// To tables with one row more, five positions further, with their columns in another order and of other types.
+/// To tables with one row more, five positions further, with their columns in another order and of
+/// other types.
 const SWITCH: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
     CREATE TABLE users AS
-        SELECT position, version, updated_at, created_at, last_order_at, total_spent, order_count, status::varchar(20) AS status, name, email, id
+        SELECT position, version, updated_at, created_at, last_order_at, total_spent, \
+        order_count, status::varchar(20) AS status, name, email, id
         FROM users_g1.users;
-    INSERT INTO users SELECT position, version, updated_at, created_at, last_order_at, total_spent, order_count, status, name, email,
+    INSERT INTO users SELECT position, version, updated_at, created_at, last_order_at, \
+    total_spent, order_count, status, name, email,
         gen_random_uuid() FROM users_g1.users;
-    INSERT INTO read_model.checkpoints (projection, generation, part, fold_version, epoch, position, event_id)
-        SELECT projection, 2, part, 2, epoch, position + 5, event_id FROM read_model.checkpoints WHERE projection = 'users';
-    INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES ('users', 2, 2, false);
+    INSERT INTO read_model.checkpoints (projection, generation, partition, fold_version, epoch, \
+    position, event_id)
+        SELECT projection, 2, partition, 2, epoch, position + 5, event_id FROM \
+        read_model.checkpoints WHERE projection = 'users';
+    INSERT INTO read_model.generations (projection, generation, fold_version, live) VALUES \
+    ('users', 2, 2, false);
     SELECT read_model.show_generation('users', 2);
     COMMIT";
 
@@ -41,14 +47,16 @@ async fn an_answer_never_mixes_the_position_of_one_generation_with_the_rows_of_a
     let app = App::silent(2).await;
     app.add_user(&UserSeed::number(1)).await;
     assert_eq!(app.get("/api/v1/users").await.ids().len(), 1);
-    // With columns of the same types no statement fails, so that nothing but the lock keeps the two apart.
+    // With columns of the same types no statement fails, so that nothing but the lock keeps the two
+    // apart.
     let switching = SWITCH.replace("status::varchar(20) AS status", "status").replace("COMMIT", "");
     let mut switch = app.writer.acquire().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(switching)).execute(&mut *switch).await.unwrap();
     let during = app.get("/api/v1/users");
     let finish = async {
         let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-                                    WHERE NOT granted AND application_name = 'query-api' AND datname = current_database())";
+                                    WHERE NOT granted AND application_name = 'query-api' AND \
+                                    datname = current_database())";
         while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&app.writer).await.unwrap() {}
         sqlx::raw_sql("COMMIT").execute(&mut *switch).await.unwrap();
     };

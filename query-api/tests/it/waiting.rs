@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use local_servers::{NatsOptions, NatsServer, until};
-use query_api::position::{self, Said};
+use query_api::position::{self, CheckpointUpdate};
 use secrecy::SecretString;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::health::Health;
@@ -89,13 +89,13 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
     let app = App::silent(1).await;
     let forger = TokenKey::from_secret(&SecretString::from("X".repeat(44))).unwrap();
     let forged =
-        ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.seal(&forger);
+        ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.sign(&forger);
     // Epochs are UUIDv7: this one began earlier.
     let elsewhere = ConsistencyToken { epoch: Uuid::nil(), position: 1, event_id: event_at(1) }
-        .seal(&token_key());
+        .sign(&token_key());
     // The same number, but another event: a restored log has been written on from an earlier point.
     let replaced = ConsistencyToken { epoch: app.epoch, position: 100, event_id: Uuid::now_v7() }
-        .seal(&token_key());
+        .sign(&token_key());
     for (token, status, code) in [
         (forged.as_str(), 400, "consistency-token-invalid"),
         ("nonsense", 400, "consistency-token-invalid"),
@@ -120,7 +120,7 @@ async fn i9_a_token_of_a_new_epoch_is_waited_for_until_the_projection_follows() 
     let app = App::start().await;
     // Further back than the projection is in the old epoch, as after lost commits.
     let token = ConsistencyToken { epoch: Uuid::max(), position: 90, event_id: event_at(90) }
-        .seal(&token_key());
+        .sign(&token_key());
     let early =
         app.get_with("/api/v1/users", &[("consistency-token", &token), ("prefer", "wait=1")]).await;
     assert_eq!((early.status.as_u16(), &early.body["code"]), (503, &"not-yet-consistent".into()));
@@ -134,7 +134,8 @@ async fn i9_a_token_of_a_new_epoch_is_waited_for_until_the_projection_follows() 
     let query = app.get_with("/api/v1/users", &headers);
     let projector = async {
         somebody_waits(&app).await;
-        let follow = "UPDATE read_model.checkpoints SET epoch = $1, position = 90, event_id = $2 WHERE projection = 'users'";
+        let follow = "UPDATE read_model.checkpoints SET epoch = $1, position = 90, event_id = $2 \
+            WHERE projection = 'users'";
         sqlx::query(follow)
             .bind(Uuid::max())
             .bind(event_at(90))
@@ -188,9 +189,10 @@ async fn an_announcement_wakes_at_once_without_asking_the_database() {
     let query = app.get_with("/api/v1/users", &headers);
     let move_and_say = async {
         somebody_waits(&app).await;
-        until("the part is ready", async || component.is_ready()).await;
+        until("the partition is ready", async || component.is_ready()).await;
         app.move_to("users", 101).await;
-        let said = serde_json::json!({"projection": "users", "generation": 1, "part": 0, "parts": 1, "epoch": app.epoch, "position": 101,
+        let said = serde_json::json!({"projection": "users", "generation": 1, "partition": 0,
+            "partitions": 1, "epoch": app.epoch, "position": 101,
             "event_id": event_at(101)});
         projector.publish("checkpoints.users", said.to_string().into()).await.unwrap();
         projector.flush().await.unwrap();
@@ -208,8 +210,10 @@ async fn an_announcement_that_comes_before_the_rows_is_only_a_hint() {
     let query = app.get_with("/api/v1/users", &headers);
     let early = async {
         somebody_waits(&app).await;
-        app.watcher
-            .moved("users", Said { part: 0, parts: 1, epoch: Some(app.epoch), position: 101 });
+        app.watcher.moved(
+            "users",
+            CheckpointUpdate { partition: 0, partitions: 1, epoch: Some(app.epoch), position: 101 },
+        );
         app.move_to("users", 101).await;
     };
     let (answer, ()) = tokio::join!(query, early);
@@ -223,16 +227,16 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
     let (mut ahead, mut behind) = (None, None);
     for _ in 0..40 {
         let user = app.add_user(&UserSeed::number(1)).await;
-        let part =
-            sqlx::query_scalar::<_, i32>("SELECT read_model.part_of($1, 3)").bind(user.to_string());
-        let part = part.fetch_one(&app.writer).await.unwrap();
-        *(if part == 2 { &mut behind } else { &mut ahead }) = Some(user);
+        let partition = sqlx::query_scalar::<_, i32>("SELECT read_model.partition_of($1, 3)")
+            .bind(user.to_string());
+        let partition = partition.fetch_one(&app.writer).await.unwrap();
+        *(if partition == 2 { &mut behind } else { &mut ahead }) = Some(user);
     }
     let (ahead, behind) = (ahead.unwrap(), behind.unwrap());
-    for part in [0, 1] {
-        app.move_part("users", part, 105).await;
+    for partition in [0, 1] {
+        app.move_partition("users", partition, 105).await;
     }
-    // The row's part is there: what the third one lacks is no matter.
+    // The row's partition is there: what the third one lacks is no matter.
     let own = app
         .get_with(&format!("/api/v1/users/{ahead}"), &[("consistency-token", &app.token(105))])
         .await;
@@ -266,7 +270,7 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
     let (one, list) = (app.get_with(&one, &headers), app.get_with("/api/v1/users", &headers));
     let projector = async {
         until("two wait", async || app.watcher.waiting() == 2).await;
-        app.move_part("users", 2, 106).await;
+        app.move_partition("users", 2, 106).await;
     };
     let (one, list, ()) = tokio::join!(one, list, projector);
     assert_eq!((one.status.as_u16(), &one.body["meta"]["position"]), (200, &106.into()));
@@ -277,7 +281,7 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
 async fn p10_those_who_wait_for_a_part_that_is_gone_after_a_switch_read_again() {
     let app = App::start().await;
     app.split("users", 2).await;
-    app.move_part("users", 0, 105).await;
+    app.move_partition("users", 0, 105).await;
     let token = app.token(105);
     let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
     let switch = async {

@@ -1,5 +1,5 @@
-//! One budget in bytes for the request bodies that a process holds. A client that sends more than is
-//! left is answered 503: without it, bodies that never end would fill the memory.
+//! One budget in bytes for the request bodies that a process holds. A client that sends more than
+//! is left is answered 503: without it, bodies that never end would fill the memory.
 //!
 //! It counts what a body's reader was handed. What it was not handed yet stays in the connection:
 //! at most one HTTP/1 read buffer or one HTTP/2 window, both 64 KiB.

@@ -1,5 +1,5 @@
-//! What surrounds each request: its id and trace in and out, its span, its metrics, and the last look at its answer,
-//! where every error becomes a problem that names the request.
+//! What surrounds each request: its id and trace in and out, its span, its metrics, and the last
+//! look at its answer, where every error becomes a problem that names the request.
 
 use std::convert::Infallible;
 use std::time::Instant;
@@ -27,7 +27,8 @@ const MAX_LINES: u32 = 10;
 
 static LINES: shed::LogLimit = shed::LogLimit::new(shed::LINE_EVERY);
 
-/// The id of the request: the caller's `X-Request-Id` if it is well-formed, else one made here. An extractor.
+/// The id of the request: the caller's `X-Request-Id` if it is well-formed, else one made here. An
+/// extractor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
@@ -143,7 +144,8 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     });
     metrics::histogram!(
         "http_server_request_duration_seconds",
-        "method" => method_label(&method), "route" => route, "status" => status.as_u16().to_string(),
+        "method" => method_label(&method), "route" => route,
+            "status" => status.as_u16().to_string(),
     )
     .record(elapsed.as_secs_f64());
     response

@@ -1,5 +1,5 @@
-//! The stack of layers, from the outside in: context (id, trace, metrics, problems), security headers, CORS, panics,
-//! the screen, the request's deadline, the body's limit and deadline.
+//! The stack of layers, from the outside in: context (id, trace, metrics, problems), security
+//! headers, CORS, panics, the screen, the request's deadline, the body's limit and deadline.
 
 use std::any::Any;
 use std::time::Duration;
@@ -38,8 +38,8 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Puts the common layers around an API's routes, and gives unknown paths and methods their problems.
-/// Call it once, after all routes are there.
+/// Puts the common layers around an API's routes, and gives unknown paths and methods their
+/// problems. Call it once, after all routes are there.
 pub fn layered(routes: Router, origins: &Origins) -> Router {
     context::describe();
     routes

@@ -35,8 +35,10 @@ impl Refusals {
         let body = serde_json::to_string(problem.body()).unwrap_or_default();
         let length = body.len();
         let answer = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {length}\r\n\
-             retry-after: {RETRY_AFTER}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}"
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: \
+                {length}\r\n\
+             retry-after: {RETRY_AFTER}\r\ncache-control: no-store\r\nconnection: \
+             close\r\n\r\n{body}"
         );
         Self { free: Arc::new(Semaphore::new(MAX_REFUSALS)), answer: answer.into() }
     }

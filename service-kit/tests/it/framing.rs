@@ -26,21 +26,33 @@ async fn what_no_route_should_see_is_refused_with_a_problem() {
         (format!("GET / HTTP/1.1\r\nhost: a\r\n{}", fields(80)), 431, "headers-too-large"),
         (format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n"), 431, "headers-too-large"),
         (format!("GET /{target} HTTP/1.1\r\nhost: a\r\n"), 414, "uri-too-long"),
-        ("POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n".to_owned(), 501, "transfer-coding-unsupported"),
         (
-            "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-encoding: gzip\r\n".to_owned(),
+            "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n".to_owned(),
+            501,
+            "transfer-coding-unsupported",
+        ),
+        (
+            "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-encoding: \
+                gzip\r\n"
+                .to_owned(),
             415,
             "content-coding-unsupported",
         ),
         (
-            "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-encoding: identity, br\r\n".to_owned(),
+            "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-encoding: identity, \
+                br\r\n"
+                .to_owned(),
             415,
             "content-coding-unsupported",
         ),
     ] {
         let (found, text) = served.ask(&format!("{head}\r\n")).await;
         assert_eq!(found, status, "{head}: {text}");
-        assert!(text.contains("application/problem+json") && text.contains(&format!("\"code\":\"{code}\"")), "{text}");
+        assert!(
+            text.contains("application/problem+json")
+                && text.contains(&format!("\"code\":\"{code}\"")),
+            "{text}"
+        );
         assert_eq!(text.contains("accept-encoding: identity"), status == 415, "{text}");
     }
     served.stop().await;

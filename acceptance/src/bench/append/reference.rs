@@ -1,4 +1,5 @@
-//! The references: plain INSERTs of the same rows into tables of the same shape, by the same driver.
+//! The references: plain INSERTs of the same rows into tables of the same shape, by the same
+//! driver.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -139,7 +140,8 @@ async fn insert_many(connection: &mut PgConnection) -> anyhow::Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Counts what was written: every acknowledged append is there once, the log is dense, and no INSERT of a reference is missing.
+/// Counts what was written: every acknowledged append is there once, the log is dense, and no
+/// INSERT of a reference is missing.
 pub(super) async fn check_rows(
     admin: &mut PgConnection,
     store: &PostgresStore,

@@ -1,4 +1,5 @@
-//! The subject: `NoStream` appends of one event with one tag through the library, from so many tasks.
+//! The subject: `NoStream` appends of one event with one tag through the library, from so many
+//! tasks.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! How many pages the load of a stream touches, and how many of them the server has to take from outside its shared buffers.
+//! How many pages the load of a stream touches, and how many of them the server has to take from
+//! outside its shared buffers.
 
 use std::ops::Range;
 

@@ -1,7 +1,9 @@
-//! The second run: what a throttled rebuild costs live projecting while commands come in at a fifth of the peak rate.
+//! The second run: what a throttled rebuild costs live projecting while commands come in at a fifth
+//! of the peak rate.
 //!
-//! The peak is what the whole system does with one command an append, no further ahead of the projector than some thousand events.
-//! Rounds with and without a rebuild alternate, at the same rate.
+//! The peak is what the whole system does with one command an append, no further ahead of the
+//! projector than some thousand events. Rounds with and without a rebuild alternate, at the same
+//! rate.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use crate::bench::flow::{Flow, Speed};
 use crate::bench::lag::{Lag, LagMeter};
 use crate::bench::say;
 use crate::bench::system::System;
-use crate::{POLL, Part};
+use crate::{POLL, Service};
 
 /// Of the peak rate.
 const SHARE: f64 = 0.2;
@@ -39,8 +41,8 @@ pub(super) async fn run(bench: &RebuildBench) -> anyhow::Result<Vec<Figure>> {
     let system = System::create(&bench.url).await?;
     let mut flow = Flow::new(system.database.url(), FILL_APPEND).await?;
     flow.run(Speed::Full, FILL_LIMIT, bench.live_events).await?;
-    let relay = system.launch(Part::EventRelay).await?;
-    let projector = system.launch(Part::Projector).await?;
+    let relay = system.launch(Service::EventRelay).await?;
+    let projector = system.launch(Service::Projector).await?;
     system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
     let mut flow = flow.with_appends_of(1);
     let round = Duration::from_secs_f64(bench.live_seconds);
@@ -145,7 +147,8 @@ impl Rebuild {
 }
 
 async fn building(system: &System) -> anyhow::Result<Option<i32>> {
-    let statement = "SELECT generation FROM read_model.generations WHERE projection = 'orders' AND state = 'building'";
+    let statement = "SELECT generation FROM read_model.generations WHERE projection = 'orders' \
+        AND state = 'building'";
     Ok(sqlx::query_scalar(statement).fetch_optional(&mut system.database.connect().await?).await?)
 }
 
@@ -155,7 +158,7 @@ impl Rounds {
         let values = |lags: &[Lag], of: fn(&Lag) -> f64| lags.iter().map(of).collect::<Vec<_>>();
         let figure = |metric, of: fn(&Lag) -> f64, target| {
             let reference = values(&self.without, of);
-            Figure::new(BENCH, &case, metric, "ms", &values(&self.beside, of)).beside(
+            Figure::new(BENCH, &case, metric, "ms", &values(&self.beside, of)).against(
                 "without a rebuild",
                 &reference,
                 target,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acceptance::{Kind, Launched, Part, Server, Traffic, until};
+use acceptance::{Kind, Launched, Server, Service, Traffic, until};
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 
@@ -37,22 +37,22 @@ pub(super) enum Then {
 /// One kind of connection of one process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
-    pub(super) part: Part,
+    pub(super) service: Service,
     pub(super) server: Server,
     pub(super) kind: Kind,
     freeze: Freeze,
     then: Then,
     goes_on: &'static [Work],
     refused: Option<Work>,
-    /// What a second process of the part does in its place.
+    /// What a second process of the service does in its place.
     stand_by: Option<Work>,
 }
 
 impl Cell {
     /// These connections of this process to this server.
-    pub(super) const fn of(part: Part, server: Server, kind: Kind) -> Self {
+    pub(super) const fn of(service: Service, server: Server, kind: Kind) -> Self {
         Self {
-            part,
+            service,
             server,
             kind,
             freeze: Freeze::Way,
@@ -64,8 +64,8 @@ impl Cell {
     }
 
     /// One backend of the server that works for this process, stopped where it holds rows.
-    pub(super) const fn holding(part: Part, server: Server, holder: Holder) -> Self {
-        Self { freeze: Freeze::Holder(holder), ..Self::of(part, server, Kind::EVERY) }
+    pub(super) const fn holding(service: Service, server: Server, holder: Holder) -> Self {
+        Self { freeze: Freeze::Holder(holder), ..Self::of(service, server, Kind::EVERY) }
     }
 
     /// What the process is meanwhile.
@@ -93,7 +93,7 @@ impl Cell {
 pub(super) async fn run(cell: &Cell) -> Result<()> {
     let mut system = Launched::start_behind_ways().await?;
     if cell.stand_by.is_some() {
-        system.launch_stand_by(cell.part)?;
+        system.launch_stand_by(cell.service)?;
     }
     let worker = Worker::new(system.client()?, system.log()?).await?;
     Box::pin(silence(&system, cell, cell.freeze, &worker, CLIENTS)).await?;
@@ -125,16 +125,16 @@ async fn silence(
         .await?;
     }
     until("it is ready", BUSY_LIMIT, async || {
-        Ok(system.readiness(cell.part).await?.ready.then_some(()))
+        Ok(system.readiness(cell.service).await?.ready.then_some(()))
     })
     .await?;
     let frozen = freeze.begin(system, cell).await?;
     let since = Instant::now();
     Box::pin(during(system, cell, worker, since))
         .await
-        .with_context(|| system.log_of(cell.part))?;
+        .with_context(|| system.log_of(cell.service))?;
     drop(frozen);
-    recovers(system, cell, worker).await.with_context(|| system.log_of(cell.part))?;
+    recovers(system, cell, worker).await.with_context(|| system.log_of(cell.service))?;
     match traffic {
         Some(traffic) => system.log()?.check_acknowledged(&traffic.stop().await?).await,
         None => Ok(()),
@@ -146,7 +146,7 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
     let watching = async {
         let mut said_so = None;
         while since.elapsed() < SILENCE {
-            for other in Part::ALL.into_iter().filter(|other| *other != cell.part) {
+            for other in Service::ALL.into_iter().filter(|other| *other != cell.service) {
                 let readiness = system.readiness(other).await?;
                 ensure!(
                     readiness.ready,
@@ -155,7 +155,7 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
                     readiness.says
                 );
             }
-            let readiness = system.readiness(cell.part).await?;
+            let readiness = system.readiness(cell.service).await?;
             match cell.then {
                 Then::Ready => ensure!(
                     readiness.ready,
@@ -209,7 +209,7 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
 async fn recovers(system: &Launched, cell: &Cell, worker: &Worker) -> Result<()> {
     let since = Instant::now();
     until("everything works again", RECOVERY, async || {
-        let readiness = system.readiness(cell.part).await?;
+        let readiness = system.readiness(cell.service).await?;
         ensure!(readiness.ready, readiness.says);
         for work in [Work::Register, Work::Query, Work::List, Work::Show, Work::Publish] {
             worker.does(work).await?;
@@ -221,11 +221,12 @@ async fn recovers(system: &Launched, cell: &Cell, worker: &Worker) -> Result<()>
     Ok(())
 }
 
-/// The backends that serve a process stop, while it is at rest; it helps itself with others, before they go on.
+/// The backends that serve a process stop, while it is at rest; it helps itself with others, before
+/// they go on.
 async fn backends_stop(system: &Launched, cell: &Cell, worker: &Worker) -> Result<()> {
     let frozen = Freeze::Backends.begin(system, cell).await?;
     until("it works on new connections", TAKE_OVER, async || {
-        let readiness = system.readiness(cell.part).await?;
+        let readiness = system.readiness(cell.service).await?;
         ensure!(readiness.ready, readiness.says);
         for work in [Work::Register, Work::Query, Work::List, Work::Show] {
             worker.does(work).await?;

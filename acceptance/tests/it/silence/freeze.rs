@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acceptance::{Launched, Part, Server, until};
+use acceptance::{Launched, Server, Service, until};
 use anyhow::{Context as _, Result, ensure};
 use local_servers::Stopped;
 use sqlx::{Connection as _, PgConnection};
@@ -38,13 +38,13 @@ pub(super) struct Holder {
 #[derive(Debug)]
 pub(super) struct Frozen<'a> {
     system: &'a Launched,
-    of: (Part, Server),
+    of: (Service, Server),
     _stopped: Option<Stopped>,
 }
 
 impl Freeze {
     pub(super) async fn begin<'a>(self, system: &'a Launched, cell: &Cell) -> Result<Frozen<'a>> {
-        let of = (cell.part, cell.server);
+        let of = (cell.service, cell.server);
         let stopped = match self {
             Self::Way => {
                 system.way(of.0, of.1)?.falls_silent(cell.kind);
@@ -75,7 +75,7 @@ async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
         let serving = "SELECT pid FROM pg_stat_activity
                        WHERE usename = $1 AND datname = current_database()
                          AND backend_type = 'client backend'";
-        let asked = sqlx::query_scalar::<_, i32>(serving).bind(cell.part.role());
+        let asked = sqlx::query_scalar::<_, i32>(serving).bind(cell.service.role());
         let pids = asked.fetch_all(&mut *admin).await.context("the backends")?;
         let stopped = Stopped::stop(pids.iter().copied());
         let writing = "SELECT EXISTS (SELECT FROM pg_locks
@@ -87,7 +87,8 @@ async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
     .await
 }
 
-/// Stops a backend that holds rows. It waits for a table just then, so it holds nothing else that the server needs.
+/// Stops a backend that holds rows. It waits for a table just then, so it holds nothing else that
+/// the server needs.
 async fn stop_holder(system: &Launched, cell: &Cell, holder: Holder) -> Result<Stopped> {
     let url = system.as_superuser(cell.server);
     let (mut gate, mut admin) =
@@ -99,7 +100,8 @@ async fn stop_holder(system: &Launched, cell: &Cell, holder: Holder) -> Result<S
         let mut admin = admin.lock().await;
         let waiting = "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
                        WHERE relation = $1::regclass AND NOT granted AND usename = $2";
-        let asked = sqlx::query_scalar::<_, i32>(waiting).bind(holder.table).bind(cell.part.role());
+        let asked =
+            sqlx::query_scalar::<_, i32>(waiting).bind(holder.table).bind(cell.service.role());
         let Some(pid) = asked.fetch_optional(&mut **admin).await? else { return Ok(None) };
         let stopped = Stopped::stop([pid]);
         // Its own limit may have ended its wait just before.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use domain::product::Product;
 use event_store::{
-    AppendOutcome, Appended, CacheLimits, Current, Epoch, EvolvedLog, Mark, MemoryStore, Refusal,
-    StateLoader,
+    AppendOutcome, Appended, CacheLimits, Current, Epoch, EventRef, MemoryStore, Refusal,
+    StateLoader, UpcastingLog,
 };
 use futures::FutureExt as _;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ const NOW: Epoch = Epoch(Uuid::from_u128(1));
 type ProductState = State<Product>;
 
 fn states() -> StateLoader {
-    let log = EvolvedLog::new(Arc::new(MemoryStore::new()), Arc::new(registry().unwrap()));
+    let log = UpcastingLog::new(Arc::new(MemoryStore::new()), Arc::new(registry().unwrap()));
     StateLoader::new(log, CacheLimits::default())
 }
 
@@ -35,7 +35,7 @@ fn next() -> Leaves {
 fn made() -> Result<AppendOutcome, RepositoryError> {
     Ok(AppendOutcome::Appended(Appended {
         epoch: NOW,
-        last: Mark::START,
+        last: EventRef::START,
         count: 1,
         versions: Vec::new(),
     }))

@@ -69,7 +69,8 @@ impl PostgresCluster {
         self.configure("ALTER SYSTEM SET primary_conninfo = ''", receivers, "0").await;
     }
 
-    /// Puts this standby in the place of its primary, which must have ended: under the primary's port, and promoted.
+    /// Puts this standby in the place of its primary, which must have ended: under the primary's
+    /// port, and promoted.
     ///
     /// # Panics
     /// If it cannot be started or promoted there.

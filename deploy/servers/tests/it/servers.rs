@@ -1,4 +1,5 @@
-//! Private servers: they keep their data over a stop and a kill, can be frozen, and end with whoever started them.
+//! Private servers: they keep their data over a stop and a kill, can be frozen, and end with
+//! whoever started them.
 
 use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, in_time};
 use sqlx::{Connection, PgConnection};

@@ -1,5 +1,6 @@
-//! A patient HTTP client: what the system cannot take now (it is down, starting, overloaded, or the same command is in flight) is
-//! asked again with backoff until a deadline; what it refuses is an error.
+//! A patient HTTP client: what the system cannot take now (it is down, starting, overloaded, or the
+//! same command is in flight) is asked again with backoff until a deadline; what it refuses is an
+//! error.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,7 +167,8 @@ async fn try_once(request: reqwest::RequestBuilder) -> Try {
     const SHOWN: usize = 600;
     let response = match request.send().await {
         Ok(response) => response,
-        // A connection refused or lost, or an answer too late: whether the command took effect, its key tells.
+        // A connection refused or lost, or an answer too late: whether the command took effect, its
+        // key tells.
         Err(error) => return Try::NotNow(causes(&error), None),
     };
     let status = response.status();

@@ -1,4 +1,5 @@
-//! Compares what the query API answers with what the file says: per customer and in total, to the cent.
+//! Compares what the query API answers with what the file says: per customer and in total, to the
+//! cent.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -140,7 +141,8 @@ pub(super) async fn compare(
     Ok((found, differences.0))
 }
 
-/// The days are another projection: its sums must be those of the same days' orders, other customers' too.
+/// The days are another projection: its sums must be those of the same days' orders, other
+/// customers' too.
 fn check_days(orders: &[Order], days: &[Day], differences: &mut Differences) -> anyhow::Result<()> {
     let of = "total of the days";
     let spent: i64 =

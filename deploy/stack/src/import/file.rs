@@ -1,5 +1,6 @@
-//! The file: one purchase a line, fields separated by blanks: customer (full id), customer (sample id; absent in the full file),
-//! date as YYYYMMDD, number of CDs, US dollars. Nothing here is a float.
+//! The file: one purchase a line, fields separated by blanks: customer (full id), customer (sample
+//! id; absent in the full file), date as YYYYMMDD, number of CDs, US dollars. Nothing here is a
+//! float.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,7 +26,8 @@ pub struct Purchase {
 }
 
 impl Purchase {
-    /// The idempotency key of a step of this purchase: equal for the same line of any run, different for any two lines of a file.
+    /// The idempotency key of a step of this purchase: equal for the same line of any run,
+    /// different for any two lines of a file.
     pub fn key(&self, step: &str) -> String {
         let Purchase { customer, date, units, cents, ordinal } = self;
         format!("cdnow/{customer}/{}/{units}/{cents}/{ordinal}/{step}", date.format("%Y%m%d"))

@@ -27,7 +27,10 @@ pub(super) fn user(customer: &str) -> Value {
 /// An order whose lines cost exactly what the purchase did.
 pub(super) fn order(purchase: &Purchase, user: &str, product: &str) -> anyhow::Result<Value> {
     let lines: Vec<Value> = allocate(purchase.cents, purchase.units)
-        .map(|(quantity, cents)| json!({ "product_id": product, "quantity": quantity, "unit_price": decimal(cents) }))
+        .map(|(quantity, cents)| {
+            json!({ "product_id": product, "quantity": quantity,
+            "unit_price": decimal(cents) })
+        })
         .collect();
     let at = purchase
         .date

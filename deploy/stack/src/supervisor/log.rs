@@ -1,4 +1,5 @@
-//! The processes' output: each line into the process's own file and, in the foreground, merged and labelled on the terminal.
+//! The processes' output: each line into the process's own file and, in the foreground, merged and
+//! labelled on the terminal.
 
 use std::fs::File;
 use std::io::Write;

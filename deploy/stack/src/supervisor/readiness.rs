@@ -1,4 +1,5 @@
-//! Whether a service is ready: asked of the service itself, and only believed from the process that is meant.
+//! Whether a service is ready: asked of the service itself, and only believed from the process that
+//! is meant.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,9 +16,11 @@ const CHECK_LIMIT: Duration = Duration::from_secs(2);
 pub enum Readiness {
     /// The cluster's state file says so.
     Postmaster(PathBuf),
-    /// It greets on this port by this name: another stack's server may have been faster to take the port.
+    /// It greets on this port by this name: another stack's server may have been faster to take the
+    /// port.
     Nats(u16, String),
-    /// Its admin port says so, under its process id: another process may have been faster to take the port.
+    /// Its admin port says so, under its process id: another process may have been faster to take
+    /// the port.
     Http(String),
 }
 

@@ -86,7 +86,8 @@ pub(super) async fn keep(
             Order::End => break,
         }
         let started = Instant::now();
-        // Looked at before it is started: a build that comes in between makes the process one of older programs.
+        // Looked at before it is started: a build that comes in between makes the process one of
+        // older programs.
         let program = Build::of(Path::new(service.command.get_program())).ok();
         let launch =
             Launch { command: &service.command, account: service.account, guard: service.stop };
@@ -158,7 +159,8 @@ async fn watch_over(
                 if changed.is_err() || *orders.borrow() != Order::Run {
                     match process.end(service.stop, STOP_LIMIT).await {
                         Ok(true) => {}
-                        Ok(false) => log.note(&format!("it did not stop within {} s and is killed", STOP_LIMIT.as_secs())),
+                        Ok(false) => log.note(&format!("it did not stop within {} s and is killed",
+                            STOP_LIMIT.as_secs())),
                         Err(error) => log.note(&format!("it could not be stopped: {error}")),
                     }
                     return Ended::Asked;

@@ -1,5 +1,6 @@
-//! The supervisor's life: clean up after a killed one, start the servers, bring the database up to date, start the processes,
-//! keep `endpoints.json` true, and stop everything at the first signal (at once at the second).
+//! The supervisor's life: clean up after a killed one, start the servers, bring the database up to
+//! date, start the processes, keep `endpoints.json` true, and stop everything at the first signal
+//! (at once at the second).
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -41,7 +42,7 @@ pub(super) async fn run(
     remove_folder(&layout.resting())?;
     down::end_leftovers(layout).await?;
     let servers = choose(layout, bundled)?;
-    let (ports, claims) = Ports::pick()?;
+    let (ports, locks) = Ports::pick()?;
     let settings = Settings {
         programs,
         ports,
@@ -62,7 +63,7 @@ pub(super) async fn run(
         () = signals.next() => eprintln!("stack: stopped at once"),
     }
     remove_file(&layout.running())?;
-    drop((claims, lock));
+    drop((locks, lock));
     result.map(|()| ExitCode::SUCCESS)
 }
 
@@ -145,7 +146,8 @@ async fn start_postgres(
     supervisor.ready("postgres").await
 }
 
-/// Refuses a cluster that was copied while it ran: its files are of different moments, and its server may still run.
+/// Refuses a cluster that was copied while it ran: its files are of different moments, and its
+/// server may still run.
 fn refuse_copy(data: &Path) -> anyhow::Result<()> {
     let Some(original) = postmaster_data(data) else { return Ok(()) };
     // A folder that was moved after a crash is a copy of nothing.
@@ -154,7 +156,8 @@ fn refuse_copy(data: &Path) -> anyhow::Result<()> {
     };
     anyhow::ensure!(
         original == data,
-        "{} was copied from {} while that ran, so it is not whole: `cargo stack reset` makes a new one, or copy it again after \
+        "{} was copied from {} while that ran, so it is not whole: `cargo stack reset` makes a \
+            new one, or copy it again after \
          `cargo stack down`",
         data.display(),
         original.display()

@@ -1,4 +1,5 @@
-//! A crate asks for what it uses: another crate of the workspace may ask for it today and not tomorrow.
+//! A crate asks for what it uses: another crate of the workspace may ask for it today and not
+//! tomorrow.
 
 use super::{EDGES, manifest, none, rust};
 

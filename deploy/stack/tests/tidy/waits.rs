@@ -1,8 +1,10 @@
-//! Failures of tests end: what a test or its kit waits for comes in time, or the test fails and says what it was.
+//! Failures of tests end: what a test or its kit waits for comes in time, or the test fails and
+//! says what it was.
 
 use super::{none, rust};
 
-/// Where waits have no limit, and why. Programs that people watch, and end by Ctrl-C, may take their time.
+/// Where waits have no limit, and why. Programs that people watch, and end by Ctrl-C, may take
+/// their time.
 const ENDLESS_WAITS: &[(&str, &str)] = &[
     ("deploy/servers/src/finish.rs", "makes the limits"),
     ("deploy/servers/src/http.rs", "makes the client with a limit"),

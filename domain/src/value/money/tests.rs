@@ -130,7 +130,8 @@ proptest! {
         let parts: Vec<_> = money.allocate(units).parts().collect();
         prop_assert!((1..=2).contains(&parts.len()));
         prop_assert_eq!(parts.iter().map(|(quantity, _)| quantity.get()).sum::<u32>(), units.get());
-        let sum = parts.iter().try_fold(Money::zero(money.currency()), |sum, (n, price)| sum.plus(price.times(*n)?));
+        let sum = parts.iter().try_fold(Money::zero(money.currency()), |sum, (n,
+            price)| sum.plus(price.times(*n)?));
         prop_assert_eq!(sum, Ok(money));
         if let [(_, dearer), (_, cheaper)] = parts[..] {
             prop_assert_eq!(dearer.minor() - cheaper.minor(), 1);
@@ -145,9 +146,12 @@ proptest! {
     }
 
     #[test]
-    fn adding_commutes_and_equals_adding_minor_units(a in 0..=Money::MAX_MINOR, b in 0..=Money::MAX_MINOR) {
-        let (left, right) = (Money::from_minor(a, currency("USD")).unwrap(), Money::from_minor(b, currency("USD")).unwrap());
+    fn adding_commutes_and_equals_adding_minor_units(a in 0..=Money::MAX_MINOR,
+        b in 0..=Money::MAX_MINOR) {
+        let (left, right) = (Money::from_minor(a, currency("USD")).unwrap(), Money::from_minor(b,
+            currency("USD")).unwrap());
         prop_assert_eq!(left.plus(right), right.plus(left));
-        prop_assert_eq!(left.plus(right).ok().map(Money::minor), Some(a + b).filter(|sum| *sum <= Money::MAX_MINOR));
+        prop_assert_eq!(left.plus(right).ok().map(Money::minor),
+            Some(a + b).filter(|sum| *sum <= Money::MAX_MINOR));
     }
 }

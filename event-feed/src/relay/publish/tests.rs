@@ -1,4 +1,5 @@
-//! The broker's guard: what a relay publishes that is behind is refused, whichever way it publishes.
+//! The broker's guard: what a relay publishes that is behind is refused, whichever way it
+//! publishes.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -21,7 +22,7 @@ fn event(position: i64) -> RecordedEvent {
         position: Position(position),
         stream: StreamName::new("thing", Uuid::nil()).unwrap(),
         version: Version(position),
-        part: 0,
+        fragment: 0,
         id: Uuid::now_v7(),
         event_type: "thing.happened".parse::<EventType>().unwrap(),
         schema_version: 1,

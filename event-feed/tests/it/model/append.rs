@@ -54,8 +54,8 @@ pub(super) fn chain(state: &mut State, who: usize) -> Option<()> {
     Some(())
 }
 
-/// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held throughout. The appends of a batch
-/// are decided one after the other, and each is refused alone.
+/// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held
+/// throughout. The appends of a batch are decided one after the other, and each is refused alone.
 pub(super) fn call(
     state: &mut State,
     who: usize,
@@ -88,7 +88,8 @@ fn append(state: &mut State, event: Event, checked: bool, mutant: Option<Mutant>
         return Some(at + 1);
     }
     let head = state.store.head();
-    // Who names a version alone proves what it read by the epoch; a link proves the one before it by its event.
+    // Who names a version alone proves what it read by the epoch; a link proves the one before it
+    // by its event.
     let is_behind =
         !event.behind || head.id == event.seen || mutant == Some(Mutant::ChainByVersion);
     if (head.position != event.after || !is_behind) && !checked {
@@ -98,8 +99,9 @@ fn append(state: &mut State, event: Event, checked: bool, mutant: Option<Mutant>
     Some(state.store.log.len())
 }
 
-/// The standby takes over with what it has. When events are missing, nobody appends until a person has begun a new epoch. Every
-/// connection is new: a process that knows of what is missing ends with it, the outcome of what it had sent unknown.
+/// The standby takes over with what it has. When events are missing, nobody appends until a person
+/// has begun a new epoch. Every connection is new: a process that knows of what is missing ends
+/// with it, the outcome of what it had sent unknown.
 pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
     state.left.promotions -= 1;
     let store = &mut state.store;
@@ -113,7 +115,8 @@ pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
         if mutant != Some(Mutant::WriterGoesOn) {
             state.writers = [Writer::default(); 2];
         }
-        // P4 is a promise of the server that has the commits; what a lossy promotion dropped is not held against it.
+        // P4 is a promise of the server that has the commits; what a lossy promotion dropped is not
+        // held against it.
         let log = &state.store.log;
         state.acknowledged.retain(|(id, _)| log.iter().any(|event| event.id == *id));
     }

@@ -1,4 +1,5 @@
-//! The follower: pages from the store, messages from the stream once it is proved, and every doubt is taken to the store.
+//! The follower: pages from the store, messages from the stream once it is proved, and every doubt
+//! is taken to the store.
 
 use super::state::{Message, State};
 use super::{Action, Mutant};

@@ -1,14 +1,15 @@
-//! What must hold in every state, and what must be reachable, so that the rest is not true of nothing.
+//! What must hold in every state, and what must be reachable, so that the rest is not true of
+//! nothing.
 
 use stateright::Property;
 
 use super::Whole;
-use super::state::{Mark, Phase, State};
+use super::state::{EventRef, Phase, State};
 
-pub(super) type Claim = fn(&Whole, &State) -> bool;
+pub(super) type Predicate = fn(&Whole, &State) -> bool;
 
 /// What holds always.
-pub(super) const ALWAYS: &[(&str, Claim)] = &[
+pub(super) const ALWAYS: &[(&str, Predicate)] = &[
     ("I2, I5: what was acknowledged is there once, what was refused is not", outcomes_are_true),
     ("I4: nothing came between what an author had read and its event", conditions_hold),
     (
@@ -26,7 +27,7 @@ pub(super) const ALWAYS: &[(&str, Claim)] = &[
 ];
 
 /// What happens sometimes.
-pub(super) const SOMETIMES: &[(&str, Claim)] = &[
+pub(super) const SOMETIMES: &[(&str, Predicate)] = &[
     ("two relays believe that they lead, and the stream grows", |_, state| {
         let leading = state.relays.iter().filter(|phase| **phase != Phase::StandingBy).count();
         leading == 2 && state.stream.as_ref().is_some_and(|stream| !stream.messages.is_empty())
@@ -49,8 +50,10 @@ pub(super) const SOMETIMES: &[(&str, Claim)] = &[
 ];
 
 pub(super) fn all() -> Vec<Property<Whole>> {
-    let always = ALWAYS.iter().map(|(name, claim)| Property::always(name, *claim));
-    always.chain(SOMETIMES.iter().map(|(name, claim)| Property::sometimes(name, *claim))).collect()
+    let always = ALWAYS.iter().map(|(name, property)| Property::always(name, *property));
+    always
+        .chain(SOMETIMES.iter().map(|(name, property)| Property::sometimes(name, *property)))
+        .collect()
 }
 
 fn outcomes_are_true(_: &Whole, state: &State) -> bool {
@@ -91,13 +94,14 @@ fn the_stream_is_the_log(_: &Whole, state: &State) -> bool {
 }
 
 fn handed_out_in_order(_: &Whole, state: &State) -> bool {
-    let handed: &[Mark] = &state.follower.handed;
+    let handed: &[EventRef] = &state.follower.handed;
     handed.iter().zip(1..).all(|(mark, position)| mark.position == position)
         && state.store.ever_had(None, handed)
 }
 
-/// Plays on without faults: everything under way is lost or gives up, one relay leads, the follower reads. The order is one of those
-/// that the checker tries anyway; what counts is that it ends where it should.
+/// Plays on without faults: everything under way is lost or gives up, one relay leads, the follower
+/// reads. The order is one of those that the checker tries anyway; what counts is that it ends
+/// where it should.
 fn everything_heals(whole: &Whole, state: &State) -> bool {
     let mut state = state.clone();
     if state.store.lost {

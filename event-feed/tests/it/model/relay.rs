@@ -1,4 +1,5 @@
-//! The relays: lease, resume, read, check, publish; and the broker, which stores what follows its last sequence.
+//! The relays: lease, resume, read, check, publish; and the broker, which stores what follows its
+//! last sequence.
 
 use super::state::{Message, Phase, Publish, Remake, State, Stream};
 use super::{Action, Mutant};
@@ -112,7 +113,8 @@ pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
     state.relays[who] = next;
 }
 
-/// The stream's last sequence is the checkpoint, once its message is proved to be the log's event there.
+/// The stream's last sequence is the checkpoint, once its message is proved to be the log's event
+/// there.
 fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     let (epoch, head) = (state.store.epoch, state.store.head());
     let anew = Phase::Remaking {
@@ -124,7 +126,8 @@ fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     let Some(stream) = &state.stream else { return anew };
     let last = state.store.mark(stream.last());
     let message = stream.at(stream.last());
-    // What the stream has of this very epoch and the log has not, was lost: the relay waits for a person.
+    // What the stream has of this very epoch and the log has not, was lost: the relay waits for a
+    // person.
     let lost = match message {
         Some(message) => message.epoch == epoch && message.mark != last,
         None => stream.last() > head.position,
@@ -140,7 +143,8 @@ fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     if ours { Phase::At { term, epoch, last } } else { anew }
 }
 
-/// A publish reaches the broker, whose guard is the sequence that it expects to be the last; its answer may be lost.
+/// A publish reaches the broker, whose guard is the sequence that it expects to be the last; its
+/// answer may be lost.
 pub(super) fn arrive(
     state: &mut State,
     request: u8,

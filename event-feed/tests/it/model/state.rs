@@ -1,5 +1,6 @@
-//! The state of the whole: the log and its standby, two appending processes, two relays and their lease, the network, the broker's
-//! stream and one follower. Everything is a value, so that the checker can compare states.
+//! The state of the whole: the log and its standby, two appending processes, two relays and their
+//! lease, the network, the broker's stream and one follower. Everything is a value, so that the
+//! checker can compare states.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,8 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Event {
     pub(super) id: u8,
-    /// What its author had read: how many events, and the last of them. Its condition is that nothing has come since.
+    /// What its author had read: how many events, and the last of them. Its condition is that
+    /// nothing has come since.
     pub(super) after: usize,
     pub(super) seen: Option<u8>,
     /// It stands behind one of the same batch, whose event it names: that one must be the last.
@@ -16,7 +18,7 @@ pub(super) struct Event {
 
 impl Event {
     /// Decided on what was read.
-    pub(super) fn alone(id: u8, read: Mark) -> Self {
+    pub(super) fn alone(id: u8, read: EventRef) -> Self {
         Self { id, after: read.position, seen: read.id, behind: false }
     }
 
@@ -28,7 +30,7 @@ impl Event {
 
 /// A position with the id there; none before the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub(super) struct Mark {
+pub(super) struct EventRef {
     pub(super) position: usize,
     pub(super) id: Option<u8>,
 }
@@ -36,11 +38,12 @@ pub(super) struct Mark {
 /// A message of the stream: what its headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Message {
-    pub(super) mark: Mark,
+    pub(super) mark: EventRef,
     pub(super) epoch: u8,
 }
 
-/// The database: `events` and `log` of the primary, how much of it the standby has, and the lease's row.
+/// The database: `events` and `log` of the primary, how much of it the standby has, and the lease's
+/// row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Store {
     pub(super) log: Vec<Event>,
@@ -57,28 +60,28 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn head(&self) -> Mark {
+    pub(super) fn head(&self) -> EventRef {
         self.mark(self.log.len())
     }
 
-    pub(super) fn mark(&self, position: usize) -> Mark {
-        Mark {
+    pub(super) fn mark(&self, position: usize) -> EventRef {
+        EventRef {
             position,
             id: position.checked_sub(1).and_then(|at| self.log.get(at)).map(|event| event.id),
         }
     }
 
     /// Up to so many marks after a position.
-    pub(super) fn after(&self, position: usize, most: usize) -> Vec<Mark> {
+    pub(super) fn after(&self, position: usize, most: usize) -> Vec<EventRef> {
         (position + 1..=self.log.len()).take(most).map(|position| self.mark(position)).collect()
     }
 
     /// Whether marks stand in one log of that epoch, now or before it was cut.
-    pub(super) fn ever_had(&self, epoch: Option<u8>, marks: &[Mark]) -> bool {
+    pub(super) fn ever_had(&self, epoch: Option<u8>, marks: &[EventRef]) -> bool {
         let now = (self.epoch, self.log.clone());
         let mut logs = self.past.iter().chain(std::iter::once(&now));
         logs.any(|(of, log)| {
-            let has = |mark: &Mark| {
+            let has = |mark: &EventRef| {
                 mark.position.checked_sub(1).and_then(|at| log.get(at)).map(|event| event.id)
                     == mark.id
             };
@@ -109,34 +112,34 @@ pub(super) enum Phase {
     Remaking {
         term: u8,
         epoch: u8,
-        last: Mark,
+        last: EventRef,
         step: Remake,
     },
     /// The stream ends here, and is the log's.
     At {
         term: u8,
         epoch: u8,
-        last: Mark,
+        last: EventRef,
     },
     /// Read these; the lease is to be looked at before they are sent.
     Read {
         term: u8,
         epoch: u8,
-        last: Mark,
-        page: Vec<Mark>,
+        last: EventRef,
+        page: Vec<EventRef>,
     },
     /// May send them.
     Checked {
         term: u8,
         epoch: u8,
-        last: Mark,
-        page: Vec<Mark>,
+        last: EventRef,
+        page: Vec<EventRef>,
     },
     /// Waits for the broker's answer.
     Waiting {
         term: u8,
         epoch: u8,
-        page: Vec<Mark>,
+        page: Vec<EventRef>,
         request: u8,
     },
 }
@@ -179,7 +182,7 @@ impl Stream {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Follower {
     /// The rows and the checkpoint, which outlive it.
-    pub(super) handed: Vec<Mark>,
+    pub(super) handed: Vec<EventRef>,
     /// The epoch as it last read it from the store.
     pub(super) epoch: Option<u8>,
     /// Which stream it reads, and the next sequence.
@@ -193,7 +196,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn last(&self) -> Mark {
+    pub(super) fn last(&self) -> EventRef {
         self.handed.last().copied().unwrap_or_default()
     }
 
@@ -258,13 +261,13 @@ impl State {
         }
     }
 
-    /// A state that is common: two events, of which the standby has the first; one relay leads and has published both, the follower has
-    /// handed both out and reads the stream.
+    /// A state that is common: two events, of which the standby has the first; one relay leads and
+    /// has published both, the follower has handed both out and reads the stream.
     pub(super) fn at_work(left: Budget) -> Self {
         let mut state = Self::new(left);
         let log = vec![
-            Event::alone(1, Mark::default()),
-            Event::alone(2, Mark { position: 1, id: Some(1) }),
+            Event::alone(1, EventRef::default()),
+            Event::alone(2, EventRef { position: 1, id: Some(1) }),
         ];
         state.store =
             Store { log, standby: 1, leader: Some(0), term: 1, standby_term: 1, ..state.store };
@@ -284,15 +287,16 @@ impl State {
         state
     }
 
-    /// What a lossy promotion can leave behind: events 2 and 3 are lost, 4 stands in place of 2; the old stream is there, a publish of 3
-    /// is still under way, and the follower has read the new log up to its first event.
+    /// What a lossy promotion can leave behind: events 2 and 3 are lost, 4 stands in place of 2;
+    /// the old stream is there, a publish of 3 is still under way, and the follower has read the
+    /// new log up to its first event.
     pub(super) fn late_publish(left: Budget, epoch: u8) -> Self {
         let mut state = Self::at_work(left);
-        let lost = Event::alone(3, Mark { position: 2, id: Some(2) });
+        let lost = Event::alone(3, EventRef { position: 2, id: Some(2) });
         let old = [state.store.log.clone(), vec![lost]].concat();
-        state.store.log = vec![old[0], Event::alone(4, Mark { position: 1, id: Some(1) })];
+        state.store.log = vec![old[0], Event::alone(4, EventRef { position: 1, id: Some(1) })];
         state.store = Store { past: vec![(1, old)], epoch, leader: None, ..state.store };
-        let late = Mark { position: 3, id: Some(3) };
+        let late = EventRef { position: 3, id: Some(3) };
         state.network =
             [Publish { request: 1, expected: 2, messages: vec![Message { mark: late, epoch: 1 }] }]
                 .into();

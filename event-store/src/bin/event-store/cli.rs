@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 /// Looks after a log of events: shows it, checks it, and begins a new epoch.
 ///
-/// Exit codes: 0 done and in order, 1 something is wrong with the log, 2 wrong usage, 3 could not be done or could not look. An erasure is `command-api erase-subject`.
+/// Exit codes: 0 done and in order, 1 something is wrong with the log, 2 wrong usage, 3 could not
+/// be done or could not look. An erasure is `command-api erase-subject`.
 #[derive(Debug, Parser)]
 #[command(name = "event-store", version)]
 pub(crate) struct Cli {
@@ -29,7 +30,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// postgres://user:password@host:port/database
-    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true, global = true, value_parser = StringValueParser::new().map(SecretString::from))]
+    #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true, global = true,
+        value_parser = StringValueParser::new().map(SecretString::from))]
     event_store_url: Option<SecretString>,
     /// A file that holds it.
     #[arg(long, env = "EVENT_STORE_URL_FILE", global = true, conflicts_with = "event_store_url")]
@@ -38,13 +40,14 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show epoch, head, seals and size.
+    /// Show epoch, head, encrypts and size.
     Status,
     /// Show events of the log from a position on.
     Read(ReadArgs),
     /// Show the events of one stream.
     Stream(StreamArgs),
-    /// Check the whole log: positions, versions and seals, and that tags, claims and keys are what it makes of them.
+    /// Check the whole log: positions, versions and encrypts, and that tags, reservations and keys
+    /// are what it makes of them.
     Verify,
     /// Show the epochs, or begin one.
     Epoch {
@@ -85,21 +88,25 @@ pub(crate) struct StreamArgs {
     /// The newest first.
     #[arg(long, conflicts_with = "after")]
     pub(crate) backward: bool,
-    /// The stream as it was then: `version:7`, `position:1200`, or a time such as 2026-11-23T05:00:00Z.
+    /// The stream as it was then: `version:7`, `position:1200`, or a time such as
+    /// 2026-11-23T05:00:00Z.
     #[arg(long, value_name = "MOMENT", value_parser = as_of)]
     pub(crate) as_of: Option<AsOf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EpochAction {
-    /// Begin a new epoch after the head, as the owner of the database: this copy of the log goes on as it is.
+    /// Begin a new epoch after the head, as the owner of the database: this copy of the log goes on
+    /// as it is.
     ///
-    /// For after a restore, or after a standby was promoted with commits missing. Running processes follow by themselves.
+    /// For after a restore, or after a standby was promoted with commits missing. Running processes
+    /// follow by themselves.
     Begin {
         /// Why, for people.
         #[arg(long, default_value = "not said")]
         reason: String,
-        /// An epoch of another copy, in whose place this one goes on; may stand several times. A process that knows it names it.
+        /// An epoch of another copy, in whose place this one goes on; may stand several times. A
+        /// process that knows it names it.
         #[arg(long = "abandon", value_parser = epoch)]
         abandoned: Vec<Epoch>,
         /// Do not ask.
@@ -130,7 +137,8 @@ impl LogArgs {
                 Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             (None, None) => {
-                let what = "EVENT_STORE_URL is not set: give it, --event-store-url or --event-store-url-file";
+                let what = "EVENT_STORE_URL is not set: give it, --event-store-url or \
+                    --event-store-url-file";
                 Err(Usage(what.to_owned()).into())
             }
         }

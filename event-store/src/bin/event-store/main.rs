@@ -1,4 +1,5 @@
-//! The program for people who look after a log. `cli.rs` says what it can do, `show.rs` how it prints.
+//! The program for people who look after a log. `cli.rs` says what it can do, `show.rs` how it
+//! prints.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -89,7 +90,8 @@ async fn store(url: &str) -> anyhow::Result<PostgresStore> {
     Ok(PostgresStore::connect(options).await?)
 }
 
-/// Events of the log, page by page: a page is as large as memory allows, and what is asked for may be more.
+/// Events of the log, page by page: a page is as large as memory allows, and what is asked for may
+/// be more.
 async fn read(
     store: &PostgresStore,
     args: ReadArgs,

@@ -41,8 +41,8 @@ pub(crate) fn status(status: &LogStatus) -> String {
         ("head", status.position.to_string()),
         ("event at the head", known(status.event_id)),
         ("appended at", known(status.recorded_at)),
-        ("sealed to", status.sealed_to.to_string()),
-        ("claims", status.claims.to_string()),
+        ("digested to", status.digested_to.to_string()),
+        ("reservations", status.reservations.to_string()),
         ("idempotency keys (about)", status.keys_about.to_string()),
         ("bytes", status.bytes.to_string()),
         ("appends waiting", status.waiting_appends.to_string()),
@@ -65,9 +65,11 @@ pub(crate) fn epochs(all: &[EpochRecord]) -> String {
 }
 
 pub(crate) fn verification(found: &Verification) -> String {
-    let Verification { head, sealed_to, events, claims, keys, keys_without_events, .. } = found;
+    let Verification { head, digested_to, events, reservations, keys, keys_without_events, .. } =
+        found;
     let mut text = format!(
-        "{events} events up to position {head}, sealed to {sealed_to}; {claims} claims and {keys} idempotency records compared, \
+        "{events} events up to position {head}, digested to {digested_to}; {reservations} \
+            reservations and {keys} idempotency records compared, \
          {keys_without_events} more of appends without events.\n"
     );
     if found.holds() {

@@ -8,7 +8,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
-use crate::event::Mark;
+use crate::event::EventRef;
 use crate::store::Head;
 
 /// Keys in memory.
@@ -21,7 +21,7 @@ pub struct MemoryKeys {
 struct Inner {
     keys: BTreeMap<Uuid, StoredKey>,
     ledger: BTreeMap<Uuid, LedgerEntry>,
-    applied: Mark,
+    applied: EventRef,
     known_head: Option<Head>,
 }
 
@@ -30,7 +30,7 @@ impl Default for Inner {
         Self {
             keys: BTreeMap::new(),
             ledger: BTreeMap::new(),
-            applied: Mark::START,
+            applied: EventRef::START,
             known_head: None,
         }
     }
@@ -75,7 +75,7 @@ impl SubjectKeyStore for MemoryKeys {
             requested_by: requested_by.to_owned(),
             requested_at: Utc::now(),
             erased_at: None,
-            claims_released: 0,
+            reservations_released: 0,
         });
         Ok(entry.clone())
     }
@@ -83,12 +83,12 @@ impl SubjectKeyStore for MemoryKeys {
     async fn record(
         &self,
         subject: Uuid,
-        erased_at: Mark,
-        claims_released: i64,
+        erased_at: EventRef,
+        reservations_released: i64,
     ) -> Result<(), KeyError> {
         if let Some(entry) = self.inner().ledger.get_mut(&subject) {
             entry.erased_at = Some(erased_at);
-            entry.claims_released += claims_released;
+            entry.reservations_released += reservations_released;
         }
         Ok(())
     }
@@ -108,11 +108,11 @@ impl SubjectKeyStore for MemoryKeys {
             .collect())
     }
 
-    async fn applied(&self) -> Result<Mark, KeyError> {
+    async fn applied(&self) -> Result<EventRef, KeyError> {
         Ok(self.inner().applied)
     }
 
-    async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
+    async fn set_applied(&self, mark: EventRef) -> Result<(), KeyError> {
         self.inner().applied = mark;
         Ok(())
     }
@@ -126,7 +126,7 @@ impl SubjectKeyStore for MemoryKeys {
         let newer = known.is_none_or(|known| {
             known.epoch != head.epoch || known.mark.position < head.mark.position
         });
-        if newer && head.mark != Mark::START {
+        if newer && head.mark != EventRef::START {
             *known = Some(head);
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The store of subject keys on Postgres: a schema of its own, best in a database of its own with a short backup.
+//! The store of subject keys on Postgres: a schema of its own, best in a database of its own with a
+//! short backup.
 
 use std::collections::HashSet;
 use std::str::FromStr as _;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
 use crate::error::StoreError;
-use crate::event::{Epoch, Mark, Position};
+use crate::event::{Epoch, EventRef, Position};
 use crate::postgres::{OwnedSchema, read_error};
 use crate::store::Head;
 
@@ -29,11 +30,13 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the server lets a statement run.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// How long a statement waits for the row of another transaction. One that does not end must not hold up all new subjects.
+/// How long a statement waits for the row of another transaction. One that does not end must not
+/// hold up all new subjects.
 const LOCK_TIMEOUT: &str = "1s";
 /// How long this side waits for what commands and readiness wait for: a few rows by their keys.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
-/// How long it waits for what reads or changes many rows: a little longer than the server lets it run.
+/// How long it waits for what reads or changes many rows: a little longer than the server lets it
+/// run.
 const LONG_CALL_LIMIT: Duration = Duration::from_secs(11);
 /// The most connections of one process, besides those that add keys.
 const MAX_CONNECTIONS: u32 = 3;
@@ -59,12 +62,14 @@ fn schema() -> OwnedSchema {
 /// Brings the schema `subject_keys` of the database up to date. Safe when run twice or at once.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] when Postgres is away, [`KeyError::Unusable`] when the schema is newer than this program.
+/// [`KeyError::Unavailable`] when Postgres is away, [`KeyError::Unusable`] when the schema is newer
+/// than this program.
 pub async fn migrate(url: &str) -> Result<(), KeyError> {
     Ok(schema().migrate(url).await?)
 }
 
-/// Names the schema that this program makes: another one, another name. For templates of test databases.
+/// Names the schema that this program makes: another one, another name. For templates of test
+/// databases.
 pub fn schema_fingerprint() -> String {
     schema().fingerprint()
 }
@@ -76,8 +81,9 @@ pub struct PostgresKeys {
     adding: Arc<Adding>,
 }
 
-/// The connections that add keys. Many appends wait for each of their statements, and a pool would ask the server after each whether it is
-/// still there. No lock is held while a statement runs: a caller that comes while one is silent takes another.
+/// The connections that add keys. Many appends wait for each of their statements, and a pool would
+/// ask the server after each whether it is still there. No lock is held while a statement runs: a
+/// caller that comes while one is silent takes another.
 struct Adding {
     options: PgConnectOptions,
     room: Semaphore,
@@ -89,8 +95,9 @@ impl Adding {
         Self { options, room: Semaphore::new(MAX_ADDING), idle: Mutex::default() }
     }
 
-    /// Adds those that are not there; says which it added. Adding them twice does no harm, so it is tried again on a new connection when
-    /// the one at hand turns out to be gone or gives no answer.
+    /// Adds those that are not there; says which it added. Adding them twice does no harm, so it is
+    /// tried again on a new connection when the one at hand turns out to be gone or gives no
+    /// answer.
     async fn add(
         &self,
         subjects: &[Uuid],
@@ -145,7 +152,8 @@ impl PostgresKeys {
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("default_transaction_isolation", "read committed"),
-                // What is sealed under a key is acknowledged right after: the key must be as durable.
+                // What is encrypted under a key is acknowledged right after: the key must be as
+                // durable.
                 ("synchronous_commit", "on"),
             ]);
         let mut connection =
@@ -196,8 +204,8 @@ fn stored(master: Option<String>, wrapped: Option<Vec<u8>>) -> StoredKey {
     }
 }
 
-fn mark(position: i64, event_id: Option<Uuid>) -> Mark {
-    Mark { position: Position(position), event_id }
+fn mark(position: i64, event_id: Option<Uuid>) -> EventRef {
+    EventRef { position: Position(position), event_id }
 }
 
 struct LedgerRow {
@@ -206,7 +214,7 @@ struct LedgerRow {
     requested_at: chrono::DateTime<chrono::Utc>,
     position: Option<i64>,
     event_id: Option<Uuid>,
-    claims_released: i64,
+    reservations_released: i64,
 }
 
 impl From<LedgerRow> for LedgerEntry {
@@ -216,7 +224,7 @@ impl From<LedgerRow> for LedgerEntry {
             requested_by: row.requested_by,
             requested_at: row.requested_at,
             erased_at: row.position.map(|position| mark(position, row.event_id)),
-            claims_released: row.claims_released,
+            reservations_released: row.reservations_released,
         }
     }
 }
@@ -266,16 +274,16 @@ impl SubjectKeyStore for PostgresKeys {
     async fn record(
         &self,
         subject: Uuid,
-        erased_at: Mark,
-        claims_released: i64,
+        erased_at: EventRef,
+        reservations_released: i64,
     ) -> Result<(), KeyError> {
-        let Mark { position, event_id } = erased_at;
+        let EventRef { position, event_id } = erased_at;
         let done = sqlx::query_file!(
             "sql/keys/record.sql",
             subject,
             position.0,
             event_id,
-            claims_released
+            reservations_released
         );
         done.execute(&self.pool).await.map(drop).map_err(failed)
     }
@@ -293,7 +301,7 @@ impl SubjectKeyStore for PostgresKeys {
         Ok(rows.await.map_err(failed)?.into_iter().map(Into::into).collect())
     }
 
-    async fn applied(&self) -> Result<Mark, KeyError> {
+    async fn applied(&self) -> Result<EventRef, KeyError> {
         let row = sqlx::query_file!("sql/keys/applied.sql")
             .fetch_one(&self.pool)
             .await
@@ -301,7 +309,7 @@ impl SubjectKeyStore for PostgresKeys {
         Ok(mark(row.position, row.event_id))
     }
 
-    async fn set_applied(&self, mark: Mark) -> Result<(), KeyError> {
+    async fn set_applied(&self, mark: EventRef) -> Result<(), KeyError> {
         let done = sqlx::query_file!("sql/keys/set_applied.sql", mark.position.0, mark.event_id);
         done.execute(&self.pool).await.map(drop).map_err(failed)
     }
@@ -319,7 +327,7 @@ impl SubjectKeyStore for PostgresKeys {
 
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
         // Before the first event there is nothing to lose.
-        let Mark { position, event_id: Some(event_id) } = head.mark else { return Ok(()) };
+        let EventRef { position, event_id: Some(event_id) } = head.mark else { return Ok(()) };
         let done =
             sqlx::query_file!("sql/keys/set_known_head.sql", head.epoch.0, position.0, event_id);
         done.execute(&self.pool).await.map(drop).map_err(failed)

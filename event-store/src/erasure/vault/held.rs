@@ -1,7 +1,9 @@
-//! Values that are held on to after they were revealed, as in states of streams: what an erasure must reach besides the events.
+//! Values that are held on to after they were revealed, as in states of streams: what an erasure
+//! must reach besides the events.
 //!
-//! In memory whoever holds values is told at once who is erased, and asks before it shows any. On disk a state is sealed as a whole, under
-//! a key that is made of the keys of everybody whose values are in it: without any one of them it cannot be made again.
+//! In memory whoever holds values is told at once who is erased, and asks before it shows any. On
+//! disk a state is encrypted as a whole, under a key that is made of the keys of everybody whose
+//! values are in it: without any one of them it cannot be made again.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, Weak};
@@ -17,12 +19,12 @@ use crate::erasure::envelope::{self, Place};
 use crate::erasure::keys::{KeyError, StoredKey};
 use crate::erasure::marked::{self, Content};
 use crate::erasure::master::SubjectKey;
-use crate::event::{Epoch, Mark};
+use crate::event::{Epoch, EventRef};
 use crate::stream::{StreamName, Version};
 
 /// The most subjects whose values one state may hold to be held in memory or kept.
 pub(crate) const MAX_SUBJECTS: usize = 64;
-/// How a sealed state begins, which no other does: the name is reserved.
+/// How a encrypted state begins, which no other does: the name is reserved.
 const BEGINS: &str = r#"{"$subjects":"#;
 
 /// Holds values that a vault revealed.
@@ -41,7 +43,7 @@ pub(crate) struct StatePlace<'a> {
     pub(crate) shape: i32,
     pub(crate) epoch: Epoch,
     pub(crate) version: Version,
-    pub(crate) last: Mark,
+    pub(crate) last: EventRef,
 }
 
 /// A state that could be opened.
@@ -55,11 +57,11 @@ pub(crate) struct OpenedState {
 /// What is kept of a state with values.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SealedState {
+struct EncryptedState {
     #[serde(rename = "$subjects")]
     subjects: Vec<Uuid>,
     #[serde(rename = "$sealed")]
-    sealed: String,
+    encrypted: String,
 }
 
 /// Whose readable personal values stand in something.
@@ -71,7 +73,7 @@ pub(crate) struct Personal {
 }
 
 impl Personal {
-    /// Those whose values were sealed together.
+    /// Those whose values were encrypted together.
     pub(crate) const fn of(subjects: Vec<Uuid>) -> Self {
         Self { subjects, unknown: false }
     }
@@ -114,8 +116,8 @@ impl Personal {
     }
 }
 
-/// Whether a state was sealed before it was kept.
-pub(crate) fn is_sealed(state: &RawValue) -> bool {
+/// Whether a state was encrypted before it was kept.
+pub(crate) fn is_encrypted(state: &RawValue) -> bool {
     state.get().starts_with(BEGINS)
 }
 
@@ -133,8 +135,8 @@ impl Vault {
         subjects.iter().any(|subject| matches!(cache.get(*subject), Some(Known::Erased)))
     }
 
-    /// Whether one of these subjects is erased, so that nothing that was revealed of it may be shown. As for [`Vault::reveal`], the store
-    /// of keys is asked for whom nothing is at hand of.
+    /// Whether one of these subjects is erased, so that nothing that was revealed of it may be
+    /// shown. As for [`Vault::reveal`], the store of keys is asked for whom nothing is at hand of.
     pub(crate) async fn any_erased(&self, subjects: &[Uuid]) -> Result<bool, KeyError> {
         let (known, missing) = self.shared.at_hand(subjects);
         if known.values().any(|known| matches!(known, Known::Erased)) {
@@ -149,34 +151,36 @@ impl Vault {
             .any(|(_, known)| matches!(known, Known::Erased)))
     }
 
-    /// Seals a state in which values of these subjects stand; `None` when one of them has no key, or none any more.
-    pub(crate) async fn seal_state(
+    /// Seals a state in which values of these subjects stand; `None` when one of them has no key,
+    /// or none any more.
+    pub(crate) async fn encrypt_state(
         &self,
         place: StatePlace<'_>,
         subjects: &[Uuid],
         json: &RawValue,
     ) -> Result<Option<Box<RawValue>>, KeyError> {
         let Some(key) = self.joint_key(subjects).await? else { return Ok(None) };
-        let sealed = place.seal(&key, json.get());
-        Ok(sealed.and_then(|sealed| {
-            to_raw_value(&SealedState { subjects: subjects.to_vec(), sealed }).ok()
+        let encrypted = place.encrypt(&key, json.get());
+        Ok(encrypted.and_then(|encrypted| {
+            to_raw_value(&EncryptedState { subjects: subjects.to_vec(), encrypted }).ok()
         }))
     }
 
-    /// Opens what [`Vault::seal_state`] sealed for this place; `None` when it does not open, as after one of its subjects was erased.
-    pub(crate) async fn open_state(
+    /// Opens what [`Vault::encrypt_state`] encrypted for this place; `None` when it does not open,
+    /// as after one of its subjects was erased.
+    pub(crate) async fn decrypt_state(
         &self,
         place: StatePlace<'_>,
         state: &RawValue,
     ) -> Result<Option<OpenedState>, KeyError> {
-        let Ok(SealedState { subjects, sealed }) = serde_json::from_str(state.get()) else {
+        let Ok(EncryptedState { subjects, encrypted }) = serde_json::from_str(state.get()) else {
             return Ok(None);
         };
         if subjects.len() > MAX_SUBJECTS {
             return Ok(None);
         }
         let Some(key) = self.joint_key(&subjects).await? else { return Ok(None) };
-        let json = place.open(&key, &sealed).and_then(|json| RawValue::from_string(json).ok());
+        let json = place.open(&key, &encrypted).and_then(|json| RawValue::from_string(json).ok());
         Ok(json.map(|json| OpenedState { json, subjects }))
     }
 
@@ -237,12 +241,12 @@ impl Shared {
 }
 
 impl StatePlace<'_> {
-    fn seal(&self, key: &SubjectKey, json: &str) -> Option<String> {
-        self.with_place(|place| envelope::seal(key, place, json).ok())
+    fn encrypt(&self, key: &SubjectKey, json: &str) -> Option<String> {
+        self.with_place(|place| envelope::encrypt(key, place, json).ok())
     }
 
-    fn open(&self, key: &SubjectKey, sealed: &str) -> Option<String> {
-        self.with_place(|place| envelope::open(key, place, sealed).ok())
+    fn open(&self, key: &SubjectKey, encrypted: &str) -> Option<String> {
+        self.with_place(|place| envelope::decrypt(key, place, encrypted).ok())
     }
 
     /// No event's field stands there: the name of a stream has no blank.
@@ -255,7 +259,8 @@ impl StatePlace<'_> {
     }
 }
 
-/// One key out of several: each is of a fixed length and random, so that a digest over all of them tells nothing of any.
+/// One key out of several: each is of a fixed length and random, so that a digest over all of them
+/// tells nothing of any.
 fn joined(keys: &BTreeMap<Uuid, SubjectKey>) -> SubjectKey {
     let mut digest = Sha256::new().chain_update(b"the key of a state");
     for (subject, key) in keys {
@@ -294,7 +299,7 @@ mod tests {
         let stream = StreamName::new("thing", 1).unwrap();
         let (other, last) = (
             StreamName::new("thing", 2).unwrap(),
-            Mark { position: Position(7), event_id: Some(Uuid::from_u128(9)) },
+            EventRef { position: Position(7), event_id: Some(Uuid::from_u128(9)) },
         );
         let place = StatePlace {
             stream: &stream,
@@ -304,34 +309,36 @@ mod tests {
             last,
         };
         let state = RawValue::from_string(r#"{"name":"Ada"}"#.to_owned()).unwrap();
-        let sealed =
-            vault(&keys).await.seal_state(place, &[BOB, ADA], &state).await.unwrap().unwrap();
+        let encrypted =
+            vault(&keys).await.encrypt_state(place, &[BOB, ADA], &state).await.unwrap().unwrap();
         assert!(
-            is_sealed(&sealed) && !is_sealed(&state) && !sealed.get().contains("Ada"),
-            "{sealed}"
+            is_encrypted(&encrypted) && !is_encrypted(&state) && !encrypted.get().contains("Ada"),
+            "{encrypted}"
         );
-        let opened = vault(&keys).await.open_state(place, &sealed).await.unwrap().unwrap();
+        let opened = vault(&keys).await.decrypt_state(place, &encrypted).await.unwrap().unwrap();
         assert_eq!((opened.json.get(), opened.subjects), (state.get(), vec![BOB, ADA]));
         for elsewhere in [
             StatePlace { stream: &other, ..place },
             StatePlace { shape: 2, ..place },
             StatePlace { version: Version(4), ..place },
             StatePlace { epoch: Epoch(Uuid::from_u128(5)), ..place },
-            StatePlace { last: Mark::START, ..place },
+            StatePlace { last: EventRef::START, ..place },
         ] {
             assert!(
-                vault(&keys).await.open_state(elsewhere, &sealed).await.unwrap().is_none(),
+                vault(&keys).await.decrypt_state(elsewhere, &encrypted).await.unwrap().is_none(),
                 "{elsewhere:?}"
             );
         }
-        let without_bob = sealed.get().replace(&format!("\"{BOB}\","), "");
+        let without_bob = encrypted.get().replace(&format!("\"{BOB}\","), "");
         let without_bob = RawValue::from_string(without_bob).unwrap();
-        assert!(vault(&keys).await.open_state(place, &without_bob).await.unwrap().is_none());
+        assert!(vault(&keys).await.decrypt_state(place, &without_bob).await.unwrap().is_none());
         keys.destroy(BOB, "ops").await.unwrap();
         assert!(
-            vault(&keys).await.open_state(place, &sealed).await.unwrap().is_none(),
+            vault(&keys).await.decrypt_state(place, &encrypted).await.unwrap().is_none(),
             "one of them is erased"
         );
-        assert!(vault(&keys).await.seal_state(place, &[ADA, BOB], &state).await.unwrap().is_none());
+        assert!(
+            vault(&keys).await.encrypt_state(place, &[ADA, BOB], &state).await.unwrap().is_none()
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting for the store of keys: not for long, and not with too many others.
 //!
-//! A store of keys that is silent makes everybody wait who needs a key. They must get an answer in time, and must leave room in the process
-//! for those who need none.
+//! A store of keys that is silent makes everybody wait who needs a key. They must get an answer in
+//! time, and must leave room in the process for those who need none.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -75,7 +75,8 @@ async fn make_keys(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Wanted>, pul
             // Who asked for it has given up.
             continue;
         }
-        // Those whose appends were just answered come with their next: let them have their turn first, and one statement serves them all.
+        // Those whose appends were just answered come with their next: let them have their turn
+        // first, and one statement serves them all.
         tokio::task::yield_now().await;
         let mut subjects: HashSet<Uuid> = first.subjects.iter().copied().collect();
         let mut batch = vec![first];

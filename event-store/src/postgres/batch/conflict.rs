@@ -1,8 +1,9 @@
 //! Whether two appends could affect each other, so that they must not share a batch.
 //!
-//! Several appends to one stream do share one when each names the last event of the one before ([`ExpectedVersion::Behind`]):
-//! a chain. The stored function decides them one after the other, and refuses everyone behind one that was refused. Appends
-//! that only look at a stream's version share a batch too.
+//! Several appends to one stream do share one when each names the last event of the one before
+//! ([`ExpectedVersion::Behind`]): a chain. The stored function decides them one after the other,
+//! and refuses everyone behind one that was refused. Appends that only look at a stream's version
+//! share a batch too.
 //!
 //! [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
 
@@ -15,10 +16,12 @@ use crate::append::StreamAppend;
 use crate::append::prepared::Prepared;
 use crate::erasure::subject_stream;
 
-/// What an append touches, as hashes: two different things with one hash merely wait for each other without need.
+/// What an append touches, as hashes: two different things with one hash merely wait for each other
+/// without need.
 #[derive(Debug)]
-pub(crate) struct Footprint {
-    /// Its claims, idempotency key and event ids: nobody else in the batch may have one of them.
+pub(crate) struct ConflictSet {
+    /// Its reservations, idempotency key and event ids: nobody else in the batch may have one of
+    /// them.
     owned: Vec<u64>,
     streams: Vec<Stream>,
     /// Its events' tags.
@@ -50,12 +53,13 @@ enum Before {
     PassedOver,
 }
 
-/// The footprints of all that came before.
-pub(crate) struct Footprints {
+/// The conflict_sets of all that came before.
+pub(crate) struct ConflictSets {
     owned: Hashes,
     streams: HashMap<u64, Before, BuildHasherDefault<Hashed>>,
     tags: Hashes,
-    /// Tags asked for by conditions. An earlier condition is not affected by a later event, but one that was passed over would be.
+    /// Tags asked for by conditions. An earlier condition is not affected by a later event, but one
+    /// that was passed over would be.
     asked: Hashes,
     unerased: Hashes,
 }
@@ -89,14 +93,15 @@ fn hash(kind: &str, value: impl Hash) -> u64 {
     hasher.finish()
 }
 
-impl Footprint {
+impl ConflictSet {
     pub(crate) fn of(prepared: &Prepared) -> Self {
         let append = &prepared.append;
-        let claims = prepared.claims.iter().map(|c| hash("claim", &c.claim));
+        let reservations =
+            prepared.reservations.iter().map(|c| hash("reservation", &c.reservation));
         let key = append.idempotency.iter().map(|i| hash("key", i.key));
         let ids = prepared.events().map(|(e, _)| hash("event", e.id));
         Self {
-            owned: claims.chain(key).chain(ids).collect(),
+            owned: reservations.chain(key).chain(ids).collect(),
             streams: append.streams.iter().map(Stream::of).collect(),
             tags: prepared
                 .events()
@@ -126,8 +131,9 @@ impl Stream {
     }
 }
 
-impl Footprints {
-    /// None yet; there is room for those of so many appends of the common kind, which own a stream, a key and an event id.
+impl ConflictSets {
+    /// None yet; there is room for those of so many appends of the common kind, which own a stream,
+    /// a key and an event id.
     pub(crate) fn with_capacity(appends: usize) -> Self {
         let room = |hashes| Hashes::with_capacity_and_hasher(hashes, BuildHasherDefault::default());
         let streams = HashMap::with_capacity_and_hasher(appends, BuildHasherDefault::default());
@@ -140,7 +146,7 @@ impl Footprints {
         }
     }
 
-    pub(crate) fn affects(&self, next: &Footprint) -> bool {
+    pub(crate) fn affects(&self, next: &ConflictSet) -> bool {
         next.streams.iter().any(|stream| match self.streams.get(&stream.hash) {
             None | Some(Before::Unchanged) => false,
             Some(Before::EndsWith(last)) => stream.behind != Some(*last),
@@ -154,28 +160,28 @@ impl Footprints {
     }
 
     /// Counts in one that joins the batch.
-    pub(crate) fn join(&mut self, footprint: &Footprint) {
-        for stream in &footprint.streams {
+    pub(crate) fn join(&mut self, conflict_set: &ConflictSet) {
+        for stream in &conflict_set.streams {
             match stream.last {
                 Some(last) => drop(self.streams.insert(stream.hash, Before::EndsWith(last))),
                 None => drop(self.streams.entry(stream.hash).or_insert(Before::Unchanged)),
             }
         }
-        self.add(footprint);
+        self.add(conflict_set);
     }
 
     /// Counts in one that waits for a later batch.
-    pub(crate) fn pass_over(&mut self, footprint: &Footprint) {
+    pub(crate) fn pass_over(&mut self, conflict_set: &ConflictSet) {
         self.streams
-            .extend(footprint.streams.iter().map(|stream| (stream.hash, Before::PassedOver)));
-        self.add(footprint);
+            .extend(conflict_set.streams.iter().map(|stream| (stream.hash, Before::PassedOver)));
+        self.add(conflict_set);
     }
 
-    fn add(&mut self, footprint: &Footprint) {
-        self.owned.extend(&footprint.owned);
-        self.tags.extend(&footprint.tags);
-        self.asked.extend(&footprint.asked);
-        self.unerased.extend(&footprint.unerased);
+    fn add(&mut self, conflict_set: &ConflictSet) {
+        self.owned.extend(&conflict_set.owned);
+        self.tags.extend(&conflict_set.tags);
+        self.asked.extend(&conflict_set.asked);
+        self.unerased.extend(&conflict_set.unerased);
     }
 }
 
@@ -186,9 +192,9 @@ mod tests {
     const LAST: Uuid = Uuid::from_u128(7);
 
     /// An append to one stream: the event that it names, and the one that it brings.
-    fn on_stream(behind: Option<Uuid>, last: Option<Uuid>) -> Footprint {
+    fn on_stream(behind: Option<Uuid>, last: Option<Uuid>) -> ConflictSet {
         let streams = vec![Stream { hash: 1, behind, last }];
-        Footprint {
+        ConflictSet {
             owned: Vec::new(),
             streams,
             tags: Vec::new(),
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_stream_takes_a_second_append_only_behind_the_first_ones_last_event() {
-        let mut before = Footprints::with_capacity(2);
+        let mut before = ConflictSets::with_capacity(2);
         assert!(!before.affects(&on_stream(None, Some(LAST))));
         before.join(&on_stream(None, Some(LAST)));
         assert!(!before.affects(&on_stream(Some(LAST), None)));
@@ -210,7 +216,7 @@ mod tests {
 
     #[test]
     fn one_that_only_looks_at_a_version_changes_nothing_for_those_after_it() {
-        let mut before = Footprints::with_capacity(4);
+        let mut before = ConflictSets::with_capacity(4);
         before.join(&on_stream(None, None));
         assert!(
             !before.affects(&on_stream(None, Some(LAST))),
@@ -227,7 +233,7 @@ mod tests {
 
     #[test]
     fn nobody_overtakes_one_that_was_passed_over() {
-        let mut before = Footprints::with_capacity(2);
+        let mut before = ConflictSets::with_capacity(2);
         before.join(&on_stream(None, Some(LAST)));
         before.pass_over(&on_stream(None, Some(Uuid::from_u128(8))));
         assert!(before.affects(&on_stream(Some(LAST), Some(Uuid::from_u128(9)))));

@@ -1,6 +1,7 @@
 //! What is counted of batches. See `telemetry.rs` for what the names mean.
 //!
-//! The labels are bounded by the program that appends: its event types and its categories of streams.
+//! The labels are bounded by the program that appends: its event types and its categories of
+//! streams.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::postgres::call::Answers;
 /// Stands for the category of an append that names no stream.
 const NO_STREAM: &str = "none";
 
-/// How many appends wait for an answer. The figure moves with the callers, so it stays true while the server is silent.
+/// How many appends wait for an answer. The figure moves with the callers, so it stays true while
+/// the server is silent.
 #[derive(Clone)]
 pub(super) struct Queue(Gauge);
 
@@ -47,10 +49,10 @@ pub(super) fn sent(took: Duration, waited: f64) {
 }
 
 /// Counts what came of a batch.
-pub(super) fn record(part: &[Request], answers: &Answers) {
+pub(super) fn record(batch: &[Request], answers: &Answers) {
     // Few types stand in one batch, so that a list is faster than a map.
     let mut types: Vec<(&EventType, u64)> = Vec::new();
-    for (request, outcome) in part.iter().zip(&answers.outcomes) {
+    for (request, outcome) in batch.iter().zip(&answers.outcomes) {
         match outcome {
             AppendOutcome::Appended(_) => {
                 for (event, _) in request.prepared.events() {
@@ -74,9 +76,11 @@ pub(super) fn record(part: &[Request], answers: &Answers) {
         }
     }
     for (event_type, count) in types {
-        metrics::counter!("eventstore_events_appended_total", "type" => event_type.as_str().to_owned()).increment(count);
+        metrics::counter!("eventstore_events_appended_total",
+            "type" => event_type.as_str().to_owned())
+        .increment(count);
     }
-    metrics::histogram!("eventstore_append_batch_size").record(float(part.len()));
+    metrics::histogram!("eventstore_append_batch_size").record(float(batch.len()));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are bounded far below 2^52")]

@@ -22,9 +22,10 @@ use crate::postgres::wake::Waker;
 /// How long to wait before the same batch is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Up to so many writers, waiting or just answered, share one batch: the next one waits until those just answered had their turn and
-/// came back. What a batch costs at least then counts once for all of them. With more of them two groups take turns, and one
-/// prepares its appends while the other's are written.
+/// Up to so many writers, waiting or just answered, share one batch: the next one waits until those
+/// just answered had their turn and came back. What a batch costs at least then counts once for all
+/// of them. With more of them two groups take turns, and one prepares its appends while the other's
+/// are written.
 pub(super) const TOGETHER: usize = 128;
 
 /// Owns the connection for appends.
@@ -72,66 +73,70 @@ impl Sender {
 
     /// Sends a batch and answers each of its members; `waiting` says how many others wait by then.
     pub(crate) async fn send(&mut self, batch: Vec<Request>, waiting: impl Fn() -> usize) {
-        // A stack with the next part on top: the halves of a halved batch keep their order.
-        let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
-            match self.call(&mut part).await {
-                _ if part.is_empty() => {}
-                Ok(answers) => self.answer(part, answers, waiting()),
-                Err(Failure::Data(error)) if part.len() > 1 => {
-                    tracing::warn!(members = part.len(), %error, "a batch failed for something in its data and is halved");
-                    let second = part.split_off(part.len() / 2);
-                    parts.push(second);
-                    parts.push(part);
+        // A stack with the next batch on top: the halves of a halved batch keep their order.
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            match self.call(&mut batch).await {
+                _ if batch.is_empty() => {}
+                Ok(answers) => self.answer(batch, answers, waiting()),
+                Err(Failure::Data(error)) if batch.len() > 1 => {
+                    tracing::warn!(members = batch.len(), %error, "a batch failed for something \
+                        in its data and is halved");
+                    let second = batch.split_off(batch.len() / 2);
+                    batches.push(second);
+                    batches.push(batch);
                 }
                 Err(failure) => {
                     self.state.doubt(!matches!(failure, Failure::Data(_)));
-                    refuse(part, failure);
+                    refuse(batch, failure);
                 }
             }
         }
     }
 
-    fn answer(&self, part: Vec<Request>, answers: Answers, waiting: usize) {
+    fn answer(&self, batch: Vec<Request>, answers: Answers, waiting: usize) {
         self.state.doubt(false);
         self.continuity.learn(answers.head);
         let events: u64 = answers.outcomes.iter().map(appended_events).sum();
         if events > 0 {
             self.waker.wake();
         }
-        metrics::record(&part, &answers);
-        if part.len() + waiting <= TOGETHER {
-            deliver(part, answers.outcomes);
+        metrics::record(&batch, &answers);
+        if batch.len() + waiting <= TOGETHER {
+            deliver(batch, answers.outcomes);
         } else {
             // Beside the next batch: it need not wait until everyone has been woken.
-            tokio::spawn(async move { deliver(part, answers.outcomes) });
+            tokio::spawn(async move { deliver(batch, answers.outcomes) });
         }
     }
 
-    /// Calls until there is an answer or every member's time is up. Members whose callers gave up before anything was sent drop out.
-    async fn call(&mut self, part: &mut Vec<Request>) -> Result<Answers, Failure> {
+    /// Calls until there is an answer or every member's time is up. Members whose callers gave up
+    /// before anything was sent drop out.
+    async fn call(&mut self, batch: &mut Vec<Request>) -> Result<Answers, Failure> {
         let mut unknown = false;
         loop {
             self.state.pulse.beat();
-            let Some(until) = part.iter().map(|r| r.deadline).max() else {
+            let Some(until) = batch.iter().map(|r| r.deadline).max() else {
                 return Err(Failure::Unavailable(None));
             };
-            let error = match timeout_at(until, self.attempt(part, unknown)).await {
+            let error = match timeout_at(until, self.attempt(batch, unknown)).await {
                 Ok(Ok(answers)) => return Ok(answers),
                 Ok(Err(Attempt::NotSent(StoreError::Unavailable(error)))) => error,
                 Ok(Err(Attempt::NotSent(error))) if unknown => {
-                    tracing::error!(%error, members = part.len(), "what came of a batch cannot be found out");
+                    tracing::error!(%error, members = batch.len(), "what came of a batch cannot \
+                        be found out");
                     return Err(Failure::Unknown(None));
                 }
                 Ok(Err(Attempt::NotSent(error))) => return Err(Failure::Unusable(error)),
                 Ok(Err(Attempt::Failed(error))) => match meaning_of_append(&error) {
-                    // Sent before: whoever succeeded then would be found by its ids, so the data error is this attempt's alone.
+                    // Sent before: whoever succeeded then would be found by its ids, so the data
+                    // error is this attempt's alone.
                     Meaning::Data => return Err(Failure::Data(error)),
                     Meaning::Unusable if unknown => return Err(Failure::Unknown(Some(error))),
                     Meaning::Unusable => return Err(Failure::Unusable(unusable(error))),
                     Meaning::Busy => {
                         if !unknown {
-                            part.iter().for_each(Request::mark_queued);
+                            batch.iter().for_each(Request::mark_queued);
                         }
                         Some(error)
                     }
@@ -149,7 +154,7 @@ impl Sender {
                 }
             };
             if let Some(error) = &error {
-                tracing::warn!(%error, members = part.len(), unknown, "a batch got no answer");
+                tracing::warn!(%error, members = batch.len(), unknown, "a batch got no answer");
             }
             let again = Instant::now() + RETRY_PAUSE;
             if again >= until {
@@ -163,7 +168,7 @@ impl Sender {
         }
     }
 
-    async fn attempt(&mut self, part: &mut Vec<Request>, again: bool) -> Result<Answers, Attempt> {
+    async fn attempt(&mut self, batch: &mut Vec<Request>, again: bool) -> Result<Answers, Attempt> {
         self.continuity.check().await.map_err(Attempt::NotSent)?;
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -174,13 +179,13 @@ impl Sender {
             ),
         };
         if !again {
-            part.retain(Request::mark_sent);
-            if part.is_empty() {
+            batch.retain(Request::mark_sent);
+            if batch.is_empty() {
                 return Err(Attempt::NotSent(StoreError::Unavailable(None)));
             }
         }
         let started = Instant::now();
-        let call = connection.run(async |raw: &mut PgConnection| call::append(raw, part).await);
+        let call = connection.run(async |raw: &mut PgConnection| call::append(raw, batch).await);
         let (answers, warned) = self.notices.during(call).await;
         let answers = answers.map_err(Attempt::Failed)?;
         if warned {
@@ -190,7 +195,8 @@ impl Sender {
         }
         metrics::sent(started.elapsed(), answers.waited);
         if let Err(error) = self.continuity.accept(answers.epoch).await {
-            tracing::warn!(%error, "a batch was answered by a server that is not proved to be the log's");
+            tracing::warn!(%error, "a batch was answered by a server that is not proved to be the \
+                log's");
             return Err(Attempt::Failed(sqlx::Error::Protocol(
                 "the answer came from another history".into(),
             )));
@@ -205,8 +211,8 @@ enum Attempt {
     Failed(sqlx::Error),
 }
 
-fn deliver(part: Vec<Request>, outcomes: Vec<AppendOutcome>) {
-    for (request, outcome) in part.into_iter().zip(outcomes) {
+fn deliver(batch: Vec<Request>, outcomes: Vec<AppendOutcome>) {
+    for (request, outcome) in batch.into_iter().zip(outcomes) {
         request.answer(Ok(outcome));
     }
 }
@@ -218,9 +224,9 @@ fn appended_events(outcome: &AppendOutcome) -> u64 {
     }
 }
 
-/// Answers every member of a part that failed; the cause goes to the first, and was logged.
-fn refuse(part: Vec<Request>, failure: Failure) {
-    let mut members = part.into_iter();
+/// Answers every member of a batch that failed; the cause goes to the first, and was logged.
+fn refuse(batch: Vec<Request>, failure: Failure) {
+    let mut members = batch.into_iter();
     let Some(first) = members.next() else { return };
     let (to_first, to_others): (StoreError, fn() -> StoreError) = match failure {
         Failure::Data(error) => (StoreError::Database(error), || StoreError::Unavailable(None)),

@@ -1,4 +1,5 @@
-//! What `event_store.append` answers: outcomes per member, and the record kept with an idempotency key.
+//! What `event_store.append` answers: outcomes per member, and the record kept with an idempotency
+//! key.
 
 use std::borrow::Borrow;
 
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::int;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Refusal, StreamAppend};
-use crate::event::{Epoch, Mark, Position};
+use crate::event::{Epoch, EventRef, Position};
 use crate::stream::{StreamName, Version};
 
 /// The kind of a member that was appended now.
@@ -23,7 +24,7 @@ pub(crate) struct Answers {
     /// The epoch of the log.
     pub(crate) epoch: Epoch,
     /// The log's head after the batch.
-    pub(crate) head: Mark,
+    pub(crate) head: EventRef,
     /// How many seconds the call waited for the lock on the log.
     pub(crate) waited: f64,
 }
@@ -60,7 +61,7 @@ pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answ
         index: array(row, 6)?,
         detail: array(row, 7)?,
     };
-    let mut head = Mark { position: Position(row.try_get(1)?), event_id: row.try_get(2)? };
+    let mut head = EventRef { position: Position(row.try_get(1)?), event_id: row.try_get(2)? };
     let mut first_stream = 0;
     let mut outcomes = Vec::with_capacity(batch.len());
     for (member, prepared) in batch.iter().map(Borrow::borrow).enumerate() {
@@ -77,7 +78,7 @@ impl Columns {
         member: usize,
         first_stream: usize,
         prepared: &Prepared,
-        head: &mut Mark,
+        head: &mut EventRef,
     ) -> Result<AppendOutcome, Error> {
         let kind = match &self.kind {
             Some(kind) => *kind.get(member).ok_or_else(|| bad_answer("too few members"))?,
@@ -87,7 +88,7 @@ impl Columns {
             APPENDED => {
                 if let Some((last, _)) = prepared.events().last() {
                     let count = i64::from(int(prepared.texts.len())?);
-                    *head = Mark {
+                    *head = EventRef {
                         position: Position(head.position.0 + count),
                         event_id: Some(last.id),
                     };
@@ -108,7 +109,7 @@ impl Columns {
         &self,
         first_stream: usize,
         prepared: &Prepared,
-        last: Mark,
+        last: EventRef,
     ) -> Result<Appended, Error> {
         let before = self.version.get(first_stream..first_stream + prepared.append.streams.len());
         let before = before.ok_or_else(|| bad_answer("too few versions"))?;
@@ -126,7 +127,7 @@ impl Columns {
     }
 
     /// Where an append stands that a batch sent before had made.
-    fn mark_sent_before(&self, member: usize, prepared: &Prepared) -> Result<Mark, Error> {
+    fn mark_sent_before(&self, member: usize, prepared: &Prepared) -> Result<EventRef, Error> {
         let position = Position(self.number(member)?);
         let event_id = match prepared.events().last() {
             Some((last, _)) => Some(last.id),
@@ -137,7 +138,7 @@ impl Columns {
                 .map(|id| id.parse().map_err(|_| bad_answer("no id")))
                 .transpose()?,
         };
-        Ok(Mark { position, event_id })
+        Ok(EventRef { position, event_id })
     }
 
     fn refusal(
@@ -168,7 +169,7 @@ impl Columns {
             },
             8 => {
                 let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
-                Refusal::Claim { index: self.index(member)?, owner }
+                Refusal::Reservation { index: self.index(member)?, owner }
             }
             9 => Refusal::Closed {
                 stream: self.stream(member, first_stream, prepared)?.stream.clone(),
@@ -221,7 +222,7 @@ impl From<Record> for AppendOutcome {
     fn from(record: Record) -> Self {
         let appended = Appended {
             epoch: record.epoch,
-            last: Mark { position: record.position, event_id: record.event_id },
+            last: EventRef { position: record.position, event_id: record.event_id },
             count: record.count,
             versions: record.streams.into_iter().zip(record.versions).collect(),
         };

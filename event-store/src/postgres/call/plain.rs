@@ -1,4 +1,5 @@
-//! The common batch: one event for one stream each, a version at most asked for, with or without idempotency keys.
+//! The common batch: one event for one stream each, a version at most asked for, with or without
+//! idempotency keys.
 
 use std::borrow::Borrow;
 
@@ -29,7 +30,8 @@ struct Plain<'a> {
 
 /// The arrays of a call.
 const ARRAYS: usize = 13;
-/// What a member takes in the call beside its texts: ids, numbers, its type, and the length of each entry.
+/// What a member takes in the call beside its texts: ids, numbers, its type, and the length of each
+/// entry.
 const BYTES_BESIDE: usize = 128;
 
 /// The call for a plain batch; none when it is not plain.
@@ -65,7 +67,7 @@ impl<'a> Plain<'a> {
         };
         let [event] = stream.events.as_slice() else { return None };
         if !(prepared.checks.is_empty()
-            && prepared.claims.is_empty()
+            && prepared.reservations.is_empty()
             && prepared.subjects.is_empty())
         {
             return None;
@@ -92,7 +94,8 @@ impl<'a> Plain<'a> {
             .then(|| idempotency.iter().map(|i| i.map(|i| i.answer.get())).collect::<Vec<_>>());
         let mut arguments = PgArguments::default();
         arguments.reserve(ARRAYS, bytes);
-        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked macros use.
+        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked
+        // macros use.
         sqlx::query_with(include_str!("../../../sql/append_plain.sql"), arguments)
             .bind(filled(epoch))
             .bind(keys(|i| &i.key))

@@ -1,4 +1,5 @@
-//! Compares events with their seals. The same digests as in `migrations/event_store/*_create_digest_log.sql`, worked out by other means.
+//! Compares events with their digests. The same digests as in
+//! `migrations/event_store/*_create_digest.sql`, worked out by other means.
 
 use std::collections::VecDeque;
 
@@ -8,12 +9,12 @@ use sha2::{Digest, Sha256};
 use super::{Row, Verification};
 use crate::event::Position;
 
-/// Seals per page.
-const SEALS: i64 = 100;
-/// So many bytes of each event's digest are kept in its seal.
+/// Digests per page.
+const DIGESTS: i64 = 100;
+/// So many bytes of each event's digest are kept in its digest.
 const KEPT: usize = 8;
 
-struct Seal {
+struct LogDigest {
     first_position: i64,
     last_position: i64,
     previous: Option<Vec<u8>>,
@@ -24,13 +25,13 @@ struct Seal {
 /// Where in the chain the check is.
 #[derive(Default)]
 pub(super) struct Chain {
-    seals: VecDeque<Seal>,
-    /// The last position whose seals were read.
+    digests: VecDeque<LogDigest>,
+    /// The last position whose digests were read.
     read_to: i64,
     exhausted: bool,
-    /// The last position of the seal before, and its digest.
+    /// The last position of the digest before, and its digest.
     before: (i64, Option<Vec<u8>>),
-    /// The digests of the seal's events so far.
+    /// The digests of the digest's events so far.
     events: Vec<u8>,
     named: bool,
 }
@@ -58,27 +59,27 @@ impl Chain {
     ) -> sqlx::Result<()> {
         loop {
             self.look(connection).await?;
-            let Some(seal) = self.seals.front() else { return Ok(()) };
-            if seal.last_position < row.position {
+            let Some(stretch) = self.digests.front() else { return Ok(()) };
+            if stretch.last_position < row.position {
                 self.close(found);
                 continue;
             }
-            let nth = usize::try_from(row.position - seal.first_position).ok();
-            let kept = nth.and_then(|nth| seal.event_digests.chunks(KEPT).nth(nth));
+            let nth = usize::try_from(row.position - stretch.first_position).ok();
+            let kept = nth.and_then(|nth| stretch.event_digests.chunks(KEPT).nth(nth));
             let own = digest(row);
             if kept.is_none_or(|kept| own[..KEPT] != *kept) {
                 self.named = true;
-                found.find(row.position, "the event is not the one that was sealed".to_owned());
+                found.find(row.position, "the event is not the one that was digested".to_owned());
             }
             self.events.extend(own);
-            if seal.last_position == row.position {
+            if stretch.last_position == row.position {
                 self.close(found);
             }
             return Ok(());
         }
     }
 
-    /// After the last event: seals that speak of more are of events that are missing.
+    /// After the last event: digests that speak of more are of events that are missing.
     pub(super) async fn end(
         &mut self,
         connection: &mut Connection,
@@ -87,12 +88,12 @@ impl Chain {
     ) -> sqlx::Result<()> {
         loop {
             self.look(connection).await?;
-            let Some(seal) = self.seals.front() else { return Ok(()) };
-            let (first, last) = (seal.first_position.max(head + 1), seal.last_position);
+            let Some(stretch) = self.digests.front() else { return Ok(()) };
+            let (first, last) = (stretch.first_position.max(head + 1), stretch.last_position);
             found.find(
                 first,
                 format!(
-                    "no event stands here and up to position {last}, and events were sealed there"
+                    "no event stands here and up to position {last}, and events were digested there"
                 ),
             );
             self.named = true;
@@ -100,44 +101,46 @@ impl Chain {
         }
     }
 
-    /// Reads the next seals when those before are compared.
+    /// Reads the next digests when those before are compared.
     async fn look(&mut self, connection: &mut Connection) -> sqlx::Result<()> {
-        // More may have been sealed since the last look, but nothing that is not behind the head then: a short check is of what was there.
-        if self.seals.is_empty() && !self.exhausted {
-            let page = sqlx::query_file_as!(Seal, "sql/verify_digests.sql", self.read_to, SEALS)
-                .fetch_all(connection)
-                .await?;
+        // More may have been digested since the last look, but nothing that is not behind the head
+        // then: a short check is of what was there.
+        if self.digests.is_empty() && !self.exhausted {
+            let page =
+                sqlx::query_file_as!(LogDigest, "sql/verify_digests.sql", self.read_to, DIGESTS)
+                    .fetch_all(connection)
+                    .await?;
             self.exhausted = page.is_empty();
             self.read_to = page.last().map_or(self.read_to, |last| last.last_position);
-            self.seals = page.into();
+            self.digests = page.into();
         }
         Ok(())
     }
 
-    /// Compares the seal as a whole, and goes on to the next.
+    /// Compares the digest as a whole, and goes on to the next.
     fn close(&mut self, found: &mut Verification) {
-        let Some(seal) = self.seals.pop_front() else { return };
-        let (first, last) = (seal.first_position, seal.last_position);
+        let Some(stretch) = self.digests.pop_front() else { return };
+        let (first, last) = (stretch.first_position, stretch.last_position);
         let whole = Sha256::new()
-            .chain_update(seal.previous.as_deref().unwrap_or_default())
+            .chain_update(stretch.previous.as_deref().unwrap_or_default())
             .chain_update(&self.events)
             .finalize();
         self.events.clear();
         let named = std::mem::take(&mut self.named);
-        if seal.previous != self.before.1 || first != self.before.0 + 1 {
+        if stretch.previous != self.before.1 || first != self.before.0 + 1 {
             found.find(
                 first,
                 format!(
-                    "the seal of positions {first} to {last} does not follow the one before it"
+                    "the digest of positions {first} to {last} does not follow the one before it"
                 ),
             );
-        } else if !named && seal.digest != whole.as_slice() {
+        } else if !named && stretch.digest != whole.as_slice() {
             found.find(
                 first,
-                format!("the events at positions {first} to {last} are not as they were sealed"),
+                format!("the events at positions {first} to {last} are not as they were digested"),
             );
         }
-        self.before = (last, Some(seal.digest));
-        found.sealed_to = Position(last);
+        self.before = (last, Some(stretch.digest));
+        found.digested_to = Position(last);
     }
 }

@@ -1,17 +1,20 @@
-//! Works claims and idempotency records out from the log again, and compares.
+//! Works reservations and idempotency records out from the log again, and compares.
 
 use postgres_kit::Connection;
 use sqlx::Executor;
 
 use super::{MAX_FINDINGS, Row, Verification};
-use crate::append::stored_append::{self, KeptClaim};
+use crate::append::stored_append::{self, StoredReservation};
 
-/// Claims as the log tells them: in a temporary table, since a log may have more than fit into memory.
-const TOLD: &str = "CREATE TEMPORARY TABLE told_claims (
-    scope text COLLATE \"C\", hash bytea, owner text COLLATE \"C\", position bigint, PRIMARY KEY (scope, hash))";
+/// Reservations as the log tells them: in a temporary table, since a log may have more than fit
+/// into memory.
+const TOLD: &str = "CREATE TEMPORARY TABLE told_reservations (
+    scope text COLLATE \"C\", hash bytea, owner text COLLATE \"C\", position bigint, PRIMARY KEY \
+    (scope, hash))";
 const RELEASE: &str =
-    "DELETE FROM pg_temp.told_claims WHERE scope = $1 AND hash = $2 AND owner = $3";
-const TAKE: &str = "INSERT INTO pg_temp.told_claims (scope, hash, owner, position) VALUES ($1, $2, $3, $4) ON CONFLICT (scope, hash) DO NOTHING";
+    "DELETE FROM pg_temp.told_reservations WHERE scope = $1 AND hash = $2 AND owner = $3";
+const TAKE: &str = "INSERT INTO pg_temp.told_reservations (scope, hash, owner, position) VALUES \
+    ($1, $2, $3, $4) ON CONFLICT (scope, hash) DO NOTHING";
 
 /// What was counted on the way.
 #[derive(Default)]
@@ -33,12 +36,12 @@ struct Keys {
 
 impl Derived {
     pub(super) async fn begin(connection: &mut Connection) -> sqlx::Result<Self> {
-        connection.execute("DROP TABLE IF EXISTS pg_temp.told_claims").await?;
+        connection.execute("DROP TABLE IF EXISTS pg_temp.told_reservations").await?;
         connection.execute(TOLD).await?;
         Ok(Self::default())
     }
 
-    /// Takes note of a page's claims, and compares its idempotency records.
+    /// Takes note of a page's reservations, and compares its idempotency records.
     pub(super) async fn compare_keys(
         &mut self,
         connection: &mut Connection,
@@ -48,8 +51,8 @@ impl Derived {
         let mut keys = Keys::default();
         for row in rows {
             self.tags += i64::try_from(row.tags.len()).unwrap_or(i64::MAX);
-            let kept = match stored_append::read(&row.metadata) {
-                Ok(Some(kept)) => kept,
+            let stored_append = match stored_append::read(&row.metadata) {
+                Ok(Some(stored_append)) => stored_append,
                 Ok(None) => continue,
                 Err(error) => {
                     found.find(
@@ -59,14 +62,14 @@ impl Derived {
                     continue;
                 }
             };
-            for claim in &kept.claims {
-                tell(connection, claim, row.position).await?;
+            for reservation in &stored_append.reservations {
+                tell(connection, reservation, row.position).await?;
             }
-            if let Some(key) = kept.key {
+            if let Some(key) = stored_append.key {
                 keys.key.push(key.key.to_vec());
                 keys.request_hash.push(key.request_hash.to_vec());
                 keys.position.push(row.position);
-                keys.events.push(i32::try_from(kept.events).unwrap_or(i32::MAX));
+                keys.events.push(i32::try_from(stored_append.events).unwrap_or(i32::MAX));
                 keys.streams.push(key.streams.join(" "));
                 keys.answer.push(key.answer.get().to_owned());
             }
@@ -94,15 +97,16 @@ impl Derived {
         Ok(())
     }
 
-    /// Compares what is there now with what the log told, in the snapshot in which its last events were read.
+    /// Compares what is there now with what the log told, in the snapshot in which its last events
+    /// were read.
     pub(super) async fn end(
         self,
         connection: &mut Connection,
         found: &mut Verification,
     ) -> sqlx::Result<()> {
         let counts = sqlx::query_file!("sql/verify_counts.sql").fetch_one(&mut *connection).await?;
-        (found.keys, found.keys_without_events, found.claims) =
-            (counts.keys, counts.keys_without_events, counts.claims);
+        (found.keys, found.keys_without_events, found.reservations) =
+            (counts.keys, counts.keys_without_events, counts.reservations);
         if counts.tags != self.tags {
             found.find(
                 None,
@@ -132,7 +136,7 @@ impl Derived {
         for (scope, hash, held, told, position) in differing {
             let by = |owner: Option<String>| owner.unwrap_or_else(|| "nobody".to_owned());
             let what = format!(
-                "the claim {hash} of {scope} is held by {} and by the log by {}",
+                "the reservation {hash} of {scope} is held by {} and by the log by {}",
                 by(held),
                 by(told)
             );
@@ -144,21 +148,21 @@ impl Derived {
 
 async fn tell(
     connection: &mut Connection,
-    claim: &KeptClaim<String>,
+    reservation: &StoredReservation<String>,
     position: i64,
 ) -> sqlx::Result<()> {
-    if let Some(owner) = &claim.release {
+    if let Some(owner) = &reservation.release {
         sqlx::query(RELEASE)
-            .bind(&claim.scope)
-            .bind(claim.hash.as_slice())
+            .bind(&reservation.scope)
+            .bind(reservation.hash.as_slice())
             .bind(owner)
             .execute(&mut *connection)
             .await?;
     }
-    if let Some(owner) = &claim.take {
+    if let Some(owner) = &reservation.take {
         sqlx::query(TAKE)
-            .bind(&claim.scope)
-            .bind(claim.hash.as_slice())
+            .bind(&reservation.scope)
+            .bind(reservation.hash.as_slice())
             .bind(owner)
             .bind(position)
             .execute(connection)

@@ -1,5 +1,5 @@
-//! Checks the epochs of the log: each began at a position that the log has, none before the one it follows, and the last of them
-//! is the one that appends happen in.
+//! Checks the epochs of the log: each began at a position that the log has, none before the one it
+//! follows, and the last of them is the one that appends happen in.
 
 use postgres_kit::Connection;
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::error::StoreError;
-use crate::event::{Mark, Position, RecordedEvent};
+use crate::event::{EventRef, Position, RecordedEvent};
 
 #[derive(Debug, Default, Clone)]
 struct Nothing;
@@ -83,7 +83,7 @@ impl Loads {
                     Ends::WithAPanic => panic!("as it was told"),
                     Ends::Well | Ends::WithAnError => may_end.acquire().await.unwrap().forget(),
                 }
-                let last = Mark { position, ..Mark::START };
+                let last = EventRef { position, ..EventRef::START };
                 let current = Current { last, ..Current::default() };
                 if fails { Err(StoreError::Unavailable(None).into()) } else { Ok(current) }
             }

@@ -40,7 +40,7 @@ pub async fn p3_a_refused_append_changes_nothing(store: Arc<dyn EventStore>) {
         expected: ExpectedVersion::NoStream,
         events: Vec::new(),
     });
-    append.claims.push(take(1, "a"));
+    append.reservations.push(take(1, "a"));
     append.idempotency = Some(key(1, 1, "1"));
     assert!(matches!(
         refused(store.append(append.clone()).await.unwrap()),
@@ -49,7 +49,7 @@ pub async fn p3_a_refused_append_changes_nothing(store: Arc<dyn EventStore>) {
     assert_eq!(check_dense(store).await, Position(1));
     assert!(store.repeated(&key(1, 1, "1")).await.unwrap().is_none());
     append.streams.pop();
-    append.claims[0] = take(1, "other");
+    append.reservations[0] = take(1, "other");
     appended(store.append(append).await.unwrap());
 }
 
@@ -175,7 +175,7 @@ pub async fn limits_are_checked_before_anything_is_sent(store: Arc<dyn EventStor
             streams: [one("a"), one("a")].into_iter().flat_map(|a| a.streams).collect(),
             ..Append::default()
         },
-        Append { claims: vec![take(1, "a"), take(1, "b")], ..one("a") },
+        Append { reservations: vec![take(1, "a"), take(1, "b")], ..one("a") },
     ] {
         let error = store.append(bad).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid(_)), "{error:?}");

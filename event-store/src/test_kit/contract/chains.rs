@@ -1,4 +1,5 @@
-//! Appends to one stream that stand behind one another: each was decided on what the one before will leave.
+//! Appends to one stream that stand behind one another: each was decided on what the one before
+//! will leave.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use uuid::Uuid;
 
 use crate::append::MAX_EVENT_BYTES;
-use crate::event::{Epoch, Mark, Position};
+use crate::event::{Epoch, EventRef, Position};
 use crate::query::Filter;
 use crate::store::{EventStore, MAX_PAGE_BYTES, is_last_page};
 use crate::stream::{ExpectedVersion, Version};
@@ -15,15 +15,15 @@ use crate::test_kit::{append_to, appended, event, query, stream, tagged};
 pub async fn an_empty_log_has_an_epoch_and_no_event(store: Arc<dyn EventStore>) {
     let store = &*store;
     let head = store.head().await.unwrap();
-    assert_eq!(head.mark, Mark::START);
+    assert_eq!(head.mark, EventRef::START);
     assert_ne!(head.epoch.0, Uuid::nil());
     assert!(
         store.descends_from(head.epoch).await.unwrap()
             && !store.descends_from(Epoch(Uuid::nil())).await.unwrap()
     );
     assert_eq!(store.read(&Filter::All, Position::START, 10).await.unwrap().len(), 0);
-    assert_eq!(store.mark_at(Position(1)).await.unwrap(), None);
-    assert_eq!(store.mark_at(Position::START).await.unwrap(), Some(Mark::START));
+    assert_eq!(store.event_ref_at(Position(1)).await.unwrap(), None);
+    assert_eq!(store.event_ref_at(Position::START).await.unwrap(), Some(EventRef::START));
 }
 
 pub async fn events_are_read_as_they_were_appended(store: Arc<dyn EventStore>) {
@@ -42,7 +42,7 @@ pub async fn events_are_read_as_they_were_appended(store: Arc<dyn EventStore>) {
             .unwrap(),
     );
     assert_eq!((outcome.count, outcome.versions), (1, vec![(stream("a"), Version(1))]));
-    assert_eq!(outcome.last, Mark { position: Position(1), event_id: Some(new.id) });
+    assert_eq!(outcome.last, EventRef { position: Position(1), event_id: Some(new.id) });
     let read = store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap();
     assert_eq!(read.len(), 1);
     assert_eq!(
@@ -152,10 +152,10 @@ pub async fn marks_prove_what_stands_at_a_position(store: Arc<dyn EventStore>) {
     let ids = events.iter().map(|e| e.id).collect::<Vec<_>>();
     appended(store.append(append_to(stream("a"), ExpectedVersion::Any, events)).await.unwrap());
     for (position, id) in (1..).zip(ids) {
-        let mark = Mark { position: Position(position), event_id: Some(id) };
-        assert_eq!(store.mark_at(Position(position)).await.unwrap(), Some(mark));
+        let mark = EventRef { position: Position(position), event_id: Some(id) };
+        assert_eq!(store.event_ref_at(Position(position)).await.unwrap(), Some(mark));
     }
-    assert_eq!(store.mark_at(Position(3)).await.unwrap(), None);
+    assert_eq!(store.event_ref_at(Position(3)).await.unwrap(), None);
 }
 
 pub async fn a_subscription_catches_up_and_goes_on_live(store: Arc<dyn EventStore>) {

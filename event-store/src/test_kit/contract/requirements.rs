@@ -11,8 +11,8 @@ use crate::event::Position;
 use crate::store::EventStore;
 use crate::stream::{ExpectedVersion, Version};
 use crate::test_kit::{
-    append_to, appended, check_dense, claim, event, key, metadata, one, query, refused, release,
-    repeated, stream, tagged, take,
+    append_to, appended, check_dense, event, key, metadata, one, query, refused, release, repeated,
+    reservation, stream, tagged, take,
 };
 
 pub async fn expected_versions_are_checked_and_the_actual_one_is_told(store: Arc<dyn EventStore>) {
@@ -80,10 +80,11 @@ pub async fn a_condition_without_a_tag_is_invalid(store: Arc<dyn EventStore>) {
     }
 }
 
-pub async fn claims_are_taken_moved_and_released(store: Arc<dyn EventStore>) {
+pub async fn reservations_are_taken_moved_and_released(store: Arc<dyn EventStore>) {
     let store = &*store;
-    let attempt = async |claims| store.append(Append { claims, ..one("x") }).await.unwrap();
-    let held = |index, owner: &str| Refusal::Claim { index, owner: stream(owner) };
+    let attempt =
+        async |reservations| store.append(Append { reservations, ..one("x") }).await.unwrap();
+    let held = |index, owner: &str| Refusal::Reservation { index, owner: stream(owner) };
     appended(attempt(vec![take(1, "a"), take(2, "a")]).await);
     appended(attempt(vec![take(1, "a")]).await);
     assert_eq!(refused(attempt(vec![take(3, "b"), take(2, "b")]).await), held(1, "a"));
@@ -96,43 +97,47 @@ pub async fn claims_are_taken_moved_and_released(store: Arc<dyn EventStore>) {
     // Moved from one to the other in one append.
     appended(attempt(vec![release(1, "b"), take(1, "c")]).await);
     assert_eq!(refused(attempt(vec![release(1, "b"), take(1, "b")]).await), held(1, "c"));
-    let error =
-        store.append(Append { claims: vec![take(9, "a")], ..Append::default() }).await.unwrap_err();
+    let error = store
+        .append(Append { reservations: vec![take(9, "a")], ..Append::default() })
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, StoreError::Invalid(_)),
-        "an append of claims alone cannot be recognised when sent again: {error:?}"
+        "an append of reservations alone cannot be recognised when sent again: {error:?}"
     );
-    assert_eq!(claim(9).hash.len(), 32);
+    assert_eq!(reservation(9).hash.len(), 32);
 }
 
-pub async fn nothing_of_a_subject_and_no_claim_for_it_comes_behind_its_erasure(
+pub async fn nothing_of_a_subject_and_no_reservation_for_it_comes_behind_its_erasure(
     store: Arc<dyn EventStore>,
 ) {
     let store = &*store;
     let (ada, bob) = (Uuid::from_u128(0xada), Uuid::from_u128(0xb0b));
     let of = |subjects: &[Uuid]| Append { subjects: subjects.to_vec(), ..one("a") };
-    let claiming =
-        |value, owner: Uuid| Append { claims: vec![take(value, &owner.to_string())], ..one("a") };
+    let reserving = |value, owner: Uuid| Append {
+        reservations: vec![take(value, &owner.to_string())],
+        ..one("a")
+    };
     let keyed = || Append { idempotency: Some(key(1, 1, "1")), ..of(&[ada]) };
     let first = appended(store.append(keyed()).await.unwrap());
-    appended(store.append(claiming(1, ada)).await.unwrap());
+    appended(store.append(reserving(1, ada)).await.unwrap());
     let told = append_to(
         subject_stream(ada).unwrap(),
         ExpectedVersion::NoStream,
         vec![event(SUBJECT_ERASED)],
     );
     let release = vec![release(1, &ada.to_string())];
-    appended(store.append(Append { claims: release, ..told }).await.unwrap());
+    appended(store.append(Append { reservations: release, ..told }).await.unwrap());
     let refusal = Refusal::SubjectErased { subject: ada };
     assert_eq!(refused(store.append(of(&[bob, ada])).await.unwrap()), refusal);
-    assert_eq!(refused(store.append(claiming(2, ada)).await.unwrap()), refusal);
+    assert_eq!(refused(store.append(reserving(2, ada)).await.unwrap()), refusal);
     assert_eq!(
         repeated(store.append(keyed()).await.unwrap()).0,
         first,
         "a repeat has the first's answer"
     );
     appended(store.append(of(&[bob])).await.unwrap());
-    appended(store.append(claiming(1, bob)).await.unwrap());
+    appended(store.append(reserving(1, bob)).await.unwrap());
     assert_eq!(check_dense(store).await, Position(5));
     let many = (0..=MAX_SUBJECTS as u128).map(Uuid::from_u128).collect();
     let error = store.append(Append { subjects: many, ..one("a") }).await.unwrap_err();

@@ -1,6 +1,7 @@
-//! The same histories for `adya`, a checker of other people's making: streams are lists, events their elements, and an append that was
-//! decided on what it had read is a transaction of reads and appends. It looks for cycles among the transactions (G0, G1, G2 and their
-//! kin), up to strict serializability: knowing nothing of positions, it must come to the same verdict.
+//! The same histories for `adya`, a checker of other people's making: streams are lists, events
+//! their elements, and an append that was decided on what it had read is a transaction of reads and
+//! appends. It looks for cycles among the transactions (G0, G1, G2 and their kin), up to strict
+//! serializability: knowing nothing of positions, it must come to the same verdict.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -114,7 +115,8 @@ fn kind(operation: &Operation) -> OpType {
     }
 }
 
-/// Calibration: what it must find and what it must not, in histories made by hand and by its own simulated databases.
+/// Calibration: what it must find and what it must not, in histories made by hand and by its own
+/// simulated databases.
 mod calibration {
     use adya::sim::{Isolation, SimOpts, run};
     use adya::{History, Valid};

@@ -1,7 +1,9 @@
-//! A client that asks at random and writes down every question before it asks and every answer after it came, so that whatever kills
-//! it, what it was told is on record and the rest is a question without an answer.
+//! A client that asks at random and writes down every question before it asks and every answer
+//! after it came, so that whatever kills it, what it was told is on record and the rest is a
+//! question without an answer.
 //!
-//! Streams come in groups that share a tag; a group is worked on while the log grows by [`GROUP`] events, so that clients meet.
+//! Streams come in groups that share a tag; a group is worked on while the log grows by [`GROUP`]
+//! events, so that clients meet.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -93,7 +95,8 @@ impl Client {
         }
     }
 
-    /// One question, or one read and the append that was decided on it; false when the store gave no answer.
+    /// One question, or one read and the append that was decided on it; false when the store gave
+    /// no answer.
     async fn step(&mut self) -> bool {
         match self.random.random_range(0..100) {
             _ if self.habits.conditions_only => self.guarded().await,
@@ -125,7 +128,8 @@ impl Client {
         let read = self.store.read(&Filter::All, Position(self.tail), PAGE).await;
         let full = read.as_ref().is_ok_and(|events| events.len() == PAGE as usize);
         if full {
-            // The page's end is not the log's: whether more was there, it does not say. Such a read is left without an answer.
+            // The page's end is not the log's: whether more was there, it does not say. Such a read
+            // is left without an answer.
             self.write_down(Said::Ended(Answer::Unknown("a full page".to_owned())));
             self.tail = read.unwrap().last().unwrap().position.0;
             return true;
@@ -197,7 +201,8 @@ impl Client {
         append
     }
 
-    /// Sends an append, mostly until there is an answer; with a key now and then, and then sometimes twice.
+    /// Sends an append, mostly until there is an answer; with a key now and then, and then
+    /// sometimes twice.
     async fn send(
         &mut self,
         mut append: Append,

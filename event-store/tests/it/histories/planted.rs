@@ -1,5 +1,5 @@
-//! Bugs planted in the append function of the test's own database. Each is one that an event store on Postgres is known for (A1, A3,
-//! A11), and each must be caught.
+//! Bugs planted in the append function of the test's own database. Each is one that an event store
+//! on Postgres is known for (A1, A3, A11), and each must be caught.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -18,8 +18,9 @@ const STEPS: usize = 12;
 /// Checks after which a bug counts as not caught.
 const MOST_CHECKS: usize = 60;
 
-/// The single statement: the lock and the checks have one snapshot, which is older than the lock. Positions are right, since they are
-/// drawn while the lock is held. The pause widens the window, so that catching it does not hang on how busy the machine is.
+/// The single statement: the lock and the checks have one snapshot, which is older than the lock.
+/// Positions are right, since they are drawn while the lock is held. The pause widens the window,
+/// so that catching it does not hang on how busy the machine is.
 const ONE_STATEMENT: &str = "
 DECLARE
     o record;
@@ -27,34 +28,49 @@ BEGIN
     WITH locked AS MATERIALIZED (SELECT l.epoch FROM event_store.log AS l FOR UPDATE),
     stream AS (
         SELECT n, coalesce(p_stream_member[n], n) AS member, p_expected[n] AS expected,
-               coalesce((SELECT max(e.version) FROM event_store.events AS e WHERE e.stream = p_stream[n]), 0) AS actual
+               coalesce((SELECT max(e.version) FROM event_store.events AS e WHERE e.stream = \
+               p_stream[n]), 0) AS actual
             FROM generate_subscripts(p_stream, 1) AS n),
     broken AS (
-        SELECT c.member, c.index, min(coalesce(c.broken, (SELECT min(t.position) FROM event_store.tags AS t
-                                                              WHERE t.tag = c.tags AND t.position > c.after))) AS position
-            FROM unnest(p_condition_member, p_condition_index, p_condition_after, p_condition_broken, p_condition_tags)
+        SELECT c.member, c.index, min(coalesce(c.broken, (SELECT min(t.position) FROM \
+        event_store.tags AS t
+                                                              WHERE t.tag = c.tags AND t.position \
+                                                              > c.after))) AS position
+            FROM unnest(p_condition_member, p_condition_index, p_condition_after, \
+            p_condition_broken, p_condition_tags)
                    AS c (member, index, after, broken, tags)
             GROUP BY c.member, c.index),
     verdict AS (
         SELECT m, s.n, s.actual, b.index, b.position,
-               CASE WHEN s.n IS NOT NULL THEN 6 WHEN b.position IS NOT NULL THEN 7 ELSE 0 END AS kind
-            FROM generate_series(1, coalesce(cardinality(p_append_id), cardinality(p_event_id))) AS m
-            LEFT JOIN LATERAL (SELECT * FROM stream WHERE member = m AND expected >= 0 AND expected <> actual ORDER BY n LIMIT 1) AS s ON true
-            LEFT JOIN LATERAL (SELECT * FROM broken WHERE member = m AND position IS NOT NULL ORDER BY index LIMIT 1) AS b ON true),
+               CASE WHEN s.n IS NOT NULL THEN 6 WHEN b.position IS NOT NULL THEN 7 ELSE 0 END AS \
+               kind
+            FROM generate_series(1, coalesce(cardinality(p_append_id), cardinality(p_event_id))) \
+            AS m
+            LEFT JOIN LATERAL (SELECT * FROM stream WHERE member = m AND expected >= 0 AND \
+            expected <> actual ORDER BY n LIMIT 1) AS s ON true
+            LEFT JOIN LATERAL (SELECT * FROM broken WHERE member = m AND position IS NOT NULL \
+            ORDER BY index LIMIT 1) AS b ON true),
     added AS (
-        INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, stream, event_type, data, tags, metadata)
-            SELECT nextval('event_store.mutant'), u.actual + u.nth, p_event_id[u.at], clock_timestamp(), p_event_schema[u.at], p_stream[u.stream],
-                   p_event_type[u.at], p_event_data[u.at]::json, string_to_array(p_event_tags[u.at], ' '), p_event_metadata[u.at]::json
-                FROM locked, (SELECT count(*) FROM generate_series(1, 20000)) AS pause, (SELECT at, s.n AS stream, coalesce(p_event_nth_in_stream[at], 1) AS nth, s.actual
+        INSERT INTO event_store.events (position, version, event_id, recorded_at, schema_version, \
+        stream, event_type, data, tags, metadata)
+            SELECT nextval('event_store.mutant'), u.actual + u.nth, p_event_id[u.at], \
+            clock_timestamp(), p_event_schema[u.at], p_stream[u.stream],
+                   p_event_type[u.at], p_event_data[u.at]::json, \
+                   string_to_array(p_event_tags[u.at], ' '), p_event_metadata[u.at]::json
+                FROM locked, (SELECT count(*) FROM generate_series(1, 20000)) AS pause, (SELECT \
+                at, s.n AS stream, coalesce(p_event_nth_in_stream[at], 1) AS nth, s.actual
                           FROM generate_subscripts(p_event_id, 1) AS at
                           JOIN stream AS s ON s.n = coalesce(p_event_stream[at], at)
                           JOIN verdict AS v ON v.m = coalesce(p_event_member[at], at) AND v.kind = 0
                           ORDER BY at OFFSET 0) AS u
             RETURNING position, tags),
-    tagged AS (INSERT INTO event_store.tags (tag, position) SELECT unnest(a.tags), a.position FROM added AS a)
+    tagged AS (INSERT INTO event_store.tags (tag, position) SELECT unnest(a.tags), a.position \
+    FROM added AS a)
     SELECT l.epoch, clock_timestamp() AS now, (SELECT min(a.position) - 1 FROM added AS a) AS head,
-           (SELECT array_agg(v.kind ORDER BY v.m) FROM verdict AS v) AS kind, (SELECT array_agg(s.actual ORDER BY s.n) FROM stream AS s) AS version,
-           (SELECT array_agg(coalesce(v.position, v.actual) ORDER BY v.m) FROM verdict AS v) AS number,
+           (SELECT array_agg(v.kind ORDER BY v.m) FROM verdict AS v) AS kind, (SELECT \
+           array_agg(s.actual ORDER BY s.n) FROM stream AS s) AS version,
+           (SELECT array_agg(coalesce(v.position, v.actual) ORDER BY v.m) FROM verdict AS v) AS \
+           number,
            (SELECT array_agg(coalesce(v.n, v.index) ORDER BY v.m) FROM verdict AS v) AS index
         INTO o FROM locked AS l;
     o_epoch := o.epoch;
@@ -68,14 +84,16 @@ BEGIN
     o_detail := array_fill(NULL::text, ARRAY[cardinality(o.kind)]);
 END";
 
-/// Draws as many positions in a row as are asked for, as a sequence does: nothing is held until the commit.
+/// Draws as many positions in a row as are asked for, as a sequence does: nothing is held until the
+/// commit.
 const SEQUENCE: &str = "
 CREATE FUNCTION event_store.draw(count bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     first bigint;
 BEGIN
     PERFORM pg_advisory_lock(1);
-    SELECT min(drawn) INTO first FROM (SELECT nextval('event_store.mutant') AS drawn FROM generate_series(1, count)) AS all_drawn;
+    SELECT min(drawn) INTO first FROM (SELECT nextval('event_store.mutant') AS drawn FROM \
+    generate_series(1, count)) AS all_drawn;
     PERFORM pg_advisory_unlock(1);
     RETURN first - 1;
 END $$";
@@ -111,7 +129,8 @@ impl Planted {
     async fn new() -> Self {
         let database = database().await;
         let mut admin = plain(database.url()).await;
-        // Plain batches go the long way too, and take no lock before it, so that one function is all there is.
+        // Plain batches go the long way too, and take no lock before it, so that one function is
+        // all there is.
         let mut plain = source_of(&mut admin, "append_plain_batch").await;
         for (from, to) in
             [(LOCK, NO_LOCK), ("refused := v_epoch <> ANY (p_epoch);", "refused := true;")]
@@ -168,7 +187,8 @@ impl Planted {
                 let (seconds, operations) =
                     (began.elapsed().as_secs_f64(), history.operations.len());
                 eprintln!(
-                    "seed {}: {name} caught after {seconds:.2} s, {operations} operations: {first:?}",
+                    "seed {}: {name} caught after {seconds:.2} s, {operations} operations: \
+                        {first:?}",
                     run.seed
                 );
                 eprintln!("adya says {:?}", adya::anomalies_if_any(&history));
@@ -179,7 +199,8 @@ impl Planted {
     }
 }
 
-/// Ends the connections that append, again and again, so that answers are lost and appends are sent again.
+/// Ends the connections that append, again and again, so that answers are lost and appends are sent
+/// again.
 async fn cut(admin: &mut PgConnection, times: usize) {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'CALL%'";
@@ -224,15 +245,17 @@ async fn conditions_checked_before_the_lock_are_caught() {
     let mut planted = Planted::new().await;
     let lock = "PERFORM FROM event_store.log FOR UPDATE;";
     planted.change(LOCK, &format!("{NO_LOCK} IF p_condition_member IS NULL THEN {lock} END IF;"));
-    let after = "    -- The claims.\n";
+    let after = "    -- The reservations.\n";
     planted.change(
         after,
         &format!(
             "IF p_condition_member IS NOT NULL THEN
-                 PERFORM count(*) FROM generate_series(1, 20000);  -- widens the window, by work and not by time
+                 PERFORM count(*) FROM generate_series(1, 20000);  -- widens the window, by work \
+                 and not by time
                  {lock}
                  SELECT coalesce(max(e.position), 0) INTO o_head FROM event_store.events AS e;
-                 o_version := ARRAY(SELECT coalesce((SELECT max(e.version) FROM event_store.events AS e WHERE e.stream = p_stream[n]), 0)
+                 o_version := ARRAY(SELECT coalesce((SELECT max(e.version) FROM \
+                 event_store.events AS e WHERE e.stream = p_stream[n]), 0)
                      FROM generate_subscripts(p_stream, 1) AS n ORDER BY n);
              END IF;\n{after}"
         ),

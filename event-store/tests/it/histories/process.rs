@@ -1,5 +1,5 @@
-//! Clients in processes of their own, that can be killed: this test program starts itself again, naming one test that does nothing
-//! unless it is told to be such a process.
+//! Clients in processes of their own, that can be killed: this test program starts itself again,
+//! naming one test that does nothing unless it is told to be such a process.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,8 @@ async fn a_process_of_clients_asks_until_it_is_told_to_stop() {
     }
 }
 
-/// A store and its head; Postgres may be away when a process starts. None when it is told to stop before.
+/// A store and its head; Postgres may be away when a process starts. None when it is told to stop
+/// before.
 async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
     loop {
         let found = match PostgresStore::connect(options(url)).await {

@@ -168,7 +168,8 @@ impl<'a> Check<'a> {
             let before = all.partition_point(|position| *position < first);
             if let Some(breaks) = all[..before].last().filter(|position| **position > *after) {
                 let what = format!(
-                    "the event at {breaks} has {tag} after {after}, and the append stands at {first}"
+                    "the event at {breaks} has {tag} after {after}, and the append stands at \
+                        {first}"
                 );
                 self.violated("I4", what);
             }
@@ -214,7 +215,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// I3 and I6: what anyone knew before is before; what was read is a prefix and has all that anyone knew.
+    /// I3 and I6: what anyone knew before is before; what was read is a prefix and has all that
+    /// anyone knew.
     fn moments(&mut self) {
         let mut moments: Vec<(u64, bool, usize)> = Vec::new();
         for (number, operation) in self.history.operations.iter().enumerate() {

@@ -34,7 +34,8 @@ fn entry(position: i64, stream: &str, version: i64, event: u128) -> Entry {
     }
 }
 
-/// Three appends one after the other, the third under a condition and a key; a repeat, two refusals, a lost answer and two reads.
+/// Three appends one after the other, the third under a condition and a key; a repeat, two
+/// refusals, a lost answer and two reads.
 fn right() -> (Vec<Entry>, Vec<Line>) {
     let log = vec![
         entry(1, "thing-a", 1, 1),

@@ -1,8 +1,9 @@
-//! Random histories, as plans of small numbers that shrink well, and the appends that they stand for.
+//! Random histories, as plans of small numbers that shrink well, and the appends that they stand
+//! for.
 
 use event_store::{
-    Append, AppendCondition, ClaimChange, ClaimHash, Epoch, EventQuery, ExpectedVersion, Filter,
-    Idempotency, NewEvent, Position, QueryItem, StreamAppend, StreamName, Version,
+    Append, AppendCondition, Epoch, EventQuery, ExpectedVersion, Filter, Idempotency, NewEvent,
+    Position, QueryItem, ReservationChange, ReservedValue, StreamAppend, StreamName, Version,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -39,7 +40,7 @@ pub(super) enum Way {
 pub(super) struct Planned {
     streams: Vec<(u8, Expect, Vec<PlannedEvent>)>,
     conditions: Vec<(Vec<(u8, u8)>, i64)>,
-    claims: Vec<Claim>,
+    reservations: Vec<Reservation>,
     key: Option<(u8, u8)>,
     other_epoch: bool,
     /// The first stream that it names is closed with it.
@@ -68,7 +69,7 @@ struct PlannedEvent {
 }
 
 #[derive(Debug, Clone)]
-enum Claim {
+enum Reservation {
     Take(u8, u8),
     Release(u8, u8),
     Move(u8, u8, u8),
@@ -112,24 +113,27 @@ fn planned() -> impl Strategy<Value = Planned> {
     let event =
         (0..TYPES.len(), 0..1_u8 << TAGS).prop_map(|(kind, tags)| PlannedEvent { kind, tags });
     let expect = prop_oneof![
-        4 => Just(Expect::Any), 1 => Just(Expect::NoStream), 1 => Just(Expect::Exists), 3 => (-1..3_i64).prop_map(Expect::Near), 4 => Just(Expect::Behind),
+        4 => Just(Expect::Any), 1 => Just(Expect::NoStream), 1 => Just(Expect::Exists),
+            3 => (-1..3_i64).prop_map(Expect::Near), 4 => Just(Expect::Behind),
     ];
     let stream = (0..STREAMS, expect, vec(event, 0..3));
     let condition = (vec(item(1), 1..3), -6..3_i64);
-    let claim = prop_oneof![
-        3 => (0..3_u8, 0..3_u8).prop_map(|(value, owner)| Claim::Take(value, owner)),
-        1 => (0..3_u8, 0..3_u8).prop_map(|(value, owner)| Claim::Release(value, owner)),
-        1 => (0..3_u8, 0..3_u8, 0..3_u8).prop_map(|(value, from, to)| Claim::Move(value, from, to)),
+    let reservation = prop_oneof![
+        3 => (0..3_u8, 0..3_u8).prop_map(|(value, owner)| Reservation::Take(value, owner)),
+        1 => (0..3_u8, 0..3_u8).prop_map(|(value, owner)| Reservation::Release(value, owner)),
+        1 => (0..3_u8, 0..3_u8, 0..3_u8).prop_map(|(value, from, to)| Reservation::Move(value,
+            from, to)),
     ];
     let rarely = |most: usize| option::weighted(0.08, 1..most);
     let few = prop_oneof![3 => vec(condition.clone(), 0..1), 1 => vec(condition, 1..3)];
-    let claims = prop_oneof![3 => vec(claim.clone(), 0..1), 1 => vec(claim, 1..3)];
-    let parts = (vec(stream, 1..4), few, claims, option::weighted(0.3, (0..6_u8, 0..2_u8)));
+    let reservations =
+        prop_oneof![3 => vec(reservation.clone(), 0..1), 1 => vec(reservation, 1..3)];
+    let parts = (vec(stream, 1..4), few, reservations, option::weighted(0.3, (0..6_u8, 0..2_u8)));
     let flags = (prop::bool::weighted(0.03), prop::bool::weighted(0.04));
     (parts, flags, rarely(12), rarely(12)).prop_map(
         |(parts, (other_epoch, closes), again, stolen)| {
-            let (streams, conditions, claims, key) = parts;
-            Planned { streams, conditions, claims, key, other_epoch, closes, again, stolen }
+            let (streams, conditions, reservations, key) = parts;
+            Planned { streams, conditions, reservations, key, other_epoch, closes, again, stolen }
         },
     )
 }
@@ -184,10 +188,10 @@ impl Names {
         }
     }
 
-    fn claim(&self, value: u8) -> ClaimHash {
+    fn reservation(&self, value: u8) -> ReservedValue {
         let mut hash = [value; 32];
         hash[..8].copy_from_slice(&self.0.to_be_bytes());
-        ClaimHash { scope: "thing.name".into(), hash }
+        ReservedValue { scope: "thing.name".into(), hash }
     }
 
     /// A query asks for a tag of this history in every item, so that it passes over all others.
@@ -274,33 +278,35 @@ impl Names {
         append.idempotency = planned.key.map(|(key, request)| self.key(key, request));
         append.epoch = planned.other_epoch.then(|| Epoch(Uuid::new_v4()));
         if append.streams.iter().any(|named| !named.events.is_empty()) {
-            append.claims = self.claims(&planned.claims);
+            append.reservations = self.reservations(&planned.reservations);
         }
         append
     }
 
     /// Each value is given back at most once, then taken at most once.
-    fn claims(&self, planned: &[Claim]) -> Vec<ClaimChange> {
+    fn reservations(&self, planned: &[Reservation]) -> Vec<ReservationChange> {
         let mut seen = Vec::new();
         let mut changes = Vec::new();
-        for claim in planned {
-            let (Claim::Take(value, _) | Claim::Release(value, _) | Claim::Move(value, ..)) = claim;
+        for reservation in planned {
+            let (Reservation::Take(value, _)
+            | Reservation::Release(value, _)
+            | Reservation::Move(value, ..)) = reservation;
             if seen.contains(value) {
                 continue;
             }
             seen.push(*value);
-            let take = |owner: &u8| ClaimChange::Take {
-                claim: self.claim(*value),
+            let take = |owner: &u8| ReservationChange::Take {
+                reservation: self.reservation(*value),
                 owner: self.stream(*owner),
             };
-            let release = |owner: &u8| ClaimChange::Release {
-                claim: self.claim(*value),
+            let release = |owner: &u8| ReservationChange::Release {
+                reservation: self.reservation(*value),
                 owner: self.stream(*owner),
             };
-            match claim {
-                Claim::Take(_, owner) => changes.push(take(owner)),
-                Claim::Release(_, owner) => changes.push(release(owner)),
-                Claim::Move(_, from, to) => changes.extend([release(from), take(to)]),
+            match reservation {
+                Reservation::Take(_, owner) => changes.push(take(owner)),
+                Reservation::Release(_, owner) => changes.push(release(owner)),
+                Reservation::Move(_, from, to) => changes.extend([release(from), take(to)]),
             }
         }
         changes

@@ -1,7 +1,9 @@
-//! Whether the answers to appends that were under way together are those of *some* order of them, one after the other.
+//! Whether the answers to appends that were under way together are those of *some* order of them,
+//! one after the other.
 //!
-//! Positions leave little to try: who appended events stands where the answer says. Only appends without events that stand at one
-//! position may have come in one order or another; who changed nothing must have seen one of the states in between.
+//! Positions leave little to try: who appended events stands where the answer says. Only appends
+//! without events that stand at one position may have come in one order or another; who changed
+//! nothing must have seen one of the states in between.
 
 use event_store::Append;
 
@@ -99,7 +101,8 @@ impl Search<'_> {
             if !states.iter().any(|state| state.clone().append(append) == **outcome) {
                 let at_last = states.last()?.clone().append(append);
                 self.why = format!(
-                    "in no state the answer is {outcome:?} (in the last one {at_last:?}), to {append:#?}"
+                    "in no state the answer is {outcome:?} (in the last one {at_last:?}), to \
+                        {append:#?}"
                 );
                 return None;
             }

@@ -1,4 +1,5 @@
--- One row a day (UTC) and currency, of confirmed orders by ordered_at. Runs once per generation, in that generation's own schema.
+-- One row a day (UTC) and currency, of confirmed orders by ordered_at. Runs once per generation, in
+-- that generation's own schema.
 CREATE TABLE daily_sales (
     day           date NOT NULL,
     currency      text NOT NULL,

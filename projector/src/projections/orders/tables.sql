@@ -6,8 +6,11 @@ CREATE TABLE orders (
     currency     text NOT NULL,
     total_minor  bigint NOT NULL,           -- minor units of currency, all lines
     units        bigint NOT NULL,           -- all lines
-    lines        jsonb NOT NULL,            -- [{"line_id", "product_id", "product_name", "quantity", "unit_price_minor"}] in the order added
-    ordered_at   timestamptz,               -- an import's date from the first, else the confirmation's
+    -- [{"line_id", "product_id", "product_name", "quantity", "unit_price_minor"}] in the order
+    -- added
+    lines        jsonb NOT NULL,
+    -- an import's date from the first, else the confirmation's
+    ordered_at   timestamptz,
     confirmed_at timestamptz,
     cancelled_at timestamptz,
     created_at   timestamptz NOT NULL,

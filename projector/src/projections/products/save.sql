@@ -1,5 +1,7 @@
-INSERT INTO products (id, name, currency, unit_price_minor, stock, created_at, updated_at, version, position)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
+INSERT INTO products (id, name, currency, unit_price_minor, stock, created_at, updated_at, version,
+    position)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+    $6::timestamptz[], $7::timestamptz[],
                      $8::bigint[], $9::bigint[])
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name,

@@ -5,7 +5,8 @@ CREATE TABLE users (
     name          text,                     -- personal: null once erased
     status        text NOT NULL,            -- active | deactivated
     order_count   bigint NOT NULL,          -- confirmed orders
-    total_spent   jsonb NOT NULL,           -- of confirmed orders: {"USD": 8715}, minor units by currency
+    -- of confirmed orders: {"USD": 8715}, minor units by currency
+    total_spent   jsonb NOT NULL,
     last_order_at timestamptz,              -- the latest ordered_at of a confirmed order
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,

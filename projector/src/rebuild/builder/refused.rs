@@ -13,13 +13,13 @@ use super::{Builder, Held, TABLES_LIMIT};
 use crate::progress::Progress;
 use crate::projection::{WriteError, apart};
 use crate::rebuild::RebuildError;
-use crate::replay::{Page, RANGE, RefoldError};
+use crate::replay::{Page, RANGE, ReplayError};
 use crate::runner::MAX_APART;
 use crate::runner::checkpoint::{self, Passed, Seen};
 use crate::runner::parked;
 
 impl Builder {
-    /// Brings the moving parts to this position.
+    /// Brings the moving partitions to this position.
     ///
     /// Nearly always nothing is refused, and rows need not be kept for that. Where a fold refuses
     /// something, it goes back to the checkpoint, and they are. Where Postgres refuses rows, the
@@ -31,12 +31,12 @@ impl Builder {
     ) -> Result<(), RebuildError> {
         loop {
             match self.advance(to, progress).await {
-                Err(RebuildError::Refold(RefoldError::Event(..))) if !self.careful => {
+                Err(RebuildError::Replay(ReplayError::Event(..))) if !self.careful => {
                     self.careful = true
                 }
                 Err(
                     RebuildError::Database(error)
-                    | RebuildError::Refold(RefoldError::Database(error)),
+                    | RebuildError::Replay(ReplayError::Database(error)),
                 ) if apart::is_refusal(&error) => {
                     // In the rows that were folded, or in those that were to be loaded next.
                     let refused_by = Position((self.at.0 + RANGE).min(to.0));
@@ -66,7 +66,7 @@ impl Builder {
                     Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
                         if page.to == self.at.next() {
                             return Err(
-                                RefoldError::Event(page.to, apart::why(&error).into()).into()
+                                ReplayError::Event(page.to, apart::why(&error).into()).into()
                             );
                         }
                         // No row by itself: the event is found in halves.
@@ -91,7 +91,7 @@ impl Builder {
     /// ended.
     pub(crate) async fn retry_parked(&mut self) -> Result<(), RebuildError> {
         let again = self.source.reread();
-        for held in &self.parts {
+        for held in &self.partitions {
             for key in parked::keys(&mut self.connection, &held.key).await? {
                 let mut goes_on = true;
                 while goes_on {
@@ -142,13 +142,13 @@ impl Builder {
         let mut parking = if apart { parking.apart() } else { parking };
         let handled = page.prepared.handled_by(self.of());
         let events = usize::try_from(page.to.0 - self.at.0).unwrap_or(0);
-        let (parts, moving, source) = (&self.parts, &self.moving, &self.source);
+        let (partitions, moving, source) = (&self.partitions, &self.moving, &self.source);
         let write = async |raw: &mut PgConnection| {
             let mut transaction = raw.begin().await?;
             for number in moving {
-                let Held { key, checkpoint, .. } = &parts[*number];
+                let Held { key, checkpoint, .. } = &partitions[*number];
                 let handled = handled.get(*number).copied().unwrap_or(0);
-                let passed = Passed { handled, passed_over: events.saturating_sub(handled) };
+                let passed = Passed { handled, ignored: events.saturating_sub(handled) };
                 if !checkpoint::advance(
                     &mut transaction,
                     key,
@@ -166,7 +166,7 @@ impl Builder {
             page.prepared.write(&mut transaction, &only, &mut parking).await.map_err(as_refold)?;
             let found = parking.take_found();
             let named = source.events_at(found.iter().map(|aside| aside.position)).await?;
-            if let Some(first) = parts.first() {
+            if let Some(first) = partitions.first() {
                 parked::record(&mut transaction, &first.key, &found, &named).await?;
             }
             transaction.commit().await?;
@@ -182,6 +182,6 @@ impl Builder {
 fn as_refold(error: WriteError) -> RebuildError {
     match error {
         WriteError::Database(error) => RebuildError::Database(error),
-        fold @ WriteError::Fold(..) => RebuildError::Refold(fold.into()),
+        fold @ WriteError::Fold(..) => RebuildError::Replay(fold.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The rule by which parts are shared, with processes that come, go and know different things.
+//! The rule by which partitions are shared, with processes that come, go and know different things.
 
 use proptest::prelude::*;
 
@@ -18,9 +18,9 @@ impl World {
         let places: Vec<Place> = generations
             .iter()
             .enumerate()
-            .flat_map(|(number, parts)| {
-                (0..*parts).map(move |part| Place {
-                    lease: format!("p{number}_g1/{part}"),
+            .flat_map(|(number, partitions)| {
+                (0..*partitions).map(move |partition| Place {
+                    lease: format!("p{number}_g1/{partition}"),
                     fold: format!("p{number} 1 x"),
                 })
             })
@@ -31,9 +31,9 @@ impl World {
         Self { members, held: HashMap::new(), places, patient: HashSet::new() }
     }
 
-    fn fleet(&self, me: Uuid) -> Fleet {
+    fn assignment(&self, me: Uuid) -> Assignment {
         let (able, patient) = (self.members.contains_key(&me), self.patient.contains(&me));
-        Fleet {
+        Assignment {
             me,
             able,
             members: self.members.clone(),
@@ -51,10 +51,11 @@ impl World {
             .collect()
     }
 
-    /// A process looks and acts. Returns how many parts it moved. `waited`: whether what is free has been so for long.
+    /// A process looks and acts. Returns how many partitions it moved. `waited`: whether what is
+    /// free has been so for long.
     fn acts(&mut self, me: Uuid, waited: bool) -> usize {
-        let mut fleet = self.fleet(me);
-        let given = fleet.surplus(&self.of(me));
+        let mut assignment = self.assignment(me);
+        let given = assignment.surplus(&self.of(me));
         for lease in &given {
             self.held.remove(lease);
         }
@@ -69,7 +70,7 @@ impl World {
             free.iter().filter(|_| waited).map(|place| (place.lease.clone(), long_ago)).collect();
         let free: Vec<Place> =
             free.into_iter().filter(|place| !given.contains(&place.lease)).collect();
-        let taken = fleet.claims(&free, &since);
+        let taken = assignment.acquisitions(&free, &since);
         if taken.values().any(|was_left| *was_left) {
             self.patient.insert(me);
         }
@@ -94,7 +95,7 @@ impl World {
                 return;
             }
         }
-        panic!("parts go on moving: {:?}", self.held);
+        panic!("partitions go on moving: {:?}", self.held);
     }
 }
 
@@ -117,19 +118,21 @@ proptest! {
         prop_assert_eq!(world.held.len(), world.places.len());
         let counts = world.counts();
         prop_assert!(counts.last().unwrap_or(&0) - counts[0] <= 1, "{:?}", counts);
-        for (number, parts) in generations.iter().enumerate() {
+        for (number, partitions) in generations.iter().enumerate() {
             let generation = format!("p{number}_g1");
             for owner in world.members.keys() {
-                let (of_it, _) = world.fleet(*owner).load(*owner, &generation);
-                let share = usize::try_from(*parts).unwrap_or(0) / world.members.len();
-                prop_assert!((share..=share + 1).contains(&of_it), "{of_it} of {parts} of {generation}");
+                let (of_it, _) = world.assignment(*owner).load(*owner, &generation);
+                let share = usize::try_from(*partitions).unwrap_or(0) / world.members.len();
+                prop_assert!((share..=share + 1).contains(&of_it), "{of_it} of {partitions} of \
+                    {generation}");
             }
         }
     }
 
     #[test]
-    fn when_one_goes_the_others_have_all_of_its_parts_at_once(parts in 1..20_i32, processes in 2..6_u128, gone in 0..6_u128) {
-        let mut world = World::new(&[parts], processes);
+    fn when_one_goes_the_others_have_all_of_its_parts_at_once(partitions in 1..20_i32,
+        processes in 2..6_u128, gone in 0..6_u128) {
+        let mut world = World::new(&[partitions], processes);
         let order: Vec<u128> = (1..=processes).collect();
         world.settles(&order);
         let gone = Uuid::from_u128(1 + gone % processes);

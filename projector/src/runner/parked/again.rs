@@ -1,11 +1,12 @@
-//! Trying parked events again: by the part's owner alone, key by key, in their order, beside the batches that come.
+//! Trying parked events again: by the partition's owner alone, key by key, in their order, beside
+//! the batches that come.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::erasure::{KeyError, Vault};
-use event_store::{EvolvedLog, Filter, Position, RecordedEvent, StoreError};
+use event_store::{Filter, Position, RecordedEvent, StoreError, UpcastingLog};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
@@ -13,10 +14,10 @@ use uuid::Uuid;
 
 use super::{retry_in, skips};
 use crate::projection::parking::Skips;
-use crate::projection::{Only, Parking, Parts, WriteError, apart};
+use crate::projection::{Only, Parking, Partitions, WriteError, apart};
 use crate::runner::checkpoint::Checkpoint;
 use crate::runner::partition::{BATCH_LIMIT, Owned};
-use crate::runner::{CLAIM_EVERY, PartKey, RunError, chain, checkpoint};
+use crate::runner::{ACQUIRE_EVERY, PartitionKey, RunError, chain, checkpoint};
 
 /// The most events of a key that one transaction takes in.
 const MAX_DRAIN: i64 = 1_000;
@@ -30,12 +31,13 @@ const ROUND: Duration = Duration::from_millis(250);
 /// Where parked events are read again.
 #[derive(Clone)]
 pub(crate) struct Reread {
-    pub(crate) log: EvolvedLog,
+    pub(crate) log: UpcastingLog,
     pub(crate) vault: Option<Arc<Vault>>,
 }
 
 impl Reread {
-    /// The events at these positions, as the projections read them: the first of them, as many as may be held at once.
+    /// The events at these positions, as the projections read them: the first of them, as many as
+    /// may be held at once.
     async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, RunError> {
         let (mut events, mut bytes) = (Vec::with_capacity(positions.len()), 0);
         for position in positions {
@@ -46,7 +48,7 @@ impl Reread {
             events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
         }
         if let Some(vault) = &self.vault {
-            // What does not open stays sealed, and is refused again.
+            // What does not open stays encrypted, and is refused again.
             vault.reveal(&mut events).await.map_err(|error: KeyError| error)?;
         }
         Ok(events)
@@ -58,7 +60,7 @@ impl Reread {
 pub(crate) enum AgainError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("another process has the part")]
+    #[error("another process has the partition")]
     Lost,
 }
 
@@ -100,18 +102,20 @@ impl Owned {
     /// Tries parked events again whose time has come or that somebody asked for, key by key.
     pub(crate) async fn retry_parked(&mut self, again: &Reread) -> Result<(), AgainError> {
         let started = Instant::now();
-        self.parked.look_at = Some(started + CLAIM_EVERY);
+        self.parked.look_at = Some(started + ACQUIRE_EVERY);
         let keys = sqlx::query_scalar!(
             r#"SELECT key AS "key!" FROM (
                    SELECT key, requested_at AS due FROM read_model.retry_requests
-                   WHERE projection = $1 AND generation = $2 AND read_model.part_of(key, $4) = $3
+                   WHERE projection = $1 AND generation = $2 AND read_model.partition_of(key, $4) =
+                   $3
                    UNION ALL
                    SELECT key, retry_at FROM read_model.parked
-                   WHERE projection = $1 AND generation = $2 AND part = $3 AND retry_at <= clock_timestamp()) AS due
+                   WHERE projection = $1 AND generation = $2 AND partition = $3 AND retry_at <=
+                   clock_timestamp()) AS due
                GROUP BY key ORDER BY min(due) LIMIT $5"#,
             self.key.projection.name(),
             self.key.generation,
-            self.key.part,
+            self.key.partition,
             self.key.of,
             MAX_KEYS
         )
@@ -131,7 +135,8 @@ impl Owned {
         Ok(())
     }
 
-    /// Folds a key's parked events in their order, up to the first that is refused again. `true`: there are more of them.
+    /// Folds a key's parked events in their order, up to the first that is refused again. `true`:
+    /// there are more of them.
     async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
         let tried =
             try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
@@ -174,16 +179,17 @@ impl Tried {
 /// owner's term.
 pub(crate) async fn try_key(
     connection: &mut Connection,
-    (part, at): (&PartKey, &Checkpoint),
+    (partition, at): (&PartitionKey, &Checkpoint),
     again: &Reread,
     key: &str,
 ) -> Result<Tried, AgainError> {
     let mut pairs = sqlx::query_as!(
         Pair,
-        "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3
+        "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND \
+            generation = $2 AND key = $3
          ORDER BY position LIMIT $4",
-        part.projection.name(),
-        part.generation,
+        partition.projection.name(),
+        partition.generation,
         key,
         MAX_DRAIN
     )
@@ -194,40 +200,40 @@ pub(crate) async fn try_key(
     pairs.truncate(events.len());
     let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
     if events.is_empty() || !events.iter().zip(&pairs).all(same) {
-        // Claiming again proves the history, and says what is to be done when it is another one.
+        // Acquiring again proves the history, and says what is to be done when it is another one.
         let other =
             std::io::Error::other("the log has another event at the position of a parked one");
         return Err(sqlx::Error::Io(other).into());
     }
     let fold = async |raw: &mut PgConnection| {
         let mut transaction = raw.begin().await?;
-        if !checkpoint::hold(&mut transaction, part, at).await? {
+        if !checkpoint::hold(&mut transaction, partition, at).await? {
             transaction.rollback().await?;
             return Err(AgainError::Lost);
         }
         // A decision made just now counts; the lock keeps it from coming in between.
-        let skips = skips(&mut transaction, part.projection.name()).await?;
+        let skips = skips(&mut transaction, partition.projection.name()).await?;
         let (tried, left) =
-            fold_again(&mut transaction, part, again, &events, (key, &skips)).await?;
-        let more = settle(&mut transaction, part, key, &pairs[..tried], &left).await?;
+            fold_again(&mut transaction, partition, again, &events, (key, &skips)).await?;
+        let more = settle(&mut transaction, partition, key, &pairs[..tried], &left).await?;
         transaction.commit().await?;
         Ok(Tried { skips, events: tried, left: left.len(), more })
     };
     connection.run_within(BATCH_LIMIT, fold).await
 }
 
-/// Folds the events into the row of one key. Returns how many were tried, the first ones, and which of them stay parked, with the
-/// cause where one was refused.
+/// Folds the events into the row of one key. Returns how many were tried, the first ones, and which
+/// of them stay parked, with the cause where one was refused.
 async fn fold_again(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     again: &Reread,
     mut events: &[RecordedEvent],
     (key, skips): (&str, &Skips),
 ) -> Result<(usize, HashMap<i64, Option<String>>), AgainError> {
     loop {
         let mut attempt = connection.begin().await?;
-        match fold_some(&mut attempt, part, again, events, (key, skips)).await {
+        match fold_some(&mut attempt, partition, again, events, (key, skips)).await {
             Ok(left) => {
                 attempt.commit().await?;
                 return Ok((events.len(), left));
@@ -256,13 +262,13 @@ async fn fold_again(
 /// Folds these events. Returns which stay parked, with the cause where one was refused.
 async fn fold_some(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     again: &Reread,
     mut events: &[RecordedEvent],
     (key, skips): (&str, &Skips),
 ) -> Result<HashMap<i64, Option<String>>, WriteError> {
     let mut left = HashMap::new();
-    let prepared = part.projection.prepare(again.log.registry(), events, Parts::ALL);
+    let prepared = partition.projection.prepare(again.log.registry(), events, Partitions::ALL);
     if let Some((position, reason)) = &prepared.unreadable {
         let readable = events.partition_point(|event| event.position < *position);
         left.extend(events[readable..].iter().map(|event| (event.position.0, None)));
@@ -280,12 +286,12 @@ async fn fold_some(
 /// Writes down what became of a key's parked events. `true`: it has more than were tried.
 async fn settle(
     connection: &mut PgConnection,
-    part: &PartKey,
+    partition: &PartitionKey,
     key: &str,
     pairs: &[Pair],
     left: &HashMap<i64, Option<String>>,
 ) -> sqlx::Result<bool> {
-    let (name, generation) = (part.projection.name(), part.generation);
+    let (name, generation) = (partition.projection.name(), partition.generation);
     let done: Vec<i64> = pairs
         .iter()
         .map(|pair| pair.position)
@@ -294,7 +300,8 @@ async fn settle(
     let refused: Vec<_> =
         pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
     sqlx::query!(
-        "DELETE FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3 AND position = ANY($4)",
+        "DELETE FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3 AND \
+            position = ANY($4)",
         name,
         generation,
         key,
@@ -304,7 +311,8 @@ async fn settle(
     .await?;
     sqlx::query!(
         "UPDATE read_model.parked AS p
-         SET cause = r.cause, tries = p.tries + 1, retry_at = clock_timestamp() + make_interval(secs => r.retry_in)
+         SET cause = r.cause, tries = p.tries + 1, retry_at = clock_timestamp() + \
+         make_interval(secs => r.retry_in)
          FROM unnest($4::bigint[], $5::text[], $6::float8[]) AS r (position, cause, retry_in)
          WHERE p.projection = $1 AND p.generation = $2 AND p.key = $3 AND p.position = r.position",
         name,
@@ -317,7 +325,8 @@ async fn settle(
     .execute(&mut *connection)
     .await?;
     let more = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3) AS "more!""#,
+        r#"SELECT EXISTS (SELECT FROM read_model.parked WHERE projection = $1 AND generation = $2
+            AND key = $3) AS "more!""#,
         name,
         generation,
         key
@@ -327,8 +336,10 @@ async fn settle(
     // As long as nothing is refused, the rest is to follow, also when this process ends here.
     let goes_on = more && left.is_empty();
     sqlx::query!(
-        "WITH asked AS (DELETE FROM read_model.retry_requests WHERE projection = $1 AND generation = $2 AND key = $3 AND NOT $4)
-         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT $1, $2, $3 WHERE $4 ON CONFLICT DO NOTHING",
+        "WITH asked AS (DELETE FROM read_model.retry_requests WHERE projection = $1 AND \
+            generation = $2 AND key = $3 AND NOT $4)
+         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT $1, $2, $3 \
+         WHERE $4 ON CONFLICT DO NOTHING",
         name,
         generation,
         key,

@@ -1,24 +1,26 @@
-//! How an ownership ends otherwise than by another process: dropped to be claimed anew, given up, handed over.
+//! How an ownership ends otherwise than by another process: dropped to be acquired anew, given up,
+//! handed over.
 
-use super::{CLAIM_EVERY, Slot, State, waiting};
+use super::{ACQUIRE_EVERY, Slot, State, waiting};
 use crate::runner::lease::LEASE;
 
 impl Slot {
-    /// Drops the ownership, so that the part is claimed anew and its history proved again.
-    pub(crate) fn claim_again(&mut self) {
+    /// Drops the ownership, so that the partition is acquired anew and its history proved again.
+    pub(crate) fn acquire_again(&mut self) {
         if self.take_owned().is_some() {
             self.wait_no_longer();
         }
     }
 
-    /// Drops an ownership whose lease has run out meanwhile: another process may have the part, and the way to it may be cut.
+    /// Drops an ownership whose lease has run out meanwhile: another process may have the
+    /// partition, and the way to it may be cut.
     pub(crate) fn let_go_if_late(&mut self) {
         if matches!(self.state, State::Owned(_)) && self.kept_at.elapsed() > LEASE {
             tracing::warn!(
                 projection = self.title(),
-                "the lease was not renewed in time: claimed anew"
+                "the lease was not renewed in time: acquired anew"
             );
-            self.claim_again();
+            self.acquire_again();
         }
     }
 
@@ -28,7 +30,8 @@ impl Slot {
         match tokio::spawn(owned.give_up(None)).await {
             Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
             Ok(Err(error)) => {
-                tracing::warn!(projection = self.title(), %error, "lease not given up: it will expire")
+                tracing::warn!(projection = self.title(), %error, "lease not given up: it will \
+                    expire")
             }
             Err(panic) => {
                 tracing::error!(projection = self.title(), %panic, "giving up the lease panicked")
@@ -36,15 +39,15 @@ impl Slot {
         }
     }
 
-    /// Gives the part up for another process.
+    /// Gives the partition up for another process.
     pub(crate) async fn hand_over(&mut self) {
         self.give_up().await;
         self.is_elsewhere();
     }
 
-    /// Another process has the part: nothing is held for it here.
+    /// Another process has the partition: nothing is held for it here.
     pub(crate) fn is_elsewhere(&mut self) {
         self.not_ours();
-        self.state = waiting(CLAIM_EVERY, None);
+        self.state = waiting(ACQUIRE_EVERY, None);
     }
 }

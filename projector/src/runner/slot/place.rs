@@ -1,4 +1,5 @@
-//! Which part a slot stands for, what it is called, and whether it is this process's turn to take it.
+//! Which partition a slot stands for, what it is called, and whether it is this process's turn to
+//! take it.
 
 use std::sync::Arc;
 
@@ -11,13 +12,13 @@ use crate::runner::assignment::Place;
 use crate::runner::lease::{self, LEASE};
 
 impl Slot {
-    /// Whether it is the first part of the live generation: there always is such a place.
+    /// Whether it is the first partition of the live generation: there always is such a place.
     pub(crate) const fn is_first(&self) -> bool {
-        self.beside.is_none() && self.part == 0
+        self.standby.is_none() && self.partition == 0
     }
 
-    pub(crate) const fn part(&self) -> i32 {
-        self.part
+    pub(crate) const fn partition(&self) -> i32 {
+        self.partition
     }
 
     pub(crate) fn fold(&self) -> &str {
@@ -27,8 +28,8 @@ impl Slot {
     /// Which generation it is for now, as far as this process can project that.
     pub(crate) fn stands_for(&mut self, generation: Option<&Generation>) {
         let name = self.projection.name();
-        self.stands_for =
-            generation.map(|found| (lease::name(name, found.generation, self.part), found.parts));
+        self.stands_for = generation
+            .map(|found| (lease::name(name, found.generation, self.partition), found.partitions));
     }
 
     /// As it is shared with other processes.
@@ -38,29 +39,29 @@ impl Slot {
             .map(|(lease, _)| Place { lease: lease.clone(), fold: self.fold.clone() })
     }
 
-    /// Whether it is this process's turn to take the part, at once.
-    pub(crate) fn may_claim(&mut self, may: bool) {
+    /// Whether it is this process's turn to take the partition, at once.
+    pub(crate) fn may_acquire(&mut self, may: bool) {
         if let (true, State::Waiting { due, .. }) =
-            (may && !self.may_claim && self.failures == 0, &mut self.state)
+            (may && !self.may_acquire && self.failures == 0, &mut self.state)
         {
             *due = Instant::now();
         }
-        self.may_claim = may;
+        self.may_acquire = may;
     }
 
     pub(crate) const fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting { .. } | State::Claiming { from: None, .. })
+        matches!(self.state, State::Waiting { .. } | State::Acquiring { from: None, .. })
     }
 
-    /// Whether this process has not had the part for longer than a lease lasts: another one may
-    /// project it since.
+    /// Whether this process has not had the partition for longer than a lease lasts: another one
+    /// may project it since.
     pub(crate) fn may_be_elsewhere(&self) -> bool {
         self.is_waiting() && self.progress.moved_at.elapsed() > LEASE
     }
 
-    /// Which generation beside the live one it is for.
-    pub(crate) const fn generation_beside(&self) -> Option<i32> {
-        self.beside
+    /// Which standby generation it is for.
+    pub(crate) const fn standby_generation(&self) -> Option<i32> {
+        self.standby
     }
 
     /// The generation that this process projects here.
@@ -72,9 +73,9 @@ impl Slot {
         &self.projection
     }
 
-    /// What metrics call it: the projection, and a generation beside the live one by its schema.
+    /// What metrics call it: the projection, and a standby generation by its schema.
     pub(crate) fn label(&self) -> String {
-        self.beside.map_or_else(
+        self.standby.map_or_else(
             || self.name().to_owned(),
             |generation| format!("{}_g{generation}", self.name()),
         )
@@ -86,7 +87,7 @@ impl Slot {
 
     /// What people call it.
     pub(crate) fn title(&self) -> String {
-        let is_split = self.stands_for.as_ref().is_some_and(|(_, parts)| *parts > 1);
-        if is_split { format!("{}/{}", self.label(), self.part) } else { self.label() }
+        let is_split = self.stands_for.as_ref().is_some_and(|(_, partitions)| *partitions > 1);
+        if is_split { format!("{}/{}", self.label(), self.partition) } else { self.label() }
     }
 }

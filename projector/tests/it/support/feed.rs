@@ -1,4 +1,5 @@
-//! The whole way to a projector: a database, NATS, and a relay in this process; a writer; and what happens to NATS.
+//! The whole way to a projector: a database, NATS, and a relay in this process; a writer; and what
+//! happens to NATS.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A projection of products whose own code panics at some events, and makes of others what Postgres does not take.
+//! A projection of products whose own code panics at some events, and makes of others what Postgres
+//! does not take.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +11,9 @@ use uuid::Uuid;
 
 use super::ledger::{self, Row, traced, upsert};
 
-/// Adjustments by so much: at them the fold panics, the table's constraint refuses the row, saving the row panics, telling the keys
-/// panics, the key is none that Postgres can look for, and loading the key's row panics.
+/// Adjustments by so much: at them the fold panics, the table's constraint refuses the row, saving
+/// the row panics, telling the keys panics, the key is none that Postgres can look for, and loading
+/// the key's row panics.
 pub(crate) const FOLD_PANICS: i64 = 13;
 pub(crate) const CONSTRAINT: i64 = 14;
 pub(crate) const SAVE_PANICS: i64 = 15;
@@ -35,8 +37,10 @@ fn is_broken() -> bool {
 impl Projection for Fragile {
     const NAME: &'static str = "fragile";
     const FOLD_VERSION: i32 = 1;
-    const TABLES: &'static str = "CREATE TABLE fragile (key text PRIMARY KEY, events bigint NOT NULL,
-        trace bigint NOT NULL CONSTRAINT fragile_trace CHECK (trace >= 0), position bigint NOT NULL)";
+    const TABLES: &'static str = "CREATE TABLE fragile (key text PRIMARY KEY, events bigint NOT \
+        NULL,
+        trace bigint NOT NULL CONSTRAINT fragile_trace CHECK (trace >= 0), position bigint NOT \
+        NULL)";
     const INDEXES: &'static str = "";
     const COPY: &'static str = "COPY fragile FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);

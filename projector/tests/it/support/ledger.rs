@@ -1,4 +1,5 @@
-//! Two projections of products that refuse some events until they are fixed: one whose order matters, and one that only adds.
+//! Two projections of products that refuse some events until they are fixed: one whose order
+//! matters, and one that only adds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -115,7 +116,8 @@ pub(crate) async fn save(
 
 macro_rules! columns {
     () => {
-        "(key text PRIMARY KEY, events bigint NOT NULL, trace bigint NOT NULL, position bigint NOT NULL)"
+        "(key text PRIMARY KEY, events bigint NOT NULL, trace bigint NOT NULL, position bigint \
+            NOT NULL)"
     };
 }
 
@@ -125,7 +127,8 @@ macro_rules! upsert {
             "INSERT INTO ",
             $table,
             " SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-             ON CONFLICT (key) DO UPDATE SET events = excluded.events, trace = excluded.trace, position = excluded.position"
+             ON CONFLICT (key) DO UPDATE SET events = excluded.events, trace = excluded.trace, \
+             position = excluded.position"
         )
     };
 }

@@ -1,4 +1,5 @@
-//! A shop's random life: users, products and orders, and events that no projection knows, in an order that could be.
+//! A shop's random life: users, products and orders, and events that no projection knows, in an
+//! order that could be.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! A way to Postgres that can fall silent: connections stay open and nothing comes through, as when a cable is pulled; or break: they are
-//! closed, and so is every new one.
+//! A way to Postgres that can fall silent: connections stay open and nothing comes through, as when
+//! a cable is pulled; or break: they are closed, and so is every new one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,8 @@ impl Silence {
                             _ = changes.wait_for(|now| *now > begun) => {}
                         }
                     }
-                    // A connection that has met the silence says nothing ever again, and is not closed either.
+                    // A connection that has met the silence says nothing ever again, and is not
+                    // closed either.
                     std::future::pending::<()>().await;
                     drop(kept);
                 });

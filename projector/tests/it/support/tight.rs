@@ -19,7 +19,8 @@ impl Projection for Tight {
     const NAME: &'static str = "tight";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = "CREATE TABLE tight (key text PRIMARY KEY, events bigint NOT NULL,
-        trace bigint NOT NULL CONSTRAINT tight_level CHECK (trace BETWEEN 0 AND 100), position bigint NOT NULL)";
+        trace bigint NOT NULL CONSTRAINT tight_level CHECK (trace BETWEEN 0 AND 100), position \
+        bigint NOT NULL)";
     const INDEXES: &'static str = "";
     const COPY: &'static str = "COPY tight FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);

@@ -130,8 +130,9 @@ impl OrderOfUserFilter {
 
 /// Lists orders.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A part of the list", body = Envelope<Vec<Order>>),
+    get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
+        PageParams, WaitParams, QueryHeaders),
+    responses((status = 200, description = "A partition of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn list(
@@ -142,7 +143,7 @@ pub(in crate::http) async fn list(
     let question = ListOrders {
         user_id: request.filter.user_id.map(Id::get),
         status: request.filter.status.map(|status| status.text().to_owned()),
-        window: request.window.clone(),
+        page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, key, Order::from)

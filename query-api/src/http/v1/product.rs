@@ -74,8 +74,10 @@ impl Filter for ProductFilter {
 
 /// Lists products.
 #[utoipa::path(
-    get, path = "/api/v1/products", tag = "products", operation_id = "listProducts", params(ProductFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A part of the list", body = Envelope<Vec<Product>>),
+    get, path = "/api/v1/products", tag = "products", operation_id = "listProducts",
+        params(ProductFilter, PageParams, WaitParams, QueryHeaders),
+    responses((status = 200, description = "A partition of the list",
+        body = Envelope<Vec<Product>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn list(
@@ -83,8 +85,10 @@ pub(in crate::http) async fn list(
     id: RequestId,
     request: ListRequest<ProductFilter>,
 ) -> Result<Response, Problem> {
-    let question =
-        ListProducts { name: request.filter.name.clone(), window: request.window.clone() };
+    let question = ListProducts {
+        name: request.filter.name.clone(),
+        page_request: request.page_request.clone(),
+    };
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, key, Product::from)
 }

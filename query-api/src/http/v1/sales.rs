@@ -88,7 +88,8 @@ impl Filter for DailySalesFilter {
 #[utoipa::path(
     get, path = "/api/v1/sales/daily", tag = "sales", operation_id = "listDailySales",
     params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A part of the list", body = Envelope<Vec<DailySales>>),
+    responses((status = 200, description = "A partition of the list",
+        body = Envelope<Vec<DailySales>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn daily(
@@ -100,7 +101,7 @@ pub(in crate::http) async fn daily(
         from: request.filter.from.map(Day::get),
         to: request.filter.to.map(Day::get),
         currency: request.filter.currency.clone(),
-        window: request.window.clone(),
+        page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, key, DailySales::from)

@@ -110,8 +110,9 @@ impl Filter for UserFilter {
 
 /// Lists users.
 #[utoipa::path(
-    get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A part of the list", body = Envelope<Vec<User>>),
+    get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter,
+        PageParams, WaitParams, QueryHeaders),
+    responses((status = 200, description = "A partition of the list", body = Envelope<Vec<User>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn list(
@@ -122,7 +123,7 @@ pub(in crate::http) async fn list(
     let question = ListUsers {
         status: request.filter.status.map(|status| status.text().to_owned()),
         email: request.filter.email.clone(),
-        window: request.window.clone(),
+        page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, key, User::from)
@@ -151,8 +152,9 @@ pub(in crate::http) async fn find(
 /// Lists one user's orders.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}/orders", tag = "users", operation_id = "listOrdersOfUser",
-    params(("id" = inline(Id), Path, description = "The user's id"), order::OrderOfUserFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A part of the list", body = Envelope<Vec<Order>>),
+    params(("id" = inline(Id), Path, description = "The user's id"), order::OrderOfUserFilter,
+        PageParams, WaitParams, QueryHeaders),
+    responses((status = 200, description = "A partition of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn orders(
@@ -164,7 +166,7 @@ pub(in crate::http) async fn orders(
     let question = ListOrdersOfUser {
         user_id: user_id.get(),
         status: request.filter.status(),
-        window: request.window.clone(),
+        page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
     let data = view.data.ok_or_else(Problem::not_found)?;
