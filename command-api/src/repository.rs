@@ -219,7 +219,7 @@ impl Changes {
     ) -> Result<Self, RepositoryError> {
         let item = QueryItem {
             types: vec![event_type.parse()?],
-            tags: vec![Tag::new(A::CATEGORY, other.id)?],
+            tags: vec![Tag::new(A::Event::CATEGORY, other.id)?],
         };
         self.append.conditions.push(AppendCondition {
             query: EventQuery { items: vec![item] },
@@ -254,7 +254,7 @@ impl Changes {
 /// # Errors
 /// [`InvalidName`], when the aggregate's category is not one.
 pub fn stream_of<A: Aggregate>(id: Uuid) -> Result<StreamName, InvalidName> {
-    StreamName::new(A::CATEGORY, id)
+    StreamName::new(A::Event::CATEGORY, id)
 }
 
 fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent, RepositoryError> {

@@ -53,18 +53,38 @@ fn path((event_type, version): Shape) -> PathBuf {
     folder(event_type).join(format!("{event_type}.v{version}.json"))
 }
 
-fn read(shape: Shape) -> Golden {
-    let (path, (event_type, version)) = (path(shape), shape);
-    let text = fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{event_type} v{version} has no golden file: {error}"));
+/// What to write into the golden file of a former version that has none.
+const FORMER: &str = "{\n  \"data\": <a payload as programs wrote it then>\n}\n\
+    This test then prints the `becomes` that belongs there, too.";
+
+/// The golden file of a shape; the test ends with `template` when there is none.
+fn read(shape: Shape, template: &str) -> Golden {
+    let path = path(shape);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| {
+        let ((event_type, version), path) = (shape, path.display());
+        panic!("{event_type} v{version} has no golden file ({error}). Write {path}:\n{template}")
+    });
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What to write into the golden file of a version that is written today and has none.
+fn template<P: DeserializeOwned>() -> String {
+    let fields: Vec<String> =
+        shape::fields::<P>().iter().map(|name| format!("    \"{name}\": <a value>")).collect();
+    format!(
+        "{{\n  \"data\": {{\n{}\n  }}\n}}\n\
+            This test then prints the `shape` that belongs there, too.",
+        fields.join(",\n")
+    )
 }
 
 /// Checks the golden files of an aggregate's events, and that it reads what former events have
 /// become.
 pub(crate) fn check<E: DomainEvent + Shaped>() {
+    // First: it knows the fields of a payload whose file is missing.
+    E::check_shapes();
     for (event_type, version) in E::KNOWN {
-        let data = read((event_type, *version)).data;
+        let data = read((event_type, *version), "").data;
         let event = E::from_parts(event_type, *version, &data.to_string())
             .expect("a known type")
             .expect("the payload is readable");
@@ -76,9 +96,8 @@ pub(crate) fn check<E: DomainEvent + Shaped>() {
         );
         check_times::<E>((event_type, *version), data);
     }
-    E::check_shapes();
     for (shape, ..) in history::PAST {
-        for fragment in upcast(history::PAST, *shape, read(*shape).data) {
+        for fragment in upcast(history::PAST, *shape, read(*shape, FORMER).data) {
             let read =
                 E::from_parts(&fragment.r#type, fragment.version, &fragment.data.to_string());
             assert!(
@@ -136,13 +155,18 @@ pub(crate) trait Shaped {
 
 /// Checks one payload type.
 pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
-    let (golden, (event_type, version)) = (read(shape), shape);
+    let (golden, (event_type, version)) = (read(shape, &template::<P>()), shape);
     let found = shape::of::<P>(&golden.data);
-    let changed = "has another shape than when it was first written: give it the next version, \
-        and the old one an upcaster";
+    let what = if golden.shape.is_some() {
+        "has another shape than when it was first written: give it the next version, and the old \
+            one an upcaster. Its shape is now"
+    } else {
+        "is new. Its golden file needs its shape, too"
+    };
     assert!(
         golden.shape.as_ref() == Some(&found),
-        "{event_type} v{version} {changed}\n\"shape\": {}",
+        "{event_type} v{version} {what} ({}):\n\"shape\": {}",
+        path(shape).display(),
         json!(found)
     );
 }
@@ -151,19 +175,15 @@ pub(crate) fn check_shape<P: DeserializeOwned>(shape: Shape) {
 /// golden events: another fold of the same events, or another shape, needs another number.
 pub(crate) fn check_kept<A: Aggregate + DeserializeOwned>(state: &A) {
     let kept = A::SNAPSHOT.expect("the state is kept");
-    let path = folder(A::CATEGORY).join(format!("state.v{}.json", kept.shape));
+    let path = folder(A::Event::CATEGORY).join(format!("state.v{}.json", kept.shape));
     let written = (kept.write)(state).unwrap();
     let data: Value = serde_json::from_str(&written).unwrap();
     let found = Golden { shape: Some(shape::of::<A>(&data)), data, becomes: None };
+    let what = if path.exists() { "raise the shape of what is kept, and" } else { "" };
     let golden: Option<Golden> =
         fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let same = golden.is_some_and(|golden| json!(golden) == json!(found));
-    assert!(
-        same,
-        "raise the shape of what is kept, then {} says:\n{:#}",
-        path.display(),
-        json!(found)
-    );
+    assert!(same, "{what} write {}:\n{:#}", path.display(), json!(found));
     assert_eq!((kept.write)(&(kept.read)(&written).unwrap()).unwrap(), written);
 }
 
@@ -184,14 +204,43 @@ fn upcast(past: &[Past], (event_type, version): Shape, data: Value) -> Vec<Becam
 }
 
 #[test]
+fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
+    crate::check_golden_files();
+}
+
+#[test]
+fn a_missing_golden_file_is_named_with_its_path_and_what_to_write() {
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "read only")]
+    struct Sent {
+        letter_id: uuid::Uuid,
+        pages: u8,
+    }
+    let missing = std::panic::catch_unwind(|| check_shape::<Sent>(("letter.sent", 3)));
+    let said = *missing.unwrap_err().downcast::<String>().unwrap();
+    let path = "domain/src/letter/golden/letter.sent.v3.json";
+    let data = "\"data\": {\n    \"letter_id\": <a value>,\n    \"pages\": <a value>\n  }";
+    assert!(said.contains(path) && said.contains(data), "{said}");
+}
+
+#[test]
+fn no_two_aggregates_share_a_category() {
+    let categories: Vec<&str> =
+        crate::EVENTS.iter().map(|known| known[0].0.split('.').next().unwrap()).collect();
+    let different: BTreeSet<&str> = categories.iter().copied().collect();
+    assert_eq!(different.len(), categories.len(), "{categories:?}");
+}
+
+#[test]
 fn every_former_version_becomes_what_its_golden_file_says_and_keeps_unknown_fields() {
     for (shape, ..) in history::PAST {
-        let golden = read(*shape);
+        let golden = read(*shape, FORMER);
         let found = upcast(history::PAST, *shape, golden.data.clone());
         assert_eq!(
             golden.becomes.as_ref(),
             Some(&found),
-            "{shape:?}\n\"becomes\": {}",
+            "{shape:?} ({}):\n\"becomes\": {}",
+            path(*shape).display(),
             json!(found)
         );
         let mut more = golden.data;
@@ -244,12 +293,19 @@ fn every_version_ever_written_has_its_golden_file_and_there_are_no_others() {
     let shapes: Vec<Shape> =
         history::current().chain(history::PAST.iter().map(|(shape, ..)| *shape)).collect();
     let expected: BTreeSet<PathBuf> = shapes.iter().map(|shape| path(*shape)).collect();
-    let folders: BTreeSet<PathBuf> =
-        shapes.iter().map(|(event_type, _)| folder(event_type)).collect();
-    let files = folders
-        .iter()
-        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let entries = |folder: &Path| {
+        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path())
+    };
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = entries(&source).flat_map(|folder| entries(&folder.join("golden")));
     let is_state =
         |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("state.");
-    assert_eq!(expected, files.filter(|path| !is_state(path)).collect());
+    let found: BTreeSet<PathBuf> = files.filter(|path| !is_state(path)).collect();
+    let missing: Vec<&PathBuf> = expected.difference(&found).collect();
+    let unknown: Vec<&PathBuf> = found.difference(&expected).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "golden files that are missing: {missing:?}; that belong to no version in the lists of \
+            `stored_events!` and of `history::PAST`: {unknown:?}"
+    );
 }

@@ -13,13 +13,12 @@ mod golden;
 #[cfg(test)]
 mod scenario;
 
-/// The shapes in which the events of each aggregate are written today.
-pub(crate) const EVENTS: &[&[history::Shape]] = &[
+aggregate::events_of_all_aggregates! {
     // One line each.
-    user::UserEvent::KNOWN,
-    product::ProductEvent::KNOWN,
-    order::OrderEvent::KNOWN,
-];
+    user::UserEvent,
+    product::ProductEvent,
+    order::OrderEvent,
+}
 
 pub use aggregate::{Aggregate, DomainEvent};
 pub use order::Order;

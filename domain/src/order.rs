@@ -130,7 +130,6 @@ fn total<'a>(
 }
 
 impl Aggregate for Order {
-    const CATEGORY: &'static str = "order";
     type Command = OrderCommand;
     type Event = OrderEvent;
     type Error = OrderError;

@@ -87,7 +87,6 @@ impl Product {
 }
 
 impl Aggregate for Product {
-    const CATEGORY: &'static str = "product";
     type Command = ProductCommand;
     type Event = ProductEvent;
     type Error = ProductError;

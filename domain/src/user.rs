@@ -70,7 +70,6 @@ impl User {
 }
 
 impl Aggregate for User {
-    const CATEGORY: &'static str = "user";
     type Command = UserCommand;
     type Event = UserEvent;
     type Error = UserError;

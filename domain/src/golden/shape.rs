@@ -21,6 +21,16 @@ pub(super) fn of<P: DeserializeOwned>(payload: &Value) -> Vec<String> {
     notes.into_inner().into_iter().collect()
 }
 
+/// The fields of `P`, an object.
+pub(super) fn fields<P: DeserializeOwned>() -> Vec<String> {
+    let (notes, nothing) = (RefCell::new(BTreeSet::new()), Value::Object(Map::new()));
+    // A field is missing, mostly; which ones are asked for is noted before that.
+    let _missing = P::deserialize(Noting { value: &nothing, path: String::new(), notes: &notes });
+    let notes = notes.into_inner();
+    let object = notes.iter().find_map(|line| line.strip_prefix(".: {")?.strip_suffix('}'));
+    object.into_iter().flat_map(|names| names.split(", ")).map(str::to_owned).collect()
+}
+
 struct Noting<'v> {
     value: &'v Value,
     path: String,

@@ -95,11 +95,6 @@ fn confirm() -> OrderCommand {
 }
 
 #[test]
-fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
-    golden::check::<OrderEvent>();
-}
-
-#[test]
 fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
     let lines = vec![line(1, 2, usd("14.67")), line(2, 1, usd("1.00"))];
     let history = [

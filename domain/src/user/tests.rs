@@ -39,11 +39,6 @@ fn register() -> UserCommand {
 }
 
 #[test]
-fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
-    golden::check::<UserEvent>();
-}
-
-#[test]
 fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
     let history = [
         registered(),
