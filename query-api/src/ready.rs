@@ -58,8 +58,10 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
         match tokio::try_join!(look_twice(&scan), look_twice(&lookup)) {
             Ok((None, None)) => component.ready(),
             Ok((Some(missing), _) | (_, Some(missing))) => {
-                component
-                    .not_ready(format!("no live tables yet: {missing}; is the projector running?"));
+                component.not_ready(format!(
+                    "there are no tables of {missing}: run `projector migrate`, of a program whose \
+                        `projections::all()` lists them"
+                ));
             }
             Err(error) => component.not_ready(error.to_string()),
         }

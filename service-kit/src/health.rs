@@ -68,7 +68,7 @@ impl Watched {
             }
         }
         let reason = hangs.then(|| format!("nothing has moved for {} s", silence.as_secs()));
-        ComponentState { ready: !hangs, required: self.required, reason }
+        ComponentState { ready: !hangs, required: self.required, reason, needs_action: false }
     }
 }
 
@@ -82,6 +82,9 @@ pub struct ComponentState {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it stays so until somebody does what the reason says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub needs_action: bool,
 }
 
 /// The state of all components at one moment.
@@ -174,8 +177,12 @@ impl Health {
     }
 
     fn add(&self, name: Cow<'static, str>, required: bool) -> Component {
-        let starting =
-            ComponentState { ready: false, required, reason: Some("starting".to_owned()) };
+        let starting = ComponentState {
+            ready: false,
+            required,
+            reason: Some("starting".to_owned()),
+            needs_action: false,
+        };
         self.with(|state| state.components.insert(name.clone(), starting));
         Component { health: self.clone(), name }
     }
@@ -188,12 +195,18 @@ impl Health {
 impl Component {
     /// The component can do its work.
     pub fn ready(&self) {
-        self.set(true, None);
+        self.set(true, None, false);
     }
 
     /// The component cannot do its work, and why. The reason is shown on the admin port only.
     pub fn not_ready(&self, reason: impl AsRef<str>) {
-        self.set(false, Some(reason.as_ref()));
+        self.set(false, Some(reason.as_ref()), false);
+    }
+
+    /// The component cannot do its work until somebody does what the reason says: nobody need wait
+    /// for it meanwhile.
+    pub fn needs_action(&self, reason: impl AsRef<str>) {
+        self.set(false, Some(reason.as_ref()), true);
     }
 
     /// Whether the component is ready.
@@ -202,12 +215,13 @@ impl Component {
             .with(|state| state.components.get(&self.name).is_some_and(|component| component.ready))
     }
 
-    fn set(&self, ready: bool, reason: Option<&str>) {
+    fn set(&self, ready: bool, reason: Option<&str>, needs_action: bool) {
         let changed = self.health.with(|state| {
             let component = state.components.get_mut(&self.name)?;
             let changed = component.ready != ready;
             component.ready = ready;
             component.reason = reason.map(ToOwned::to_owned);
+            component.needs_action = needs_action;
             Some(changed)
         });
         if changed == Some(true) {
@@ -245,6 +259,19 @@ mod tests {
         pulse.rest();
         tokio::time::advance(LIMIT * 2).await;
         assert!(health.report().ready, "it has nothing to do");
+    }
+
+    #[test]
+    fn what_waits_for_a_person_says_so_until_it_waits_no_more() {
+        let health = Health::new();
+        let projections = health.component("projections");
+        let needs_action = || health.report().components["projections"].needs_action;
+        projections.needs_action("run `projector rebuild users`");
+        assert!(needs_action() && !health.report().ready);
+        projections.not_ready("it is behind");
+        assert!(!needs_action());
+        projections.ready();
+        assert!(!needs_action() && health.report().ready);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 //! from another.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -26,6 +27,9 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("projector", "projector"),
     ("event-store", "event-store"),
 ];
+
+/// Has cargo answer in JSON whose messages have colours.
+const ANSI: &str = "--message-format=json-diagnostic-rendered-ansi";
 
 /// The programs that run for as long as the stack does.
 pub const PROCESSES: [&str; 4] = ["command-api", "query-api", "event-relay", "projector"];
@@ -103,33 +107,44 @@ pub fn build(
     profile: &str,
     arguments: &[&str],
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    // The compiler's messages come with the answer, so that they can be looked at, too.
+    let format = if std::io::stderr().is_terminal() { ANSI } else { "--message-format=json" };
     let mut command = cargo(layout);
-    command
-        .args([
-            "build",
-            "--locked",
-            "--message-format=json-render-diagnostics",
-            "--profile",
-            profile,
-        ])
-        .args(arguments);
+    command.args(["build", "--locked", format, "--profile", profile]).args(arguments);
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
-    let child = child.with_context(|| {
+    let mut child = child.with_context(|| {
         format!(
             "cannot run {}: install Rust from https://rustup.rs",
             command.get_program().display()
         )
     })?;
-    let output = child.wait_with_output().context("the build cannot be read")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "the build failed ({}){}",
-        output.status,
-        linker_hint()
-    );
-    let text = String::from_utf8(output.stdout).context("cargo's answer is not text")?;
-    Ok(text.lines().filter_map(program).collect())
+    let (mut built, mut hint) = (BTreeMap::new(), None);
+    for line in BufReader::new(child.stdout.take().context("the build says nothing")?).lines() {
+        let line = line.context("the build cannot be read")?;
+        if let Some(rendered) = message(&line) {
+            eprint!("{rendered}");
+            hint = hint.or_else(|| sql_hint(&rendered));
+        }
+        built.extend(program(&line));
+    }
+    let status = child.wait().context("the build cannot be waited for")?;
+    let hint = || hint.map_or_else(linker_hint, str::to_owned);
+    anyhow::ensure!(status.success(), "the build failed ({status}){}", hint());
+    Ok(built)
+}
+
+/// A message of the compiler's that a line of cargo's answer holds, as people read it.
+fn message(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    Some(line.get("message")?.get("rendered")?.as_str()?.to_owned())
+}
+
+/// What to do when a checked statement has no description: the message names a tool that does not
+/// know how our tables are made.
+fn sql_hint(message: &str) -> Option<&'static str> {
+    let is_it = message.contains("cargo sqlx prepare");
+    is_it.then_some("; a statement has no description in .sqlx: run `cargo stack prepare`")
 }
 
 /// A program that a line of cargo's answer tells of.
@@ -162,4 +177,22 @@ fn linker_hint() -> String {
     }
     let hint = local_servers::package_manager_hint("gcc libc6-dev", "gcc");
     format!("; there is no C compiler: {hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{message, sql_hint};
+
+    #[test]
+    fn a_statement_without_a_description_is_answered_with_the_tool_that_makes_it() {
+        let line = concat!(
+            r#"{"reason":"compiler-message","message":{"level":"error","rendered":"#,
+            r#""error: `SQLX_OFFLINE=true` but there is no cached data for this query, "#,
+            r#"run `cargo sqlx prepare` to update the query cache or unset `SQLX_OFFLINE`"}}"#
+        );
+        let hint = message(line).as_deref().and_then(sql_hint);
+        assert!(hint.is_some_and(|hint| hint.contains("`cargo stack prepare`")), "{hint:?}");
+        assert_eq!(sql_hint("error: expected `;`"), None);
+        assert_eq!(message(r#"{"reason":"build-finished","success":false}"#), None);
+    }
 }

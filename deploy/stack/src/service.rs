@@ -15,7 +15,7 @@ use crate::endpoints::Endpoints;
 use crate::identity::ProcessId;
 use crate::layout::{Layout, private_folder, remove_file, write_private};
 use crate::status::readiness;
-use crate::supervisor::{Probe, READY_LIMIT};
+use crate::supervisor::{NotReady, Probe, READY_LIMIT};
 
 /// Longer than a process may take to finish its work in flight before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
@@ -44,7 +44,8 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a stopped service again and waits until it is ready.
+/// Starts a stopped service again and waits until it is ready, unless it needs somebody's action
+/// before that.
 pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
@@ -60,10 +61,11 @@ pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
             readiness(layout, &endpoints, name),
         ) {
             (Some(pid), Some(readiness)) => probe.check(&readiness, *pid).await,
-            (None, _) => Err("it does not run".to_owned()),
+            (None, _) => Err(NotReady::now("it does not run")),
             (Some(_), None) => Ok(()),
         };
         let Err(why) = why else { break };
+        anyhow::ensure!(!why.needs_action, "{name} runs, but it is not ready: {why}");
         anyhow::ensure!(
             Instant::now() < deadline,
             "{name} was not ready within {} s: {why}",

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use comfy_table::Table;
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::down::running;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::output::answer;
-use crate::supervisor::{Probe, Readiness};
+use crate::supervisor::{NotReady, Probe, Readiness, Running, RunningFile};
 
 /// Prints the status.
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
@@ -21,24 +22,14 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     };
-    let probe = Probe::new()?;
-    let mut rows = Vec::new();
-    for (name, process) in &running.processes {
-        let state = match (readiness(layout, &endpoints, name), process.pid()) {
-            (Some(readiness), Some(pid)) => probe.check(&readiness, pid).await,
-            (_, None) if layout.resting().join(name).exists() => {
-                Err(format!("stopped: `cargo stack start {name}` starts it"))
-            }
-            (_, None) => Err("it ended and will be started again".to_owned()),
-            (None, Some(_)) => Ok(()),
-        };
-        rows.push((name.as_str(), process, state));
-    }
+    let rows = states(layout, &endpoints, &running).await?;
     let all_ready = rows.iter().all(|(_, _, state)| state.is_ok());
     if json {
         let processes = rows.iter().map(|(name, process, state)| {
+            let why = state.as_ref().err();
             json!({ "name": name, "pid": process.pid(), "restarts": process.restarts,
-                "ready": state.is_ok(), "reason": state.as_ref().err() })
+                "ready": state.is_ok(), "reason": why.map(|why| &why.why),
+                "needs_action": why.is_some_and(|why| why.needs_action) })
         });
         let processes: Vec<_> = processes.collect();
         answer(serde_json::to_string_pretty(
@@ -59,6 +50,50 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         crate::up::show(&endpoints, false)?;
     }
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says on stderr which processes are not ready, and why; whether all are.
+pub(crate) async fn tell_not_ready(layout: &Layout) -> anyhow::Result<bool> {
+    let endpoints = Endpoints::read(layout)?;
+    let running = running(layout)?.context("the stack is not up: run `cargo stack up`")?;
+    let mut all_ready = true;
+    for (name, _, state) in states(layout, &endpoints, &running).await? {
+        if let Err(why) = state {
+            all_ready = false;
+            eprintln!("stack: {name} is not ready: {why}");
+        }
+    }
+    if !all_ready {
+        eprintln!(
+            "stack: it stays up; `cargo stack status` tells how it is, `cargo stack logs NAME` why"
+        );
+    }
+    Ok(all_ready)
+}
+
+type Row<'r> = (&'r str, &'r Running, Result<(), NotReady>);
+
+/// Each process, and whether it is ready.
+async fn states<'r>(
+    layout: &Layout,
+    endpoints: &Endpoints,
+    running: &'r RunningFile,
+) -> anyhow::Result<Vec<Row<'r>>> {
+    let probe = Probe::new()?;
+    let mut rows = Vec::new();
+    for (name, process) in &running.processes {
+        let state = match (readiness(layout, endpoints, name), process.pid()) {
+            (Some(readiness), Some(pid)) => probe.check(&readiness, pid).await,
+            (_, None) if layout.resting().join(name).exists() => Err(NotReady {
+                why: format!("stopped: `cargo stack start {name}` starts it"),
+                needs_action: true,
+            }),
+            (_, None) => Err(NotReady::now("it ended and will be started again")),
+            (None, Some(_)) => Ok(()),
+        };
+        rows.push((name.as_str(), process, state));
+    }
+    Ok(rows)
 }
 
 /// How to tell that a service is ready.

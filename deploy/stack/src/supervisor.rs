@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use log::LogView;
-pub use readiness::{Probe, Readiness};
+pub use readiness::{NotReady, Probe, Readiness};
 pub use service::Service;
 
 use crate::build::Build;
@@ -124,7 +124,11 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Waits until a service is ready.
+    /// Waits until a service is ready, as long as waiting may help: not for one that needs
+    /// somebody's action, and no longer than [`READY_LIMIT`].
+    ///
+    /// # Errors
+    /// It is not ready. The message says why, and names its log.
     pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
         let kept =
             self.services.iter().find(|kept| kept.name == name).context("no such service")?;
@@ -132,20 +136,20 @@ impl Supervisor {
         loop {
             let pid = self.running().get(name).and_then(Running::pid);
             let why = match pid {
-                None => "it ended".to_owned(),
+                None => NotReady::now("it ended"),
                 Some(pid) => match self.probe.check(&kept.readiness, pid).await {
                     Ok(()) => return Ok(()),
                     Err(why) => why,
                 },
             };
-            if since.elapsed() > READY_LIMIT {
-                let log = self.layout.log(name);
-                anyhow::bail!(
-                    "{name} was not ready within {} s: {why}; see {}",
-                    READY_LIMIT.as_secs(),
-                    log.display()
-                );
-            }
+            let log = self.layout.log(name);
+            anyhow::ensure!(!why.needs_action, "{name} is not ready: {why}; see {}", log.display());
+            anyhow::ensure!(
+                since.elapsed() <= READY_LIMIT,
+                "{name} was not ready within {} s: {why}; see {}",
+                READY_LIMIT.as_secs(),
+                log.display()
+            );
             let [first, most] = READY_POLL;
             tokio::time::sleep((since.elapsed() / 20).clamp(first, most)).await;
         }

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::output::answer;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
-use crate::{choose, down};
+use crate::{choose, down, status};
 
 /// Brings the stack up. One that is up already stays up, unless it runs other programs than the
 /// ones that are there now.
@@ -30,7 +30,7 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
         if other.is_empty() {
             progress("the stack is up already");
             show(&endpoints, args.output.json)?;
-            return sample(layout, args).await;
+            return once_ready(layout, args).await;
         }
         progress(&format!(
             "the stack runs other builds of {} than the ones that are there now",
@@ -50,7 +50,7 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     if args.detach {
         let endpoints = detached::start(layout, args, &programs).await?;
         show(&endpoints, args.output.json)?;
-        return sample(layout, args).await;
+        return once_ready(layout, args).await;
     }
     foreground(layout, args, programs).await
 }
@@ -69,8 +69,8 @@ async fn foreground(
         }
         progress("press Ctrl-C to stop all of it");
         tokio::spawn(async move {
-            if let Err(error) = sample(&for_import, &samples).await {
-                eprintln!("stack: the sample was not imported: {error:#}");
+            if let Err(error) = once_ready(&for_import, &samples).await {
+                eprintln!("stack: {error:#}");
             }
         });
         Ok(())
@@ -107,12 +107,17 @@ fn programs(layout: &Layout, args: &UpArgs) -> anyhow::Result<Programs> {
     build::processes(layout, &args.profile)
 }
 
-async fn sample(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
+/// What is left to do when all are ready. If one is not, says why: the stack stays up, so that
+/// somebody can help.
+async fn once_ready(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
+    if !status::tell_not_ready(layout).await? {
+        return Ok(ExitCode::FAILURE);
+    }
     if !args.sample {
         return Ok(ExitCode::SUCCESS);
     }
     let import = ImportArgs { file: None, in_flight: 64, patience: 180, output: args.output };
-    crate::import::run(layout, &import).await
+    crate::import::run(layout, &import).await.context("the sample was not imported")
 }
 
 fn progress(text: &str) {

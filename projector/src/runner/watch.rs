@@ -150,7 +150,7 @@ impl Watch {
         let head = self.head(slots);
         metrics::gauge!("eventstore_head_position").set(head.map_or(f64::NAN, figure));
         self.forget_all_but(slots);
-        let mut troubles = Vec::new();
+        let (mut troubles, mut needs_action) = (Vec::new(), false);
         for slot in slots {
             self.partition(slot, head);
             // No query sees a standby generation.
@@ -161,7 +161,8 @@ impl Watch {
                 && slot.progress.moved_at.elapsed() > STALLED_AFTER;
             match slot.standing() {
                 Standing::Stopped(reason) => {
-                    troubles.push(format!("{} is stopped: {reason}", slot.title()))
+                    needs_action = true;
+                    troubles.push(format!("{} is stopped: {reason}", slot.title()));
                 }
                 Standing::At(_) | Standing::Waiting if stalled => {
                     troubles.push(format!("{} is behind and does not move", slot.title()));
@@ -171,6 +172,8 @@ impl Watch {
         }
         if troubles.is_empty() {
             self.projections.ready();
+        } else if needs_action {
+            self.projections.needs_action(troubles.join("; "));
         } else {
             self.projections.not_ready(troubles.join("; "));
         }

@@ -1,12 +1,16 @@
 //! Whether a service is ready: asked of the service itself, and only believed from the process that
 //! is meant.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use local_servers::{PostmasterState, loopback_client, postmaster_state};
+use serde::Deserialize;
 use tokio::io::AsyncReadExt;
+
+use crate::operate::PROGRAMS;
 
 /// How long one answer may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -24,6 +28,23 @@ pub enum Readiness {
     Http(String),
 }
 
+/// Why a service is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct NotReady {
+    /// What is missing.
+    pub why: String,
+    /// Whether it stays so until somebody does what `why` says.
+    pub needs_action: bool,
+}
+
+impl NotReady {
+    /// It may be ready in a moment.
+    pub fn now(why: impl Into<String>) -> NotReady {
+        NotReady { why: why.into(), needs_action: false }
+    }
+}
+
 /// Asks services whether they are ready. One serves for any number of them.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -37,33 +58,69 @@ impl Probe {
     }
 
     /// Asks the service that runs as this process; the error says what is missing.
-    pub async fn check(&self, readiness: &Readiness, pid: u32) -> Result<(), String> {
+    pub async fn check(&self, readiness: &Readiness, pid: u32) -> Result<(), NotReady> {
         match readiness {
             Readiness::Postmaster(data) => match postmaster_state(data, pid) {
                 PostmasterState::Ready => Ok(()),
-                PostmasterState::NotReady => Err("it does not accept connections".to_owned()),
+                PostmasterState::NotReady => Err(NotReady::now("it does not accept connections")),
             },
-            Readiness::Nats(port, name) => nats(*port, name).await,
+            Readiness::Nats(port, name) => nats(*port, name).await.map_err(NotReady::now),
             Readiness::Http(url) => self.http(url, pid).await,
         }
     }
 
-    async fn http(&self, url: &str, pid: u32) -> Result<(), String> {
-        const SHOWN: usize = 300;
+    async fn http(&self, url: &str, pid: u32) -> Result<(), NotReady> {
+        let unreachable = |error: reqwest::Error| NotReady::now(error.without_url().to_string());
         let asked = self.http.get(format!("{url}/readyz?verbose")).send().await;
-        let asked = asked.map_err(|error| error.without_url().to_string())?;
+        let asked = asked.map_err(unreachable)?;
         let status = asked.status();
-        let text = asked.text().await.map_err(|error| error.without_url().to_string())?;
-        let report: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|error| format!("{status}, not a report: {error}"))?;
-        if report["pid"] != pid {
-            return Err(format!("another process answers on {url}"));
+        let text = asked.text().await.map_err(unreachable)?;
+        let report: Report = serde_json::from_str(&text)
+            .map_err(|error| NotReady::now(format!("{status}, not a report: {error}")))?;
+        if report.pid != pid {
+            return Err(NotReady::now(format!("another process answers on {url}")));
         }
-        if status.is_success() {
-            return Ok(());
-        }
-        Err(format!("{status} {}", text.chars().take(SHOWN).collect::<String>()))
+        if status.is_success() { Ok(()) } else { Err(report.not_ready()) }
     }
+}
+
+/// What a process tells of itself, as far as it is looked at here.
+#[derive(Debug, Deserialize)]
+struct Report {
+    pid: u32,
+    #[serde(default)]
+    components: BTreeMap<String, Component>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Component {
+    ready: bool,
+    required: bool,
+    reason: Option<String>,
+    #[serde(default)]
+    needs_action: bool,
+}
+
+impl Report {
+    fn not_ready(&self) -> NotReady {
+        let missing = || self.components.iter().filter(|(_, one)| one.required && !one.ready);
+        let reasons: Vec<String> = missing()
+            .map(|(name, one)| format!("{name}: {}", one.reason.as_deref().unwrap_or("not ready")))
+            .collect();
+        // A process whose components are all ready is not, when it is about to end.
+        let why = if reasons.is_empty() { "it is stopping".to_owned() } else { reasons.join("; ") };
+        NotReady {
+            why: for_this_stack(&why),
+            needs_action: missing().any(|(_, one)| one.needs_action),
+        }
+    }
+}
+
+/// The commands that a program names, as they are given to it here.
+fn for_this_stack(text: &str) -> String {
+    PROGRAMS.iter().fold(text.to_owned(), |text, program| {
+        text.replace(&format!("`{program} "), &format!("`cargo stack run {program} "))
+    })
 }
 
 async fn nats(port: u16, name: &str) -> Result<(), String> {
@@ -90,7 +147,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{Probe, Readiness};
+    use super::{NotReady, Probe, Readiness, Report};
 
     /// Says on one connection, as often as it is asked, that process 7 is ready.
     async fn answer(mut stream: TcpStream) {
@@ -126,7 +183,19 @@ mod tests {
         }
         assert_eq!(connections.load(Ordering::SeqCst), 1);
         let other = probe.check(&readiness, 8).await.unwrap_err();
-        assert!(other.starts_with("another process answers"), "{other}");
+        assert!(other.why.starts_with("another process answers"), "{other}");
         accepting.abort();
+    }
+
+    #[test]
+    fn a_reason_names_what_is_required_and_the_command_as_it_is_given_here() {
+        let report = r#"{"pid": 7, "ready": false, "components": {
+            "nats": {"ready": false, "required": false, "reason": "not connected"},
+            "event_store": {"ready": true, "required": true},
+            "projections": {"ready": false, "required": true, "needs_action": true,
+                "reason": "users is stopped: run `projector rebuild users`"}}}"#;
+        let why = serde_json::from_str::<Report>(report).unwrap().not_ready();
+        let said = "projections: users is stopped: run `cargo stack run projector rebuild users`";
+        assert_eq!(why, NotReady { why: said.to_owned(), needs_action: true });
     }
 }

@@ -1,4 +1,4 @@
-//! `up --detach`: leaves a supervisor behind and waits until it says that everything is ready.
+//! `up --detach`: leaves a supervisor behind and waits until it says that everything has settled.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(6 * READY_LIMIT.as_secs());
 const SHOWN_LINES: usize = 20;
 
-/// Starts the supervisor and waits until everything is ready.
+/// Starts the supervisor and waits until everything is ready, or is not and waiting does not help.
 pub(super) async fn start(
     layout: &Layout,
     args: &UpArgs,
@@ -63,7 +63,7 @@ pub(super) async fn start(
         }
         anyhow::ensure!(
             Instant::now() < deadline,
-            "the stack is not ready; see {}",
+            "the stack did not come up; see {}",
             log_path.display()
         );
         tokio::time::sleep(POLL).await;

@@ -1,6 +1,9 @@
 //! The supervisor's life: clean up after a killed one, start the servers, bring the database up to
 //! date, start the processes, keep `endpoints.json` true, and stop everything at the first signal
 //! (at once at the second).
+//!
+//! A server that does not start ends the stack. A process that does not become ready does not:
+//! what mends it may need the others, as a rebuild needs the database.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -26,13 +29,14 @@ use crate::{database, down, nats};
 /// Every permission of those who are not the owner.
 const OTHERS: u32 = 0o077;
 
-/// Runs the stack until a signal comes; `ready` is called once everything is ready.
+/// Runs the stack until a signal comes. `settled` is called once everything is ready, or is not and
+/// waiting does not help: the stack stays up, so that somebody can help.
 pub(super) async fn run(
     layout: &Layout,
     bundled: bool,
     programs: Programs,
     view: LogView,
-    ready: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
+    settled: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let lock = layout.lock()?.context("another `cargo stack up` holds the stack")?;
     let mut signals = Signals::new()?;
@@ -52,7 +56,7 @@ pub(super) async fn run(
     let holder = Holder::own(layout)?;
     let mut supervisor = Supervisor::new(layout, holder.clone(), view)?;
     let result = tokio::select! {
-        result = live(layout, &servers, &settings, holder, &mut supervisor, ready) => result,
+        result = live(layout, &servers, &settings, holder, &mut supervisor, settled) => result,
         () = signals.next() => Ok(()),
     };
     remove_file(&layout.endpoints())?;
@@ -73,7 +77,7 @@ async fn live(
     settings: &Settings,
     holder: Holder,
     supervisor: &mut Supervisor,
-    ready: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
+    settled: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     start_postgres(layout, servers, settings, supervisor).await?;
     supervisor.start(nats_service(layout, servers, settings)?)?;
@@ -97,12 +101,14 @@ async fn live(
         })?;
     }
     for (name, _) in endpoints.admin_ports() {
-        supervisor.ready(name).await?;
+        if let Err(error) = supervisor.ready(name).await {
+            eprintln!("stack: {error:#}");
+        }
     }
     let (mut changes, mut resting) = (supervisor.changes(), signal(SignalKind::user_defined1())?);
     let now = |supervisor: &Supervisor| Endpoints { pids: supervisor.pids(), ..endpoints.clone() };
     now(supervisor).write(layout)?;
-    ready(&now(supervisor))?;
+    settled(&now(supervisor))?;
     loop {
         tokio::select! {
             changed = changes.changed() => changed.context("the supervisor is gone")?,
