@@ -41,6 +41,8 @@ pub(crate) struct Slot {
     stands_for: Option<(String, i32)>,
     /// Whether it is this process's turn to take it.
     may_acquire: bool,
+    /// Whether this process has found out how the partition is: before, its state says nothing.
+    is_known: bool,
     state: State,
     renew_at: Instant,
     /// When taking or renewing the lease began last: it lasts from then on at least.
@@ -124,6 +126,7 @@ impl Slot {
             partition,
             stands_for: None,
             may_acquire: true,
+            is_known: false,
             state: State::Waiting { due: now, connection: None },
             renew_at: now,
             kept_at: now,
@@ -233,6 +236,7 @@ impl Slot {
     }
 
     fn acquired(&mut self, result: Result<Result<Acquired, AcquireError>, JoinError>) {
+        self.is_known = true;
         match result {
             Ok(Ok(Acquired::Owned(owned))) => {
                 tracing::info!(

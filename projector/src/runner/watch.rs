@@ -171,7 +171,10 @@ impl Watch {
             }
         }
         if troubles.is_empty() {
-            self.projections.ready();
+            // At the start nobody knows yet whether a partition can be projected.
+            if slots.iter().all(Slot::is_known) {
+                self.projections.ready();
+            }
         } else if needs_action {
             self.projections.needs_action(troubles.join("; "));
         } else {

@@ -47,6 +47,12 @@ impl Slot {
             *due = Instant::now();
         }
         self.may_acquire = may;
+        self.is_known |= !may;
+    }
+
+    /// Whether this process has found out how the partition is.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.is_known
     }
 
     pub(crate) const fn is_waiting(&self) -> bool {
