@@ -183,6 +183,48 @@ async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Re
     Ok(())
 }
 
+/// A fold that waited for a person would make `up` wait longer than this.
+const SAID_WITHIN: Duration = Duration::from_secs(100);
+
+#[tokio::test]
+async fn after_a_fold_version_is_raised_the_stack_stays_up_for_the_rebuild_that_it_names()
+-> Result<()> {
+    let stack = Detached::new()?;
+    stack.up().await?;
+    // As if the programs from here on folded another version than those before.
+    let raised = "UPDATE read_model.generations SET fold_version = fold_version + 1 WHERE \
+        projection = 'products'";
+    let raised = end(stack.tool()?, &["psql", "-c", raised]).await?;
+    ensure!(said(&raised).contains("UPDATE 1"), "{}", said(&raised));
+    let down = end(stack.tool()?, &["down"]).await?;
+    ensure!(down.status.success(), "{}", said(&down));
+
+    let rebuild = "`cargo stack run projector rebuild products`";
+    let (programs, since) = (stack.programs(), Instant::now());
+    let programs = programs.to_str().context("a path that is text")?;
+    let up = end(stack.tool()?, &["up", "--detach", "--programs", programs]).await?;
+    ensure!(up.status.code() == Some(1) && said(&up).contains(rebuild), "{}", said(&up));
+    ensure!(since.elapsed() < SAID_WITHIN, "`up` took {:?}", since.elapsed());
+    let status = end(stack.tool()?, &["status"]).await?;
+    ensure!(status.status.code() == Some(1), "{}", said(&status));
+    let words = "folded by version 2, and this program folds version 1";
+    let shown = said(&status).split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(shown.contains(words) && shown.contains(rebuild), "{shown}");
+
+    let product = json!({"name": "Kind of Blue", "unit_price": "14.67", "currency": "USD",
+        "stock": 12});
+    let client = Endpoints::read(&stack.state())?.client()?;
+    client.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;
+    let rebuilt = end(stack.tool()?, &["run", "projector", "rebuild", "products"]).await?;
+    ensure!(rebuilt.status.success(), "{}", said(&rebuilt));
+    until("the projector is ready", LIMIT, async || {
+        Ok(end(stack.tool()?, &["status"]).await?.status.success().then_some(()))
+    })
+    .await?;
+    stack.up().await?;
+    Ok(())
+}
+
 /// Looks at a folder and all in it, but the fetched servers: those are everybody's.
 fn visit(path: &Path, look: &mut impl FnMut(&Path, u32)) -> Result<()> {
     // The servers make and remove files all the time.
