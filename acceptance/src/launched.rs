@@ -272,8 +272,8 @@ impl Launched {
         run("event-store", arguments, "EVENT_STORE_URL", &self.event_store.url()).await
     }
 
-    /// Projects every projection anew from the first event.
-    pub async fn start_over(&self, projections: &[&str]) -> Result<()> {
+    /// Projects these anew from the first event.
+    pub async fn start_over(&self, projections: &[String]) -> Result<()> {
         for projection in projections {
             run(
                 "projector",

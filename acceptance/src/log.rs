@@ -51,6 +51,12 @@ impl Log {
         self.read_model.close().await;
     }
 
+    /// The names of all projections.
+    pub async fn projections(&self) -> Result<Vec<String>> {
+        let live = "SELECT projection FROM read_model.generations WHERE live ORDER BY projection";
+        Ok(sqlx::query_scalar(live).fetch_all(&self.read_model).await?)
+    }
+
     /// The log's current epoch.
     pub async fn epoch(&self) -> Result<Uuid> {
         Ok(sqlx::query_scalar("SELECT epoch FROM event_store.log")

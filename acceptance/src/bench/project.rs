@@ -38,7 +38,6 @@ const PROBES: usize = 4;
 const FILL_LIMIT: Duration = Duration::from_mins(30);
 const LIVE_LIMIT: Duration = Duration::from_mins(1);
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(30);
-const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 
 /// What `bench project` takes.
 #[derive(Debug, Args)]
@@ -109,8 +108,8 @@ pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
 /// Projects the log from the first event with so many processes. Answers with the events a second,
 /// the processes' start included.
 async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
-    for projection in PROJECTIONS {
-        system.projector(&["start-over", projection, "--yes"]).await?;
+    for projection in system.projections().await? {
+        system.projector(&["start-over", &projection, "--yes"]).await?;
     }
     system.database.settle().await?;
     let started = Instant::now();

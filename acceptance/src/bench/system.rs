@@ -94,6 +94,12 @@ impl System {
         Ok(())
     }
 
+    /// The names of all projections.
+    pub(super) async fn projections(&self) -> anyhow::Result<Vec<String>> {
+        let live = sqlx::query_scalar("SELECT projection FROM read_model.generations WHERE live");
+        Ok(live.fetch_all(&mut self.database.connect().await?).await?)
+    }
+
     /// A program with its settings.
     pub(super) fn command(&self, name: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(program(name)?);

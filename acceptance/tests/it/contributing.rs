@@ -1,5 +1,6 @@
 //! CONTRIBUTING does what it says: its walkthrough is followed to the letter in a copy of the tree,
-//! and what comes of it is started and used.
+//! and what comes of it is started and used. Then events get another version there, and the copy's
+//! tests of all projections, aggregates and versions are run: all of them with `--long`.
 //!
 //! The copy and its build stay beside the checkout's own build, so that a second run compiles
 //! little; the build begins with links to the dependencies that are compiled already.
@@ -8,21 +9,38 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use acceptance::{Endpoints, enterable_folder, program, until};
 use anyhow::{Context, Result, ensure};
-use local_servers::{PATIENCE, finish, finish_async};
+use local_servers::{PATIENCE, finish, finish_async, test_run};
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::readme::{path, root};
 
+mod versions;
+
 /// What the page promises.
 const MAX_FILES: usize = 12;
 /// The copy is compiled, twice: once to describe its SQL, once to run it.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
+/// How long the copy's whole suite may take.
+const SUITE_LIMIT: Duration = Duration::from_hours(1);
+/// Where the tests are that ask every projection, aggregate or version: modules of the projector's
+/// tests (crash, rebuild and verification of each projection among them) and of the command API's.
+const ENUMERATING: [&str; 9] = [
+    "evolution::",
+    "expected::",
+    "projections::",
+    "round_trip::",
+    "generation::migrating",
+    "verify::p7_",
+    "rebuild::p7_",
+    "crash::p6_",
+    "shares::p6_parts_move",
+];
 /// How long the new projection may take to show the new event.
 const SHOWN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -37,15 +55,12 @@ async fn a_new_aggregate_endpoint_and_projection_take_twelve_files_and_work() ->
     );
     copy.run(OsStr::new("cargo"), &["fmt", "--all"]).await?;
     copy.stack(&["prepare"]).await?;
-    copy.run(
-        OsStr::new("cargo"),
-        &["test", "--quiet", "--locked", "--package", "domain", "coupon"],
-    )
-    .await?;
     copy.stack(&["up", "--detach"]).await?;
     let used = use_it(&Endpoints::read(&copy.state())?).await;
     copy.stack(&["down"]).await?;
-    used
+    used?;
+    versions::change(&copy.tree)?;
+    copy.suite(test_run().count(0, 1) == 1).await
 }
 
 /// Issues a coupon over HTTP and finds its row.
@@ -129,14 +144,45 @@ impl Copy {
         self.run(OsStr::new("cargo"), &words).await
     }
 
+    /// Runs the copy's tests: the whole suite but this test, or those that enumerate.
+    async fn suite(&self, whole: bool) -> Result<()> {
+        let cargo = OsStr::new("cargo");
+        if whole {
+            let but_this = "not (package(acceptance) & test(contributing))";
+            let words = ["stack", "test", "--", "-E", but_this];
+            return self.run_within(cargo, &words, SUITE_LIMIT).await;
+        }
+        self.run(cargo, &["test", "--quiet", "--locked", "--package", "domain", "--lib"]).await?;
+        // With the same features as before, so that what is built is used.
+        let mut words = vec!["test", "--quiet", "--locked", "--features", "event-store/test-kit"];
+        words.extend(["--package", "projector", "--package", "command-api", "--test", "it", "--"]);
+        words.extend(["--test-threads", "2"]);
+        words.extend(ENUMERATING);
+        self.run(cargo, &words).await
+    }
+
     /// Runs a command in the copy, as its reader would.
     async fn run(&self, program: &OsStr, arguments: &[&str]) -> Result<()> {
+        self.run_within(program, arguments, BUILD_LIMIT).await
+    }
+
+    async fn run_within(
+        &self,
+        program: &OsStr,
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Result<()> {
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).current_dir(&self.tree);
         command.env("PATH", path()?).env("CARGO_TARGET_DIR", &self.build);
         command.env("STACK_PROFILE", "dev").env("STACK_DIR", self.state());
+        // The tests of the copy, on the servers of this run.
+        command.env("DAYBOOK_TEST_PROGRAMS", self.build.join("debug"));
+        command.env("DAYBOOK_TEST_COUNT", "short");
         let shown = arguments.join(" ");
-        let output = finish_async(&mut command, BUILD_LIMIT).await?;
+        let since = Instant::now();
+        let output = finish_async(&mut command, limit).await?;
+        eprintln!("`cargo {shown}` took {:.0?}", since.elapsed());
         let (said, log) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "`cargo {shown}`: {}\n{said}\n{log}", output.status);

@@ -18,7 +18,6 @@ const LIMIT: Duration = Duration::from_mins(1);
 const CLIENTS: usize = 4;
 /// So many commands are answered before the fault, and after it.
 const ANSWERED: u64 = 25;
-const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 const BEGIN: &str = "`event-store epoch begin`";
 
 #[tokio::test]
@@ -166,9 +165,12 @@ async fn goes_on_in_a_new_epoch(
         log.epoch().await? != epoch && log.stream_created().await? != stream,
         "it is the old history"
     );
-    let commands = PROJECTIONS.map(|projection| format!("`projector start-over {projection}`"));
-    system.wait_until_it_says(Service::Projector, &commands.each_ref().map(String::as_str)).await?;
-    system.start_over(&PROJECTIONS).await?;
+    let projections = log.projections().await?;
+    let commands = projections.iter().map(|name| format!("`projector start-over {name}`"));
+    let commands: Vec<String> = commands.collect();
+    let words: Vec<&str> = commands.iter().map(String::as_str).collect();
+    system.wait_until_it_says(Service::Projector, &words).await?;
+    system.start_over(&projections).await?;
     all_ready(system).await?;
     log.wait_until_caught_up(LIMIT).await?;
     log.check_dense().await?;

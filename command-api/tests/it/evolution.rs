@@ -28,7 +28,8 @@ const PAST: &[Past] = &[
 ];
 
 fn shop(store: Arc<dyn EventStore>) -> Shop {
-    let registry = Registry::new(history::current(), PAST.iter().copied()).unwrap();
+    let past = history::PAST.iter().chain(PAST).copied();
+    let registry = Registry::new(history::current(), past).unwrap();
     Shop::reading_through(registry, store, ShopOptions::default())
 }
 

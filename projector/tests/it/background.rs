@@ -8,9 +8,10 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::life::Life;
 use crate::support::process::Process;
-use crate::support::{append, postgres_store, tell, until, until_all_at, whole_database};
+use crate::support::{
+    append, postgres_store, projections, tell, until, until_all_at, whole_database,
+};
 
-const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 /// Again and again, fast.
 const BUSY: [(&str, &str); 2] = [("VERIFY_EVERY", "1"), ("VERIFY_RATE", "100000")];
 
@@ -84,7 +85,7 @@ async fn p7_an_untampered_model_under_load_raises_no_alarm() {
         }
         store
     });
-    for projection in PROJECTIONS {
+    for projection in projections() {
         let equal = verifications(projection, "equal");
         let mut seen = 0.0;
         while seen < wanted {
@@ -98,7 +99,7 @@ async fn p7_an_untampered_model_under_load_raises_no_alarm() {
     }
     stop.send(true).unwrap();
     living.await.unwrap();
-    for projection in PROJECTIONS {
+    for projection in projections() {
         for result in ["different", "failed"] {
             assert_eq!(
                 process.metric(&verifications(projection, result)).await,
@@ -124,7 +125,7 @@ async fn verification_stands_still_while_live_projecting_is_behind() {
     append(store.as_ref(), life.goes_on(100)).await;
     let paused = async || {
         let mut sum = 0.0;
-        for projection in PROJECTIONS {
+        for projection in projections() {
             sum += process
                 .metric(&format!("projection_verification_paused{{projection=\"{projection}\"}}"))
                 .await

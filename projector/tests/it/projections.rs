@@ -1,5 +1,7 @@
 //! What the projections make of events.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -19,11 +21,43 @@ use uuid::Uuid;
 
 use crate::support::life::{Life, at, money, registered};
 use crate::support::{
-    Happening, contents, everything, happening, log_of, read_model, replayed, runner,
+    Happening, ask, contents, everything, golden, happening, log_of, projections, read_model,
+    replayed, runner,
 };
+
+#[test]
+fn the_list_of_all_projections_is_the_folder_of_projections() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/projections");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found: BTreeSet<String> =
+        entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let listed = projections().into_iter().map(str::to_owned).collect();
+    assert_eq!(
+        found, listed,
+        "a projection is a file and a folder of its name, and a line in all()"
+    );
+}
 
 const USER: Uuid = Uuid::from_u128(1);
 const PRODUCT: Uuid = Uuid::from_u128(2);
+
+#[tokio::test]
+async fn p7_every_projection_makes_rows_of_every_event_that_it_handles() {
+    let store = log_of(golden::each_type()).await;
+    let database = read_model().await;
+    runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
+    let parked: Vec<String> = ask(
+        database.url(),
+        "SELECT COALESCE(array_agg(format('%s: %s', projection, event_type)), '{}') FROM \
+            read_model.parked",
+    )
+    .await;
+    assert!(parked.is_empty(), "refused: {parked:?}");
+    let rows = contents(database.url()).await;
+    for name in projections() {
+        assert!(rows[name].as_array().is_some_and(|rows| !rows.is_empty()), "{name} has no row");
+    }
+}
 
 /// What the tables hold after these events.
 async fn after(happenings: Vec<Happening>) -> Value {

@@ -158,6 +158,18 @@ async fn type_keeps_its_values(
             );
             unchanged(connection, "SELECT unnest($1::bigint[])", values).await;
         }
+        "boolean" => {
+            let values = count.map(|_| some(runner, &any::<bool>())).collect::<Vec<_>>();
+            unchanged(connection, "SELECT unnest($1::boolean[])", values).await;
+        }
+        "smallint" => {
+            let values = count.map(|_| some(runner, &any::<i16>())).collect::<Vec<_>>();
+            unchanged(connection, "SELECT unnest($1::smallint[])", values).await;
+        }
+        "integer" => {
+            let values = count.map(|_| some(runner, &any::<i32>())).collect::<Vec<_>>();
+            unchanged(connection, "SELECT unnest($1::integer[])", values).await;
+        }
         "text" => {
             let texts = prop_oneof![4 => name(),
                 1 => currency().prop_map(|currency| currency.code().to_owned())];

@@ -16,11 +16,8 @@ use crate::support::feed::Feed;
 use crate::support::feed::{Trouble, Writer};
 use crate::support::life::Life;
 use crate::support::process::{Process, command};
-use crate::support::{append, ask, ask_about, until, until_all_at};
+use crate::support::{append, ask, ask_about, projections, split_projections, until, until_all_at};
 
-const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
-/// Those that may be split.
-const SPLIT: [&str; 3] = ["users", "orders", "products"];
 /// After so many rounds the next log begins, so that verifying stays short.
 const ROUNDS_PER_LOG: u64 = 10;
 /// How many events are missed before catching up: several batches.
@@ -95,7 +92,7 @@ impl Log {
     /// With its projections split into some number of partitions, where they may be.
     async fn begin(seed: u64, random: &mut StdRng) -> Self {
         let feed = Feed::start().await;
-        for name in SPLIT {
+        for name in split_projections() {
             succeeds(
                 feed.url(),
                 &["start-over", name, "--yes", "--partitions", &partitions(random)],
@@ -175,12 +172,13 @@ impl Log {
     }
 
     async fn rebuilding(&mut self, random: &mut StdRng) {
-        let (name, url) = (*PROJECTIONS.choose(random).unwrap(), self.url().to_owned());
+        let (name, url) = (*projections().choose(random).unwrap(), self.url().to_owned());
         let mut process = self.at_head().await;
         let writer = self.writing();
         // With no memory each page is written, and so the checkpoint moves.
         let throttle = (self.head().await / 2).clamp(50, 2_000).to_string();
-        let partitions = if SPLIT.contains(&name) { partitions(random) } else { "1".to_owned() };
+        let partitions =
+            if split_projections().contains(&name) { partitions(random) } else { "1".to_owned() };
         let mut rebuild = spawn(
             &url,
             &[
@@ -211,7 +209,7 @@ impl Log {
     }
 
     async fn switching(&mut self, random: &mut StdRng) {
-        let (name, url) = (*PROJECTIONS.choose(random).unwrap(), self.url().to_owned());
+        let (name, url) = (*projections().choose(random).unwrap(), self.url().to_owned());
         let mut process = self.at_head().await;
         let writer = self.writing();
         succeeds(&url, &["rebuild", name, "--no-switch"]).await;
@@ -300,8 +298,10 @@ impl Log {
             ask::<i64>(url, "SELECT count(*) FROM read_model.stale").await == 0
         })
         .await;
-        let said =
-            futures::future::join_all(PROJECTIONS.map(|name| succeeds_with(url, name))).await;
+        let said = futures::future::join_all(
+            projections().into_iter().map(|name| succeeds_with(url, name)),
+        )
+        .await;
         assert!(
             said.iter().all(|said| said.contains("no difference") && !said.contains("stale")),
             "{said:?}"

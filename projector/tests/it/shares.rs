@@ -42,11 +42,17 @@ async fn split_in_four(life: &mut Life) -> TestDatabase {
     database
 }
 
-/// Waits until the live processes hold so many partitions each. Returns how long that took.
-async fn until_held(url: &str, counts: &[i64]) -> Duration {
+/// Waits until so many live processes hold all partitions, as evenly as can be. Returns how long
+/// that took.
+async fn until_held(url: &str, processes: usize) -> Duration {
     let began = Instant::now();
-    until(&format!("partitions to be held as {counts:?}"), || async {
-        ask::<Option<Vec<i64>>>(url, HOLDERS).await.is_some_and(|held| held == counts)
+    // Each projection is one partition, but for the two of `split_in_four`.
+    let partitions = projections::all().len() + 2 * 3;
+    let (least, more) = (partitions / processes, partitions % processes);
+    let even = (0..processes).map(|nth| least + usize::from(nth >= processes - more));
+    let even: Vec<i64> = even.map(|held| i64::try_from(held).unwrap()).collect();
+    until(&format!("partitions to be held as {even:?}"), || async {
+        ask::<Option<Vec<i64>>>(url, HOLDERS).await.is_some_and(|held| held == even)
     })
     .await;
     began.elapsed()
@@ -58,22 +64,22 @@ async fn p6_parts_move_within_seconds_when_processes_come_and_go() {
     let database = split_in_four(&mut life).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     let _first = Process::start(url);
-    until_held(url, &[10]).await;
+    until_held(url, 1).await;
     let mut second = Process::start(url);
-    let came = until_held(url, &[5, 5]).await;
+    let came = until_held(url, 2).await;
     let shares = "SELECT array_agg(held ORDER BY held) FROM (
         SELECT count(*) AS held FROM read_model.leases WHERE name LIKE 'users%' GROUP BY owner) \
         AS holders";
     assert_eq!(ask::<Vec<i64>>(url, shares).await, [2, 2], "each generation is shared evenly");
     append(store.as_ref(), life.goes_on(100)).await;
     let mut third = Process::start(url);
-    let came_too = until_held(url, &[3, 3, 4]).await;
+    let came_too = until_held(url, 3).await;
     append(store.as_ref(), life.goes_on(100)).await;
     third.kill_9().await;
-    let went = until_held(url, &[5, 5]).await;
+    let went = until_held(url, 2).await;
     second.signal(Signal::SIGTERM);
     assert_eq!(second.ended().await.code(), Some(0));
-    let went_too = until_held(url, &[10]).await;
+    let went_too = until_held(url, 1).await;
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 500).await;
     assert_eq!(contents(url).await, replayed(store).await);
@@ -93,10 +99,10 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     let database = split_in_four(&mut life).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     let first = Process::start(url);
-    until_held(url, &[10]).await;
+    until_held(url, 1).await;
     let owner: Uuid = ask(url, OWNER).await;
     let second = Process::start(url);
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
     until_all_at(url, 200).await;
     let of_first = |what: &str| {
         format!(
@@ -138,13 +144,13 @@ async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_change
     let taken = one::<f64>(url, of_partition("extract(epoch FROM expires_at)::float8")).await
         - LEASE.as_secs_f64();
     assert!(taken - expires <= 1.0, "taken {} s after it was free", taken - expires);
-    until_held(url, &[10]).await;
+    until_held(url, 1).await;
     until_all_at(url, 600).await;
     let after = contents(url).await;
     assert_eq!(after, replayed(Arc::clone(&store) as Arc<dyn EventStore>).await);
 
     first.signal(Signal::SIGCONT);
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
     assert_eq!(contents(url).await, after, "it changed nothing");
     assert!(succeeds(url, &["verify", "users"]).await.contains("no difference"));
     append(store.as_ref(), life.goes_on(100)).await;
@@ -174,21 +180,21 @@ async fn p6_parts_of_a_process_that_is_cut_off_from_the_rows_or_from_the_log_mov
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     let (to_rows, to_log) = (Silence::before(url).await, Silence::before(url).await);
     let _first = Process::start(url);
-    until_held(url, &[10]).await;
+    until_held(url, 1).await;
     let _second = Process::start_with(url, &[("READ_MODEL_URL", to_rows.url())]);
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
     to_rows.falls();
-    let from_rows = until_held(url, &[10]).await;
+    let from_rows = until_held(url, 1).await;
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 300).await;
     to_rows.ends();
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
 
     let _third = Process::start_with(url, &[("EVENT_STORE_URL", to_log.url())]);
-    until_held(url, &[3, 3, 4]).await;
+    until_held(url, 3).await;
     to_log.falls();
     append(store.as_ref(), life.goes_on(100)).await;
-    let from_log = until_held(url, &[5, 5]).await;
+    let from_log = until_held(url, 2).await;
     until_all_at(url, 400).await;
     assert!(from_rows < LEASE * 2 && from_log < LEASE * 2, "{from_rows:?} {from_log:?}");
     assert_eq!(contents(url).await, replayed(store).await);
@@ -203,14 +209,14 @@ async fn p6_a_process_that_cannot_have_the_log_leaves_its_parts_to_others_and_ta
     let to_log = Silence::before(url).await;
     let _first = Process::start(url);
     let _second = Process::start_with(url, &[("EVENT_STORE_URL", to_log.url())]);
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
     to_log.breaks();
     append(store.as_ref(), life.goes_on(100)).await;
-    let left = until_held(url, &[10]).await;
+    let left = until_held(url, 1).await;
     assert!(left < LEASE, "it says so: no lease has to run out, and yet {left:?}");
     until_all_at(url, 300).await;
     to_log.mends();
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 400).await;
     assert_eq!(contents(url).await, replayed(store).await);
@@ -223,7 +229,7 @@ async fn p7_rebuilt_into_other_parts_under_load_while_processes_come_and_go_ever
     let (url, store) = (database.url(), postgres_store(database.url()).await);
     let _first = Process::start(url);
     let mut second = Process::start(url);
-    until_held(url, &[5, 5]).await;
+    until_held(url, 2).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let living = tokio::spawn(async move {
         let mut head = 200;

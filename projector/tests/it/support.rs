@@ -7,20 +7,23 @@ use domain::DomainEvent;
 use event_store::erasure::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions, keys};
 use event_store::{
     Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position,
-    PostgresOptions, PostgresStore, RecordedEvent, StreamAppend, StreamName, Tag, UpcastingLog,
+    PostgresOptions, PostgresStore, RecordedEvent, Registry, StreamAppend, StreamName, Tag,
+    UpcastingLog,
 };
 use local_servers::TestDatabase;
 pub(crate) use local_servers::until;
+use projector::projection::Split;
 use projector::runner::Watch;
 use projector::{Runner, Standing};
 use serde_json::Value;
 use service_kit::clock;
 use service_kit::health::Health;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 pub(crate) mod feed;
 pub(crate) mod fragile;
+pub(crate) mod golden;
 pub(crate) mod ledger;
 pub(crate) mod life;
 pub(crate) mod process;
@@ -95,6 +98,24 @@ pub(crate) fn log(store: Arc<dyn EventStore>) -> UpcastingLog {
     UpcastingLog::new(store, Arc::new(projector::projections::registry().unwrap()))
 }
 
+/// The names of all projections.
+pub(crate) fn projections() -> Vec<&'static str> {
+    projector::projections::all().iter().map(|projection| projection.name()).collect()
+}
+
+/// The names of those that may be split.
+pub(crate) fn split_projections() -> Vec<&'static str> {
+    let all = projector::projections::all();
+    let split = all.iter().filter(|projection| matches!(projection.split(), Split::ByKey(_)));
+    split.map(|projection| projection.name()).collect()
+}
+
+/// The shop's history, in which these events were written another way before.
+pub(crate) fn registry_with(past: &'static [domain::history::Past]) -> Registry {
+    let all = domain::history::PAST.iter().chain(past).copied();
+    Registry::new(domain::history::current(), all).unwrap()
+}
+
 pub(crate) fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
     Runner::new(log(store), url.parse().unwrap(), projector::projections::all(), None, watch())
 }
@@ -150,7 +171,13 @@ pub(crate) async fn everything(store: &dyn EventStore) -> Vec<RecordedEvent> {
 
 /// Every row of every read table and where the checkpoints are, in one snapshot.
 pub(crate) async fn contents(url: &str) -> Value {
-    ask(url, include_str!("support/contents.sql")).await
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let statement: String = sqlx::query_scalar(include_str!("support/contents.sql"))
+        .bind(projections())
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap()
 }
 
 /// Keys in memory, under a master key that all tests share.

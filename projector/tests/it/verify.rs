@@ -6,10 +6,8 @@ use serde_json::Value;
 use crate::support::life::Life;
 use crate::support::process::{Process, command, finished};
 use crate::support::{
-    append, contents, postgres_store, runner, tell, until_all_at, whole_database,
+    append, contents, postgres_store, projections, runner, tell, until_all_at, whole_database,
 };
-
-const PROJECTIONS: [&str; 4] = ["users", "orders", "products", "daily_sales"];
 
 /// A log with so many events, all of them projected.
 async fn projected(seed: u64, events: usize) -> TestDatabase {
@@ -34,7 +32,7 @@ async fn verify(url: &str, arguments: &[&str]) -> (Value, Option<i32>) {
 }
 
 async fn nothing_differs(url: &str, arguments: &[&str]) {
-    for name in PROJECTIONS {
+    for name in projections() {
         let (found, code) = verify(url, &[&[name], arguments].concat()).await;
         assert_eq!(
             (code, &found["differences"]["samples"]),

@@ -1,5 +1,5 @@
-//! A shop's random life: users, products and orders, and events that no projection knows, in an
-//! order that could be.
+//! A shop's random life: users, products and orders, events that no projection knows, and those of
+//! every other aggregate that there is, in an order that could be.
 
 use std::collections::VecDeque;
 
@@ -20,6 +20,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
+use super::golden::Others;
 use super::{Happening, happening, happening_of};
 
 /// Most orders that are open at once; the oldest is then confirmed.
@@ -30,6 +31,7 @@ pub(crate) struct Life {
     users: Vec<Uuid>,
     products: Vec<Uuid>,
     open: VecDeque<OrderPlaced>,
+    others: Others,
 }
 
 pub(crate) fn money(minor: i64, currency: &str) -> Money {
@@ -79,6 +81,7 @@ impl Life {
             users: Vec::new(),
             products: Vec::new(),
             open: VecDeque::new(),
+            others: Others::but(&["user", "product", "order"]),
         }
     }
 
@@ -98,6 +101,9 @@ impl Life {
         }
         if self.open.len() >= OPEN {
             return self.order_ends();
+        }
+        if !self.others.is_empty() && self.random.random_ratio(1, 8) {
+            return self.others.next(&mut self.random);
         }
         match self.random.random_range(0..10) {
             0 => self.user_changes(),
