@@ -166,12 +166,7 @@ impl Copy {
         self.run_within(program, arguments, BUILD_LIMIT).await
     }
 
-    async fn run_within(
-        &self,
-        program: &OsStr,
-        arguments: &[&str],
-        limit: Duration,
-    ) -> Result<()> {
+    async fn run_within(&self, program: &OsStr, arguments: &[&str], limit: Duration) -> Result<()> {
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).current_dir(&self.tree);
         command.env("PATH", path()?).env("CARGO_TARGET_DIR", &self.build);

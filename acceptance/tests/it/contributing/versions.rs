@@ -42,9 +42,8 @@ pub(super) fn change(tree: &Path) -> Result<()> {
 fn raise(tree: &Path, file: &str, category: &str, event_type: &str) -> Result<()> {
     let (old, new) = (format!("=> \"{event_type}\", 1;"), format!("=> \"{event_type}\", 2;"));
     replace(tree, file, &old, &new)?;
-    let golden = |version| {
-        tree.join(format!("domain/src/{category}/golden/{event_type}.v{version}.json"))
-    };
+    let golden =
+        |version| tree.join(format!("domain/src/{category}/golden/{event_type}.v{version}.json"));
     let mut first: Value = serde_json::from_str(&fs::read_to_string(golden(1))?)?;
     fs::write(golden(2), first.to_string())?;
     let fields = first.as_object_mut().context("a golden file is an object")?;
