@@ -1,6 +1,13 @@
 //! The state of a stream, worked out from its events: with what is cached and what was kept as a
 //! snapshot, so that only what is newer is read. Both are short cuts to the same answer: a state is
 //! always the fold of the stream's events up to its version.
+//!
+//! A cached state may be old: newer events are read on top of it, and the append checks the
+//! version. A snapshot is written in the background and ignored when its shape, its epoch or the
+//! event at its position does not match. A state with personal data stays in memory only as long
+//! as the keys of all its subjects, and goes as soon as the process hears of an erasure; its
+//! snapshot is encrypted under a key made from all of theirs, so an erasure ends both. Any stream
+//! can be loaded as of a version, a position or a time.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};

@@ -2,6 +2,10 @@
 //!
 //! Filters and conditions over types are widened before the store sees them, and what comes back is
 //! upcast and narrowed, so that a renamed or split event is still found and a dropped one is not.
+//!
+//! A condition over a type therefore holds even against appends of an older program, which still
+//! writes the former type. The shop's list of former types is `domain/src/history.rs`, in plain
+//! types, because neither `domain` nor this crate may know the other.
 
 use std::sync::Arc;
 

@@ -1,5 +1,8 @@
 //! `projector explain`: why a row is as it is: the events that made it, with the row after each; or
 //! the row as it once was.
+//!
+//! It folds the log as a verification does, but for one key alone. So it also works for rows that
+//! are wrong: it shows what the row should be, and after which event it went another way.
 
 use std::collections::HashSet;
 use std::io::Write as _;

@@ -4,6 +4,10 @@
 //! by one fold version. One generation of each projection is live: the views in `read_model` show
 //! it. Everything here happens in single transactions under one advisory lock, so that it may be
 //! run twice or at once.
+//!
+//! Every ready generation goes on being projected by the processes that know its fold version and
+//! its tables (`runner/discover.rs`), until somebody drops it. So the way back is as safe as the
+//! way forward: switching back never shows an earlier position.
 
 use std::sync::Arc;
 use std::time::Duration;

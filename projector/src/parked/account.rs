@@ -1,4 +1,7 @@
 //! `projector account`: where every event up to a checkpoint went.
+//!
+//! Each event was applied, ignored, parked or skipped. The sum must be the checkpoint's position,
+//! so an event that vanished would show.
 
 use clap::Args;
 use comfy_table::Table;

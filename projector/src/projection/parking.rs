@@ -3,6 +3,15 @@
 //! A refused event is parked for the key whose row refused it. That key's later events are held
 //! back behind it, since a fold means something in order only; a fold that commutes holds back
 //! nothing. Other keys of the same event go on.
+//!
+//! The event is parked in the transaction of its batch, so nothing is lost between the two. The
+//! key's row is marked as stale, whether the row exists yet or not, and answers that show it say
+//! `meta.stale`. The owner of the partition tries parked events again with backoff, or when
+//! `projector parked retry` asks. `parked skip` records that an event must never count in a row,
+//! by whom and why; rebuilds, verifications and every generation follow that record.
+//!
+//! Two things stop the whole partition instead, because going on would hide a loss: an event that
+//! cannot be read at all, and a parked set that is full.
 
 use std::collections::HashSet;
 use std::sync::Arc;

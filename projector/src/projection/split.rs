@@ -1,5 +1,15 @@
 //! Splitting a projection by a hash of its keys: each partition has its own rows, checkpoint and
 //! owner, and stands where it stands.
+//!
+//! A generation has one partition unless the projection's declaration or `rebuild --partitions N`
+//! says more; the number is fixed for the life of the generation, because it decides where each
+//! key belongs. A projection whose rows mean something only together, as sums do, refuses to be
+//! split. Each partition has its own checkpoint, lease, fence and metrics. A rebuild moves all
+//! partitions of its generation together; a verification compares each partition at its own
+//! position.
+//!
+//! A query waits for the partitions that its answer reads: a single row's own, or all of them. It
+//! reports the lowest of their positions.
 
 pub use service_kit::partition::partition_of;
 

@@ -9,6 +9,9 @@
 //!
 //! This decides only who does what; that a partition is moved by one process alone is the lease's
 //! business, and the fence's.
+//!
+//! Processes see each other in `read_model.projectors`. Partitions move within seconds when a
+//! process comes, goes or loses the log, and within the lease's term when one hangs or is cut off.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,10 @@
 //! A partition's checkpoint: how far it is, of which history, and the fence that lets only the
 //! newest owner move it.
+//!
+//! A checkpoint moves only from the position and the term that its owner knew, and in the
+//! transaction of the rows. So a process that was paused and wakes up after another one took over
+//! changes nothing. No lease alone could promise that: a lease decides who works, the fence
+//! decides whose work counts.
 
 use std::sync::Arc;
 
