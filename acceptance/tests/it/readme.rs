@@ -167,7 +167,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     let (mut prose, mut lines) = (String::new(), Vec::new());
     let mut is_code = false;
     for line in text.lines() {
-        if line.starts_with("```") {
+        if line.trim_start().starts_with("```") {
             is_code = !is_code;
         } else if is_code {
             lines.push(line.split('#').next().unwrap_or_default());

@@ -37,7 +37,7 @@ fn lines_of_prose_stay_narrow() {
     for file in files().into_iter().filter(|file| is_prose(&file.path)) {
         let mut is_code = false;
         for (number, line) in file.text.lines().enumerate() {
-            if line.starts_with("```") {
+            if line.trim_start().starts_with("```") {
                 is_code = !is_code;
             }
             let columns = line.chars().count();
