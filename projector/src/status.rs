@@ -1,4 +1,6 @@
 //! How far each projection is, for people and for programs.
+//!
+//! It asks the databases, not the process, so it also answers while the projector hangs or is away.
 
 use std::fmt;
 use std::time::Duration;
