@@ -2,21 +2,13 @@
 //! line.
 
 pub mod cli;
-pub mod command;
-pub mod error;
-pub mod explain;
 pub mod generation;
-pub mod parked;
+pub mod ops;
 pub mod process;
-mod progress;
 pub mod projection;
 pub mod projections;
-pub mod rebuild;
 pub mod replay;
 pub mod runner;
-pub mod status;
-pub mod tool;
-pub mod verify;
 
 use std::error::Error;
 

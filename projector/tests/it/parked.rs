@@ -12,7 +12,7 @@ use domain::user::event::{UserEvent, UserRenamed};
 use domain::value::PersonName;
 use event_store::{Append, EventStore, ExpectedVersion, MemoryStore, StreamAppend};
 use local_servers::{TestDatabase, test_run};
-use projector::parked::Account;
+use projector::ops::account::Account;
 use projector::projection::{AnyProjection, MAX_PARKED, of};
 use projector::{Runner, Standing, generation};
 use rand::rngs::StdRng;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use event_store::{EventStore, MemoryStore};
 use local_servers::test_run;
-use projector::parked::Account;
+use projector::ops::account::Account;
 use projector::projection::{AnyProjection, of};
 use projector::runner::lease::LEASE;
 use projector::{Runner, Standing, generation, projections};

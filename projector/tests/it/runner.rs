@@ -6,8 +6,8 @@ use std::time::Duration;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use event_feed::{Follower, FollowerSettings};
 use event_store::{EventStore, MemoryStore};
+use projector::ops::status::Status;
 use projector::runner::Watch;
-use projector::status::Status;
 use projector::{Runner, Standing};
 use serde_json::json;
 use service_kit::clock;
@@ -77,7 +77,6 @@ async fn an_unknown_version_stops_only_the_projection_that_handles_its_type_and_
             ("stopped", 1, 2)
         );
         assert_eq!(products.stopped_by.as_ref(), Some(&reason));
-        assert!(status.to_string().contains(&reason), "{status}");
         runner.give_up().await;
     }
 }
@@ -114,10 +113,9 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
     .await;
     assert_eq!(cause, "users 2 there is no row for it to change");
     let status = status(database.url(), store.as_ref()).await;
-    assert!(
-        status.to_string().contains("users has 1 events parked: see `projector parked list users`"),
-        "{status}"
-    );
+    let parked: Vec<_> = status.projections.iter().filter(|of| of.parked > 0).collect();
+    assert_eq!(parked.len(), 1, "{status:?}");
+    assert_eq!((parked[0].projection.as_str(), parked[0].parked), ("users", 1));
     assert_eq!(rows["daily_sales"][0]["revenue_minor"], 5, "the others go on");
 }
 

@@ -1,16 +1,13 @@
 //! What a rebuild notes of itself in the read model: that it began, how far it is, that it is to
 //! pause.
 
-use std::io::Write as _;
-
 use postgres_kit::Connection;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{RebuildArgs, RebuildError};
-use crate::error::CommandError;
+use super::RebuildError;
 use crate::generation::{self, Generation, SchemaError};
+use crate::ops::Operations;
 use crate::projection::AnyProjection;
-use crate::tool::Tool;
 
 /// How far a rebuild is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,11 +38,11 @@ pub(crate) struct Unfinished {
 ///
 /// `partitions`: into how many a new generation is split; as before, unless said.
 pub(crate) async fn begin(
-    tool: &Tool,
+    operations: &Operations,
     projection: &dyn AnyProjection,
     (resume, partitions): (bool, Option<i32>),
-) -> Result<Unfinished, CommandError> {
-    let mut connection = tool.connect().await?;
+) -> Result<Unfinished, RebuildError> {
+    let mut connection = operations.connect().await?;
     connection
         .run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, partitions)).await)
         .await
@@ -55,15 +52,13 @@ async fn begin_with(
     connection: &mut PgConnection,
     projection: &dyn AnyProjection,
     (resume, partitions): (bool, Option<i32>),
-) -> Result<Unfinished, CommandError> {
+) -> Result<Unfinished, RebuildError> {
     let name = projection.name();
     let mut transaction = generation::locked(connection).await.map_err(SchemaError::from)?;
     let begun = match (find(&mut *transaction, name).await?, resume) {
         (Some((found, phase)), true) => {
             if !found.is_made_by(projection) {
-                return Err(
-                    RebuildError::NotOurs(generation::not_ours(projection, Some(&found))).into()
-                );
+                return Err(RebuildError::NotOurs(generation::not_ours(projection, Some(&found))));
             }
             sqlx::query!(
                 "UPDATE read_model.rebuilds SET pause_wanted = false WHERE projection = $1 AND \
@@ -76,9 +71,9 @@ async fn begin_with(
             Unfinished { generation: found.generation, phase }
         }
         (Some((found, _)), false) => {
-            return Err(RebuildError::Unfinished(name.to_owned(), found.generation).into());
+            return Err(RebuildError::Unfinished(name.to_owned(), found.generation));
         }
-        (None, true) => return Err(RebuildError::NothingUnfinished(name.to_owned()).into()),
+        (None, true) => return Err(RebuildError::NothingUnfinished(name.to_owned())),
         (None, false) => {
             let generation = generation::next(&mut transaction, name).await?;
             let live = generation::live(&mut transaction, name).await?;
@@ -163,24 +158,21 @@ pub(crate) async fn make_ready(
     Ok(())
 }
 
-/// Asks the running rebuild to write what it has, and to end.
-pub(crate) async fn pause(args: &RebuildArgs) -> Result<(), CommandError> {
-    let mut connection = args.tool.read_model().await?;
-    let name = &args.projection;
-    let Some((found, _)) = find(&mut connection, name).await? else {
-        return Err(RebuildError::NothingUnfinished(name.clone()).into());
+/// Asks the running rebuild of a projection to write what it has, and to end.
+///
+/// # Errors
+/// [`RebuildError::NothingUnfinished`], [`RebuildError::Database`].
+pub async fn pause(connection: &mut Connection, projection: &str) -> Result<(), RebuildError> {
+    let Some((found, _)) = find(&mut *connection, projection).await? else {
+        return Err(RebuildError::NothingUnfinished(projection.to_owned()));
     };
     sqlx::query!(
         "UPDATE read_model.rebuilds SET pause_wanted = true WHERE projection = $1 AND generation \
             = $2",
-        name,
+        projection,
         found.generation
     )
-    .execute(&mut connection)
+    .execute(connection)
     .await?;
-    writeln!(
-        cli_kit::stdout(),
-        "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it"
-    )?;
     Ok(())
 }

@@ -1,18 +1,19 @@
-//! Why a command of the projector's could not be done.
+//! Why a command could not be done.
 
 use event_feed::NatsError;
+use event_store::StoreError;
 use event_store::erasure::{InvalidMasterKey, KeyError};
 use event_store::registry::InvalidRegistry;
-use event_store::{Position, StoreError};
 use service_kit::config::SecretError;
 use service_kit::http::ServeError;
 use service_kit::shutdown::StoppedEarly;
 use service_kit::telemetry::TelemetryError;
 
 use crate::generation::SchemaError;
-use crate::parked::SkipError;
-use crate::rebuild::RebuildError;
-use crate::replay::ReplayError;
+use crate::ops::explain::ExplainError;
+use crate::ops::parked::ParkedError;
+use crate::ops::rebuild::RebuildError;
+use crate::ops::verify::VerifyError;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -62,39 +63,24 @@ pub enum CommandError {
     /// The result could not be written as JSON.
     #[error("the result could not be written as JSON")]
     Json(#[from] serde_json::Error),
-    /// The log could not be folded anew.
+    /// A projection was not verified.
     #[error(transparent)]
-    Replay(#[from] ReplayError),
+    Verify(#[from] VerifyError),
+    /// A row was not explained.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// A generation could not be built, switched to or dropped.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
-    /// A parked event was not skipped.
+    /// Parked events could not be shown, tried again or skipped.
     #[error(transparent)]
-    Skip(#[from] SkipError),
+    Parked(#[from] ParkedError),
     /// Keys are there whose subjects are erased.
     #[error("keys are there whose subjects are erased: start the command API, which destroys them")]
     ErasuresNotApplied,
     /// The live rows are not what the log makes.
     #[error("the rows of {0} are not what the log makes")]
     Differs(String),
-    /// A partition of the live generation does not come to where the others stand.
-    #[error(
-        "partition {1} of {0} stands behind position {2}, where another partition stands, and \
-            does not move: not compared"
-    )]
-    PartitionBehind(&'static str, i32, Position),
-    /// What was given is no key of the projection's rows.
-    #[error("{1:?} is no key of {0}")]
-    NotAKey(String, String),
-    /// There is, or was then, no such row.
-    #[error("no event has made a row {1} of {0}")]
-    NoRow(String, String),
-    /// Nothing of that is parked.
-    #[error("nothing {1} of {0} is parked")]
-    NothingParked(String, String),
-    /// The log does not reach so far.
-    #[error("the log ends at position {1}, before {0}")]
-    BehindHead(Position, Position),
     /// The operator did not confirm.
     #[error("nothing was done")]
     NotConfirmed,
@@ -108,11 +94,20 @@ impl CommandError {
             Self::Setting(_)
             | Self::ReadModelUrl
             | Self::MasterKey(_)
-            | Self::NotAKey(..)
-            | Self::Schema(SchemaError::UnknownProjection(_) | SchemaError::NotSplit(..)) => {
+            | Self::Explain(ExplainError::NotAKey(..))
+            | Self::Parked(ParkedError::NotAKey(..)) => cli_kit::USAGE,
+            Self::Schema(error)
+            | Self::Verify(VerifyError::Schema(error))
+            | Self::Rebuild(RebuildError::Schema(error))
+                if is_usage(error) =>
+            {
                 cli_kit::USAGE
             }
             _ => cli_kit::FAILED,
         }
     }
+}
+
+const fn is_usage(error: &SchemaError) -> bool {
+    matches!(error, SchemaError::UnknownProjection(_) | SchemaError::NotSplit(..))
 }

@@ -1,19 +1,21 @@
-//! The commands that do one thing and end.
+//! Does what the command line says.
 
 use std::io::Write as _;
 
 use service_kit::process::as_task;
 
-use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs};
-use crate::error::CommandError;
-use crate::explain::explain;
-use crate::parked::{account, parked};
-use crate::process::{connect_options, run};
-use crate::rebuild::rebuild;
-use crate::rebuild::switch::{drop_generation, switch_back};
-use crate::status::watch::status;
-use crate::verify::verify;
-use crate::{generation, projections, tool};
+use super::account::account;
+use super::error::CommandError;
+use super::explain::explain;
+use super::parked::parked;
+use super::reach::connect_options;
+use super::rebuild::rebuild;
+use super::status::status;
+use super::switch::{drop_generation, switch_back};
+use super::verify::verify;
+use super::{Cli, Command, MigrateArgs, StartOverArgs, confirmed};
+use crate::process::run;
+use crate::{generation, projections};
 
 /// Does what the command line says.
 ///
@@ -43,7 +45,7 @@ async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {
 
 async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     let name = &args.projection;
-    let projection = tool::projection(name)?;
+    let projection = super::projection(name)?;
     let warning = format!("Queries will see {name} empty until it has caught up.");
     if !args.yes && !confirmed(name, &warning)? {
         return Err(CommandError::NotConfirmed);
@@ -55,12 +57,4 @@ async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
         "{name} begins again as generation {generation}. A running projector fills it."
     )?;
     Ok(())
-}
-
-/// Warns, and asks the person at the keyboard for the projection's name.
-pub(crate) fn confirmed(name: &str, warning: &str) -> std::io::Result<bool> {
-    write!(std::io::stderr(), "{warning} Type {name} to go on: ")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim() == name)
 }

@@ -1,11 +1,8 @@
-//! How far each projection is, for people and for programs.
+//! How far each projection is.
 
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
 use event_store::{EventStore, Filter, Position, StoreError};
 use serde::Serialize;
 use sqlx::PgExecutor;
@@ -13,11 +10,9 @@ use uuid::Uuid;
 
 use crate::runner::lease::LEASE;
 
-pub(crate) mod watch;
-
 /// How long the log may take to answer; then it counts as away, so that it cannot hide how the
 /// projections are.
-const STORE_LIMIT: Duration = Duration::from_secs(3);
+pub const STORE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The log's head and every live generation's partitions.
 #[derive(Debug, Serialize)]
@@ -81,8 +76,9 @@ impl Status {
         store: Option<&dyn EventStore>,
         now: DateTime<Utc>,
     ) -> sqlx::Result<Self> {
-        let rows =
-            sqlx::query_file!("src/status.sql", LEASE.as_secs_f64()).fetch_all(connection).await?;
+        let rows = sqlx::query_file!("src/ops/status.sql", LEASE.as_secs_f64())
+            .fetch_all(connection)
+            .await?;
         let known = rows.iter().map(|row| row.head.max(row.position)).max().unwrap_or(0);
         let answered = match store {
             Some(store) => {
@@ -139,56 +135,4 @@ async fn age_of_next(
     let next = store.read(&Filter::All, Position(position), 1).await?;
     let age = next.first().map_or(0, |event| (now - event.recorded_at).num_milliseconds().max(0));
     Ok(Duration::from_millis(age.unsigned_abs()).as_secs_f64())
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new();
-        let header =
-            ["projection", "mode", "position", "head", "lag (events)", "lag (s)", "heartbeat (s)"];
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
-        let seconds = |value: Option<f64>, none: &str| {
-            value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"))
-        };
-        for partition in &self.projections {
-            table.add_row([
-                if partition.partitions == 1 {
-                    format!("{} g{}", partition.projection, partition.generation)
-                } else {
-                    format!(
-                        "{} g{}/{}",
-                        partition.projection, partition.generation, partition.partition
-                    )
-                },
-                partition.mode.clone(),
-                partition.position.to_string(),
-                self.head.to_string(),
-                partition.lag_events.to_string(),
-                seconds(partition.lag_seconds, "?"),
-                seconds(partition.heartbeat_seconds, "-"),
-            ]);
-        }
-        for number in 2..=6 {
-            if let Some(column) = table.column_mut(number) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        writeln!(f, "{table}")?;
-        if !self.head_is_current {
-            writeln!(f, "The event store does not answer: the head is the one last seen.")?;
-        }
-        for partition in &self.projections {
-            if partition.parked > 0 {
-                let (name, parked) = (&partition.projection, partition.parked);
-                writeln!(
-                    f,
-                    "{name} has {parked} events parked: see `projector parked list {name}`"
-                )?;
-            }
-            if let Some(reason) = &partition.stopped_by {
-                writeln!(f, "{} is stopped: {reason}", partition.projection)?;
-            }
-        }
-        Ok(())
-    }
 }

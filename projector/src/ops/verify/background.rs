@@ -12,7 +12,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use event_store::erasure::Vault;
 use event_store::{Position, UpcastingLog};
 use postgres_kit::Connection;
@@ -22,9 +21,9 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::restraint::Restraint;
-use super::{Verifying, sample};
-use crate::error::CommandError;
+use super::{VerifyError, Verifying, sample};
 use crate::generation;
+use crate::ops::Silent;
 use crate::projection::AnyProjection;
 use crate::replay::compare::Differences;
 use crate::replay::{MIB, Source};
@@ -35,54 +34,37 @@ const ROW_MEMORY: usize = 16 * MIB;
 /// How long one piece of it may take: a page is folded, a chunk is compared.
 const PIECE_LIMIT: Duration = Duration::from_mins(10);
 /// A verification that does not move for so long hangs: no piece takes longer.
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(11);
+pub const SILENCE_LIMIT: Duration = Duration::from_mins(11);
 /// With a projection's name, the lock of whoever verifies it: one process at a time is enough. The
 /// number has no meaning.
 const LOCK: i32 = 0x0da7_be1f;
 
-/// Settings of the verification in the background.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct BackgroundArgs {
-    /// Verify a sample of each projection in the background, so many seconds after the last time;
-    /// 0: never.
-    #[arg(
-        long = "verify-every",
-        env = "VERIFY_EVERY",
-        value_name = "SECONDS",
-        default_value_t = 900
-    )]
-    pub(crate) every: u32,
-    /// About how many rows of each projection a verification in the background looks at.
-    #[arg(long = "verify-rows", env = "VERIFY_ROWS", value_name = "ROWS", default_value = "1000")]
-    pub(crate) rows: NonZeroU32,
-    /// How many events a second a verification in the background reads.
-    #[arg(
-        long = "verify-rate",
-        env = "VERIFY_RATE",
-        value_name = "EVENTS_PER_SECOND",
-        default_value = "2000"
-    )]
-    pub(crate) rate: NonZeroU32,
-    /// How many events a live projection may be behind; verification in the background stands still
-    /// while one is further.
-    #[arg(
-        long = "verify-most-lag",
-        env = "VERIFY_MOST_LAG",
-        value_name = "EVENTS",
-        default_value_t = 1_000
-    )]
-    pub(crate) most_lag: u32,
+/// How the verification in the background goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long to wait between two rounds; `None`: it never begins.
+    pub every: Option<Duration>,
+    /// About how many rows of each projection one round looks at.
+    pub rows: NonZeroU32,
+    /// How many events a second it reads.
+    pub rate: NonZeroU32,
+    /// How many events a live projection may be behind; it stands still while one is further.
+    pub most_lag: u32,
 }
 
 /// Verifies while the projector runs.
 #[derive(Clone)]
-pub(crate) struct Background {
-    pub(crate) args: BackgroundArgs,
-    pub(crate) options: PgConnectOptions,
-    pub(crate) log: UpcastingLog,
-    pub(crate) vault: Arc<Vault>,
+pub struct Background {
+    /// How it goes about it.
+    pub settings: Settings,
+    /// Where the read model is.
+    pub options: PgConnectOptions,
+    /// The log.
+    pub log: UpcastingLog,
+    /// Opens personal values.
+    pub vault: Arc<Vault>,
     /// Beats while it verifies.
-    pub(crate) pulse: Pulse,
+    pub pulse: Pulse,
 }
 
 /// What a verification found.
@@ -94,16 +76,16 @@ struct Found {
 
 impl Background {
     /// Verifies these projections one after another, for as long as the answer is awaited.
-    pub(crate) async fn run(self, projections: Vec<Arc<dyn AnyProjection>>) -> Infallible {
-        if self.args.every == 0 {
+    pub async fn run(self, projections: Vec<Arc<dyn AnyProjection>>) -> Infallible {
+        let Some(every) = self.settings.every else {
             self.pulse.rest();
             return std::future::pending().await;
-        }
+        };
         describe();
         let mut seeds = BTreeMap::new();
         loop {
             self.pulse.rest();
-            tokio::time::sleep(Duration::from_secs(self.args.every.into())).await;
+            tokio::time::sleep(every).await;
             for projection in &projections {
                 self.pulse.beat();
                 let name = projection.name();
@@ -127,11 +109,7 @@ impl Background {
 
     /// Verifies once, and once more when something differs. `None`: another process does, or the
     /// generation is not this program's.
-    async fn verify(
-        &self,
-        source: &Arc<Source>,
-        seed: &str,
-    ) -> Result<Option<Found>, CommandError> {
+    async fn verify(&self, source: &Arc<Source>, seed: &str) -> Result<Option<Found>, VerifyError> {
         let mut holder = self.connect().await?;
         let name = source.projection().name();
         let locked = sqlx::query_scalar!(
@@ -147,11 +125,12 @@ impl Background {
         let Some(live) = live.filter(|live| live.is_made_by(source.projection().as_ref())) else {
             return Ok(None);
         };
-        let only = sample(share(&mut holder, name, live.generation, self.args.rows).await?, seed);
+        let only =
+            sample(share(&mut holder, name, live.generation, self.settings.rows).await?, seed);
         let restraint =
-            Restraint::to(self.args.rate, self.args.most_lag.into(), self.pulse.clone());
+            Restraint::to(self.settings.rate, self.settings.most_lag.into(), self.pulse.clone());
         let verifying =
-            Verifying { only, bytes: ROW_MEMORY, reveal: false, watched: false, restraint };
+            Verifying { only, bytes: ROW_MEMORY, reveal: false, progress: &Silent, restraint };
         let mut found = verifying.run(source, &mut self.connect().await?).await?;
         if found.1.count() > 0 {
             found = verifying.run(source, &mut self.connect().await?).await?;
@@ -189,7 +168,7 @@ async fn share(
 }
 
 /// Says what was found. `true`: the same keys are to be looked at again.
-fn report(projection: &'static str, verified: Result<Option<Found>, CommandError>) -> bool {
+fn report(projection: &'static str, verified: Result<Option<Found>, VerifyError>) -> bool {
     let count = |result: &'static str| {
         metrics::counter!("projection_verifications_total", "projection" => projection,
             "result" => result)

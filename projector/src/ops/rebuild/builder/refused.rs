@@ -10,9 +10,9 @@ use futures::StreamExt as _;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{Builder, Held, TABLES_LIMIT};
-use crate::progress::Progress;
+use crate::ops::Progress;
+use crate::ops::rebuild::RebuildError;
 use crate::projection::{WriteError, apart};
-use crate::rebuild::RebuildError;
 use crate::replay::{Page, RANGE, ReplayError};
 use crate::runner::MAX_APART;
 use crate::runner::checkpoint::{self, Passed, Seen};
@@ -27,7 +27,7 @@ impl Builder {
     pub(super) async fn bring(
         &mut self,
         to: Position,
-        progress: &mut Progress,
+        progress: &dyn Progress,
     ) -> Result<(), RebuildError> {
         loop {
             match self.advance(to, progress).await {
@@ -53,7 +53,7 @@ impl Builder {
     async fn in_batches(
         &mut self,
         to: Position,
-        progress: &mut Progress,
+        progress: &dyn Progress,
     ) -> Result<(), RebuildError> {
         self.restore_constraints().await?;
         let mut most = i64::try_from(MAX_APART).unwrap_or(i64::MAX);
@@ -75,7 +75,7 @@ impl Builder {
                     }
                     Err(error) => return Err(error),
                 }
-                progress.at(self.at.0, to.0);
+                progress.at(self.at, to);
                 if self.keeper.is_lost() {
                     return Err(RebuildError::TakenOver);
                 }

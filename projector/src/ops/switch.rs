@@ -5,30 +5,24 @@
 //! Locks are waited for only a moment, so that queries never queue behind a switch that waits for a
 //! long one of theirs; then all is let go and tried again.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use event_store::{EventRef, Position};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
-use super::builder::Builder;
-use super::{RebuildError, announce};
-use crate::cli::ReadModelUrl;
-use crate::command::confirmed;
-use crate::error::CommandError;
+use super::rebuild::builder::Builder;
+use super::rebuild::{self, RebuildError};
+use super::{Operations, Progress, Silent, Work};
 use crate::generation::{self, Generation};
-use crate::process::connect_options;
-use crate::progress::Progress;
+use crate::projection::AnyProjection;
 use crate::replay::pace::Pace;
 use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
-use crate::tool::{Tool, ToolArgs, checked, projection};
 
 /// For how many seconds a switch is tried, unless told otherwise.
-pub(crate) const PATIENCE_SECONDS: u32 = 60;
+pub const PATIENCE_SECONDS: u32 = 60;
 /// The pause between two tries: up to so long, at random.
 const MOST_PAUSE: Duration = Duration::from_millis(500);
 /// How long the live generation is held while the other one catches up.
@@ -40,32 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How long dropping a generation's tables may take.
 const DROP_LIMIT: Duration = Duration::from_mins(1);
-
-/// Settings of `switch-back`.
-#[derive(Debug, Args)]
-pub struct SwitchBackArgs {
-    /// Which projection.
-    pub(crate) projection: String,
-    /// For how many seconds to try, while queries hold the tables or the generation is behind.
-    #[arg(long, default_value_t = PATIENCE_SECONDS)]
-    pub(crate) patience: u32,
-    #[command(flatten)]
-    pub(crate) tool: ToolArgs,
-}
-
-/// Settings of `drop`.
-#[derive(Debug, Args)]
-pub struct DropArgs {
-    /// Which projection.
-    pub(crate) projection: String,
-    /// Which generation of it.
-    pub(crate) generation: i32,
-    /// Do not ask.
-    #[arg(long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) read_model: ReadModelUrl,
-}
 
 /// Why one try did not do it.
 enum Try {
@@ -80,20 +48,20 @@ enum Try {
 /// Lets queries see this generation. Returns the one they saw before. `mover`: who moves the
 /// generation, if this process does.
 pub(crate) async fn switch(
-    tool: &Tool,
+    operations: &Operations,
     source: &Arc<Source>,
     generation: i32,
     patience: Duration,
     mut mover: Option<&mut Builder>,
 ) -> Result<Option<i32>, RebuildError> {
     let name = source.projection().name();
-    let mut connection = tool.connect().await?;
+    let mut connection = operations.connect().await?;
     let mut last = Try::Locked;
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if let Some(builder) = mover.as_deref_mut() {
             let head = builder.look_at_head().await?;
-            builder.go_on(head, &mut Progress::silent()).await?;
+            builder.go_on(head, &Silent).await?;
         }
         last = match attempt(&mut connection, source, generation, mover.as_deref_mut()).await {
             Ok(Try::Done(old)) => return Ok(old),
@@ -157,7 +125,7 @@ async fn attempt_with(
         if comparable {
             let at = match mover {
                 Some(builder) if shown.0 - builder.at().0 <= RANGE => {
-                    builder.go_on(shown, &mut Progress::silent()).await?;
+                    builder.go_on(shown, &Silent).await?;
                     builder.at()
                 }
                 Some(builder) => builder.at(),
@@ -214,7 +182,7 @@ async fn come_up(
 ) -> sqlx::Result<Position> {
     let deadline = Instant::now() + HOLD;
     loop {
-        let at = super::position(&mut *transaction, projection, generation).await?;
+        let at = rebuild::position(&mut *transaction, projection, generation).await?;
         if at >= to || Instant::now() > deadline {
             return Ok(at);
         }
@@ -222,51 +190,64 @@ async fn come_up(
     }
 }
 
-/// Lets queries see the generation again that they saw before.
-pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError> {
-    let projection = projection(&args.projection)?;
-    let tool = args.tool.open().await?;
-    let source = tool.source(Arc::clone(&projection));
-    let Some(earlier) = earlier(&mut tool.connect().await?, projection.name()).await? else {
-        return Err(RebuildError::NothingToSwitchBackTo(args.projection).into());
+/// Which generation queries see since a switch.
+#[derive(Debug, Clone, Copy)]
+pub struct Switched {
+    /// The one they see now.
+    pub generation: i32,
+    /// The one they saw before, if it was another one.
+    pub old: Option<i32>,
+}
+
+/// Lets queries see the generation again that they saw before the live one. It catches up first.
+///
+/// `patience`: for how long to try while queries hold the tables or the generation is behind.
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn switch_back(
+    operations: &Operations,
+    projection: &Arc<dyn AnyProjection>,
+    patience: Duration,
+    progress: &dyn Progress,
+) -> Result<Switched, RebuildError> {
+    let (name, source) = (projection.name(), operations.source(projection));
+    let Some(earlier) = earlier(&mut operations.connect().await?, name).await? else {
+        return Err(RebuildError::NothingToSwitchBackTo(name.to_owned()));
     };
-    let (number, patience) = (earlier.generation, Duration::from_secs(args.patience.into()));
+    let generation = earlier.generation;
     if !earlier.is_made_by(projection.as_ref()) {
-        let switched = switch(&tool, &source, number, patience,
-            None).await.map_err(|error| match error {
-            RebuildError::WouldGoBack { projection, generation, at, shown, .. } => {
-                let why = format!(
-                    "; this program folds another version than the {} of that generation: let a \
-                        projector of that version catch it up",
-                    earlier.fold_version
-                );
-                RebuildError::WouldGoBack { projection, generation, at, shown, why }
-            }
-            error => error,
-        })?;
-        return announce(switched, &args.projection, number);
+        let switched = switch(operations, &source, generation, patience, None).await;
+        let old = switched.map_err(|error| because_of_another_fold(error, earlier.fold_version))?;
+        return Ok(Switched { generation, old });
     }
-    let mover =
-        Builder::take(&tool, &source, number, ROW_MEMORY_MIB.saturating_mul(MIB), Pace::new(None))
-            .await?;
+    let bytes = ROW_MEMORY_MIB.saturating_mul(MIB);
+    let mover = Builder::take(operations, &source, generation, bytes, Pace::new(None)).await?;
     let Some(mut builder) = mover else {
-        return announce(
-            switch(&tool, &source, number, patience, None).await?,
-            &args.projection,
-            number,
-        );
+        let old = switch(operations, &source, generation, patience, None).await?;
+        return Ok(Switched { generation, old });
     };
     let head = builder.look_at_head().await?;
-    let mut progress = Progress::new(
-        &format!("catching up {} g{number}", args.projection),
-        builder.at().0,
-        head.0,
-    );
-    builder.go_on(head, &mut progress).await?;
-    progress.done();
-    let switched = switch(&tool, &source, number, patience, Some(&mut builder)).await;
+    progress.begins(Work::CatchingUp(name, generation), builder.at(), head);
+    builder.go_on(head, progress).await?;
+    progress.ends();
+    let switched = switch(operations, &source, generation, patience, Some(&mut builder)).await;
     builder.give_up().await?;
-    announce(switched?, &args.projection, number)
+    Ok(Switched { generation, old: switched? })
+}
+
+/// Says why a generation of another fold version does not catch up.
+fn because_of_another_fold(error: RebuildError, fold_version: i32) -> RebuildError {
+    match error {
+        RebuildError::WouldGoBack { projection, generation, at, shown, .. } => {
+            let why = format!(
+                "; this program folds another version than the {fold_version} of that generation: \
+                    let a projector of that version catch it up"
+            );
+            RebuildError::WouldGoBack { projection, generation, at, shown, why }
+        }
+        error => error,
+    }
 }
 
 /// The generation that queries saw before the live one.
@@ -285,39 +266,43 @@ async fn earlier(
     .await
 }
 
-/// Removes a generation that queries do not see.
-pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> {
-    let DropArgs { projection, generation, yes, read_model } = args;
-    crate::tool::projection(&projection)?;
-    let options = connect_options(&read_model.get()?)?;
-    let mut connection = checked(&options, uuid::Uuid::now_v7()).await?;
-    let not_dropped = |why| RebuildError::NotDropped(projection.clone(), generation, why);
+/// Checks that a generation is there and that queries do not see it.
+///
+/// # Errors
+/// [`RebuildError::NotDropped`], [`RebuildError::Database`].
+pub async fn can_be_dropped(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+) -> Result<(), RebuildError> {
     let numbered =
-        async |raw: &mut PgConnection| generation::numbered(raw, &projection, generation).await;
-    match connection.run(numbered).await? {
-        None => return Err(not_dropped("there is none of that number").into()),
-        Some(found) if found.live => return Err(not_dropped("queries see it").into()),
-        Some(_) => {}
-    }
-    let warning = format!(
-        "The rows of generation {generation} of {projection} are lost, and the way back to them."
-    );
-    if !yes && !confirmed(&projection, &warning)? {
-        return Err(CommandError::NotConfirmed);
-    }
-    connection.set_limit(DROP_LIMIT);
-    connection
-        .run(async |raw: &mut PgConnection| drop_with(raw, &projection, generation).await)
-        .await?;
-    writeln!(cli_kit::stdout(), "generation {generation} of {projection} is gone")?;
-    Ok(())
+        async |raw: &mut PgConnection| generation::numbered(raw, projection, generation).await;
+    let why = match connection.run(numbered).await? {
+        None => "there is none of that number",
+        Some(found) if found.live => "queries see it",
+        Some(_) => return Ok(()),
+    };
+    Err(RebuildError::NotDropped(projection.to_owned(), generation, why))
+}
+
+/// Removes a generation that queries do not see, with all its rows.
+///
+/// # Errors
+/// [`RebuildError::NotDropped`], [`RebuildError::Database`].
+pub async fn drop_generation(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+) -> Result<(), RebuildError> {
+    let drop = async |raw: &mut PgConnection| drop_with(raw, projection, generation).await;
+    connection.run_within(DROP_LIMIT, drop).await
 }
 
 async fn drop_with(
     connection: &mut PgConnection,
     projection: &str,
     generation: i32,
-) -> Result<(), CommandError> {
+) -> Result<(), RebuildError> {
     let not_dropped = |why| RebuildError::NotDropped(projection.to_owned(), generation, why);
     let mut transaction = generation::locked(connection).await?;
     let found = sqlx::query!(
@@ -336,13 +321,12 @@ async fn drop_with(
     .await?;
     let found = found.ok_or_else(|| not_dropped("there is none of that number"))?;
     if found.live {
-        return Err(not_dropped("queries see it").into());
+        return Err(not_dropped("queries see it"));
     }
     if found.state == "building" && found.held {
         return Err(not_dropped(
             "it is being built: `projector rebuild --pause` makes the build end",
-        )
-        .into());
+        ));
     }
     sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation)
         .execute(&mut *transaction)

@@ -1,32 +1,27 @@
-//! `projector verify`: folds the log anew and compares with the live rows, at the same position,
-//! chunk by chunk.
+//! Replays the log and compares with the live rows, at the same position, chunk by chunk.
 //!
 //! The log is folded into temporary tables, which nobody else sees and which end with the
 //! connection. Each chunk of live rows is copied in a snapshot of its own; the fold then goes on to
 //! that snapshot's position. Live projecting is not held up.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::sync::Arc;
 
-use clap::Args;
 use event_store::Position;
 use futures::StreamExt as _;
 use postgres_kit::Connection;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::error::CommandError;
+use super::{Operations, Progress, Work};
 use crate::generation::{self, SchemaError};
-use crate::progress::Progress;
-use crate::projection::{AnyRows, Only, Parking, WriteError};
+use crate::projection::{AnyProjection, AnyRows, Only, Parking, WriteError};
 use crate::replay::compare::{Chunk, Comparison, Differences};
-use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError, Source};
+use crate::replay::{ReplayError, Source};
 use crate::runner::parked;
-use crate::tool::{ToolArgs, projection};
 use restraint::Restraint;
 
-pub(crate) mod background;
+pub mod background;
 pub(crate) mod restraint;
 
 /// 2^32: the share of all keys.
@@ -42,28 +37,41 @@ const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
     LOOP;
 END $$";
 
-/// Settings of `verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// Which projection.
-    pub(crate) projection: String,
-    /// Only a share of the keys, chosen by a hash: `5%` or `0.05`.
-    #[arg(long, value_parser = parse_share)]
-    pub(crate) sample: Option<f64>,
+/// What is verified of a projection, and how.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The share of the keys that is looked at, chosen by a hash: more than 0, at most 1; `None`:
+    /// all of them.
+    pub sample: Option<f64>,
     /// Chooses which keys are in the sample; the same seed chooses the same keys.
-    #[arg(long, default_value = "")]
-    pub(crate) seed: String,
-    /// How much memory the folded rows may take, in MiB; what is more goes to temporary tables.
-    #[arg(long, default_value_t = ROW_MEMORY_MIB)]
-    pub(crate) memory: usize,
-    /// Print personal values in the rows that differ.
-    #[arg(long)]
-    pub(crate) reveal: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) tool: ToolArgs,
+    pub seed: String,
+    /// How much memory the folded rows may take, in bytes; what is more goes to temporary tables.
+    pub memory: usize,
+    /// Whether personal values are shown in the rows that differ.
+    pub reveal: bool,
+}
+
+/// Why a verification could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The read model failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// The schema is not this program's.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The log could not be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A partition of the live generation does not come to where the others stand.
+    #[error(
+        "partition {1} of {0} stands behind position {2}, where another partition stands, and \
+            does not move: not compared"
+    )]
+    PartitionBehind(&'static str, i32, Position),
+    /// The verification panicked.
+    #[error("the verification panicked")]
+    Panicked(#[from] tokio::task::JoinError),
 }
 
 /// What a verification found.
@@ -83,27 +91,6 @@ pub struct Verification {
     pub differences: Differences,
 }
 
-impl std::fmt::Display for Verification {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} g{} at position {}: {}",
-            self.projection, self.generation, self.position, self.differences
-        )
-    }
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent, 100.0));
-    let share =
-        number.parse::<f64>().map(|number| number / of).map_err(|error| error.to_string())?;
-    if share > 0.0 && share <= 1.0 {
-        Ok(share)
-    } else {
-        Err("a share is more than 0 and at most 100%".to_owned())
-    }
-}
-
 /// The keys that a share and a seed choose.
 pub(crate) fn sample(share: Option<f64>, seed: &str) -> Only {
     #[expect(clippy::cast_possible_truncation, reason = "between 0 and 2^32")]
@@ -113,41 +100,43 @@ pub(crate) fn sample(share: Option<f64>, seed: &str) -> Only {
     })
 }
 
-/// Verifies, and prints what it found.
-pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
-    let projection = projection(&args.projection)?;
-    let tool = args.tool.open().await?;
-    let source = tool.source(Arc::clone(&projection));
-    let mut connection = tool.connect().await?;
-    let only = sample(args.sample, &args.seed);
-    let (bytes, restraint) = (args.memory.saturating_mul(MIB), Restraint::none());
-    let verifying = Verifying { only, bytes, reveal: args.reveal, watched: true, restraint };
+/// Verifies the live generation of a projection.
+///
+/// # Errors
+/// [`VerifyError`]. Rows that differ are not an error, but what it returns.
+pub async fn verify(
+    operations: &Operations,
+    projection: &Arc<dyn AnyProjection>,
+    scope: &Scope,
+    progress: &dyn Progress,
+) -> Result<Verification, VerifyError> {
+    let source = operations.source(projection);
+    let mut connection = operations.connect().await?;
+    let only = sample(scope.sample, &scope.seed);
+    let (bytes, restraint) = (scope.memory, Restraint::none());
+    let verifying = Verifying { only, bytes, reveal: scope.reveal, progress, restraint };
     let (generation, differences, position) = verifying.run(&source, &mut connection).await?;
-    let found = Verification {
+    Ok(Verification {
         projection: projection.name().to_owned(),
         generation,
         fold_version: projection.fold_version(),
-        sample: args.sample,
+        sample: scope.sample,
         position: position.0,
         differences,
-    };
-    let text =
-        if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.to_string() };
-    cli_kit::stdout().write_all(text.as_bytes())?;
-    if found.differences.count() > 0 { Err(CommandError::Differs(args.projection)) } else { Ok(()) }
+    })
 }
 
 /// What is verified, and how.
-pub(crate) struct Verifying {
+pub(crate) struct Verifying<'a> {
     pub(crate) only: Only,
     pub(crate) bytes: usize,
     pub(crate) reveal: bool,
-    pub(crate) watched: bool,
+    pub(crate) progress: &'a dyn Progress,
     /// What it leaves to others.
     pub(crate) restraint: Restraint,
 }
 
-impl Verifying {
+impl Verifying<'_> {
     /// Verifies the live generation. Returns its number, what differs, and where it stood at the
     /// end.
     ///
@@ -156,7 +145,7 @@ impl Verifying {
         &self,
         source: &Arc<Source>,
         connection: &mut Connection,
-    ) -> Result<(i32, Differences, Position), CommandError> {
+    ) -> Result<(i32, Differences, Position), VerifyError> {
         let projection = source.projection().as_ref();
         let begin = async |raw: &mut PgConnection| {
             let live = generation::known(raw, projection).await?;
@@ -169,11 +158,7 @@ impl Verifying {
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut *connection).await?;
         sqlx::raw_sql(projection.tables()).execute(&mut *connection).await?;
         sqlx::raw_sql(COMPARE_NO_ROWS).execute(&mut *connection).await?;
-        let progress = if self.watched {
-            Progress::new("folding the log anew", 0, start.position.0)
-        } else {
-            Progress::silent()
-        };
+        self.progress.begins(Work::Replaying, Position::START, start.position);
         let partitions = usize::try_from(live.partitions).unwrap_or(1);
         let parking = Parking::new(HashSet::new(), skips, 0).of_partitions(partitions).careful();
         let rows = projection.rows(self.only.clone(), self.bytes);
@@ -182,7 +167,7 @@ impl Verifying {
             rows,
             parking,
             at: Position::START,
-            progress,
+            progress: self.progress,
             restraint: self.restraint.clone(),
         };
         fold.go_on(connection, start.position).await?;
@@ -198,7 +183,7 @@ impl Verifying {
                 let least = if live.partitions > 1 { fold.at } else { Position::START };
                 let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
                 let next = next.ok_or_else(|| {
-                    CommandError::PartitionBehind(projection.name(), partition, least)
+                    VerifyError::PartitionBehind(projection.name(), partition, least)
                 })?;
                 if next.mark.position < fold.at {
                     return Err(ReplayError::OtherHistory(next.mark.position).into());
@@ -211,7 +196,7 @@ impl Verifying {
                 chunk = Some(next);
             }
         }
-        fold.progress.done();
+        fold.progress.ends();
         Ok((live.generation, differences, fold.at))
     }
 }
@@ -222,7 +207,7 @@ struct Fold<'a> {
     rows: Box<dyn AnyRows>,
     parking: Parking,
     at: Position,
-    progress: Progress,
+    progress: &'a dyn Progress,
     restraint: Restraint,
 }
 
@@ -255,7 +240,7 @@ impl Fold<'_> {
                 connection.run(fold).await?;
                 let passed = page.to.0 - self.at.0;
                 self.at = page.to;
-                self.progress.at(self.at.0, to.0);
+                self.progress.at(self.at, to);
                 self.restraint.after(passed, connection, self.source).await?;
                 // Rows have turned out to be larger, or smaller.
                 let now = self.ranges().0;

@@ -1,26 +1,7 @@
-//! `projector account`: where every event up to a checkpoint went.
+//! Where every event up to a checkpoint went.
 
-use clap::Args;
-use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use serde::Serialize;
 use sqlx::PgExecutor;
-
-use super::print;
-use crate::error::CommandError;
-use crate::tool::{ToolArgs, projection};
-
-/// Settings of `account`.
-#[derive(Debug, Args)]
-pub struct AccountArgs {
-    /// Of which projection; all of them unless said.
-    projection: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    tool: ToolArgs,
-}
 
 /// Where the events up to a partition's checkpoint went. Each is in exactly one of the counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +18,7 @@ pub struct Account {
     pub position: i64,
     /// Count in every row that they touch.
     pub applied: i64,
-    /// Are none of the projection's business, or that of its other partitions.
+    /// Are none of the projection's types, or that of its other partitions.
     pub ignored: i64,
     /// Wait for some row to take them.
     pub parked: i64,
@@ -81,40 +62,4 @@ impl Account {
         .fetch_all(connection)
         .await
     }
-}
-
-pub(crate) async fn account(args: AccountArgs) -> Result<(), CommandError> {
-    if let Some(name) = &args.projection {
-        projection(name)?;
-    }
-    let mut connection = args.tool.read_model().await?;
-    let accounts = Account::read(&mut connection, args.projection.as_deref()).await?;
-    if args.json {
-        return print(&(serde_json::to_string_pretty(&accounts)? + "\n"));
-    }
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
-        "projection",
-        "events",
-        "applied",
-        "passed over",
-        "parked",
-        "skipped",
-        "adds up",
-    ]);
-    for account in &accounts {
-        let counts =
-            [account.position, account.applied, account.ignored, account.parked, account.skipped];
-        let partition =
-            if account.partitions == 1 { String::new() } else { format!("/{}", account.partition) };
-        let name = format!("{} g{}{partition}", account.projection, account.generation);
-        let adds_up = if account.adds_up { "yes" } else { "NO" };
-        table.add_row(
-            [name]
-                .into_iter()
-                .chain(counts.map(|count| count.to_string()))
-                .chain([adds_up.to_owned()]),
-        );
-    }
-    print(&format!("{table}\n"))
 }

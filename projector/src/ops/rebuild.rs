@@ -1,5 +1,5 @@
-//! `projector rebuild`: makes the next generation of a projection beside the live one, compares the
-//! two, and lets it take its place.
+//! Makes the next generation of a projection next to the live one, compares the two, and lets it
+//! take its place.
 //!
 //! A rebuild goes through these phases, each of which is noted in `read_model.rebuilds` and gone on
 //! with after a kill:
@@ -13,96 +13,120 @@
 //!
 //! Live projecting goes on all the while.
 
-use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use event_store::{EventRef, Position};
 use sqlx::{PgConnection, PgExecutor};
 use tokio::time::Instant;
 
-use crate::error::CommandError;
-use crate::generation::{self, Generation};
-use crate::progress::Progress;
-use crate::projection::Only;
+use super::{Operations, Progress, Silent, Work, switch};
+use crate::generation::{self, Generation, SchemaError};
+use crate::projection::{AnyProjection, Only};
 use crate::replay::compare::{Chunk, Comparison, Differences};
 use crate::replay::pace::Pace;
-use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
+use crate::replay::{RANGE, ReplayError, Source};
 use crate::runner::RunError;
 use crate::runner::parked::AgainError;
-use crate::tool::{Tool, ToolArgs, projection};
 use begin::{Phase, Unfinished};
 use builder::Builder;
 
 mod begin;
-mod builder;
+pub(crate) mod builder;
 mod estimate;
 mod keeper;
-pub mod switch;
 #[cfg(test)]
 mod tests;
+
+pub use begin::pause;
+pub use estimate::{Estimate, estimate};
 
 /// How long the generation may be in the hands of a process that is perhaps gone.
 const TAKE_WAIT: Duration = Duration::from_secs(2);
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Settings of `rebuild`.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-pub struct RebuildArgs {
-    /// Which projection.
-    pub(crate) projection: String,
+/// How a projection is rebuilt.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices of a person")]
+pub struct Request {
     /// Go on with a rebuild that was paused, killed, or not to switch.
-    #[arg(long, conflicts_with = "pause")]
-    pub(crate) resume: bool,
-    /// Make the running rebuild write what it has, and end.
-    #[arg(long)]
-    pub(crate) pause: bool,
-    /// Into how many partitions its keys are split, by their hash, to be shared among projector
-    /// processes; as before, unless said.
-    #[arg(long, conflicts_with_all = ["resume", "pause"])]
-    pub(crate) partitions: Option<i32>,
-    /// Only say what it would take: time and disk, estimated from the first events of the log.
-    #[arg(long, conflicts_with_all = ["resume", "pause"])]
-    pub(crate) dry_run: bool,
-    /// At most so many events a second.
-    #[arg(long, value_name = "EVENTS_PER_SECOND")]
-    pub(crate) throttle: Option<NonZeroU32>,
-    /// Leave the live generation in its place; `--resume` switches later.
-    #[arg(long)]
-    pub(crate) no_switch: bool,
-    /// Do not compare with the live rows.
-    #[arg(long)]
-    pub(crate) no_compare: bool,
-    /// Switch even though rows of the same fold version differ: the live ones are wrong.
-    #[arg(long)]
-    pub(crate) despite_differences: bool,
-    /// For how many seconds to try the switch, while queries hold the tables.
-    #[arg(long, default_value_t = switch::PATIENCE_SECONDS)]
-    pub(crate) patience: u32,
-    /// How much memory the folded rows may take, in MiB.
-    #[arg(long, default_value_t = ROW_MEMORY_MIB)]
-    pub(crate) memory: usize,
-    /// Print personal values in the rows that differ.
-    #[arg(long)]
-    pub(crate) reveal: bool,
-    #[command(flatten)]
-    pub(crate) tool: ToolArgs,
+    pub resume: bool,
+    /// Into how many partitions the keys are split; `None`: as before.
+    pub partitions: Option<i32>,
+    /// The most events a second; `None`: as fast as it goes.
+    pub throttle: Option<NonZeroU32>,
+    /// Whether it takes the live generation's place.
+    pub switch: bool,
+    /// Whether it is compared with the live generation.
+    pub compare: bool,
+    /// Whether it takes the live one's place even though rows of the same fold version differ.
+    pub despite_differences: bool,
+    /// For how long to try the switch while queries hold the tables.
+    pub patience: Duration,
+    /// How much memory the folded rows may take, in bytes.
+    pub memory: usize,
+    /// Whether personal values are shown in the rows that differ.
+    pub reveal: bool,
 }
 
-impl RebuildArgs {
-    fn patience(&self) -> Duration {
-        Duration::from_secs(self.patience.into())
+/// What became of a rebuild.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// The generation that was built.
+    pub generation: i32,
+    /// What the comparison found; `None`: there was none.
+    pub compared: Option<Compared>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What the comparison with the live generation found.
+#[derive(Debug)]
+pub enum Compared {
+    /// The live generation of this number was made from another history of the log.
+    OtherHistory(i32),
+    /// The rows were compared.
+    Rows {
+        /// The number of the live generation.
+        live: i32,
+        /// What differs.
+        differences: Differences,
+        /// Whether another fold or other tables made the live rows, so that differences are
+        /// expected.
+        by_another_fold: bool,
+    },
+}
+
+impl Compared {
+    /// Whether rows differ that should not.
+    fn is_wrong(&self) -> bool {
+        matches!(self, Self::Rows { differences, by_another_fold: false, .. }
+            if differences.count() > 0)
     }
+}
+
+/// How a rebuild ended.
+#[derive(Debug)]
+pub enum End {
+    /// Queries see the new generation. The one they saw before, if any, goes on as a standby.
+    Switched(Option<i32>),
+    /// It is built, and was not to take the live one's place.
+    Built,
+    /// Rows of the same fold version differ: the live generation stays.
+    Differs,
+    /// Somebody wanted it to pause, at this position: what was done is kept.
+    Paused(Position),
 }
 
 /// Why a generation was not rebuilt or switched to.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The log could not be folded.
+    /// The schema is not this program's.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The log could not be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// The read model failed.
@@ -183,54 +207,45 @@ impl From<AgainError> for RebuildError {
     }
 }
 
-/// Rebuilds, or says what it would take.
-pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
-    let projection = projection(&args.projection)?;
-    if args.pause {
-        return begin::pause(&args).await;
-    }
-    let tool = args.tool.open().await?;
-    let source = tool.source(Arc::clone(&projection));
-    if args.dry_run {
-        let estimate = estimate::estimate(&tool, &source).await?;
-        return Ok(write!(cli_kit::stdout(), "{estimate}")?);
-    }
-    let unfinished =
-        begin::begin(&tool, projection.as_ref(), (args.resume, args.partitions)).await?;
-    let (generation, pace) = (unfinished.generation, Pace::new(args.throttle));
-    let bytes = args.memory.saturating_mul(MIB);
-    let Some(builder) = take(&tool, &source, generation, bytes, pace).await? else {
-        if unfinished.phase == Phase::Compared && !args.no_switch {
+/// Rebuilds a projection.
+///
+/// # Errors
+/// [`RebuildError`]. What was committed stays, and `resume` goes on with it.
+pub async fn rebuild(
+    operations: &Operations,
+    projection: &Arc<dyn AnyProjection>,
+    request: &Request,
+    progress: &dyn Progress,
+) -> Result<Rebuilt, RebuildError> {
+    let source = operations.source(projection);
+    let how = (request.resume, request.partitions);
+    let unfinished = begin::begin(operations, projection.as_ref(), how).await?;
+    let generation = unfinished.generation;
+    let pace = Pace::new(request.throttle);
+    let taken = take(operations, &source, generation, request.memory, pace).await?;
+    let Some(builder) = taken else {
+        if unfinished.phase == Phase::Compared && request.switch {
             // The running projectors keep it up to date since it was compared.
-            return announce(
-                switch::switch(&tool, &source, generation, args.patience(), None).await?,
-                &args.projection,
-                generation,
-            );
+            let old =
+                switch::switch(operations, &source, generation, request.patience, None).await?;
+            return Ok(Rebuilt { generation, compared: None, end: End::Switched(old) });
         }
-        return Err(RebuildError::Busy(args.projection, generation).into());
+        return Err(RebuildError::Busy(projection.name().to_owned(), generation));
     };
-    let mut rebuild = Rebuild { args: &args, tool: &tool, builder };
-    let built = rebuild.go_on(unfinished).await;
-    if !matches!(built, Err(CommandError::Rebuild(RebuildError::TakenOver))) {
+    let mut rebuild = Rebuild { request, operations, progress, builder, compared: None };
+    let ended = match rebuild.go_on(unfinished).await {
+        Err(RebuildError::Paused(at)) => Ok(End::Paused(at)),
+        ended => ended,
+    };
+    if !matches!(ended, Err(RebuildError::TakenOver)) {
         rebuild.builder.give_up().await?;
     }
-    match built {
-        Err(CommandError::Rebuild(RebuildError::Paused(at))) => {
-            writeln!(
-                cli_kit::stdout(),
-                "paused at position {at}; `projector rebuild {} --resume` goes on",
-                args.projection
-            )?;
-            Ok(())
-        }
-        other => other,
-    }
+    Ok(Rebuilt { generation, compared: rebuild.compared, end: ended? })
 }
 
 /// Takes a generation; one whose owner was just killed is free in a moment.
 async fn take(
-    tool: &Tool,
+    operations: &Operations,
     source: &Arc<Source>,
     generation: i32,
     bytes: usize,
@@ -238,7 +253,7 @@ async fn take(
 ) -> Result<Option<Builder>, RebuildError> {
     let deadline = Instant::now() + TAKE_WAIT;
     loop {
-        let taken = Builder::take(tool, source, generation, bytes, pace).await?;
+        let taken = Builder::take(operations, source, generation, bytes, pace).await?;
         if taken.is_some() || Instant::now() > deadline {
             return Ok(taken);
         }
@@ -246,130 +261,80 @@ async fn take(
     }
 }
 
-/// Says what the switch did.
-pub(crate) fn announce(
-    old: Option<i32>,
-    projection: &str,
-    generation: i32,
-) -> Result<(), CommandError> {
-    let mut out = cli_kit::stdout();
-    writeln!(out, "queries see generation {generation} of {projection} now")?;
-    if let Some(old) = old {
-        writeln!(
-            out,
-            "generation {old} goes on as a standby: `projector switch-back {projection}` shows it \
-                again, `projector drop {projection} {old}` removes it"
-        )?;
-    }
-    Ok(())
-}
-
 struct Rebuild<'a> {
-    args: &'a RebuildArgs,
-    tool: &'a Tool,
+    request: &'a Request,
+    operations: &'a Operations,
+    progress: &'a dyn Progress,
     builder: Builder,
+    compared: Option<Compared>,
 }
 
 impl Rebuild<'_> {
-    async fn go_on(&mut self, unfinished: Unfinished) -> Result<(), CommandError> {
-        let name = &self.args.projection;
+    async fn go_on(&mut self, unfinished: Unfinished) -> Result<End, RebuildError> {
+        let (generation, name) = (unfinished.generation, self.builder.projection().name());
         if unfinished.phase == Phase::Loading {
-            self.load().await?;
+            self.load(name).await?;
         }
         self.catch_up().await?;
         if unfinished.phase < Phase::Compared {
-            if !self.args.no_compare {
-                self.compare().await?;
+            if self.request.compare {
+                self.compared = self.compare().await?;
             }
-            begin::reached(
-                &mut self.builder.connection,
-                name,
-                unfinished.generation,
-                Phase::Compared,
-            )
-            .await?;
+            if self.compared.as_ref().is_some_and(Compared::is_wrong)
+                && !self.request.despite_differences
+            {
+                return Ok(End::Differs);
+            }
+            let connection = &mut self.builder.connection;
+            begin::reached(connection, name, generation, Phase::Compared).await?;
         }
-        if self.args.no_switch {
-            begin::make_ready(&mut self.builder.connection, name, unfinished.generation).await?;
-            writeln!(
-                cli_kit::stdout(),
-                "generation {} of {name} is built; `projector rebuild {name} --resume` lets it \
-                    take the live one's place",
-                unfinished.generation
-            )?;
-            return Ok(());
+        if !self.request.switch {
+            begin::make_ready(&mut self.builder.connection, name, generation).await?;
+            return Ok(End::Built);
         }
-        let source = Arc::clone(self.builder.source());
-        let old = switch::switch(
-            self.tool,
-            &source,
-            unfinished.generation,
-            self.args.patience(),
-            Some(&mut self.builder),
-        )
-        .await?;
-        announce(old, name, unfinished.generation)
+        let (source, patience) = (Arc::clone(self.builder.source()), self.request.patience);
+        let mover = Some(&mut self.builder);
+        let old = switch::switch(self.operations, &source, generation, patience, mover).await?;
+        Ok(End::Switched(old))
     }
 
-    async fn load(&mut self) -> Result<(), RebuildError> {
+    async fn load(&mut self, name: &'static str) -> Result<(), RebuildError> {
         let head = self.builder.look_at_head().await?;
-        let mut progress = Progress::new(
-            &format!("rebuilding {}", self.args.projection),
-            self.builder.at().0,
-            head.0,
-        );
-        self.builder.go_on(head, &mut progress).await?;
-        progress.done();
-        progress.say("making keys and indexes");
-        self.builder.finish_tables().await
+        self.progress.begins(Work::Rebuilding(name), self.builder.at(), head);
+        self.builder.go_on(head, self.progress).await?;
+        self.progress.ends();
+        self.progress.begins(Work::Indexing, Position::START, Position::START);
+        self.builder.finish_tables().await?;
+        self.progress.ends();
+        Ok(())
     }
 
     /// Comes so near to the head that the rest is a moment's work.
     async fn catch_up(&mut self) -> Result<(), RebuildError> {
-        let mut progress = Progress::silent();
         loop {
             let head = self.builder.look_at_head().await?;
             let behind = head.0 - self.builder.at().0;
-            self.builder.go_on(head, &mut progress).await?;
+            self.builder.go_on(head, &Silent).await?;
             if behind <= RANGE {
                 return self.builder.retry_parked().await;
             }
         }
     }
 
-    async fn compare(&mut self) -> Result<(), CommandError> {
+    /// Compares with the live generation, if there is one.
+    async fn compare(&mut self) -> Result<Option<Compared>, RebuildError> {
         let projection = Arc::clone(self.builder.projection());
         let name = projection.name();
         let live = async |raw: &mut PgConnection| generation::live(raw, name).await;
-        let Some(live) = self.builder.connection.run(live).await? else { return Ok(()) };
-        let Some(differences) = compare(&mut self.builder, &live, self.args.reveal).await? else {
-            writeln!(
-                cli_kit::stdout(),
-                "not compared: the live generation {} was made from another history",
-                live.generation
-            )?;
-            return Ok(());
-        };
-        write!(
-            cli_kit::stdout(),
-            "compared with the live generation {}: {differences}",
-            live.generation
-        )?;
-        if differences.count() == 0 {
-            return Ok(());
-        }
-        if !live.is_made_by(projection.as_ref()) {
-            writeln!(
-                cli_kit::stdout(),
-                "another fold or other tables made the live rows: differences are expected"
-            )?;
-            return Ok(());
-        }
-        if self.args.despite_differences {
-            Ok(())
-        } else {
-            Err(CommandError::Differs(self.args.projection.clone()))
-        }
+        let Some(live) = self.builder.connection.run(live).await? else { return Ok(None) };
+        let by_another_fold = !live.is_made_by(projection.as_ref());
+        let differences = compare(&mut self.builder, &live, self.request.reveal).await?;
+        let live = live.generation;
+        Ok(Some(differences.map_or(Compared::OtherHistory(live), |differences| Compared::Rows {
+            live,
+            differences,
+            by_another_fold,
+        })))
     }
 }
 
@@ -383,7 +348,6 @@ async fn compare(
     let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
     let comparison =
         Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
-    let mut progress = Progress::silent();
     // Before it is waited for: the projector leaves one of another history where it is.
     let (name, number) = (projection.name(), live.generation);
     let at = builder
@@ -409,7 +373,7 @@ async fn compare(
             if !is_of_this_log(builder, next.mark).await? {
                 return Ok(None);
             }
-            builder.go_on(next.mark.position, &mut progress).await?;
+            builder.go_on(next.mark.position, &Silent).await?;
             comparison.compare(&mut builder.connection, &next, &mut differences).await?;
             chunk = Some(next);
         }
@@ -425,7 +389,7 @@ async fn is_of_this_log(builder: &Builder, mark: EventRef) -> Result<bool, Repla
 }
 
 /// The smallest position of a generation's partitions.
-async fn position(
+pub(super) async fn position(
     connection: impl PgExecutor<'_>,
     projection: &str,
     generation: i32,

@@ -18,9 +18,9 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::*;
+use crate::ops::verify::Verifying;
+use crate::ops::verify::restraint::Restraint;
 use crate::projection::{AnyProjection, CopyRow, Incoming, Projection, Reason, Split, of};
-use crate::verify::Verifying;
-use crate::verify::restraint::Restraint;
 use crate::{Runner, Standing, Watch};
 
 /// What each product acquisitions: a level of at most 100, which no other product has.
@@ -177,31 +177,28 @@ impl Shop {
         projects(&self.store, self.database.url(), &self.projection).await;
     }
 
-    fn tool(&self) -> Tool {
+    async fn operations(&self) -> Operations {
         let registry = Arc::new(crate::projections::registry().unwrap());
         let log = UpcastingLog::new(Arc::clone(&self.store) as _, registry);
-        Tool {
-            options: self.database.url().parse().unwrap(),
-            log,
-            vault: None,
-            owner: Uuid::now_v7(),
-        }
+        Operations::new(self.database.url().parse().unwrap(), log, None).await.unwrap()
     }
 
     /// Builds a generation, in memory for so many bytes of rows, and compares it with the live one.
     async fn rebuild(&self, bytes: usize) -> Differences {
-        let tool = self.tool();
-        let source = tool.source(Arc::clone(&self.projection));
-        let begun = begin::begin(&tool, self.projection.as_ref(), (false, None)).await.unwrap();
-        let mut builder = Builder::take(&tool, &source, begun.generation, bytes, Pace::new(None))
-            .await
-            .unwrap()
-            .unwrap();
+        let operations = self.operations().await;
+        let source = operations.source(&self.projection);
+        let begun =
+            begin::begin(&operations, self.projection.as_ref(), (false, None)).await.unwrap();
+        let mut builder =
+            Builder::take(&operations, &source, begun.generation, bytes, Pace::new(None))
+                .await
+                .unwrap()
+                .unwrap();
         let head = builder.look_at_head().await.unwrap();
-        builder.go_on(head, &mut Progress::silent()).await.unwrap();
+        builder.go_on(head, &Silent).await.unwrap();
         builder.finish_tables().await.unwrap();
         builder.retry_parked().await.unwrap();
-        let mut connection = tool.connect().await.unwrap();
+        let mut connection = operations.connect().await.unwrap();
         let live = connection
             .run(async |raw: &mut PgConnection| generation::live(raw, "acquisitions").await)
             .await
@@ -213,16 +210,16 @@ impl Shop {
     }
 
     async fn verify(&self, bytes: usize) -> Differences {
-        let tool = self.tool();
-        let source = tool.source(Arc::clone(&self.projection));
+        let operations = self.operations().await;
+        let source = operations.source(&self.projection);
         let verifying = Verifying {
             only: Only::All,
             bytes,
             reveal: true,
-            watched: false,
+            progress: &Silent,
             restraint: Restraint::none(),
         };
-        let mut connection = tool.connect().await.unwrap();
+        let mut connection = operations.connect().await.unwrap();
         verifying.run(&source, &mut connection).await.unwrap().1
     }
 }

@@ -3,37 +3,29 @@
 //! It belongs to the projection and the event, not to a generation: so every generation must have
 //! the event parked for that row, or their rows would no longer be the same function of the log.
 
-use clap::Args;
+use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{key_of, print};
-use crate::error::CommandError;
+use super::ParkedError;
 use crate::generation;
-use crate::tool::{ToolArgs, projection};
+use crate::projection::AnyProjection;
 
 /// The most decisions of one projection.
 const MAX_SKIPS: i64 = 10_000;
 /// The most characters of a name or a reason.
-const MAX_WORDS: usize = 1_000;
+pub const MAX_WORDS: usize = 1_000;
 
-/// Settings of `parked skip`.
-#[derive(Debug, Args)]
-pub(crate) struct SkipArgs {
-    /// Of which projection.
-    projection: String,
+/// A person's decision.
+#[derive(Debug, Clone)]
+pub struct Decision {
     /// The event at this position.
-    position: i64,
-    /// Only for this row; otherwise for every row that refuses it.
-    #[arg(long)]
-    key: Option<String>,
-    /// Why, for those who come after.
-    #[arg(long, value_parser = parse_words)]
-    reason: String,
-    /// Who decides.
-    #[arg(long, env = "USER", value_parser = parse_words)]
-    by: String,
-    #[command(flatten)]
-    tool: ToolArgs,
+    pub position: i64,
+    /// Only for the row with this key; otherwise for every row that refuses it.
+    pub key: Option<String>,
+    /// Why, for those who come after; 1 to [`MAX_WORDS`] characters.
+    pub reason: String,
+    /// Who decides; 1 to [`MAX_WORDS`] characters.
+    pub by: String,
 }
 
 /// Why an event was not skipped.
@@ -61,34 +53,28 @@ pub enum SkipError {
     TooMany,
 }
 
-fn parse_words(text: &str) -> Result<String, String> {
-    let words = text.trim();
-    if words.is_empty() || words.chars().count() > MAX_WORDS {
-        return Err(format!("1 to {MAX_WORDS} characters are wanted"));
-    }
-    Ok(words.to_owned())
-}
-
-pub(super) async fn skip(args: SkipArgs) -> Result<(), CommandError> {
-    let projection = projection(&args.projection)?;
-    let (name, key) = (projection.name(), key_of(projection.as_ref(), args.key.as_deref())?);
-    let mut connection = args.tool.read_model().await?;
-    let skipped = connection
-        .run(async |raw: &mut PgConnection| skip_with(raw, (name, key.as_deref()), &args).await)
-        .await?;
-    print(&format!(
-        "the event at position {} is never to count in {skipped} rows of {name}; what was held \
-            back behind it follows now\n",
-        args.position,
-    ))
-}
-
 /// Decides. Returns for how many rows.
+///
+/// # Errors
+/// [`ParkedError`].
+pub async fn skip(
+    connection: &mut Connection,
+    projection: &dyn AnyProjection,
+    decision: &Decision,
+) -> Result<usize, ParkedError> {
+    let name = projection.name();
+    let parse =
+        |key: &String| projection.key(key).ok_or_else(|| ParkedError::NotAKey(name, key.clone()));
+    let key = decision.key.as_ref().map(parse).transpose()?;
+    let decision = &Decision { key, ..decision.clone() };
+    connection.run(async |raw: &mut PgConnection| skip_with(raw, name, decision).await).await
+}
+
 async fn skip_with(
     connection: &mut PgConnection,
-    (name, key): (&str, Option<&str>),
-    args: &SkipArgs,
-) -> Result<usize, CommandError> {
+    name: &str,
+    decision: &Decision,
+) -> Result<usize, ParkedError> {
     let mut transaction = connection.begin().await?;
     generation::lock(&mut transaction).await?;
     // No owner moves or tries again meanwhile.
@@ -117,18 +103,18 @@ async fn skip_with(
          reason = excluded.reason
          RETURNING key",
         name,
-        args.position,
-        key,
-        args.by,
-        args.reason
+        decision.position,
+        decision.key.as_deref(),
+        decision.by,
+        decision.reason
     )
     .fetch_all(&mut *transaction)
     .await?;
     if skipped.is_empty() {
-        return Err(SkipError::NotRefused(args.position).into());
+        return Err(SkipError::NotRefused(decision.position).into());
     }
     for generation in &generations {
-        parked_alike(&mut transaction, name, (generation.generation, args.position), &skipped)
+        parked_alike(&mut transaction, name, (generation.generation, decision.position), &skipped)
             .await?;
     }
     let decisions = sqlx::query_scalar!(
@@ -147,7 +133,7 @@ async fn skip_with(
          ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = \
          excluded.requested_at",
         name,
-        args.position,
+        decision.position,
         &skipped
     )
     .execute(&mut *transaction)
@@ -162,7 +148,7 @@ async fn parked_alike(
     name: &str,
     (generation, position): (i32, i64),
     keys: &[String],
-) -> Result<(), CommandError> {
+) -> Result<(), ParkedError> {
     let parked = sqlx::query_scalar!(
         r#"SELECT count(*) AS "parked!" FROM read_model.parked
                WHERE projection = $1 AND generation = $2 AND position = $3 AND key = ANY($4)"#,

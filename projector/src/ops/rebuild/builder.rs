@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::RebuildError;
 use super::keeper::Keeper;
 use crate::generation::{self, Generation};
-use crate::progress::Progress;
+use crate::ops::{Operations, Progress};
 use crate::projection::parking::Aside;
 use crate::projection::{AnyProjection, AnyRows, Only, Parking, Partitions};
 use crate::replay::pace::Pace;
@@ -29,7 +29,6 @@ use crate::replay::{Page, ReplayError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
 use crate::runner::parked::{self, ParkedSet};
 use crate::runner::{PartitionKey, lease};
-use crate::tool::Tool;
 
 mod refused;
 
@@ -75,20 +74,20 @@ struct Held {
 impl Builder {
     /// Takes a generation. `None`: another process has it.
     pub(crate) async fn take(
-        tool: &Tool,
+        operations: &Operations,
         source: &Arc<Source>,
         generation: i32,
         bytes: usize,
         pace: Pace,
     ) -> Result<Option<Self>, RebuildError> {
-        let mut connection = tool.connect().await?;
+        let mut connection = operations.connect().await?;
         let projection = source.projection();
         let take = async |raw: &mut PgConnection| {
             let Some(found) = generation::numbered(raw, projection.name(), generation).await?
             else {
                 return Ok(None);
             };
-            take_partitions(raw, tool.owner, projection, &found).await
+            take_partitions(raw, operations.owner, projection, &found).await
         };
         let Some(partitions) = connection.run(take).await? else { return Ok(None) };
         for held in &partitions {
@@ -103,13 +102,17 @@ impl Builder {
         )
         .fetch_one(&mut connection)
         .await?;
-        let head = tool.log.store().head().await.map_err(ReplayError::from)?;
+        let head = operations.log.store().head().await.map_err(ReplayError::from)?;
         let leases = partitions
             .iter()
-            .map(|held| (lease::of(&held.key, tool.owner), Term(held.checkpoint.term)))
+            .map(|held| (lease::of(&held.key, operations.owner), Term(held.checkpoint.term)))
             .collect();
-        let keeper =
-            Keeper::keep(tool.options.clone(), (projection.name(), generation), tool.owner, leases);
+        let keeper = Keeper::keep(
+            operations.options.clone(),
+            (projection.name(), generation),
+            operations.owner,
+            leases,
+        );
         let mut builder = Self {
             source: Arc::clone(source),
             generation,
@@ -125,7 +128,7 @@ impl Builder {
             at: Position::START,
             head: head.mark.position,
             epoch: head.epoch,
-            owner: tool.owner,
+            owner: operations.owner,
             pace,
         };
         builder.choose().await?;
@@ -218,7 +221,7 @@ impl Builder {
     pub(crate) async fn go_on(
         &mut self,
         to: Position,
-        progress: &mut Progress,
+        progress: &dyn Progress,
     ) -> Result<(), RebuildError> {
         loop {
             let next = self.choose().await?.filter(|next| *next < to);
@@ -236,7 +239,7 @@ impl Builder {
         (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
     }
 
-    async fn advance(&mut self, to: Position, progress: &mut Progress) -> Result<(), RebuildError> {
+    async fn advance(&mut self, to: Position, progress: &dyn Progress) -> Result<(), RebuildError> {
         let mut written_at = Instant::now();
         while self.at < to {
             let (range, ahead) = self.ranges();
@@ -245,7 +248,7 @@ impl Builder {
                 let page = page?;
                 let events = page.to.0 - self.at.0;
                 self.fold(page).await?;
-                progress.at(self.at.0, to.0);
+                progress.at(self.at, to);
                 if self.keeper.is_lost() {
                     return Err(RebuildError::TakenOver);
                 }

@@ -13,15 +13,16 @@ use tokio::time::Instant;
 
 use super::RebuildError;
 use crate::generation;
-use crate::projection::{Only, Parking};
-use crate::replay::{MIB, RANGE, READ_AHEAD, ReplayError, Source};
-use crate::tool::Tool;
+use crate::ops::Operations;
+use crate::projection::{AnyProjection, Only, Parking};
+use crate::replay::{MIB, RANGE, READ_AHEAD, ReplayError};
 
 /// How many events are folded for it.
 const SAMPLE: i64 = 40_000;
 
 /// What a rebuild would take.
-pub(crate) struct Estimate {
+#[derive(Debug)]
+pub struct Estimate {
     events: i64,
     sampled: i64,
     time: Duration,
@@ -45,8 +46,14 @@ impl fmt::Display for Estimate {
 }
 
 /// Estimates. Nothing stays of it.
-pub(crate) async fn estimate(tool: &Tool, source: &Arc<Source>) -> Result<Estimate, RebuildError> {
-    let (projection, mut connection) = (source.projection(), tool.connect().await?);
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn estimate(
+    operations: &Operations,
+    projection: &Arc<dyn AnyProjection>,
+) -> Result<Estimate, RebuildError> {
+    let (source, mut connection) = (operations.source(projection), operations.connect().await?);
     let events = source.head().await?.mark.position.0;
     let name = projection.name();
     let live = match connection

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
 use event_store::{EventStore, PostgresOptions, PostgresStore};
 use postgres_kit::Connection;
 use serde_json::json;
@@ -10,14 +12,13 @@ use service_kit::clock;
 use service_kit::shutdown::Shutdown;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::MissedTickBehavior;
-use uuid::Uuid;
 
-use super::{STORE_LIMIT, Status};
-use crate::cli::StatusArgs;
-use crate::error::CommandError;
-use crate::process::{connect_options, store_options};
+use super::StatusArgs;
+use super::error::CommandError;
+use super::reach::{connect_options, store_options};
+use crate::ops;
+use crate::ops::status::{STORE_LIMIT, Status};
 use crate::runner::chain;
-use crate::tool::checked;
 
 /// Seconds between two looks.
 const LEAST_INTERVAL: f64 = 0.1;
@@ -34,7 +35,7 @@ pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
 }
 
 /// Shows how far every projection is.
-pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
+pub(super) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     let options = connect_options(&args.read_model.get()?)?;
     let store_options = args.event_store.optional()?.map(|url| store_options(&url)).transpose()?;
     let mut sight = Sight { options, store_options, connection: None, store: None };
@@ -43,8 +44,57 @@ pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     }
     let status = sight.look().await?;
     let text =
-        if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_string() };
+        if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { table(&status) };
     Ok(cli_kit::print(text)?)
+}
+
+/// The status for people.
+fn table(status: &Status) -> String {
+    let mut table = Table::new();
+    let header =
+        ["projection", "mode", "position", "head", "lag (events)", "lag (s)", "heartbeat (s)"];
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    let seconds = |value: Option<f64>, none: &str| {
+        value.map_or_else(|| none.to_owned(), |value| format!("{value:.1}"))
+    };
+    for partition in &status.projections {
+        table.add_row([
+            if partition.partitions == 1 {
+                format!("{} g{}", partition.projection, partition.generation)
+            } else {
+                format!(
+                    "{} g{}/{}",
+                    partition.projection, partition.generation, partition.partition
+                )
+            },
+            partition.mode.clone(),
+            partition.position.to_string(),
+            status.head.to_string(),
+            partition.lag_events.to_string(),
+            seconds(partition.lag_seconds, "?"),
+            seconds(partition.heartbeat_seconds, "-"),
+        ]);
+    }
+    for number in 2..=6 {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = format!("{table}\n");
+    if !status.head_is_current {
+        text += "The event store does not answer: the head is the one last seen.\n";
+    }
+    for partition in &status.projections {
+        if partition.parked > 0 {
+            let (name, parked) = (&partition.projection, partition.parked);
+            text +=
+                &format!("{name} has {parked} events parked: see `projector parked list {name}`\n");
+        }
+        if let Some(reason) = &partition.stopped_by {
+            text += &format!("{} is stopped: {reason}\n", partition.projection);
+        }
+    }
+    text
 }
 
 /// Until the first signal.
@@ -74,8 +124,7 @@ fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<Stri
         };
         return Ok(document + "\n");
     }
-    let text =
-        looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| status.to_string());
+    let text = looked.map_or_else(|error| format!("{}\n", chain(&error)), |status| table(&status));
     let at = at.format("%Y-%m-%d %H:%M:%S");
     let text = format!("{at} UTC, every {} s; Ctrl-C ends\n{text}", args.interval.as_secs_f64());
     Ok(if cli_kit::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
@@ -104,7 +153,7 @@ impl Sight {
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
-            checked(&self.options, Uuid::now_v7()).await?
+            ops::read_model(&self.options).await?
         };
         if let (None, Some(options)) = (&self.store, &self.store_options) {
             let connecting = PostgresStore::connect(options.clone());
@@ -123,12 +172,44 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::ops::status::PartitionStatus;
 
     #[test]
     fn an_interval_is_bounded() {
         assert_eq!(parse_interval("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["0", "-1", "3601", "soon", "NaN", "inf"] {
             assert!(parse_interval(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_person_reads_why_a_partition_stands_still_and_what_to_look_at() {
+        let at = clock::system().now();
+        let users = PartitionStatus {
+            projection: "users".to_owned(),
+            generation: 1,
+            partition: 0,
+            partitions: 1,
+            fold_version: 1,
+            mode: "stopped".to_owned(),
+            stopped_by: Some("event 2 cannot be read".to_owned()),
+            epoch: None,
+            position: 1,
+            event_id: None,
+            lag_events: 2,
+            lag_seconds: None,
+            parked: 1,
+            updated_at: at,
+            heartbeat_seconds: None,
+        };
+        let status = Status { at, head: 3, head_is_current: false, projections: vec![users] };
+        let text = table(&status);
+        for words in [
+            "users is stopped: event 2 cannot be read\n",
+            "users has 1 events parked: see `projector parked list users`\n",
+            "The event store does not answer: the head is the one last seen.\n",
+        ] {
+            assert!(text.contains(words), "{text}");
         }
     }
 
