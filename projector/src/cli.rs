@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
-use crate::generation::SchemaError;
-use crate::projection::AnyProjection;
 use crate::projections;
 use account::AccountArgs;
 use background::BackgroundArgs;
 use explain::ExplainArgs;
 use parked::ParkedArgs;
+use projection::AnyProjection;
+use projection::generation::SchemaError;
 use rebuild::RebuildArgs;
 use switch::{DropArgs, SwitchBackArgs};
 use verify::VerifyArgs;

@@ -18,9 +18,9 @@ use service_kit::{admin, clock};
 use crate::cli::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::reach::{connect_options, store_options};
-use crate::ops::verify::background::{self, Background};
 use crate::projections;
-use crate::runner::{self, Runner, Watch, chain};
+use projection::ops::verify::background::{self, Background};
+use projection::runner::{self, Runner, Watch, chain};
 
 /// Connections for reading the log: the follower's, one to prove continuity beside it, and the
 /// background verification's.

@@ -6,7 +6,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
 use super::error::CommandError;
 use super::reach::ToolArgs;
-use crate::ops::account::Account;
+use projection::ops::account::Account;
 
 /// Settings of `account`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::ops::verify::background::Settings;
+use projection::ops::verify::background::Settings;
 
 /// Settings of the verification in the background.
 #[derive(Debug, Clone, Copy, Args)]

@@ -15,7 +15,8 @@ use super::switch::{drop_generation, switch_back};
 use super::verify::verify;
 use super::{Cli, Command, MigrateArgs, StartOverArgs, confirmed};
 use crate::process::run;
-use crate::{generation, projections};
+use crate::projections;
+use projection::generation;
 
 /// Does what the command line says.
 ///

@@ -9,11 +9,11 @@ use service_kit::http::ServeError;
 use service_kit::shutdown::StoppedEarly;
 use service_kit::telemetry::TelemetryError;
 
-use crate::generation::SchemaError;
-use crate::ops::explain::ExplainError;
-use crate::ops::parked::ParkedError;
-use crate::ops::rebuild::RebuildError;
-use crate::ops::verify::VerifyError;
+use projection::generation::SchemaError;
+use projection::ops::explain::ExplainError;
+use projection::ops::parked::ParkedError;
+use projection::ops::rebuild::RebuildError;
+use projection::ops::verify::VerifyError;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
-use crate::ops::explain::{self, AsOf, Question, Step};
+use projection::ops::explain::{self, AsOf, Question, Step};
 
 /// Settings of `explain`.
 #[derive(Debug, Args)]

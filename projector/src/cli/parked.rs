@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::error::CommandError;
 use super::reach::ToolArgs;
-use crate::ops::parked::{
+use projection::ops::parked::{
     self, Decision, Group, List, MAX_WORDS, Page, ParkedEvent, Retried, Wanted,
 };
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use event_store::Position;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::ops::{Progress, Work};
+use projection::ops::{Progress, Work};
 
 const BAR: &str = "{msg:<24} {wide_bar} {human_pos}/{human_len} events  {per_sec}  {eta} left";
 /// How often a line is written where no bar can be drawn.

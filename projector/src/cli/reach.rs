@@ -11,8 +11,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::error::CommandError;
 use super::{EventStoreUrl, MasterKey, ReadModelUrl, SubjectKeysUrl};
-use crate::ops::{self, Operations};
 use crate::projections;
+use projection::ops::{self, Operations};
 
 /// Where everything is.
 #[derive(Debug, Args)]

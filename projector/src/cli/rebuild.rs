@@ -9,9 +9,9 @@ use clap::Args;
 use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
-use crate::ops::rebuild::{self, Compared, End, Request};
-use crate::ops::switch::PATIENCE_SECONDS;
-use crate::replay::{MIB, ROW_MEMORY_MIB};
+use projection::ops::rebuild::{self, Compared, End, Request};
+use projection::ops::switch::PATIENCE_SECONDS;
+use projection::replay::{MIB, ROW_MEMORY_MIB};
 
 /// Settings of `rebuild`.
 #[derive(Debug, Args)]

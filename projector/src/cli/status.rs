@@ -16,9 +16,9 @@ use tokio::time::MissedTickBehavior;
 use super::StatusArgs;
 use super::error::CommandError;
 use super::reach::{connect_options, store_options};
-use crate::ops;
-use crate::ops::status::{STORE_LIMIT, Status};
-use crate::runner::chain;
+use projection::ops;
+use projection::ops::status::{STORE_LIMIT, Status};
+use projection::runner::chain;
 
 /// Seconds between two looks.
 const LEAST_INTERVAL: f64 = 0.1;
@@ -172,7 +172,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::ops::status::PartitionStatus;
+    use projection::ops::status::PartitionStatus;
 
     #[test]
     fn an_interval_is_bounded() {

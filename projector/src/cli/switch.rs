@@ -9,8 +9,8 @@ use super::progress::Bar;
 use super::reach::{ToolArgs, connect_options};
 use super::rebuild::announce;
 use super::{ReadModelUrl, confirmed};
-use crate::ops;
-use crate::ops::switch::{self, PATIENCE_SECONDS};
+use projection::ops;
+use projection::ops::switch::{self, PATIENCE_SECONDS};
 
 /// Settings of `switch-back`.
 #[derive(Debug, Args)]

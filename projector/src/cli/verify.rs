@@ -5,8 +5,8 @@ use clap::Args;
 use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
-use crate::ops::verify::{self, Scope, Verification};
-use crate::replay::{MIB, ROW_MEMORY_MIB};
+use projection::ops::verify::{self, Scope, Verification};
+use projection::replay::{MIB, ROW_MEMORY_MIB};
 
 /// Settings of `verify`.
 #[derive(Debug, Args)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use event_feed::{Follower, FollowerSettings};
 use event_store::{EventStore, MemoryStore};
-use projector::ops::status::Status;
-use projector::runner::Watch;
-use projector::{Runner, Standing};
+use projection::ops::status::Status;
+use projection::runner::Watch;
+use projection::{Runner, Standing};
 use serde_json::json;
 use service_kit::clock;
 use service_kit::health::Health;
@@ -192,7 +192,7 @@ async fn another_history_stops_every_projection_and_the_command_that_it_names_go
     }
     assert_eq!(contents(database.url()).await, kept, "nothing was touched");
     for projection in projector::projections::all() {
-        projector::generation::start_over(
+        projection::generation::start_over(
             &database.url().parse().unwrap(),
             projection.as_ref(),
             None,
@@ -230,7 +230,7 @@ async fn a_generation_of_another_fold_version_is_left_alone_and_the_command_to_r
         .into_iter()
         .find(|projection| projection.name() == "orders")
         .unwrap();
-    projector::generation::start_over(&database.url().parse().unwrap(), orders.as_ref(), None)
+    projection::generation::start_over(&database.url().parse().unwrap(), orders.as_ref(), None)
         .await
         .unwrap();
     runner.run_once().await.unwrap();

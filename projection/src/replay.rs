@@ -24,13 +24,13 @@ pub mod compare;
 pub(crate) mod pace;
 
 /// Bytes of a MiB.
-pub(crate) const MIB: usize = 1_024 * 1_024;
+pub const MIB: usize = 1_024 * 1_024;
 /// How many positions are read at a time.
 pub(crate) const RANGE: i64 = 4_000;
 /// How many ranges are read ahead of the fold, at once.
 pub(crate) const READ_AHEAD: usize = 4;
 /// How much memory rows may take, unless told otherwise.
-pub(crate) const ROW_MEMORY_MIB: usize = 128;
+pub const ROW_MEMORY_MIB: usize = 128;
 
 /// Why a log could not be folded anew.
 #[derive(Debug, thiserror::Error)]

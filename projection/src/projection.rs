@@ -6,7 +6,6 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::DomainEvent;
 use event_store::{Position, RecordedEvent, Version};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -160,11 +159,6 @@ pub struct Incoming<E> {
     pub fragment: u32,
     /// When it was appended.
     pub recorded_at: DateTime<Utc>,
-}
-
-/// The types of an aggregate's events.
-pub fn types_of<E: DomainEvent>() -> Vec<&'static str> {
-    E::KNOWN.iter().map(|(event_type, _)| *event_type).collect()
 }
 
 /// The event changes a row that is not there.

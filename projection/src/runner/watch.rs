@@ -79,7 +79,7 @@ impl Watch {
 
     /// Says which events of the log this program cannot read. A projection that handles such a type
     /// stops when it meets one.
-    pub(crate) fn unreadable(&self, types: &[WrittenType]) {
+    pub fn unreadable(&self, types: &[WrittenType]) {
         if types.is_empty() {
             return self.event_types.ready();
         }

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use event_store::{Epoch, Head, RecordedEvent};
+use event_store::{Epoch, Head, RecordedEvent, Registry};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
@@ -13,22 +13,23 @@ use super::partition::{Folded, Outcome};
 use super::{Job, MAX_BATCH, passing};
 use crate::projection::AnyProjection;
 
-/// Projects these events, the next ones after the checkpoints, with every projection, trusting that
-/// they are the log's.
+/// Projects these events, the next ones after the checkpoints, with these projections, trusting
+/// that they are the log's.
 ///
 /// # Errors
 /// Postgres failed, or a projection stopped or belongs to another process.
-pub(crate) async fn project(
+pub async fn project(
     options: PgConnectOptions,
+    (registry, projections): (Registry, Vec<Arc<dyn AnyProjection>>),
     epoch: Epoch,
     events: Vec<RecordedEvent>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(last) = events.last() else { return Ok(()) };
-    let registry = Arc::new(crate::projections::registry()?);
+    let registry = Arc::new(registry);
     let job =
         Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
-    for projection in crate::projections::all() {
+    for projection in projections {
         let (mut partition, mut of) = (0, 1);
         while partition < of {
             of = project_partition(&options, owner, (&projection, partition), &job).await?;

@@ -5,10 +5,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::DomainEvent as _;
-use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::{
-    Append, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, RecordedEvent,
+    Append, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, RecordedEvent, Registry,
     StreamAppend, StreamName, UpcastingLog,
 };
 use local_servers::TestDatabase;
@@ -23,106 +21,101 @@ use crate::ops::verify::restraint::Restraint;
 use crate::projection::{AnyProjection, CopyRow, Incoming, Projection, Reason, Split, of};
 use crate::{Runner, Standing, Watch};
 
-/// What each product acquisitions: a level of at most 100, which no other product has.
-struct Acquires;
+/// The only type of event.
+const ADJUSTED: &str = "thing.adjusted";
+
+/// A thing is moved up or down.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Adjusted {
+    thing: Uuid,
+    delta: i64,
+}
+
+/// The level of each thing: at most 100, and no two have the same.
+struct Levels;
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
-struct Acquisition {
-    product_id: Uuid,
+struct Level {
+    thing: Uuid,
     level: i64,
 }
 
 #[async_trait]
-impl Projection for Acquires {
-    const NAME: &'static str = "acquisitions";
+impl Projection for Levels {
+    const NAME: &'static str = "levels";
     const FOLD_VERSION: i32 = 1;
-    const TABLES: &'static str = "CREATE TABLE acquisitions (product_id uuid PRIMARY KEY,
-        level bigint NOT NULL CONSTRAINT acquisitions_once UNIQUE CONSTRAINT \
-        acquisitions_possible CHECK (level <= 100))";
+    const TABLES: &'static str = "CREATE TABLE levels (thing uuid PRIMARY KEY,
+        level bigint NOT NULL CONSTRAINT levels_once UNIQUE CONSTRAINT \
+        levels_possible CHECK (level <= 100))";
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY acquisitions FROM STDIN (FORMAT binary)";
+    const COPY: &'static str = "COPY levels FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = (Uuid, i64);
     type Key = Uuid;
-    type Row = Acquisition;
+    type Row = Level;
 
     fn handles() -> Vec<&'static str> {
-        vec!["product.stock_adjusted"]
+        vec![ADJUSTED]
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>> {
-        match ProductEvent::from_parts(
-            event.event_type.as_str(),
-            event.schema_version,
-            event.data.get(),
-        )? {
-            Ok(ProductEvent::StockAdjusted(adjusted)) => {
-                Some(Ok((adjusted.product_id, adjusted.delta)))
-            }
-            Ok(_) => None,
-            Err(unreadable) => Some(Err(unreadable.into())),
-        }
+        let read = serde_json::from_str::<Adjusted>(event.data.get());
+        Some(read.map(|adjusted| (adjusted.thing, adjusted.delta)).map_err(Into::into))
     }
 
-    fn keys((product_id, _): &Self::Event) -> Vec<Uuid> {
-        vec![*product_id]
+    fn keys((thing, _): &Self::Event) -> Vec<Uuid> {
+        vec![*thing]
     }
 
     fn fold(
         key: &Uuid,
-        row: Option<Acquisition>,
+        row: Option<Level>,
         incoming: &Incoming<Self::Event>,
-    ) -> Result<Acquisition, Reason> {
-        Ok(Acquisition {
-            product_id: *key,
-            level: row.map_or(0, |row| row.level) + incoming.event.1,
-        })
+    ) -> Result<Level, Reason> {
+        Ok(Level { thing: *key, level: row.map_or(0, |row| row.level) + incoming.event.1 })
     }
 
     async fn load(
         connection: &mut PgConnection,
         keys: &[Uuid],
-    ) -> sqlx::Result<Vec<(Uuid, Acquisition)>> {
-        let rows: Vec<Acquisition> =
-            sqlx::query_as("SELECT * FROM acquisitions WHERE product_id = ANY($1)")
-                .bind(keys)
-                .fetch_all(connection)
-                .await?;
-        Ok(rows.into_iter().map(|row| (row.product_id, row)).collect())
+    ) -> sqlx::Result<Vec<(Uuid, Level)>> {
+        let rows: Vec<Level> = sqlx::query_as("SELECT * FROM levels WHERE thing = ANY($1)")
+            .bind(keys)
+            .fetch_all(connection)
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.thing, row)).collect())
     }
 
-    async fn save(connection: &mut PgConnection, rows: &[Acquisition]) -> sqlx::Result<()> {
+    async fn save(connection: &mut PgConnection, rows: &[Level]) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO acquisitions SELECT * FROM unnest($1::uuid[], $2::bigint[])
-             ON CONFLICT (product_id) DO UPDATE SET level = excluded.level",
+            "INSERT INTO levels SELECT * FROM unnest($1::uuid[], $2::bigint[])
+             ON CONFLICT (thing) DO UPDATE SET level = excluded.level",
         )
-        .bind(rows.iter().map(|row| row.product_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.thing).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.level).collect::<Vec<_>>())
         .execute(connection)
         .await
         .map(drop)
     }
 
-    fn copy(row: &Acquisition, to: &mut CopyRow) {
-        to.column(&row.product_id).column(&row.level);
+    fn copy(row: &Level, to: &mut CopyRow) {
+        to.column(&row.thing).column(&row.level);
     }
 }
 
-async fn append(store: &MemoryStore, product: u128, delta: i64) {
-    let product_id = Uuid::from_u128(product);
-    let event = ProductEvent::StockAdjusted(ProductStockAdjusted { product_id, delta, stock: 0 });
+async fn append(store: &MemoryStore, thing: u128, delta: i64) {
+    let thing = Uuid::from_u128(thing);
     let metadata =
-        Metadata { correlation_id: product_id, causation_id: None, actor: None, traceparent: None };
-    let new = NewEvent::json(
-        event.event_type().parse().unwrap(),
-        event.schema_version(),
-        &event,
-        metadata,
-    )
-    .unwrap();
-    let stream = StreamName::new("product", product_id).unwrap();
+        Metadata { correlation_id: thing, causation_id: None, actor: None, traceparent: None };
+    let event = Adjusted { thing, delta };
+    let new = NewEvent::json(ADJUSTED.parse().unwrap(), 1, &event, metadata).unwrap();
+    let stream = StreamName::new("thing", thing).unwrap();
     let streams = vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![new] }];
     store.append(Append { streams, ..Append::default() }).await.unwrap();
+}
+
+fn registry() -> Arc<Registry> {
+    Arc::new(Registry::new([(ADJUSTED, 1)], []).unwrap())
 }
 
 async fn ask<T>(url: &str, statement: &'static str) -> Vec<T>
@@ -138,8 +131,7 @@ const PARKED: &str =
     "SELECT generation, position, key, cause FROM read_model.parked ORDER BY generation, position";
 
 async fn projects(store: &Arc<MemoryStore>, url: &str, projection: &Arc<dyn AnyProjection>) {
-    let registry = Arc::new(crate::projections::registry().unwrap());
-    let log = UpcastingLog::new(Arc::clone(store) as _, registry);
+    let log = UpcastingLog::new(Arc::clone(store) as _, registry());
     let watch = Watch::new(&Health::new(), clock::system());
     let mut runner =
         Runner::new(log, url.parse().unwrap(), vec![Arc::clone(projection)], None, watch);
@@ -156,30 +148,26 @@ struct Shop {
 
 impl Shop {
     async fn new() -> Self {
-        let projection = of::<Acquires>();
-        let fingerprint = crate::schema_fingerprint();
-        let database =
-            TestDatabase::create("projector_read_model", &fingerprint, |url| async move {
-                crate::migrate(&url).await
-            });
+        let projection = of::<Levels>();
+        let known = std::slice::from_ref(&projection);
+        let fingerprint = generation::schema_fingerprint(known);
+        let database = TestDatabase::create("levels_read_model", &fingerprint, async |url| {
+            Ok(generation::migrate(&url.parse()?, known).await?)
+        });
         let database = database.await;
-        generation::migrate(&database.url().parse().unwrap(), std::slice::from_ref(&projection))
-            .await
-            .unwrap();
         Self { database, store: Arc::new(MemoryStore::new()), projection }
     }
 
     /// Appends these, and projects them in one batch.
     async fn happens(&self, adjusted: &[(u128, i64)]) {
-        for (product, delta) in adjusted {
-            append(&self.store, *product, *delta).await;
+        for (thing, delta) in adjusted {
+            append(&self.store, *thing, *delta).await;
         }
         projects(&self.store, self.database.url(), &self.projection).await;
     }
 
     async fn operations(&self) -> Operations {
-        let registry = Arc::new(crate::projections::registry().unwrap());
-        let log = UpcastingLog::new(Arc::clone(&self.store) as _, registry);
+        let log = UpcastingLog::new(Arc::clone(&self.store) as _, registry());
         Operations::new(self.database.url().parse().unwrap(), log, None).await.unwrap()
     }
 
@@ -200,7 +188,7 @@ impl Shop {
         builder.retry_parked().await.unwrap();
         let mut connection = operations.connect().await.unwrap();
         let live = connection
-            .run(async |raw: &mut PgConnection| generation::live(raw, "acquisitions").await)
+            .run(async |raw: &mut PgConnection| generation::live(raw, "levels").await)
             .await
             .unwrap()
             .unwrap();
@@ -248,20 +236,15 @@ async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it
     let causes = of(1).map(|(position, _, cause)| {
         (position, cause.unwrap().rsplit_once(' ').unwrap().1.to_owned())
     });
-    let expected =
-        [(5, "acquisitions_once"), (6, "acquisitions_possible"), (7, "acquisitions_once")];
+    let expected = [(5, "levels_once"), (6, "levels_possible"), (7, "levels_once")];
     assert_eq!(
         causes.collect::<Vec<_>>(),
         expected.map(|(position, why)| (position, why.to_owned()))
     );
-    let rows =
-        "SELECT product_id, level FROM acquisitions_g2.acquisitions ORDER BY level, product_id";
-    let built: Vec<Acquisition> = ask(url, rows).await;
-    let live: Vec<Acquisition> = ask(
-        url,
-        "SELECT product_id, level FROM acquisitions_g1.acquisitions ORDER BY level, product_id",
-    )
-    .await;
+    let rows = "SELECT thing, level FROM levels_g2.levels ORDER BY level, thing";
+    let built: Vec<Level> = ask(url, rows).await;
+    let live: Vec<Level> =
+        ask(url, "SELECT thing, level FROM levels_g1.levels ORDER BY level, thing").await;
     assert_eq!(built, live);
 }
 
@@ -271,7 +254,7 @@ async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write
     // The first is impossible in between; the rows of the others fill the memory there, and more
     // than one batch.
     let mut adjusted = vec![(1, 90), (1, 60)];
-    adjusted.extend((10..170).map(|product| (product, i64::try_from(product).unwrap() - 100)));
+    adjusted.extend((10..170).map(|thing| (thing, i64::try_from(thing).unwrap() - 100)));
     adjusted.push((1, -70));
     shop.happens(&adjusted).await;
     for bytes in [2_000, 1 << 20] {
@@ -283,8 +266,7 @@ async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write
     let left: Vec<Parked> = ask(shop.database.url(), PARKED).await;
     assert_eq!(left, []);
     let built: Vec<(i64,)> =
-        ask(shop.database.url(), "SELECT level FROM acquisitions_g2.acquisitions WHERE level = 80")
-            .await;
+        ask(shop.database.url(), "SELECT level FROM levels_g2.levels WHERE level = 80").await;
     assert_eq!(built, [(80,)]);
 }
 

@@ -52,9 +52,9 @@ mod reveal;
 mod slot;
 mod watch;
 
-pub(crate) use chain::chain;
+pub use chain::chain;
 use discover::{Discovery, Role};
-pub(crate) use given::project;
+pub use given::project;
 pub(crate) use key::PartitionKey;
 use reveal::Reveal;
 use slot::Slot;
@@ -66,7 +66,7 @@ pub const MAX_BATCH: usize = 1_000;
 /// touch are held all at once.
 pub(crate) const MAX_APART: usize = 100;
 /// How often a waiting partition is looked at again when nothing says otherwise.
-pub(crate) const ACQUIRE_EVERY: Duration = Duration::from_millis(500);
+pub const ACQUIRE_EVERY: Duration = Duration::from_millis(500);
 /// A process that cannot have the log for this long leaves its partitions to those who can.
 const LOG_AWAY: Duration = Duration::from_secs(3);
 /// So long after it could not have the log, a process without partitions takes its share again.
