@@ -11,53 +11,21 @@ use std::time::Duration;
 use event_store::{EventRef, Position};
 use postgres_kit::Connection;
 use sha2::{Digest as _, Sha256};
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Postgres, Transaction};
 
 use crate::projection::{AnyProjection, MAX_PARTITIONS, Split};
 use crate::runner::database::CONNECT_LIMIT;
+use schema::migrator;
+
+mod schema;
+
+pub use schema::{SchemaError, check, schema_fingerprint};
 
 /// Serialises whoever changes generations; the number has no meaning.
 const LOCK: i64 = 0x0da7_b00c;
 /// How long changing the schema may take, the wait for others who do included.
 const CHANGE_LIMIT: Duration = Duration::from_mins(10);
-const MIGRATIONS_TABLE: &str = "read_model._sqlx_migrations";
-
-/// Why the read model cannot be brought, or is not, into the form that this program knows.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// As Postgres says.
-    #[error("the read model's database failed")]
-    Database(#[from] sqlx::Error),
-    /// A migration failed or was changed after it ran.
-    #[error("the read model could not be migrated")]
-    Migrate(#[source] MigrateError),
-    /// Migrations are missing.
-    #[error("the read model's schema is older than this program: run `projector migrate`")]
-    Older,
-    /// Migrations ran that this program does not have.
-    #[error(
-        "the read model's schema is newer than this program (migration {0}): run the program that \
-            made it"
-    )]
-    Newer(i64),
-    /// A migration that ran is not the one that this program has.
-    #[error(
-        "migration {0} of the read model is not the one that this program knows: run the program \
-            that made it"
-    )]
-    Changed(i64),
-    /// The live generation is not this program's.
-    #[error("{0}")]
-    OtherFold(String),
-    /// No such projection.
-    #[error("there is no projection {0}")]
-    UnknownProjection(String),
-    /// A projection cannot be split so.
-    #[error("{0} cannot be split into {1} partitions: {2}")]
-    NotSplit(&'static str, i32, String),
-}
 
 /// One generation of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,13 +67,6 @@ pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
         .map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
-fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("../migrations/read_model");
-    migrator.create_schema("read_model");
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrator
-}
-
 /// Brings the read model into the form that this program knows, and makes the first generation of
 /// each projection that has none.
 ///
@@ -138,47 +99,6 @@ pub async fn migrate(
     connection.run(migrate).await?;
     connection.close().await;
     Ok(())
-}
-
-/// What identifies the schema that [`migrate`] makes, for those who keep copies of it.
-pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
-    let migrator = migrator();
-    let migrations =
-        migrator.iter().map(|known| format!("{}:{:02x?}", known.version, known.checksum));
-    let tables = projections
-        .iter()
-        .map(|p| format!("{} {} {} {}", p.name(), p.fold_version(), p.tables(), p.indexes()));
-    migrations.chain(tables).collect::<Vec<_>>().join(";")
-}
-
-/// Checks that exactly the migrations that this program has have run.
-///
-/// # Errors
-/// [`SchemaError`] says what to run.
-pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    let migrated = sqlx::query_scalar!("SELECT to_regclass($1) IS NOT NULL", MIGRATIONS_TABLE)
-        .fetch_one(&mut *connection)
-        .await?;
-    if migrated != Some(true) {
-        return Err(SchemaError::Older);
-    }
-    let applied: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(
-        "SELECT version, success, checksum FROM read_model._sqlx_migrations ORDER BY version",
-    )
-    .fetch_all(connection)
-    .await?;
-    let migrator = migrator();
-    for (version, success, checksum) in &applied {
-        match migrator.iter().find(|known| known.version == *version) {
-            None => return Err(SchemaError::Newer(*version)),
-            Some(known) if *success && known.checksum.as_ref() != checksum.as_slice() => {
-                return Err(SchemaError::Changed(*version));
-            }
-            Some(_) => {}
-        }
-    }
-    let done = |version| applied.iter().any(|(v, success, _)| *v == version && *success);
-    if migrator.iter().all(|known| done(known.version)) { Ok(()) } else { Err(SchemaError::Older) }
 }
 
 /// The live generation of a projection; `None` when it has none yet.

@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use event_store::Position;
 use serde_json::Value;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::batch::{Batch, MAX_ROW_BYTES, Step, Touched, UNMEASURED_ROWS, fold_aside};
 use super::copy::{CopyRow, copy_in};
 use super::only::Only;
 use super::parking::Parking;
-use super::{Incoming, Prepared, Projection, Reason, RowKey, WriteError, guard};
+use super::{Incoming, Prepared, Projection, Reason, WriteError, guard};
 
+mod blank;
 mod refused;
 mod stored;
 
@@ -253,6 +253,30 @@ impl<P: Projection> Rows<P> {
         Ok(())
     }
 
+    /// Folds and blanks, and sets aside what is refused.
+    async fn fold_all_carefully(
+        &mut self,
+        connection: &mut PgConnection,
+        steps: &[Step<P>],
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
+        // A row that is traced is looked at after each event.
+        let together = |a: &Step<P>, b: &Step<P>| {
+            !matches!(self.only, Only::Key(_)) || a.position() == b.position()
+        };
+        let together: Vec<&[Step<P>]> = steps
+            .chunk_by(|a, b| matches!((a, b), (Step::Fold(..), Step::Fold(..))) && together(a, b))
+            .collect();
+        for steps in together {
+            if let [Step::Blank(erased, of)] = steps {
+                self.blank(connection, (erased, of.as_deref()), parking).await?;
+            } else {
+                self.fold_carefully(steps, parking)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Folds, and sets aside what is refused.
     fn fold_carefully(
         &mut self,
@@ -288,52 +312,6 @@ impl<P: Projection> Rows<P> {
         }
         Ok(())
     }
-
-    async fn blank(
-        &mut self,
-        connection: &mut PgConnection,
-        (erased, of): (&Incoming<Uuid>, Option<&[P::Key]>),
-        parking: &mut Parking,
-    ) -> Result<(), WriteError> {
-        let refused = |full: Reason| WriteError::Fold(erased.position, full);
-        let mut held: Vec<P::Key> = Vec::new();
-        let mut keys = if let Some(keys) = of {
-            keys.to_vec()
-        } else {
-            self.write(connection).await?;
-            held = parking.held_keys().collect();
-            self.load(connection, held.clone()).await?;
-            // Nobody knows whose a row becomes that is not there yet.
-            held.retain(|key| !self.is_at_hand(key) && self.only.has(key));
-            P::rows_of(connection, &[erased.event]).await?
-        };
-        self.load(connection, keys.clone()).await?;
-        keys.retain(|key| self.only.has(key));
-        for key in keys {
-            if let Some(kept) = self.take(&key) {
-                match guard::blank::<P>(&kept.row, erased) {
-                    Ok(row) => self.put(key.clone(), row, kept.stored, erased),
-                    Err(reason) if parking.is_idle() => return Err(refused(reason)),
-                    Err(reason) => {
-                        self.keep(key.clone(), kept.row, kept.stored);
-                        let full = parking.refuse(erased.position, key.text(), &reason, false);
-                        full.map_err(|full| refused(full.into()))?;
-                        continue;
-                    }
-                }
-            }
-            if parking.holds(&key.text()) {
-                held.push(key);
-            }
-        }
-        for key in held {
-            let absent = !self.is_at_hand(&key);
-            parking
-                .hold_back(erased.position, key.text(), absent)
-                .map_err(|full| refused(full.into()))?;
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -363,23 +341,7 @@ impl<P: Projection> AnyRows for Rows<P> {
                 }
             }
         } else {
-            // A row that is traced is looked at after each event.
-            let together = |a: &Step<P>, b: &Step<P>| {
-                !matches!(self.only, Only::Key(_)) || a.position() == b.position()
-            };
-            let together: Vec<&[Step<P>]> = batch
-                .0
-                .chunk_by(|a, b| {
-                    matches!((a, b), (Step::Fold(..), Step::Fold(..))) && together(a, b)
-                })
-                .collect();
-            for steps in together {
-                if let [Step::Blank(erased, of)] = steps {
-                    self.blank(connection, (erased, of.as_deref()), parking).await?;
-                } else {
-                    self.fold_carefully(steps, parking)?;
-                }
-            }
+            self.fold_all_carefully(connection, &batch.0, parking).await?;
         }
         if self.young_is_full() && self.old.is_empty() {
             self.old = std::mem::take(&mut self.young);

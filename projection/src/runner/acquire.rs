@@ -120,20 +120,8 @@ impl Acquisition {
             return Ok(Acquired::Elsewhere(connection));
         };
         let key = Arc::new(PartitionKey::new(self.projection, &found, self.partition));
-        if before.as_ref().is_some_and(|stopped| stopped.again == Again::Room)
-            && connection
-                .run(async |raw: &mut PgConnection| parked::is_full(raw, &key).await)
-                .await?
-        {
-            return Ok(Acquired::StillStopped);
-        }
-        if let (Some(before), Some(store)) =
-            (before.filter(|stopped| stopped.again == Again::History), &self.store)
-            && let Some(found) = connection
-                .run(async |raw: &mut PgConnection| checkpoint::look(raw, &key).await)
-                .await?
-            && history::of(store.as_ref(), key.projection.name(), found).await?
-                == History::Other(before.reason)
+        if let Some(before) = before
+            && still_stopped(&mut connection, &key, before, self.store.as_ref()).await?
         {
             return Ok(Acquired::StillStopped);
         }
@@ -151,26 +139,45 @@ impl Acquisition {
         let load =
             async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.partition]).await;
         let parked = connection.run(load).await?;
-        let mut owned =
+        let owned =
             Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
         let Some(store) = self.store else { return Ok(Acquired::Owned(owned)) };
-        match history::of(
-            store.as_ref(),
-            owned.key.projection.name(),
-            (checkpoint.epoch, checkpoint.mark),
-        )
-        .await?
-        {
-            History::Same(epoch) if owned.follow(epoch).await? => Ok(Acquired::Owned(owned)),
-            History::Same(_) => Ok(Acquired::Elsewhere(owned.connection)),
-            History::Other(reason) => {
-                owned.give_up(Some(&reason)).await?;
-                Ok(Acquired::Stopped(Stopped {
-                    reason,
-                    generation: Some(generation),
-                    again: Again::History,
-                }))
-            }
+        prove(owned, store.as_ref()).await
+    }
+}
+
+/// Whether what stopped the partition is as it was.
+async fn still_stopped(
+    connection: &mut Connection,
+    key: &PartitionKey,
+    before: Stopped,
+    store: Option<&Arc<dyn EventStore>>,
+) -> Result<bool, AcquireError> {
+    match (before.again, store) {
+        (Again::No, _) => Ok(true),
+        (Again::Room, _) => Ok(connection
+            .run(async |raw: &mut PgConnection| parked::is_full(raw, key).await)
+            .await?),
+        (Again::History, Some(store)) => {
+            let look = async |raw: &mut PgConnection| checkpoint::look(raw, key).await;
+            let Some(found) = connection.run(look).await? else { return Ok(false) };
+            let history = history::of(store.as_ref(), key.projection.name(), found).await?;
+            Ok(history == History::Other(before.reason))
+        }
+        (Again::History, None) => Ok(false),
+    }
+}
+
+/// Proves that the log is the one that the partition was built from.
+async fn prove(mut owned: Box<Owned>, store: &dyn EventStore) -> Result<Acquired, AcquireError> {
+    let at = (owned.checkpoint.epoch, owned.checkpoint.mark);
+    match history::of(store, owned.key.projection.name(), at).await? {
+        History::Same(epoch) if owned.follow(epoch).await? => Ok(Acquired::Owned(owned)),
+        History::Same(_) => Ok(Acquired::Elsewhere(owned.connection)),
+        History::Other(reason) => {
+            let generation = Some(owned.key.generation);
+            owned.give_up(Some(&reason)).await?;
+            Ok(Acquired::Stopped(Stopped { reason, generation, again: Again::History }))
         }
     }
 }

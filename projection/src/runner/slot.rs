@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_store::{Epoch, EventRef, EventStore, Position};
+use event_store::EventRef;
 use postgres_kit::Connection;
-use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use uuid::Uuid;
 
-use super::acquire::{AcquireError, Acquired, Acquisition, Again, Stopped};
+use super::acquire::{AcquireError, Acquired, Again, Stopped};
 use super::backoff::backoff;
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
@@ -24,6 +22,10 @@ use crate::projection::AnyProjection;
 
 mod end;
 mod place;
+mod progress;
+mod take;
+
+pub(crate) use progress::Progress;
 
 /// How often a stopped projection is looked at: another generation may have become live, or the log
 /// another one.
@@ -75,40 +77,6 @@ pub(crate) enum State {
     },
 }
 
-/// How a partition gets on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Progress {
-    /// The last event that took effect, as far as this process knows.
-    pub(crate) position: Position,
-    /// The newest known position of the log.
-    pub(crate) head: Position,
-    /// When the oldest event that has not taken effect was recorded, where that is known.
-    pub(crate) oldest: Option<DateTime<Utc>>,
-    /// When it last moved or had nothing to do.
-    pub(crate) moved_at: Instant,
-    /// How many (event, key) pairs are parked.
-    pub(crate) parked: usize,
-    mode: &'static str,
-    /// The epoch in which the log goes on after the partition's position, as far as this process
-    /// knows.
-    epoch: Option<Epoch>,
-}
-
-impl Progress {
-    fn unknown() -> Self {
-        let (position, head) = (Position::START, Position::START);
-        Self {
-            position,
-            head,
-            oldest: None,
-            moved_at: Instant::now(),
-            parked: 0,
-            mode: "starting",
-            epoch: None,
-        }
-    }
-}
-
 impl Slot {
     /// For a partition of the live generation, or of one beside it.
     pub(crate) fn of(
@@ -142,56 +110,6 @@ impl Slot {
                 Standing::Stopped(stopped.reason.clone())
             }
         }
-    }
-
-    /// Begins the attempt to acquire the partition, if its time has come.
-    pub(crate) fn begin_acquire(
-        &mut self,
-        options: &Arc<PgConnectOptions>,
-        owner: Uuid,
-        store: &Arc<dyn EventStore>,
-    ) {
-        let now = Instant::now();
-        let (connection, stopped) = match &mut self.state {
-            State::Waiting { due, connection } if *due <= now && self.may_acquire => {
-                (connection.take(), None)
-            }
-            State::Stopped { stopped, due } if *due <= now && stopped.generation.is_some() => {
-                (None, Some(stopped.clone()))
-            }
-            _ => return,
-        };
-        self.kept_at = now;
-        let (projection, standby, partition) =
-            (Arc::clone(&self.projection), self.standby, self.partition);
-        let (options, store, from) =
-            (Arc::clone(options), Some(Arc::clone(store)), stopped.clone());
-        let acquire = Acquisition {
-            options,
-            owner,
-            projection,
-            standby,
-            partition,
-            store,
-            connection,
-            stopped,
-        };
-        self.state = State::Acquiring {
-            task: AbortOnDropHandle::new(tokio::spawn(acquire.attempt())),
-            from,
-        };
-    }
-
-    /// Waits until the attempt is over, if there is one. Nothing is lost when this is dropped.
-    pub(crate) async fn end_acquire(&mut self) {
-        let State::Acquiring { task, from } = &mut self.state else { return };
-        let (acquired, from) = (task.await, from.take());
-        // From here on it is as it was before.
-        self.state = match from {
-            Some(stopped) => State::Stopped { stopped, due: Instant::now() },
-            None => waiting(ACQUIRE_EVERY, None),
-        };
-        self.acquired(acquired);
     }
 
     pub(crate) fn mark(&self) -> Option<EventRef> {
@@ -229,31 +147,6 @@ impl Slot {
         self.error = None;
         if let State::Waiting { due, .. } | State::Stopped { due, .. } = &mut self.state {
             *due = Instant::now();
-        }
-    }
-
-    fn acquired(&mut self, result: Result<Result<Acquired, AcquireError>, JoinError>) {
-        match result {
-            Ok(Ok(Acquired::Owned(owned))) => {
-                tracing::info!(
-                    projection = self.title(),
-                    position = owned.checkpoint.mark.position.0,
-                    "owned"
-                );
-                if self.failures == 0 {
-                    self.progress.moved_at = Instant::now();
-                }
-                self.own(owned);
-            }
-            Ok(Ok(Acquired::Elsewhere(connection))) => {
-                self.not_ours();
-                self.state = waiting(ACQUIRE_EVERY, Some(connection));
-            }
-            Ok(Ok(Acquired::Stopped(stopped))) => self.stop(stopped, None),
-            Ok(Ok(Acquired::StillStopped)) => self.look_again_later(),
-            Ok(Err(AcquireError::Database(error))) => self.failed(error.into()),
-            Ok(Err(AcquireError::Store(error))) => self.failed(error.into()),
-            Err(panic) => self.panicked(&panic),
         }
     }
 

@@ -126,18 +126,7 @@ async fn skip_with(
     if decisions > MAX_SKIPS {
         return Err(SkipError::TooMany.into());
     }
-    sqlx::query!(
-        "INSERT INTO read_model.retry_requests (projection, generation, key)
-         SELECT projection, generation, key FROM read_model.parked WHERE projection = $1 AND \
-         position = $2 AND key = ANY($3)
-         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = \
-         excluded.requested_at",
-        name,
-        decision.position,
-        &skipped
-    )
-    .execute(&mut *transaction)
-    .await?;
+    ask_to_retry(&mut transaction, name, decision.position, &skipped).await?;
     transaction.commit().await?;
     Ok(skipped.len())
 }
@@ -164,4 +153,26 @@ async fn parked_alike(
     } else {
         Err(SkipError::NotParkedEverywhere(generation).into())
     }
+}
+
+/// Lets the owners of these rows try again what is held back behind the event.
+async fn ask_to_retry(
+    connection: &mut PgConnection,
+    name: &str,
+    position: i64,
+    keys: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO read_model.retry_requests (projection, generation, key)
+         SELECT projection, generation, key FROM read_model.parked WHERE projection = $1 AND \
+         position = $2 AND key = ANY($3)
+         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = \
+         excluded.requested_at",
+        name,
+        position,
+        keys
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -20,17 +20,20 @@ use tokio::time::Instant;
 
 use super::RebuildError;
 use super::keeper::Keeper;
-use crate::generation::{self, Generation};
+use crate::generation;
 use crate::ops::{Operations, Progress};
 use crate::projection::parking::Aside;
 use crate::projection::{AnyProjection, AnyRows, Only, Parking, Partitions};
 use crate::replay::pace::Pace;
 use crate::replay::{Page, ReplayError, Source};
 use crate::runner::checkpoint::{self, Checkpoint, Passed, Seen};
+use crate::runner::lease;
 use crate::runner::parked::{self, ParkedSet};
-use crate::runner::{PartitionKey, lease};
 
+mod held;
 mod refused;
+
+use held::{Held, give_up, take_partitions};
 
 /// So much work is lost at most when a build is killed.
 const WRITE_EVERY: Duration = Duration::from_secs(30);
@@ -61,14 +64,6 @@ pub(crate) struct Builder {
     epoch: Epoch,
     owner: uuid::Uuid,
     pace: Pace,
-}
-
-/// A partition and this process's hold on it.
-struct Held {
-    key: PartitionKey,
-    checkpoint: Checkpoint,
-    /// Events since the checkpoint.
-    passed: Passed,
 }
 
 impl Builder {
@@ -389,39 +384,4 @@ impl Builder {
         self.connection.close().await;
         Ok(())
     }
-}
-
-/// Takes every partition of a generation. `None`: another process has one.
-async fn take_partitions(
-    connection: &mut PgConnection,
-    owner: uuid::Uuid,
-    projection: &Arc<dyn AnyProjection>,
-    generation: &Generation,
-) -> sqlx::Result<Option<Vec<Held>>> {
-    let mut partitions = Vec::new();
-    for partition in 0..generation.partitions {
-        let key = PartitionKey::new(Arc::clone(projection), generation, partition);
-        let term = lease::of(&key, owner).take(connection).await?;
-        let checkpoint = match term {
-            Some(Term(term)) => checkpoint::take(connection, &key, term).await?,
-            None => None,
-        };
-        let Some(checkpoint) = checkpoint else {
-            give_up(connection, owner, &partitions).await?;
-            return Ok(None);
-        };
-        partitions.push(Held { key, checkpoint, passed: Passed::default() });
-    }
-    Ok(Some(partitions))
-}
-
-async fn give_up(
-    connection: &mut PgConnection,
-    owner: uuid::Uuid,
-    partitions: &[Held],
-) -> sqlx::Result<()> {
-    for held in partitions {
-        lease::of(&held.key, owner).give_up(connection, Term(held.checkpoint.term)).await?;
-    }
-    Ok(())
 }

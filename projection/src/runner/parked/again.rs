@@ -297,8 +297,6 @@ async fn settle(
         .map(|pair| pair.position)
         .filter(|position| !left.contains_key(position))
         .collect();
-    let refused: Vec<_> =
-        pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
     sqlx::query!(
         "DELETE FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3 AND \
             position = ANY($4)",
@@ -309,21 +307,7 @@ async fn settle(
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
-        "UPDATE read_model.parked AS p
-         SET cause = r.cause, tries = p.tries + 1, retry_at = clock_timestamp() + \
-         make_interval(secs => r.retry_in)
-         FROM unnest($4::bigint[], $5::text[], $6::float8[]) AS r (position, cause, retry_in)
-         WHERE p.projection = $1 AND p.generation = $2 AND p.key = $3 AND p.position = r.position",
-        name,
-        generation,
-        key,
-        &refused.iter().map(|(pair, _)| pair.position).collect::<Vec<_>>(),
-        &refused.iter().map(|(_, cause)| (*cause).clone()).collect::<Vec<_>>(),
-        &refused.iter().map(|(pair, _)| retry_in(pair.tries + 1)).collect::<Vec<_>>(),
-    )
-    .execute(&mut *connection)
-    .await?;
+    note_refusals(connection, partition, key, (pairs, left)).await?;
     let more = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM read_model.parked WHERE projection = $1 AND generation = $2
             AND key = $3) AS "more!""#,
@@ -358,4 +342,32 @@ async fn settle(
         .await?;
     }
     Ok(more)
+}
+
+/// Writes down which of a key's parked events were refused again, and when they are tried next.
+async fn note_refusals(
+    connection: &mut PgConnection,
+    partition: &PartitionKey,
+    key: &str,
+    (pairs, left): (&[Pair], &HashMap<i64, Option<String>>),
+) -> sqlx::Result<()> {
+    let (name, generation) = (partition.projection.name(), partition.generation);
+    let refused: Vec<_> =
+        pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
+    sqlx::query!(
+        "UPDATE read_model.parked AS p
+         SET cause = r.cause, tries = p.tries + 1, retry_at = clock_timestamp() + \
+         make_interval(secs => r.retry_in)
+         FROM unnest($4::bigint[], $5::text[], $6::float8[]) AS r (position, cause, retry_in)
+         WHERE p.projection = $1 AND p.generation = $2 AND p.key = $3 AND p.position = r.position",
+        name,
+        generation,
+        key,
+        &refused.iter().map(|(pair, _)| pair.position).collect::<Vec<_>>(),
+        &refused.iter().map(|(_, cause)| (*cause).clone()).collect::<Vec<_>>(),
+        &refused.iter().map(|(pair, _)| retry_in(pair.tries + 1)).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
