@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 
 use event_store::{EventStore, MemoryStore};
 use local_servers::test_run;
-use projector::parked::Account;
-use projector::projection::{AnyProjection, of};
-use projector::runner::lease::LEASE;
-use projector::{Runner, Standing, generation, projections};
+use projection::ops::account::Account;
+use projection::runner::lease::LEASE;
+use projection::{AnyProjection, of};
+use projection::{Runner, Standing, generation};
+use projector::projections;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::postgres::PgConnectOptions;

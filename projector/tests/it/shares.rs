@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use event_store::EventStore;
 use local_servers::TestDatabase;
 use nix::sys::signal::Signal;
+use projection::runner::lease::LEASE;
 use projector::projections;
-use projector::runner::lease::LEASE;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 

@@ -11,8 +11,8 @@ use event_store::{
 };
 use local_servers::TestDatabase;
 pub(crate) use local_servers::until;
-use projector::runner::Watch;
-use projector::{Runner, Standing};
+use projection::runner::Watch;
+use projection::{Runner, Standing};
 use serde_json::Value;
 use service_kit::clock;
 use service_kit::health::Health;
