@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 // Named by path: a file beside this one would be a test program of its own.
 #[path = "tidy/features.rs"]
 mod features;
+#[path = "tidy/lengths.rs"]
+mod lengths;
 #[path = "tidy/map.rs"]
 mod map;
+#[path = "tidy/numbers.rs"]
+mod numbers;
 #[path = "tidy/tasks.rs"]
 mod tasks;
 #[path = "tidy/waits.rs"]
@@ -69,9 +73,6 @@ const FOR_TESTS_OF: &[(&str, &str, &str)] =
 const DOMAIN_USES: &[&str] = &["chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
 /// What the roots must not know.
 const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
-
-const FILE_STOP: usize = 400;
-const FUNCTION_STOP: usize = 70;
 
 /// Where statements are put together by the program: names of databases and roles cannot be
 /// parameters.
@@ -244,53 +245,6 @@ fn the_roots_know_neither_http_nor_nats_and_the_domain_nothing_but_values() {
 fn every_file_says_first_what_lives_in_it() {
     let silent = rust().into_iter().filter(|file| !file.text.starts_with("//!"));
     none("a file opens with //!", silent.map(|file| file.path).collect());
-}
-
-#[test]
-fn files_and_functions_stay_short() {
-    let mut offences = Vec::new();
-    for file in rust() {
-        let lines = file.without_tests().lines().count();
-        if lines > FILE_STOP && !file.is_test() {
-            offences.push(format!(
-                "{}: {lines} lines without tests, {FILE_STOP} is the stop",
-                file.path
-            ));
-        }
-        for (name, length) in
-            functions(&file.text).into_iter().filter(|(_, length)| *length > FUNCTION_STOP)
-        {
-            offences.push(format!(
-                "{}: {name} has {length} lines, {FUNCTION_STOP} is the stop",
-                file.path
-            ));
-        }
-    }
-    none("past the stop, split by meaning", offences);
-}
-
-/// Each function and its length: formatted code ends a function with a brace at the function's own
-/// indent.
-fn functions(text: &str) -> Vec<(String, usize)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let starts = lines.iter().enumerate().filter_map(|(at, line)| {
-        let code = line.trim_start();
-        let words: Vec<&str> =
-            code.split_whitespace().take_while(|word| !word.contains('(')).collect();
-        let modifier =
-            |word: &str| matches!(word, "async" | "const" | "unsafe") || word.starts_with("pub");
-        let is_fn = code.split_whitespace().find(|word| !modifier(word)) == Some("fn");
-        (is_fn && words.len() <= 4).then_some((at, line.len() - code.len()))
-    });
-    let functions = starts.filter_map(|(start, indent)| {
-        let end = lines[start..]
-            .iter()
-            .position(|line| line.trim_end() == format!("{}}}", " ".repeat(indent)))?;
-        let name = lines[start].trim().split("fn ").nth(1)?.split(['(', '<']).next()?.to_owned();
-        let one_line = lines[start].trim_end().ends_with([';', '}']);
-        Some((name, if one_line { 1 } else { end + 1 }))
-    });
-    functions.collect()
 }
 
 #[test]

@@ -105,8 +105,7 @@ async fn runs(runner: &mut Runner, head: i64) {
 }
 
 #[tokio::test]
-async fn p7_poison_events_hurt_only_their_own_rows_and_after_a_fix_it_is_as_if_nothing_had_happened()
- {
+async fn p7_poison_events_hurt_only_their_own_rows_and_a_fix_leaves_no_trace() {
     let run = test_run();
     let mut random = StdRng::seed_from_u64(run.seed);
     let projection = of::<Ledger<0>>();

@@ -341,7 +341,10 @@ async fn what_people_look_with_sees_every_partition() {
         .collect();
     assert_eq!(numbers, [(0, 3), (1, 3), (2, 3)], "{status}");
     assert!(
-        users.iter().all(|partition| partition["heartbeat_seconds"].as_f64().unwrap() < LEASE.as_secs_f64()),
+        users
+            .iter()
+            .map(|partition| partition["heartbeat_seconds"].as_f64().unwrap())
+            .all(|seconds| seconds < LEASE.as_secs_f64()),
         "{status}"
     );
 
