@@ -9,98 +9,24 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use local_servers::{
     Account, ClusterOptions, Launch, NatsOptions, NatsServer, PostgresCluster, Process,
-    finish_async, free_port, http_get,
+    finish_async, free_port,
 };
 use nix::sys::signal::Signal;
 use sqlx::Connection;
 
-use crate::{Client, Log, Way, program, until};
+use crate::{Client, Log, Way, program};
 
-const READY_LIMIT: Duration = Duration::from_mins(1);
-/// How long a process may take to say how it is.
-const SAY_LIMIT: Duration = Duration::from_secs(5);
+mod report;
+mod topology;
+
+pub use report::Readiness;
+pub use topology::{Server, Service};
+
 /// How long a command line may take.
 const RUN_LIMIT: Duration = Duration::from_mins(3);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Base64 of 32 bytes; these processes keep no secret.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-
-/// One of the processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Service {
-    /// Takes commands.
-    CommandApi,
-    /// Answers queries.
-    QueryApi,
-    /// Publishes events.
-    EventRelay,
-    /// Writes the read tables.
-    Projector,
-}
-
-impl Service {
-    /// All of them.
-    pub const ALL: [Service; 4] =
-        [Service::CommandApi, Service::QueryApi, Service::EventRelay, Service::Projector];
-
-    /// Its role in the databases; each may do only what its group may.
-    pub const fn role(self) -> &'static str {
-        match self {
-            Service::CommandApi => "command_api",
-            Service::QueryApi => "query_api",
-            Service::EventRelay => "event_relay",
-            Service::Projector => "projector",
-        }
-    }
-
-    /// Its program and what that is told to do.
-    pub(crate) const fn program(self) -> (&'static str, &'static str) {
-        match self {
-            Service::CommandApi => ("command-api", "serve"),
-            Service::QueryApi => ("query-api", "serve"),
-            Service::EventRelay => ("event-relay", "run"),
-            Service::Projector => ("projector", "run"),
-        }
-    }
-}
-
-/// A server that processes hold connections to, or one of its databases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Server {
-    /// The Postgres that holds the events.
-    EventStore,
-    /// The keys of personal data.
-    SubjectKeys,
-    /// The read tables.
-    ReadModel,
-    /// The nats-server that carries the events.
-    Nats,
-}
-
-impl Server {
-    /// All of them.
-    pub const ALL: [Server; 4] =
-        [Server::EventStore, Server::SubjectKeys, Server::ReadModel, Server::Nats];
-
-    /// Whether a process holds connections to it.
-    pub const fn is_used_by(self, service: Service) -> bool {
-        match service {
-            Service::CommandApi => matches!(self, Server::EventStore | Server::SubjectKeys),
-            Service::QueryApi => matches!(self, Server::ReadModel | Server::Nats),
-            Service::EventRelay => matches!(self, Server::EventStore | Server::Nats),
-            Service::Projector => true,
-        }
-    }
-}
-
-/// What a process says of itself.
-#[derive(Debug, Clone)]
-pub struct Readiness {
-    /// Whether it can work.
-    pub ready: bool,
-    /// How each of its parts is.
-    pub says: String,
-}
 
 /// The system, service by service. Everything ends when this is dropped.
 #[derive(Debug)]
@@ -363,67 +289,9 @@ impl Launched {
         Ok(())
     }
 
-    /// What a process says of itself now. It says so within a moment, however it is.
-    pub async fn readiness(&self, service: Service) -> Result<Readiness> {
-        let address = format!(
-            "http://127.0.0.1:{}/readyz?verbose",
-            self.ports.get(&service).context("ports")?.admin
-        );
-        let asked = async {
-            let answer = http_get(&address).await?;
-            Ok(Readiness { ready: answer.status().is_success(), says: answer.text().await? })
-        };
-        tokio::time::timeout(SAY_LIMIT, asked)
-            .await
-            .with_context(|| format!("{service:?} says nothing of itself"))?
-    }
-
-    /// The metrics of a process, as Prometheus reads them.
-    pub async fn metrics(&self, service: Service) -> Result<String> {
-        let address = format!(
-            "http://127.0.0.1:{}/metrics",
-            self.ports.get(&service).context("ports")?.admin
-        );
-        let asked = async { Ok(http_get(&address).await?.text().await?) };
-        tokio::time::timeout(SAY_LIMIT, asked)
-            .await
-            .with_context(|| format!("{service:?} tells no metrics"))?
-    }
-
-    /// Waits until a process says that it is ready.
-    pub async fn wait_until_ready(&mut self, service: Service) -> Result<()> {
-        let what = format!("{service:?} is ready");
-        let ready = until(&what, READY_LIMIT, async || {
-            let Readiness { ready, says } = self.readiness(service).await?;
-            anyhow::ensure!(ready, says);
-            Ok(Some(()))
-        });
-        ready.await.with_context(|| self.log_of(service))
-    }
-
-    /// Waits until a process is not ready and says all of this.
-    pub async fn wait_until_it_says(&mut self, service: Service, words: &[&str]) -> Result<()> {
-        let what = format!("{service:?} says {words:?}");
-        let said = until(&what, READY_LIMIT, async || {
-            let Readiness { ready, says } = self.readiness(service).await?;
-            anyhow::ensure!(!ready && words.iter().all(|words| says.contains(words)), says);
-            Ok(Some(()))
-        });
-        said.await.with_context(|| self.log_of(service))
-    }
-
     /// Whether a process runs and has not ended.
     pub fn runs(&mut self, service: Service) -> bool {
         self.processes.get_mut(&service).is_some_and(|process| process.ended().is_none())
-    }
-
-    /// The end of what a process has logged.
-    pub fn log_of(&self, service: Service) -> String {
-        const LAST: usize = 20;
-        let text = std::fs::read_to_string(self.logs.path().join(service.program().0))
-            .unwrap_or_else(|error| error.to_string());
-        let lines: Vec<&str> = text.lines().collect();
-        format!("the end of its log:\n{}", lines[lines.len().saturating_sub(LAST)..].join("\n"))
     }
 }
 

@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 
 /// The processor time that a process has used, with what its ended children used.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
-    const FIRST: usize = 11; // utime, stime, cutime, cstime: fields 14 to 17, after the two before the last parenthesis
+    // utime, stime, cutime and cstime are fields 14 to 17. The first two fields, which end at the
+    // last parenthesis, are not among these.
+    const FIRST: usize = 11;
     let fields = stat(pid)?;
     let ticks: u64 = fields
         .iter()

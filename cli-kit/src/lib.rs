@@ -4,7 +4,7 @@
 //! | exit code | meaning |
 //! | --- | --- |
 //! | 0 | done, and what was looked at is in order |
-//! | 1 ([`NOT_IN_ORDER`]) | done, and what was looked at is not in order: it differs, it is not ready, a test failed |
+//! | 1 ([`NOT_IN_ORDER`]) | done, and something is wrong: a difference, a failed test, not ready |
 //! | 2 ([`USAGE`]) | wrong usage: an argument or a setting |
 //! | 3 ([`FAILED`]) | could not be done, or could not look: nothing is known about what was asked |
 //! | 141 ([`READER_GONE`]) | the reader of the output ended first, as in `… \| head -1` |

@@ -4,24 +4,27 @@
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 
-use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
+use domain::aggregate::Aggregate;
 use event_store::registry::InvalidRegistry;
-use event_store::stream::Version;
 use event_store::{
-    Append, AppendCondition, AppendOutcome, AsOf, CacheLimits, Current, Epoch, EventQuery,
-    EventType, ExpectedVersion, Idempotency, InvalidName, Metadata, NewEvent, Position, QueryItem,
-    Refusal, Registry, ReservationChange, StateLoader, StoreError, StreamAppend, StreamName, Tag,
-    Unreadable, UpcastingError, UpcastingLog,
+    Append, AppendOutcome, AsOf, CacheLimits, Epoch, Idempotency, Refusal, Registry, StateLoader,
+    UpcastingLog,
 };
 use uuid::Uuid;
 
+mod changes;
+mod error;
 mod line;
+mod loaded;
 mod state;
 
 use crate::erasure_gate::ErasureGate;
+pub use changes::{Changes, stream_of};
+pub use error::RepositoryError;
 pub use line::MAX_IN_LINE;
 pub(crate) use line::Turn;
-use line::{Leaves, Lines, Next};
+use line::{Leaves, Lines};
+pub use loaded::Loaded;
 use state::State;
 
 /// Every shape in which an event of the shop was ever written.
@@ -36,238 +39,11 @@ pub fn registry() -> Result<Registry, InvalidRegistry> {
 pub struct Repository {
     states: StateLoader,
     lines: Lines,
-    /// The history that this process has read last: an append is refused when the log has become
-    /// another one meanwhile.
+    /// The epoch that this process read last. An append is refused when the log has another epoch
+    /// by then.
     epoch: Mutex<Option<Epoch>>,
-    /// Who says which history that is, where it is not for this process alone to find out.
+    /// Names the epoch to work in, where this process does not find it out alone.
     erasure_gate: Option<ErasureGate>,
-}
-
-/// Why a stream could not be loaded or an append not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum RepositoryError {
-    /// The store gave no outcome.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its
-    /// version.
-    #[error(transparent)]
-    Unknown(#[from] Unreadable),
-    /// An event of a known version does not have its shape.
-    #[error("the event at position {position} cannot be read")]
-    Unreadable {
-        /// Where.
-        position: Position,
-        /// Why.
-        #[source]
-        source: UnreadableEvent,
-    },
-    /// A stream has an event of a type that its aggregate does not know.
-    #[error(
-        "the event at position {position} has type {event_type}, which is not one of its stream's"
-    )]
-    Foreign {
-        /// Where.
-        position: Position,
-        /// Its type.
-        event_type: EventType,
-    },
-    /// A new event cannot be written as JSON.
-    #[error("a new event cannot be written as JSON")]
-    Encode(#[from] serde_json::Error),
-    /// Too many commands on one aggregate wait for their turn, or one waited too long.
-    #[error("too many commands wait for their turn on one aggregate")]
-    Crowded,
-    /// A stream, a type or a tag has a name that the store does not take.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-}
-
-impl From<UpcastingError> for RepositoryError {
-    fn from(error: UpcastingError) -> Self {
-        match error {
-            UpcastingError::Store(error) => Self::Store(error),
-            UpcastingError::Unreadable(unreadable) => Self::Unknown(unreadable),
-        }
-    }
-}
-
-/// An aggregate as it was when it was loaded.
-#[derive(Debug, Clone)]
-pub struct Loaded<A> {
-    /// Which.
-    pub id: Uuid,
-    /// Its state; the default one when it has no events.
-    pub state: A,
-    /// The version of its stream.
-    pub version: Version,
-    /// The position of its last event; of the last one that is stored, where it was loaded in turn.
-    pub position: Position,
-    /// What else is known of it when it was loaded in turn.
-    in_turn: Option<InTurn>,
-}
-
-/// Where in its stream an aggregate stands that was loaded in turn.
-#[derive(Debug, Clone)]
-struct InTurn {
-    place: Current<()>,
-    /// Whether its last event is still on its way.
-    is_ahead: bool,
-}
-
-impl<A: Aggregate> Loaded<A> {
-    /// One that nothing has happened to yet.
-    pub fn absent(id: Uuid) -> Self {
-        Self {
-            id,
-            state: A::default(),
-            version: Version::NONE,
-            position: Position::START,
-            in_turn: None,
-        }
-    }
-
-    fn of(id: Uuid, current: Current<State<A>>) -> Self {
-        let (version, position) = (current.version, current.last.position);
-        Self { id, state: current.state.0, version, position, in_turn: None }
-    }
-
-    fn in_turn(id: Uuid, current: Current<State<A>>, is_ahead: bool) -> Self {
-        let place = current.clone().with(());
-        Self { in_turn: Some(InTurn { place, is_ahead }), ..Self::of(id, current) }
-    }
-
-    /// What follows from several commands, each meeting the state that the one before led to.
-    ///
-    /// # Errors
-    /// The first refusal.
-    pub fn decide(
-        &self,
-        commands: impl IntoIterator<Item = A::Command>,
-    ) -> Result<Vec<A::Event>, A::Error> {
-        let (mut state, mut events) = (self.state.clone(), Vec::new());
-        for command in commands {
-            let decided = state.decide(command)?;
-            state = decided.iter().cloned().fold(state, A::evolve);
-            events.extend(decided);
-        }
-        Ok(events)
-    }
-
-    const fn expected(&self) -> ExpectedVersion {
-        match (&self.in_turn, self.version) {
-            (Some(InTurn { place, is_ahead: true }), _) => place.behind(),
-            (_, Version::NONE) => ExpectedVersion::NoStream,
-            (_, version) => ExpectedVersion::Exact(version),
-        }
-    }
-
-    /// What these events leave it as.
-    fn leaves(&self, events: &[NewEvent]) -> Leaves {
-        let Some(InTurn { place, .. }) = &self.in_turn else { return Leaves::Unknown };
-        if events.is_empty() {
-            return Leaves::Same;
-        }
-        // What cannot be read is said when it is read from the log: by the next one that is
-        // decided.
-        match State(self.state.clone()).followed_by(events) {
-            Ok(state) => Leaves::State(Next::of(place.followed_by((), events).with(state))),
-            Err(_) => Leaves::Unknown,
-        }
-    }
-}
-
-/// What a command changes: events of its aggregate, what must still hold elsewhere, and the unique
-/// values it takes or gives back.
-#[derive(Debug)]
-pub struct Changes {
-    id: Uuid,
-    append: Append,
-    leaves: Leaves,
-}
-
-impl Changes {
-    /// `events` happen to the aggregate, unless something else has happened to it since it was
-    /// loaded.
-    ///
-    /// # Errors
-    /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
-    pub fn to<A: Aggregate>(
-        loaded: &Loaded<A>,
-        events: &[A::Event],
-        metadata: &Metadata,
-    ) -> Result<Self, RepositoryError> {
-        let events =
-            events.iter().map(|event| new_event(event, metadata)).collect::<Result<Vec<_>, _>>()?;
-        let leaves = loaded.leaves(&events);
-        let stream = stream_of::<A>(loaded.id)?;
-        let append = Append {
-            streams: vec![StreamAppend { stream, expected: loaded.expected(), events }],
-            ..Append::default()
-        };
-        Ok(Self { id: loaded.id, append, leaves })
-    }
-
-    /// Only if no event of this type happened to `other` since it was loaded.
-    ///
-    /// # Errors
-    /// [`RepositoryError::Name`].
-    pub fn unless<A: Aggregate>(
-        mut self,
-        event_type: &str,
-        other: &Loaded<A>,
-    ) -> Result<Self, RepositoryError> {
-        let item = QueryItem {
-            types: vec![event_type.parse()?],
-            tags: vec![Tag::new(A::Event::CATEGORY, other.id)?],
-        };
-        self.append.conditions.push(AppendCondition {
-            query: EventQuery { items: vec![item] },
-            after: other.position,
-        });
-        Ok(self)
-    }
-
-    /// Takes or gives back unique values.
-    #[must_use]
-    pub fn reserving(mut self, reservations: impl IntoIterator<Item = ReservationChange>) -> Self {
-        self.append.reservations.extend(reservations);
-        self
-    }
-
-    /// Every event, with the stream that it would be appended to.
-    pub fn events(&self) -> impl Iterator<Item = (&StreamName, &NewEvent)> {
-        self.append
-            .streams
-            .iter()
-            .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
-    }
-
-    /// Which aggregate changes.
-    pub const fn id(&self) -> Uuid {
-        self.id
-    }
-}
-
-/// The stream of an aggregate.
-///
-/// # Errors
-/// [`InvalidName`], when the aggregate's category is not one.
-pub fn stream_of<A: Aggregate>(id: Uuid) -> Result<StreamName, InvalidName> {
-    StreamName::new(A::Event::CATEGORY, id)
-}
-
-fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent, RepositoryError> {
-    let new = NewEvent::json(
-        event.event_type().parse()?,
-        event.schema_version(),
-        event,
-        metadata.clone(),
-    )?;
-    event
-        .tags()
-        .into_iter()
-        .try_fold(new, |new, (key, value)| Ok(new.tagged(Tag::new(key, value)?)))
 }
 
 impl Repository {
@@ -281,7 +57,7 @@ impl Repository {
         Self { states, lines: Lines::default(), epoch: Mutex::new(None), erasure_gate: None }
     }
 
-    /// Works only in the history that is erasure_gate.
+    /// Works only in the history that the erasure gate names.
     #[must_use]
     pub fn only_in(self, erasure_gate: ErasureGate) -> Self {
         Self { erasure_gate: Some(erasure_gate), ..self }

@@ -85,12 +85,16 @@ macro_rules! stored_events {
                 data: &str,
             ) -> Option<Result<Self, $crate::aggregate::UnreadableEvent>> {
                 match (event_type, schema_version) {
-                    $(($name, $version) => Some($crate::aggregate::read_payload::<$payload>($name,
-                        data).map(Self::$variant)),)+
-                    $(($name, version) => Some(Err($crate::aggregate::UnreadableEvent::UnknownVersion {
-                        event_type: $name.to_owned(),
-                        version,
-                    })),)+
+                    $(($name, $version) => Some(
+                        $crate::aggregate::read_payload::<$payload>($name, data)
+                            .map(Self::$variant),
+                    ),)+
+                    $(($name, version) => Some(Err(
+                        $crate::aggregate::UnreadableEvent::UnknownVersion {
+                            event_type: $name.to_owned(),
+                            version,
+                        },
+                    )),)+
                     _ => None,
                 }
             }

@@ -22,6 +22,15 @@
 //! That a key is *destroyed* is a fact of the key store, which keeps a tombstone: only then is a
 //! value `erased`. That the key store is away, that it does not know the subject, or that no master
 //! key fits, are errors: a value is never given up by mistake.
+//!
+//! The consequences, and why:
+//! - The log, its backups, the relay and JetStream carry ciphertext only (AES-256-GCM-SIV, bound
+//!   to stream, event and field), so destroying one key reaches every copy.
+//! - The keys and the ledger of erasures live in a database of their own, wrapped by a master key:
+//!   a backup of the log alone reveals nothing.
+//! - The append functions accept nothing of a subject after its `subject.erased`, and a projection
+//!   blanks the subject's fields when it reads that event. So the log means the same whenever it
+//!   is read, and a rebuilt read model equals the live one (promise P7).
 
 mod cache;
 mod encrypting_store;

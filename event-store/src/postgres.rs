@@ -15,6 +15,25 @@
 //! - The look for a stream's version that an append expects not to exist: 1.0 of 11 µs. It stays:
 //!   leaving it to the unique constraint would leave dead rows in the log whenever an append is
 //!   refused.
+//!
+//! # One serial append
+//! All appends go through two SQL functions: a general one, and a shorter one for the common
+//! batch. Both begin by locking the same row, so every later check sees everything that committed
+//! before. A procedure wraps them and commits inside the same call, so a client that is cut off
+//! holds no lock. Group commit (`batch.rs`) makes up for the serial lock: while one batch is in
+//! flight, the next one gathers. The answer to a repeat comes from such a call too, so its commit
+//! waits for a synchronous standby as every append's does.
+//!
+//! The functions refuse a server whose settings would lose what it acknowledges
+//! (`event_store.unsafe_setting`); they look at each call, since a reload can change the settings.
+//! A server with `event_store.may_lose_events = on`, such as the ones that the tests start, may
+//! run without `fsync` and `full_page_writes`.
+//!
+//! An append sends no notification: NOTIFY would serialise the commits. `wake.rs` sends one
+//! debounced notification after the commit, on another connection.
+//!
+//! A stream is closed by its last event, `stream.closed`. The check of the stream's version sees
+//! that event, so streams that are open pay nothing for the rule.
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,29 +1,38 @@
 //! The state of a stream, worked out from its events: with what is cached and what was kept as a
 //! snapshot, so that only what is newer is read. Both are short cuts to the same answer: a state is
 //! always the fold of the stream's events up to its version.
+//!
+//! A cached state may be old: newer events are read on top of it, and the append checks the
+//! version. A snapshot is written in the background and ignored when its shape, its epoch or the
+//! event at its position does not match. A state with personal data stays in memory only as long
+//! as the keys of all its subjects, and goes as soon as the process hears of an erasure; its
+//! snapshot is encrypted under a key made from all of theirs, so an erasure ends both. Any stream
+//! can be loaded as of a version, a position or a time.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use crate::cache::{CacheLimits, StateCache};
 use crate::erasure::Vault;
-use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
+use crate::erasure::vault::held::Personal;
 use crate::error::StoreError;
 use crate::event::{Epoch, EventRef, Position, RecordedEvent};
 use crate::pulse::Task;
 use crate::registry::Unreadable;
-use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::snapshot::SnapshotStore;
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
 use crate::upcasting::{StreamPage, UpcastingError, UpcastingLog};
 
 mod ahead;
+mod as_of;
+mod from_snapshot;
 mod keeper;
 mod shared;
 
+pub use as_of::AsOf;
 use keeper::Keeper;
 use shared::Rounds;
 
@@ -93,37 +102,6 @@ impl<S: Default> Default for Current<S> {
     }
 }
 
-/// A moment in the life of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AsOf {
-    /// With this version.
-    Version(Version),
-    /// When the log ended at this position.
-    Position(Position),
-    /// At this time, the events recorded at it included.
-    Time(DateTime<Utc>),
-}
-
-impl AsOf {
-    /// Whether the event had happened then.
-    pub fn includes(&self, event: &RecordedEvent) -> bool {
-        match self {
-            Self::Version(version) => event.version <= *version,
-            Self::Position(position) => event.position <= *position,
-            Self::Time(time) => event.recorded_at <= *time,
-        }
-    }
-
-    /// Whether all up to this version and event had happened then; when that cannot be told, no.
-    fn includes_all(&self, version: Version, last: EventRef) -> bool {
-        match self {
-            Self::Version(bound) => version <= *bound,
-            Self::Position(bound) => last.position <= *bound,
-            Self::Time(_) => false,
-        }
-    }
-}
-
 /// When a state is kept as a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotPolicy {
@@ -156,9 +134,9 @@ pub enum StateError<E: std::error::Error + 'static> {
     /// An event makes no sense to the state.
     #[error("the event at position {position} cannot be applied")]
     Apply {
-        /// Where.
+        /// Where the event stands in the log.
         position: Position,
-        /// Why.
+        /// What the state says of it.
         #[source]
         source: E,
     },
@@ -350,57 +328,5 @@ impl StateLoader {
                 current = kept;
             }
         }
-    }
-
-    /// The snapshot of a stream, if there is one that fits. That there is none is never an error.
-    async fn snapshot<S: StreamState>(
-        &self,
-        stream: &StreamName,
-        epoch: Epoch,
-    ) -> Option<Current<S>> {
-        let (store, _) = self.snapshots.as_ref()?;
-        let found = match self.found_and_opened(store.as_ref(), stream, S::SHAPE?, epoch).await {
-            Ok(found) => found,
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, %stream, "a snapshot could not be read: the stream is read \
-                    instead");
-                None
-            }
-        };
-        let (found, personal) = found?;
-        // What serde says is left out: it repeats values.
-        let Ok(state) = S::read(&found.state) else {
-            tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: \
-                the stream is read instead");
-            return None;
-        };
-        Some(Current {
-            state,
-            version: found.version,
-            last: found.last,
-            kept: found.version,
-            personal,
-        })
-    }
-
-    /// The snapshot with its state readable; `None` also when it does not open any more.
-    async fn found_and_opened(
-        &self,
-        store: &dyn SnapshotStore,
-        stream: &StreamName,
-        shape: i32,
-        epoch: Epoch,
-    ) -> Result<Option<(Snapshot, Personal)>, StoreError> {
-        let Some(found) = store.snapshot(stream, shape, epoch).await? else { return Ok(None) };
-        if !held::is_encrypted(&found.state) {
-            return Ok(Some((found, Personal::default())));
-        }
-        let Some(vault) = self.vault() else { return Ok(None) };
-        let place = StatePlace { stream, shape, epoch, version: found.version, last: found.last };
-        let opened = vault.decrypt_state(place, &found.state).await?;
-        Ok(opened.map(|OpenedState { json, subjects }| {
-            (Snapshot { state: json, ..found }, Personal::of(subjects))
-        }))
     }
 }

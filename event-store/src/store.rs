@@ -18,6 +18,9 @@ pub const MAX_PAGE: u32 = 10_000;
 
 /// About the most bytes that one page of a read holds: it ends with the event whose
 /// [`RecordedEvent::bytes`] fill it, at the earliest after one event.
+///
+/// Memory is bounded in bytes, not in events: whoever reads the log (a rebuild, a verification, a
+/// follower, the relay) holds a few pages, whatever the size of the events.
 pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Whether a read that was asked for `limit` events had no more of them when it gave this page,

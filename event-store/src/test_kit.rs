@@ -16,7 +16,8 @@
 //! assert_eq!(outcome.versions, [(stream("a"), Version(1))]);
 //!
 //! let again = append_to(stream("a"), ExpectedVersion::NoStream, vec![event("thing.made")]);
-//! assert!(matches!(refused(store.append(again).await?), Refusal::Version { actual: Version(1), .. }));
+//! let refusal = refused(store.append(again).await?);
+//! assert!(matches!(refusal, Refusal::Version { actual: Version(1), .. }));
 //! # Ok(())
 //! # }
 //! ```

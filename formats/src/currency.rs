@@ -145,7 +145,7 @@ mod tests {
             match expected {
                 // Still on ISO's list, as is its successor.
                 Some(_) if code == "VES" => {
-                    assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn()))
+                    assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn()));
                 }
                 Some(expected) => assert_eq!(
                     ours.map(|ours| (ours.exponent(), ours.is_withdrawn())),

@@ -1,4 +1,5 @@
 -- The schema of users' credentials. Nobody can sign in yet, so it holds no table but that of its
 -- migrations.
 CREATE SCHEMA IF NOT EXISTS auth;
-COMMENT ON SCHEMA auth IS 'Credentials of users; owned by the command API, empty until sign-in exists';
+COMMENT ON SCHEMA auth IS
+    'Credentials of users; owned by the command API, empty until sign-in exists';

@@ -32,8 +32,8 @@ CREATE FUNCTION event_store.epoch_after(p_epochs uuid[]) RETURNS uuid
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(int8send(t.ms) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1),
-                  'hex')::uuid
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+               PLACING substring(int8send(t.ms) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
     FROM (SELECT greatest(floor(date_part('epoch', clock_timestamp()) * 1000)::bigint,
                           (SELECT 1 + max(('x' || left(replace(e::text, '-', ''),
                               12))::bit(48)::bigint) FROM unnest(p_epochs) AS e)) AS ms) AS t
@@ -104,7 +104,8 @@ CREATE TABLE event_store.digests (
     -- the first 8 bytes of each event's digest: they tell which event was changed
     event_digests  bytea       NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT digests_event_digests CHECK (octet_length(event_digests) = 8 * (last_position - first_position + 1))
+    CONSTRAINT digests_event_digests
+        CHECK (octet_length(event_digests) = 8 * (last_position - first_position + 1))
 );
 
 -- Events and tags only grow: freeze them as they come, before a wraparound vacuum must.

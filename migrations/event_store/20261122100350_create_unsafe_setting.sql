@@ -13,7 +13,8 @@ LANGUAGE sql STABLE  -- without a SET clause, so that it is taken into the state
 AS $$
     SELECT CASE
         WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
-            THEN 'synchronous_commit is ' || pg_catalog.current_setting('synchronous_commit') || ': a crash of the server loses acknowledged appends'
+            THEN 'synchronous_commit is ' || pg_catalog.current_setting('synchronous_commit')
+                || ': a crash of the server loses acknowledged appends'
         WHEN pg_catalog.current_setting('fsync') = 'on'
             AND pg_catalog.current_setting('full_page_writes') = 'on' THEN NULL
         WHEN pg_catalog.current_setting('event_store.may_lose_events', true) = 'on' THEN NULL

@@ -24,24 +24,38 @@
 --
 -- A plain batch, the common one, has a shorter way: append_plain, in the next migration.
 --
--- Answers: o_kind per member, null when all were appended now: 0 appended now, 1 appended before
--- (the batch was sent again), 2 repeated under its idempotency key (o_detail: the record), 3 the
--- key is another request's, 4 another epoch, 5 an event id is taken (o_detail: which), 6 a version
--- (o_index: which of p_stream; o_number: the actual one), 7 a condition (o_index: which; o_number:
--- the position), 8 a reservation (o_index: which; o_detail: its owner), 9 a stream is closed
--- (o_index: which of p_stream), 10 a subject is erased (o_detail: which). A stream is closed by an
--- event of the type stream.closed: the last one that it ever has. The look at a stream's version
--- sees it, as a version of -2 and less (-2 - version), so that nobody pays for streams that are
--- open. The store's connection plans each statement once, with every table reached by an index
+-- Answers: o_status per member (event_store.append_status, below), null when all were appended now;
+-- what goes with it is in o_number, o_index and o_detail. o_version per stream: its version before
+-- the batch. o_head, o_head_event_id: the log before the batch. The procedure also says how many
+-- seconds passed until the lock was held (waited): from the arrival of the call to the time of the
+-- batch.
+--
+-- A stream is closed by an event of the type stream.closed: the last one that it ever has. The look
+-- at a stream's version sees it, as a version of -2 and less (-2 - version), so that nobody pays
+-- for streams that are open.
+--
+-- The store's connection plans each statement once, with every table reached by an index
 -- (event-store/src/postgres/connect.rs): a plan is made while the tables may be empty and must stay
 -- right as they grow. Set by the connection and not here: six SET clauses cost 14 us a call, of 86.
 -- For the same reason the search_path is asked for and not set, which alone costs 26 us: a function
 -- that runs with its owner's rights must not look names up where its caller could put others. That
 -- first look is spelled out, so that nobody can redirect it.
---
--- o_version per stream: its version before the batch. o_head, o_head_event_id: the log before the
--- batch. The procedure also says how many seconds passed until the lock was held (waited): from the
--- arrival of the call to the batch's time.
+
+-- What came of a member. event-store/src/postgres/call/status.rs has the same names; its test
+-- compares them. An enum costs as much as a number: it is stored as one.
+CREATE TYPE event_store.append_status AS ENUM (
+    'appended',          -- now
+    'sent_again',        -- before: the batch was sent again
+    'repeated',          -- before, under its idempotency key; o_detail: the record
+    'key_reused',        -- refused, as all below: the key is another request's
+    'other_epoch',       -- the log has another epoch
+    'duplicate_event',   -- an event id is taken; o_detail: which
+    'wrong_version',     -- o_index: which of p_stream; o_number: its version
+    'condition_broken',  -- o_index: which; o_number: the position of the event that breaks it
+    'reserved',          -- o_index: which of the reservations; o_detail: its owner
+    'stream_closed',     -- o_index: which of p_stream
+    'subject_erased'     -- o_detail: which
+);
 
 CREATE FUNCTION event_store.append_batch(
     p_append_id        uuid[],
@@ -85,7 +99,7 @@ CREATE FUNCTION event_store.append_batch(
     OUT o_head          bigint,
     OUT o_head_event_id uuid,
     OUT o_recorded_at   timestamptz,
-    OUT o_kind          integer[],
+    OUT o_status        event_store.append_status[],
     OUT o_version       bigint[],
     OUT o_number        bigint[],
     OUT o_index         integer[],
@@ -98,7 +112,7 @@ DECLARE
     -- a setting under which the server can lose what it acknowledges
     unsafe     text;
     members    integer;
-    none       integer[];
+    none       event_store.append_status[];  -- nobody is refused
     clean      boolean;             -- nobody was refused, and nobody was here before
     -- per member: the position before its first event; only filled when it is asked for
     base       bigint[];
@@ -147,8 +161,8 @@ BEGIN
             ORDER BY e.position DESC LIMIT 1) AS h ON true;
 
     members := cardinality(p_append_id);
-    none := array_fill(0, ARRAY[members]);
-    o_kind := none;
+    none := array_fill('appended'::event_store.append_status, ARRAY[members]);
+    o_status := none;
     o_number := array_fill(NULL::bigint, ARRAY[members]);
     o_index := array_fill(NULL::integer, ARRAY[members]);
     o_detail := array_fill(NULL::text, ARRAY[members]);
@@ -167,7 +181,7 @@ BEGIN
                 GROUP BY u.member HAVING count(e.position) > 0
         LOOP
             IF r.same THEN
-                o_kind[r.member] := 1;
+                o_status[r.member] := 'sent_again';
                 o_number[r.member] := r.first + p_event_count[r.member];
             ELSE
                 duplicate[r.member] := r.id;
@@ -195,36 +209,36 @@ BEGIN
                 FROM unnest(p_key) WITH ORDINALITY AS u (key, member) JOIN event_store.idempotency
                     AS k ON k.key = u.key
         LOOP
-            IF o_kind[r.member] <> 0 THEN
+            IF o_status[r.member] <> 'appended' THEN
                 CONTINUE;
             ELSIF r.sent_again THEN
-                o_kind[r.member] := 1;
+                o_status[r.member] := 'sent_again';
                 o_number[r.member] := r.position;
                 o_detail[r.member] := r.event_id;
             ELSIF r.same THEN
-                o_kind[r.member] := 2;
+                o_status[r.member] := 'repeated';
                 o_detail[r.member] := json_build_object('epoch', r.epoch, 'position', r.position,
                     'event_id', r.event_id,
                     'count', r.event_count, 'streams', r.streams, 'versions', r.versions, 'answer',
                         r.answer);
             ELSE
-                o_kind[r.member] := 3;
+                o_status[r.member] := 'key_reused';
             END IF;
         END LOOP;
     END IF;
 
     IF p_epoch IS NOT NULL THEN
         FOR i IN 1 .. members LOOP
-            IF o_kind[i] = 0 AND p_epoch[i] <> o_epoch THEN
-                o_kind[i] := 4;
+            IF o_status[i] = 'appended' AND p_epoch[i] <> o_epoch THEN
+                o_status[i] := 'other_epoch';
             END IF;
         END LOOP;
     END IF;
 
     IF duplicate IS NOT NULL THEN
         FOR i IN array_lower(duplicate, 1) .. array_upper(duplicate, 1) LOOP
-            IF o_kind[i] = 0 AND duplicate[i] IS NOT NULL THEN
-                o_kind[i] := 5;
+            IF o_status[i] = 'appended' AND duplicate[i] IS NOT NULL THEN
+                o_status[i] := 'duplicate_event';
                 o_detail[i] := duplicate[i];
             END IF;
         END LOOP;
@@ -243,8 +257,8 @@ BEGIN
                 WHERE EXISTS (SELECT FROM event_store.events AS e
                     WHERE e.stream = 'subject-' || u.subject) ORDER BY u.member, u.subject
         LOOP
-            IF o_kind[r.member] = 0 THEN
-                o_kind[r.member] := 10;
+            IF o_status[r.member] = 'appended' THEN
+                o_status[r.member] := 'subject_erased';
                 o_detail[r.member] := r.subject;
             END IF;
         END LOOP;
@@ -259,15 +273,16 @@ BEGIN
                              AND EXISTS (SELECT FROM event_store.events AS e
                                  WHERE e.position = t.position
                                              AND e.tags @> string_to_array(c.tags, ' ')
-                                             AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' '))))
+                                             AND (c.types = '' OR e.event_type
+                                                 = ANY (string_to_array(c.types, ' '))))
                            ORDER BY t.position LIMIT 1))) AS position
                 FROM unnest(p_condition_member, p_condition_index, p_condition_after,
                     p_condition_broken, p_condition_tags, p_condition_types)
                        AS c (member, index, after, broken, tags, types)
                 GROUP BY c.member, c.index ORDER BY c.member, c.index
         LOOP
-            IF o_kind[r.member] = 0 AND r.position IS NOT NULL THEN
-                o_kind[r.member] := 7;
+            IF o_status[r.member] = 'appended' AND r.position IS NOT NULL THEN
+                o_status[r.member] := 'condition_broken';
                 o_number[r.member] := r.position;
                 o_index[r.member] := r.index;
             END IF;
@@ -291,8 +306,8 @@ BEGIN
                     FROM u.release
                 ORDER BY u.member, u.index
         LOOP
-            IF o_kind[r.member] = 0 THEN
-                o_kind[r.member] := 8;
+            IF o_status[r.member] = 'appended' THEN
+                o_status[r.member] := 'reserved';
                 o_index[r.member] := r.index;
                 o_detail[r.member] := r.owner;
             END IF;
@@ -303,7 +318,7 @@ BEGIN
     -- streams. They count first: a refusal by a condition or a reservation gives way. While
     -- everybody is appended and no stream stands here twice, the look above has said all; a stream
     -- that stands here twice unnoticed is a unique violation.
-    IF broken OR p_behind IS NOT NULL OR members > 1 AND (o_kind <> none
+    IF broken OR p_behind IS NOT NULL OR members > 1 AND (o_status <> none
         OR 0 = ANY (p_stream_count)) THEN
         i := 0;
         FOR r IN
@@ -328,7 +343,8 @@ BEGIN
                     o_version[r.nth] := -2 - o_version[r.nth];
                 END IF;
             ELSE
-                happened := o_kind[p_stream_member[r.before]] = 0 AND p_stream_count[r.before] > 0;
+                happened := o_status[p_stream_member[r.before]] = 'appended'
+                    AND p_stream_count[r.before] > 0;
                 lasts[r.nth] := CASE WHEN happened THEN p_event_id[ends[r.before]]
                     ELSE lasts[r.before] END;
                 closed[r.nth] := closed[r.before] OR happened
@@ -336,15 +352,15 @@ BEGIN
                 o_version[r.nth] := o_version[r.before] + CASE WHEN happened
                     THEN p_stream_count[r.before] ELSE 0 END;
             END IF;
-            IF o_kind[r.member] NOT IN (0, 7, 8) THEN
+            IF o_status[r.member] NOT IN ('appended', 'condition_broken', 'reserved') THEN
                 CONTINUE;
             ELSIF closed[r.nth] AND r.count > 0 THEN
-                o_kind[r.member] := 9;
+                o_status[r.member] := 'stream_closed';
             ELSIF r.behind IS NOT NULL AND r.behind IS DISTINCT FROM lasts[r.nth]
                 OR (CASE r.expected WHEN -1 THEN false WHEN -2 THEN o_version[r.nth] = 0
                     ELSE o_version[r.nth] <> r.expected END)
             THEN
-                o_kind[r.member] := 6;
+                o_status[r.member] := 'wrong_version';
             ELSE
                 CONTINUE;
             END IF;
@@ -356,7 +372,7 @@ BEGIN
 
     -- Members that name the same thing? While nobody is refused, the unique constraints would say
     -- so.
-    clean := o_kind = none;
+    clean := o_status = none;
     IF members > 1 AND NOT clean AND (
         (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(p_event_id) AS u (id))
         OR (SELECT count(u.key) <> count(DISTINCT u.key) FROM unnest(p_key) AS u (key)))
@@ -373,7 +389,7 @@ BEGIN
         base := array_fill(o_head, ARRAY[members]);
         FOR i IN 1 .. members LOOP
             base[i] := next_base;
-            IF o_kind[i] = 0 THEN
+            IF o_status[i] = 'appended' THEN
                 next_base := next_base + p_event_count[i];
             END IF;
         END LOOP;
@@ -393,7 +409,7 @@ BEGIN
                                 p_event_data, p_event_metadata, p_event_tags) WITH ORDINALITY
                            AS u (member, stream, nth, nth_in_stream, event_id, event_type,
                                schema_version, data, metadata, tags, ordinal)
-                    WHERE clean OR o_kind[u.member] = 0
+                    WHERE clean OR o_status[u.member] = 'appended'
                 RETURNING tags, position
         )
         INSERT INTO event_store.tags (tag, position) SELECT unnest(added.tags), added.position
@@ -403,7 +419,7 @@ BEGIN
     IF p_condition_member IS NOT NULL AND members > 1 AND next_base > o_head AND EXISTS (
         SELECT FROM unnest(p_condition_member, p_condition_tags, p_condition_types) AS c (member,
             tags, types)
-            WHERE o_kind[c.member] IN (0, 7, 8) AND EXISTS (
+            WHERE o_status[c.member] IN ('appended', 'condition_broken', 'reserved') AND EXISTS (
                 SELECT FROM event_store.tags AS t JOIN event_store.events AS e
                     ON e.position = t.position
                     WHERE t.tag = split_part(c.tags, ' ', 1) AND t.position > o_head
@@ -419,13 +435,13 @@ BEGIN
         DELETE FROM event_store.reservations AS c
             USING unnest(p_reservation_member, p_reservation_scope, p_reservation_hash,
                 p_reservation_release, p_reservation_take) AS u (member, scope, hash, release, take)
-            WHERE o_kind[u.member] = 0 AND c.scope = u.scope AND c.hash = u.hash
+            WHERE o_status[u.member] = 'appended' AND c.scope = u.scope AND c.hash = u.hash
                 AND c.owner = u.release;
         INSERT INTO event_store.reservations (scope, hash, owner, position)
             SELECT u.scope, u.hash, u.take, base[u.member] + p_event_count[u.member]
                 FROM unnest(p_reservation_member, p_reservation_scope, p_reservation_hash,
                     p_reservation_take) AS u (member, scope, hash, take)
-                WHERE o_kind[u.member] = 0 AND u.take IS NOT NULL
+                WHERE o_status[u.member] = 'appended' AND u.take IS NOT NULL
             -- its own already: anyone else's was refused above
             ON CONFLICT (scope, hash) DO NOTHING;
     END IF;
@@ -447,18 +463,20 @@ BEGIN
                                 UNION ALL SELECT m, NULL, NULL, 0 FROM generate_series(1, members)
                                     AS m) AS u
                           GROUP BY u.member) AS s
-                WHERE o_kind[s.member] = 0 AND p_key[s.member] IS NOT NULL;
+                WHERE o_status[s.member] = 'appended' AND p_key[s.member] IS NOT NULL;
     END IF;
 
-    -- The versions that an append sent again had left behind, as if it were new.
-    IF 1 = ANY (o_kind) THEN
+    IF clean THEN
+        o_status := NULL;
+    ELSIF 'sent_again' = ANY (o_status) THEN
+        -- The versions that an append sent again had left behind, as if it were new.
         FOR r IN
             SELECT u.nth, coalesce((SELECT e.version FROM event_store.events AS e
                        WHERE e.stream = u.stream AND e.position <= o_number[u.member]
                            ORDER BY e.version DESC LIMIT 1), 0) - u.count AS version
                 FROM unnest(p_stream_member, p_stream, p_stream_count) WITH ORDINALITY
                     AS u (member, stream, count, nth)
-                WHERE o_kind[u.member] = 1
+                WHERE o_status[u.member] = 'sent_again'
         LOOP
             o_version[r.nth] := r.version;
         END LOOP;
@@ -481,7 +499,7 @@ CREATE PROCEDURE event_store.append(
     p_reservation_member integer[], p_reservation_index integer[], p_reservation_scope text[],
         p_reservation_hash bytea[], p_reservation_release text[], p_reservation_take text[],
     p_subject_member integer[], p_subject uuid[],
-    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[],
+    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT status text[],
         OUT version bigint[],
     OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
 )
@@ -515,7 +533,8 @@ BEGIN
                                      SELECT FROM event_store.events AS e
                                          WHERE e.position = t.position
                                          AND e.tags @> string_to_array(c.tags, ' ')
-                                         AND (c.types = '' OR e.event_type = ANY (string_to_array(c.types, ' ')))) AS matches
+                                         AND (c.types = '' OR e.event_type
+                                             = ANY (string_to_array(c.types, ' ')))) AS matches
                               FROM event_store.tags AS t
                               WHERE c.broken = -1 AND t.tag = split_part(c.tags, ' ', 1)
                                   AND t.position > c.after
@@ -539,10 +558,10 @@ BEGIN
     epoch := r.o_epoch;
     head := r.o_head;
     head_event_id := r.o_head_event_id;
-    kind := r.o_kind;
     version := r.o_version;
     waited := date_part('epoch', r.o_recorded_at - statement_timestamp());
-    IF kind IS NOT NULL THEN
+    IF r.o_status IS NOT NULL THEN
+        status := r.o_status;
         number := r.o_number;
         index := r.o_index;
         detail := r.o_detail;

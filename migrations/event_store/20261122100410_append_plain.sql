@@ -15,7 +15,7 @@ CREATE TYPE event_store.append_answer AS (
     head          bigint,
     head_event_id uuid,
     recorded_at   timestamptz,
-    kind          integer[],
+    status        event_store.append_status[],
     version       bigint[],
     number        bigint[],
     index         integer[],
@@ -147,7 +147,7 @@ CREATE PROCEDURE event_store.append_plain(
     p_event_id uuid[],
     p_event_type text[], p_event_schema integer[], p_event_data text[], p_event_metadata text[],
         p_event_tags text[],
-    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT kind integer[],
+    OUT epoch uuid, OUT head bigint, OUT head_event_id uuid, OUT status text[],
         OUT version bigint[],
     OUT number bigint[], OUT index integer[], OUT detail text[], OUT waited double precision
 )
@@ -165,10 +165,10 @@ BEGIN
     epoch := answer.epoch;
     head := answer.head;
     head_event_id := answer.head_event_id;
-    kind := answer.kind;
     version := answer.version;
     waited := date_part('epoch', answer.recorded_at - statement_timestamp());
-    IF kind IS NOT NULL THEN
+    IF answer.status IS NOT NULL THEN
+        status := answer.status;
         number := answer.number;
         index := answer.index;
         detail := answer.detail;

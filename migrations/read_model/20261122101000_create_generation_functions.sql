@@ -16,7 +16,8 @@ BEGIN
     EXECUTE format('CREATE SCHEMA %I AUTHORIZATION read_model_owner', schema);
     PERFORM set_config('role', 'read_model_owner', true);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO read_model_reader', schema);
-    EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO read_model_reader', schema);
+    EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I '
+        'GRANT SELECT ON TABLES TO read_model_reader', schema);
     PERFORM set_config('search_path', quote_ident(schema), true);
 END $$;
 

@@ -57,7 +57,8 @@ BEGIN
     ELSE
         TRUNCATE pg_temp.compared_chunk;
     END IF;
-    EXECUTE format('INSERT INTO pg_temp.compared_chunk SELECT c.* FROM %s AS c WHERE %s ORDER BY %s LIMIT $7',
+    EXECUTE format('INSERT INTO pg_temp.compared_chunk '
+                   'SELECT c.* FROM %s AS c WHERE %s ORDER BY %s LIMIT $7',
                    live, read_model.chunk_condition(live, 'c'), keys)
     USING after, NULL::text[], seed, below, partition, partitions, size;
     GET DIAGNOSTICS taken = ROW_COUNT;

@@ -1,18 +1,36 @@
 //! The command line: `projector run | status | account | parked | verify | explain | rebuild |
 //! switch-back | drop | migrate | start-over`.
 
+use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
-use crate::explain::ExplainArgs;
-use crate::parked::{AccountArgs, ParkedArgs};
-use crate::rebuild::RebuildArgs;
-use crate::rebuild::switch::{DropArgs, SwitchBackArgs};
-use crate::status::watch;
-use crate::verify::VerifyArgs;
-use crate::verify::background::BackgroundArgs;
+use crate::projections;
+use account::AccountArgs;
+use background::BackgroundArgs;
+use explain::ExplainArgs;
+use parked::ParkedArgs;
+use projection::AnyProjection;
+use projection::generation::SchemaError;
+use rebuild::RebuildArgs;
+use switch::{DropArgs, SwitchBackArgs};
+use verify::VerifyArgs;
+
+mod account;
+mod background;
+pub mod command;
+pub mod error;
+mod explain;
+mod parked;
+mod progress;
+pub(crate) mod reach;
+mod rebuild;
+mod status;
+mod switch;
+mod verify;
 
 service_kit::secret_args!(
     /// Where the log is: postgres://user:password@host:port/database.
@@ -56,7 +74,7 @@ pub enum Command {
     /// Show how far each projection is: position, head, lag, mode and heartbeat; once, or again and
     /// again.
     Status(Box<StatusArgs>),
-    /// Show where every event up to each checkpoint went: applied, passed over, parked or skipped.
+    /// Show where every event up to each checkpoint went: applied, ignored, parked or skipped.
     Account(AccountArgs),
     /// See to events that a projection's fold refused: list, show, retry, skip, export.
     Parked(ParkedArgs),
@@ -65,7 +83,7 @@ pub enum Command {
     Verify(Box<VerifyArgs>),
     /// List the events that made a row, with the row after each; or show the row as it once was.
     Explain(Box<ExplainArgs>),
-    /// Make the next generation of a projection beside the live one, compare the two, and let it
+    /// Make the next generation of a projection next to the live one, compare the two, and let it
     /// take its place.
     Rebuild(Box<RebuildArgs>),
     /// Let queries see the generation again that they saw before the live one. It is caught up
@@ -119,7 +137,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub(crate) watch: bool,
     /// How many seconds lie between two looks of --watch, from 0.1 to 3600.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = watch::parse_interval,
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = status::parse_interval,
         requires = "watch")]
     pub(crate) interval: Duration,
 }
@@ -144,4 +162,18 @@ pub struct StartOverArgs {
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) read_model: ReadModelUrl,
+}
+
+/// The projection of this name.
+fn projection(name: &str) -> Result<Arc<dyn AnyProjection>, SchemaError> {
+    let known = projections::all().into_iter().find(|projection| projection.name() == name);
+    known.ok_or_else(|| SchemaError::UnknownProjection(name.to_owned()))
+}
+
+/// Warns, and asks the person at the keyboard for the projection's name.
+fn confirmed(name: &str, warning: &str) -> std::io::Result<bool> {
+    write!(std::io::stderr(), "{warning} Type {name} to go on: ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim() == name)
 }

@@ -1,29 +1,14 @@
-//! Works read tables out from the log: the runner, the projections, and the operators' command
-//! line.
+//! The shop's projections, the process that projects them, and the operators' command line.
 
 pub mod cli;
-pub mod command;
-pub mod error;
-pub mod explain;
-pub mod generation;
-pub mod parked;
 pub mod process;
-mod progress;
-pub mod projection;
 pub mod projections;
-pub mod rebuild;
-pub mod replay;
-pub mod runner;
-pub mod status;
-pub mod tool;
-pub mod verify;
 
 use std::error::Error;
 
 use event_store::{Epoch, RecordedEvent};
+use projection::generation;
 use sqlx::postgres::PgConnectOptions;
-
-pub use runner::{Runner, Standing, Watch};
 
 /// Brings the read model at `url` into the form that this program knows. Safe twice and at once.
 ///
@@ -48,5 +33,6 @@ pub async fn project(
     epoch: Epoch,
     events: Vec<RecordedEvent>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    runner::project(url.parse::<PgConnectOptions>()?, epoch, events).await
+    let known = (projections::registry()?, projections::all());
+    projection::project(url.parse::<PgConnectOptions>()?, known, epoch, events).await
 }

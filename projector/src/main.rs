@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = projector::cli::Cli::parse();
-    match projector::command::execute(cli).await {
+    match projector::cli::command::execute(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => service_kit::process::failed("projector", &error, error.exit_code()),
     }

@@ -7,22 +7,20 @@ use event_feed::{Follower, FollowerSettings, NatsHandle};
 use event_store::erasure::{
     self, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions,
 };
-use event_store::{
-    EventStore, PostgresOptions, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType,
-};
+use event_store::{EventStore, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;
 use service_kit::http::{Port, serve_all};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
-use sqlx::postgres::PgConnectOptions;
 
 use crate::cli::RunArgs;
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
+use crate::cli::reach::{connect_options, store_options};
 use crate::projections;
-use crate::runner::{self, Runner, Watch, chain};
-use crate::verify::background::{self, Background};
+use projection::ops::verify::background::{self, Background};
+use projection::runner::{self, Runner, Watch, chain};
 
 /// Connections for reading the log: the follower's, one to prove continuity beside it, and the
 /// background verification's.
@@ -88,8 +86,13 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
     let pulse = health.optional_pulse("background_verification", background::SILENCE_LIMIT);
     let (reads, keys) = (log.clone(), Arc::clone(&vault));
-    let verifying =
-        Background { args: args.verify, options: options.clone(), log: reads, vault: keys, pulse };
+    let verifying = Background {
+        settings: args.verify.into(),
+        options: options.clone(),
+        log: reads,
+        vault: keys,
+        pulse,
+    };
     let mut runner =
         Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).revealing(vault);
     tokio::select! {
@@ -104,7 +107,7 @@ async fn open_store(
     url: &SecretString,
     registry: &Registry,
 ) -> Result<(Arc<dyn EventStore>, Vec<WrittenType>), CommandError> {
-    let options = store_options(url)?;
+    let options = store_options(url)?.read_connections(STORE_CONNECTIONS);
     loop {
         let attempt = async {
             let store: Arc<dyn EventStore> =
@@ -159,15 +162,4 @@ async fn open_keys(
         }
         tokio::time::sleep(RETRY).await;
     }
-}
-
-pub(crate) fn store_options(url: &SecretString) -> Result<PostgresOptions, StoreError> {
-    Ok(PostgresOptions::from_url(url.expose_secret())?
-        .application_name("projector-reads")
-        .read_connections(STORE_CONNECTIONS))
-}
-
-pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, CommandError> {
-    // The parser's error might repeat the URL, and so a password.
-    url.expose_secret().parse().map_err(|_| CommandError::ReadModelUrl)
 }

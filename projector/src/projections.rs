@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use domain::DomainEvent;
 use event_store::Registry;
 use event_store::registry::InvalidRegistry;
-
-use crate::projection::{AnyProjection, of};
+use projection::{AnyProjection, of};
 
 pub mod daily_sales;
 pub mod orders;
@@ -30,4 +30,9 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<products::Products>(),
         of::<daily_sales::DailySales>(),
     ]
+}
+
+/// The types of an aggregate's events.
+pub(crate) fn types_of<E: DomainEvent>() -> Vec<&'static str> {
+    E::KNOWN.iter().map(|(event_type, _)| *event_type).collect()
 }

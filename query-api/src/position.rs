@@ -200,8 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_knows_better_than_to_look_while_a_projection_of_the_same_history_is_before_the_position()
-     {
+    fn a_waiter_does_not_look_while_a_projection_of_its_history_is_behind() {
         let (watcher, history, other) =
             (Watcher::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         let is_behind = || {

@@ -187,8 +187,14 @@ macro_rules! secret_args {
             ///
             /// # Errors
             /// It is named twice, unreadable or empty.
-            pub fn optional(&self) -> ::std::result::Result<::std::option::Option<::secrecy::SecretString>, $crate::config::SecretError> {
-                if self.value.is_none() && self.file.is_none() { Ok(None) } else { self.get().map(Some) }
+            pub fn optional(&self) -> ::std::result::Result<
+                ::std::option::Option<::secrecy::SecretString>,
+                $crate::config::SecretError,
+            > {
+                if self.value.is_none() && self.file.is_none() {
+                    return Ok(None);
+                }
+                self.get().map(Some)
             }
         }
     };

@@ -60,8 +60,10 @@ impl ConsistencyToken {
     ///
     /// ```
     /// # use service_kit::consistency::{ConsistencyToken, TokenKey};
+    /// # use uuid::Uuid;
     /// # let key = TokenKey::from_secret(&"A".repeat(44).into()).unwrap();
-    /// let token = ConsistencyToken { epoch: uuid::Uuid::now_v7(), position: 7, event_id: uuid::Uuid::now_v7() };
+    /// let (epoch, event_id) = (Uuid::now_v7(), Uuid::now_v7());
+    /// let token = ConsistencyToken { epoch, position: 7, event_id };
     /// assert_eq!(ConsistencyToken::verify(&token.sign(&key), &key), Ok(token));
     /// ```
     pub fn sign(&self, key: &TokenKey) -> String {

@@ -1,5 +1,13 @@
 //! Which components of a process are ready, and why not. Shared by whoever watches a component and
 //! the admin port's `/readyz`.
+//!
+//! Health must not lie. A process reports *not ready* while something that it needs is away, and
+//! comes back by itself; it never exits for that. A background task that hangs cannot report it,
+//! so each one has a pulse (`pulse.rs`) that readiness looks at. A gauge whose source is away
+//! shows no value at all instead of the last one (see `telemetry.rs`); lag is measured against the
+//! log's own head, in events and as the age of the oldest event that waits. No wait for a silent
+//! server is endless: each call to Postgres and NATS has a limit, after which its connection is
+//! dropped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -5,8 +5,9 @@
 //! A process's `main` reads:
 //!
 //! ```no_run
-//! # use service_kit::{admin, config, health::Health, http, shutdown::Shutdown, telemetry::Telemetry};
-//! # async fn main_like(listen: config::LoopbackAddr, admin_listen: config::LoopbackAddr) -> anyhow::Result<()> {
+//! # use service_kit::{admin, config::LoopbackAddr, health::Health, http};
+//! # use service_kit::{shutdown::Shutdown, telemetry::Telemetry};
+//! # async fn main_like(listen: LoopbackAddr, admin_listen: LoopbackAddr) -> anyhow::Result<()> {
 //! let telemetry = Telemetry::start("example-api", "info")?;
 //! let shutdown = Shutdown::listen()?;
 //! let health = Health::new();

@@ -76,7 +76,8 @@ impl FieldError {
 ///
 /// ```
 /// # use service_kit::Problem;
-/// let problem = Problem::conflict("order/already-shipped", "The order has already been shipped").detail("it left on Monday");
+/// let problem = Problem::conflict("order/already-shipped", "The order has already been shipped")
+///     .detail("it left on Monday");
 /// assert_eq!(problem.status(), 409);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

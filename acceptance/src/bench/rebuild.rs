@@ -154,7 +154,9 @@ async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Resu
             () = &mut late => anyhow::bail!("projector {arguments:?} did not end within {} s",
                 LIMIT.as_secs()),
             // It may have ended since.
-            _ = looks.tick() => peak = local_servers::peak_memory_kib(pid).unwrap_or(peak).max(peak),
+            _ = looks.tick() => {
+                peak = local_servers::peak_memory_kib(pid).unwrap_or(peak).max(peak);
+            }
         }
     };
     ensure!(status.success(), "projector {arguments:?}: {status}");

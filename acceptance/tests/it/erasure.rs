@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const LIMIT: Duration = Duration::from_mins(1);
-/// The values of whom is erased; nothing else in the system has these letters.
+/// The values of the person who is erased. Nothing else in the system has these letters.
 const CANARIES: [&str; 4] = ["canary-one", "canary-two", "Canarina", "Canarella"];
 /// What stays, to prove that the searches look at the right places.
 const STAYS: &str = "Bobolink";
@@ -26,35 +26,13 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     let erased = register(&client, "canary-one@example.com", "Canarina").await?;
     let stays = register(&client, "bob@example.com", STAYS).await?;
     let path = format!("/api/v1/users/{}", erased.id()?);
-    let change = json!({"name": "Canarella", "email": "canary-two@example.com"});
-    let changed =
-        client.command(Method::PATCH, &path, Some(&change), &[]).await?.expect(StatusCode::OK)?;
-    let shown = client.get_after(&path, &changed).await?.expect(StatusCode::OK)?;
-    assert_eq!(
-        (&shown.data()["name"], &shown.data()["email"]),
-        (&json!("Canarella"), &json!("canary-two@example.com"))
-    );
+    rename(&client, &path, "Canarella", "canary-two@example.com").await?;
     log.wait_until_caught_up(LIMIT).await?;
 
     let backup = tempfile::tempdir()?;
     let dump = backup.path().join("log.sql");
     dump_log(&system, &dump)?;
-    let proof: Value = serde_json::from_str(
-        &system.operate(&["erase-subject", erased.id()?, "--by", "ops-1", "--json"]).await?,
-    )?;
-    assert_eq!(
-        (&proof["key_destroyed"], &proof["reservations_released"], &proof["reservations_left"]),
-        (&json!(true), &json!(1), &json!(0))
-    );
-    assert_eq!(
-        (&proof["search"]["encrypted"], &proof["search"]["readable"]),
-        (&json!(4), &json!([]))
-    );
-    let again = system.operate(&["erase-subject", erased.id()?, "--by", "ops-2"]).await?;
-    assert!(
-        again.contains("complete") && again.contains("ops-1") && !again.contains("ops-2"),
-        "{again}"
-    );
+    erase(&system, erased.id()?).await?;
     blanked(&client, &path).await?;
     log.wait_until_caught_up(LIMIT).await?;
     refused(&client, &path).await?;
@@ -69,12 +47,59 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     );
 
     let restored = restore_log(&system, &dump).await?;
-    let store = PostgresStore::connect(PostgresOptions::from_url(&restored)?).await?;
-    let keys = PostgresKeys::connect(&system.subject_keys(), "acceptance").await?;
-    assert_eq!(reconcile(&store, &keys).await?.told, 1, "the backup knew nothing of the erasure");
-    let proof = prove(&store, &keys, erased.id()?.parse()?).await?;
-    ensure!(proof.holds() && proof.reservations_released == 2, "{proof}");
+    erased_again_in(&restored, &system.subject_keys(), erased.id()?).await?;
+    in_no_table(&system, restored).await?;
+    in_no_file(&mut system, backup.path(), stays.id()?).await?;
 
+    let heir = json!({"email": "canary-two@example.com", "name": "Heir"});
+    client.post("/api/v1/users", &heir).await?.expect(StatusCode::CREATED)?;
+    Ok(())
+}
+
+/// Changes name and address, and waits until the query API shows the new ones.
+async fn rename(client: &Client, path: &str, name: &str, email: &str) -> Result<()> {
+    let change = json!({"name": name, "email": email});
+    let changed =
+        client.command(Method::PATCH, path, Some(&change), &[]).await?.expect(StatusCode::OK)?;
+    let shown = client.get_after(path, &changed).await?.expect(StatusCode::OK)?;
+    assert_eq!((&shown.data()["name"], &shown.data()["email"]), (&json!(name), &json!(email)));
+    Ok(())
+}
+
+/// Erases the person by the operators' command: the proof is complete, and a second request changes
+/// nothing.
+async fn erase(system: &Launched, person: &str) -> Result<()> {
+    let proof = system.operate(&["erase-subject", person, "--by", "ops-1", "--json"]).await?;
+    let proof: Value = serde_json::from_str(&proof)?;
+    assert_eq!(
+        (&proof["key_destroyed"], &proof["reservations_released"], &proof["reservations_left"]),
+        (&json!(true), &json!(1), &json!(0))
+    );
+    assert_eq!(
+        (&proof["search"]["encrypted"], &proof["search"]["readable"]),
+        (&json!(4), &json!([]))
+    );
+    let again = system.operate(&["erase-subject", person, "--by", "ops-2"]).await?;
+    assert!(
+        again.contains("complete") && again.contains("ops-1") && !again.contains("ops-2"),
+        "{again}"
+    );
+    Ok(())
+}
+
+/// Reconciles a log that was restored from before the erasure with the ledger of erasures, which
+/// erases the person there too.
+async fn erased_again_in(restored: &str, subject_keys: &str, person: &str) -> Result<()> {
+    let store = PostgresStore::connect(PostgresOptions::from_url(restored)?).await?;
+    let keys = PostgresKeys::connect(subject_keys, "acceptance").await?;
+    assert_eq!(reconcile(&store, &keys).await?.told, 1, "the backup knew nothing of the erasure");
+    let proof = prove(&store, &keys, person.parse()?).await?;
+    ensure!(proof.holds() && proof.reservations_released == 2, "{proof}");
+    Ok(())
+}
+
+/// No table of any database has a value of the erased person.
+async fn in_no_table(system: &Launched, restored: String) -> Result<()> {
     let databases =
         [system.event_store.url(), restored, system.read_model.url(), system.subject_keys()];
     for database in &databases {
@@ -85,21 +110,24 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
         shown.iter().any(|table| table.starts_with("users_g")),
         "the search finds what is there: {shown:?}"
     );
+    Ok(())
+}
+
+/// Neither the stream's files nor the backup have a value of the erased person. The nats-server is
+/// stopped meanwhile, so that its files are complete.
+async fn in_no_file(system: &mut Launched, backup: &Path, stays: &str) -> Result<()> {
     system.nats.stop().await;
     assert_eq!(found_in_files(&system.nats.store(), &CANARIES)?, Vec::<String>::new());
     ensure!(
-        !found_in_files(&system.nats.store(), &[stays.id()?])?.is_empty(),
+        !found_in_files(&system.nats.store(), &[stays])?.is_empty(),
         "the search reads the stream's files"
     );
     assert_eq!(
-        found_in_files(backup.path(), &CANARIES)?,
+        found_in_files(backup, &CANARIES)?,
         Vec::<String>::new(),
         "not even the backup of the log has them"
     );
     system.nats.start_again().await;
-
-    let heir = json!({"email": "canary-two@example.com", "name": "Heir"});
-    client.post("/api/v1/users", &heir).await?.expect(StatusCode::CREATED)?;
     Ok(())
 }
 

@@ -21,8 +21,7 @@ const ANSWERED: u64 = 25;
 const BEGIN: &str = "`event-store epoch begin`";
 
 #[tokio::test]
-async fn p4_p8_a_standby_that_has_every_acknowledged_commit_takes_over_and_nobody_has_to_do_anything()
--> Result<()> {
+async fn p4_p8_a_complete_standby_takes_over_without_anybodys_help() -> Result<()> {
     let mut system = Launched::start().await?;
     let (client, log) = (system.client()?, system.log()?);
     let mut standby = system.event_store.standby().await?;

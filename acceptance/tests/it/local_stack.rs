@@ -74,8 +74,7 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
 }
 
 #[tokio::test]
-async fn up_waits_for_the_stack_that_it_starts_and_starts_one_of_older_programs_again() -> Result<()>
-{
+async fn up_waits_for_its_stack_and_restarts_one_of_older_programs() -> Result<()> {
     let stack = Detached::new()?;
     stack.up().await?;
     let first = stack.pids()?;

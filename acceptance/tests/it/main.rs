@@ -13,6 +13,7 @@ mod local_stack;
 mod operations;
 mod outage;
 mod readme;
+mod settings;
 mod silence;
 
 /// The purchase history that the repository carries.

@@ -1,11 +1,15 @@
-//! The README does what it says: its tour is run as written, block after block in one shell, and
-//! every other command in it exists.
+//! The README and the book in `docs/` do what they say: their blocks of shell commands are run as
+//! written, one after the other, in one shell and on one stack; and every other command in them
+//! exists.
 //!
-//! The shell runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told
-//! by cargo's own variable to be the tool of this checkout, and builds for the profile that the
-//! tests use. The block with `cargo stack up` in the foreground and `cargo stack test` is not run,
-//! since the one does not end and the other would run this test: their flags are looked up instead.
+//! A block that begins with three backticks and `sh` is run, any other is not. The README comes
+//! first, without its last block, which stops the stack; then the pages, then that block. The shell
+//! runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told by cargo's
+//! own variable to be the tool of this checkout, and builds for the profile that the tests use. The
+//! block with `cargo stack up` in the foreground and `cargo stack test` is not run, since the one
+//! does not end and the other would run this test: their flags are looked up instead.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,17 +19,44 @@ use local_servers::finish_async;
 
 /// The tour imports the whole sample and may have to build the processes.
 const LIMIT: Duration = Duration::from_mins(10);
+/// The pages of the book, in the order in which they are read.
+const PAGES: [&str; 6] = [
+    "docs/concepts.md",
+    "docs/first-aggregate.md",
+    "docs/http-api.md",
+    "docs/operating.md",
+    "docs/configuration.md",
+    "docs/performance.md",
+];
+/// What ends the tour.
+const LAST: &str = "cargo stack down\n";
+/// Our programs that people give commands to.
+const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
+/// What the text promises of the answers.
+const SHOWN: [&str; 12] = [
+    // The README: Ada's order to the cent, read at once; the shop's first days; a broker that is
+    // away.
+    r#""email":"ada-"#,
+    r#""order_count":1"#,
+    r#""total_spent":{"USD":"29.34"}"#,
+    r#""status":"confirmed""#,
+    r#""day":"1997-01-01""#,
+    r#""stock":15"#,
+    // The book: an invalid field, a dry run, an order that can no longer be cancelled; a rebuild
+    // and the way back; an erasure.
+    r#""pointer":"/stok""#,
+    r#""requirements_hold":true"#,
+    r#""code":"order/not-pending""#,
+    "queries see generation 2 of orders now",
+    "queries see generation 1 of orders now",
+    ": complete",
+];
 
 #[tokio::test]
-async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
-    let tour = blocks(&readme()?)
-        .into_iter()
-        .filter(|block| !is_of_the_whole(block))
-        .collect::<Vec<_>>()
-        .join("\n");
+async fn the_readme_and_the_book_run_as_written() -> Result<()> {
     let folder = enterable_folder()?;
     let mut shell = tokio::process::Command::new("bash");
-    shell.args(["-euo", "pipefail", "-c", &tour]).current_dir(folder.path());
+    shell.args(["-euo", "pipefail", "-c", &tour()?]).current_dir(folder.path());
     shell.env(
         "CARGO_ALIAS_STACK",
         format!("run --quiet --manifest-path {} --bin stack --", manifest().display()),
@@ -48,73 +79,62 @@ async fn the_tour_of_the_readme_runs_as_written() -> Result<()> {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "the tour: {}\n{said}\n{log}", output.status);
     ensure!(left.is_err(), "the tour left its stack running");
-
-    // What the text promises of the answers: Ada's order to the cent, read at once; the shop's
-    // first days.
-    for shown in [
-        r#""email":"ada-"#,
-        r#""order_count":1"#,
-        r#""total_spent":{"USD":"29.34"}"#,
-        r#""status":"confirmed""#,
-        r#""day":"1997-01-01""#,
-    ] {
-        ensure!(said.contains(shown), "the tour did not show {shown}:\n{said}\n{log}");
+    for shown in SHOWN {
+        let is_shown = said.contains(shown) || log.contains(shown);
+        ensure!(is_shown, "the tour did not show {shown}:\n{said}\n{log}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn every_setting_in_the_readme_exists_with_the_default_that_it_tells() -> Result<()> {
-    let text = readme()?;
-    let is_setting = |word: &&str| {
-        word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-    };
-    let settings: Vec<&str> = text.split('`').filter(is_setting).collect();
-    ensure!(settings.len() >= 4, "the README was not understood: {settings:?}");
-    for api in ["command-api", "query-api"] {
-        let mut command = tokio::process::Command::new(program(api)?);
-        let output = finish_async(command.args(["serve", "--help"]), LIMIT).await?;
-        // Wherever its lines are broken.
-        let help =
-            String::from_utf8(output.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
-        for setting in &settings {
-            ensure!(help.contains(&format!("[env: {setting}=")), "{api} has no {setting}:\n{help}");
-        }
-        for default in ["1024", "256", "67108864"] {
-            ensure!(
-                help.contains(&format!("[default: {default}]")),
-                "{api} has another default than {default}:\n{help}"
-            );
+async fn every_command_and_flag_in_the_readme_and_the_book_exists() -> Result<()> {
+    for name in ["README.md", "CONTRIBUTING.md"].into_iter().chain(PAGES) {
+        let commands = commands(&page(name)?);
+        ensure!(name != "README.md" || commands.len() >= 10, "not understood: {commands:?}");
+        for command in commands {
+            let shown = command.join(" ");
+            let mut words = command.iter().map(String::as_str);
+            let first = words.next().context("a command")?;
+            let mut program = tokio::process::Command::new(program(first)?);
+            // `logs NAME`, `bench append`, `verify 5%`: what is in other letters is an argument.
+            let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            let is_named = |word: &&str| is_word(word) && !word.starts_with('-');
+            let most = if first == "stack" && command[1] != "import" { 1 } else { usize::MAX };
+            program.args(words.clone().take_while(is_named).take(most)).arg("--help");
+            let output = finish_async(&mut program, LIMIT).await?;
+            let help = String::from_utf8_lossy(&output.stdout);
+            ensure!(output.status.success(), "{name}: `{shown}` does not exist");
+            for flag in words.filter(|word| word.len() > 2 && word.starts_with("--")) {
+                ensure!(help.contains(flag), "{name}: `{shown}` has no {flag}:\n{help}");
+            }
         }
     }
     Ok(())
 }
 
-#[tokio::test]
-async fn every_stack_command_and_flag_in_the_readme_exists() -> Result<()> {
-    let commands = stack_commands(&readme()?);
-    ensure!(commands.len() >= 10, "the README was not understood: {commands:?}");
-    for command in commands {
-        let words = command.iter().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()));
-        // `logs NAME`, `import cdnow [FILE]`, `bench append`: what is no command is an argument of
-        // the one before.
-        let (first, second) = (
-            command.first().context("a command")?,
-            command.get(1).filter(|word| word.as_str() == "cdnow"),
-        );
-        let mut tool = tokio::process::Command::new(program("stack")?);
-        let output = finish_async(tool.arg(first).args(second).arg("--help"), LIMIT).await?;
-        let help = String::from_utf8_lossy(&output.stdout);
-        ensure!(
-            output.status.success(),
-            "`cargo stack {}` does not exist: {words:?}",
-            command.join(" ")
-        );
-        for flag in command.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
-            ensure!(help.contains(flag.as_str()), "`cargo stack {first}` has no {flag}:\n{help}");
-        }
+#[test]
+fn every_page_of_the_book_is_run() -> Result<()> {
+    let mut there = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("docs"))? {
+        there.insert(format!("docs/{}", entry?.file_name().to_string_lossy()));
     }
+    assert_eq!(there, BTreeSet::from(PAGES.map(str::to_owned)));
     Ok(())
+}
+
+/// Everything that is run. Each block says first where it stands.
+fn tour() -> Result<String> {
+    let mut readme = blocks("README.md")?;
+    readme.retain(|(_, block)| !is_of_the_whole(block));
+    let (last, end) = readme.pop().context("a tour")?;
+    ensure!(end == LAST, "the README ends with `{LAST}`, not with {end}");
+    let mut all = readme;
+    for name in PAGES {
+        all.extend(blocks(name)?);
+    }
+    all.push((last, end));
+    let told = all.iter().map(|(place, block)| format!("echo '== {place}' >&2\n{block}"));
+    Ok(told.collect::<Vec<_>>().join("\n"))
 }
 
 /// Whether a block shows the two commands of the whole.
@@ -122,58 +142,63 @@ fn is_of_the_whole(block: &str) -> bool {
     block.contains("cargo stack test")
 }
 
-fn readme() -> Result<String> {
-    let path = root().join("README.md");
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+/// The text of a page, by its path in the checkout.
+pub(crate) fn page(name: &str) -> Result<String> {
+    std::fs::read_to_string(root().join(name)).with_context(|| format!("cannot read {name}"))
 }
 
-/// The shell blocks, in order.
-fn blocks(text: &str) -> Vec<String> {
+/// The shell blocks of a page in order, each with its place.
+fn blocks(name: &str) -> Result<Vec<(String, String)>> {
     let mut blocks = Vec::new();
-    let mut block: Option<String> = None;
-    for line in text.lines() {
+    let mut block: Option<(String, String)> = None;
+    for (number, line) in page(name)?.lines().enumerate() {
         match (&mut block, line) {
-            (None, "```sh") => block = Some(String::new()),
+            (None, "```sh") => block = Some((format!("{name}:{}", number + 1), String::new())),
             (Some(_), "```") => blocks.extend(block.take()),
-            (Some(block), line) => block.extend([line, "\n"]),
+            (Some((_, block)), line) => block.extend([line, "\n"]),
             (None, _) => {}
         }
     }
-    blocks
+    Ok(blocks)
 }
 
-/// The words after every `cargo stack`, and of the commands that follow one in the same table cell.
-fn stack_commands(text: &str) -> Vec<Vec<String>> {
-    let mut commands = Vec::new();
+/// The words of every command in a page: the name of the program, then what it is given.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let (mut prose, mut lines) = (String::new(), Vec::new());
+    let mut is_code = false;
     for line in text.lines() {
-        let code: Vec<&str> = if line.starts_with('|') {
-            let cell = line.split('|').nth(1).unwrap_or_default();
-            if !cell.trim_start().starts_with("`cargo stack ") {
-                continue; // Another tool's row.
-            }
-            let quoted: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-            // `bench append`, `visible`: the second is another argument of the first, not a
-            // command.
-            if cell.contains("bench") { quoted.into_iter().take(1).collect() } else { quoted }
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+        } else if is_code {
+            lines.push(line.split('#').next().unwrap_or_default());
         } else {
-            line.split('#')
-                .next()
-                .filter(|line| line.starts_with("cargo stack"))
-                .into_iter()
-                .collect()
-        };
-        for command in code {
-            let words = command.trim_start_matches("cargo stack").split_whitespace();
-            let words: Vec<String> = words
-                .map(|word| word.trim_matches(['[', ']']).to_owned())
-                .filter(|word| word != "--")
-                .collect();
-            if !words.is_empty() {
-                commands.push(words);
-            }
+            // A quotation may go on in the next line.
+            prose.extend([line, " "]);
         }
     }
-    commands
+    lines.extend(prose.split('`').skip(1).step_by(2));
+    let commands = lines.into_iter().filter_map(|line| {
+        let mut words = line
+            .trim_start_matches("$ ")
+            .split_whitespace()
+            .map(|word| word.trim_matches(['[', ']', '"']).to_owned())
+            .filter(|word| word != "--");
+        let first = words.next()?;
+        let rest: Vec<String> = words.collect();
+        match (first.as_str(), rest.first()?.as_str(), rest.get(1).map(String::as_str)) {
+            // `run PROGRAM` stands for any of them.
+            ("cargo", "stack", Some("run")) if rest[2..].iter().any(|word| word == "PROGRAM") => {
+                None
+            }
+            ("cargo", "stack", Some("run")) => Some(rest[2..].to_vec()),
+            ("cargo", "stack", Some(_)) => Some(rest),
+            (program, ..) if PROGRAMS.contains(&program) => {
+                Some(std::iter::once(first).chain(rest).collect())
+            }
+            _ => None,
+        }
+    });
+    commands.filter(|words| words.len() > 1).collect()
 }
 
 pub(crate) fn root() -> PathBuf {

@@ -16,6 +16,10 @@
 //! Bounded: how many stand in one line, how long each waits for its turn, and the bytes of the
 //! states ahead of the log. Where there is no room for one, the turn ends with the answer to the
 //! append instead.
+//!
+//! A command that names a version (`If-Match`) takes no turn: its caller has already decided what
+//! it must follow. Commands that ask for the state of one stream at the same time share one load,
+//! see `event-store/src/state/shared.rs`.
 
 use std::any::Any;
 use std::collections::HashMap;

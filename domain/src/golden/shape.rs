@@ -62,10 +62,13 @@ impl<'v> Deserializer<'v> for Noting<'v> {
 
     noted! {
         deserialize_any "any" deserialize_bool "bool"
-        deserialize_i8 "i8" deserialize_i16 "i16" deserialize_i32 "i32" deserialize_i64 "i64" deserialize_i128 "i128"
-        deserialize_u8 "u8" deserialize_u16 "u16" deserialize_u32 "u32" deserialize_u64 "u64" deserialize_u128 "u128"
+        deserialize_i8 "i8" deserialize_i16 "i16" deserialize_i32 "i32" deserialize_i64 "i64"
+        deserialize_i128 "i128"
+        deserialize_u8 "u8" deserialize_u16 "u16" deserialize_u32 "u32" deserialize_u64 "u64"
+        deserialize_u128 "u128"
         deserialize_f32 "f32" deserialize_f64 "f64" deserialize_char "string"
-        deserialize_str "string" deserialize_string "string" deserialize_bytes "bytes" deserialize_byte_buf "bytes"
+        deserialize_str "string" deserialize_string "string" deserialize_bytes "bytes"
+        deserialize_byte_buf "bytes"
         deserialize_unit "null" deserialize_identifier "identifier"
     }
 

@@ -57,7 +57,8 @@ proptest! {
         prop_assert_eq!((decoded.epoch, decoded.mark), (epoch, event.mark()));
         prop_assert_eq!(format!("{:?}", decoded.event.unwrap()), format!("{event:?}"));
         for (_, values) in encoded.headers.iter() {
-            prop_assert!(values.iter().all(|v| v.as_str().bytes().all(|b| b.is_ascii_graphic() || b == b' ')));
+            let is_plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+            prop_assert!(values.iter().all(|value| value.as_str().bytes().all(is_plain)));
         }
     }
 

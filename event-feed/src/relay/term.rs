@@ -1,5 +1,9 @@
 //! The relay's hold on its lease: renewed in the background, and looked at before each batch and
 //! before the stream is made anew.
+//!
+//! A relay that renewed its lease a moment ago does not ask before each batch: what it publishes,
+//! the broker refuses unless it follows the stream's last message. It does ask the database before
+//! it makes the stream again, because no broker guards that.
 
 use std::sync::Arc;
 use std::time::Duration;

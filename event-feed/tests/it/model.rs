@@ -5,18 +5,22 @@
 //!
 //! What each action stands for in the code:
 //!
-//! | action | code |
-//! | --- | --- |
-//! | `Decide`, `Call` | load and decide in a use case; `CALL event_store.append`, one step because of its lock; an answer may be lost, then `batch/sender.rs` sends the batch again |
-//! | `Chain` | `command-api/src/repository/line.rs`: the next in line decides on what the one before will leave, and joins its batch |
-//! | `Replicate`, `Promote` | streaming replication; the standby becomes the primary, with or without everything |
-//! | `BeginEpoch` | `event-store epoch begin`, by a person, at any time after events were lost |
-//! | `Take`, `Expire` | `lease.rs`: a free lease is taken in the next term; the holder may not know yet that it ran out |
-//! | `Work` | one step of `relay/{resume,leader,publish}.rs`: look at the stream, make it anew (look at the lease, delete, create), read a page, look at the lease, send |
-//! | `Arrive`, `Lose`, `TimeOut` | a publish reaches the broker, whose guard is the expected last sequence, or does not; the relay gives up waiting |
-//! | `LoseStream`, `LoseTail` | what JetStream may do (hazards of its default sync interval) |
-//! | `ReadStore`, `Join`, `Receive`, `Judge`, `LoseConsumer` | `follower/{catch_up,join,live}.rs` |
-//! | `CrashRelay`, `CrashFollower` | the process ends; what is in a database stays |
+//! - `Decide`, `Call`: a use case loads and decides; `CALL event_store.append` is one step because
+//!   of its lock. An answer may be lost: then `batch/sender.rs` sends the batch again.
+//! - `Chain` (`command-api/src/repository/line.rs`): the next command in line is decided on what
+//!   the one before will leave, and joins its batch.
+//! - `Replicate`, `Promote`: streaming replication; the standby becomes the primary, with or
+//!   without everything.
+//! - `BeginEpoch`: a person runs `event-store epoch begin` at any time after events were lost.
+//! - `Take`, `Expire` (`lease.rs`): a free lease is taken in the next term; the holder may not know
+//!   yet that its lease ran out.
+//! - `Work`: one step of `relay/{resume,leader,publish}.rs`: look at the stream, make it again
+//!   (look at the lease, delete, create), read a page, look at the lease, send.
+//! - `Arrive`, `Lose`, `TimeOut`: a publish reaches the broker, whose guard is the expected last
+//!   sequence, or does not; the relay gives up waiting.
+//! - `LoseStream`, `LoseTail`: what JetStream may do (hazards of its default sync interval).
+//! - `ReadStore`, `Join`, `Receive`, `Judge`, `LoseConsumer`: `follower/{catch_up,join,live}.rs`.
+//! - `CrashRelay`, `CrashFollower`: the process ends; what is in a database stays.
 //!
 //! Left out: several events in one append, tags and streams (event-store's own histories have
 //! them), chains of more than two, the beacon and all clocks: time is an action that may happen at

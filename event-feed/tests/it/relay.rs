@@ -172,7 +172,10 @@ async fn an_older_nats_server_is_refused_with_the_reason() {
     let old_server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let (read, mut write) = stream.into_split();
-        let info = r#"{"server_id":"OLD","version":"2.11.9","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"proto":1}"#;
+        let info = serde_json::json!({
+            "server_id": "OLD", "version": "2.11.9", "host": "127.0.0.1", "port": 4222,
+            "headers": true, "max_payload": 1_048_576, "proto": 1,
+        });
         write.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
         let mut lines = BufReader::new(read).lines();
         while let Some(line) = lines.next_line().await.unwrap() {

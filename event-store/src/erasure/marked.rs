@@ -311,7 +311,9 @@ mod tests {
 
     #[test]
     fn a_name_that_is_spelled_with_an_escape_is_found_too() {
-        let text = r#"{ "a" : { "\u0024subject" : "00000000-0000-0000-0000-000000000007" , "$\u0070ersonal" : 1.50 } }"#;
+        let text = r#"{ "a" : {
+            "\u0024subject" : "00000000-0000-0000-0000-000000000007" , "$\u0070ersonal" : 1.50
+        } }"#;
         let found = fields(text).unwrap();
         assert_eq!((found[0].subject, &found[0].content), (ADA, &Content::Plain("1.50")));
         let encrypted = replaced(text, [found[0].encrypted("AQ")]).unwrap();
@@ -383,8 +385,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fields_are_those_that_a_parser_sees_and_replacing_them_changes_nothing_else(value in any_json(), pretty in any::<bool>()) {
-            let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
+        fn a_parser_sees_the_same_fields_and_replacing_them_changes_nothing_else(
+            value in any_json(),
+            pretty in any::<bool>(),
+        ) {
+            let text = if pretty { format!("{value:#}") } else { value.to_string() };
             // As it is written: reading a float can change its last digit.
             let value: Value = serde_json::from_str(&text).unwrap();
             let found = fields(&text).unwrap();

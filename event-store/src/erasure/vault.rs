@@ -10,24 +10,23 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::cache::{Cache, Known};
-use super::envelope::{self, Place};
 use super::erase::erased_subject;
 use super::keys::{KeyError, StoredKey, SubjectKeyStore};
-use super::marked::{self, Content, Field, Malformed};
+use super::marked::{self, Content};
 use super::master::{MasterKeys, SubjectKey};
 use crate::append::{Append, Refusal};
 use crate::error::StoreError;
-use crate::event::{NewEvent, Position, RecordedEvent};
+use crate::event::{Position, RecordedEvent};
 use crate::pulse::Task;
-use crate::stream::StreamName;
 
+mod fields;
 pub(crate) mod held;
 mod waiting;
 
+use fields::{DoesNotRead, encrypted, readable, revealed, subjects_of};
 use held::HoldsValues;
 use waiting::Waiting;
 
@@ -233,35 +232,6 @@ impl Vault {
     }
 }
 
-/// The personal fields of an event that is to be appended.
-struct Found<'a> {
-    stream: &'a StreamName,
-    event: &'a NewEvent,
-    fields: Vec<Field<'a>>,
-}
-
-/// The personal fields of the append, event by event.
-fn readable(append: &Append) -> Result<Vec<Found<'_>>, StoreError> {
-    let events = append
-        .streams
-        .iter()
-        .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)));
-    let found = events.map(|(stream, event)| {
-        let fields = marked::fields(event.data.get()).map_err(|error| malformed(event, error))?;
-        Ok(Found { stream, event, fields })
-    });
-    found.collect()
-}
-
-/// Whose readable values stand in them, each once.
-fn subjects_of(found: &[Found<'_>]) -> Vec<Uuid> {
-    let fields = found.iter().flat_map(|found| &found.fields).filter(|field| !is_erased(field));
-    let mut subjects: Vec<Uuid> = fields.map(|field| field.subject).collect();
-    subjects.sort_unstable();
-    subjects.dedup();
-    subjects
-}
-
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Vault(..)")
@@ -354,85 +324,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// A field cannot be shown.
-struct DoesNotRead;
-
-fn is_erased(field: &Field<'_>) -> bool {
-    matches!(field.content, Content::Erased)
-}
-
-fn malformed(event: &NewEvent, error: Malformed) -> StoreError {
-    StoreError::Invalid(format!("event {}: {error}", event.id))
-}
-
-/// The payload with its fields encrypted; `None` when it has none.
-fn encrypted(
-    found: &Found<'_>,
-    known: &HashMap<Uuid, Known>,
-) -> Result<Option<Box<RawValue>>, StoreError> {
-    let Found { stream, event, fields } = found;
-    let mut edits = Vec::with_capacity(fields.len());
-    for field in fields {
-        let json = match field.content {
-            Content::Plain(json) => json,
-            Content::Erased => continue,
-            Content::Encrypted(_) => {
-                return Err(StoreError::Invalid(format!(
-                    "event {} brings a encrypted value along",
-                    event.id
-                )));
-            }
-        };
-        let Some(Known::Key(key)) = known.get(&field.subject) else {
-            return Err(KeyError::Unavailable(None).into());
-        };
-        let place = Place {
-            stream: stream.as_str(),
-            event_id: event.id,
-            subject: field.subject,
-            path: &field.path,
-        };
-        let encrypted = envelope::encrypt(key, place, json)
-            .map_err(|error| StoreError::Invalid(error.to_string()))?;
-        edits.push(field.encrypted(&encrypted));
-    }
-    if edits.is_empty() {
-        return Ok(None);
-    }
-    let data = marked::replaced(event.data.get(), edits);
-    data.map(Some).map_err(|_| {
-        StoreError::Invalid(format!("event {}: its fields cannot be encrypted", event.id))
-    })
-}
-
-/// The payload with its values; `None` when nothing in it is encrypted.
-fn revealed(
-    event: &RecordedEvent,
-    known: &HashMap<Uuid, Known>,
-) -> Result<Option<Box<RawValue>>, DoesNotRead> {
-    let fields = marked::fields(event.data.get()).map_err(|_| DoesNotRead)?;
-    let mut edits = Vec::with_capacity(fields.len());
-    for field in &fields {
-        let Content::Encrypted(encrypted) = field.content else { continue };
-        match known.get(&field.subject) {
-            Some(Known::Key(key)) => {
-                let place = Place {
-                    stream: event.stream.as_str(),
-                    event_id: event.id,
-                    subject: field.subject,
-                    path: &field.path,
-                };
-                let json = envelope::decrypt(key, place, encrypted).map_err(|_| DoesNotRead)?;
-                edits.push(field.revealed(Some(&json)));
-            }
-            Some(Known::Erased) => edits.push(field.revealed(None)),
-            None => return Err(DoesNotRead),
-        }
-    }
-    if edits.is_empty() {
-        return Ok(None);
-    }
-    marked::replaced(event.data.get(), edits).map(Some).map_err(|_| DoesNotRead)
 }

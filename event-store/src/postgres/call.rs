@@ -16,6 +16,7 @@ use crate::stream::{ExpectedVersion, StreamName};
 
 mod answer;
 mod plain;
+mod status;
 
 pub(crate) use answer::Answers;
 

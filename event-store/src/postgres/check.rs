@@ -6,6 +6,8 @@
 //!   nobody; what it leaves open comes back undecided;
 //! - *far*: a statement of its own looks as far as it takes, and the append is sent again, or for
 //!   the first time when it has many items.
+//!
+//! The near look stops after 64 events with the item's first tag.
 
 use super::Inner;
 use crate::append::prepared::Prepared;

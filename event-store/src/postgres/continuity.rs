@@ -12,6 +12,14 @@
 //! Out of the last two a watcher proves again and again on fresh connections: a process goes on by
 //! itself once the right server is back, or once a new epoch was begun that descends from the one
 //! it knows. A log that never was in that epoch is not followed.
+//!
+//! Why a proof is needed: a position means something only within one history. A database restored
+//! from a backup, or a standby promoted with commits missing, gives old numbers to new events. No
+//! label inside the database can tell, since a restored copy has the same label. So checkpoints,
+//! tokens, snapshots, the JetStream stream and the newest position that a process knows all carry
+//! the *event id at that position* (`EventRef`), and whoever reconnects compares the two. Each
+//! history has an *epoch*. A standby that has every commit is the same history: nobody notices the
+//! failover.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -4,6 +4,10 @@
 //! The database works the digests out (`event_store.digest_log`), so that nobody can digest what
 //! does not stand in the log; several processes may digest at once, and the slower one changes
 //! nothing. [`super::verify`] works them out once more.
+//!
+//! The log is digested behind its head because a chain over every event would be worked out while
+//! the lock is held (see the figures in `postgres.rs`). `event-store verify` works the digests out
+//! again and names an event that was changed, removed or moved.
 
 use std::time::Duration;
 

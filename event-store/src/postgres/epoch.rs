@@ -1,4 +1,17 @@
 //! The epochs of a log: which there were, and beginning another one.
+//!
+//! A new epoch is a person's decision. A process that finds that commits were lost refuses every
+//! call, and its error names the command that goes on: `event-store epoch begin`. Once somebody
+//! has run it, or the right server is back, the process goes on without a restart. The command API
+//! first applies every erasure to the new history.
+//!
+//! A command API that was started only after the loss cannot remember the head that was lost. It
+//! is held to the head that the command APIs write down next to the subject keys every second
+//! (`SubjectKeyStore::known_head`).
+//!
+//! Epoch ids are UUIDv7, and each is later than the epochs that it follows. A query whose token
+//! names an epoch that its projections have not reached yet waits for it; a token of an epoch that
+//! is over is refused.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;

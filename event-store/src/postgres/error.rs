@@ -2,8 +2,13 @@
 
 use crate::error::StoreError;
 
-/// The append function ran under another isolation level than read committed.
-pub(crate) const WRONG_ISOLATION: &str = "DB001";
+/// The append function ran under another isolation level than read committed, or with a search path
+/// that its caller chose.
+const WRONG_SESSION: &str = "DB001";
+/// Appends of one batch affect each other.
+const BATCH_AFFECTS_ITSELF: &str = "DB002";
+/// The log has a gap, which no digest may cover.
+const GAP: &str = "DB003";
 /// The append function ran on a server that can lose what it acknowledges
 /// (`event_store.unsafe_setting`).
 const UNSAFE: &str = "DB004";
@@ -78,7 +83,8 @@ fn meaning_of_code(code: &str) -> Meaning {
         // dropped, idle for too long, or its transaction open for too long.
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" | "40003" => Meaning::Lost,
         // Isolation level; settings; privileges; a function or a table that is not there.
-        WRONG_ISOLATION | UNSAFE | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
+        WRONG_SESSION | UNSAFE | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
+        BATCH_AFFECTS_ITSELF | GAP => Meaning::Data,
         _ => match &code[..2] {
             "53" => Meaning::Busy,
             "08" | "58" | "XX" => Meaning::Lost,
@@ -102,7 +108,23 @@ pub(crate) fn read_error(error: sqlx::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn the_migrations_raise_the_sqlstates_that_are_named_here() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/event_store");
+        let mut raised = BTreeSet::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let codes = text.split("ERRCODE = '").skip(1);
+            raised.extend(codes.map(|code| code.split('\'').next().unwrap().to_owned()));
+        }
+        let ours = [WRONG_SESSION, BATCH_AFFECTS_ITSELF, GAP, UNSAFE];
+        assert_eq!(raised, ours.map(str::to_owned).into());
+    }
 
     #[test]
     fn what_can_arrive_after_the_commit_is_never_taken_for_an_append_that_changed_nothing() {

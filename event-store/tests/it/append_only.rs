@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use crate::support::{appended, check_dense, connect, database, one, plain, sqlstate};
 
 const TABLES: [&str; 7] =
-    ["events", "tags", "reservations", "idempotency", "epochs", "log", "encrypts"];
+    ["events", "tags", "reservations", "idempotency", "epochs", "log", "digests"];
 const DENIED: &str = "42501";
 
 fn attempts(table: &str) -> [String; 5] {

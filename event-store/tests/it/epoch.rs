@@ -179,8 +179,7 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
 }
 
 #[tokio::test]
-async fn a_process_that_starts_after_commits_were_lost_waits_for_a_person_when_it_is_told_what_was_known()
- {
+async fn a_process_that_starts_on_a_log_behind_the_known_head_waits_for_a_person() {
     let database = database().await;
     let before = connect(database.url()).await;
     for _ in 0..5 {

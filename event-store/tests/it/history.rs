@@ -1,7 +1,7 @@
 //! What concurrent clients asked and were answered, and whether one log explains it: a checker of
 //! the invariants I1 to I6 and I12 (ARCHITECTURE.md). Positions are a total order that the store
-//! itself reservations, so one walk over the log and one over the clients' moments decide; apart
-//! from the sorting of moments the time is linear.
+//! itself states, so one walk over the log and one over the clients' moments decide; apart from the
+//! sorting of moments the time is linear.
 
 use std::collections::HashMap;
 

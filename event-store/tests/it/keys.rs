@@ -43,42 +43,59 @@ fn there(byte: u8) -> StoredKey {
     StoredKey::Wrapped(wrapped(byte))
 }
 
-/// What every store of keys promises.
+const A: Uuid = Uuid::from_u128(1);
+const B: Uuid = Uuid::from_u128(2);
+const C: Uuid = Uuid::from_u128(3);
+const NEVER_HAD_A_KEY: Uuid = Uuid::from_u128(8);
+const LAST: EventRef = EventRef { position: Position(5), event_id: Some(B) };
+
+/// What every store of keys promises, told to one store from its first key on.
 async fn contract(keys: &dyn SubjectKeyStore) {
-    let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
-    assert_eq!(keys.find(&[b, a]).await.unwrap(), [None, None]);
+    the_first_key_of_a_subject_stays(keys).await;
+    a_destroyed_key_never_comes_back(keys).await;
+    the_ledger_adds_up_what_was_released(keys).await;
+    the_applied_event_is_remembered(keys).await;
+    the_known_head_never_goes_back_in_one_epoch(keys).await;
+    only_unchanged_keys_are_wrapped_again(keys).await;
+}
+
+async fn the_first_key_of_a_subject_stays(keys: &dyn SubjectKeyStore) {
+    assert_eq!(keys.find(&[B, A]).await.unwrap(), [None, None]);
     assert_eq!(
-        keys.ensure(&[(a, wrapped(1)), (b, wrapped(2))]).await.unwrap(),
+        keys.ensure(&[(A, wrapped(1)), (B, wrapped(2))]).await.unwrap(),
         [there(1), there(2)]
     );
     assert_eq!(
-        keys.ensure(&[(c, wrapped(3)), (a, wrapped(9))]).await.unwrap(),
+        keys.ensure(&[(C, wrapped(3)), (A, wrapped(9))]).await.unwrap(),
         [there(3), there(1)],
         "the first key stays"
     );
     assert_eq!(
-        keys.find(&[c, Uuid::from_u128(9), a]).await.unwrap(),
+        keys.find(&[C, Uuid::from_u128(9), A]).await.unwrap(),
         [Some(there(3)), None, Some(there(1))]
     );
+}
 
-    let entry = keys.destroy(a, "ops-1").await.unwrap();
-    assert_eq!((entry.subject, entry.requested_by.as_str(), entry.erased_at), (a, "ops-1", None));
-    assert_eq!(keys.destroy(a, "ops-2").await.unwrap(), entry, "the first request stays");
+/// Destroys the keys of `A` and [`NEVER_HAD_A_KEY`].
+async fn a_destroyed_key_never_comes_back(keys: &dyn SubjectKeyStore) {
+    let entry = keys.destroy(A, "ops-1").await.unwrap();
+    assert_eq!((entry.subject, entry.requested_by.as_str(), entry.erased_at), (A, "ops-1", None));
+    assert_eq!(keys.destroy(A, "ops-2").await.unwrap(), entry, "the first request stays");
     assert_eq!(
-        keys.ensure(&[(a, wrapped(7))]).await.unwrap(),
+        keys.ensure(&[(A, wrapped(7))]).await.unwrap(),
         [StoredKey::Destroyed],
         "there is never another key"
     );
-    let never_had_one = Uuid::from_u128(8);
-    keys.destroy(never_had_one, "ops-1").await.unwrap();
-    assert_eq!(keys.find(&[never_had_one]).await.unwrap(), [Some(StoredKey::Destroyed)]);
+    keys.destroy(NEVER_HAD_A_KEY, "ops-1").await.unwrap();
+    assert_eq!(keys.find(&[NEVER_HAD_A_KEY]).await.unwrap(), [Some(StoredKey::Destroyed)]);
+}
 
-    let mark = EventRef { position: Position(5), event_id: Some(b) };
-    keys.record(a, mark, 2).await.unwrap();
-    keys.record(a, mark, 1).await.unwrap();
-    let noted = keys.entry(a).await.unwrap().unwrap();
-    assert_eq!((noted.erased_at, noted.reservations_released), (Some(mark), 3));
-    assert_eq!(keys.entry(b).await.unwrap(), None);
+async fn the_ledger_adds_up_what_was_released(keys: &dyn SubjectKeyStore) {
+    keys.record(A, LAST, 2).await.unwrap();
+    keys.record(A, LAST, 1).await.unwrap();
+    let noted = keys.entry(A).await.unwrap().unwrap();
+    assert_eq!((noted.erased_at, noted.reservations_released), (Some(LAST), 3));
+    assert_eq!(keys.entry(B).await.unwrap(), None);
     let subjects = async |after, limit| {
         keys.ledger(after, limit)
             .await
@@ -87,14 +104,18 @@ async fn contract(keys: &dyn SubjectKeyStore) {
             .map(|entry| entry.subject)
             .collect::<Vec<_>>()
     };
-    assert_eq!(subjects(Uuid::nil(), 10).await, [a, never_had_one]);
-    assert_eq!(subjects(Uuid::nil(), 1).await, [a]);
-    assert_eq!(subjects(a, 10).await, [never_had_one]);
+    assert_eq!(subjects(Uuid::nil(), 10).await, [A, NEVER_HAD_A_KEY]);
+    assert_eq!(subjects(Uuid::nil(), 1).await, [A]);
+    assert_eq!(subjects(A, 10).await, [NEVER_HAD_A_KEY]);
+}
 
+async fn the_applied_event_is_remembered(keys: &dyn SubjectKeyStore) {
     assert_eq!(keys.applied().await.unwrap(), EventRef::START);
-    keys.set_applied(mark).await.unwrap();
-    assert_eq!(keys.applied().await.unwrap(), mark);
+    keys.set_applied(LAST).await.unwrap();
+    assert_eq!(keys.applied().await.unwrap(), LAST);
+}
 
+async fn the_known_head_never_goes_back_in_one_epoch(keys: &dyn SubjectKeyStore) {
     let head = |epoch, position: i64| Head {
         epoch: Epoch(Uuid::from_u128(epoch)),
         mark: EventRef {
@@ -102,7 +123,7 @@ async fn contract(keys: &dyn SubjectKeyStore) {
             event_id: Some(Uuid::from_u128(position.unsigned_abs().into())),
         },
     };
-    keys.set_known_head(Head { epoch: Epoch(a), mark: EventRef::START }).await.unwrap();
+    keys.set_known_head(Head { epoch: Epoch(A), mark: EventRef::START }).await.unwrap();
     assert_eq!(keys.known_head().await.unwrap(), None, "an empty log has nothing to lose");
     for (noted, known) in [
         (head(1, 5), head(1, 5)),
@@ -113,13 +134,15 @@ async fn contract(keys: &dyn SubjectKeyStore) {
         keys.set_known_head(noted).await.unwrap();
         assert_eq!(keys.known_head().await.unwrap(), Some(known), "{noted:?}");
     }
+}
 
+async fn only_unchanged_keys_are_wrapped_again(keys: &dyn SubjectKeyStore) {
     let new = WrappedKey { master: "n".to_owned(), bytes: vec![1] };
-    assert_eq!(keys.not_wrapped_by("n", 1).await.unwrap(), [(b, wrapped(2))]);
+    assert_eq!(keys.not_wrapped_by("n", 1).await.unwrap(), [(B, wrapped(2))]);
     let changes = vec![
-        (b, wrapped(2), new.clone()),
-        (c, wrapped(9), new.clone()),
-        (a, wrapped(1), new.clone()),
+        (B, wrapped(2), new.clone()),
+        (C, wrapped(9), new.clone()),
+        (A, wrapped(1), new.clone()),
     ];
     assert_eq!(
         keys.rewrap(changes).await.unwrap(),
@@ -127,7 +150,7 @@ async fn contract(keys: &dyn SubjectKeyStore) {
         "not one that is another by now, nor one that is destroyed"
     );
     assert_eq!(
-        keys.find(&[a, b, c]).await.unwrap(),
+        keys.find(&[A, B, C]).await.unwrap(),
         [StoredKey::Destroyed, StoredKey::Wrapped(new), there(3)].map(Some)
     );
 }

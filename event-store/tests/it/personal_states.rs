@@ -241,8 +241,7 @@ async fn without_a_vault_a_state_with_personal_data_is_neither_held_nor_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_with_personal_data_is_encrypted_used_by_others_and_passed_over_once_its_subject_is_erased()
- {
+async fn a_personal_snapshot_is_encrypted_used_by_others_and_unused_after_the_erasure() {
     let (log, keys) = (database().await, keys_database().await);
     let shared =
         Shared { store: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
@@ -298,8 +297,7 @@ async fn a_snapshot_with_personal_data_is_encrypted_used_by_others_and_passed_ov
 }
 
 #[tokio::test]
-async fn p7_whoever_stands_behind_an_erasure_gets_no_value_from_memory_or_from_a_snapshot_and_else_the_fold_of_the_events()
- {
+async fn p7_after_an_erasure_neither_memory_nor_snapshots_give_a_value_away() {
     let (shared, mut random) = (in_memory(), random());
     let tight = CacheLimits { states: 3, bytes: 3_000 };
     let processes = [

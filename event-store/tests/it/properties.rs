@@ -140,7 +140,7 @@ fn count(figures: &mut Figures, outcomes: &[Outcome]) {
 
 /// Every refusal that a history can meet.
 const REFUSALS: [&str; 7] =
-    ["reservation", "closed", "condition", "duplicate event", "epoch", "key reused", "version"];
+    ["closed", "condition", "duplicate event", "epoch", "key reused", "reservation", "version"];
 
 fn kind(refusal: &Refusal) -> &'static str {
     match refusal {

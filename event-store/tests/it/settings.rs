@@ -51,8 +51,7 @@ async fn until_refused(store: &PostgresStore) -> (i64, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p4_an_unsafe_setting_that_a_reload_brings_stops_appends_and_readiness_until_it_is_put_right()
- {
+async fn p4_an_unsafe_setting_stops_appends_and_readiness_from_reload_to_repair() {
     let cluster = durable().await;
     let mut admin = plain(&cluster.url()).await;
     let store = PostgresStore::connect(options(&cluster.url())).await.unwrap();

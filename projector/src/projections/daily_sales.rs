@@ -6,10 +6,9 @@ use chrono::NaiveDate;
 use domain::DomainEvent;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use event_store::RecordedEvent;
+use projection::{CopyRow, Incoming, Projection, Reason, Split, TooLarge, add, column};
 use serde::Serialize;
 use sqlx::PgConnection;
-
-use crate::projection::{CopyRow, Incoming, Projection, Reason, Split, TooLarge, add, column};
 
 /// The event that counts.
 const CONFIRMED: &str = "order.confirmed";

@@ -6,14 +6,13 @@ use domain::DomainEvent;
 use domain::order::event::{OrderEvent, OrderLine, OrderPlaced};
 use domain::value::Money;
 use event_store::RecordedEvent;
+use projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{
-    CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of,
-};
+use super::types_of;
 
 /// The projection.
 pub struct Orders;

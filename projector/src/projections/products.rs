@@ -5,13 +5,12 @@ use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::product::event::{ProductAdded, ProductEvent};
 use event_store::RecordedEvent;
+use projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, column};
 use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::projection::{
-    CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, column, types_of,
-};
+use super::types_of;
 
 /// The projection.
 pub struct Products;

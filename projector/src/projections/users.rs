@@ -8,14 +8,13 @@ use domain::DomainEvent;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use domain::user::event::UserEvent;
 use event_store::RecordedEvent;
+use projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column};
 use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::projection::{
-    CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column, types_of,
-};
+use super::types_of;
 
 /// The event of an order that counts.
 const CONFIRMED: &str = "order.confirmed";

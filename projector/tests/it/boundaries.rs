@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use event_store::MemoryStore;
 use local_servers::{TestDatabase, test_run};
-use projector::projection::{AnyProjection, of};
-use projector::{Runner, Standing, generation};
+use projection::{AnyProjection, of};
+use projection::{Runner, Standing, generation};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::{Connection, PgConnection};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use event_feed::{Follower, FollowerSettings};
 use event_store::postgres::begin_epoch;
 use event_store::{Epoch, EventStore};
-use projector::{Runner, Standing};
+use projection::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -124,7 +124,7 @@ async fn after_lost_commits_each_step_is_named_and_the_same_process_goes_on() {
     assert_eq!(contents(url).await, before, "nothing was touched");
 
     for projection in projector::projections::all() {
-        projector::generation::start_over(&url.parse().unwrap(), projection.as_ref(), None)
+        projection::generation::start_over(&url.parse().unwrap(), projection.as_ref(), None)
             .await
             .unwrap();
     }

@@ -9,7 +9,7 @@ use domain::value::ProductName;
 use event_store::erasure::{EncryptingStore, EraseRequest, MemoryKeys, SubjectKeyStore, erase};
 use event_store::{Append, EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamAppend};
 use local_servers::test_run;
-use projector::Standing;
+use projection::Standing;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -152,7 +152,7 @@ async fn keys_that_are_away_stop_nothing_for_good_and_blank_nothing() {
     let unknown: Arc<dyn SubjectKeyStore> = Arc::new(MemoryKeys::new());
     let mut unlucky = runner(Arc::clone(&world.log), database.url()).revealing(vault(&unknown));
     let error = unlucky.run_once().await.unwrap_err();
-    assert!(matches!(error, projector::runner::RunError::Keys(_)), "{error:?}");
+    assert!(matches!(error, projection::runner::RunError::Keys(_)), "{error:?}");
     unlucky.give_up().await;
     assert_eq!(contents(database.url()).await["users"], json!([]));
     runner(Arc::clone(&world.log), database.url())

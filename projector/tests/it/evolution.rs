@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::history::{self, Past};
 use domain::order::event::{OrderConfirmed, OrderEvent, OrderPlaced};
 use event_store::{EventStore, UpcastingLog};
-use projector::{Runner, Standing};
+use projection::{Runner, Standing};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ async fn a_split_event_that_does_not_fold_takes_no_effect_in_partition() {
 
 /// What a projection reads: the types as they are written today, and the former ones that may
 /// become them.
-fn reads(projection: &dyn projector::projection::AnyProjection) -> String {
+fn reads(projection: &dyn projection::AnyProjection) -> String {
     let registry = projector::projections::registry().unwrap();
     let wanted: Vec<event_store::EventType> =
         projection.handles().iter().map(|name| name.parse().unwrap()).collect();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use event_store::{EventStore, EventType, MemoryStore, RecordedEvent, Registry};
 use local_servers::TestDatabase;
-use projector::generation::{self, SchemaError};
-use projector::projection::{AnyProjection, AnyRows, Only, Partitions, Prepared, Split, of};
-use projector::{Runner, Standing};
+use projection::generation::{self, SchemaError};
+use projection::{AnyProjection, AnyRows, Only, Partitions, Prepared, Split, of};
+use projection::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::ledger::Tally;

@@ -7,7 +7,7 @@ use event_store::EventStore;
 use futures::StreamExt as _;
 use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, in_time};
 use nix::sys::signal::Signal;
-use projector::Runner;
+use projection::Runner;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 
 use event_store::{EventStore, MemoryStore};
 use local_servers::test_run;
-use projector::parked::Account;
-use projector::projection::{AnyProjection, of};
-use projector::runner::lease::LEASE;
-use projector::{Runner, Standing, generation, projections};
+use projection::ops::account::Account;
+use projection::runner::lease::LEASE;
+use projection::{AnyProjection, of};
+use projection::{Runner, Standing, generation};
+use projector::projections;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::postgres::PgConnectOptions;
@@ -341,7 +342,10 @@ async fn what_people_look_with_sees_every_partition() {
         .collect();
     assert_eq!(numbers, [(0, 3), (1, 3), (2, 3)], "{status}");
     assert!(
-        users.iter().all(|partition| partition["heartbeat_seconds"].as_f64().unwrap() < LEASE.as_secs_f64()),
+        users
+            .iter()
+            .map(|partition| partition["heartbeat_seconds"].as_f64().unwrap())
+            .all(|seconds| seconds < LEASE.as_secs_f64()),
         "{status}"
     );
 

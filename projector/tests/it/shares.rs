@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use event_store::EventStore;
 use local_servers::TestDatabase;
 use nix::sys::signal::Signal;
+use projection::runner::lease::LEASE;
 use projector::projections;
-use projector::runner::lease::LEASE;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -96,8 +96,7 @@ async fn p6_parts_move_within_seconds_when_processes_come_and_go() {
 const OWNER: &str = "SELECT owner FROM read_model.projectors";
 
 #[tokio::test]
-async fn e1_the_owner_of_a_part_frozen_in_mid_transaction_is_replaced_and_changes_nothing_when_it_wakes()
- {
+async fn e1_a_part_owner_frozen_in_mid_transaction_is_replaced_and_changes_nothing_later() {
     let mut life = Life::new(602);
     let database = split_in_four(&mut life).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);
@@ -204,8 +203,7 @@ async fn p6_parts_of_a_process_that_is_cut_off_from_the_rows_or_from_the_log_mov
 }
 
 #[tokio::test]
-async fn p6_a_process_that_cannot_have_the_log_leaves_its_parts_to_others_and_takes_its_share_when_it_can_again()
- {
+async fn p6_a_process_cut_off_from_the_log_leaves_its_parts_to_others_until_it_is_back() {
     let mut life = Life::new(604);
     let database = split_in_four(&mut life).await;
     let (url, store) = (database.url(), postgres_store(database.url()).await);

@@ -12,9 +12,8 @@ use event_store::{
 };
 use local_servers::TestDatabase;
 pub(crate) use local_servers::until;
-use projector::projection::Split;
-use projector::runner::Watch;
-use projector::{Runner, Standing};
+use projection::runner::Watch;
+use projection::{Runner, Split, Standing};
 use serde_json::Value;
 use service_kit::clock;
 use service_kit::health::Health;

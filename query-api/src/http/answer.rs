@@ -80,7 +80,7 @@ impl Api {
         )
     }
 
-    /// Answers with a partition of a list: `body` makes what is shown of a row, `key` its sort key.
+    /// Answers with a page of a list: `body` makes what is shown of a row, `key` its sort key.
     pub(super) fn list<F: Filter, T, B: Serialize>(
         &self,
         id: RequestId,

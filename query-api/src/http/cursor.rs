@@ -1,4 +1,4 @@
-//! Cursors: where the next partition of a list begins, signed, and bound to the list's path, filter
+//! Cursors: where the next page of a list begins, signed, and bound to the list's path, filter
 //! and sort.
 
 use secrecy::SecretString;

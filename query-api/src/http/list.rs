@@ -1,4 +1,4 @@
-//! Lists: which partition of one a request asks for, in pages or by cursor, and the answer with its
+//! Lists: which page of one a request asks for, in pages or by cursor, and the answer with its
 //! links.
 
 use axum::extract::{FromRequestParts, RawQuery};
@@ -23,7 +23,7 @@ const MAX_PAGE_SIZE: u32 = 100;
 /// Numbered pages end here: a deep one reads all rows before it. Cursors go on for ever.
 const MAX_PAGED_ROWS: i64 = 100_000;
 
-/// Which partition of a list is wanted.
+/// Which page of a list is wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,7 @@ pub(super) struct PageParams {
     /// How many items at most.
     #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 20)]
     page_size: Option<Text<Integer>>,
-    /// Where to go on: `meta.page.next_cursor` of the partition before. Not together with `page`.
+    /// Where to go on: `meta.page.next_cursor` of the page before. Not together with `page`.
     #[param(required = false)]
     cursor: Option<String>,
 }
@@ -53,7 +53,7 @@ pub(super) trait Filter: DeserializeOwned + Serialize + Send {
     }
 }
 
-/// A request for a partition of a list.
+/// A request for a page of a list.
 pub(super) struct ListRequest<F: Filter> {
     pub(super) filter: F,
     pub(super) page_request: PageRequest<F::Sort>,
@@ -91,7 +91,7 @@ struct Split {
     page: String,
     wait: String,
     filter: String,
-    /// Those that every partition of the list has in common.
+    /// Those that every page of the list has in common.
     common: String,
 }
 
@@ -103,7 +103,7 @@ impl Split {
             let (group, is_common) = match name.as_ref() {
                 "page" | "cursor" => (&mut page, false),
                 "page_size" => (&mut page, true),
-                // The partitions that follow need not wait again.
+                // The pages that follow need not wait again.
                 "consistency_token" => (&mut wait, false),
                 _ => (&mut filter, true),
             };
@@ -164,7 +164,7 @@ fn is_numbered(page: i64, size: u32) -> bool {
 }
 
 impl<F: Filter> ListRequest<F> {
-    /// What the answer says about its partition of the list. `key` is the sort key of a row.
+    /// What the answer says about its page of the list. `key` is the sort key of a row.
     pub(super) fn page<T>(
         &self,
         api: &Api,
@@ -189,8 +189,8 @@ impl<F: Filter> ListRequest<F> {
         }
     }
 
-    /// The `Link` header: relative references to the neighbouring partitions. Each leads to a
-    /// partition of this list: none to a page before the first, behind the last or beyond the
+    /// The `Link` header: relative references to the neighbouring pages. Each leads to a
+    /// page of this list: none to a page before the first, behind the last or beyond the
     /// numbered ones.
     pub(super) fn links(&self, page: &PageInfo) -> Option<String> {
         let mut links = Vec::new();
@@ -216,7 +216,7 @@ impl<F: Filter> ListRequest<F> {
         (!links.is_empty()).then(|| links.join(", "))
     }
 
-    /// This request with another partition wanted.
+    /// This request with another page wanted.
     fn link(&self, relation: &str, name: &str, value: &str) -> String {
         let mut query = Serializer::new(self.common.clone());
         query.append_pair(name, value);

@@ -82,7 +82,7 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                 if is_list {
                     has(
                         "Link",
-                        "The neighbouring partitions of the list (RFC 8288), where there are any",
+                        "The neighbouring pages of the list (RFC 8288), where there are any",
                         Type::String,
                     );
                 }

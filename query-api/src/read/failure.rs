@@ -47,8 +47,7 @@ pub enum ReadError {
 
 /// Try again after this many seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// How many failures of one kind are logged in a window: while the tables are away, every query
-/// fails.
+/// The most failures of one kind that are logged in a window of [`LINE_EVERY`].
 const MAX_LINES: u32 = 10;
 
 static LINES: LogLimit = LogLimit::new(LINE_EVERY);
@@ -88,76 +87,88 @@ impl From<sqlx::Error> for ReadError {
     }
 }
 
+impl ReadError {
+    /// Logs what a person should look at. While the tables are away every query fails, so each kind
+    /// is logged a few times a minute and then counted.
+    fn log(&self) {
+        match self {
+            Self::Away(cause) => {
+                if let Some(unlogged) = LINES.admit("away", MAX_LINES) {
+                    tracing::warn!(error = %cause, unlogged, "the read tables cannot be reached");
+                }
+            }
+            Self::TooSlow => {
+                if let Some(unlogged) = LINES.admit("too-slow", MAX_LINES) {
+                    tracing::warn!(unlogged, "a query was stopped at its time limit");
+                }
+            }
+            Self::NotStorable(cause) => {
+                tracing::error!(error = %cause, "a parameter got past its reader");
+            }
+            Self::Failed(cause) => {
+                if let Some(unlogged) = LINES.admit("failed", MAX_LINES) {
+                    tracing::error!(error = %cause, unlogged, "a query failed");
+                }
+            }
+            Self::Panicked(cause) => tracing::error!(error = %cause, "a read ended unexpectedly"),
+            // These are part of normal operation: the answer says all.
+            Self::Behind { .. }
+            | Self::Token(_)
+            | Self::TooManyWaiters
+            | Self::NotProjected
+            | Self::PlanChanged => {}
+        }
+    }
+}
+
+/// The answer to a question for a position that the tables do not show yet.
+fn not_yet_consistent(seen: i64, wanted: i64) -> Problem {
+    let title = "The data do not show the wanted position yet";
+    Problem::unavailable("not-yet-consistent", title, RETRY_AFTER_SECONDS).detail(if seen < wanted {
+        format!("they are complete up to position {seen}, {wanted} is wanted")
+    } else {
+        format!(
+            "they are complete up to position {seen} of an earlier history than that of position \
+            {wanted}"
+        )
+    })
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
+        error.log();
         match error {
-            ReadError::Behind { seen, wanted } => Self::unavailable(
-                "not-yet-consistent",
-                "The data do not show the wanted position \
-                    yet",
-                RETRY_AFTER_SECONDS,
-            )
-            .detail(if seen < wanted {
-                format!("they are complete up to position {seen}, {wanted} is wanted")
-            } else {
-                format!(
-                    "they are complete up to position {seen} of an earlier history \
-                            than that of position {wanted}"
-                )
-            }),
+            ReadError::Behind { seen, wanted } => not_yet_consistent(seen, wanted),
             ReadError::Token(error) => error.into(),
             ReadError::TooManyWaiters => Self::shed(
                 "too-many-waiting",
                 "Too many queries are waiting for newer data",
                 RETRY_AFTER_SECONDS,
             ),
-            ReadError::Away(cause) => {
-                if let Some(unlogged) = LINES.admit("away", MAX_LINES) {
-                    tracing::warn!(error = %cause, unlogged, "the read tables cannot be reached");
-                }
-                Self::unavailable(
-                    "read-model-unavailable",
-                    "The data cannot be reached at the \
-                    moment",
-                    RETRY_AFTER_SECONDS,
-                )
-            }
+            ReadError::Away(_) => Self::unavailable(
+                "read-model-unavailable",
+                "The data cannot be reached at the moment",
+                RETRY_AFTER_SECONDS,
+            ),
             ReadError::NotProjected => Self::unavailable(
                 "not-yet-projected",
                 "The data have not been worked out yet",
                 RETRY_AFTER_SECONDS,
             ),
             ReadError::TooSlow => {
-                if let Some(unlogged) = LINES.admit("too-slow", MAX_LINES) {
-                    tracing::warn!(unlogged, "a query was stopped at its time limit");
-                }
                 Self::unavailable("query-too-slow", "The query took too long", RETRY_AFTER_SECONDS)
             }
-            ReadError::NotStorable(cause) => {
-                tracing::error!(error = %cause, "a parameter got past its reader");
-                Self::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "value-not-storable",
-                    "A parameter is \
-                    beyond what the data can hold",
-                )
-            }
+            ReadError::NotStorable(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "value-not-storable",
+                "A parameter is beyond what the data can hold",
+            ),
             ReadError::PlanChanged => Self::unavailable(
                 "tables-switched",
-                "The tables were being \
-                switched",
+                "The tables were being switched",
                 RETRY_AFTER_SECONDS,
             ),
-            ReadError::Failed(cause) => {
-                if let Some(unlogged) = LINES.admit("failed", MAX_LINES) {
-                    tracing::error!(error = %cause, unlogged, "a query failed");
-                }
-                Self::internal()
-            }
-            ReadError::Panicked(cause) => {
-                tracing::error!(error = %cause, "a read ended unexpectedly");
-                Self::internal()
-            }
+            ReadError::Failed(_) | ReadError::Panicked(_) => Self::internal(),
         }
     }
 }

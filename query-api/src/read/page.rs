@@ -1,9 +1,9 @@
-//! Which partition of a list is read: where it starts, in which order, how much of it.
+//! Which page of a list is read: where it starts, in which order, how much of it.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Which partition of a list is read.
+/// Which page of a list is read.
 #[derive(Debug, Clone)]
 pub struct PageRequest<S> {
     /// In which order.
@@ -14,7 +14,7 @@ pub struct PageRequest<S> {
     pub size: u32,
 }
 
-/// Where a partition of a list starts.
+/// Where a page of a list starts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageStart {
     /// At the beginning.
@@ -25,7 +25,7 @@ pub enum PageStart {
     Page(u32),
 }
 
-/// A partition of a list.
+/// A page of a list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The rows.

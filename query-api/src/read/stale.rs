@@ -24,7 +24,7 @@ impl Shown {
         }
     }
 
-    /// A partition of a list.
+    /// A page of a list.
     pub fn list(projection: Projection, keys: impl Iterator<Item = impl ToString>) -> Self {
         Self { projection, keys: keys.map(|key| key.to_string()).collect(), is_list: true }
     }

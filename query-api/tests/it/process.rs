@@ -124,9 +124,9 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
         let name = line.split(' ').nth(2).unwrap();
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
     }
-    assert!(
-        metrics.contains("http_server_request_duration_seconds_count{method=\"GET\",route=\"/api/v1/users\",status=\"200\"} 1")
-    );
+    let answered = "http_server_request_duration_seconds_count\
+        {method=\"GET\",route=\"/api/v1/users\",status=\"200\"} 1";
+    assert!(metrics.contains(answered), "{metrics}");
     let (code, log) = process.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("canary") && !log.contains(KEY), "{log}");

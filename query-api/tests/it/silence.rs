@@ -45,8 +45,7 @@ async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_a
 }
 
 #[tokio::test]
-async fn a_silent_database_is_told_of_within_ten_seconds_queries_are_refused_in_time_and_all_heals_by_itself()
- {
+async fn a_silent_database_shows_in_ten_seconds_fails_queries_in_time_and_heals() {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     migrate(cluster.url()).await.unwrap();
     let pools = Pools::new(&SecretString::from(cluster.url()), 4).unwrap();

@@ -178,8 +178,7 @@ async fn one_address_holds_no_more_than_its_share_and_a_trusted_proxys_clients_o
 }
 
 #[tokio::test]
-async fn the_admin_port_answers_while_strangers_hold_its_connections_and_refuses_what_the_others_do()
- {
+async fn the_admin_port_answers_while_strangers_hold_its_connections() {
     let router = admin::router(Health::new(), Metrics::detached().unwrap());
     let limits = Limits {
         connections: 4,

@@ -12,12 +12,13 @@ WITH added AS (
         WHERE event_type = 'order.line_removed'
 ), lines AS (
     SELECT a.stream, sum((a.line ->> 'quantity')::bigint)::bigint AS units,
-           jsonb_agg(jsonb_build_object('line_id', a.line ->> 'line_id', 'product_id',
-               a.line ->> 'product_id',
-                                        'product_name', a.line ->> 'product_name', 'quantity',
-                                            (a.line ->> 'quantity')::bigint,
-                                        'unit_price_minor', (a.line #>> '{unit_price,minor}')::bigint)
-                     ORDER BY a.version, a.place) AS lines
+           jsonb_agg(jsonb_build_object(
+               'line_id', a.line ->> 'line_id',
+               'product_id', a.line ->> 'product_id',
+               'product_name', a.line ->> 'product_name',
+               'quantity', (a.line ->> 'quantity')::bigint,
+               'unit_price_minor', (a.line #>> '{unit_price,minor}')::bigint
+           ) ORDER BY a.version, a.place) AS lines
     FROM added AS a
     WHERE NOT EXISTS (SELECT FROM removed AS r WHERE r.stream = a.stream
         AND r.line_id = a.line ->> 'line_id')

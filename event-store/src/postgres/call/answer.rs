@@ -9,13 +9,11 @@ use sqlx::{Decode, Error, Row, Type};
 use uuid::Uuid;
 
 use super::int;
+use super::status::Status;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Refusal, StreamAppend};
 use crate::event::{Epoch, EventRef, Position};
 use crate::stream::{StreamName, Version};
-
-/// The kind of a member that was appended now.
-const APPENDED: i32 = 0;
 
 /// What came of a batch.
 pub(crate) struct Answers {
@@ -33,7 +31,7 @@ pub(crate) struct Answers {
 struct Columns {
     epoch: Epoch,
     /// None when all were appended now; then the last three are empty.
-    kind: Option<Vec<i32>>,
+    status: Option<Vec<Status>>,
     version: Vec<i64>,
     number: Vec<Option<i64>>,
     index: Vec<Option<i32>>,
@@ -55,7 +53,7 @@ where
 pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answers, Error> {
     let columns = Columns {
         epoch: Epoch(row.try_get(0)?),
-        kind: row.try_get(3)?,
+        status: row.try_get(3)?,
         version: array(row, 4)?,
         number: array(row, 5)?,
         index: array(row, 6)?,
@@ -72,6 +70,13 @@ pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answ
     Ok(Answers { outcomes, epoch: columns.epoch, head, waited })
 }
 
+/// The head of the log once this append is on it.
+fn head_after(head: EventRef, prepared: &Prepared) -> Result<EventRef, Error> {
+    let Some((last, _)) = prepared.events().last() else { return Ok(head) };
+    let count = i64::from(int(prepared.texts.len())?);
+    Ok(EventRef { position: Position(head.position.0 + count), event_id: Some(last.id) })
+}
+
 impl Columns {
     fn outcome(
         &self,
@@ -80,29 +85,52 @@ impl Columns {
         prepared: &Prepared,
         head: &mut EventRef,
     ) -> Result<AppendOutcome, Error> {
-        let kind = match &self.kind {
-            Some(kind) => *kind.get(member).ok_or_else(|| bad_answer("too few members"))?,
-            None => APPENDED,
+        let status = match &self.status {
+            Some(status) => *status.get(member).ok_or_else(|| bad_answer("too few members"))?,
+            None => Status::Appended,
         };
-        Ok(match kind {
-            APPENDED => {
-                if let Some((last, _)) = prepared.events().last() {
-                    let count = i64::from(int(prepared.texts.len())?);
-                    *head = EventRef {
-                        position: Position(head.position.0 + count),
-                        event_id: Some(last.id),
-                    };
-                }
-                AppendOutcome::Appended(self.appended(first_stream, prepared, *head)?)
+        let refusal = match status {
+            Status::Appended => {
+                *head = head_after(*head, prepared)?;
+                let appended = self.appended(first_stream, prepared, *head)?;
+                return Ok(AppendOutcome::Appended(appended));
             }
-            1 => AppendOutcome::Appended(self.appended(
-                first_stream,
-                prepared,
-                self.mark_sent_before(member, prepared)?,
-            )?),
-            2 => repeated(self.detail(member)?)?,
-            _ => AppendOutcome::Refused(self.refusal(kind, member, first_stream, prepared)?),
-        })
+            Status::SentAgain => {
+                let last = self.mark_sent_before(member, prepared)?;
+                let appended = self.appended(first_stream, prepared, last)?;
+                return Ok(AppendOutcome::Appended(appended));
+            }
+            Status::Repeated => return repeated(self.detail(member)?),
+            Status::KeyReused => Refusal::KeyReused,
+            Status::OtherEpoch => Refusal::Epoch { actual: self.epoch },
+            Status::DuplicateEvent => Refusal::DuplicateEvent {
+                id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))?,
+            },
+            Status::WrongVersion => {
+                let stream = self.stream(member, first_stream, prepared)?;
+                let actual = Version(self.number(member)?);
+                Refusal::Version {
+                    stream: stream.stream.clone(),
+                    expected: stream.expected,
+                    actual,
+                }
+            }
+            Status::ConditionBroken => Refusal::Condition {
+                index: self.index(member)?,
+                position: Position(self.number(member)?),
+            },
+            Status::Reserved => {
+                let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
+                Refusal::Reservation { index: self.index(member)?, owner }
+            }
+            Status::StreamClosed => Refusal::Closed {
+                stream: self.stream(member, first_stream, prepared)?.stream.clone(),
+            },
+            Status::SubjectErased => Refusal::SubjectErased {
+                subject: self.detail(member)?.parse().map_err(|_| bad_answer("no subject"))?,
+            },
+        };
+        Ok(AppendOutcome::Refused(refusal))
     }
 
     fn appended(
@@ -139,46 +167,6 @@ impl Columns {
                 .transpose()?,
         };
         Ok(EventRef { position, event_id })
-    }
-
-    fn refusal(
-        &self,
-        kind: i32,
-        member: usize,
-        first_stream: usize,
-        prepared: &Prepared,
-    ) -> Result<Refusal, Error> {
-        Ok(match kind {
-            3 => Refusal::KeyReused,
-            4 => Refusal::Epoch { actual: self.epoch },
-            5 => Refusal::DuplicateEvent {
-                id: self.detail(member)?.parse().map_err(|_| bad_answer("no id"))?,
-            },
-            6 => {
-                let stream = self.stream(member, first_stream, prepared)?;
-                let actual = Version(self.number(member)?);
-                Refusal::Version {
-                    stream: stream.stream.clone(),
-                    expected: stream.expected,
-                    actual,
-                }
-            }
-            7 => Refusal::Condition {
-                index: self.index(member)?,
-                position: Position(self.number(member)?),
-            },
-            8 => {
-                let owner = self.detail(member)?.parse().map_err(|_| bad_answer("no stream"))?;
-                Refusal::Reservation { index: self.index(member)?, owner }
-            }
-            9 => Refusal::Closed {
-                stream: self.stream(member, first_stream, prepared)?.stream.clone(),
-            },
-            10 => Refusal::SubjectErased {
-                subject: self.detail(member)?.parse().map_err(|_| bad_answer("no subject"))?,
-            },
-            _ => return Err(bad_answer("an unknown kind")),
-        })
     }
 
     fn stream<'p>(

@@ -44,7 +44,8 @@ fn digest(row: &Row) -> [u8; 32] {
     let (micros, tags, length) =
         (row.recorded_at.timestamp_micros(), row.tags.join(" "), metadata.len());
     let text = format!(
-        "{position}\n{version}\n{event_id}\n{micros}\n{schema_version}\n{stream}\n{event_type}\n{tags}\n{length}\n{metadata}\n{data}"
+        "{position}\n{version}\n{event_id}\n{micros}\n{schema_version}\n{stream}\n{event_type}\n\
+        {tags}\n{length}\n{metadata}\n{data}"
     );
     Sha256::digest(text).into()
 }

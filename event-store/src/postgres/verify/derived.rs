@@ -1,4 +1,7 @@
 //! Works reservations and idempotency records out from the log again, and compares.
+//!
+//! Tags, reservations and idempotency records can all be derived from the log, since its events
+//! keep what their append changed.
 
 use postgres_kit::Connection;
 use sqlx::Executor;

@@ -42,8 +42,8 @@ BEGIN
             GROUP BY c.member, c.index),
     verdict AS (
         SELECT m, s.n, s.actual, b.index, b.position,
-               CASE WHEN s.n IS NOT NULL THEN 6 WHEN b.position IS NOT NULL THEN 7 ELSE 0 END AS \
-               kind
+               CASE WHEN s.n IS NOT NULL THEN 'wrong_version' WHEN b.position IS NOT NULL \
+               THEN 'condition_broken' ELSE 'appended' END AS status
             FROM generate_series(1, coalesce(cardinality(p_append_id), cardinality(p_event_id))) \
             AS m
             LEFT JOIN LATERAL (SELECT * FROM stream WHERE member = m AND expected >= 0 AND \
@@ -61,13 +61,14 @@ BEGIN
                 at, s.n AS stream, coalesce(p_event_nth_in_stream[at], 1) AS nth, s.actual
                           FROM generate_subscripts(p_event_id, 1) AS at
                           JOIN stream AS s ON s.n = coalesce(p_event_stream[at], at)
-                          JOIN verdict AS v ON v.m = coalesce(p_event_member[at], at) AND v.kind = 0
+                          JOIN verdict AS v ON v.m = coalesce(p_event_member[at], at)
+                              AND v.status = 'appended'
                           ORDER BY at OFFSET 0) AS u
             RETURNING position, tags),
     tagged AS (INSERT INTO event_store.tags (tag, position) SELECT unnest(a.tags), a.position \
     FROM added AS a)
     SELECT l.epoch, clock_timestamp() AS now, (SELECT min(a.position) - 1 FROM added AS a) AS head,
-           (SELECT array_agg(v.kind ORDER BY v.m) FROM verdict AS v) AS kind, (SELECT \
+           (SELECT array_agg(v.status ORDER BY v.m) FROM verdict AS v) AS status, (SELECT \
            array_agg(s.actual ORDER BY s.n) FROM stream AS s) AS version,
            (SELECT array_agg(coalesce(v.position, v.actual) ORDER BY v.m) FROM verdict AS v) AS \
            number,
@@ -77,11 +78,11 @@ BEGIN
     o_recorded_at := o.now;
     o_head := coalesce(o.head, (SELECT max(e.position) FROM event_store.events AS e), 0);
     o_head_event_id := (SELECT e.event_id FROM event_store.events AS e WHERE e.position = o_head);
-    o_kind := o.kind;
+    o_status := o.status;
     o_version := o.version;
     o_number := o.number;
     o_index := o.index;
-    o_detail := array_fill(NULL::text, ARRAY[cardinality(o.kind)]);
+    o_detail := array_fill(NULL::text, ARRAY[cardinality(o.status)]);
 END";
 
 /// Draws as many positions in a row as are asked for, as a sequence does: nothing is held until the

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::DomainEvent;
 use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::RecordedEvent;
-use projector::projection::{CopyRow, Incoming, Projection, Reason, Split};
+use projection::{CopyRow, Incoming, Projection, Reason, Split};
 use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use event_store::RecordedEvent;
-use projector::projection::{CopyRow, Incoming, Projection, Reason, Split};
+use projection::{CopyRow, Incoming, Projection, Reason, Split};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

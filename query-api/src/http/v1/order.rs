@@ -132,7 +132,7 @@ impl OrderOfUserFilter {
 #[utoipa::path(
     get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
         PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A partition of the list", body = Envelope<Vec<Order>>),
+    responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn list(

@@ -76,7 +76,7 @@ impl Filter for ProductFilter {
 #[utoipa::path(
     get, path = "/api/v1/products", tag = "products", operation_id = "listProducts",
         params(ProductFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A partition of the list",
+    responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<Product>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

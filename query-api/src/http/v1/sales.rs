@@ -88,7 +88,7 @@ impl Filter for DailySalesFilter {
 #[utoipa::path(
     get, path = "/api/v1/sales/daily", tag = "sales", operation_id = "listDailySales",
     params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A partition of the list",
+    responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<DailySales>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]

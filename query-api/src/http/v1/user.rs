@@ -112,7 +112,7 @@ impl Filter for UserFilter {
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter,
         PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A partition of the list", body = Envelope<Vec<User>>),
+    responses((status = 200, description = "A page of the list", body = Envelope<Vec<User>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn list(
@@ -154,7 +154,7 @@ pub(in crate::http) async fn find(
     get, path = "/api/v1/users/{id}/orders", tag = "users", operation_id = "listOrdersOfUser",
     params(("id" = inline(Id), Path, description = "The user's id"), order::OrderOfUserFilter,
         PageParams, WaitParams, QueryHeaders),
-    responses((status = 200, description = "A partition of the list", body = Envelope<Vec<Order>>),
+    responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller has it already"), Failures)
 )]
 pub(in crate::http) async fn orders(

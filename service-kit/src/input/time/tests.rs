@@ -102,7 +102,8 @@ proptest! {
     #[test]
     fn a_time_is_taken_exactly_if_its_published_schema_admits_it(text in nearly_a_time()) {
         let admitted = TIME.is_match(&text)
-            && DateTime::parse_from_rfc3339(&text).is_ok_and(|at| (1..=9999).contains(&at.to_utc().year()));
+            && DateTime::parse_from_rfc3339(&text)
+                .is_ok_and(|at| (1..=9999).contains(&at.to_utc().year()));
         prop_assert_eq!(text.parse::<Time>().is_ok(), admitted);
         let day = text.get(..10).unwrap_or_default();
         let admitted = DAY.is_match(day) && day.parse::<NaiveDate>().is_ok();
@@ -110,9 +111,12 @@ proptest! {
     }
 
     #[test]
-    fn a_time_is_unchanged_by_json_and_by_the_microseconds_that_a_column_keeps(text in nearly_a_time()) {
+    fn a_time_is_unchanged_by_json_and_by_the_microseconds_that_a_column_keeps(
+        text in nearly_a_time(),
+    ) {
         let Ok(time) = text.parse::<Time>() else { return Ok(()) };
-        prop_assert_eq!(serde_json::from_str::<Time>(&serde_json::to_string(&time).unwrap()).unwrap(), time);
+        let json = serde_json::to_string(&time).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Time>(&json).unwrap(), time);
         let kept = DateTime::from_timestamp_micros(time.get().timestamp_micros()).unwrap();
         prop_assert_eq!(kept, time.get());
         prop_assert_eq!(kept, kept.trunc_subsecs(6));

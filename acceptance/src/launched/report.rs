@@ -1,0 +1,82 @@
+//! What a launched process reports: readiness, metrics and the end of its log, and waiting for it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use local_servers::http_get;
+
+use super::{Launched, Service};
+use crate::until;
+
+const READY_LIMIT: Duration = Duration::from_mins(1);
+/// How long a process may take to say how it is.
+const SAY_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a process says of itself.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// Whether it can work.
+    pub ready: bool,
+    /// How each of its parts is.
+    pub says: String,
+}
+
+impl Launched {
+    /// What a process says of itself now. It says so within a moment, however it is.
+    pub async fn readiness(&self, service: Service) -> Result<Readiness> {
+        let address = format!(
+            "http://127.0.0.1:{}/readyz?verbose",
+            self.ports.get(&service).context("ports")?.admin
+        );
+        let asked = async {
+            let answer = http_get(&address).await?;
+            Ok(Readiness { ready: answer.status().is_success(), says: answer.text().await? })
+        };
+        tokio::time::timeout(SAY_LIMIT, asked)
+            .await
+            .with_context(|| format!("{service:?} says nothing of itself"))?
+    }
+
+    /// The metrics of a process, as Prometheus reads them.
+    pub async fn metrics(&self, service: Service) -> Result<String> {
+        let address = format!(
+            "http://127.0.0.1:{}/metrics",
+            self.ports.get(&service).context("ports")?.admin
+        );
+        let asked = async { Ok(http_get(&address).await?.text().await?) };
+        tokio::time::timeout(SAY_LIMIT, asked)
+            .await
+            .with_context(|| format!("{service:?} tells no metrics"))?
+    }
+
+    /// Waits until a process says that it is ready.
+    pub async fn wait_until_ready(&mut self, service: Service) -> Result<()> {
+        let what = format!("{service:?} is ready");
+        let ready = until(&what, READY_LIMIT, async || {
+            let Readiness { ready, says } = self.readiness(service).await?;
+            anyhow::ensure!(ready, says);
+            Ok(Some(()))
+        });
+        ready.await.with_context(|| self.log_of(service))
+    }
+
+    /// Waits until a process is not ready and says all of this.
+    pub async fn wait_until_it_says(&mut self, service: Service, words: &[&str]) -> Result<()> {
+        let what = format!("{service:?} says {words:?}");
+        let said = until(&what, READY_LIMIT, async || {
+            let Readiness { ready, says } = self.readiness(service).await?;
+            anyhow::ensure!(!ready && words.iter().all(|words| says.contains(words)), says);
+            Ok(Some(()))
+        });
+        said.await.with_context(|| self.log_of(service))
+    }
+
+    /// The end of what a process has logged.
+    pub fn log_of(&self, service: Service) -> String {
+        const LAST: usize = 20;
+        let text = std::fs::read_to_string(self.logs.path().join(service.program().0))
+            .unwrap_or_else(|error| error.to_string());
+        let lines: Vec<&str> = text.lines().collect();
+        format!("the end of its log:\n{}", lines[lines.len().saturating_sub(LAST)..].join("\n"))
+    }
+}

@@ -1,0 +1,104 @@
+//! What a command changes, as the append that the store is asked for.
+
+use domain::aggregate::{Aggregate, DomainEvent};
+use event_store::{
+    Append, AppendCondition, EventQuery, InvalidName, Metadata, NewEvent, QueryItem,
+    ReservationChange, StreamAppend, StreamName, Tag,
+};
+use uuid::Uuid;
+
+use super::line::Leaves;
+use super::{Loaded, RepositoryError};
+
+/// What a command changes: events of its aggregate, what must still hold elsewhere, and the unique
+/// values it takes or gives back.
+#[derive(Debug)]
+pub struct Changes {
+    id: Uuid,
+    pub(super) append: Append,
+    pub(super) leaves: Leaves,
+}
+
+impl Changes {
+    /// `events` happen to the aggregate, unless something else has happened to it since it was
+    /// loaded.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
+    pub fn to<A: Aggregate>(
+        loaded: &Loaded<A>,
+        events: &[A::Event],
+        metadata: &Metadata,
+    ) -> Result<Self, RepositoryError> {
+        let events =
+            events.iter().map(|event| new_event(event, metadata)).collect::<Result<Vec<_>, _>>()?;
+        let leaves = loaded.leaves(&events);
+        let stream = stream_of::<A>(loaded.id)?;
+        let append = Append {
+            streams: vec![StreamAppend { stream, expected: loaded.expected(), events }],
+            ..Append::default()
+        };
+        Ok(Self { id: loaded.id, append, leaves })
+    }
+
+    /// Only if no event of this type happened to `other` since it was loaded.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`].
+    pub fn unless<A: Aggregate>(
+        mut self,
+        event_type: &str,
+        other: &Loaded<A>,
+    ) -> Result<Self, RepositoryError> {
+        let item = QueryItem {
+            types: vec![event_type.parse()?],
+            tags: vec![Tag::new(A::Event::CATEGORY, other.id)?],
+        };
+        self.append.conditions.push(AppendCondition {
+            query: EventQuery { items: vec![item] },
+            after: other.position,
+        });
+        Ok(self)
+    }
+
+    /// Takes or gives back unique values.
+    #[must_use]
+    pub fn reserving(mut self, reservations: impl IntoIterator<Item = ReservationChange>) -> Self {
+        self.append.reservations.extend(reservations);
+        self
+    }
+
+    /// Every event, with the stream that it would be appended to.
+    pub fn events(&self) -> impl Iterator<Item = (&StreamName, &NewEvent)> {
+        self.append
+            .streams
+            .iter()
+            .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
+    }
+
+    /// The id of the aggregate that changes.
+    pub const fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+/// The stream of an aggregate.
+///
+/// # Errors
+/// [`InvalidName`], when the aggregate's category is not one.
+pub fn stream_of<A: Aggregate>(id: Uuid) -> Result<StreamName, InvalidName> {
+    StreamName::new(A::Event::CATEGORY, id)
+}
+
+fn new_event<E: DomainEvent>(event: &E, metadata: &Metadata) -> Result<NewEvent, RepositoryError> {
+    let new = NewEvent::json(
+        event.event_type().parse()?,
+        event.schema_version(),
+        event,
+        metadata.clone(),
+    )?;
+    event
+        .tags()
+        .into_iter()
+        .try_fold(new, |new, (key, value)| Ok(new.tagged(Tag::new(key, value)?)))
+}

@@ -1,0 +1,53 @@
+//! Why the repository could not load an aggregate or make an append.
+
+use domain::aggregate::UnreadableEvent;
+use event_store::{EventType, InvalidName, Position, StoreError, Unreadable, UpcastingError};
+
+/// Why a stream could not be loaded or an append not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The store gave no outcome.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// version.
+    #[error(transparent)]
+    Unknown(#[from] Unreadable),
+    /// An event of a known version does not have its shape.
+    #[error("the event at position {position} cannot be read")]
+    Unreadable {
+        /// Where the event stands in the log.
+        position: Position,
+        /// What is wrong with its payload.
+        #[source]
+        source: UnreadableEvent,
+    },
+    /// A stream has an event of a type that its aggregate does not know.
+    #[error(
+        "the event at position {position} has type {event_type}, which is not one of its stream's"
+    )]
+    Foreign {
+        /// Where the event stands in the log.
+        position: Position,
+        /// The type of the event.
+        event_type: EventType,
+    },
+    /// A new event cannot be written as JSON.
+    #[error("a new event cannot be written as JSON")]
+    Encode(#[from] serde_json::Error),
+    /// Too many commands on one aggregate wait for their turn, or one waited too long.
+    #[error("too many commands wait for their turn on one aggregate")]
+    Crowded,
+    /// A stream, a type or a tag has a name that the store does not take.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+impl From<UpcastingError> for RepositoryError {
+    fn from(error: UpcastingError) -> Self {
+        match error {
+            UpcastingError::Store(error) => Self::Store(error),
+            UpcastingError::Unreadable(unreadable) => Self::Unknown(unreadable),
+        }
+    }
+}

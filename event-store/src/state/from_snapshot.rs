@@ -1,0 +1,62 @@
+//! Starts a load from a snapshot instead of from the stream's first event.
+
+use super::{Current, StateLoader, StreamState};
+use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
+use crate::error::StoreError;
+use crate::event::Epoch;
+use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::stream::StreamName;
+
+impl StateLoader {
+    /// The snapshot of a stream, if there is one that fits. That there is none is never an error.
+    pub(super) async fn snapshot<S: StreamState>(
+        &self,
+        stream: &StreamName,
+        epoch: Epoch,
+    ) -> Option<Current<S>> {
+        let (store, _) = self.snapshots.as_ref()?;
+        let found = match self.found_and_opened(store.as_ref(), stream, S::SHAPE?, epoch).await {
+            Ok(found) => found,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, %stream, "a snapshot could not be read: the stream is read \
+                    instead");
+                None
+            }
+        };
+        let (found, personal) = found?;
+        // What serde says is left out: it repeats values.
+        let Ok(state) = S::read(&found.state) else {
+            tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: \
+                the stream is read instead");
+            return None;
+        };
+        Some(Current {
+            state,
+            version: found.version,
+            last: found.last,
+            kept: found.version,
+            personal,
+        })
+    }
+
+    /// The snapshot with its state readable; `None` also when it does not open any more.
+    async fn found_and_opened(
+        &self,
+        store: &dyn SnapshotStore,
+        stream: &StreamName,
+        shape: i32,
+        epoch: Epoch,
+    ) -> Result<Option<(Snapshot, Personal)>, StoreError> {
+        let Some(found) = store.snapshot(stream, shape, epoch).await? else { return Ok(None) };
+        if !held::is_encrypted(&found.state) {
+            return Ok(Some((found, Personal::default())));
+        }
+        let Some(vault) = self.vault() else { return Ok(None) };
+        let place = StatePlace { stream, shape, epoch, version: found.version, last: found.last };
+        let opened = vault.decrypt_state(place, &found.state).await?;
+        Ok(opened.map(|OpenedState { json, subjects }| {
+            (Snapshot { state: json, ..found }, Personal::of(subjects))
+        }))
+    }
+}

@@ -1,0 +1,229 @@
+//! The events that a fold refused, grouped by cause; tried again, skipped or exported.
+//!
+//! Nothing here touches a row: a retry is a request, and a skip a decision. The owner of the
+//! partition carries both out.
+
+use std::time::Duration;
+
+use postgres_kit::Connection;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::projection::AnyProjection;
+
+mod show;
+mod skip;
+
+pub use show::{ParkedEvent, Shown, export_after, show};
+pub use skip::{Decision, MAX_WORDS, SkipError, skip};
+
+/// How often the outcome of a retry is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A page of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// The most entries.
+    pub limit: i64,
+    /// How many entries come before it.
+    pub offset: i64,
+}
+
+/// Why parked events could not be shown, tried again or skipped.
+#[derive(Debug, thiserror::Error)]
+pub enum ParkedError {
+    /// The read model failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// What was given is no key of the projection's rows.
+    #[error("{1:?} is no key of {0}")]
+    NotAKey(&'static str, String),
+    /// Nothing of that is parked.
+    #[error("nothing {1} of {0} is parked")]
+    NothingParked(&'static str, String),
+    /// The event was not skipped.
+    #[error(transparent)]
+    Skip(#[from] SkipError),
+}
+
+/// What is parked.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// Events that a fold refused, once for each row.
+    pub refused: i64,
+    /// Events held back behind those, once for each row.
+    pub held_back: i64,
+    /// Rows that lack them.
+    pub rows: i64,
+    /// How many groups there are.
+    pub groups: i64,
+    /// A page of them, the largest first.
+    pub page: Vec<Group>,
+}
+
+/// Events that were refused for the same cause.
+#[derive(Debug, Serialize)]
+pub struct Group {
+    /// Of which projection.
+    pub projection: String,
+    /// Of which generation.
+    pub generation: i32,
+    /// The type of the events.
+    pub event_type: String,
+    /// Why the fold refused them.
+    pub cause: String,
+    /// How many there are, once for each row.
+    pub events: i64,
+    /// How many rows lack them.
+    pub rows: i64,
+    /// The position of the first.
+    pub first_position: i64,
+    /// The position of the last.
+    pub last_position: i64,
+    /// How often the one that was tried most was tried again.
+    pub most_tries: i32,
+}
+
+/// What came of a retry.
+#[derive(Debug, Serialize)]
+pub struct Retried {
+    /// Rows whose events were to be tried again.
+    pub rows: i64,
+    /// Of those, how many no projector has taken up yet.
+    pub waiting: i64,
+    /// Of those, how many lack events still.
+    pub still_stale: i64,
+}
+
+/// Parked events of a projection: those of a row, those of an event, or all.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    projection: &'static str,
+    key: Option<String>,
+    position: Option<i64>,
+}
+
+impl Wanted {
+    /// Of this projection; only for the row with this key, and only the event at this position,
+    /// where they are given.
+    ///
+    /// # Errors
+    /// [`ParkedError::NotAKey`].
+    pub fn new(
+        projection: &dyn AnyProjection,
+        key: Option<&str>,
+        position: Option<i64>,
+    ) -> Result<Self, ParkedError> {
+        let name = projection.name();
+        let parse = |text: &str| {
+            projection.key(text).ok_or_else(|| ParkedError::NotAKey(name, text.to_owned()))
+        };
+        Ok(Self { projection: name, key: key.map(parse).transpose()?, position })
+    }
+
+    fn none(&self) -> ParkedError {
+        let key = self.key.as_ref().map(|key| format!("of row {key}"));
+        let position = self.position.map(|position| format!("at position {position}"));
+        let words: Vec<String> = key.into_iter().chain(position).collect();
+        let what = if words.is_empty() { "at all".to_owned() } else { words.join(" ") };
+        ParkedError::NothingParked(self.projection, what)
+    }
+}
+
+/// What is parked, of one projection or of all.
+///
+/// # Errors
+/// As Postgres says.
+pub async fn list(
+    connection: &mut Connection,
+    name: Option<&str>,
+    page: Page,
+) -> sqlx::Result<List> {
+    let Page { limit, offset } = page;
+    let counted = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE cause IS NOT NULL) AS "refused!", count(*) FILTER (WHERE
+            cause IS NULL) AS "held_back!",
+                  count(DISTINCT (projection, generation, key)) AS "rows!",
+                  count(DISTINCT (projection, generation, event_type, cause)) FILTER (WHERE cause
+                  IS NOT NULL) AS "groups!"
+           FROM read_model.parked WHERE $1::text IS NULL OR projection = $1"#,
+        name
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let page = sqlx::query_as!(
+        Group,
+        r#"SELECT projection, generation, event_type, cause AS "cause!", count(*) AS "events!",
+            count(DISTINCT key) AS "rows!",
+                  min(position) AS "first_position!", max(position) AS "last_position!", max(tries) AS "most_tries!"
+           FROM read_model.parked WHERE ($1::text IS NULL OR projection = $1) AND cause IS NOT NULL
+           GROUP BY projection, generation, event_type, cause
+           ORDER BY count(*) DESC, projection, generation, event_type, cause LIMIT $2 OFFSET $3"#,
+        name,
+        limit,
+        offset
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(List {
+        refused: counted.refused,
+        held_back: counted.held_back,
+        rows: counted.rows,
+        groups: counted.groups,
+        page,
+    })
+}
+
+/// Lets the running projector try parked events again now, each row's in their order, and waits so
+/// long for the outcome.
+///
+/// # Errors
+/// [`ParkedError::NothingParked`], [`ParkedError::Database`].
+pub async fn retry(
+    connection: &mut Connection,
+    wanted: &Wanted,
+    wait: Duration,
+) -> Result<Retried, ParkedError> {
+    let Wanted { projection: name, key, position } = wanted;
+    let asked = sqlx::query!(
+        "INSERT INTO read_model.retry_requests (projection, generation, key)
+         SELECT DISTINCT projection, generation, key FROM read_model.parked
+         WHERE projection = $1 AND ($2::text IS NULL OR key = $2) AND ($3::bigint IS NULL OR \
+         position = $3)
+         ON CONFLICT (projection, generation, key) DO UPDATE SET requested_at = \
+         excluded.requested_at
+         RETURNING generation, key",
+        name,
+        key.as_deref(),
+        *position
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if asked.is_empty() {
+        return Err(wanted.none());
+    }
+    let (generations, keys): (Vec<i32>, Vec<String>) =
+        asked.into_iter().map(|row| (row.generation, row.key)).unzip();
+    let until = Instant::now() + wait;
+    loop {
+        let retried = sqlx::query_as!(
+            Retried,
+            r#"SELECT count(*) AS "rows!", count(r.key) AS "waiting!", count(s.key) AS
+                "still_stale!"
+               FROM unnest($2::integer[], $3::text[]) AS asked (generation, key)
+               LEFT JOIN read_model.retry_requests AS r ON (r.projection, r.generation, r.key) =
+               ($1, asked.generation, asked.key)
+               LEFT JOIN read_model.stale AS s ON (s.projection, s.generation, s.key) = ($1,
+               asked.generation, asked.key)"#,
+            name,
+            &generations,
+            &keys
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if retried.waiting == 0 || Instant::now() >= until {
+            return Ok(retried);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,187 @@
+//! What a build does where something is refused: it folds again and keeps rows for that, or goes in
+//! batches straight into the tables as the runner does. That is slower than in memory, and for when
+//! Postgres refused rows.
+//!
+//! The batches find the refused row and its event the same way as the runner, with all constraints
+//! in their places: also one that compares rows, which a row by itself never breaks.
+
+use event_store::Position;
+use futures::StreamExt as _;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Builder, Held, TABLES_LIMIT};
+use crate::ops::Progress;
+use crate::ops::rebuild::RebuildError;
+use crate::projection::{WriteError, apart};
+use crate::replay::{Page, RANGE, ReplayError};
+use crate::runner::MAX_APART;
+use crate::runner::checkpoint::{self, Passed, Seen};
+use crate::runner::parked;
+
+impl Builder {
+    /// Brings the moving partitions to this position.
+    ///
+    /// Nearly always nothing is refused, and rows need not be kept for that. Where a fold refuses
+    /// something, it goes back to the checkpoint, and they are. Where Postgres refuses rows, the
+    /// events since the checkpoint go the runner's way.
+    pub(super) async fn bring(
+        &mut self,
+        to: Position,
+        progress: &dyn Progress,
+    ) -> Result<(), RebuildError> {
+        loop {
+            match self.advance(to, progress).await {
+                Err(RebuildError::Replay(ReplayError::Event(..))) if !self.careful => {
+                    self.careful = true
+                }
+                Err(
+                    RebuildError::Database(error)
+                    | RebuildError::Replay(ReplayError::Database(error)),
+                ) if apart::is_refusal(&error) => {
+                    // In the rows that were folded, or in those that were to be loaded next.
+                    let refused_by = Position((self.at.0 + RANGE).min(to.0));
+                    self.begin_rows();
+                    self.in_batches(refused_by, progress).await?;
+                }
+                done => return done,
+            }
+            self.begin_rows();
+        }
+    }
+
+    /// Brings rows and checkpoints from the checkpoint to this position.
+    async fn in_batches(
+        &mut self,
+        to: Position,
+        progress: &dyn Progress,
+    ) -> Result<(), RebuildError> {
+        self.restore_constraints().await?;
+        let mut most = i64::try_from(MAX_APART).unwrap_or(i64::MAX);
+        while self.at < to {
+            let mut pages = self.source.pages(self.at, to, (most, 1));
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                match self.batch(&page).await {
+                    Ok(()) => {}
+                    Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
+                        if page.to == self.at.next() {
+                            return Err(
+                                ReplayError::Event(page.to, apart::why(&error).into()).into()
+                            );
+                        }
+                        // No row by itself: the event is found in halves.
+                        most = ((page.to.0 - self.at.0) / 2).max(1);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+                progress.at(self.at, to);
+                if self.keeper.is_lost() {
+                    return Err(RebuildError::TakenOver);
+                }
+                if self.keeper.pause_is_wanted() {
+                    return Err(RebuildError::Paused(self.at));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries what is parked again, so that no row lacks an event only because of where a batch
+    /// ended.
+    pub(crate) async fn retry_parked(&mut self) -> Result<(), RebuildError> {
+        let again = self.source.reread();
+        for held in &self.partitions {
+            for key in parked::keys(&mut self.connection, &held.key).await? {
+                let mut goes_on = true;
+                while goes_on {
+                    let tried = parked::try_key(
+                        &mut self.connection,
+                        (&held.key, &held.checkpoint),
+                        &again,
+                        &key,
+                    )
+                    .await?;
+                    goes_on = tried.goes_on();
+                }
+            }
+        }
+        // Reads again what is parked.
+        self.moving.clear();
+        self.choose().await?;
+        Ok(())
+    }
+
+    /// Puts those back that were set aside; the tables are empty then.
+    async fn restore_constraints(&mut self) -> Result<(), RebuildError> {
+        let (name, generation) = (self.source.projection().name(), self.generation);
+        let restore = async |raw: &mut PgConnection| {
+            sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation)
+                .execute(raw)
+                .await
+        };
+        self.connection.run(restore).await?;
+        Ok(())
+    }
+
+    /// A page: its rows, what is parked, and the checkpoints, in one transaction.
+    async fn batch(&mut self, page: &Page) -> Result<(), RebuildError> {
+        match self.write_batch(page, false).await {
+            Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
+                self.write_batch(page, true).await
+            }
+            written => written,
+        }
+    }
+
+    async fn write_batch(&mut self, page: &Page, apart: bool) -> Result<(), RebuildError> {
+        let mark = self.source.mark(page.to).await?;
+        let target = (self.epoch, mark);
+        let seen = Seen { mode: "rebuilding", head: self.head.max(page.to) };
+        let (only, parking) = (self.only(), self.parked.parking());
+        let mut parking = if apart { parking.apart() } else { parking };
+        let handled = page.prepared.handled_by(self.of());
+        let events = usize::try_from(page.to.0 - self.at.0).unwrap_or(0);
+        let (partitions, moving, source) = (&self.partitions, &self.moving, &self.source);
+        let write = async |raw: &mut PgConnection| {
+            let mut transaction = raw.begin().await?;
+            for number in moving {
+                let Held { key, checkpoint, .. } = &partitions[*number];
+                let handled = handled.get(*number).copied().unwrap_or(0);
+                let passed = Passed { handled, ignored: events.saturating_sub(handled) };
+                if !checkpoint::advance(
+                    &mut transaction,
+                    key,
+                    checkpoint,
+                    target,
+                    (seen, passed),
+                    true,
+                )
+                .await?
+                {
+                    transaction.rollback().await?;
+                    return Err(RebuildError::TakenOver);
+                }
+            }
+            page.prepared.write(&mut transaction, &only, &mut parking).await.map_err(as_refold)?;
+            let found = parking.take_found();
+            let named = source.events_at(found.iter().map(|aside| aside.position)).await?;
+            if let Some(first) = partitions.first() {
+                parked::record(&mut transaction, &first.key, &found, &named).await?;
+            }
+            transaction.commit().await?;
+            Ok(found)
+        };
+        let found = self.connection.run_within(TABLES_LIMIT, write).await?;
+        self.at = page.to;
+        self.moved(mark, &found);
+        Ok(())
+    }
+}
+
+fn as_refold(error: WriteError) -> RebuildError {
+    match error {
+        WriteError::Database(error) => RebuildError::Database(error),
+        fold @ WriteError::Fold(..) => RebuildError::Replay(fold.into()),
+    }
+}

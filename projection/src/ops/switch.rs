@@ -1,0 +1,335 @@
+//! Which generation queries see: the switch to another one, the way back, and the end of one.
+//!
+//! A switch is one short transaction. It holds the live generation's checkpoint, so that what
+//! queries see does not move, waits until the other one stands no earlier, and exchanges the view.
+//! Locks are waited for only a moment, so that queries never queue behind a switch that waits for a
+//! long one of theirs; then all is let go and tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::{EventRef, Position};
+use postgres_kit::Connection;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
+
+use super::rebuild::builder::Builder;
+use super::rebuild::{self, RebuildError};
+use super::{Operations, Progress, Silent, Work};
+use crate::generation::{self, Generation};
+use crate::projection::AnyProjection;
+use crate::replay::pace::Pace;
+use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
+
+/// For how many seconds a switch is tried, unless told otherwise.
+pub const PATIENCE_SECONDS: u32 = 60;
+/// The pause between two tries: up to so long, at random.
+const MOST_PAUSE: Duration = Duration::from_millis(500);
+/// How long the live generation is held while the other one catches up.
+const HOLD: Duration = Duration::from_secs(1);
+/// How long one try may take: it holds the live generation.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
+/// How often the other one is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long dropping a generation's tables may take.
+const DROP_LIMIT: Duration = Duration::from_mins(1);
+
+/// Why one try did not do it.
+enum Try {
+    /// It did. What was live before, if anything.
+    Done(Option<i32>),
+    /// A lock was not to be had.
+    Locked,
+    /// The other generation stands behind.
+    Behind { at: Position, shown: Position },
+}
+
+/// Lets queries see this generation. Returns the one they saw before. `mover`: who moves the
+/// generation, if this process does.
+pub(crate) async fn switch(
+    operations: &Operations,
+    source: &Arc<Source>,
+    generation: i32,
+    patience: Duration,
+    mut mover: Option<&mut Builder>,
+) -> Result<Option<i32>, RebuildError> {
+    let name = source.projection().name();
+    let mut connection = operations.connect().await?;
+    let mut last = Try::Locked;
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(builder) = mover.as_deref_mut() {
+            let head = builder.look_at_head().await?;
+            builder.go_on(head, &Silent).await?;
+        }
+        last = match attempt(&mut connection, source, generation, mover.as_deref_mut()).await {
+            Ok(Try::Done(old)) => return Ok(old),
+            Ok(other) => other,
+            Err(RebuildError::Database(error)) if is_lock_timeout(&error) => Try::Locked,
+            Err(error) => return Err(error),
+        };
+        tokio::time::sleep(MOST_PAUSE.mul_f64(rand::random_range(0.1..1.0))).await;
+    }
+    match last {
+        Try::Behind { at, shown } => Err(RebuildError::WouldGoBack {
+            projection: name.to_owned(),
+            generation,
+            at,
+            shown,
+            why: String::new(),
+        }),
+        Try::Done(_) | Try::Locked => Err(RebuildError::NoMoment(name.to_owned())),
+    }
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "55P03")
+}
+
+async fn attempt(
+    connection: &mut Connection,
+    source: &Arc<Source>,
+    generation: i32,
+    mover: Option<&mut Builder>,
+) -> Result<Try, RebuildError> {
+    let attempt = async |raw: &mut PgConnection| attempt_with(raw, source, generation, mover).await;
+    connection.run_within(ATTEMPT_LIMIT, attempt).await
+}
+
+async fn attempt_with(
+    connection: &mut PgConnection,
+    source: &Arc<Source>,
+    generation: i32,
+    mover: Option<&mut Builder>,
+) -> Result<Try, RebuildError> {
+    let name = source.projection().name();
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql("SET LOCAL lock_timeout = '100ms'").execute(&mut *transaction).await?;
+    generation::lock(&mut transaction).await?;
+    let live = generation::live(&mut transaction, name).await?.map(|live| live.generation);
+    if live == Some(generation) {
+        return Ok(Try::Done(None));
+    }
+    if let Some(live) = live {
+        let shown = hold(&mut transaction, name, live).await?;
+        // Positions of another history say nothing.
+        let comparable = match source.prove(shown).await {
+            Err(ReplayError::OtherHistory(_)) => false,
+            proved => proved.map(|()| true)?,
+        };
+        let shown = shown.position;
+        if comparable {
+            let at = match mover {
+                Some(builder) if shown.0 - builder.at().0 <= RANGE => {
+                    builder.go_on(shown, &Silent).await?;
+                    builder.at()
+                }
+                Some(builder) => builder.at(),
+                None => come_up(&mut transaction, name, generation, shown).await?,
+            };
+            if at < shown {
+                transaction.rollback().await?;
+                return Ok(Try::Behind { at, shown });
+            }
+        }
+    }
+    generation::show(&mut transaction, name, generation).await?;
+    sqlx::query!(
+        "UPDATE read_model.rebuilds SET phase = 'switched' WHERE projection = $1 AND \
+        generation = $2",
+        name,
+        generation
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Try::Done(live))
+}
+
+/// Keeps the live generation's partitions where they are until the end of the transaction. Returns
+/// the furthest.
+async fn hold(
+    transaction: &mut PgConnection,
+    projection: &str,
+    live: i32,
+) -> sqlx::Result<EventRef> {
+    let rows = sqlx::query!(
+        "SELECT position, event_id FROM read_model.checkpoints WHERE projection = $1 AND \
+            generation = $2 ORDER BY partition FOR UPDATE",
+        projection,
+        live
+    )
+    .fetch_all(transaction)
+    .await?;
+    let furthest = rows.into_iter().max_by_key(|row| row.position);
+    Ok(furthest.map_or(EventRef::START, |row| EventRef {
+        position: Position(row.position),
+        event_id: row.event_id,
+    }))
+}
+
+/// Waits a moment until whoever projects the generation has brought it there. Returns how far it
+/// is.
+async fn come_up(
+    transaction: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+    to: Position,
+) -> sqlx::Result<Position> {
+    let deadline = Instant::now() + HOLD;
+    loop {
+        let at = rebuild::position(&mut *transaction, projection, generation).await?;
+        if at >= to || Instant::now() > deadline {
+            return Ok(at);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Which generation queries see since a switch.
+#[derive(Debug, Clone, Copy)]
+pub struct Switched {
+    /// The one they see now.
+    pub generation: i32,
+    /// The one they saw before, if it was another one.
+    pub old: Option<i32>,
+}
+
+/// Lets queries see the generation again that they saw before the live one. It catches up first.
+///
+/// `patience`: for how long to try while queries hold the tables or the generation is behind.
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn switch_back(
+    operations: &Operations,
+    projection: &Arc<dyn AnyProjection>,
+    patience: Duration,
+    progress: &dyn Progress,
+) -> Result<Switched, RebuildError> {
+    let (name, source) = (projection.name(), operations.source(projection));
+    let Some(earlier) = earlier(&mut operations.connect().await?, name).await? else {
+        return Err(RebuildError::NothingToSwitchBackTo(name.to_owned()));
+    };
+    let generation = earlier.generation;
+    if !earlier.is_made_by(projection.as_ref()) {
+        let switched = switch(operations, &source, generation, patience, None).await;
+        let old = switched.map_err(|error| because_of_another_fold(error, earlier.fold_version))?;
+        return Ok(Switched { generation, old });
+    }
+    let bytes = ROW_MEMORY_MIB.saturating_mul(MIB);
+    let mover = Builder::take(operations, &source, generation, bytes, Pace::new(None)).await?;
+    let Some(mut builder) = mover else {
+        let old = switch(operations, &source, generation, patience, None).await?;
+        return Ok(Switched { generation, old });
+    };
+    let head = builder.look_at_head().await?;
+    progress.begins(Work::CatchingUp(name, generation), builder.at(), head);
+    builder.go_on(head, progress).await?;
+    progress.ends();
+    let switched = switch(operations, &source, generation, patience, Some(&mut builder)).await;
+    builder.give_up().await?;
+    Ok(Switched { generation, old: switched? })
+}
+
+/// Says why a generation of another fold version does not catch up.
+fn because_of_another_fold(error: RebuildError, fold_version: i32) -> RebuildError {
+    match error {
+        RebuildError::WouldGoBack { projection, generation, at, shown, .. } => {
+            let why = format!(
+                "; this program folds another version than the {fold_version} of that generation: \
+                    let a projector of that version catch it up"
+            );
+            RebuildError::WouldGoBack { projection, generation, at, shown, why }
+        }
+        error => error,
+    }
+}
+
+/// The generation that queries saw before the live one.
+async fn earlier(
+    connection: &mut Connection,
+    projection: &str,
+) -> sqlx::Result<Option<Generation>> {
+    sqlx::query_as!(
+        Generation,
+        "SELECT generation, fold_version, tables, partitions, live FROM read_model.generations
+         WHERE projection = $1 AND NOT live AND state = 'ready' AND live_until IS NOT NULL ORDER \
+         BY live_until DESC LIMIT 1",
+        projection
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Checks that a generation is there and that queries do not see it.
+///
+/// # Errors
+/// [`RebuildError::NotDropped`], [`RebuildError::Database`].
+pub async fn can_be_dropped(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+) -> Result<(), RebuildError> {
+    let numbered =
+        async |raw: &mut PgConnection| generation::numbered(raw, projection, generation).await;
+    let why = match connection.run(numbered).await? {
+        None => "there is none of that number",
+        Some(found) if found.live => "queries see it",
+        Some(_) => return Ok(()),
+    };
+    Err(RebuildError::NotDropped(projection.to_owned(), generation, why))
+}
+
+/// Removes a generation that queries do not see, with all its rows.
+///
+/// # Errors
+/// [`RebuildError::NotDropped`], [`RebuildError::Database`].
+pub async fn drop_generation(
+    connection: &mut Connection,
+    projection: &str,
+    generation: i32,
+) -> Result<(), RebuildError> {
+    let drop = async |raw: &mut PgConnection| drop_with(raw, projection, generation).await;
+    connection.run_within(DROP_LIMIT, drop).await
+}
+
+async fn drop_with(
+    connection: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+) -> Result<(), RebuildError> {
+    let not_dropped = |why| RebuildError::NotDropped(projection.to_owned(), generation, why);
+    let mut transaction = generation::locked(connection).await?;
+    let found = sqlx::query!(
+        r#"SELECT live, state, EXISTS (
+               SELECT FROM read_model.leases AS l
+               JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name =
+               'projector ' || l.owner
+               WHERE starts_with(l.name, read_model.generation_schema($1, $2) || '/') AND
+               l.expires_at >= clock_timestamp()
+           ) AS "held!"
+           FROM read_model.generations WHERE projection = $1 AND generation = $2"#,
+        projection,
+        generation
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let found = found.ok_or_else(|| not_dropped("there is none of that number"))?;
+    if found.live {
+        return Err(not_dropped("queries see it"));
+    }
+    if found.state == "building" && found.held {
+        return Err(not_dropped(
+            "it is being built: `projector rebuild --pause` makes the build end",
+        ));
+    }
+    sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction.commit().await?)
+}

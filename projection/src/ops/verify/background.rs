@@ -1,0 +1,230 @@
+//! Verification in the background of a running projector: of one projection after another a sample
+//! of the keys is folded anew, slowly, and compared with the live rows, so that a table that is
+//! wrong is noticed before a person does.
+//!
+//! A difference counts when a second look at the same keys finds one too: a decision of a person (a
+//! skip, an erasure) that came in between explains one. Keys that differ are looked at again the
+//! next time, instead of others, until they do not.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::erasure::Vault;
+use event_store::{Position, UpcastingLog};
+use postgres_kit::Connection;
+use service_kit::Pulse;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::restraint::Restraint;
+use super::{VerifyError, Verifying, sample};
+use crate::generation;
+use crate::ops::Silent;
+use crate::projection::AnyProjection;
+use crate::replay::compare::Differences;
+use crate::replay::{MIB, Source};
+use crate::runner::{chain, database};
+
+/// What the folded rows may take in memory; what is more goes to temporary tables.
+const ROW_MEMORY: usize = 16 * MIB;
+/// How long one piece of it may take: a page is folded, a chunk is compared.
+const PIECE_LIMIT: Duration = Duration::from_mins(10);
+/// A verification that does not move for so long hangs: no piece takes longer.
+pub const SILENCE_LIMIT: Duration = Duration::from_mins(11);
+/// With a projection's name, the lock of whoever verifies it: one process at a time is enough. The
+/// number has no meaning.
+const LOCK: i32 = 0x0da7_be1f;
+
+/// How the verification in the background goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long to wait between two rounds; `None`: it never begins.
+    pub every: Option<Duration>,
+    /// About how many rows of each projection one round looks at.
+    pub rows: NonZeroU32,
+    /// How many events a second it reads.
+    pub rate: NonZeroU32,
+    /// How many events a live projection may be behind; it stands still while one is further.
+    pub most_lag: u32,
+}
+
+/// Verifies while the projector runs.
+#[derive(Clone)]
+pub struct Background {
+    /// How it goes about it.
+    pub settings: Settings,
+    /// Where the read model is.
+    pub options: PgConnectOptions,
+    /// The log.
+    pub log: UpcastingLog,
+    /// Opens personal values.
+    pub vault: Arc<Vault>,
+    /// Beats while it verifies.
+    pub pulse: Pulse,
+}
+
+/// What a verification found.
+struct Found {
+    generation: i32,
+    differences: Differences,
+    position: Position,
+}
+
+impl Background {
+    /// Verifies these projections one after another, for as long as the answer is awaited.
+    pub async fn run(self, projections: Vec<Arc<dyn AnyProjection>>) -> Infallible {
+        let Some(every) = self.settings.every else {
+            self.pulse.rest();
+            return std::future::pending().await;
+        };
+        describe();
+        let mut seeds = BTreeMap::new();
+        loop {
+            self.pulse.rest();
+            tokio::time::sleep(every).await;
+            for projection in &projections {
+                self.pulse.beat();
+                let name = projection.name();
+                let seed = seeds.entry(name).or_insert_with(|| Uuid::new_v4().to_string()).clone();
+                let source = Source::new(
+                    self.log.clone(),
+                    Some(Arc::clone(&self.vault)),
+                    Arc::clone(projection),
+                );
+                let background = self.clone();
+                // In a task of its own: a panic is an error like others.
+                let task = AbortOnDropHandle::new(tokio::spawn(async move {
+                    background.verify(&source, &seed).await
+                }));
+                if !report(name, task.await.unwrap_or_else(|panic| Err(panic.into()))) {
+                    seeds.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Verifies once, and once more when something differs. `None`: another process does, or the
+    /// generation is not this program's.
+    async fn verify(&self, source: &Arc<Source>, seed: &str) -> Result<Option<Found>, VerifyError> {
+        let mut holder = self.connect().await?;
+        let name = source.projection().name();
+        let locked = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "locked!""#,
+            LOCK,
+            name
+        );
+        if !locked.fetch_one(&mut holder).await? {
+            return Ok(None);
+        }
+        let live =
+            holder.run(async |raw: &mut PgConnection| generation::live(raw, name).await).await?;
+        let Some(live) = live.filter(|live| live.is_made_by(source.projection().as_ref())) else {
+            return Ok(None);
+        };
+        let only =
+            sample(share(&mut holder, name, live.generation, self.settings.rows).await?, seed);
+        let restraint =
+            Restraint::to(self.settings.rate, self.settings.most_lag.into(), self.pulse.clone());
+        let verifying =
+            Verifying { only, bytes: ROW_MEMORY, reveal: false, progress: &Silent, restraint };
+        let mut found = verifying.run(source, &mut self.connect().await?).await?;
+        if found.1.count() > 0 {
+            found = verifying.run(source, &mut self.connect().await?).await?;
+        }
+        let (generation, differences, position) = found;
+        Ok(Some(Found { generation, differences, position }))
+    }
+
+    async fn connect(&self) -> sqlx::Result<Connection> {
+        let mut connection = database::connect(&self.options, Uuid::now_v7()).await?;
+        sqlx::raw_sql("SET statement_timeout = '10min'").execute(&mut connection).await?;
+        connection.set_limit(PIECE_LIMIT);
+        Ok(connection)
+    }
+}
+
+/// The share of the keys that is about so many rows; `None`: all.
+async fn share(
+    connection: &mut Connection,
+    name: &str,
+    generation: i32,
+    rows: NonZeroU32,
+) -> sqlx::Result<Option<f64>> {
+    let estimated = sqlx::query_scalar!(
+        r#"SELECT GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid), 1)::float8 AS "rows!" FROM
+            pg_class AS c
+           WHERE c.oid = (read_model.generation_schema($1, $2) || '.' || $1)::regclass"#,
+        name,
+        generation
+    )
+    .fetch_one(connection)
+    .await?;
+    let share = f64::from(rows.get()) / estimated;
+    Ok((share < 1.0).then_some(share))
+}
+
+/// Says what was found. `true`: the same keys are to be looked at again.
+fn report(projection: &'static str, verified: Result<Option<Found>, VerifyError>) -> bool {
+    let count = |result: &'static str| {
+        metrics::counter!("projection_verifications_total", "projection" => projection,
+            "result" => result)
+        .increment(1);
+    };
+    match verified {
+        Ok(Some(Found { generation, differences, position })) => {
+            let rows = differences.rows.unsigned_abs();
+            metrics::counter!("projection_verified_rows_total", "projection" => projection)
+                .increment(rows);
+            let differing = u32::try_from(differences.count()).unwrap_or(u32::MAX);
+            metrics::gauge!("projection_differing_rows", "projection" => projection).set(differing);
+            count(if differing > 0 { "different" } else { "equal" });
+            for row in &differences.samples {
+                tracing::error!(
+                    projection,
+                    generation,
+                    key = row.key,
+                    kind = row.kind,
+                    position = position.0,
+                    "a row is not what the log makes: `projector verify` shows how, `projector \
+                        explain` why"
+                );
+            }
+            differing > 0
+        }
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(
+                projection,
+                error = chain(&error),
+                "not verified in the background: will be tried again"
+            );
+            count("failed");
+            true
+        }
+    }
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge};
+    describe_counter!(
+        "projection_verifications_total",
+        "Verifications of a sample in the background: equal, different, or failed before the end"
+    );
+    describe_counter!(
+        "projection_verified_rows_total",
+        "Rows that verifications in the background compared with the log"
+    );
+    describe_gauge!(
+        "projection_differing_rows",
+        "Rows that are not what the log makes, as the last verification in the background found; \
+            it looks at them until they are"
+    );
+    describe_gauge!(
+        "projection_verification_paused",
+        "1 while a verification stands still since live projecting is behind"
+    );
+}

@@ -1,0 +1,57 @@
+//! What an erasure does to rows in memory.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Incoming, Parking, Projection, Reason, Rows, WriteError, guard};
+use crate::projection::RowKey as _;
+use crate::projection::rows::AnyRows as _;
+
+impl<P: Projection> Rows<P> {
+    /// Blanks the personal values of a subject in all its rows.
+    pub(super) async fn blank(
+        &mut self,
+        connection: &mut PgConnection,
+        (erased, of): (&Incoming<Uuid>, Option<&[P::Key]>),
+        parking: &mut Parking,
+    ) -> Result<(), WriteError> {
+        let refused = |full: Reason| WriteError::Fold(erased.position, full);
+        let mut held: Vec<P::Key> = Vec::new();
+        let mut keys = if let Some(keys) = of {
+            keys.to_vec()
+        } else {
+            self.write(connection).await?;
+            held = parking.held_keys().collect();
+            self.load(connection, held.clone()).await?;
+            // Nobody knows whose a row becomes that is not there yet.
+            held.retain(|key| !self.is_at_hand(key) && self.only.has(key));
+            P::rows_of(connection, &[erased.event]).await?
+        };
+        self.load(connection, keys.clone()).await?;
+        keys.retain(|key| self.only.has(key));
+        for key in keys {
+            if let Some(kept) = self.take(&key) {
+                match guard::blank::<P>(&kept.row, erased) {
+                    Ok(row) => self.put(key.clone(), row, kept.stored, erased),
+                    Err(reason) if parking.is_idle() => return Err(refused(reason)),
+                    Err(reason) => {
+                        self.keep(key.clone(), kept.row, kept.stored);
+                        let full = parking.refuse(erased.position, key.text(), &reason, false);
+                        full.map_err(|full| refused(full.into()))?;
+                        continue;
+                    }
+                }
+            }
+            if parking.holds(&key.text()) {
+                held.push(key);
+            }
+        }
+        for key in held {
+            let absent = !self.is_at_hand(&key);
+            parking
+                .hold_back(erased.position, key.text(), absent)
+                .map_err(|full| refused(full.into()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,376 @@
+//! The runner: reads the log once and feeds it to every projection whose lease this process holds.
+//!
+//! Processes share the partitions among themselves (`runner/assignment.rs`). A partition
+//! (projection, generation, number) is in one of three states:
+//! - *waiting*: another process has it, or its database is away; it is acquired again soon;
+//! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the
+//!   lease;
+//! - *stopped*: an event cannot be read, no more can be parked, or the log has another history; the
+//!   reason stands in its checkpoint, the lease is given up, and the other partitions go on.
+//!   Starting the process again tries it again, as does another generation, and after another
+//!   history the right one.
+//!
+//! An event that can be read and is refused by a row's fold is parked, and hurts only that row
+//! (`runner/parked.rs`).
+//!
+//! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an
+//! owner that was replaced can change nothing. The runner knows no business word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_feed::{FollowError, Follower, NatsHandle};
+use event_store::erasure::{KeyError, Vault};
+use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, StoreError, UpcastingLog};
+use futures::future::join_all;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::generation;
+use crate::projection::AnyProjection;
+
+mod acquire;
+mod announce;
+mod assignment;
+mod backoff;
+mod chain;
+pub(crate) mod checkpoint;
+pub(crate) mod database;
+mod discover;
+mod dispatch;
+mod given;
+mod history;
+mod key;
+pub mod lease;
+pub(crate) mod parked;
+mod partition;
+mod passing;
+mod pulse;
+mod reveal;
+mod slot;
+mod watch;
+
+pub use chain::chain;
+use discover::{Discovery, Role};
+pub use given::project;
+pub(crate) use key::PartitionKey;
+use reveal::Reveal;
+use slot::Slot;
+pub use watch::Watch;
+
+/// The most events that one transaction takes.
+pub const MAX_BATCH: usize = 1_000;
+/// The most events that one transaction takes after Postgres refused rows: the rows that these
+/// touch are held all at once.
+pub(crate) const MAX_APART: usize = 100;
+/// How often a waiting partition is looked at again when nothing says otherwise.
+pub const ACQUIRE_EVERY: Duration = Duration::from_millis(500);
+/// A process that cannot have the log for this long leaves its partitions to those who can.
+const LOG_AWAY: Duration = Duration::from_secs(3);
+/// So long after it could not have the log, a process without partitions takes its share again.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// How long to wait after Postgres failed: doubles from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// For so long the runner waits for acquisitions to end; a longer one goes on in the background
+/// while the other partitions work.
+const CLAIM_PATIENCE: Duration = Duration::from_millis(250);
+
+/// A batch on its way to every partition.
+pub(crate) struct Job {
+    /// As they are stored.
+    pub(crate) events: Vec<RecordedEvent>,
+    /// What they are read through.
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) mode: &'static str,
+    pub(crate) head: Head,
+}
+
+/// Projects the log into the read tables. See the module's guarantees.
+pub struct Runner {
+    log: UpcastingLog,
+    options: Arc<PgConnectOptions>,
+    owner: Uuid,
+    nats: Option<NatsHandle>,
+    slots: Vec<Slot>,
+    watch: Watch,
+    reveal: Reveal,
+    discovery: Discovery,
+    role: Role,
+    /// Since when the log, or the keys to it, cannot be had.
+    log_away: Option<Instant>,
+}
+
+/// Why [`Runner::run_once`] did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The read model failed.
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    /// The log cannot be read.
+    #[error("the event store failed")]
+    Store(#[from] StoreError),
+    /// The keys of personal data cannot be had.
+    #[error("the keys of personal data cannot be had")]
+    Keys(#[from] KeyError),
+}
+
+/// How one projection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Another process has it, or its database is away.
+    Waiting,
+    /// It is this process's, and here.
+    At(EventRef),
+    /// It is stopped, and why.
+    Stopped(String),
+}
+
+impl Runner {
+    /// A runner for the live generation of each of `projections`. Owns nothing yet.
+    pub fn new(
+        log: UpcastingLog,
+        options: PgConnectOptions,
+        projections: Vec<Arc<dyn AnyProjection>>,
+        nats: Option<NatsHandle>,
+        watch: Watch,
+    ) -> Self {
+        let slots =
+            projections.into_iter().map(|projection| Slot::of(projection, None, 0)).collect();
+        Self {
+            log,
+            options: Arc::new(options),
+            owner: Uuid::now_v7(),
+            nats,
+            slots,
+            watch,
+            reveal: Reveal::default(),
+            discovery: Discovery::default(),
+            role: Role::Alone,
+            log_away: None,
+        }
+    }
+
+    /// Reveals personal fields with these keys. Without them an event with a encrypted field stops
+    /// the projections that read it.
+    #[must_use]
+    pub fn revealing(mut self, vault: Arc<Vault>) -> Self {
+        self.reveal = Reveal::with(vault);
+        self
+    }
+
+    /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for
+    /// whatever is away.
+    pub async fn run(&mut self, mut follower: Follower, drain: CancellationToken) {
+        let _guard = pulse::guard(self.watch.clone());
+        self.report();
+        loop {
+            self.role =
+                Role::Shares { able: self.log_away.is_none_or(|since| since.elapsed() < LOG_AWAY) };
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                () = self.acquire_waiting(CLAIM_PATIENCE) => {}
+            }
+            let Some(from) = self.furthest_back() else {
+                self.look_at_log().await;
+                tokio::select! {
+                    () = drain.cancelled() => break,
+                    () = tokio::time::sleep(ACQUIRE_EVERY) => {}
+                }
+                self.report();
+                continue;
+            };
+            if follower.mark() != from {
+                follower.seek(from);
+            }
+            let next = tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                next = follower.next_batch(MAX_BATCH) => next,
+            };
+            match next {
+                Ok(mut batch) => {
+                    let can_have_log = !batch.events.is_empty() || !follower.is_cut_off();
+                    if can_have_log {
+                        self.watch.store_answers();
+                    }
+                    // On a failure the partitions stay where they are, and the reader goes back
+                    // there.
+                    match self.reveal.values_of(&mut batch.events).await {
+                        Ok(()) => {
+                            if !batch.events.is_empty() {
+                                self.watch.keys_answer();
+                            }
+                            if can_have_log {
+                                self.log_away = None;
+                            }
+                            self.work(
+                                self.job(batch.events, batch.mode.as_str(), batch.head),
+                                from,
+                            )
+                            .await;
+                        }
+                        Err(error) => self.wait_for_keys(&error, &drain).await,
+                    }
+                }
+                Err(FollowError::OtherHistory { .. }) => self.acquire_again(),
+                Err(error) => {
+                    self.watch.store_fails(&error);
+                    self.log_away.get_or_insert_with(Instant::now);
+                    self.keep_leases().await;
+                }
+            }
+            self.report();
+        }
+        self.discovery.leave(self.owner).await;
+        self.give_up().await;
+    }
+
+    /// Acquires what is free and projects everything that the log holds now. For tests and tools:
+    /// it waits for nothing.
+    ///
+    /// # Errors
+    /// [`RunError`] when a database does not answer; what was committed until then stays.
+    pub async fn run_once(&mut self) -> Result<Vec<(&'static str, Standing)>, RunError> {
+        for slot in &mut self.slots {
+            slot.wait_no_longer();
+        }
+        self.role = Role::Alone;
+        self.discovery.look_now();
+        self.acquire_waiting(acquire::ACQUIRE_LIMIT).await;
+        for slot in &mut self.slots {
+            slot.look_at_parked_now();
+        }
+        self.retry_parked().await;
+        while let Some(from) = self.furthest_back() {
+            let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
+            let mut events = self.log.store().read(&Filter::All, from.position, limit).await?;
+            self.reveal.values_of(&mut events).await?;
+            let head = self.log.store().head().await?;
+            if events.is_empty() {
+                break;
+            }
+            self.work(self.job(events, "catching_up", head), from).await;
+            if let Some(error) = self.slots.iter_mut().find_map(Slot::take_error) {
+                return Err(error);
+            }
+        }
+        self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
+    }
+
+    /// Owns nothing: so only this tells whether the log can be had again.
+    async fn look_at_log(&mut self) {
+        let answers = self.watch.look_at(self.log.store().as_ref()).await;
+        match self.log_away {
+            // Not at once: it may be the keys that were away, which nothing asks for here.
+            Some(since) if answers && since.elapsed() > TRY_AGAIN => self.log_away = None,
+            None if !answers => self.log_away = Some(Instant::now()),
+            _ => {}
+        }
+    }
+
+    async fn wait_for_keys(&mut self, error: &KeyError, drain: &CancellationToken) {
+        self.watch.keys_fail(error);
+        self.log_away.get_or_insert_with(Instant::now);
+        self.keep_leases().await;
+        tokio::select! {
+            () = drain.cancelled() => {}
+            () = self.reveal.pause() => {}
+        }
+    }
+
+    fn job(&self, events: Vec<RecordedEvent>, mode: &'static str, head: Head) -> Job {
+        Job { events, registry: Arc::clone(self.log.registry()), mode, head }
+    }
+
+    /// How each projection stands in this process.
+    pub fn standings(&self) -> Vec<(&'static str, Standing)> {
+        self.slots.iter().map(|slot| (slot.name(), slot.standing())).collect()
+    }
+
+    /// Gives up every lease, so that another process takes over at once.
+    pub async fn give_up(&mut self) {
+        for slot in &mut self.slots {
+            slot.give_up().await;
+        }
+    }
+
+    /// Tries parked events again whose time has come.
+    async fn retry_parked(&mut self) {
+        let again = parked::Reread { log: self.log.clone(), vault: self.reveal.vault() };
+        for slot in &mut self.slots {
+            slot.retry_parked(&again).await;
+        }
+    }
+
+    async fn keep_leases(&mut self) {
+        // At once, so that a silent server is waited for only once.
+        join_all(self.slots.iter_mut().map(Slot::keep_lease)).await;
+    }
+
+    /// Acquires the partitions whose time has come, and waits for the acquisitions to end, but no
+    /// longer than this. A caller may drop this at any await.
+    async fn acquire_waiting(&mut self, patience: Duration) {
+        self.discovery.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
+        let owned = |slots: &[Slot]| slots.iter().filter(|slot| slot.mark().is_some()).count();
+        let before = owned(&self.slots);
+        for slot in &mut self.slots {
+            slot.begin_acquire(&self.options, self.owner, self.log.store());
+        }
+        // What did not end in time is looked at again the next time.
+        let _late =
+            tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_acquire)))
+                .await;
+        if owned(&self.slots) > before {
+            // Others had the partition, and this process has not seen whom the log says to be
+            // erased meanwhile.
+            self.reveal.begin_anew();
+        }
+    }
+
+    fn acquire_again(&mut self) {
+        for slot in &mut self.slots {
+            slot.acquire_again();
+        }
+    }
+
+    /// Where the reader must be for the owned partition that is furthest back.
+    fn furthest_back(&self) -> Option<EventRef> {
+        self.slots.iter().filter_map(Slot::mark).min_by_key(|mark| mark.position)
+    }
+
+    fn report(&self) {
+        self.watch.nats(self.nats.as_ref().map(NatsHandle::is_connected));
+        self.watch.partitions(&self.slots);
+    }
+}
+
+/// The schemas and settings that a process needs before it may start: waits while Postgres is away.
+///
+/// # Errors
+/// The schema is not the one that this program knows.
+pub async fn check_read_model(
+    options: &PgConnectOptions,
+    watch: &Watch,
+) -> Result<(), generation::SchemaError> {
+    let mut pause = RETRY_FIRST;
+    loop {
+        let checked = match database::connect(options, Uuid::now_v7()).await {
+            Ok(mut connection) => {
+                connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match checked {
+            Err(generation::SchemaError::Database(error)) if database::is_transient(&error) => {
+                watch.read_model_fails(&error);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MOST);
+            }
+            other => return other,
+        }
+    }
+}

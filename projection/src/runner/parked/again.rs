@@ -1,0 +1,373 @@
+//! Trying parked events again: by the partition's owner alone, key by key, in their order, beside
+//! the batches that come.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::erasure::{KeyError, Vault};
+use event_store::{Filter, Position, RecordedEvent, StoreError, UpcastingLog};
+use postgres_kit::Connection;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{retry_in, skips};
+use crate::projection::parking::Skips;
+use crate::projection::{Only, Parking, Partitions, WriteError, apart};
+use crate::runner::checkpoint::Checkpoint;
+use crate::runner::partition::{BATCH_LIMIT, Owned};
+use crate::runner::{ACQUIRE_EVERY, PartitionKey, RunError, chain, checkpoint};
+
+/// The most events of a key that one transaction takes in.
+const MAX_DRAIN: i64 = 1_000;
+/// About how many bytes of events one transaction takes in.
+const MAX_DRAIN_BYTES: usize = 8 * 1_024 * 1_024;
+/// The most keys that are tried in one go.
+const MAX_KEYS: i64 = 100;
+/// How long one go may hold up the batches that come.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Where parked events are read again.
+#[derive(Clone)]
+pub(crate) struct Reread {
+    pub(crate) log: UpcastingLog,
+    pub(crate) vault: Option<Arc<Vault>>,
+}
+
+impl Reread {
+    /// The events at these positions, as the projections read them: the first of them, as many as
+    /// may be held at once.
+    async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, RunError> {
+        let (mut events, mut bytes) = (Vec::with_capacity(positions.len()), 0);
+        for position in positions {
+            if bytes >= MAX_DRAIN_BYTES {
+                break;
+            }
+            bytes += events.last().map_or(0, |event: &RecordedEvent| event.data.get().len());
+            events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
+        }
+        if let Some(vault) = &self.vault {
+            // What does not open stays encrypted, and is refused again.
+            vault.reveal(&mut events).await.map_err(|error: KeyError| error)?;
+        }
+        Ok(events)
+    }
+}
+
+/// Why trying again ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgainError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("another process has the partition")]
+    Lost,
+}
+
+impl From<sqlx::Error> for AgainError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<StoreError> for AgainError {
+    fn from(error: StoreError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// A parked pair as it is read for another try.
+struct Pair {
+    position: i64,
+    event_id: Uuid,
+    tries: i32,
+}
+
+impl Owned {
+    /// Whether parked events are to be looked at.
+    pub(crate) fn has_parked_due(&self) -> bool {
+        self.parked.is_due()
+    }
+
+    /// Puts the next look off.
+    pub(crate) fn put_off_parked(&mut self, wait: Duration) {
+        self.parked.look_at = Some(Instant::now() + wait);
+    }
+
+    /// Makes the next look due now.
+    pub(crate) fn look_at_parked_now(&mut self) {
+        self.parked.look_at = None;
+    }
+
+    /// Tries parked events again whose time has come or that somebody asked for, key by key.
+    pub(crate) async fn retry_parked(&mut self, again: &Reread) -> Result<(), AgainError> {
+        let started = Instant::now();
+        self.parked.look_at = Some(started + ACQUIRE_EVERY);
+        let keys = sqlx::query_scalar!(
+            r#"SELECT key AS "key!" FROM (
+                   SELECT key, requested_at AS due FROM read_model.retry_requests
+                   WHERE projection = $1 AND generation = $2 AND read_model.partition_of(key, $4) =
+                   $3
+                   UNION ALL
+                   SELECT key, retry_at FROM read_model.parked
+                   WHERE projection = $1 AND generation = $2 AND partition = $3 AND retry_at <=
+                   clock_timestamp()) AS due
+               GROUP BY key ORDER BY min(due) LIMIT $5"#,
+            self.key.projection.name(),
+            self.key.generation,
+            self.key.partition,
+            self.key.of,
+            MAX_KEYS
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        for key in keys {
+            let mut more = true;
+            while more {
+                if started.elapsed() > ROUND {
+                    // The rest comes after the next batch.
+                    self.parked.look_at = None;
+                    return Ok(());
+                }
+                more = self.retry_key(again, &key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds a key's parked events in their order, up to the first that is refused again. `true`:
+    /// there are more of them.
+    async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
+        let tried =
+            try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
+        let goes_on = tried.goes_on();
+        self.parked.skips = tried.skips;
+        self.parked.pairs -= tried.events - tried.left;
+        if !tried.more && tried.left == 0 {
+            self.parked.held.remove(key);
+            tracing::info!(
+                projection = self.key.projection.name(),
+                key,
+                events = tried.events,
+                "parked events took effect"
+            );
+        }
+        Ok(goes_on)
+    }
+}
+
+/// What became of a key's parked events.
+pub(crate) struct Tried {
+    /// The decisions that counted.
+    skips: Skips,
+    /// How many were tried.
+    events: usize,
+    /// How many of them stay parked.
+    left: usize,
+    /// Whether any of the key's events is parked now.
+    more: bool,
+}
+
+impl Tried {
+    /// Whether there is more that may take effect now.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.more && self.left == 0
+    }
+}
+
+/// Folds a key's parked events in their order, up to the first that is refused again, fenced by the
+/// owner's term.
+pub(crate) async fn try_key(
+    connection: &mut Connection,
+    (partition, at): (&PartitionKey, &Checkpoint),
+    again: &Reread,
+    key: &str,
+) -> Result<Tried, AgainError> {
+    let mut pairs = sqlx::query_as!(
+        Pair,
+        "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND \
+            generation = $2 AND key = $3
+         ORDER BY position LIMIT $4",
+        partition.projection.name(),
+        partition.generation,
+        key,
+        MAX_DRAIN
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let positions: Vec<i64> = pairs.iter().map(|pair| pair.position).collect();
+    let events = again.events(&positions).await?;
+    pairs.truncate(events.len());
+    let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
+    if events.is_empty() || !events.iter().zip(&pairs).all(same) {
+        // Acquiring again proves the history, and says what is to be done when it is another one.
+        let other =
+            std::io::Error::other("the log has another event at the position of a parked one");
+        return Err(sqlx::Error::Io(other).into());
+    }
+    let fold = async |raw: &mut PgConnection| {
+        let mut transaction = raw.begin().await?;
+        if !checkpoint::hold(&mut transaction, partition, at).await? {
+            transaction.rollback().await?;
+            return Err(AgainError::Lost);
+        }
+        // A decision made just now counts; the lock keeps it from coming in between.
+        let skips = skips(&mut transaction, partition.projection.name()).await?;
+        let (tried, left) =
+            fold_again(&mut transaction, partition, again, &events, (key, &skips)).await?;
+        let more = settle(&mut transaction, partition, key, &pairs[..tried], &left).await?;
+        transaction.commit().await?;
+        Ok(Tried { skips, events: tried, left: left.len(), more })
+    };
+    connection.run_within(BATCH_LIMIT, fold).await
+}
+
+/// Folds the events into the row of one key. Returns how many were tried, the first ones, and which
+/// of them stay parked, with the cause where one was refused.
+async fn fold_again(
+    connection: &mut PgConnection,
+    partition: &PartitionKey,
+    again: &Reread,
+    mut events: &[RecordedEvent],
+    (key, skips): (&str, &Skips),
+) -> Result<(usize, HashMap<i64, Option<String>>), AgainError> {
+    loop {
+        let mut attempt = connection.begin().await?;
+        match fold_some(&mut attempt, partition, again, events, (key, skips)).await {
+            Ok(left) => {
+                attempt.commit().await?;
+                return Ok((events.len(), left));
+            }
+            Err(WriteError::Database(error)) if apart::is_refusal(&error) => {
+                attempt.rollback().await?;
+                if let [event] = events {
+                    return Ok((
+                        1,
+                        HashMap::from([(event.position.0, Some(apart::why(&error).to_string()))]),
+                    ));
+                }
+                events = &events[..events.len() / 2];
+            }
+            Err(WriteError::Database(error)) => return Err(error.into()),
+            // No more are parked than were.
+            Err(WriteError::Fold(position, reason)) => {
+                let error =
+                    std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
+                return Err(sqlx::Error::Io(error).into());
+            }
+        }
+    }
+}
+
+/// Folds these events. Returns which stay parked, with the cause where one was refused.
+async fn fold_some(
+    connection: &mut PgConnection,
+    partition: &PartitionKey,
+    again: &Reread,
+    mut events: &[RecordedEvent],
+    (key, skips): (&str, &Skips),
+) -> Result<HashMap<i64, Option<String>>, WriteError> {
+    let mut left = HashMap::new();
+    let prepared = partition.projection.prepare(again.log.registry(), events, Partitions::ALL);
+    if let Some((position, reason)) = &prepared.unreadable {
+        let readable = events.partition_point(|event| event.position < *position);
+        left.extend(events[readable..].iter().map(|event| (event.position.0, None)));
+        left.insert(position.0, Some(chain(reason.as_ref())));
+        events = &events[..readable];
+    }
+    if !events.is_empty() {
+        let mut parking = Parking::new(HashSet::new(), Arc::clone(skips), 0).careful().apart();
+        prepared.write(connection, &Only::Key(key.to_owned()), &mut parking).await?;
+        left.extend(parking.take_found().into_iter().map(|aside| (aside.position.0, aside.cause)));
+    }
+    Ok(left)
+}
+
+/// Writes down what became of a key's parked events. `true`: it has more than were tried.
+async fn settle(
+    connection: &mut PgConnection,
+    partition: &PartitionKey,
+    key: &str,
+    pairs: &[Pair],
+    left: &HashMap<i64, Option<String>>,
+) -> sqlx::Result<bool> {
+    let (name, generation) = (partition.projection.name(), partition.generation);
+    let done: Vec<i64> = pairs
+        .iter()
+        .map(|pair| pair.position)
+        .filter(|position| !left.contains_key(position))
+        .collect();
+    sqlx::query!(
+        "DELETE FROM read_model.parked WHERE projection = $1 AND generation = $2 AND key = $3 AND \
+            position = ANY($4)",
+        name,
+        generation,
+        key,
+        &done
+    )
+    .execute(&mut *connection)
+    .await?;
+    note_refusals(connection, partition, key, (pairs, left)).await?;
+    let more = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM read_model.parked WHERE projection = $1 AND generation = $2
+            AND key = $3) AS "more!""#,
+        name,
+        generation,
+        key
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    // As long as nothing is refused, the rest is to follow, also when this process ends here.
+    let goes_on = more && left.is_empty();
+    sqlx::query!(
+        "WITH asked AS (DELETE FROM read_model.retry_requests WHERE projection = $1 AND \
+            generation = $2 AND key = $3 AND NOT $4)
+         INSERT INTO read_model.retry_requests (projection, generation, key) SELECT $1, $2, $3 \
+         WHERE $4 ON CONFLICT DO NOTHING",
+        name,
+        generation,
+        key,
+        goes_on
+    )
+    .execute(&mut *connection)
+    .await?;
+    if !more {
+        sqlx::query!(
+            "DELETE FROM read_model.stale WHERE projection = $1 AND generation = $2 AND key = $3",
+            name,
+            generation,
+            key
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(more)
+}
+
+/// Writes down which of a key's parked events were refused again, and when they are tried next.
+async fn note_refusals(
+    connection: &mut PgConnection,
+    partition: &PartitionKey,
+    key: &str,
+    (pairs, left): (&[Pair], &HashMap<i64, Option<String>>),
+) -> sqlx::Result<()> {
+    let (name, generation) = (partition.projection.name(), partition.generation);
+    let refused: Vec<_> =
+        pairs.iter().filter_map(|pair| Some((pair, left.get(&pair.position)?.as_ref()?))).collect();
+    sqlx::query!(
+        "UPDATE read_model.parked AS p
+         SET cause = r.cause, tries = p.tries + 1, retry_at = clock_timestamp() + \
+         make_interval(secs => r.retry_in)
+         FROM unnest($4::bigint[], $5::text[], $6::float8[]) AS r (position, cause, retry_in)
+         WHERE p.projection = $1 AND p.generation = $2 AND p.key = $3 AND p.position = r.position",
+        name,
+        generation,
+        key,
+        &refused.iter().map(|(pair, _)| pair.position).collect::<Vec<_>>(),
+        &refused.iter().map(|(_, cause)| (*cause).clone()).collect::<Vec<_>>(),
+        &refused.iter().map(|(pair, _)| retry_in(pair.tries + 1)).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

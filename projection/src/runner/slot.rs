@@ -1,0 +1,352 @@
+//! A place in the runner for one partition: whether it is owned, waiting or stopped, and what
+//! people are told about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use event_store::EventRef;
+use postgres_kit::Connection;
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::acquire::{AcquireError, Acquired, Again, Stopped};
+use super::backoff::backoff;
+use super::lease::RENEW_EVERY;
+use super::parked::{self, AgainError};
+use super::partition::{Applied, Outcome, Owned};
+use super::{ACQUIRE_EVERY, Job, MAX_BATCH, PartitionKey, RETRY_MOST, RunError, Standing, chain};
+use crate::generation;
+use crate::projection::AnyProjection;
+
+mod end;
+mod place;
+mod progress;
+mod take;
+
+pub(crate) use progress::Progress;
+
+/// How often a stopped projection is looked at: another generation may have become live, or the log
+/// another one.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// One partition as the runner sees it.
+pub(crate) struct Slot {
+    projection: Arc<dyn AnyProjection>,
+    /// Which standby generation; `None` for the live one.
+    standby: Option<i32>,
+    partition: i32,
+    /// What folds it, as processes tell each other.
+    fold: String,
+    /// What it stands for, as last seen: the lease, and how many partitions there are.
+    stands_for: Option<(String, i32)>,
+    /// Whether it is this process's turn to take it.
+    may_acquire: bool,
+    /// Whether this process has found out how the partition is: before, its state says nothing.
+    is_known: bool,
+    state: State,
+    renew_at: Instant,
+    /// When taking or renewing the lease began last: it lasts from then on at least.
+    kept_at: Instant,
+    /// How often in a row a database failed.
+    failures: u32,
+    /// The most events of a batch that it takes at once: fewer after a batch that took too long.
+    most: usize,
+    error: Option<RunError>,
+    pub(crate) progress: Progress,
+}
+
+/// The three states, and the way out of two of them.
+pub(crate) enum State {
+    /// To be acquired when it is due; a stand-by keeps its connection.
+    Waiting {
+        due: Instant,
+        connection: Option<Connection>,
+    },
+    /// A acquire is under way, from waiting, or from being stopped for this reason. Dropped, it is
+    /// given up: its connection ends, and with it the lease.
+    Acquiring {
+        task: AbortOnDropHandle<Result<Acquired, AcquireError>>,
+        from: Option<Stopped>,
+    },
+    Owned(Box<Owned>),
+    /// Looked at again when it is due, in case another generation has become live or the log's
+    /// history is another one.
+    Stopped {
+        stopped: Stopped,
+        due: Instant,
+    },
+}
+
+impl Slot {
+    /// For a partition of the live generation, or of one beside it.
+    pub(crate) fn of(
+        projection: Arc<dyn AnyProjection>,
+        standby: Option<i32>,
+        partition: i32,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            fold: generation::fold_of(projection.as_ref()),
+            projection,
+            standby,
+            partition,
+            stands_for: None,
+            may_acquire: true,
+            is_known: false,
+            state: State::Waiting { due: now, connection: None },
+            renew_at: now,
+            kept_at: now,
+            failures: 0,
+            most: MAX_BATCH,
+            error: None,
+            progress: Progress::unknown(),
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match &self.state {
+            State::Waiting { .. } | State::Acquiring { from: None, .. } => Standing::Waiting,
+            State::Owned(owned) => Standing::At(owned.checkpoint.mark),
+            State::Stopped { stopped, .. } | State::Acquiring { from: Some(stopped), .. } => {
+                Standing::Stopped(stopped.reason.clone())
+            }
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Option<EventRef> {
+        if let State::Owned(owned) = &self.state { Some(owned.checkpoint.mark) } else { None }
+    }
+
+    /// The most events of a batch that it takes at once.
+    pub(crate) const fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Takes an owned partition out, to be given to a task; the slot waits meanwhile.
+    pub(crate) fn take_owned(&mut self) -> Option<Box<Owned>> {
+        match std::mem::replace(&mut self.state, waiting(ACQUIRE_EVERY, None)) {
+            State::Owned(owned) => Some(owned),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// What failed since the last call.
+    pub(crate) fn take_error(&mut self) -> Option<RunError> {
+        self.error.take()
+    }
+
+    /// The last failure, if the partition waits because of one.
+    pub(crate) fn failure(&self) -> Option<&RunError> {
+        self.error.as_ref()
+    }
+
+    /// Makes the next look at the partition due now.
+    pub(crate) fn wait_no_longer(&mut self) {
+        self.error = None;
+        if let State::Waiting { due, .. } | State::Stopped { due, .. } = &mut self.state {
+            *due = Instant::now();
+        }
+    }
+
+    /// A batch is about to be folded.
+    pub(crate) fn begins(&mut self, job: &Job) {
+        self.progress.head = job.head.mark.position;
+        self.progress.mode = job.mode;
+        let first = job.events.iter().find(|event| event.position > self.progress.position);
+        self.progress.oldest = first.map(|event| event.recorded_at);
+    }
+
+    /// What became of a batch. Returns the new checkpoint if it moved.
+    pub(crate) fn settle(
+        &mut self,
+        applied: Applied,
+        job: &Job,
+    ) -> Option<(Arc<PartitionKey>, EventRef)> {
+        let count = |result: &'static str, events: usize| {
+            metrics::counter!("projection_events_total", "projection" => self.label(),
+                "partition" => self.partition.to_string(), "result" => result)
+            .increment(events as u64);
+        };
+        count("applied", applied.handled);
+        count("ignored", applied.ignored);
+        count("parked", applied.parked);
+        match applied.outcome {
+            Outcome::Owned(owned) => {
+                let (key, mark) = (Arc::clone(&owned.key), owned.checkpoint.mark);
+                let moved = mark.position > self.progress.position;
+                self.most = self.most.saturating_mul(2).min(MAX_BATCH);
+                self.own(owned);
+                if moved || mark.position >= job.head.mark.position {
+                    self.recovered();
+                    self.progress.oldest = None;
+                }
+                return moved.then_some((key, mark));
+            }
+            Outcome::Stopped { stopped, oldest } => {
+                count("refused", 1);
+                self.stop(stopped, oldest);
+            }
+            Outcome::Lost => {
+                self.taken_over();
+            }
+            Outcome::Failed(error) => {
+                if postgres_kit::is_silent(&error) {
+                    // Should it be the work that is too much, and not the server that is away, then
+                    // half of it is less.
+                    self.most = (self.most / 2).max(1);
+                }
+                self.failed(error.into());
+            }
+        }
+        None
+    }
+
+    /// Nothing is left to do. `proven`: the last event up to which the log of the job's head was
+    /// read.
+    pub(crate) fn at_head(&mut self, job: &Job, proven: EventRef) {
+        if self.mark().is_none() {
+            return;
+        }
+        self.progress.head = job.head.mark.position;
+        self.progress.mode = job.mode;
+        self.progress.epoch = self.mark().filter(|mark| *mark == proven).map(|_| job.head.epoch);
+        if let Some(mark) = self.mark().filter(|mark| mark.position >= job.head.mark.position) {
+            self.progress.position = mark.position;
+            self.progress.oldest = None;
+            self.recovered();
+        }
+    }
+
+    pub(crate) async fn keep_lease(&mut self) {
+        let epoch = self.progress.epoch.take();
+        let changed = matches!(&self.state,
+            State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
+        if !changed && Instant::now() < self.renew_at {
+            return;
+        }
+        let Some(owned) = self.take_owned() else { return };
+        let began = Instant::now();
+        match tokio::spawn(owned.keep(self.progress.mode, self.progress.head, epoch)).await {
+            Ok(Ok(Some(owned))) => {
+                self.state = State::Owned(owned);
+                self.kept_at = began;
+                self.renew_at = Instant::now() + RENEW_EVERY;
+            }
+            Ok(Ok(None)) => self.taken_over(),
+            Ok(Err(error)) => self.failed(error.into()),
+            Err(panic) => self.panicked(&panic),
+        }
+    }
+
+    /// Tries parked events again whose time has come.
+    pub(crate) async fn retry_parked(&mut self, again: &parked::Reread) {
+        if !matches!(&self.state, State::Owned(owned) if owned.has_parked_due()) {
+            return;
+        }
+        let Some(mut owned) = self.take_owned() else { return };
+        let again = again.clone();
+        // In a task of its own: no dropped future leaves a transaction open.
+        let task = tokio::spawn(async move {
+            let retried = owned.retry_parked(&again).await;
+            (owned, retried)
+        });
+        match task.await {
+            Ok((owned, Ok(()))) => {
+                self.progress.parked = owned.parked.pairs;
+                self.state = State::Owned(owned);
+            }
+            Ok((_, Err(AgainError::Lost))) => self.taken_over(),
+            Ok((
+                mut owned,
+                Err(AgainError::Run(error @ (RunError::Store(_) | RunError::Keys(_)))),
+            )) => {
+                // What comes from NATS is projected all the same.
+                tracing::warn!(
+                    projection = self.title(),
+                    error = chain(&error),
+                    "parked events cannot be read again now"
+                );
+                owned.put_off_parked(RETRY_MOST);
+                self.progress.parked = owned.parked.pairs;
+                self.state = State::Owned(owned);
+            }
+            Ok((_, Err(AgainError::Run(error)))) => self.failed(error),
+            Err(panic) => self.panicked(&panic),
+        }
+    }
+
+    /// Makes the next look at parked events due now.
+    pub(crate) fn look_at_parked_now(&mut self) {
+        if let State::Owned(owned) = &mut self.state {
+            owned.look_at_parked_now();
+        }
+    }
+
+    pub(crate) fn panicked(&mut self, panic: &JoinError) {
+        let reason = format!("the program failed while projecting: {panic}");
+        self.stop(Stopped { reason, generation: None, again: Again::No }, None);
+    }
+
+    fn own(&mut self, owned: Box<Owned>) {
+        self.progress.position = owned.checkpoint.mark.position;
+        self.progress.parked = owned.parked.pairs;
+        self.progress.head = self.progress.head.max(owned.checkpoint.mark.position);
+        self.state = State::Owned(owned);
+    }
+
+    /// It moved, or had nothing to do.
+    fn recovered(&mut self) {
+        self.failures = 0;
+        self.error = None;
+        self.progress.moved_at = Instant::now();
+    }
+
+    fn taken_over(&mut self) {
+        tracing::warn!(projection = self.title(), "another process has taken over");
+        self.not_ours();
+        self.state = waiting(ACQUIRE_EVERY, None);
+    }
+
+    /// What another process does with the partition is not known here.
+    fn not_ours(&mut self) {
+        self.recovered();
+        self.progress = Progress::unknown();
+    }
+
+    fn stop(&mut self, stopped: Stopped, oldest: Option<DateTime<Utc>>) {
+        tracing::error!(projection = self.title(), reason = stopped.reason, "stopped");
+        self.progress.oldest = oldest.or(self.progress.oldest);
+        self.state = State::Stopped { stopped, due: Instant::now() + LOOK_EVERY };
+    }
+
+    fn look_again_later(&mut self) {
+        if let State::Stopped { due, .. } = &mut self.state {
+            *due = Instant::now() + LOOK_EVERY;
+        }
+    }
+
+    fn failed(&mut self, error: RunError) {
+        let pause = backoff(self.failures, self.kept_at.elapsed());
+        self.failures = self.failures.saturating_add(1);
+        tracing::warn!(
+            projection = self.title(),
+            error = chain(&error),
+            retry_ms = pause.as_millis(),
+            "failed: will be tried again"
+        );
+        if matches!(self.state, State::Stopped { .. }) {
+            return self.look_again_later();
+        }
+        self.error = Some(error);
+        self.state = waiting(pause, None);
+    }
+}
+
+fn waiting(pause: Duration, connection: Option<Connection>) -> State {
+    State::Waiting { due: Instant::now() + pause, connection }
+}

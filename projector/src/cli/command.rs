@@ -1,0 +1,61 @@
+//! Does what the command line says.
+
+use std::io::Write as _;
+
+use service_kit::process::as_task;
+
+use super::account::account;
+use super::error::CommandError;
+use super::explain::explain;
+use super::parked::parked;
+use super::reach::connect_options;
+use super::rebuild::rebuild;
+use super::status::status;
+use super::switch::{drop_generation, switch_back};
+use super::verify::verify;
+use super::{Cli, Command, MigrateArgs, StartOverArgs, confirmed};
+use crate::process::run;
+use crate::projections;
+use projection::generation;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// It could not be done; the message says why.
+pub async fn execute(cli: Cli) -> Result<(), CommandError> {
+    match cli.command {
+        Command::Run(args) => as_task(run(*args)).await,
+        Command::Status(args) => status(&args).await,
+        Command::Account(args) => account(args).await,
+        Command::Parked(args) => parked(args).await,
+        Command::Verify(args) => verify(*args).await,
+        Command::Explain(args) => explain(*args).await,
+        Command::Rebuild(args) => rebuild(*args).await,
+        Command::SwitchBack(args) => switch_back(*args).await,
+        Command::Drop(args) => drop_generation(args).await,
+        Command::Migrate(args) => migrate(&args).await,
+        Command::StartOver(args) => start_over(&args).await,
+    }
+}
+
+async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {
+    let options = connect_options(&args.read_model.get()?)?;
+    generation::migrate(&options, &projections::all()).await?;
+    Ok(())
+}
+
+async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
+    let name = &args.projection;
+    let projection = super::projection(name)?;
+    let warning = format!("Queries will see {name} empty until it has caught up.");
+    if !args.yes && !confirmed(name, &warning)? {
+        return Err(CommandError::NotConfirmed);
+    }
+    let options = connect_options(&args.read_model.get()?)?;
+    let generation = generation::start_over(&options, projection.as_ref(), args.partitions).await?;
+    writeln!(
+        cli_kit::stdout(),
+        "{name} begins again as generation {generation}. A running projector fills it."
+    )?;
+    Ok(())
+}

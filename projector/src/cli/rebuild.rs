@@ -1,0 +1,142 @@
+//! `projector rebuild`.
+
+use std::io::Write as _;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::error::CommandError;
+use super::progress::Bar;
+use super::reach::ToolArgs;
+use projection::ops::rebuild::{self, Compared, End, Request};
+use projection::ops::switch::PATIENCE_SECONDS;
+use projection::replay::{MIB, ROW_MEMORY_MIB};
+
+/// Settings of `rebuild`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+pub struct RebuildArgs {
+    /// Which projection.
+    pub(crate) projection: String,
+    /// Go on with a rebuild that was paused, killed, or not to switch.
+    #[arg(long, conflicts_with = "pause")]
+    pub(crate) resume: bool,
+    /// Make the running rebuild write what it has, and end.
+    #[arg(long)]
+    pub(crate) pause: bool,
+    /// Into how many partitions its keys are split, by their hash, to be shared among projector
+    /// processes; as before, unless said.
+    #[arg(long, conflicts_with_all = ["resume", "pause"])]
+    pub(crate) partitions: Option<i32>,
+    /// Only say what it would take: time and disk, estimated from the first events of the log.
+    #[arg(long, conflicts_with_all = ["resume", "pause"])]
+    pub(crate) dry_run: bool,
+    /// At most so many events a second.
+    #[arg(long, value_name = "EVENTS_PER_SECOND")]
+    pub(crate) throttle: Option<NonZeroU32>,
+    /// Leave the live generation in its place; `--resume` switches later.
+    #[arg(long)]
+    pub(crate) no_switch: bool,
+    /// Do not compare with the live rows.
+    #[arg(long)]
+    pub(crate) no_compare: bool,
+    /// Switch even though rows of the same fold version differ: the live ones are wrong.
+    #[arg(long)]
+    pub(crate) despite_differences: bool,
+    /// For how many seconds to try the switch, while queries hold the tables.
+    #[arg(long, default_value_t = PATIENCE_SECONDS)]
+    pub(crate) patience: u32,
+    /// How much memory the folded rows may take, in MiB.
+    #[arg(long, default_value_t = ROW_MEMORY_MIB)]
+    pub(crate) memory: usize,
+    /// Print personal values in the rows that differ.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+}
+
+/// Rebuilds, or says what it would take.
+pub(super) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
+    let projection = super::projection(&args.projection)?;
+    let name = projection.name();
+    if args.pause {
+        rebuild::pause(&mut args.tool.read_model().await?, name).await?;
+        return said(format!(
+            "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it"
+        ));
+    }
+    let operations = args.tool.open().await?;
+    if args.dry_run {
+        let estimate = rebuild::estimate(&operations, &projection).await?;
+        return Ok(cli_kit::print(estimate.to_string())?);
+    }
+    let request = Request {
+        resume: args.resume,
+        partitions: args.partitions,
+        throttle: args.throttle,
+        switch: !args.no_switch,
+        compare: !args.no_compare,
+        despite_differences: args.despite_differences,
+        patience: Duration::from_secs(args.patience.into()),
+        memory: args.memory.saturating_mul(MIB),
+        reveal: args.reveal,
+    };
+    let rebuilt = rebuild::rebuild(&operations, &projection, &request, &Bar::new()).await?;
+    if let Some(compared) = &rebuilt.compared {
+        show_comparison(compared)?;
+    }
+    let generation = rebuilt.generation;
+    match rebuilt.end {
+        End::Switched(old) => announce(old, name, generation),
+        End::Built => said(format!(
+            "generation {generation} of {name} is built; `projector rebuild {name} --resume` lets \
+                it take the live one's place"
+        )),
+        End::Differs => Err(CommandError::Differs(name.to_owned())),
+        End::Paused(at) => {
+            said(format!("paused at position {at}; `projector rebuild {name} --resume` goes on"))
+        }
+    }
+}
+
+fn show_comparison(compared: &Compared) -> Result<(), CommandError> {
+    match compared {
+        Compared::OtherHistory(live) => {
+            said(format!("not compared: the live generation {live} was made from another history"))
+        }
+        Compared::OtherFold(live, behind) => said(format!(
+            "not compared, since another fold made the live generation {live}: {behind}"
+        )),
+        Compared::Rows { live, differences, by_another_fold } => {
+            let mut out = cli_kit::stdout();
+            write!(out, "compared with the live generation {live}: {differences}")?;
+            if *by_another_fold && differences.count() > 0 {
+                writeln!(
+                    out,
+                    "another fold or other tables made the live rows: differences are expected"
+                )?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Says what a switch did.
+pub(super) fn announce(
+    old: Option<i32>,
+    projection: &str,
+    generation: i32,
+) -> Result<(), CommandError> {
+    said(format!("queries see generation {generation} of {projection} now"))?;
+    let Some(old) = old else { return Ok(()) };
+    said(format!(
+        "generation {old} goes on as a standby: `projector switch-back {projection}` shows it \
+            again, `projector drop {projection} {old}` removes it"
+    ))
+}
+
+fn said(text: String) -> Result<(), CommandError> {
+    Ok(cli_kit::print(text + "\n")?)
+}
