@@ -188,7 +188,7 @@ impl Commands {
         loop {
             match self.attempt(use_case, context).await {
                 Err(CommandError::LostRace) if began.elapsed() < RACE_LIMIT => {
-                    telemetry::race_lost(U::NAME)
+                    telemetry::race_lost(U::NAME);
                 }
                 result => return result,
             }

@@ -140,7 +140,7 @@ fn normal(mut value: Value) -> Value {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| *item = normal(item.take())),
         Value::Object(fields) => {
-            fields.values_mut().for_each(|field| *field = normal(field.take()))
+            fields.values_mut().for_each(|field| *field = normal(field.take()));
         }
         _ => {}
     }

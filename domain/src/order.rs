@@ -170,7 +170,7 @@ impl Aggregate for Order {
             }
             (OrderEvent::LineAdded(added), Some(order)) => order.lines.push(added.line),
             (OrderEvent::LineRemoved(removed), Some(order)) => {
-                order.lines.retain(|line| line.line_id != removed.line_id)
+                order.lines.retain(|line| line.line_id != removed.line_id);
             }
             (OrderEvent::Confirmed(_), Some(order)) => order.status = OrderStatus::Confirmed,
             (OrderEvent::Cancelled(_), Some(order)) => order.status = OrderStatus::Cancelled,

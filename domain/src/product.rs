@@ -154,10 +154,10 @@ impl Aggregate for Product {
             }
             (ProductEvent::Renamed(renamed), Some(product)) => product.name = renamed.name,
             (ProductEvent::Repriced(repriced), Some(product)) => {
-                product.unit_price = repriced.unit_price
+                product.unit_price = repriced.unit_price;
             }
             (ProductEvent::StockAdjusted(adjusted), Some(product)) => {
-                product.stock = adjusted.stock
+                product.stock = adjusted.stock;
             }
             // A stream begins with the addition: nothing else can come before it.
             (

@@ -248,7 +248,7 @@ impl Lease {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(lease = self.name, %error, "could not end the connection of the \
-                    lease's old owner")
+                    lease's old owner");
             }
         }
     }

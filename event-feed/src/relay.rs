@@ -306,7 +306,7 @@ impl Relay {
             RelayError::LostCommits(found) => self.postgres.not_ready(found.to_string()),
             RelayError::Broker(error) => self.broker.not_ready(error.to_string()),
             RelayError::Publish(_) | RelayError::OtherHistory(_) => {
-                self.broker.not_ready(error.to_string())
+                self.broker.not_ready(error.to_string());
             }
         }
     }

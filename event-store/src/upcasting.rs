@@ -4,8 +4,8 @@
 //! upcast and narrowed, so that a renamed or split event is still found and a dropped one is not.
 //!
 //! A condition over a type therefore holds even against appends of an older program, which still
-//! writes the former type. A [`Registry`] is made of plain types, so the crate that lists the former
-//! types of a domain needs no crate that reads the log.
+//! writes the former type. A [`Registry`] is made of plain types, so the crate that lists the
+//! former types of a domain needs no crate that reads the log.
 
 use std::sync::Arc;
 

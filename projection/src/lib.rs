@@ -7,8 +7,8 @@
 //!   processes by leases on partitions;
 //! - [`generation`] keeps several versions of a projection's tables next to each other;
 //! - [`replay`] folds the log again from its beginning;
-//! - [`ops`] is what people do with projections: see how they are, verify and explain rows, rebuild,
-//!   and decide about events that a fold refused.
+//! - [`ops`] is what people do with projections: see how they are, verify and explain rows,
+//!   rebuild, and decide about events that a fold refused.
 //!
 //! It knows no projection and no event of its own.
 

@@ -4,10 +4,10 @@
 //!
 //! A block that begins with three backticks and `sh` is run, any other is not. The README comes
 //! first, without its last block, which stops the stack; then the pages, then that block. The shell
-//! runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told by cargo's
-//! own variable to be the tool of this checkout, and builds for the profile that the tests use. The
-//! block with `cargo stack up` in the foreground and `cargo stack test` is not run, since the one
-//! does not end and the other would run this test: their flags are looked up instead.
+//! runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told by
+//! cargo's own variable to be the tool of this checkout, and builds for the profile that the tests
+//! use. The block with `cargo stack up` in the foreground and `cargo stack test` is not run, since
+//! the one does not end and the other would run this test: their flags are looked up instead.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -112,7 +112,7 @@ impl Drop for TestDatabase {
             Ok(Ok(())) => {}
             Ok(Err(error)) => eprintln!("the test database {} was not dropped: {error}", self.name),
             Err(_) => {
-                eprintln!("the test database {} was not dropped: its thread panicked", self.name)
+                eprintln!("the test database {} was not dropped: its thread panicked", self.name);
             }
         }
     }

@@ -169,7 +169,7 @@ impl PostgresCluster {
                 Ok(()) => return,
                 // After a kill the old children may hold the shared memory for a moment.
                 Err(ServerError::Ended { .. }) if Instant::now() < deadline => {
-                    tokio::time::sleep(POLL).await
+                    tokio::time::sleep(POLL).await;
                 }
                 Err(error) => panic!("PostgreSQL did not start again: {error}"),
             }

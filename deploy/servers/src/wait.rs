@@ -69,7 +69,7 @@ pub async fn locked(file: File, what: &'static str, limit: Duration) -> Result<F
                 return Err(ServerError::File { action: "lock", path: what.into(), source });
             }
             Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                tokio::time::sleep(LOOK_EVERY).await
+                tokio::time::sleep(LOOK_EVERY).await;
             }
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(ServerError::Late { what: what.to_owned(), seconds: limit.as_secs() });

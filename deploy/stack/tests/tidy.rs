@@ -133,6 +133,11 @@ impl Source {
             || self.path.contains("/benches/")
     }
 
+    /// Whether its name ends with a dot and this.
+    fn has_extension(&self, extension: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
+    }
+
     /// The text up to its test module.
     fn without_tests(&self) -> &str {
         self.text.split("\n#[cfg(test)]\nmod ").next().unwrap()

@@ -232,7 +232,7 @@ impl Join {
                 }
             }
             None if self.is_proven() && !page.is_empty() => {
-                self.leave("the stream kept events back")
+                self.leave("the stream kept events back");
             }
             None => {}
         }

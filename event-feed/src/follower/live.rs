@@ -212,7 +212,7 @@ impl Reader {
             decoded
                 .inspect_err(|error| {
                     tracing::warn!(sequence, %error, "a message of the stream \
-                is not one of ours")
+                is not one of ours");
                 })
                 .ok()
         });

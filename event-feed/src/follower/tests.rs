@@ -128,7 +128,7 @@ impl Broker {
                 }
                 Fault::OtherEpoch => {
                     self.send(generation, next, |d| Decoded { epoch: Epoch(Uuid::max()), ..d })
-                        .await
+                        .await;
                 }
                 Fault::OtherSequence => {
                     let decoded = self.decoded(next).await;

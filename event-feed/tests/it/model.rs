@@ -147,7 +147,7 @@ impl Whole {
             Action::Call(who, answered) => append::call(state, who, answered, self.mutant)?,
             Action::Replicate => {
                 (state.store.standby, state.store.standby_term) =
-                    (state.store.log.len(), state.store.term)
+                    (state.store.log.len(), state.store.term);
             }
             Action::Promote => append::promote(state, self.mutant),
             Action::BeginEpoch => append::begin_epoch(state),
@@ -163,7 +163,7 @@ impl Whole {
                 state.relays[who] = state::Phase::StandingBy;
             }
             Action::Arrive(request, answered) => {
-                relay::arrive(state, request, answered, self.mutant)?
+                relay::arrive(state, request, answered, self.mutant)?;
             }
             Action::Lose(request) => state.network.retain(|publish| publish.request != request),
             Action::LoseStream => {

@@ -95,7 +95,7 @@ async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
             Ok(seen) => after = Some(seen),
             Err(error) => {
                 tracing::debug!(%error, "the log could not be asked for erasures: keys are \
-                    forgotten in time anyway")
+                    forgotten in time anyway");
             }
         }
     }
@@ -139,11 +139,13 @@ impl EventStore for EncryptingStore {
         let outcome = self.inner.append(append).await?;
         match &outcome {
             AppendOutcome::Appended(_) => {
-                erased.into_iter().for_each(|subject| self.vault.forget(subject))
+                for subject in erased {
+                    self.vault.forget(subject);
+                }
             }
             // Erased elsewhere, after its key was at hand here.
             AppendOutcome::Refused(Refusal::SubjectErased { subject }) => {
-                self.vault.forget(*subject)
+                self.vault.forget(*subject);
             }
             AppendOutcome::Repeated { .. } | AppendOutcome::Refused(_) => {}
         }

@@ -363,7 +363,7 @@ mod tests {
     fn expected(value: &Value, path: &str, into: &mut Vec<(String, Value)>) {
         match value {
             Value::Object(map) if map.contains_key("$subject") => {
-                into.push((path.to_owned(), map["$personal"].clone()))
+                into.push((path.to_owned(), map["$personal"].clone()));
             }
             Value::Object(map) => {
                 for (name, value) in map {

@@ -101,7 +101,7 @@ async fn apply_ledger(
             match entry.erased_at {
                 Some(mark) if mark.position <= proved => {}
                 Some(mark) if store.event_ref_at(mark.position).await? == Some(mark) => {
-                    proved = mark.position
+                    proved = mark.position;
                 }
                 Some(_) | None => {
                     tell(store, keys, entry).await?;

@@ -68,7 +68,7 @@ impl PostgresStore {
             match self.digest().await {
                 Ok(to) => digested = to,
                 Err(error) => {
-                    tracing::warn!(%error, "the log could not be digested; it will be tried again")
+                    tracing::warn!(%error, "the log could not be digested; it will be tried again");
                 }
             }
             // What is left of a long stretch is due at the next look.

@@ -55,7 +55,7 @@ impl Keeper {
                     Ok(true) => telemetry::snapshot("taken"),
                     Ok(false) => {
                         tracing::debug!(%stream, "somebody in a state was erased before it could \
-                            be kept")
+                            be kept");
                     }
                     Err(error) => {
                         telemetry::snapshot("failed");
@@ -108,7 +108,7 @@ impl Keeper {
         match self.waiting.try_send(Box::new(write)) {
             Ok(()) => current.kept = current.version,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
-                telemetry::snapshot("passed_over")
+                telemetry::snapshot("passed_over");
             }
         }
     }

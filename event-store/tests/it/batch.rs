@@ -38,7 +38,7 @@ async fn one_poisonous_append_fails_alone() {
         for (member, outcome) in futures::future::join_all(appends).await.into_iter().enumerate() {
             match outcome {
                 Err(StoreError::Database(error)) if member == poisonous => {
-                    assert_eq!(sqlstate(&error), "22023")
+                    assert_eq!(sqlstate(&error), "22023");
                 }
                 Ok(AppendOutcome::Appended(_)) if member != poisonous => expected += 1,
                 other => panic!("member {member} of {size}, poison at {poisonous}: {other:?}"),
@@ -135,7 +135,7 @@ async fn p9_a_repeat_while_the_first_is_in_flight_waits_and_gets_its_answer() {
         match outcome.unwrap() {
             AppendOutcome::Appended(appended) => first.push(appended),
             AppendOutcome::Repeated { appended, answer } => {
-                repeats.push((appended, answer.get().to_owned()))
+                repeats.push((appended, answer.get().to_owned()));
             }
             refused @ AppendOutcome::Refused(_) => panic!("{refused:?}"),
         }

@@ -224,7 +224,7 @@ async fn a_poisonous_link_fails_alone_and_who_stands_behind_it_is_refused() {
     for (nth, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(AppendOutcome::Appended(made)) if nth < 17 => {
-                assert_eq!(made.versions[0].1.0, i64::try_from(nth).unwrap() + 1)
+                assert_eq!(made.versions[0].1.0, i64::try_from(nth).unwrap() + 1);
             }
             Err(StoreError::Database(error)) if nth == 17 => assert_eq!(sqlstate(&error), "22023"),
             Ok(AppendOutcome::Refused(Refusal::Version { actual: Version(17), .. }))

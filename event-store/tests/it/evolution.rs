@@ -438,7 +438,7 @@ async fn reads_and_conditions_equal_those_over_a_log_that_was_upcast_as_a_whole(
         match (unless(&log, asked.clone(), after).await, broken) {
             (AppendOutcome::Appended(_), None) => {}
             (AppendOutcome::Refused(refusal), Some(position)) => {
-                assert_eq!(refusal, Refusal::Condition { index: 0, position })
+                assert_eq!(refusal, Refusal::Condition { index: 0, position });
             }
             (outcome, naive) => {
                 panic!("round {round}: {asked:?} after {after}: {outcome:?}, and naively {naive:?}")

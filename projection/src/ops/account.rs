@@ -44,7 +44,8 @@ impl Account {
             Self,
             r#"SELECT c.projection, c.generation, c.partition, g.partitions, c.position, c.handled
                 - w.parked - w.skipped AS "applied!", c.ignored,
-                      w.parked AS "parked!", w.skipped AS "skipped!", c.handled + c.ignored = c.position AS "adds_up!"
+                      w.parked AS "parked!", w.skipped AS "skipped!",
+                      c.handled + c.ignored = c.position AS "adds_up!"
                FROM read_model.checkpoints AS c
                JOIN read_model.generations AS g USING (projection, generation)
                CROSS JOIN LATERAL (

@@ -155,7 +155,8 @@ pub async fn list(
         Group,
         r#"SELECT projection, generation, event_type, cause AS "cause!", count(*) AS "events!",
             count(DISTINCT key) AS "rows!",
-                  min(position) AS "first_position!", max(position) AS "last_position!", max(tries) AS "most_tries!"
+                  min(position) AS "first_position!", max(position) AS "last_position!",
+                  max(tries) AS "most_tries!"
            FROM read_model.parked WHERE ($1::text IS NULL OR projection = $1) AND cause IS NOT NULL
            GROUP BY projection, generation, event_type, cause
            ORDER BY count(*) DESC, projection, generation, event_type, cause LIMIT $2 OFFSET $3"#,

@@ -173,7 +173,7 @@ pub(super) fn fold_event<P: Projection>(
         match step {
             Step::Fold(incoming, keys) => fragments.push((incoming, keys)),
             Step::Blank(erased, of) => {
-                blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?
+                blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?;
             }
         }
     }

@@ -30,7 +30,7 @@ impl CopyRow {
             Ok(IsNull::Yes) => self.buffer.truncate(length_at + 4),
             Ok(IsNull::No) => match i32::try_from(self.buffer.len() - length_at - 4) {
                 Ok(length) => {
-                    self.buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes())
+                    self.buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
                 }
                 Err(error) => self.failure = Some(error.into()),
             },

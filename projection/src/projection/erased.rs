@@ -118,7 +118,7 @@ pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
         assert!(
             !has_word(P::INDEXES, b"unique"),
             "INDEXES refuses rows after they were loaded: a unique one belongs to TABLES"
-        )
+        );
     };
     Arc::new(Erased::<P>(PhantomData))
 }

@@ -336,7 +336,7 @@ impl<P: Projection> AnyRows for Rows<P> {
                 match step {
                     Step::Fold(incoming, keys) => self.fold_one(incoming, keys)?,
                     Step::Blank(erased, of) => {
-                        self.blank(connection, (erased, of.as_deref()), parking).await?
+                        self.blank(connection, (erased, of.as_deref()), parking).await?;
                     }
                 }
             }

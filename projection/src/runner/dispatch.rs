@@ -74,7 +74,9 @@ impl Runner {
                 }
             }
             Err(panic) => {
-                passing_slots.into_iter().for_each(|index| self.slots[index].panicked(&panic))
+                for index in passing_slots {
+                    self.slots[index].panicked(&panic);
+                }
             }
         }
     }

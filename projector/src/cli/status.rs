@@ -84,16 +84,15 @@ fn table(status: &Status) -> String {
     if !status.head_is_current {
         text += "The event store does not answer: the head is the one last seen.\n";
     }
-    for partition in &status.projections {
-        if partition.parked > 0 {
-            let (name, parked) = (&partition.projection, partition.parked);
-            text +=
-                &format!("{name} has {parked} events parked: see `projector parked list {name}`\n");
-        }
-        if let Some(reason) = &partition.stopped_by {
-            text += &format!("{} is stopped: {reason}\n", partition.projection);
-        }
-    }
+    let lines = status.projections.iter().flat_map(|of| {
+        let (name, parked) = (&of.projection, of.parked);
+        let lacks = (parked > 0).then(|| {
+            format!("{name} has {parked} events parked: see `projector parked list {name}`\n")
+        });
+        let stopped = of.stopped_by.as_ref().map(|why| format!("{name} is stopped: {why}\n"));
+        lacks.into_iter().chain(stopped)
+    });
+    text.extend(lines);
     text
 }
 

@@ -182,10 +182,10 @@ fn fold_user(
     match event {
         UserEvent::Registered(_) => {}
         UserEvent::Renamed(renamed) => {
-            row.name = renamed.name.value().map(|name| name.as_str().to_owned())
+            row.name = renamed.name.value().map(|name| name.as_str().to_owned());
         }
         UserEvent::EmailChanged(changed) => {
-            row.email = changed.email.value().map(|email| email.as_str().to_owned())
+            row.email = changed.email.value().map(|email| email.as_str().to_owned());
         }
         UserEvent::Deactivated(_) => "deactivated".clone_into(&mut row.status),
     }

@@ -96,7 +96,7 @@ async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Resu
             Ok(announced) => watcher.moved(&announced.projection, announced.said),
             Err(error) => {
                 tracing::warn!(%error, subject = %message.subject, "an announcement could not be \
-                    read")
+                    read");
             }
         }
     }

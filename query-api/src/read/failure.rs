@@ -79,8 +79,9 @@ impl From<sqlx::Error> for ReadError {
                 sqlx::Error::PoolTimedOut
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_) => Self::Away(error),
-                sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Self::Away(error),
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed => Self::Away(error),
                 error => Self::Failed(error),
             },
         }

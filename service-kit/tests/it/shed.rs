@@ -36,7 +36,7 @@ fn answers(path: &'static str) -> (Vec<String>, String) {
         }
     };
     metrics::with_local_recorder(&recorder, || {
-        tracing::subscriber::with_default(subscriber, || runtime.block_on(work))
+        tracing::subscriber::with_default(subscriber, || runtime.block_on(work));
     });
     (log.text().lines().map(ToOwned::to_owned).collect(), metrics.render())
 }

@@ -70,7 +70,7 @@ impl Worker {
                 }
             }
             Work::Register | Work::AddProduct => {
-                drop(self.ask(work).await?.expect(StatusCode::CREATED)?)
+                drop(self.ask(work).await?.expect(StatusCode::CREATED)?);
             }
             Work::Query | Work::List => drop(self.ask(work).await?.expect(StatusCode::OK)?),
         }

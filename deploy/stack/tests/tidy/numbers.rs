@@ -49,7 +49,7 @@ impl Numbers {
 
     fn print(&self, name: &str) {
         let lines: usize = self.files.iter().sum();
-        println!(
+        eprintln!(
             "{name:<14} {:>5} {lines:>7} {:>15} {:>9} {:>12} {:>5} % {:>6}.{:02}",
             self.files.len(),
             spread(&self.files),
@@ -80,14 +80,14 @@ fn crate_of(path: &str) -> Option<&'static str> {
 #[test]
 fn numbers() {
     let files = files();
-    println!(
+    eprintln!(
         "\n{:<14} {:>5} {:>7} {:>15} {:>9} {:>12} {:>7} {:>9}",
         "", "files", "lines", "median/p90/max", "functions", "med/p90/max", "docs", "tests:1"
     );
     let mut all = Numbers::default();
     for (name, ..) in EDGES {
         let mut numbers = Numbers::default();
-        let rust = files.iter().filter(|file| file.path.ends_with(".rs"));
+        let rust = files.iter().filter(|file| file.has_extension("rs"));
         rust.filter(|file| crate_of(&file.path) == Some(name))
             .for_each(|file| numbers.add_rust(file));
         assert!(!numbers.files.is_empty(), "{name} has no file of production code");
@@ -98,7 +98,7 @@ fn numbers() {
     all.print("all Rust");
     let mut migrations = Numbers::default();
     let is_migration =
-        |file: &&Source| file.path.starts_with("migrations/") && file.path.ends_with(".sql");
+        |file: &&Source| file.path.starts_with("migrations/") && file.has_extension("sql");
     files.iter().filter(is_migration).for_each(|file| migrations.add_sql(file));
     migrations.print("migrations");
 }

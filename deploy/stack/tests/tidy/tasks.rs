@@ -34,8 +34,9 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("projection/src/replay.rs", 1, Noticed::Caller),
     ("projection/src/runner/dispatch.rs", 2, Noticed::Caller),
     ("projection/src/runner/pulse.rs", 1, Noticed::Pulse),
-    ("projection/src/runner/slot.rs", 3, Noticed::Caller),
+    ("projection/src/runner/slot.rs", 2, Noticed::Caller),
     ("projection/src/runner/slot/end.rs", 1, Noticed::Caller),
+    ("projection/src/runner/slot/take.rs", 1, Noticed::Caller),
     ("projection/src/ops/verify/background.rs", 1, Noticed::Pulse),
     ("query-api/src/read/reader.rs", 1, Noticed::Caller),
     ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),
@@ -64,7 +65,8 @@ fn every_task_that_a_process_starts_is_missed_by_somebody_when_it_hangs() {
         match TASKS.iter().find(|(path, ..)| *path == file.path) {
             None if found == 0 => {}
             None => {
-                offences.push(format!("{}: starts {found}: who notices when one hangs?", file.path))
+                offences
+                    .push(format!("{}: starts {found}: who notices when one hangs?", file.path));
             }
             Some((_, listed, _)) if *listed != found => {
                 offences.push(format!("{}: starts {found}, listed are {listed}", file.path));

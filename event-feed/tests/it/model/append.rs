@@ -12,7 +12,7 @@ pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<A
             None if state.left.appends > 0 => actions.push(Action::Decide(who)),
             None => {}
             Some(_) if mutant == Some(Mutant::CheckBeforeLock) && !writer.checked => {
-                actions.push(Action::CheckEarly(who))
+                actions.push(Action::CheckEarly(who));
             }
             Some(_) => {
                 if state.left.appends > 0 && writer.behind.is_none() {

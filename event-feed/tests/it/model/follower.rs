@@ -22,7 +22,7 @@ pub(super) fn actions(state: &State, actions: &mut Vec<Action>) {
     }
     match (&state.stream, follower.joined) {
         (Some(_), None) if follower.last().position > 0 && follower.epoch.is_some() => {
-            actions.push(Action::Join)
+            actions.push(Action::Join);
         }
         (Some(stream), Some((made, next))) if stream.made == made => {
             let there = stream.last() >= next.max(stream.before_first + 1);

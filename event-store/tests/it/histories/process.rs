@@ -150,7 +150,7 @@ async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
         match found {
             Ok(found) => return Some(found),
             Err(StoreError::Unavailable(_)) if !stop.exists() => {
-                tokio::time::sleep(Duration::from_millis(20)).await
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(StoreError::Unavailable(_)) => return None,
             Err(error) => panic!("{error:?}"),

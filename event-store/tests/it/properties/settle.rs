@@ -43,7 +43,7 @@ fn apart<'a>(
         };
         match one.1 {
             Outcome::Appended(done) if events.is_empty() || !known() => {
-                writers.push((done.last - done.count, *one))
+                writers.push((done.last - done.count, *one));
             }
             _ => readers.push(*one),
         }

@@ -140,13 +140,13 @@ async fn projects(store: &Arc<MemoryStore>, url: &str, projection: &Arc<dyn AnyP
     runner.give_up().await;
 }
 
-struct Shop {
+struct World {
     database: TestDatabase,
     store: Arc<MemoryStore>,
     projection: Arc<dyn AnyProjection>,
 }
 
-impl Shop {
+impl World {
     async fn new() -> Self {
         let projection = of::<Levels>();
         let known = std::slice::from_ref(&projection);
@@ -216,15 +216,15 @@ type Parked = (i32, i64, String, Option<String>);
 
 #[tokio::test]
 async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it_is_live() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
     // The smaller key comes second, so that the order of the keys is not the order of the events.
-    shop.happens(&[(9, 7), (3, 5), (1, 7), (1, 1), (4, 8), (5, 200)]).await;
-    shop.happens(&[(6, 7), (7, 40)]).await;
-    let differences = shop.rebuild(1 << 20).await;
+    world.happens(&[(9, 7), (3, 5), (1, 7), (1, 1), (4, 8), (5, 200)]).await;
+    world.happens(&[(6, 7), (7, 40)]).await;
+    let differences = world.rebuild(1 << 20).await;
     assert_eq!(differences.count(), 0, "{differences}");
-    let differences = shop.verify(1 << 20).await;
+    let differences = world.verify(1 << 20).await;
     assert_eq!(differences.count(), 0, "{differences}");
-    let url = shop.database.url();
+    let url = world.database.url();
     let parked: Vec<Parked> = ask(url, PARKED).await;
     let of = |generation| {
         parked
@@ -250,44 +250,44 @@ async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it
 
 #[tokio::test]
 async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write_falls() {
-    let shop = Shop::new().await;
+    let world = World::new().await;
     // The first is impossible in between; the rows of the others fill the memory there, and more
     // than one batch.
     let mut adjusted = vec![(1, 90), (1, 60)];
     adjusted.extend((10..170).map(|thing| (thing, i64::try_from(thing).unwrap() - 100)));
     adjusted.push((1, -70));
-    shop.happens(&adjusted).await;
+    world.happens(&adjusted).await;
     for bytes in [2_000, 1 << 20] {
-        let differences = shop.verify(bytes).await;
+        let differences = world.verify(bytes).await;
         assert_eq!(differences.count(), 0, "verify in {bytes}: {differences}");
     }
-    let differences = shop.rebuild(2_000).await;
+    let differences = world.rebuild(2_000).await;
     assert_eq!(differences.count(), 0, "{differences}");
-    let left: Vec<Parked> = ask(shop.database.url(), PARKED).await;
+    let left: Vec<Parked> = ask(world.database.url(), PARKED).await;
     assert_eq!(left, []);
     let built: Vec<(i64,)> =
-        ask(shop.database.url(), "SELECT level FROM levels_g2.levels WHERE level = 80").await;
+        ask(world.database.url(), "SELECT level FROM levels_g2.levels WHERE level = 80").await;
     assert_eq!(built, [(80,)]);
 }
 
 #[tokio::test]
 async fn p7_a_row_whose_way_is_free_at_the_end_of_a_batch_waits_for_no_other_try() {
-    let shop = Shop::new().await;
-    shop.happens(&[(9, 7)]).await;
+    let world = World::new().await;
+    world.happens(&[(9, 7)]).await;
     // The smaller key is saved first, and meets the row that is about to make way.
-    shop.happens(&[(3, 7), (9, -6)]).await;
-    let left: Vec<Parked> = ask(shop.database.url(), PARKED).await;
+    world.happens(&[(3, 7), (9, -6)]).await;
+    let left: Vec<Parked> = ask(world.database.url(), PARKED).await;
     assert_eq!(left, []);
-    let differences = shop.rebuild(1 << 20).await;
+    let differences = world.rebuild(1 << 20).await;
     assert_eq!(differences.count(), 0, "{differences}");
 }
 
 #[tokio::test]
 async fn a_stale_row_says_whether_there_is_any() {
-    let shop = Shop::new().await;
-    shop.happens(&[(1, 50)]).await;
-    shop.happens(&[(1, 60), (2, 200), (2, 1)]).await;
+    let world = World::new().await;
+    world.happens(&[(1, 50)]).await;
+    world.happens(&[(1, 60), (2, 200), (2, 1)]).await;
     let stale = "SELECT right(key, 1), absent, since FROM read_model.stale ORDER BY key";
-    let stale: Vec<(String, bool, i64)> = ask(shop.database.url(), stale).await;
+    let stale: Vec<(String, bool, i64)> = ask(world.database.url(), stale).await;
     assert_eq!(stale, [("1".to_owned(), false, 2), ("2".to_owned(), true, 3)]);
 }

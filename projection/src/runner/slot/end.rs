@@ -31,10 +31,10 @@ impl Slot {
             Ok(Ok(())) => tracing::info!(projection = self.title(), "lease given up"),
             Ok(Err(error)) => {
                 tracing::warn!(projection = self.title(), %error, "lease not given up: it will \
-                    expire")
+                    expire");
             }
             Err(panic) => {
-                tracing::error!(projection = self.title(), %panic, "giving up the lease panicked")
+                tracing::error!(projection = self.title(), %panic, "giving up the lease panicked");
             }
         }
     }

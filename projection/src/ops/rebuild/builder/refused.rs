@@ -32,7 +32,7 @@ impl Builder {
         loop {
             match self.advance(to, progress).await {
                 Err(RebuildError::Replay(ReplayError::Event(..))) if !self.careful => {
-                    self.careful = true
+                    self.careful = true;
                 }
                 Err(
                     RebuildError::Database(error)
