@@ -2,7 +2,7 @@
 --
 -- Never needed for a right answer: any row may be deleted at any time. One whose shape or epoch is
 -- another, or whose event is not the log's at its position, is passed over and replaced. A state
--- with personal data is digested as a whole under the keys of all whose data they are, so that it
+-- with personal data is encrypted as a whole under the keys of all whose data they are, so that it
 -- opens no more once one of them is erased.
 
 CREATE TABLE event_store.snapshots (

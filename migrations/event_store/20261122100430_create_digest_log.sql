@@ -1,4 +1,4 @@
--- Digests: digests of stretches of the log, made behind the head. See event_store.digests.
+-- Digests of stretches of the log, made behind the head. See event_store.digests.
 --
 -- An event's digest is over its columns as text, a line each. No column before the last two can
 -- hold a line end, the last but one is preceded by its length, so that no two events have the same

@@ -153,7 +153,7 @@ impl Runner {
         }
     }
 
-    /// Reveals personal fields with these keys. Without them an event with a encrypted field stops
+    /// Reveals personal fields with these keys. Without them an event with an encrypted field stops
     /// the projections that read it.
     #[must_use]
     pub fn revealing(mut self, vault: Arc<Vault>) -> Self {

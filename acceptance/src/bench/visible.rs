@@ -20,7 +20,7 @@ use crate::{Client, Endpoints};
 
 const BENCH: &str = "visible";
 /// A command of one plain event; one whose personal fields are encrypted under a new key, and which
-/// reservations an address.
+/// reserves an address.
 const CASES: [Case; 2] = [
     Case {
         name: "add a product, then read with the token",

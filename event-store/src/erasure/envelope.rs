@@ -4,7 +4,7 @@
 //! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 12 random bytes, with which one
 //! key may encrypt 2^32 values and more (RFC 8452, section 9); should one ever come twice, it tells
 //! no more than whether two values of one place are equal. The value's JSON is filled up with
-//! blanks to a multiple of 32 bytes, so that a encrypted value tells little of its length.
+//! blanks to a multiple of 32 bytes, so that an encrypted value tells little of its length.
 
 use aes_gcm_siv::aead::{Aead as _, AeadInOut as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
@@ -30,10 +30,10 @@ pub(super) struct Place<'a> {
     pub(super) path: &'a str,
 }
 
-/// A encrypted value does not open: changed, moved, of an unknown version, or under another key.
+/// An encrypted value does not open: changed, moved, of an unknown version, or under another key.
 /// The text never varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a encrypted value does not open")]
+#[error("an encrypted value does not open")]
 pub(super) struct DoesNotOpen;
 
 impl Place<'_> {

@@ -31,7 +31,7 @@ pub(super) enum Content<'a> {
     Plain(&'a str),
     /// Nothing any more.
     Erased,
-    /// A encrypted value.
+    /// An encrypted value.
     Encrypted(&'a str),
 }
 

@@ -1,4 +1,4 @@
-//! Sealing: digests of stretches of the log, chained, made behind the head by whichever process has
+//! Digests of stretches of the log, chained, made behind the head by whichever process has
 //! the task.
 //!
 //! The database works the digests out (`event_store.digest_log`), so that nobody can digest what

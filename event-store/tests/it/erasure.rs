@@ -418,7 +418,7 @@ async fn a_moved_or_changed_encrypted_value_is_named_and_not_taken_for_erased() 
         .await;
     assert!(
         matches!(brought, Err(StoreError::Invalid(_))),
-        "nobody brings a encrypted value along: {brought:?}"
+        "nobody brings an encrypted value along: {brought:?}"
     );
     appended(
         world.log.append(append_to(stream("z"), ExpectedVersion::Any, vec![moved])).await.unwrap(),

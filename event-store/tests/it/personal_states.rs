@@ -278,7 +278,7 @@ async fn a_personal_snapshot_is_encrypted_used_by_others_and_unused_after_the_er
     let cold = shared.process(CacheLimits::default());
     let (current, _) = cold.load(&name).await;
     assert_eq!((current.version, current.state), (Version(300), Names(vec![None; 300])));
-    // In its place comes one without her, which needs no encrypt any more, though the stream has
+    // In its place comes one without her, which needs no encryption any more, though the stream has
     // not grown.
     until("it is replaced", async || {
         let kept = shared.store.snapshot(&name, 1, epoch).await.unwrap().unwrap();

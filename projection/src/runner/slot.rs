@@ -64,8 +64,8 @@ pub(crate) enum State {
         due: Instant,
         connection: Option<Connection>,
     },
-    /// A acquire is under way, from waiting, or from being stopped for this reason. Dropped, it is
-    /// given up: its connection ends, and with it the lease.
+    /// An attempt is under way, from waiting, or after being stopped for this reason. Dropped, it
+    /// is given up: its connection ends, and with it the lease.
     Acquiring {
         task: AbortOnDropHandle<Result<Acquired, AcquireError>>,
         from: Option<Stopped>,

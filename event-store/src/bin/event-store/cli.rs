@@ -40,13 +40,13 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show epoch, head, encrypts and size.
+    /// Show epoch, head, digests and size.
     Status,
     /// Show events of the log from a position on.
     Read(ReadArgs),
     /// Show the events of one stream.
     Stream(StreamArgs),
-    /// Check the whole log: positions, versions and encrypts, and that tags, reservations and keys
+    /// Check the whole log: positions, versions and digests, and that tags, reservations and keys
     /// are what it makes of them.
     Verify,
     /// Show the epochs, or begin one.

@@ -24,7 +24,7 @@ use crate::stream::{StreamName, Version};
 
 /// The most subjects whose values one state may hold to be held in memory or kept.
 pub(crate) const MAX_SUBJECTS: usize = 64;
-/// How a encrypted state begins, which no other does: the name is reserved.
+/// How an encrypted state begins, which no other does: the name is reserved.
 const BEGINS: &str = r#"{"$subjects":"#;
 
 /// Holds values that a vault revealed.
