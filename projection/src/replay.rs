@@ -2,7 +2,7 @@
 //!
 //! The log is read in ranges of positions, several at a time and far ahead, straight from Postgres;
 //! each range is read and understood in a task of its own, and folded in order, in memory
-//! ([`crate::projection`]'s rows).
+//! (`projection/rows.rs`).
 
 use std::sync::Arc;
 
