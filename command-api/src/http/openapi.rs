@@ -14,7 +14,7 @@ use super::dry_run::DryRunData;
 const JSON: &str = "application/json";
 /// The schemas of a command's answer, and of one to a dry run.
 const CHANGED: &str = "Envelope_Changed";
-const DRY_RUN: &str = "Envelope_DryRun";
+const DRY_RUN: &str = "Envelope_DryRunData";
 
 const IF_MATCH: &str = "`\"<version>\"` or the query API's tag, of which the version counts: 412 \
     unless the newest version is one of them";
