@@ -49,8 +49,8 @@ struct Round<S: StreamState> {
 }
 
 impl Rounds {
-    /// Loads, together with all callers that ask for the same before the load begins. When it fails, one of
-    /// them is told why, and the others load for themselves.
+    /// Loads, together with all callers that ask for the same before the load begins. When it
+    /// fails, one of them is told why, and the others load for themselves.
     pub(super) async fn load<S, F>(&self, stream: &StreamName, epoch: Epoch, load: impl Fn() -> F) -> Loaded<S>
     where
         S: StreamState,
