@@ -1,4 +1,4 @@
-//! Loads that hang, fail, panic or are left by whoever asked.
+//! Loads that hang, fail, panic, or lose the caller that asked for them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
