@@ -28,6 +28,8 @@ const MAX_FILES: usize = 12;
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// How long the copy's whole suite may take.
 const SUITE_LIMIT: Duration = Duration::from_hours(1);
+/// Where cargo keeps what it knows of each unit that it built.
+const FINGERPRINTS: &str = ".fingerprint";
 /// Where the tests are that ask every projection, aggregate or version: modules of the projector's
 /// tests (crash, rebuild and verification of each projection among them) and of the command API's.
 const ENUMERATING: [&str; 9] = [
@@ -56,7 +58,12 @@ async fn a_new_aggregate_endpoint_and_projection_take_twelve_files_and_work() ->
     copy.run(OsStr::new("cargo"), &["fmt", "--all"]).await?;
     copy.stack(&["prepare"]).await?;
     copy.stack(&["up", "--detach"]).await?;
-    let used = use_it(&Endpoints::read(&copy.state())?).await;
+    let endpoints = Endpoints::read(&copy.state())?;
+    let used = async {
+        use_it(&endpoints).await?;
+        edit_loop(&copy, &endpoints).await
+    };
+    let used = used.await;
     copy.stack(&["down"]).await?;
     used?;
     versions::change(&copy.tree)?;
@@ -87,6 +94,39 @@ async fn use_it(endpoints: &Endpoints) -> Result<()> {
     assert_eq!(percent, 15);
     database.close().await;
     Ok(())
+}
+
+/// Changes one line of a handler and sees the change in the running process's answer.
+async fn edit_loop(copy: &Copy, endpoints: &Endpoints) -> Result<()> {
+    const BEFORE: &str = "The coupon is issued\"";
+    const AFTER: &str = "The coupon can be used\"";
+    let file = holding(&copy.tree.join("command-api/src"), BEFORE)?;
+    let file = file.context("no handler describes the answer to an issued coupon")?;
+    let handler = fs::read_to_string(&file)?;
+    let since = Instant::now();
+    fs::write(&file, handler.replace(BEFORE, AFTER))?;
+    copy.stack(&["restart", "command-api"]).await?;
+    let shown = reqwest::get(format!("{}/openapi.json", endpoints.command_api)).await?;
+    let shown = shown.text().await?;
+    eprintln!("from saving one line to its answer: {:.1} s", since.elapsed().as_secs_f64());
+    ensure!(shown.contains(AFTER), "the restarted process is not the one that was edited");
+    fs::write(&file, handler)?;
+    Ok(())
+}
+
+/// The file of a folder that holds a text.
+fn holding(folder: &Path, text: &str) -> Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if let Some(found) = holding(&path, text)? {
+                return Ok(Some(found));
+            }
+        } else if fs::read_to_string(&path)?.contains(text) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// A copy of what git would commit, with a build and a stack of its own.
@@ -127,9 +167,13 @@ impl Copy {
             write_if_changed(&copy.tree.join(file), &fs::read(root().join(file))?)?;
         }
         if !copy.build.exists() {
-            for service in ["deps", "build", ".fingerprint"] {
-                link(&build.join(service), &copy.build.join("debug").join(service))?;
+            let built = copy.build.join("debug");
+            for part in ["deps", "build"] {
+                reuse(&build.join(part), &built.join(part), |from, to| fs::hard_link(from, to))?;
             }
+            // Cargo writes into these files in place: the checkout's own must stay as they are.
+            let copied = |from: &Path, to: &Path| fs::copy(from, to).map(|_| ());
+            reuse(&build.join(FINGERPRINTS), &built.join(FINGERPRINTS), copied)?;
         }
         Ok(copy)
     }
@@ -255,15 +299,19 @@ fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf>) -> Resul
     Ok(())
 }
 
-/// Links a folder's files into another; cargo replaces files rather than writing into them.
-fn link(from: &Path, to: &Path) -> Result<()> {
+/// Puts a folder's files into another, each in this way.
+fn reuse(
+    from: &Path,
+    to: &Path,
+    put: impl Fn(&Path, &Path) -> std::io::Result<()> + Copy,
+) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            link(&entry.path(), &target)?;
-        } else if fs::hard_link(entry.path(), &target).is_err() {
+            reuse(&entry.path(), &target, put)?;
+        } else if put(&entry.path(), &target).is_err() {
             // Another test's build may just have replaced it, or the folders lie on two file
             // systems.
             ensure!(

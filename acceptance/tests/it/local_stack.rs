@@ -141,6 +141,30 @@ async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() 
     Ok(())
 }
 
+#[tokio::test]
+async fn restart_replaces_one_process_and_leaves_the_others_alone() -> Result<()> {
+    let stack = Detached::new()?;
+    stack.up().await?;
+    let before = stack.pids()?;
+    stack.renew_program("query-api")?;
+    let restarted = end(stack.tool()?, &["restart", "query-api"]).await?;
+    ensure!(restarted.status.success(), "{}", said(&restarted));
+    ensure!(said(&restarted).contains("query-api is ready after"), "{}", said(&restarted));
+    stack.is_ready().await?;
+    let after = stack.pids()?;
+    let changed: Vec<_> = before.keys().filter(|name| before[*name] != after[*name]).collect();
+    assert_eq!(changed, ["query_api"]);
+    // The new build runs now: `up` finds nothing to do.
+    let up = stack.up().await?;
+    ensure!(said(&up).contains("up already"), "{}", said(&up));
+
+    let unknown = end(stack.tool()?, &["restart", "query-app"]).await?;
+    ensure!(unknown.status.code() == Some(2), "{}", said(&unknown));
+    ensure!(said(&unknown).contains("say one of command-api"), "{}", said(&unknown));
+    assert_eq!(stack.pids()?, after);
+    Ok(())
+}
+
 /// Of one core: for what the supervisor does while something is not ready. One that read the
 /// system's certificates for each look took 40 to 50.
 const MOST_PERCENT: f64 = 5.0;

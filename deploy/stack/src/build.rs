@@ -17,6 +17,8 @@ use crate::tree::cargo;
 pub struct Programs {
     /// The folder that they are all in.
     pub folder: PathBuf,
+    /// The build profile that `up` built them with. `None` when they were built before, elsewhere.
+    pub profile: Option<String>,
 }
 
 /// The packages and programs of a stack: the four processes, and what looks after the log.
@@ -44,7 +46,7 @@ impl Programs {
         let folder = folder
             .canonicalize()
             .with_context(|| format!("there is no folder {}", folder.display()))?;
-        let programs = Programs { folder };
+        let programs = Programs { folder, profile: None };
         for (_, name) in PROGRAMS {
             let path = programs.path(name);
             anyhow::ensure!(path.is_file(), "there is no program {}", path.display());
@@ -93,12 +95,17 @@ pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
             "the package {package} has no program {program}"
         );
     }
-    folder_of(&built)
+    programs_of(&built, profile)
+}
+
+/// Builds one of them, where [`processes`] puts it.
+pub fn process(layout: &Layout, profile: &str, program: &str) -> anyhow::Result<()> {
+    build(layout, profile, &["--bin", program]).map(|_| ())
 }
 
 /// Builds every program of the workspace, for the tests that run them.
 pub fn all(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
-    folder_of(&build(layout, profile, &["--workspace", "--bins"])?)
+    programs_of(&build(layout, profile, &["--workspace", "--bins"])?, profile)
 }
 
 /// Runs a build and answers with the programs that it made, by name.
@@ -154,13 +161,13 @@ fn program(line: &str) -> Option<(String, PathBuf)> {
     Some((path.file_name()?.to_str()?.to_owned(), path))
 }
 
-fn folder_of(built: &BTreeMap<String, PathBuf>) -> anyhow::Result<Programs> {
+fn programs_of(built: &BTreeMap<String, PathBuf>, profile: &str) -> anyhow::Result<Programs> {
     let folder = built
         .values()
         .next()
         .and_then(|path| path.parent())
         .context("the build made no program")?;
-    Ok(Programs { folder: folder.to_owned() })
+    Ok(Programs { folder: folder.to_owned(), profile: Some(profile.to_owned()) })
 }
 
 /// What to do when there is no C compiler, which is the usual reason on a bare machine.

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
 use crate::{
-    bench, down, import, logs, operate, prepare, psql, reset, service, status, testing, up,
+    bench, down, import, logs, operate, prepare, psql, reset, restart, service, status, testing,
+    up,
 };
 
 /// Runs the whole system on this machine, and its tests.
@@ -49,6 +50,12 @@ pub enum Command {
     /// Start a stopped process or server again.
     Start {
         /// Which.
+        name: String,
+    },
+    /// Build one process again and restart it, to see a change in the running system. The others
+    /// run on. A server is restarted as it is.
+    Restart {
+        /// command-api, query-api, event-relay, projector, postgres or nats.
         name: String,
     },
     /// Say what runs, where, and whether it is ready.
@@ -133,6 +140,9 @@ pub struct SuperviseArgs {
     /// The folder of the programs.
     #[arg(long, value_name = "FOLDER")]
     pub programs: PathBuf,
+    /// The build profile of the programs, if `up` built them.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Ignore installed servers.
     #[arg(long)]
     pub bundled: bool,
@@ -204,6 +214,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(output) => down::run(&layout, output.json).await,
         Command::Stop { name } => service::stop(&layout, &name).await,
         Command::Start { name } => service::start(&layout, &name).await,
+        Command::Restart { name } => restart::run(&layout, &name).await,
         Command::Status(output) => status::run(&layout, output.json).await,
         Command::Reset { yes, output } => reset::run(&layout, yes, output.json).await,
         Command::Psql { args } => psql::run(&layout, &args),

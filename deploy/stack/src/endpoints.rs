@@ -27,6 +27,9 @@ pub struct Endpoints {
     pub subject_keys: String,
     /// The folder of the programs.
     pub programs: PathBuf,
+    /// The build profile of the programs. None when `up` was given a folder of programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// NATS, for a user who may do anything.
     pub nats: String,
     /// The admin ports.

@@ -22,6 +22,7 @@ pub mod ports;
 pub mod prepare;
 pub mod psql;
 pub mod reset;
+pub mod restart;
 pub mod secrets;
 pub mod service;
 pub mod settings;

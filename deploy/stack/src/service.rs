@@ -26,6 +26,17 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
     };
+    stop_and_wait(layout, name, &supervisor).await?;
+    eprintln!("stack: {name} is stopped; `cargo stack start {name}` starts it again");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Stops one service, keeps it stopped, and waits until it has ended.
+pub(crate) async fn stop_and_wait(
+    layout: &Layout,
+    name: &str,
+    supervisor: &ProcessId,
+) -> anyhow::Result<()> {
     let folder = layout.resting();
     private_folder(&folder)?;
     write_private(&folder.join(name), "")?;
@@ -40,8 +51,7 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
         );
         tokio::time::sleep(POLL).await;
     }
-    eprintln!("stack: {name} is stopped; `cargo stack start {name}` starts it again");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Starts a stopped service again and waits until it is ready, unless it needs somebody's action
@@ -50,6 +60,17 @@ pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
     };
+    start_and_wait(layout, name, &supervisor).await?;
+    eprintln!("stack: {name} is ready");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a stopped service and waits until it is ready.
+pub(crate) async fn start_and_wait(
+    layout: &Layout,
+    name: &str,
+    supervisor: &ProcessId,
+) -> anyhow::Result<()> {
     remove_file(&layout.resting().join(name))?;
     supervisor.signal(Signal::SIGUSR1)?;
     let probe = Probe::new()?;
@@ -73,12 +94,11 @@ pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
         );
         tokio::time::sleep(POLL).await;
     }
-    eprintln!("stack: {name} is ready");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The supervisor of the stack, if that has such a service; says which services there are if not.
-fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<ProcessId>> {
+pub(crate) fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<ProcessId>> {
     Endpoints::read(layout)?;
     let file = running(layout)?.context("the stack is not up: run `cargo stack up`")?;
     if file.processes.contains_key(name) {

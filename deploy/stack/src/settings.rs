@@ -145,6 +145,7 @@ impl Settings {
             postgres: self.postgres_owner(),
             subject_keys: self.subject_keys_owner(),
             programs: self.programs.folder.clone(),
+            profile: self.programs.profile.clone(),
             nats: self.nats("ops", &self.passwords.owner),
             admin: Admin {
                 command_api: http(self.ports.command_api_admin),

@@ -95,7 +95,8 @@ fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'
 
 /// Runs as the supervisor that `up --detach` leaves behind.
 pub async fn supervise(layout: &Layout, args: SuperviseArgs) -> anyhow::Result<ExitCode> {
-    let programs = Programs::in_folder(&args.programs)?;
+    let mut programs = Programs::in_folder(&args.programs)?;
+    programs.profile = args.profile;
     supervise::run(layout, args.bundled, programs, LogView::Hidden, |_| Ok(())).await
 }
 

@@ -35,6 +35,9 @@ pub(super) async fn start(
         .arg("supervise")
         .arg("--programs")
         .arg(&programs.folder);
+    if let Some(profile) = &programs.profile {
+        command.arg("--profile").arg(profile);
+    }
     if args.bundled {
         command.arg("--bundled");
     }
