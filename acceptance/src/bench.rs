@@ -1,7 +1,7 @@
 //! The frame of every bench: what a figure is, the table for people, the JSON for programs,
 //! alternating rounds, the median.
 //!
-//! A bench measures its subject beside references in the same process run: same driver, prepared
+//! A bench measures its subject next to references in the same process run: same driver, prepared
 //! statements, columns, constraints, indexes and server settings. Rounds of subject and reference
 //! alternate, so that a slow spell of the machine meets both.
 

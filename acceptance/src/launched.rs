@@ -198,7 +198,7 @@ impl Launched {
         run("event-store", arguments, "EVENT_STORE_URL", &self.event_store.url()).await
     }
 
-    /// Projects these anew from the first event.
+    /// Projects these again from the first event.
     pub async fn start_over(&self, projections: &[String]) -> Result<()> {
         for projection in projections {
             run(
@@ -299,7 +299,7 @@ fn url_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/postgres", cluster.port())
 }
 
-/// The keys of personal data: a database of their own beside the log's.
+/// The keys of personal data: a database of their own next to the log's.
 fn keys_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/subject_keys", cluster.port())
 }

@@ -27,7 +27,7 @@ pub struct Log {
 
 impl Log {
     /// The log in the event store's database and on the broker, and the read model's checkpoints.
-    /// Connects when first used, and anew after a restart.
+    /// Connects when first used, and again after a restart.
     pub fn new(event_store: &str, read_model: &str, nats: &str) -> Result<Log> {
         let pool = |url: &str| {
             PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECT_LIMIT).connect_lazy(url)

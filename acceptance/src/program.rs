@@ -1,4 +1,4 @@
-//! Where the programs under test are: `cargo stack test` names their folder; else beside the test
+//! Where the programs under test are: `cargo stack test` names their folder; else next to the test
 //! program, where cargo puts what it builds.
 
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::program::folder;
 use crate::{Client, Log, program, until};
 
-/// How long the stack may take to be ready: with other tests beside it, a cluster is made and four
+/// How long the stack may take to be ready: while other tests run, a cluster is made and four
 /// processes are started.
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// How long others may take to start theirs first.

@@ -1,25 +1,15 @@
 //! `command-api migrate`: brings the schemas that this process owns up to date. Safe when run twice
 //! or at once.
 
-use std::str::FromStr;
-use std::time::Duration;
-
 use event_store::StoreError;
 use event_store::erasure::{KeyError, keys};
-use postgres_kit::Connection;
+use postgres_kit::{Schema, SchemaError};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnectOptions;
 
 /// The schema of users' credentials. It has no table yet; the migrations table stands in it, so
 /// that later ones are found.
 const AUTH_SCHEMA: &str = "auth";
-const AUTH_TABLE: &str = "auth._sqlx_migrations";
-
-/// How long connecting may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long all migrations may take, the wait for another process that runs them included.
-const MIGRATE_LIMIT: Duration = Duration::from_mins(10);
 
 /// Why a schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +20,9 @@ pub enum MigrationError {
     /// That of the keys of personal data.
     #[error(transparent)]
     SubjectKeys(#[from] KeyError),
-    /// The database could not be reached.
-    #[error("the database could not be reached")]
-    Connection(#[source] sqlx::Error),
-    /// A migration failed, or the schema is newer than this program.
+    /// That of users' credentials.
     #[error("the schema {AUTH_SCHEMA} could not be brought up to date")]
-    Auth(#[from] MigrateError),
+    Auth(#[from] SchemaError),
     /// The URL is not one. It may hold a password, so it is not repeated.
     #[error("the database URL cannot be read")]
     Url,
@@ -62,17 +49,7 @@ pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
 /// # Errors
 /// [`MigrationError`].
 pub async fn auth(url: &SecretString) -> Result<(), MigrationError> {
-    let options =
-        PgConnectOptions::from_str(url.expose_secret()).map_err(|_| MigrationError::Url)?;
-    let options = options.application_name("command-api migrate");
-    let opening = Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT);
-    let mut connection = opening.await.map_err(MigrationError::Connection)?;
-    let mut migrator: Migrator = sqlx::migrate!("../migrations/auth");
-    migrator.dangerous_set_table_name(AUTH_TABLE);
-    migrator.create_schema(AUTH_SCHEMA);
-    connection
-        .run(async |raw: &mut PgConnection| migrator.run_direct(None, raw, false).await)
-        .await?;
-    connection.close().await;
-    Ok(())
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| MigrationError::Url)?;
+    let migrator = sqlx::migrate!("../migrations/auth");
+    Ok(Schema::new(AUTH_SCHEMA, migrator, "command-api migrate auth").migrate(&options).await?)
 }

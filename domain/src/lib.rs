@@ -1,6 +1,5 @@
 //! The business rules of the shop: pure functions of state and command. No clock, no I/O, no async.
 
-pub mod aggregate;
 pub mod history;
 pub mod order;
 pub mod personal;
@@ -10,8 +9,6 @@ pub mod value;
 
 #[cfg(test)]
 mod golden;
-#[cfg(test)]
-mod scenario;
 
 aggregate::events_of_all_aggregates! {
     // One line each.
@@ -20,7 +17,8 @@ aggregate::events_of_all_aggregates! {
     order::OrderEvent,
 }
 
-pub use aggregate::{Aggregate, DomainEvent};
+/// What every aggregate is.
+pub use aggregate::{self, Aggregate, DomainEvent};
 pub use order::Order;
 pub use personal::Personal;
 pub use product::Product;

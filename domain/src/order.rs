@@ -45,7 +45,7 @@ struct Placed {
 pub enum OrderStatus {
     /// Lines can change.
     Pending,
-    /// It counts.
+    /// The order is confirmed: it counts as a sale.
     Confirmed,
     /// It never counts.
     Cancelled,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Personal<T> {
-    /// Whose.
+    /// The subject: the person whose data it is.
     #[serde(rename = "$subject")]
     subject: Uuid,
     /// The value, until it is erased.

@@ -43,7 +43,7 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// Who.
+    /// The user's id.
     pub const fn user_id(self) -> Uuid {
         self.user_id
     }

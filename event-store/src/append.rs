@@ -45,7 +45,7 @@ pub struct Append {
 /// Events for one stream. No events: only the expectation is checked.
 #[derive(Debug, Clone)]
 pub struct StreamAppend {
-    /// The stream.
+    /// The stream's name.
     pub stream: StreamName,
     /// What its version must be before.
     pub expected: ExpectedVersion,
@@ -147,7 +147,7 @@ pub enum Refusal {
     /// A stream had another version, or another last event than [`ExpectedVersion::Behind`] named.
     #[error("stream {stream} is at version {actual}, not as expected ({expected:?})")]
     Version {
-        /// Which stream.
+        /// The stream's name.
         stream: StreamName,
         /// What was required.
         expected: ExpectedVersion,
@@ -158,7 +158,7 @@ pub enum Refusal {
     /// it.
     #[error("stream {stream} is closed")]
     Closed {
-        /// Which stream.
+        /// The stream's name.
         stream: StreamName,
     },
     /// An event that must not exist does.
@@ -183,7 +183,7 @@ pub enum Refusal {
     /// An event id stands in the log already, with another append.
     #[error("event id {id} stands in the log already")]
     DuplicateEvent {
-        /// Which.
+        /// The event's id.
         id: Uuid,
     },
     /// The log's history is another than the caller's.
@@ -196,7 +196,7 @@ pub enum Refusal {
     /// takes a reservation for it, which nobody would release.
     #[error("subject {subject} is erased")]
     SubjectErased {
-        /// Whose value.
+        /// The subject: the person whose data it is.
         subject: Uuid,
     },
 }

@@ -50,7 +50,7 @@ impl fmt::Display for Position {
 /// `event_id` is `None` only at [`Position::START`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventRef {
-    /// Where.
+    /// The position in the log.
     pub position: Position,
     /// The id of the event at that position.
     pub event_id: Option<Uuid>,
@@ -260,7 +260,7 @@ pub struct RecordedEvent {
     /// Its place among what an older stored event has become, see [`crate::Registry`]; 0 for the
     /// first, and for one as it is stored.
     pub fragment: u32,
-    /// Its id.
+    /// The event's id.
     pub id: Uuid,
     /// What happened.
     pub event_type: EventType,
@@ -268,7 +268,7 @@ pub struct RecordedEvent {
     pub schema_version: i32,
     /// The JSON payload.
     pub data: Box<RawValue>,
-    /// Labels.
+    /// Labels that conditions and reads can ask for.
     pub tags: Vec<Tag>,
     /// Where it came from.
     pub metadata: Metadata,

@@ -75,7 +75,7 @@ mod wake;
 pub use digest::{DIGEST_EVENTS, DIGESTING};
 pub use epoch::{EpochRecord, begin_epoch, epochs};
 pub(crate) use error::read_error;
-pub(crate) use migrate::OwnedSchema;
+pub(crate) use migrate::options;
 pub use migrate::{migrate, schema_fingerprint};
 pub use status::LogStatus;
 pub use verify::{Finding, MAX_FINDINGS, Verification, verify};

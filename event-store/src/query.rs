@@ -5,7 +5,7 @@ use crate::event::{EventType, RecordedEvent, Tag};
 /// Matches an event that matches any of its items; without items it matches every event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct EventQuery {
-    /// Alternatives.
+    /// The alternatives: an event matches when it matches one of them.
     pub items: Vec<QueryItem>,
 }
 

@@ -105,7 +105,7 @@ pub enum InvalidRegistry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the event at position {position} ({event_type} v{schema_version}) cannot be read: {why}")]
 pub struct Unreadable {
-    /// Where.
+    /// The position in the log.
     pub position: Position,
     /// Its type.
     pub event_type: EventType,

@@ -18,7 +18,7 @@ pub const MAX_SNAPSHOT_BYTES: usize = 1024 * 1024;
 /// The state of a stream at a version.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Which stream.
+    /// The stream's name.
     pub stream: StreamName,
     /// The version of the state's shape, and of all that it is worked out by.
     pub shape: i32,
@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// The version of the last event in it.
     pub version: Version,
-    /// That event.
+    /// The last event in the state.
     pub last: EventRef,
     /// The state as JSON; encrypted where personal data stand in it.
     pub state: Box<RawValue>,

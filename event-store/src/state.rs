@@ -171,7 +171,7 @@ impl StateLoader {
         Self { log, cache, rounds: Rounds::default(), snapshots: None }
     }
 
-    /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, beside
+    /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, next to
     /// whoever loads.
     #[must_use]
     pub fn with_snapshots(mut self, store: Arc<dyn SnapshotStore>, policy: SnapshotPolicy) -> Self {

@@ -33,7 +33,7 @@ pub fn is_last_page(page: &[RecordedEvent], limit: u32) -> bool {
 /// The head of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The history.
+    /// The epoch: the history that the log is in.
     pub epoch: Epoch,
     /// Its last event.
     pub mark: EventRef,

@@ -113,7 +113,7 @@ impl fmt::Display for Version {
 /// What an append requires of a stream's version before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExpectedVersion {
-    /// Nothing.
+    /// No expectation: the append is accepted in any version.
     Any,
     /// The stream has no event.
     NoStream,

@@ -61,7 +61,7 @@ pub fn run<F: Future>(test: F) -> F::Output {
 /// Makes a test of each promise in [`test_kit::contract`](crate::test_kit::contract) for a store,
 /// named as the promise.
 ///
-/// The expression is a future, evaluated anew for each test, of an empty store and of whatever has
+/// The expression is a future, evaluated again for each test, of an empty store and of whatever has
 /// to live as long as the test: a database, say, or nothing.
 ///
 /// ```

@@ -25,7 +25,7 @@ use crate::stream::{StreamName, Version};
 mod check;
 
 /// How often an append is sent again because what seemed to break its condition turned out, upcast,
-/// not to. Past it the refusal stands: the caller decides anew, which is always right.
+/// not to. Past it the refusal stands: the caller decides again, which is always right.
 const MAX_SENT_AGAIN: u32 = 8;
 /// The most stored events that are read at a time to see whether a condition is broken.
 const CONDITION_PAGE: u32 = 500;

@@ -1,5 +1,5 @@
 -- Compares two tables of one projection by chunks of their keys: the live one, whose rows move, and
--- one that was folded anew. A chunk of live rows is copied in one short snapshot; the other table
+-- one that was folded again. A chunk of live rows is copied in one short snapshot; the other table
 -- is then brought to that snapshot's position and compared.
 SET LOCAL ROLE read_model_owner;
 

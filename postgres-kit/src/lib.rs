@@ -10,6 +10,9 @@
 //! Both implement [`sqlx::Executor`], so `query!(…).fetch_one(&pool)` needs no wrapper at the call.
 //! What needs one connection for several statements (a transaction, a COPY) is passed to `run`, and
 //! has one deadline as a whole.
+//!
+//! [`sqlstate`](mod@sqlstate) says what an error means, [`Schema`] makes a schema and refuses one
+//! that a program does not know.
 
 mod connection;
 mod deadline;
@@ -17,9 +20,13 @@ mod listener;
 mod place;
 mod pool;
 mod queue;
+mod schema;
+pub mod sqlstate;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
 pub use listener::Listener;
 pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};
+pub use schema::{Schema, SchemaError};
+pub use sqlstate::{Meaning, has_sqlstate, is_transient, meaning, sqlstate};

@@ -20,7 +20,7 @@ use sqlx::{Connection as _, Postgres, Transaction};
 
 use crate::projection::{AnyProjection, MAX_PARTITIONS, Split};
 use crate::runner::database::CONNECT_LIMIT;
-use schema::migrator;
+use schema::schema;
 
 mod schema;
 
@@ -82,7 +82,7 @@ pub async fn migrate(
 ) -> Result<(), SchemaError> {
     let mut connection = Connection::open(options, CONNECT_LIMIT, CHANGE_LIMIT).await?;
     let migrate = async |raw: &mut PgConnection| {
-        migrator().run_direct(None, &mut *raw, false).await.map_err(SchemaError::Migrate)?;
+        schema().migrate_on(&mut *raw).await?;
         for projection in projections {
             let mut transaction = locked(raw).await?;
             if live(&mut transaction, projection.name()).await?.is_none() {

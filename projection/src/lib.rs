@@ -10,6 +10,8 @@
 //! - [`ops`] is what people do with projections: see how they are, verify and explain rows,
 //!   rebuild, and decide about events that a fold refused.
 //!
+//! With the feature `test-kit`, `test_kit` holds a projection of yours to all of this.
+//!
 //! It knows no projection and no event of its own.
 
 pub mod generation;
@@ -17,6 +19,8 @@ pub mod ops;
 mod projection;
 pub mod replay;
 pub mod runner;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 
 pub use projection::{
     AnyProjection, AnyRows, CopyRow, Incoming, MAX_PARKED, MAX_PARTITIONS, NoSuchRow, Only,

@@ -365,7 +365,7 @@ pub async fn check_read_model(
             Err(error) => Err(error.into()),
         };
         match checked {
-            Err(generation::SchemaError::Database(error)) if database::is_transient(&error) => {
+            Err(generation::SchemaError::Database(error)) if postgres_kit::is_transient(&error) => {
                 watch.read_model_fails(&error);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_MOST);

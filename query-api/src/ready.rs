@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use postgres_kit::{Pool, is_silent};
+use postgres_kit::{Pool, SchemaError, is_silent};
 use service_kit::Pulse;
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Pools;
 use crate::read::ALL_PROJECTIONS;
-use crate::schema::{self, SchemaError};
+use crate::schema;
 
 /// How often it is looked whether the tables are there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
         if !known {
             match schema::check(&scan).await {
                 Ok(()) => known = true,
-                Err(SchemaError::Away(cause)) => {
+                Err(SchemaError::Database(cause)) => {
                     component.not_ready(format!("the read tables cannot be reached: {cause}"));
                     continue;
                 }

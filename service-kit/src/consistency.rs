@@ -33,7 +33,7 @@ impl TokenKey {
 /// A position in one history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsistencyToken {
-    /// The history.
+    /// The epoch: the history that the log is in.
     pub epoch: Uuid,
     /// The position that must be seen.
     pub position: i64,

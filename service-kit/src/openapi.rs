@@ -1,4 +1,4 @@
-//! What both APIs' descriptions need beside what the routes say.
+//! What both APIs' descriptions need in addition to what the routes say.
 
 use axum::body::Bytes;
 use serde_json::Value;

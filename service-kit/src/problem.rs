@@ -282,7 +282,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), axum::Json(&self.0.body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response.headers_mut().extend(self.0.headers.clone());
-        // Kept beside the body so that the outermost layer can add the request's id and path.
+        // Kept next to the body so that the outermost layer can add the request's id and path.
         response.extensions_mut().insert(self);
         response
     }

@@ -1,5 +1,5 @@
-//! `bench append`: appends through the library's public API beside plain INSERTs into tables of the
-//! same shape.
+//! `bench append`: appends through the library's public API, compared with plain INSERTs into
+//! tables of the same shape.
 //!
 //! References: (a) one-row INSERTs, one connection a writer up to 64, above that the better of 32
 //! and 64 connections; (b) one session inserting 1,000 rows a statement by `unnest`. Both write the

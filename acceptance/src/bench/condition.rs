@@ -1,5 +1,5 @@
 //! `bench condition`: appends that require that no event with a tag stands after what their caller
-//! has read, beside plain appends of the same events by as many writers, in rounds that alternate;
+//! has read, next to plain appends of the same events by as many writers, in rounds that alternate;
 //! in logs where more and more events carry the tag.
 //!
 //! Two cases for each log. *Broad tag*: every event that the log was filled with has the tag, and

@@ -1,4 +1,4 @@
-//! `bench encrypt`: appends with two personal fields beside the same events with the same text
+//! `bench encrypt`: appends with two personal fields next to the same events with the same text
 //! unmarked, both through the library's public API, in rounds that alternate. The keys lie in a
 //! database of their own on the same server, as in the local stack.
 //!

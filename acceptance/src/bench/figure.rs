@@ -1,4 +1,4 @@
-//! Figures: measured values beside their references, as a table for people and as JSON for
+//! Figures: measured values next to their references, as a table for people and as JSON for
 //! programs.
 
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-/// One measured figure beside what it is compared with.
+/// One measured figure next to what it is compared with.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figure {
     /// Which bench.
@@ -86,7 +86,7 @@ impl Figure {
         }
     }
 
-    /// Sets it beside a reference's rounds, and a target for the ratio if there is one.
+    /// Sets it next to a reference's rounds, and a target for the ratio if there is one.
     #[must_use]
     pub fn against(mut self, reference: &str, rounds: &[f64], target: Option<Target>) -> Self {
         let reference_value = median(rounds);

@@ -30,7 +30,7 @@ const WRITERS: u64 = 8;
 /// Bytes of the JSON of one event.
 const DATA_BYTES: usize = 250;
 
-/// What reading streams touches, beside what the server has to hold it.
+/// What reading streams touches, next to what the server has to hold it.
 const SIZE: &str = "SELECT format('%s of events, %s of their index by stream; the server has %s \
     of shared buffers',
         pg_size_pretty(pg_relation_size('event_store.events')), \

@@ -5,7 +5,7 @@
 //! Two kinds of loads, with the same target: *newest* takes one of the newest streams, as many as
 //! the smallest log has, as a system at work does; *any* takes one of all. A stream's events lie on
 //! a page each, ten of them and a leaf of the index, so that *any* is as fast as the server's
-//! memory holds the log: beside each rate stands how many pages a load takes, and how many of them
+//! memory holds the log: next to each rate stands how many pages a load takes, and how many of them
 //! from outside the server's shared buffers.
 
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! How far behind live projecting is: the checkpoints that the projector announces, beside the
+//! How far behind live projecting is: the checkpoints that the projector announces, next to the
 //! times at which the events were recorded.
 
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ impl LagMeter {
             ensure!(Instant::now() < deadline, "the checkpoint of {upto} was not announced");
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        // The server's clock beside ours.
+        // The difference between the server's clock and ours.
         let before = Instant::now();
         let now: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
             .fetch_one(&mut self.connection)

@@ -1,4 +1,4 @@
-//! `bench read`: events read and decoded through the library's public API, beside `COPY (SELECT …)
+//! `bench read`: events read and decoded through the library's public API, next to `COPY (SELECT …)
 //! TO STDOUT` of the same rows in the same order, drained by the same driver: the whole log, one
 //! stream, one type, one tag.
 

@@ -1,4 +1,4 @@
-//! `bench rebuild`: `projector rebuild orders` beside one set-based SQL statement that makes the
+//! `bench rebuild`: `projector rebuild orders` next to one set-based SQL statement that makes the
 //! same table of the same events.
 //!
 //! Both end with the same keys and indexes, made after the rows are in, and an analyzed table. The
@@ -50,13 +50,13 @@ pub struct RebuildBench {
     /// How many rounds; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// How many events the log has beside which commands come in.
+    /// How many events the log has while commands come in.
     #[arg(long, default_value_t = 400_000)]
     live_events: u64,
     /// Seconds of each round with commands.
     #[arg(long, default_value_t = 10.0)]
     live_seconds: f64,
-    /// Events a second of the rebuild beside which commands come in.
+    /// Events a second of the rebuild during which commands come in.
     #[arg(long, default_value_t = 10_000)]
     throttle: u32,
     /// Where to write the figures as JSON, too.

@@ -1,5 +1,5 @@
 //! `bench visible`: from sending a command to receiving the query's answer that shows it, on the
-//! idle running stack, beside plain one-row INSERTs into tables of the events' shape on the same
+//! idle running stack, next to plain one-row INSERTs into tables of the events' shape on the same
 //! cluster.
 
 use std::path::PathBuf;

@@ -19,22 +19,22 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Benches of the running parts beside plain references.
+/// Benches of the running parts, compared with plain references.
 #[derive(Debug, Parser)]
 enum Bench {
-    /// Appends beside plain INSERTs.
+    /// Appends, compared with plain INSERTs.
     Append(AppendBench),
-    /// Reads beside COPY of the same rows.
+    /// Reads, compared with COPY of the same rows.
     Read(ReadBench),
     /// Appends and loads in logs of different sizes.
     Growth(GrowthBench),
-    /// Appends with a condition beside plain ones, as tags grow.
+    /// Appends with a condition, compared with plain ones, as tags grow.
     Condition(ConditionBench),
-    /// Appends with personal fields beside the same without.
+    /// Appends with personal fields, compared with the same without.
     Encrypt(EncryptBench),
     /// Commands on one aggregate, compared with the same on different ones.
     Hot(HotBench),
-    /// A rebuild beside one SQL statement that makes the same table.
+    /// A rebuild, compared with one SQL statement that makes the same table.
     Rebuild(RebuildBench),
     /// What projecting sustains, and how soon commands are visible under load.
     Project(ProjectBench),

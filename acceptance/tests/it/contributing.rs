@@ -2,7 +2,7 @@
 //! and what comes of it is started and used. Then events get another version there, and the copy's
 //! tests of all projections, aggregates and versions are run: all of them with `--long`.
 //!
-//! The copy and its build stay beside the checkout's own build, so that a second run compiles
+//! The copy and its build stay next to the checkout's own build, so that a second run compiles
 //! little; the build begins with links to the dependencies that are compiled already.
 
 use std::collections::BTreeSet;
@@ -18,6 +18,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::PgPool;
 
+use crate::copies::{begin_with_what_is_built, remove_others, write_if_changed};
 use crate::readme::{path, root};
 
 mod versions;
@@ -28,8 +29,6 @@ const MAX_FILES: usize = 12;
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// How long the copy's whole suite may take.
 const SUITE_LIMIT: Duration = Duration::from_hours(1);
-/// Where cargo keeps what it knows of each unit that it built.
-const FINGERPRINTS: &str = ".fingerprint";
 /// Where the tests are that ask every projection, aggregate or version: modules of the projector's
 /// tests (crash, rebuild and verification of each projection among them) and of the command API's.
 const ENUMERATING: [&str; 9] = [
@@ -166,15 +165,7 @@ impl Copy {
         for file in &files {
             write_if_changed(&copy.tree.join(file), &fs::read(root().join(file))?)?;
         }
-        if !copy.build.exists() {
-            let built = copy.build.join("debug");
-            for part in ["deps", "build"] {
-                reuse(&build.join(part), &built.join(part), |from, to| fs::hard_link(from, to))?;
-            }
-            // Cargo writes into these files in place: the checkout's own must stay as they are.
-            let copied = |from: &Path, to: &Path| fs::copy(from, to).map(|_| ());
-            reuse(&build.join(FINGERPRINTS), &built.join(FINGERPRINTS), copied)?;
-        }
+        begin_with_what_is_built(build, &copy.build)?;
         Ok(copy)
     }
 
@@ -275,51 +266,4 @@ fn follow(page: &str, tree: &Path) -> Result<BTreeSet<String>> {
         changed.insert(file.to_owned());
     }
     Ok(changed)
-}
-
-/// Leaves a file alone that is as wanted, so that cargo sees what changed.
-fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
-    if fs::read(path).is_ok_and(|now| now == content) {
-        return Ok(());
-    }
-    fs::create_dir_all(path.parent().context("a file's folder")?)?;
-    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Removes what an earlier walkthrough added.
-fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            remove_others(&path, tree, files)?;
-        } else if !files.contains(path.strip_prefix(tree)?) {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Puts a folder's files into another, each in this way.
-fn reuse(
-    from: &Path,
-    to: &Path,
-    put: impl Fn(&Path, &Path) -> std::io::Result<()> + Copy,
-) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            reuse(&entry.path(), &target, put)?;
-        } else if put(&entry.path(), &target).is_err() {
-            // Another test's build may just have replaced it, or the folders lie on two file
-            // systems.
-            ensure!(
-                !entry.path().exists() || fs::copy(entry.path(), &target).is_ok(),
-                "cannot copy {}",
-                entry.path().display()
-            );
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! An import goes on while every share of the system dies in turn, and comes out the same, with no
 //! hand on it (P1–P6, P9).
 //!
-//! For each fault a share of the customers is imported, with other clients beside it. The fault
+//! For each fault a share of the customers is imported, with other clients at work. The fault
 //! strikes while their commands are unanswered and positions move, and the test asserts both, and
 //! that it struck: another process id, another stream.
 
@@ -21,7 +21,7 @@ const LONG: u64 = 1_000_000;
 /// How long NATS stays away.
 const SHORT_OUTAGE: Duration = Duration::from_secs(4);
 const LONG_OUTAGE: Duration = Duration::from_secs(20);
-/// How many clients work beside the importer.
+/// How many clients work at the same time as the importer.
 const CLIENTS: usize = 2;
 /// How far positions must have moved before a fault strikes, and after it.
 const MOVED: i64 = 20;
@@ -174,7 +174,7 @@ async fn nats_loses_everything(stack: &RunningStack, log: &Log, traffic: &Traffi
     );
     std::fs::remove_dir_all(&store)?;
     stack.run(&["start", "nats"]).await?;
-    let again = until("the stream was made anew", HEAL_LIMIT, async || {
+    let again = until("the stream was made again", HEAL_LIMIT, async || {
         log.stream_created().await.map(Some)
     })
     .await?;

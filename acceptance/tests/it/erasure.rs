@@ -181,7 +181,7 @@ async fn restore_log(system: &Launched, dump: &Path) -> Result<String> {
     Ok(url)
 }
 
-/// Projects the users anew from the first event.
+/// Projects the users again from the first event.
 async fn start_over(system: &Launched) -> Result<()> {
     let mut command = tokio::process::Command::new(acceptance::program("projector")?);
     command.args(["start-over", "users", "--yes"]).env("READ_MODEL_URL", system.read_model.url());

@@ -149,7 +149,7 @@ async fn waits_for_a_person(
     Ok(())
 }
 
-/// Commands are taken by themselves, the stream is made anew, and the projections go on after the
+/// Commands are taken by themselves, the stream is made again, and the projections go on after the
 /// command that they name.
 async fn goes_on_in_a_new_epoch(
     system: &mut Launched,

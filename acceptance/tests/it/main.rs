@@ -3,6 +3,7 @@
 
 mod command_lines;
 mod contributing;
+mod copies;
 mod crash;
 mod erasure;
 mod failover;
@@ -12,6 +13,7 @@ mod journey;
 mod local_stack;
 mod operations;
 mod outage;
+mod outside;
 mod readme;
 mod settings;
 mod silence;

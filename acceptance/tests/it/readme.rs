@@ -20,12 +20,13 @@ use local_servers::finish_async;
 /// The tour imports the whole sample and may have to build the processes.
 const LIMIT: Duration = Duration::from_mins(10);
 /// The pages of the book, in the order in which they are read.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "docs/concepts.md",
     "docs/first-aggregate.md",
     "docs/http-api.md",
     "docs/operating.md",
     "docs/configuration.md",
+    "docs/libraries.md",
     "docs/performance.md",
 ];
 /// What ends the tour.

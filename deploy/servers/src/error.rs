@@ -16,7 +16,7 @@ pub enum ServerError {
     Spawn {
         /// The program, with its arguments where it has any.
         program: String,
-        /// Why.
+        /// What caused it.
         #[source]
         source: std::io::Error,
     },
@@ -75,7 +75,7 @@ pub enum ServerError {
         action: &'static str,
         /// On which file.
         path: PathBuf,
-        /// Why.
+        /// What caused it.
         #[source]
         source: std::io::Error,
     },
@@ -84,7 +84,7 @@ pub enum ServerError {
     Signal {
         /// The process.
         pid: u32,
-        /// Why.
+        /// What caused it.
         #[source]
         source: nix::errno::Errno,
     },

@@ -2,7 +2,7 @@
 //! it ends.
 //!
 //! Where `setpriv` exists (Linux) the kernel does it: a parent-death signal. Elsewhere a small
-//! shell beside the program waits for the end of a pipe that only this process holds open.
+//! shell next to the program waits for the end of a pipe that only this process holds open.
 //! PostgreSQL refuses to run as root, so root gives it to another account.
 
 use std::path::Path;

@@ -29,7 +29,7 @@ const PORT_ATTEMPTS: usize = 5;
 /// How a private cluster is to be.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {
-    /// Server settings beside the defaults.
+    /// Server settings in addition to the defaults.
     pub settings: Vec<(String, String)>,
     /// Whether commits reach the disk (`fsync`); off by default, since most tests kill processes,
     /// not machines.

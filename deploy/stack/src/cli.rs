@@ -7,8 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
 use crate::{
-    bench, down, import, logs, operate, prepare, psql, reset, restart, service, status, testing,
-    up,
+    bench, down, import, logs, operate, prepare, psql, reset, restart, service, status, testing, up,
 };
 
 /// Runs the whole system on this machine, and its tests.
@@ -49,7 +48,7 @@ pub enum Command {
     },
     /// Start a stopped process or server again.
     Start {
-        /// Which.
+        /// Name of the process or server, as `status` lists it.
         name: String,
     },
     /// Build one process again and restart it, to see a change in the running system. The others
@@ -126,8 +125,8 @@ pub struct UpArgs {
     /// How it answers.
     #[command(flatten)]
     pub output: Output,
-    /// The build profile of the processes.
-    #[arg(long, env = "STACK_PROFILE", default_value = "release", value_name = "NAME")]
+    /// The build profile of the processes: `dev` is compiled soon, `release` runs fast.
+    #[arg(long, env = "STACK_PROFILE", default_value = "dev", value_name = "NAME")]
     pub profile: String,
     /// Run the programs of this folder, built before, instead of building them.
     #[arg(long, value_name = "FOLDER", conflicts_with = "profile")]

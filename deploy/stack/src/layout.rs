@@ -26,7 +26,7 @@ pub struct Layout {
     pub root: PathBuf,
     /// The stack's own folder.
     pub state: PathBuf,
-    /// Where the servers and their data lie: the stack's folder, or one beside the system's
+    /// Where the servers and their data lie: the stack's folder, or one next to the system's
     /// temporary files when the account that PostgreSQL runs as cannot enter the checkout (root's
     /// home).
     pub servers: PathBuf,
@@ -219,13 +219,8 @@ fn outside(state: &Path) -> anyhow::Result<PathBuf> {
 
 /// A name that no other stack of this machine has.
 fn name_of(state: &Path) -> String {
-    use std::fmt::Write;
     let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-    digest.iter().take(6).fold(String::from("daybook-"), |mut name, byte| {
-        // Writing to a string cannot fail.
-        let _written = write!(name, "{byte:02x}");
-        name
-    })
+    format!("daybook-{}", hex::encode(&digest[..6]))
 }
 
 #[cfg(test)]

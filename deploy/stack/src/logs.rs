@@ -45,7 +45,7 @@ async fn print_added(path: &Path, mut file: File) -> anyhow::Result<ExitCode> {
     loop {
         tokio::time::sleep(POLL).await;
         let position = file.stream_position()?;
-        // A log that was put aside begins anew.
+        // A log that was put aside begins again.
         if std::fs::metadata(path).is_ok_and(|now| now.len() < position) {
             file = File::open(path)?;
         }

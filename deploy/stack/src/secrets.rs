@@ -1,7 +1,7 @@
 //! Keys and passwords. The keys (reservation, token, cursor, master) are made once for this user
 //! and lie outside the checkout, so that all copies share them: data made by one copy of the tree
 //! can be read by another, and deleting `.stack` loses no key. The passwords belong to one cluster
-//! and lie beside it.
+//! and lie next to it.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

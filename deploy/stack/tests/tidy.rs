@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-// Named by path: a file beside this one would be a test program of its own.
+// Named by path: a file next to this one would be a test program of its own.
 #[path = "tidy/features.rs"]
 mod features;
 #[path = "tidy/lengths.rs"]
@@ -22,7 +22,8 @@ mod waits;
 /// Our crates, where they are, and which of our crates each may use.
 const EDGES: &[(&str, &str, &[&str])] = &[
     ("formats", "formats", &[]),
-    ("domain", "domain", &["formats"]),
+    ("aggregate", "aggregate", &[]),
+    ("domain", "domain", &["aggregate", "formats"]),
     ("postgres-kit", "postgres-kit", &[]),
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
@@ -70,7 +71,8 @@ const FOR_TESTS: &[&str] = &["local-servers", "event-store", "projection", "serv
 const FOR_TESTS_OF: &[(&str, &str, &str)] =
     &[("query-api", "projector", "the tables are the ones that the projector makes")];
 /// All that the pure rules are made of.
-const DOMAIN_USES: &[&str] = &["chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
+const DOMAIN_USES: &[&str] =
+    &["aggregate", "chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
 /// What the roots must not know.
 const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
 
@@ -109,7 +111,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
-/// Where a program ends, beside `main.rs`: only `main` calls these, and prints what they fail with.
+/// Where a program ends, apart from `main.rs`: only `main` calls these, and prints their errors.
 const ENDS: &[&str] = &[
     "command-api/src/erasure.rs",
     "command-api/src/serve.rs",

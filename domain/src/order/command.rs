@@ -18,7 +18,7 @@ pub enum OrderCommand {
     },
     /// Have one line less; the last one may go too.
     RemoveLine {
-        /// Which.
+        /// The order line's id.
         line_id: Uuid,
     },
     /// Count from now on.
@@ -33,9 +33,9 @@ pub enum OrderCommand {
 /// Begins an order.
 #[derive(Debug, Clone)]
 pub struct PlaceOrder {
-    /// Which.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Whose.
+    /// The user who orders.
     pub customer: Customer,
     /// What is ordered, priced; at least one line, all in one currency.
     pub lines: Vec<OrderLine>,

@@ -23,7 +23,7 @@ pub enum OrderError {
     Total {
         /// Which line, from 0.
         line: usize,
-        /// Why.
+        /// Why the amount is refused.
         reason: MoneyError,
     },
     /// The order has no such line.

@@ -65,7 +65,7 @@ pub struct OrderLine {
     pub product_id: Uuid,
     /// What it was called.
     pub product_name: ProductName,
-    /// How many.
+    /// The number of units, from 1.
     pub quantity: Quantity,
     /// What one cost.
     pub unit_price: Money,
@@ -83,9 +83,9 @@ impl OrderLine {
 /// `order.placed` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderPlaced {
-    /// Which.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
     /// What is ordered to begin with.
     pub lines: Vec<OrderLine>,
@@ -125,9 +125,9 @@ pub struct OrderLineRemoved {
 /// `order.confirmed` v1: from here on it counts in every figure.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderConfirmed {
-    /// Which.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
     /// What it comes to.
     pub total: Money,
@@ -141,8 +141,8 @@ pub struct OrderConfirmed {
 /// `order.cancelled` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderCancelled {
-    /// Which.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
 }

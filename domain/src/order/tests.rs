@@ -9,10 +9,10 @@ use super::event::{OrderCancelled, OrderConfirmed, OrderLineAdded, OrderLineRemo
 use super::{
     MAX_LINES, Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus, PlaceOrder,
 };
+use crate::aggregate::scenario::given;
 use crate::aggregate::{Aggregate, DomainEvent};
-use crate::golden;
+use crate::golden::GOLDEN;
 use crate::personal::Personal;
-use crate::scenario::given;
 use crate::user::event::UserRegistered;
 use crate::user::{Customer, User, UserEvent};
 use crate::value::{Email, Money, MoneyError, PersonName, ProductName, Quantity};
@@ -107,7 +107,7 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
         }),
         confirmed(usd("9.00"), 5, NOON),
     ];
-    golden::check_kept::<Order>(&history.into_iter().fold(Order::default(), Order::evolve));
+    GOLDEN.check_kept::<Order>(&history.into_iter().fold(Order::default(), Order::evolve));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::value::{Money, ProductName};
 pub enum ProductCommand {
     /// Come into the shop.
     Add {
-        /// Which.
+        /// The product's id.
         product_id: Uuid,
         /// The name.
         name: ProductName,

@@ -46,7 +46,7 @@ impl ProductEvent {
 /// `product.added` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductAdded {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// The name.
     pub name: ProductName,
@@ -59,7 +59,7 @@ pub struct ProductAdded {
 /// `product.renamed` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductRenamed {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// The new name.
     pub name: ProductName,
@@ -68,7 +68,7 @@ pub struct ProductRenamed {
 /// `product.repriced` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductRepriced {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// What one costs from now on.
     pub unit_price: Money,
@@ -77,7 +77,7 @@ pub struct ProductRepriced {
 /// `product.stock_adjusted` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductStockAdjusted {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// How many more (or fewer) there are.
     pub delta: i64,

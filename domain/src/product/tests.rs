@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::event::{ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted};
 use super::{MAX_STOCK, Product, ProductCommand, ProductError, ProductEvent};
 use crate::aggregate::Aggregate;
-use crate::golden;
-use crate::scenario::given;
+use crate::aggregate::scenario::given;
+use crate::golden::GOLDEN;
 use crate::value::{Money, ProductName};
 
 const CD: Uuid = Uuid::from_u128(7);
@@ -46,7 +46,7 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
         ProductEvent::Renamed(ProductRenamed { product_id: CD, name: name("LP") }),
         ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("9.00") }),
     ];
-    golden::check_kept::<Product>(&history.into_iter().fold(Product::default(), Product::evolve));
+    GOLDEN.check_kept::<Product>(&history.into_iter().fold(Product::default(), Product::evolve));
 }
 
 #[test]

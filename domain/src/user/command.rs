@@ -9,7 +9,7 @@ use crate::value::{Email, PersonName};
 pub enum UserCommand {
     /// Become a user.
     Register {
-        /// Who.
+        /// The user's id.
         user_id: Uuid,
         /// The address.
         email: Email,

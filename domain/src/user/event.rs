@@ -47,7 +47,7 @@ impl UserEvent {
 /// `user.registered` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserRegistered {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
     /// The address, unique among users.
     pub email: Personal<Email>,
@@ -58,7 +58,7 @@ pub struct UserRegistered {
 /// `user.renamed` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserRenamed {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
     /// The new name.
     pub name: Personal<PersonName>,
@@ -67,7 +67,7 @@ pub struct UserRenamed {
 /// `user.email_changed` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserEmailChanged {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
     /// The new address.
     pub email: Personal<Email>,
@@ -76,6 +76,6 @@ pub struct UserEmailChanged {
 /// `user.deactivated` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserDeactivated {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
 }

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::event::{UserDeactivated, UserEmailChanged, UserRegistered, UserRenamed};
 use super::{User, UserCommand, UserError, UserEvent};
+use crate::aggregate::scenario::given;
 use crate::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
-use crate::golden;
+use crate::golden::GOLDEN;
 use crate::personal::Personal;
-use crate::scenario::given;
 use crate::value::{Email, PersonName};
 
 const ADA: Uuid = Uuid::from_u128(1);
@@ -51,7 +51,7 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
             email: Personal::new(ADA, email("ada@example.org")),
         }),
     ];
-    golden::check_kept::<User>(&history.into_iter().fold(User::default(), User::evolve));
+    GOLDEN.check_kept::<User>(&history.into_iter().fold(User::default(), User::evolve));
 }
 
 #[test]

@@ -57,9 +57,9 @@ pub enum MoneyError {
     /// Amounts of different currencies do not add up.
     #[error("an amount in {left} does not add to one in {right}")]
     Mixed {
-        /// One.
+        /// The currency of the first amount.
         left: Currency,
-        /// The other.
+        /// The currency of the second amount.
         right: Currency,
     },
 }

@@ -53,14 +53,14 @@ pub enum ReservationChange {
     /// `owner` takes the value: refused when another stream holds it, nothing to do when `owner`
     /// itself does.
     Take {
-        /// The value.
+        /// The reserved value.
         reservation: ReservedValue,
         /// Who holds it from now on.
         owner: StreamName,
     },
     /// `owner` gives the value back; nothing to do when it does not hold it.
     Release {
-        /// The value.
+        /// The reserved value.
         reservation: ReservedValue,
         /// Who held it.
         owner: StreamName,

@@ -1,4 +1,4 @@
-//! What an append leaves in the metadata of its last event beside the caller's own: the
+//! What an append leaves in the metadata of its last event in addition to the caller's own: the
 //! reservations that it changed and its idempotency record. The tables of reservations and keys can
 //! be worked out again from it, which `verify` does. Plain appends leave nothing.
 
@@ -18,7 +18,7 @@ struct Written<'a> {
     append: StoredAppend<&'a str, &'a RawValue>,
 }
 
-/// What an append changed beside its events.
+/// What an append changed besides its events.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredAppend<S, R> {
     /// How many events it has; this one is the last.
@@ -34,9 +34,9 @@ pub(crate) struct StoredAppend<S, R> {
 /// See the table `event_store.idempotency`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredKeyUse<S, R> {
-    #[serde(with = "hex")]
+    #[serde(with = "hex::serde")]
     pub(crate) key: [u8; 32],
-    #[serde(with = "hex")]
+    #[serde(with = "hex::serde")]
     pub(crate) request_hash: [u8; 32],
     pub(crate) streams: Vec<S>,
     pub(crate) answer: R,
@@ -46,7 +46,7 @@ pub(crate) struct StoredKeyUse<S, R> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredReservation<S> {
     pub(crate) scope: S,
-    #[serde(with = "hex")]
+    #[serde(with = "hex::serde")]
     pub(crate) hash: [u8; 32],
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub(crate) release: Option<S>,
@@ -101,39 +101,4 @@ pub(crate) fn read(
         return Ok(None);
     }
     serde_json::from_str::<Read>(metadata).map(|read| read.append)
-}
-
-mod hex {
-    //! 32 bytes as 64 digits.
-
-    use std::fmt::Write;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        bytes: &[u8; 32],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let digits = bytes.iter().fold(String::with_capacity(64), |mut digits, byte| {
-            // Writing to a string cannot fail.
-            let _written = write!(digits, "{byte:02x}");
-            digits
-        });
-        serializer.serialize_str(&digits)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<[u8; 32], D::Error> {
-        let digits = String::deserialize(deserializer)?;
-        let bad = || serde::de::Error::custom("not 64 hexadecimal digits");
-        let mut bytes = [0; 32];
-        if digits.len() != 64 || !digits.is_ascii() {
-            return Err(bad());
-        }
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| bad())?;
-        }
-        Ok(bytes)
-    }
 }

@@ -9,9 +9,8 @@
 //! From step 2 on the log refuses whatever brings data of the subject or takes a reservation for
 //! it, also from a process that has not heard of the erasure yet.
 //!
-//! The key goes first: who stands before `subject.erased` may still read for as long as it keeps a
-//! key in memory, who stands behind it never does, so that whatever is made of the log is the same
-//! whenever it is made.
+//! The key goes first. A reader that has not reached `subject.erased` may still use a cached key. A
+//! reader that has passed it never does. So a fold of the log gives the same rows whenever it runs.
 
 use uuid::Uuid;
 
@@ -32,8 +31,8 @@ pub const MAX_BY_LEN: usize = 128;
 pub(super) const CATEGORY: &str = "subject";
 /// How often it is looked again for what others did meanwhile, and for more reservations.
 const MAX_ROUNDS: u32 = 1_000;
-const CLAIMS_AT_ONCE: u32 = 256;
-const _: () = assert!(CLAIMS_AT_ONCE as usize <= MAX_STREAMS, "an append takes them");
+const RESERVATIONS_AT_ONCE: u32 = 256;
+const _: () = assert!(RESERVATIONS_AT_ONCE as usize <= MAX_STREAMS, "an append takes them");
 
 /// Whose data is to be erased, and who says so.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ pub enum EraseError {
     /// The key store.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The log.
+    /// The log gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The log said no.
@@ -119,7 +118,7 @@ pub(super) async fn tell(
     for _ in 0..MAX_ROUNDS {
         let told =
             store.read_stream(&stream, Version::NONE, 1).await?.first().map(RecordedEvent::mark);
-        let reservations = store.reservations_of(&id, CLAIMS_AT_ONCE).await?;
+        let reservations = store.reservations_of(&id, RESERVATIONS_AT_ONCE).await?;
         if let (Some(mark), true) = (told, reservations.is_empty()) {
             if !acknowledged {
                 confirm(store).await?;

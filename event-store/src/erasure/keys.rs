@@ -1,5 +1,5 @@
 //! The store of subject keys, as the rest of the crate sees it: one wrapped key a subject, a
-//! tombstone where it was destroyed, and the ledger of erasures beside them. Postgres and memory
+//! tombstone where it was destroyed, and the ledger of erasures next to them. Postgres and memory
 //! stand behind it and pass the same contract.
 
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub struct WrappedKey {
 /// What the store has for a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredKey {
-    /// Its key.
+    /// The subject's key, encrypted under a master key.
     Wrapped(WrappedKey),
     /// It had been erased: there is no key, and never will be.
     Destroyed,
@@ -71,7 +71,7 @@ pub enum StoredKey {
 /// One line of the ledger: an erasure, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// Whose data.
+    /// The subject: the person whose data it is.
     pub subject: Uuid,
     /// Who asked for it: an opaque id.
     pub requested_by: String,

@@ -19,7 +19,7 @@ pub(super) struct Field<'a> {
     span: Range<usize>,
     /// Which field it is: a JSON pointer.
     pub(super) path: String,
-    /// Whose.
+    /// The subject: the person whose data it is.
     pub(super) subject: Uuid,
     /// What it holds.
     pub(super) content: Content<'a>,

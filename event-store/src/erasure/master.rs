@@ -17,7 +17,7 @@ use super::keys::{KeyError, SubjectKeyStore, WrappedKey};
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 12;
 const WRAP_VERSION: u8 = 1;
-/// How many keys are wrapped anew at a time.
+/// How many keys are wrapped again at a time.
 const ROTATE_PAGE: u32 = 1_000;
 /// The most master keys that a file may hold: the current one and those it replaced.
 const MAX_MASTER_KEYS: usize = 16;
@@ -64,7 +64,7 @@ impl std::fmt::Debug for SubjectKey {
 /// Wraps and unwraps the keys of subjects. Many at a time, since a KMS is a network away.
 #[async_trait]
 pub trait MasterKeys: Send + Sync + 'static {
-    /// The name of the master key that wraps now; kept beside each wrapped key.
+    /// The name of the master key that wraps now; kept next to each wrapped key.
     fn current(&self) -> &str;
 
     /// Wraps each subject's key under the current master key, bound to the subject.
@@ -126,13 +126,8 @@ impl std::fmt::Debug for LocalMasterKeys {
 
 /// A master key's name follows from it and tells nothing of it.
 fn name_of(key: &[u8; KEY_LEN]) -> String {
-    use std::fmt::Write as _;
     let digest = Sha256::new().chain_update(b"master key name").chain_update(key).finalize();
-    digest.iter().take(8).fold(String::new(), |mut name, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-        name
-    })
+    hex::encode(&digest[..8])
 }
 
 /// A wrapped key opens for its subject alone.
@@ -183,7 +178,7 @@ impl MasterKeys for LocalMasterKeys {
 /// how many. Safe when run twice or at once.
 ///
 /// # Errors
-/// [`KeyError`]; what was wrapped anew until then stays so.
+/// [`KeyError`]; what was wrapped again until then stays so.
 pub async fn rotate(keys: &dyn SubjectKeyStore, master: &dyn MasterKeys) -> Result<u64, KeyError> {
     let mut rotated = 0;
     loop {

@@ -17,7 +17,7 @@ use crate::stream::Version;
 
 const PAGE: u32 = 2_000;
 /// The most reservations that are counted.
-const CLAIMS: u32 = 1_000;
+const RESERVATIONS: u32 = 1_000;
 
 /// What lies outside this program's reach, named in every proof.
 const OUT_OF_REACH: [&str; 5] = [
@@ -35,7 +35,7 @@ const OUT_OF_REACH: [&str; 5] = [
 /// The proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// Whose data.
+    /// The subject: the person whose data it is.
     pub subject: Uuid,
     /// Who asked for it.
     pub requested_by: Option<String>,
@@ -108,7 +108,7 @@ pub async fn prove(
     let told =
         store.read_stream(&subject_stream(subject)?, Version::NONE, 1).await?.into_iter().next();
     let search = search(store, subject, told.as_ref().map(|event| event.position)).await?;
-    let reservations_left = store.reservations_of(&subject.to_string(), CLAIMS).await?.len();
+    let reservations_left = store.reservations_of(&subject.to_string(), RESERVATIONS).await?.len();
     Ok(Proof {
         subject,
         requested_by: entry.as_ref().map(|entry| entry.requested_by.clone()),

@@ -3,7 +3,7 @@
 //! Keys are asked for in batches: the new subjects of all concurrent appends in one statement,
 //! those of a page of events in another. What is at hand is kept as [`super::cache`] says. Whoever
 //! reads a subject's `subject.erased` sees none of its values from that page on, whatever the store
-//! of keys says; the key was destroyed before that event was appended, so whoever asks for it anew
+//! of keys says; the key was destroyed before that event was appended, so whoever asks for it again
 //! is told the same.
 
 use std::collections::{HashMap, HashSet};

@@ -5,7 +5,7 @@
 //! - *proved*: every new connection has shown the event that this process knows at its newest
 //!   position;
 //! - *in doubt*: an answer came from another epoch; calls wait a moment for the proof to be made
-//!   anew;
+//!   again;
 //! - *broken*: what is there is another history; every call is refused, and the reason says which
 //!   command goes on.
 //!
@@ -123,7 +123,7 @@ impl Continuity {
             return Ok(());
         }
         tracing::warn!(%epoch, %known, "the event store answers in another epoch: its history is \
-            proved anew");
+            proved again");
         self.state.send_if_modified(|state| {
             let proved = *state == State::Proved;
             if proved {
@@ -208,7 +208,7 @@ impl Continuity {
     }
 }
 
-/// Proves anew for as long as the history is in doubt or broken. Ends only when it is dropped.
+/// Proves again for as long as the history is in doubt or broken. Ends only when it is dropped.
 pub(crate) async fn watch(
     continuity: Arc<Continuity>,
     options: Arc<PostgresOptions>,

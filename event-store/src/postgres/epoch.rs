@@ -23,7 +23,7 @@ use crate::event::{Epoch, Position};
 /// One history of the log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct EpochRecord {
-    /// Its id.
+    /// The epoch: the history that the log is in.
     pub epoch: Epoch,
     /// The last position that it shares with the epoch before.
     pub began_after: Position,
@@ -31,7 +31,7 @@ pub struct EpochRecord {
     pub reason: String,
     /// Epochs of other copies of the log in whose place it goes on.
     pub abandoned: Vec<Epoch>,
-    /// When.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 

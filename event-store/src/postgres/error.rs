@@ -1,4 +1,11 @@
-//! What an error of Postgres means for the caller: one table of SQLSTATEs, here alone.
+//! What an error of Postgres means for the caller: the SQLSTATEs that our own functions raise, on
+//! top of the table in [`postgres_kit::sqlstate`](mod@postgres_kit::sqlstate).
+
+pub(crate) use postgres_kit::Meaning;
+use postgres_kit::SchemaError;
+use postgres_kit::sqlstate::{
+    INSUFFICIENT_RESOURCES, QUERY_CANCELED, TOO_MANY_CONNECTIONS, meaning_of_sqlstate, sqlstate,
+};
 
 use crate::error::StoreError;
 
@@ -12,19 +19,6 @@ const GAP: &str = "DB003";
 /// The append function ran on a server that can lose what it acknowledges
 /// (`event_store.unsafe_setting`).
 const UNSAFE: &str = "DB004";
-
-/// What follows from a failed call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// It certainly changed nothing, and may succeed when sent again.
-    Busy,
-    /// Whether it changed anything is not known. The connection is gone, or not worth keeping.
-    Lost,
-    /// Something in the data cannot be stored; it changed nothing.
-    Data,
-    /// It changed nothing and never will, whatever is sent.
-    Unusable,
-}
 
 /// What a failed call of the append procedure means. The procedure commits before it returns, so an
 /// error that can arrive after a COMMIT says nothing about whether the batch was appended.
@@ -44,7 +38,8 @@ pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
 /// every call. Not among them: what is raised by a lock or a write, since nothing is locked or
 /// written after the COMMIT; "too many connections", which only a new connection meets.
 fn may_follow_commit(code: &str) -> bool {
-    code == "57014" || (code.starts_with("53") && code != "53300")
+    code == QUERY_CANCELED
+        || (code.starts_with(INSUFFICIENT_RESOURCES) && code != TOO_MANY_CONNECTIONS)
 }
 
 /// The error of a call that certainly changed nothing and never will.
@@ -59,38 +54,17 @@ pub(crate) fn unusable(error: sqlx::Error) -> StoreError {
 
 /// What a failed call means.
 pub(crate) fn meaning(error: &sqlx::Error) -> Meaning {
-    match error {
-        sqlx::Error::Database(database) => {
-            database.code().map_or(Meaning::Lost, |code| meaning_of_code(&code))
-        }
-        sqlx::Error::PoolTimedOut => Meaning::Busy,
-        sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::Configuration(_) => Meaning::Unusable,
-        sqlx::Error::Encode(_) => Meaning::Data,
-        // Io, Tls, Protocol, a crashed worker: whatever was under way may have been done.
-        _ => Meaning::Lost,
+    match sqlstate(error) {
+        Some(code) => meaning_of_code(&code),
+        None => postgres_kit::meaning(error),
     }
 }
 
 fn meaning_of_code(code: &str) -> Meaning {
     match code {
-        // Locks, deadlocks and serialisation; out of connections, memory or disk; a cancelled
-        // statement; cannot connect now. Read-only: sessions for appends are not, so it is a
-        // standby, which may be about to be promoted.
-        "55P03" | "40001" | "40P01" | "57014" | "57P03" | "25006" => Meaning::Busy,
-        // The server ended the session, perhaps after the commit: shut down, crashed, database
-        // dropped, idle for too long, or its transaction open for too long.
-        "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" | "40003" => Meaning::Lost,
-        // Isolation level; settings; privileges; a function or a table that is not there.
-        WRONG_SESSION | UNSAFE | "42501" | "42883" | "42P01" | "3F000" => Meaning::Unusable,
+        WRONG_SESSION | UNSAFE => Meaning::Unusable,
         BATCH_AFFECTS_ITSELF | GAP => Meaning::Data,
-        _ => match &code[..2] {
-            "53" => Meaning::Busy,
-            "08" | "58" | "XX" => Meaning::Lost,
-            "28" | "3D" => Meaning::Unusable,
-            _ => Meaning::Data,
-        },
+        code => meaning_of_sqlstate(code),
     }
 }
 
@@ -103,6 +77,16 @@ pub(crate) fn read_error(error: sqlx::Error) -> StoreError {
             error => StoreError::Database(error),
         },
         Meaning::Data => StoreError::Database(error),
+    }
+}
+
+impl From<SchemaError> for StoreError {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Database(error) => read_error(error),
+            SchemaError::Migrate { source, .. } => Self::Unusable(source.to_string()),
+            error => Self::Unusable(error.to_string()),
+        }
     }
 }
 

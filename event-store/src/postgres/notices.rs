@@ -16,7 +16,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
-/// Where sqlx writes what Postgres had to say beside the answer.
+/// Where sqlx writes what Postgres had to say in addition to the answer.
 const TARGET: &str = "sqlx::postgres::notice";
 
 /// Listens during calls; whatever is logged meanwhile goes on to where it went before.

@@ -65,7 +65,7 @@ pub struct Verification {
 pub struct Finding {
     /// Where, when it is about one event.
     pub position: Option<Position>,
-    /// What.
+    /// What was found.
     pub what: String,
 }
 

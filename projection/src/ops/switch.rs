@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use event_store::{EventRef, Position};
 use postgres_kit::Connection;
+use postgres_kit::sqlstate::{LOCK_NOT_AVAILABLE, has_sqlstate};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
@@ -84,10 +85,7 @@ pub(crate) async fn switch(
 }
 
 fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == "55P03")
+    has_sqlstate(error, &[LOCK_NOT_AVAILABLE])
 }
 
 async fn attempt(

@@ -1,5 +1,9 @@
 //! Rows that Postgres refuses: found among the others, so that each hurts its own key alone.
 
+use postgres_kit::sqlstate::{
+    DATA_EXCEPTION, EXCLUSION_VIOLATION, INTEGRITY_CONSTRAINT_VIOLATION, UNIQUE_VIOLATION,
+    has_sqlstate,
+};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 
@@ -29,8 +33,8 @@ pub(super) enum NotSaved<K> {
 /// class 22, the data, or 23, a constraint), or the program cannot write or read a value.
 pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        sqlx::Error::Database(_) => {
+            has_sqlstate(error, &[DATA_EXCEPTION, INTEGRITY_CONSTRAINT_VIOLATION])
         }
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
         _ => false,
@@ -38,15 +42,11 @@ pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
 }
 
 /// A unique or an exclusion constraint: it compares rows with each other.
-const ACROSS_ROWS: [&str; 2] = ["23505", "23P01"];
+const ACROSS_ROWS: [&str; 2] = [UNIQUE_VIOLATION, EXCLUSION_VIOLATION];
 
 /// Why it is refused.
 pub(crate) fn why(error: &sqlx::Error) -> Refused {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    Refused {
-        text: in_words(error),
-        across: code.is_some_and(|code| ACROSS_ROWS.contains(&&*code)),
-    }
+    Refused { text: in_words(error), across: has_sqlstate(error, &ACROSS_ROWS) }
 }
 
 fn in_words(error: &sqlx::Error) -> String {

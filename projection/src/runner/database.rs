@@ -1,9 +1,8 @@
-//! Connections to the read model, and which of Postgres' errors pass by themselves.
+//! Connections to the read model.
 
 use std::time::Duration;
 
 use postgres_kit::Connection;
-use sqlx::Error;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
@@ -26,22 +25,4 @@ pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Re
     ]);
     let connected = Connection::open(&options, CONNECT_LIMIT, CALL_LIMIT).await;
     connected.map_err(|error| postgres_kit::named(&postgres_kit::place(&options), error))
-}
-
-/// Whether trying again later may help without anybody's doing.
-pub(crate) fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Io(_)
-        | Error::Tls(_)
-        | Error::Protocol(_)
-        | Error::WorkerCrashed
-        | Error::PoolTimedOut
-        | Error::PoolClosed => true,
-        // By class of SQLSTATE: connections, serialisation and deadlocks, resources, locks and
-        // states, operator's intervention, the system beneath.
-        Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
-        }),
-        _ => false,
-    }
 }

@@ -108,7 +108,7 @@ impl Owned {
                 let reason = format!("event {position}{what}: {}", chain(reason.as_ref()));
                 self.stop(reason, bad.map(|event| event.recorded_at), again).await
             }
-            Err(error) if database::is_transient(&error) => Outcome::Failed(error),
+            Err(error) if postgres_kit::is_transient(&error) => Outcome::Failed(error),
             Err(error) => self.refused(&error, events.first()).await,
         };
         Folded::Done(applied)

@@ -69,7 +69,7 @@ impl Passing {
 
 /// None was moved: one statement moves all or none.
 async fn fail(partitions: Vec<Passing>, error: &sqlx::Error, job: &Job) -> Vec<Applied> {
-    let is_transient = database::is_transient(error);
+    let is_transient = postgres_kit::is_transient(error);
     let mut ended = Vec::with_capacity(partitions.len());
     for Passing { partition, .. } in partitions {
         let outcome = if is_transient {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use event_store::{EventStore, EventType, MemoryStore, RecordedEvent, Registry};
 use local_servers::TestDatabase;
-use projection::generation::{self, SchemaError};
+use postgres_kit::SchemaError::{Changed, Newer, Older};
+use projection::generation;
+use projection::generation::SchemaError::Migrations;
 use projection::{AnyProjection, AnyRows, Only, Partitions, Prepared, Split, of};
 use projection::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
@@ -61,15 +63,15 @@ async fn a_schema_that_this_program_does_not_know_is_refused_with_the_command_to
         version = (SELECT max(version) FROM read_model._sqlx_migrations)",
     )
     .await;
-    assert!(matches!(
-        generation::check(&mut connection).await,
-        Err(SchemaError::Newer(20_991_231_000_000))
-    ));
+    let newer = generation::check(&mut connection).await;
+    let Err(Migrations(Newer { migration: 20_991_231_000_000, .. })) = newer else {
+        panic!("{newer:?}")
+    };
     tell(database.url(), "DELETE FROM read_model._sqlx_migrations WHERE version = 20991231000000")
         .await;
-    assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Older)));
+    assert!(matches!(generation::check(&mut connection).await, Err(Migrations(Older { .. }))));
     tell(database.url(), "UPDATE read_model._sqlx_migrations SET checksum = '\\x00'").await;
-    assert!(matches!(generation::check(&mut connection).await, Err(SchemaError::Changed(_))));
+    assert!(matches!(generation::check(&mut connection).await, Err(Migrations(Changed { .. }))));
 }
 
 #[tokio::test]

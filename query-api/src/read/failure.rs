@@ -1,6 +1,10 @@
 //! Why a question was not answered, and the one place where the database's errors are told apart.
 
 use axum::http::StatusCode;
+use postgres_kit::sqlstate::{
+    DATA_EXCEPTION, FEATURE_NOT_SUPPORTED, INSUFFICIENT_RESOURCES, INVALID_SCHEMA_NAME,
+    INVALID_SQL_STATEMENT_NAME, QUERY_CANCELED, UNDEFINED_TABLE, sqlstate,
+};
 use service_kit::Problem;
 use service_kit::consistency::TokenError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
@@ -62,15 +66,14 @@ impl ReadError {
 
 impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        match code.as_deref() {
-            Some("0A000" | "26000") => Self::PlanChanged,
-            Some("57014") => Self::TooSlow,
-            Some(code) if code.starts_with("22") => Self::NotStorable(error),
+        match sqlstate(&error).as_deref() {
+            Some(FEATURE_NOT_SUPPORTED | INVALID_SQL_STATEMENT_NAME) => Self::PlanChanged,
+            Some(QUERY_CANCELED) => Self::TooSlow,
+            Some(code) if code.starts_with(DATA_EXCEPTION) => Self::NotStorable(error),
             // An undefined table or schema, or no right to it yet: the projector has not made it.
-            Some("42P01" | "3F000") => Self::NotProjected,
+            Some(UNDEFINED_TABLE | INVALID_SCHEMA_NAME) => Self::NotProjected,
             Some(code)
-                if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") =>
+                if ["08", INSUFFICIENT_RESOURCES, "57P"].iter().any(|c| code.starts_with(c)) =>
             {
                 Self::Away(error)
             }

@@ -307,10 +307,9 @@ pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
 /// cannot drift apart.
 pub(crate) async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
-    let mut migrator = sqlx::migrate!("../migrations/read_model");
-    migrator.create_schema("read_model");
-    migrator.dangerous_set_table_name("read_model._sqlx_migrations");
-    migrator.run_direct(None, &mut connection, false).await?;
+    let migrator = sqlx::migrate!("../migrations/read_model");
+    let schema = postgres_kit::Schema::new("read_model", migrator, "projector migrate");
+    schema.migrate_on(&mut connection).await?;
     for projection in ALL_PROJECTIONS {
         let folder = root().join("projector/src/projections").join(projection);
         let tables = std::fs::read_to_string(folder.join("tables.sql"))?;

@@ -20,7 +20,7 @@ use crate::{POLL, Service};
 
 /// Of the peak rate.
 const SHARE: f64 = 0.2;
-/// How many times the lag without a rebuild the lag beside one may be.
+/// How many times the lag may grow while a rebuild runs.
 const MOST: f64 = 3.0;
 /// How far the projector may be behind the writers at the peak, in events.
 const MOST_AHEAD: i64 = 5_000;

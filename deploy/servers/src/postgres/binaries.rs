@@ -34,7 +34,7 @@ impl PostgresBinaries {
         &self.bin
     }
 
-    /// One of its programs, with the libraries that a fetched installation carries beside it.
+    /// One of its programs, with the libraries that a fetched installation carries next to it.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         if let Some(package) = self.bin.ancestors().nth(3) {

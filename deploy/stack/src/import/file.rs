@@ -15,7 +15,7 @@ const FIELDS_WITHOUT: usize = 4;
 pub struct Purchase {
     /// The customer's full id, as written.
     pub customer: String,
-    /// When.
+    /// The day of the purchase.
     pub date: NaiveDate,
     /// How many CDs; at least one.
     pub units: i64,

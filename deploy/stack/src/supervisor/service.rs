@@ -19,7 +19,7 @@ use crate::identity::ProcessId;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to this …
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// … and begins anew once it has run for so long.
+/// … and starts at the first again once it has run for so long.
 const STEADY: Duration = Duration::from_secs(20);
 /// How long a process may take to finish its work in flight.
 const STOP_LIMIT: Duration = Duration::from_secs(30);

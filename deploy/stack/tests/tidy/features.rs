@@ -1,10 +1,43 @@
 //! A crate asks for what it uses: another crate of the workspace may ask for it today and not
-//! tomorrow.
+//! tomorrow. And it asks for nothing else.
 
-use super::{EDGES, manifest, none, rust};
+use super::{EDGES, dependencies, files, manifest, none, rust};
 
 /// What only tokio's feature `test-util` has.
 const PAUSED_TIME: &[&str] = &["start_paused", "time::pause(", "time::advance("];
+
+/// Asked for only to give a crate beneath them a feature.
+const FOR_A_FEATURE: &[&str] = &["aes", "polyval"];
+
+#[test]
+fn every_dependency_is_used_by_the_crate_that_asks_for_it() {
+    let mut offences = Vec::new();
+    for (name, folder, _) in EDGES {
+        let inside = format!("{folder}/");
+        let code: Vec<String> = files()
+            .into_iter()
+            .filter(|file| file.path.starts_with(&inside))
+            .filter(|file| [".rs", ".md"].iter().any(|end| file.path.ends_with(end)))
+            .map(|file| file.text)
+            .collect();
+        let manifest = manifest(folder);
+        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for dependency in dependencies(&manifest, kind) {
+                let word = dependency.replace('-', "_");
+                let is_used = code.iter().any(|text| names(text, &word));
+                if !is_used && !FOR_A_FEATURE.contains(&dependency.as_str()) {
+                    offences.push(format!("{name}: {dependency} ({kind}) is not used"));
+                }
+            }
+        }
+    }
+    none("a crate asks for nothing that it does not use", offences);
+}
+
+/// Whether a text has this word.
+fn names(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
 
 #[test]
 fn a_crate_whose_tests_stop_the_clock_asks_for_what_stops_it() {

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postgres_kit::{Connection, Pool, PoolSettings};
-use sqlx::migrate::Migrator;
+use postgres_kit::{Connection, Pool, PoolSettings, Schema};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -17,7 +16,7 @@ use uuid::Uuid;
 use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
 use crate::error::StoreError;
 use crate::event::{Epoch, EventRef, Position};
-use crate::postgres::{OwnedSchema, read_error};
+use crate::postgres::read_error;
 use crate::store::Head;
 
 /// How long a call waits for a place in the pool while no other comes to an end, and for a new
@@ -47,16 +46,9 @@ const MAX_LIFETIME: Duration = Duration::from_mins(30);
 /// A pooled connection unused for this long is closed.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
 
-fn schema() -> OwnedSchema {
-    let mut migrator: Migrator = sqlx::migrate!("../migrations/subject_keys");
-    migrator.dangerous_set_table_name("subject_keys._sqlx_migrations");
-    migrator.create_schema("subject_keys");
-    OwnedSchema {
-        name: "subject_keys",
-        table: "subject_keys._sqlx_migrations",
-        migrator,
-        how: "run `command-api migrate subject-keys`",
-    }
+fn schema() -> Schema {
+    let migrator = sqlx::migrate!("../migrations/subject_keys");
+    Schema::new("subject_keys", migrator, "command-api migrate subject-keys")
 }
 
 /// Brings the schema `subject_keys` of the database up to date. Safe when run twice or at once.
@@ -65,7 +57,8 @@ fn schema() -> OwnedSchema {
 /// [`KeyError::Unavailable`] when Postgres is away, [`KeyError::Unusable`] when the schema is newer
 /// than this program.
 pub async fn migrate(url: &str) -> Result<(), KeyError> {
-    Ok(schema().migrate(url).await?)
+    let options = crate::postgres::options(url)?;
+    Ok(schema().migrate(&options).await.map_err(StoreError::from)?)
 }
 
 /// Names the schema that this program makes: another one, another name. For templates of test
@@ -158,9 +151,8 @@ impl PostgresKeys {
             ]);
         let mut connection =
             Connection::open(&options, CONNECT_LIMIT, CHECK_LIMIT).await.map_err(read_error)?;
-        let checked = connection
-            .run(async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(schema().check(raw).await));
-        checked.await.map_err(read_error)??;
+        let checked = connection.run(async |raw: &mut PgConnection| schema().check(raw).await);
+        checked.await.map_err(StoreError::from)?;
         connection.close().await;
         let mut settings = PoolSettings::new(MAX_CONNECTIONS, ACQUIRE_LIMIT, CALL_LIMIT);
         settings.wait_limit = WAIT_LIMIT;

@@ -89,7 +89,7 @@ impl Personal {
         }
     }
 
-    /// And those.
+    /// Adds the subjects of `more`.
     pub(crate) fn add_all(&mut self, more: &Self) {
         self.unknown |= more.unknown;
         more.subjects.iter().for_each(|subject| self.add_subject(*subject));

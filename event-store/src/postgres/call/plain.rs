@@ -30,8 +30,8 @@ struct Plain<'a> {
 
 /// The arrays of a call.
 const ARRAYS: usize = 13;
-/// What a member takes in the call beside its texts: ids, numbers, its type, and the length of each
-/// entry.
+/// What a member takes in the call in addition to its texts: ids, numbers, its type, and the length
+/// of each entry.
 const BYTES_BESIDE: usize = 128;
 
 /// The call for a plain batch; none when it is not plain.

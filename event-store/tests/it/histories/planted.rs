@@ -112,7 +112,7 @@ fn changed(source: &str, from: &str, to: &str) -> String {
     assert_eq!(
         source.matches(from).count(),
         1,
-        "the append function has changed; plant the bug anew: {from}"
+        "the append function has changed; plant the bug again: {from}"
     );
     source.replace(from, to)
 }

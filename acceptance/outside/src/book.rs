@@ -1,0 +1,120 @@
+//! A book is lent to one reader at a time.
+
+use aggregate::{Aggregate, stored_events};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A book on its shelf, or lent.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    is_lent: bool,
+}
+
+/// What a book can be asked.
+#[derive(Debug, Clone, Copy)]
+pub enum BookCommand {
+    /// Somebody takes it.
+    Lend {
+        /// Which book.
+        book_id: Uuid,
+        /// For how many days.
+        days: u16,
+    },
+    /// It comes back.
+    Return {
+        /// Which book.
+        book_id: Uuid,
+    },
+}
+
+/// Everything that happens to a book.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BookEvent {
+    /// `book.lent` v1
+    Lent(BookLent),
+    /// `book.returned` v1
+    Returned(BookReturned),
+}
+
+stored_events!(BookEvent {
+    Lent(BookLent) => "book.lent", 1;
+    Returned(BookReturned) => "book.returned", 1;
+});
+
+/// `book.lent` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BookLent {
+    /// Which book.
+    pub book_id: Uuid,
+    /// For how many days.
+    pub days: u16,
+}
+
+/// `book.returned` v1
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BookReturned {
+    /// Which book.
+    pub book_id: Uuid,
+}
+
+/// Why a book says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BookError {
+    /// Somebody has it.
+    #[error("the book is lent")]
+    IsLent,
+    /// Nobody has it.
+    #[error("the book is on its shelf")]
+    IsThere,
+}
+
+impl BookEvent {
+    fn labels(&self) -> Vec<(&'static str, Uuid)> {
+        let (Self::Lent(BookLent { book_id, .. }) | Self::Returned(BookReturned { book_id })) =
+            self;
+        vec![("book", *book_id)]
+    }
+}
+
+impl Aggregate for Book {
+    type Command = BookCommand;
+    type Event = BookEvent;
+    type Error = BookError;
+
+    fn decide(&self, command: BookCommand) -> Result<Vec<BookEvent>, BookError> {
+        match command {
+            BookCommand::Lend { .. } if self.is_lent => Err(BookError::IsLent),
+            BookCommand::Lend { book_id, days } => {
+                Ok(vec![BookEvent::Lent(BookLent { book_id, days })])
+            }
+            BookCommand::Return { .. } if !self.is_lent => Err(BookError::IsThere),
+            BookCommand::Return { book_id } => {
+                Ok(vec![BookEvent::Returned(BookReturned { book_id })])
+            }
+        }
+    }
+
+    fn evolve(self, event: BookEvent) -> Self {
+        Self { is_lent: matches!(event, BookEvent::Lent(_)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aggregate::scenario::given;
+
+    use super::*;
+
+    const BOOK: Uuid = Uuid::from_u128(7);
+
+    #[test]
+    fn a_book_is_lent_to_one_reader_at_a_time() {
+        let lent = || BookEvent::Lent(BookLent { book_id: BOOK, days: 14 });
+        let returned = BookEvent::Returned(BookReturned { book_id: BOOK });
+        let lend = BookCommand::Lend { book_id: BOOK, days: 14 };
+        given::<Book>([]).when(lend).then([lent()]);
+        given::<Book>([lent()]).when(lend).then_error(&BookError::IsLent);
+        given::<Book>([lent(), returned]).when(lend).then([lent()]);
+    }
+}

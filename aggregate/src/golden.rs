@@ -1,0 +1,361 @@
+//! Golden files: one per event version ever written,
+//! `src/<aggregate>/golden/<type>.v<version>.json`.
+//!
+//! `data` is a payload. For a version that is written today it must be read and written back the
+//! same, and `shape`, what the program asks of it, must be what it was at first: another shape
+//! needs another version. For a former version `becomes` lists what its upcaster, and those after
+//! it, make of the payload.
+//!
+//! A domain's tests ask [`Goldens`]: see `domain/src/golden.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it fails tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{Aggregate, DomainEvent, Past, Shape};
+
+mod shape;
+
+/// A field that no program knows: it must survive every upcaster.
+const UNKNOWN: &str = "a_field_that_nobody_knows";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Golden {
+    data: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shape: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    becomes: Option<Vec<Became>>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Became {
+    r#type: String,
+    version: i32,
+    data: Value,
+}
+
+/// The golden files of a domain.
+#[derive(Debug, Clone, Copy)]
+pub struct Goldens {
+    /// The folder of the domain's `Cargo.toml`.
+    manifest: &'static str,
+    /// The former shapes, and what they have become.
+    past: &'static [Past],
+}
+
+/// What to write into the golden file of a former version that has none.
+const FORMER: &str = "{\n  \"data\": <a payload as programs wrote it then>\n}\n\
+    This test then prints the `becomes` that belongs there, too.";
+
+/// What to write into the golden file of a version that is written today and has none.
+fn template<P: DeserializeOwned>() -> String {
+    let fields: Vec<String> =
+        shape::fields::<P>().iter().map(|name| format!("    \"{name}\": <a value>")).collect();
+    format!(
+        "{{\n  \"data\": {{\n{}\n  }}\n}}\n\
+            This test then prints the `shape` that belongs there, too.",
+        fields.join(",\n")
+    )
+}
+
+impl Goldens {
+    /// The golden files of the domain whose `Cargo.toml` is in this folder
+    /// (`env!("CARGO_MANIFEST_DIR")`), and whose events had these former shapes.
+    pub const fn new(manifest: &'static str, past: &'static [Past]) -> Self {
+        Self { manifest, past }
+    }
+
+    /// Checks what holds of all events together. `written` are the shapes that each aggregate
+    /// writes today.
+    ///
+    /// - Every version has its golden file, and there are no others.
+    /// - Every former version has an upcaster, which makes what its golden file says.
+    /// - No two aggregates share a category.
+    ///
+    /// # Panics
+    /// One of these does not hold. The message says what to do.
+    pub fn check_all(&self, written: &[&[Shape]]) {
+        let current: Vec<Shape> = written.iter().copied().flatten().copied().collect();
+        self.check_files(&current);
+        let missing = without_upcaster(&current, self.past);
+        assert!(missing.is_empty(), "former versions without an upcaster: {missing:?}");
+        self.check_upcasters();
+        check_categories(written);
+    }
+
+    /// Checks the golden files of an aggregate's events, and that it reads what former events have
+    /// become.
+    pub fn check_event<E: DomainEvent + Shaped>(&self) {
+        // First: it knows the fields of a payload whose file is missing.
+        E::check_shapes(self);
+        for (event_type, version) in E::KNOWN {
+            let data = self.read((event_type, *version), "").data;
+            let event = E::from_parts(event_type, *version, &data.to_string())
+                .expect("a known type")
+                .expect("the payload is readable");
+            assert_eq!((event.event_type(), event.schema_version()), (*event_type, *version));
+            assert_eq!(
+                serde_json::to_value(&event).unwrap(),
+                data,
+                "{event_type} v{version} is written back another way"
+            );
+            check_times::<E>((event_type, *version), data);
+        }
+        for (shape, ..) in self.past {
+            for fragment in upcast(self.past, *shape, self.read(*shape, FORMER).data) {
+                let read =
+                    E::from_parts(&fragment.r#type, fragment.version, &fragment.data.to_string());
+                assert!(
+                    !matches!(read, Some(Err(_))),
+                    "{shape:?} becomes {fragment:?}, which is not readable"
+                );
+            }
+        }
+    }
+
+    /// Checks one payload type.
+    pub fn check_shape<P: DeserializeOwned>(&self, shape: Shape) {
+        let (golden, (event_type, version)) = (self.read(shape, &template::<P>()), shape);
+        let found = shape::of::<P>(&golden.data);
+        let what = if golden.shape.is_some() {
+            "has another shape than when it was first written: give it the next version, and the old \
+                one an upcaster. Its shape is now"
+        } else {
+            "is new. Its golden file needs its shape, too"
+        };
+        assert!(
+            golden.shape.as_ref() == Some(&found),
+            "{event_type} v{version} {what} ({}):\n\"shape\": {}",
+            self.path(shape).display(),
+            json!(found)
+        );
+    }
+
+    /// Checks that a state that is kept is still written as it was, in `state.v<shape>.json` beside the
+    /// golden events: another fold of the same events, or another shape, needs another number.
+    pub fn check_kept<A: Aggregate + DeserializeOwned>(&self, state: &A) {
+        let kept = A::SNAPSHOT.expect("the state is kept");
+        let path = self.folder(A::Event::CATEGORY).join(format!("state.v{}.json", kept.shape));
+        let written = (kept.write)(state).unwrap();
+        let data: Value = serde_json::from_str(&written).unwrap();
+        let found = Golden { shape: Some(shape::of::<A>(&data)), data, becomes: None };
+        let what = if path.exists() { "raise the shape of what is kept, and" } else { "" };
+        let golden: Option<Golden> =
+            fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let same = golden.is_some_and(|golden| json!(golden) == json!(found));
+        assert!(same, "{what} write {}:\n{:#}", path.display(), json!(found));
+        assert_eq!((kept.write)(&(kept.read)(&written).unwrap()).unwrap(), written);
+    }
+
+    /// Checks that the files of all versions are there, and no others.
+    fn check_files(&self, current: &[Shape]) {
+        let shapes: Vec<Shape> =
+            current.iter().copied().chain(self.past.iter().map(|(shape, ..)| *shape)).collect();
+        let expected: BTreeSet<PathBuf> = shapes.iter().map(|shape| self.path(*shape)).collect();
+        let entries = |folder: &Path| {
+            fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path())
+        };
+        let source = Path::new(self.manifest).join("src");
+        let files = entries(&source).flat_map(|folder| entries(&folder.join("golden")));
+        let is_state =
+            |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("state.");
+        let found: BTreeSet<PathBuf> = files.filter(|path| !is_state(path)).collect();
+        let missing: Vec<&PathBuf> = expected.difference(&found).collect();
+        let unknown: Vec<&PathBuf> = found.difference(&expected).collect();
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "golden files that are missing: {missing:?}; that belong to no version in the lists of \
+                `stored_events!` and of `history::PAST`: {unknown:?}"
+        );
+    }
+
+    /// Checks that the upcasters make what the golden files of former versions say, and keep fields
+    /// that they do not know.
+    fn check_upcasters(&self) {
+        for (shape, ..) in self.past {
+            let golden = self.read(*shape, FORMER);
+            let found = upcast(self.past, *shape, golden.data.clone());
+            assert_eq!(
+                golden.becomes.as_ref(),
+                Some(&found),
+                "{shape:?} ({}):\n\"becomes\": {}",
+                self.path(*shape).display(),
+                json!(found)
+            );
+            let mut more = golden.data;
+            more.as_object_mut()
+                .expect("payloads are objects")
+                .insert(UNKNOWN.to_owned(), json!(1));
+            let kept = upcast(self.past, *shape, more)
+                .iter()
+                .any(|fragment| fragment.data.get(UNKNOWN).is_some());
+            assert!(
+                kept || found.is_empty(),
+                "{shape:?} loses a field that its upcaster does not know"
+            );
+        }
+    }
+
+    /// Of a type, or of the category before its dot.
+    fn folder(&self, event_type: &str) -> PathBuf {
+        let category = event_type.split('.').next().unwrap();
+        Path::new(self.manifest).join("src").join(category).join("golden")
+    }
+
+    fn path(&self, (event_type, version): Shape) -> PathBuf {
+        self.folder(event_type).join(format!("{event_type}.v{version}.json"))
+    }
+
+    /// The golden file of a shape; the test ends with `template` when there is none.
+    fn read(&self, shape: Shape, template: &str) -> Golden {
+        let path = self.path(shape);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| {
+            let ((event_type, version), path) = (shape, path.display());
+            panic!(
+                "{event_type} v{version} has no golden file ({error}). Write {path}:\n{template}"
+            )
+        });
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}
+
+/// Checks that no time of an event reaches a fold as more than a column keeps.
+fn check_times<E: DomainEvent>((event_type, version): Shape, mut data: Value) {
+    replace_times(&mut data, "1998-12-31T23:59:60.9000009Z");
+    let event = E::from_parts(event_type, version, &data.to_string()).unwrap().unwrap();
+    let read = serde_json::to_value(&event).unwrap();
+    replace_times(&mut data, "1999-01-01T00:00:00.900Z");
+    assert_eq!(
+        normal(read),
+        normal(data),
+        "{event_type} v{version}: read its times as whole microseconds, without leap seconds"
+    );
+}
+
+fn replace_times(value: &mut Value, time: &str) {
+    match value {
+        Value::String(text) if text.parse::<DateTime<Utc>>().is_ok() => time.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_times(item, time)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| replace_times(field, time)),
+        _ => {}
+    }
+}
+
+/// Times in one notation.
+fn normal(mut value: Value) -> Value {
+    match &mut value {
+        Value::String(text) => {
+            if let Ok(at) = text.parse::<DateTime<Utc>>() {
+                *text = at.to_rfc3339();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = normal(item.take())),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|field| *field = normal(field.take()));
+        }
+        _ => {}
+    }
+    value
+}
+
+/// An aggregate's events, each with the type of its payload: what [`stored_events!`] implements in
+/// tests.
+///
+/// [`stored_events!`]: crate::stored_events
+pub trait Shaped {
+    /// Checks that each payload still has the shape in which its version was first written.
+    fn check_shapes(goldens: &Goldens);
+}
+
+/// What the upcasters make of a payload in the end.
+fn upcast(past: &[Past], (event_type, version): Shape, data: Value) -> Vec<Became> {
+    let Some((_, into, upcast_once)) =
+        past.iter().find(|(shape, ..)| *shape == (event_type, version))
+    else {
+        return vec![Became { r#type: event_type.to_owned(), version, data }];
+    };
+    let declared = |name: &str| {
+        into.iter()
+            .find(|(declared, _)| *declared == name)
+            .expect("an upcaster makes what it declares")
+    };
+    let fragments = upcast_once(data).unwrap().into_iter();
+    fragments.flat_map(|(name, data)| upcast(past, *declared(name), data)).collect()
+}
+
+/// Checks that no two aggregates share a category.
+fn check_categories(written: &[&[Shape]]) {
+    let categories: Vec<&str> =
+        written.iter().map(|known| known[0].0.split('.').next().unwrap()).collect();
+    let different: BTreeSet<&str> = categories.iter().copied().collect();
+    assert_eq!(different.len(), categories.len(), "{categories:?}");
+}
+
+/// The versions below a type's newest that nothing says how to read.
+fn without_upcaster(current: &[Shape], past: &[Past]) -> Vec<(String, i32)> {
+    let newest = |name: &str| {
+        past.iter()
+            .filter(|(shape, ..)| shape.0 == name)
+            .map(|(shape, ..)| shape.1)
+            .max()
+            .unwrap_or(0)
+    };
+    let names: BTreeSet<&str> =
+        current.iter().chain(past.iter().map(|(shape, ..)| shape)).map(|shape| shape.0).collect();
+    let versions = names.into_iter().flat_map(|name| {
+        let written = current.iter().find(|shape| shape.0 == name).map_or(0, |shape| shape.1 - 1);
+        (1..=written.max(newest(name))).map(move |version| (name, version))
+    });
+    let missing = versions
+        .filter(|(name, version)| !past.iter().any(|(shape, ..)| shape == &(*name, *version)));
+    missing.map(|(name, version)| (name.to_owned(), version)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_golden_file_is_named_with_its_path_and_what_to_write() {
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "read only")]
+        struct Sent {
+            letter_id: uuid::Uuid,
+            pages: u8,
+        }
+        let goldens = Goldens::new("post", &[]);
+        let missing = std::panic::catch_unwind(|| goldens.check_shape::<Sent>(("letter.sent", 3)));
+        let said = *missing.unwrap_err().downcast::<String>().unwrap();
+        let path = "post/src/letter/golden/letter.sent.v3.json";
+        let data = "\"data\": {\n    \"letter_id\": <a value>,\n    \"pages\": <a value>\n  }";
+        assert!(said.contains(path) && said.contains(data), "{said}");
+    }
+
+    #[test]
+    fn a_former_version_without_an_upcaster_is_found() {
+        let past: &[Past] =
+            &[(("letter.sent", 1), &[("letter.sent", 2)], |data| Ok(vec![("letter.sent", data)]))];
+        assert_eq!(without_upcaster(&[("letter.sent", 2)], past), []);
+        assert_eq!(
+            without_upcaster(&[("letter.sent", 4)], past),
+            [("letter.sent".to_owned(), 2), ("letter.sent".to_owned(), 3)]
+        );
+    }
+
+    #[test]
+    fn a_category_of_two_aggregates_is_found() {
+        check_categories(&[&[("letter.sent", 1)], &[("parcel.sent", 1)]]);
+        let shared = [&[("letter.sent", 1)][..], &[("letter.lost", 1)]];
+        assert!(std::panic::catch_unwind(|| check_categories(&shared)).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! Given what happened, when a command comes, then these events follow (or this error does): tests
+//! of aggregates without a store.
+//!
+//! ```
+//! # use aggregate::scenario::given;
+//! # mod lamp {
+//! #     use aggregate::{Aggregate, stored_events, events_of_all_aggregates};
+//! #     use serde::{Deserialize, Serialize};
+//! #     #[derive(Clone, Default)]
+//! #     pub struct Lamp { pub lit: bool }
+//! #     #[derive(Clone, Serialize, Deserialize)]
+//! #     pub struct LampLit {}
+//! #     #[derive(Clone, Serialize, Deserialize)]
+//! #     #[serde(untagged)]
+//! #     pub enum LampEvent { Lit(LampLit) }
+//! #     impl LampEvent {
+//! #         fn labels(&self) -> Vec<(&'static str, uuid::Uuid)> { Vec::new() }
+//! #     }
+//! #     stored_events!(LampEvent { Lit(LampLit) => "lamp.lit", 1; });
+//! #     events_of_all_aggregates! { LampEvent, }
+//! #     pub enum LampCommand { Light }
+//! #     #[derive(Debug, PartialEq, thiserror::Error)]
+//! #     pub enum LampError { #[error("the lamp is lit already")] LitAlready }
+//! #     impl Aggregate for Lamp {
+//! #         type Command = LampCommand;
+//! #         type Event = LampEvent;
+//! #         type Error = LampError;
+//! #         fn decide(&self, _: LampCommand) -> Result<Vec<LampEvent>, LampError> {
+//! #             if self.lit { return Err(LampError::LitAlready) }
+//! #             Ok(vec![LampEvent::Lit(LampLit {})])
+//! #         }
+//! #         fn evolve(self, _: LampEvent) -> Self { Self { lit: true } }
+//! #     }
+//! # }
+//! # use lamp::*;
+//! let lit = || LampEvent::Lit(LampLit {});
+//! given::<Lamp>([]).when(LampCommand::Light).then([lit()]);
+//! given::<Lamp>([lit()]).when(LampCommand::Light).then_error(&LampError::LitAlready);
+//! ```
+
+#![allow(clippy::panic, reason = "it fails tests")]
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+
+use crate::{Aggregate, DomainEvent};
+
+/// A history that a command can meet.
+#[must_use]
+pub struct Given<A> {
+    state: A,
+}
+
+/// What an aggregate said to a command.
+#[must_use]
+pub struct Outcome<A: Aggregate>(Result<Vec<A::Event>, A::Error>);
+
+/// Starts from the state that `history` leads to.
+pub fn given<A: Aggregate>(history: impl IntoIterator<Item = A::Event>) -> Given<A> {
+    Given { state: history.into_iter().fold(A::default(), A::evolve) }
+}
+
+impl<A: Aggregate> Given<A> {
+    /// The command comes.
+    pub fn when(self, command: A::Command) -> Outcome<A> {
+        Outcome(self.state.decide(command))
+    }
+}
+
+impl<A: Aggregate> Outcome<A> {
+    /// Exactly these events follow.
+    ///
+    /// # Panics
+    /// Others follow, or the command is refused.
+    pub fn then(self, expected: impl IntoIterator<Item = A::Event>) {
+        match self.0 {
+            Ok(events) => assert_eq!(shown(events), shown(expected)),
+            Err(error) => panic!("the command was refused: {error}"),
+        }
+    }
+
+    /// The command is refused for this reason.
+    ///
+    /// # Panics
+    /// It is accepted, or refused for another one.
+    pub fn then_error(self, expected: &A::Error)
+    where
+        A::Error: PartialEq + Debug,
+    {
+        match self.0 {
+            Err(error) => assert_eq!(error, *expected),
+            Ok(events) => panic!("accepted, with {:?}", shown(events)),
+        }
+    }
+}
+
+/// Events as they are stored, so that they need no `PartialEq`.
+fn shown<E: DomainEvent>(events: impl IntoIterator<Item = E>) -> Vec<(&'static str, Value)> {
+    let shown = |event: E| {
+        let data = serde_json::to_value(&event);
+        (event.event_type(), data.unwrap_or_else(|error| panic!("cannot be written: {error}")))
+    };
+    events.into_iter().map(shown).collect()
+}

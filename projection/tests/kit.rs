@@ -1,0 +1,169 @@
+//! The test kit lets a sound projection pass, and finds each fault that it promises to find.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use event_store::{Metadata, NewEvent, RecordedEvent, Registry, StreamName};
+use local_servers::TestDatabase;
+use projection::test_kit::{check, fold, log_of};
+use projection::{CopyRow, Incoming, Projection, Reason, add, column, of};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// What a projection can do wrong.
+const SOUND: u8 = 0;
+/// COPY gets its columns in another order than the table has them.
+const COPIES_WRONGLY: u8 = 1;
+/// A row that is there already is not written again in full.
+const SAVES_HALF: u8 = 2;
+/// The fold depends on more than its arguments.
+const FOLDS_BY_CHANCE: u8 = 3;
+
+/// How often each book was lent.
+struct Loans<const FAULT: u8>;
+
+#[derive(Debug, Clone, serde::Serialize, sqlx::FromRow)]
+struct Lent {
+    book: Uuid,
+    times: i64,
+    days: i64,
+}
+
+#[async_trait]
+impl<const FAULT: u8> Projection for Loans<FAULT> {
+    const NAME: &'static str = "loans";
+    const FOLD_VERSION: i32 = 1;
+    const TABLES: &'static str =
+        "CREATE TABLE loans (book uuid PRIMARY KEY, times bigint NOT NULL, days bigint NOT NULL)";
+    const INDEXES: &'static str = "";
+    const COPY: &'static str = "COPY loans FROM STDIN (FORMAT binary)";
+    type Event = (Uuid, i64);
+    type Key = Uuid;
+    type Row = Lent;
+
+    fn handles() -> Vec<&'static str> {
+        vec!["book.lent"]
+    }
+
+    fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>> {
+        Some(event.decode().map_err(Into::into))
+    }
+
+    fn keys((book, _): &(Uuid, i64)) -> Vec<Uuid> {
+        vec![*book]
+    }
+
+    fn fold(
+        book: &Uuid,
+        row: Option<Lent>,
+        incoming: &Incoming<(Uuid, i64)>,
+    ) -> Result<Lent, Reason> {
+        static CHANCE: AtomicI64 = AtomicI64::new(0);
+        let (_, days) = incoming.event;
+        if days < 1 {
+            return Err("a book is lent for a day at least".into());
+        }
+        let row = row.unwrap_or(Lent { book: *book, times: 0, days: 0 });
+        let chance =
+            if FAULT == FOLDS_BY_CHANCE { CHANCE.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        Ok(Lent { times: add(row.times, 1)?, days: add(row.days, days + chance)?, ..row })
+    }
+
+    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Lent)>> {
+        let rows: Vec<Lent> =
+            sqlx::query_as("SELECT book, times, days FROM loans WHERE book = ANY($1)")
+                .bind(keys)
+                .fetch_all(connection)
+                .await?;
+        Ok(rows.into_iter().map(|row| (row.book, row)).collect())
+    }
+
+    async fn save(connection: &mut PgConnection, rows: &[Lent]) -> sqlx::Result<()> {
+        let statement = if FAULT == SAVES_HALF {
+            "INSERT INTO loans SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
+             ON CONFLICT (book) DO UPDATE SET times = excluded.times"
+        } else {
+            "INSERT INTO loans SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
+             ON CONFLICT (book) DO UPDATE SET times = excluded.times, days = excluded.days"
+        };
+        sqlx::query(statement)
+            .bind(column(rows, |row| row.book))
+            .bind(column(rows, |row| row.times))
+            .bind(column(rows, |row| row.days))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    fn copy(row: &Lent, to: &mut CopyRow) {
+        let (first, second) =
+            if FAULT == COPIES_WRONGLY { (row.days, row.times) } else { (row.times, row.days) };
+        to.column(&row.book).column(&first).column(&second);
+    }
+}
+
+const BOOK: Uuid = Uuid::from_u128(1);
+
+fn lent(days: i64) -> (StreamName, NewEvent) {
+    let metadata =
+        Metadata { correlation_id: BOOK, causation_id: None, actor: None, traceparent: None };
+    let data = (BOOK, days);
+    let event = NewEvent::json("book.lent".parse().unwrap(), 1, &data, metadata).unwrap();
+    (StreamName::new("book", BOOK).unwrap(), event)
+}
+
+async fn checked<const FAULT: u8>() -> Vec<serde_json::Value> {
+    let nothing = |_| async { Ok(()) };
+    let database = TestDatabase::create("projection_kit", "empty", nothing).await;
+    let registry = Registry::new([("book.lent", 1)], []).unwrap();
+    let events = vec![lent(7), lent(14)];
+    check(database.url(), &of::<Loans<FAULT>>(), registry, events).await
+}
+
+/// What the kit says of a projection with this fault.
+async fn found<const FAULT: u8>() -> String {
+    let failed = tokio::spawn(checked::<FAULT>()).await.unwrap_err();
+    *failed.into_panic().downcast::<String>().unwrap()
+}
+
+#[tokio::test]
+async fn a_sound_projection_passes_and_its_rows_are_shown() {
+    assert_eq!(checked::<SOUND>().await, [json!({"book": BOOK, "times": 2, "days": 21})]);
+}
+
+#[tokio::test]
+async fn columns_that_are_copied_in_another_order_are_found() {
+    let said = found::<COPIES_WRONGLY>().await;
+    assert!(said.contains("a rebuild makes other rows"), "{said}");
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_written_again_is_found() {
+    let said = found::<SAVES_HALF>().await;
+    assert!(said.contains("not what a replay of the log makes"), "{said}");
+}
+
+#[tokio::test]
+async fn a_fold_that_depends_on_more_than_its_arguments_is_found() {
+    let said = found::<FOLDS_BY_CHANCE>().await;
+    assert!(said.contains("not what a replay of the log makes"), "{said}");
+}
+
+#[tokio::test]
+async fn a_fold_is_tried_without_a_database() {
+    let everything = async |events| {
+        let store = log_of(events).await;
+        let all = &event_store::Filter::All;
+        event_store::EventStore::read(store.as_ref(), all, event_store::Position::START, 100)
+            .await
+            .unwrap()
+    };
+    let events: Vec<RecordedEvent> = everything(vec![lent(7), lent(14)]).await;
+    let rows = fold::<Loans<SOUND>>(&events).unwrap();
+    assert_eq!(rows[&BOOK.to_string()], json!({"book": BOOK, "times": 2, "days": 21}));
+    let refused = fold::<Loans<SOUND>>(&everything(vec![lent(7), lent(0)]).await).unwrap_err();
+    assert_eq!(refused.to_string(), format!("the row {BOOK} refuses the event at position 2"));
+}
