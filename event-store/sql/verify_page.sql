@@ -1,4 +1,4 @@
--- A page of the log as it stands, with what the tables next to it must say of each event.
+-- A page of the log as it stands, with what the tables beside it must say of each event.
 SELECT
     e.position, e.version, e.event_id, e.recorded_at, e.schema_version, e.stream, e.event_type,
         e.data::text AS "data!", e.tags,

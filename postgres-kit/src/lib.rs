@@ -17,6 +17,7 @@
 mod connection;
 mod deadline;
 mod listener;
+mod pauses;
 mod place;
 mod pool;
 mod queue;
@@ -26,6 +27,7 @@ pub mod sqlstate;
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
 pub use listener::Listener;
+pub use pauses::Pauses;
 pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};
 pub use schema::{Schema, SchemaError};

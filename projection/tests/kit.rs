@@ -1,11 +1,13 @@
 //! The test kit lets a sound projection pass, and finds each fault that it promises to find.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use event_store::{Metadata, NewEvent, RecordedEvent, Registry, StreamName};
+use futures::FutureExt as _;
 use local_servers::TestDatabase;
 use projection::test_kit::{check, fold, log_of};
 use projection::{CopyRow, Incoming, Projection, Reason, add, column, of};
@@ -125,8 +127,8 @@ async fn checked<const FAULT: u8>() -> Vec<serde_json::Value> {
 
 /// What the kit says of a projection with this fault.
 async fn found<const FAULT: u8>() -> String {
-    let failed = tokio::spawn(checked::<FAULT>()).await.unwrap_err();
-    *failed.into_panic().downcast::<String>().unwrap()
+    let failed = AssertUnwindSafe(checked::<FAULT>()).catch_unwind().await;
+    *failed.expect_err("the fault is not found").downcast::<String>().unwrap()
 }
 
 #[tokio::test]

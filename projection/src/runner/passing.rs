@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 
+use super::Job;
 use super::checkpoint::{self, Checkpoint, Seen};
 use super::partition::{Applied, Outcome, Owned};
-use super::{Job, database};
 
 /// A partition, and how many events it is to pass over: up to the batch's last.
 pub(crate) struct Passing {
