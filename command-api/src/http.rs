@@ -10,20 +10,17 @@ use service_kit::consistency::TokenKey;
 use service_kit::http::{Origins, layered};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::command::Commands;
-use crate::use_case::EmailReservations;
+use crate::application::command::Commands;
+use crate::application::use_case::EmailReservations;
 
 mod answer;
 mod dry_run;
-mod input;
+pub mod error;
 mod object;
 mod openapi;
-mod order;
-mod product;
 mod received;
-mod user;
+mod v1;
 
 /// Where the document of all paths is.
 const OPENAPI_PATH: &str = "/openapi.json";
@@ -46,19 +43,7 @@ pub struct Api {
 }
 
 fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi())
-        .routes(routes!(user::register))
-        .routes(routes!(user::change, user::deactivate))
-        .routes(routes!(user::place_order))
-        .routes(routes!(product::add))
-        .routes(routes!(product::change))
-        .routes(routes!(product::adjust_stock))
-        .routes(routes!(order::place))
-        .routes(routes!(order::import))
-        .routes(routes!(order::add_line))
-        .routes(routes!(order::remove_line))
-        .routes(routes!(order::confirm))
-        .routes(routes!(order::cancel))
+    OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(v1::routes())
 }
 
 /// The public port's router.

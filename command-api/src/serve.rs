@@ -29,14 +29,14 @@ use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
 use tokio::sync::watch;
 
-use crate::command::Commands;
+use crate::application::command::Commands;
+use crate::application::erasure_gate::ErasureGate;
+use crate::application::repository::{Repository, registry};
+use crate::application::telemetry;
+use crate::application::use_case::EmailReservations;
 use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
-use crate::erasure_gate::ErasureGate;
 use crate::http::{Api, router};
-use crate::repository::{Repository, registry};
-use crate::telemetry;
-use crate::use_case::EmailReservations;
 
 /// The pause after a failed attempt to reach the event store; the pauses double up to
 /// [`MAX_PAUSE`].

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
-use crate::command::{Commands, Done};
-use crate::error::CommandError;
-use crate::use_case::UseCase;
+use crate::application::command::{Commands, Done};
+use crate::application::use_case::UseCase;
+use crate::http::error::CommandError;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// When another try is worth it while this process has not found its event store yet, in seconds.

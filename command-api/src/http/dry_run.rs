@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
-use crate::command::DryRun;
-use crate::use_case::UseCase;
+use crate::application::command::DryRun;
+use crate::application::use_case::UseCase;
 
 /// What a command would do.
 #[derive(Debug, Serialize, ToSchema)]

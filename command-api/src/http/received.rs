@@ -14,9 +14,9 @@ use service_kit::input::Id;
 use uuid::Uuid;
 
 use super::object::Object;
-use crate::command::Context;
-use crate::idempotency::{IdempotencyKey, KeyedRequest};
-use crate::precondition::Precondition;
+use crate::application::command::Context;
+use crate::application::idempotency::{IdempotencyKey, KeyedRequest};
+use crate::application::precondition::Precondition;
 
 /// The header that names the idempotency key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Utc};
-use command_api::command::{Commands, MAX_COMMANDS};
+use command_api::application::command::{Commands, MAX_COMMANDS};
+use command_api::application::repository::Repository;
+use command_api::application::use_case::EmailReservations;
 use command_api::http::{Api, router};
-use command_api::repository::Repository;
-use command_api::use_case::EmailReservations;
 use event_store::stream::Version;
 use event_store::{
     Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
@@ -72,7 +72,11 @@ impl Shop {
     }
 
     pub(crate) fn over(store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
-        Self::reading_through(command_api::repository::registry().unwrap(), store, options)
+        Self::reading_through(
+            command_api::application::repository::registry().unwrap(),
+            store,
+            options,
+        )
     }
 
     /// One whose log was written by programs with another history.

@@ -10,11 +10,11 @@ use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Api;
-use super::answer::Changed;
-use super::input::Input;
-use super::received::Received;
-use crate::use_case::{AddProduct, AdjustStock, ChangeProduct, NewPrice};
+use crate::application::input::Input;
+use crate::application::use_case::{AddProduct, AdjustStock, ChangeProduct, NewPrice};
+use crate::http::Api;
+use crate::http::answer::Changed;
+use crate::http::received::Received;
 
 /// What comes into the shop.
 #[derive(Deserialize, ToSchema)]
@@ -40,15 +40,15 @@ pub(super) struct AddProductBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeProductBody {
     /// The new name.
-    #[serde(default, deserialize_with = "super::present")]
+    #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
     name: Option<String>,
     /// What one costs from now on, as a decimal string.
-    #[serde(default, deserialize_with = "super::present")]
+    #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(pattern = r"^\d+(\.\d+)?$", nullable = false, example = "9.99")]
     unit_price: Option<String>,
     /// The price's currency: one of today's (ISO 4217); without it, the product's own.
-    #[serde(default, deserialize_with = "super::present")]
+    #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(schema_with = currency_of_today, required = false)]
     currency: Option<String>,
 }

@@ -5,8 +5,8 @@ use domain::value::{Money, ProductName};
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::error::CommandError;
-use crate::repository::Loaded;
+use crate::application::repository::Loaded;
+use crate::http::error::CommandError;
 
 /// Adds a product.
 pub struct AddProduct {

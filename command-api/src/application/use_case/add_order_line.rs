@@ -4,7 +4,7 @@ use domain::order::{OrderCommand, OrderError, OrderLine};
 use uuid::Uuid;
 
 use super::{Decision, LineRequest, UseCase, Work};
-use crate::error::CommandError;
+use crate::http::error::CommandError;
 
 /// Adds a line to an order.
 pub struct AddOrderLine {

@@ -5,7 +5,7 @@ use domain::value::{Email, PersonName};
 use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
-use crate::error::CommandError;
+use crate::http::error::CommandError;
 
 /// Renames a user, changes the address, or both.
 pub struct ChangeUser {

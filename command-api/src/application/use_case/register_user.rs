@@ -5,8 +5,8 @@ use domain::value::{Email, PersonName};
 use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
-use crate::error::CommandError;
-use crate::repository::Loaded;
+use crate::application::repository::Loaded;
+use crate::http::error::CommandError;
 
 /// Registers a user.
 pub struct RegisterUser {

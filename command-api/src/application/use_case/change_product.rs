@@ -5,7 +5,7 @@ use domain::value::{Currency, Money, ProductName};
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::error::CommandError;
+use crate::http::error::CommandError;
 
 /// Renames a product, reprices it, or both.
 pub struct ChangeProduct {

@@ -10,13 +10,13 @@ use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Api;
-use super::answer::Changed;
-use super::input::Input;
-use super::object::objects;
 use super::order::{LineBody, lines};
-use super::received::{Received, ReceivedBare};
-use crate::use_case::{ChangeUser, DeactivateUser, Orderer, PlaceOrder, RegisterUser};
+use crate::application::input::Input;
+use crate::application::use_case::{ChangeUser, DeactivateUser, Orderer, PlaceOrder, RegisterUser};
+use crate::http::Api;
+use crate::http::answer::Changed;
+use crate::http::object::objects;
+use crate::http::received::{Received, ReceivedBare};
 
 /// Who wants to be a user.
 #[derive(Deserialize, ToSchema)]
@@ -35,11 +35,11 @@ pub(super) struct RegisterUserBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeUserBody {
     /// The new e-mail address.
-    #[serde(default, deserialize_with = "super::present")]
+    #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(schema_with = email_address, required = false)]
     email: Option<String>,
     /// The new name.
-    #[serde(default, deserialize_with = "super::present")]
+    #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(min_length = 1, max_length = 200, nullable = false, example = "Ada King")]
     name: Option<String>,
 }

@@ -20,12 +20,12 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::error::CommandError;
-use crate::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, KeyedRequest, Turn};
-use crate::precondition::Precondition;
-use crate::repository::{self, Repository, RepositoryError};
-use crate::telemetry;
-use crate::use_case::{Decision, TurnSlot, UseCase, Work};
+use crate::application::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, KeyedRequest, Turn};
+use crate::application::precondition::Precondition;
+use crate::application::repository::{self, Repository, RepositoryError};
+use crate::application::telemetry;
+use crate::application::use_case::{Decision, TurnSlot, UseCase, Work};
+use crate::http::error::CommandError;
 
 mod dry_run;
 

@@ -7,9 +7,9 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::command::Done;
-use crate::error::CommandError;
-use crate::repository::RepositoryError;
+use crate::application::command::Done;
+use crate::application::repository::RepositoryError;
+use crate::http::error::CommandError;
 
 /// Describes every metric of this crate; call once the recorder is there.
 pub fn describe() {

@@ -11,8 +11,8 @@ use domain::value::Quantity;
 use uuid::Uuid;
 
 use super::{Decision, Orderer, UseCase, Work};
-use crate::error::CommandError;
-use crate::repository::Loaded;
+use crate::application::repository::Loaded;
+use crate::http::error::CommandError;
 
 /// The event after which a user orders no more.
 const DEACTIVATED: &str = "user.deactivated";

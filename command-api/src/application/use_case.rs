@@ -13,9 +13,11 @@ use domain::value::Email;
 use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey};
 use uuid::Uuid;
 
-use crate::error::CommandError;
-use crate::precondition::{Precondition, Unmet};
-use crate::repository::{Changes, Loaded, Repository, RepositoryError, Turn, stream_of};
+use crate::application::precondition::{Precondition, Unmet};
+use crate::application::repository::{
+    Changes, Loaded, Repository, RepositoryError, Turn, stream_of,
+};
+use crate::http::error::CommandError;
 
 pub mod add_order_line;
 pub mod add_product;

@@ -10,15 +10,15 @@ use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Api;
-use super::answer::Changed;
-use super::input::Input;
-use super::object::objects;
-use super::received::{Received, ReceivedBare};
-use crate::use_case::{
+use crate::application::input::Input;
+use crate::application::use_case::{
     AddOrderLine, CancelOrder, ConfirmOrder, ImportOrder, ImportedLine, LineRequest, Orderer,
     PlaceOrder, RemoveOrderLine,
 };
+use crate::http::Api;
+use crate::http::answer::Changed;
+use crate::http::object::objects;
+use crate::http::received::{Received, ReceivedBare};
 
 /// A line of an order, at the product's price of now.
 #[derive(Deserialize, ToSchema)]

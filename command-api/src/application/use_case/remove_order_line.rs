@@ -4,7 +4,7 @@ use domain::order::OrderCommand;
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::error::CommandError;
+use crate::http::error::CommandError;
 
 /// Removes a line from an order.
 pub struct RemoveOrderLine {

@@ -11,7 +11,7 @@ use service_kit::shed::{LINE_EVERY, LogLimit};
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
-use crate::repository::RepositoryError;
+use crate::application::repository::RepositoryError;
 
 /// When another try is worth it after a conflict or an overload, in seconds.
 const RETRY_SOON: u64 = 1;

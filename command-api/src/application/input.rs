@@ -10,20 +10,20 @@ use domain::value::{
 use service_kit::input::{Integer, Time};
 use service_kit::{FieldError, Problem};
 
-use crate::error::money;
+use crate::http::error::money;
 
 /// The first year that an imported order can be from.
 const EARLIEST_YEAR: i32 = 1900;
 
 /// What is wrong with a body, so far.
 #[derive(Default)]
-pub(super) struct Input {
+pub(crate) struct Input {
     errors: Vec<FieldError>,
 }
 
 impl Input {
     /// All that is wrong, as one problem.
-    pub(super) fn problem(self) -> Problem {
+    pub(crate) fn problem(self) -> Problem {
         Problem::invalid(self.errors)
     }
 
@@ -31,12 +31,12 @@ impl Input {
     ///
     /// # Errors
     /// All that is wrong, as one problem.
-    pub(super) fn check(self) -> Result<(), Problem> {
+    pub(crate) fn check(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(self.problem()) }
     }
 
     /// Notes that something is wrong.
-    pub(super) fn wrong(
+    pub(crate) fn wrong(
         &mut self,
         pointer: impl Into<String>,
         code: &'static str,
@@ -45,7 +45,7 @@ impl Input {
         self.errors.push(FieldError::new(pointer, code, detail));
     }
 
-    pub(super) fn email(&mut self, pointer: &str, text: &str) -> Option<Email> {
+    pub(crate) fn email(&mut self, pointer: &str, text: &str) -> Option<Email> {
         let code = |error: &EmailError| match error {
             EmailError::TooLong => "email/too-long",
             EmailError::Malformed => "email/malformed",
@@ -55,36 +55,36 @@ impl Input {
             .ok()
     }
 
-    pub(super) fn person_name(&mut self, pointer: &str, text: &str) -> Option<PersonName> {
+    pub(crate) fn person_name(&mut self, pointer: &str, text: &str) -> Option<PersonName> {
         PersonName::parse(text)
             .map_err(|error| self.wrong(pointer, name_code(error), error.to_string()))
             .ok()
     }
 
-    pub(super) fn product_name(&mut self, pointer: &str, text: &str) -> Option<ProductName> {
+    pub(crate) fn product_name(&mut self, pointer: &str, text: &str) -> Option<ProductName> {
         ProductName::parse(text)
             .map_err(|error| self.wrong(pointer, name_code(error), error.to_string()))
             .ok()
     }
 
-    pub(super) fn quantity(&mut self, pointer: String, number: Integer) -> Option<Quantity> {
+    pub(crate) fn quantity(&mut self, pointer: String, number: Integer) -> Option<Quantity> {
         Quantity::try_from(number.get())
             .map_err(|error| self.wrong(pointer, "quantity/out-of-range", error.to_string()))
             .ok()
     }
 
     /// The currency of an amount from any time.
-    pub(super) fn currency(&mut self, pointer: &str, code: &str) -> Option<Currency> {
+    pub(crate) fn currency(&mut self, pointer: &str, code: &str) -> Option<Currency> {
         code.parse().map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
     /// The currency of a new price.
-    pub(super) fn currency_of_today(&mut self, pointer: &str, code: &str) -> Option<Currency> {
+    pub(crate) fn currency_of_today(&mut self, pointer: &str, code: &str) -> Option<Currency> {
         let currency = self.currency(pointer, code)?;
         currency.for_new_prices().map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
-    pub(super) fn money(
+    pub(crate) fn money(
         &mut self,
         pointer: impl Into<String>,
         text: &str,
@@ -93,7 +93,7 @@ impl Input {
         Money::parse(text, currency).map_err(|error| self.errors.push(money(pointer, error))).ok()
     }
 
-    pub(super) fn stock(&mut self, pointer: &str, number: Integer) -> Option<i64> {
+    pub(crate) fn stock(&mut self, pointer: &str, number: Integer) -> Option<i64> {
         let number = number.get();
         if (0..=MAX_STOCK).contains(&number) {
             return Some(number);
@@ -107,7 +107,7 @@ impl Input {
     }
 
     /// How many lines an order may be placed with.
-    pub(super) fn line_count(&mut self, count: usize) {
+    pub(crate) fn line_count(&mut self, count: usize) {
         if count == 0 {
             self.wrong("/lines", "too-few", "an order is placed with at least one line");
         } else if count > MAX_LINES {
@@ -116,7 +116,7 @@ impl Input {
     }
 
     /// The date of an imported order.
-    pub(super) fn ordered_at(
+    pub(crate) fn ordered_at(
         &mut self,
         pointer: &str,
         at: Time,

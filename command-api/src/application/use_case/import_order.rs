@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::place_order::{Offers, place};
 use super::{Decision, Orderer, UseCase, Work};
-use crate::error::CommandError;
+use crate::http::error::CommandError;
 
 /// Takes over an order; pending, so that it is confirmed as any other.
 pub struct ImportOrder {

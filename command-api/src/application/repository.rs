@@ -18,7 +18,7 @@ mod line;
 mod loaded;
 mod state;
 
-use crate::erasure_gate::ErasureGate;
+use crate::application::erasure_gate::ErasureGate;
 pub use changes::{Changes, stream_of};
 pub use error::RepositoryError;
 pub use line::MAX_IN_LINE;

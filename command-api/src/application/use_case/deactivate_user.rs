@@ -4,7 +4,7 @@ use domain::user::UserCommand;
 use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
-use crate::error::CommandError;
+use crate::http::error::CommandError;
 
 /// Deactivates a user and frees the e-mail address.
 pub struct DeactivateUser {

@@ -1,0 +1,27 @@
+//! Version 1 of the API: one file per resource, with its bodies and thin handlers.
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+
+mod order;
+mod product;
+mod user;
+
+/// Every path of the version.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(user::register))
+        .routes(routes!(user::change, user::deactivate))
+        .routes(routes!(user::place_order))
+        .routes(routes!(product::add))
+        .routes(routes!(product::change))
+        .routes(routes!(product::adjust_stock))
+        .routes(routes!(order::place))
+        .routes(routes!(order::import))
+        .routes(routes!(order::add_line))
+        .routes(routes!(order::remove_line))
+        .routes(routes!(order::confirm))
+        .routes(routes!(order::cancel))
+}
