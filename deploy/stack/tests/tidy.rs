@@ -23,6 +23,7 @@ mod waits;
 const EDGES: &[(&str, &str, &[&str])] = &[
     ("formats", "formats", &[]),
     ("domain", "domain", &["formats"]),
+    ("access", "access", &[]),
     ("postgres-kit", "postgres-kit", &[]),
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
@@ -31,7 +32,15 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     (
         "command-api",
         "command-api",
-        &["domain", "event-store", "event-feed", "service-kit", "postgres-kit", "cli-kit"],
+        &[
+            "domain",
+            "access",
+            "event-store",
+            "event-feed",
+            "service-kit",
+            "postgres-kit",
+            "cli-kit",
+        ],
     ),
     ("projection", "projection", &["event-store", "event-feed", "service-kit", "postgres-kit"]),
     (
@@ -238,7 +247,7 @@ fn the_roots_know_neither_http_nor_nats_and_the_domain_nothing_but_values() {
         dependencies(&manifest("domain"), "dependencies"),
         DOMAIN_USES.iter().map(ToString::to_string).collect()
     );
-    for folder in ["domain", "event-store"] {
+    for folder in ["domain", "access", "event-store"] {
         let uses = dependencies(&manifest(folder), "dependencies");
         let wrong: Vec<String> =
             uses.into_iter().filter(|used| NOT_IN_ROOTS.contains(&used.as_str())).collect();
