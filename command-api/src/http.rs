@@ -1,6 +1,7 @@
-//! Every path of the command API in one table; thin handlers stand in a file per resource.
+//! The HTTP representations of the application: the router, and what their handlers share. Each
+//! version is mounted under a prefix of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -11,14 +12,15 @@ use service_kit::http::{Origins, layered};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::application::command::Commands;
-use crate::application::use_case::EmailReservations;
+use crate::application::Application;
 
 mod answer;
 mod dry_run;
-pub mod error;
+mod error;
+mod idempotency_key;
 mod object;
 mod openapi;
+mod precondition;
 mod received;
 mod v1;
 
@@ -28,22 +30,18 @@ const OPENAPI_PATH: &str = "/openapi.json";
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Api {
-    /// The commands; absent until the event store was found to be one that this program knows.
-    pub commands: Arc<OnceLock<Arc<Commands>>>,
-    /// How e-mail addresses are reserved.
-    pub reservations: EmailReservations,
+    /// What the handlers ask.
+    pub application: Application,
     /// Seals consistency tokens.
     pub tokens: Arc<TokenKey>,
     /// Where the query API is for clients, without a slash at the end.
     pub public_query_url: Arc<str>,
-    /// Tells the time.
+    /// Tells the time of an answer.
     pub clock: SharedClock,
-    /// Whether orders with prices and dates of their own are taken.
-    pub order_import: bool,
 }
 
 fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(v1::routes())
+    OpenApiRouter::with_openapi(openapi::Document::openapi()).nest(v1::PREFIX, v1::routes())
 }
 
 /// The public port's router.

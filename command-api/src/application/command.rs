@@ -12,7 +12,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Metadata, Refusal, StoreError};
+use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Refusal, StoreError};
 use service_kit::clock::SharedClock;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -20,12 +20,12 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::application::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, KeyedRequest, Turn};
-use crate::application::precondition::Precondition;
-use crate::application::repository::{self, Repository, RepositoryError};
-use crate::application::telemetry;
-use crate::application::use_case::{Decision, TurnSlot, UseCase, Work};
-use crate::http::error::CommandError;
+use super::context::Context;
+use super::error::CommandError;
+use super::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, Turn};
+use super::repository::{self, Repository, RepositoryError};
+use super::telemetry;
+use super::use_case::{Decision, TurnSlot, UseCase, Work};
 
 mod dry_run;
 
@@ -43,19 +43,6 @@ pub const RACE_LIMIT: Duration = Duration::from_secs(8);
 /// The longest pause before another attempt; the pauses double up to it, with jitter.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-
-/// What comes with a command besides its content.
-#[derive(Clone)]
-pub struct Context {
-    /// Which versions of the aggregate the caller has seen.
-    pub precondition: Precondition,
-    /// The key under which a repeat is recognised.
-    pub keyed: Option<KeyedRequest>,
-    /// The business flow that the command belongs to.
-    pub correlation_id: Uuid,
-    /// The caller's trace.
-    pub traceparent: Option<String>,
-}
 
 /// What a command did.
 #[derive(Debug, Clone)]
@@ -137,7 +124,8 @@ impl Commands {
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let commands = Arc::clone(self);
         let span = tracing::info_span!("command_api.command.run", command = U::NAME,
-            correlation_id = %context.correlation_id);
+            correlation_id = %context.correlation_id, causation_id = %context.causation_id,
+            principal = %context.principal);
         let task = async move {
             let _permit = permit;
             let started = Instant::now();
@@ -216,12 +204,7 @@ impl Commands {
         context: &Context,
         turn: TurnSlot,
     ) -> Result<Decided, CommandError> {
-        let metadata = Metadata {
-            correlation_id: context.correlation_id,
-            causation_id: None,
-            actor: None,
-            traceparent: context.traceparent.clone(),
-        };
+        let metadata = context.metadata();
         // Before anything is loaded: should the log become another one meanwhile, the append is
         // refused.
         let epoch = self.repository.epoch().await?;

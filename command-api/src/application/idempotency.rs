@@ -1,8 +1,8 @@
 //! Idempotency keys: one effect and the same answer for a command that is sent again (promise P9).
 //!
 //! What makes it true across processes and crashes is the store, which keeps key, request and
-//! answer with the append. Here are the key as clients write it, the answer that is kept (ids
-//! only), and the wait for a first that this process is still working on.
+//! answer with the append. Here are the key, the answer that is kept (ids only), and the wait for a
+//! first that this process is still working on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,42 +20,25 @@ pub const MAX_KEY_LEN: usize = 255;
 /// How long a repeat waits for the first, which this process is still working on.
 pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(10);
 
-/// The header's value is not a key.
+/// A text is not an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters, bare or in double quotes"
-)]
-pub struct MalformedKey;
+#[error("an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters")]
+pub struct InvalidKey;
 
-/// A key as the client named it.
+/// A key as the caller named it: 1 to [`MAX_KEY_LEN`] printable ASCII characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// Reads the header: a quoted string (RFC 9651), or the key bare.
+    /// Takes a text as a key.
     ///
     /// # Errors
-    /// [`MalformedKey`].
-    pub fn parse(text: &str) -> Result<Self, MalformedKey> {
-        let key = match text.strip_prefix('"') {
-            Some(rest) => unquote(rest).ok_or(MalformedKey)?,
-            None if text.bytes().all(|b| b.is_ascii_graphic() && b != b'"') => text.to_owned(),
-            None => return Err(MalformedKey),
-        };
-        if (1..=MAX_KEY_LEN).contains(&key.len()) { Ok(Self(key)) } else { Err(MalformedKey) }
-    }
-}
-
-/// Reads up to the closing quote, which must be the end.
-fn unquote(rest: &str) -> Option<String> {
-    let (mut key, mut characters) = (String::new(), rest.chars());
-    loop {
-        match characters.next()? {
-            '"' => return characters.next().is_none().then_some(key),
-            '\\' => key.push(characters.next().filter(|c| matches!(c, '"' | '\\'))?),
-            c if c == ' ' || c.is_ascii_graphic() => key.push(c),
-            _ => return None,
-        }
+    /// [`InvalidKey`].
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidKey> {
+        let text = text.into();
+        let is_printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let fits = (1..=MAX_KEY_LEN).contains(&text.len()) && text.bytes().all(is_printable);
+        if fits { Ok(Self(text)) } else { Err(InvalidKey) }
     }
 }
 
@@ -67,12 +50,17 @@ pub struct KeyedRequest {
 }
 
 impl KeyedRequest {
-    /// Binds a key to the request that came with it.
-    pub fn new(key: IdempotencyKey, method: &str, path: &str, body: &[u8]) -> Self {
-        // Neither a method nor a path has a zero byte, so the parts cannot run into each other.
-        let parts = [method.as_bytes(), &[0], path.as_bytes(), &[0], body];
-        let request_hash = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize().into();
-        Self { key, request_hash }
+    /// Binds a key to the request that came with it. The request is told by its parts, of which
+    /// only the last may contain a zero byte, so that no two requests look the same.
+    pub fn new(key: IdempotencyKey, parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                hash.update([0]);
+            }
+            hash.update(part);
+        }
+        Self { key, request_hash: hash.finalize().into() }
     }
 
     /// As the store knows it: the key within its operation, hashed so that no client text is
@@ -176,45 +164,25 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, MalformedKey,
-        StillInFlight,
+        Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, StillInFlight,
     };
 
     #[test]
-    fn a_key_is_the_same_bare_and_quoted() {
-        assert!(IdempotencyKey::parse("\"a-1\"").unwrap() == IdempotencyKey::parse("a-1").unwrap());
-        assert!(
-            IdempotencyKey::parse(r#""a \"b\" \\""#).unwrap()
-                == IdempotencyKey("a \"b\" \\".to_owned())
-        );
-    }
-
-    #[test]
-    fn what_is_no_key_is_refused() {
-        let long = "x".repeat(MAX_KEY_LEN + 1);
-        for text in [
-            "",
-            "\"\"",
-            "\"a",
-            "a\"",
-            "\"a\"b",
-            "a b",
-            "ä",
-            "\"ä\"",
-            "\"a\\n\"",
-            "a\u{0}",
-            &long,
-            &format!("\"{long}\""),
-        ] {
-            assert!(IdempotencyKey::parse(text) == Err(MalformedKey), "{text:?}");
+    fn a_key_is_printable_ascii_of_bounded_length() {
+        let longest = "x".repeat(MAX_KEY_LEN);
+        for text in ["a", "a b", "\"quoted\"", &longest] {
+            assert!(IdempotencyKey::new(text).is_ok(), "{text:?}");
         }
-        assert!(IdempotencyKey::parse(&"x".repeat(MAX_KEY_LEN)).is_ok());
+        for text in ["", "ä", "a\n", "a\u{0}", &format!("{longest}x")] {
+            assert!(IdempotencyKey::new(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]
     fn the_same_key_means_something_else_in_another_operation_and_for_another_request() {
         let request = |[method, path, body]: [&str; 3]| {
-            KeyedRequest::new(IdempotencyKey::parse("k").unwrap(), method, path, body.as_bytes())
+            let parts = [method, path, body].map(str::as_bytes);
+            KeyedRequest::new(IdempotencyKey::new("k").unwrap(), &parts)
         };
         let answer = Answer { id: uuid::Uuid::nil(), line_id: None };
         let record = |operation, parts| request(parts).record(operation, &answer).unwrap();

@@ -1,150 +1,137 @@
-//! Turns what a body says into values, and collects all that is wrong with it, each with its
-//! pointer.
+//! Raw input: what a representation hands over, and how it is read.
+//!
+//! Input has the strings and numbers as a caller wrote them, under the names that every
+//! representation gives its fields. Reading it collects all that is wrong, each with the path of
+//! its field, so that a caller learns everything at once.
 
-use chrono::{DateTime, TimeZone, Utc};
-use domain::order::MAX_LINES;
-use domain::product::MAX_STOCK;
-use domain::value::{
-    Currency, Email, EmailError, Money, NameError, PersonName, ProductName, Quantity,
-};
-use service_kit::input::{Integer, Time};
-use service_kit::{FieldError, Problem};
+use service_kit::clock::SharedClock;
 
-use crate::http::error::money;
+use super::error::CommandError;
+use super::use_case::{EmailReservations, UseCase};
 
-/// The first year that an imported order can be from.
-const EARLIEST_YEAR: i32 = 1900;
+mod path;
+mod value;
 
-/// What is wrong with a body, so far.
-#[derive(Default)]
-pub(crate) struct Input {
-    errors: Vec<FieldError>,
-}
+pub use path::{FieldPath, Step};
+pub use value::InvalidValue;
 
-impl Input {
-    /// All that is wrong, as one problem.
-    pub(crate) fn problem(self) -> Problem {
-        Problem::invalid(self.errors)
-    }
+/// What a use case is asked with. A use case without anything to read is its own input.
+pub trait Input: Send {
+    /// What it asks for.
+    type UseCase: UseCase;
 
-    /// Nothing is wrong.
+    /// Reads the values and makes the ids of what is new.
     ///
     /// # Errors
-    /// All that is wrong, as one problem.
-    pub(crate) fn check(self) -> Result<(), Problem> {
-        if self.errors.is_empty() { Ok(()) } else { Err(self.problem()) }
-    }
+    /// [`CommandError::Invalid`] with all that is wrong, or a refusal.
+    fn read(self, environment: &Environment) -> Result<Self::UseCase, CommandError>;
+}
 
-    /// Notes that something is wrong.
-    pub(crate) fn wrong(
-        &mut self,
-        pointer: impl Into<String>,
-        code: &'static str,
-        detail: impl Into<String>,
-    ) {
-        self.errors.push(FieldError::new(pointer, code, detail));
-    }
+impl<U: UseCase> Input for U {
+    type UseCase = Self;
 
-    pub(crate) fn email(&mut self, pointer: &str, text: &str) -> Option<Email> {
-        let code = |error: &EmailError| match error {
-            EmailError::TooLong => "email/too-long",
-            EmailError::Malformed => "email/malformed",
-        };
-        Email::parse(text)
-            .map_err(|error| self.wrong(pointer, code(&error), error.to_string()))
-            .ok()
-    }
-
-    pub(crate) fn person_name(&mut self, pointer: &str, text: &str) -> Option<PersonName> {
-        PersonName::parse(text)
-            .map_err(|error| self.wrong(pointer, name_code(error), error.to_string()))
-            .ok()
-    }
-
-    pub(crate) fn product_name(&mut self, pointer: &str, text: &str) -> Option<ProductName> {
-        ProductName::parse(text)
-            .map_err(|error| self.wrong(pointer, name_code(error), error.to_string()))
-            .ok()
-    }
-
-    pub(crate) fn quantity(&mut self, pointer: String, number: Integer) -> Option<Quantity> {
-        Quantity::try_from(number.get())
-            .map_err(|error| self.wrong(pointer, "quantity/out-of-range", error.to_string()))
-            .ok()
-    }
-
-    /// The currency of an amount from any time.
-    pub(crate) fn currency(&mut self, pointer: &str, code: &str) -> Option<Currency> {
-        code.parse().map_err(|error| self.errors.push(money(pointer, error))).ok()
-    }
-
-    /// The currency of a new price.
-    pub(crate) fn currency_of_today(&mut self, pointer: &str, code: &str) -> Option<Currency> {
-        let currency = self.currency(pointer, code)?;
-        currency.for_new_prices().map_err(|error| self.errors.push(money(pointer, error))).ok()
-    }
-
-    pub(crate) fn money(
-        &mut self,
-        pointer: impl Into<String>,
-        text: &str,
-        currency: Currency,
-    ) -> Option<Money> {
-        Money::parse(text, currency).map_err(|error| self.errors.push(money(pointer, error))).ok()
-    }
-
-    pub(crate) fn stock(&mut self, pointer: &str, number: Integer) -> Option<i64> {
-        let number = number.get();
-        if (0..=MAX_STOCK).contains(&number) {
-            return Some(number);
-        }
-        self.wrong(
-            pointer,
-            "stock/out-of-range",
-            format!("the stock is not between 0 and {MAX_STOCK}"),
-        );
-        None
-    }
-
-    /// How many lines an order may be placed with.
-    pub(crate) fn line_count(&mut self, count: usize) {
-        if count == 0 {
-            self.wrong("/lines", "too-few", "an order is placed with at least one line");
-        } else if count > MAX_LINES {
-            self.wrong("/lines", "too-many", format!("an order has at most {MAX_LINES} lines"));
-        }
-    }
-
-    /// The date of an imported order.
-    pub(crate) fn ordered_at(
-        &mut self,
-        pointer: &str,
-        at: Time,
-        now: DateTime<Utc>,
-    ) -> Option<DateTime<Utc>> {
-        let at = at.get();
-        let earliest = Utc.with_ymd_and_hms(EARLIEST_YEAR, 1, 1, 0, 0, 0).single();
-        if at > now {
-            self.wrong(pointer, "in-the-future", "an order cannot be from the future");
-            None
-        } else if earliest.is_some_and(|earliest| at < earliest) {
-            self.wrong(
-                pointer,
-                "too-early",
-                format!("an order cannot be from before {EARLIEST_YEAR}"),
-            );
-            None
-        } else {
-            Some(at)
-        }
+    fn read(self, _: &Environment) -> Result<Self, CommandError> {
+        Ok(self)
     }
 }
 
-const fn name_code(error: NameError) -> &'static str {
-    match error {
-        NameError::Empty => "name/empty",
-        NameError::TooLong => "name/too-long",
-        NameError::ControlCharacter => "name/control-character",
-        NameError::DirectionOverride => "name/direction-override",
+/// What input is read with, besides itself.
+#[derive(Clone)]
+pub struct Environment {
+    /// How e-mail addresses are reserved.
+    pub reservations: EmailReservations,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Whether orders with prices and dates of their own are taken.
+    pub order_import: bool,
+}
+
+/// A field of the input that is not valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidField {
+    /// Where it is.
+    pub at: FieldPath,
+    /// What is wrong with it.
+    pub reason: InvalidValue,
+}
+
+/// All that is wrong with an input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the input is not valid: {}", listed(.0))]
+pub struct InvalidInput(Vec<InvalidField>);
+
+fn listed(fields: &[InvalidField]) -> String {
+    let fields = fields.iter().map(|InvalidField { at, reason }| format!("{at}: {reason}"));
+    fields.collect::<Vec<_>>().join("; ")
+}
+
+impl InvalidInput {
+    /// One field is not valid.
+    pub fn field(at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) -> Self {
+        Self(vec![InvalidField { at: at.into(), reason: reason.into() }])
+    }
+
+    /// The fields that are not valid, in the order in which they were read.
+    pub fn fields(&self) -> &[InvalidField] {
+        &self.0
+    }
+}
+
+/// Reads one field after the other, and keeps what is wrong with them.
+#[derive(Debug, Default)]
+pub struct Fields {
+    wrong: Vec<InvalidField>,
+}
+
+impl Fields {
+    /// The value of a field, unless it is not valid.
+    pub fn value<T, E: Into<InvalidValue>>(
+        &mut self,
+        at: impl Into<FieldPath>,
+        value: Result<T, E>,
+    ) -> Option<T> {
+        value.map_err(|reason| self.refuse(at, reason)).ok()
+    }
+
+    /// Notes that a field is not valid.
+    pub fn refuse(&mut self, at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) {
+        self.wrong.push(InvalidField { at: at.into(), reason: reason.into() });
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn check(self) -> Result<(), InvalidInput> {
+        if self.wrong.is_empty() { Ok(()) } else { Err(self.invalid()) }
+    }
+
+    /// All that is wrong, for who misses a value.
+    pub fn invalid(self) -> InvalidInput {
+        InvalidInput(self.wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use domain::value::{NameError, QuantityError};
+
+    use super::*;
+
+    #[test]
+    fn all_that_is_wrong_is_told_with_its_place_and_in_the_order_of_reading() {
+        let mut fields = Fields::default();
+        assert_eq!(fields.value("email", Ok::<_, NameError>(1)), Some(1));
+        assert_eq!(fields.value("name", Err::<(), _>(NameError::Empty)), None);
+        assert_eq!(fields.value(("lines", 3, "quantity"), Err::<(), _>(QuantityError)), None);
+        fields.refuse(FieldPath::whole(), InvalidValue::PriceMissing);
+        let invalid = fields.check().unwrap_err();
+        let places: Vec<_> = invalid.fields().iter().map(|field| field.at.to_string()).collect();
+        assert_eq!(places, ["name", "lines[3].quantity", "input"]);
+        assert_eq!(invalid.fields()[0].reason, NameError::Empty.into());
+        assert!(invalid.to_string().starts_with("the input is not valid: name: the name has no"));
+        assert_eq!(Fields::default().check(), Ok(()));
     }
 }

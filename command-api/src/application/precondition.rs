@@ -1,48 +1,33 @@
-//! `If-Match` and `If-None-Match` on commands: which versions of the changed aggregate the caller
-//! wants it to be at, or not to be at. Of a tag the version alone counts.
+//! Which versions of the changed aggregate the caller wants it to be at, or not to be at.
 
-use service_kit::conditional::{EntityTag, Preconditions, Tags, version_of};
-
-/// What the caller requires of the aggregate's version.
+/// What the caller requires of the aggregate's version. The default requires nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Precondition {
-    one_of: Option<Versions>,
-    none_of: Option<Versions>,
+    /// It is at one of these.
+    pub one_of: Option<Versions>,
+    /// It is at none of these.
+    pub none_of: Option<Versions>,
 }
 
+/// Versions of an aggregate that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Versions {
+pub enum Versions {
+    /// Whichever it is at.
     Any,
-    /// Empty where no tag is one of ours.
+    /// These; an empty list matches no version.
     These(Vec<i64>),
 }
 
 /// Which condition does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmet {
-    /// `If-Match`: the aggregate is at another version.
+    /// The aggregate is at another version than the ones that the caller wants.
     OtherVersion,
-    /// `If-None-Match`: the aggregate is there, or at a version that it must not be at.
+    /// The aggregate is there, or at a version that the caller does not want.
     NotWanted,
 }
 
 impl Precondition {
-    /// Takes the conditions of a request. `If-Match` compares strongly, so a weak tag matches
-    /// nothing; `If-None-Match` weakly (RFC 9110 §13.1).
-    pub fn of(preconditions: &Preconditions) -> Self {
-        let versions = |tags: &Tags, counts: fn(&EntityTag) -> bool| match tags {
-            Tags::Any => Versions::Any,
-            Tags::OneOf(tags) => Versions::These(
-                tags.iter().filter(|tag| counts(tag)).filter_map(version_of).collect(),
-            ),
-        };
-        let Preconditions { if_match, if_none_match } = preconditions;
-        Self {
-            one_of: if_match.as_ref().map(|tags| versions(tags, |tag| !tag.is_weak())),
-            none_of: if_none_match.as_ref().map(|tags| versions(tags, |_| true)),
-        }
-    }
-
     /// Compares with an aggregate that exists, at `version`.
     ///
     /// # Errors
@@ -57,8 +42,8 @@ impl Precondition {
         Ok(())
     }
 
-    /// Whether it holds for what does not exist yet, as for anything that a command makes:
-    /// `If-Match` never does, `If-None-Match` always.
+    /// Whether it holds for what does not exist yet, as for anything that a command makes: such a
+    /// thing is at no version.
     pub const fn holds_for_nothing(&self) -> bool {
         self.one_of.is_none()
     }
@@ -75,59 +60,5 @@ impl Versions {
             Self::Any => true,
             Self::These(versions) => versions.contains(&version),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use axum::http::HeaderMap;
-
-    use super::*;
-
-    fn of(name: &'static str, value: &str) -> Precondition {
-        let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
-        Precondition::of(&Preconditions::of(&headers).unwrap())
-    }
-
-    #[test]
-    fn the_version_alone_counts_whichever_api_made_the_tag() {
-        for text in ["\"3\"", "\"3.118.2.v1\"", "\"3.9.1.v1.stale\"", "\"2\", \"3\""] {
-            let precondition = of("if-match", text);
-            assert_eq!(
-                (precondition.check(3), precondition.check(4)),
-                (Ok(()), Err(Unmet::OtherVersion)),
-                "{text}"
-            );
-            assert!(precondition.is_named() && !precondition.holds_for_nothing());
-            let precondition = of("if-none-match", text);
-            assert_eq!(
-                (precondition.check(3), precondition.check(4)),
-                (Err(Unmet::NotWanted), Ok(())),
-                "{text}"
-            );
-            assert!(!precondition.is_named() && precondition.holds_for_nothing());
-        }
-    }
-
-    #[test]
-    fn a_star_is_whatever_exists() {
-        let (there, absent) = (of("if-match", "*"), of("if-none-match", "*"));
-        assert_eq!(
-            (there.check(3), there.holds_for_nothing(), there.is_named()),
-            (Ok(()), false, false)
-        );
-        assert_eq!((absent.check(3), absent.holds_for_nothing()), (Err(Unmet::NotWanted), true));
-    }
-
-    #[test]
-    fn a_foreign_tag_matches_nothing_and_a_weak_one_only_where_tags_are_compared_weakly() {
-        for text in ["\"three\"", "\"\"", "\"3.x\"", "\"-3\""] {
-            assert_eq!(of("if-match", text).check(3), Err(Unmet::OtherVersion), "{text}");
-            assert_eq!(of("if-none-match", text).check(3), Ok(()), "{text}");
-        }
-        assert_eq!(of("if-match", "W/\"3\"").check(3), Err(Unmet::OtherVersion));
-        assert_eq!(of("if-none-match", "W/\"3\"").check(3), Err(Unmet::NotWanted));
     }
 }

@@ -8,8 +8,8 @@ use metrics::{
 };
 
 use crate::application::command::Done;
+use crate::application::error::CommandError;
 use crate::application::repository::RepositoryError;
-use crate::http::error::CommandError;
 
 /// Describes every metric of this crate; call once the recorder is there.
 pub fn describe() {

@@ -1,5 +1,5 @@
-//! What the shop can be asked: a file per verb, each saying what to load, what to decide and what
-//! must hold for the append.
+//! What the shop can be asked: a file per verb, each saying what it is asked with, what to load,
+//! what to decide and what must hold for the append.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +13,10 @@ use domain::value::Email;
 use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey};
 use uuid::Uuid;
 
-use crate::application::precondition::{Precondition, Unmet};
-use crate::application::repository::{
-    Changes, Loaded, Repository, RepositoryError, Turn, stream_of,
-};
-use crate::http::error::CommandError;
+use super::error::CommandError;
+use super::input::{FieldPath, InvalidValue};
+use super::precondition::{Precondition, Unmet};
+use super::repository::{Changes, Loaded, Repository, RepositoryError, Turn, stream_of};
 
 pub mod add_order_line;
 pub mod add_product;
@@ -32,18 +31,32 @@ pub mod place_order;
 pub mod register_user;
 pub mod remove_order_line;
 
-pub use add_order_line::AddOrderLine;
-pub use add_product::AddProduct;
+pub use add_order_line::{AddOrderLine, AddOrderLineInput};
+pub use add_product::{AddProduct, AddProductInput};
 pub use adjust_stock::AdjustStock;
 pub use cancel_order::CancelOrder;
-pub use change_product::{ChangeProduct, NewPrice};
-pub use change_user::ChangeUser;
+pub use change_product::{ChangeProduct, ChangeProductInput, NewPrice};
+pub use change_user::{ChangeUser, ChangeUserInput};
 pub use confirm_order::ConfirmOrder;
-pub use deactivate_user::DeactivateUser;
-pub use import_order::{ImportOrder, ImportedLine};
-pub use place_order::{LineRequest, PlaceOrder};
-pub use register_user::RegisterUser;
+pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
+pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
+pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
+pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
+
+/// Why an aggregate refuses a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AggregateError {
+    /// A user refuses.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A product refuses.
+    #[error(transparent)]
+    Product(#[from] ProductError),
+    /// An order refuses.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
 
 /// One thing that the shop can be asked.
 pub trait UseCase: Send + Sync + 'static {
@@ -52,6 +65,8 @@ pub trait UseCase: Send + Sync + 'static {
     /// Whether carrying it out leaves something behind even when it then turns out to be a repeat:
     /// a key for a new person's data.
     const LEAVES_TRACES: bool = false;
+    /// Whether the aggregate that it changes does not exist before.
+    const CREATES: bool = false;
 
     /// Loads what it needs and decides. Called anew when the race was lost.
     fn decide(
@@ -124,13 +139,13 @@ impl TurnSlot {
     }
 }
 
-/// Who orders, and where the request names that user.
+/// Who orders, and how the caller names that user.
 #[derive(Debug, Clone, Copy)]
 pub enum Orderer {
-    /// In the path.
-    InPath(Uuid),
-    /// In the body, at `/user_id`.
-    InBody(Uuid),
+    /// As the thing that the command is addressed to.
+    Addressed(Uuid),
+    /// In the field `user_id` of the input.
+    Named(Uuid),
 }
 
 impl Work<'_> {
@@ -194,12 +209,12 @@ impl Work<'_> {
         &self,
         orderer: Orderer,
     ) -> Result<(Loaded<User>, Customer), CommandError> {
-        let (Orderer::InPath(id) | Orderer::InBody(id)) = orderer;
+        let (Orderer::Addressed(id) | Orderer::Named(id)) = orderer;
         let user = self.repository.load::<User>(self.epoch, id).await?;
         match (user.state.customer(), orderer) {
             (Ok(customer), _) => Ok((user, customer)),
-            (Err(UserError::Unknown), Orderer::InBody(_)) => {
-                Err(CommandError::NoSuchUser { pointer: "/user_id".to_owned() })
+            (Err(UserError::Unknown), Orderer::Named(_)) => {
+                Err(CommandError::invalid("user_id", InvalidValue::UnknownUser))
             }
             (Err(error), _) => Err(error.into()),
         }
@@ -209,15 +224,15 @@ impl Work<'_> {
     /// was then placed just before.
     ///
     /// # Errors
-    /// [`CommandError::NoSuchProduct`] at `pointer`.
+    /// [`InvalidValue::UnknownProduct`] in the field `at`, which names the product.
     pub async fn offer(
         &self,
         id: Uuid,
-        pointer: impl FnOnce() -> String + Send,
+        at: impl Into<FieldPath> + Send,
     ) -> Result<Offer, CommandError> {
         let product = self.repository.load::<Product>(self.epoch, id).await?;
         product.state.offer().map_err(|error| match error {
-            ProductError::Unknown => CommandError::NoSuchProduct { pointer: pointer() },
+            ProductError::Unknown => CommandError::invalid(at, InvalidValue::UnknownProduct),
             error => error.into(),
         })
     }
@@ -268,11 +283,5 @@ impl EmailReservations {
     pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
         let reservation = self.0.hash(Self::SCOPE, &email.normalised());
         Ok(ReservationChange::Release { reservation, owner: stream_of::<User>(user_id)? })
-    }
-}
-
-impl From<InvalidName> for CommandError {
-    fn from(error: InvalidName) -> Self {
-        Self::Repository(error.into())
     }
 }

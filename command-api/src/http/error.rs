@@ -1,17 +1,19 @@
-//! Why a command fails, and each reason's one problem: the command API's list of problems on a
+//! Each reason why a command fails, and its one problem: the command API's list of problems on a
 //! page.
 
 use axum::http::header::{ETAG, HeaderValue};
 use domain::order::OrderError;
 use domain::product::ProductError;
 use domain::user::UserError;
-use domain::value::MoneyError;
-use event_store::{StoreError, StreamName};
+use domain::value::{EmailError, MoneyError, NameError};
+use event_store::StoreError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
 use service_kit::{FieldError, Problem};
-use uuid::Uuid;
 
+use crate::application::CommandError;
+use crate::application::input::{FieldPath, InvalidInput, InvalidValue, Step};
 use crate::application::repository::RepositoryError;
+use crate::application::use_case::AggregateError;
 
 /// When another try is worth it after a conflict or an overload, in seconds.
 const RETRY_SOON: u64 = 1;
@@ -22,155 +24,17 @@ const MAX_LINES: u32 = 10;
 
 static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 
-/// Why a command fails.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// A user said no.
-    #[error(transparent)]
-    User(#[from] UserError),
-    /// A product said no.
-    #[error(transparent)]
-    Product(#[from] ProductError),
-    /// An order said no.
-    #[error(transparent)]
-    Order(#[from] OrderError),
-    /// The body names a user that does not exist.
-    #[error("the user at {pointer} does not exist")]
-    NoSuchUser {
-        /// Where it is named.
-        pointer: String,
-    },
-    /// The body names a product that does not exist.
-    #[error("the product at {pointer} does not exist")]
-    NoSuchProduct {
-        /// Where it is named.
-        pointer: String,
-    },
-    /// A line of the body does not add to the order's total.
-    #[error("the line at {pointer} does not add to the total")]
-    LineDoesNotAdd {
-        /// Where the line is.
-        pointer: String,
-        /// Why.
-        #[source]
-        reason: MoneyError,
-    },
-    /// The body's price cannot be one in the product's currency.
-    #[error("the price at {pointer} is not one")]
-    Price {
-        /// Where the price is.
-        pointer: String,
-        /// Why.
-        #[source]
-        reason: MoneyError,
-    },
-    /// Another user has the e-mail address.
-    #[error("another user has the e-mail address")]
-    EmailTaken,
-    /// The command has a value of a person whose data is erased.
-    #[error("the personal data of the person is erased")]
-    Erased,
-    /// The caller named a version that is not the newest.
-    #[error("the aggregate is at version {actual}")]
-    StaleVersion {
-        /// What it is at.
-        actual: i64,
-    },
-    /// The caller named the newest version as one that it must not be at.
-    #[error("the aggregate is at version {actual}, which the caller does not want")]
-    UnwantedVersion {
-        /// What it is at.
-        actual: i64,
-    },
-    /// The caller requires a version of what does not exist yet.
-    #[error("the caller requires a version of what does not exist yet")]
-    NothingToMatch,
-    /// The aggregate's stream was closed for good.
-    #[error("stream {stream} is closed")]
-    Closed {
-        /// Which.
-        stream: StreamName,
-    },
-    /// Something else happened in between, over and over.
-    #[error("the race was lost too often")]
-    LostRace,
-    /// The idempotency key belongs to another request.
-    #[error("the idempotency key belongs to another request")]
-    KeyReused,
-    /// The first request with this idempotency key has not ended in time.
-    #[error("the first request with this idempotency key is still in flight")]
-    KeyInFlight,
-    /// What was kept of an earlier answer cannot be read.
-    #[error("a kept answer cannot be read")]
-    StoredAnswer(#[source] serde_json::Error),
-    /// An event id made here stands in the log already.
-    #[error("event id {id} stands in the log already")]
-    DuplicateEvent {
-        /// Which.
-        id: Uuid,
-    },
-    /// Too many commands are in flight.
-    #[error("too many commands are in flight")]
-    Overloaded,
-    /// The command's task panicked or was cancelled.
-    #[error("the command's task died")]
-    Died(#[source] tokio::task::JoinError),
-    /// The streams could not be read or written.
-    #[error(transparent)]
-    Repository(#[from] RepositoryError),
-}
-
-impl CommandError {
-    /// Whether the command itself was not to be done, as opposed to our not being able to do it.
-    pub const fn is_refusal(&self) -> bool {
-        match self {
-            Self::User(_)
-            | Self::Product(_)
-            | Self::Order(_)
-            | Self::NoSuchUser { .. }
-            | Self::NoSuchProduct { .. }
-            | Self::LineDoesNotAdd { .. }
-            | Self::Price { .. }
-            | Self::EmailTaken
-            | Self::Erased
-            | Self::StaleVersion { .. }
-            | Self::UnwantedVersion { .. }
-            | Self::NothingToMatch
-            | Self::Closed { .. }
-            | Self::KeyReused
-            | Self::KeyInFlight => true,
-            Self::LostRace
-            | Self::Overloaded
-            | Self::Died(_)
-            | Self::StoredAnswer(_)
-            | Self::DuplicateEvent { .. }
-            | Self::Repository(_) => false,
-        }
-    }
-}
-
-impl From<StoreError> for CommandError {
-    fn from(error: StoreError) -> Self {
-        Self::Repository(error.into())
-    }
-}
-
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let problem = match &error {
-            CommandError::User(error) => user(*error),
-            CommandError::Product(error) => product(*error),
-            CommandError::Order(error) => order(*error),
-            CommandError::NoSuchUser { pointer } => {
-                field(pointer, "user/unknown", "there is no such user")
-            }
-            CommandError::NoSuchProduct { pointer } => {
-                field(pointer, "product/unknown", "there is no such product")
-            }
-            CommandError::LineDoesNotAdd { pointer, reason }
-            | CommandError::Price { pointer, reason } => {
-                Self::invalid(vec![money(pointer.clone(), *reason)])
-            }
+            CommandError::Refused(error) => refused(*error),
+            CommandError::Invalid(input) => invalid(input),
+            CommandError::NotOffered => Self::not_found(),
+            CommandError::NotReady => Self::unavailable(
+                "store/unavailable",
+                "The event store has not been reached yet; nothing was changed",
+                RETRY_LATER,
+            ),
             CommandError::EmailTaken => {
                 Self::conflict("user/email-taken", "Another user has this e-mail address")
             }
@@ -206,7 +70,9 @@ impl From<CommandError> for Problem {
             | CommandError::DuplicateEvent { .. }
             | CommandError::Died(_) => Self::internal(),
         };
-        if problem.status().is_server_error() && !problem.is_shed() {
+        // While the process starts it says itself what it waits for.
+        let is_expected = problem.is_shed() || matches!(error, CommandError::NotReady);
+        if problem.status().is_server_error() && !is_expected {
             log(&error, &problem);
         }
         problem
@@ -218,6 +84,14 @@ fn log(error: &CommandError, problem: &Problem) {
     if let Some(unlogged) = LINES.admit(problem.code(), MAX_LINES) {
         let error: &(dyn std::error::Error + 'static) = error;
         tracing::error!(error, code = problem.code(), unlogged, "a command failed");
+    }
+}
+
+fn refused(error: AggregateError) -> Problem {
+    match error {
+        AggregateError::User(error) => user(error),
+        AggregateError::Product(error) => product(error),
+        AggregateError::Order(error) => order(error),
     }
 }
 
@@ -274,18 +148,53 @@ fn order(error: OrderError) -> Problem {
     }
 }
 
-/// What is wrong with an amount of money.
-pub fn money(pointer: impl Into<String>, reason: MoneyError) -> FieldError {
-    let code = match reason {
-        MoneyError::UnknownCurrency => "currency/unknown",
-        MoneyError::Withdrawn { .. } => "currency/withdrawn",
-        MoneyError::Negative => "money/negative",
-        MoneyError::Malformed => "money/malformed",
-        MoneyError::TooPrecise { .. } => "money/too-precise",
-        MoneyError::TooLarge => "money/too-large",
-        MoneyError::Mixed { .. } => "currency/mixed",
-    };
-    FieldError::new(pointer, code, reason.to_string())
+/// Everything that is wrong with the input, each with its pointer.
+fn invalid(input: &InvalidInput) -> Problem {
+    let fields = input.fields().iter().map(|field| {
+        FieldError::new(pointer(&field.at), code(&field.reason), field.reason.to_string())
+    });
+    Problem::invalid(fields.collect())
+}
+
+/// The JSON pointer to a field. Names of fields have no character that needs escaping.
+fn pointer(path: &FieldPath) -> String {
+    let mut pointer = String::new();
+    for step in path.steps() {
+        pointer.push('/');
+        match step {
+            Step::Name(name) => pointer.push_str(name),
+            Step::Index(index) => pointer.push_str(&index.to_string()),
+        }
+    }
+    pointer
+}
+
+const fn code(reason: &InvalidValue) -> &'static str {
+    match reason {
+        InvalidValue::Email(EmailError::TooLong) => "email/too-long",
+        InvalidValue::Email(EmailError::Malformed) => "email/malformed",
+        InvalidValue::Name(NameError::Empty) => "name/empty",
+        InvalidValue::Name(NameError::TooLong) => "name/too-long",
+        InvalidValue::Name(NameError::ControlCharacter) => "name/control-character",
+        InvalidValue::Name(NameError::DirectionOverride) => "name/direction-override",
+        InvalidValue::Quantity(_) => "quantity/out-of-range",
+        InvalidValue::Money(MoneyError::UnknownCurrency) => "currency/unknown",
+        InvalidValue::Money(MoneyError::Withdrawn { .. }) => "currency/withdrawn",
+        InvalidValue::Money(MoneyError::Negative) => "money/negative",
+        InvalidValue::Money(MoneyError::Malformed) => "money/malformed",
+        InvalidValue::Money(MoneyError::TooPrecise { .. }) => "money/too-precise",
+        InvalidValue::Money(MoneyError::TooLarge) => "money/too-large",
+        InvalidValue::Money(MoneyError::Mixed { .. }) => "currency/mixed",
+        InvalidValue::Stock => "stock/out-of-range",
+        InvalidValue::NoLines => "too-few",
+        InvalidValue::TooManyLines => "too-many",
+        InvalidValue::FutureOrder => "in-the-future",
+        InvalidValue::OrderTooEarly => "too-early",
+        InvalidValue::NothingToChange { .. } => "nothing-to-change",
+        InvalidValue::PriceMissing => "missing",
+        InvalidValue::UnknownUser => "user/unknown",
+        InvalidValue::UnknownProduct => "product/unknown",
+    }
 }
 
 fn repository(error: &RepositoryError) -> Problem {

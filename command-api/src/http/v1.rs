@@ -1,15 +1,24 @@
-//! Version 1 of the API: one file per resource, with its bodies and thin handlers.
+//! Version 1 of the API: a file per resource, with its bodies and thin handlers.
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::answer::Collection;
 
 mod order;
 mod product;
 mod user;
 
-/// Every path of the version.
+/// Where this version is mounted. The query API has the same collections under the same prefix.
+pub(super) const PREFIX: &str = "/api/v1";
+
+/// A collection of this version.
+const fn collection(name: &'static str) -> Collection {
+    Collection { prefix: PREFIX, name }
+}
+
+/// Every path, without the prefix.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(user::register))

@@ -14,6 +14,8 @@ mod lengths;
 mod map;
 #[path = "tidy/numbers.rs"]
 mod numbers;
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/tasks.rs"]
 mod tasks;
 #[path = "tidy/waits.rs"]

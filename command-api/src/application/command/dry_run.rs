@@ -7,9 +7,9 @@ use event_store::{Epoch, NewEvent, Refusal, StoreError, StreamName};
 use tokio::time::timeout;
 
 use super::{Commands, Context, DEADLINE, Decided, refused};
+use crate::application::error::CommandError;
 use crate::application::idempotency::Answer;
 use crate::application::use_case::{Decision, TurnSlot, UseCase};
-use crate::http::error::CommandError;
 
 /// How often a command is decided anew because something changed between deciding and checking.
 const MAX_REHEARSALS: u32 = 3;

@@ -4,7 +4,7 @@ use domain::product::ProductCommand;
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::http::error::CommandError;
+use crate::application::error::CommandError;
 
 /// Adds to a product's stock, or takes from it.
 pub struct AdjustStock {

@@ -4,7 +4,7 @@ use domain::order::OrderCommand;
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::http::error::CommandError;
+use crate::application::error::CommandError;
 
 /// Cancels an order.
 pub struct CancelOrder {

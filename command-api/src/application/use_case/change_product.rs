@@ -5,7 +5,59 @@ use domain::value::{Currency, Money, ProductName};
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::http::error::CommandError;
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
+
+/// A change of a product, as the caller writes it: at least the name or the price.
+#[derive(Debug, Clone)]
+pub struct ChangeProductInput {
+    /// Which.
+    pub product_id: Uuid,
+    /// The new name.
+    pub name: Option<String>,
+    /// The new price, as a decimal number.
+    pub unit_price: Option<String>,
+    /// The currency of the price: one of today's. Without it, the product's own.
+    pub currency: Option<String>,
+}
+
+impl Input for ChangeProductInput {
+    type UseCase = ChangeProduct;
+
+    fn read(self, _: &Environment) -> Result<ChangeProduct, CommandError> {
+        let Self { product_id, name: new_name, unit_price, currency } = self;
+        let mut fields = Fields::default();
+        let name = new_name.as_deref().map(ProductName::parse);
+        let name = name.and_then(|name| fields.value("name", name));
+        let price = match (unit_price, currency) {
+            (Some(price), Some(currency)) => {
+                new_price(&mut fields, &price, &currency).map(NewPrice::Full)
+            }
+            (Some(price), None) => Some(NewPrice::InOwnCurrency(price)),
+            (None, Some(_)) => {
+                fields.refuse("unit_price", InvalidValue::PriceMissing);
+                None
+            }
+            (None, None) => {
+                if new_name.is_none() {
+                    let nothing =
+                        InvalidValue::NothingToChange { either: "name", or: "unit_price" };
+                    fields.refuse(FieldPath::whole(), nothing);
+                }
+                None
+            }
+        };
+        fields.check()?;
+        Ok(ChangeProduct { product_id, name, price })
+    }
+}
+
+/// A price of today in the fields `unit_price` and `currency`.
+pub(super) fn new_price(fields: &mut Fields, price: &str, currency: &str) -> Option<Money> {
+    let of_today = currency.parse::<Currency>().and_then(Currency::for_new_prices);
+    let currency = fields.value("currency", of_today)?;
+    fields.value("unit_price", Money::parse(price, currency))
+}
 
 /// Renames a product, reprices it, or both.
 pub struct ChangeProduct {
@@ -31,9 +83,8 @@ impl NewPrice {
         match self {
             Self::Full(price) => Ok(*price),
             Self::InOwnCurrency(text) => {
-                own.for_new_prices().and_then(|own| Money::parse(text, own)).map_err(|reason| {
-                    CommandError::Price { pointer: "/unit_price".to_owned(), reason }
-                })
+                let price = own.for_new_prices().and_then(|own| Money::parse(text, own));
+                price.map_err(|reason| CommandError::invalid("unit_price", reason))
             }
         }
     }

@@ -5,7 +5,38 @@ use domain::value::{Email, PersonName};
 use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
-use crate::http::error::CommandError;
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
+
+/// A change of a user, as the caller writes it: at least the address or the name.
+#[derive(Clone)]
+pub struct ChangeUserInput {
+    /// Who.
+    pub user_id: Uuid,
+    /// The new address.
+    pub email: Option<String>,
+    /// The new name.
+    pub name: Option<String>,
+}
+
+impl Input for ChangeUserInput {
+    type UseCase = ChangeUser;
+
+    fn read(self, environment: &Environment) -> Result<ChangeUser, CommandError> {
+        let mut fields = Fields::default();
+        let email = self.email.as_deref().map(Email::parse);
+        let email = email.and_then(|email| fields.value("email", email));
+        let name = self.name.as_deref().map(PersonName::parse);
+        let name = name.and_then(|name| fields.value("name", name));
+        if self.email.is_none() && self.name.is_none() {
+            let nothing = InvalidValue::NothingToChange { either: "email", or: "name" };
+            fields.refuse(FieldPath::whole(), nothing);
+        }
+        fields.check()?;
+        let reservations = environment.reservations.clone();
+        Ok(ChangeUser { user_id: self.user_id, email, name, reservations })
+    }
+}
 
 /// Renames a user, changes the address, or both.
 pub struct ChangeUser {

@@ -4,7 +4,24 @@ use domain::user::UserCommand;
 use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
-use crate::http::error::CommandError;
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, Input};
+
+/// Which user is to be deactivated.
+#[derive(Debug, Clone, Copy)]
+pub struct DeactivateUserInput {
+    /// Who.
+    pub user_id: Uuid,
+}
+
+impl Input for DeactivateUserInput {
+    type UseCase = DeactivateUser;
+
+    fn read(self, environment: &Environment) -> Result<DeactivateUser, CommandError> {
+        let reservations = environment.reservations.clone();
+        Ok(DeactivateUser { user_id: self.user_id, reservations })
+    }
+}
 
 /// Deactivates a user and frees the e-mail address.
 pub struct DeactivateUser {

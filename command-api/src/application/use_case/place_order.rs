@@ -4,18 +4,69 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
-use domain::order::{Order, OrderCommand, OrderError, OrderLine};
+use domain::order::{MAX_LINES, Order, OrderCommand, OrderError, OrderLine};
 use domain::product::Offer;
 use domain::user::{Customer, User};
 use domain::value::Quantity;
 use uuid::Uuid;
 
 use super::{Decision, Orderer, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
 use crate::application::repository::Loaded;
-use crate::http::error::CommandError;
 
 /// The event after which a user orders no more.
 const DEACTIVATED: &str = "user.deactivated";
+
+/// An order, as the caller writes it.
+#[derive(Debug, Clone)]
+pub struct PlaceOrderInput {
+    /// Who orders.
+    pub orderer: Orderer,
+    /// What is ordered: 1 to [`MAX_LINES`] lines.
+    pub lines: Vec<LineInput>,
+}
+
+/// A line, as the caller writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct LineInput {
+    /// What.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: i64,
+}
+
+impl Input for PlaceOrderInput {
+    type UseCase = PlaceOrder;
+
+    fn read(self, _: &Environment) -> Result<PlaceOrder, CommandError> {
+        let mut fields = Fields::default();
+        check_line_count(&mut fields, self.lines.len());
+        let lines = self.lines.into_iter().enumerate();
+        let lines = lines
+            .filter_map(|(at, line)| line.read(&mut fields, ("lines", at, "quantity")))
+            .collect();
+        fields.check()?;
+        Ok(PlaceOrder { order_id: Uuid::now_v7(), orderer: self.orderer, lines })
+    }
+}
+
+impl LineInput {
+    /// Reads the line, whose quantity is the field `at`.
+    pub(super) fn read(self, fields: &mut Fields, at: impl Into<FieldPath>) -> Option<LineRequest> {
+        let quantity = fields.value(at, Quantity::try_from(self.quantity))?;
+        Some(LineRequest { line_id: Uuid::now_v7(), product_id: self.product_id, quantity })
+    }
+}
+
+/// An order is placed with 1 to [`MAX_LINES`] lines.
+pub(super) fn check_line_count(fields: &mut Fields, count: usize) {
+    if count == 0 {
+        fields.refuse("lines", InvalidValue::NoLines);
+    } else if count > MAX_LINES {
+        fields.refuse("lines", InvalidValue::TooManyLines);
+    }
+}
 
 /// Places an order.
 pub struct PlaceOrder {
@@ -27,7 +78,7 @@ pub struct PlaceOrder {
     pub lines: Vec<LineRequest>,
 }
 
-/// A line as the caller asks for it.
+/// A line that was read.
 #[derive(Debug, Clone, Copy)]
 pub struct LineRequest {
     /// The id made for the line.
@@ -40,6 +91,7 @@ pub struct LineRequest {
 
 impl UseCase for PlaceOrder {
     const NAME: &'static str = "place_order";
+    const CREATES: bool = true;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.customer(self.orderer).await?;
@@ -68,7 +120,7 @@ impl Offers {
         match self.0.entry(product_id) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(unknown) => {
-                let offer = work.offer(product_id, || format!("/lines/{index}/product_id")).await?;
+                let offer = work.offer(product_id, ("lines", index, "product_id")).await?;
                 Ok(unknown.insert(offer))
             }
         }
@@ -90,9 +142,7 @@ pub(super) fn place(
     let order = Loaded::<Order>::absent(order_id);
     let command = domain::order::PlaceOrder { order_id, customer, lines, ordered_at };
     let events = order.decide([OrderCommand::Place(command)]).map_err(|error| match error {
-        OrderError::Total { line, reason } => {
-            CommandError::LineDoesNotAdd { pointer: format!("/lines/{line}"), reason }
-        }
+        OrderError::Total { line, reason } => CommandError::invalid(("lines", line), reason),
         error => error.into(),
     })?;
     Ok(work.changes(&order, &events)?.unless(DEACTIVATED, user)?.into())

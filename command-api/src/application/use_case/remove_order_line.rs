@@ -4,7 +4,7 @@ use domain::order::OrderCommand;
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
-use crate::http::error::CommandError;
+use crate::application::error::CommandError;
 
 /// Removes a line from an order.
 pub struct RemoveOrderLine {

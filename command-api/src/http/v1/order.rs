@@ -8,17 +8,19 @@ use service_kit::input::schema::currency_of_any_time;
 use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::application::input::Input;
+use super::collection;
 use crate::application::use_case::{
-    AddOrderLine, CancelOrder, ConfirmOrder, ImportOrder, ImportedLine, LineRequest, Orderer,
-    PlaceOrder, RemoveOrderLine,
+    AddOrderLineInput, CancelOrder, ConfirmOrder, ImportOrderInput, ImportedLineInput, LineInput,
+    Orderer, PlaceOrderInput, RemoveOrderLine,
 };
 use crate::http::Api;
-use crate::http::answer::Changed;
+use crate::http::answer::{Changed, Collection};
 use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
+
+/// Where orders are shown.
+pub(super) const ORDERS: Collection = collection("orders");
 
 /// A line of an order, at the product's price of now.
 #[derive(Deserialize, ToSchema)]
@@ -74,22 +76,30 @@ pub(super) struct ImportOrderBody {
     lines: Vec<ImportLineBody>,
 }
 
-/// Reads the lines that an order is placed with.
-pub(super) fn lines(bodies: &[LineBody]) -> Result<Vec<LineRequest>, Problem> {
-    let mut input = Input::default();
-    input.line_count(bodies.len());
-    let lines = bodies.iter().enumerate().filter_map(|(index, line)| {
-        let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity)?;
-        Some(LineRequest { line_id: Uuid::now_v7(), product_id: line.product_id.get(), quantity })
-    });
-    let lines = lines.collect();
-    input.check()?;
-    Ok(lines)
+/// The lines that an order is placed with.
+pub(super) fn lines(bodies: Vec<LineBody>) -> Vec<LineInput> {
+    bodies.into_iter().map(LineBody::input).collect()
+}
+
+impl LineBody {
+    const fn input(self) -> LineInput {
+        LineInput { product_id: self.product_id.get(), quantity: self.quantity.get() }
+    }
+}
+
+impl ImportLineBody {
+    fn input(self) -> ImportedLineInput {
+        ImportedLineInput {
+            product_id: self.product_id.get(),
+            quantity: self.quantity.get(),
+            unit_price: self.unit_price,
+        }
+    }
 }
 
 /// Place an order.
 #[utoipa::path(
-    post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders",
+    post, path = "/orders", operation_id = "placeOrder", tag = "orders",
         request_body = PlaceOrderBody,
     responses((status = 201, description = "The order is placed, pending",
         body = Envelope<Changed>)),
@@ -99,19 +109,16 @@ pub(super) async fn place(
     received: Received<PlaceOrderBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let use_case = PlaceOrder {
-        order_id: Uuid::now_v7(),
-        orderer: Orderer::InBody(body.user_id.get()),
-        lines: lines(&body.lines)?,
-    };
-    api.create(use_case, about, "orders").await
+    let input =
+        PlaceOrderInput { orderer: Orderer::Named(body.user_id.get()), lines: lines(body.lines) };
+    api.create(input, about, ORDERS).await
 }
 
 /// Take over an order that was placed elsewhere, with its own prices and date. Pending, so that it
 /// is confirmed as any other; it then counts for its own day. Off (404) unless the operator turns
 /// it on.
 #[utoipa::path(
-    post, path = "/api/v1/orders/import", operation_id = "importOrder", tag = "orders",
+    post, path = "/orders/import", operation_id = "importOrder", tag = "orders",
         request_body = ImportOrderBody,
     responses((status = 201, description = "The order is taken over, pending",
         body = Envelope<Changed>)),
@@ -120,44 +127,24 @@ pub(super) async fn import(
     State(api): State<Api>,
     request: axum::extract::Request,
 ) -> Result<Response, Problem> {
-    if !api.order_import {
-        return Err(Problem::not_found());
-    }
+    // Before anything of the request is looked at.
+    ImportOrderInput::check_offered(&api.application.environment)?;
     let received =
         <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api)
             .await?;
     let Received { body, about } = received;
-    let mut input = Input::default();
-    let currency = input.currency("/currency", &body.currency);
-    let ordered_at = input.ordered_at("/ordered_at", body.ordered_at, api.clock.now());
-    input.line_count(body.lines.len());
-    let lines: Vec<_> = body
-        .lines
-        .iter()
-        .enumerate()
-        .filter_map(|(index, line)| {
-            let quantity = input.quantity(format!("/lines/{index}/quantity"), line.quantity);
-            let unit_price =
-                input.money(format!("/lines/{index}/unit_price"), &line.unit_price, currency?);
-            let (quantity, unit_price) = (quantity?, unit_price?);
-            Some(ImportedLine {
-                line_id: Uuid::now_v7(),
-                product_id: line.product_id.get(),
-                quantity,
-                unit_price,
-            })
-        })
-        .collect();
-    let Some(ordered_at) = ordered_at else { return Err(input.problem()) };
-    input.check()?;
-    let use_case =
-        ImportOrder { order_id: Uuid::now_v7(), user_id: body.user_id.get(), ordered_at, lines };
-    api.create(use_case, about, "orders").await
+    let input = ImportOrderInput {
+        user_id: body.user_id.get(),
+        ordered_at: body.ordered_at.get(),
+        currency: body.currency,
+        lines: body.lines.into_iter().map(ImportLineBody::input).collect(),
+    };
+    api.create(input, about, ORDERS).await
 }
 
 /// Add a line to a pending order, at the product's price of now.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
+    post, path = "/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
         request_body = LineBody,
     params(("id" = inline(Id), Path, description = "Which order")),
     responses((status = 201, description = "The line is added; Location names the order",
@@ -168,18 +155,14 @@ pub(super) async fn add_line(
     Path(order_id): Path<Id>,
     received: Received<LineBody>,
 ) -> Result<Response, Problem> {
-    let Received { body: LineBody { product_id, quantity }, about } = received;
-    let mut input = Input::default();
-    let Some(quantity) = input.quantity("/quantity".to_owned(), quantity) else {
-        return Err(input.problem());
-    };
-    let line = LineRequest { line_id: Uuid::now_v7(), product_id: product_id.get(), quantity };
-    api.made(AddOrderLine { order_id: order_id.get(), line }, about, "orders").await
+    let Received { body, about } = received;
+    let input = AddOrderLineInput { order_id: order_id.get(), line: body.input() };
+    api.create(input, about, ORDERS).await
 }
 
 /// Remove a line from a pending order.
 #[utoipa::path(
-    delete, path = "/api/v1/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine",
+    delete, path = "/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine",
         tag = "orders",
     params(("id" = inline(Id), Path, description = "Which order"), ("line_id" = inline(Id), Path,
         description = "Which line")),
@@ -196,7 +179,7 @@ pub(super) async fn remove_line(
 
 /// Confirm a pending order, which must have a line: it counts from here on.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
+    post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
     params(("id" = inline(Id), Path, description = "Which order")),
     responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
 )]
@@ -210,7 +193,7 @@ pub(super) async fn confirm(
 
 /// Cancel a pending order.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
+    post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
     params(("id" = inline(Id), Path, description = "Which order")),
     responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
 )]

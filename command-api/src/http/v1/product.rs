@@ -8,13 +8,15 @@ use service_kit::input::schema::currency_of_today;
 use service_kit::input::{Id, Integer};
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::application::input::Input;
-use crate::application::use_case::{AddProduct, AdjustStock, ChangeProduct, NewPrice};
-use crate::http::Api;
-use crate::http::answer::Changed;
+use super::collection;
+use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
+use crate::http::answer::{Changed, Collection};
 use crate::http::received::Received;
+use crate::http::{Api, present};
+
+/// Where products are shown.
+const PRODUCTS: Collection = collection("products");
 
 /// What comes into the shop.
 #[derive(Deserialize, ToSchema)]
@@ -40,15 +42,15 @@ pub(super) struct AddProductBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeProductBody {
     /// The new name.
-    #[serde(default, deserialize_with = "crate::http::present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
     name: Option<String>,
     /// What one costs from now on, as a decimal string.
-    #[serde(default, deserialize_with = "crate::http::present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(pattern = r"^\d+(\.\d+)?$", nullable = false, example = "9.99")]
     unit_price: Option<String>,
     /// The price's currency: one of today's (ISO 4217); without it, the product's own.
-    #[serde(default, deserialize_with = "crate::http::present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = currency_of_today, required = false)]
     currency: Option<String>,
 }
@@ -64,7 +66,7 @@ pub(super) struct AdjustStockBody {
 
 /// Add a product.
 #[utoipa::path(
-    post, path = "/api/v1/products", operation_id = "addProduct", tag = "products",
+    post, path = "/products", operation_id = "addProduct", tag = "products",
         request_body = AddProductBody,
     responses((status = 201, description = "The product is added", body = Envelope<Changed>)),
 )]
@@ -73,26 +75,14 @@ pub(super) async fn add(
     received: Received<AddProductBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let mut input = Input::default();
-    let name = input.product_name("/name", &body.name);
-    let currency = input.currency_of_today("/currency", &body.currency);
-    let unit_price =
-        currency.and_then(|currency| input.money("/unit_price", &body.unit_price, currency));
-    let stock = input.stock("/stock", body.stock);
-    let (Some(name), Some(unit_price), Some(stock)) = (name, unit_price, stock) else {
-        return Err(input.problem());
-    };
-    api.create(
-        AddProduct { product_id: Uuid::now_v7(), name, unit_price, stock },
-        about,
-        "products",
-    )
-    .await
+    let AddProductBody { name, unit_price, currency, stock } = body;
+    let input = AddProductInput { name, unit_price, currency, stock: stock.get() };
+    api.create(input, about, PRODUCTS).await
 }
 
 /// Change a product's name, price, or both.
 #[utoipa::path(
-    patch, path = "/api/v1/products/{id}", operation_id = "changeProduct", tag = "products",
+    patch, path = "/products/{id}", operation_id = "changeProduct", tag = "products",
         request_body = ChangeProductBody,
     params(("id" = inline(Id), Path, description = "Which product")),
     responses((status = 200, description = "The product is changed", body = Envelope<Changed>)),
@@ -103,34 +93,14 @@ pub(super) async fn change(
     received: Received<ChangeProductBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let mut input = Input::default();
-    let name = body.name.as_deref().and_then(|name| input.product_name("/name", name));
-    let price = match (body.unit_price, body.currency) {
-        (Some(price), Some(currency)) => {
-            let currency = input.currency_of_today("/currency", &currency);
-            currency
-                .and_then(|currency| input.money("/unit_price", &price, currency))
-                .map(NewPrice::Full)
-        }
-        (Some(price), None) => Some(NewPrice::InOwnCurrency(price)),
-        (None, Some(_)) => {
-            input.wrong("/unit_price", "missing", "a currency goes with a price");
-            None
-        }
-        (None, None) => {
-            if body.name.is_none() {
-                input.wrong("", "nothing-to-change", "name the name, the unit_price, or both");
-            }
-            None
-        }
-    };
-    input.check()?;
-    api.change(ChangeProduct { product_id: product_id.get(), name, price }, about).await
+    let ChangeProductBody { name, unit_price, currency } = body;
+    let product_id = product_id.get();
+    api.change(ChangeProductInput { product_id, name, unit_price, currency }, about).await
 }
 
 /// Add to a product's stock, or take from it; it is never negative.
 #[utoipa::path(
-    post, path = "/api/v1/products/{id}/stock", operation_id = "adjustStock", tag = "products",
+    post, path = "/products/{id}/stock", operation_id = "adjustStock", tag = "products",
         request_body = AdjustStockBody,
     params(("id" = inline(Id), Path, description = "Which product")),
     responses((status = 200, description = "The stock is adjusted", body = Envelope<Changed>)),
