@@ -1,6 +1,7 @@
-//! Every path of the command API in one table; thin handlers stand in a file per resource.
+//! The HTTP representations of the application: the router, and what their handlers share. Each
+//! version is mounted under a prefix of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -10,20 +11,18 @@ use service_kit::consistency::TokenKey;
 use service_kit::http::{Origins, layered};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::command::Commands;
-use crate::use_case::EmailReservations;
+use crate::application::Application;
 
 mod answer;
 mod dry_run;
-mod input;
+mod error;
+mod idempotency_key;
 mod object;
 mod openapi;
-mod order;
-mod product;
+mod precondition;
 mod received;
-mod user;
+mod v1;
 
 /// Where the document of all paths is.
 const OPENAPI_PATH: &str = "/openapi.json";
@@ -31,34 +30,18 @@ const OPENAPI_PATH: &str = "/openapi.json";
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Api {
-    /// The commands; absent until the event store was found to be one that this program knows.
-    pub commands: Arc<OnceLock<Arc<Commands>>>,
-    /// How e-mail addresses are reserved.
-    pub reservations: EmailReservations,
+    /// What the handlers ask.
+    pub application: Application,
     /// Seals consistency tokens.
     pub tokens: Arc<TokenKey>,
     /// Where the query API is for clients, without a slash at the end.
     pub public_query_url: Arc<str>,
-    /// Tells the time.
+    /// Tells the time of an answer.
     pub clock: SharedClock,
-    /// Whether orders with prices and dates of their own are taken.
-    pub order_import: bool,
 }
 
 fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi())
-        .routes(routes!(user::register))
-        .routes(routes!(user::change, user::deactivate))
-        .routes(routes!(user::place_order))
-        .routes(routes!(product::add))
-        .routes(routes!(product::change))
-        .routes(routes!(product::adjust_stock))
-        .routes(routes!(order::place))
-        .routes(routes!(order::import))
-        .routes(routes!(order::add_line))
-        .routes(routes!(order::remove_line))
-        .routes(routes!(order::confirm))
-        .routes(routes!(order::cancel))
+    OpenApiRouter::with_openapi(openapi::Document::openapi()).nest(v1::PREFIX, v1::routes())
 }
 
 /// The public port's router.

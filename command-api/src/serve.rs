@@ -29,14 +29,13 @@ use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
 use tokio::sync::watch;
 
-use crate::command::Commands;
+use crate::application::erasure_gate::ErasureGate;
+use crate::application::repository::{Repository, registry};
+use crate::application::use_case::EmailReservations;
+use crate::application::{Application, Commands, Environment, telemetry};
 use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
-use crate::erasure_gate::ErasureGate;
 use crate::http::{Api, router};
-use crate::repository::{Repository, registry};
-use crate::telemetry;
-use crate::use_case::EmailReservations;
 
 /// The pause after a failed attempt to reach the event store; the pauses double up to
 /// [`MAX_PAUSE`].
@@ -64,15 +63,17 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let shutdown = Shutdown::listen()?;
     let health = Health::new();
     let commands = Arc::new(OnceLock::new());
+    let reservation_key = reservation_key(&args.reservation_key.get()?)?;
+    let environment = Environment {
+        reservations: EmailReservations::new(Arc::new(reservation_key)),
+        clock: clock::system(),
+        order_import: args.order_import == Switch::Enabled,
+    };
     let api = Api {
-        commands: Arc::clone(&commands),
-        reservations: EmailReservations::new(Arc::new(reservation_key(
-            &args.reservation_key.get()?,
-        )?)),
+        application: Application { commands: Arc::clone(&commands), environment },
         tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
-        order_import: args.order_import == Switch::Enabled,
     };
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name("command-api");

@@ -1,7 +1,5 @@
 //! Runs a command and answers in the envelope, with the headers that a client goes on with.
 
-use std::sync::Arc;
-
 use axum::http::header::{ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,13 +11,18 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
-use crate::command::{Commands, Done};
-use crate::error::CommandError;
-use crate::use_case::UseCase;
+use crate::application::{Done, Input};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// When another try is worth it while this process has not found its event store yet, in seconds.
-const RETRY_AFTER_START: u64 = 2;
+
+/// Where the query API shows the resources of one kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Collection {
+    /// The prefix of its version of the API.
+    pub(super) prefix: &'static str,
+    /// Its name.
+    pub(super) name: &'static str,
+}
 
 /// What a command changed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,66 +38,40 @@ pub(super) struct Changed {
 }
 
 impl Api {
-    /// Runs a command that makes a resource of a collection, and answers 201.
-    pub(super) async fn create<U: UseCase>(
+    /// Runs a command that makes a resource or a part of one, and answers 201 with the place of the
+    /// whole.
+    pub(super) async fn create<I: Input>(
         &self,
-        use_case: U,
+        input: I,
         about: About,
-        collection: &str,
-    ) -> Result<Response, Problem> {
-        if !about.context.precondition.holds_for_nothing() {
-            return Err(CommandError::NothingToMatch.into());
-        }
-        self.made(use_case, about, collection).await
-    }
-
-    /// Runs a command that makes a part of a resource, and answers 201 with the place of the whole.
-    pub(super) async fn made<U: UseCase>(
-        &self,
-        use_case: U,
-        about: About,
-        collection: &str,
+        collection: Collection,
     ) -> Result<Response, Problem> {
         if about.dry_run {
-            return self.dry_run(use_case, about).await;
+            return self.dry_run(input, about).await;
         }
-        let (done, mut answer) = self.run(use_case, about).await?;
-        let location = format!("{}/api/v1/{collection}/{}", self.public_query_url, done.answer.id);
+        let (done, mut answer) = self.run(input, about).await?;
+        let Collection { prefix, name } = collection;
+        let location = format!("{}{prefix}/{name}/{}", self.public_query_url, done.answer.id);
         *answer.status_mut() = StatusCode::CREATED;
         insert(answer.headers_mut(), LOCATION, &location);
         Ok(answer)
     }
 
     /// Runs a command that changes a resource, and answers 200.
-    pub(super) async fn change<U: UseCase>(
+    pub(super) async fn change<I: Input>(
         &self,
-        use_case: U,
+        input: I,
         about: About,
     ) -> Result<Response, Problem> {
         if about.dry_run {
-            return self.dry_run(use_case, about).await;
+            return self.dry_run(input, about).await;
         }
-        self.run(use_case, about).await.map(|(_, answer)| answer)
+        self.run(input, about).await.map(|(_, answer)| answer)
     }
 
-    /// The commands, once the event store is found.
-    pub(super) fn commands(&self) -> Result<&Arc<Commands>, Problem> {
-        self.commands.get().ok_or_else(|| {
-            Problem::unavailable(
-                "store/unavailable",
-                "The event store has not been reached yet; nothing was changed",
-                RETRY_AFTER_START,
-            )
-        })
-    }
-
-    async fn run<U: UseCase>(
-        &self,
-        use_case: U,
-        about: About,
-    ) -> Result<(Done, Response), Problem> {
+    async fn run<I: Input>(&self, input: I, about: About) -> Result<(Done, Response), Problem> {
         let About { request_id, context, .. } = about;
-        let done = self.commands()?.run(use_case, context).await?;
+        let done = self.application.run(input, context).await?;
         let answer = self.answer(&done, request_id);
         Ok((done, answer))
     }

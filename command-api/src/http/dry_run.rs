@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
-use crate::command::DryRun;
-use crate::use_case::UseCase;
+use crate::application::{DryRun, Input};
 
 /// What a command would do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,13 +49,13 @@ pub(super) struct DryRunEvent {
 
 impl Api {
     /// Decides a command, and answers 200 with what it would do.
-    pub(super) async fn dry_run<U: UseCase>(
+    pub(super) async fn dry_run<I: Input>(
         &self,
-        use_case: U,
+        input: I,
         about: About,
     ) -> Result<Response, Problem> {
         let About { request_id, context, .. } = about;
-        let dry_run = self.commands()?.dry_run(use_case, context).await?;
+        let dry_run = self.application.dry_run(input, context).await?;
         let DryRun { answer, epoch, events, refusal } = dry_run;
         let events = events.into_iter().map(|(stream, event)| DryRunEvent {
             stream: stream.to_string(),

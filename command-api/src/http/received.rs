@@ -1,25 +1,22 @@
 //! A command as it arrives: its body, and what its headers say about it.
 
+use access::Principal;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderName};
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::{parse_json, parse_query, require_json};
-use service_kit::http::{RequestId, TraceParent, single};
+use service_kit::http::{RequestId, TraceParent};
 use service_kit::input::Id;
-use uuid::Uuid;
 
+use super::idempotency_key::idempotency_key;
 use super::object::Object;
-use crate::command::Context;
-use crate::idempotency::{IdempotencyKey, KeyedRequest};
-use crate::precondition::Precondition;
-
-/// The header that names the idempotency key.
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use super::precondition::precondition;
+use crate::application::Context;
+use crate::application::idempotency::KeyedRequest;
 
 /// A command with a JSON body.
 pub(super) struct Received<T> {
@@ -87,36 +84,21 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let Ok(RequestId(request_id)) = RequestId::from_request_parts(&mut parts, state).await;
     let traceparent = parts.extensions.get::<TraceParent>().map(|TraceParent(text)| text.clone());
     let Asked { dry_run } = parse_query(parts.uri.query().unwrap_or_default())?;
-    let precondition = Precondition::of(&Preconditions::of(&parts.headers)?);
+    let precondition = precondition(&Preconditions::of(&parts.headers)?);
     let key = idempotency_key(&parts.headers)?;
-    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let bytes = read_body(body).await?;
-    let keyed = key.map(|key| KeyedRequest::new(key, method.as_str(), &path, &bytes));
+    // The whole path: the router cuts off the prefix under which a version is mounted.
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+    let request = [parts.method.as_str().as_bytes(), uri.path().as_bytes(), &bytes[..]];
+    let keyed = key.map(|key| KeyedRequest::new(key, &request));
+    // Nobody signs in yet. The command's own id is what causes its events.
+    let context =
+        Context { traceparent, precondition, keyed, ..Context::new(Principal::Anonymous) };
     // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one
     // in an event.
-    let correlation_id = request_id.parse().map_or_else(|_| Uuid::now_v7(), Id::get);
-    Ok((
-        About {
-            request_id,
-            context: Context { precondition, keyed, correlation_id, traceparent },
-            dry_run,
-        },
-        bytes,
-    ))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let malformed = |detail: &str| {
-        Problem::bad_request(
-            "idempotency/malformed-key",
-            "The Idempotency-Key header cannot be read",
-        )
-        .detail(detail)
+    let context = match request_id.parse::<Id>() {
+        Ok(flow) => context.in_flow(flow.get()),
+        Err(_) => context,
     };
-    let Some(text) =
-        single(headers, &IDEMPOTENCY_KEY).map_err(|error| malformed(&error.to_string()))?
-    else {
-        return Ok(None);
-    };
-    IdempotencyKey::parse(text).map(Some).map_err(|error| malformed(&error.to_string()))
+    Ok((About { request_id, context, dry_run }, bytes))
 }

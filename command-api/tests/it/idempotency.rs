@@ -178,3 +178,22 @@ async fn p9_fifty_at_once_have_one_effect_and_one_answer() {
     assert_eq!(ids.len(), 1);
     assert_eq!(shop.types().await, ["user.registered"]);
 }
+
+/// What is stored stays readable by later versions: the hash is that of the whole path, wherever
+/// the router mounts a version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stored_hash_of_a_request_covers_its_method_whole_path_and_body() {
+    let database = crate::postgres::database().await;
+    let shop = crate::postgres::shop(&database).await;
+    let body = json!({"email": "ada@example.com", "name": "Ada"});
+    let request = json_request("POST", "/api/v1/users", &body).with("idempotency-key", "k");
+    shop.send(request).await.made();
+    let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
+    let same = "SELECT metadata #>> '{append,key,request_hash}' = encode(sha256($1), 'hex')
+        FROM event_store.events";
+    let request = format!("POST\0/api/v1/users\0{body}");
+    let is_same: bool =
+        sqlx::query_scalar(same).bind(request.as_bytes()).fetch_one(&pool).await.unwrap();
+    pool.close().await;
+    assert!(is_same);
+}

@@ -14,6 +14,7 @@ mod imports;
 mod input;
 mod openapi;
 mod orders;
+mod origin;
 mod outages;
 mod overload;
 mod postgres;

@@ -1,6 +1,6 @@
 //! What a client sees when the store is away, gives no answer, or the client itself goes away.
 
-use command_api::command::{DEADLINE, RACE_LIMIT};
+use command_api::application::command::{DEADLINE, RACE_LIMIT};
 use event_store::{Epoch, Position, Refusal, StoreError};
 use serde_json::json;
 

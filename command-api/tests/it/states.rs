@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use command_api::repository::{Repository, registry};
+use command_api::application::repository::{Repository, registry};
 use domain::product::Product;
 use event_store::{
     Append, AsOf, CacheLimits, EventStore, ExpectedVersion, Metadata, NewEvent, PostgresOptions,

@@ -10,10 +10,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Utc};
-use command_api::command::{Commands, MAX_COMMANDS};
+use command_api::application::command::MAX_COMMANDS;
+use command_api::application::repository::Repository;
+use command_api::application::use_case::EmailReservations;
+use command_api::application::{Application, Commands, Environment};
 use command_api::http::{Api, router};
-use command_api::repository::Repository;
-use command_api::use_case::EmailReservations;
 use event_store::stream::Version;
 use event_store::{
     Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
@@ -42,6 +43,25 @@ pub(crate) struct Shop {
     router: Router,
     pub(crate) store: Arc<dyn EventStore>,
     commands: Arc<Commands>,
+    /// The same without HTTP.
+    pub(crate) application: Application,
+}
+
+fn environment(order_import: bool) -> Environment {
+    Environment {
+        reservations: EmailReservations::new(Arc::new(ReservationKey::new(vec![7; 32]))),
+        clock: FixedClock::at(now()),
+        order_import,
+    }
+}
+
+fn api(application: Application) -> Api {
+    Api {
+        application,
+        tokens: Arc::new(token_key()),
+        public_query_url: QUERY_URL.into(),
+        clock: FixedClock::at(now()),
+    }
 }
 
 /// How a shop differs from the usual one.
@@ -72,7 +92,11 @@ impl Shop {
     }
 
     pub(crate) fn over(store: Arc<dyn EventStore>, options: ShopOptions) -> Self {
-        Self::reading_through(command_api::repository::registry().unwrap(), store, options)
+        Self::reading_through(
+            command_api::application::repository::registry().unwrap(),
+            store,
+            options,
+        )
     }
 
     /// One whose log was written by programs with another history.
@@ -87,28 +111,20 @@ impl Shop {
             .waiting_for_repeats(options.wait_for_repeats)
             .at_once(options.commands_at_once);
         let commands = Arc::new(commands);
-        let api = Api {
+        let application = Application {
             commands: Arc::new(OnceLock::from(Arc::clone(&commands))),
-            reservations: EmailReservations::new(Arc::new(ReservationKey::new(vec![7; 32]))),
-            tokens: Arc::new(token_key()),
-            public_query_url: QUERY_URL.into(),
-            clock,
-            order_import: options.order_import,
+            environment: environment(options.order_import),
         };
-        Self { router: router(api, &"https://app.example.com".parse().unwrap()), store, commands }
+        let api = api(application.clone());
+        let router = router(api, &"https://app.example.com".parse().unwrap());
+        Self { router, store, commands, application }
     }
 
     /// One that has not found its store yet.
     pub(crate) fn starting() -> Router {
-        let api = Api {
-            commands: Arc::new(OnceLock::new()),
-            reservations: EmailReservations::new(Arc::new(ReservationKey::new(vec![7; 32]))),
-            tokens: Arc::new(token_key()),
-            public_query_url: QUERY_URL.into(),
-            clock: FixedClock::at(now()),
-            order_import: false,
-        };
-        router(api, &"".parse().unwrap())
+        let application =
+            Application { commands: Arc::new(OnceLock::new()), environment: environment(false) };
+        router(api(application), &"".parse().unwrap())
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

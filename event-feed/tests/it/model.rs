@@ -7,8 +7,8 @@
 //!
 //! - `Decide`, `Call`: a use case loads and decides; `CALL event_store.append` is one step because
 //!   of its lock. An answer may be lost: then `batch/sender.rs` sends the batch again.
-//! - `Chain` (`command-api/src/repository/line.rs`): the next command in line is decided on what
-//!   the one before will leave, and joins its batch.
+//! - `Chain` (`command-api/src/application/repository/line.rs`): the next command in line is
+//!   decided on what the one before will leave, and joins its batch.
 //! - `Replicate`, `Promote`: streaming replication; the standby becomes the primary, with or
 //!   without everything.
 //! - `BeginEpoch`: a person runs `event-store epoch begin` at any time after events were lost.

@@ -17,7 +17,7 @@ enum Noticed {
 
 /// The files that start tasks, how many, and who notices when one falls silent.
 const TASKS: &[(&str, usize, Noticed)] = &[
-    ("command-api/src/command.rs", 1, Noticed::Caller),
+    ("command-api/src/application/command.rs", 1, Noticed::Caller),
     ("event-feed/src/follower/live.rs", 2, Noticed::Hint),
     ("event-feed/src/relay/term.rs", 1, Noticed::Caller),
     ("event-feed/src/relay/wake.rs", 1, Noticed::Hint),

@@ -1,0 +1,132 @@
+//! Why a command fails, whoever asked for it.
+
+use event_store::{InvalidName, StoreError, StreamName};
+use uuid::Uuid;
+
+use super::input::{FieldPath, InvalidInput, InvalidValue};
+use super::repository::RepositoryError;
+use super::use_case::AggregateError;
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// An aggregate refuses the command.
+    #[error(transparent)]
+    Refused(AggregateError),
+    /// Some of the input is not valid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// Another user has the e-mail address.
+    #[error("another user has the e-mail address")]
+    EmailTaken,
+    /// The command has a value of a person whose data is erased.
+    #[error("the personal data of the person is erased")]
+    Erased,
+    /// The caller named a version that is not the newest.
+    #[error("the aggregate is at version {actual}")]
+    StaleVersion {
+        /// What it is at.
+        actual: i64,
+    },
+    /// The caller named the newest version as one that it must not be at.
+    #[error("the aggregate is at version {actual}, which the caller does not want")]
+    UnwantedVersion {
+        /// What it is at.
+        actual: i64,
+    },
+    /// The caller requires a version of what does not exist yet.
+    #[error("the caller requires a version of what does not exist yet")]
+    NothingToMatch,
+    /// The aggregate's stream was closed for good.
+    #[error("stream {stream} is closed")]
+    Closed {
+        /// Which.
+        stream: StreamName,
+    },
+    /// Something else happened in between, over and over.
+    #[error("the race was lost too often")]
+    LostRace,
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
+    /// The first request with this idempotency key has not ended in time.
+    #[error("the first request with this idempotency key is still in flight")]
+    KeyInFlight,
+    /// What was kept of an earlier answer cannot be read.
+    #[error("a kept answer cannot be read")]
+    StoredAnswer(#[source] serde_json::Error),
+    /// An event id made here stands in the log already.
+    #[error("event id {id} stands in the log already")]
+    DuplicateEvent {
+        /// Which.
+        id: Uuid,
+    },
+    /// The operator does not let this be asked.
+    #[error("this is turned off")]
+    NotOffered,
+    /// The event store has not been found yet.
+    #[error("the event store has not been reached yet")]
+    NotReady,
+    /// Too many commands are in flight.
+    #[error("too many commands are in flight")]
+    Overloaded,
+    /// The command's task panicked or was cancelled.
+    #[error("the command's task died")]
+    Died(#[source] tokio::task::JoinError),
+    /// The streams could not be read or written.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+impl CommandError {
+    /// One field of the input is not valid.
+    pub fn invalid(at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) -> Self {
+        Self::Invalid(InvalidInput::field(at, reason))
+    }
+
+    /// Whether the command itself was not to be done, as opposed to our not being able to do it.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_)
+            | Self::Invalid(_)
+            | Self::NotOffered
+            | Self::EmailTaken
+            | Self::Erased
+            | Self::StaleVersion { .. }
+            | Self::UnwantedVersion { .. }
+            | Self::NothingToMatch
+            | Self::Closed { .. }
+            | Self::KeyReused
+            | Self::KeyInFlight => true,
+            Self::LostRace
+            | Self::NotReady
+            | Self::Overloaded
+            | Self::Died(_)
+            | Self::StoredAnswer(_)
+            | Self::DuplicateEvent { .. }
+            | Self::Repository(_) => false,
+        }
+    }
+}
+
+/// Whatever an aggregate refuses with.
+impl<E> From<E> for CommandError
+where
+    AggregateError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<InvalidName> for CommandError {
+    fn from(error: InvalidName) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::Repository(error.into())
+    }
+}

@@ -1,0 +1,221 @@
+//! Idempotency keys: one effect and the same answer for a command that is sent again (promise P9).
+//!
+//! What makes it true across processes and crashes is the store, which keeps key, request and
+//! answer with the append. Here are the key, the answer that is kept (ids only), and the wait for a
+//! first that this process is still working on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use event_store::Idempotency;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Longest key, in characters.
+pub const MAX_KEY_LEN: usize = 255;
+/// How long a repeat waits for the first, which this process is still working on.
+pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(10);
+
+/// A text is not an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters")]
+pub struct InvalidKey;
+
+/// A key as the caller named it: 1 to [`MAX_KEY_LEN`] printable ASCII characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Takes a text as a key.
+    ///
+    /// # Errors
+    /// [`InvalidKey`].
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidKey> {
+        let text = text.into();
+        let is_printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let fits = (1..=MAX_KEY_LEN).contains(&text.len()) && text.bytes().all(is_printable);
+        if fits { Ok(Self(text)) } else { Err(InvalidKey) }
+    }
+}
+
+/// A command's key together with the request that it stands for.
+#[derive(Clone)]
+pub struct KeyedRequest {
+    key: IdempotencyKey,
+    request_hash: [u8; 32],
+}
+
+impl KeyedRequest {
+    /// Binds a key to the request that came with it. The request is told by its parts, of which
+    /// only the last may contain a zero byte, so that no two requests look the same.
+    pub fn new(key: IdempotencyKey, parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                hash.update([0]);
+            }
+            hash.update(part);
+        }
+        Self { key, request_hash: hash.finalize().into() }
+    }
+
+    /// As the store knows it: the key within its operation, hashed so that no client text is
+    /// stored.
+    ///
+    /// # Errors
+    /// The answer cannot be written as JSON.
+    pub fn record(
+        &self,
+        operation: &str,
+        answer: &Answer,
+    ) -> Result<Idempotency, serde_json::Error> {
+        let key = Sha256::new()
+            .chain_update(operation)
+            .chain_update([0])
+            .chain_update(&self.key.0)
+            .finalize()
+            .into();
+        Ok(Idempotency { key, request_hash: self.request_hash, answer: to_raw_value(answer)? })
+    }
+}
+
+/// What is kept of a command's answer: ids only. Versions and position come from the append itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What the command changed.
+    pub id: Uuid,
+    /// The line that it added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_id: Option<Uuid>,
+}
+
+impl Answer {
+    /// Reads a kept answer.
+    ///
+    /// # Errors
+    /// It is not one that this program wrote.
+    pub fn read(kept: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(kept.get())
+    }
+}
+
+/// The keyed commands that this process is working on: at most one per key.
+#[derive(Clone, Default)]
+pub struct InFlight {
+    keys: Arc<Mutex<HashMap<[u8; 32], watch::Receiver<()>>>>,
+}
+
+/// The right to work on a key; given back when dropped.
+pub struct Turn {
+    in_flight: InFlight,
+    key: [u8; 32],
+    // Dropped with the turn, which wakes everybody who waits.
+    _done: watch::Sender<()>,
+}
+
+/// The first is still in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StillInFlight;
+
+impl InFlight {
+    /// Waits until nobody else in this process works on the key.
+    ///
+    /// # Errors
+    /// [`StillInFlight`] after `deadline`.
+    pub async fn turn(&self, key: [u8; 32], deadline: Duration) -> Result<Turn, StillInFlight> {
+        tokio::time::timeout(deadline, async {
+            loop {
+                match self.take(key) {
+                    Ok(turn) => return turn,
+                    // An error is the sender's end: the other's turn is over.
+                    Err(mut other) => while other.changed().await.is_ok() {},
+                }
+            }
+        })
+        .await
+        .map_err(|_| StillInFlight)
+    }
+
+    fn take(&self, key: [u8; 32]) -> Result<Turn, watch::Receiver<()>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = keys.get(&key) {
+            return Err(other.clone());
+        }
+        let (done, receiver) = watch::channel(());
+        keys.insert(key, receiver);
+        Ok(Turn { in_flight: self.clone(), key, _done: done })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.in_flight.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::{
+        Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, StillInFlight,
+    };
+
+    #[test]
+    fn a_key_is_printable_ascii_of_bounded_length() {
+        let longest = "x".repeat(MAX_KEY_LEN);
+        for text in ["a", "a b", "\"quoted\"", &longest] {
+            assert!(IdempotencyKey::new(text).is_ok(), "{text:?}");
+        }
+        for text in ["", "ä", "a\n", "a\u{0}", &format!("{longest}x")] {
+            assert!(IdempotencyKey::new(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_key_means_something_else_in_another_operation_and_for_another_request() {
+        let request = |[method, path, body]: [&str; 3]| {
+            let parts = [method, path, body].map(str::as_bytes);
+            KeyedRequest::new(IdempotencyKey::new("k").unwrap(), &parts)
+        };
+        let answer = Answer { id: uuid::Uuid::nil(), line_id: None };
+        let record = |operation, parts| request(parts).record(operation, &answer).unwrap();
+        let first = ["POST", "/a", "{}"];
+        assert_ne!(record("one", first).key, record("two", first).key);
+        for other in
+            [["PUT", "/a", "{}"], ["POST", "/b", "{}"], ["POST", "/a", "[]"], ["POST", "/a{", "}"]]
+        {
+            assert_eq!(record("one", first).key, record("one", other).key);
+            assert_ne!(
+                record("one", first).request_hash,
+                record("one", other).request_hash,
+                "{other:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_waits_for_the_first_and_no_longer_than_its_deadline() {
+        let in_flight = InFlight::default();
+        let first = in_flight.turn([1; 32], Duration::ZERO).await.unwrap();
+        assert_eq!(
+            in_flight.turn([1; 32], Duration::from_millis(5)).await.err(),
+            Some(StillInFlight)
+        );
+        assert!(in_flight.turn([2; 32], Duration::ZERO).await.is_ok());
+        let waiting = tokio::spawn({
+            let in_flight = in_flight.clone();
+            async move { in_flight.turn([1; 32], IN_FLIGHT_WAIT).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        assert!(waiting.await.unwrap());
+        assert!(in_flight.keys.lock().unwrap().is_empty(), "nothing is left behind");
+    }
+}

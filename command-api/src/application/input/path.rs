@@ -1,0 +1,66 @@
+//! Where in an input a field is.
+
+use std::fmt;
+
+/// The way from the whole input to a field. Each representation writes it in its own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPath(Vec<Step>);
+
+/// One step of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To the field of this name.
+    Name(&'static str),
+    /// To this member of a list, counted from 0.
+    Index(usize),
+}
+
+impl FieldPath {
+    /// The input as a whole.
+    pub const fn whole() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The steps, from the outside in.
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+}
+
+/// A field of the input.
+impl From<&'static str> for FieldPath {
+    fn from(name: &'static str) -> Self {
+        Self(vec![Step::Name(name)])
+    }
+}
+
+/// A member of a list.
+impl From<(&'static str, usize)> for FieldPath {
+    fn from((list, index): (&'static str, usize)) -> Self {
+        Self(vec![Step::Name(list), Step::Index(index)])
+    }
+}
+
+/// A field of a member of a list.
+impl From<(&'static str, usize, &'static str)> for FieldPath {
+    fn from((list, index, name): (&'static str, usize, &'static str)) -> Self {
+        Self(vec![Step::Name(list), Step::Index(index), Step::Name(name)])
+    }
+}
+
+/// For logs: `lines[0].quantity`.
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("input");
+        }
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Name(name) if at == 0 => f.write_str(name)?,
+                Step::Name(name) => write!(f, ".{name}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! The command API's metrics: names, descriptions, and the one place where each is recorded.
+
+use std::time::Duration;
+
+use event_store::{Position, StoreError};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::application::command::Done;
+use crate::application::error::CommandError;
+use crate::application::repository::RepositoryError;
+
+/// Describes every metric of this crate; call once the recorder is there.
+pub fn describe() {
+    describe_histogram!(
+        "command_duration_seconds",
+        Unit::Seconds,
+        "How long commands took, by command and outcome"
+    );
+    describe_counter!(
+        "command_races_lost",
+        "How often a command was decided anew because something else came first, by command"
+    );
+    describe_counter!(
+        "idempotency_replays",
+        "How many commands were answered as an earlier one with the same key, by command"
+    );
+    describe_gauge!(
+        "eventstore_head_position",
+        "Position of the last event of the log; left out while the log cannot be asked"
+    );
+}
+
+/// The log was asked for its head. `None`: it cannot be, and others may append meanwhile.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
+pub fn head(position: Option<Position>) {
+    gauge!("eventstore_head_position").set(position.map_or(f64::NAN, |position| position.0 as f64));
+}
+
+/// A command ended.
+pub fn command_ended(command: &'static str, result: &Result<Done, CommandError>, took: Duration) {
+    histogram!("command_duration_seconds", "command" => command, "outcome" => outcome(result))
+        .record(took.as_secs_f64());
+    if matches!(result, Ok(Done { replayed: true, .. })) {
+        counter!("idempotency_replays", "command" => command).increment(1);
+    }
+}
+
+/// A command lost a race and is decided anew.
+pub fn race_lost(command: &'static str) {
+    counter!("command_races_lost", "command" => command).increment(1);
+}
+
+fn outcome(result: &Result<Done, CommandError>) -> &'static str {
+    match result {
+        Ok(Done { replayed: true, .. }) => "replayed",
+        Ok(Done { replayed: false, .. }) => "done",
+        Err(CommandError::Repository(RepositoryError::Store(StoreError::OutcomeUnknown(_)))) => {
+            "unknown"
+        }
+        Err(error) if error.is_refusal() => "refused",
+        Err(_) => "failed",
+    }
+}

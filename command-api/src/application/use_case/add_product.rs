@@ -1,0 +1,70 @@
+//! A product comes into the shop.
+
+use domain::product::{MAX_STOCK, Product, ProductCommand};
+use domain::value::{Money, ProductName};
+use uuid::Uuid;
+
+use super::change_product::new_price;
+use super::{Decision, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, Fields, Input, InvalidValue};
+use crate::application::repository::Loaded;
+
+/// A new product, as the caller writes it.
+#[derive(Debug, Clone)]
+pub struct AddProductInput {
+    /// The name.
+    pub name: String,
+    /// What one costs, as a decimal number.
+    pub unit_price: String,
+    /// The currency of the price: one of today's.
+    pub currency: String,
+    /// How many there are to begin with.
+    pub stock: i64,
+}
+
+impl Input for AddProductInput {
+    type UseCase = AddProduct;
+
+    fn read(self, _: &Environment) -> Result<AddProduct, CommandError> {
+        let mut fields = Fields::default();
+        let name = fields.value("name", ProductName::parse(&self.name));
+        let unit_price = new_price(&mut fields, &self.unit_price, &self.currency);
+        let is_stock = (0..=MAX_STOCK).contains(&self.stock);
+        let stock =
+            fields.value("stock", is_stock.then_some(self.stock).ok_or(InvalidValue::Stock));
+        let (Some(name), Some(unit_price), Some(stock)) = (name, unit_price, stock) else {
+            return Err(fields.invalid().into());
+        };
+        Ok(AddProduct { product_id: Uuid::now_v7(), name, unit_price, stock })
+    }
+}
+
+/// Adds a product.
+pub struct AddProduct {
+    /// The id made for the product.
+    pub product_id: Uuid,
+    /// The name.
+    pub name: ProductName,
+    /// What one costs.
+    pub unit_price: Money,
+    /// How many there are to begin with.
+    pub stock: i64,
+}
+
+impl UseCase for AddProduct {
+    const NAME: &'static str = "add_product";
+    const CREATES: bool = true;
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let Self { product_id, ref name, unit_price, stock } = *self;
+        let absent = Loaded::<Product>::absent(product_id);
+        let events = absent.decide([ProductCommand::Add {
+            product_id,
+            name: name.clone(),
+            unit_price,
+            stock,
+        }])?;
+        Ok(work.changes(&absent, &events)?.into())
+    }
+}

@@ -1,0 +1,25 @@
+//! There are more or fewer of a product.
+
+use domain::product::ProductCommand;
+use uuid::Uuid;
+
+use super::{Decision, UseCase, Work};
+use crate::application::error::CommandError;
+
+/// Adds to a product's stock, or takes from it.
+pub struct AdjustStock {
+    /// Which.
+    pub product_id: Uuid,
+    /// How many more, or fewer when negative.
+    pub delta: i64,
+}
+
+impl UseCase for AdjustStock {
+    const NAME: &'static str = "adjust_stock";
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let product = work.product(self.product_id).await?;
+        let events = product.decide([ProductCommand::AdjustStock { delta: self.delta }])?;
+        Ok(work.changes(&product, &events)?.into())
+    }
+}

@@ -1,0 +1,47 @@
+//! A user stops being a customer.
+
+use domain::user::UserCommand;
+use uuid::Uuid;
+
+use super::{Decision, EmailReservations, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, Input};
+
+/// Which user is to be deactivated.
+#[derive(Debug, Clone, Copy)]
+pub struct DeactivateUserInput {
+    /// Who.
+    pub user_id: Uuid,
+}
+
+impl Input for DeactivateUserInput {
+    type UseCase = DeactivateUser;
+
+    fn read(self, environment: &Environment) -> Result<DeactivateUser, CommandError> {
+        let reservations = environment.reservations.clone();
+        Ok(DeactivateUser { user_id: self.user_id, reservations })
+    }
+}
+
+/// Deactivates a user and frees the e-mail address.
+pub struct DeactivateUser {
+    /// Who.
+    pub user_id: Uuid,
+    /// How addresses are reserved.
+    pub reservations: EmailReservations,
+}
+
+impl UseCase for DeactivateUser {
+    const NAME: &'static str = "deactivate_user";
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let user = work.user(self.user_id).await?;
+        let events = user.decide([UserCommand::Deactivate])?;
+        let freed = user
+            .state
+            .email()
+            .map(|email| self.reservations.release(self.user_id, email))
+            .transpose()?;
+        Ok(work.changes(&user, &events)?.reserving(freed).into())
+    }
+}

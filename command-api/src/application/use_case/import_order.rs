@@ -1,0 +1,139 @@
+//! An order that was placed elsewhere is taken over, with its own prices and its own date.
+
+use chrono::{DateTime, TimeZone, Utc};
+use domain::order::OrderLine;
+use domain::value::{Currency, Money, Quantity};
+use uuid::Uuid;
+
+use super::place_order::{Offers, check_line_count, place};
+use super::{Decision, Orderer, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, Fields, Input, InvalidValue};
+
+/// The first year that an imported order can be from.
+pub const EARLIEST_YEAR: i32 = 1900;
+
+/// An order from elsewhere, as the caller writes it.
+#[derive(Debug, Clone)]
+pub struct ImportOrderInput {
+    /// Who ordered.
+    pub user_id: Uuid,
+    /// When; not before [`EARLIEST_YEAR`], not in the future.
+    pub ordered_at: DateTime<Utc>,
+    /// The currency of all prices, of any time.
+    pub currency: String,
+    /// What was ordered: as many lines as for an order of today.
+    pub lines: Vec<ImportedLineInput>,
+}
+
+/// A line with the price of its time, as the caller writes it.
+#[derive(Debug, Clone)]
+pub struct ImportedLineInput {
+    /// What.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: i64,
+    /// What one cost, as a decimal number.
+    pub unit_price: String,
+}
+
+impl ImportOrderInput {
+    /// Whether orders are taken over at all. A representation may ask before it reads a request.
+    ///
+    /// # Errors
+    /// [`CommandError::NotOffered`].
+    pub fn check_offered(environment: &Environment) -> Result<(), CommandError> {
+        if environment.order_import { Ok(()) } else { Err(CommandError::NotOffered) }
+    }
+}
+
+impl Input for ImportOrderInput {
+    type UseCase = ImportOrder;
+
+    fn read(self, environment: &Environment) -> Result<ImportOrder, CommandError> {
+        Self::check_offered(environment)?;
+        let mut fields = Fields::default();
+        let currency = fields.value("currency", self.currency.parse::<Currency>());
+        let ordered_at = dated(self.ordered_at, environment.clock.now());
+        let ordered_at = fields.value("ordered_at", ordered_at);
+        check_line_count(&mut fields, self.lines.len());
+        let lines = self.lines.iter().enumerate();
+        let lines = lines.filter_map(|(at, line)| line.read(&mut fields, at, currency)).collect();
+        let Some(ordered_at) = ordered_at else { return Err(fields.invalid().into()) };
+        fields.check()?;
+        Ok(ImportOrder { order_id: Uuid::now_v7(), user_id: self.user_id, ordered_at, lines })
+    }
+}
+
+impl ImportedLineInput {
+    /// Reads the line at this place; its price, if the currency is known.
+    fn read(
+        &self,
+        fields: &mut Fields,
+        at: usize,
+        currency: Option<Currency>,
+    ) -> Option<ImportedLine> {
+        let quantity = fields.value(("lines", at, "quantity"), Quantity::try_from(self.quantity));
+        let price = Money::parse(&self.unit_price, currency?);
+        let unit_price = fields.value(("lines", at, "unit_price"), price);
+        Some(ImportedLine {
+            line_id: Uuid::now_v7(),
+            product_id: self.product_id,
+            quantity: quantity?,
+            unit_price: unit_price?,
+        })
+    }
+}
+
+/// The date of an order that was placed before `now`.
+fn dated(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidValue> {
+    let earliest = Utc.with_ymd_and_hms(EARLIEST_YEAR, 1, 1, 0, 0, 0).single();
+    if at > now {
+        Err(InvalidValue::FutureOrder)
+    } else if earliest.is_some_and(|earliest| at < earliest) {
+        Err(InvalidValue::OrderTooEarly)
+    } else {
+        Ok(at)
+    }
+}
+
+/// Takes over an order; pending, so that it is confirmed as any other.
+pub struct ImportOrder {
+    /// The id made for the order.
+    pub order_id: Uuid,
+    /// Who ordered.
+    pub user_id: Uuid,
+    /// When.
+    pub ordered_at: DateTime<Utc>,
+    /// What.
+    pub lines: Vec<ImportedLine>,
+}
+
+/// A line with the price of its time.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportedLine {
+    /// The id made for the line.
+    pub line_id: Uuid,
+    /// What.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: Quantity,
+    /// What one cost.
+    pub unit_price: Money,
+}
+
+impl UseCase for ImportOrder {
+    const NAME: &'static str = "import_order";
+    const CREATES: bool = true;
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let user = work.customer(Orderer::Named(self.user_id)).await?;
+        let mut offers = Offers::default();
+        let mut lines = Vec::with_capacity(self.lines.len());
+        for (index, line) in self.lines.iter().enumerate() {
+            let offer = offers.of(work, index, line.product_id).await?.clone().at(line.unit_price);
+            lines.push(OrderLine::of(line.line_id, &offer, line.quantity));
+        }
+        place(work, self.order_id, &user, lines, Some(self.ordered_at))
+    }
+}

@@ -1,0 +1,149 @@
+//! A customer orders at today's prices.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use chrono::{DateTime, Utc};
+use domain::order::{MAX_LINES, Order, OrderCommand, OrderError, OrderLine};
+use domain::product::Offer;
+use domain::user::{Customer, User};
+use domain::value::Quantity;
+use uuid::Uuid;
+
+use super::{Decision, Orderer, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
+use crate::application::repository::Loaded;
+
+/// The event after which a user orders no more.
+const DEACTIVATED: &str = "user.deactivated";
+
+/// An order, as the caller writes it.
+#[derive(Debug, Clone)]
+pub struct PlaceOrderInput {
+    /// Who orders.
+    pub orderer: Orderer,
+    /// What is ordered: 1 to [`MAX_LINES`] lines.
+    pub lines: Vec<LineInput>,
+}
+
+/// A line, as the caller writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct LineInput {
+    /// What.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: i64,
+}
+
+impl Input for PlaceOrderInput {
+    type UseCase = PlaceOrder;
+
+    fn read(self, _: &Environment) -> Result<PlaceOrder, CommandError> {
+        let mut fields = Fields::default();
+        check_line_count(&mut fields, self.lines.len());
+        let lines = self.lines.into_iter().enumerate();
+        let lines = lines
+            .filter_map(|(at, line)| line.read(&mut fields, ("lines", at, "quantity")))
+            .collect();
+        fields.check()?;
+        Ok(PlaceOrder { order_id: Uuid::now_v7(), orderer: self.orderer, lines })
+    }
+}
+
+impl LineInput {
+    /// Reads the line, whose quantity is the field `at`.
+    pub(super) fn read(self, fields: &mut Fields, at: impl Into<FieldPath>) -> Option<LineRequest> {
+        let quantity = fields.value(at, Quantity::try_from(self.quantity))?;
+        Some(LineRequest { line_id: Uuid::now_v7(), product_id: self.product_id, quantity })
+    }
+}
+
+/// An order is placed with 1 to [`MAX_LINES`] lines.
+pub(super) fn check_line_count(fields: &mut Fields, count: usize) {
+    if count == 0 {
+        fields.refuse("lines", InvalidValue::NoLines);
+    } else if count > MAX_LINES {
+        fields.refuse("lines", InvalidValue::TooManyLines);
+    }
+}
+
+/// Places an order.
+pub struct PlaceOrder {
+    /// The id made for the order.
+    pub order_id: Uuid,
+    /// Who orders.
+    pub orderer: Orderer,
+    /// What is ordered.
+    pub lines: Vec<LineRequest>,
+}
+
+/// A line that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct LineRequest {
+    /// The id made for the line.
+    pub line_id: Uuid,
+    /// What.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+impl UseCase for PlaceOrder {
+    const NAME: &'static str = "place_order";
+    const CREATES: bool = true;
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let user = work.customer(self.orderer).await?;
+        let mut offers = Offers::default();
+        let mut lines = Vec::with_capacity(self.lines.len());
+        for (index, line) in self.lines.iter().enumerate() {
+            let offer = offers.of(work, index, line.product_id).await?;
+            lines.push(OrderLine::of(line.line_id, offer, line.quantity));
+        }
+        place(work, self.order_id, &user, lines, None)
+    }
+}
+
+/// What the products of an order are offered as, each loaded once.
+#[derive(Default)]
+pub(super) struct Offers(HashMap<Uuid, Offer>);
+
+impl Offers {
+    /// The offer for the product that the line at `index` names.
+    pub(super) async fn of(
+        &mut self,
+        work: &Work<'_>,
+        index: usize,
+        product_id: Uuid,
+    ) -> Result<&Offer, CommandError> {
+        match self.0.entry(product_id) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let offer = work.offer(product_id, ("lines", index, "product_id")).await?;
+                Ok(unknown.insert(offer))
+            }
+        }
+    }
+}
+
+/// Places an order of priced lines, unless its user is deactivated before the append.
+///
+/// Only the deactivation matters, so that is the condition: a user who is renamed meanwhile does
+/// not hold the order up.
+pub(super) fn place(
+    work: &Work<'_>,
+    order_id: Uuid,
+    user: &(Loaded<User>, Customer),
+    lines: Vec<OrderLine>,
+    ordered_at: Option<DateTime<Utc>>,
+) -> Result<Decision, CommandError> {
+    let (user, customer) = (&user.0, user.1);
+    let order = Loaded::<Order>::absent(order_id);
+    let command = domain::order::PlaceOrder { order_id, customer, lines, ordered_at };
+    let events = order.decide([OrderCommand::Place(command)]).map_err(|error| match error {
+        OrderError::Total { line, reason } => CommandError::invalid(("lines", line), reason),
+        error => error.into(),
+    })?;
+    Ok(work.changes(&order, &events)?.unless(DEACTIVATED, user)?.into())
+}

@@ -1,0 +1,66 @@
+//! A stranger becomes a user.
+
+use domain::user::{User, UserCommand};
+use domain::value::{Email, PersonName};
+use uuid::Uuid;
+
+use super::{Decision, EmailReservations, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::input::{Environment, Fields, Input};
+use crate::application::repository::Loaded;
+
+/// A new user, as the caller writes it.
+#[derive(Clone)]
+pub struct RegisterUserInput {
+    /// The address.
+    pub email: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Input for RegisterUserInput {
+    type UseCase = RegisterUser;
+
+    fn read(self, environment: &Environment) -> Result<RegisterUser, CommandError> {
+        let mut fields = Fields::default();
+        let email = fields.value("email", Email::parse(&self.email));
+        let name = fields.value("name", PersonName::parse(&self.name));
+        let (Some(email), Some(name)) = (email, name) else {
+            return Err(fields.invalid().into());
+        };
+        let reservations = environment.reservations.clone();
+        Ok(RegisterUser { user_id: Uuid::now_v7(), email, name, reservations })
+    }
+}
+
+/// Registers a user.
+pub struct RegisterUser {
+    /// The id made for the user.
+    pub user_id: Uuid,
+    /// The address.
+    pub email: Email,
+    /// The name.
+    pub name: PersonName,
+    /// How addresses are reserved.
+    pub reservations: EmailReservations,
+}
+
+impl UseCase for RegisterUser {
+    const NAME: &'static str = "register_user";
+    const LEAVES_TRACES: bool = true;
+    const CREATES: bool = true;
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let Self { user_id, email, name, reservations } = self;
+        let stranger = Loaded::<User>::absent(*user_id);
+        let events = stranger.decide([UserCommand::Register {
+            user_id: *user_id,
+            email: email.clone(),
+            name: name.clone(),
+        }])?;
+        Ok(work
+            .changes(&stranger, &events)?
+            .reserving([reservations.take(*user_id, email)?])
+            .into())
+    }
+}

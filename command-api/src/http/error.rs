@@ -1,0 +1,252 @@
+//! Each reason why a command fails, and its one problem: the command API's list of problems on a
+//! page.
+
+use axum::http::header::{ETAG, HeaderValue};
+use domain::order::OrderError;
+use domain::product::ProductError;
+use domain::user::UserError;
+use domain::value::{EmailError, MoneyError, NameError};
+use event_store::StoreError;
+use service_kit::shed::{LINE_EVERY, LogLimit};
+use service_kit::{FieldError, Problem};
+
+use crate::application::CommandError;
+use crate::application::input::{FieldPath, InvalidInput, InvalidValue, Step};
+use crate::application::repository::RepositoryError;
+use crate::application::use_case::AggregateError;
+
+/// When another try is worth it after a conflict or an overload, in seconds.
+const RETRY_SOON: u64 = 1;
+/// When another try is worth it after the store was away, in seconds.
+const RETRY_LATER: u64 = 2;
+/// How many failures of one code are logged in a window.
+const MAX_LINES: u32 = 10;
+
+static LINES: LogLimit = LogLimit::new(LINE_EVERY);
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let problem = match &error {
+            CommandError::Refused(error) => refused(*error),
+            CommandError::Invalid(input) => invalid(input),
+            CommandError::NotOffered => Self::not_found(),
+            CommandError::NotReady => Self::unavailable(
+                "store/unavailable",
+                "The event store has not been reached yet; nothing was changed",
+                RETRY_LATER,
+            ),
+            CommandError::EmailTaken => {
+                Self::conflict("user/email-taken", "Another user has this e-mail address")
+            }
+            CommandError::Erased => {
+                Self::conflict("user/erased", "The personal data of this user is erased for good")
+            }
+            CommandError::StaleVersion { actual } => at_version(Self::stale_version(), *actual),
+            CommandError::UnwantedVersion { actual } => {
+                at_version(Self::precondition_failed(), *actual)
+            }
+            CommandError::NothingToMatch => Self::precondition_failed()
+                .detail("If-Match names a version, and what this request makes has none yet"),
+            CommandError::Closed { stream } => {
+                Self::conflict("aggregate/closed", "It was closed for good and takes no change")
+                    .detail(format!("{stream} is closed"))
+            }
+            CommandError::LostRace => contention(),
+            CommandError::KeyReused => Self::new(
+                axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency/key-reused",
+                "The idempotency key was used for another request",
+            ),
+            CommandError::KeyInFlight => Self::conflict(
+                "idempotency/in-flight",
+                "The first request with this idempotency key has not ended yet",
+            )
+            .retry_after(RETRY_SOON),
+            CommandError::Overloaded => {
+                Self::shed("overloaded", "Too many commands at once; try again", RETRY_SOON)
+            }
+            CommandError::Repository(error) => repository(error),
+            CommandError::StoredAnswer(_)
+            | CommandError::DuplicateEvent { .. }
+            | CommandError::Died(_) => Self::internal(),
+        };
+        // While the process starts it says itself what it waits for.
+        let is_expected = problem.is_shed() || matches!(error, CommandError::NotReady);
+        if problem.status().is_server_error() && !is_expected {
+            log(&error, &problem);
+        }
+        problem
+    }
+}
+
+/// Logs a failure with its causes, at a bounded rate: while the store is away, every command fails.
+fn log(error: &CommandError, problem: &Problem) {
+    if let Some(unlogged) = LINES.admit(problem.code(), MAX_LINES) {
+        let error: &(dyn std::error::Error + 'static) = error;
+        tracing::error!(error, code = problem.code(), unlogged, "a command failed");
+    }
+}
+
+fn refused(error: AggregateError) -> Problem {
+    match error {
+        AggregateError::User(error) => user(error),
+        AggregateError::Product(error) => product(error),
+        AggregateError::Order(error) => order(error),
+    }
+}
+
+fn user(error: UserError) -> Problem {
+    match error {
+        UserError::Unknown => Problem::not_found(),
+        UserError::AlreadyRegistered => {
+            Problem::conflict("user/already-registered", "The user is registered already")
+        }
+        UserError::Deactivated => Problem::conflict("user/deactivated", "The user is deactivated"),
+    }
+}
+
+fn product(error: ProductError) -> Problem {
+    match error {
+        ProductError::Unknown => Problem::not_found(),
+        ProductError::AlreadyAdded => {
+            Problem::conflict("product/already-added", "The product is there already")
+        }
+        ProductError::NotEnoughStock { .. } => {
+            Problem::conflict("product/not-enough-stock", "There is not enough in stock")
+                .detail(error.to_string())
+        }
+        ProductError::StockTooLarge => {
+            Problem::conflict("product/stock-too-large", "The stock would be too large")
+                .detail(error.to_string())
+        }
+    }
+}
+
+fn order(error: OrderError) -> Problem {
+    match error {
+        OrderError::Unknown | OrderError::UnknownLine => Problem::not_found(),
+        OrderError::AlreadyPlaced => {
+            Problem::conflict("order/already-placed", "The order is placed already")
+        }
+        OrderError::NoLines => {
+            field("/lines", "too-few", "an order is placed with at least one line")
+        }
+        OrderError::TooManyLines => {
+            Problem::conflict("order/too-many-lines", "The order has too many lines")
+                .detail(error.to_string())
+        }
+        OrderError::Total { .. } => {
+            Problem::conflict("order/total", "The lines do not add up").detail(error.to_string())
+        }
+        OrderError::NotPending { .. } => {
+            Problem::conflict("order/not-pending", "Only a pending order can change")
+                .detail(error.to_string())
+        }
+        OrderError::Empty => {
+            Problem::conflict("order/empty", "An order without lines cannot be confirmed")
+        }
+    }
+}
+
+/// Everything that is wrong with the input, each with its pointer.
+fn invalid(input: &InvalidInput) -> Problem {
+    let fields = input.fields().iter().map(|field| {
+        FieldError::new(pointer(&field.at), code(&field.reason), field.reason.to_string())
+    });
+    Problem::invalid(fields.collect())
+}
+
+/// The JSON pointer to a field. Names of fields have no character that needs escaping.
+fn pointer(path: &FieldPath) -> String {
+    let mut pointer = String::new();
+    for step in path.steps() {
+        pointer.push('/');
+        match step {
+            Step::Name(name) => pointer.push_str(name),
+            Step::Index(index) => pointer.push_str(&index.to_string()),
+        }
+    }
+    pointer
+}
+
+const fn code(reason: &InvalidValue) -> &'static str {
+    match reason {
+        InvalidValue::Email(EmailError::TooLong) => "email/too-long",
+        InvalidValue::Email(EmailError::Malformed) => "email/malformed",
+        InvalidValue::Name(NameError::Empty) => "name/empty",
+        InvalidValue::Name(NameError::TooLong) => "name/too-long",
+        InvalidValue::Name(NameError::ControlCharacter) => "name/control-character",
+        InvalidValue::Name(NameError::DirectionOverride) => "name/direction-override",
+        InvalidValue::Quantity(_) => "quantity/out-of-range",
+        InvalidValue::Money(MoneyError::UnknownCurrency) => "currency/unknown",
+        InvalidValue::Money(MoneyError::Withdrawn { .. }) => "currency/withdrawn",
+        InvalidValue::Money(MoneyError::Negative) => "money/negative",
+        InvalidValue::Money(MoneyError::Malformed) => "money/malformed",
+        InvalidValue::Money(MoneyError::TooPrecise { .. }) => "money/too-precise",
+        InvalidValue::Money(MoneyError::TooLarge) => "money/too-large",
+        InvalidValue::Money(MoneyError::Mixed { .. }) => "currency/mixed",
+        InvalidValue::Stock => "stock/out-of-range",
+        InvalidValue::NoLines => "too-few",
+        InvalidValue::TooManyLines => "too-many",
+        InvalidValue::FutureOrder => "in-the-future",
+        InvalidValue::OrderTooEarly => "too-early",
+        InvalidValue::NothingToChange { .. } => "nothing-to-change",
+        InvalidValue::PriceMissing => "missing",
+        InvalidValue::UnknownUser => "user/unknown",
+        InvalidValue::UnknownProduct => "product/unknown",
+    }
+}
+
+fn repository(error: &RepositoryError) -> Problem {
+    match error {
+        RepositoryError::Store(error) => store(error),
+        RepositoryError::Crowded => contention(),
+        RepositoryError::Unknown(_)
+        | RepositoryError::Unreadable { .. }
+        | RepositoryError::Foreign { .. }
+        | RepositoryError::Encode(_)
+        | RepositoryError::Name(_) => Problem::internal(),
+    }
+}
+
+fn store(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) | StoreError::OtherHistory(_) | StoreError::Unsafe(_) => {
+            Problem::unavailable(
+                "store/unavailable",
+                "The event store is not available; nothing was changed",
+                RETRY_LATER,
+            )
+        }
+        StoreError::OutcomeUnknown(_) => Problem::unavailable(
+            "store/outcome-unknown",
+            "Whether the change was made is not known; try again with the same Idempotency-Key",
+            RETRY_LATER,
+        ),
+        StoreError::Keys(error) if error.is_transient() => Problem::unavailable(
+            "keys/unavailable",
+            "The keys of personal data are not available; nothing was changed",
+            RETRY_LATER,
+        ),
+        StoreError::Invalid(_)
+        | StoreError::Unusable(_)
+        | StoreError::Keys(_)
+        | StoreError::Database(_) => Problem::internal(),
+    }
+}
+
+fn contention() -> Problem {
+    Problem::unavailable("contention", "Others keep changing the same thing; try again", RETRY_SOON)
+}
+
+fn at_version(problem: Problem, actual: i64) -> Problem {
+    let problem = problem.detail(format!("it is at version {actual}"));
+    match HeaderValue::try_from(format!("\"{actual}\"")) {
+        Ok(tag) => problem.header(ETAG, tag),
+        Err(_) => problem,
+    }
+}
+
+fn field(pointer: &str, code: &'static str, detail: &str) -> Problem {
+    Problem::invalid(vec![FieldError::new(pointer, code, detail)])
+}

@@ -1,0 +1,95 @@
+//! The `Idempotency-Key` header: a quoted string (RFC 9651), or the key bare.
+
+use axum::http::{HeaderMap, HeaderName};
+use service_kit::Problem;
+use service_kit::http::single;
+
+use crate::application::idempotency::{IdempotencyKey, MAX_KEY_LEN};
+
+/// The header that names the idempotency key.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The header's value is not a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters, bare or in double quotes"
+)]
+struct MalformedKey;
+
+/// The key that a request came with.
+///
+/// # Errors
+/// 400: the header is there twice, or is not a key.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let malformed = |detail: &str| {
+        Problem::bad_request(
+            "idempotency/malformed-key",
+            "The Idempotency-Key header cannot be read",
+        )
+        .detail(detail)
+    };
+    let Some(text) =
+        single(headers, &IDEMPOTENCY_KEY).map_err(|error| malformed(&error.to_string()))?
+    else {
+        return Ok(None);
+    };
+    parse(text).map(Some).map_err(|error| malformed(&error.to_string()))
+}
+
+fn parse(text: &str) -> Result<IdempotencyKey, MalformedKey> {
+    let key = match text.strip_prefix('"') {
+        Some(rest) => unquote(rest).ok_or(MalformedKey)?,
+        None if text.bytes().all(|b| b.is_ascii_graphic() && b != b'"') => text.to_owned(),
+        None => return Err(MalformedKey),
+    };
+    IdempotencyKey::new(key).map_err(|_| MalformedKey)
+}
+
+/// Reads up to the closing quote, which must be the end.
+fn unquote(rest: &str) -> Option<String> {
+    let (mut key, mut characters) = (String::new(), rest.chars());
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(key),
+            '\\' => key.push(characters.next().filter(|c| matches!(c, '"' | '\\'))?),
+            c if c == ' ' || c.is_ascii_graphic() => key.push(c),
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::{IdempotencyKey, MAX_KEY_LEN, MalformedKey, parse};
+
+    #[test]
+    fn a_key_is_the_same_bare_and_quoted() {
+        assert!(parse("\"a-1\"").unwrap() == parse("a-1").unwrap());
+        let escaped = parse(r#""a \"b\" \\""#).unwrap();
+        assert!(escaped == IdempotencyKey::new("a \"b\" \\").unwrap());
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let long = "x".repeat(MAX_KEY_LEN + 1);
+        for text in [
+            "",
+            "\"\"",
+            "\"a",
+            "a\"",
+            "\"a\"b",
+            "a b",
+            "ä",
+            "\"ä\"",
+            "\"a\\n\"",
+            "a\u{0}",
+            &long,
+            &format!("\"{long}\""),
+        ] {
+            assert!(parse(text) == Err(MalformedKey), "{text:?}");
+        }
+        assert!(parse(&"x".repeat(MAX_KEY_LEN)).is_ok());
+    }
+}

@@ -1,0 +1,206 @@
+//! `/api/v1/orders`: placing orders, their lines, and how they end.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use service_kit::extract::Path;
+use service_kit::input::schema::currency_of_any_time;
+use service_kit::input::{Id, Integer, Time};
+use service_kit::{Envelope, Problem};
+use utoipa::ToSchema;
+
+use super::collection;
+use crate::application::use_case::{
+    AddOrderLineInput, CancelOrder, ConfirmOrder, ImportOrderInput, ImportedLineInput, LineInput,
+    Orderer, PlaceOrderInput, RemoveOrderLine,
+};
+use crate::http::Api;
+use crate::http::answer::{Changed, Collection};
+use crate::http::object::objects;
+use crate::http::received::{Received, ReceivedBare};
+
+/// Where orders are shown.
+pub(super) const ORDERS: Collection = collection("orders");
+
+/// A line of an order, at the product's price of now.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LineBody {
+    /// What.
+    product_id: Id,
+    /// How many.
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
+    quantity: Integer,
+}
+
+/// An order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlaceOrderBody {
+    /// Who orders.
+    user_id: Id,
+    /// What is ordered, at the products' prices of now.
+    #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
+    lines: Vec<LineBody>,
+}
+
+/// A line of an order from elsewhere, with the price of its time.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportLineBody {
+    /// What.
+    product_id: Id,
+    /// How many.
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
+    quantity: Integer,
+    /// What one cost, as a decimal string; free is `0.00`.
+    #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
+    unit_price: String,
+}
+
+/// An order from elsewhere.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportOrderBody {
+    /// Who ordered.
+    user_id: Id,
+    /// When; not before 1900, not in the future.
+    ordered_at: Time,
+    /// The currency of all prices: any that ISO 4217 lists or once listed.
+    #[schema(schema_with = currency_of_any_time)]
+    currency: String,
+    /// What was ordered.
+    #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
+    lines: Vec<ImportLineBody>,
+}
+
+/// The lines that an order is placed with.
+pub(super) fn lines(bodies: Vec<LineBody>) -> Vec<LineInput> {
+    bodies.into_iter().map(LineBody::input).collect()
+}
+
+impl LineBody {
+    const fn input(self) -> LineInput {
+        LineInput { product_id: self.product_id.get(), quantity: self.quantity.get() }
+    }
+}
+
+impl ImportLineBody {
+    fn input(self) -> ImportedLineInput {
+        ImportedLineInput {
+            product_id: self.product_id.get(),
+            quantity: self.quantity.get(),
+            unit_price: self.unit_price,
+        }
+    }
+}
+
+/// Place an order.
+#[utoipa::path(
+    post, path = "/orders", operation_id = "placeOrder", tag = "orders",
+        request_body = PlaceOrderBody,
+    responses((status = 201, description = "The order is placed, pending",
+        body = Envelope<Changed>)),
+)]
+pub(super) async fn place(
+    State(api): State<Api>,
+    received: Received<PlaceOrderBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let input =
+        PlaceOrderInput { orderer: Orderer::Named(body.user_id.get()), lines: lines(body.lines) };
+    api.create(input, about, ORDERS).await
+}
+
+/// Take over an order that was placed elsewhere, with its own prices and date. Pending, so that it
+/// is confirmed as any other; it then counts for its own day. Off (404) unless the operator turns
+/// it on.
+#[utoipa::path(
+    post, path = "/orders/import", operation_id = "importOrder", tag = "orders",
+        request_body = ImportOrderBody,
+    responses((status = 201, description = "The order is taken over, pending",
+        body = Envelope<Changed>)),
+)]
+pub(super) async fn import(
+    State(api): State<Api>,
+    request: axum::extract::Request,
+) -> Result<Response, Problem> {
+    // Before anything of the request is looked at.
+    ImportOrderInput::check_offered(&api.application.environment)?;
+    let received =
+        <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api)
+            .await?;
+    let Received { body, about } = received;
+    let input = ImportOrderInput {
+        user_id: body.user_id.get(),
+        ordered_at: body.ordered_at.get(),
+        currency: body.currency,
+        lines: body.lines.into_iter().map(ImportLineBody::input).collect(),
+    };
+    api.create(input, about, ORDERS).await
+}
+
+/// Add a line to a pending order, at the product's price of now.
+#[utoipa::path(
+    post, path = "/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
+        request_body = LineBody,
+    params(("id" = inline(Id), Path, description = "Which order")),
+    responses((status = 201, description = "The line is added; Location names the order",
+        body = Envelope<Changed>)),
+)]
+pub(super) async fn add_line(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: Received<LineBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let input = AddOrderLineInput { order_id: order_id.get(), line: body.input() };
+    api.create(input, about, ORDERS).await
+}
+
+/// Remove a line from a pending order.
+#[utoipa::path(
+    delete, path = "/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine",
+        tag = "orders",
+    params(("id" = inline(Id), Path, description = "Which order"), ("line_id" = inline(Id), Path,
+        description = "Which line")),
+    responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
+)]
+pub(super) async fn remove_line(
+    State(api): State<Api>,
+    Path((order_id, line_id)): Path<(Id, Id)>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(RemoveOrderLine { order_id: order_id.get(), line_id: line_id.get() }, received.about)
+        .await
+}
+
+/// Confirm a pending order, which must have a line: it counts from here on.
+#[utoipa::path(
+    post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
+    params(("id" = inline(Id), Path, description = "Which order")),
+    responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
+)]
+pub(super) async fn confirm(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(ConfirmOrder { order_id: order_id.get() }, received.about).await
+}
+
+/// Cancel a pending order.
+#[utoipa::path(
+    post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
+    params(("id" = inline(Id), Path, description = "Which order")),
+    responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
+)]
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(CancelOrder { order_id: order_id.get() }, received.about).await
+}

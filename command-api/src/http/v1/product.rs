@@ -1,0 +1,118 @@
+//! `/api/v1/products`: adding, changing and stocking products.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use service_kit::extract::Path;
+use service_kit::input::schema::currency_of_today;
+use service_kit::input::{Id, Integer};
+use service_kit::{Envelope, Problem};
+use utoipa::ToSchema;
+
+use super::collection;
+use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
+use crate::http::answer::{Changed, Collection};
+use crate::http::received::Received;
+use crate::http::{Api, present};
+
+/// Where products are shown.
+const PRODUCTS: Collection = collection("products");
+
+/// What comes into the shop.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddProductBody {
+    /// The name.
+    #[schema(min_length = 1, max_length = 200, example = "cd")]
+    name: String,
+    /// What one costs, as a decimal string.
+    #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
+    unit_price: String,
+    /// The currency: one of today's (ISO 4217).
+    #[schema(schema_with = currency_of_today)]
+    currency: String,
+    /// How many there are to begin with.
+    #[serde(default)]
+    #[schema(value_type = i64, minimum = 0, maximum = 1_000_000_000_000_i64, default = 0)]
+    stock: Integer,
+}
+
+/// What changes: the name, the price, or both.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeProductBody {
+    /// The new name.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
+    name: Option<String>,
+    /// What one costs from now on, as a decimal string.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(pattern = r"^\d+(\.\d+)?$", nullable = false, example = "9.99")]
+    unit_price: Option<String>,
+    /// The price's currency: one of today's (ISO 4217); without it, the product's own.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(schema_with = currency_of_today, required = false)]
+    currency: Option<String>,
+}
+
+/// How the stock changes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdjustStockBody {
+    /// How many more, or fewer when negative.
+    #[schema(value_type = i64, example = 12)]
+    delta: Integer,
+}
+
+/// Add a product.
+#[utoipa::path(
+    post, path = "/products", operation_id = "addProduct", tag = "products",
+        request_body = AddProductBody,
+    responses((status = 201, description = "The product is added", body = Envelope<Changed>)),
+)]
+pub(super) async fn add(
+    State(api): State<Api>,
+    received: Received<AddProductBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let AddProductBody { name, unit_price, currency, stock } = body;
+    let input = AddProductInput { name, unit_price, currency, stock: stock.get() };
+    api.create(input, about, PRODUCTS).await
+}
+
+/// Change a product's name, price, or both.
+#[utoipa::path(
+    patch, path = "/products/{id}", operation_id = "changeProduct", tag = "products",
+        request_body = ChangeProductBody,
+    params(("id" = inline(Id), Path, description = "Which product")),
+    responses((status = 200, description = "The product is changed", body = Envelope<Changed>)),
+)]
+pub(super) async fn change(
+    State(api): State<Api>,
+    Path(product_id): Path<Id>,
+    received: Received<ChangeProductBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let ChangeProductBody { name, unit_price, currency } = body;
+    let product_id = product_id.get();
+    api.change(ChangeProductInput { product_id, name, unit_price, currency }, about).await
+}
+
+/// Add to a product's stock, or take from it; it is never negative.
+#[utoipa::path(
+    post, path = "/products/{id}/stock", operation_id = "adjustStock", tag = "products",
+        request_body = AdjustStockBody,
+    params(("id" = inline(Id), Path, description = "Which product")),
+    responses((status = 200, description = "The stock is adjusted", body = Envelope<Changed>)),
+)]
+pub(super) async fn adjust_stock(
+    State(api): State<Api>,
+    Path(product_id): Path<Id>,
+    received: Received<AdjustStockBody>,
+) -> Result<Response, Problem> {
+    api.change(
+        AdjustStock { product_id: product_id.get(), delta: received.body.delta.get() },
+        received.about,
+    )
+    .await
+}

@@ -1,0 +1,57 @@
+//! The rooms of a crate: what each may name of the others.
+
+use super::{none, rust};
+
+/// Use cases, for every representation of them.
+const APPLICATION: &str = "command-api/src/application";
+/// What belongs to HTTP or to one representation.
+const OF_A_REPRESENTATION: &[&str] = &[
+    "axum",
+    "utoipa",
+    "utoipa_axum",
+    "tower",
+    "tower_http",
+    "hyper",
+    "reqwest",
+    "Problem",
+    "ProblemBody",
+    "FieldError",
+    "StatusCode",
+    "HeaderMap",
+    "HeaderName",
+    "HeaderValue",
+];
+/// All that use cases may use of what the processes share: the rest serves HTTP.
+const OF_SERVICE_KIT: &[&str] = &["clock"];
+
+/// Why the line may not be in the application.
+fn offence(line: &str) -> Option<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut words = line.split(|c| !is_word(c));
+    if let Some(word) = words.find(|word| OF_A_REPRESENTATION.contains(word)) {
+        return Some(format!("names {word}"));
+    }
+    // Every path that begins so, whatever it then goes to.
+    let beyond = |root: &str, allowed: &[&str]| {
+        line.match_indices(root).find_map(|(at, _)| {
+            let next = line[at + root.len()..].split(|c| !is_word(c)).next().unwrap_or_default();
+            (!allowed.contains(&next)).then(|| format!("uses {root}{next}"))
+        })
+    };
+    beyond("service_kit::", OF_SERVICE_KIT).or_else(|| beyond("crate::", &["application"]))
+}
+
+#[test]
+fn use_cases_know_no_representation_of_them() {
+    let mut offences = Vec::new();
+    let mut files = 0;
+    for file in rust().into_iter().filter(|file| file.path.starts_with(APPLICATION)) {
+        files += 1;
+        for (number, line) in file.text.lines().enumerate() {
+            let offence = offence(line);
+            offences.extend(offence.map(|why| format!("{}:{}: {why}", file.path, number + 1)));
+        }
+    }
+    assert!(files > 0, "{APPLICATION} is not there");
+    none("HTTP represents the application, which does not know it", offences);
+}
