@@ -26,21 +26,19 @@ use uuid::Uuid;
 use crate::lease::{Lease, LeaseTable};
 use crate::nats::NatsHandle;
 
+mod jetstream;
 mod lag;
 mod leader;
 mod metrics;
-mod publish;
-mod resume;
-mod stream;
 mod term;
 mod wake;
 
-pub use publish::{MAX_BATCH, PublishMode};
-pub use stream::StreamLimits;
+pub use jetstream::publish::{MAX_BATCH, PublishMode};
+pub use jetstream::stream::StreamLimits;
 
+use jetstream::stream::Broker;
 use lag::Lag;
 use leader::{Leader, RelayError, Round};
-use stream::Broker;
 use term::{Keeper, STATEMENT_LIMIT, STATEMENT_TIMEOUT};
 use wake::Wake;
 

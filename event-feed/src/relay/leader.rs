@@ -8,10 +8,10 @@ use event_store::{Epoch, EventRef, EventStore, Filter, Head, Position, RecordedE
 use service_kit::Pulse;
 use tokio::time::{Instant, timeout};
 
+use super::jetstream::publish::{MAX_BATCH, MAX_BATCH_BYTES, PublishError, PublishMode, publish};
+use super::jetstream::resume::{LostCommits, Resume, ResumeError};
+use super::jetstream::stream::{Broker, BrokerError};
 use super::lag::Lag;
-use super::publish::{MAX_BATCH, MAX_BATCH_BYTES, PublishError, PublishMode, publish};
-use super::resume::{LostCommits, Resume, ResumeError};
-use super::stream::{Broker, BrokerError};
 use super::term::{Keeper, LeaseLost};
 use super::{RelaySettings, metrics};
 use crate::beacon::{BEACON_SUBJECT, Beacon};

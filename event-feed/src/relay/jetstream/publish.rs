@@ -29,7 +29,7 @@ mod tests;
 /// The most messages of one atomic batch (the server's own limit).
 pub const MAX_BATCH: usize = 1_000;
 /// The most bytes of one batch.
-pub(super) const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+pub(in crate::relay) const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The most publishes without an answer, where they are not a batch.
 const MAX_PIPELINED: usize = 256;
 /// How long a batch may take until its last answer.
@@ -46,7 +46,7 @@ pub enum PublishMode {
 
 /// Why a run of messages is not known to be stored. The stream's last sequence says what is.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PublishError {
+pub(in crate::relay) enum PublishError {
     #[error("no answer in time")]
     TimedOut,
     #[error("the stream is not there")]
@@ -63,7 +63,7 @@ pub(super) enum PublishError {
 
 impl PublishError {
     /// For the metrics' label.
-    pub(super) const fn label(&self) -> &'static str {
+    pub(in crate::relay) const fn label(&self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
             Self::NoStream => "no_stream",
@@ -77,7 +77,7 @@ impl PublishError {
 
 /// Publishes the messages, of which the first follows `last`, and waits until the broker has stored
 /// all.
-pub(super) async fn publish(
+pub(in crate::relay) async fn publish(
     nats: &NatsHandle,
     mode: PublishMode,
     messages: Vec<Encoded>,

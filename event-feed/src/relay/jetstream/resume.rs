@@ -20,13 +20,13 @@ use event_store::{Epoch, EventRef, EventStore, Head, Position, StoreError};
 use uuid::Uuid;
 
 use super::stream::{Broker, BrokerError, META_EPOCH};
-use super::term::{Keeper, LeaseLost};
+use crate::relay::term::{Keeper, LeaseLost};
 use crate::lease::Term;
 use crate::message::{STREAM, event_ref_of};
 
 /// Why the relay could not find out where to go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ResumeError {
+pub(in crate::relay) enum ResumeError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error(transparent)]
@@ -39,7 +39,7 @@ pub(super) enum ResumeError {
 
 /// The stream has what the log lost. Each names the command that goes on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LostCommits {
+pub(in crate::relay) enum LostCommits {
     #[error(
         "the log has {} at position {position}, where the stream {STREAM} has {}: the database \
             was restored, or a standby promoted \
@@ -70,23 +70,23 @@ enum Finding {
 }
 
 /// What is needed to look and to decide.
-pub(super) struct Resume<'a> {
-    pub(super) broker: &'a Broker,
-    pub(super) store: &'a dyn EventStore,
-    pub(super) head: Head,
-    pub(super) keeper: &'a Keeper,
-    pub(super) refill_window: i64,
+pub(in crate::relay) struct Resume<'a> {
+    pub(in crate::relay) broker: &'a Broker,
+    pub(in crate::relay) store: &'a dyn EventStore,
+    pub(in crate::relay) head: Head,
+    pub(in crate::relay) keeper: &'a Keeper,
+    pub(in crate::relay) refill_window: i64,
 }
 
 /// Where publishing goes on, and whether the stream had to be made anew.
-pub(super) struct Resumed {
-    pub(super) last: EventRef,
-    pub(super) recreated: bool,
+pub(in crate::relay) struct Resumed {
+    pub(in crate::relay) last: EventRef,
+    pub(in crate::relay) recreated: bool,
 }
 
 impl Resume<'_> {
     /// Looks at the stream, makes it anew if it must be, and says what the last published event is.
-    pub(super) async fn run(&self) -> Result<Resumed, ResumeError> {
+    pub(in crate::relay) async fn run(&self) -> Result<Resumed, ResumeError> {
         self.broker.check_server()?;
         let found = self.broker.info().await?;
         let why = match &found {

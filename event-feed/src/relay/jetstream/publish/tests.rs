@@ -12,7 +12,7 @@ use crate::lease::Term;
 use crate::message::encode;
 use crate::relay::StreamLimits;
 use crate::relay::leader::batch;
-use crate::relay::stream::Broker;
+use crate::relay::jetstream::stream::Broker;
 
 const EPOCH: Epoch = Epoch(Uuid::nil());
 const MAX_PAYLOAD: usize = 1024 * 1024;
