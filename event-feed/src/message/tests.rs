@@ -117,3 +117,90 @@ fn a_message_without_our_headers_is_a_strangers() {
         DecodeError::Missing(POSITION)
     );
 }
+
+const TRACEPARENT_VALUE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// An event that has all that an event can have.
+fn letter() -> RecordedEvent {
+    RecordedEvent {
+        position: Position(17),
+        stream: "letter-0190b2c0-1111-7000-8000-000000000001".parse().unwrap(),
+        version: Version(3),
+        fragment: 0,
+        id: Uuid::from_u128(0x0190_b2c0_2222_7000_8000_0000_0000_0002),
+        event_type: "letter.sent".parse().unwrap(),
+        schema_version: 2,
+        data: RawValue::from_string(r#"{ "to": "Zoë" }"#.to_owned()).unwrap(),
+        tags: vec!["letter:1".parse().unwrap(), "to:\"z%\"".parse().unwrap()],
+        metadata: Metadata {
+            correlation_id: Uuid::from_u128(3),
+            causation_id: Some(Uuid::from_u128(4)),
+            actor: Some("some \"öne\" 100%".to_owned()),
+            traceparent: Some(TRACEPARENT_VALUE.to_owned()),
+        },
+        recorded_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
+        bytes: 0,
+    }
+}
+
+/// What every consumer outside reads: no header may change its name or the spelling of its value.
+#[test]
+fn an_event_has_exactly_these_headers_on_the_wire() {
+    let (event, epoch) = (letter(), Epoch(Uuid::from_u128(5)));
+    let identifying = [
+        ("daybook-epoch", "00000000-0000-0000-0000-000000000005"),
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "0190b2c0-2222-7000-8000-000000000002"),
+        ("ce-source", "urn:uuid:00000000-0000-0000-0000-000000000005"),
+        ("ce-type", "letter.sent"),
+        ("ce-subject", "letter-0190b2c0-1111-7000-8000-000000000001"),
+        ("ce-time", "2026-11-18T11:06:40.123456Z"),
+        ("ce-position", "17"),
+        ("ce-streamversion", "3"),
+        ("ce-schemaversion", "2"),
+    ];
+    let labels = [
+        ("daybook-tags", "letter:1 to:\"z%\""),
+        ("ce-correlationid", "00000000-0000-0000-0000-000000000003"),
+        ("ce-causationid", "00000000-0000-0000-0000-000000000004"),
+        ("ce-actor", "some%20%22%C3%B6ne%22%20100%25"),
+        ("traceparent", TRACEPARENT_VALUE),
+        ("ce-traceparent", TRACEPARENT_VALUE),
+    ];
+    let whole = encode(&event, epoch, BIG_BROKER);
+    assert_eq!(whole.subject, "events.letter.sent");
+    assert_eq!(whole.payload, r#"{ "to": "Zoë" }"#.as_bytes());
+    assert_headers(&whole.headers, &[identifying.as_slice(), &labels].concat());
+    let stub = encode(&event, epoch, 0);
+    assert_eq!(stub.subject, "events.letter.sent");
+    assert!(stub.payload.is_empty());
+    let marked = [("daybook-stub", "too-large-read-the-store")];
+    assert_headers(&stub.headers, &[identifying.as_slice(), &marked].concat());
+
+    let bare = RecordedEvent {
+        tags: Vec::new(),
+        metadata: Metadata {
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+            ..event.metadata.clone()
+        },
+        ..event
+    };
+    let bare = encode(&bare, epoch, BIG_BROKER);
+    assert_headers(&bare.headers, &[identifying.as_slice(), &labels[1..2]].concat());
+}
+
+fn assert_headers(found: &HeaderMap, wanted: &[(&str, &str)]) {
+    let sorted = |mut headers: Vec<(String, String)>| {
+        headers.sort();
+        headers
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let found = found.iter().flat_map(|(name, values)| {
+        values.iter().map(move |value| pair(name.as_ref(), value.as_str()))
+    });
+    let wanted = wanted.iter().map(|(name, value)| pair(name, value));
+    assert_eq!(sorted(found.collect()), sorted(wanted.collect()));
+}
