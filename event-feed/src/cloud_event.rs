@@ -1,4 +1,4 @@
-//! A recorded event as CloudEvents 1.0 describes it: the one neutral form that every target encodes.
+//! A recorded event as CloudEvents 1.0 describes it: the one form that every target encodes.
 //!
 //! A target decides how attributes and data travel: as headers and payload, as one JSON object. It
 //! does not decide what they are called or how a value is spelled. [`recorded`] makes the recorded
@@ -229,10 +229,7 @@ pub fn event_ref(attributes: &impl Attributes) -> Result<(Epoch, EventRef), Deco
 ///
 /// # Errors
 /// [`DecodeError`].
-pub fn recorded(
-    attributes: &impl Attributes,
-    data: &[u8],
-) -> Result<RecordedEvent, DecodeError> {
+pub fn recorded(attributes: &impl Attributes, data: &[u8]) -> Result<RecordedEvent, DecodeError> {
     let metadata = metadata(attributes)?;
     let bytes = data.len() + serde_json::to_vec(&metadata).map_or(0, |text| text.len());
     let data = std::str::from_utf8(data).map_err(|_| DecodeError::Data)?;

@@ -3,11 +3,12 @@
 //! A message is a [`CloudEvent`] in the binary mode of CloudEvents' NATS binding (attributes as
 //! `ce-*` headers, the event's data as payload) on the subject `events.<type>`, so that any NATS
 //! client can use it. Decoded again it is the recorded event, exactly. An event that is too large
-//! for the broker goes as a *stub*: the attributes that identify it, no payload, and `daybook-stub`.
+//! for the broker goes as a *stub*: the attributes that identify it, no payload, and
+//! `daybook-stub`.
 //!
-//! Two attributes have headers of their own names, which consumers know: `epoch` is `daybook-epoch`
-//! and `tags` is `daybook-tags`, by the binding they would be `ce-epoch` and `ce-tags`. The trace
-//! context is also in the header `traceparent`, where tools look for it.
+//! Two attributes have headers of their own names, which consumers know: `epoch` is
+//! `daybook-epoch`, and `tags` is `daybook-tags`. The binding would call them `ce-epoch` and
+//! `ce-tags`. The trace context is also in the header `traceparent`, where tools look for it.
 
 use std::borrow::Cow;
 

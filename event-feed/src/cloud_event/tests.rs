@@ -102,7 +102,8 @@ proptest! {
 fn the_names_are_ones_that_every_binding_allows_and_none_comes_twice() {
     let mut names: Vec<&str> = all().map(Attribute::name).collect();
     for name in &names {
-        let is_allowed = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let is_allowed =
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         // CloudEvents advises 20 characters at most; `data` is the payload's in structured mode.
         assert!(is_allowed && (1..=20).contains(&name.len()) && *name != "data", "{name}");
     }

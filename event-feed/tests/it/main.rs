@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod cursor;
 mod follower;
 mod history;
 mod lease;
@@ -12,3 +13,4 @@ mod relay;
 mod relay_faults;
 mod silence;
 mod support;
+mod tape;

@@ -1,7 +1,7 @@
 //! Where publishing goes on: after the stream's last sequence, once it is proven that the stream
 //! carries this log.
 //!
-//! The relay keeps no checkpoint. The stream's `last_seq` is the position of the last event
+//! The relay keeps no cursor. The stream's `last_seq` is the position of the last event
 //! published, and the event id in that message must be the store's. A stream of a stranger or of an
 //! epoch that is over is made anew, its first sequence one refill window below the head.
 //!
@@ -16,50 +16,12 @@
 //! not take the stream's word for continuity: they compare their own checkpoint with the store.
 
 use async_nats::jetstream::stream::{Info, RetentionPolicy, StorageType};
-use event_store::{Epoch, EventRef, EventStore, Head, Position, StoreError};
-use uuid::Uuid;
+use event_store::{Epoch, EventRef, Position};
 
 use super::stream::{Broker, BrokerError, META_EPOCH};
-use crate::relay::term::{Keeper, LeaseLost};
-use crate::lease::Term;
 use crate::message::{STREAM, event_ref_of};
-
-/// Why the relay could not find out where to go on.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::relay) enum ResumeError {
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Lost(#[from] LeaseLost),
-    #[error(transparent)]
-    LostCommits(#[from] LostCommits),
-}
-
-/// The stream has what the log lost. Each names the command that goes on.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::relay) enum LostCommits {
-    #[error(
-        "the log has {} at position {position}, where the stream {STREAM} has {}: the database \
-            was restored, or a standby promoted \
-         with commits missing. Nothing is published. Bring the right server back; or, if this log \
-         is to go on as it is, run \
-         `event-store epoch begin`", event(*.log), event(*.stream)
-    )]
-    Event { position: Position, stream: Option<Uuid>, log: Option<Uuid> },
-    #[error(
-        "the stream {STREAM} is of epoch {0}, in which this log never was: it is another log, or \
-            a copy from before that epoch. \
-         Nothing is published. Name the right server; or, if this log is to go on in its place, \
-         run `event-store epoch begin --abandon {0}`"
-    )]
-    Epoch(Epoch),
-}
-
-fn event(id: Option<Uuid>) -> String {
-    id.map_or_else(|| "no event".to_owned(), |id| format!("event {id}"))
-}
+use crate::relay::metrics;
+use crate::relay::resume::{ResumeError, Resuming};
 
 /// What the stream on the broker turned out to be.
 enum Finding {
@@ -70,31 +32,23 @@ enum Finding {
 }
 
 /// What is needed to look and to decide.
-pub(in crate::relay) struct Resume<'a> {
-    pub(in crate::relay) broker: &'a Broker,
-    pub(in crate::relay) store: &'a dyn EventStore,
-    pub(in crate::relay) head: Head,
-    pub(in crate::relay) keeper: &'a Keeper,
-    pub(in crate::relay) refill_window: i64,
-}
-
-/// Where publishing goes on, and whether the stream had to be made anew.
-pub(in crate::relay) struct Resumed {
-    pub(in crate::relay) last: EventRef,
-    pub(in crate::relay) recreated: bool,
+pub(super) struct Resume<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) resuming: &'a Resuming<'a>,
 }
 
 impl Resume<'_> {
     /// Looks at the stream, makes it anew if it must be, and says what the last published event is.
-    pub(in crate::relay) async fn run(&self) -> Result<Resumed, ResumeError> {
+    pub(super) async fn run(&self) -> Result<EventRef, ResumeError> {
         self.broker.check_server()?;
         let found = self.broker.info().await?;
         let why = match &found {
             None => "there is none".to_owned(),
             Some(info) => match self.judge(info).await? {
                 Finding::Ours(last) => {
-                    match self.broker.update(info, self.head.epoch, self.term()).await {
-                        Ok(()) => return Ok(Resumed { last, recreated: false }),
+                    let (epoch, term) = (self.resuming.head().epoch, self.resuming.term());
+                    match self.broker.update(info, epoch, term).await {
+                        Ok(()) => return Ok(last),
                         Err(BrokerError::Refused(error)) => {
                             format!("its configuration cannot be mended: {error}")
                         }
@@ -105,10 +59,6 @@ impl Resume<'_> {
             },
         };
         self.make_anew(found.is_some(), &why).await
-    }
-
-    fn term(&self) -> Term {
-        self.keeper.term()
     }
 
     async fn judge(&self, info: &Info) -> Result<Finding, ResumeError> {
@@ -139,15 +89,7 @@ impl Resume<'_> {
             }
             Some(Ok((_, mark))) => Some(mark),
         };
-        // Asked for now: the known head may be older than what another leader has published since.
-        let stored = self.store.event_ref_at(last).await?;
-        let Some(ours) =
-            stored.filter(|stored| published.is_none_or(|published| published == *stored))
-        else {
-            let (stream, log) =
-                (published.and_then(|mark| mark.event_id), stored.and_then(|mark| mark.event_id));
-            return Err(LostCommits::Event { position: last, stream, log }.into());
-        };
+        let ours = self.resuming.prove(last, published, &place()).await?;
         if config.storage != StorageType::File
             || config.retention != RetentionPolicy::Limits
             || config.sealed
@@ -162,38 +104,29 @@ impl Resume<'_> {
         Ok(Finding::Ours(ours))
     }
 
-    /// Whether the log has left this epoch. One that it never was in is not over.
     async fn is_over(&self, epoch: Epoch) -> Result<bool, ResumeError> {
-        if epoch == self.head.epoch {
-            return Ok(false);
-        }
-        if self.store.descends_from(epoch).await? {
-            Ok(true)
-        } else {
-            Err(LostCommits::Epoch(epoch).into())
-        }
+        self.resuming.is_over(epoch, &place()).await
     }
 
     /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get
     /// through: it is checked last.
-    async fn make_anew(&self, exists: bool, why: &str) -> Result<Resumed, ResumeError> {
-        let head = self.head.mark.position;
-        let first = Position((head.0 - self.refill_window + 1).max(1));
-        let before_first = Position(first.0 - 1);
-        let last = match before_first {
-            Position::START => EventRef::START,
-            position => self.store.event_ref_at(position).await?.ok_or_else(|| {
-                StoreError::Unusable(format!(
-                    "there is no event at position {position}, below the head"
-                ))
-            })?,
-        };
-        self.keeper.check().await?;
-        tracing::warn!(why, %first, %head, term = self.term().0, "making the stream anew");
+    async fn make_anew(&self, exists: bool, why: &str) -> Result<EventRef, ResumeError> {
+        let (head, term) = (self.resuming.head(), self.resuming.term());
+        let before_first = self.resuming.before_refill().await?;
+        let first = before_first.position.next();
+        self.resuming.check_lease().await?;
+        tracing::warn!(why, %first, head = %head.mark.position, term = term.0, "making the stream \
+            anew");
         if exists {
             self.broker.delete().await?;
         }
-        self.broker.create(self.head.epoch, self.term(), first).await?;
-        Ok(Resumed { last, recreated: true })
+        self.broker.create(head.epoch, term, first).await?;
+        metrics::stream_made();
+        Ok(before_first)
     }
+}
+
+/// What has the events, for people.
+fn place() -> String {
+    format!("the stream {STREAM}")
 }

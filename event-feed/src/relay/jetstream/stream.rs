@@ -18,17 +18,19 @@ use serde::{Deserialize, Serialize};
 use crate::lease::Term;
 use crate::message::{MIN_MAX_PAYLOAD, STREAM, SUBJECTS};
 use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
+use crate::relay::resume::ResumeError;
+use crate::relay::target::TargetError;
 
 /// In the stream's metadata: the history that it carries.
-pub(in crate::relay) const META_EPOCH: &str = "daybook-epoch";
+pub(super) const META_EPOCH: &str = "daybook-epoch";
 /// In the stream's metadata: the term of the relay that led last.
-pub(in crate::relay) const META_TERM: &str = "daybook-term";
+pub(super) const META_TERM: &str = "daybook-term";
 /// Atomic batches came with this version.
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::relay) enum BrokerError {
+pub(super) enum BrokerError {
     /// No connection, or no answer in time.
     #[error("NATS does not answer: {0}")]
     Away(String),
@@ -41,8 +43,20 @@ pub(in crate::relay) enum BrokerError {
 }
 
 impl BrokerError {
-    pub(in crate::relay) fn is_refusal(&self, code: ErrorCode) -> bool {
+    pub(super) fn is_refusal(&self, code: ErrorCode) -> bool {
         matches!(self, Self::Refused(error) if error.error_code() == code)
+    }
+}
+
+impl From<BrokerError> for TargetError {
+    fn from(error: BrokerError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<BrokerError> for ResumeError {
+    fn from(error: BrokerError) -> Self {
+        Self::Target(error.into())
     }
 }
 
@@ -59,7 +73,7 @@ pub struct StreamLimits {
 
 /// The stream on the broker.
 #[derive(Debug, Clone)]
-pub(in crate::relay) struct Broker {
+pub(super) struct Broker {
     nats: NatsHandle,
     limits: StreamLimits,
 }
@@ -74,12 +88,12 @@ struct Deleted {
 }
 
 impl Broker {
-    pub(in crate::relay) fn new(nats: NatsHandle, limits: StreamLimits) -> Self {
+    pub(super) fn new(nats: NatsHandle, limits: StreamLimits) -> Self {
         Self { nats, limits }
     }
 
     /// Refuses a server that is absent, too old or too narrow.
-    pub(in crate::relay) fn check_server(&self) -> Result<(), BrokerError> {
+    pub(super) fn check_server(&self) -> Result<(), BrokerError> {
         let info = self.nats.client().try_server_info().filter(|_| self.nats.is_connected());
         let info = info.ok_or_else(|| BrokerError::Away("not connected".to_owned()))?;
         let (major, minor, patch) = OLDEST_SERVER;
@@ -99,7 +113,7 @@ impl Broker {
     }
 
     /// What the stream is now; `None` when there is none.
-    pub(in crate::relay) async fn info(&self) -> Result<Option<Info>, BrokerError> {
+    pub(super) async fn info(&self) -> Result<Option<Info>, BrokerError> {
         match self.api("STREAM.INFO", &NoBody {}).await {
             Ok(info) => Ok(Some(info)),
             Err(error) if error.is_refusal(ErrorCode::STREAM_NOT_FOUND) => Ok(None),
@@ -109,7 +123,7 @@ impl Broker {
 
     /// The headers of the message at a sequence, asked of the stream's leader; `None` when it is
     /// not there.
-    pub(in crate::relay) async fn headers_at(&self, sequence: u64) -> Result<Option<HeaderMap>, BrokerError> {
+    pub(super) async fn headers_at(&self, sequence: u64) -> Result<Option<HeaderMap>, BrokerError> {
         let context = self.nats.jetstream();
         let stream = within(context.get_stream_no_info(STREAM)).await?;
         let stream = stream.map_err(|error| BrokerError::Away(error.to_string()))?;
@@ -124,7 +138,7 @@ impl Broker {
     }
 
     /// Makes the stream, its first message to come at `first`.
-    pub(in crate::relay) async fn create(
+    pub(super) async fn create(
         &self,
         epoch: Epoch,
         term: Term,
@@ -135,7 +149,7 @@ impl Broker {
     }
 
     /// Brings the configuration of the stream up to date, where it differs.
-    pub(in crate::relay) async fn update(
+    pub(super) async fn update(
         &self,
         info: &Info,
         epoch: Epoch,
@@ -150,7 +164,7 @@ impl Broker {
     }
 
     /// Deletes the stream; one that is not there is as good.
-    pub(in crate::relay) async fn delete(&self) -> Result<(), BrokerError> {
+    pub(super) async fn delete(&self) -> Result<(), BrokerError> {
         match self.api::<_, Deleted>("STREAM.DELETE", &NoBody {}).await {
             Ok(Deleted { success: true }) => Ok(()),
             Ok(Deleted { success: false }) => {
