@@ -6,6 +6,7 @@
 
 pub mod beacon;
 pub mod cloud_event;
+pub mod consumer;
 pub mod follower;
 pub mod lease;
 pub mod message;

@@ -12,8 +12,9 @@
 use event_store::{Epoch, EventRef, Position};
 use uuid::Uuid;
 
-use super::resume::{ResumeError, Resuming};
+use super::resume::{LostCommits, ResumeError, Resuming};
 use super::term::{Keeper, LeaseLost};
+use crate::consumer::continuity::{self, Continuity};
 
 /// The cursor of one target.
 pub(super) struct Cursor<'a> {
@@ -36,20 +37,29 @@ impl<'a> Cursor<'a> {
     /// The event after which to go on.
     pub(super) async fn resume(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
         let Some(row) = self.read().await? else { return self.begin(resuming).await };
-        let place = format!("the cursor of the target {}", self.target);
         let (epoch, position) = (Epoch(row.epoch), Position(row.position));
         let last = EventRef { position, event_id: row.event_id };
-        if !resuming.is_over(epoch, &place).await? {
-            return resuming.prove(position, Some(last), &place).await;
+        let place = || format!("the cursor of the target {}", self.target);
+        match continuity::prove(resuming.store, Some(epoch), last).await? {
+            // What the log has up to here, the target has too, whatever else it got.
+            Continuity::Same(now) => {
+                if now != epoch {
+                    self.move_to(now, last).await?;
+                }
+                Ok(last)
+            }
+            Continuity::Over => {
+                tracing::warn!(cursor = self.target, %epoch, %position, "its history is over");
+                self.begin(resuming).await
+            }
+            Continuity::Lost { unknown: Some(epoch), .. } => {
+                Err(LostCommits::Epoch { place: place(), epoch }.into())
+            }
+            Continuity::Lost { found, unknown: None } => {
+                let (target, log) = (last.event_id, found.and_then(|found| found.event_id));
+                Err(LostCommits::Event { place: place(), position, target, log }.into())
+            }
         }
-        // What the log has up to here, the target has too, whatever else it got.
-        if resuming.store.event_ref_at(position).await? == Some(last) {
-            self.move_to(resuming.head().epoch, last).await?;
-            return Ok(last);
-        }
-        tracing::warn!(cursor = self.target, %epoch, %position, "the cursor's event is of a history that is \
-            over");
-        self.begin(resuming).await
     }
 
     async fn begin(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
