@@ -48,6 +48,16 @@ impl Lease {
         Self { table, name: name.into(), owner, duration }
     }
 
+    /// What is held.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who wants to hold it.
+    pub(crate) const fn owner(&self) -> Uuid {
+        self.owner
+    }
+
     /// How long it lasts without a renewal.
     pub const fn duration(&self) -> Duration {
         self.duration

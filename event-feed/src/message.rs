@@ -1,20 +1,22 @@
 //! The one encoder and the one decoder of events on NATS.
 //!
-//! A message is a CloudEvents 1.0 message in binary mode (`ce-*` headers, the event's data as
-//! payload) on the subject `events.<type>`, so that any NATS client can use it. Decoded again it is
-//! the recorded event, exactly. An event that is too large for the broker goes as a *stub*: its
-//! headers without tags and metadata, no payload, and `daybook-stub`.
+//! A message is a [`CloudEvent`] in the binary mode of CloudEvents' NATS binding (attributes as
+//! `ce-*` headers, the event's data as payload) on the subject `events.<type>`, so that any NATS
+//! client can use it. Decoded again it is the recorded event, exactly. An event that is too large
+//! for the broker goes as a *stub*: the attributes that identify it, no payload, and
+//! `daybook-stub`.
+//!
+//! Two attributes have headers of their own names, which consumers know: `epoch` is
+//! `daybook-epoch`, and `tags` is `daybook-tags`. The binding would call them `ce-epoch` and
+//! `ce-tags`. The trace context is also in the header `traceparent`, where tools look for it.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
-use event_store::{
-    Epoch, EventRef, EventType, Metadata, Position, RecordedEvent, Registry, Tag, Version,
-};
-use serde_json::value::RawValue;
-use uuid::Uuid;
+use event_store::{Epoch, EventRef, EventType, RecordedEvent, Registry};
+
+use crate::cloud_event::{self, Attribute, Attributes, CloudEvent, event_ref, parsed, recorded};
 
 mod percent;
 
@@ -25,25 +27,10 @@ pub const SUBJECTS: &str = "events.>";
 /// What stands before the event type in a subject.
 const SUBJECT_PREFIX: &str = "events.";
 
-const EPOCH: &str = "daybook-epoch";
-const TAGS: &str = "daybook-tags";
-const STUB: &str = "daybook-stub";
+const STUB: HeaderName = HeaderName::from_static("daybook-stub");
 const STUB_REASON: &str = "too-large-read-the-store";
-const CONTENT_TYPE: &str = "content-type";
-const SPEC_VERSION: &str = "ce-specversion";
-const ID: &str = "ce-id";
-const SOURCE: &str = "ce-source";
-const TYPE: &str = "ce-type";
-const SUBJECT: &str = "ce-subject";
-const TIME: &str = "ce-time";
-const POSITION: &str = "ce-position";
-const STREAM_VERSION: &str = "ce-streamversion";
-const SCHEMA_VERSION: &str = "ce-schemaversion";
-const CORRELATION_ID: &str = "ce-correlationid";
-const CAUSATION_ID: &str = "ce-causationid";
-const ACTOR: &str = "ce-actor";
-const CE_TRACEPARENT: &str = "ce-traceparent";
-const TRACEPARENT: &str = "traceparent";
+/// The header of the trace context outside CloudEvents.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// JetStream refuses headers above 64 KiB; what the relay adds for publishing is subtracted.
 const MAX_HEADER_BYTES: usize = 63 * 1024;
@@ -83,15 +70,9 @@ pub struct Decoded {
 /// Why a message is not one of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// No such header.
-    #[error("the header {0} is absent")]
-    Missing(&'static str),
-    /// A header that does not say what it must.
-    #[error("the header {0} is not valid")]
-    Invalid(&'static str),
-    /// The payload is not JSON.
-    #[error("the payload is not JSON")]
-    Payload,
+    /// Its headers and payload are no event.
+    #[error(transparent)]
+    Event(#[from] cloud_event::DecodeError),
     /// The subject is not that of the event's type.
     #[error("the subject is not the one of its event type")]
     Subject,
@@ -101,15 +82,18 @@ pub enum DecodeError {
 /// it.
 pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encoded {
     let subject = format!("{SUBJECT_PREFIX}{}", event.event_type);
-    let mut headers = common_headers(event, epoch);
-    add_labels(&mut headers, event);
+    let neutral = CloudEvent::new(event, epoch);
+    let mut headers = HeaderMap::new();
+    add(&mut headers, neutral, &Attribute::IDENTIFYING);
+    add(&mut headers, neutral, &Attribute::LABELS);
     let header_bytes = wire_len(&headers) + PUBLISH_HEADER_BYTES;
-    let bytes = header_bytes + event.data.get().len();
+    let bytes = header_bytes + neutral.data().len();
     if header_bytes <= MAX_HEADER_BYTES && bytes <= max_payload {
-        let payload = Bytes::copy_from_slice(event.data.get().as_bytes());
+        let payload = Bytes::copy_from_slice(neutral.data().as_bytes());
         return Encoded { subject, headers, payload, mark: event.mark(), bytes, is_stub: false };
     }
-    let mut headers = common_headers(event, epoch);
+    let mut headers = HeaderMap::new();
+    add(&mut headers, neutral, &Attribute::IDENTIFYING);
     headers.insert(STUB, STUB_REASON);
     let bytes = wire_len(&headers) + PUBLISH_HEADER_BYTES;
     Encoded { subject, headers, payload: Bytes::new(), mark: event.mark(), bytes, is_stub: true }
@@ -130,32 +114,15 @@ pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
 /// # Errors
 /// [`DecodeError`] when it is not one that [`encode`] made.
 pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Decoded, DecodeError> {
-    let (epoch, mark) = event_ref_of(headers)?;
-    let event_type: EventType = parsed(headers, TYPE)?;
+    let attributes = Headers(headers);
+    let (epoch, mark) = event_ref(&attributes)?;
+    let event_type: EventType = parsed(&attributes, Attribute::Type)?;
     if subject.strip_prefix(SUBJECT_PREFIX) != Some(event_type.as_str()) {
         return Err(DecodeError::Subject);
     }
-    if headers.get(STUB).is_some() {
-        return Ok(Decoded { epoch, mark, event: None });
-    }
-    let data = std::str::from_utf8(payload).map_err(|_| DecodeError::Payload)?;
-    let metadata = metadata(headers)?;
-    let bytes = payload.len() + serde_json::to_vec(&metadata).map_or(0, |text| text.len());
-    let event = RecordedEvent {
-        position: mark.position,
-        stream: parsed(headers, SUBJECT)?,
-        version: Version(parsed(headers, STREAM_VERSION)?),
-        fragment: 0,
-        id: parsed(headers, ID)?,
-        event_type,
-        schema_version: parsed(headers, SCHEMA_VERSION)?,
-        data: RawValue::from_string(data.to_owned()).map_err(|_| DecodeError::Payload)?,
-        tags: tags(headers)?,
-        metadata,
-        recorded_at: recorded_at(headers)?,
-        bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-    };
-    Ok(Decoded { epoch, mark, event: Some(event) })
+    let is_stub = headers.get(STUB).is_some();
+    let event = if is_stub { None } else { Some(recorded(&attributes, payload)?) };
+    Ok(Decoded { epoch, mark, event })
 }
 
 /// Which event a message is, and of which history.
@@ -163,92 +130,54 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
 /// # Errors
 /// [`DecodeError`] when it is not one that [`encode`] made.
 pub fn event_ref_of(headers: &HeaderMap) -> Result<(Epoch, EventRef), DecodeError> {
-    let position = Position(parsed(headers, POSITION)?);
-    Ok((
-        Epoch(parsed(headers, EPOCH)?),
-        EventRef { position, event_id: Some(parsed(headers, ID)?) },
-    ))
+    Ok(event_ref(&Headers(headers))?)
 }
 
-fn common_headers(event: &RecordedEvent, epoch: Epoch) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(EPOCH, epoch.to_string());
-    headers.insert(CONTENT_TYPE, "application/json");
-    headers.insert(SPEC_VERSION, "1.0");
-    headers.insert(ID, event.id.to_string());
-    headers.insert(SOURCE, format!("urn:uuid:{epoch}"));
-    headers.insert(TYPE, event.event_type.as_str());
-    headers.insert(SUBJECT, event.stream.as_str());
-    headers.insert(TIME, event.recorded_at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
-    headers.insert(POSITION, event.position.to_string());
-    headers.insert(STREAM_VERSION, event.version.to_string());
-    headers.insert(SCHEMA_VERSION, event.schema_version.to_string());
-    headers
-}
-
-fn add_labels(headers: &mut HeaderMap, event: &RecordedEvent) {
-    if !event.tags.is_empty() {
-        // A tag has no blank, so a blank fragments them.
-        let mut joined = String::new();
-        for (index, tag) in event.tags.iter().enumerate() {
-            // Writing to a String cannot fail.
-            let _ = write!(joined, "{}{}", if index == 0 { "" } else { " " }, tag.as_str());
-        }
-        headers.insert(TAGS, joined);
-    }
-    headers.insert(CORRELATION_ID, event.metadata.correlation_id.to_string());
-    if let Some(causation) = event.metadata.causation_id {
-        headers.insert(CAUSATION_ID, causation.to_string());
-    }
-    if let Some(actor) = &event.metadata.actor {
-        headers.insert(ACTOR, percent::encode(actor));
-    }
-    if let Some(traceparent) = &event.metadata.traceparent {
-        let encoded = percent::encode(traceparent);
-        headers.insert(TRACEPARENT, encoded.as_str());
-        headers.insert(CE_TRACEPARENT, encoded);
-    }
-}
-
-fn tags(headers: &HeaderMap) -> Result<Vec<Tag>, DecodeError> {
-    let Some(joined) = headers.get(TAGS) else { return Ok(Vec::new()) };
-    joined
-        .as_str()
-        .split(' ')
-        .map(|tag| tag.parse().map_err(|_| DecodeError::Invalid(TAGS)))
-        .collect()
-}
-
-fn metadata(headers: &HeaderMap) -> Result<Metadata, DecodeError> {
-    let causation_id =
-        headers.get(CAUSATION_ID).map(|_| parsed::<Uuid>(headers, CAUSATION_ID)).transpose()?;
-    Ok(Metadata {
-        correlation_id: parsed(headers, CORRELATION_ID)?,
-        causation_id,
-        actor: decoded_text(headers, ACTOR)?,
-        traceparent: decoded_text(headers, CE_TRACEPARENT)?,
+/// The header of an attribute.
+const fn header(attribute: Attribute) -> HeaderName {
+    HeaderName::from_static(match attribute {
+        Attribute::SpecVersion => "ce-specversion",
+        Attribute::Id => "ce-id",
+        Attribute::Source => "ce-source",
+        Attribute::Type => "ce-type",
+        Attribute::Subject => "ce-subject",
+        Attribute::Time => "ce-time",
+        Attribute::DataContentType => "content-type",
+        Attribute::Epoch => "daybook-epoch",
+        Attribute::Position => "ce-position",
+        Attribute::StreamVersion => "ce-streamversion",
+        Attribute::SchemaVersion => "ce-schemaversion",
+        Attribute::Tags => "daybook-tags",
+        Attribute::CorrelationId => "ce-correlationid",
+        Attribute::CausationId => "ce-causationid",
+        Attribute::Actor => "ce-actor",
+        Attribute::Traceparent => "ce-traceparent",
     })
 }
 
-fn recorded_at(headers: &HeaderMap) -> Result<DateTime<Utc>, DecodeError> {
-    let time = DateTime::parse_from_rfc3339(text(headers, TIME)?)
-        .map_err(|_| DecodeError::Invalid(TIME))?;
-    Ok(time.with_timezone(&Utc))
+fn add(headers: &mut HeaderMap, event: CloudEvent<'_>, attributes: &'static [Attribute]) {
+    for (attribute, value) in event.values(attributes) {
+        let value =
+            if attribute.is_free_text() { percent::encode(&value) } else { value.into_owned() };
+        if attribute == Attribute::Traceparent {
+            headers.insert(TRACEPARENT, value.as_str());
+        }
+        headers.insert(header(attribute), value);
+    }
 }
 
-fn decoded_text(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, DecodeError> {
-    let decoded = headers
-        .get(name)
-        .map(|value| percent::decode(value.as_str()).ok_or(DecodeError::Invalid(name)));
-    decoded.transpose()
-}
+/// The attributes in a message's headers.
+struct Headers<'a>(&'a HeaderMap);
 
-fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, DecodeError> {
-    headers.get(name).map(async_nats::HeaderValue::as_str).ok_or(DecodeError::Missing(name))
-}
-
-fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, DecodeError> {
-    text(headers, name)?.parse().map_err(|_| DecodeError::Invalid(name))
+impl Attributes for Headers<'_> {
+    fn get(&self, attribute: Attribute) -> Result<Option<Cow<'_, str>>, cloud_event::DecodeError> {
+        let Some(value) = self.0.get(header(attribute)) else { return Ok(None) };
+        if !attribute.is_free_text() {
+            return Ok(Some(value.as_str().into()));
+        }
+        let decoded = percent::decode(value.as_str());
+        decoded.map(|text| Some(text.into())).ok_or(cloud_event::DecodeError::Invalid(attribute))
+    }
 }
 
 /// How many bytes headers take on the wire.

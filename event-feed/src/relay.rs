@@ -1,13 +1,15 @@
-//! The outbox processor: publishes the log, in order, to the JetStream stream `EVENTS`, whose
-//! sequence of an event *is* its global position (promise P5).
+//! The outbox processor: publishes the log, in order, to a target. The first one is the JetStream
+//! stream `EVENTS` ([`JetStream`]); what the relay needs of a target is a port ([`RelayTarget`]).
 //!
-//! States: *standing by* (somebody else holds the lease) → *resuming* (where does the stream end,
-//! and is it ours?) → *publishing* (read after the last, check the term, publish under the broker's
-//! own guard) → after any error *resuming* again, after the loss of the lease *standing by*. While
-//! the stream has what the log lost it stays *resuming* and is not ready. It keeps no checkpoint:
-//! the stream's last sequence is it, so that neither a crash in the middle of a batch nor two
-//! leaders at once can repeat, skip or reorder anything: the broker refuses what does not follow.
-//! It ends on request only: while Postgres or NATS is away it waits and is not ready.
+//! States: *standing by* (somebody else holds the lease) → *resuming* (where does the target end,
+//! and is it of this log?) → *publishing* (read after the last, check the term, publish) → after
+//! any error *resuming* again, after the loss of the lease *standing by*. While the target has what
+//! the log lost it stays *resuming* and is not ready.
+//!
+//! Where a target tells where it ends, and refuses what does not follow, neither a crash in the
+//! middle of a batch nor two leaders at once can repeat, skip or reorder anything, and the relay
+//! keeps no checkpoint. For any other the relay keeps a cursor and publishes at least once, in
+//! order. It ends on request only: while Postgres or the target is away it waits and is not ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,28 +26,29 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::lease::{Lease, LeaseTable};
-use crate::nats::NatsHandle;
 
+mod cursor;
+mod jetstream;
 mod lag;
 mod leader;
 mod metrics;
-mod publish;
 mod resume;
-mod stream;
+mod target;
 mod term;
 mod wake;
 
-pub use publish::{MAX_BATCH, PublishMode};
-pub use stream::StreamLimits;
+pub use jetstream::{JetStream, JetStreamSettings, PublishMode, StreamLimits};
+pub use resume::{LostCommits, ResumeError, Resumed, Resuming};
+pub use target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
+pub use term::LeaseLost;
 
 use lag::Lag;
 use leader::{Leader, RelayError, Round};
-use stream::Broker;
 use term::{Keeper, STATEMENT_LIMIT, STATEMENT_TIMEOUT};
 use wake::Wake;
 
-/// The lease's name.
-const LEASE: &str = "event-relay";
+/// The leases' names begin with this, and end with the target's name.
+const LEASE_PREFIX: &str = "event-relay/";
 /// The first wait after error; doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
@@ -71,14 +74,10 @@ pub struct RelaySettings {
     pub poll_interval: Duration,
     /// How often the head is told.
     pub beacon_interval: Duration,
-    /// How often the leader looks at a stream that it has nothing to publish to.
+    /// How often the leader looks at a target that it has nothing to publish to.
     pub look_interval: Duration,
-    /// How many events below the head a stream that is made anew begins.
+    /// How many events below the head a target begins that is new, or made anew.
     pub refill_window: i64,
-    /// What the stream may hold.
-    pub limits: StreamLimits,
-    /// How several events are published.
-    pub publish: PublishMode,
 }
 
 impl Default for RelaySettings {
@@ -90,8 +89,6 @@ impl Default for RelaySettings {
             beacon_interval: Duration::from_secs(1),
             look_interval: Duration::from_secs(5),
             refill_window: 1_000_000,
-            limits: StreamLimits { max_messages: 1_000_000, max_bytes: -1, replicas: 1 },
-            publish: PublishMode::Atomic,
         }
     }
 }
@@ -100,18 +97,19 @@ impl Default for RelaySettings {
 pub type OpenStore =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn EventStore>, StoreError>> + Send + Sync>;
 
-/// One copy of the relay. Any number may run; one of them leads.
-pub struct Relay {
+/// One copy of the relay to one target. Any number may run; one of them leads.
+pub struct Relay<T> {
     owner: Uuid,
     open_store: OpenStore,
     lease_connect: PgConnectOptions,
     wake_connect: PgConnectOptions,
     wake_channel: &'static str,
-    nats: NatsHandle,
+    target: T,
     clock: SharedClock,
     settings: RelaySettings,
     postgres: Component,
-    broker: Component,
+    /// The target's part of the health report.
+    reach: Component,
     pulse: Pulse,
 }
 
@@ -126,14 +124,14 @@ enum Ended {
     Unable,
 }
 
-impl Relay {
+impl<T: RelayTarget> Relay<T> {
     /// A relay that reads the log through `open_store`, keeps its lease in the database of
-    /// `connect` and listens there on `wake_channel`.
+    /// `connect`, listens there on `wake_channel`, and publishes to `target`.
     pub fn new(
         open_store: OpenStore,
         connect: PgConnectOptions,
         wake_channel: &'static str,
-        nats: NatsHandle,
+        target: T,
         clock: SharedClock,
         health: &Health,
         settings: RelaySettings,
@@ -152,11 +150,11 @@ impl Relay {
             lease_connect: connect.clone().application_name("event-relay lease"),
             wake_connect: connect.application_name("event-relay wake"),
             wake_channel,
-            nats,
+            postgres: health.component("postgres"),
+            reach: health.component(target.name()),
+            target,
             clock,
             settings,
-            postgres: health.component("postgres"),
-            broker: health.component("nats"),
             pulse: health.pulse("relay", PULSE_LIMIT),
         }
     }
@@ -196,8 +194,9 @@ impl Relay {
 
     /// Waits until the lease is ours; `None` when the process is to stop.
     async fn stand_by(&self, drain: &CancellationToken) -> Result<Option<Keeper>, sqlx::Error> {
+        let name = format!("{LEASE_PREFIX}{}", self.target.name());
         let lease =
-            Lease::new(LeaseTable::EventStore, LEASE, self.owner, self.settings.lease_duration);
+            Lease::new(LeaseTable::EventStore, name, self.owner, self.settings.lease_duration);
         let mut connection =
             Connection::open(&self.lease_connect, CONNECT_LIMIT, STATEMENT_LIMIT).await?;
         let mut looked_at = None;
@@ -209,7 +208,7 @@ impl Relay {
                 return Ok(Some(Keeper::start(lease, term, connection)));
             }
             self.postgres.ready();
-            self.look_at_broker(&mut looked_at).await;
+            self.look_at_target(&mut looked_at).await;
             tokio::select! {
                 () = tokio::time::sleep(self.settings.standby_interval) => {}
                 () = drain.cancelled() => return Ok(None),
@@ -228,7 +227,7 @@ impl Relay {
         let wake = Wake::start(self.wake_connect.clone(), self.wake_channel);
         let lag = Lag::new(Arc::clone(&self.clock));
         let leader = Leader::new(
-            &self.nats,
+            &self.target,
             Arc::clone(&store),
             keeper,
             (&lag, &self.pulse),
@@ -243,7 +242,7 @@ impl Relay {
 
     async fn publish(
         &self,
-        mut leader: Leader<'_>,
+        mut leader: Leader<'_, T>,
         wake: &Wake,
         lost: &CancellationToken,
         drain: &CancellationToken,
@@ -259,7 +258,7 @@ impl Relay {
                     failures = 0;
                     could_read_at = Instant::now();
                     self.postgres.ready();
-                    self.broker.ready();
+                    self.reach.ready();
                     if round == Round::More {
                         continue;
                     }
@@ -299,32 +298,33 @@ impl Relay {
             // One connection that was silent, or the guard at work: the next try starts from the
             // beginning.
             RelayError::Store(StoreError::Unavailable(_))
-            | RelayError::Publish(_)
+            | RelayError::NotPublished(_)
+            | RelayError::Elsewhere
             | RelayError::OtherHistory(_)
                 if failures <= 1 => {}
-            RelayError::Store(error) => self.postgres.not_ready(error.to_string()),
-            RelayError::LostCommits(found) => self.postgres.not_ready(found.to_string()),
-            RelayError::Broker(error) => self.broker.not_ready(error.to_string()),
-            RelayError::Publish(_) | RelayError::OtherHistory(_) => {
-                self.broker.not_ready(error.to_string());
+            RelayError::Store(_) | RelayError::LostCommits(_) => {
+                self.postgres.not_ready(error.to_string());
             }
+            RelayError::Target(_)
+            | RelayError::NotPublished(_)
+            | RelayError::Elsewhere
+            | RelayError::OtherHistory(_) => self.reach.not_ready(error.to_string()),
         }
     }
 
     /// Whether a standby could publish: a connection that stands says nothing of a server that is
     /// silent, so it is asked now and then.
-    async fn look_at_broker(&self, looked_at: &mut Option<Instant>) {
-        if !self.nats.is_connected() {
+    async fn look_at_target(&self, looked_at: &mut Option<Instant>) {
+        if !self.target.is_connected() {
             *looked_at = None;
-            return self.broker.not_ready("not connected");
+            return self.reach.not_ready("not connected");
         }
         if looked_at.is_some_and(|at| at.elapsed() < self.settings.look_interval) {
             return;
         }
-        let broker = Broker::new(self.nats.clone(), self.settings.limits.clone());
-        match broker.info().await {
-            Ok(_) => self.broker.ready(),
-            Err(error) => self.broker.not_ready(error.to_string()),
+        match self.target.look().await {
+            Ok(()) => self.reach.ready(),
+            Err(error) => self.reach.not_ready(error.to_string()),
         }
         *looked_at = Some(Instant::now());
     }

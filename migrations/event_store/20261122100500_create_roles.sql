@@ -29,5 +29,5 @@ GRANT EXECUTE ON FUNCTION event_store.append_batch, event_store.append_plain_bat
     event_store.digest_log TO event_store_appender;
 GRANT EXECUTE ON PROCEDURE event_store.append, event_store.append_plain TO event_store_appender;
 -- event_store.begin_epoch is its owner's alone: that a history has ended is a person's decision.
-GRANT INSERT, UPDATE ON event_store.leases TO event_store_relay;
+GRANT INSERT, UPDATE ON event_store.leases, event_store.relay_cursors TO event_store_relay;
 GRANT INSERT, UPDATE, DELETE ON event_store.snapshots TO event_store_appender;

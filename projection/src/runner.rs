@@ -19,12 +19,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_feed::{FollowError, Follower, NatsHandle};
+use event_feed::consumer::{Consumer, Next};
+use event_feed::{Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
 use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, StoreError, UpcastingLog};
 use futures::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -48,7 +48,6 @@ pub(crate) mod parked;
 mod partition;
 mod passing;
 mod pulse;
-mod reveal;
 mod slot;
 mod watch;
 
@@ -56,7 +55,6 @@ pub use chain::chain;
 use discover::{Discovery, Role};
 pub use given::project;
 pub(crate) use key::PartitionKey;
-use reveal::Reveal;
 use slot::Slot;
 pub use watch::Watch;
 
@@ -67,10 +65,6 @@ pub const MAX_BATCH: usize = 1_000;
 pub(crate) const MAX_APART: usize = 100;
 /// How often a waiting partition is looked at again when nothing says otherwise.
 pub const ACQUIRE_EVERY: Duration = Duration::from_millis(500);
-/// A process that cannot have the log for this long leaves its partitions to those who can.
-const LOG_AWAY: Duration = Duration::from_secs(3);
-/// So long after it could not have the log, a process without partitions takes its share again.
-const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How long to wait after Postgres failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
@@ -96,11 +90,9 @@ pub struct Runner {
     nats: Option<NatsHandle>,
     slots: Vec<Slot>,
     watch: Watch,
-    reveal: Reveal,
+    consumer: Consumer,
     discovery: Discovery,
     role: Role,
-    /// Since when the log, or the keys to it, cannot be had.
-    log_away: Option<Instant>,
 }
 
 /// Why [`Runner::run_once`] did not do it.
@@ -146,10 +138,9 @@ impl Runner {
             nats,
             slots,
             watch,
-            reveal: Reveal::default(),
+            consumer: Consumer::default(),
             discovery: Discovery::default(),
             role: Role::Alone,
-            log_away: None,
         }
     }
 
@@ -157,7 +148,7 @@ impl Runner {
     /// the projections that read it.
     #[must_use]
     pub fn revealing(mut self, vault: Arc<Vault>) -> Self {
-        self.reveal = Reveal::with(vault);
+        self.consumer = Consumer::revealing(vault);
         self
     }
 
@@ -167,15 +158,16 @@ impl Runner {
         let _guard = pulse::guard(self.watch.clone());
         self.report();
         loop {
-            self.role =
-                Role::Shares { able: self.log_away.is_none_or(|since| since.elapsed() < LOG_AWAY) };
+            self.role = Role::Shares { able: self.consumer.is_able() };
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
                 () = self.acquire_waiting(CLAIM_PATIENCE) => {}
             }
             let Some(from) = self.furthest_back() else {
-                self.look_at_log().await;
+                // Owns nothing: so only this tells whether the log can be had again.
+                let answers = self.watch.look_at(self.log.store().as_ref()).await;
+                self.consumer.asked(answers);
                 tokio::select! {
                     () = drain.cancelled() => break,
                     () = tokio::time::sleep(ACQUIRE_EVERY) => {}
@@ -183,43 +175,27 @@ impl Runner {
                 self.report();
                 continue;
             };
-            if follower.mark() != from {
-                follower.seek(from);
-            }
             let next = tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                next = follower.next_batch(MAX_BATCH) => next,
+                next = self.consumer.next(&mut follower, from, MAX_BATCH) => next,
             };
             match next {
-                Ok(mut batch) => {
-                    let can_have_log = !batch.events.is_empty() || !follower.is_cut_off();
-                    if can_have_log {
+                Next::Batch { batch, log_answers } => {
+                    if log_answers {
                         self.watch.store_answers();
                     }
-                    // On a failure the partitions stay where they are, and the reader goes back
-                    // there.
-                    match self.reveal.values_of(&mut batch.events).await {
-                        Ok(()) => {
-                            if !batch.events.is_empty() {
-                                self.watch.keys_answer();
-                            }
-                            if can_have_log {
-                                self.log_away = None;
-                            }
-                            self.work(
-                                self.job(batch.events, batch.mode.as_str(), batch.head),
-                                from,
-                            )
-                            .await;
-                        }
-                        Err(error) => self.wait_for_keys(&error, &drain).await,
+                    if !batch.events.is_empty() {
+                        self.watch.keys_answer();
                     }
+                    let job = self.job(batch.events, batch.mode.as_str(), batch.head);
+                    self.work(job, from).await;
                 }
-                Err(FollowError::OtherHistory { .. }) => self.acquire_again(),
-                Err(error) => {
+                // The partitions stay where they are, and the reader goes back there.
+                Next::KeysAway(error) => self.wait_for_keys(&error, &drain).await,
+                Next::OtherHistory => self.acquire_again(),
+                Next::LogAway(error) => {
                     self.watch.store_fails(&error);
-                    self.log_away.get_or_insert_with(Instant::now);
                     self.keep_leases().await;
                 }
             }
@@ -248,7 +224,7 @@ impl Runner {
         while let Some(from) = self.furthest_back() {
             let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
             let mut events = self.log.store().read(&Filter::All, from.position, limit).await?;
-            self.reveal.values_of(&mut events).await?;
+            self.consumer.reveal(&mut events).await?;
             let head = self.log.store().head().await?;
             if events.is_empty() {
                 break;
@@ -261,24 +237,14 @@ impl Runner {
         self.slots.iter_mut().find_map(Slot::take_error).map_or_else(|| Ok(self.standings()), Err)
     }
 
-    /// Owns nothing: so only this tells whether the log can be had again.
-    async fn look_at_log(&mut self) {
-        let answers = self.watch.look_at(self.log.store().as_ref()).await;
-        match self.log_away {
-            // Not at once: it may be the keys that were away, which nothing asks for here.
-            Some(since) if answers && since.elapsed() > TRY_AGAIN => self.log_away = None,
-            None if !answers => self.log_away = Some(Instant::now()),
-            _ => {}
-        }
-    }
-
     async fn wait_for_keys(&mut self, error: &KeyError, drain: &CancellationToken) {
+        // The log gave what they are for.
+        self.watch.store_answers();
         self.watch.keys_fail(error);
-        self.log_away.get_or_insert_with(Instant::now);
         self.keep_leases().await;
         tokio::select! {
             () = drain.cancelled() => {}
-            () = self.reveal.pause() => {}
+            () = self.consumer.pause() => {}
         }
     }
 
@@ -300,7 +266,7 @@ impl Runner {
 
     /// Tries parked events again whose time has come.
     async fn retry_parked(&mut self) {
-        let again = parked::Reread { log: self.log.clone(), vault: self.reveal.vault() };
+        let again = parked::Reread { log: self.log.clone(), vault: self.consumer.vault() };
         for slot in &mut self.slots {
             slot.retry_parked(&again).await;
         }
@@ -327,7 +293,7 @@ impl Runner {
         if owned(&self.slots) > before {
             // Others had the partition, and this process has not seen whom the log says to be
             // erased meanwhile.
-            self.reveal.begin_anew();
+            self.consumer.begin_anew();
         }
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use event_feed::NatsHandle;
-use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
+use event_feed::relay::{
+    JetStream, JetStreamSettings, OpenStore, PublishMode, Relay, RelaySettings, StreamLimits,
+};
 use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL};
 use event_store::{EventStore, StoreError};
 use secrecy::ExposeSecret as _;
@@ -106,7 +108,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         opener(options.clone()),
         connect,
         WAKE_CHANNEL,
-        nats,
+        JetStream::new(nats, jetstream_settings(&args)),
         clock::system(),
         &health,
         settings(&args),
@@ -168,12 +170,17 @@ fn settings(args: &RunArgs) -> RelaySettings {
     RelaySettings {
         lease_duration: Duration::from_secs(args.lease_seconds),
         refill_window: args.refill_window,
+        ..RelaySettings::default()
+    }
+}
+
+fn jetstream_settings(args: &RunArgs) -> JetStreamSettings {
+    JetStreamSettings {
         publish: args.publish,
         limits: StreamLimits {
             max_messages: args.stream_max_messages,
             max_bytes: args.stream_max_bytes,
             replicas: args.stream_replicas.into(),
         },
-        ..RelaySettings::default()
     }
 }

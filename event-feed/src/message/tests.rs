@@ -3,49 +3,20 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use event_store::StreamName;
+use chrono::DateTime;
+use event_store::{Metadata, Position, StreamName, Tag, Version};
 use proptest::prelude::*;
+use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::*;
+use crate::cloud_event::tests::event;
 
 const BIG_BROKER: usize = 1024 * 1024;
 
-prop_compose! {
-    fn event()(
-        (position, version, schema_version) in (1..=i64::MAX, 1..=i64::MAX, 1..=i32::MAX),
-        stream in "[a-z][a-z0-9_]{0,20}-[A-Za-z0-9_-]{1,60}",
-        event_type in "[a-z][a-z0-9_]{0,20}\\.[a-z][a-z0-9_]{0,20}",
-        data in proptest::collection::hash_map(".*", ".*", 0..5),
-        tags in proptest::collection::vec("[!-~]{1,40}", 0..6),
-        (id, correlation, causation) in (any::<u128>(), any::<u128>(),
-            proptest::option::of(any::<u128>())),
-        (actor, traceparent) in (proptest::option::of(any::<String>()),
-            proptest::option::of(any::<String>())),
-        micros in 0..4_000_000_000_000_000_i64,
-    ) -> RecordedEvent {
-        let metadata = Metadata {
-            correlation_id: Uuid::from_u128(correlation),
-            causation_id: causation.map(Uuid::from_u128),
-            actor,
-            traceparent,
-        };
-        let data = serde_json::value::to_raw_value(&data).unwrap();
-        let bytes = data.get().len() + serde_json::to_string(&metadata).unwrap().len();
-        RecordedEvent {
-            position: Position(position),
-            stream: stream.parse().unwrap(),
-            version: Version(version),
-            fragment: 0,
-            id: Uuid::from_u128(id),
-            event_type: event_type.parse().unwrap(),
-            schema_version,
-            data,
-            tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
-            metadata,
-            recorded_at: DateTime::from_timestamp_micros(micros).unwrap(),
-            bytes: u32::try_from(bytes).unwrap(),
-        }
-    }
+/// Any attribute.
+fn attribute() -> impl Strategy<Value = Attribute> {
+    prop::sample::select([Attribute::IDENTIFYING.as_slice(), &Attribute::LABELS].concat())
 }
 
 proptest! {
@@ -73,12 +44,10 @@ proptest! {
     }
 
     #[test]
-    fn no_text_in_a_header_makes_the_decoder_panic(name in 0..12_usize, value in "[ -~]*",
-        event in event()) {
-        let names = [EPOCH, TAGS, ID, TYPE, SUBJECT, TIME, POSITION, STREAM_VERSION,
-            SCHEMA_VERSION, CORRELATION_ID, ACTOR, CE_TRACEPARENT];
+    fn no_text_in_a_header_makes_the_decoder_panic(attribute in attribute(),
+        value in "[ -~]*", event in event()) {
         let mut encoded = encode(&event, Epoch(Uuid::nil()), BIG_BROKER);
-        encoded.headers.insert(names[name], value);
+        encoded.headers.insert(header(attribute), value);
         let _ = decode(&encoded.subject, &encoded.headers, &encoded.payload);
     }
 }
@@ -114,6 +83,93 @@ fn the_largest_names_still_make_a_stub_that_fits() {
 fn a_message_without_our_headers_is_a_strangers() {
     assert_eq!(
         decode("events.letter.sent", &HeaderMap::new(), b"{}").unwrap_err(),
-        DecodeError::Missing(POSITION)
+        DecodeError::Event(cloud_event::DecodeError::Missing(Attribute::Position))
     );
+}
+
+const TRACEPARENT_VALUE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// An event that has all that an event can have.
+fn letter() -> RecordedEvent {
+    RecordedEvent {
+        position: Position(17),
+        stream: "letter-0190b2c0-1111-7000-8000-000000000001".parse().unwrap(),
+        version: Version(3),
+        fragment: 0,
+        id: Uuid::from_u128(0x0190_b2c0_2222_7000_8000_0000_0000_0002),
+        event_type: "letter.sent".parse().unwrap(),
+        schema_version: 2,
+        data: RawValue::from_string(r#"{ "to": "Zoë" }"#.to_owned()).unwrap(),
+        tags: vec!["letter:1".parse().unwrap(), "to:\"z%\"".parse().unwrap()],
+        metadata: Metadata {
+            correlation_id: Uuid::from_u128(3),
+            causation_id: Some(Uuid::from_u128(4)),
+            actor: Some("some \"öne\" 100%".to_owned()),
+            traceparent: Some(TRACEPARENT_VALUE.to_owned()),
+        },
+        recorded_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
+        bytes: 0,
+    }
+}
+
+/// What every consumer outside reads: no header may change its name or the spelling of its value.
+#[test]
+fn an_event_has_exactly_these_headers_on_the_wire() {
+    let (event, epoch) = (letter(), Epoch(Uuid::from_u128(5)));
+    let identifying = [
+        ("daybook-epoch", "00000000-0000-0000-0000-000000000005"),
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "0190b2c0-2222-7000-8000-000000000002"),
+        ("ce-source", "urn:uuid:00000000-0000-0000-0000-000000000005"),
+        ("ce-type", "letter.sent"),
+        ("ce-subject", "letter-0190b2c0-1111-7000-8000-000000000001"),
+        ("ce-time", "2026-11-18T11:06:40.123456Z"),
+        ("ce-position", "17"),
+        ("ce-streamversion", "3"),
+        ("ce-schemaversion", "2"),
+    ];
+    let labels = [
+        ("daybook-tags", "letter:1 to:\"z%\""),
+        ("ce-correlationid", "00000000-0000-0000-0000-000000000003"),
+        ("ce-causationid", "00000000-0000-0000-0000-000000000004"),
+        ("ce-actor", "some%20%22%C3%B6ne%22%20100%25"),
+        ("traceparent", TRACEPARENT_VALUE),
+        ("ce-traceparent", TRACEPARENT_VALUE),
+    ];
+    let whole = encode(&event, epoch, BIG_BROKER);
+    assert_eq!(whole.subject, "events.letter.sent");
+    assert_eq!(whole.payload, r#"{ "to": "Zoë" }"#.as_bytes());
+    assert_headers(&whole.headers, &[identifying.as_slice(), &labels].concat());
+    let stub = encode(&event, epoch, 0);
+    assert_eq!(stub.subject, "events.letter.sent");
+    assert!(stub.payload.is_empty());
+    let marked = [("daybook-stub", "too-large-read-the-store")];
+    assert_headers(&stub.headers, &[identifying.as_slice(), &marked].concat());
+
+    let bare = RecordedEvent {
+        tags: Vec::new(),
+        metadata: Metadata {
+            causation_id: None,
+            actor: None,
+            traceparent: None,
+            ..event.metadata.clone()
+        },
+        ..event
+    };
+    let bare = encode(&bare, epoch, BIG_BROKER);
+    assert_headers(&bare.headers, &[identifying.as_slice(), &labels[1..2]].concat());
+}
+
+fn assert_headers(found: &HeaderMap, wanted: &[(&str, &str)]) {
+    let sorted = |mut headers: Vec<(String, String)>| {
+        headers.sort();
+        headers
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let found = found.iter().flat_map(|(name, values)| {
+        values.iter().map(move |value| pair(name.as_ref(), value.as_str()))
+    });
+    let wanted = wanted.iter().map(|(name, value)| pair(name, value));
+    assert_eq!(sorted(found.collect()), sorted(wanted.collect()));
 }

@@ -1,4 +1,4 @@
-//! One leader's work: find where the stream ends, read what comes after, publish it; after any
+//! One leader's work: find where the target ends, read what comes after, publish it; after any
 //! error, from the start.
 
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use event_store::store::is_last_page;
 use event_store::{Epoch, EventRef, EventStore, Filter, Head, Position, RecordedEvent, StoreError};
 use service_kit::Pulse;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::cursor::Cursor;
 use super::lag::Lag;
-use super::publish::{MAX_BATCH, MAX_BATCH_BYTES, PublishError, PublishMode, publish};
-use super::resume::{LostCommits, Resume, ResumeError};
-use super::stream::{Broker, BrokerError};
+use super::resume::{LostCommits, ResumeError, Resumed, Resuming};
+use super::target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
 use super::term::{Keeper, LeaseLost};
 use super::{RelaySettings, metrics};
-use crate::beacon::{BEACON_SUBJECT, Beacon};
-use crate::message::{Encoded, encode};
-use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
+
+/// The most events that are read, and so published, at once.
+const PAGE: u32 = 1_000;
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) enum Round {
     Idle,
 }
 
-/// Why a round did not come to its end. The next one begins with the stream's own last sequence.
+/// Why a round did not come to its end. The next one begins where the target, or its cursor, says.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RelayError {
     #[error("the lease is lost")]
@@ -36,10 +36,12 @@ pub(super) enum RelayError {
     #[error("event store: {0}")]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Target(#[from] TargetError),
     #[error("publishing: {0}")]
-    Publish(#[from] PublishError),
-    #[error("the log has another event at position {0} than the stream")]
+    NotPublished(#[from] NotPublished),
+    #[error("the target does not end with the event that was published last")]
+    Elsewhere,
+    #[error("the log has another event at position {0} than was published")]
     OtherHistory(Position),
     #[error(transparent)]
     LostCommits(#[from] LostCommits),
@@ -54,7 +56,7 @@ impl From<LeaseLost> for RelayError {
 impl From<ResumeError> for RelayError {
     fn from(error: ResumeError) -> Self {
         match error {
-            ResumeError::Broker(error) => Self::Broker(error),
+            ResumeError::Target(error) => Self::Target(error),
             ResumeError::Store(error) => Self::Store(error),
             ResumeError::Lost(lost) => lost.into(),
             ResumeError::LostCommits(found) => found.into(),
@@ -71,58 +73,54 @@ struct Page {
 }
 
 /// The state between rounds.
-pub(super) struct Leader<'a> {
-    nats: &'a NatsHandle,
+pub(super) struct Leader<'a, T> {
+    target: &'a T,
     store: Arc<dyn EventStore>,
     keeper: &'a Keeper,
-    broker: Broker,
     lag: &'a Lag,
     pulse: &'a Pulse,
     settings: &'a RelaySettings,
-    /// Where the stream ends; unknown at first and after error.
+    /// Where the target ends; unknown at first and after an error.
     at: Option<EventRef>,
+    /// Kept for a target that cannot tell where it ends.
+    cursor: Option<Cursor<'a>>,
     /// What was read while the batch before was published.
     ahead: Option<Page>,
     head: Option<Head>,
     told_at: Option<Instant>,
     looked_at: Instant,
-    mode: PublishMode,
 }
 
-impl<'a> Leader<'a> {
+impl<'a, T: RelayTarget> Leader<'a, T> {
     pub(super) fn new(
-        nats: &'a NatsHandle,
+        target: &'a T,
         store: Arc<dyn EventStore>,
         keeper: &'a Keeper,
         (lag, pulse): (&'a Lag, &'a Pulse),
         settings: &'a RelaySettings,
     ) -> Self {
         Self {
-            nats,
+            target,
             store,
             keeper,
-            broker: Broker::new(nats.clone(), settings.limits.clone()),
             lag,
             pulse,
             settings,
             at: None,
+            cursor: None,
             ahead: None,
             head: None,
             told_at: None,
             looked_at: Instant::now(),
-            mode: settings.publish,
         }
     }
 
-    /// One round. After error, whatever it was, nothing is believed but what the stream says.
+    /// One round. After an error, whatever it was, nothing is believed but what the target says,
+    /// or its cursor.
     pub(super) async fn run_once(&mut self) -> Result<Round, RelayError> {
         let round = self.round().await;
-        if let Err(error) = &round {
+        if round.is_err() {
             (self.at, self.ahead) = (None, None);
-            if let RelayError::Publish(PublishError::NotAtomic(why)) = error {
-                tracing::warn!(why, "publishing one by one from now on");
-                self.mode = PublishMode::Pipelined;
-            }
         }
         round
     }
@@ -134,8 +132,8 @@ impl<'a> Leader<'a> {
             None => self.resume().await?,
         };
         self.pulse.beat();
-        // Whoever has lost the lease publishes nothing more; the broker refuses what one publishes
-        // who does not know yet.
+        // Whoever has lost the lease publishes nothing more. One who does not know yet does no
+        // harm: see the module of the target's port.
         let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
             self.keeper.holds().await?;
             page
@@ -148,7 +146,7 @@ impl<'a> Leader<'a> {
         self.refresh_head().await?;
         if page.events.is_empty() {
             self.progress(last, None);
-            self.look_at_stream(last).await?;
+            self.look_at_target(last).await?;
             return Ok(Round::Idle);
         }
         self.pulse.beat();
@@ -160,19 +158,20 @@ impl<'a> Leader<'a> {
     async fn resume(&mut self) -> Result<EventRef, RelayError> {
         let head = self.store.head().await?;
         self.head = Some(head);
-        let (broker, store, keeper) = (&self.broker, &*self.store, self.keeper);
-        let resumed =
-            Resume { broker, store, head, keeper, refill_window: self.settings.refill_window }
-                .run()
-                .await?;
-        if resumed.recreated {
-            metrics::stream_made();
-        }
-        tracing::info!(position = %resumed.last.position, head = %head.mark.position,
+        let refill_window = self.settings.refill_window;
+        let resuming = Resuming { store: &*self.store, keeper: self.keeper, head, refill_window };
+        let (last, cursor) = match self.target.resume(&resuming).await? {
+            Resumed::After(last) => (last, None),
+            Resumed::ByCursor => {
+                let cursor = Cursor::new(self.keeper, self.target.name());
+                (cursor.resume(&resuming).await?, Some(cursor))
+            }
+        };
+        tracing::info!(position = %last.position, head = %head.mark.position,
             epoch = %head.epoch, "publishing goes on");
-        self.at = Some(resumed.last);
+        (self.at, self.cursor) = (Some(last), cursor);
         self.looked_at = Instant::now();
-        Ok(resumed.last)
+        Ok(last)
     }
 
     /// Publishes as many of the events as one batch may hold, and reads on meanwhile; gives the
@@ -183,24 +182,40 @@ impl<'a> Leader<'a> {
         page: Page,
     ) -> Result<(EventRef, Round), RelayError> {
         let Some(head) = self.head else { return Ok((last, Round::More)) };
-        let messages = batch(&page.events, head.epoch, self.nats.client().max_payload());
-        let (count, stubs) =
-            (messages.len(), messages.iter().filter(|message| message.is_stub).count());
-        let new_last = messages.last().map_or(last, |message| message.mark);
+        let encoded = self.target.encode(&page.events, head.epoch);
+        let count = encoded.count;
+        let new_last = page.events.iter().take(count).next_back().map(RecordedEvent::mark);
+        let new_last = new_last.ok_or_else(|| TargetError("no event is encoded".to_owned()))?;
         let more = page.full || count < page.events.len();
         let reading =
             async { if more { read_after(&*self.store, new_last).await.ok() } else { None } };
-        let (published, ahead) =
-            tokio::join!(publish(self.nats, self.mode, messages, last.position), reading);
-        if let Err(error) = published {
-            metrics::published(error.label(), count, 0);
-            return Err(error.into());
-        }
-        metrics::published("ok", count, stubs);
+        let publishing = self.hand_over(encoded, last, new_last, head.epoch);
+        let (published, ahead) = tokio::join!(publishing, reading);
+        published?;
         self.ahead = ahead;
         let left = page.events.get(count).or_else(|| self.ahead.as_ref()?.events.first());
         self.progress(new_last, left.map(|event| event.recorded_at));
         Ok((new_last, if more || count > 1 { Round::More } else { Round::Idle }))
+    }
+
+    /// Publishes a batch, and moves the cursor once the target has it.
+    async fn hand_over(
+        &self,
+        encoded: EncodedBatch<T::Batch>,
+        last: EventRef,
+        new_last: EventRef,
+        epoch: Epoch,
+    ) -> Result<(), RelayError> {
+        let EncodedBatch { batch, count, stubs } = encoded;
+        if let Err(error) = self.target.publish(batch, last, self.keeper.term()).await {
+            metrics::published(error.kind, count, 0);
+            return Err(error.into());
+        }
+        metrics::published("ok", count, stubs);
+        if let Some(cursor) = &self.cursor {
+            cursor.move_to(epoch, new_last).await?;
+        }
+        Ok(())
     }
 
     /// Once in a beacon's interval: asks for epoch and head, and tells the followers.
@@ -213,31 +228,19 @@ impl<'a> Leader<'a> {
             return Err(RelayError::OtherHistory(head.mark.position));
         }
         self.head = Some(head);
-        let beacon = serde_json::to_vec(&Beacon::from(head))
-            .map_err(|error| BrokerError::Unfit(error.to_string()))?;
-        if self.nats.is_connected() {
-            // It waits while the client's queue is full, as it is behind a silent server.
-            let telling = self.nats.client().publish(BEACON_SUBJECT, beacon.into());
-            let told = timeout(REQUEST_TIMEOUT, telling)
-                .await
-                .map_err(|_| BrokerError::Away("no answer in time".to_owned()))?;
-            told.map_err(|error| BrokerError::Away(error.to_string()))?;
-        }
+        self.target.tell_head(head).await?;
         self.told_at = Some(Instant::now());
         Ok(())
     }
 
-    /// With nothing to publish nobody would notice that the stream is gone or that a stranger wrote
-    /// into it.
-    async fn look_at_stream(&mut self, last: EventRef) -> Result<(), RelayError> {
+    /// With nothing to publish nobody would notice that the target is gone, or that it lost its end
+    /// or got more from a stranger.
+    async fn look_at_target(&mut self, last: EventRef) -> Result<(), RelayError> {
         if self.looked_at.elapsed() < self.settings.look_interval {
             return Ok(());
         }
         self.looked_at = Instant::now();
-        let info = self.broker.info().await?;
-        let as_left =
-            info.is_some_and(|info| i64::try_from(info.state.last_sequence) == Ok(last.position.0));
-        if as_left { Ok(()) } else { Err(PublishError::WrongLastSequence.into()) }
+        if self.target.ends_with(last).await? { Ok(()) } else { Err(RelayError::Elsewhere) }
     }
 
     fn progress(&self, last: EventRef, oldest_left: Option<chrono::DateTime<chrono::Utc>>) {
@@ -246,36 +249,20 @@ impl<'a> Leader<'a> {
     }
 }
 
-/// The messages of the first events, as many as one batch may hold.
-pub(super) fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Encoded> {
-    let mut bytes = 0;
-    let mut messages = Vec::with_capacity(events.len());
-    for event in events {
-        let message = encode(event, epoch, max_payload);
-        bytes += message.bytes;
-        if !messages.is_empty() && bytes > MAX_BATCH_BYTES {
-            break;
-        }
-        messages.push(message);
-    }
-    messages
-}
-
-/// The next events, as many as one batch may hold at most. The read begins with the last published
+/// The next events, a page of them at most. The read begins with the last published
 /// one, so that every read proves continuity.
 async fn read_after(store: &dyn EventStore, last: EventRef) -> Result<Page, RelayError> {
-    let limit = u32::try_from(MAX_BATCH).unwrap_or(u32::MAX);
     if last.position == Position::START {
-        let events = store.read(&Filter::All, Position::START, limit).await?;
-        let full = !is_last_page(&events, limit);
+        let events = store.read(&Filter::All, Position::START, PAGE).await?;
+        let full = !is_last_page(&events, PAGE);
         return Ok(Page { after: last, events, full });
     }
     let before_last = Position(last.position.0 - 1);
-    let mut events = store.read(&Filter::All, before_last, limit + 1).await?;
+    let mut events = store.read(&Filter::All, before_last, PAGE + 1).await?;
     if events.first().map(RecordedEvent::mark) != Some(last) {
         return Err(RelayError::OtherHistory(last.position));
     }
-    let full = !is_last_page(&events, limit + 1);
+    let full = !is_last_page(&events, PAGE + 1);
     events.remove(0);
     Ok(Page { after: last, events, full })
 }

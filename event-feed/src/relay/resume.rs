@@ -1,199 +1,155 @@
-//! Where publishing goes on: after the stream's last sequence, once it is proven that the stream
-//! carries this log.
+//! Where publishing goes on, whatever the target: the proof that what a target has is of this log.
 //!
-//! The relay keeps no checkpoint. The stream's `last_seq` is the position of the last event
-//! published, and the event id in that message must be the store's. A stream of a stranger or of an
-//! epoch that is over is made anew, its first sequence one refill window below the head.
-//!
-//! A stream of the log's own epoch that has an event which the log has not is evidence that the log
-//! lost commits, as is one of an epoch that the log never was in. It is left as it is and nothing
-//! is published, until a person brings the right server back or begins a new epoch: then the stream
-//! is of an epoch that is over.
-//!
-//! A stream whose messages have all aged out has nothing to compare. It goes on when its metadata
-//! name the log's epoch and `last_seq` is not beyond the head: it then holds no message at all, so
-//! no wrong one, and every message that it will hold carries the event of its position. Readers do
-//! not take the stream's word for continuity: they compare their own checkpoint with the store.
+//! A target is at some event of some epoch. If the log has that event at that position, publishing
+//! goes on after it. If the epoch is the log's own and the event is not the log's, the log lost
+//! commits, as it also did if it never was in that epoch: then nothing is published until a person
+//! brings the right server back or begins a new epoch. A target of an epoch that is over begins
+//! again, one refill window below the head, unless it can show more.
 
-use async_nats::jetstream::stream::{Info, RetentionPolicy, StorageType};
 use event_store::{Epoch, EventRef, EventStore, Head, Position, StoreError};
 use uuid::Uuid;
 
-use super::stream::{Broker, BrokerError, META_EPOCH};
+use super::target::TargetError;
 use super::term::{Keeper, LeaseLost};
 use crate::lease::Term;
-use crate::message::{STREAM, event_ref_of};
+
+/// Where publishing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    /// After this event, the target's last.
+    After(EventRef),
+    /// After the relay's own cursor: the target cannot tell.
+    ByCursor,
+}
 
 /// Why the relay could not find out where to go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ResumeError {
+pub enum ResumeError {
+    /// The target does not answer, or cannot be used.
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Target(#[from] TargetError),
+    /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Somebody else leads.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
+    /// The target has what the log lost.
     #[error(transparent)]
     LostCommits(#[from] LostCommits),
 }
 
-/// The stream has what the log lost. Each names the command that goes on.
+/// The target has what the log lost. Each names the command that goes on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LostCommits {
+pub enum LostCommits {
+    /// Another event, or none, is at a position of the log.
     #[error(
-        "the log has {} at position {position}, where the stream {STREAM} has {}: the database \
-            was restored, or a standby promoted \
-         with commits missing. Nothing is published. Bring the right server back; or, if this log \
-         is to go on as it is, run \
-         `event-store epoch begin`", event(*.log), event(*.stream)
+        "the log has {} at position {position}, where {place} has {}: the database was restored, \
+         or a standby promoted with commits missing. Nothing is published. Bring the right server \
+         back; or, if this log is to go on as it is, run `event-store epoch begin`",
+        event(*.log), event(*.target)
     )]
-    Event { position: Position, stream: Option<Uuid>, log: Option<Uuid> },
+    Event {
+        /// What has it, such as `the stream EVENTS`.
+        place: String,
+        /// The position.
+        position: Position,
+        /// The id of the target's event there.
+        target: Option<Uuid>,
+        /// The id of the log's event there.
+        log: Option<Uuid>,
+    },
+    /// The log never was in the target's epoch.
     #[error(
-        "the stream {STREAM} is of epoch {0}, in which this log never was: it is another log, or \
-            a copy from before that epoch. \
-         Nothing is published. Name the right server; or, if this log is to go on in its place, \
-         run `event-store epoch begin --abandon {0}`"
+        "{place} is of epoch {epoch}, in which this log never was: it is another log, or a copy \
+         from before that epoch. Nothing is published. Name the right server; or, if this log is \
+         to go on in its place, run `event-store epoch begin --abandon {epoch}`"
     )]
-    Epoch(Epoch),
+    Epoch {
+        /// What is of that epoch.
+        place: String,
+        /// The epoch.
+        epoch: Epoch,
+    },
 }
 
 fn event(id: Option<Uuid>) -> String {
     id.map_or_else(|| "no event".to_owned(), |id| format!("event {id}"))
 }
 
-/// What the stream on the broker turned out to be.
-enum Finding {
-    /// It carries this log up to here.
-    Ours(EventRef),
-    /// There is none, or it carries something else, and what.
-    Foreign(String),
-}
-
-/// What is needed to look and to decide.
-pub(super) struct Resume<'a> {
-    pub(super) broker: &'a Broker,
+/// The log and the lease, as a target needs them to resume.
+pub struct Resuming<'a> {
     pub(super) store: &'a dyn EventStore,
-    pub(super) head: Head,
     pub(super) keeper: &'a Keeper,
+    pub(super) head: Head,
     pub(super) refill_window: i64,
 }
 
-/// Where publishing goes on, and whether the stream had to be made anew.
-pub(super) struct Resumed {
-    pub(super) last: EventRef,
-    pub(super) recreated: bool,
-}
-
-impl Resume<'_> {
-    /// Looks at the stream, makes it anew if it must be, and says what the last published event is.
-    pub(super) async fn run(&self) -> Result<Resumed, ResumeError> {
-        self.broker.check_server()?;
-        let found = self.broker.info().await?;
-        let why = match &found {
-            None => "there is none".to_owned(),
-            Some(info) => match self.judge(info).await? {
-                Finding::Ours(last) => {
-                    match self.broker.update(info, self.head.epoch, self.term()).await {
-                        Ok(()) => return Ok(Resumed { last, recreated: false }),
-                        Err(BrokerError::Refused(error)) => {
-                            format!("its configuration cannot be mended: {error}")
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Finding::Foreign(why) => why,
-            },
-        };
-        self.make_anew(found.is_some(), &why).await
+impl Resuming<'_> {
+    /// The log's epoch and its last event, as of a moment ago.
+    pub const fn head(&self) -> Head {
+        self.head
     }
 
-    fn term(&self) -> Term {
+    /// The term of this leader.
+    pub fn term(&self) -> Term {
         self.keeper.term()
     }
 
-    async fn judge(&self, info: &Info) -> Result<Finding, ResumeError> {
-        let (config, state) = (&info.config, &info.state);
-        let foreign = |why: &str| Ok(Finding::Foreign(why.to_owned()));
-        let epoch = config.metadata.get(META_EPOCH).and_then(|epoch| epoch.parse().ok().map(Epoch));
-        let Some(epoch) = epoch else { return foreign("it is a stranger's") };
-        if self.is_over(epoch).await? {
-            return foreign("its epoch is over");
-        }
-        let Ok(last) = i64::try_from(state.last_sequence).map(Position) else {
-            return foreign("its last sequence is no position");
-        };
-        let published = if state.messages == 0 {
-            None
-        } else {
-            self.broker.headers_at(state.last_sequence).await?.map(|h| event_ref_of(&h))
-        };
-        let published = match published {
-            None if state.messages == 0 => None,
-            None => return foreign("its last message was removed"),
-            Some(Err(_)) => return foreign("its last message is a stranger's"),
-            Some(Ok((_, mark))) if mark.position != last => {
-                return foreign("its last message is not of its sequence");
-            }
-            Some(Ok((epoch, _))) if self.is_over(epoch).await? => {
-                return foreign("the epoch of its last message is over");
-            }
-            Some(Ok((_, mark))) => Some(mark),
-        };
-        // Asked for now: the known head may be older than what another leader has published since.
-        let stored = self.store.event_ref_at(last).await?;
-        let Some(ours) =
-            stored.filter(|stored| published.is_none_or(|published| published == *stored))
-        else {
-            let (stream, log) =
-                (published.and_then(|mark| mark.event_id), stored.and_then(|mark| mark.event_id));
-            return Err(LostCommits::Event { position: last, stream, log }.into());
-        };
-        if config.storage != StorageType::File
-            || config.retention != RetentionPolicy::Limits
-            || config.sealed
-        {
-            return foreign("it is of another kind");
-        }
-        if config.mirror.is_some()
-            || config.sources.as_ref().is_some_and(|sources| !sources.is_empty())
-        {
-            return foreign("it copies another stream");
-        }
-        Ok(Finding::Ours(ours))
+    /// Asks the database whether this leader still leads: to be called right before anything that
+    /// the target itself would not refuse to a leader of an older term.
+    ///
+    /// # Errors
+    /// [`LeaseLost`].
+    pub async fn check_lease(&self) -> Result<(), LeaseLost> {
+        self.keeper.check().await
     }
 
-    /// Whether the log has left this epoch. One that it never was in is not over.
-    async fn is_over(&self, epoch: Epoch) -> Result<bool, ResumeError> {
+    /// Whether the log has left this epoch, which `place` is of.
+    ///
+    /// # Errors
+    /// [`LostCommits`] when the log never was in it.
+    pub async fn is_over(&self, epoch: Epoch, place: &str) -> Result<bool, ResumeError> {
         if epoch == self.head.epoch {
             return Ok(false);
         }
         if self.store.descends_from(epoch).await? {
             Ok(true)
         } else {
-            Err(LostCommits::Epoch(epoch).into())
+            Err(LostCommits::Epoch { place: place.to_owned(), epoch }.into())
         }
     }
 
-    /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get
-    /// through: it is checked last.
-    async fn make_anew(&self, exists: bool, why: &str) -> Result<Resumed, ResumeError> {
-        let head = self.head.mark.position;
-        let first = Position((head.0 - self.refill_window + 1).max(1));
-        let before_first = Position(first.0 - 1);
-        let last = match before_first {
-            Position::START => EventRef::START,
-            position => self.store.event_ref_at(position).await?.ok_or_else(|| {
-                StoreError::Unusable(format!(
-                    "there is no event at position {position}, below the head"
-                ))
-            })?,
-        };
-        self.keeper.check().await?;
-        tracing::warn!(why, %first, %head, term = self.term().0, "making the stream anew");
-        if exists {
-            self.broker.delete().await?;
-        }
-        self.broker.create(self.head.epoch, self.term(), first).await?;
-        Ok(Resumed { last, recreated: true })
+    /// The log's event at `position`, where `place` ends. It must be the `published` one, if the
+    /// target still has that.
+    ///
+    /// # Errors
+    /// [`LostCommits`] when the log has another event there, or none.
+    pub async fn prove(
+        &self,
+        position: Position,
+        published: Option<EventRef>,
+        place: &str,
+    ) -> Result<EventRef, ResumeError> {
+        // Asked for now: the known head may be older than what another leader has published since.
+        let stored = self.store.event_ref_at(position).await?;
+        let is_published = |stored: &EventRef| published.is_none_or(|mark| mark == *stored);
+        stored.filter(is_published).ok_or_else(|| {
+            let target = published.and_then(|mark| mark.event_id);
+            let log = stored.and_then(|mark| mark.event_id);
+            LostCommits::Event { place: place.to_owned(), position, target, log }.into()
+        })
+    }
+
+    /// The last event that a target which begins now does not get: one refill window below the
+    /// head.
+    ///
+    /// # Errors
+    /// [`ResumeError::Store`].
+    pub async fn before_refill(&self) -> Result<EventRef, ResumeError> {
+        let position = Position((self.head.mark.position.0 - self.refill_window).max(0));
+        let event = self.store.event_ref_at(position).await?;
+        let absent = || format!("there is no event at position {position}, below the head");
+        Ok(event.ok_or_else(|| StoreError::Unusable(absent()))?)
     }
 }

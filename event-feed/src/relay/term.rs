@@ -1,9 +1,8 @@
-//! The relay's hold on its lease: renewed in the background, and looked at before each batch and
-//! before the stream is made anew.
+//! The relay's hold on its lease: renewed in the background, and looked at before each batch.
 //!
-//! A relay that renewed its lease a moment ago does not ask before each batch: what it publishes,
-//! the broker refuses unless it follows the stream's last message. It does ask the database before
-//! it makes the stream again, because no broker guards that.
+//! A relay that renewed its lease a moment ago does not ask before each batch: a target that tells
+//! where it ends refuses what does not follow, and for any other the cursor does not move without
+//! the lease. A target asks the database before what neither guards, such as making a stream again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,7 @@ const SURE: u32 = 2;
 /// Somebody else leads, or nobody can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease is lost")]
-pub(super) struct LeaseLost;
+pub struct LeaseLost;
 
 /// A held lease. Dropped without [`Keeper::give_up`], it runs out by itself.
 pub(super) struct Keeper {
@@ -67,6 +66,10 @@ impl Keeper {
         self.shared.term
     }
 
+    pub(super) fn lease(&self) -> &Lease {
+        &self.shared.lease
+    }
+
     /// Ends the waiting of whoever works under the lease.
     pub(super) fn lost(&self) -> CancellationToken {
         self.shared.lost.clone()
@@ -85,15 +88,27 @@ impl Keeper {
 
     /// Asks the database whether the term still holds.
     pub(super) async fn check(&self) -> Result<(), LeaseLost> {
+        let Shared { lease, term, .. } = &*self.shared;
+        let holds =
+            self.run("look", async |raw: &mut PgConnection| lease.holds(raw, *term).await).await?;
+        if holds { Ok(()) } else { Err(self.lose()) }
+    }
+
+    /// Does something over the lease's connection. One that fails takes the lease with it.
+    pub(super) async fn run<T>(
+        &self,
+        what: &'static str,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, LeaseLost> {
         if self.shared.lost.is_cancelled() {
             return Err(LeaseLost);
         }
-        let Shared { lease, term, connection, .. } = &*self.shared;
-        let mut connection = connection.lock().await;
-        let holds =
-            connection.run(async |raw: &mut PgConnection| lease.holds(raw, *term).await).await;
-        drop(connection);
-        self.shared.judge(holds, "look")
+        self.shared.run(what, work).await
+    }
+
+    /// Somebody else leads, as the database says.
+    pub(super) fn lose(&self) -> LeaseLost {
+        self.shared.lose()
     }
 
     /// Lets the next leader start at once.
@@ -120,32 +135,44 @@ impl Shared {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut connection = self.connection.lock().await;
-            let began = Instant::now();
-            let renewed = connection
-                .run(async |raw: &mut PgConnection| self.lease.renew(raw, self.term).await)
-                .await;
-            drop(connection);
-            if self.judge(renewed, "renew").is_err() {
-                return;
+            let began = async |raw: &mut PgConnection| {
+                let began = Instant::now();
+                Ok(self.lease.renew(raw, self.term).await?.then_some(began))
+            };
+            match self.run("renew", began).await {
+                Ok(Some(began)) => drop(self.renewed.send_replace(Some(began))),
+                Ok(None) => {
+                    self.lose();
+                    return;
+                }
+                Err(LeaseLost) => return,
             }
-            self.renewed.send_replace(Some(began));
         }
     }
 
-    fn judge(
+    async fn run<T>(
         &self,
-        answer: Result<bool, sqlx::Error>,
         what: &'static str,
-    ) -> Result<(), LeaseLost> {
-        match answer {
-            Ok(true) => return Ok(()),
-            Ok(false) => tracing::warn!(term = self.term.0, "the lease is lost"),
-            Err(error) => tracing::warn!(what, %error, "the lease's connection failed"),
-        }
-        // At once: a publisher in the middle of a batch learns of it only afterwards.
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, LeaseLost> {
+        let mut connection = self.connection.lock().await;
+        let done = connection.run(work).await;
+        drop(connection);
+        done.map_err(|error| {
+            tracing::warn!(what, %error, "the lease's connection failed");
+            self.end()
+        })
+    }
+
+    fn lose(&self) -> LeaseLost {
+        tracing::warn!(term = self.term.0, "the lease is lost");
+        self.end()
+    }
+
+    /// At once: a publisher in the middle of a batch learns of it only afterwards.
+    fn end(&self) -> LeaseLost {
         metrics::leading(false);
         self.lost.cancel();
-        Err(LeaseLost)
+        LeaseLost
     }
 }

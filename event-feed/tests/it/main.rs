@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod consumer;
+mod cursor;
 mod follower;
 mod history;
 mod lease;
@@ -12,3 +14,4 @@ mod relay;
 mod relay_faults;
 mod silence;
 mod support;
+mod tape;

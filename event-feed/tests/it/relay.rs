@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use local_servers::{NatsOptions, in_time};
 use nix::sys::signal::Signal;
 
-use crate::support::{World, event, eventually, pipelined, quick, start_relay};
+use crate::support::{Settings, World, event, eventually, pipelined, quick, start_relay};
 
 #[tokio::test]
 async fn p5_every_event_is_published_at_the_sequence_of_its_position() {
@@ -102,7 +102,8 @@ async fn the_head_is_told_outside_the_stream() {
 async fn a_stream_that_is_made_anew_begins_one_refill_window_below_the_head() {
     let world = World::new().await;
     world.append(50).await;
-    let relay = world.relay(RelaySettings { refill_window: 10, ..quick() }).await;
+    let windowed = RelaySettings { refill_window: 10, ..quick().relay };
+    let relay = world.relay(Settings { relay: windowed, ..quick() }).await;
     world.all_published().await;
     let state = world.stream_info().await.unwrap().state;
     assert_eq!((state.first_sequence, state.messages), (41, 10));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{Config, StorageType};
 use event_feed::Follower;
 use event_feed::message::STREAM;
-use event_feed::relay::{RelaySettings, StreamLimits};
+use event_feed::relay::{JetStreamSettings, StreamLimits};
 use event_store::postgres::migrate;
 use local_servers::{ClusterOptions, NatsOptions, PostgresCluster, test_run};
 use nix::sys::signal::Signal;
@@ -17,7 +17,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::recorder::Recorder;
 use crate::support::{
-    World, append_to, event, eventually, open, pipelined, quick, quick_follower, start_relay,
+    Settings, World, append_to, event, eventually, open, pipelined, quick, quick_follower,
+    start_relay,
 };
 
 /// Between two appends, so that the load is steady and not all that the machine can do.
@@ -310,7 +311,8 @@ async fn p5_an_older_copy_of_the_brokers_data_is_brought_up_to_date() {
 async fn p5_a_stream_that_may_hold_little_discards_the_oldest_only() {
     let world = World::new().await;
     let limits = StreamLimits { max_messages: 100, max_bytes: -1, replicas: 1 };
-    let relay = world.relay(RelaySettings { limits, ..quick() }).await;
+    let stream = JetStreamSettings { limits, ..quick().stream };
+    let relay = world.relay(Settings { stream, ..quick() }).await;
     world.append(1_200).await;
     world.all_published().await;
     assert_eq!(world.stream_info().await.unwrap().state.first_sequence, 1_101);

@@ -14,7 +14,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::support::{
-    RunningRelay, World, append_to, event, open, quick, start_relay, start_relay_that_reads,
+    RunningRelay, Settings, World, append_to, event, open, quick, start_relay,
+    start_relay_that_reads,
 };
 
 /// How soon a process must say that it cannot work, or go on by other connections.
@@ -65,7 +66,7 @@ async fn publishing_goes_on(world: &World, relay: &RunningRelay) {
     within(HEALED, "publishing goes on at its pace", async || is_all_published(world).await).await;
 }
 
-async fn world_and_relay(settings: RelaySettings) -> (World, RunningRelay) {
+async fn world_and_relay(settings: Settings) -> (World, RunningRelay) {
     let world = World::new().await;
     let relay = world.relay(settings).await;
     world.append(20).await;
@@ -86,8 +87,8 @@ async fn p5_read_connections_that_are_silent_are_left_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_a_lease_connection_that_is_silent_is_left_behind() {
     // As by default: the lease outlasts the limit of a statement.
-    let (world, relay) =
-        world_and_relay(RelaySettings { lease_duration: Duration::from_secs(4), ..quick() }).await;
+    let lasting = RelaySettings { lease_duration: Duration::from_secs(4), ..quick().relay };
+    let (world, relay) = world_and_relay(Settings { relay: lasting, ..quick() }).await;
     let stopped = stop(&world, "event-relay lease").await;
     publishing_goes_on(&world, &relay).await;
     let mut admin = PgConnection::connect(world.database.url()).await.unwrap();
@@ -110,7 +111,8 @@ async fn p5_a_listening_connection_that_is_silent_costs_the_poll_interval() {
     let stopped = stop(&world, "event-relay wake").await;
     for _ in 0..10 {
         world.append(1).await;
-        within(quick().poll_interval, "it polls", async || is_all_published(&world).await).await;
+        within(quick().relay.poll_interval, "it polls", async || is_all_published(&world).await)
+            .await;
     }
     assert!(ready(&relay), "{}", relay.reasons());
     drop(stopped);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull, stream::Info};
 use event_feed::message::{STREAM, event_ref_of};
-use event_feed::relay::{OpenStore, PublishMode, Relay, RelaySettings, StreamLimits};
+use event_feed::relay::{
+    JetStream, JetStreamSettings, OpenStore, PublishMode, Relay, RelaySettings, RelayTarget,
+};
 use event_feed::{FollowerSettings, NatsHandle};
 use event_store::postgres::{
     PostgresOptions, PostgresStore, WAKE_CHANNEL, migrate, schema_fingerprint,
@@ -95,7 +97,7 @@ impl World {
     }
 
     /// Starts a relay in this process.
-    pub(crate) async fn relay(&self, settings: RelaySettings) -> RunningRelay {
+    pub(crate) async fn relay(&self, settings: Settings) -> RunningRelay {
         start_relay(self.database.url(), &self.nats.url(), settings).await
     }
 
@@ -165,11 +167,7 @@ impl World {
 }
 
 /// Starts a relay in this process between any database and any broker.
-pub(crate) async fn start_relay(
-    database: &str,
-    nats: &str,
-    settings: RelaySettings,
-) -> RunningRelay {
+pub(crate) async fn start_relay(database: &str, nats: &str, settings: Settings) -> RunningRelay {
     start_relay_that_reads(database, database, nats, settings).await
 }
 
@@ -178,6 +176,17 @@ pub(crate) async fn start_relay_that_reads(
     log: &str,
     lease: &str,
     nats: &str,
+    settings: Settings,
+) -> RunningRelay {
+    let nats = NatsHandle::connect(nats, "test").await.unwrap();
+    start_relay_to(log, lease, JetStream::new(nats, settings.stream), settings.relay)
+}
+
+/// Starts a relay in this process to any target.
+pub(crate) fn start_relay_to(
+    log: &str,
+    lease: &str,
+    target: impl RelayTarget,
     settings: RelaySettings,
 ) -> RunningRelay {
     let url = log.to_owned();
@@ -193,8 +202,7 @@ pub(crate) async fn start_relay_that_reads(
     });
     let health = Health::new();
     let clock = service_kit::clock::system();
-    let nats = NatsHandle::connect(nats, "test").await.unwrap();
-    let relay = Relay::new(open_store, connect, WAKE_CHANNEL, nats, clock, &health, settings);
+    let relay = Relay::new(open_store, connect, WAKE_CHANNEL, target, clock, &health, settings);
     let drain = CancellationToken::new();
     let task = tokio::spawn(relay.run(drain.clone()));
     RunningRelay { health, drain, task: Some(task) }
@@ -243,21 +251,29 @@ pub(crate) fn event(data: &serde_json::Value) -> NewEvent {
         .tagged("thing:1".parse().unwrap())
 }
 
+/// How a relay to JetStream is set.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) relay: RelaySettings,
+    pub(crate) stream: JetStreamSettings,
+}
+
 /// Everything quick, so that a test waits for little.
-pub(crate) fn quick() -> RelaySettings {
-    RelaySettings {
+pub(crate) fn quick() -> Settings {
+    let relay = RelaySettings {
         lease_duration: Duration::from_millis(1_500),
         standby_interval: Duration::from_millis(100),
         poll_interval: Duration::from_millis(100),
         beacon_interval: Duration::from_millis(200),
         look_interval: Duration::from_millis(200),
-        limits: StreamLimits { max_messages: 1_000_000, max_bytes: -1, replicas: 1 },
         ..RelaySettings::default()
-    }
+    };
+    Settings { relay, ..Settings::default() }
 }
 
-pub(crate) fn pipelined() -> RelaySettings {
-    RelaySettings { publish: PublishMode::Pipelined, ..quick() }
+pub(crate) fn pipelined() -> Settings {
+    let stream = JetStreamSettings { publish: PublishMode::Pipelined, ..quick().stream };
+    Settings { stream, ..quick() }
 }
 
 pub(crate) fn quick_follower() -> FollowerSettings {
@@ -277,6 +293,15 @@ impl RunningRelay {
         self.drain.cancel();
         if let Some(task) = self.task.take() {
             in_time("the relay's end", task).await.unwrap();
+        }
+    }
+
+    /// Ends it anywhere and at once, as by kill -9: nothing of it goes on, and its lease runs out.
+    pub(crate) async fn kill(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let ended = in_time("the relay's end", task).await;
+            assert!(ended.is_err_and(|error| error.is_cancelled()), "it had ended before");
         }
     }
 

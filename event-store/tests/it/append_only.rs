@@ -74,16 +74,24 @@ async fn a_reader_and_the_relay_read_and_do_not_append() {
 }
 
 #[tokio::test]
-async fn only_the_relay_holds_a_lease() {
+async fn only_the_relay_holds_a_lease_and_moves_a_cursor() {
     let database = database().await;
-    let statement = "INSERT INTO event_store.leases (name) VALUES ('relay') ON CONFLICT (name) DO \
-        UPDATE SET term = leases.term + 1";
+    let statements = [
+        "INSERT INTO event_store.leases (name) VALUES ('relay') ON CONFLICT (name) DO UPDATE SET \
+            term = leases.term + 1",
+        "INSERT INTO event_store.relay_cursors (target, epoch, position, term) VALUES ('file', \
+            gen_random_uuid(), 0, 1) ON CONFLICT (target) DO UPDATE SET term = excluded.term",
+    ];
     let mut relay = plain(&database.url_in_group("event_store_relay").await).await;
-    sqlx::query(statement).execute(&mut relay).await.unwrap();
+    for statement in statements {
+        sqlx::query(statement).execute(&mut relay).await.unwrap();
+    }
     for group in ["event_store_appender", "event_store_reader"] {
         let mut other = plain(&database.url_in_group(group).await).await;
-        let error = sqlx::query(statement).execute(&mut other).await.unwrap_err();
-        assert_eq!(sqlstate(&error), DENIED, "{group}");
+        for statement in statements {
+            let error = sqlx::query(statement).execute(&mut other).await.unwrap_err();
+            assert_eq!(sqlstate(&error), DENIED, "{group}: {statement}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Whether the log is the one that a partition was built from: whether it holds the event of the
-//! checkpoint at the checkpoint's position.
+//! Whether the log is the one that a partition was built from, and what to do when it is not.
 
+use event_feed::consumer::continuity::{self, Continuity};
 use event_store::{Epoch, EventRef, EventStore, StoreError};
 
 /// What the log turned out to be.
@@ -18,36 +18,27 @@ pub(crate) async fn of(
     projection: &str,
     (epoch, mark): (Option<Epoch>, EventRef),
 ) -> Result<History, StoreError> {
-    // In this order: an event that stands there after an epoch has begun stood there before.
-    let head = store.head().await?;
     let position = mark.position;
-    if mark == EventRef::START || store.event_ref_at(position).await? == Some(mark) {
-        return Ok(History::Same(head.epoch));
-    }
-    let is_over = match epoch {
-        Some(epoch) if epoch != head.epoch => store.descends_from(epoch).await?,
-        _ => false,
-    };
     let anew = format!(
         "`projector rebuild {projection}` makes the rows anew beside the old ones, which queries \
             see until then \
          (`projector start-over {projection}` does without them at once)"
     );
-    let over = format!(
-        "the log holds another event at position {position} than the one that was projected, so \
-            it has another history; {anew}"
-    );
-    let lost = || {
-        let abandon = epoch
-            .filter(|epoch| *epoch != head.epoch)
-            .map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
-        format!(
-            "the log has not the event that was projected at position {position}: the database \
-                was restored, or a standby promoted \
-             with commits missing. Bring the right server back; or, if this log is to go on as it \
-             is, run \
-             `event-store epoch begin{abandon}`; then {anew}"
-        )
-    };
-    Ok(History::Other(if is_over { over } else { lost() }))
+    Ok(match continuity::prove(store, epoch, mark).await? {
+        Continuity::Same(epoch) => History::Same(epoch),
+        Continuity::Over => History::Other(format!(
+            "the log holds another event at position {position} than the one that was projected, \
+                so it has another history; {anew}"
+        )),
+        Continuity::Lost { unknown, .. } => {
+            let abandon = unknown.map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
+            History::Other(format!(
+                "the log has not the event that was projected at position {position}: the \
+                    database was restored, or a standby promoted \
+                 with commits missing. Bring the right server back; or, if this log is to go on as \
+                 it is, run \
+                 `event-store epoch begin{abandon}`; then {anew}"
+            ))
+        }
+    })
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use event_feed::NatsHandle;
-use event_feed::relay::{OpenStore, Relay, RelaySettings};
+use event_feed::relay::{JetStream, JetStreamSettings, OpenStore, Relay, RelaySettings};
 use event_store::postgres::WAKE_CHANNEL;
 use event_store::{EventStore, PostgresOptions, PostgresStore};
 use local_servers::{NatsOptions, NatsServer, TestDatabase};
@@ -97,7 +97,7 @@ impl Feed {
     }
 }
 
-async fn relay(database: &str, nats: &str) -> Relay {
+async fn relay(database: &str, nats: &str) -> Relay<JetStream> {
     let (url, connect) = (database.to_owned(), database.parse().unwrap());
     let open_store: OpenStore = Arc::new(move || {
         let url = url.clone();
@@ -113,7 +113,7 @@ async fn relay(database: &str, nats: &str) -> Relay {
         open_store,
         connect,
         WAKE_CHANNEL,
-        nats,
+        JetStream::new(nats, JetStreamSettings::default()),
         clock::system(),
         &Health::new(),
         RelaySettings::default(),

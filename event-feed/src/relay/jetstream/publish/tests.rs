@@ -3,16 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use event_store::{Epoch, EventType, Metadata, RecordedEvent, StreamName, Version};
+use event_store::{EventType, Metadata, StreamName, Version};
 use local_servers::{NatsOptions, NatsServer};
 use serde_json::value::RawValue;
 
 use super::*;
 use crate::lease::Term;
-use crate::message::encode;
 use crate::relay::StreamLimits;
-use crate::relay::leader::batch;
-use crate::relay::stream::Broker;
+use crate::relay::jetstream::stream::Broker;
 
 const EPOCH: Epoch = Epoch(Uuid::nil());
 const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -73,7 +71,7 @@ async fn p5_the_broker_refuses_a_run_that_does_not_follow_its_last_message() {
 }
 
 #[test]
-fn a_batch_holds_no_more_bytes_than_it_may_but_always_one_message() {
+fn a_batch_holds_no_more_than_it_may_but_always_one_message() {
     let of = |bytes: usize| {
         let data = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap();
         move |position| RecordedEvent { data: data.clone(), ..event(position) }
@@ -84,6 +82,8 @@ fn a_batch_holds_no_more_bytes_than_it_may_but_always_one_message() {
     assert!(several.len() > 1 && bytes <= MAX_BATCH_BYTES, "{bytes} in {}", several.len());
     let huge: Vec<_> = (1..=2).map(of(MAX_BATCH_BYTES)).collect();
     assert_eq!(batch(&huge, EPOCH, usize::MAX).len(), 1);
+    let many: Vec<_> = (1..=2_000).map(event).collect();
+    assert_eq!(batch(&many, EPOCH, MAX_PAYLOAD).len(), MAX_BATCH);
 }
 
 #[test]

@@ -17,19 +17,20 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
 use async_nats::{Request, RequestErrorKind};
-use event_store::Position;
+use event_store::{Epoch, Position, RecordedEvent};
 use uuid::Uuid;
 
-use crate::message::{Encoded, STREAM};
+use crate::message::{Encoded, STREAM, encode};
 use crate::nats::NatsHandle;
+use crate::relay::target::NotPublished;
 
 #[cfg(test)]
 mod tests;
 
 /// The most messages of one atomic batch (the server's own limit).
-pub const MAX_BATCH: usize = 1_000;
+const MAX_BATCH: usize = 1_000;
 /// The most bytes of one batch.
-pub(super) const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The most publishes without an answer, where they are not a batch.
 const MAX_PIPELINED: usize = 256;
 /// How long a batch may take until its last answer.
@@ -63,7 +64,7 @@ pub(super) enum PublishError {
 
 impl PublishError {
     /// For the metrics' label.
-    pub(super) const fn label(&self) -> &'static str {
+    const fn label(&self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
             Self::NoStream => "no_stream",
@@ -73,6 +74,27 @@ impl PublishError {
             Self::Connection(_) => "connection",
         }
     }
+}
+
+impl From<PublishError> for NotPublished {
+    fn from(error: PublishError) -> Self {
+        Self { kind: error.label(), why: error.to_string() }
+    }
+}
+
+/// The messages of the first events, as many as one batch may hold.
+pub(super) fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Encoded> {
+    let mut bytes = 0;
+    let mut messages = Vec::with_capacity(events.len().min(MAX_BATCH));
+    for event in events.iter().take(MAX_BATCH) {
+        let message = encode(event, epoch, max_payload);
+        bytes += message.bytes;
+        if !messages.is_empty() && bytes > MAX_BATCH_BYTES {
+            break;
+        }
+        messages.push(message);
+    }
+    messages
 }
 
 /// Publishes the messages, of which the first follows `last`, and waits until the broker has stored

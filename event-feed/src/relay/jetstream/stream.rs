@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::lease::Term;
 use crate::message::{MIN_MAX_PAYLOAD, STREAM, SUBJECTS};
 use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
+use crate::relay::resume::ResumeError;
+use crate::relay::target::TargetError;
 
 /// In the stream's metadata: the history that it carries.
 pub(super) const META_EPOCH: &str = "daybook-epoch";
@@ -43,6 +45,18 @@ pub(super) enum BrokerError {
 impl BrokerError {
     pub(super) fn is_refusal(&self, code: ErrorCode) -> bool {
         matches!(self, Self::Refused(error) if error.error_code() == code)
+    }
+}
+
+impl From<BrokerError> for TargetError {
+    fn from(error: BrokerError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<BrokerError> for ResumeError {
+    fn from(error: BrokerError) -> Self {
+        Self::Target(error.into())
     }
 }
 

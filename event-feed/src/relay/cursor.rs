@@ -1,0 +1,102 @@
+//! Where publishing goes on for a target that cannot tell: a row in the event store's database.
+//!
+//! The row moves after the target took a batch and before it gets the next one, so the next leader
+//! repeats one batch at most and leaves out nothing. It moves over the lease's connection and in
+//! the lease's term only: a leader that lost its lease cannot move it back. It is there before the
+//! first event is published; otherwise a relay that is killed early would begin below a newer head,
+//! and leave out events.
+//!
+//! The row is restored together with the log, so it cannot show that the log lost commits which the
+//! target has. Whoever restores a log begins a new epoch, which every event names.
+
+use event_store::{Epoch, EventRef, Position};
+use uuid::Uuid;
+
+use super::resume::{LostCommits, ResumeError, Resuming};
+use super::term::{Keeper, LeaseLost};
+use crate::consumer::continuity::{self, Continuity};
+
+/// The cursor of one target.
+pub(super) struct Cursor<'a> {
+    keeper: &'a Keeper,
+    target: &'static str,
+}
+
+/// The row.
+struct Row {
+    epoch: Uuid,
+    position: i64,
+    event_id: Option<Uuid>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) const fn new(keeper: &'a Keeper, target: &'static str) -> Self {
+        Self { keeper, target }
+    }
+
+    /// The event after which to go on.
+    pub(super) async fn resume(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
+        let Some(row) = self.read().await? else { return self.begin(resuming).await };
+        let (epoch, position) = (Epoch(row.epoch), Position(row.position));
+        let last = EventRef { position, event_id: row.event_id };
+        let place = || format!("the cursor of the target {}", self.target);
+        match continuity::prove(resuming.store, Some(epoch), last).await? {
+            // What the log has up to here, the target has too, whatever else it got.
+            Continuity::Same(now) => {
+                if now != epoch {
+                    self.move_to(now, last).await?;
+                }
+                Ok(last)
+            }
+            Continuity::Over => {
+                tracing::warn!(cursor = self.target, %epoch, %position, "its history is over");
+                self.begin(resuming).await
+            }
+            Continuity::Lost { unknown: Some(epoch), .. } => {
+                Err(LostCommits::Epoch { place: place(), epoch }.into())
+            }
+            Continuity::Lost { found, unknown: None } => {
+                let (target, log) = (last.event_id, found.and_then(|found| found.event_id));
+                Err(LostCommits::Event { place: place(), position, target, log }.into())
+            }
+        }
+    }
+
+    async fn begin(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
+        let before_first = resuming.before_refill().await?;
+        self.move_to(resuming.head().epoch, before_first).await?;
+        tracing::warn!(cursor = self.target, after = %before_first.position, "the target begins");
+        Ok(before_first)
+    }
+
+    async fn read(&self) -> Result<Option<Row>, LeaseLost> {
+        let target = self.target;
+        let read = async |raw: &mut sqlx::PgConnection| {
+            sqlx::query_file_as!(Row, "sql/event_store/cursor_read.sql", target)
+                .fetch_optional(raw)
+                .await
+        };
+        self.keeper.run("read the cursor", read).await
+    }
+
+    /// The target has all up to `last`.
+    pub(super) async fn move_to(&self, epoch: Epoch, last: EventRef) -> Result<(), LeaseLost> {
+        let (lease, term) = (self.keeper.lease(), self.keeper.term());
+        let moving = async |raw: &mut sqlx::PgConnection| {
+            sqlx::query_file!(
+                "sql/event_store/cursor_move.sql",
+                self.target,
+                epoch.0,
+                last.position.0,
+                last.event_id,
+                lease.name(),
+                lease.owner(),
+                term.0
+            )
+            .execute(raw)
+            .await
+        };
+        let moved = self.keeper.run("move the cursor", moving).await?;
+        if moved.rows_affected() == 1 { Ok(()) } else { Err(self.keeper.lose()) }
+    }
+}
