@@ -17,9 +17,23 @@ mod listener;
 mod place;
 mod pool;
 mod queue;
+mod row;
+mod sql;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
 pub use listener::Listener;
 pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};
+pub use row::{Column, TableRow, misfits, unread};
+pub use sql::placeholders;
+
+/// What the macros of this crate name, so that their users need not.
+#[doc(hidden)]
+pub mod macros {
+    pub use sqlx::postgres::{PgArguments, PgRow};
+    pub use sqlx::{Error, Result};
+
+    pub use crate::row::{argument, next};
+    pub use crate::sql::{join, length, text};
+}
