@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 
-use crate::projection::AnyProjection;
+use crate::projection::{AnyProjection, RowMisfit};
 
 const MIGRATIONS_TABLE: &str = "read_model._sqlx_migrations";
 
@@ -36,6 +36,9 @@ pub enum SchemaError {
     /// The live generation is not this program's.
     #[error("{0}")]
     OtherFold(String),
+    /// A projection's row and its table are not alike.
+    #[error(transparent)]
+    Row(#[from] RowMisfit),
     /// No such projection.
     #[error("there is no projection {0}")]
     UnknownProjection(String),
