@@ -80,7 +80,7 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
     ("acceptance/src/bench/server.rs", "the name of the bench's database"),
     ("deploy/servers/src/database.rs", "names of test databases, made of letters and digits there"),
     ("deploy/stack/src/database.rs", "statements that the server quoted"),
-    ("deploy/stack/src/prepare.rs", "the tree's own SQL files, and a path that the server quoted"),
+    ("deploy/stack/src/prepare.rs", "the tree's own SQL files"),
 ];
 /// What makes or holds a connection to Postgres without a deadline on our side.
 const RAW_CONNECTIONS: &[&str] =

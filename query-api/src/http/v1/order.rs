@@ -161,7 +161,7 @@ pub(in crate::http) async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindOrder(request.id);
+    let question = FindOrder::new(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Order::from(row), version, position)

@@ -105,7 +105,7 @@ pub(in crate::http) async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindProduct(request.id);
+    let question = FindProduct::new(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Product::from(row), version, position)

@@ -141,7 +141,7 @@ pub(in crate::http) async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindUser(request.id);
+    let question = FindUser::new(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (User::from(row), version, position)
