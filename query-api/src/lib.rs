@@ -7,7 +7,9 @@
 pub mod config;
 pub mod database;
 pub mod http;
+pub mod page;
 pub mod position;
 pub mod read;
 pub mod ready;
 pub mod schema;
+pub mod view;

@@ -19,7 +19,6 @@ macro_rules! reads {
 
 mod failure;
 pub mod order;
-mod page;
 pub mod product;
 mod reader;
 pub mod sales;
@@ -31,7 +30,6 @@ pub mod table;
 pub mod user;
 
 pub use failure::ReadError;
-pub use page::{Page, PageRequest, PageStart};
 pub use reader::{Reader, View};
 pub use scope::ReadScope;
 pub use seen::{Checkpoint, Seen};

@@ -14,9 +14,8 @@ use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 
 use super::Api;
-use super::cursor::ListId;
 use super::wait::{Wait, WaitParams};
-use crate::read::{Page, PageRequest, PageStart};
+use crate::page::{ListId, Page, PageRequest, PageStart};
 
 const DEFAULT_PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;

@@ -8,7 +8,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
-use super::{Asked, Page, PageRequest, Projection, Read, Shown};
+use super::{Asked, Projection, Read, Shown};
+use crate::page::{Page, PageRequest};
 
 postgres_kit::row! {
     /// A row of `read_model.orders`.

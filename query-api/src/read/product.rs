@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
-use super::{Asked, Page, PageRequest, Read, Shown};
+use super::{Asked, Read, Shown};
+use crate::page::{Page, PageRequest};
 
 postgres_kit::row! {
     /// A row of `read_model.products`.

@@ -5,7 +5,8 @@ use postgres_kit::arguments;
 use sqlx::PgConnection;
 
 use super::table::{ListOf, Sorted, count, sorted};
-use super::{Asked, Page, PageRequest, Read, Shown};
+use super::{Asked, Read, Shown};
+use crate::page::{Page, PageRequest};
 
 postgres_kit::row! {
     /// A row of `read_model.daily_sales`.

@@ -10,7 +10,8 @@ use sqlx::types::Json;
 use sqlx::{Encode, PgConnection, Postgres, Row as _, Type};
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
+use super::{Asked, Checkpoint, Projection, Read, Shown};
+use crate::page::{Page, PageRequest};
 
 /// A table whose rows are found by an id. Made by `by_id!`.
 pub trait ById: TableRow + Clone + Send + Sync + 'static {

@@ -9,7 +9,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
-use super::{Asked, Page, PageRequest, Read, Shown};
+use super::{Asked, Read, Shown};
+use crate::page::{Page, PageRequest};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;

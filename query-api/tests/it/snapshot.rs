@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::{join_all, try_join_all};
 use local_servers::until;
+use query_api::page::{PageRequest, PageStart};
 use query_api::read::order::{FindOrders, ListOrders, OrderSort};
 use query_api::read::table::MAX_IDS;
 use query_api::read::user::{FindUser, FindUsers, ListUsers, UserSort};
-use query_api::read::{PageRequest, PageStart, ReadError, Reader, Snapshot};
+use query_api::read::{ReadError, Reader, Snapshot};
 use service_kit::consistency::ConsistencyToken;
 use tokio::sync::Notify;
 use uuid::Uuid;

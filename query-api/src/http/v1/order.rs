@@ -14,9 +14,9 @@ use uuid::Uuid;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::order::{FindOrder, LineRow, ListOrders, OrderRow, OrderSort};
+use crate::view::money::decimal;
 
 /// An order with its lines.
 #[derive(Debug, Serialize, ToSchema)]

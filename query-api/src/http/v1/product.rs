@@ -14,9 +14,9 @@ use uuid::Uuid;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
+use crate::view::money::decimal;
 
 /// A product.
 #[derive(Debug, Serialize, ToSchema)]

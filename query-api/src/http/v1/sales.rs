@@ -15,9 +15,9 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
+use crate::view::money::decimal;
 
 /// The sales of one day in one currency, of confirmed orders.
 #[derive(Debug, Serialize, ToSchema)]

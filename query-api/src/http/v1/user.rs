@@ -20,11 +20,11 @@ use super::order::{self, Order};
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::View;
 use crate::read::order::ListOrdersOfUser;
 use crate::read::user::{FindUser, ListUsers, UserRow, UserSort};
+use crate::view::money::decimal;
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]

@@ -38,23 +38,23 @@ pub struct Page<T> {
 
 impl<S> PageRequest<S> {
     /// One row more than is shown is read, to know whether more follow.
-    pub(super) fn limit(&self) -> i64 {
+    pub(crate) fn limit(&self) -> i64 {
         i64::from(self.size) + 1
     }
 
-    pub(super) fn offset(&self) -> i64 {
+    pub(crate) fn offset(&self) -> i64 {
         match self.start {
             PageStart::Page(page) => i64::from(page.saturating_sub(1)) * i64::from(self.size),
             PageStart::First | PageStart::After(_) => 0,
         }
     }
 
-    pub(super) fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         matches!(self.start, PageStart::Page(_))
     }
 
     /// The key that the rows come behind: both columns, or neither.
-    pub(super) fn after<A: DeserializeOwned, B: DeserializeOwned>(
+    pub(crate) fn after<A: DeserializeOwned, B: DeserializeOwned>(
         &self,
     ) -> Result<(Option<A>, Option<B>), sqlx::Error> {
         let PageStart::After(key) = &self.start else { return Ok((None, None)) };
@@ -63,7 +63,7 @@ impl<S> PageRequest<S> {
         Ok((Some(first), Some(second)))
     }
 
-    pub(super) fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
+    pub(crate) fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
         let size = self.size as usize;
         let has_more = rows.len() > size;
         rows.truncate(size);

@@ -3,7 +3,7 @@
 use formats::Currency;
 
 /// Minor units as a decimal string: 1467 US cents are "14.67", 500 yen "500".
-pub(super) fn decimal(minor: i64, currency: &str) -> String {
+pub fn decimal(minor: i64, currency: &str) -> String {
     match Currency::from_code(currency) {
         Ok(currency) => currency.decimal(minor),
         Err(unknown) => {

@@ -16,7 +16,7 @@ pub struct CursorKey(SigningKey);
 
 /// What a cursor belongs to: a digest of the list's path, filter and sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ListId([u8; 16]);
+pub struct ListId([u8; 16]);
 
 #[derive(Serialize, Deserialize)]
 struct Payload(String, Value);
@@ -30,13 +30,13 @@ impl CursorKey {
         SigningKey::from_secret(secret).map(Self)
     }
 
-    pub(super) fn sign(&self, list: ListId, key: Value) -> String {
+    pub(crate) fn sign(&self, list: ListId, key: Value) -> String {
         let payload = Value::from(vec![Value::String(list.text()), key]);
         self.0.sign(PURPOSE, payload.to_string().as_bytes())
     }
 
     /// The key behind which the list goes on.
-    pub(super) fn verify(&self, list: ListId, cursor: &str) -> Result<Value, Problem> {
+    pub(crate) fn verify(&self, list: ListId, cursor: &str) -> Result<Value, Problem> {
         let bytes = self
             .0
             .verify(PURPOSE, cursor)
@@ -53,7 +53,7 @@ impl CursorKey {
 
 impl ListId {
     /// `filter` is the filter and sort in a canonical form.
-    pub(super) fn new(path: &str, filter: &impl Serialize) -> Self {
+    pub(crate) fn new(path: &str, filter: &impl Serialize) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(path.as_bytes());
         hasher.update([0]);
