@@ -3,5 +3,7 @@
 mod cursor;
 mod request;
 
-pub use cursor::{CursorKey, ListId};
-pub use request::{Page, PageRequest, PageStart};
+pub use cursor::{CursorError, CursorKey, ListId};
+pub use request::{
+    DEFAULT_SIZE, MAX_NUMBERED_ROWS, MAX_SIZE, Page, PageRequest, PageStart, is_numbered,
+};

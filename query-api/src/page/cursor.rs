@@ -1,10 +1,9 @@
-//! Cursors: where the next page of a list begins, signed, and bound to the list's path, filter
-//! and sort.
+//! Cursors: where the next page of a list begins, signed, and bound to the list's name, filter and
+//! sort.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use service_kit::Problem;
 use service_kit::signing::{KeyError, SigningKey};
 use sha2::{Digest as _, Sha256};
 
@@ -14,9 +13,23 @@ const PURPOSE: &str = "page-cursor.1";
 #[derive(Debug, Clone)]
 pub struct CursorKey(SigningKey);
 
-/// What a cursor belongs to: a digest of the list's path, filter and sort.
+/// What a cursor belongs to: a digest of the list's name, filter and sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListId([u8; 16]);
+
+/// Why a cursor is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// Its signature is not ours.
+    #[error("it is not one that this API made")]
+    Foreign,
+    /// Its content is of another form.
+    #[error("it is not one that this version made")]
+    OtherVersion,
+    /// It was made for another list.
+    #[error("it belongs to a list with another filter or sort")]
+    OtherList,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Payload(String, Value);
@@ -30,32 +43,30 @@ impl CursorKey {
         SigningKey::from_secret(secret).map(Self)
     }
 
-    pub(crate) fn sign(&self, list: ListId, key: Value) -> String {
+    /// The cursor behind the row with this key: the columns that the list is sorted by.
+    pub fn sign(&self, list: ListId, key: Value) -> String {
         let payload = Value::from(vec![Value::String(list.text()), key]);
         self.0.sign(PURPOSE, payload.to_string().as_bytes())
     }
 
-    /// The key behind which the list goes on.
-    pub(crate) fn verify(&self, list: ListId, cursor: &str) -> Result<Value, Problem> {
-        let bytes = self
-            .0
-            .verify(PURPOSE, cursor)
-            .map_err(|_| invalid("it is not one that this API made"))?;
-        let Payload(of, key) = serde_json::from_slice(&bytes)
-            .map_err(|_| invalid("it is not one that this version made"))?;
-        if of == list.text() {
-            Ok(key)
-        } else {
-            Err(invalid("it belongs to a list with another filter or sort"))
-        }
+    /// The key after which the list goes on.
+    ///
+    /// # Errors
+    /// [`CursorError`].
+    pub fn verify(&self, list: ListId, cursor: &str) -> Result<Value, CursorError> {
+        let bytes = self.0.verify(PURPOSE, cursor).map_err(|_| CursorError::Foreign)?;
+        let Payload(of, key) =
+            serde_json::from_slice(&bytes).map_err(|_| CursorError::OtherVersion)?;
+        if of == list.text() { Ok(key) } else { Err(CursorError::OtherList) }
     }
 }
 
 impl ListId {
-    /// `filter` is the filter and sort in a canonical form.
-    pub(crate) fn new(path: &str, filter: &impl Serialize) -> Self {
+    /// `name` is one that no other list has, such as its path; `filter` is the filter and sort in a
+    /// canonical form.
+    pub fn new(name: &str, filter: &impl Serialize) -> Self {
         let mut hasher = Sha256::new();
-        hasher.update(path.as_bytes());
+        hasher.update(name.as_bytes());
         hasher.update([0]);
         // A filter is a plain struct of text: it always serialises; if it did not, its cursors
         // would merely not differ.
@@ -68,8 +79,4 @@ impl ListId {
     fn text(self) -> String {
         uuid::Uuid::from_bytes(self.0).simple().to_string()
     }
-}
-
-fn invalid(detail: &str) -> Problem {
-    Problem::bad_request("cursor-invalid", "The cursor is not valid").detail(detail)
 }

@@ -3,6 +3,18 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// How many rows a page has unless another size is asked for.
+pub const DEFAULT_SIZE: u32 = 20;
+/// The most rows of a page.
+pub const MAX_SIZE: u32 = 100;
+/// Numbered pages end here: a deep one reads all rows before it. Cursors go on for ever.
+pub const MAX_NUMBERED_ROWS: i64 = 100_000;
+
+/// Whether the page with this number can be asked for, in pages of this size.
+pub fn is_numbered(page: i64, size: u32) -> bool {
+    page.checked_mul(size.into()).is_some_and(|rows| rows <= MAX_NUMBERED_ROWS)
+}
+
 /// Which page of a list is read.
 #[derive(Debug, Clone)]
 pub struct PageRequest<S> {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -106,6 +107,15 @@ pub struct ListOrdersOfUser {
     pub status: Option<String>,
     /// Which page, in which order.
     pub page_request: PageRequest<OrderSort>,
+}
+
+impl OrderRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: OrderSort) -> Value {
+        match sort {
+            OrderSort::CreatedAtAsc | OrderSort::CreatedAtDesc => json!([self.created_at, self.id]),
+        }
+    }
 }
 
 impl Read for ListOrders {

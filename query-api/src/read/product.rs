@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -71,6 +72,18 @@ pub struct ListProducts {
     pub name: Option<String>,
     /// Which page, in which order.
     pub page_request: PageRequest<ProductSort>,
+}
+
+impl ProductRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: ProductSort) -> Value {
+        match sort {
+            ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => {
+                json!([self.created_at, self.id])
+            }
+            ProductSort::NameAsc | ProductSort::NameDesc => json!([self.name, self.id]),
+        }
+    }
 }
 
 impl Read for ListProducts {

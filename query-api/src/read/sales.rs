@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use postgres_kit::arguments;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::table::{ListOf, Sorted, count, sorted};
@@ -53,6 +54,15 @@ pub struct ListDailySales {
     pub currency: Option<String>,
     /// Which page, in which order.
     pub page_request: PageRequest<DailySalesSort>,
+}
+
+impl DailySalesRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: DailySalesSort) -> Value {
+        match sort {
+            DailySalesSort::DayAsc | DailySalesSort::DayDesc => json!([self.day, self.currency]),
+        }
+    }
 }
 
 impl Read for ListDailySales {

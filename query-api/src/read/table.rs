@@ -154,13 +154,15 @@ pub struct Sorted<R, A, K> {
     pub descending: PageOf<R, A, K>,
 }
 
+type Types<R, A, K> = PhantomData<fn() -> (R, A, K)>;
+
 /// The statement of a page. Its parameters are the filters, the two columns of the row that the
 /// page comes after (null: of none), the most rows, and how many are left out.
 #[derive(Debug)]
 pub struct PageOf<R, A, K> {
     /// The statement.
     pub sql: &'static str,
-    types: PhantomData<fn() -> (R, A, K)>,
+    types: Types<R, A, K>,
 }
 
 impl<R, A, K> PageOf<R, A, K> {

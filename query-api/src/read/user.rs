@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -84,6 +85,18 @@ pub struct ListUsers {
     pub email: Option<String>,
     /// Which page, in which order.
     pub page_request: PageRequest<UserSort>,
+}
+
+impl UserRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: UserSort) -> Value {
+        match sort {
+            UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => json!([self.created_at, self.id]),
+            UserSort::OrderCountAsc | UserSort::OrderCountDesc => {
+                json!([self.order_count, self.id])
+            }
+        }
+    }
 }
 
 impl Read for ListUsers {
