@@ -29,7 +29,7 @@ const CASES: [(&str, &str); 8] = [
         "things has no column note",
     ),
     (
-        "key text PRIMARY KEY, level bigint NOT NULL, note text, position bigint NOT NULL, tag text",
+        "key text PRIMARY KEY, level bigint NOT NULL, position bigint NOT NULL, note text, tag int",
         "the row has no field tag",
     ),
     (
