@@ -21,7 +21,9 @@ mod pauses;
 mod place;
 mod pool;
 mod queue;
+mod row;
 mod schema;
+mod sql;
 pub mod sqlstate;
 
 pub use connection::Connection;
@@ -30,5 +32,17 @@ pub use listener::Listener;
 pub use pauses::Pauses;
 pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};
+pub use row::{Column, TableRow, misfits, unread};
 pub use schema::{Schema, SchemaError};
+pub use sql::placeholders;
 pub use sqlstate::{Meaning, has_sqlstate, is_transient, meaning, sqlstate};
+
+/// What the macros of this crate name, so that their users need not.
+#[doc(hidden)]
+pub mod macros {
+    pub use sqlx::postgres::{PgArguments, PgRow};
+    pub use sqlx::{Error, Result};
+
+    pub use crate::row::{argument, next};
+    pub use crate::sql::{join, length, text};
+}

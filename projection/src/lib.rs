@@ -1,7 +1,7 @@
 //! The projection engine: works read tables out from the log of events.
 //!
 //! A [`Projection`] says which events it reads, which rows each of them touches, and what becomes
-//! of a row. This library does the rest:
+//! of a row, whose columns [`row!`] declares. This library does the rest:
 //!
 //! - [`Runner`] projects the log as it grows, each event exactly once and in order, shared among
 //!   processes by leases on partitions;
@@ -24,7 +24,14 @@ pub mod test_kit;
 
 pub use projection::{
     AnyProjection, AnyRows, CopyRow, Incoming, MAX_PARKED, MAX_PARTITIONS, NoSuchRow, Only,
-    Parking, Partitions, Prepared, Projection, Reason, RowKey, Split, TooLarge, TooManyParked,
-    Traced, WriteError, add, column, of, partition_of,
+    Parking, Partitions, Prepared, Projection, ProjectionRow, Reason, RowKey, RowMisfit, Split,
+    TooLarge, TooManyParked, Traced, WriteError, add, of, partition_of,
 };
 pub use runner::{Runner, Standing, Watch, project};
+
+/// What the macros of this crate name, so that their users need not.
+#[doc(hidden)]
+pub mod macros {
+    pub use postgres_kit::macros::{PgArguments, Result};
+    pub use postgres_kit::{TableRow, arguments, columns, placeholders, row, sql};
+}

@@ -1,13 +1,12 @@
 //! What a projection is: which rows an event touches, and what it makes of each. Everything else
-//! (batches, transactions, checkpoints, leases) is the runner's, so that a projection is pure but
-//! for two statements: load rows, save rows.
+//! (batches, transactions, checkpoints, leases) is the runner's, so that a projection is pure. The
+//! statements that load and save rows come from the declaration of its [`row!`](crate::row!).
 
 use std::error::Error;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_store::{Position, RecordedEvent, Version};
-use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ pub(crate) mod guard;
 mod key;
 mod only;
 pub(crate) mod parking;
+mod row;
 mod rows;
 pub(crate) mod split;
 
@@ -27,6 +27,7 @@ pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
 pub use only::Only;
 pub use parking::{MAX_PARKED, Parking, TooManyParked};
+pub use row::{ProjectionRow, RowMisfit};
 pub use rows::{AnyRows, Traced};
 pub use split::{MAX_PARTITIONS, Partitions, Split, partition_of};
 
@@ -51,9 +52,6 @@ pub trait Projection: Send + Sync + 'static {
     /// row: a unique one belongs to [`Projection::TABLES`], whose constraints are in place when a
     /// refused row is looked for.
     const INDEXES: &'static str;
-    /// Fills the main table fast: `COPY <table> FROM STDIN (FORMAT binary)`, with an unqualified
-    /// name.
-    const COPY: &'static str;
     /// The columns of the main table that hold personal values: tools do not show them unless told
     /// to. A projection that names none receives no erasures.
     const PERSONAL: &'static [&'static str] = &[];
@@ -69,8 +67,8 @@ pub trait Projection: Send + Sync + 'static {
     type Event: Send + Sync;
     /// What identifies a row: the primary key of the main table.
     type Key: RowKey;
-    /// A row; as JSON it is what tools show.
-    type Row: Clone + Serialize + Send + Sync + 'static;
+    /// A row of the main table; as JSON it is what tools show.
+    type Row: ProjectionRow<Key = Self::Key>;
 
     /// The types that it handles, as they are written today: it gets nothing else.
     fn handles() -> Vec<&'static str>;
@@ -125,24 +123,6 @@ pub trait Projection: Send + Sync + 'static {
     fn blank(row: &mut Self::Row, erased: &Incoming<Uuid>) {
         let _ = (row, erased);
     }
-
-    /// The rows of these keys, those that exist.
-    ///
-    /// # Errors
-    /// As Postgres says.
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[Self::Key],
-    ) -> sqlx::Result<Vec<(Self::Key, Self::Row)>>;
-
-    /// Inserts these rows, or replaces those that exist. Each key stands here once.
-    ///
-    /// # Errors
-    /// As Postgres says.
-    async fn save(connection: &mut PgConnection, rows: &[Self::Row]) -> sqlx::Result<()>;
-
-    /// The values of a row for [`Projection::COPY`], in the order of the table's columns.
-    fn copy(row: &Self::Row, to: &mut CopyRow);
 }
 
 /// An event on its way into a row.
@@ -180,6 +160,6 @@ pub fn add(a: i64, b: i64) -> Result<i64, TooLarge> {
 }
 
 /// One column of many rows, as `unnest` takes it.
-pub fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+pub(crate) fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }

@@ -1,10 +1,8 @@
 //! Every path of the API in one table, and what its handlers share.
 
 mod answer;
-mod cursor;
 mod etag;
 mod list;
-mod money;
 mod openapi;
 mod wait;
 
@@ -16,7 +14,6 @@ mod v1 {
     pub(super) mod user;
 }
 
-pub use cursor::CursorKey;
 pub use openapi::document;
 
 use axum::Router;
@@ -26,6 +23,7 @@ use service_kit::http::{Origins, layered};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::page::CursorKey;
 use crate::read::Reader;
 
 /// What the handlers need.

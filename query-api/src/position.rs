@@ -73,7 +73,7 @@ pub struct Watcher {
     waiters: watch::Sender<usize>,
 }
 
-/// An subscription that hears every move from its making on, so that none is missed between a look
+/// A subscription that hears every move from its making on, so that none is missed between a look
 /// and the wait for more.
 #[derive(Debug)]
 pub struct Subscription {
@@ -140,6 +140,12 @@ impl Watcher {
 }
 
 impl Subscription {
+    /// The same, of other reads: it has heard every move since it was made.
+    #[must_use]
+    pub fn about(self, scopes: Vec<ReadScope>) -> Self {
+        Self { scopes, ..self }
+    }
+
     /// Whether a look would be in vain: a partition that is read was last said to be before the
     /// wanted position, in the same history. Whoever waits is told soon if that is not so any more.
     pub fn is_behind(&self) -> bool {

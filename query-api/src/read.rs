@@ -1,5 +1,6 @@
 //! Reading: each question is a type that says which projections it reads and how; [`Reader`]
-//! answers it in one snapshot together with the position that the snapshot shows.
+//! answers it in one snapshot together with the position that the snapshot shows. Several questions
+//! can share a [`Snapshot`].
 
 /// Says whose tables a question reads.
 ///
@@ -18,20 +19,21 @@ macro_rules! reads {
 
 mod failure;
 pub mod order;
-mod page;
 pub mod product;
 mod reader;
 pub mod sales;
 mod scope;
 mod seen;
+mod snapshot;
 mod stale;
+pub mod table;
 pub mod user;
 
 pub use failure::ReadError;
-pub use page::{Page, PageRequest, PageStart};
 pub use reader::{Reader, View};
 pub use scope::ReadScope;
 pub use seen::{Checkpoint, Seen};
+pub use snapshot::Snapshot;
 pub use stale::Shown;
 
 use sqlx::PgConnection;
@@ -39,8 +41,15 @@ use sqlx::PgConnection;
 /// A projection, by the name of its checkpoint.
 pub type Projection = &'static str;
 
+/// Whatever some question reads.
+struct All;
+
+impl All {
+    reads!("users", "orders", "products", "daily_sales");
+}
+
 /// All projections that some question reads: what must be there for this process to be ready.
-pub const ALL_PROJECTIONS: &[Projection] = &["users", "orders", "products", "daily_sales"];
+pub const ALL_PROJECTIONS: &[Projection] = All::PROJECTIONS;
 
 /// A question to the read tables.
 pub trait Read: Send + Sync + 'static {

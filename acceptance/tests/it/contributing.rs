@@ -25,7 +25,7 @@ mod versions;
 
 /// What the page promises.
 const MAX_FILES: usize = 12;
-/// The copy is compiled, twice: once to describe its SQL, once to run it.
+/// The copy is compiled.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// How long the copy's whole suite may take.
 const SUITE_LIMIT: Duration = Duration::from_hours(1);
@@ -55,7 +55,6 @@ async fn a_new_aggregate_endpoint_and_projection_take_twelve_files_and_work() ->
         changed.len()
     );
     copy.run(OsStr::new("cargo"), &["fmt", "--all"]).await?;
-    copy.stack(&["prepare"]).await?;
     copy.stack(&["up", "--detach"]).await?;
     let endpoints = Endpoints::read(&copy.state())?;
     let used = async {

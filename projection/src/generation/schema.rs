@@ -5,7 +5,7 @@ use std::sync::Arc;
 use postgres_kit::Schema;
 use sqlx::postgres::PgConnection;
 
-use crate::projection::AnyProjection;
+use crate::projection::{AnyProjection, RowMisfit};
 
 /// Why the read model cannot be brought, or is not, into the form that this program knows.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum SchemaError {
     /// The live generation is not this program's.
     #[error("{0}")]
     OtherFold(String),
+    /// A projection's row and its table are not alike.
+    #[error(transparent)]
+    Row(#[from] RowMisfit),
     /// No such projection.
     #[error("there is no projection {0}")]
     UnknownProjection(String),

@@ -294,7 +294,7 @@ impl<P: Projection> Write for Batch<P> {
             let rows = self.write_rows(connection, (some, &these, whole), parking).await?;
             rest = after;
             if !rest.is_empty() {
-                let sizes = rows.iter().map(|row| CopyRow::length_of(row, P::copy));
+                let sizes = rows.iter().map(CopyRow::length_of);
                 let largest = sizes.max().unwrap_or(0).max(1);
                 at_once = (MAX_ROW_BYTES / largest).clamp(1, at_once.saturating_mul(GROWTH));
             }

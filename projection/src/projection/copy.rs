@@ -6,6 +6,8 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgConnection};
 use sqlx::{Error, Postgres};
 
+use super::ProjectionRow;
+
 /// What opens a stream in the binary format: signature, flags, length of the extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What ends it.
@@ -13,7 +15,7 @@ const TRAILER: i16 = -1;
 /// So many bytes are gathered before they are sent.
 const CHUNK_BYTES: usize = 256 * 1_024;
 
-/// The values of a row, column by column, in the order of the table's columns.
+/// The values of a row, column by column, in the order that its `COPY` lists.
 #[derive(Default)]
 pub struct CopyRow {
     buffer: PgArgumentBuffer,
@@ -40,38 +42,36 @@ impl CopyRow {
         self
     }
 
-    fn row<R>(&mut self, row: &R, columns: fn(&R, &mut Self)) -> sqlx::Result<()> {
+    fn row(&mut self, row: &impl ProjectionRow) -> sqlx::Result<()> {
         let count_at = self.buffer.len();
         self.buffer.extend_from_slice(&0_i16.to_be_bytes());
         self.columns = 0;
-        columns(row, self);
+        row.copy(self);
         self.buffer[count_at..count_at + 2].copy_from_slice(&self.columns.to_be_bytes());
         self.failure.take().map_or(Ok(()), |failure| Err(Error::Encode(failure)))
     }
 
     /// How many bytes a row takes on its way.
-    pub(crate) fn length_of<R>(row: &R, columns: fn(&R, &mut Self)) -> usize {
+    pub(crate) fn length_of(row: &impl ProjectionRow) -> usize {
         let mut copy = Self::default();
-        columns(row, &mut copy);
+        row.copy(&mut copy);
         copy.buffer.len()
     }
 }
 
-/// Sends rows with this `COPY … FROM STDIN (FORMAT binary)`. Returns how many they were.
+/// Sends rows with their [`ProjectionRow::COPY`]. Returns how many they were.
 ///
 /// # Errors
 /// As Postgres says.
-pub(crate) async fn copy_in<'r, R: 'r + Sync>(
+pub(crate) async fn copy_in<'r, R: ProjectionRow>(
     connection: &mut PgConnection,
-    statement: &str,
     rows: impl Iterator<Item = &'r R> + Send,
-    columns: fn(&R, &mut CopyRow),
 ) -> sqlx::Result<u64> {
-    let mut sink = connection.copy_in_raw(statement).await?;
+    let mut sink = connection.copy_in_raw(R::COPY).await?;
     let mut copy = CopyRow::default();
     copy.buffer.extend_from_slice(HEADER);
     for row in rows {
-        if let Err(failure) = copy.row(row, columns) {
+        if let Err(failure) = copy.row(row) {
             sink.abort("a row cannot be encoded").await?;
             return Err(failure);
         }

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use event_store::erasure::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
@@ -13,7 +14,7 @@ use super::only::Only;
 use super::parking::Parking;
 use super::rows::{AnyRows, Rows};
 use super::split::{Partitions, Split};
-use super::{Incoming, Projection, Reason, RowKey, guard};
+use super::{Incoming, Projection, ProjectionRow as _, Reason, RowKey, RowMisfit, guard, row};
 
 /// Whether the word, in small letters, stands somewhere in the text, whatever its case.
 const fn has_word(text: &str, word: &[u8]) -> bool {
@@ -32,7 +33,23 @@ const fn has_word(text: &str, word: &[u8]) -> bool {
     false
 }
 
+/// Whether two texts are the same.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other, mut at) = (one.as_bytes(), other.as_bytes(), 0);
+    if one.len() != other.len() {
+        return false;
+    }
+    while at < one.len() {
+        if one[at] != other[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 /// A projection without its types.
+#[async_trait]
 pub trait AnyProjection: Send + Sync + 'static {
     /// [`Projection::NAME`].
     fn name(&self) -> &'static str;
@@ -64,6 +81,13 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn key(&self, text: &str) -> Option<String>;
     /// Rows to be folded in memory, of these keys, in about so many bytes.
     fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows>;
+    /// Compares its row with its table in the schema that the connection works in, and runs each
+    /// of its statements with no rows.
+    ///
+    /// # Errors
+    /// As Postgres says.
+    async fn check_row(&self, connection: &mut PgConnection)
+    -> sqlx::Result<Result<(), RowMisfit>>;
 }
 
 /// A batch that was read and is ready to be folded.
@@ -119,12 +143,17 @@ pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
             !has_word(P::INDEXES, b"unique"),
             "INDEXES refuses rows after they were loaded: a unique one belongs to TABLES"
         );
+        assert!(
+            is_same(P::NAME, P::Row::TABLE),
+            "the row of a projection is declared in the table of the projection's name"
+        );
     };
     Arc::new(Erased::<P>(PhantomData))
 }
 
 struct Erased<P>(PhantomData<P>);
 
+#[async_trait]
 impl<P: Projection> AnyProjection for Erased<P> {
     fn name(&self) -> &'static str {
         P::NAME
@@ -172,6 +201,13 @@ impl<P: Projection> AnyProjection for Erased<P> {
 
     fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows> {
         Box::new(Rows::<P>::new(only, bytes))
+    }
+
+    async fn check_row(
+        &self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<Result<(), RowMisfit>> {
+        row::check::<P::Row>(connection).await
     }
 
     fn prepare(

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Incoming, Projection, Reason};
+use super::{Incoming, Projection, Reason, row};
 
 /// The code of a projection panicked.
 #[derive(Debug, thiserror::Error)]
@@ -70,23 +70,23 @@ pub(super) fn blank<P: Projection>(
     })
 }
 
-/// [`Projection::load`].
+/// Loads the rows of these keys, those that exist.
 pub(super) async fn load<P: Projection>(
     connection: &mut PgConnection,
     keys: &[P::Key],
 ) -> sqlx::Result<Vec<(P::Key, P::Row)>> {
-    let loaded = AssertUnwindSafe(P::load(connection, keys)).catch_unwind().await;
+    let loaded = AssertUnwindSafe(row::load(connection, keys)).catch_unwind().await;
     loaded.unwrap_or_else(|payload| {
         Err(sqlx::Error::Decode(Panicked::new("loading rows", payload.as_ref()).into()))
     })
 }
 
-/// [`Projection::save`].
+/// Inserts these rows, or replaces those that exist. Each key stands here once.
 pub(super) async fn save<P: Projection>(
     connection: &mut PgConnection,
     rows: &[P::Row],
 ) -> sqlx::Result<()> {
-    let saved = AssertUnwindSafe(P::save(connection, rows)).catch_unwind().await;
+    let saved = AssertUnwindSafe(row::save(connection, rows)).catch_unwind().await;
     saved.unwrap_or_else(|payload| {
         Err(sqlx::Error::Encode(Panicked::new("saving rows", payload.as_ref()).into()))
     })

@@ -4,6 +4,9 @@
 use std::hash::Hash;
 
 use chrono::NaiveDate;
+use postgres_kit::macros::PgArguments;
+use sqlx::Arguments as _;
+use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
 /// What identifies a row. As text it is what SQL makes of the primary key's columns, in their
@@ -14,6 +17,15 @@ pub trait RowKey: Clone + Eq + Ord + Hash + Send + Sync + 'static {
 
     /// Reads what [`RowKey::text`] writes; `None` when it is no such key.
     fn parse(text: &str) -> Option<Self>;
+
+    /// Adds many keys to the arguments of a statement: an array for each column.
+    ///
+    /// # Errors
+    /// A value cannot be written.
+    fn bind<'k>(
+        keys: impl Iterator<Item = &'k Self> + Clone,
+        to: &mut PgArguments,
+    ) -> Result<(), BoxDynError>;
 }
 
 impl RowKey for Uuid {
@@ -23,6 +35,13 @@ impl RowKey for Uuid {
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+
+    fn bind<'k>(
+        keys: impl Iterator<Item = &'k Self> + Clone,
+        to: &mut PgArguments,
+    ) -> Result<(), BoxDynError> {
+        to.add(keys.collect::<Vec<_>>())
     }
 }
 
@@ -34,6 +53,13 @@ impl RowKey for String {
     fn parse(text: &str) -> Option<Self> {
         Some(text.to_owned())
     }
+
+    fn bind<'k>(
+        keys: impl Iterator<Item = &'k Self> + Clone,
+        to: &mut PgArguments,
+    ) -> Result<(), BoxDynError> {
+        to.add(keys.collect::<Vec<_>>())
+    }
 }
 
 impl RowKey for NaiveDate {
@@ -44,9 +70,16 @@ impl RowKey for NaiveDate {
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }
+
+    fn bind<'k>(
+        keys: impl Iterator<Item = &'k Self> + Clone,
+        to: &mut PgArguments,
+    ) -> Result<(), BoxDynError> {
+        to.add(keys.collect::<Vec<_>>())
+    }
 }
 
-/// The first partition must not contain a `/`.
+/// The first of the two must not contain a `/`.
 impl<A: RowKey, B: RowKey> RowKey for (A, B) {
     fn text(&self) -> String {
         format!("{}/{}", self.0.text(), self.1.text())
@@ -55,6 +88,14 @@ impl<A: RowKey, B: RowKey> RowKey for (A, B) {
     fn parse(text: &str) -> Option<Self> {
         let (first, second) = text.split_once('/')?;
         Some((A::parse(first)?, B::parse(second)?))
+    }
+
+    fn bind<'k>(
+        keys: impl Iterator<Item = &'k Self> + Clone,
+        to: &mut PgArguments,
+    ) -> Result<(), BoxDynError> {
+        A::bind(keys.clone().map(|(first, _)| first), to)?;
+        B::bind(keys.map(|(_, second)| second), to)
     }
 }
 

@@ -173,7 +173,7 @@ impl<P: Projection> Rows<P> {
         self.folds += 1;
         if self.folds % MEASURED == 1 {
             self.measured += 1;
-            self.measured_bytes += CopyRow::length_of(row, P::copy);
+            self.measured_bytes += CopyRow::length_of(row);
         }
     }
 
@@ -214,7 +214,7 @@ impl<P: Projection> Rows<P> {
         // The order of the keys is the order in which they are looked for, and indexes are built.
         new.sort_unstable_by_key(|(key, _)| *key);
         if !new.is_empty() {
-            copy_in(connection, P::COPY, new.iter().map(|(_, kept)| &kept.row), P::copy).await?;
+            copy_in(connection, new.iter().map(|(_, kept)| &kept.row)).await?;
         }
         for rows in again.chunks(at_once) {
             let rows: Vec<P::Row> = rows.iter().map(|(_, kept)| kept.row.clone()).collect();

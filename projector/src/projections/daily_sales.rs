@@ -1,14 +1,12 @@
 //! `daily_sales`: one row a day (UTC) and currency, of confirmed orders by the day they were
 //! ordered.
 
-use async_trait::async_trait;
 use chrono::NaiveDate;
 use domain::DomainEvent;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use event_store::RecordedEvent;
-use projection::{CopyRow, Incoming, Projection, Reason, Split, TooLarge, add, column};
+use projection::{Incoming, Projection, Reason, Split, TooLarge, add, row};
 use serde::Serialize;
-use sqlx::PgConnection;
 
 /// The event that counts.
 const CONFIRMED: &str = "order.confirmed";
@@ -16,24 +14,22 @@ const CONFIRMED: &str = "order.confirmed";
 /// The projection. Its fold only adds, so the order of its events does not matter.
 pub struct DailySales;
 
-/// A row of `daily_sales`.
-#[derive(Debug, Clone, Serialize)]
-pub struct SalesRow {
-    day: NaiveDate,
-    currency: String,
-    orders: i64,
-    units: i64,
-    revenue_minor: i64,
-    position: i64,
+row! {
+    /// A row of `daily_sales`.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct SalesRow in daily_sales by (day: NaiveDate, currency: String) {
+        orders: i64,
+        units: i64,
+        revenue_minor: i64,
+        position: i64,
+    }
 }
 
-#[async_trait]
 impl Projection for DailySales {
     const NAME: &'static str = "daily_sales";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("daily_sales/tables.sql");
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
-    const COPY: &'static str = "COPY daily_sales FROM STDIN (FORMAT binary)";
     const COMMUTES: bool = true;
     const SPLIT: Split = Split::Never(
         "its rows are sums that are read side by side: days would stand at different positions",
@@ -84,47 +80,5 @@ impl Projection for DailySales {
             position: row.position.max(incoming.position.0),
             ..row
         })
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[Self::Key],
-    ) -> sqlx::Result<Vec<(Self::Key, SalesRow)>> {
-        let rows = sqlx::query_as!(
-            SalesRow,
-            "SELECT day, currency, orders, units, revenue_minor, position
-             FROM daily_sales JOIN unnest($1::date[], $2::text[]) AS k (day, currency) USING \
-             (day, currency)",
-            &column(keys, |(day, _)| *day),
-            &column(keys, |(_, currency)| currency.clone()),
-        )
-        .fetch_all(connection)
-        .await?;
-        Ok(rows.into_iter().map(|row| ((row.day, row.currency.clone()), row)).collect())
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[SalesRow]) -> sqlx::Result<()> {
-        sqlx::query!(
-            "INSERT INTO daily_sales (day, currency, orders, units, revenue_minor, position)
-             SELECT * FROM unnest($1::date[], $2::text[], $3::bigint[], $4::bigint[], \
-             $5::bigint[], $6::bigint[])
-             ON CONFLICT (day, currency) DO UPDATE SET orders = excluded.orders, units = \
-             excluded.units,
-                 revenue_minor = excluded.revenue_minor, position = excluded.position",
-            &column(rows, |r| r.day),
-            &column(rows, |r| r.currency.clone()),
-            &column(rows, |r| r.orders),
-            &column(rows, |r| r.units),
-            &column(rows, |r| r.revenue_minor),
-            &column(rows, |r| r.position),
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    fn copy(row: &SalesRow, to: &mut CopyRow) {
-        to.column(&row.day).column(&row.currency).column(&row.orders).column(&row.units);
-        to.column(&row.revenue_minor).column(&row.position);
     }
 }

@@ -1,14 +1,12 @@
 //! `orders`: one row an order, with its lines.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::order::event::{OrderEvent, OrderLine, OrderPlaced};
 use domain::value::Money;
 use event_store::RecordedEvent;
-use projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column};
+use projection::{Incoming, NoSuchRow, Projection, Reason, Split, add, row};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -17,23 +15,24 @@ use super::types_of;
 /// The projection.
 pub struct Orders;
 
-/// A row of `orders`.
-#[derive(Debug, Clone, Serialize)]
-pub struct OrderRow {
-    id: Uuid,
-    user_id: Uuid,
-    status: String,
-    currency: String,
-    total_minor: i64,
-    units: i64,
-    lines: Json<Vec<Line>>,
-    ordered_at: Option<DateTime<Utc>>,
-    confirmed_at: Option<DateTime<Utc>>,
-    cancelled_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-    position: i64,
+row! {
+    /// A row of `orders`.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct OrderRow in orders by (id: Uuid) {
+        user_id: Uuid,
+        status: String,
+        currency: String,
+        total_minor: i64,
+        units: i64,
+        lines: Json<Vec<Line>>,
+        ordered_at: Option<DateTime<Utc>>,
+        confirmed_at: Option<DateTime<Utc>>,
+        cancelled_at: Option<DateTime<Utc>>,
+        created_at: DateTime<Utc>,
+        updated_at: DateTime<Utc>,
+        version: i64,
+        position: i64,
+    }
 }
 
 /// A line, as the column `lines` holds it.
@@ -59,13 +58,11 @@ impl From<&OrderLine> for Line {
     }
 }
 
-#[async_trait]
 impl Projection for Orders {
     const NAME: &'static str = "orders";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
-    const COPY: &'static str = "COPY orders FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = OrderEvent;
     type Key = Uuid;
@@ -125,56 +122,6 @@ impl Projection for Orders {
         row.version = incoming.version.0;
         row.position = incoming.position.0;
         Ok(row)
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[Uuid],
-    ) -> sqlx::Result<Vec<(Uuid, OrderRow)>> {
-        let rows = sqlx::query_as!(
-            OrderRow,
-            r#"SELECT id, user_id, status, currency, total_minor, units, lines AS "lines:
-                Json<Vec<Line>>",
-                      ordered_at, confirmed_at, cancelled_at, created_at, updated_at, version, position
-               FROM orders WHERE id = ANY($1)"#,
-            keys
-        )
-        .fetch_all(connection)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[OrderRow]) -> sqlx::Result<()> {
-        sqlx::query_file!(
-            "src/projections/orders/save.sql",
-            &column(rows, |r| r.id),
-            &column(rows, |r| r.user_id),
-            &column(rows, |r| r.status.clone()),
-            &column(rows, |r| r.currency.clone()),
-            &column(rows, |r| r.total_minor),
-            &column(rows, |r| r.units),
-            &column(rows, |r| r.lines.clone()) as &[Json<Vec<Line>>],
-            &column(rows, |r| r.ordered_at) as &[Option<DateTime<Utc>>],
-            &column(rows, |r| r.confirmed_at) as &[Option<DateTime<Utc>>],
-            &column(rows, |r| r.cancelled_at) as &[Option<DateTime<Utc>>],
-            &column(rows, |r| r.created_at),
-            &column(rows, |r| r.updated_at),
-            &column(rows, |r| r.version),
-            &column(rows, |r| r.position),
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    fn copy(row: &OrderRow, to: &mut CopyRow) {
-        to.column(&row.id).column(&row.user_id).column(&row.status).column(&row.currency);
-        to.column(&row.total_minor).column(&row.units).column(&row.lines);
-        to.column(&row.ordered_at).column(&row.confirmed_at).column(&row.cancelled_at);
-        to.column(&row.created_at)
-            .column(&row.updated_at)
-            .column(&row.version)
-            .column(&row.position);
     }
 }
 

@@ -1,13 +1,11 @@
 //! `products`: one row a product.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::product::event::{ProductAdded, ProductEvent};
 use event_store::RecordedEvent;
-use projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, column};
+use projection::{Incoming, NoSuchRow, Projection, Reason, Split, row};
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::types_of;
@@ -15,27 +13,26 @@ use super::types_of;
 /// The projection.
 pub struct Products;
 
-/// A row of `products`.
-#[derive(Debug, Clone, Serialize)]
-pub struct ProductRow {
-    id: Uuid,
-    name: String,
-    currency: String,
-    unit_price_minor: i64,
-    stock: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-    position: i64,
+row! {
+    /// A row of `products`.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct ProductRow in products by (id: Uuid) {
+        name: String,
+        currency: String,
+        unit_price_minor: i64,
+        stock: i64,
+        created_at: DateTime<Utc>,
+        updated_at: DateTime<Utc>,
+        version: i64,
+        position: i64,
+    }
 }
 
-#[async_trait]
 impl Projection for Products {
     const NAME: &'static str = "products";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("products/tables.sql");
     const INDEXES: &'static str = include_str!("products/indexes.sql");
-    const COPY: &'static str = "COPY products FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = ProductEvent;
     type Key = Uuid;
@@ -80,52 +77,6 @@ impl Projection for Products {
         row.version = incoming.version.0;
         row.position = incoming.position.0;
         Ok(row)
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[Uuid],
-    ) -> sqlx::Result<Vec<(Uuid, ProductRow)>> {
-        let rows = sqlx::query_as!(
-            ProductRow,
-            "SELECT id, name, currency, unit_price_minor, stock, created_at, updated_at, version, \
-                position
-             FROM products WHERE id = ANY($1)",
-            keys
-        )
-        .fetch_all(connection)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[ProductRow]) -> sqlx::Result<()> {
-        sqlx::query_file!(
-            "src/projections/products/save.sql",
-            &column(rows, |r| r.id),
-            &column(rows, |r| r.name.clone()),
-            &column(rows, |r| r.currency.clone()),
-            &column(rows, |r| r.unit_price_minor),
-            &column(rows, |r| r.stock),
-            &column(rows, |r| r.created_at),
-            &column(rows, |r| r.updated_at),
-            &column(rows, |r| r.version),
-            &column(rows, |r| r.position),
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    fn copy(row: &ProductRow, to: &mut CopyRow) {
-        to.column(&row.id)
-            .column(&row.name)
-            .column(&row.currency)
-            .column(&row.unit_price_minor)
-            .column(&row.stock);
-        to.column(&row.created_at)
-            .column(&row.updated_at)
-            .column(&row.version)
-            .column(&row.position);
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::order::event::{OrderConfirmed, OrderEvent};
 use domain::user::event::UserEvent;
 use event_store::RecordedEvent;
-use projection::{CopyRow, Incoming, NoSuchRow, Projection, Reason, Split, add, column};
+use projection::{Incoming, NoSuchRow, Projection, Reason, Split, add, row};
 use serde::Serialize;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -30,29 +28,28 @@ pub enum Event {
     OrderConfirmed(OrderConfirmed),
 }
 
-/// A row of `users`.
-#[derive(Debug, Clone, Serialize)]
-pub struct UserRow {
-    id: Uuid,
-    email: Option<String>,
-    name: Option<String>,
-    status: String,
-    order_count: i64,
-    total_spent: Json<BTreeMap<String, i64>>,
-    last_order_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-    position: i64,
+row! {
+    /// A row of `users`.
+    #[derive(Debug, Clone, Serialize)]
+    pub struct UserRow in users by (id: Uuid) {
+        email: Option<String>,
+        name: Option<String>,
+        status: String,
+        order_count: i64,
+        total_spent: Json<BTreeMap<String, i64>>,
+        last_order_at: Option<DateTime<Utc>>,
+        created_at: DateTime<Utc>,
+        updated_at: DateTime<Utc>,
+        version: i64,
+        position: i64,
+    }
 }
 
-#[async_trait]
 impl Projection for Users {
     const NAME: &'static str = "users";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
-    const COPY: &'static str = "COPY users FROM STDIN (FORMAT binary)";
     const PERSONAL: &'static [&'static str] = &["email", "name"];
     const SPLIT: Split = Split::ByKey(1);
     type Event = Event;
@@ -109,52 +106,6 @@ impl Projection for Users {
             row.updated_at = erased.recorded_at;
             row.position = erased.position.0;
         }
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[Uuid],
-    ) -> sqlx::Result<Vec<(Uuid, UserRow)>> {
-        let rows = sqlx::query_as!(
-            UserRow,
-            r#"SELECT id, email, name, status, order_count, total_spent AS "total_spent:
-                Json<BTreeMap<String, i64>>",
-                      last_order_at, created_at, updated_at, version, position
-               FROM users WHERE id = ANY($1)"#,
-            keys
-        )
-        .fetch_all(connection)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[UserRow]) -> sqlx::Result<()> {
-        sqlx::query_file!(
-            "src/projections/users/save.sql",
-            &column(rows, |r| r.id),
-            &column(rows, |r| r.email.clone()) as &[Option<String>],
-            &column(rows, |r| r.name.clone()) as &[Option<String>],
-            &column(rows, |r| r.status.clone()),
-            &column(rows, |r| r.order_count),
-            &column(rows, |r| r.total_spent.clone()) as &[Json<BTreeMap<String, i64>>],
-            &column(rows, |r| r.last_order_at) as &[Option<DateTime<Utc>>],
-            &column(rows, |r| r.created_at),
-            &column(rows, |r| r.updated_at),
-            &column(rows, |r| r.version),
-            &column(rows, |r| r.position),
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    fn copy(row: &UserRow, to: &mut CopyRow) {
-        to.column(&row.id).column(&row.email).column(&row.name).column(&row.status);
-        to.column(&row.order_count).column(&row.total_spent).column(&row.last_order_at);
-        to.column(&row.created_at)
-            .column(&row.updated_at)
-            .column(&row.version)
-            .column(&row.position);
     }
 }
 

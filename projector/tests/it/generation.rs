@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use event_store::{EventStore, EventType, MemoryStore, RecordedEvent, Registry};
 use local_servers::TestDatabase;
 use postgres_kit::SchemaError::{Changed, Newer, Older};
 use projection::generation;
 use projection::generation::SchemaError::Migrations;
-use projection::{AnyProjection, AnyRows, Only, Partitions, Prepared, Split, of};
+use projection::{AnyProjection, AnyRows, Only, Partitions, Prepared, RowMisfit, Split, of};
 use projection::{Runner, Standing};
 use sqlx::{Connection, PgConnection};
 
@@ -104,6 +105,7 @@ async fn the_command_line_tells_wrong_usage_from_failure() {
 /// A projection with another index.
 struct Reindexed(Arc<dyn AnyProjection>);
 
+#[async_trait]
 impl AnyProjection for Reindexed {
     fn name(&self) -> &'static str {
         self.0.name()
@@ -145,6 +147,12 @@ impl AnyProjection for Reindexed {
     }
     fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows> {
         self.0.rows(only, bytes)
+    }
+    async fn check_row(
+        &self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<Result<(), RowMisfit>> {
+        self.0.check_row(connection).await
     }
 }
 

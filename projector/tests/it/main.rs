@@ -3,6 +3,7 @@
 
 mod background;
 mod boundaries;
+mod columns;
 mod crash;
 mod epoch;
 mod erasure;

@@ -20,7 +20,8 @@ use uuid::Uuid;
 use super::list::{Filter, ListRequest};
 use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 use super::{Api, etag};
-use crate::read::{Page, Read, ReadError, Seen, View};
+use crate::page::Page;
+use crate::read::{Read, ReadError, Seen, View};
 
 /// The version of the API that these answers are of.
 const API_VERSION: &str = "v1";

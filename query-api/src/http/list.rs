@@ -14,14 +14,11 @@ use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 
 use super::Api;
-use super::cursor::ListId;
 use super::wait::{Wait, WaitParams};
-use crate::read::{Page, PageRequest, PageStart};
-
-const DEFAULT_PAGE_SIZE: u32 = 20;
-const MAX_PAGE_SIZE: u32 = 100;
-/// Numbered pages end here: a deep one reads all rows before it. Cursors go on for ever.
-const MAX_PAGED_ROWS: i64 = 100_000;
+use crate::page::{
+    CursorError, DEFAULT_SIZE, ListId, MAX_NUMBERED_ROWS, MAX_SIZE, Page, PageRequest, PageStart,
+    is_numbered,
+};
 
 /// Which page of a list is wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -121,22 +118,28 @@ impl Split {
     }
 }
 
+impl From<CursorError> for Problem {
+    fn from(error: CursorError) -> Self {
+        Self::bad_request("cursor-invalid", "The cursor is not valid").detail(error.to_string())
+    }
+}
+
 fn page_size(given: Option<Text<Integer>>) -> Result<u32, Problem> {
-    let size = given.map_or(Ok(DEFAULT_PAGE_SIZE), |Text(size)| u32::try_from(size.get()));
-    if let Some(size) = size.ok().filter(|size| (1..=MAX_PAGE_SIZE).contains(size)) {
+    let size = given.map_or(Ok(DEFAULT_SIZE), |Text(size)| u32::try_from(size.get()));
+    if let Some(size) = size.ok().filter(|size| (1..=MAX_SIZE).contains(size)) {
         return Ok(size);
     }
     Err(Problem::invalid(vec![FieldError::new(
         "/page_size",
         "out-of-range",
-        format!("expected 1 to {MAX_PAGE_SIZE}"),
+        format!("expected 1 to {MAX_SIZE}"),
     )]))
 }
 
 fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<PageStart, Problem> {
     match (params.page, params.cursor.as_deref()) {
         (None, None) => Ok(PageStart::First),
-        (None, Some(cursor)) => api.cursor_key.verify(id, cursor).map(PageStart::After),
+        (None, Some(cursor)) => Ok(PageStart::After(api.cursor_key.verify(id, cursor)?)),
         (Some(Text(page)), None) if page.get() < 1 => Err(Problem::invalid(vec![FieldError::new(
             "/page",
             "out-of-range",
@@ -146,7 +149,7 @@ fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<PageSt
             let page =
                 u32::try_from(page.get()).ok().filter(|page| is_numbered((*page).into(), size));
             page.map(PageStart::Page).ok_or_else(|| {
-                let detail = format!("pages end at {MAX_PAGED_ROWS} items: go on with a cursor");
+                let detail = format!("pages end at {MAX_NUMBERED_ROWS} items: go on with a cursor");
                 Problem::invalid(vec![FieldError::new("/page", "out-of-range", detail)])
             })
         }
@@ -156,11 +159,6 @@ fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<PageSt
             "give page or cursor, not both",
         )])),
     }
-}
-
-/// Whether the page with this number can be asked for.
-fn is_numbered(page: i64, size: u32) -> bool {
-    page.checked_mul(size.into()).is_some_and(|rows| rows <= MAX_PAGED_ROWS)
 }
 
 impl<F: Filter> ListRequest<F> {

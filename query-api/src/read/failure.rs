@@ -41,6 +41,9 @@ pub enum ReadError {
     /// The view's columns changed under a prepared statement.
     #[error("a prepared statement is out of date")]
     PlanChanged,
+    /// The snapshot has ended: an earlier question in it failed, or it was open for too long.
+    #[error("the snapshot in which this was asked has ended")]
+    SnapshotLost,
     /// Anything else: a bug.
     #[error("the query failed")]
     Failed(#[source] sqlx::Error),
@@ -120,7 +123,8 @@ impl ReadError {
             | Self::Token(_)
             | Self::TooManyWaiters
             | Self::NotProjected
-            | Self::PlanChanged => {}
+            | Self::PlanChanged
+            | Self::SnapshotLost => {}
         }
     }
 }
@@ -170,6 +174,11 @@ impl From<ReadError> for Problem {
             ReadError::PlanChanged => Self::unavailable(
                 "tables-switched",
                 "The tables were being switched",
+                RETRY_AFTER_SECONDS,
+            ),
+            ReadError::SnapshotLost => Self::unavailable(
+                "snapshot-lost",
+                "The data could not be read at once",
                 RETRY_AFTER_SECONDS,
             ),
             ReadError::Failed(_) | ReadError::Panicked(_) => Self::internal(),

@@ -1,45 +1,58 @@
 //! Orders with their lines.
 
 use chrono::{DateTime, Utc};
+use postgres_kit::arguments;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
+use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
+use super::{Asked, Projection, Read, Shown};
+use crate::page::{Page, PageRequest};
 
-/// A row of `read_model.orders`.
-#[derive(Debug, Clone)]
-pub struct OrderRow {
-    /// The order's id.
-    pub id: Uuid,
-    /// Whose order.
-    pub user_id: Uuid,
-    /// pending, confirmed or cancelled.
-    pub status: String,
-    /// Of all prices.
-    pub currency: String,
-    /// All lines.
-    pub total_minor: i64,
-    /// All lines.
-    pub units: i64,
-    /// In the order added.
-    pub lines: Json<Vec<LineRow>>,
-    /// An import's date, else the confirmation's.
-    pub ordered_at: Option<DateTime<Utc>>,
-    /// When it was confirmed.
-    pub confirmed_at: Option<DateTime<Utc>>,
-    /// When it was cancelled.
-    pub cancelled_at: Option<DateTime<Utc>>,
-    /// When it was placed.
-    pub created_at: DateTime<Utc>,
-    /// When the row last changed.
-    pub updated_at: DateTime<Utc>,
-    /// Of the order's own stream.
-    pub version: i64,
-    /// Of the last event that changed the row.
-    pub position: i64,
+postgres_kit::row! {
+    /// A row of `read_model.orders`.
+    #[derive(Debug, Clone)]
+    pub struct OrderRow {
+        /// The order's id.
+        pub id: Uuid,
+        /// Whose order.
+        pub user_id: Uuid,
+        /// pending, confirmed or cancelled.
+        pub status: String,
+        /// Of all prices.
+        pub currency: String,
+        /// All lines.
+        pub total_minor: i64,
+        /// All lines.
+        pub units: i64,
+        /// In the order added.
+        pub lines: Json<Vec<LineRow>>,
+        /// An import's date, else the confirmation's.
+        pub ordered_at: Option<DateTime<Utc>>,
+        /// When it was confirmed.
+        pub confirmed_at: Option<DateTime<Utc>>,
+        /// When it was cancelled.
+        pub cancelled_at: Option<DateTime<Utc>>,
+        /// When it was placed.
+        pub created_at: DateTime<Utc>,
+        /// When the row last changed.
+        pub updated_at: DateTime<Utc>,
+        /// Of the order's own stream.
+        pub version: i64,
+        /// Of the last event that changed the row.
+        pub position: i64,
+    }
 }
+
+by_id!(OrderRow in "orders");
+
+/// One order.
+pub type FindOrder = Find<OrderRow>;
+/// Many orders.
+pub type FindOrders = FindMany<OrderRow>;
 
 /// A line of an order.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,9 +78,14 @@ pub enum OrderSort {
     CreatedAtDesc,
 }
 
-/// One order.
-#[derive(Debug, Clone, Copy)]
-pub struct FindOrder(pub Uuid);
+/// A user and a status.
+const FILTER: &str = "($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)";
+const COUNT: &str = count!("orders", FILTER);
+/// Sorted by creation.
+pub const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
+    sorted!(OrderRow in "orders", FILTER[2], created_at: timestamptz, id: uuid);
+
+const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1)";
 
 /// A list of orders.
 #[derive(Debug, Clone)]
@@ -76,7 +94,7 @@ pub struct ListOrders {
     pub user_id: Option<Uuid>,
     /// Only with this status.
     pub status: Option<String>,
-    /// Which partition.
+    /// Which page, in which order.
     pub page_request: PageRequest<OrderSort>,
 }
 
@@ -87,45 +105,16 @@ pub struct ListOrdersOfUser {
     pub user_id: Uuid,
     /// Only with this status.
     pub status: Option<String>,
-    /// Which partition.
+    /// Which page, in which order.
     pub page_request: PageRequest<OrderSort>,
 }
 
-impl Read for FindOrder {
-    type Answer = Option<OrderRow>;
-    reads!("orders");
-    const BY_KEY: bool = true;
-
-    fn row(&self, _: Projection) -> Option<String> {
-        Some(self.0.to_string())
-    }
-
-    fn shown(answer: &Self::Answer) -> Shown {
-        Shown::row("orders", answer.as_ref().map(|row| &row.id))
-    }
-
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let row = sqlx::query_file!("sql/orders/find.sql", self.0).fetch_one(snapshot).await?;
-        let checkpoints = Some(row.checkpoints.0);
-        let found = || {
-            Some(OrderRow {
-                id: row.id?,
-                user_id: row.user_id?,
-                status: row.status?,
-                currency: row.currency?,
-                total_minor: row.total_minor?,
-                units: row.units?,
-                lines: row.lines?,
-                ordered_at: row.ordered_at,
-                confirmed_at: row.confirmed_at,
-                cancelled_at: row.cancelled_at,
-                created_at: row.created_at?,
-                updated_at: row.updated_at?,
-                version: row.version?,
-                position: row.position?,
-            })
-        };
-        Ok(Asked { data: found(), checkpoints })
+impl OrderRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: OrderSort) -> Value {
+        match sort {
+            OrderSort::CreatedAtAsc | OrderSort::CreatedAtDesc => json!([self.created_at, self.id]),
+        }
     }
 }
 
@@ -158,10 +147,8 @@ impl Read for ListOrdersOfUser {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        if !sqlx::query_file_scalar!("sql/users/exists.sql", self.user_id)
-            .fetch_one(&mut *snapshot)
-            .await?
-        {
+        let is_there = sqlx::query_scalar::<_, bool>(USER_EXISTS).bind(self.user_id);
+        if !is_there.fetch_one(&mut *snapshot).await? {
             return Ok(None.into());
         }
         list(snapshot, Some(self.user_id), self.status.as_deref(), &self.page_request)
@@ -176,46 +163,9 @@ async fn list(
     status: Option<&str>,
     page_request: &PageRequest<OrderSort>,
 ) -> Result<Page<OrderRow>, sqlx::Error> {
-    let total = if page_request.counts() {
-        Some(
-            sqlx::query_file_scalar!("sql/orders/count.sql", user, status)
-                .fetch_one(&mut *snapshot)
-                .await?,
-        )
-    } else {
-        None
-    };
-    let (at, id) = page_request.after::<DateTime<Utc>, Uuid>()?;
-    let (limit, offset) = (page_request.limit(), page_request.offset());
-    let rows = match page_request.sort {
-        OrderSort::CreatedAtAsc => {
-            sqlx::query_file_as!(
-                OrderRow,
-                "sql/orders/by_created_at_asc.sql",
-                user,
-                status,
-                at,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await?
-        }
-        OrderSort::CreatedAtDesc => {
-            sqlx::query_file_as!(
-                OrderRow,
-                "sql/orders/by_created_at_desc.sql",
-                user,
-                status,
-                at,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await?
-        }
-    };
-    Ok(page_request.page(rows, total))
+    let list = ListOf { count: COUNT, filters: arguments![user, status]?, page_request };
+    match page_request.sort {
+        OrderSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
+        OrderSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,
+    }
 }

@@ -1,34 +1,46 @@
 //! Products with price and stock.
 
 use chrono::{DateTime, Utc};
+use postgres_kit::arguments;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
+use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
+use super::{Asked, Read, Shown};
+use crate::page::{Page, PageRequest};
 
-/// A row of `read_model.products`.
-#[derive(Debug, Clone)]
-pub struct ProductRow {
-    /// The product's id.
-    pub id: Uuid,
-    /// What it is called.
-    pub name: String,
-    /// Of its price.
-    pub currency: String,
-    /// The price of one.
-    pub unit_price_minor: i64,
-    /// How many are there.
-    pub stock: i64,
-    /// When it was added.
-    pub created_at: DateTime<Utc>,
-    /// When the row last changed.
-    pub updated_at: DateTime<Utc>,
-    /// Of the product's own stream.
-    pub version: i64,
-    /// Of the last event that changed the row.
-    pub position: i64,
+postgres_kit::row! {
+    /// A row of `read_model.products`.
+    #[derive(Debug, Clone)]
+    pub struct ProductRow {
+        /// The product's id.
+        pub id: Uuid,
+        /// What it is called.
+        pub name: String,
+        /// Of its price.
+        pub currency: String,
+        /// The price of one.
+        pub unit_price_minor: i64,
+        /// How many are there.
+        pub stock: i64,
+        /// When it was added.
+        pub created_at: DateTime<Utc>,
+        /// When the row last changed.
+        pub updated_at: DateTime<Utc>,
+        /// Of the product's own stream.
+        pub version: i64,
+        /// Of the last event that changed the row.
+        pub position: i64,
+    }
 }
+
+by_id!(ProductRow in "products");
+
+/// One product.
+pub type FindProduct = Find<ProductRow>;
+/// Many products.
+pub type FindProducts = FindMany<ProductRow>;
 
 /// The orders that a list of products can be in; the id breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,49 +55,34 @@ pub enum ProductSort {
     NameDesc,
 }
 
-/// One product.
-#[derive(Debug, Clone, Copy)]
-pub struct FindProduct(pub Uuid);
+/// A name.
+const FILTER: &str = "($1::text IS NULL OR name = $1)";
+const COUNT: &str = count!("products", FILTER);
+/// Sorted by creation.
+pub const BY_CREATED_AT: Sorted<ProductRow, DateTime<Utc>, Uuid> =
+    sorted!(ProductRow in "products", FILTER[1], created_at: timestamptz, id: uuid);
+/// Sorted by name.
+pub const BY_NAME: Sorted<ProductRow, String, Uuid> =
+    sorted!(ProductRow in "products", FILTER[1], name: text, id: uuid);
 
 /// A list of products.
 #[derive(Debug, Clone)]
 pub struct ListProducts {
     /// Only with this name.
     pub name: Option<String>,
-    /// Which partition.
+    /// Which page, in which order.
     pub page_request: PageRequest<ProductSort>,
 }
 
-impl Read for FindProduct {
-    type Answer = Option<ProductRow>;
-    reads!("products");
-    const BY_KEY: bool = true;
-
-    fn row(&self, _: Projection) -> Option<String> {
-        Some(self.0.to_string())
-    }
-
-    fn shown(answer: &Self::Answer) -> Shown {
-        Shown::row("products", answer.as_ref().map(|row| &row.id))
-    }
-
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let row = sqlx::query_file!("sql/products/find.sql", self.0).fetch_one(snapshot).await?;
-        let checkpoints = Some(row.checkpoints.0);
-        let found = || {
-            Some(ProductRow {
-                id: row.id?,
-                name: row.name?,
-                currency: row.currency?,
-                unit_price_minor: row.unit_price_minor?,
-                stock: row.stock?,
-                created_at: row.created_at?,
-                updated_at: row.updated_at?,
-                version: row.version?,
-                position: row.position?,
-            })
-        };
-        Ok(Asked { data: found(), checkpoints })
+impl ProductRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: ProductSort) -> Value {
+        match sort {
+            ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => {
+                json!([self.created_at, self.id])
+            }
+            ProductSort::NameAsc | ProductSort::NameDesc => json!([self.name, self.id]),
+        }
     }
 }
 
@@ -98,89 +95,14 @@ impl Read for ListProducts {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let name = self.name.as_deref();
-        let total = if self.page_request.counts() {
-            Some(
-                sqlx::query_file_scalar!("sql/products/count.sql", name)
-                    .fetch_one(&mut *snapshot)
-                    .await?,
-            )
-        } else {
-            None
+        let Self { name, page_request } = self;
+        let list = ListOf { count: COUNT, filters: arguments![name]?, page_request };
+        let page = match page_request.sort {
+            ProductSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await?,
+            ProductSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await?,
+            ProductSort::NameAsc => list.page(snapshot, &BY_NAME.ascending).await?,
+            ProductSort::NameDesc => list.page(snapshot, &BY_NAME.descending).await?,
         };
-        let rows = match self.page_request.sort {
-            ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => {
-                self.by_created_at(snapshot).await?
-            }
-            ProductSort::NameAsc | ProductSort::NameDesc => self.by_name(snapshot).await?,
-        };
-        Ok(self.page_request.page(rows, total).into())
-    }
-}
-
-impl ListProducts {
-    async fn by_created_at(
-        &self,
-        snapshot: &mut PgConnection,
-    ) -> Result<Vec<ProductRow>, sqlx::Error> {
-        let (name, (at, id)) =
-            (self.name.as_deref(), self.page_request.after::<DateTime<Utc>, Uuid>()?);
-        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
-        if self.page_request.sort == ProductSort::CreatedAtAsc {
-            sqlx::query_file_as!(
-                ProductRow,
-                "sql/products/by_created_at_asc.sql",
-                name,
-                at,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        } else {
-            sqlx::query_file_as!(
-                ProductRow,
-                "sql/products/by_created_at_desc.sql",
-                name,
-                at,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        }
-    }
-
-    async fn by_name(&self, snapshot: &mut PgConnection) -> Result<Vec<ProductRow>, sqlx::Error> {
-        let (name, (after, id)) =
-            (self.name.as_deref(), self.page_request.after::<String, Uuid>()?);
-        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
-        if self.page_request.sort == ProductSort::NameAsc {
-            sqlx::query_file_as!(
-                ProductRow,
-                "sql/products/by_name_asc.sql",
-                name,
-                after,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        } else {
-            sqlx::query_file_as!(
-                ProductRow,
-                "sql/products/by_name_desc.sql",
-                name,
-                after,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        }
+        Ok(page.into())
     }
 }

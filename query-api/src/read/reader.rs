@@ -19,7 +19,7 @@ use crate::database::Pools;
 use crate::position::Watcher;
 
 /// How often one read is tried again when the tables were switched under it.
-const MAX_TRIES: usize = 3;
+pub(super) const MAX_TRIES: usize = 3;
 
 /// An answer and the position that it shows.
 #[derive(Debug, Clone)]
@@ -33,8 +33,8 @@ pub struct View<T> {
 /// Answers questions from the read tables.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pools: Pools,
-    watcher: Watcher,
+    pub(super) pools: Pools,
+    pub(super) watcher: Watcher,
 }
 
 impl Reader {
@@ -123,7 +123,9 @@ async fn snapshot<R: Read>(
     if R::BY_KEY {
         let lookup = async |connection: &mut PgConnection| {
             let answer = ask(connection, question, token).await;
-            forget_plans(connection, answer.as_ref().err()).await?;
+            if matches!(answer, Err(ReadError::PlanChanged)) {
+                forget_plans(connection).await?;
+            }
             answer
         };
         match pools.lookup.run(lookup).await {
@@ -134,19 +136,28 @@ async fn snapshot<R: Read>(
     }
     let scan = async |connection: &mut PgConnection| {
         let answer = ask_in_transaction(connection, question, token).await;
-        forget_plans(connection, answer.as_ref().err()).await?;
+        if matches!(answer, Err(ReadError::PlanChanged)) {
+            forget_plans(connection).await?;
+        }
         answer
     };
     pools.scan.run(scan).await
 }
 
-async fn forget_plans(
+/// Prepares every statement anew: the tables of one were switched.
+pub(super) async fn forget_plans(connection: &mut PgConnection) -> sqlx::Result<()> {
+    connection.clear_cached_statements().await
+}
+
+/// Leaves a transaction that did not begin: it may have begun and then failed to lock the tables,
+/// which the driver would not know. Returns why.
+pub(super) async fn rolled_back(
     connection: &mut PgConnection,
-    error: Option<&ReadError>,
-) -> sqlx::Result<()> {
-    match error {
-        Some(ReadError::PlanChanged) => connection.clear_cached_statements().await,
-        _ => Ok(()),
+    not_begun: sqlx::Error,
+) -> ReadError {
+    match sqlx::raw_sql("ROLLBACK").execute(connection).await {
+        Ok(_) => not_begun.into(),
+        Err(error) => error.into(),
     }
 }
 
@@ -167,9 +178,7 @@ async fn ask_in_transaction<R: Read>(
         }
         Err(not_begun) => not_begun,
     };
-    // It may have begun and then failed to lock the tables, which the driver would not know.
-    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
-    Err(not_begun.into())
+    Err(rolled_back(connection, not_begun).await)
 }
 
 /// Asks inside one snapshot. What it shows is stale if any row of the projections is.
@@ -183,10 +192,10 @@ async fn ask<R: Read>(
         let Asked { data, checkpoints } = question.ask(snapshot).await?;
         return Ok(View {
             data,
-            seen: seen::shown(checkpoints.unwrap_or_default(), &scopes, token)?,
+            seen: seen::shown(&checkpoints.unwrap_or_default(), &scopes, token)?,
         });
     }
     // First, since a list that is not wanted yet would be read in vain.
-    let seen = seen::shown(seen::checkpoints(snapshot).await?, &scopes, token)?;
+    let seen = seen::shown(&seen::checkpoints(snapshot).await?, &scopes, token)?;
     Ok(View { data: question.ask(snapshot).await?.data, seen })
 }

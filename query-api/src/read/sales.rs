@@ -1,23 +1,29 @@
 //! Sales of each day (UTC) in each currency, of confirmed orders.
 
 use chrono::NaiveDate;
+use postgres_kit::arguments;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{Asked, Page, PageRequest, Read, Shown};
+use super::table::{ListOf, Sorted, count, sorted};
+use super::{Asked, Read, Shown};
+use crate::page::{Page, PageRequest};
 
-/// A row of `read_model.daily_sales`.
-#[derive(Debug, Clone)]
-pub struct DailySalesRow {
-    /// The day, in UTC.
-    pub day: NaiveDate,
-    /// The currency.
-    pub currency: String,
-    /// How many orders.
-    pub orders: i64,
-    /// How many units.
-    pub units: i64,
-    /// In minor units.
-    pub revenue_minor: i64,
+postgres_kit::row! {
+    /// A row of `read_model.daily_sales`.
+    #[derive(Debug, Clone)]
+    pub struct DailySalesRow {
+        /// The day, in UTC.
+        pub day: NaiveDate,
+        /// The currency.
+        pub currency: String,
+        /// How many orders.
+        pub orders: i64,
+        /// How many units.
+        pub units: i64,
+        /// In minor units.
+        pub revenue_minor: i64,
+    }
 }
 
 /// The orders that the days can be in; the currency breaks ties.
@@ -29,6 +35,14 @@ pub enum DailySalesSort {
     DayDesc,
 }
 
+/// The first day, the last day, and a currency.
+const FILTER: &str = "($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
+    AND ($3::text IS NULL OR currency = $3)";
+const COUNT: &str = count!("daily_sales", FILTER);
+/// Sorted by day.
+pub const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
+    sorted!(DailySalesRow in "daily_sales", FILTER[3], day: date, currency: text);
+
 /// A list of days.
 #[derive(Debug, Clone)]
 pub struct ListDailySales {
@@ -38,8 +52,17 @@ pub struct ListDailySales {
     pub to: Option<NaiveDate>,
     /// Only in this currency.
     pub currency: Option<String>,
-    /// Which partition.
+    /// Which page, in which order.
     pub page_request: PageRequest<DailySalesSort>,
+}
+
+impl DailySalesRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: DailySalesSort) -> Value {
+        match sort {
+            DailySalesSort::DayAsc | DailySalesSort::DayDesc => json!([self.day, self.currency]),
+        }
+    }
 }
 
 impl Read for ListDailySales {
@@ -54,50 +77,12 @@ impl Read for ListDailySales {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let (from, to, currency) = (self.from, self.to, self.currency.as_deref());
-        let total = if self.page_request.counts() {
-            Some(
-                sqlx::query_file_scalar!("sql/daily_sales/count.sql", from, to, currency)
-                    .fetch_one(&mut *snapshot)
-                    .await?,
-            )
-        } else {
-            None
+        let Self { from, to, currency, page_request } = self;
+        let list = ListOf { count: COUNT, filters: arguments![from, to, currency]?, page_request };
+        let page = match page_request.sort {
+            DailySalesSort::DayAsc => list.page(snapshot, &BY_DAY.ascending).await?,
+            DailySalesSort::DayDesc => list.page(snapshot, &BY_DAY.descending).await?,
         };
-        let (day, after) = self.page_request.after::<NaiveDate, String>()?;
-        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
-        let rows = match self.page_request.sort {
-            DailySalesSort::DayAsc => {
-                sqlx::query_file_as!(
-                    DailySalesRow,
-                    "sql/daily_sales/by_day_asc.sql",
-                    from,
-                    to,
-                    currency,
-                    day,
-                    after,
-                    limit,
-                    offset
-                )
-                .fetch_all(snapshot)
-                .await?
-            }
-            DailySalesSort::DayDesc => {
-                sqlx::query_file_as!(
-                    DailySalesRow,
-                    "sql/daily_sales/by_day_desc.sql",
-                    from,
-                    to,
-                    currency,
-                    day,
-                    after,
-                    limit,
-                    offset
-                )
-                .fetch_all(snapshot)
-                .await?
-            }
-        };
-        Ok(self.page_request.page(rows, total).into())
+        Ok(page.into())
     }
 }

@@ -42,14 +42,15 @@ pub(super) async fn checkpoints(snapshot: &mut PgConnection) -> sqlx::Result<Vec
 /// What a snapshot with these checkpoints shows of what is read (it is stale if any row of the
 /// projections is); if a position is wanted, only when it shows that.
 pub(super) fn shown(
-    mut checkpoints: Vec<Checkpoint>,
+    checkpoints: &[Checkpoint],
     scopes: &[ReadScope],
     wanted: Option<&ConsistencyToken>,
 ) -> Result<Seen, ReadError> {
     let is_of = |scope: &ReadScope, at: &Checkpoint| {
         scope.projection == at.projection && scope.reads(at.partition, at.partitions)
     };
-    checkpoints.retain(|checkpoint| scopes.iter().any(|scope| is_of(scope, checkpoint)));
+    let is_read = |at: &&Checkpoint| scopes.iter().any(|scope| is_of(scope, at));
+    let checkpoints: Vec<&Checkpoint> = checkpoints.iter().filter(is_read).collect();
     if !scopes.iter().all(|scope| checkpoints.iter().any(|checkpoint| is_of(scope, checkpoint))) {
         return Err(ReadError::NotProjected);
     }

@@ -15,13 +15,9 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// One row, or none. The key as text: the columns of the primary key, joined by `/`.
-    pub fn row(projection: Projection, key: Option<&impl ToString>) -> Self {
-        Self {
-            projection,
-            keys: key.into_iter().map(ToString::to_string).collect(),
-            is_list: false,
-        }
+    /// These rows. The key as text: the columns of the primary key, joined by `/`.
+    pub fn rows(projection: Projection, keys: impl Iterator<Item = impl ToString>) -> Self {
+        Self { projection, keys: keys.map(|key| key.to_string()).collect(), is_list: false }
     }
 
     /// A page of a list.

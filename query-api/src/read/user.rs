@@ -3,41 +3,54 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use postgres_kit::arguments;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Asked, Checkpoint, Page, PageRequest, Projection, Read, Shown};
+use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
+use super::{Asked, Read, Shown};
+use crate::page::{Page, PageRequest};
 
 /// Sums in minor units by currency.
 pub type SumsMinor = BTreeMap<String, i64>;
 
-/// A row of `read_model.users`.
-#[derive(Debug, Clone)]
-pub struct UserRow {
-    /// The user's id.
-    pub id: Uuid,
-    /// None once erased.
-    pub email: Option<String>,
-    /// None once erased.
-    pub name: Option<String>,
-    /// active or deactivated.
-    pub status: String,
-    /// Confirmed orders.
-    pub order_count: i64,
-    /// Of confirmed orders.
-    pub total_spent: Json<SumsMinor>,
-    /// The latest date of a confirmed order.
-    pub last_order_at: Option<DateTime<Utc>>,
-    /// When the user registered.
-    pub created_at: DateTime<Utc>,
-    /// When the row last changed.
-    pub updated_at: DateTime<Utc>,
-    /// Of the user's own stream.
-    pub version: i64,
-    /// Of the last event that changed the row.
-    pub position: i64,
+postgres_kit::row! {
+    /// A row of `read_model.users`.
+    #[derive(Debug, Clone)]
+    pub struct UserRow {
+        /// The user's id.
+        pub id: Uuid,
+        /// None once erased.
+        pub email: Option<String>,
+        /// None once erased.
+        pub name: Option<String>,
+        /// active or deactivated.
+        pub status: String,
+        /// Confirmed orders.
+        pub order_count: i64,
+        /// Of confirmed orders.
+        pub total_spent: Json<SumsMinor>,
+        /// The latest date of a confirmed order.
+        pub last_order_at: Option<DateTime<Utc>>,
+        /// When the user registered.
+        pub created_at: DateTime<Utc>,
+        /// When the row last changed.
+        pub updated_at: DateTime<Utc>,
+        /// Of the user's own stream.
+        pub version: i64,
+        /// Of the last event that changed the row.
+        pub position: i64,
+    }
 }
+
+by_id!(UserRow in "users");
+
+/// One user.
+pub type FindUser = Find<UserRow>;
+/// Many users.
+pub type FindUsers = FindMany<UserRow>;
 
 /// The orders that a list of users can be in; the id breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +65,16 @@ pub enum UserSort {
     OrderCountDesc,
 }
 
-/// One user.
-#[derive(Debug, Clone, Copy)]
-pub struct FindUser(pub Uuid);
+/// A status, and an address in its normalised form.
+const FILTER: &str = r#"($1::text IS NULL OR status = $1)
+    AND ($2::text IS NULL OR lower(email COLLATE "C") = $2)"#;
+const COUNT: &str = count!("users", FILTER);
+/// Sorted by creation.
+pub const BY_CREATED_AT: Sorted<UserRow, DateTime<Utc>, Uuid> =
+    sorted!(UserRow in "users", FILTER[2], created_at: timestamptz, id: uuid);
+/// Sorted by the number of orders.
+pub const BY_ORDER_COUNT: Sorted<UserRow, i64, Uuid> =
+    sorted!(UserRow in "users", FILTER[2], order_count: bigint, id: uuid);
 
 /// A list of users.
 #[derive(Debug, Clone)]
@@ -63,42 +83,19 @@ pub struct ListUsers {
     pub status: Option<String>,
     /// Only with this address, normalised.
     pub email: Option<String>,
-    /// Which partition.
+    /// Which page, in which order.
     pub page_request: PageRequest<UserSort>,
 }
 
-impl Read for FindUser {
-    type Answer = Option<UserRow>;
-    reads!("users");
-    const BY_KEY: bool = true;
-
-    fn row(&self, _: Projection) -> Option<String> {
-        Some(self.0.to_string())
-    }
-
-    fn shown(answer: &Self::Answer) -> Shown {
-        Shown::row("users", answer.as_ref().map(|row| &row.id))
-    }
-
-    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let row = sqlx::query_file!("sql/users/find.sql", self.0).fetch_one(snapshot).await?;
-        let checkpoints = Some(row.checkpoints.0);
-        let found = || {
-            Some(UserRow {
-                id: row.id?,
-                email: row.email,
-                name: row.name,
-                status: row.status?,
-                order_count: row.order_count?,
-                total_spent: row.total_spent?,
-                last_order_at: row.last_order_at,
-                created_at: row.created_at?,
-                updated_at: row.updated_at?,
-                version: row.version?,
-                position: row.position?,
-            })
-        };
-        Ok(Asked { data: found(), checkpoints })
+impl UserRow {
+    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    pub fn key(&self, sort: UserSort) -> Value {
+        match sort {
+            UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => json!([self.created_at, self.id]),
+            UserSort::OrderCountAsc | UserSort::OrderCountDesc => {
+                json!([self.order_count, self.id])
+            }
+        }
     }
 }
 
@@ -111,96 +108,14 @@ impl Read for ListUsers {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let total =
-            if self.page_request.counts() { Some(self.count(snapshot).await?) } else { None };
-        let rows = match self.page_request.sort {
-            UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => {
-                self.by_created_at(snapshot).await?
-            }
-            UserSort::OrderCountAsc | UserSort::OrderCountDesc => {
-                self.by_order_count(snapshot).await?
-            }
+        let Self { status, email, page_request } = self;
+        let list = ListOf { count: COUNT, filters: arguments![status, email]?, page_request };
+        let page = match page_request.sort {
+            UserSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await?,
+            UserSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await?,
+            UserSort::OrderCountAsc => list.page(snapshot, &BY_ORDER_COUNT.ascending).await?,
+            UserSort::OrderCountDesc => list.page(snapshot, &BY_ORDER_COUNT.descending).await?,
         };
-        Ok(self.page_request.page(rows, total).into())
-    }
-}
-
-impl ListUsers {
-    async fn count(&self, snapshot: &mut PgConnection) -> Result<i64, sqlx::Error> {
-        sqlx::query_file_scalar!("sql/users/count.sql", self.status, self.email)
-            .fetch_one(snapshot)
-            .await
-    }
-
-    async fn by_created_at(
-        &self,
-        snapshot: &mut PgConnection,
-    ) -> Result<Vec<UserRow>, sqlx::Error> {
-        let (status, email, (at, id)) =
-            (&self.status, &self.email, self.page_request.after::<DateTime<Utc>, Uuid>()?);
-        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
-        if self.page_request.sort == UserSort::CreatedAtAsc {
-            sqlx::query_file_as!(
-                UserRow,
-                "sql/users/by_created_at_asc.sql",
-                status.as_deref(),
-                email.as_deref(),
-                at,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        } else {
-            sqlx::query_file_as!(
-                UserRow,
-                "sql/users/by_created_at_desc.sql",
-                status.as_deref(),
-                email.as_deref(),
-                at,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        }
-    }
-
-    async fn by_order_count(
-        &self,
-        snapshot: &mut PgConnection,
-    ) -> Result<Vec<UserRow>, sqlx::Error> {
-        let (status, email, (count, id)) =
-            (&self.status, &self.email, self.page_request.after::<i64, Uuid>()?);
-        let (limit, offset) = (self.page_request.limit(), self.page_request.offset());
-        if self.page_request.sort == UserSort::OrderCountAsc {
-            sqlx::query_file_as!(
-                UserRow,
-                "sql/users/by_order_count_asc.sql",
-                status.as_deref(),
-                email.as_deref(),
-                count,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        } else {
-            sqlx::query_file_as!(
-                UserRow,
-                "sql/users/by_order_count_desc.sql",
-                status.as_deref(),
-                email.as_deref(),
-                count,
-                id,
-                limit,
-                offset
-            )
-            .fetch_all(snapshot)
-            .await
-        }
+        Ok(page.into())
     }
 }

@@ -14,6 +14,7 @@ mod process;
 mod roles;
 mod shapes;
 mod silence;
+mod snapshot;
 mod support;
 mod switch;
 mod waiting;

@@ -1,103 +1,106 @@
 //! Every statement of a list walks an index: none sorts or scans a whole table for one page.
 
+use postgres_kit::TableRow;
+use query_api::read::table::ById;
+use query_api::read::{order, product, sales, user};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::support::App;
 
-/// The statement with its file's own parameters: a filter or none, then a key to go on behind, then
-/// limit and offset.
+/// A statement with its parameters: the filters or none, then a key to go on after, then limit and
+/// offset; and the index that it walks.
 const STATEMENTS: &[(&str, &str, &str, &str)] = &[
     (
         "users by creation",
-        include_str!("../../sql/users/by_created_at_desc.sql"),
+        user::BY_CREATED_AT.descending.sql,
         "NULL, NULL, now(), gen_random_uuid(), 21, 0",
         "users_created_at",
     ),
     (
         "users by creation, ascending",
-        include_str!("../../sql/users/by_created_at_asc.sql"),
+        user::BY_CREATED_AT.ascending.sql,
         "NULL, NULL, NULL, NULL, 21, 0",
         "users_created_at",
     ),
     (
         "users by orders",
-        include_str!("../../sql/users/by_order_count_desc.sql"),
+        user::BY_ORDER_COUNT.descending.sql,
         "NULL, NULL, 5, gen_random_uuid(), 21, 0",
         "users_order_count",
     ),
     (
         "users by orders, ascending",
-        include_str!("../../sql/users/by_order_count_asc.sql"),
+        user::BY_ORDER_COUNT.ascending.sql,
         "NULL, NULL, 5, gen_random_uuid(), 21, 0",
         "users_order_count",
     ),
     (
         "users by address",
-        include_str!("../../sql/users/by_created_at_desc.sql"),
+        user::BY_CREATED_AT.descending.sql,
         "NULL, 'user-7@example.com', NULL, NULL, 21, 0",
         "users_email",
     ),
     (
         "orders by creation",
-        include_str!("../../sql/orders/by_created_at_desc.sql"),
+        order::BY_CREATED_AT.descending.sql,
         "NULL, NULL, now(), gen_random_uuid(), 21, 0",
         "orders_created_at",
     ),
     (
         "orders of a user",
-        include_str!("../../sql/orders/by_created_at_desc.sql"),
+        order::BY_CREATED_AT.descending.sql,
         "md5('7')::uuid, NULL, now(), gen_random_uuid(), 21, 0",
         "orders_user",
     ),
     (
         "orders by status",
-        include_str!("../../sql/orders/by_created_at_asc.sql"),
+        order::BY_CREATED_AT.ascending.sql,
         "NULL, 'cancelled', NULL, NULL, 21, 0",
         "orders_status",
     ),
     (
         "products by creation",
-        include_str!("../../sql/products/by_created_at_desc.sql"),
+        product::BY_CREATED_AT.descending.sql,
         "NULL, now(), gen_random_uuid(), 21, 0",
         "products_created_at",
     ),
     (
         "products by name",
-        include_str!("../../sql/products/by_name_asc.sql"),
+        product::BY_NAME.ascending.sql,
         "NULL, 'product 5', gen_random_uuid(), 21, 0",
         "products_name",
     ),
     (
         "a product's name",
-        include_str!("../../sql/products/by_name_desc.sql"),
+        product::BY_NAME.descending.sql,
         "'product 5', NULL, NULL, 21, 0",
         "products_name",
     ),
     (
         "days",
-        include_str!("../../sql/daily_sales/by_day_desc.sql"),
+        sales::BY_DAY.descending.sql,
         "NULL, NULL, NULL, '2026-01-01', 'USD', 21, 0",
         "daily_sales_pkey",
     ),
     (
         "days of a range",
-        include_str!("../../sql/daily_sales/by_day_asc.sql"),
+        sales::BY_DAY.ascending.sql,
         "'2026-01-01', '2026-02-01', NULL, NULL, NULL, 21, 0",
         "daily_sales_pkey",
     ),
 ];
 
-/// The same for single rows.
-const ROWS: [(&str, &str, &str, &str); 3] = [
-    ("one user", include_str!("../../sql/users/find.sql"), "gen_random_uuid()", "users_pkey"),
-    ("one order", include_str!("../../sql/orders/find.sql"), "gen_random_uuid()", "orders_pkey"),
-    (
-        "one product",
-        include_str!("../../sql/products/find.sql"),
-        "gen_random_uuid()",
-        "products_pkey",
-    ),
+/// The same for rows by their ids, one and many.
+const ROWS: [(&str, &str, &str, &str); 6] = [
+    ("one user", user::UserRow::FIND, ONE, "users_pkey"),
+    ("one order", order::OrderRow::FIND, ONE, "orders_pkey"),
+    ("one product", product::ProductRow::FIND, ONE, "products_pkey"),
+    ("many users", user::UserRow::FIND_MANY, MANY, "users_pkey"),
+    ("many orders", order::OrderRow::FIND_MANY, MANY, "orders_pkey"),
+    ("many products", product::ProductRow::FIND_MANY, MANY, "products_pkey"),
 ];
+const ONE: &str = "gen_random_uuid()";
+const MANY: &str = "ARRAY[gen_random_uuid(), gen_random_uuid()]";
 
 const FILL: &str = "
     INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, created_at, \
@@ -122,7 +125,10 @@ const FILL: &str = "
 async fn every_list_and_row_is_found_by_its_index() {
     let app = App::silent(1).await;
     sqlx::raw_sql(FILL).execute(&app.writer).await.unwrap();
-    for (pool, statements) in [(&app.pools.scan, STATEMENTS), (&app.pools.lookup, &ROWS)] {
+    let many = &ROWS[3..];
+    for (pool, statements) in
+        [(&app.pools.scan, STATEMENTS), (&app.pools.lookup, &ROWS), (&app.pools.scan, many)]
+    {
         for (what, statement, values, index) in statements {
             let explain = format!(
                 "PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); \
@@ -133,5 +139,20 @@ async fn every_list_and_row_is_found_by_its_index() {
             assert!(plan.contains(index), "{what} does not use {index}:\n{plan}");
             assert!(!plan.contains("Seq Scan"), "{what} reads everything:\n{plan}");
         }
+    }
+}
+
+#[tokio::test]
+async fn every_row_fits_the_table_that_the_projector_makes() {
+    let app = App::silent(1).await;
+    let mut connection = app.writer.acquire().await.unwrap();
+    for (table, shape) in [
+        ("users_g1.users", user::UserRow::SHAPE),
+        ("orders_g1.orders", order::OrderRow::SHAPE),
+        ("products_g1.products", product::ProductRow::SHAPE),
+        ("daily_sales_g1.daily_sales", sales::DailySalesRow::SHAPE),
+    ] {
+        let misfits = postgres_kit::misfits(&mut connection, table, shape).await.unwrap();
+        assert!(misfits.is_empty(), "{misfits:?}");
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{App, UserSeed};
 
 /// To tables with one row more, five positions further, with their columns in another order and of
 /// other types.
-const SWITCH: &str = "BEGIN;
+pub(crate) const SWITCH: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
     CREATE TABLE users AS
         SELECT position, version, updated_at, created_at, last_order_at, total_spent, \

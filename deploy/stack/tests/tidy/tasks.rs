@@ -39,6 +39,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("projection/src/runner/slot/take.rs", 1, Noticed::Caller),
     ("projection/src/ops/verify/background.rs", 1, Noticed::Pulse),
     ("query-api/src/read/reader.rs", 1, Noticed::Caller),
+    ("query-api/src/read/snapshot.rs", 1, Noticed::Caller),
     ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),
     ("service-kit/src/http/serve.rs", 3, Noticed::Caller),
     ("service-kit/src/process.rs", 1, Noticed::Caller),

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use event_store::{
     Append, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, RecordedEvent, Registry,
     StreamAppend, StreamName, UpcastingLog,
@@ -18,7 +17,7 @@ use uuid::Uuid;
 use super::*;
 use crate::ops::verify::Verifying;
 use crate::ops::verify::restraint::Restraint;
-use crate::projection::{AnyProjection, CopyRow, Incoming, Projection, Reason, Split, of};
+use crate::projection::{AnyProjection, Incoming, Projection, Reason, Split, of};
 use crate::{Runner, Standing, Watch};
 
 /// The only type of event.
@@ -34,13 +33,13 @@ struct Adjusted {
 /// The level of each thing: at most 100, and no two have the same.
 struct Levels;
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
-struct Level {
-    thing: Uuid,
-    level: i64,
+crate::row! {
+    #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+    struct Level in levels by (thing: Uuid) {
+        level: i64,
+    }
 }
 
-#[async_trait]
 impl Projection for Levels {
     const NAME: &'static str = "levels";
     const FOLD_VERSION: i32 = 1;
@@ -48,7 +47,6 @@ impl Projection for Levels {
         level bigint NOT NULL CONSTRAINT levels_once UNIQUE CONSTRAINT \
         levels_possible CHECK (level <= 100))";
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY levels FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = (Uuid, i64);
     type Key = Uuid;
@@ -73,33 +71,6 @@ impl Projection for Levels {
         incoming: &Incoming<Self::Event>,
     ) -> Result<Level, Reason> {
         Ok(Level { thing: *key, level: row.map_or(0, |row| row.level) + incoming.event.1 })
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[Uuid],
-    ) -> sqlx::Result<Vec<(Uuid, Level)>> {
-        let rows: Vec<Level> = sqlx::query_as("SELECT * FROM levels WHERE thing = ANY($1)")
-            .bind(keys)
-            .fetch_all(connection)
-            .await?;
-        Ok(rows.into_iter().map(|row| (row.thing, row)).collect())
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[Level]) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO levels SELECT * FROM unnest($1::uuid[], $2::bigint[])
-             ON CONFLICT (thing) DO UPDATE SET level = excluded.level",
-        )
-        .bind(rows.iter().map(|row| row.thing).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.level).collect::<Vec<_>>())
-        .execute(connection)
-        .await
-        .map(drop)
-    }
-
-    fn copy(row: &Level, to: &mut CopyRow) {
-        to.column(&row.thing).column(&row.level);
     }
 }
 

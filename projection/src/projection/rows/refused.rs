@@ -41,7 +41,7 @@ impl<P: Projection> Rows<P> {
             rows.iter().filter(|(_, stored)| !*stored).map(|(row, _)| *row).collect();
         let mut done = Ok(());
         if !new.is_empty() {
-            done = copy_in(&mut attempt, P::COPY, new.into_iter(), P::copy).await.map(drop);
+            done = copy_in(&mut attempt, new.into_iter()).await.map(drop);
         }
         if done.is_ok() && !stored.is_empty() {
             done = guard::save::<P>(&mut attempt, &stored).await;

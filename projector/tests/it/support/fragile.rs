@@ -3,13 +3,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
 use event_store::RecordedEvent;
-use projection::{CopyRow, Incoming, Projection, Reason, Split};
-use sqlx::PgConnection;
+use postgres_kit::{Column, TableRow};
+use projection::{CopyRow, Incoming, Projection, ProjectionRow, Reason, Split};
+use serde::Serialize;
+use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
-use super::ledger::{self, Row, traced, upsert};
+use super::ledger::{self, Row, row_in, traced};
 
 /// Adjustments by so much: at them the fold panics, the table's constraint refuses the row, saving
 /// the row panics, telling the keys panics, the key is none that Postgres can look for, and loading
@@ -33,7 +34,49 @@ fn is_broken() -> bool {
     !FIXED.load(Ordering::SeqCst)
 }
 
-#[async_trait]
+row_in!(fragile, StoredRow);
+
+/// A row that panics where it is told to.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct FragileRow(StoredRow);
+
+impl TableRow for FragileRow {
+    const COLUMNS: &'static str = StoredRow::COLUMNS;
+    const SHAPE: &'static [Column] = StoredRow::SHAPE;
+
+    fn read(row: &PgRow, first: usize) -> sqlx::Result<Self> {
+        StoredRow::read(row, first).map(Self)
+    }
+}
+
+impl ProjectionRow for FragileRow {
+    type Key = String;
+    const TABLE: &'static str = StoredRow::TABLE;
+    const LOAD: &'static str = StoredRow::LOAD;
+    const SAVE: &'static str = StoredRow::SAVE;
+    const COPY: &'static str = StoredRow::COPY;
+
+    fn key(&self) -> String {
+        self.0.key()
+    }
+
+    fn keys(keys: &[String]) -> sqlx::Result<PgArguments> {
+        assert!(!keys.iter().any(|key| key == UNLOADABLE), "a row that makes no sense");
+        StoredRow::keys(keys)
+    }
+
+    fn values(rows: &[Self]) -> sqlx::Result<PgArguments> {
+        let rows: Vec<StoredRow> = rows.iter().map(|row| row.0.clone()).collect();
+        assert!(rows.iter().all(|row| row.trace != -2), "no such row");
+        StoredRow::values(&rows)
+    }
+
+    fn copy(&self, to: &mut CopyRow) {
+        self.0.copy(to);
+    }
+}
+
 impl Projection for Fragile {
     const NAME: &'static str = "fragile";
     const FOLD_VERSION: i32 = 1;
@@ -42,11 +85,10 @@ impl Projection for Fragile {
         trace bigint NOT NULL CONSTRAINT fragile_trace CHECK (trace >= 0), position bigint NOT \
         NULL)";
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY fragile FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = (Uuid, i64);
     type Key = String;
-    type Row = Row;
+    type Row = FragileRow;
 
     fn handles() -> Vec<&'static str> {
         vec!["product.stock_adjusted"]
@@ -67,36 +109,21 @@ impl Projection for Fragile {
 
     fn fold(
         key: &String,
-        row: Option<Row>,
+        row: Option<FragileRow>,
         incoming: &Incoming<Self::Event>,
-    ) -> Result<Row, Reason> {
+    ) -> Result<FragileRow, Reason> {
         let delta = incoming.event.1;
         assert!(!(delta == FOLD_PANICS && is_broken()), "an unlucky number of {key}");
+        let row = row.map(|row| Row::from(row.0));
         let before = row.as_ref().map_or(0, |row| row.trace);
         let row = traced(key, row, delta, incoming.position.0);
-        Ok(match delta {
+        let row = match delta {
             // What is wrong stays wrong, so that it does not matter where a batch ends.
             _ if before < 0 => Row { trace: before, ..row },
             CONSTRAINT if is_broken() => Row { trace: -1, ..row },
             SAVE_PANICS if is_broken() => Row { trace: -2, ..row },
             _ => row,
-        })
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[String],
-    ) -> sqlx::Result<Vec<(String, Row)>> {
-        assert!(!keys.iter().any(|key| key == UNLOADABLE), "a row that makes no sense");
-        ledger::load(connection, "SELECT * FROM fragile WHERE key = ANY($1)", keys).await
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
-        assert!(rows.iter().all(|row| row.trace != -2), "no such row");
-        ledger::save(connection, upsert!("fragile"), rows).await
-    }
-
-    fn copy(row: &Row, to: &mut CopyRow) {
-        ledger::copy(row, to);
+        };
+        Ok(FragileRow(row.into()))
     }
 }

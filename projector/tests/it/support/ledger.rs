@@ -3,13 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
 use domain::DomainEvent;
 use domain::product::event::{ProductEvent, ProductStockAdjusted};
 use event_store::RecordedEvent;
-use projection::{CopyRow, Incoming, Projection, Reason, Split};
+use projection::{Incoming, Projection, Reason, Split};
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Happening, happening};
@@ -84,35 +82,37 @@ pub(crate) fn read(event: &RecordedEvent) -> Option<Result<(Uuid, i64), Reason>>
     }
 }
 
-/// The rows of these keys by a statement that selects them.
-pub(crate) async fn load(
-    connection: &mut PgConnection,
-    statement: &'static str,
-    keys: &[String],
-) -> sqlx::Result<Vec<(String, Row)>> {
-    let rows: Vec<Row> = sqlx::query_as(statement).bind(keys).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
-}
+/// Declares [`Row`] as the row of a table.
+macro_rules! row_in {
+    ($table:ident, $Row:ident) => {
+        projection::row! {
+            #[derive(Debug, Clone, serde::Serialize)]
+            pub(crate) struct $Row in $table by (key: String) {
+                events: i64,
+                trace: i64,
+                position: i64,
+            }
+        }
 
-pub(crate) fn copy(row: &Row, to: &mut CopyRow) {
-    to.column(&row.key).column(&row.events).column(&row.trace).column(&row.position);
-}
+        impl From<$Row> for $crate::support::ledger::Row {
+            fn from(row: $Row) -> Self {
+                let $Row { key, events, trace, position } = row;
+                Self { key, events, trace, position }
+            }
+        }
 
-/// Writes the rows by the statement that [`upsert`] makes.
-pub(crate) async fn save(
-    connection: &mut PgConnection,
-    statement: &'static str,
-    rows: &[Row],
-) -> sqlx::Result<()> {
-    sqlx::query(statement)
-        .bind(rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.events).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.trace).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.position).collect::<Vec<_>>())
-        .execute(connection)
-        .await
-        .map(drop)
+        impl From<$crate::support::ledger::Row> for $Row {
+            fn from(row: $crate::support::ledger::Row) -> Self {
+                let $crate::support::ledger::Row { key, events, trace, position } = row;
+                Self { key, events, trace, position }
+            }
+        }
+    };
 }
+pub(crate) use row_in;
+
+row_in!(ledger, LedgerRow);
+row_in!(tally, TallyRow);
 
 macro_rules! columns {
     () => {
@@ -121,30 +121,15 @@ macro_rules! columns {
     };
 }
 
-macro_rules! upsert {
-    ($table:literal) => {
-        concat!(
-            "INSERT INTO ",
-            $table,
-            " SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-             ON CONFLICT (key) DO UPDATE SET events = excluded.events, trace = excluded.trace, \
-             position = excluded.position"
-        )
-    };
-}
-pub(crate) use upsert;
-
-#[async_trait]
 impl<const TEST: usize> Projection for Ledger<TEST> {
     const NAME: &'static str = "ledger";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = concat!("CREATE TABLE ledger ", columns!());
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY ledger FROM STDIN (FORMAT binary)";
     const SPLIT: Split = Split::ByKey(1);
     type Event = (Uuid, i64);
     type Key = String;
-    type Row = Row;
+    type Row = LedgerRow;
 
     fn handles() -> Vec<&'static str> {
         vec!["product.stock_adjusted"]
@@ -160,40 +145,23 @@ impl<const TEST: usize> Projection for Ledger<TEST> {
 
     fn fold(
         key: &String,
-        row: Option<Row>,
+        row: Option<LedgerRow>,
         incoming: &Incoming<Self::Event>,
-    ) -> Result<Row, Reason> {
+    ) -> Result<LedgerRow, Reason> {
         refused(TEST, incoming.event.1)?;
-        Ok(traced(key, row, incoming.event.1, incoming.position.0))
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[String],
-    ) -> sqlx::Result<Vec<(String, Row)>> {
-        load(connection, "SELECT * FROM ledger WHERE key = ANY($1)", keys).await
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
-        save(connection, upsert!("ledger"), rows).await
-    }
-
-    fn copy(row: &Row, to: &mut CopyRow) {
-        copy(row, to);
+        Ok(traced(key, row.map(Row::from), incoming.event.1, incoming.position.0).into())
     }
 }
 
-#[async_trait]
 impl Projection for Tally {
     const NAME: &'static str = "tally";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = concat!("CREATE TABLE tally ", columns!());
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY tally FROM STDIN (FORMAT binary)";
     const COMMUTES: bool = true;
     type Event = (Uuid, i64);
     type Key = String;
-    type Row = Row;
+    type Row = TallyRow;
 
     fn handles() -> Vec<&'static str> {
         vec!["product.stock_adjusted"]
@@ -209,25 +177,10 @@ impl Projection for Tally {
 
     fn fold(
         key: &String,
-        row: Option<Row>,
+        row: Option<TallyRow>,
         incoming: &Incoming<Self::Event>,
-    ) -> Result<Row, Reason> {
+    ) -> Result<TallyRow, Reason> {
         refused(2, incoming.event.1)?;
-        Ok(summed(key, row, incoming.event.1, incoming.position.0))
-    }
-
-    async fn load(
-        connection: &mut PgConnection,
-        keys: &[String],
-    ) -> sqlx::Result<Vec<(String, Row)>> {
-        load(connection, "SELECT * FROM tally WHERE key = ANY($1)", keys).await
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<()> {
-        save(connection, upsert!("tally"), rows).await
-    }
-
-    fn copy(row: &Row, to: &mut CopyRow) {
-        copy(row, to);
+        Ok(summed(key, row.map(Row::from), incoming.event.1, incoming.position.0).into())
     }
 }

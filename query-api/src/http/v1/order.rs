@@ -2,74 +2,18 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::order::{FindOrder, LineRow, ListOrders, OrderRow, OrderSort};
-
-/// An order with its lines.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Order {
-    id: Uuid,
-    user_id: Uuid,
-    #[schema(value_type = OrderStatus)]
-    status: String,
-    /// Of all prices.
-    #[schema(example = "USD")]
-    currency: String,
-    /// Of all lines.
-    #[schema(example = "29.34")]
-    total: String,
-    /// Of all lines.
-    units: i64,
-    lines: Vec<Line>,
-    /// An import's date, else the confirmation's.
-    #[schema(required = true)]
-    ordered_at: Option<DateTime<Utc>>,
-    #[schema(required = true)]
-    confirmed_at: Option<DateTime<Utc>>,
-    #[schema(required = true)]
-    cancelled_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-}
-
-/// A line of an order.
-#[derive(Debug, Serialize, ToSchema)]
-struct Line {
-    #[serde(rename = "line_id")]
-    id: Uuid,
-    product_id: Uuid,
-    /// The product's name when it was ordered.
-    product_name: String,
-    quantity: i64,
-    /// Of one.
-    #[schema(example = "14.67")]
-    unit_price: String,
-    #[schema(example = "USD")]
-    currency: String,
-}
-
-/// How far an order is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::http) enum OrderStatus {
-    Pending,
-    Confirmed,
-    Cancelled,
-}
+use crate::read::order::{FindOrder, ListOrders, OrderRow, OrderSort};
+use crate::view::order::{Order, OrderStatus};
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortOrders {
@@ -146,7 +90,7 @@ pub(in crate::http) async fn list(
         page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, key, Order::from)
+    api.list(id, &request, view, OrderRow::key, Order::from)
 }
 
 /// Shows one order.
@@ -161,7 +105,7 @@ pub(in crate::http) async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindOrder(request.id);
+    let question = FindOrder::new(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Order::from(row), version, position)
@@ -173,54 +117,5 @@ const fn sort(given: Option<SortOrders>) -> OrderSort {
     match given {
         Some(SortOrders::CreatedAt) => OrderSort::CreatedAtAsc,
         None | Some(SortOrders::CreatedAtDesc) => OrderSort::CreatedAtDesc,
-    }
-}
-
-pub(super) fn key(row: &OrderRow, sort: OrderSort) -> Value {
-    match sort {
-        OrderSort::CreatedAtAsc | OrderSort::CreatedAtDesc => json!([row.created_at, row.id]),
-    }
-}
-
-impl OrderStatus {
-    const fn text(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl Line {
-    fn new(row: LineRow, currency: &str) -> Self {
-        Self {
-            id: row.line_id,
-            product_id: row.product_id,
-            product_name: row.product_name,
-            quantity: row.quantity,
-            unit_price: decimal(row.unit_price_minor, currency),
-            currency: currency.to_owned(),
-        }
-    }
-}
-
-impl From<OrderRow> for Order {
-    fn from(row: OrderRow) -> Self {
-        Self {
-            id: row.id,
-            user_id: row.user_id,
-            status: row.status,
-            total: decimal(row.total_minor, &row.currency),
-            units: row.units,
-            lines: row.lines.0.into_iter().map(|line| Line::new(line, &row.currency)).collect(),
-            currency: row.currency,
-            ordered_at: row.ordered_at,
-            confirmed_at: row.confirmed_at,
-            cancelled_at: row.cancelled_at,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }
     }
 }

@@ -2,38 +2,18 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
-
-/// A product.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Product {
-    id: Uuid,
-    name: String,
-    /// Of one.
-    #[schema(example = "14.67")]
-    unit_price: String,
-    #[schema(example = "USD")]
-    currency: String,
-    /// How many are there.
-    stock: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-}
+use crate::view::product::Product;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortProducts {
@@ -90,7 +70,7 @@ pub(in crate::http) async fn list(
         page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, key, Product::from)
+    api.list(id, &request, view, ProductRow::key, Product::from)
 }
 
 /// Shows one product.
@@ -105,32 +85,10 @@ pub(in crate::http) async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindProduct(request.id);
+    let question = FindProduct::new(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Product::from(row), version, position)
     })
     .await
-}
-
-fn key(row: &ProductRow, sort: ProductSort) -> Value {
-    match sort {
-        ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => json!([row.created_at, row.id]),
-        ProductSort::NameAsc | ProductSort::NameDesc => json!([row.name, row.id]),
-    }
-}
-
-impl From<ProductRow> for Product {
-    fn from(row: ProductRow) -> Self {
-        Self {
-            id: row.id,
-            unit_price: decimal(row.unit_price_minor, &row.currency),
-            name: row.name,
-            currency: row.currency,
-            stock: row.stock,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }
-    }
 }

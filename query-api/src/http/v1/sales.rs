@@ -2,10 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::NaiveDate;
 use formats::Currency;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service_kit::http::RequestId;
 use service_kit::input::Day;
 use service_kit::input::schema::currency_of_any_time;
@@ -15,22 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
-
-/// The sales of one day in one currency, of confirmed orders.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct DailySales {
-    /// In UTC.
-    day: NaiveDate,
-    #[schema(example = "USD")]
-    currency: String,
-    orders: i64,
-    units: i64,
-    #[schema(example = "87.15")]
-    revenue: String,
-}
+use crate::view::sales::DailySales;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortDays {
@@ -104,23 +89,5 @@ pub(in crate::http) async fn daily(
         page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, key, DailySales::from)
-}
-
-fn key(row: &DailySalesRow, sort: DailySalesSort) -> Value {
-    match sort {
-        DailySalesSort::DayAsc | DailySalesSort::DayDesc => json!([row.day, row.currency]),
-    }
-}
-
-impl From<DailySalesRow> for DailySales {
-    fn from(row: DailySalesRow) -> Self {
-        Self {
-            day: row.day,
-            revenue: decimal(row.revenue_minor, &row.currency),
-            currency: row.currency,
-            orders: row.orders,
-            units: row.units,
-        }
-    }
+    api.list(id, &request, view, DailySalesRow::key, DailySales::from)
 }

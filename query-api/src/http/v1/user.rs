@@ -1,63 +1,26 @@
 //! `/api/v1/users`.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use formats::email::{self, EmailError};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service_kit::extract::Path;
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::input::schema::email_address;
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
-use super::order::{self, Order};
+use super::order;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
-use crate::http::money::decimal;
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::View;
-use crate::read::order::ListOrdersOfUser;
+use crate::read::order::{ListOrdersOfUser, OrderRow};
 use crate::read::user::{FindUser, ListUsers, UserRow, UserSort};
-
-/// A user.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct User {
-    id: Uuid,
-    /// Null once the user's personal data were erased.
-    #[schema(required = true)]
-    email: Option<String>,
-    /// Null once the user's personal data were erased.
-    #[schema(required = true)]
-    name: Option<String>,
-    #[schema(value_type = UserStatus)]
-    status: String,
-    /// How many orders were confirmed.
-    order_count: i64,
-    /// Of confirmed orders, by currency.
-    #[schema(example = json!({"USD": "87.15"}))]
-    total_spent: BTreeMap<String, String>,
-    /// The latest date of a confirmed order.
-    #[schema(required = true)]
-    last_order_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-}
-
-/// Whether a user can order.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::http) enum UserStatus {
-    Active,
-    Deactivated,
-}
+use crate::view::order::Order;
+use crate::view::user::{User, UserStatus};
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortUsers {
@@ -126,7 +89,7 @@ pub(in crate::http) async fn list(
         page_request: request.page_request.clone(),
     };
     let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, key, User::from)
+    api.list(id, &request, view, UserRow::key, User::from)
 }
 
 /// Shows one user.
@@ -141,7 +104,7 @@ pub(in crate::http) async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindUser(request.id);
+    let question = FindUser::new(request.id);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (User::from(row), version, position)
@@ -170,49 +133,12 @@ pub(in crate::http) async fn orders(
     };
     let view = api.ask(question, request.wait).await?;
     let data = view.data.ok_or_else(Problem::not_found)?;
-    api.list(id, &request, View { data, seen: view.seen }, order::key, Order::from)
-}
-
-impl UserStatus {
-    const fn text(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Deactivated => "deactivated",
-        }
-    }
+    api.list(id, &request, View { data, seen: view.seen }, OrderRow::key, Order::from)
 }
 
 const fn code(error: EmailError) -> &'static str {
     match error {
         EmailError::TooLong => "email/too-long",
         EmailError::Malformed => "email/malformed",
-    }
-}
-
-fn key(row: &UserRow, sort: UserSort) -> Value {
-    match sort {
-        UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => json!([row.created_at, row.id]),
-        UserSort::OrderCountAsc | UserSort::OrderCountDesc => json!([row.order_count, row.id]),
-    }
-}
-
-impl From<UserRow> for User {
-    fn from(row: UserRow) -> Self {
-        let total_spent = row.total_spent.0.into_iter().map(|(currency, minor)| {
-            let amount = decimal(minor, &currency);
-            (currency, amount)
-        });
-        Self {
-            id: row.id,
-            email: row.email,
-            name: row.name,
-            status: row.status,
-            order_count: row.order_count,
-            total_spent: total_spent.collect(),
-            last_order_at: row.last_order_at,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }
     }
 }

@@ -1,0 +1,213 @@
+//! Rows whose fields are the columns of a table: [`row!`](crate::row!) makes of one declaration the
+//! struct, the list of its columns for statements, and how a row is read. [`misfits`] compares it
+//! with the real table, in a test or before the table is used.
+
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgConnection, PgRow, PgTypeInfo};
+use sqlx::{Decode, Postgres, Row as _, Type, TypeInfo as _};
+
+/// A row whose fields are columns. Made by [`row!`](crate::row!).
+pub trait TableRow: Sized {
+    /// The names of the columns as statements list them: `id, name`.
+    const COLUMNS: &'static str;
+
+    /// Name and type of each column, in the same order.
+    const SHAPE: &'static [Column];
+
+    /// Reads the columns of a result, from this one on, in the order of [`TableRow::COLUMNS`].
+    ///
+    /// # Errors
+    /// A value is not of its field's type, or null where the field is not an `Option`.
+    fn read(row: &PgRow, first: usize) -> sqlx::Result<Self>;
+
+    /// [`TableRow::read`] for the right side of a `LEFT JOIN`: `None` if the first column, which is
+    /// one of the primary key, is null.
+    ///
+    /// # Errors
+    /// As [`TableRow::read`].
+    fn read_if_there(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
+        use sqlx::ValueRef as _;
+        if row.try_get_raw(first)?.is_null() {
+            return Ok(None);
+        }
+        Self::read(row, first).map(Some)
+    }
+}
+
+/// What a field expects of its column.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// The name of both.
+    pub name: &'static str,
+    type_info: fn() -> PgTypeInfo,
+    compatible: fn(&PgTypeInfo) -> bool,
+    reads: fn(&PgRow) -> bool,
+}
+
+impl Column {
+    /// The column of this name, for a field of type `T`.
+    pub const fn of<T>(name: &'static str) -> Self
+    where
+        T: Type<Postgres> + for<'r> Decode<'r, Postgres>,
+    {
+        Self {
+            name,
+            type_info: T::type_info,
+            compatible: T::compatible,
+            reads: |row| row.try_get::<T, _>(0).is_ok(),
+        }
+    }
+}
+
+/// The value of the next column of a row.
+///
+/// # Errors
+/// It is not of this type.
+pub fn next<'r, T>(row: &'r PgRow, at: &mut usize) -> sqlx::Result<T>
+where
+    T: Type<Postgres> + Decode<'r, Postgres>,
+{
+    let value = row.try_get(*at)?;
+    *at += 1;
+    Ok(value)
+}
+
+/// Declares a row: a struct with named fields, each the column of its name. A field of a column
+/// that may be null is an `Option`.
+///
+/// ```
+/// postgres_kit::row! {
+///     /// A thing.
+///     #[derive(Debug)]
+///     pub struct Thing {
+///         /// Its id.
+///         pub id: i64,
+///         /// Its name, if it has one.
+///         pub name: Option<String>,
+///     }
+/// }
+/// assert_eq!(<Thing as postgres_kit::TableRow>::COLUMNS, "id, name");
+/// ```
+#[macro_export]
+macro_rules! row {
+    (
+        $(#[$attribute:meta])*
+        $visible:vis struct $Row:ident {
+            $( $(#[$about:meta])* $shown:vis $column:ident: $type:ty ),+ $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        $visible struct $Row {
+            $( $(#[$about])* $shown $column: $type ),+
+        }
+
+        impl $crate::TableRow for $Row {
+            const COLUMNS: &'static str = $crate::columns!($($column)+);
+            const SHAPE: &'static [$crate::Column] =
+                &[$($crate::Column::of::<$type>(stringify!($column))),+];
+
+            fn read(row: &$crate::macros::PgRow, first: usize) -> $crate::macros::Result<Self> {
+                let mut at = first;
+                Ok(Self { $($column: $crate::macros::next(row, &mut at)?),+ })
+            }
+        }
+    };
+}
+
+/// The names of columns as a statement lists them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! columns {
+    ($first:ident $($other:ident)*) => {
+        concat!(stringify!($first) $(, ", ", stringify!($other))*)
+    };
+}
+
+/// The arguments of a statement, each a value or a reference to one: what `query_with` takes.
+///
+/// ```
+/// # fn main() -> sqlx::Result<()> {
+/// let arguments = postgres_kit::arguments![7_i64, &Some("name")]?;
+/// # Ok(()) }
+/// ```
+#[macro_export]
+macro_rules! arguments {
+    ($($value:expr),* $(,)?) => {{
+        let mut arguments = $crate::macros::PgArguments::default();
+        Ok::<_, $crate::macros::Error>(())
+            $( .and_then(|()| $crate::macros::argument(&mut arguments, $value)) )*
+            .map(|()| arguments)
+    }};
+}
+
+/// One more argument.
+///
+/// # Errors
+/// The value cannot be written.
+pub fn argument<'q, T>(arguments: &mut sqlx::postgres::PgArguments, value: T) -> sqlx::Result<()>
+where
+    T: sqlx::Encode<'q, Postgres> + Type<Postgres>,
+{
+    sqlx::Arguments::add(arguments, value).map_err(sqlx::Error::Encode)
+}
+
+/// How fields differ from the columns of a table, in words for people; nothing if they fit.
+/// `table` is a name as Postgres resolves it. A column of the table that no field has is no
+/// difference: see [`unread`].
+///
+/// # Errors
+/// As Postgres says.
+pub async fn misfits(
+    connection: &mut PgConnection,
+    table: &str,
+    shape: &[Column],
+) -> sqlx::Result<Vec<String>> {
+    let null = sqlx::query("SELECT NULL").fetch_one(&mut *connection).await?;
+    let columns = columns_of(connection, table).await?;
+    let misfit = |column: &Column| {
+        let name = column.name;
+        let Some((_, oid, type_name, not_null)) = columns.iter().find(|(n, ..)| n == name) else {
+            return Some(format!("{table} has no column {name}"));
+        };
+        let expected = (column.type_info)();
+        if !(column.compatible)(&PgTypeInfo::with_oid(*oid)) {
+            let expected = expected.name().to_lowercase();
+            return Some(format!("{table}.{name} is of type {type_name}, its field of {expected}"));
+        }
+        match ((column.reads)(&null), not_null) {
+            (false, false) => {
+                Some(format!("{table}.{name} may be null, and its field is no Option"))
+            }
+            (true, true) => Some(format!("{table}.{name} is not null, and its field an Option")),
+            (true, false) | (false, true) => None,
+        }
+    };
+    Ok(shape.iter().filter_map(misfit).collect())
+}
+
+/// The columns of a table that no field has.
+///
+/// # Errors
+/// As Postgres says.
+pub async fn unread(
+    connection: &mut PgConnection,
+    table: &str,
+    shape: &[Column],
+) -> sqlx::Result<Vec<String>> {
+    let columns = columns_of(connection, table).await?.into_iter().map(|(name, ..)| name);
+    Ok(columns.filter(|name| shape.iter().all(|column| column.name != name)).collect())
+}
+
+async fn columns_of(
+    connection: &mut PgConnection,
+    table: &str,
+) -> sqlx::Result<Vec<(String, Oid, String, bool)>> {
+    sqlx::query_as(
+        "SELECT attname::text, atttypid, format_type(atttypid, atttypmod), attnotnull
+         FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+         ORDER BY attnum",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+}

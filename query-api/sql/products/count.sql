@@ -1,3 +1,0 @@
-SELECT count(*) AS "count!"
-FROM read_model.products
-WHERE ($1::text IS NULL OR name = $1)

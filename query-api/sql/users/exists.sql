@@ -1,1 +1,0 @@
-SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1) AS "exists!"

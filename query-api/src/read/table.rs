@@ -1,0 +1,265 @@
+//! Questions to one table: a row by its id, many rows by their ids, and the pages of a list. Their
+//! statements are joined here from the columns that a row declares.
+
+use std::marker::PhantomData;
+
+use postgres_kit::TableRow;
+use postgres_kit::macros::{PgArguments, argument};
+use serde::de::DeserializeOwned;
+use sqlx::types::Json;
+use sqlx::{Encode, PgConnection, Postgres, Row as _, Type};
+use uuid::Uuid;
+
+use super::{Asked, Checkpoint, Projection, Read, Shown};
+use crate::page::{Page, PageRequest};
+
+/// A table whose rows are found by an id. Made by `by_id!`.
+pub trait ById: TableRow + Clone + Send + Sync + 'static {
+    /// The projection that writes it.
+    const PROJECTIONS: &'static [Projection];
+    /// See [`Read::BEGIN`].
+    const BEGIN: &'static str;
+    /// One statement and one snapshot: where each partition of the projection is, and the row of
+    /// id `$1`. A row of the answer comes in any case.
+    const FIND: &'static str;
+    /// The rows of the ids `$1`.
+    const FIND_MANY: &'static str;
+
+    /// The row's id.
+    fn id(&self) -> Uuid;
+}
+
+/// Names the table of a row, whose first column is its id.
+macro_rules! by_id {
+    ($Row:ident in $projection:literal) => {
+        impl $crate::read::table::ById for $Row {
+            reads!($projection);
+            const FIND: &'static str = postgres_kit::sql!(
+                "SELECT (SELECT coalesce(json_agg(at), '[]')
+        FROM (SELECT c.projection, c.generation, c.partition, g.partitions, c.epoch, c.position,
+                     c.event_id,
+                     EXISTS (SELECT FROM read_model.stale s WHERE s.projection = c.projection
+                         AND s.generation = c.generation) AS stale
+              FROM read_model.checkpoints c
+              JOIN read_model.generations g ON g.projection = c.projection
+                  AND g.generation = c.generation
+              WHERE g.live AND c.projection = '", $projection, "') AS at) AS checkpoints, ",
+                <$Row as postgres_kit::TableRow>::COLUMNS,
+                " FROM (SELECT) AS always LEFT JOIN read_model.", $projection, " ON id = $1"
+            );
+            const FIND_MANY: &'static str = postgres_kit::sql!(
+                "SELECT ", <$Row as postgres_kit::TableRow>::COLUMNS,
+                " FROM read_model.", $projection, " WHERE id = ANY($1)"
+            );
+
+            fn id(&self) -> uuid::Uuid {
+                self.id
+            }
+        }
+    };
+}
+pub(super) use by_id;
+
+/// One row by its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Find<R> {
+    id: Uuid,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R> Find<R> {
+    /// The row of this id.
+    pub const fn new(id: Uuid) -> Self {
+        Self { id, row: PhantomData }
+    }
+}
+
+impl<R: ById> Read for Find<R> {
+    type Answer = Option<R>;
+    const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
+    const BEGIN: &'static str = R::BEGIN;
+    const BY_KEY: bool = true;
+
+    fn row(&self, _: Projection) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::rows(R::PROJECTIONS[0], answer.iter().map(ById::id))
+    }
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let found = sqlx::query(R::FIND).bind(self.id).fetch_one(snapshot).await?;
+        let Json(checkpoints) = found.try_get::<Json<Vec<Checkpoint>>, _>(0)?;
+        Ok(Asked { data: R::read_if_there(&found, 1)?, checkpoints: Some(checkpoints) })
+    }
+}
+
+/// The most rows that one question asks for by their ids.
+pub const MAX_IDS: usize = 1_000;
+
+/// More ids than one question may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} rows are asked for at once: at most {MAX_IDS} can be")]
+pub struct TooManyIds(usize);
+
+/// Many rows by their ids, in one statement. The answer has a place for each id, in their order;
+/// `None` where there is no such row.
+#[derive(Debug, Clone)]
+pub struct FindMany<R> {
+    ids: Vec<Uuid>,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R> FindMany<R> {
+    /// The rows of these ids.
+    ///
+    /// # Errors
+    /// There are more than [`MAX_IDS`].
+    pub fn new(ids: Vec<Uuid>) -> Result<Self, TooManyIds> {
+        if ids.len() > MAX_IDS {
+            return Err(TooManyIds(ids.len()));
+        }
+        Ok(Self { ids, row: PhantomData })
+    }
+}
+
+impl<R: ById> Read for FindMany<R> {
+    type Answer = Vec<Option<R>>;
+    const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
+    const BEGIN: &'static str = R::BEGIN;
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        Shown::rows(R::PROJECTIONS[0], answer.iter().flatten().map(ById::id))
+    }
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let rows = sqlx::query(R::FIND_MANY).bind(&self.ids).fetch_all(snapshot).await?;
+        let mut found = std::collections::HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let row = R::read(row, 0)?;
+            found.insert(row.id(), row);
+        }
+        Ok(self.ids.iter().map(|id| found.get(id).cloned()).collect::<Vec<_>>().into())
+    }
+}
+
+/// The statements of a list in one sort, by a column of type `A` and then, where that ties, by a
+/// key of type `K`. Made by `sorted!`.
+#[derive(Debug)]
+pub struct Sorted<R, A, K> {
+    /// The smallest first.
+    pub ascending: PageOf<R, A, K>,
+    /// The largest first.
+    pub descending: PageOf<R, A, K>,
+}
+
+type Types<R, A, K> = PhantomData<fn() -> (R, A, K)>;
+
+/// The statement of a page. Its parameters are the filters, the two columns of the row that the
+/// page comes after (null: of none), the most rows, and how many are left out.
+#[derive(Debug)]
+pub struct PageOf<R, A, K> {
+    /// The statement.
+    pub sql: &'static str,
+    types: Types<R, A, K>,
+}
+
+impl<R, A, K> PageOf<R, A, K> {
+    pub(super) const fn new(sql: &'static str) -> Self {
+        Self { sql, types: PhantomData }
+    }
+}
+
+/// The statements of a list of `$Row` from a view, in both directions: `FILTER[n]` is a condition
+/// over the parameters `$1` to `$n`, then come the column to sort by and the key that breaks ties.
+macro_rules! sorted {
+    ($Row:ident in $view:literal, $filter:ident[0], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$1" "$2" "$3" "$4") $($by)+)
+    };
+    ($Row:ident in $view:literal, $filter:ident[1], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$2" "$3" "$4" "$5") $($by)+)
+    };
+    ($Row:ident in $view:literal, $filter:ident[2], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$3" "$4" "$5" "$6") $($by)+)
+    };
+    ($Row:ident in $view:literal, $filter:ident[3], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$4" "$5" "$6" "$7") $($by)+)
+    };
+    ($Row:ident in $view:literal, $filter:ident[4], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$5" "$6" "$7" "$8") $($by)+)
+    };
+    (@ $Row:ident $view:literal $filter:ident $numbers:tt $by:ident: $by_type:ident,
+        $key:ident: $key_type:ident) => {
+        $crate::read::table::Sorted {
+            ascending: $crate::read::table::sorted!(
+                @ $Row $view $filter $numbers $by $by_type $key $key_type ">" "ASC"
+            ),
+            descending: $crate::read::table::sorted!(
+                @ $Row $view $filter $numbers $by $by_type $key $key_type "<" "DESC"
+            ),
+        }
+    };
+    (@ $Row:ident $view:literal $filter:ident
+        ($after:literal $after_key:literal $limit:literal $offset:literal)
+        $by:ident $by_type:ident $key:ident $key_type:ident
+        $comes_after:literal $direction:literal) => {
+        $crate::read::table::PageOf::new(postgres_kit::sql!(
+            "SELECT ", <$Row as postgres_kit::TableRow>::COLUMNS, " FROM read_model.", $view,
+            " WHERE ", $filter,
+            " AND (", $after, "::", stringify!($by_type), " IS NULL OR (",
+            stringify!($by), ", ", stringify!($key), ") ", $comes_after,
+            " (", $after, ", ", $after_key, "::", stringify!($key_type), "))",
+            " ORDER BY ", stringify!($by), " ", $direction, ", ",
+            stringify!($key), " ", $direction,
+            " LIMIT ", $limit, " OFFSET ", $offset
+        ))
+    };
+}
+pub(super) use sorted;
+
+/// The statement that counts the rows that a filter lets through.
+macro_rules! count {
+    ($view:literal, $filter:ident) => {
+        postgres_kit::sql!("SELECT count(*) FROM read_model.", $view, " WHERE ", $filter)
+    };
+}
+pub(super) use count;
+
+/// A list with the values of its filters, and which page of it is wanted.
+pub(super) struct ListOf<'q, S> {
+    pub(super) count: &'static str,
+    pub(super) filters: PgArguments,
+    pub(super) page_request: &'q PageRequest<S>,
+}
+
+impl<S> ListOf<'_, S> {
+    /// Reads the page in this sort; counts the rows first if the page has a number.
+    pub(super) async fn page<R, A, K>(
+        self,
+        snapshot: &mut PgConnection,
+        statement: &PageOf<R, A, K>,
+    ) -> Result<Page<R>, sqlx::Error>
+    where
+        R: TableRow,
+        A: DeserializeOwned + Type<Postgres> + for<'q> Encode<'q, Postgres>,
+        K: DeserializeOwned + Type<Postgres> + for<'q> Encode<'q, Postgres>,
+    {
+        let Self { count, filters, page_request } = self;
+        let total = if page_request.counts() {
+            let count = sqlx::query_scalar_with::<_, i64, _>(count, filters.clone());
+            Some(count.fetch_one(&mut *snapshot).await?)
+        } else {
+            None
+        };
+        let (after, key) = page_request.after::<A, K>()?;
+        let mut arguments = filters;
+        argument(&mut arguments, after)?;
+        argument(&mut arguments, key)?;
+        argument(&mut arguments, page_request.limit())?;
+        argument(&mut arguments, page_request.offset())?;
+        let rows = sqlx::query_with(statement.sql, arguments).fetch_all(snapshot).await?;
+        let rows = rows.iter().map(|row| R::read(row, 0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(page_request.page(rows, total))
+    }
+}

@@ -1,0 +1,41 @@
+//! A product, as clients see one.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::money::decimal;
+use crate::read::product::ProductRow;
+
+/// A product.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Product {
+    id: Uuid,
+    name: String,
+    /// Of one.
+    #[schema(example = "14.67")]
+    unit_price: String,
+    #[schema(example = "USD")]
+    currency: String,
+    /// How many are there.
+    stock: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+}
+
+impl From<ProductRow> for Product {
+    fn from(row: ProductRow) -> Self {
+        Self {
+            id: row.id,
+            unit_price: decimal(row.unit_price_minor, &row.currency),
+            name: row.name,
+            currency: row.currency,
+            stock: row.stock,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            version: row.version,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The sales of a day, as clients see them.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::money::decimal;
+use crate::read::sales::DailySalesRow;
+
+/// The sales of one day in one currency, of confirmed orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DailySales {
+    /// In UTC.
+    day: NaiveDate,
+    #[schema(example = "USD")]
+    currency: String,
+    orders: i64,
+    units: i64,
+    #[schema(example = "87.15")]
+    revenue: String,
+}
+
+impl From<DailySalesRow> for DailySales {
+    fn from(row: DailySalesRow) -> Self {
+        Self {
+            day: row.day,
+            revenue: decimal(row.revenue_minor, &row.currency),
+            currency: row.currency,
+            orders: row.orders,
+            units: row.units,
+        }
+    }
+}
