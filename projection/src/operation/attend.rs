@@ -64,7 +64,7 @@ pub(super) async fn attend(
         Ok(_) if attempt.number > MAX_ATTEMPTS => {
             failed(format!("given up: {MAX_ATTEMPTS} processes have ended in the middle of it"))
         }
-        Ok(job) => Attended::new(job, reach).until_its_end(&mut attempt, &drain).await,
+        Ok(job) => Attended::new(job, reach).verdict(&mut attempt, &drain).await,
     };
     match verdict {
         Verdict::Finished { state, result, error } => {
@@ -102,15 +102,14 @@ impl Attended {
         Self { job, reach, told, work, trouble: None, failures: 0, stop: None }
     }
 
-    async fn until_its_end(mut self, attempt: &mut Attempt, drain: &CancellationToken) -> Verdict {
+    async fn verdict(mut self, attempt: &mut Attempt, drain: &CancellationToken) -> Verdict {
         let mut ticks = tokio::time::interval(KEEP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 ended = &mut self.work => {
-                    let panicked =
-                        |panic: JoinError| Ended::Failed(format!("the program failed: {panic}"), None);
-                    if let Some(verdict) = self.ended(ended.unwrap_or_else(panicked)) {
+                    let ended = ended.unwrap_or_else(panicked);
+                    if let Some(verdict) = self.ended(ended) {
                         return verdict;
                     }
                     continue;
@@ -213,6 +212,10 @@ fn start(
         tokio::time::sleep(after).await;
         run(&reach, &job, told.as_ref()).await
     }))
+}
+
+fn panicked(panic: JoinError) -> Ended {
+    Ended::Failed(format!("the program failed: {panic}"), None)
 }
 
 /// Writes the end, and tries again while the database is away.

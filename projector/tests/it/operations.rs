@@ -16,7 +16,7 @@ const LAST: &str = "SELECT last FROM read_model.generation_numbers WHERE project
 const WRITTEN: &str = "SELECT COALESCE(max(position), 0) FROM read_model.checkpoints
     WHERE projection = 'orders' AND generation = 2";
 /// As if the process had been killed after the last operation's effect and before its record.
-const NOT_RECORDED: &str = "UPDATE read_model.operations
+pub(crate) const NOT_RECORDED: &str = "UPDATE read_model.operations
     SET state = 'running', finished_at = NULL, result = NULL, worker = gen_random_uuid()
     WHERE id = (SELECT id FROM read_model.operations ORDER BY id DESC LIMIT 1)";
 
@@ -190,6 +190,29 @@ async fn an_operation_that_is_held_up_says_by_what_and_goes_on_or_is_cancelled()
             assert_eq!(done["attempts"], 1, "{done}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_newest_finished_operations_are_kept_and_older_ones_go() {
+    let database = projected(509, 10).await;
+    let url = database.url();
+    // Older than any that is asked for now: an id begins with its time.
+    let fill = "INSERT INTO read_model.operations
+            (id, kind, projection, fold, requested_by, reason, state, finished_at)
+        SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'verify', 'orders',
+            'x', 'x', 'x', 'succeeded', now()
+        FROM generate_series(1, 10005) AS n";
+    tell(url, fill).await;
+    let process = Process::start(url);
+    let admin = Admin::of(&process).await;
+    let path = admin.ask("verify", "orders", json!({})).await;
+    assert_eq!(admin.ended(&path).await["state"], "succeeded");
+    until("older ones to go", || async {
+        ask::<i64>(url, "SELECT count(*) FROM read_model.operations").await == 10_000
+    })
+    .await;
+    let first = "SELECT right(min(id::text), 12)::bigint FROM read_model.operations";
+    assert_eq!(ask::<i64>(url, first).await, 7, "the oldest went");
 }
 
 #[tokio::test]
