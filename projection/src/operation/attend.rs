@@ -108,7 +108,7 @@ impl Attended {
         loop {
             tokio::select! {
                 ended = &mut self.work => {
-                    let ended = ended.unwrap_or_else(panicked);
+                    let ended = ended.unwrap_or_else(|panic| panicked(&panic));
                     if let Some(verdict) = self.ended(ended) {
                         return verdict;
                     }
@@ -214,7 +214,7 @@ fn start(
     }))
 }
 
-fn panicked(panic: JoinError) -> Ended {
+fn panicked(panic: &JoinError) -> Ended {
     Ended::Failed(format!("the program failed: {panic}"), None)
 }
 

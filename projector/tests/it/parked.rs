@@ -386,7 +386,8 @@ async fn parked_events_are_retried_and_skipped_as_operations_by_who_asked_for_th
     let who = "SELECT skipped_by || ': ' || reason FROM read_model.skips";
     assert_eq!(ask::<String>(url, who).await, "clerk-7: a new index");
     until("the row to be whole", || async {
-        ask::<i64>(url, "SELECT count(*) FROM read_model.parked").await == 0
+        let parked = "SELECT count(*) FROM read_model.parked WHERE projection = 'users'";
+        ask::<i64>(url, parked).await == 0
     })
     .await;
     tell(url, NOT_RECORDED).await;
