@@ -73,6 +73,8 @@ CREATE TABLE read_model.rebuilds (
     -- constraints of its tables that are made once rows are in: as ALTER TABLE … ADD takes them
     set_aside    text[]      NOT NULL DEFAULT '{}',
     pause_wanted boolean     NOT NULL DEFAULT false,
+    -- which of read_model.operations works on it; null: a command line
+    operation    uuid,
     started_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (projection, generation),
     FOREIGN KEY (projection, generation) REFERENCES read_model.generations ON DELETE CASCADE

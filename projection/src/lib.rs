@@ -8,14 +8,19 @@
 //! - [`generation`] keeps several versions of a projection's tables next to each other;
 //! - [`replay`] folds the log again from its beginning;
 //! - [`ops`] is what people do with projections: see how they are, verify and explain rows,
-//!   rebuild, and decide about events that a fold refused.
+//!   rebuild, and decide about events that a fold refused;
+//! - [`operation`] keeps a record of what people asked for, and carries it out whatever process
+//!   dies meanwhile;
+//! - [`pause`] holds a projection back until somebody resumes it.
 //!
 //! With the feature `test-kit`, `test_kit` holds a projection of yours to all of this.
 //!
 //! It knows no projection and no event of its own.
 
 pub mod generation;
+pub mod operation;
 pub mod ops;
+pub mod pause;
 mod projection;
 pub mod replay;
 pub mod runner;

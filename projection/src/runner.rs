@@ -10,6 +10,8 @@
 //!   Starting the process again tries it again, as does another generation, and after another
 //!   history the right one.
 //!
+//! While somebody has paused the projection (`pause.rs`), its partitions wait in every process.
+//!
 //! An event that can be read and is refused by a row's fold is parked, and hurts only that row
 //! (`runner/parked.rs`).
 //!
@@ -38,7 +40,7 @@ mod backoff;
 mod chain;
 pub(crate) mod checkpoint;
 pub(crate) mod database;
-mod discover;
+pub(crate) mod discover;
 mod dispatch;
 mod given;
 mod history;
@@ -310,6 +312,7 @@ impl Runner {
 
     fn report(&self) {
         self.watch.nats(self.nats.as_ref().map(NatsHandle::is_connected));
+        self.watch.pauses(self.discovery.pauses());
         self.watch.partitions(&self.slots);
     }
 }

@@ -1,5 +1,5 @@
 //! The command line: `projector run | status | account | parked | verify | explain | rebuild |
-//! switch-back | drop | migrate | start-over`.
+//! switch-back | drop | pause | resume | operations | migrate | start-over`.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use crate::projections;
 use account::AccountArgs;
 use background::BackgroundArgs;
 use explain::ExplainArgs;
+use operations::OperationsArgs;
 use parked::ParkedArgs;
+use pause::PauseArgs;
 use projection::AnyProjection;
 use projection::generation::SchemaError;
 use rebuild::RebuildArgs;
@@ -24,10 +26,13 @@ mod background;
 pub mod command;
 pub mod error;
 mod explain;
+mod operations;
 mod parked;
+mod pause;
 mod progress;
 pub(crate) mod reach;
 mod rebuild;
+mod remote;
 mod status;
 mod switch;
 mod verify;
@@ -91,6 +96,13 @@ pub enum Command {
     SwitchBack(Box<SwitchBackArgs>),
     /// Remove a generation that queries do not see, with all its rows.
     Drop(DropArgs),
+    /// Stop projecting a projection, in every process, until somebody resumes it. Queries see its
+    /// rows as they are.
+    Pause(PauseArgs),
+    /// Project a paused projection again, from where it stands.
+    Resume(PauseArgs),
+    /// Show what people asked the running projectors to do, the newest first; or cancel it.
+    Operations(OperationsArgs),
     /// Bring the read model's schema into the form that this program knows. Safe twice and at once.
     Migrate(MigrateArgs),
     /// Project one projection from the first event again, in a new generation that takes the old
@@ -114,7 +126,7 @@ pub struct RunArgs {
     pub(crate) master_key: MasterKey,
     #[command(flatten)]
     pub(crate) nats: NatsUrlArgs,
-    /// Where /livez, /readyz and /metrics are served; loopback only.
+    /// Where /livez, /readyz, /metrics and the operations are served; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9083")]
     pub(crate) admin_listen: LoopbackAddr,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! The shop's projections, the process that projects them, and the operators' command line.
 
 pub mod cli;
+mod operations;
 pub mod process;
 pub mod projections;
 

@@ -1,4 +1,5 @@
-//! The process `projector run`: settings, connections, the runner, the admin port, and the end.
+//! The process `projector run`: settings, connections, the runner, operations, the admin port, and
+//! the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,14 @@ use service_kit::http::{Port, serve_all};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Notify;
 
 use crate::cli::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::reach::{connect_options, store_options};
-use crate::projections;
+use crate::{operations, projections};
+use projection::operation::{self, Executor, Reach};
 use projection::ops::verify::background::{self, Background};
 use projection::runner::{self, Runner, Watch, chain};
 
@@ -37,7 +41,10 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let telemetry = Telemetry::start("projector", &args.log.log)?;
     let shutdown = Shutdown::listen()?;
     let health = Health::new();
-    let router = admin::router(health.clone(), telemetry.metrics());
+    let options = connect_options(&args.read_model.get()?)?;
+    let wake = Arc::new(Notify::new());
+    let api = operations::routes(options.clone(), projections::all(), Arc::clone(&wake));
+    let router = admin::router_with(health.clone(), telemetry.metrics(), api);
     let serving = tokio::spawn({
         let (shutdown, health) = (shutdown.clone(), health.clone());
         async move {
@@ -45,7 +52,7 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
         }
     });
     let projecting = Box::pin(async {
-        let done = Box::pin(project(&args, &shutdown, &health)).await;
+        let done = Box::pin(project(&args, options, &shutdown, (&health, wake))).await;
         shutdown.drain().cancel();
         done
     });
@@ -55,9 +62,13 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result<(), CommandError> {
+async fn project(
+    args: &RunArgs,
+    options: PgConnectOptions,
+    shutdown: &Shutdown,
+    (health, wake): (&Health, Arc<Notify>),
+) -> Result<(), CommandError> {
     let watch = Watch::new(health, clock::system());
-    let options = connect_options(&args.read_model.get()?)?;
     let store_url = args.event_store.get()?;
     let nats = match args.nats.optional()? {
         Some(url) => Some(NatsHandle::connect(url.expose_secret(), "projector").await?),
@@ -82,7 +93,7 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
     let settings =
         FollowerSettings { idle_report: runner::ACQUIRE_EVERY, ..FollowerSettings::default() };
     let follower = Follower::new(Arc::clone(&store), nats.clone(), settings);
-    let log = UpcastingLog::new(store, registry);
+    let log = UpcastingLog::new(store, Arc::clone(&registry));
     let vault = Vault::new(keys, Arc::new(master), VaultOptions::default());
     let pulse = health.optional_pulse("background_verification", background::SILENCE_LIMIT);
     let (reads, keys) = (log.clone(), Arc::clone(&vault));
@@ -93,10 +104,19 @@ async fn project(args: &RunArgs, shutdown: &Shutdown, health: &Health) -> Result
         vault: keys,
         pulse,
     };
+    let reach = Reach {
+        options: options.clone(),
+        store: store_options(&store_url)?,
+        registry,
+        vault: Some(Arc::clone(&vault)),
+    };
+    let pulse = health.optional_pulse("operations", operation::SILENCE_LIMIT);
+    let executor = Executor::new(reach, projections::all(), wake, pulse);
     let mut runner =
-        Runner::new(log, options.clone(), projections::all(), nats, watch.clone()).revealing(vault);
+        Runner::new(log, options, projections::all(), nats, watch.clone()).revealing(vault);
+    let working = async { tokio::join!(runner.run(follower, drain.clone()), executor.run(drain)) };
     tokio::select! {
-        () = runner.run(follower, drain) => {}
+        ((), ()) = working => {}
         never = verifying.run(projections::all()) => match never {},
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The admin port: `/livez` (the process runs), `/readyz` (it can take work; `?verbose` says how
-//! each component is) and `/metrics`. Never on the public port.
+//! each component is) and `/metrics`, and where a process has one, its API for operators. Never on
+//! the public port.
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -15,12 +16,25 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The admin port's routes.
 pub fn router(health: Health, metrics: Metrics) -> Router {
+    probes(health, metrics)
+        .fallback(async || crate::Problem::not_found())
+        .layer(axum::middleware::from_fn(crate::http::screen))
+}
+
+/// The admin port's routes, and an API for operators beside them. The API has the layers that every
+/// API has; no web page of another origin may call it.
+pub fn router_with(health: Health, metrics: Metrics, api: Router) -> Router {
+    let api = crate::http::layered(api, &crate::http::Origins::default());
+    probes(health, metrics)
+        .layer(axum::middleware::from_fn(crate::http::screen))
+        .fallback_service(api)
+}
+
+fn probes(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz).with_state(health))
         .route("/metrics", get(async move || ([(CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render())))
-        .fallback(async || crate::Problem::not_found())
-        .layer(axum::middleware::from_fn(crate::http::screen))
 }
 
 async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {

@@ -27,5 +27,9 @@ pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<Ex
     command
         .env("SUBJECT_KEYS_URL", &endpoints.subject_keys)
         .env("MASTER_KEY_FILE", KeyFiles::ensure()?.master);
+    // The others work in a process of their own.
+    if matches!(args.first().map(String::as_str), Some("pause" | "resume" | "operations")) {
+        command.env("PROJECTOR_ADMIN_URL", &endpoints.admin.projector);
+    }
     Err(command.exec()).with_context(|| format!("{} cannot be run", path.display()))
 }

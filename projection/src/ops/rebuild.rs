@@ -18,28 +18,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::{EventRef, Position};
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Operations, Progress, Silent, Work, switch};
-use crate::generation::{self, Generation, SchemaError};
+use crate::generation::{self, Generation};
 use crate::projection::{AnyProjection, Only};
 use crate::replay::compare::{Chunk, Comparison, Differences};
 use crate::replay::pace::Pace;
 use crate::replay::{RANGE, ReplayError, Source};
-use crate::runner::RunError;
-use crate::runner::parked::AgainError;
-use begin::{Phase, Unfinished};
+use crate::runner::chain;
+use begin::{How, Phase, Unfinished};
 use builder::Builder;
 
 mod begin;
 pub(crate) mod builder;
+mod error;
 mod estimate;
 mod keeper;
 #[cfg(test)]
 mod tests;
 
 pub use begin::pause;
+pub(crate) use begin::{Begun, begun_by, pause_of};
+pub use error::RebuildError;
 pub use estimate::{Estimate, estimate};
 
 /// How long the generation may be in the hands of a process that is perhaps gone.
@@ -69,10 +73,12 @@ pub struct Request {
     pub memory: usize,
     /// Whether personal values are shown in the rows that differ.
     pub reveal: bool,
+    /// The recorded operation that works on it; `None`: a command line.
+    pub operation: Option<Uuid>,
 }
 
 /// What became of a rebuild.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Rebuilt {
     /// The generation that was built.
     pub generation: i32,
@@ -83,13 +89,14 @@ pub struct Rebuilt {
 }
 
 /// What the comparison with the live generation found.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Compared {
     /// The live generation of this number was made from another history of the log.
     OtherHistory(i32),
     /// Another fold made the live generation of this number, and no program is left that brings it
     /// to where it can be compared: why not.
-    OtherFold(i32, RebuildError),
+    OtherFold(i32, String),
     /// The rows were compared.
     Rows {
         /// The number of the live generation.
@@ -111,7 +118,8 @@ impl Compared {
 }
 
 /// How a rebuild ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// Queries see the new generation. The one they saw before, if any, goes on as a standby.
     Switched(Option<i32>),
@@ -121,93 +129,6 @@ pub enum End {
     Differs,
     /// Somebody wanted it to pause, at this position: what was done is kept.
     Paused(Position),
-}
-
-/// Why a generation was not rebuilt or switched to.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// The schema is not this program's.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-    /// The log could not be replayed.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
-    /// The read model failed.
-    #[error("the read model's database failed")]
-    Database(#[from] sqlx::Error),
-    /// Somebody wanted it to pause: what was done is kept.
-    #[error("paused at position {0}")]
-    Paused(Position),
-    /// Another process holds the generation now.
-    #[error("another process has taken the rebuild over")]
-    TakenOver,
-    /// Another process builds or projects the generation.
-    #[error("generation {1} of {0} is in the hands of another process")]
-    Busy(String, i32),
-    /// There is one already.
-    #[error(
-        "a rebuild of {0} into generation {1} is not finished: `projector rebuild {0} --resume` \
-            goes on with it, `projector drop {0} {1}` gives it up"
-    )]
-    Unfinished(String, i32),
-    /// There is none.
-    #[error("no rebuild of {0} is unfinished")]
-    NothingUnfinished(String),
-    /// It was begun by a program with another fold version or other tables.
-    #[error("{0}; `projector drop` gives the rebuild up")]
-    NotOurs(String),
-    /// The live generation does not move, so that the two cannot be compared at one position.
-    #[error(
-        "the live generation of {projection} stands at {live}, behind {built}, and does not move: \
-            not compared; `--no-compare` goes on without"
-    )]
-    LiveBehind {
-        /// Which projection.
-        projection: String,
-        /// Where it stands.
-        live: Position,
-        /// Where the new one stands.
-        built: Position,
-    },
-    /// The generation to switch to would show an earlier position.
-    #[error(
-        "generation {generation} of {projection} stands at {at}, behind {shown}, which queries \
-            have seen, and does not catch up{why}"
-    )]
-    WouldGoBack {
-        /// Which projection.
-        projection: String,
-        /// Which generation.
-        generation: i32,
-        /// Where it stands.
-        at: Position,
-        /// What queries have seen.
-        shown: Position,
-        /// Why, where that is known.
-        why: String,
-    },
-    /// Queries or the projector held the tables all the time.
-    #[error(
-        "the tables of {0} could not be had for the switch: queries hold them too long; try again"
-    )]
-    NoMoment(String),
-    /// No generation was live before.
-    #[error("{0} has no earlier generation to switch back to")]
-    NothingToSwitchBackTo(String),
-    /// The generation cannot be dropped, and why.
-    #[error("generation {1} of {0} is not dropped: {2}")]
-    NotDropped(String, i32, &'static str),
-}
-
-impl From<AgainError> for RebuildError {
-    fn from(error: AgainError) -> Self {
-        match error {
-            AgainError::Lost => Self::TakenOver,
-            AgainError::Run(RunError::Database(error)) => Self::Database(error),
-            AgainError::Run(RunError::Store(error)) => Self::Replay(error.into()),
-            AgainError::Run(RunError::Keys(error)) => Self::Replay(error.into()),
-        }
-    }
 }
 
 /// Rebuilds a projection.
@@ -221,7 +142,8 @@ pub async fn rebuild(
     progress: &dyn Progress,
 ) -> Result<Rebuilt, RebuildError> {
     let source = operations.source(projection);
-    let how = (request.resume, request.partitions);
+    let Request { resume, partitions, operation, .. } = *request;
+    let how = How { resume, partitions, operation };
     let unfinished = begin::begin(operations, projection.as_ref(), how).await?;
     let generation = unfinished.generation;
     let pace = Pace::new(request.throttle);
@@ -277,8 +199,10 @@ impl Rebuild<'_> {
         let (generation, name) = (unfinished.generation, self.builder.projection().name());
         if unfinished.phase == Phase::Loading {
             self.load(name).await?;
+            self.builder.pause_if_wanted()?;
         }
         self.catch_up().await?;
+        self.builder.pause_if_wanted()?;
         if unfinished.phase < Phase::Compared {
             if self.request.compare {
                 self.compared = self.compare().await?;
@@ -290,6 +214,7 @@ impl Rebuild<'_> {
             }
             let connection = &mut self.builder.connection;
             begin::reached(connection, name, generation, Phase::Compared).await?;
+            self.builder.pause_if_wanted()?;
         }
         if !self.request.switch {
             begin::make_ready(&mut self.builder.connection, name, generation).await?;
@@ -333,7 +258,7 @@ impl Rebuild<'_> {
         let by_another_fold = !live.is_made_by(projection.as_ref());
         let differences = match compare(&mut self.builder, &live, self.request.reveal).await {
             Err(behind @ RebuildError::LiveBehind { .. }) if by_another_fold => {
-                return Ok(Some(Compared::OtherFold(live.generation, behind)));
+                return Ok(Some(Compared::OtherFold(live.generation, chain(&behind))));
             }
             compared => compared?,
         };
@@ -354,6 +279,7 @@ async fn compare(
     reveal: bool,
 ) -> Result<Option<Differences>, RebuildError> {
     let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
+    let source = Arc::clone(builder.source());
     let comparison =
         Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
     // Before it is waited for: the projector leaves one of another history where it is.
@@ -362,7 +288,7 @@ async fn compare(
         .connection
         .run(async |raw: &mut PgConnection| generation::mark(raw, name, number).await)
         .await?;
-    if !is_of_this_log(builder, at).await? {
+    if !is_of_this_log(&source, at).await? {
         return Ok(None);
     }
     let mut differences = Differences::default();
@@ -378,7 +304,7 @@ async fn compare(
                 let live = position(&mut builder.connection, &projection, live.generation).await?;
                 return Err(RebuildError::LiveBehind { projection, live, built });
             };
-            if !is_of_this_log(builder, next.mark).await? {
+            if !is_of_this_log(&source, next.mark).await? {
                 return Ok(None);
             }
             builder.go_on(next.mark.position, &Silent).await?;
@@ -389,8 +315,8 @@ async fn compare(
     Ok(Some(differences))
 }
 
-async fn is_of_this_log(builder: &Builder, mark: EventRef) -> Result<bool, ReplayError> {
-    match builder.source().prove(mark).await {
+async fn is_of_this_log(source: &Source, mark: EventRef) -> Result<bool, ReplayError> {
+    match source.prove(mark).await {
         Err(ReplayError::OtherHistory(_)) => Ok(false),
         proved => proved.map(|()| true),
     }

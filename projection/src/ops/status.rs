@@ -10,6 +10,7 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use crate::pause::Pause;
 use crate::runner::lease::LEASE;
 
 /// How long the log may take to answer; then it counts as away, so that it cannot hide how the
@@ -43,11 +44,13 @@ pub struct PartitionStatus {
     pub partitions: i32,
     /// What folds it.
     pub fold_version: i32,
-    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, or `not_running` when no process
-    /// has it.
+    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, `paused`, or `not_running` when no
+    /// process has it.
     pub mode: String,
     /// Why it is stopped.
     pub stopped_by: Option<String>,
+    /// Who paused the projection, why and since when.
+    pub paused: Option<Pause>,
     /// The history.
     pub epoch: Option<Uuid>,
     /// The last event that took effect.
@@ -91,6 +94,13 @@ impl Status {
         let head = answered.map_or(known, |head| head.mark.position.0);
         let mut projections = Vec::with_capacity(rows.len());
         for row in rows {
+            let paused = row.paused_by.zip(row.pause_reason).zip(row.paused_since);
+            let paused = paused.map(|((paused_by, reason), since)| Pause {
+                projection: row.projection.clone(),
+                paused_by,
+                reason,
+                since,
+            });
             let lag_events = (head - row.position).max(0);
             let lag_seconds = match store.filter(|_| answered.is_some()) {
                 Some(store) => {
@@ -100,11 +110,12 @@ impl Status {
                 None => None,
             };
             projections.push(PartitionStatus {
-                mode: if row.stopped_by.is_none() && !row.running {
-                    "not_running".to_owned()
-                } else {
-                    row.mode
+                mode: match (row.running || row.stopped_by.is_some(), &paused) {
+                    (true, _) => row.mode,
+                    (false, Some(_)) => "paused".to_owned(),
+                    (false, None) => "not_running".to_owned(),
                 },
+                paused,
                 projection: row.projection,
                 generation: row.generation,
                 partition: row.partition,

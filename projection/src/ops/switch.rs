@@ -11,16 +11,18 @@ use std::time::Duration;
 use event_store::{EventRef, Position};
 use postgres_kit::Connection;
 use postgres_kit::sqlstate::{LOCK_NOT_AVAILABLE, has_sqlstate};
+use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::rebuild::builder::Builder;
 use super::rebuild::{self, RebuildError};
 use super::{Operations, Progress, Silent, Work};
-use crate::generation::{self, Generation};
+use crate::generation;
 use crate::projection::AnyProjection;
 use crate::replay::pace::Pace;
 use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
+use crate::runner::discover;
 
 /// For how many seconds a switch is tried, unless told otherwise.
 pub const PATIENCE_SECONDS: u32 = 60;
@@ -189,7 +191,7 @@ async fn come_up(
 }
 
 /// Which generation queries see since a switch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Switched {
     /// The one they see now.
     pub generation: i32,
@@ -209,14 +211,31 @@ pub async fn switch_back(
     patience: Duration,
     progress: &dyn Progress,
 ) -> Result<Switched, RebuildError> {
-    let (name, source) = (projection.name(), operations.source(projection));
-    let Some(earlier) = earlier(&mut operations.connect().await?, name).await? else {
+    let name = projection.name();
+    let Some(generation) = earlier(&mut operations.connect().await?, name).await? else {
         return Err(RebuildError::NothingToSwitchBackTo(name.to_owned()));
     };
-    let generation = earlier.generation;
-    if !earlier.is_made_by(projection.as_ref()) {
+    switch_to(operations, projection, generation, (patience, progress)).await
+}
+
+/// Lets queries see this generation, which was built before. It catches up first.
+///
+/// # Errors
+/// [`RebuildError`].
+pub(crate) async fn switch_to(
+    operations: &Operations,
+    projection: &Arc<dyn AnyProjection>,
+    generation: i32,
+    (patience, progress): (Duration, &dyn Progress),
+) -> Result<Switched, RebuildError> {
+    let (name, source) = (projection.name(), operations.source(projection));
+    let find = async |raw: &mut PgConnection| discover::find(raw, name, generation).await;
+    let Some(found) = operations.connect().await?.run(find).await? else {
+        return Err(RebuildError::NoGeneration(name.to_owned(), generation));
+    };
+    if !found.is_made_by(projection.as_ref()) {
         let switched = switch(operations, &source, generation, patience, None).await;
-        let old = switched.map_err(|error| because_of_another_fold(error, earlier.fold_version))?;
+        let old = switched.map_err(|error| because_of_another_fold(error, found.fold_version))?;
         return Ok(Switched { generation, old });
     }
     let bytes = ROW_MEMORY_MIB.saturating_mul(MIB);
@@ -248,14 +267,13 @@ fn because_of_another_fold(error: RebuildError, fold_version: i32) -> RebuildErr
     }
 }
 
-/// The generation that queries saw before the live one.
-async fn earlier(
+/// The number of the generation that queries saw before the live one.
+pub(crate) async fn earlier(
     connection: &mut Connection,
     projection: &str,
-) -> sqlx::Result<Option<Generation>> {
-    sqlx::query_as!(
-        Generation,
-        "SELECT generation, fold_version, tables, partitions, live FROM read_model.generations
+) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!(
+        "SELECT generation FROM read_model.generations
          WHERE projection = $1 AND NOT live AND state = 'ready' AND live_until IS NOT NULL ORDER \
          BY live_until DESC LIMIT 1",
         projection

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use event_store::Position;
 use futures::StreamExt as _;
 use postgres_kit::Connection;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::{Operations, Progress, Work};
@@ -75,7 +75,7 @@ pub enum VerifyError {
 }
 
 /// What a verification found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// Which projection.
     pub projection: String,

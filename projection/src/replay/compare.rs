@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use event_store::{EventRef, Position};
 use postgres_kit::Connection;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection, PgExecutor};
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ pub(crate) struct Chunk {
 }
 
 /// What two tables differ in.
-#[derive(Debug, Default, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Differences {
     /// How many live rows were compared.
     pub rows: i64,
@@ -68,7 +68,7 @@ pub struct Differences {
 }
 
 /// A row that is not the same in both tables.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DifferingRow {
     /// `missing`, `extra` or `different`.
     pub kind: String,

@@ -16,8 +16,8 @@ use super::history::{self, History};
 use super::parked::{self, ParkedSet};
 use super::partition::Owned;
 use super::{PartitionKey, database, discover, lease};
-use crate::generation;
 use crate::projection::AnyProjection;
+use crate::{generation, pause};
 
 /// Stands for the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
@@ -131,6 +131,12 @@ impl Acquisition {
         else {
             return Ok(Acquired::Elsewhere(connection));
         };
+        // Asked after the lease is taken: whoever pauses looks at the leases after that.
+        if pause::is_paused(&mut connection, name).await? {
+            let give_up = async |raw: &mut PgConnection| lease.give_up(raw, Term(term)).await;
+            connection.run(give_up).await?;
+            return Ok(Acquired::Elsewhere(connection));
+        }
         let taken = connection
             .run(async |raw: &mut PgConnection| checkpoint::take(raw, &key, term).await)
             .await?;

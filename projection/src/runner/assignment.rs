@@ -94,7 +94,9 @@ impl Assignment {
                 clock_timestamp() THEN l.owner END AS owner
                FROM read_model.leases AS l
                LEFT JOIN pg_stat_activity AS a ON a.pid = l.backend_pid AND a.application_name LIKE
-               '%' || l.owner"#
+               '%' || l.owner
+               -- Those of operations are not shared.
+               WHERE NOT starts_with(l.name, 'operation/')"#
         )
         .fetch_all(connection)
         .await?;

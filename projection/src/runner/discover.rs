@@ -2,8 +2,8 @@
 //! those beside it, which are projected by every process that knows what made them, so that a
 //! switch never goes back in time; and which of them this process is to have.
 //!
-//! Both are asked twice a second. After a switch the old live generation goes on here, and the
-//! place of the live one is acquired anew.
+//! Both are asked twice a second, and so is which projections are paused. After a switch the old
+//! live generation goes on here, and the place of the live one is acquired anew.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::assignment::{self, Assignment};
 use super::slot::Slot;
 use super::{ACQUIRE_EVERY, database};
 use crate::generation::Generation;
+use crate::pause::{self, Pause};
 use crate::projection::AnyProjection;
 
 /// What is known of the generations.
@@ -29,6 +30,8 @@ pub(crate) struct Discovery {
     free: HashMap<String, (i64, Instant)>,
     /// Since when another has not taken what it was left.
     left: Option<Instant>,
+    /// Which projections are paused, as last seen.
+    pauses: Vec<Pause>,
 }
 
 /// A generation that is ready to be projected.
@@ -47,6 +50,11 @@ pub(crate) enum Role {
 }
 
 impl Discovery {
+    /// Which projections are paused.
+    pub(crate) fn pauses(&self) -> &[Pause] {
+        &self.pauses
+    }
+
     /// Makes the next look due now.
     pub(crate) fn look_now(&mut self) {
         self.due = None;
@@ -73,6 +81,10 @@ impl Discovery {
             .collect();
         match self.look(options, (owner, role), &folds).await {
             Ok((ready, assignment)) => {
+                for slot in slots.iter_mut() {
+                    let is_paused = self.pauses.iter().any(|p| p.projection == slot.name());
+                    slot.pause(is_paused).await;
+                }
                 align(slots, &ready).await;
                 self.share(slots, assignment).await;
             }
@@ -114,6 +126,7 @@ impl Discovery {
                 Some(Assignment::look(&mut connection, owner, able, folds).await?)
             }
         };
+        self.pauses = pause::all(&mut connection).await?;
         self.connection = Some(connection);
         let ready = rows.into_iter().map(|row| Ready {
             projection: row.projection,

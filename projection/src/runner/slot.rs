@@ -43,6 +43,8 @@ pub(crate) struct Slot {
     stands_for: Option<(String, i32)>,
     /// Whether it is this process's turn to take it.
     may_acquire: bool,
+    /// Whether somebody paused the projection: then it is nobody's turn.
+    is_paused: bool,
     /// Whether this process has found out how the partition is: before, its state says nothing.
     is_known: bool,
     state: State,
@@ -94,6 +96,7 @@ impl Slot {
             partition,
             stands_for: None,
             may_acquire: true,
+            is_paused: false,
             is_known: false,
             state: State::Waiting { due: now, connection: None },
             renew_at: now,

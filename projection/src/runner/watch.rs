@@ -15,6 +15,7 @@ use super::chain;
 use super::pulse::Pulse;
 use super::slot::Slot;
 use super::{RunError, Standing};
+use crate::pause::Pause;
 
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
@@ -36,6 +37,7 @@ pub struct Watch {
     projections: Component,
     nats: Component,
     event_types: Component,
+    pauses: Component,
     clock: SharedClock,
     pulse: Pulse,
     /// Where the log ended when a stand-by last asked.
@@ -58,6 +60,7 @@ impl Watch {
             projections: health.component("projections"),
             nats: health.optional_component("nats"),
             event_types: health.optional_component("event_types"),
+            pauses: health.optional_component("pauses"),
             clock,
             pulse: Pulse::default(),
             asked: Arc::new(Mutex::new(Position::START)),
@@ -142,6 +145,19 @@ impl Watch {
             Some(false) => self.nats.not_ready("not connected: the log is polled"),
             None => self.nats.not_ready("not configured: the log is polled"),
         }
+    }
+
+    /// Which projections people have paused. That is no failure, and makes nothing unready.
+    pub(crate) fn pauses(&self, pauses: &[Pause]) {
+        if pauses.is_empty() {
+            return self.pauses.ready();
+        }
+        let words = pauses.iter().map(|pause| {
+            let Pause { projection, paused_by, reason, since } = pause;
+            let since = since.format("%Y-%m-%d %H:%M:%S");
+            format!("{projection} is paused by {paused_by} since {since} UTC: {reason}")
+        });
+        self.pauses.not_ready(words.collect::<Vec<_>>().join("; "));
     }
 
     /// How every partition stands.

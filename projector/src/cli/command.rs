@@ -7,7 +7,9 @@ use service_kit::process::as_task;
 use super::account::account;
 use super::error::CommandError;
 use super::explain::explain;
+use super::operations::operations;
 use super::parked::parked;
+use super::pause::{pause, resume};
 use super::reach::connect_options;
 use super::rebuild::rebuild;
 use super::status::status;
@@ -33,6 +35,9 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Rebuild(args) => rebuild(*args).await,
         Command::SwitchBack(args) => switch_back(*args).await,
         Command::Drop(args) => drop_generation(args).await,
+        Command::Pause(args) => pause(args).await,
+        Command::Resume(args) => resume(args).await,
+        Command::Operations(args) => operations(args).await,
         Command::Migrate(args) => migrate(&args).await,
         Command::StartOver(args) => start_over(&args).await,
     }

@@ -8,7 +8,9 @@ use service_kit::config::SecretError;
 use service_kit::http::ServeError;
 use service_kit::shutdown::StoppedEarly;
 use service_kit::telemetry::TelemetryError;
+use uuid::Uuid;
 
+use super::remote::RemoteError;
 use projection::generation::SchemaError;
 use projection::ops::explain::ExplainError;
 use projection::ops::parked::ParkedError;
@@ -75,6 +77,25 @@ pub enum CommandError {
     /// Parked events could not be shown, tried again or skipped.
     #[error(transparent)]
     Parked(#[from] ParkedError),
+    /// A running projector did not take or show an operation.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// An operation of a running projector ended without doing it.
+    #[error("operation {id} has {state}: {why}")]
+    Operation {
+        /// Which.
+        id: Uuid,
+        /// How it ended.
+        state: String,
+        /// Why.
+        why: String,
+    },
+    /// An operation is recorded with who asked for it and why.
+    #[error("an operation on a running projector (--admin) needs --by and --reason")]
+    WhoAndWhy,
+    /// Operations are recorded, and the record shows no personal values.
+    #[error("--reveal cannot be had through --admin: the result is recorded")]
+    Revealing,
     /// Keys are there whose subjects are erased.
     #[error("keys are there whose subjects are erased: start the command API, which destroys them")]
     ErasuresNotApplied,
@@ -94,6 +115,9 @@ impl CommandError {
             Self::Setting(_)
             | Self::ReadModelUrl
             | Self::MasterKey(_)
+            | Self::WhoAndWhy
+            | Self::Revealing
+            | Self::Remote(RemoteError::Invalid(_))
             | Self::Explain(ExplainError::NotAKey(..))
             | Self::Parked(ParkedError::NotAKey(..)) => cli_kit::USAGE,
             Self::Schema(error)

@@ -32,6 +32,15 @@ impl Bar {
         Self { bar, line_at: (!is_terminal).then(|| Mutex::new(Instant::now() + LINE_EVERY)) }
     }
 
+    /// Shows how far an operation of another process is.
+    pub(super) fn show(&self, work: &str, position: Position, end: Position) {
+        if self.bar.message() != work {
+            self.bar.set_message(work.to_owned());
+            self.bar.reset_eta();
+        }
+        self.at(position, end);
+    }
+
     /// Writes something while no bar is in the way.
     pub(super) fn around<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)

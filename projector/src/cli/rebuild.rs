@@ -2,14 +2,18 @@
 
 use std::io::Write as _;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
-use projection::ops::rebuild::{self, Compared, End, Request};
+use super::remote::{ThroughArgs, result_of};
+use projection::AnyProjection;
+use projection::ops::rebuild::{self, Compared, End, Rebuilt, Request};
 use projection::ops::switch::PATIENCE_SECONDS;
 use projection::replay::{MIB, ROW_MEMORY_MIB};
 
@@ -54,7 +58,25 @@ pub struct RebuildArgs {
     #[arg(long)]
     pub(crate) reveal: bool,
     #[command(flatten)]
+    pub(crate) through: ThroughArgs,
+    #[command(flatten)]
     pub(crate) tool: ToolArgs,
+}
+
+impl RebuildArgs {
+    /// As the admin API takes them.
+    fn arguments(&self) -> Value {
+        json!({
+            "resume": self.resume,
+            "partitions": self.partitions,
+            "throttle": self.throttle,
+            "no_switch": self.no_switch,
+            "no_compare": self.no_compare,
+            "despite_differences": self.despite_differences,
+            "patience": self.patience,
+            "memory": self.memory,
+        })
+    }
 }
 
 /// Rebuilds, or says what it would take.
@@ -67,11 +89,26 @@ pub(super) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
             "the rebuild of {name} will pause; `projector rebuild {name} --resume` goes on with it"
         ));
     }
-    let operations = args.tool.open().await?;
     if args.dry_run {
-        let estimate = rebuild::estimate(&operations, &projection).await?;
+        let estimate = rebuild::estimate(&args.tool.open().await?, &projection).await?;
         return Ok(cli_kit::print(estimate.to_string())?);
     }
+    let rebuilt = match args.through.remote(args.reveal)? {
+        Some(remote) => {
+            let operation = remote.carry_out("rebuild", name, args.arguments()).await?;
+            result_of(&operation)?
+        }
+        None => here(&args, &projection).await?,
+    };
+    show(name, &rebuilt)
+}
+
+/// Rebuilds in this process.
+async fn here(
+    args: &RebuildArgs,
+    projection: &Arc<dyn AnyProjection>,
+) -> Result<Rebuilt, CommandError> {
+    let operations = args.tool.open().await?;
     let request = Request {
         resume: args.resume,
         partitions: args.partitions,
@@ -82,8 +119,12 @@ pub(super) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
         patience: Duration::from_secs(args.patience.into()),
         memory: args.memory.saturating_mul(MIB),
         reveal: args.reveal,
+        operation: None,
     };
-    let rebuilt = rebuild::rebuild(&operations, &projection, &request, &Bar::new()).await?;
+    Ok(rebuild::rebuild(&operations, projection, &request, &Bar::new()).await?)
+}
+
+fn show(name: &str, rebuilt: &Rebuilt) -> Result<(), CommandError> {
     if let Some(compared) = &rebuilt.compared {
         show_comparison(compared)?;
     }

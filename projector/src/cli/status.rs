@@ -90,7 +90,17 @@ fn table(status: &Status) -> String {
             format!("{name} has {parked} events parked: see `projector parked list {name}`\n")
         });
         let stopped = of.stopped_by.as_ref().map(|why| format!("{name} is stopped: {why}\n"));
-        lacks.into_iter().chain(stopped)
+        let paused = of.paused.as_ref().map(|pause| {
+            let since = pause.since.format("%Y-%m-%d %H:%M:%S");
+            let (by, why) = (&pause.paused_by, &pause.reason);
+            format!(
+                "{name} is paused by {by} since {since} UTC ({why}): `projector resume {name}` \
+                    goes on\n"
+            )
+        });
+        // Partitions of one projection are paused together.
+        let paused = paused.filter(|_| of.partition == 0);
+        lacks.into_iter().chain(stopped).chain(paused)
     });
     text.extend(lines);
     text
@@ -172,6 +182,7 @@ mod tests {
 
     use super::*;
     use projection::ops::status::PartitionStatus;
+    use projection::pause::Pause;
 
     #[test]
     fn an_interval_is_bounded() {
@@ -192,6 +203,12 @@ mod tests {
             fold_version: 1,
             mode: "stopped".to_owned(),
             stopped_by: Some("event 2 cannot be read".to_owned()),
+            paused: Some(Pause {
+                projection: "users".to_owned(),
+                paused_by: "clerk-7".to_owned(),
+                reason: "a look at the rows".to_owned(),
+                since: at,
+            }),
             epoch: None,
             position: 1,
             event_id: None,
@@ -205,6 +222,8 @@ mod tests {
         let text = table(&status);
         for words in [
             "users is stopped: event 2 cannot be read\n",
+            "users is paused by clerk-7 since ",
+            "(a look at the rows): `projector resume users` goes on\n",
             "users has 1 events parked: see `projector parked list users`\n",
             "The event store does not answer: the head is the one last seen.\n",
         ] {

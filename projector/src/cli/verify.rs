@@ -1,10 +1,12 @@
 //! `projector verify`.
 
 use clap::Args;
+use serde_json::json;
 
 use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
+use super::remote::{ThroughArgs, result_of};
 use projection::ops::verify::{self, Scope, Verification};
 use projection::replay::{MIB, ROW_MEMORY_MIB};
 
@@ -29,6 +31,8 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) through: ThroughArgs,
+    #[command(flatten)]
     pub(crate) tool: ToolArgs,
 }
 
@@ -46,14 +50,19 @@ fn parse_share(text: &str) -> Result<f64, String> {
 /// Verifies, and prints what it found.
 pub(super) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
-    let operations = args.tool.open().await?;
-    let scope = Scope {
-        sample: args.sample,
-        seed: args.seed,
-        memory: args.memory.saturating_mul(MIB),
-        reveal: args.reveal,
+    let found = if let Some(remote) = args.through.remote(args.reveal)? {
+        let arguments = json!({"sample": args.sample, "seed": args.seed, "memory": args.memory});
+        result_of(&remote.carry_out("verify", projection.name(), arguments).await?)?
+    } else {
+        let operations = args.tool.open().await?;
+        let scope = Scope {
+            sample: args.sample,
+            seed: args.seed,
+            memory: args.memory.saturating_mul(MIB),
+            reveal: args.reveal,
+        };
+        verify::verify(&operations, &projection, &scope, &Bar::new()).await?
     };
-    let found = verify::verify(&operations, &projection, &scope, &Bar::new()).await?;
     let text =
         if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { in_words(&found) };
     cli_kit::print(text)?;

@@ -17,10 +17,13 @@ use projection::{AnyProjection, MAX_PARKED, of};
 use projection::{Runner, Standing, generation};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::operations::NOT_RECORDED;
 use crate::rebuild::{fails, succeeds};
+use crate::support::admin::Admin;
 use crate::support::ledger::{FIXED, Ledger, POISON, Row, Tally, adjusted, bucket, summed, traced};
 use crate::support::life::{at, money, registered};
 use crate::support::process::Process;
@@ -360,6 +363,36 @@ async fn p7_a_rebuild_parks_what_the_live_one_parks_and_a_skip_holds_for_every_g
     let said = succeeds(url, &["verify", "users"]).await;
     assert!(said.contains("2 rows compared, no difference"), "{said}");
     drop(process);
+}
+
+#[tokio::test]
+async fn parked_events_are_retried_and_skipped_as_operations_by_who_asked_for_them() {
+    let database = whole_database().await;
+    let (url, store) = (database.url(), postgres_store(database.url()).await);
+    append(store.as_ref(), vec![of_a_stranger(Uuid::from_u128(1))]).await;
+    let process = Process::start(url);
+    until_all_at(url, 1).await;
+    let admin = Admin::of(&process).await;
+    let path = admin.ask("parked_retry", "users", json!({})).await;
+    let retried = admin.ended(&path).await;
+    assert_eq!(retried["result"], json!({"rows": 1, "waiting": 0, "still_stale": 1}), "{retried}");
+    let path = admin.ask("parked_skip", "users", json!({"position": 2})).await;
+    let refused = admin.ended(&path).await;
+    assert_eq!(refused["state"], "failed", "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("no row refuses"), "{refused}");
+    let path = admin.ask("parked_skip", "users", json!({"position": 1})).await;
+    let skipped = admin.ended(&path).await;
+    assert_eq!((&skipped["state"], &skipped["result"]["rows"]), (&"succeeded".into(), &1.into()));
+    let who = "SELECT skipped_by || ': ' || reason FROM read_model.skips";
+    assert_eq!(ask::<String>(url, who).await, "clerk-7: a new index");
+    until("the row to be whole", || async {
+        let parked = "SELECT count(*) FROM read_model.parked WHERE projection = 'users'";
+        ask::<i64>(url, parked).await == 0
+    })
+    .await;
+    tell(url, NOT_RECORDED).await;
+    let again = admin.ended(&path).await;
+    assert_eq!((&again["state"], &again["attempts"]), (&"succeeded".into(), &2.into()), "{again}");
 }
 
 /// Of the rows of the test: two in each of two generations.

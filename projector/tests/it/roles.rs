@@ -44,6 +44,15 @@ async fn the_readers_role_reads_everything_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn who_asked_for_what_and_why_is_not_for_readers() {
+    let database = read_model().await;
+    let reader = database.url_in_group("read_model_reader").await;
+    for read in ["SELECT FROM read_model.operations", "SELECT FROM read_model.pauses"] {
+        assert_eq!(refused(&reader, read).await.as_deref(), Some("42501"), "{read}");
+    }
+}
+
+#[tokio::test]
 async fn the_owners_role_projects_and_cannot_touch_the_log() {
     let database = whole_database().await;
     let owner = database.url_in_group("read_model_owner").await;

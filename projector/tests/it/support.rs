@@ -20,6 +20,7 @@ use service_kit::health::Health;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
+pub(crate) mod admin;
 pub(crate) mod feed;
 pub(crate) mod fragile;
 pub(crate) mod golden;

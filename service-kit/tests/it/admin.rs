@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::routing::get as route;
 use http_body_util::BodyExt as _;
 use service_kit::admin;
 use service_kit::health::Health;
@@ -35,4 +36,17 @@ async fn readiness_follows_the_needed_parts_and_names_what_is_missing() {
     assert_eq!(get(&router, "/livez").await.0, 200);
     assert_eq!(get(&router, "/metrics").await.0, 200);
     assert_eq!(get(&router, "/debug").await.0, 404);
+}
+
+#[tokio::test]
+async fn an_api_for_operators_stands_beside_the_probes_with_the_layers_of_an_api() {
+    let api = Router::new().route("/admin/v1/things/{id}", route(async || "a thing"));
+    let router = admin::router_with(Health::new(), Metrics::detached().unwrap(), api);
+    for path in ["/livez", "/metrics", "/admin/v1/things/7"] {
+        assert_eq!(get(&router, path).await.0, 200, "{path}");
+    }
+    let (status, body) = get(&router, "/admin/v1/others").await;
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["instance"]), (404, &"/admin/v1/others".into()));
+    assert!(body["request_id"].is_string(), "{body}");
 }

@@ -3,8 +3,9 @@
 
 use postgres_kit::Connection;
 use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
-use super::RebuildError;
+use super::{End, RebuildError};
 use crate::generation::{self, Generation, SchemaError};
 use crate::ops::Operations;
 use crate::projection::AnyProjection;
@@ -34,26 +35,34 @@ pub(crate) struct Unfinished {
     pub(crate) phase: Phase,
 }
 
-/// Begins a rebuild, or goes on with the one that is unfinished.
-///
-/// `partitions`: into how many a new generation is split; as before, unless said.
+/// How a rebuild begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    /// Whether to go on with the one that is unfinished.
+    pub(crate) resume: bool,
+    /// Into how many partitions a new generation is split; as before, unless said.
+    pub(crate) partitions: Option<i32>,
+    /// The recorded operation that works on it.
+    pub(crate) operation: Option<Uuid>,
+}
+
+/// Begins a rebuild, or goes on with the one that is unfinished, and notes who works on it.
 pub(crate) async fn begin(
     operations: &Operations,
     projection: &dyn AnyProjection,
-    (resume, partitions): (bool, Option<i32>),
+    how: How,
 ) -> Result<Unfinished, RebuildError> {
     let mut connection = operations.connect().await?;
-    connection
-        .run(async |raw: &mut PgConnection| begin_with(raw, projection, (resume, partitions)).await)
-        .await
+    connection.run(async |raw: &mut PgConnection| begin_with(raw, projection, how).await).await
 }
 
 async fn begin_with(
     connection: &mut PgConnection,
     projection: &dyn AnyProjection,
-    (resume, partitions): (bool, Option<i32>),
+    how: How,
 ) -> Result<Unfinished, RebuildError> {
     let name = projection.name();
+    let How { resume, partitions, operation } = how;
     let mut transaction = generation::locked(connection).await.map_err(SchemaError::from)?;
     let begun = match (find(&mut *transaction, name).await?, resume) {
         (Some((found, phase)), true) => {
@@ -61,10 +70,11 @@ async fn begin_with(
                 return Err(RebuildError::NotOurs(generation::not_ours(projection, Some(&found))));
             }
             sqlx::query!(
-                "UPDATE read_model.rebuilds SET pause_wanted = false WHERE projection = $1 AND \
-                    generation = $2",
+                "UPDATE read_model.rebuilds SET pause_wanted = false, operation = $3
+                 WHERE projection = $1 AND generation = $2",
                 name,
-                found.generation
+                found.generation,
+                operation as Option<Uuid>
             )
             .execute(&mut *transaction)
             .await?;
@@ -81,9 +91,11 @@ async fn begin_with(
             generation::make(&mut transaction, projection, (generation, partitions), "building")
                 .await?;
             sqlx::query!(
-                "INSERT INTO read_model.rebuilds (projection, generation) VALUES ($1, $2)",
+                "INSERT INTO read_model.rebuilds (projection, generation, operation) \
+                    VALUES ($1, $2, $3)",
                 name,
-                generation
+                generation,
+                operation as Option<Uuid>
             )
             .execute(&mut *transaction)
             .await?;
@@ -171,6 +183,53 @@ pub async fn pause(connection: &mut Connection, projection: &str) -> Result<(), 
             = $2",
         projection,
         found.generation
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A rebuild that an operation has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    pub(crate) generation: i32,
+    /// How it ended, if it has: nobody was left to say so.
+    pub(crate) ended: Option<End>,
+}
+
+/// The rebuild on which an operation works. `None`: it has not begun, or its generation is dropped.
+///
+/// `switch`: whether the operation wants the generation to take the live one's place.
+pub(crate) async fn begun_by(
+    connection: impl PgExecutor<'_>,
+    operation: Uuid,
+    switch: bool,
+) -> sqlx::Result<Option<Begun>> {
+    let row = sqlx::query!(
+        "SELECT r.generation, r.phase, g.state
+         FROM read_model.rebuilds AS r JOIN read_model.generations AS g USING (projection, \
+         generation)
+         WHERE r.operation = $1",
+        operation
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Begun {
+        generation: row.generation,
+        ended: match (row.phase.as_str(), row.state.as_str()) {
+            // The one before it is not known any more.
+            ("switched", _) => Some(End::Switched(None)),
+            ("compared", "ready") if !switch => Some(End::Built),
+            _ => None,
+        },
+    }))
+}
+
+/// Asks the rebuild on which an operation works to write what it has, and to end.
+pub(crate) async fn pause_of(connection: impl PgExecutor<'_>, operation: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE read_model.rebuilds SET pause_wanted = true WHERE operation = $1",
+        operation
     )
     .execute(connection)
     .await?;

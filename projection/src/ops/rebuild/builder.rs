@@ -211,6 +211,11 @@ impl Builder {
         Ok(self.head)
     }
 
+    /// Ends the build where somebody wants it to pause. Everything folded is written.
+    pub(crate) fn pause_if_wanted(&self) -> Result<(), RebuildError> {
+        if self.keeper.pause_is_wanted() { Err(RebuildError::Paused(self.at)) } else { Ok(()) }
+    }
+
     /// Brings rows and checkpoints to this position, which the log has reached. Events that are
     /// refused are parked.
     pub(crate) async fn go_on(

@@ -147,7 +147,7 @@ impl World {
         let operations = self.operations().await;
         let source = operations.source(&self.projection);
         let begun =
-            begin::begin(&operations, self.projection.as_ref(), (false, None)).await.unwrap();
+            begin::begin(&operations, self.projection.as_ref(), How::default()).await.unwrap();
         let mut builder =
             Builder::take(&operations, &source, begun.generation, bytes, Pace::new(None))
                 .await

@@ -89,14 +89,15 @@ impl Drop for Paused {
     }
 }
 
-/// How far the live generation that is furthest back, of those that are not stopped, is behind the
-/// log.
+/// How far the live generation that is furthest back, of those that are neither stopped nor paused,
+/// is behind the log.
 async fn lag(connection: &mut Connection, source: &Source) -> Result<i64, ReplayError> {
     let head = source.head().await?.mark.position;
     let least = sqlx::query_scalar!(
         "SELECT min(c.position) FROM read_model.checkpoints AS c JOIN read_model.generations AS g \
             USING (projection, generation)
-         WHERE g.live AND c.stopped_by IS NULL"
+         WHERE g.live AND c.stopped_by IS NULL
+           AND NOT EXISTS (SELECT FROM read_model.pauses AS p WHERE p.projection = c.projection)"
     )
     .fetch_one(connection)
     .await?;

@@ -45,6 +45,15 @@ impl Slot {
         self.is_elsewhere();
     }
 
+    /// Holds the partition back while its projection is paused: it is given up, and not taken.
+    pub(crate) async fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+        if is_paused && self.mark().is_some() {
+            tracing::info!(projection = self.title(), "paused");
+            self.hand_over().await;
+        }
+    }
+
     /// Another process has the partition: nothing is held for it here.
     pub(crate) fn is_elsewhere(&mut self) {
         self.not_ours();

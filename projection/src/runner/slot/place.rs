@@ -32,15 +32,17 @@ impl Slot {
             .map(|found| (lease::name(name, found.generation, self.partition), found.partitions));
     }
 
-    /// As it is shared with other processes.
+    /// As it is shared with other processes: not at all while it is paused.
     pub(crate) fn place(&self) -> Option<Place> {
         self.stands_for
             .as_ref()
+            .filter(|_| !self.is_paused)
             .map(|(lease, _)| Place { lease: lease.clone(), fold: self.fold.clone() })
     }
 
     /// Whether it is this process's turn to take the partition, at once.
     pub(crate) fn may_acquire(&mut self, may: bool) {
+        let may = may && !self.is_paused;
         if let (true, State::Waiting { due, .. }) =
             (may && !self.may_acquire && self.failures == 0, &mut self.state)
         {

@@ -20,6 +20,9 @@ impl Slot {
         owner: Uuid,
         store: &Arc<dyn EventStore>,
     ) {
+        if self.is_paused {
+            return;
+        }
         let now = Instant::now();
         let (connection, stopped) = match &mut self.state {
             State::Waiting { due, connection } if *due <= now && self.may_acquire => {

@@ -63,6 +63,11 @@ impl Process {
         Self { child, admin }
     }
 
+    /// The address of the admin port.
+    pub(crate) fn admin(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// What the admin port answers, head and body.
     pub(crate) async fn get(&self, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.admin).await else {

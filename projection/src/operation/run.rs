@@ -1,0 +1,360 @@
+//! Does what an operation asks for, by the same functions that the command lines call.
+//!
+//! It may run again after a process died in the middle, or after the effect and before the record.
+//! So each kind first finds out what is done already.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::StoreError;
+use postgres_kit::Connection;
+use serde::Serialize;
+use serde_json::{Value, json};
+use service_kit::input::Integer;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::executor::{OpenError, Reach};
+use super::{
+    DropArguments, ParkedRetryArguments, ParkedSkipArguments, RebuildArguments, SwitchArguments,
+    Task, VerifyArguments,
+};
+use crate::generation::{self, SchemaError};
+use crate::ops::parked::{self, Decision, ParkedError, SkipError, Wanted};
+use crate::ops::rebuild::{self, End, RebuildError, Rebuilt, Request};
+use crate::ops::switch::{self, PATIENCE_SECONDS};
+use crate::ops::verify::{self, Scope, VerifyError};
+use crate::ops::{self, Progress};
+use crate::pause;
+use crate::projection::AnyProjection;
+use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError};
+use crate::runner::{chain, database};
+
+/// How long a pause waits until every process has stopped projecting: a batch may be in flight, or
+/// a process may hang, whose lease then runs out.
+const REST_WAIT: Duration = Duration::from_secs(30);
+/// How long the outcome of a retry is waited for.
+const RETRY_WAIT: Duration = Duration::from_secs(30);
+
+/// What is to be done.
+#[derive(Clone)]
+pub(super) struct Job {
+    /// The operation.
+    pub(super) id: Uuid,
+    pub(super) task: Task,
+    pub(super) projection: Arc<dyn AnyProjection>,
+    pub(super) by: String,
+    pub(super) reason: String,
+    /// Whether it was tried before: it may be done already.
+    pub(super) again: bool,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It is done, with this result.
+    Done(Value),
+    /// It ended early since somebody wanted it to, with so much done.
+    Stopped(Value),
+    /// It cannot be done: why, and what was found.
+    Failed(String, Option<Value>),
+    /// Something is away, and may come back.
+    Trouble(String),
+}
+
+/// An error, and whether it may pass by itself.
+pub(super) struct Failure {
+    text: String,
+    passes: bool,
+}
+
+impl From<Failure> for Ended {
+    fn from(Failure { text, passes }: Failure) -> Self {
+        if passes { Self::Trouble(text) } else { Self::Failed(text, None) }
+    }
+}
+
+/// Does it.
+pub(super) async fn run(reach: &Reach, job: &Job, progress: &dyn Progress) -> Ended {
+    let done = match &job.task {
+        Task::Rebuild(of) => rebuild(reach, job, of, progress).await,
+        Task::Verify(of) => verify(reach, job, of, progress).await,
+        Task::Switch(of) => switch(reach, job, of, progress).await,
+        Task::Drop(of) => drop_generation(reach, job, of).await,
+        Task::Pause(_) => pause(reach, job).await,
+        Task::Resume(_) => resume(reach, job).await,
+        Task::ParkedRetry(of) => parked_retry(reach, job, of).await,
+        Task::ParkedSkip(of) => parked_skip(reach, job, of).await,
+    };
+    done.unwrap_or_else(Ended::from)
+}
+
+async fn rebuild(
+    reach: &Reach,
+    job: &Job,
+    of: &RebuildArguments,
+    progress: &dyn Progress,
+) -> Result<Ended, Failure> {
+    let mut connection = ops::read_model(&reach.options).await?;
+    let begun = rebuild::begun_by(&mut connection, job.id, !of.no_switch).await?;
+    connection.close().await;
+    if let Some(rebuild::Begun { generation, ended: Some(end) }) = begun {
+        return Ok(Ended::Done(value(&Rebuilt { generation, compared: None, end })?));
+    }
+    let throttle = of.throttle.and_then(|rate| u32::try_from(rate.get()).ok());
+    let request = Request {
+        resume: of.resume || begun.is_some(),
+        partitions: of.partitions.and_then(number),
+        throttle: throttle.and_then(NonZeroU32::new),
+        switch: !of.no_switch,
+        compare: !of.no_compare,
+        despite_differences: of.despite_differences,
+        patience: patience(of.patience),
+        memory: memory(of.memory),
+        reveal: false,
+        operation: Some(job.id),
+    };
+    let operations = reach.open().await?;
+    let rebuilt = rebuild::rebuild(&operations, &job.projection, &request, progress)
+        .await
+        .map_err(|error| of_rebuild(&error, job.again))?;
+    let result = value(&rebuilt)?;
+    Ok(match rebuilt.end {
+        End::Switched(_) | End::Built => Ended::Done(result),
+        End::Paused(_) => Ended::Stopped(result),
+        End::Differs => {
+            let name = job.projection.name();
+            Ended::Failed(format!("the rows of {name} are not what the log makes"), Some(result))
+        }
+    })
+}
+
+async fn verify(
+    reach: &Reach,
+    job: &Job,
+    of: &VerifyArguments,
+    progress: &dyn Progress,
+) -> Result<Ended, Failure> {
+    let operations = reach.open().await?;
+    let scope = Scope {
+        sample: of.sample,
+        seed: of.seed.clone(),
+        memory: memory(of.memory),
+        reveal: false,
+    };
+    let found = verify::verify(&operations, &job.projection, &scope, progress).await?;
+    Ok(Ended::Done(value(&found)?))
+}
+
+async fn switch(
+    reach: &Reach,
+    job: &Job,
+    of: &SwitchArguments,
+    progress: &dyn Progress,
+) -> Result<Ended, Failure> {
+    let operations = reach.open().await?;
+    let mut connection = ops::read_model(&reach.options).await?;
+    let name = job.projection.name();
+    let wanted = match of.generation.and_then(number) {
+        Some(generation) => Some(generation),
+        None => switch::earlier(&mut connection, name).await?,
+    };
+    // The first answer counts: once the switch is done, another generation is the earlier one.
+    let decided = sqlx::query_scalar!(
+        "UPDATE read_model.operations
+         SET arguments = arguments || jsonb_build_object('generation',
+             COALESCE((arguments ->> 'generation')::integer, $2))
+         WHERE id = $1 RETURNING (arguments ->> 'generation')::integer",
+        job.id,
+        wanted
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    connection.close().await;
+    let Some(generation) = decided.flatten() else {
+        return Err(of_rebuild(&RebuildError::NothingToSwitchBackTo(name.to_owned()), job.again));
+    };
+    let how = (patience(of.patience), progress);
+    let switched = switch::switch_to(&operations, &job.projection, generation, how)
+        .await
+        .map_err(|error| of_rebuild(&error, job.again))?;
+    Ok(Ended::Done(value(&switched)?))
+}
+
+async fn drop_generation(reach: &Reach, job: &Job, of: &DropArguments) -> Result<Ended, Failure> {
+    let (name, generation) = (job.projection.name(), of.generation.and_then(number).unwrap_or(0));
+    let mut connection = ops::read_model(&reach.options).await?;
+    let numbered = async |raw: &mut PgConnection| generation::numbered(raw, name, generation).await;
+    let is_gone = connection.run(numbered).await?.is_none();
+    if !(job.again && is_gone) {
+        switch::drop_generation(&mut connection, name, generation)
+            .await
+            .map_err(|error| of_rebuild(&error, job.again))?;
+    }
+    Ok(Ended::Done(json!({"generation": generation})))
+}
+
+async fn pause(reach: &Reach, job: &Job) -> Result<Ended, Failure> {
+    let mut connection = ops::read_model(&reach.options).await?;
+    let who = (job.by.as_str(), job.reason.as_str());
+    let paused = pause::pause(&mut connection, job.projection.name(), who, REST_WAIT).await?;
+    Ok(Ended::Done(value(&paused)?))
+}
+
+async fn resume(reach: &Reach, job: &Job) -> Result<Ended, Failure> {
+    let mut connection = ops::read_model(&reach.options).await?;
+    let ended = pause::resume(&mut connection, job.projection.name()).await?;
+    Ok(Ended::Done(json!({"ended": ended})))
+}
+
+async fn parked_retry(
+    reach: &Reach,
+    job: &Job,
+    of: &ParkedRetryArguments,
+) -> Result<Ended, Failure> {
+    let position = of.position.map(Integer::get);
+    let wanted = Wanted::new(job.projection.as_ref(), of.key.as_deref(), position)?;
+    let mut connection = ops::read_model(&reach.options).await?;
+    match parked::retry(&mut connection, &wanted, RETRY_WAIT).await {
+        Err(ParkedError::NothingParked(..)) if job.again => Ok(Ended::Done(json!({"rows": 0}))),
+        retried => Ok(Ended::Done(value(&retried?)?)),
+    }
+}
+
+async fn parked_skip(reach: &Reach, job: &Job, of: &ParkedSkipArguments) -> Result<Ended, Failure> {
+    let decision = Decision {
+        position: of.position.map_or(0, Integer::get),
+        key: of.key.clone(),
+        reason: job.reason.clone(),
+        by: job.by.clone(),
+    };
+    let mut connection = ops::read_model(&reach.options).await?;
+    match parked::skip(&mut connection, job.projection.as_ref(), &decision).await {
+        Err(ParkedError::Skip(SkipError::NotRefused(_)))
+            if job.again && is_skipped(&mut connection, job, &decision).await? =>
+        {
+            Ok(Ended::Done(json!({"rows": null})))
+        }
+        skipped => Ok(Ended::Done(json!({"rows": skipped?}))),
+    }
+}
+
+/// Whether an earlier attempt has recorded the decision: the event is parked no more then.
+async fn is_skipped(
+    connection: &mut Connection,
+    job: &Job,
+    decision: &Decision,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM read_model.skips
+               WHERE projection = $1 AND position = $2 AND skipped_by = $3 AND reason = $4
+           ) AS "skipped!""#,
+        job.projection.name(),
+        decision.position,
+        decision.by,
+        decision.reason
+    )
+    .fetch_one(connection)
+    .await
+}
+
+fn value(result: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(result).map_err(|error| Failure { text: error.to_string(), passes: false })
+}
+
+fn number(integer: Integer) -> Option<i32> {
+    i32::try_from(integer.get()).ok()
+}
+
+fn patience(seconds: Option<Integer>) -> Duration {
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds.get()).ok());
+    Duration::from_secs(seconds.unwrap_or_else(|| PATIENCE_SECONDS.into()))
+}
+
+fn memory(mib: Option<Integer>) -> usize {
+    let mib = mib.and_then(|mib| usize::try_from(mib.get()).ok());
+    mib.unwrap_or(ROW_MEMORY_MIB).saturating_mul(MIB)
+}
+
+fn failure(error: &(dyn std::error::Error + 'static), passes: bool) -> Failure {
+    Failure { text: chain(error), passes }
+}
+
+/// `again`: an attempt before this one may hold the generation for a moment still.
+fn of_rebuild(error: &RebuildError, again: bool) -> Failure {
+    let passes = match error {
+        RebuildError::Schema(error) => schema_passes(error),
+        RebuildError::Replay(error) => replay_passes(error),
+        RebuildError::Database(error) => database::is_transient(error),
+        RebuildError::TakenOver => true,
+        RebuildError::Busy(..) => again,
+        _ => false,
+    };
+    failure(error, passes)
+}
+
+fn schema_passes(error: &SchemaError) -> bool {
+    matches!(error, SchemaError::Database(error) if database::is_transient(error))
+}
+
+fn store_passes(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) => true,
+        StoreError::Keys(error) => error.is_transient(),
+        StoreError::Database(error) => database::is_transient(error),
+        _ => false,
+    }
+}
+
+fn replay_passes(error: &ReplayError) -> bool {
+    match error {
+        ReplayError::Store(error) => store_passes(error),
+        ReplayError::Keys(error) => error.is_transient(),
+        ReplayError::Database(error) => database::is_transient(error),
+        _ => false,
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        failure(&error, database::is_transient(&error))
+    }
+}
+
+impl From<SchemaError> for Failure {
+    fn from(error: SchemaError) -> Self {
+        failure(&error, schema_passes(&error))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let passes = match &error {
+            OpenError::Schema(error) => schema_passes(error),
+            OpenError::Store(error) => store_passes(error),
+        };
+        failure(&error, passes)
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let passes = match &error {
+            VerifyError::Database(error) => database::is_transient(error),
+            VerifyError::Schema(error) => schema_passes(error),
+            VerifyError::Replay(error) => replay_passes(error),
+            VerifyError::PartitionBehind(..) | VerifyError::Panicked(_) => false,
+        };
+        failure(&error, passes)
+    }
+}
+
+impl From<ParkedError> for Failure {
+    fn from(error: ParkedError) -> Self {
+        let passes =
+            matches!(&error, ParkedError::Database(error) if database::is_transient(error));
+        failure(&error, passes)
+    }
+}

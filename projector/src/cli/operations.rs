@@ -1,0 +1,73 @@
+//! `projector operations`: what people asked the running projectors to do.
+
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use uuid::Uuid;
+
+use super::error::CommandError;
+use super::remote::Admin;
+use projection::operation::Operation;
+
+/// Settings of `operations`.
+#[derive(Debug, Args)]
+pub struct OperationsArgs {
+    /// Only the one of this id, with its arguments and its result, as JSON.
+    id: Option<Uuid>,
+    /// Cancel it. A rebuild keeps what it has: `projector rebuild NAME --resume` goes on with it.
+    #[arg(long, requires_all = ["id", "by"])]
+    cancel: bool,
+    /// Who cancels it, for the record.
+    #[arg(long, value_name = "WHO", requires = "cancel")]
+    by: Option<String>,
+    /// How many to list, at most 100.
+    #[arg(long, default_value_t = 20, conflicts_with = "id")]
+    limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// The address of a running projector's admin port.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROJECTOR_ADMIN_URL",
+        default_value = "http://127.0.0.1:9083"
+    )]
+    admin: String,
+}
+
+/// Shows or cancels operations.
+pub(super) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
+    let admin = Admin::at(&args.admin)?;
+    let text = match (args.id, args.by.filter(|_| args.cancel)) {
+        (Some(id), Some(by)) => serde_json::to_string_pretty(&admin.cancel(id, &by).await?)? + "\n",
+        (Some(id), None) => serde_json::to_string_pretty(&admin.find(id).await?)? + "\n",
+        (None, _) => {
+            let found = admin.list(args.limit).await?;
+            if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { table(&found) }
+        }
+    };
+    Ok(cli_kit::print(text)?)
+}
+
+fn table(operations: &[Operation]) -> String {
+    let mut table = Table::new();
+    let header = ["id", "operation", "state", "how far", "by", "why"];
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    for operation in operations {
+        let far = if operation.end_position > 0 {
+            format!("{} of {}", operation.position, operation.end_position)
+        } else {
+            String::new()
+        };
+        table.add_row([
+            operation.id.to_string(),
+            format!("{} {}", operation.kind, operation.projection),
+            operation.state.clone(),
+            far,
+            operation.requested_by.clone(),
+            operation.reason.clone(),
+        ]);
+    }
+    format!("{table}\n")
+}

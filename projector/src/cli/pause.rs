@@ -1,0 +1,68 @@
+//! `projector pause` and `projector resume`.
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::CommandError;
+use super::remote::{Admin, Remote, result_of};
+use projection::pause::{Pause, Paused};
+
+/// Settings of `pause` and `resume`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// Which projection.
+    projection: String,
+    /// Who wants that, for the record.
+    #[arg(long, value_name = "WHO")]
+    by: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "WHY")]
+    reason: String,
+    /// The address of a running projector's admin port.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROJECTOR_ADMIN_URL",
+        default_value = "http://127.0.0.1:9083"
+    )]
+    admin: String,
+}
+
+/// What came of the wish to resume.
+#[derive(Deserialize)]
+struct Resumed {
+    ended: Option<Pause>,
+}
+
+impl PauseArgs {
+    fn remote(self) -> Result<(Remote, &'static str), CommandError> {
+        let name = super::projection(&self.projection)?.name();
+        Ok((Remote::new(Admin::at(&self.admin)?, self.by, self.reason), name))
+    }
+}
+
+/// Pauses a projection.
+pub(super) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
+    let (remote, name) = args.remote()?;
+    let paused: Paused = result_of(&remote.carry_out("pause", name, json!({})).await?)?;
+    let Paused { pause, at_rest, position } = paused;
+    let how_far = if at_rest {
+        format!(" at position {position}")
+    } else {
+        "; a process that does not answer may still finish a batch".to_owned()
+    };
+    let (by, reason) = (pause.paused_by, pause.reason);
+    Ok(cli_kit::print(format!("{name} is paused by {by} ({reason}){how_far}\n"))?)
+}
+
+/// Resumes a projection.
+pub(super) async fn resume(args: PauseArgs) -> Result<(), CommandError> {
+    let (remote, name) = args.remote()?;
+    let resumed: Resumed = result_of(&remote.carry_out("resume", name, json!({})).await?)?;
+    let said = match resumed.ended {
+        Some(pause) => format!("{name} goes on; {} had paused it\n", pause.paused_by),
+        None => format!("{name} was not paused\n"),
+    };
+    Ok(cli_kit::print(said)?)
+}
