@@ -12,7 +12,7 @@ pub const BEACON_SUBJECT: &str = "relay.head";
 /// The log's epoch and last event, as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beacon {
-    /// The history.
+    /// The epoch: the history that the log is in.
     pub epoch: Epoch,
     /// The position of its last event.
     pub position: Position,

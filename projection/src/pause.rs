@@ -23,7 +23,7 @@ pub struct Pause {
     pub projection: String,
     /// Who paused it.
     pub paused_by: String,
-    /// Why.
+    /// Why the amount is refused.
     pub reason: String,
     /// Since when.
     pub since: DateTime<Utc>,

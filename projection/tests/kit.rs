@@ -5,43 +5,41 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use async_trait::async_trait;
 use event_store::{Metadata, NewEvent, RecordedEvent, Registry, StreamName};
 use futures::FutureExt as _;
 use local_servers::TestDatabase;
 use projection::test_kit::{check, fold, log_of};
-use projection::{CopyRow, Incoming, Projection, Reason, add, column, of};
+use projection::{Incoming, Projection, Reason, add, of, row};
 use serde_json::json;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// What a projection can do wrong.
 const SOUND: u8 = 0;
-/// COPY gets its columns in another order than the table has them.
-const COPIES_WRONGLY: u8 = 1;
-/// A row that is there already is not written again in full.
-const SAVES_HALF: u8 = 2;
 /// The fold depends on more than its arguments.
-const FOLDS_BY_CHANCE: u8 = 3;
+const FOLDS_BY_CHANCE: u8 = 1;
+/// The table has another type for a column than the row.
+const MISFITS: u8 = 2;
 
 /// How often each book was lent.
 struct Loans<const FAULT: u8>;
 
-#[derive(Debug, Clone, serde::Serialize, sqlx::FromRow)]
-struct Lent {
-    book: Uuid,
-    times: i64,
-    days: i64,
+row! {
+    #[derive(Debug, Clone, serde::Serialize)]
+    struct Lent in loans by (book: Uuid) {
+        times: i64,
+        days: i64,
+    }
 }
 
-#[async_trait]
 impl<const FAULT: u8> Projection for Loans<FAULT> {
     const NAME: &'static str = "loans";
     const FOLD_VERSION: i32 = 1;
-    const TABLES: &'static str =
-        "CREATE TABLE loans (book uuid PRIMARY KEY, times bigint NOT NULL, days bigint NOT NULL)";
+    const TABLES: &'static str = if FAULT == MISFITS {
+        "CREATE TABLE loans (book uuid PRIMARY KEY, times bigint NOT NULL, days integer NOT NULL)"
+    } else {
+        "CREATE TABLE loans (book uuid PRIMARY KEY, times bigint NOT NULL, days bigint NOT NULL)"
+    };
     const INDEXES: &'static str = "";
-    const COPY: &'static str = "COPY loans FROM STDIN (FORMAT binary)";
     type Event = (Uuid, i64);
     type Key = Uuid;
     type Row = Lent;
@@ -72,38 +70,6 @@ impl<const FAULT: u8> Projection for Loans<FAULT> {
         let chance =
             if FAULT == FOLDS_BY_CHANCE { CHANCE.fetch_add(1, Ordering::Relaxed) } else { 0 };
         Ok(Lent { times: add(row.times, 1)?, days: add(row.days, days + chance)?, ..row })
-    }
-
-    async fn load(connection: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Lent)>> {
-        let rows: Vec<Lent> =
-            sqlx::query_as("SELECT book, times, days FROM loans WHERE book = ANY($1)")
-                .bind(keys)
-                .fetch_all(connection)
-                .await?;
-        Ok(rows.into_iter().map(|row| (row.book, row)).collect())
-    }
-
-    async fn save(connection: &mut PgConnection, rows: &[Lent]) -> sqlx::Result<()> {
-        let statement = if FAULT == SAVES_HALF {
-            "INSERT INTO loans SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
-             ON CONFLICT (book) DO UPDATE SET times = excluded.times"
-        } else {
-            "INSERT INTO loans SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
-             ON CONFLICT (book) DO UPDATE SET times = excluded.times, days = excluded.days"
-        };
-        sqlx::query(statement)
-            .bind(column(rows, |row| row.book))
-            .bind(column(rows, |row| row.times))
-            .bind(column(rows, |row| row.days))
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-
-    fn copy(row: &Lent, to: &mut CopyRow) {
-        let (first, second) =
-            if FAULT == COPIES_WRONGLY { (row.days, row.times) } else { (row.times, row.days) };
-        to.column(&row.book).column(&first).column(&second);
     }
 }
 
@@ -137,16 +103,9 @@ async fn a_sound_projection_passes_and_its_rows_are_shown() {
 }
 
 #[tokio::test]
-async fn columns_that_are_copied_in_another_order_are_found() {
-    // A verification fills its own tables by COPY, too, and comes first.
-    let said = found::<COPIES_WRONGLY>().await;
-    assert!(said.contains("not what a replay of the log makes"), "{said}");
-}
-
-#[tokio::test]
-async fn a_column_that_is_not_written_again_is_found() {
-    let said = found::<SAVES_HALF>().await;
-    assert!(said.contains("not what a replay of the log makes"), "{said}");
+async fn a_column_of_another_type_than_the_tables_is_found() {
+    let said = found::<MISFITS>().await;
+    assert!(said.contains("days"), "{said}");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub struct CheckpointUpdate {
     pub partition: i32,
     /// How many there are in its generation.
     pub partitions: i32,
-    /// The history.
+    /// The epoch: the history that the log is in.
     pub epoch: Option<Uuid>,
     /// The last event that it shows.
     pub position: i64,

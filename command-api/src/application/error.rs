@@ -40,7 +40,7 @@ pub enum CommandError {
     /// The aggregate's stream was closed for good.
     #[error("stream {stream} is closed")]
     Closed {
-        /// Which.
+        /// The stream's name.
         stream: StreamName,
     },
     /// Something else happened in between, over and over.
@@ -58,7 +58,7 @@ pub enum CommandError {
     /// An event id made here stands in the log already.
     #[error("event id {id} stands in the log already")]
     DuplicateEvent {
-        /// Which.
+        /// The event's id.
         id: Uuid,
     },
     /// The operator does not let this be asked.

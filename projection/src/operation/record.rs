@@ -29,7 +29,7 @@ pub struct Operation {
     pub arguments: Value,
     /// Who asked for it.
     pub requested_by: String,
-    /// Why.
+    /// Why the amount is refused.
     pub reason: String,
     /// When.
     pub requested_at: DateTime<Utc>,
@@ -73,7 +73,7 @@ pub struct Asked<'a> {
     pub task: &'a Task,
     /// Who.
     pub by: &'a str,
-    /// Why.
+    /// Why the amount is refused.
     pub reason: &'a str,
 }
 

@@ -51,11 +51,11 @@ pub struct PartitionStatus {
     pub stopped_by: Option<String>,
     /// Who paused the projection, why and since when.
     pub paused: Option<Pause>,
-    /// The history.
+    /// The epoch: the history that the log is in.
     pub epoch: Option<Uuid>,
     /// The last event that took effect.
     pub position: i64,
-    /// Its id.
+    /// The event's id.
     pub event_id: Option<Uuid>,
     /// Events of the log that have yet to take effect.
     pub lag_events: i64,

@@ -72,7 +72,7 @@ pub struct Differences {
 pub struct DifferingRow {
     /// `missing`, `extra` or `different`.
     pub kind: String,
-    /// Its key.
+    /// The row's key.
     pub key: String,
     /// The live row; of one that differs, the columns that do.
     pub live: Option<Map<String, Value>>,

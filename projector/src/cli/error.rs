@@ -83,7 +83,7 @@ pub enum CommandError {
     /// An operation of a running projector ended without doing it.
     #[error("operation {id} has {state}: {why}")]
     Operation {
-        /// Which.
+        /// The event's id.
         id: Uuid,
         /// How it ended.
         state: String,

@@ -63,7 +63,7 @@ pub struct LineRow {
     pub product_id: Uuid,
     /// Its name when it was ordered.
     pub product_name: String,
-    /// How many.
+    /// The number of units, from 1.
     pub quantity: i64,
     /// Of one, in minor units of the order's currency.
     pub unit_price_minor: i64,

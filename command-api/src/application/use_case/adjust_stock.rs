@@ -8,7 +8,7 @@ use crate::application::error::CommandError;
 
 /// Adds to a product's stock, or takes from it.
 pub struct AdjustStock {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// How many more, or fewer when negative.
     pub delta: i64,

@@ -8,7 +8,7 @@ use crate::application::error::CommandError;
 
 /// Cancels an order.
 pub struct CancelOrder {
-    /// Which.
+    /// The order's id.
     pub order_id: Uuid,
 }
 

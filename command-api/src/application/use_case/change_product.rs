@@ -11,7 +11,7 @@ use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidVa
 /// A change of a product, as the caller writes it: at least the name or the price.
 #[derive(Debug, Clone)]
 pub struct ChangeProductInput {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// The new name.
     pub name: Option<String>,
@@ -61,7 +61,7 @@ pub(super) fn new_price(fields: &mut Fields, price: &str, currency: &str) -> Opt
 
 /// Renames a product, reprices it, or both.
 pub struct ChangeProduct {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
     /// The new name.
     pub name: Option<ProductName>,

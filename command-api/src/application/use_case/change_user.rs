@@ -11,7 +11,7 @@ use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidVa
 /// A change of a user, as the caller writes it: at least the address or the name.
 #[derive(Clone)]
 pub struct ChangeUserInput {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
     /// The new address.
     pub email: Option<String>,
@@ -40,7 +40,7 @@ impl Input for ChangeUserInput {
 
 /// Renames a user, changes the address, or both.
 pub struct ChangeUser {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
     /// The new address.
     pub email: Option<Email>,

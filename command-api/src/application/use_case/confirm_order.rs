@@ -8,7 +8,7 @@ use crate::application::error::CommandError;
 
 /// Confirms an order.
 pub struct ConfirmOrder {
-    /// Which.
+    /// The order's id.
     pub order_id: Uuid,
 }
 

@@ -10,7 +10,7 @@ use crate::application::input::{Environment, Input};
 /// Which user is to be deactivated.
 #[derive(Debug, Clone, Copy)]
 pub struct DeactivateUserInput {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
 }
 
@@ -25,7 +25,7 @@ impl Input for DeactivateUserInput {
 
 /// Deactivates a user and frees the e-mail address.
 pub struct DeactivateUser {
-    /// Who.
+    /// The user's id.
     pub user_id: Uuid,
     /// How addresses are reserved.
     pub reservations: EmailReservations,

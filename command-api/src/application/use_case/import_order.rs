@@ -29,9 +29,9 @@ pub struct ImportOrderInput {
 /// A line with the price of its time, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct ImportedLineInput {
-    /// What.
+    /// The product's id.
     pub product_id: Uuid,
-    /// How many.
+    /// The number of units, from 1.
     pub quantity: i64,
     /// What one cost, as a decimal number.
     pub unit_price: String,
@@ -103,9 +103,9 @@ pub struct ImportOrder {
     pub order_id: Uuid,
     /// Who ordered.
     pub user_id: Uuid,
-    /// When.
+    /// When the order was placed.
     pub ordered_at: DateTime<Utc>,
-    /// What.
+    /// What was ordered, one line per product.
     pub lines: Vec<ImportedLine>,
 }
 
@@ -114,9 +114,9 @@ pub struct ImportOrder {
 pub struct ImportedLine {
     /// The id made for the line.
     pub line_id: Uuid,
-    /// What.
+    /// The product's id.
     pub product_id: Uuid,
-    /// How many.
+    /// The number of units, from 1.
     pub quantity: Quantity,
     /// What one cost.
     pub unit_price: Money,

@@ -30,9 +30,9 @@ pub struct PlaceOrderInput {
 /// A line, as the caller writes it.
 #[derive(Debug, Clone, Copy)]
 pub struct LineInput {
-    /// What.
+    /// The product's id.
     pub product_id: Uuid,
-    /// How many.
+    /// The number of units, from 1.
     pub quantity: i64,
 }
 
@@ -83,9 +83,9 @@ pub struct PlaceOrder {
 pub struct LineRequest {
     /// The id made for the line.
     pub line_id: Uuid,
-    /// What.
+    /// The product's id.
     pub product_id: Uuid,
-    /// How many.
+    /// The number of units, from 1.
     pub quantity: Quantity,
 }
 

@@ -26,9 +26,9 @@ pub(super) const ORDERS: Collection = collection("orders");
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LineBody {
-    /// What.
+    /// The product's id.
     product_id: Id,
-    /// How many.
+    /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
     quantity: Integer,
 }
@@ -49,9 +49,9 @@ pub(super) struct PlaceOrderBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportLineBody {
-    /// What.
+    /// The product's id.
     product_id: Id,
-    /// How many.
+    /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
     quantity: Integer,
     /// What one cost, as a decimal string; free is `0.00`.

@@ -59,7 +59,7 @@ pub struct Background {
     pub settings: Settings,
     /// Where the read model is.
     pub options: PgConnectOptions,
-    /// The log.
+    /// The log that is read.
     pub log: UpcastingLog,
     /// Opens personal values.
     pub vault: Arc<Vault>,
