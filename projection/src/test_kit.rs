@@ -170,6 +170,7 @@ async fn matches_the_log(
 async fn rebuilds(operations: &Operations, projection: &Arc<dyn AnyProjection>) {
     let request = Request {
         resume: false,
+        operation: None,
         partitions: None,
         throttle: None,
         switch: true,

@@ -29,7 +29,7 @@ use crate::ops::{self, Progress};
 use crate::pause;
 use crate::projection::AnyProjection;
 use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError};
-use crate::runner::{chain, database};
+use crate::runner::chain;
 
 /// How long a pause waits until every process has stopped projecting: a batch may be in flight, or
 /// a process may hang, whose lease then runs out.
@@ -287,7 +287,7 @@ fn of_rebuild(error: &RebuildError, again: bool) -> Failure {
     let passes = match error {
         RebuildError::Schema(error) => schema_passes(error),
         RebuildError::Replay(error) => replay_passes(error),
-        RebuildError::Database(error) => database::is_transient(error),
+        RebuildError::Database(error) => postgres_kit::is_transient(error),
         RebuildError::TakenOver => true,
         RebuildError::Busy(..) => again,
         _ => false,
@@ -296,14 +296,14 @@ fn of_rebuild(error: &RebuildError, again: bool) -> Failure {
 }
 
 fn schema_passes(error: &SchemaError) -> bool {
-    matches!(error, SchemaError::Database(error) if database::is_transient(error))
+    matches!(error, SchemaError::Database(error) if postgres_kit::is_transient(error))
 }
 
 fn store_passes(error: &StoreError) -> bool {
     match error {
         StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) => true,
         StoreError::Keys(error) => error.is_transient(),
-        StoreError::Database(error) => database::is_transient(error),
+        StoreError::Database(error) => postgres_kit::is_transient(error),
         _ => false,
     }
 }
@@ -312,14 +312,14 @@ fn replay_passes(error: &ReplayError) -> bool {
     match error {
         ReplayError::Store(error) => store_passes(error),
         ReplayError::Keys(error) => error.is_transient(),
-        ReplayError::Database(error) => database::is_transient(error),
+        ReplayError::Database(error) => postgres_kit::is_transient(error),
         _ => false,
     }
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        failure(&error, database::is_transient(&error))
+        failure(&error, postgres_kit::is_transient(&error))
     }
 }
 
@@ -342,7 +342,7 @@ impl From<OpenError> for Failure {
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         let passes = match &error {
-            VerifyError::Database(error) => database::is_transient(error),
+            VerifyError::Database(error) => postgres_kit::is_transient(error),
             VerifyError::Schema(error) => schema_passes(error),
             VerifyError::Replay(error) => replay_passes(error),
             VerifyError::PartitionBehind(..) | VerifyError::Panicked(_) => false,
@@ -354,7 +354,7 @@ impl From<VerifyError> for Failure {
 impl From<ParkedError> for Failure {
     fn from(error: ParkedError) -> Self {
         let passes =
-            matches!(&error, ParkedError::Database(error) if database::is_transient(error));
+            matches!(&error, ParkedError::Database(error) if postgres_kit::is_transient(error));
         failure(&error, passes)
     }
 }
