@@ -134,7 +134,8 @@ async fn every_list_and_row_is_found_by_its_index() {
                 "PREPARE statement AS {statement}; EXPLAIN EXECUTE statement({values}); \
                     DEALLOCATE statement"
             );
-            let rows = pool.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
+            let rows = pool.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await;
+            let rows = rows.unwrap_or_else(|error| panic!("{what}: {error} in {statement}"));
             let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();
             assert!(plan.contains(index), "{what} does not use {index}:\n{plan}");
             assert!(!plan.contains("Seq Scan"), "{what} reads everything:\n{plan}");
