@@ -90,6 +90,7 @@ async fn begin_with(
             let partitions = generation::partitions_of(projection, partitions, live.as_ref())?;
             generation::make(&mut transaction, projection, (generation, partitions), "building")
                 .await?;
+            projection.check_row(&mut transaction).await?.map_err(SchemaError::from)?;
             sqlx::query!(
                 "INSERT INTO read_model.rebuilds (projection, generation, operation) \
                     VALUES ($1, $2, $3)",
