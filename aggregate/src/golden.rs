@@ -128,8 +128,8 @@ impl Goldens {
         let (golden, (event_type, version)) = (self.read(shape, &template::<P>()), shape);
         let found = shape::of::<P>(&golden.data);
         let what = if golden.shape.is_some() {
-            "has another shape than when it was first written: give it the next version, and the old \
-                one an upcaster. Its shape is now"
+            "has another shape than when it was first written: give it the next version, and the \
+                old one an upcaster. Its shape is now"
         } else {
             "is new. Its golden file needs its shape, too"
         };
@@ -141,8 +141,8 @@ impl Goldens {
         );
     }
 
-    /// Checks that a state that is kept is still written as it was, in `state.v<shape>.json` beside the
-    /// golden events: another fold of the same events, or another shape, needs another number.
+    /// Checks that a kept state is still written as it was, in `state.v<shape>.json` next to
+    /// the golden events: another fold of the same events, or another shape, needs another number.
     pub fn check_kept<A: Aggregate + DeserializeOwned>(&self, state: &A) {
         let kept = A::SNAPSHOT.expect("the state is kept");
         let path = self.folder(A::Event::CATEGORY).join(format!("state.v{}.json", kept.shape));

@@ -15,11 +15,12 @@ use event_store::{
     Append, EventStore, ExpectedVersion, MemoryStore, NewEvent, RecordedEvent, Registry,
     StreamAppend, StreamName, UpcastingLog,
 };
+use postgres_kit::Connection;
 use serde_json::Value;
 use service_kit::clock;
 use service_kit::health::Health;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::generation;
 use crate::ops::rebuild::{self, Compared, End, Request};
@@ -29,6 +30,8 @@ use crate::projection::{AnyProjection, Incoming, Projection, Reason};
 use crate::replay::{MIB, ROW_MEMORY_MIB};
 use crate::runner::{Runner, Watch};
 
+/// How long connecting may take, and reading all rows.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// For how long a rebuild tries its switch.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -191,7 +194,8 @@ async fn rebuilds(operations: &Operations, projection: &Arc<dyn AnyProjection>) 
 
 /// The rows that queries see, as JSON, in the order of their text.
 async fn rows(options: &PgConnectOptions, name: &str) -> Vec<Value> {
-    let mut connection: PgConnection = works(options.connect().await, "a connection");
+    let opened = Connection::open(options, CALL_LIMIT, CALL_LIMIT).await;
+    let mut connection = works(opened, "a connection");
     // The name is the projection's own, which consists of letters, digits and underscores.
     let statement =
         format!("SELECT to_jsonb(shown) FROM read_model.{name} AS shown ORDER BY shown::text");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use acceptance::{Endpoints, enterable_folder, program, until};
 use anyhow::{Context, Result, ensure};
-use local_servers::{PATIENCE, finish, finish_async, test_run};
+use local_servers::{PATIENCE, finish, finish_async, http_get, test_run};
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::PgPool;
@@ -104,7 +104,7 @@ async fn edit_loop(copy: &Copy, endpoints: &Endpoints) -> Result<()> {
     let since = Instant::now();
     fs::write(&file, handler.replace(BEFORE, AFTER))?;
     copy.stack(&["restart", "command-api"]).await?;
-    let shown = reqwest::get(format!("{}/openapi.json", endpoints.command_api)).await?;
+    let shown = http_get(format!("{}/openapi.json", endpoints.command_api)).await?;
     let shown = shown.text().await?;
     eprintln!("from saving one line to its answer: {:.1} s", since.elapsed().as_secs_f64());
     ensure!(shown.contains(AFTER), "the restarted process is not the one that was edited");

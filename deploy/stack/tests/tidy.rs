@@ -94,6 +94,8 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
     ("deploy/servers/src/database.rs", "names of test databases, made of letters and digits there"),
     ("deploy/stack/src/database.rs", "statements that the server quoted"),
     ("deploy/stack/src/prepare.rs", "the tree's own SQL files"),
+    ("postgres-kit/src/schema.rs", "the table of migrations of a schema that a program names"),
+    ("projection/src/test_kit.rs", "the view of a projection, by its own name"),
 ];
 /// What makes or holds a connection to Postgres without a deadline on our side.
 const RAW_CONNECTIONS: &[&str] =
@@ -144,6 +146,8 @@ impl Source {
         self.path.contains("/tests/")
             || self.path.ends_with("/tests.rs")
             || self.path.contains("/benches/")
+            // Somebody else's workspace, which a test builds.
+            || self.path.starts_with("acceptance/outside/")
     }
 
     /// Whether its name ends with a dot and this.
