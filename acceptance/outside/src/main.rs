@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aggregate::{Aggregate as _, DomainEvent as _};
 use anyhow::{Context as _, bail};
-use event_feed::relay::{OpenStore, Relay, RelaySettings};
+use event_feed::relay::{JetStream, JetStreamSettings, OpenStore, Relay, RelaySettings};
 use event_feed::{Follower, FollowerSettings, NatsHandle};
 use event_store::postgres::WAKE_CHANNEL;
 use event_store::{
@@ -32,16 +32,17 @@ async fn main() -> anyhow::Result<()> {
     let database = std::env::var("DATABASE_URL").context("DATABASE_URL")?;
     let options: PgConnectOptions = database.parse()?;
     let projections = vec![projection::of::<Loans>()];
-    event_store::postgres::migrate(&database).await.map_err(anyhow::Error::from_boxed)?;
+    event_store::postgres::migrate(&database).await?;
     generation::migrate(&options, &projections).await?;
 
     let (health, stop) = (Health::new(), CancellationToken::new());
-    let nats = |name| NatsHandle::connect(&std::env::var("NATS_URL").unwrap_or_default(), name);
+    let nats_url = std::env::var("NATS_URL").context("NATS_URL")?;
+    let nats = |name| NatsHandle::connect(&nats_url, name);
     let relay = Relay::new(
         opens(&database),
         options.clone(),
         WAKE_CHANNEL,
-        nats("lending-relay").await?,
+        JetStream::new(nats("lending-relay").await?, JetStreamSettings::default()),
         clock::system(),
         &health,
         RelaySettings::default(),
@@ -101,8 +102,7 @@ async fn handle(store: &dyn EventStore, book_id: Uuid, command: BookCommand) -> 
     let mut events = Vec::new();
     for event in book.decide(command)? {
         let event_type = event.event_type().parse()?;
-        let mut new =
-            NewEvent::json(event_type, event.schema_version(), &event, metadata.clone())?;
+        let mut new = NewEvent::json(event_type, event.schema_version(), &event, metadata.clone())?;
         for (key, value) in event.tags() {
             new = new.tagged(Tag::new(key, value)?);
         }
