@@ -31,7 +31,7 @@ pub enum Principal {
     Anonymous,
     /// A part of the system that acts by itself and for no person, such as a saga.
     System {
-        /// Which part.
+        /// The name of the part of the system, such as `process-manager`.
         name: SystemName,
     },
 }

@@ -38,7 +38,7 @@ pub enum UnreadableEvent {
     /// Written by a newer program, or by an older one and not upcast.
     #[error("version {version} of {event_type} is not known")]
     UnknownVersion {
-        /// The type.
+        /// The event's type, such as `order.placed`.
         event_type: String,
         /// The version found.
         version: i32,
@@ -49,7 +49,7 @@ pub enum UnreadableEvent {
         "an event of type {event_type} does not have its shape at line {line}, column {column}"
     )]
     Shape {
-        /// The type.
+        /// The event's type, such as `order.placed`.
         event_type: String,
         /// Where in the payload, from 1.
         line: usize,
@@ -113,8 +113,8 @@ macro_rules! stored_events {
     };
 }
 
-/// Lists the events of every aggregate, for whoever reads the log: one line each. An event that is
-/// not in the list is no [`DomainEvent`].
+/// Lists the events of every aggregate, so that readers of the log know them: one line each. An
+/// event that is not in the list is no [`DomainEvent`].
 #[macro_export]
 macro_rules! events_of_all_aggregates {
     ($($event:ty,)+) => {

@@ -1,5 +1,5 @@
-//! Every shape in which an event was ever written, in plain types: whoever reads the log makes an
-//! event store's registry of them.
+//! Every shape in which an event was ever written, in plain types: a reader of the log makes
+//! an event store's registry of them.
 
 use serde_json::Value;
 

@@ -20,6 +20,7 @@ use event_store::{
     EventStore as _, Head, Registry, ReservationKey, StateLoader, StoreError, Task, UpcastingLog,
     WrittenType,
 };
+use postgres_kit::Pauses;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
@@ -291,7 +292,7 @@ async fn patiently<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
     loop {
         let error = match attempt().await {
             Ok(done) => return Ok(done),
@@ -300,9 +301,9 @@ where
             Err(error) => error,
         };
         component.not_ready(error.to_string());
+        let pause = pauses.next_pause();
         warn_of_wait(&error, pause, what);
         tokio::time::sleep(pause).await;
-        pause = MAX_PAUSE.min(pause * 2);
     }
 }
 

@@ -50,7 +50,7 @@ pub enum Attribute {
     Source,
     /// The event type.
     Type,
-    /// The stream.
+    /// `subject`: the stream's name.
     Subject,
     /// When the event was recorded.
     Time,
@@ -64,13 +64,13 @@ pub enum Attribute {
     StreamVersion,
     /// The version of the shape of the data.
     SchemaVersion,
-    /// The tags.
+    /// The event's tags, in the order of the event.
     Tags,
     /// The business flow that the event belongs to.
     CorrelationId,
     /// The command or event that caused this one.
     CausationId,
-    /// Who acted.
+    /// The principal who acted, as text.
     Actor,
     /// The W3C trace context of the command.
     Traceparent,

@@ -110,8 +110,8 @@ impl Consumer {
 
     /// Asks for every key again: others did the work meanwhile, and this process has not seen whom
     /// the log says to be erased.
-    pub fn begin_anew(&self) {
-        self.reveal.begin_anew();
+    pub fn start_over(&self) {
+        self.reveal.start_over();
     }
 
     /// Whether this process can have the log and its keys, as far as it knows, or could a moment

@@ -76,7 +76,7 @@ pub struct RelaySettings {
     pub beacon_interval: Duration,
     /// How often the leader looks at a target that it has nothing to publish to.
     pub look_interval: Duration,
-    /// How many events below the head a target begins that is new, or made anew.
+    /// How many events below the head a target begins that is new, or made again.
     pub refill_window: i64,
 }
 

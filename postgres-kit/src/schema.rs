@@ -34,7 +34,7 @@ pub enum SchemaError {
     /// A migration failed, or was changed after it ran.
     #[error("the schema {schema} could not be migrated")]
     Migrate {
-        /// Its name.
+        /// The schema's name.
         schema: &'static str,
         /// What the migrations' runner says.
         #[source]
@@ -43,7 +43,7 @@ pub enum SchemaError {
     /// No migration has run.
     #[error("the schema {schema} is not there: run `{how}`")]
     Absent {
-        /// Its name.
+        /// The schema's name.
         schema: &'static str,
         /// The command that makes it.
         how: &'static str,
@@ -54,7 +54,7 @@ pub enum SchemaError {
             `{how}`"
     )]
     Older {
-        /// Its name.
+        /// The schema's name.
         schema: &'static str,
         /// The first migration that has not run.
         missing: i64,
@@ -67,9 +67,9 @@ pub enum SchemaError {
             newer program"
     )]
     Newer {
-        /// Its name.
+        /// The schema's name.
         schema: &'static str,
-        /// The migration.
+        /// The version of the migration, from its file's name.
         migration: i64,
     },
     /// A migration that ran is not the one that this program has.
@@ -78,9 +78,9 @@ pub enum SchemaError {
             program that made it"
     )]
     Changed {
-        /// Its name.
+        /// The schema's name.
         schema: &'static str,
-        /// The migration.
+        /// The version of the migration, from its file's name.
         migration: i64,
     },
 }

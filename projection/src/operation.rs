@@ -1,9 +1,9 @@
 //! Operations: what people ask the projectors to do, recorded with who asked and why, and carried
 //! out whatever process dies meanwhile.
 //!
-//! An operation is a row of `read_model.operations`. Whoever accepts it only writes the row and
-//! answers. Every projector process has an [`Executor`], which takes what is queued, and what a
-//! process that is gone has left, under a lease:
+//! An operation is a row of `read_model.operations`. The process that accepts it only writes the
+//! row and answers. Every projector process has an [`Executor`], which takes what is queued, and
+//! what a process that is gone has left, under a lease:
 //! - One operation at a time works on a projection ([`record::add`] refuses a second one).
 //! - While it works, the executor writes once a second how far it is, and looks whether somebody
 //!   wants it cancelled.

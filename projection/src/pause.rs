@@ -19,13 +19,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A projection that is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Which projection.
+    /// The projection's name.
     pub projection: String,
     /// Who paused it.
     pub paused_by: String,
-    /// Why the amount is refused.
+    /// Why it is paused, in the words of who paused it.
     pub reason: String,
-    /// Since when.
+    /// When it was paused.
     pub since: DateTime<Utc>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn is_paused(
 }
 
 /// Pauses a projection, and waits for at most `wait` until every process has stopped projecting it.
-/// A projection that is paused already stays paused by whoever did it.
+/// A projection that is paused already stays paused by the person who paused it first.
 ///
 /// # Errors
 /// As Postgres says.

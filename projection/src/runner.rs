@@ -26,6 +26,7 @@ use event_feed::{Follower, NatsHandle};
 use event_store::erasure::{KeyError, Vault};
 use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, StoreError, UpcastingLog};
 use futures::future::join_all;
+use postgres_kit::Pauses;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -295,7 +296,7 @@ impl Runner {
         if owned(&self.slots) > before {
             // Others had the partition, and this process has not seen whom the log says to be
             // erased meanwhile.
-            self.consumer.begin_anew();
+            self.consumer.start_over();
         }
     }
 
@@ -325,7 +326,7 @@ pub async fn check_read_model(
     options: &PgConnectOptions,
     watch: &Watch,
 ) -> Result<(), generation::SchemaError> {
-    let mut pause = RETRY_FIRST;
+    let mut pauses = Pauses::new(RETRY_FIRST, RETRY_MOST);
     loop {
         let checked = match database::connect(options, Uuid::now_v7()).await {
             Ok(mut connection) => {
@@ -336,8 +337,7 @@ pub async fn check_read_model(
         match checked {
             Err(generation::SchemaError::Database(error)) if postgres_kit::is_transient(&error) => {
                 watch.read_model_fails(&error);
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY_MOST);
+                pauses.wait().await;
             }
             other => return other,
         }

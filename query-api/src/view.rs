@@ -1,4 +1,4 @@
-//! What clients see of rows, whoever shows it to them.
+//! What clients see of rows, in every representation.
 
 pub mod money;
 pub(crate) mod order;

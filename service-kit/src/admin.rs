@@ -21,8 +21,8 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
         .layer(axum::middleware::from_fn(crate::http::screen))
 }
 
-/// The admin port's routes, and an API for operators beside them. The API has the layers that every
-/// API has; no web page of another origin may call it.
+/// The admin port's routes, and an API for operators next to them. The API has the layers that
+/// every API has; no web page of another origin may call it.
 pub fn router_with(health: Health, metrics: Metrics, api: Router) -> Router {
     let api = crate::http::layered(api, &crate::http::Origins::default());
     probes(health, metrics)

@@ -15,14 +15,14 @@ pub struct Book {
 pub enum BookCommand {
     /// Somebody takes it.
     Lend {
-        /// Which book.
+        /// The book's id.
         book_id: Uuid,
         /// For how many days.
         days: u16,
     },
     /// It comes back.
     Return {
-        /// Which book.
+        /// The book's id.
         book_id: Uuid,
     },
 }
@@ -45,7 +45,7 @@ stored_events!(BookEvent {
 /// `book.lent` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BookLent {
-    /// Which book.
+    /// The book's id.
     pub book_id: Uuid,
     /// For how many days.
     pub days: u16,
@@ -54,7 +54,7 @@ pub struct BookLent {
 /// `book.returned` v1
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BookReturned {
-    /// Which book.
+    /// The book's id.
     pub book_id: Uuid,
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{BookEvent, BookLent};
 
-/// The projection.
+/// Counts the loans of each book.
 pub struct Loans;
 
 row! {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Refusal, StoreError};
+use postgres_kit::Pauses;
 use service_kit::clock::SharedClock;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -172,7 +173,7 @@ impl Commands {
         context: &Context,
     ) -> Result<Done, CommandError> {
         let began = tokio::time::Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
         loop {
             match self.attempt(use_case, context).await {
                 Err(CommandError::LostRace) if began.elapsed() < RACE_LIMIT => {
@@ -180,8 +181,7 @@ impl Commands {
                 }
                 result => return result,
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = MAX_PAUSE.min(pause * 2);
+            pauses.wait().await;
         }
     }
 

@@ -11,7 +11,7 @@ use super::precondition::Precondition;
 /// What comes with a command besides its content.
 #[derive(Clone)]
 pub struct Context {
-    /// Who acts.
+    /// Who acts: the caller, or a part of the system.
     pub principal: Principal,
     /// The business flow that the command belongs to.
     pub correlation_id: Uuid,

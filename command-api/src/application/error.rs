@@ -1,4 +1,4 @@
-//! Why a command fails, whoever asked for it.
+//! Why a command fails, in whatever representation it came.
 
 use event_store::{InvalidName, StoreError, StreamName};
 use uuid::Uuid;

@@ -25,6 +25,23 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
+/// A rustdoc that may describe items in JSON. The variable that allows it is for rustdoc alone:
+/// build scripts ask for it, too, and would have everything built again.
+fn rustdoc() -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let next_to_cargo = Path::new(env!("CARGO")).with_file_name("rustdoc");
+    let real = if next_to_cargo.is_file() { next_to_cargo } else { "rustdoc".into() };
+    let wrapper = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustdoc");
+    let script = format!("#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec '{}' \"$@\"\n", real.display());
+    // Cargo would take another file for another rustdoc.
+    if std::fs::read_to_string(&wrapper).is_ok_and(|found| found == script) {
+        return wrapper;
+    }
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    wrapper
+}
+
 /// Describes the libraries, and answers with the folder of the descriptions.
 fn described() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
@@ -32,7 +49,7 @@ fn described() -> PathBuf {
     // is not built again.
     let what = ["doc", "--quiet", "--locked", "--no-deps", "--lib", "--workspace"];
     cargo.args(what).current_dir(root());
-    cargo.env("RUSTC_BOOTSTRAP", "1");
+    cargo.env("RUSTDOC", rustdoc());
     cargo.env("RUSTDOCFLAGS", "-Zunstable-options --output-format json --cap-lints allow");
     let output = finish(&mut cargo, LIMIT).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

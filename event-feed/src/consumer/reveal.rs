@@ -6,31 +6,38 @@ use std::time::Duration;
 
 use event_store::RecordedEvent;
 use event_store::erasure::{KeyError, Unreadable, Vault};
+use postgres_kit::Pauses;
 
 /// How long to wait after the keys could not be had: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// Reveals the events of each batch.
-#[derive(Default)]
 pub(super) struct Reveal {
     vault: Option<Arc<Vault>>,
-    pause: Option<Duration>,
+    pauses: Pauses,
+}
+
+impl Default for Reveal {
+    /// Leaves everything encrypted.
+    fn default() -> Self {
+        Self { vault: None, pauses: Pauses::new(RETRY_FIRST, RETRY_MOST) }
+    }
 }
 
 impl Reveal {
     pub(super) fn with(vault: Arc<Vault>) -> Self {
-        Self { vault: Some(vault), pause: None }
+        Self { vault: Some(vault), ..Self::default() }
     }
 
-    /// Puts the values in. An event that does not open is left encrypted: whoever reads the field
+    /// Puts the values in. An event that does not open is left encrypted: a reader of the field
     /// finds out, the others go on.
     pub(super) async fn values_of(&mut self, events: &mut [RecordedEvent]) -> Result<(), KeyError> {
         let Some(vault) = &self.vault else { return Ok(()) };
         for Unreadable(position) in vault.reveal(events).await? {
             tracing::error!(position = position.0, "a personal field of the event does not open");
         }
-        self.pause = None;
+        self.pauses.reset();
         Ok(())
     }
 
@@ -41,13 +48,11 @@ impl Reveal {
 
     /// Waits after a failure, longer each time, with jitter.
     pub(super) async fn pause(&mut self) {
-        let pause = self.pause.unwrap_or(RETRY_FIRST);
-        self.pause = Some((pause * 2).min(RETRY_MOST));
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        self.pauses.wait().await;
     }
 
     /// Asks for every key again.
-    pub(super) fn begin_anew(&self) {
+    pub(super) fn start_over(&self) {
         if let Some(vault) = &self.vault {
             vault.forget_all();
         }

@@ -7,7 +7,7 @@
 //! and leave out events.
 //!
 //! The row is restored together with the log, so it cannot show that the log lost commits which the
-//! target has. Whoever restores a log begins a new epoch, which every event names.
+//! target has. A person who restores a log begins a new epoch, which every event names.
 
 use event_store::{Epoch, EventRef, Position};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(super) struct Cursor<'a> {
     target: &'static str,
 }
 
-/// The row.
+/// A row of `event_store.relay_cursors`.
 struct Row {
     epoch: Uuid,
     position: i64,

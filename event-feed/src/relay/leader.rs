@@ -132,8 +132,8 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
             None => self.resume().await?,
         };
         self.pulse.beat();
-        // Whoever has lost the lease publishes nothing more. One who does not know yet does no
-        // harm: see the module of the target's port.
+        // A leader that has lost the lease publishes nothing more. One that does not know yet does
+        // no harm: see the module of the target's port.
         let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
             self.keeper.holds().await?;
             page

@@ -52,7 +52,7 @@ pub enum LostCommits {
     Event {
         /// What has it, such as `the stream EVENTS`.
         place: String,
-        /// The position.
+        /// The position where log and target differ.
         position: Position,
         /// The id of the target's event there.
         target: Option<Uuid>,
@@ -68,7 +68,7 @@ pub enum LostCommits {
     Epoch {
         /// What is of that epoch.
         place: String,
-        /// The epoch.
+        /// The epoch that the target names.
         epoch: Epoch,
     },
 }

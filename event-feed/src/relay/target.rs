@@ -3,9 +3,9 @@
 //!
 //! A target either tells where it ends ([`Resumed::After`]), and then gets every event once if it
 //! also refuses what does not follow, or cannot tell ([`Resumed::ByCursor`]). For one that cannot,
-//! the relay keeps a cursor beside its lease and publishes at least once: after a fault, the events
-//! of the batch under way come again. Whatever happens, the first time that each event comes is in
-//! the order of the log, and none is left out.
+//! the relay keeps a cursor next to its lease and publishes at least once: after a fault, the
+//! events of the batch under way come again. Whatever happens, the first time that each event comes
+//! is in the order of the log, and none is left out.
 //!
 //! Every call to a target ends by itself within a few seconds. The relay waits for it without a
 //! limit of its own; a call that hangs all the same shows in the relay's pulse.
@@ -63,7 +63,7 @@ pub trait RelayTarget: Send + Sync + 'static {
         term: Term,
     ) -> impl Future<Output = Result<(), NotPublished>> + Send;
 
-    /// Tells those who read from the target how far the log goes, beside the events. A target
+    /// Tells those who read from the target how far the log goes, apart from the events. A target
     /// without a way to do so does nothing.
     fn tell_head(&self, head: Head) -> impl Future<Output = Result<(), TargetError>> + Send {
         let _ = head;
@@ -93,6 +93,6 @@ pub struct TargetError(pub String);
 pub struct NotPublished {
     /// The kind of fault: one of a few words, the label `result` of `relay_published_total`.
     pub kind: &'static str,
-    /// What happened.
+    /// What happened, in words for people.
     pub why: String,
 }

@@ -1,10 +1,10 @@
 //! The one place where personal fields are encrypted and revealed.
 //!
 //! Keys are asked for in batches: the new subjects of all concurrent appends in one statement,
-//! those of a page of events in another. What is at hand is kept as [`super::cache`] says. Whoever
-//! reads a subject's `subject.erased` sees none of its values from that page on, whatever the store
-//! of keys says; the key was destroyed before that event was appended, so whoever asks for it again
-//! is told the same.
+//! those of a page of events in another. What is at hand is kept as [`super::cache`] says. A reader
+//! of a subject's `subject.erased` sees none of its values from that page on, whatever the store
+//! of keys says; the key was destroyed before that event was appended, so a process
+//! that asks for it again is told the same.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -55,7 +55,7 @@ async fn a_process_goes_on_in_an_epoch_that_was_begun_while_it_worked() {
     {
         assert_eq!(store.descends_from(epoch).await.unwrap(), descends);
     }
-    // Whoever still names the old one decides again.
+    // A caller that still names the old one decides again.
     let refusal = refused(store.append(Append { epoch: Some(old), ..one("a") }).await.unwrap());
     assert_eq!(refusal, Refusal::Epoch { actual: new });
     check_dense(&store).await;

@@ -224,7 +224,7 @@ async fn finish(attempt: &mut Attempt, state: &str, result: Option<&Value>, erro
     while let Err(failure) = attempt.finish(state, result, error).await {
         tracing::warn!(operation = %attempt.id, error = %failure, "cannot write the end");
         if Instant::now() >= until {
-            // Whoever takes it next finds what is done.
+            // The next attempt finds what is done.
             return;
         }
         tokio::time::sleep(RETRY_FIRST).await;

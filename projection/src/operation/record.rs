@@ -29,9 +29,9 @@ pub struct Operation {
     pub arguments: Value,
     /// Who asked for it.
     pub requested_by: String,
-    /// Why the amount is refused.
+    /// Why it was asked for, in the words of who asked.
     pub reason: String,
-    /// When.
+    /// When it was asked for.
     pub requested_at: DateTime<Utc>,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
@@ -71,9 +71,9 @@ impl Operation {
 pub struct Asked<'a> {
     /// What, with arguments that [`Task::check`] finds nothing wrong with.
     pub task: &'a Task,
-    /// Who.
+    /// Who asked for it.
     pub by: &'a str,
-    /// Why the amount is refused.
+    /// Why it was asked for, in the words of who asked.
     pub reason: &'a str,
 }
 

@@ -40,7 +40,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(30);
 /// What is to be done.
 #[derive(Clone)]
 pub(super) struct Job {
-    /// The operation.
+    /// The id of the operation.
     pub(super) id: Uuid,
     pub(super) task: Task,
     pub(super) projection: Arc<dyn AnyProjection>,
@@ -75,7 +75,7 @@ impl From<Failure> for Ended {
     }
 }
 
-/// Does it.
+/// Does what the operation asks for.
 pub(super) async fn run(reach: &Reach, job: &Job, progress: &dyn Progress) -> Ended {
     let done = match &job.task {
         Task::Rebuild(of) => rebuild(reach, job, of, progress).await,

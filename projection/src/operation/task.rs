@@ -37,7 +37,7 @@ macro_rules! kinds {
         }
 
         impl Task {
-            /// Its kind.
+            /// Its kind, as requests name it.
             pub const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)+ }
             }
@@ -66,7 +66,7 @@ macro_rules! kinds {
 kinds! {
     /// Make the next generation, compare it with the live one, and let it take its place.
     Rebuild(RebuildArguments) => "rebuild",
-    /// Fold the log anew and compare with the live rows.
+    /// Fold the log again and compare with the live rows.
     Verify(VerifyArguments) => "verify",
     /// Let queries see another generation that is built.
     Switch(SwitchArguments) => "switch",
@@ -74,7 +74,7 @@ kinds! {
     Drop(DropArguments) => "drop",
     /// Stop projecting until somebody resumes it.
     Pause(NoArguments) => "pause",
-    /// Project again.
+    /// Go on with a paused projection.
     Resume(NoArguments) => "resume",
     /// Try parked events again now.
     ParkedRetry(ParkedRetryArguments) => "parked_retry",
@@ -143,7 +143,7 @@ pub struct SwitchArguments {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DropArguments {
-    /// Which generation.
+    /// The number of the generation, from 1.
     pub generation: Option<Integer>,
 }
 

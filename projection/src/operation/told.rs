@@ -1,4 +1,4 @@
-//! How far an operation is, as its work tells it. Whoever keeps the record reads it once a second.
+//! How far an operation is, as its work tells it. The keeper of the record reads it once a second.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -131,7 +131,7 @@ impl Acquisition {
         else {
             return Ok(Acquired::Elsewhere(connection));
         };
-        // Asked after the lease is taken: whoever pauses looks at the leases after that.
+        // Asked after the lease is taken: a pause looks at the leases after it is written.
         if pause::is_paused(&mut connection, name).await? {
             let give_up = async |raw: &mut PgConnection| lease.give_up(raw, Term(term)).await;
             connection.run(give_up).await?;

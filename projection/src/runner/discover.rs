@@ -3,7 +3,7 @@
 //! switch never goes back in time; and which of them this process is to have.
 //!
 //! Both are asked twice a second, and so is which projections are paused. After a switch the old
-//! live generation goes on here, and the place of the live one is acquired anew.
+//! live generation goes on here, and the place of the live one is acquired again.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -19,8 +19,8 @@ pub(crate) async fn of(
     (epoch, mark): (Option<Epoch>, EventRef),
 ) -> Result<History, StoreError> {
     let position = mark.position;
-    let anew = format!(
-        "`projector rebuild {projection}` makes the rows anew beside the old ones, which queries \
+    let again = format!(
+        "`projector rebuild {projection}` makes the rows again next to the old ones, which queries \
             see until then \
          (`projector start-over {projection}` does without them at once)"
     );
@@ -28,7 +28,7 @@ pub(crate) async fn of(
         Continuity::Same(epoch) => History::Same(epoch),
         Continuity::Over => History::Other(format!(
             "the log holds another event at position {position} than the one that was projected, \
-                so it has another history; {anew}"
+                so it has another history; {again}"
         )),
         Continuity::Lost { unknown, .. } => {
             let abandon = unknown.map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
@@ -37,7 +37,7 @@ pub(crate) async fn of(
                     database was restored, or a standby promoted \
                  with commits missing. Bring the right server back; or, if this log is to go on as \
                  it is, run \
-                 `event-store epoch begin{abandon}`; then {anew}"
+                 `event-store epoch begin{abandon}`; then {again}"
             ))
         }
     })

@@ -83,11 +83,11 @@ pub enum CommandError {
     /// An operation of a running projector ended without doing it.
     #[error("operation {id} has {state}: {why}")]
     Operation {
-        /// The event's id.
+        /// The operation's id.
         id: Uuid,
         /// How it ended.
         state: String,
-        /// Why.
+        /// Why it failed, as the projector says.
         why: String,
     },
     /// An operation is recorded with who asked for it and why.

@@ -6,7 +6,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use uuid::Uuid;
 
 use super::error::CommandError;
-use super::remote::Admin;
+use super::remote::AdminArgs;
 use projection::operation::Operation;
 
 /// Settings of `operations`.
@@ -26,19 +26,13 @@ pub struct OperationsArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// The address of a running projector's admin port.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "PROJECTOR_ADMIN_URL",
-        default_value = "http://127.0.0.1:9083"
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 /// Shows or cancels operations.
 pub(super) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
-    let admin = Admin::at(&args.admin)?;
+    let admin = args.admin.reach()?;
     let text = match (args.id, args.by.filter(|_| args.cancel)) {
         (Some(id), Some(by)) => serde_json::to_string_pretty(&admin.cancel(id, &by).await?)? + "\n",
         (Some(id), None) => serde_json::to_string_pretty(&admin.find(id).await?)? + "\n",

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::CommandError;
-use super::remote::{Admin, Remote, result_of};
+use super::remote::{AdminArgs, Remote, result_of};
 use projection::pause::{Pause, Paused};
 
 /// Settings of `pause` and `resume`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// Which projection.
+    /// The projection's name.
     projection: String,
     /// Who wants that, for the record.
     #[arg(long, value_name = "WHO")]
@@ -19,14 +19,8 @@ pub struct PauseArgs {
     /// Why, for the record.
     #[arg(long, value_name = "WHY")]
     reason: String,
-    /// The address of a running projector's admin port.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "PROJECTOR_ADMIN_URL",
-        default_value = "http://127.0.0.1:9083"
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 /// What came of the wish to resume.
@@ -38,7 +32,7 @@ struct Resumed {
 impl PauseArgs {
     fn remote(self) -> Result<(Remote, &'static str), CommandError> {
         let name = super::projection(&self.projection)?.name();
-        Ok((Remote::new(Admin::at(&self.admin)?, self.by, self.reason), name))
+        Ok((Remote::new(self.admin.reach()?, self.by, self.reason), name))
     }
 }
 

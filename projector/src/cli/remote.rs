@@ -20,7 +20,7 @@ use event_store::Position;
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
 /// How often an operation is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
-/// For how long a projector that does not answer is asked again: it may be starting anew.
+/// For how long a projector that does not answer is asked again: it may be restarting.
 const AWAY_LIMIT: Duration = Duration::from_mins(2);
 
 /// Whether something is done by a running projector, and who wants that.
@@ -124,6 +124,26 @@ impl ProblemBody {
 pub(super) struct Admin {
     base: String,
     http: reqwest::Client,
+}
+
+/// Where a running projector is.
+#[derive(Debug, Args)]
+pub(super) struct AdminArgs {
+    /// The address of a running projector's admin port.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROJECTOR_ADMIN_URL",
+        default_value = "http://127.0.0.1:9083"
+    )]
+    admin: String,
+}
+
+impl AdminArgs {
+    /// The admin port, which is not asked yet.
+    pub(super) fn reach(&self) -> Result<Admin, RemoteError> {
+        Admin::at(&self.admin)
+    }
 }
 
 impl Admin {

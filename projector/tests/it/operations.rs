@@ -84,7 +84,7 @@ async fn p7_a_rebuild_whose_process_is_killed_with_9_is_finished_by_another_one(
     let done = admin.ended(&path).await;
     assert_eq!((&done["state"], &done["attempts"]), (&"succeeded".into(), &2.into()), "{done}");
     assert_eq!(done["result"]["generation"], 2, "{done}");
-    assert_eq!(ask::<i32>(url, LAST).await, 2, "it went on, and did not begin anew");
+    assert_eq!(ask::<i32>(url, LAST).await, 2, "it went on, and did not start over");
     drop(other);
     succeeds(url, &["verify", "orders"]).await;
     assert_eq!(contents(url).await, replayed(postgres_store(url).await).await);

@@ -18,15 +18,15 @@ postgres_kit::row! {
     pub struct OrderRow {
         /// The order's id.
         pub id: Uuid,
-        /// Whose order.
+        /// The id of the user who ordered.
         pub user_id: Uuid,
         /// pending, confirmed or cancelled.
         pub status: String,
-        /// Of all prices.
+        /// The currency's code of all prices of the order, such as `USD`.
         pub currency: String,
-        /// All lines.
+        /// The sum over all lines, in minor units of the currency.
         pub total_minor: i64,
-        /// All lines.
+        /// The number of units over all lines.
         pub units: i64,
         /// In the order added.
         pub lines: Json<Vec<LineRow>>,
@@ -49,9 +49,9 @@ postgres_kit::row! {
 
 by_id!(OrderRow in "orders");
 
-/// One order.
+/// Asks for one order by its id.
 pub type FindOrder = Find<OrderRow>;
-/// Many orders.
+/// Asks for many orders by their ids.
 pub type FindOrders = FindMany<OrderRow>;
 
 /// A line of an order.

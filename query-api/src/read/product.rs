@@ -37,9 +37,9 @@ postgres_kit::row! {
 
 by_id!(ProductRow in "products");
 
-/// One product.
+/// Asks for one product by its id.
 pub type FindProduct = Find<ProductRow>;
-/// Many products.
+/// Asks for many products by their ids.
 pub type FindProducts = FindMany<ProductRow>;
 
 /// The orders that a list of products can be in; the id breaks ties.

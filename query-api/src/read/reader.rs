@@ -144,7 +144,7 @@ async fn snapshot<R: Read>(
     pools.scan.run(scan).await
 }
 
-/// Prepares every statement anew: the tables of one were switched.
+/// Prepares every statement again: the tables of one were switched.
 pub(super) async fn forget_plans(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.clear_cached_statements().await
 }

@@ -15,7 +15,7 @@ postgres_kit::row! {
     pub struct DailySalesRow {
         /// The day, in UTC.
         pub day: NaiveDate,
-        /// The currency.
+        /// The currency's code, such as `USD`.
         pub currency: String,
         /// How many orders.
         pub orders: i64,

@@ -2,7 +2,7 @@
 //! same position and fit each other.
 //!
 //! The transaction belongs to a task of its own, which answers one question after the other. So a
-//! [`Snapshot`] borrows nothing, can be cloned and handed to whoever loads a part of an answer,
+//! [`Snapshot`] borrows nothing, can be cloned and handed to code that loads a part of an answer,
 //! and a caller who hangs up leaves no transaction half begun.
 
 use std::time::Duration;

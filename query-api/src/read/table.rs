@@ -160,7 +160,7 @@ type Types<R, A, K> = PhantomData<fn() -> (R, A, K)>;
 /// page comes after (null: of none), the most rows, and how many are left out.
 #[derive(Debug)]
 pub struct PageOf<R, A, K> {
-    /// The statement.
+    /// The text of the statement.
     pub sql: &'static str,
     types: Types<R, A, K>,
 }

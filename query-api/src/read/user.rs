@@ -28,7 +28,7 @@ postgres_kit::row! {
         pub name: Option<String>,
         /// active or deactivated.
         pub status: String,
-        /// Confirmed orders.
+        /// How many of the user's orders were confirmed.
         pub order_count: i64,
         /// Of confirmed orders.
         pub total_spent: Json<SumsMinor>,
@@ -47,9 +47,9 @@ postgres_kit::row! {
 
 by_id!(UserRow in "users");
 
-/// One user.
+/// Asks for one user by id.
 pub type FindUser = Find<UserRow>;
-/// Many users.
+/// Asks for many users by their ids.
 pub type FindUsers = FindMany<UserRow>;
 
 /// The orders that a list of users can be in; the id breaks ties.

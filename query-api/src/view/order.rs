@@ -15,13 +15,13 @@ pub(crate) struct Order {
     user_id: Uuid,
     #[schema(value_type = OrderStatus)]
     status: String,
-    /// Of all prices.
+    /// The currency's code of all prices of the order.
     #[schema(example = "USD")]
     currency: String,
-    /// Of all lines.
+    /// The sum over all lines, as a decimal number of the currency.
     #[schema(example = "29.34")]
     total: String,
-    /// Of all lines.
+    /// The number of units over all lines.
     units: i64,
     lines: Vec<Line>,
     /// An import's date, else the confirmation's.
@@ -45,7 +45,7 @@ pub(crate) struct Line {
     /// The product's name when it was ordered.
     product_name: String,
     quantity: i64,
-    /// Of one.
+    /// The price of one unit, as a decimal number of the currency.
     #[schema(example = "14.67")]
     unit_price: String,
     #[schema(example = "USD")]

@@ -13,7 +13,7 @@ use crate::read::product::ProductRow;
 pub(crate) struct Product {
     id: Uuid,
     name: String,
-    /// Of one.
+    /// The price of one unit, as a decimal number of the currency.
     #[schema(example = "14.67")]
     unit_price: String,
     #[schema(example = "USD")]

@@ -10,7 +10,7 @@ use crate::read::sales::DailySalesRow;
 /// The sales of one day in one currency, of confirmed orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DailySales {
-    /// In UTC.
+    /// The day, in UTC.
     day: NaiveDate,
     #[schema(example = "USD")]
     currency: String,

@@ -1,4 +1,4 @@
-//! Several questions in one snapshot, and many rows by their ids: as whoever assembles an answer
+//! Several questions in one snapshot, and many rows by their ids: as code that assembles an answer
 //! from several tables asks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -39,7 +39,7 @@ pub enum InvalidValue {
     /// A change names neither of the two fields that it could change.
     #[error("name the {either}, the {or}, or both")]
     NothingToChange {
-        /// One field.
+        /// The name of one field.
         either: &'static str,
         /// The other field.
         or: &'static str,

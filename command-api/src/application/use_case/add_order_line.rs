@@ -11,9 +11,9 @@ use crate::application::input::{Environment, Fields, Input};
 /// A line for an order, as the caller writes it.
 #[derive(Debug, Clone, Copy)]
 pub struct AddOrderLineInput {
-    /// Which order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// The line.
+    /// The line that is added.
     pub line: LineInput,
 }
 
@@ -31,9 +31,9 @@ impl Input for AddOrderLineInput {
 
 /// Adds a line to an order.
 pub struct AddOrderLine {
-    /// Which order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// The line.
+    /// The line that is added.
     pub line: LineRequest,
 }
 

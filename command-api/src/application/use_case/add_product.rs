@@ -13,7 +13,7 @@ use crate::application::repository::Loaded;
 /// A new product, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct AddProductInput {
-    /// The name.
+    /// The product's name.
     pub name: String,
     /// What one costs, as a decimal number.
     pub unit_price: String,
@@ -44,7 +44,7 @@ impl Input for AddProductInput {
 pub struct AddProduct {
     /// The id made for the product.
     pub product_id: Uuid,
-    /// The name.
+    /// The product's name.
     pub name: ProductName,
     /// What one costs.
     pub unit_price: Money,

@@ -16,7 +16,7 @@ pub const EARLIEST_YEAR: i32 = 1900;
 /// An order from elsewhere, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct ImportOrderInput {
-    /// Who ordered.
+    /// The user who ordered.
     pub user_id: Uuid,
     /// When; not before [`EARLIEST_YEAR`], not in the future.
     pub ordered_at: DateTime<Utc>,
@@ -101,7 +101,7 @@ fn dated(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid
 pub struct ImportOrder {
     /// The id made for the order.
     pub order_id: Uuid,
-    /// Who ordered.
+    /// The user who ordered.
     pub user_id: Uuid,
     /// When the order was placed.
     pub ordered_at: DateTime<Utc>,

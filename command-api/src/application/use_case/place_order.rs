@@ -21,7 +21,7 @@ const DEACTIVATED: &str = "user.deactivated";
 /// An order, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct PlaceOrderInput {
-    /// Who orders.
+    /// The user who orders.
     pub orderer: Orderer,
     /// What is ordered: 1 to [`MAX_LINES`] lines.
     pub lines: Vec<LineInput>,
@@ -72,7 +72,7 @@ pub(super) fn check_line_count(fields: &mut Fields, count: usize) {
 pub struct PlaceOrder {
     /// The id made for the order.
     pub order_id: Uuid,
-    /// Who orders.
+    /// The user who orders.
     pub orderer: Orderer,
     /// What is ordered.
     pub lines: Vec<LineRequest>,

@@ -12,9 +12,9 @@ use crate::application::repository::Loaded;
 /// A new user, as the caller writes it.
 #[derive(Clone)]
 pub struct RegisterUserInput {
-    /// The address.
+    /// The user's e-mail address.
     pub email: String,
-    /// The name.
+    /// The user's name.
     pub name: String,
 }
 
@@ -37,9 +37,9 @@ impl Input for RegisterUserInput {
 pub struct RegisterUser {
     /// The id made for the user.
     pub user_id: Uuid,
-    /// The address.
+    /// The user's e-mail address.
     pub email: Email,
-    /// The name.
+    /// The user's name.
     pub name: PersonName,
     /// How addresses are reserved.
     pub reservations: EmailReservations,

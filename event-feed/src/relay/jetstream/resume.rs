@@ -3,7 +3,7 @@
 //!
 //! The relay keeps no cursor. The stream's `last_seq` is the position of the last event
 //! published, and the event id in that message must be the store's. A stream of a stranger or of an
-//! epoch that is over is made anew, its first sequence one refill window below the head.
+//! epoch that is over is made again, its first sequence one refill window below the head.
 //!
 //! A stream of the log's own epoch that has an event which the log has not is evidence that the log
 //! lost commits, as is one of an epoch that the log never was in. It is left as it is and nothing
@@ -38,7 +38,7 @@ pub(super) struct Resume<'a> {
 }
 
 impl Resume<'_> {
-    /// Looks at the stream, makes it anew if it must be, and says what the last published event is.
+    /// Looks at the stream, makes it again if it must, and says what the last published event is.
     pub(super) async fn run(&self) -> Result<EventRef, ResumeError> {
         self.broker.check_server()?;
         let found = self.broker.info().await?;
@@ -58,7 +58,7 @@ impl Resume<'_> {
                 Finding::Foreign(why) => why,
             },
         };
-        self.make_anew(found.is_some(), &why).await
+        self.recreate(found.is_some(), &why).await
     }
 
     async fn judge(&self, info: &Info) -> Result<Finding, ResumeError> {
@@ -110,7 +110,7 @@ impl Resume<'_> {
 
     /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get
     /// through: it is checked last.
-    async fn make_anew(&self, exists: bool, why: &str) -> Result<EventRef, ResumeError> {
+    async fn recreate(&self, exists: bool, why: &str) -> Result<EventRef, ResumeError> {
         let (head, term) = (self.resuming.head(), self.resuming.term());
         let before_first = self.resuming.before_refill().await?;
         let first = before_first.position.next();

@@ -46,7 +46,7 @@ pub enum RebuildError {
             not compared; `--no-compare` goes on without"
     )]
     LiveBehind {
-        /// Which projection.
+        /// The projection's name.
         projection: String,
         /// Where it stands.
         live: Position,
@@ -59,9 +59,9 @@ pub enum RebuildError {
             have seen, and does not catch up{why}"
     )]
     WouldGoBack {
-        /// Which projection.
+        /// The projection's name.
         projection: String,
-        /// Which generation.
+        /// The number of the generation, from 1.
         generation: i32,
         /// Where it stands.
         at: Position,
