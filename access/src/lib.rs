@@ -1,4 +1,4 @@
-//! Who acts: identity as pure values, without I/O, HTTP or storage.
+//! Identity as pure values: who acts. No I/O, HTTP or storage.
 
 pub mod principal;
 

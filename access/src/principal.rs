@@ -1,20 +1,20 @@
-//! A principal: who a command is carried out for.
+//! The principal: who a command is carried out for.
 //!
-//! Its text form goes into the metadata of events, so it is permanent: `anonymous`, or
-//! `system:NAME`.
+//! The text form of a principal is stored in the metadata of events, so it is permanent. It is
+//! `anonymous` or `system:NAME`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest name of a part of the system, in bytes.
+/// The maximum length of a [`SystemName`], in bytes.
 pub const MAX_NAME_LEN: usize = 64;
 
 /// The text form of [`Principal::Anonymous`].
 const ANONYMOUS: &str = "anonymous";
-/// What the text form of [`Principal::System`] begins with.
+/// The prefix of the text form of [`Principal::System`].
 const SYSTEM: &str = "system:";
 
-/// Who acts.
+/// Who a command is carried out for.
 ///
 /// ```
 /// use access::Principal;
@@ -27,21 +27,22 @@ const SYSTEM: &str = "system:";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Principal {
-    /// A caller about whom nothing is known: nobody signed in.
+    /// A caller that is not signed in.
     Anonymous,
-    /// A part of the system that acts by itself and for no person, such as a saga.
+    /// A part of the system that acts on its own, not for a person. A saga is an example.
     System {
         /// The name of the part of the system, such as `process-manager`.
         name: SystemName,
     },
 }
 
-/// The name of a part of the system: 1 to [`MAX_NAME_LEN`] lower-case ASCII letters, digits and
-/// hyphens.
+/// The name of a part of the system.
+///
+/// It has 1 to [`MAX_NAME_LEN`] lower-case ASCII letters, digits and hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SystemName(String);
 
-/// A text is not the name of a part of the system.
+/// The error for a text that is not a [`SystemName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the name of a part of the system has 1 to {MAX_NAME_LEN} lower-case letters, digits and \
@@ -49,22 +50,22 @@ pub struct SystemName(String);
 )]
 pub struct InvalidName;
 
-/// A text is not a principal.
+/// Why a text is not a [`Principal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPrincipal {
-    /// It has no form that a principal has.
+    /// The text is neither `anonymous` nor `system:NAME`.
     #[error("a principal is `anonymous` or `system:NAME`")]
     Form,
-    /// It has the form of a part of the system, but another kind of name.
+    /// The text starts with `system:`, but the name after it is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
 }
 
 impl Principal {
-    /// A part of the system.
+    /// The principal for the part of the system with this name.
     ///
     /// # Errors
-    /// [`InvalidName`].
+    /// [`InvalidName`] if `name` is not a valid [`SystemName`].
     pub fn system(name: &str) -> Result<Self, InvalidName> {
         Ok(Self::System { name: name.parse()? })
     }
@@ -92,7 +93,7 @@ impl FromStr for Principal {
 }
 
 impl SystemName {
-    /// The name as a text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
