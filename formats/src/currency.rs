@@ -1,8 +1,8 @@
-//! Currencies: their codes, and how many decimals an amount in each of them has.
+//! Currencies: their codes, and the number of decimals of an amount in each.
 //!
-//! The table is frozen. Stored amounts are in minor units, so a code never leaves the table and its
-//! exponent never changes: an old event means the same for ever. A code that ISO withdraws is only
-//! marked as such.
+//! The table is frozen, because stored amounts are in minor units. A code never leaves the table
+//! and its exponent never changes, so an old event keeps its meaning for ever. A code that ISO
+//! withdraws is only marked as withdrawn.
 
 use std::fmt;
 
@@ -10,52 +10,53 @@ mod table;
 
 use table::TABLE;
 
-/// A currency that ISO 4217 lists, or once listed, with minor units.
+/// A currency with minor units that ISO 4217 lists now or listed once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(u16);
 
-/// The code is none of a currency with minor units.
+/// The error for a code that is not a currency with minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownCurrency;
 
 impl Currency {
-    /// Every currency, those withdrawn included, by code.
+    /// All currencies, sorted by code, including withdrawn ones.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..).zip(TABLE).map(|(index, _)| Self(index))
     }
 
-    /// The currencies on today's list, by code.
+    /// The currencies on the current ISO list, sorted by code.
     pub fn of_today() -> impl Iterator<Item = Self> {
         Self::all().filter(|currency| !currency.is_withdrawn())
     }
 
-    /// The currency with this code: three upper-case letters.
+    /// The currency with this code of three upper-case letters.
     ///
     /// # Errors
-    /// [`UnknownCurrency`].
+    /// [`UnknownCurrency`] if the code is not in the table.
     pub fn from_code(code: &str) -> Result<Self, UnknownCurrency> {
         let index =
             TABLE.binary_search_by_key(&code, |entry| entry.0).map_err(|_| UnknownCurrency)?;
         u16::try_from(index).map(Self).map_err(|_| UnknownCurrency)
     }
 
-    /// The three letters.
+    /// The code: three upper-case letters.
     pub fn code(self) -> &'static str {
         TABLE[usize::from(self.0)].0
     }
 
-    /// How many decimals an amount has: 2 for USD, 0 for JPY, 3 for KWD.
+    /// The number of decimals of an amount: 2 for USD, 0 for JPY, 3 for KWD.
     pub fn exponent(self) -> u32 {
         u32::from(TABLE[usize::from(self.0)].1)
     }
 
-    /// Whether ISO has withdrawn it: old amounts are in it, new prices are not.
+    /// Whether ISO has withdrawn the currency. Old amounts may be in it, new prices may not.
     pub fn is_withdrawn(self) -> bool {
         TABLE[usize::from(self.0)].2
     }
 
-    /// Minor units as a decimal string with all decimals of the currency: 1467 US cents are
-    /// `14.67`.
+    /// Formats minor units as a decimal string with all decimals of the currency.
+    ///
+    /// 1467 US cents are `14.67`.
     ///
     /// ```
     /// # use formats::Currency;
@@ -101,8 +102,8 @@ mod tests {
 
     use super::*;
 
-    /// What stored amounts may be in: code and exponent, one line each. A line is added with its
-    /// code and never changed.
+    /// The code and exponent of every currency that stored amounts may use, one per line. A new
+    /// code adds a line. Existing lines never change.
     const FROZEN: &str = include_str!("currency/frozen.txt");
 
     #[test]
@@ -128,8 +129,8 @@ mod tests {
         }
     }
 
-    /// An independent list. Amounts were once read by it, so each of its codes must keep its
-    /// exponent.
+    /// An independent list of ISO 4217. Amounts used to be read with it, so each of its codes must
+    /// keep its exponent.
     #[test]
     fn another_list_of_iso_4217_agrees() {
         let letters = || (b'A'..=b'Z').map(char::from);
@@ -143,7 +144,7 @@ mod tests {
             });
             let ours = Currency::from_code(&code).ok();
             match expected {
-                // Still on ISO's list, as is its successor.
+                // Still on the ISO list, next to its successor.
                 Some(_) if code == "VES" => {
                     assert!(ours.is_some_and(|ours| ours.exponent() == 2 && !ours.is_withdrawn()));
                 }

@@ -1,33 +1,34 @@
-//! E-mail addresses: which texts are one, and when two of them are the same address.
+//! E-mail addresses: which texts are valid, and when two texts are the same address.
 
 use std::fmt;
 
-/// Longest address, in characters.
+/// The maximum length of an address, in characters.
 pub const MAX_LEN: usize = 254;
 const MAX_LOCAL_LEN: usize = 64;
 const MAX_LABEL_LEN: usize = 63;
-/// What RFC 5322 lets stand in an unquoted local part besides letters and digits.
+/// The special characters that RFC 5322 allows in an unquoted local part.
 const LOCAL_SPECIALS: &[u8] = b"!#$%&'*+-/=?^_`{|}~.";
 
-/// What [`check`] takes, as a regular expression of JSON Schema. The length is said apart.
+/// What [`check`] accepts, as a regular expression for JSON Schema. It does not check the total
+/// length.
 pub const PATTERN: &str = concat!(
     r"^(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*",
     r"@[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?)*$",
 );
 
-/// Why a text is not an address.
+/// Why a text is not an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailError {
-    /// Longer than mail systems deliver to.
+    /// The text is longer than [`MAX_LEN`]. Mail systems do not deliver to longer addresses.
     TooLong,
-    /// Not of the form `local@domain`.
+    /// The text does not have the form `local@domain`.
     Malformed,
 }
 
-/// Whether the text is a plain ASCII address, `local@domain`.
+/// Checks that the text is a plain ASCII address, `local@domain`.
 ///
 /// # Errors
-/// [`EmailError`].
+/// [`EmailError`] says why the text is not an address.
 pub fn check(text: &str) -> Result<(), EmailError> {
     if text.len() > MAX_LEN {
         return Err(EmailError::TooLong);
@@ -36,8 +37,10 @@ pub fn check(text: &str) -> Result<(), EmailError> {
     if local_ok(local) && domain_ok(domain) { Ok(()) } else { Err(EmailError::Malformed) }
 }
 
-/// The form in which two texts are the same address: letters of any case are one, as every large
-/// mail system treats them. Whatever compares addresses compares these.
+/// The normalised form of an address, with all letters in lower case.
+///
+/// Large mail systems ignore case, so two addresses with the same normalised form are the same
+/// address. Compare addresses in this form only.
 ///
 /// ```
 /// # use formats::email::normalised;

@@ -1,5 +1,7 @@
-//! Formats that standards outside this system define and that both of its sides must read alike:
-//! currencies (ISO 4217) and e-mail addresses. Pure functions and tables, without dependencies.
+//! Formats defined by external standards: currencies (ISO 4217) and e-mail addresses.
+//!
+//! The command side and the query side must read them alike, so they share this crate. It has pure
+//! functions and tables, and no dependencies.
 
 pub mod currency;
 pub mod email;

@@ -1,8 +1,9 @@
-//! The frozen table: code, exponent, and whether ISO has withdrawn the code. Sorted by code.
+//! The frozen table, sorted by code: code, exponent, and whether ISO has withdrawn the code.
 //!
-//! On the list of today: ISO 4217 List One as of 1 January 2026, without codes that have no minor
-//! units (metals, units of account, testing). Withdrawn: List Three. That list names no exponents;
-//! they are those of the time when the code was in use, and 2 where no other is known.
+//! The current codes are those of ISO 4217 List One as of 1 January 2026. Codes without minor units
+//! (metals, units of account, testing) are left out. The withdrawn codes are those of List Three.
+//! That list has no exponents, so each code has the exponent from when it was in use, or 2 if none
+//! is known.
 
 pub(super) const TABLE: &[(&str, u8, bool)] = &[
     ("ADP", 0, WITHDRAWN),
