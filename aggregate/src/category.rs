@@ -1,9 +1,11 @@
-//! The category of an aggregate, worked out from the types of its events when they are compiled.
+//! The category of an aggregate, derived from its event types at compile time.
 
 use crate::history::Shape;
 
-/// The category that all these types share. A wrong type is an error of the compiler's: categories
-/// and types are permanent once an event is stored.
+/// The category that all these types share.
+///
+/// A wrong type fails to compile, because categories and types are permanent once an event is
+/// stored.
 #[doc(hidden)]
 #[must_use]
 pub const fn category_of(known: &[Shape]) -> &'static str {
@@ -21,7 +23,7 @@ pub const fn category_of(known: &[Shape]) -> &'static str {
     category
 }
 
-/// A type's category, and what happened.
+/// Splits a type into its category and its verb, at the dot.
 const fn split_type(event_type: &'static str) -> (&'static str, &'static str) {
     let (bytes, mut dot) = (event_type.as_bytes(), 0);
     while dot < bytes.len() && bytes[dot] != b'.' {
@@ -38,7 +40,7 @@ const fn split_type(event_type: &'static str) -> (&'static str, &'static str) {
     (category, what)
 }
 
-/// As `event_store::stream::is_category` has it.
+/// Whether the text is a valid name. The rule is the same as in `event_store::stream::is_category`.
 const fn is_name(mut text: &[u8]) -> bool {
     if !matches!(text, [b'a'..=b'z', ..]) || text.len() > 64 {
         return false;

@@ -1,5 +1,5 @@
-//! Events as an aggregate declares them: permanent names, versions of shapes, and how a stored
-//! payload is read.
+//! Events as an aggregate declares them: their permanent names, their versions, and how to read a
+//! stored payload.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,24 +7,26 @@ use uuid::Uuid;
 
 use crate::history::Shape;
 
-/// An event type of one aggregate, with its names and versions on the outside.
+/// The events of one aggregate, with their stored names and versions.
 pub trait DomainEvent: listed::Listed + Serialize + Sized {
-    /// The category of the aggregate's streams, such as `order`: what precedes the dot in the type
-    /// of each of its events. Permanent, as the types are.
+    /// The category of the aggregate's streams, such as `order`: the part before the dot in each
+    /// event type. It is permanent, like the types.
     const CATEGORY: &'static str;
-    /// The permanent type string, such as `order.placed`.
+    /// The permanent type of the event, such as `order.placed`.
     fn event_type(&self) -> &'static str;
-    /// The version of the payload's shape, from 1.
+    /// The version of the payload's shape, counted from 1.
     fn schema_version(&self) -> i32;
-    /// `(key, value)` labels for conditions and reads; never personal data.
+    /// The event's `(key, value)` tags for append conditions and reads. They never contain personal
+    /// data.
     fn tags(&self) -> Vec<(&'static str, Uuid)>;
-    /// Every `(type, version)` that is written, which are all that [`DomainEvent::from_parts`]
-    /// reads: former versions are upcast first.
+    /// Every `(type, version)` that is written today.
+    ///
+    /// [`DomainEvent::from_parts`] reads only these. Older versions are upcast first.
     const KNOWN: &'static [Shape];
-    /// Reads a stored payload. `None` when the type is not one of this aggregate's.
+    /// Reads a stored payload. Returns `None` if the type is not one of this aggregate's.
     ///
     /// # Errors
-    /// When the version is unknown or the payload has another shape.
+    /// [`UnreadableEvent`] if the version is unknown or the payload has another shape.
     fn from_parts(
         event_type: &str,
         schema_version: i32,
@@ -32,34 +34,36 @@ pub trait DomainEvent: listed::Listed + Serialize + Sized {
     ) -> Option<Result<Self, UnreadableEvent>>;
 }
 
-/// A stored event of a known type that this program cannot read.
+/// Why a stored event of a known type cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableEvent {
-    /// Written by a newer program, or by an older one and not upcast.
+    /// The version is unknown: a newer program wrote the event, or an older one did and it was not
+    /// upcast.
     #[error("version {version} of {event_type} is not known")]
     UnknownVersion {
         /// The event's type, such as `order.placed`.
         event_type: String,
-        /// The version found.
+        /// The version of the stored event.
         version: i32,
     },
-    /// The payload does not have the shape of its version. What serde says is left out: it repeats
-    /// values, which may be personal.
+    /// The payload does not have the shape of its version. The message of serde is left out,
+    /// because it repeats values and these may be personal.
     #[error(
         "an event of type {event_type} does not have its shape at line {line}, column {column}"
     )]
     Shape {
         /// The event's type, such as `order.placed`.
         event_type: String,
-        /// Where in the payload, from 1.
+        /// The line of the error in the payload, counted from 1.
         line: usize,
-        /// Where in the line, from 1.
+        /// The column of the error in that line, counted from 1.
         column: usize,
     },
 }
 
-/// Implements [`DomainEvent`] for an enum of payloads: one line a payload with its permanent name
-/// and version.
+/// Implements [`DomainEvent`] for an enum of payloads.
+///
+/// It takes one line per payload, with the permanent type and the version.
 #[macro_export]
 macro_rules! stored_events {
     ($event:ident { $($variant:ident($payload:ty) => $name:literal, $version:literal;)+ }) => {
@@ -101,7 +105,7 @@ macro_rules! stored_events {
             }
         }
 
-        // Worked out here, so that a wrong name is an error of this very line.
+        // Evaluated here, so the compiler reports a wrong name at this line.
         const _: &str = <$event as $crate::DomainEvent>::CATEGORY;
 
         #[cfg(test)]
@@ -113,8 +117,9 @@ macro_rules! stored_events {
     };
 }
 
-/// Lists the events of every aggregate, so that readers of the log know them: one line each. An
-/// event that is not in the list is no [`DomainEvent`].
+/// Lists the event enums of all aggregates, one per line, so readers of the log know them.
+///
+/// An event enum must be in this list to be a [`DomainEvent`].
 #[macro_export]
 macro_rules! events_of_all_aggregates {
     ($($event:ty,)+) => {
@@ -131,10 +136,11 @@ macro_rules! events_of_all_aggregates {
     };
 }
 
-/// Only the list of all events implements what is in here.
+/// A sealed module: only [`events_of_all_aggregates!`](crate::events_of_all_aggregates) implements
+/// its trait.
 #[doc(hidden)]
 pub mod listed {
-    /// An event that is in the list of all events.
+    /// An event enum that is in the list of all events.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not in the list of the events of all aggregates",
         label = "the log's readers would not know its types",
@@ -143,10 +149,10 @@ pub mod listed {
     pub trait Listed {}
 }
 
-/// Reads a payload, and says nothing of its values when it cannot.
+/// Reads a payload. The error never contains values of the payload.
 ///
 /// # Errors
-/// [`UnreadableEvent::Shape`].
+/// [`UnreadableEvent::Shape`] if the payload does not have the shape of `P`.
 #[doc(hidden)]
 pub fn read_payload<P: DeserializeOwned>(
     event_type: &'static str,

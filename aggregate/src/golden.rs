@@ -1,12 +1,12 @@
-//! Golden files: one per event version ever written,
+//! Tests with golden files: one file per event version ever written,
 //! `src/<aggregate>/golden/<type>.v<version>.json`.
 //!
-//! `data` is a payload. For a version that is written today it must be read and written back the
-//! same, and `shape`, what the program asks of it, must be what it was at first: another shape
-//! needs another version. For a former version `becomes` lists what its upcaster, and those after
-//! it, make of the payload.
+//! In each file, `data` is a payload. For a version that is written today, the test reads the
+//! payload and writes it back unchanged. The file also has `shape`: the fields that the program
+//! reads, as they were when the version was new. Another shape needs a new version. For a former
+//! version, the file has `becomes` instead: the events that the upcasters make of the payload.
 //!
-//! A domain's tests ask [`Goldens`]: see `domain/src/golden.rs`.
+//! A domain's tests call [`Goldens`]. See `domain/src/golden.rs` for an example.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it fails tests")]
 
@@ -23,7 +23,7 @@ use crate::{Aggregate, DomainEvent, Past, Shape};
 
 mod shape;
 
-/// A field that no program knows: it must survive every upcaster.
+/// A field that no program knows. Every upcaster must keep it.
 const UNKNOWN: &str = "a_field_that_nobody_knows";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,20 +44,20 @@ struct Became {
     data: Value,
 }
 
-/// The golden files of a domain.
+/// The golden files of a domain, and the checks on them.
 #[derive(Debug, Clone, Copy)]
 pub struct Goldens {
-    /// The folder of the domain's `Cargo.toml`.
+    /// The folder that contains the domain's `Cargo.toml`.
     manifest: &'static str,
-    /// The former shapes, and what they have become.
+    /// The former shapes and their upcasters.
     past: &'static [Past],
 }
 
-/// What to write into the golden file of a former version that has none.
+/// The template for a missing golden file of a former version.
 const FORMER: &str = "{\n  \"data\": <a payload as programs wrote it then>\n}\n\
     This test then prints the `becomes` that belongs there, too.";
 
-/// What to write into the golden file of a version that is written today and has none.
+/// The template for a missing golden file of a current version.
 fn template<P: DeserializeOwned>() -> String {
     let fields: Vec<String> =
         shape::fields::<P>().iter().map(|name| format!("    \"{name}\": <a value>")).collect();
@@ -69,21 +69,23 @@ fn template<P: DeserializeOwned>() -> String {
 }
 
 impl Goldens {
-    /// The golden files of the domain whose `Cargo.toml` is in this folder
-    /// (`env!("CARGO_MANIFEST_DIR")`), and whose events had these former shapes.
+    /// The golden files of a domain.
+    ///
+    /// `manifest` is the folder of its `Cargo.toml` (`env!("CARGO_MANIFEST_DIR")`), and `past` has
+    /// the former shapes of its events.
     pub const fn new(manifest: &'static str, past: &'static [Past]) -> Self {
         Self { manifest, past }
     }
 
-    /// Checks what holds of all events together. `written` are the shapes that each aggregate
-    /// writes today.
+    /// Checks the rules that apply to all events together. `written` has the shapes that each
+    /// aggregate writes today.
     ///
-    /// - Every version has its golden file, and there are no others.
-    /// - Every former version has an upcaster, which makes what its golden file says.
+    /// - Every version has a golden file, and there are no other files.
+    /// - Every former version has an upcaster, and its result matches the golden file.
     /// - No two aggregates share a category.
     ///
     /// # Panics
-    /// One of these does not hold. The message says what to do.
+    /// One of these rules is broken. The message says what to do.
     pub fn check_all(&self, written: &[&[Shape]]) {
         let current: Vec<Shape> = written.iter().copied().flatten().copied().collect();
         self.check_files(&current);
@@ -93,10 +95,10 @@ impl Goldens {
         check_categories(written);
     }
 
-    /// Checks the golden files of an aggregate's events, and that it reads what former events have
-    /// become.
+    /// Checks the golden files of an aggregate's events, and that the aggregate can read what
+    /// former events have become.
     pub fn check_event<E: DomainEvent + Shaped>(&self) {
-        // First: it knows the fields of a payload whose file is missing.
+        // This comes first, because it knows the fields of a payload whose file is missing.
         E::check_shapes(self);
         for (event_type, version) in E::KNOWN {
             let data = self.read((event_type, *version), "").data;
@@ -123,7 +125,7 @@ impl Goldens {
         }
     }
 
-    /// Checks one payload type.
+    /// Checks one payload type against its golden file.
     pub fn check_shape<P: DeserializeOwned>(&self, shape: Shape) {
         let (golden, (event_type, version)) = (self.read(shape, &template::<P>()), shape);
         let found = shape::of::<P>(&golden.data);
@@ -141,8 +143,11 @@ impl Goldens {
         );
     }
 
-    /// Checks that a kept state is still written as it was, in `state.v<shape>.json` next to
-    /// the golden events: another fold of the same events, or another shape, needs another number.
+    /// Checks that a snapshot state is written as in `state.v<shape>.json`, next to the golden
+    /// events.
+    ///
+    /// If the same events lead to another state, or the state has another shape, the number must
+    /// change.
     pub fn check_kept<A: Aggregate + DeserializeOwned>(&self, state: &A) {
         let kept = A::SNAPSHOT.expect("the state is kept");
         let path = self.folder(A::Event::CATEGORY).join(format!("state.v{}.json", kept.shape));
@@ -157,7 +162,7 @@ impl Goldens {
         assert_eq!((kept.write)(&(kept.read)(&written).unwrap()).unwrap(), written);
     }
 
-    /// Checks that the files of all versions are there, and no others.
+    /// Checks that every version has its file, and that there are no other files.
     fn check_files(&self, current: &[Shape]) {
         let shapes: Vec<Shape> =
             current.iter().copied().chain(self.past.iter().map(|(shape, ..)| *shape)).collect();
@@ -179,8 +184,8 @@ impl Goldens {
         );
     }
 
-    /// Checks that the upcasters make what the golden files of former versions say, and keep fields
-    /// that they do not know.
+    /// Checks that the upcasters turn each former payload into what its golden file says, and keep
+    /// unknown fields.
     fn check_upcasters(&self) {
         for (shape, ..) in self.past {
             let golden = self.read(*shape, FORMER);
@@ -206,7 +211,7 @@ impl Goldens {
         }
     }
 
-    /// Of a type, or of the category before its dot.
+    /// The folder of the golden files for an event type, or for a category alone.
     fn folder(&self, event_type: &str) -> PathBuf {
         let category = event_type.split('.').next().unwrap();
         Path::new(self.manifest).join("src").join(category).join("golden")
@@ -216,7 +221,7 @@ impl Goldens {
         self.folder(event_type).join(format!("{event_type}.v{version}.json"))
     }
 
-    /// The golden file of a shape; the test ends with `template` when there is none.
+    /// Reads the golden file of a shape. If there is none, the test fails and prints `template`.
     fn read(&self, shape: Shape, template: &str) -> Golden {
         let path = self.path(shape);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| {
@@ -229,7 +234,7 @@ impl Goldens {
     }
 }
 
-/// Checks that no time of an event reaches a fold as more than a column keeps.
+/// Checks that an aggregate reads times no more precisely than a column stores them.
 fn check_times<E: DomainEvent>((event_type, version): Shape, mut data: Value) {
     replace_times(&mut data, "1998-12-31T23:59:60.9000009Z");
     let event = E::from_parts(event_type, version, &data.to_string()).unwrap().unwrap();
@@ -251,7 +256,7 @@ fn replace_times(value: &mut Value, time: &str) {
     }
 }
 
-/// Times in one notation.
+/// The same JSON with all times in one notation.
 fn normal(mut value: Value) -> Value {
     match &mut value {
         Value::String(text) => {
@@ -268,7 +273,7 @@ fn normal(mut value: Value) -> Value {
     value
 }
 
-/// An aggregate's events, each with the type of its payload: what [`stored_events!`] implements in
+/// The events of an aggregate with the types of their payloads. [`stored_events!`] implements it in
 /// tests.
 ///
 /// [`stored_events!`]: crate::stored_events
@@ -277,7 +282,7 @@ pub trait Shaped {
     fn check_shapes(goldens: &Goldens);
 }
 
-/// What the upcasters make of a payload in the end.
+/// The final events that the upcasters make of a payload.
 fn upcast(past: &[Past], (event_type, version): Shape, data: Value) -> Vec<Became> {
     let Some((_, into, upcast_once)) =
         past.iter().find(|(shape, ..)| *shape == (event_type, version))
@@ -301,7 +306,7 @@ fn check_categories(written: &[&[Shape]]) {
     assert_eq!(different.len(), categories.len(), "{categories:?}");
 }
 
-/// The versions below a type's newest that nothing says how to read.
+/// The versions below a type's newest that have no upcaster.
 fn without_upcaster(current: &[Shape], past: &[Past]) -> Vec<(String, i32)> {
     let newest = |name: &str| {
         past.iter()

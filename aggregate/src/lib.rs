@@ -1,10 +1,10 @@
-//! What every aggregate is: decide(state, command) → events or an error, evolve(state, event) →
-//! state.
+//! The interface of every aggregate: decide(state, command) → events or an error, and evolve(state,
+//! event) → state.
 //!
-//! This library is for rules without a database: no clock, no I/O, no async, and no word of any
-//! business. A domain declares its events with [`stored_events!`], lists them with
+//! This library is for rules without a database. It has no clock, no I/O, no async, and no word of
+//! any business. A domain declares its events with [`stored_events!`], lists them with
 //! [`events_of_all_aggregates!`], and implements [`Aggregate`]. Its tests use [`scenario`] (given,
-//! when, then) and [`golden`] (what was written once can be read for ever).
+//! when, then) and [`golden`] (every event ever written stays readable).
 
 mod category;
 mod event;
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 pub use event::{DomainEvent, UnreadableEvent};
 pub use history::{Past, Shape, Upcast};
 
-/// For the macros of this library alone.
+/// Items for the macros of this library only.
 #[doc(hidden)]
 pub mod private {
     pub use uuid::Uuid;
@@ -27,29 +27,30 @@ pub mod private {
     pub use crate::event::{listed, read_payload};
 }
 
-/// A consistency boundary: one stream of events, in the category of [`DomainEvent::CATEGORY`].
+/// A consistency boundary: one stream of events in the category [`DomainEvent::CATEGORY`].
 pub trait Aggregate: Default + Clone + Send + Sync + 'static {
-    /// What it can be asked.
+    /// The commands of the aggregate.
     type Command;
-    /// What happens to it.
+    /// The events of the aggregate.
     type Event: DomainEvent + DeserializeOwned + Clone + Send;
-    /// Why it says no.
+    /// The reasons to refuse a command.
     type Error: std::error::Error;
 
-    /// How its state is kept between commands, in memory and as snapshots. `None`, as by default:
-    /// it is worked out from its events each time. Personal data in it are erased with a person's
-    /// key wherever they are kept.
+    /// How the state is stored between commands, in memory and as snapshots.
+    ///
+    /// With `None`, the default, the state is rebuilt from its events each time. Erasing a person's
+    /// key also erases that person's data in stored states.
     const SNAPSHOT: Option<SnapshotCodec<Self>> = None;
 
-    /// About how many bytes its state holds on the heap.
+    /// The approximate heap size of the state, in bytes.
     fn heap_bytes(&self) -> usize {
         0
     }
 
-    /// What happens when `command` meets this state.
+    /// Decides which events follow from `command` in this state.
     ///
     /// # Errors
-    /// The rule that says no.
+    /// The rule that refuses the command.
     fn decide(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
 
     /// The state after `event`.
@@ -57,20 +58,20 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     fn evolve(self, event: Self::Event) -> Self;
 }
 
-/// How an aggregate's state is written and read.
+/// How to write and read the state of an aggregate.
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotCodec<A> {
-    /// The version of the state's shape and of what works it out: raised when either changes, or an
-    /// upcaster of its events.
+    /// The version of the state. Raise it when the state's shape, `evolve` or an upcaster of its
+    /// events changes.
     pub shape: i32,
-    /// The state as JSON.
+    /// Writes the state as JSON.
     pub write: fn(&A) -> Result<String, serde_json::Error>,
-    /// The state of such a JSON.
+    /// Reads the state from such JSON.
     pub read: fn(&str) -> Result<A, serde_json::Error>,
 }
 
 impl<A: Serialize + DeserializeOwned> SnapshotCodec<A> {
-    /// States in the JSON that serde makes of them.
+    /// A codec that writes and reads the state with serde, in version `shape`.
     pub const fn with_shape(shape: i32) -> Self {
         Self {
             shape,

@@ -1,5 +1,5 @@
-//! Given what happened, when a command comes, then these events follow (or this error does): tests
-//! of aggregates without a store.
+//! Tests of aggregates without a store: given past events, when a command arrives, then these
+//! events or this error follow.
 //!
 //! ```
 //! # use aggregate::scenario::given;
@@ -46,33 +46,33 @@ use serde_json::Value;
 
 use crate::{Aggregate, DomainEvent};
 
-/// A history that a command can meet.
+/// An aggregate with the history that a test gives it.
 #[must_use]
 pub struct Given<A> {
     state: A,
 }
 
-/// What an aggregate said to a command.
+/// The result of a command: new events or an error.
 #[must_use]
 pub struct Outcome<A: Aggregate>(Result<Vec<A::Event>, A::Error>);
 
-/// Starts from the state that `history` leads to.
+/// Starts a test from the state that `history` leads to.
 pub fn given<A: Aggregate>(history: impl IntoIterator<Item = A::Event>) -> Given<A> {
     Given { state: history.into_iter().fold(A::default(), A::evolve) }
 }
 
 impl<A: Aggregate> Given<A> {
-    /// The command comes.
+    /// Runs the command on the given state.
     pub fn when(self, command: A::Command) -> Outcome<A> {
         Outcome(self.state.decide(command))
     }
 }
 
 impl<A: Aggregate> Outcome<A> {
-    /// Exactly these events follow.
+    /// Asserts that exactly these events follow.
     ///
     /// # Panics
-    /// Others follow, or the command is refused.
+    /// Other events follow, or the command is refused.
     pub fn then(self, expected: impl IntoIterator<Item = A::Event>) {
         match self.0 {
             Ok(events) => assert_eq!(shown(events), shown(expected)),
@@ -80,10 +80,10 @@ impl<A: Aggregate> Outcome<A> {
         }
     }
 
-    /// The command is refused for this reason.
+    /// Asserts that the command is refused with this error.
     ///
     /// # Panics
-    /// It is accepted, or refused for another one.
+    /// The command is accepted, or refused with another error.
     pub fn then_error(self, expected: &A::Error)
     where
         A::Error: PartialEq + Debug,
@@ -95,7 +95,7 @@ impl<A: Aggregate> Outcome<A> {
     }
 }
 
-/// Events as they are stored, so that they need no `PartialEq`.
+/// Events in their stored form, so the event types need no `PartialEq`.
 fn shown<E: DomainEvent>(events: impl IntoIterator<Item = E>) -> Vec<(&'static str, Value)> {
     let shown = |event: E| {
         let data = serde_json::to_value(&event);

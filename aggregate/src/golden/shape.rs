@@ -1,6 +1,7 @@
-//! What a program asks of a payload, written down: every field that it knows, with its kind. It is
-//! found out by reading a payload through a deserializer that takes notes, so a field that may be
-//! absent is seen too.
+//! The shape that a program reads from a payload: every known field and its kind.
+//!
+//! A recording deserializer reads the payload and notes each field that is asked for, so optional
+//! fields are found too.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use serde::de::{
 };
 use serde_json::{Error, Map, Value};
 
-/// The shape of `P` as far as this payload shows it: one line a field, `path: kind`.
+/// The shape of `P`, as far as this payload shows it: one line per field, `path: kind`.
 pub(super) fn of<P: DeserializeOwned>(payload: &Value) -> Vec<String> {
     let notes = RefCell::new(BTreeSet::new());
     P::deserialize(Noting { value: payload, path: String::new(), notes: &notes })
@@ -21,10 +22,10 @@ pub(super) fn of<P: DeserializeOwned>(payload: &Value) -> Vec<String> {
     notes.into_inner().into_iter().collect()
 }
 
-/// The fields of `P`, an object.
+/// The names of the fields of `P`, which must be an object.
 pub(super) fn fields<P: DeserializeOwned>() -> Vec<String> {
     let (notes, nothing) = (RefCell::new(BTreeSet::new()), Value::Object(Map::new()));
-    // A field is missing, mostly; which ones are asked for is noted before that.
+    // This usually fails with a missing field. The fields that `P` asks for are noted before that.
     let _missing = P::deserialize(Noting { value: &nothing, path: String::new(), notes: &notes });
     let notes = notes.into_inner();
     let object = notes.iter().find_map(|line| line.strip_prefix(".: {")?.strip_suffix('}'));
