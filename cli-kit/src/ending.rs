@@ -1,4 +1,4 @@
-//! Exit codes, and the one line that says why.
+//! Exit codes, and the one-line error message of a failed command.
 
 use std::error::Error;
 use std::fmt;
@@ -6,18 +6,20 @@ use std::process::ExitCode;
 
 use crate::output::is_reader_gone;
 
-/// What was looked at is not in order.
+/// Exit code: the command ran and found something wrong.
 pub const NOT_IN_ORDER: u8 = 1;
-/// An argument or a setting is wrong.
+/// Exit code: an argument or a setting is wrong.
 pub const USAGE: u8 = 2;
-/// It could not be done.
+/// Exit code: the command could not do its work.
 pub const FAILED: u8 = 3;
-/// The reader of the output ended first. A shell says the same of a program that SIGPIPE ended (128
-/// + 13).
+/// Exit code: the reader of the output closed it early.
+///
+/// A shell reports the same code for a program that SIGPIPE ended (128 plus 13).
 pub const READER_GONE: u8 = 141;
 
-/// An argument or a setting that is wrong, and what would be right. Any error with this among its
-/// causes is wrong usage.
+/// The error for a wrong argument or setting. Its text says what would be right.
+///
+/// Any error with this among its causes counts as wrong usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage(pub String);
 
@@ -29,9 +31,11 @@ impl fmt::Display for Usage {
 
 impl Error for Usage {}
 
-/// Ends a failed command: says why on standard error, in one line that begins with the program's
-/// name, unless only the reader of the output is gone. The exit code is `code` then, or [`USAGE`]
-/// where [`Usage`] is among the causes.
+/// Ends a failed command: prints the error on standard error and returns the exit code.
+///
+/// The message is one line that begins with the program's name. The exit code is `code`, or
+/// [`USAGE`] if [`Usage`] is among the causes. If the only error is that the reader of the output
+/// is gone, nothing is printed and the code is [`READER_GONE`].
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
     if is_reader_gone(error) {
         return ExitCode::from(READER_GONE);
@@ -41,8 +45,10 @@ pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCod
     ExitCode::from(if usage { USAGE } else { code })
 }
 
-/// An error with its causes, in one line. A cause that the text before it already tells is left
-/// out: many errors of libraries print their cause, and have it as their source, too.
+/// Formats an error with its causes in one line.
+///
+/// A cause that the text before it already contains is left out. Many library errors print their
+/// cause and also return it as their source.
 pub fn describe(error: &(dyn Error + 'static)) -> String {
     causes(error).fold(String::new(), |mut text, cause| {
         let said = cause.to_string();
@@ -57,7 +63,7 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
     })
 }
 
-/// An error, then its cause, then that one's, to the first of all.
+/// Iterates over an error and its causes, from the outermost to the root cause.
 pub fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -77,7 +83,7 @@ mod tests {
 
     use super::{FAILED, USAGE, Usage, describe, failed};
 
-    /// An error with a cause, which its own text repeats or not.
+    /// An error with an optional cause, which its own text may repeat.
     #[derive(Debug)]
     struct Outer(&'static str, Option<Box<dyn Error + 'static>>);
 
@@ -109,7 +115,7 @@ mod tests {
     #[test]
     fn wrong_usage_is_told_from_failure_wherever_it_is_among_the_causes() {
         let usage = Outer("a setting is wrong", Some(Box::new(Usage("URL is not set".to_owned()))));
-        // The only comparison that exit codes offer.
+        // `ExitCode` has no other way to compare two codes.
         let is = |code: ExitCode, expected: u8| {
             format!("{code:?}") == format!("{:?}", ExitCode::from(expected))
         };

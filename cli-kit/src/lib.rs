@@ -1,13 +1,13 @@
-//! How every command line of ours ends: what its exit code says, what it prints when it fails, and
-//! what happens when nobody reads its output any more.
+//! How our command lines end: their exit codes, their error message, and what they do when nobody
+//! reads their output any more.
 //!
 //! | exit code | meaning |
 //! | --- | --- |
-//! | 0 | done, and what was looked at is in order |
+//! | 0 | done, and nothing is wrong |
 //! | 1 ([`NOT_IN_ORDER`]) | done, and something is wrong: a difference, a failed test, not ready |
 //! | 2 ([`USAGE`]) | wrong usage: an argument or a setting |
-//! | 3 ([`FAILED`]) | could not be done, or could not look: nothing is known about what was asked |
-//! | 141 ([`READER_GONE`]) | the reader of the output ended first, as in `… \| head -1` |
+//! | 3 ([`FAILED`]) | could not be done, or could not look: the answer is not known |
+//! | 141 ([`READER_GONE`]) | the reader of the output closed it early, as in `… \| head -1` |
 
 mod ending;
 mod output;

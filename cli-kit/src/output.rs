@@ -1,4 +1,4 @@
-//! Standard output, whose reader may end first: `… | head -1` is no failure of ours.
+//! Standard output whose reader may close it early. `… | head -1` is not an error of ours.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use crate::ending::causes;
 
-/// The reader of standard output is gone. A type of its own, since a socket breaks with the same
-/// kind of error.
+/// The reader of standard output is gone. This is a separate type because a broken socket has the
+/// same I/O error kind.
 #[derive(Debug)]
 struct ReaderGone;
 
@@ -19,33 +19,34 @@ impl Display for ReaderGone {
 
 impl Error for ReaderGone {}
 
-/// Standard output. Its errors say when the reader is gone, which [`crate::failed`] ends quietly.
+/// Standard output. Its errors say if the reader is gone, and [`crate::failed`] then ends quietly.
 #[derive(Debug, Clone, Copy)]
 pub struct Stdout(());
 
-/// Standard output, whose reader may end first.
+/// Standard output, whose reader may close it early.
 pub const fn stdout() -> Stdout {
     Stdout(())
 }
 
-/// Prints a text, to the end.
+/// Prints a text completely, and flushes it.
 pub fn print(text: impl Display) -> io::Result<()> {
     let mut out = stdout();
     out.write_all(text.to_string().as_bytes())?;
     out.flush()
 }
 
-/// Whether an error comes from a reader of standard output that is gone.
+/// Whether an error means that the reader of standard output is gone.
 pub fn is_reader_gone(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
-        // An I/O error's own source is what lies beneath the error that it wraps.
+        // `io::Error::source` skips the wrapped error and returns that error's own source, so look
+        // inside.
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         cause.is::<ReaderGone>() || wrapped.is_some_and(|wrapped| is_reader_gone(wrapped))
     })
 }
 
 impl Stdout {
-    /// Whether a person is reading.
+    /// Whether standard output is a terminal.
     pub fn is_terminal(self) -> bool {
         io::stdout().is_terminal()
     }
