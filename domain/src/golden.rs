@@ -1,10 +1,10 @@
-//! The golden files of the shop's events: see [`aggregate::golden`].
+//! The golden files of the shop's events. See [`aggregate::golden`].
 
 use aggregate::golden::Goldens;
 
 use crate::history;
 
-/// Where the files are, and which versions there were before.
+/// The golden files of this crate, with the former versions of its events.
 pub(crate) const GOLDEN: Goldens = Goldens::new(env!("CARGO_MANIFEST_DIR"), history::PAST);
 
 #[test]

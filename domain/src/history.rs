@@ -1,10 +1,9 @@
-//! Every shape in which an event was ever written: those of today, and what each former one stands
-//! for now.
+//! Every shape in which an event of the shop was ever written, and how to upcast the former ones.
 //!
-//! Stored events never change. When an event takes another shape, its version in
-//! `<aggregate>/event.rs` goes up by one, the old one is listed in [`PAST`] with what has become of
-//! it, and its golden file stays. The lists are in plain types: whoever reads the log makes an
-//! event store's registry of them.
+//! Stored events never change. When an event needs another shape, raise its version in
+//! `<aggregate>/event.rs`, list the old one in [`PAST`] with its upcaster, and keep its golden
+//! file. The lists use plain types, and a reader of the log builds its event store registry from
+//! them.
 
 pub use aggregate::{Past, Shape, Upcast};
 
@@ -13,26 +12,28 @@ pub fn current() -> impl Iterator<Item = Shape> {
     crate::EVENTS.iter().copied().flatten().copied()
 }
 
-/// The former shapes, oldest first. So far every event is written as it was at first. By way of
-/// example:
+/// The former shapes, oldest first.
+///
+/// The list is empty so far: every event still has its first shape. An example of what it may
+/// contain:
 ///
 /// ```
 /// # use domain::history::Past;
 /// # use serde_json::json;
 /// const PAST: &[Past] = &[
-///     // Another shape of the same: `currency` came with version 2.
+///     // The same event with a new field: version 2 added `currency`.
 ///     (("letter.stamped", 1), &[("letter.stamped", 2)], |mut data| {
 ///         let fields = data.as_object_mut().ok_or("it is no object")?;
 ///         fields.insert("currency".to_owned(), json!("EUR"));
 ///         Ok(vec![("letter.stamped", data)])
 ///     }),
-///     // Another name.
+///     // A new name.
 ///     (("letter.posted", 1), &[("letter.sent", 1)], |data| Ok(vec![("letter.sent", data)])),
-///     // Two events now.
+///     // One event became two.
 ///     (("letter.moved", 1), &[("letter.taken", 1), ("letter.put", 1)], |data| {
 ///         Ok(vec![("letter.taken", data.clone()), ("letter.put", data)])
 ///     }),
-///     // Means nothing any more.
+///     // The event no longer means anything.
 ///     (("letter.smelled", 1), &[], |_| Ok(Vec::new())),
 /// ];
 /// # let stamped = json!({"price": 5, "currency": "EUR"});

@@ -11,13 +11,13 @@ pub mod value;
 mod golden;
 
 aggregate::events_of_all_aggregates! {
-    // One line each.
+    // One line per aggregate.
     user::UserEvent,
     product::ProductEvent,
     order::OrderEvent,
 }
 
-/// What every aggregate is.
+/// The interface of every aggregate.
 pub use aggregate::{self, Aggregate, DomainEvent};
 pub use order::Order;
 pub use personal::Personal;

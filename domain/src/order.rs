@@ -1,5 +1,5 @@
-//! The order aggregate: pending until it is confirmed or cancelled; lines change only while it is
-//! pending.
+//! The order aggregate. An order is pending until it is confirmed or cancelled, and its lines
+//! change only while it is pending.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,10 +20,10 @@ pub use event::{OrderEvent, OrderLine};
 
 use event::{OrderCancelled, OrderConfirmed, OrderLineAdded, OrderLineRemoved, OrderPlaced};
 
-/// The most lines that an order has.
+/// The maximum number of lines in an order.
 pub const MAX_LINES: usize = 100;
 
-/// An order, or the absence of one.
+/// The state of an order. The default is an order that was never placed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Order {
     placed: Option<Placed>,
@@ -39,20 +39,20 @@ struct Placed {
     status: OrderStatus,
 }
 
-/// How far an order has come.
+/// The status of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
-    /// Lines can change.
+    /// The order is open: its lines can change.
     Pending,
-    /// The order is confirmed: it counts as a sale.
+    /// The order is confirmed and counts as a sale.
     Confirmed,
-    /// It never counts.
+    /// The order is cancelled and never counts as a sale.
     Cancelled,
 }
 
 impl OrderStatus {
-    /// The word for it.
+    /// The status as a word, as stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -174,7 +174,7 @@ impl Aggregate for Order {
             }
             (OrderEvent::Confirmed(_), Some(order)) => order.status = OrderStatus::Confirmed,
             (OrderEvent::Cancelled(_), Some(order)) => order.status = OrderStatus::Cancelled,
-            // A stream begins with the placement: nothing else can come before it.
+            // A stream begins with the placement, so no other event can come before it.
             (
                 OrderEvent::LineAdded(_)
                 | OrderEvent::LineRemoved(_)

@@ -1,21 +1,20 @@
-//! Personal data inside events: marked from the first, so that it can be encrypted per person and
-//! truly erased.
+//! Personal data inside events. It is marked when it is created, so it can be encrypted per person
+//! and erased completely.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A value that belongs to a person: stored or blanked. Never compared, counted or keyed on by a
-/// projection.
+/// A value that belongs to a person. It is either present or erased.
 ///
-/// Its JSON is `{"$subject": "<person's id>", "$personal": <value or null>}`, which a store can
-/// recognise without knowing the event.
+/// Projections never compare, count or index it. Its JSON is `{"$subject": "<person's id>",
+/// "$personal": <value or null>}`, which a store can recognise without knowing the event.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Personal<T> {
-    /// The subject: the person whose data it is.
+    /// The subject: the person that the data belongs to.
     #[serde(rename = "$subject")]
     subject: Uuid,
-    /// The value, until it is erased.
+    /// The value, or `None` after it was erased.
     #[serde(rename = "$personal")]
     value: Option<T>,
 }
@@ -26,17 +25,17 @@ impl<T> Personal<T> {
         Self { subject, value: Some(value) }
     }
 
-    /// Whose it is.
+    /// The id of the person that the value belongs to.
     pub const fn subject(&self) -> Uuid {
         self.subject
     }
 
-    /// The value, or `None` once it is erased.
+    /// The value, or `None` after it was erased.
     pub const fn value(&self) -> Option<&T> {
         self.value.as_ref()
     }
 
-    /// The value, or `None` once it is erased.
+    /// Takes the value out, or returns `None` after it was erased.
     pub fn into_value(self) -> Option<T> {
         self.value
     }

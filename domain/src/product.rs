@@ -1,4 +1,4 @@
-//! The product aggregate: what is sold, for how much, and how many there are.
+//! The product aggregate: a product with its name, price and stock.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,10 +18,10 @@ pub use event::ProductEvent;
 
 use event::{ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted};
 
-/// The most that can be in stock: exact in any JSON reader.
+/// The maximum stock of a product, in units. Every JSON reader represents it exactly.
 pub const MAX_STOCK: i64 = 1_000_000_000_000;
 
-/// A product, or the absence of one.
+/// The state of a product. The default is a product that was never added.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Product {
     added: Option<Added>,
@@ -35,7 +35,7 @@ struct Added {
     stock: i64,
 }
 
-/// What an order line takes over from a product: only [`Product::offer`] makes one.
+/// The parts of a product that an order line copies. Only [`Product::offer`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     product_id: Uuid,
@@ -44,23 +44,22 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Which product.
+    /// The product's id.
     pub const fn product_id(&self) -> Uuid {
         self.product_id
     }
 
-    /// What it is called.
+    /// The product's name.
     pub const fn name(&self) -> &ProductName {
         &self.name
     }
 
-    /// What one costs.
+    /// The price of one unit.
     pub const fn unit_price(&self) -> Money {
         self.unit_price
     }
 
-    /// The same product at the price of another time, for orders that were placed elsewhere and are
-    /// taken over.
+    /// The same product at another price, for orders imported with the prices of their time.
     #[must_use]
     pub fn at(self, unit_price: Money) -> Self {
         Self { unit_price, ..self }
@@ -68,10 +67,10 @@ impl Offer {
 }
 
 impl Product {
-    /// What this product is ordered as now.
+    /// The product as it can be ordered now.
     ///
     /// # Errors
-    /// [`ProductError::Unknown`].
+    /// [`ProductError::Unknown`] if the product was never added.
     pub fn offer(&self) -> Result<Offer, ProductError> {
         let Added { product_id, name, unit_price, .. } = self.known()?;
         Ok(Offer { product_id: *product_id, name: name.clone(), unit_price: *unit_price })
@@ -159,7 +158,7 @@ impl Aggregate for Product {
             (ProductEvent::StockAdjusted(adjusted), Some(product)) => {
                 product.stock = adjusted.stock;
             }
-            // A stream begins with the addition: nothing else can come before it.
+            // A stream begins with the addition, so no other event can come before it.
             (
                 ProductEvent::Renamed(_)
                 | ProductEvent::Repriced(_)

@@ -1,7 +1,7 @@
-//! The user aggregate: who may order.
+//! The user aggregate: a person who may order.
 //!
-//! That an e-mail address belongs to one user at a time is a rule over all users; it is kept by a
-//! unique reservation where users are stored.
+//! An e-mail address belongs to one user at a time. That rule covers all users, so the store
+//! enforces it with a uniqueness reservation.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub use event::UserEvent;
 
 use event::{UserDeactivated, UserEmailChanged, UserRegistered, UserRenamed};
 
-/// A user, or the absence of one.
+/// The state of a user. The default is a user who never registered.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct User {
     registered: Option<Registered>,
@@ -36,7 +36,7 @@ struct Registered {
     active: bool,
 }
 
-/// A user who may order: only [`User::customer`] makes one.
+/// A user who may order. Only [`User::customer`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Customer {
     user_id: Uuid,
@@ -50,15 +50,16 @@ impl Customer {
 }
 
 impl User {
-    /// The address, unless there is no such user or it is erased.
+    /// The e-mail address, or `None` if the user does not exist or the address was erased.
     pub fn email(&self) -> Option<&Email> {
         self.registered.as_ref().and_then(|user| user.email.value())
     }
 
-    /// This user as one who orders.
+    /// The user as a customer who may order.
     ///
     /// # Errors
-    /// [`UserError::Unknown`], [`UserError::Deactivated`].
+    /// [`UserError::Unknown`] if the user never registered, [`UserError::Deactivated`] if the user
+    /// is deactivated.
     pub fn customer(&self) -> Result<Customer, UserError> {
         self.active().map(|user| Customer { user_id: user.user_id })
     }
@@ -129,7 +130,7 @@ impl Aggregate for User {
             (UserEvent::Renamed(renamed), Some(user)) => user.name = renamed.name,
             (UserEvent::EmailChanged(changed), Some(user)) => user.email = changed.email,
             (UserEvent::Deactivated(_), Some(user)) => user.active = false,
-            // A stream begins with the registration: nothing else can come before it.
+            // A stream begins with the registration, so no other event can come before it.
             (
                 UserEvent::Renamed(_) | UserEvent::EmailChanged(_) | UserEvent::Deactivated(_),
                 None,

@@ -1,4 +1,4 @@
-//! Values that are parsed once and valid ever after.
+//! Value types that are checked once, when they are parsed. After that they are always valid.
 
 pub mod email;
 pub mod money;

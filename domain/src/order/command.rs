@@ -1,4 +1,4 @@
-//! What an order can be asked.
+//! The commands of the order aggregate.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,39 +6,39 @@ use uuid::Uuid;
 use super::event::OrderLine;
 use crate::user::Customer;
 
-/// What an order can be asked.
+/// A command to an order.
 #[derive(Debug, Clone)]
 pub enum OrderCommand {
-    /// Begin, pending.
+    /// Places the order. It is then pending.
     Place(PlaceOrder),
-    /// Have one more line.
+    /// Adds a line.
     AddLine {
-        /// The line, priced.
+        /// The line with its price.
         line: OrderLine,
     },
-    /// Have one line less; the last one may go too.
+    /// Removes a line. Removing the last line is allowed.
     RemoveLine {
         /// The order line's id.
         line_id: Uuid,
     },
-    /// Count from now on.
+    /// Confirms the order. It counts as a sale from then on.
     Confirm {
         /// The time of the confirmation.
         at: DateTime<Utc>,
     },
-    /// Never count.
+    /// Cancels the order. It never counts as a sale.
     Cancel,
 }
 
-/// Begins an order.
+/// The content of a new order.
 #[derive(Debug, Clone)]
 pub struct PlaceOrder {
     /// The order's id.
     pub order_id: Uuid,
     /// The user who orders.
     pub customer: Customer,
-    /// What is ordered, priced; at least one line, all in one currency.
+    /// The lines with their prices: at least one, all in the same currency.
     pub lines: Vec<OrderLine>,
-    /// The historical date of an order that is taken over from elsewhere.
+    /// The original date of an order imported from another system.
     pub ordered_at: Option<DateTime<Utc>>,
 }

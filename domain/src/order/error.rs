@@ -1,41 +1,41 @@
-//! Why an order says no.
+//! The reasons for which an order refuses a command.
 
 use super::OrderStatus;
 use crate::value::MoneyError;
 
-/// Why an order says no.
+/// Why an order refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
-    /// There is no such order.
+    /// The order does not exist.
     #[error("there is no such order")]
     Unknown,
-    /// The id is taken.
+    /// An order with this id exists already.
     #[error("the order is placed already")]
     AlreadyPlaced,
-    /// An order begins with a line.
+    /// A new order has no lines.
     #[error("an order is placed with at least one line")]
     NoLines,
-    /// Above [`super::MAX_LINES`].
+    /// The order would have more than [`super::MAX_LINES`] lines.
     #[error("an order has at most {} lines", super::MAX_LINES)]
     TooManyLines,
-    /// The line does not add to those before it.
+    /// A line cannot be added to the total of the lines before it.
     #[error("line {line} does not add to the total: {reason}")]
     Total {
-        /// Which line, from 0.
+        /// The index of the line, counted from 0.
         line: usize,
         /// Why the amount is refused.
         reason: MoneyError,
     },
-    /// The order has no such line.
+    /// The order has no line with this id.
     #[error("the order has no such line")]
     UnknownLine,
-    /// Only a pending order changes.
+    /// The order is not pending, so it cannot change.
     #[error("the order is {}", status.as_str())]
     NotPending {
-        /// What it is.
+        /// The current status of the order.
         status: OrderStatus,
     },
-    /// An order without lines is never confirmed.
+    /// The order has no lines, so it cannot be confirmed.
     #[error("the order has no lines")]
     Empty,
 }

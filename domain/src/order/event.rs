@@ -1,4 +1,4 @@
-//! What happens to an order. Type strings and shapes are permanent.
+//! The events of an order. Type strings and shapes are permanent.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,19 @@ use crate::aggregate::stored_events;
 use crate::product::Offer;
 use crate::value::{Money, ProductName, Quantity, time};
 
-/// Everything that happens to an order.
+/// An event of an order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OrderEvent {
-    /// `order.placed` v1
+    /// `order.placed` v1: an order was placed.
     Placed(OrderPlaced),
-    /// `order.line_added` v1
+    /// `order.line_added` v1: a line was added.
     LineAdded(OrderLineAdded),
-    /// `order.line_removed` v1
+    /// `order.line_removed` v1: a line was removed.
     LineRemoved(OrderLineRemoved),
-    /// `order.confirmed` v1
+    /// `order.confirmed` v1: the order was confirmed.
     Confirmed(OrderConfirmed),
-    /// `order.cancelled` v1
+    /// `order.cancelled` v1: the order was cancelled.
     Cancelled(OrderCancelled),
 }
 
@@ -33,7 +33,7 @@ stored_events!(OrderEvent {
 });
 
 impl OrderEvent {
-    /// Which order's event it is.
+    /// The id of the order that the event belongs to.
     pub const fn order_id(&self) -> Uuid {
         match self {
             Self::Placed(OrderPlaced { order_id, .. })
@@ -56,23 +56,23 @@ impl OrderEvent {
     }
 }
 
-/// One line of an order, priced when it was added.
+/// A line of an order, with the price at the time when it was added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderLine {
-    /// Which line.
+    /// The line's id.
     pub line_id: Uuid,
-    /// What is ordered.
+    /// The id of the ordered product.
     pub product_id: Uuid,
-    /// What it was called.
+    /// The product's name when the line was added.
     pub product_name: ProductName,
     /// The number of units, from 1.
     pub quantity: Quantity,
-    /// What one cost.
+    /// The price of one unit when the line was added.
     pub unit_price: Money,
 }
 
 impl OrderLine {
-    /// A line of what a product is offered as.
+    /// A line for a product as it is offered now.
     pub fn of(line_id: Uuid, offer: &Offer, quantity: Quantity) -> Self {
         let (product_id, product_name, unit_price) =
             (offer.product_id(), offer.name().clone(), offer.unit_price());
@@ -80,18 +80,18 @@ impl OrderLine {
     }
 }
 
-/// `order.placed` v1
+/// The payload of `order.placed` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderPlaced {
     /// The order's id.
     pub order_id: Uuid,
     /// The user's id.
     pub user_id: Uuid,
-    /// What is ordered to begin with.
+    /// The lines that the order starts with.
     pub lines: Vec<OrderLine>,
-    /// What all lines come to.
+    /// The sum over all lines.
     pub total: Money,
-    /// The historical date of an imported order.
+    /// The original date of an imported order.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -100,45 +100,46 @@ pub struct OrderPlaced {
     pub ordered_at: Option<DateTime<Utc>>,
 }
 
-/// `order.line_added` v1
+/// The payload of `order.line_added` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderLineAdded {
-    /// Which order.
+    /// The order's id.
     pub order_id: Uuid,
     /// The new line.
     pub line: OrderLine,
-    /// What all lines come to now.
+    /// The sum over all lines, with the new one.
     pub total: Money,
 }
 
-/// `order.line_removed` v1
+/// The payload of `order.line_removed` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderLineRemoved {
-    /// Which order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Which line.
+    /// The id of the removed line.
     pub line_id: Uuid,
-    /// What all lines come to now.
+    /// The sum over the remaining lines.
     pub total: Money,
 }
 
-/// `order.confirmed` v1: from here on it counts in every figure.
+/// The payload of `order.confirmed` v1. From this event on, the order counts as a sale.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderConfirmed {
     /// The order's id.
     pub order_id: Uuid,
     /// The user's id.
     pub user_id: Uuid,
-    /// What it comes to.
+    /// The sum over all lines.
     pub total: Money,
-    /// How many units all lines have together.
+    /// The number of units over all lines.
     pub units: u64,
-    /// The day it counts for: an import's date, else the time of the confirmation.
+    /// The time of the sale: the original date of an imported order, otherwise the time of
+    /// confirmation.
     #[serde(deserialize_with = "time::read")]
     pub ordered_at: DateTime<Utc>,
 }
 
-/// `order.cancelled` v1
+/// The payload of `order.cancelled` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderCancelled {
     /// The order's id.

@@ -1,4 +1,4 @@
-//! What an order does when asked.
+//! Tests of how an order reacts to commands.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

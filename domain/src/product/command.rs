@@ -1,36 +1,36 @@
-//! What a product can be asked.
+//! The commands of the product aggregate.
 
 use uuid::Uuid;
 
 use crate::value::{Money, ProductName};
 
-/// What a product can be asked.
+/// A command to a product.
 #[derive(Debug, Clone)]
 pub enum ProductCommand {
-    /// Come into the shop.
+    /// Adds the product to the shop.
     Add {
         /// The product's id.
         product_id: Uuid,
-        /// The name.
+        /// The product's name.
         name: ProductName,
-        /// What one costs.
+        /// The price of one unit.
         unit_price: Money,
-        /// How many there are to begin with.
+        /// The initial stock, in units.
         stock: i64,
     },
-    /// Take another name; the same name changes nothing.
+    /// Renames the product. The same name changes nothing.
     Rename {
         /// The new name.
         name: ProductName,
     },
-    /// Take another price, for orders from now on; the same price changes nothing.
+    /// Changes the price for future order lines. The same price changes nothing.
     Reprice {
-        /// What one costs from now on.
+        /// The new price of one unit.
         unit_price: Money,
     },
-    /// Have more or fewer; zero changes nothing.
+    /// Changes the stock. Zero changes nothing.
     AdjustStock {
-        /// How many more, or fewer when negative.
+        /// The number of units to add, or to remove if negative.
         delta: i64,
     },
 }

@@ -1,21 +1,21 @@
-//! Why a product says no.
+//! The reasons for which a product refuses a command.
 
-/// Why a product says no.
+/// Why a product refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProductError {
-    /// There is no such product.
+    /// The product does not exist.
     #[error("there is no such product")]
     Unknown,
-    /// The id is taken.
+    /// A product with this id exists already.
     #[error("the product is there already")]
     AlreadyAdded,
-    /// The stock is never negative.
+    /// The stock would become negative.
     #[error("there are only {stock} in stock")]
     NotEnoughStock {
-        /// How many there are.
+        /// The current stock, in units.
         stock: i64,
     },
-    /// Above [`super::MAX_STOCK`].
+    /// The stock would be above [`super::MAX_STOCK`].
     #[error("the stock would be above {}", super::MAX_STOCK)]
     StockTooLarge,
 }

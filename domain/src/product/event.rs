@@ -1,4 +1,4 @@
-//! What happens to a product. Type strings and shapes are permanent.
+//! The events of a product. Type strings and shapes are permanent.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,17 +6,17 @@ use uuid::Uuid;
 use crate::aggregate::stored_events;
 use crate::value::{Money, ProductName};
 
-/// Everything that happens to a product.
+/// An event of a product.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ProductEvent {
-    /// `product.added` v1
+    /// `product.added` v1: a product was added.
     Added(ProductAdded),
-    /// `product.renamed` v1
+    /// `product.renamed` v1: the name changed.
     Renamed(ProductRenamed),
-    /// `product.repriced` v1
+    /// `product.repriced` v1: the price changed.
     Repriced(ProductRepriced),
-    /// `product.stock_adjusted` v1
+    /// `product.stock_adjusted` v1: the stock changed.
     StockAdjusted(ProductStockAdjusted),
 }
 
@@ -28,7 +28,7 @@ stored_events!(ProductEvent {
 });
 
 impl ProductEvent {
-    /// Which product's event it is.
+    /// The id of the product that the event belongs to.
     pub const fn product_id(&self) -> Uuid {
         match self {
             Self::Added(ProductAdded { product_id, .. })
@@ -43,20 +43,20 @@ impl ProductEvent {
     }
 }
 
-/// `product.added` v1
+/// The payload of `product.added` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductAdded {
     /// The product's id.
     pub product_id: Uuid,
-    /// The name.
+    /// The product's name.
     pub name: ProductName,
-    /// What one costs.
+    /// The price of one unit.
     pub unit_price: Money,
-    /// How many there are to begin with.
+    /// The initial stock, in units.
     pub stock: i64,
 }
 
-/// `product.renamed` v1
+/// The payload of `product.renamed` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductRenamed {
     /// The product's id.
@@ -65,22 +65,22 @@ pub struct ProductRenamed {
     pub name: ProductName,
 }
 
-/// `product.repriced` v1
+/// The payload of `product.repriced` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductRepriced {
     /// The product's id.
     pub product_id: Uuid,
-    /// What one costs from now on.
+    /// The new price of one unit.
     pub unit_price: Money,
 }
 
-/// `product.stock_adjusted` v1
+/// The payload of `product.stock_adjusted` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductStockAdjusted {
     /// The product's id.
     pub product_id: Uuid,
-    /// How many more (or fewer) there are.
+    /// The change in units, negative if the stock went down.
     pub delta: i64,
-    /// How many there are now.
+    /// The stock after the change, in units.
     pub stock: i64,
 }

@@ -1,4 +1,4 @@
-//! What a product does when asked.
+//! Tests of how a product reacts to commands.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,32 +1,31 @@
-//! What a user can be asked.
+//! The commands of the user aggregate.
 
 use uuid::Uuid;
 
 use crate::value::{Email, PersonName};
 
-/// What a user can be asked.
+/// A command to a user.
 #[derive(Debug, Clone)]
 pub enum UserCommand {
-    /// Become a user.
+    /// Registers the user.
     Register {
         /// The user's id.
         user_id: Uuid,
-        /// The address.
+        /// The e-mail address.
         email: Email,
-        /// The name.
+        /// The person's name.
         name: PersonName,
     },
-    /// Take another name; the same name changes nothing.
+    /// Renames the user. The same name changes nothing.
     Rename {
         /// The new name.
         name: PersonName,
     },
-    /// Take another address; the same address changes nothing.
+    /// Changes the e-mail address. The same address changes nothing.
     ChangeEmail {
         /// The new address.
         email: Email,
     },
-    /// Stop being a customer, for good. Orders that are pending can still be confirmed or
-    /// cancelled.
+    /// Deactivates the user permanently. Pending orders can still be confirmed or cancelled.
     Deactivate,
 }

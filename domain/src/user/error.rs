@@ -1,15 +1,15 @@
-//! Why a user says no.
+//! The reasons for which a user refuses a command.
 
-/// Why a user says no.
+/// Why a user refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
-    /// There is no such user.
+    /// The user does not exist.
     #[error("there is no such user")]
     Unknown,
-    /// The id is taken.
+    /// A user with this id exists already.
     #[error("the user is registered already")]
     AlreadyRegistered,
-    /// A deactivated user neither changes nor orders.
+    /// The user is deactivated, and can neither change nor order.
     #[error("the user is deactivated")]
     Deactivated,
 }

@@ -1,4 +1,4 @@
-//! What happens to a user. Type strings and shapes are permanent.
+//! The events of a user. Type strings and shapes are permanent.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -7,17 +7,17 @@ use crate::aggregate::stored_events;
 use crate::personal::Personal;
 use crate::value::{Email, PersonName};
 
-/// Everything that happens to a user.
+/// An event of a user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum UserEvent {
-    /// `user.registered` v1
+    /// `user.registered` v1: a user registered.
     Registered(UserRegistered),
-    /// `user.renamed` v1
+    /// `user.renamed` v1: the name changed.
     Renamed(UserRenamed),
-    /// `user.email_changed` v1
+    /// `user.email_changed` v1: the e-mail address changed.
     EmailChanged(UserEmailChanged),
-    /// `user.deactivated` v1
+    /// `user.deactivated` v1: the user was deactivated.
     Deactivated(UserDeactivated),
 }
 
@@ -29,7 +29,7 @@ stored_events!(UserEvent {
 });
 
 impl UserEvent {
-    /// Whose event it is.
+    /// The id of the user that the event belongs to.
     pub const fn user_id(&self) -> Uuid {
         match self {
             Self::Registered(UserRegistered { user_id, .. })
@@ -44,18 +44,18 @@ impl UserEvent {
     }
 }
 
-/// `user.registered` v1
+/// The payload of `user.registered` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserRegistered {
     /// The user's id.
     pub user_id: Uuid,
-    /// The address, unique among users.
+    /// The e-mail address, unique among users.
     pub email: Personal<Email>,
-    /// The name.
+    /// The person's name.
     pub name: Personal<PersonName>,
 }
 
-/// `user.renamed` v1
+/// The payload of `user.renamed` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserRenamed {
     /// The user's id.
@@ -64,16 +64,16 @@ pub struct UserRenamed {
     pub name: Personal<PersonName>,
 }
 
-/// `user.email_changed` v1
+/// The payload of `user.email_changed` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserEmailChanged {
     /// The user's id.
     pub user_id: Uuid,
-    /// The new address.
+    /// The new e-mail address.
     pub email: Personal<Email>,
 }
 
-/// `user.deactivated` v1
+/// The payload of `user.deactivated` v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserDeactivated {
     /// The user's id.

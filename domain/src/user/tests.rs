@@ -1,4 +1,4 @@
-//! What a user does when asked.
+//! Tests of how a user reacts to commands.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! E-mail addresses.
+//! The e-mail address of a user.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use formats::email;
 pub use formats::email::EmailError;
 use serde::{Deserialize, Serialize};
 
-/// A plain ASCII address, `local@domain`, as it was typed.
+/// A plain ASCII e-mail address, `local@domain`, in the letters that the user typed.
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it
+/// Deserialising does not check it again, because an address in a stored event was valid when it
 /// was written.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// Takes `text` as it is, when it is an address.
+    /// Accepts `text` unchanged if it is an address.
     ///
     /// # Errors
-    /// [`EmailError`].
+    /// [`EmailError`] says why the text is not an address.
     pub fn parse(text: &str) -> Result<Self, EmailError> {
         email::check(text).map(|()| Self(text.to_owned()))
     }
@@ -28,7 +28,7 @@ impl Email {
         &self.0
     }
 
-    /// The form under which an address is unique: letters of any case are one address.
+    /// The form in which an address is unique: all letters in lower case.
     pub fn normalised(&self) -> String {
         email::normalised(&self.0)
     }

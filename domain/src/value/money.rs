@@ -1,5 +1,5 @@
-//! Money: integer minor units with their ISO 4217 currency; never negative, never a float, never
-//! mixed.
+//! Money: integer minor units in an ISO 4217 currency. Amounts are never negative, never floats,
+//! and currencies never mix.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::value::Quantity;
 #[cfg(test)]
 mod tests;
 
-/// A currency with minor units that ISO 4217 lists or once listed.
+/// A currency with minor units that ISO 4217 lists now or listed once.
 ///
-/// Stored amounts may be in any of them for ever. A new price takes one of today's only
-/// ([`Currency::for_new_prices`]).
+/// Stored amounts may be in any of them for ever. A new price must be in a currency on the current
+/// list ([`Currency::for_new_prices`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(formats::Currency);
 
@@ -25,36 +25,36 @@ pub struct Money {
     currency: Currency,
 }
 
-/// Why an amount cannot be.
+/// Why an amount of money is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Not an ISO 4217 code of a currency with minor units.
+    /// The code is not an ISO 4217 currency with minor units.
     #[error("the currency is not an ISO 4217 code that amounts can be given in")]
     UnknownCurrency,
-    /// A new price in a currency that ISO 4217 has withdrawn.
+    /// A new price is in a currency that ISO 4217 has withdrawn.
     #[error("{currency} is withdrawn: a new price takes a currency of today")]
     Withdrawn {
-        /// The currency that the amount is in.
+        /// The currency of the amount.
         currency: Currency,
     },
-    /// Amounts are never negative.
+    /// The amount is negative.
     #[error("the amount is negative")]
     Negative,
-    /// Not digits, at most one point between them.
+    /// The text is not made of digits with at most one point between them.
     #[error("the amount is not a decimal number such as 14.67")]
     Malformed,
-    /// More decimals than the currency has.
+    /// The amount has more decimals than the currency.
     #[error("{currency} has {exponent} decimals, the amount has more")]
     TooPrecise {
-        /// Which currency.
+        /// The currency of the amount.
         currency: Currency,
-        /// How many it has.
+        /// The number of decimals of the currency.
         exponent: u32,
     },
-    /// Above [`Money::MAX_MINOR`].
+    /// The amount is above [`Money::MAX_MINOR`].
     #[error("the amount is too large")]
     TooLarge,
-    /// Amounts of different currencies do not add up.
+    /// Two amounts in different currencies cannot be added.
     #[error("an amount in {left} does not add to one in {right}")]
     Mixed {
         /// The currency of the first amount.
@@ -65,20 +65,20 @@ pub enum MoneyError {
 }
 
 impl Currency {
-    /// This currency, if a new price can be in it.
+    /// Returns this currency if a new price may be in it.
     ///
     /// # Errors
-    /// [`MoneyError::Withdrawn`].
+    /// [`MoneyError::Withdrawn`] if ISO 4217 has withdrawn the currency.
     pub fn for_new_prices(self) -> Result<Self, MoneyError> {
         if self.0.is_withdrawn() { Err(MoneyError::Withdrawn { currency: self }) } else { Ok(self) }
     }
 
-    /// The three letters.
+    /// The code: three upper-case letters.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
 
-    /// How many decimals an amount has: 2 for USD, 0 for JPY, 3 for KWD.
+    /// The number of decimals of an amount: 2 for USD, 0 for JPY, 3 for KWD.
     pub fn exponent(self) -> u32 {
         self.0.exponent()
     }
@@ -133,14 +133,14 @@ impl TryFrom<StoredMoney> for Money {
 }
 
 impl Money {
-    /// The largest amount in minor units: exact in any JSON reader, and thousands of them add up
-    /// within 64 bits.
+    /// The largest amount, in minor units. Every JSON reader represents it exactly, and the sum of
+    /// thousands of such amounts fits into 64 bits.
     pub const MAX_MINOR: i64 = 1_000_000_000_000_000;
 
-    /// An amount in minor units.
+    /// Makes an amount from minor units.
     ///
     /// # Errors
-    /// [`MoneyError::Negative`], [`MoneyError::TooLarge`].
+    /// [`MoneyError::Negative`], or [`MoneyError::TooLarge`] above [`Money::MAX_MINOR`].
     pub const fn from_minor(minor: i64, currency: Currency) -> Result<Self, MoneyError> {
         match minor {
             i64::MIN..0 => Err(MoneyError::Negative),
@@ -149,15 +149,15 @@ impl Money {
         }
     }
 
-    /// Nothing, in a currency.
+    /// The amount zero in a currency.
     pub const fn zero(currency: Currency) -> Self {
         Self { minor: 0, currency }
     }
 
-    /// Reads a decimal string such as `14.67`; fewer decimals than the currency has are filled up.
+    /// Parses a decimal string such as `14.67`. Missing decimals count as zeros.
     ///
     /// # Errors
-    /// [`MoneyError`].
+    /// [`MoneyError`] says why the text is not an amount.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if let Some(rest) = text.strip_prefix('-') {
@@ -191,47 +191,48 @@ impl Money {
         Self::from_minor(minor.ok_or(MoneyError::TooLarge)?, currency)
     }
 
-    /// In minor units.
+    /// The amount in minor units.
     pub const fn minor(self) -> i64 {
         self.minor
     }
 
-    /// The currency.
+    /// The currency of the amount.
     pub const fn currency(self) -> Currency {
         self.currency
     }
 
-    /// The amount as a decimal string with all the decimals of its currency, such as `14.67`.
+    /// Formats the amount as a decimal string with all decimals of its currency, such as `14.67`.
     pub fn to_decimal(self) -> String {
         self.currency.0.decimal(self.minor)
     }
 
-    /// The sum.
+    /// Adds two amounts.
     ///
     /// # Errors
-    /// [`MoneyError::Mixed`], [`MoneyError::TooLarge`].
+    /// [`MoneyError::Mixed`] if the currencies differ, [`MoneyError::TooLarge`] if the sum is above
+    /// [`Money::MAX_MINOR`].
     pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
             return Err(MoneyError::Mixed { left: self.currency, right: other.currency });
         }
-        // Both are at most MAX_MINOR, so the addition itself cannot overflow.
+        // Both are at most `MAX_MINOR`, so the addition itself cannot overflow.
         Self::from_minor(self.minor + other.minor, self.currency)
     }
 
-    /// The amount, as many times.
+    /// Multiplies the amount by a quantity.
     ///
     /// # Errors
-    /// [`MoneyError::TooLarge`].
+    /// [`MoneyError::TooLarge`] if the product is above [`Money::MAX_MINOR`].
     pub fn times(self, quantity: Quantity) -> Result<Self, MoneyError> {
         let minor =
             self.minor.checked_mul(i64::from(quantity.get())).ok_or(MoneyError::TooLarge)?;
         Self::from_minor(minor, self.currency)
     }
 
-    /// Splits the amount over `units` without losing a minor unit: at most two prices, which differ
-    /// by one.
+    /// Splits the amount over `units` without losing a minor unit.
     ///
-    /// The dearer part comes first. Its units and those of the cheaper part add up to `units`.
+    /// The result has at most two prices, which differ by one minor unit. The higher price comes
+    /// first. The units at both prices add up to `units`.
     pub fn allocate(self, units: Quantity) -> Allocation {
         let n = i64::from(units.get());
         let (each, left_over) = (self.minor / n, self.minor % n);
@@ -243,7 +244,7 @@ impl Money {
     }
 }
 
-/// An amount split over a number of units; see [`Money::allocate`].
+/// An amount split over a number of units. See [`Money::allocate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allocation {
     dearer: Option<(Quantity, Money)>,
@@ -251,7 +252,8 @@ pub struct Allocation {
 }
 
 impl Allocation {
-    /// How many units at which price, the dearer first: one part when it divides, else two.
+    /// The number of units at each price, higher price first. There is one part if the amount
+    /// divides evenly, otherwise two.
     pub fn parts(self) -> impl Iterator<Item = (Quantity, Money)> {
         self.dearer.into_iter().chain(self.cheaper)
     }

@@ -6,38 +6,38 @@ use serde::{Deserialize, Serialize};
 
 mod visible;
 
-/// Longest name, in characters, blanks around it included.
+/// The maximum length of a name in characters, counted before the surrounding blanks are cut off.
 pub const MAX_NAME_LEN: usize = 200;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing that can be seen: no character at all, or only blanks and invisible ones.
+    /// The name has no visible character: it is empty, or has only blanks and invisible characters.
     #[error("the name has no visible character")]
     Empty,
-    /// Longer than [`MAX_NAME_LEN`].
+    /// The name is longer than [`MAX_NAME_LEN`].
     #[error("the name is longer than {MAX_NAME_LEN} characters")]
     TooLong,
-    /// It has a control character, or one that ends a line or a paragraph.
+    /// The name has a control character, or one that ends a line or a paragraph.
     #[error("the name has a control character")]
     ControlCharacter,
-    /// It has a character that turns the direction of what is written behind it.
+    /// The name has a character that changes the writing direction of the text after it.
     #[error("the name has a character that overrides the direction of writing")]
     DirectionOverride,
 }
 
-/// What a person is called; blanks around it are cut off.
+/// The name of a person, without surrounding blanks.
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it
-/// was written.
+/// Deserialising does not check it again, because a name in a stored event was valid when it was
+/// written.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PersonName(String);
 
-/// What a product is called; blanks around it are cut off.
+/// The name of a product, without surrounding blanks.
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it
-/// was written.
+/// Deserialising does not check it again, because a name in a stored event was valid when it was
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProductName(String);
@@ -59,15 +59,15 @@ fn parse(text: &str) -> Result<String, NameError> {
 }
 
 impl PersonName {
-    /// Takes `text`, when it is a name.
+    /// Accepts `text` if it is a name, and cuts off surrounding blanks.
     ///
     /// # Errors
-    /// [`NameError`].
+    /// [`NameError`] says why the text is not a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         parse(text).map(Self)
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -80,15 +80,15 @@ impl fmt::Debug for PersonName {
 }
 
 impl ProductName {
-    /// Takes `text`, when it is a name.
+    /// Accepts `text` if it is a name, and cuts off surrounding blanks.
     ///
     /// # Errors
-    /// [`NameError`].
+    /// [`NameError`] says why the text is not a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         parse(text).map(Self)
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -142,7 +142,8 @@ mod tests {
                 "{invisible:?}"
             );
         }
-        // Next to what can be seen they have their uses: emoji, Persian, Hebrew.
+        // These invisible characters are allowed next to visible ones, as in emoji, Persian and
+        // Hebrew.
         for name in
             ["👩\u{200d}🚀", "نامه\u{200c}ای", "\u{5d0}\u{200f}!", "e\u{301}", "1", "株式会社"]
         {

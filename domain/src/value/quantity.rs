@@ -1,33 +1,33 @@
-//! How many.
+//! The quantity of a product in an order line.
 
 use serde::{Deserialize, Serialize};
 
-/// How many of a product: 1 to [`Quantity::MAX`].
+/// A number of units of a product: 1 to [`Quantity::MAX`].
 ///
-/// Reading one from a stored event does not check it again: what the log holds was valid when it
+/// Deserialising does not check it again, because a quantity in a stored event was valid when it
 /// was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Quantity(u32);
 
-/// The number is not one that can be ordered.
+/// The error for a number that is not between 1 and [`Quantity::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the quantity is not between 1 and {}", Quantity::MAX)]
 pub struct QuantityError;
 
 impl Quantity {
-    /// The most of one product in one line.
+    /// The maximum number of units in one order line.
     pub const MAX: u32 = 1_000_000;
 
-    /// Takes a number from 1 to [`Quantity::MAX`].
+    /// Accepts a number from 1 to [`Quantity::MAX`].
     ///
     /// # Errors
-    /// [`QuantityError`].
+    /// [`QuantityError`] if the number is outside that range.
     pub fn new(number: u32) -> Result<Self, QuantityError> {
         if (1..=Self::MAX).contains(&number) { Ok(Self(number)) } else { Err(QuantityError) }
     }
 
-    /// The number.
+    /// The number of units.
     pub const fn get(self) -> u32 {
         self.0
     }

@@ -1,25 +1,25 @@
-//! Times as the system keeps them: in whole microseconds, without leap seconds.
+//! Times as the system stores them: in whole microseconds, without leap seconds.
 //!
-//! Events may hold more than a column of Postgres does: nanoseconds, and the second 60. Every time
-//! in an event is read by `read` or `read_option`, so a row that is folded in memory equals one
-//! that went through its column in between.
+//! A time in an event may be more precise than a Postgres column: it may have nanoseconds and the
+//! second 60. `read` and `read_option` read every time in an event. A row that is computed in
+//! memory then equals one that was stored in its column in between.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
-/// The time that a column of Postgres keeps: what is finer than a microsecond is cut off, and a
-/// leap second is the first one of the next day.
+/// The time as a Postgres column stores it. Fractions of a microsecond are cut off, and a leap
+/// second becomes the first second of the next day.
 pub fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
-    // Every time that chrono reads is within the range of its own microseconds.
+    // Every time that chrono can parse is within the range of its microseconds.
     DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 
-/// Reads a time of a stored event.
+/// Reads the time of a stored event.
 pub(crate) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
     DateTime::deserialize(deserializer).map(kept)
 }
 
-/// Reads a time of a stored event that may be absent.
+/// Reads the time of a stored event that may be absent.
 pub(crate) fn read_option<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {

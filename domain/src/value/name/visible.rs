@@ -1,8 +1,10 @@
-//! Which characters can be seen, and which of the others a name may not have.
+//! Which characters are visible, and which invisible ones a name must not contain.
 
-/// Characters of text that leave no mark: Unicode's `Default_Ignorable_Code_Point` (which has the
-/// zero-width ones, the fillers, the variation selectors and the tags), the controls of interlinear
-/// annotations and of hieroglyphs, the blank pattern of Braille, and what is no character.
+/// Characters that are not visible.
+///
+/// They are Unicode's `Default_Ignorable_Code_Point` (zero-width characters, fillers, variation
+/// selectors and tags), the controls of interlinear annotations and of hieroglyphs, the blank
+/// Braille pattern, and noncharacters.
 const INVISIBLE: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -27,21 +29,22 @@ const INVISIBLE: &[(char, char)] = &[
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Whether it leaves a mark.
+/// Whether the character is visible.
 pub(super) fn is_visible(character: char) -> bool {
     !character.is_whitespace()
         && !character.is_control()
         && !INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
-/// Whether it controls a device or ends a line.
+/// Whether the character controls a device, or ends a line or a paragraph.
 pub(super) fn is_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether it opens or closes a stretch of another direction, which would take in what is written
-/// behind the name. Marks that only say the direction of their neighbours (U+200E, U+200F, U+061C)
-/// do not.
+/// Whether the character opens or closes a run of text in another direction.
+///
+/// Such a run would include the text after the name. Marks that only set the direction of their
+/// neighbours (U+200E, U+200F, U+061C) do not open one.
 pub(super) const fn turns_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
