@@ -1,4 +1,4 @@
-//! The process's settings.
+//! The settings of the process.
 
 use service_kit::config::{
     LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs,
@@ -10,15 +10,15 @@ service_kit::secret_args!(
 );
 
 service_kit::secret_args!(
-    /// A replica of that database; when named, all reads go there.
+    /// A replica of that database. If it is set, all reads go there.
     ReadModelReplicaUrl, "read-model-replica-url", "READ_MODEL_REPLICA_URL",
         "read-model-replica-url-file",
     "READ_MODEL_REPLICA_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// The key that signs page cursors, the same in all copies of this process: base64, at least 32
-    /// bytes.
+    /// The key that signs page cursors: base64, at least 32 bytes. All copies of this process need
+    /// the same key.
     CursorKeyArgs, "cursor-key", "CURSOR_KEY", "cursor-key-file", "CURSOR_KEY_FILE"
 );
 
@@ -26,56 +26,56 @@ service_kit::secret_args!(
 #[derive(Debug, clap::Parser)]
 #[command(name = "query-api", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands of the program.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Serve the API until stopped.
+    /// Serve the API until a signal stops it.
     Serve(Box<ServeArgs>),
-    /// Print the description of the API: OpenAPI 3.1, as `/openapi.json` shows it.
+    /// Print the description of the API as OpenAPI 3.1, the same as `/openapi.json`.
     Openapi,
 }
 
 /// The settings of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Where the API listens; loopback only.
+    /// The address of the API; loopback only.
     #[arg(long, env = "QUERY_API_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: LoopbackAddr,
-    /// Where the admin port listens; loopback only.
+    /// The address of the admin port; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9081")]
     pub admin_listen: LoopbackAddr,
-    /// How many connections to the database this process may hold for each of two kinds of
-    /// questions: for single rows, and for lists.
+    /// The maximum number of database connections for each of two kinds of questions: single rows,
+    /// and lists.
     #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16,
         value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
-    /// The database.
+    /// The database with the read tables.
     #[command(flatten)]
     pub read_model: ReadModelUrl,
-    /// Its replica.
+    /// A replica of that database.
     #[command(flatten)]
     pub replica: ReadModelReplicaUrl,
-    /// NATS: only makes waiting queries answer sooner.
+    /// NATS. It only shortens the wait of queries that wait for a position.
     #[command(flatten)]
     pub nats: NatsUrlArgs,
     /// The key of consistency tokens.
     #[command(flatten)]
     pub token_key: TokenKeyArgs,
-    /// The key of cursors.
+    /// The key of page cursors.
     #[command(flatten)]
     pub cursor_key: CursorKeyArgs,
-    /// Who may call from a browser.
+    /// The web origins that may call the API from a browser.
     #[command(flatten)]
     pub origins: OriginArgs,
-    /// What the API's port takes on.
+    /// The limits of the API's port.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// What is logged.
+    /// The log settings.
     #[command(flatten)]
     pub log: LogArgs,
 }

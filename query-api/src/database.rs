@@ -1,4 +1,4 @@
-//! The connections to the read tables: read-only, and bounded in number and time.
+//! The connections to the read tables: read-only, with limits on number and time.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -7,49 +7,54 @@ use postgres_kit::{Pool, PoolSettings};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
-/// How long a query waits for a place in its pool while no other comes to an end, and for a new
-/// connection.
+/// The maximum wait for a free connection while no other query ends, and for a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
-/// How long a query waits for its place while the database answers others.
+/// The maximum wait for a free connection while the database answers other queries.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
-/// Closed and opened anew after this long, so that a failed-over address is noticed.
+/// The lifetime of a connection. After it, a new one is opened, so the process notices when the
+/// address fails over.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
-/// How long one answer may take with its connection, all its statements together. The server stops
-/// each of them sooner: what takes longer has met a silent one.
+/// The maximum time of one answer on its connection, over all its statements.
+///
+/// The server stops each statement earlier. If this limit is reached, the server is silent.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// The URL cannot be used. Never carries it: it holds a password.
+/// The database URL is invalid. The error never contains it, because it holds a password.
 #[derive(Debug, thiserror::Error)]
 #[error("the database URL is not valid")]
 pub struct UrlError;
 
-/// What a row is looked up by its key with: the plan is made once, perhaps while its table was
-/// nearly empty, and must fit ever after.
+/// The planner settings for lookups by key.
+///
+/// The plan is made once, perhaps when the table was nearly empty. It must use the index so it
+/// still fits later.
 const BY_INDEX: [(&str, &str); 3] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
 ];
-/// Optional filters are `$1 IS NULL OR …`: planned with the values, such a statement uses the right
-/// index.
+/// The planner settings for lists.
+///
+/// Optional filters are written as `$1 IS NULL OR …`. Such a statement uses the right index only if
+/// it is planned with its values.
 const BY_VALUES: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 
-/// The connections; they are made when first used.
+/// The connection pools. They connect on first use.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    /// For single rows by their keys: a statement is planned once for all keys, which saves most of
-    /// such a question's work.
+    /// Connections for single rows by key. A statement is planned once for all keys, which saves
+    /// most of the work.
     pub lookup: Pool,
-    /// For lists: each statement is planned for its very values.
+    /// Connections for lists. Each statement is planned for its own values.
     pub scan: Pool,
 }
 
 impl Pools {
-    /// So many connections for each kind of question.
+    /// Pools with this many connections for each kind of question.
     ///
     /// # Errors
-    /// [`UrlError`].
+    /// [`UrlError`] if the URL is invalid.
     pub fn new(url: &SecretString, connections: u32) -> Result<Self, UrlError> {
         let options = options(url)?;
         Ok(Self {
@@ -58,13 +63,13 @@ impl Pools {
         })
     }
 
-    /// A connection was found broken: none that is idle now is used again.
+    /// Stops using all idle connections, after one was found broken.
     pub fn doubt(&self) {
         self.lookup.doubt();
         self.scan.doubt();
     }
 
-    /// Closes them, after what they are doing.
+    /// Closes the pools after their current work.
     pub async fn close(&self) {
         tokio::join!(self.lookup.close(), self.scan.close());
     }

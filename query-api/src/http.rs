@@ -1,4 +1,4 @@
-//! Every path of the API in one table, and what its handlers share.
+//! The table of all API paths, and the parts that the handlers share.
 
 mod answer;
 mod etag;
@@ -6,7 +6,7 @@ mod list;
 mod openapi;
 mod wait;
 
-/// Version 1: one file per subject, with its filters, bodies and thin handlers.
+/// Version 1: one file per resource, with its filters, bodies and thin handlers.
 mod v1 {
     pub(super) mod order;
     pub(super) mod product;
@@ -26,16 +26,16 @@ use utoipa_axum::routes;
 use crate::page::CursorKey;
 use crate::read::Reader;
 
-/// What the handlers need.
+/// The state shared by all handlers.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// Answers questions.
+    /// Answers questions from the read tables.
     pub reader: Reader,
-    /// Opens consistency tokens.
+    /// Verifies consistency tokens.
     pub token_key: TokenKey,
-    /// Seals cursors.
+    /// Signs and verifies cursors.
     pub cursor_key: CursorKey,
-    /// Tells the time.
+    /// The source of the current time.
     pub clock: SharedClock,
 }
 

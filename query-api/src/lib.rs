@@ -1,9 +1,13 @@
-//! The query side: answers questions from the read tables, and from nothing else. Every answer says
-//! up to which position it is complete, and can be made to wait for one.
+//! The query side: answers questions from the read tables only. Every answer names the position up
+//! to which it is complete. A caller can ask it to wait for a position.
 //!
-//! A new endpoint is `read/NAME.rs` (row, statements and questions), `view/NAME.rs` (what clients
-//! see), `http/v1/NAME.rs` (handlers) and a line in `http.rs`; paging, cursors, waiting, ETags and
-//! errors are here already.
+//! A new endpoint needs four things:
+//! - `read/NAME.rs`: the row, its statements and its questions
+//! - `view/NAME.rs`: the form that clients see
+//! - `http/v1/NAME.rs`: the handlers
+//! - a line in `http.rs`
+//!
+//! Paging, cursors, waiting, ETags and errors are shared by all endpoints.
 
 pub mod config;
 pub mod database;

@@ -1,4 +1,4 @@
-//! `query-api serve`: settings, connections, serve, drain.
+//! `query-api serve`: reads the settings, connects, serves and drains.
 
 use std::process::ExitCode;
 
@@ -18,8 +18,8 @@ use service_kit::shutdown::{CancellationToken, Shutdown};
 use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock, process};
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow
-/// at.
+/// Requests make many short-lived allocations on several threads. The system allocator is slow at
+/// that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -61,14 +61,14 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         args.limits.limits(),
     );
     let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
-    // What serves the requests in flight goes on until the last of them is answered.
+    // The tasks that serve requests in flight run until the last request is answered.
     let background = CancellationToken::new();
     let serving = async {
         let served = serve_all(vec![public], admin, &shutdown, &health).await;
         background.cancel();
         anyhow::Ok(served?)
     };
-    // A schema that is not known ends the process; all else is waited for.
+    // An unknown schema ends the process. It waits for everything else.
     let ready = async {
         let (component, pulse) =
             (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));

@@ -1,4 +1,4 @@
-//! Pages of lists, for every representation: which page is meant, and where the next one begins.
+//! Pages of lists for every representation: which page is requested, and where the next one begins.
 
 mod cursor;
 mod request;

@@ -1,10 +1,10 @@
-//! Knowing when the read tables move: one watcher in the process wakes every query that waits for a
-//! position.
+//! Wakes queries that wait for a position, when the read tables reach it. One watcher serves the
+//! whole process.
 //!
-//! It hears of checkpoints from NATS (`checkpoints.<projection>`), and while anybody waits it also
-//! asks the database every [`POLL_EVERY`], so that neither a silent NATS nor a lagging replica
-//! keeps a query waiting. While nobody waits it does nothing. A wake-up is a hint: the waiter reads
-//! again and looks for itself.
+//! It receives checkpoints from NATS (`checkpoints.<projection>`). While a query waits, it also
+//! asks the database every [`POLL_EVERY`], so neither a silent NATS nor a lagging replica can hold
+//! a query up. While no query waits, it asks nothing. A wake-up is only a hint: the query reads
+//! again and checks for itself.
 
 mod announced;
 mod polled;
@@ -21,18 +21,18 @@ use uuid::Uuid;
 
 use crate::read::ReadScope;
 
-/// How many queries of this process may wait at once.
+/// The maximum number of queries that may wait at once in this process.
 pub const MAX_WAITERS: usize = 1000;
 
-/// What was said last of each projection.
+/// The last update of each projection.
 type Positions = HashMap<String, Partitions>;
 
-/// What was said last of the partitions of a projection.
+/// The last updates of a projection's partitions.
 #[derive(Debug)]
 struct Partitions {
-    /// How many there are.
+    /// The number of partitions.
     of: i32,
-    /// Of those of which anything was said, by their number.
+    /// The last update of each partition that sent one, by partition number.
     said: BTreeMap<i32, CheckpointUpdate>,
 }
 
@@ -41,7 +41,7 @@ impl Partitions {
         Self { of, said: BTreeMap::new() }
     }
 
-    /// Those that are read; `None`: nothing was said of it.
+    /// The updates of the partitions in `scope`. An item is `None` if its partition sent no update.
     fn read<'p>(
         &'p self,
         scope: &'p ReadScope,
@@ -52,20 +52,20 @@ impl Partitions {
     }
 }
 
-/// Where a partition of a projection is, and in which history; none before its first event.
+/// The position and epoch of a projection's partition, as of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub struct CheckpointUpdate {
-    /// Which partition.
+    /// The number of the partition.
     pub partition: i32,
-    /// How many there are in its generation.
+    /// The number of partitions in its generation.
     pub partitions: i32,
-    /// The epoch: the history that the log is in.
+    /// The epoch, which names the history of the log. `None` before the first event.
     pub epoch: Option<Uuid>,
-    /// The last event that it shows.
+    /// The position of the last event that was applied.
     pub position: i64,
 }
 
-/// Wakes queries that wait for a position.
+/// Wakes queries that wait for a position. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Watcher {
     positions: watch::Sender<Positions>,
@@ -73,8 +73,8 @@ pub struct Watcher {
     waiters: watch::Sender<usize>,
 }
 
-/// A subscription that hears every move from its making on, so that none is missed between a look
-/// and the wait for more.
+/// A subscription to checkpoint updates. Open it before the read, so no update is missed between
+/// the read and the wait.
 #[derive(Debug)]
 pub struct Subscription {
     watcher: Watcher,
@@ -83,7 +83,7 @@ pub struct Subscription {
     positions: watch::Receiver<Positions>,
 }
 
-/// A query that waits.
+/// A query that waits for a position. It holds one of the [`MAX_WAITERS`] places.
 #[derive(Debug)]
 pub struct Waiting {
     subscription: Subscription,
@@ -101,7 +101,7 @@ impl Default for Watcher {
 }
 
 impl Watcher {
-    /// Hears when all of this shows `wanted`.
+    /// Subscribes to updates, to learn when all `scopes` show `wanted`.
     pub fn subscription(&self, scopes: Vec<ReadScope>, wanted: ConsistencyToken) -> Subscription {
         Subscription {
             watcher: self.clone(),
@@ -111,28 +111,29 @@ impl Watcher {
         }
     }
 
-    /// Somebody says where a partition of a projection is. CheckpointUpdate twice, it wakes twice:
-    /// a replica may lag behind.
+    /// Reports where a partition of a projection is, and wakes the queries that wait.
+    ///
+    /// The same update wakes them again, because a replica may lag behind.
     pub fn moved(&self, projection: &str, said: CheckpointUpdate) {
         self.positions.send_modify(|positions| {
-            // Not the maximum of both: after a restore, positions begin anew.
+            // This is not the maximum of both: after a restore, positions start again.
             let partitions = positions
                 .entry(projection.to_owned())
                 .or_insert_with(|| Partitions::new(said.partitions));
             if partitions.of != said.partitions {
-                // Another generation has become live.
+                // Another generation went live.
                 *partitions = Partitions::new(said.partitions);
             }
             partitions.said.insert(said.partition, said);
         });
     }
 
-    /// How many queries wait.
+    /// The number of queries that wait.
     pub fn waiting(&self) -> usize {
         *self.waiters.borrow()
     }
 
-    /// Returns as soon as anybody waits.
+    /// Waits until at least one query waits.
     async fn somebody_waits(&self) {
         // The sender lives in `self`, so this cannot fail.
         drop(self.waiters.subscribe().wait_for(|waiters| *waiters > 0).await);
@@ -140,14 +141,16 @@ impl Watcher {
 }
 
 impl Subscription {
-    /// The same, of other reads: it has heard every move since it was made.
+    /// The same subscription for other scopes. It still has every update since it was opened.
     #[must_use]
     pub fn about(self, scopes: Vec<ReadScope>) -> Self {
         Self { scopes, ..self }
     }
 
-    /// Whether a look would be in vain: a partition that is read was last said to be before the
-    /// wanted position, in the same history. Whoever waits is told soon if that is not so any more.
+    /// Whether another read is useless now: the last update of a partition in scope is before the
+    /// wanted position, in the same epoch.
+    ///
+    /// A query that waits is woken when that changes.
     pub fn is_behind(&self) -> bool {
         let known = self.positions.borrow();
         let before = |said: &CheckpointUpdate| {
@@ -158,7 +161,7 @@ impl Subscription {
         })
     }
 
-    /// Takes a place among those who wait; `None` if too many do.
+    /// Starts to wait. Returns `None` if [`MAX_WAITERS`] queries wait already.
     pub fn wait(self) -> Option<Waiting> {
         let place = Arc::clone(&self.watcher.places).try_acquire_owned().ok()?;
         self.watcher.waiters.send_modify(|waiters| *waiters += 1);
@@ -168,7 +171,7 @@ impl Subscription {
 }
 
 impl Waiting {
-    /// Returns when somebody says that the position is there.
+    /// Waits until updates say that the position is reached.
     pub async fn woken(&mut self) {
         let Subscription { scopes, wanted, positions, .. } = &mut self.subscription;
         let is_there = |said: Option<&CheckpointUpdate>| {
@@ -176,7 +179,7 @@ impl Waiting {
         };
         loop {
             if positions.changed().await.is_err() {
-                // The watcher is gone: only the deadline is left.
+                // The watcher is gone, so only the caller's deadline can end the wait.
                 std::future::pending::<()>().await;
             }
             let known = positions.borrow_and_update();

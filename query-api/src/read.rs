@@ -1,12 +1,14 @@
-//! Reading: each question is a type that says which projections it reads and how; [`Reader`]
-//! answers it in one snapshot together with the position that the snapshot shows. Several questions
-//! can share a [`Snapshot`].
+//! Questions to the read tables. Each question is a type that says which projections it reads and
+//! how.
+//!
+//! [`Reader`] answers a question in one snapshot, together with the position of that snapshot.
+//! Several questions can share a [`Snapshot`].
 
-/// Says whose tables a question reads.
+/// Declares the projections whose tables a question reads.
 ///
-/// The views are locked before the snapshot is taken: a switch to another generation comes wholly
-/// before it or wholly after the answer. Otherwise the checkpoints could be those of the old tables
-/// and the rows those of the new ones.
+/// The views are locked before the snapshot is taken. A switch to another generation then happens
+/// entirely before or entirely after the answer. Otherwise the answer could mix the checkpoints of
+/// the old tables with the rows of the new ones.
 macro_rules! reads {
     ($($projection:literal),+) => {
         const PROJECTIONS: &'static [$crate::read::Projection] = &[$($projection),+];
@@ -38,60 +40,63 @@ pub use stale::Shown;
 
 use sqlx::PgConnection;
 
-/// A projection, by the name of its checkpoint.
+/// The name of a projection, as in its checkpoint.
 pub type Projection = &'static str;
 
-/// Whatever some question reads.
+/// All projections that questions read.
 struct All;
 
 impl All {
     reads!("users", "orders", "products", "daily_sales");
 }
 
-/// All projections that some question reads: what must be there for this process to be ready.
+/// All projections that questions read. Their tables must exist before this process is ready.
 pub const ALL_PROJECTIONS: &[Projection] = All::PROJECTIONS;
 
 /// A question to the read tables.
 pub trait Read: Send + Sync + 'static {
-    /// The answer.
+    /// The type of the answer.
     type Answer: Send + 'static;
 
-    /// Whose tables are read: the answer is complete up to the smallest of their positions. Named
-    /// by `reads!`.
+    /// The projections whose tables are read. The answer is complete up to the smallest of their
+    /// positions. Defined by `reads!`.
     const PROJECTIONS: &'static [Projection];
 
-    /// Begins the transaction in which the question is asked. Named by `reads!`.
+    /// The statement that begins the transaction of the question. Defined by `reads!`.
     const BEGIN: &'static str;
 
-    /// The key, as text, of the one row of this projection that the answer depends on: then only
-    /// that row's partition counts. `None`: all of them do.
+    /// The key, as text, of the only row of this projection that the answer depends on.
+    ///
+    /// Then only that row's partition counts. With `None`, all partitions count.
     fn row(&self, projection: Projection) -> Option<String> {
         let _ = projection;
         None
     }
 
-    /// Which rows the answer shows: some of them may lack events.
+    /// The rows that the answer shows. They are checked for events that could not be applied.
     fn shown(answer: &Self::Answer) -> Shown;
 
-    /// Whether one statement answers it by a key, together with the checkpoints. Postgres locks
-    /// what a statement reads before it takes the statement's snapshot, so such a question needs no
-    /// transaction.
+    /// Whether one statement answers the question by key, together with the checkpoints.
+    ///
+    /// Such a question needs no transaction: Postgres locks the tables of a statement before it
+    /// takes the statement's snapshot.
     const BY_KEY: bool = false;
 
-    /// Asks, inside one snapshot. May be asked again when the tables were switched meanwhile.
+    /// Asks the question in one snapshot. It may be called again if the tables were switched in
+    /// between.
     fn ask(
         &self,
         snapshot: &mut PgConnection,
     ) -> impl Future<Output = Result<Asked<Self::Answer>, sqlx::Error>> + Send;
 }
 
-/// What was asked for.
+/// The result of a question.
 #[derive(Debug)]
 pub struct Asked<T> {
     /// The answer.
     pub data: T,
-    /// What the same statement said of the checkpoints, if it did: of every question that is
-    /// answered by a key.
+    /// The checkpoints from the same statement. Every question by key returns them, others return
+    /// `None`.
     pub checkpoints: Option<Vec<Checkpoint>>,
 }
 

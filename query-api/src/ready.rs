@@ -1,6 +1,7 @@
-//! Readiness: the schema is the one that this program knows, the read tables can be reached, and
-//! every projection has live ones. A database that is away is waited for; one with another schema
-//! is refused.
+//! Readiness: the schema is known, the read tables can be reached, and every projection has live
+//! tables.
+//!
+//! The process waits for a database that is away, and refuses one with an unknown schema.
 
 use std::time::Duration;
 
@@ -13,18 +14,21 @@ use crate::database::Pools;
 use crate::read::ALL_PROJECTIONS;
 use crate::schema;
 
-/// How often it is looked whether the tables are there.
+/// The interval between two checks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long one look may take. With a second one, after a connection that was silent, and the pause
-/// before both, the process reports a silent database within 10 s.
+/// The time limit of one check.
+///
+/// After a silent connection there is a second check. With it and the pause before both, the
+/// process reports a silent database within 10 s.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
-/// Looking that does not move for so long hangs: a round ends sooner, however the database is.
+/// After this time without progress, the check is considered hung. Every round ends sooner,
+/// whatever the database does.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(12);
 
-/// Looks until cancelled, through the connections that answer queries.
+/// Checks until cancelled, through the connections that answer queries.
 ///
 /// # Errors
-/// [`SchemaError`]: the database can be reached and has a schema that this program does not know.
+/// [`SchemaError`] if the database can be reached but has an unknown schema.
 pub async fn watch(
     pools: Pools,
     component: Component,
@@ -36,7 +40,8 @@ pub async fn watch(
 }
 
 async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(), SchemaError> {
-    // Not behind the queries: when many wait, the tables are busy and can be reached.
+    // The check skips the queue: many waiting queries mean that the database is busy, not that it
+    // is away.
     let [lookup, scan] =
         [&pools.lookup, &pools.scan].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
     let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -76,7 +81,7 @@ async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(
     }
 }
 
-/// Looks, and once more on a new connection where one did not answer: it alone may be silent.
+/// Checks twice if the first connection is silent: only that connection may be broken.
 async fn look_twice(pool: &Pool) -> Result<Option<String>, sqlx::Error> {
     match look(pool).await {
         Err(error) if is_silent(&error) => look(pool).await,
@@ -97,7 +102,7 @@ fn describe() {
     );
 }
 
-/// The projections that have no live tables.
+/// The names of the projections without live tables.
 async fn look(pool: &Pool) -> Result<Option<String>, sqlx::Error> {
     let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
     let is_missing = |name: &&str| !checkpoints.iter().any(|row| row.projection == *name);

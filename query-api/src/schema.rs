@@ -1,5 +1,5 @@
-//! Whether the database has the form that this program knows. Only looks: the projector owns it and
-//! migrates it.
+//! Checks that the database schema is the one that this program knows. The projector owns the
+//! schema and migrates it.
 
 use std::sync::LazyLock;
 
@@ -10,10 +10,10 @@ static READ_MODEL: LazyLock<Schema> = LazyLock::new(|| {
     Schema::new("read_model", sqlx::migrate!("../migrations/read_model"), "projector migrate")
 });
 
-/// Checks that exactly the migrations that this program knows have run.
+/// Checks that exactly the known migrations have run.
 ///
 /// # Errors
-/// [`SchemaError`] says what to run.
+/// [`SchemaError`] says which command to run.
 pub async fn check(pool: &Pool) -> Result<(), SchemaError> {
     pool.run(async |raw: &mut PgConnection| READ_MODEL.check(raw).await).await
 }

@@ -1,4 +1,4 @@
-//! What clients see of rows, in every representation.
+//! The form in which clients see rows, in every representation.
 
 pub mod money;
 pub(crate) mod order;

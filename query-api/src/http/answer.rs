@@ -1,5 +1,5 @@
-//! Answers: the envelope with the position shown, entity tags and 304, and the ways in which every
-//! query can fail.
+//! Answers: the envelope with its position, entity tags and 304, and the possible failures of every
+//! query.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
@@ -23,7 +23,7 @@ use super::{Api, etag};
 use crate::page::Page;
 use crate::read::{Read, ReadError, Seen, View};
 
-/// The version of the API that these answers are of.
+/// The API version that these answers belong to.
 const API_VERSION: &str = "v1";
 
 /// A request for one row by its id.
@@ -46,7 +46,7 @@ impl FromRequestParts<Api> for RowRequest {
 }
 
 impl Api {
-    /// Answers a question, waiting first if the caller wants to.
+    /// Answers a question, and waits first if the caller asks for it.
     pub(super) async fn ask<R: Read>(
         &self,
         question: R,
@@ -58,7 +58,8 @@ impl Api {
         }
     }
 
-    /// Answers with one row: `body` makes what is shown, with the row's version and position.
+    /// Answers with one row. `body` makes the visible form of the row from its version and
+    /// position.
     pub(super) async fn row<R, T, B>(
         &self,
         id: RequestId,
@@ -81,7 +82,7 @@ impl Api {
         )
     }
 
-    /// Answers with a page of a list: `body` makes what is shown of a row, `key` its sort key.
+    /// Answers with one page of a list. `body` makes the visible form of a row, `key` its sort key.
     pub(super) fn list<F: Filter, T, B: Serialize>(
         &self,
         id: RequestId,
@@ -134,7 +135,7 @@ impl Api {
     }
 }
 
-/// Everything that an answer says.
+/// All parts of an answer.
 struct Answer<B> {
     id: RequestId,
     data: B,
@@ -144,11 +145,11 @@ struct Answer<B> {
     tag: EntityTag,
 }
 
-/// How every query can fail. For the API's description.
+/// The possible failures of every query, for the API's description.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "only its description is used")]
 pub(super) enum Failures {
-    /// The request cannot be parsed: a cursor or a consistency token that this system did not make
+    /// The request cannot be parsed: a cursor or a consistency token was not made by this system
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
     /// There is nothing with this id
@@ -157,10 +158,10 @@ pub(super) enum Failures {
     /// The consistency token belongs to another history of the data
     #[response(status = 409, content_type = "application/problem+json")]
     OtherEpoch(ProblemBody),
-    /// The precondition in `If-Match` does not hold; `ETag` has the tag of now
+    /// The precondition in `If-Match` does not hold; `ETag` has the current tag
     #[response(status = 412, content_type = "application/problem+json")]
     PreconditionFailed(ProblemBody),
-    /// A parameter is unknown, repeated, has the wrong content or contradicts another
+    /// A parameter is unknown, repeated or invalid, or it contradicts another
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),
     /// Something went wrong on our side

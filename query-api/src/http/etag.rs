@@ -1,12 +1,13 @@
-//! The entity tags of lists: a digest of what they show.
+//! Entity tags of lists: a digest of the visible content.
 
 use serde::Serialize;
 use service_kit::PageInfo;
 use service_kit::conditional::EntityTag;
 use sha2::{Digest as _, Sha256};
 
-/// The tag of a list: equal as long as it shows the same. Weak, since `meta` names the position
-/// and the time too.
+/// The tag of a list, which stays the same while the list shows the same rows and page.
+///
+/// It is weak, because `meta` also has the position and the time.
 pub(super) fn of_list(
     rows: &impl Serialize,
     page: &PageInfo,

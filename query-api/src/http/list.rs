@@ -1,5 +1,5 @@
-//! Lists: which page of one a request asks for, in pages or by cursor, and the answer with its
-//! links.
+//! Lists: reads which page a request asks for, by number or by cursor, and builds the answer with
+//! its links.
 
 use axum::extract::{FromRequestParts, RawQuery};
 use axum::http::request::Parts;
@@ -20,37 +20,40 @@ use crate::page::{
     is_numbered,
 };
 
-/// Which page of a list is wanted.
+/// The query parameters that select a page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageParams {
-    /// The number of the page, from 1; then the answer also counts all items. Numbered pages end at
-    /// 100,000 items. Not together with `cursor`.
+    /// The number of the page, from 1. The answer then also counts all items. Numbered pages end at
+    /// 100,000 items. Cannot be combined with `cursor`.
     #[param(required = false, value_type = i64, minimum = 1)]
     page: Option<Text<Integer>>,
-    /// How many items at most.
+    /// The maximum number of items on the page.
     #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 20)]
     page_size: Option<Text<Integer>>,
-    /// Where to go on: `meta.page.next_cursor` of the page before. Not together with `page`.
+    /// The place to continue: `meta.page.next_cursor` of the previous page. Cannot be combined with
+    /// `page`.
     #[param(required = false)]
     cursor: Option<String>,
 }
 
-/// What a list can be filtered and sorted by. Serialised, it is what a cursor is bound to.
+/// The filters and the sort of a list. A cursor is bound to their serialised form.
 pub(super) trait Filter: DeserializeOwned + Serialize + Send {
-    /// The sort of the rows.
+    /// The possible sorts of the rows.
     type Sort: Copy;
-    /// The sort that the caller named, or the default.
+    /// The sort that the caller named, or the default one.
     fn sort(&self) -> Self::Sort;
-    /// The filter in its canonical form: two that let through the same are the same. Or what is
-    /// wrong with it: a value that no row can have, and values that contradict each other.
+    /// Returns the filter in its canonical form: filters that match the same rows are equal.
+    ///
+    /// # Errors
+    /// The invalid parameters: a value that no row can have, or values that contradict each other.
     fn checked(self) -> Result<Self, Vec<FieldError>> {
         Ok(self)
     }
 }
 
-/// A request for a page of a list.
+/// A request for one page of a list.
 pub(super) struct ListRequest<F: Filter> {
     pub(super) filter: F,
     pub(super) page_request: PageRequest<F::Sort>,
@@ -82,13 +85,14 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
     }
 }
 
-/// The parameters by whom they belong to: each group refuses what it does not know. They are told
-/// apart by their names as read, however these are written.
+/// The query parameters, split into groups. Each group refuses parameters that it does not know.
+///
+/// They are grouped by their decoded names, so the encoding in the URL does not matter.
 struct Split {
     page: String,
     wait: String,
     filter: String,
-    /// Those that every page of the list has in common.
+    /// The parameters that all pages of the list share.
     common: String,
 }
 
@@ -100,7 +104,7 @@ impl Split {
             let (group, is_common) = match name.as_ref() {
                 "page" | "cursor" => (&mut page, false),
                 "page_size" => (&mut page, true),
-                // The pages that follow need not wait again.
+                // The next pages need not wait again.
                 "consistency_token" => (&mut wait, false),
                 _ => (&mut filter, true),
             };
@@ -162,7 +166,7 @@ fn start(params: &PageParams, size: u32, id: ListId, api: &Api) -> Result<PageSt
 }
 
 impl<F: Filter> ListRequest<F> {
-    /// What the answer says about its page of the list. `key` is the sort key of a row.
+    /// The page information in an answer. `key` returns the sort key of a row.
     pub(super) fn page<T>(
         &self,
         api: &Api,
@@ -187,9 +191,10 @@ impl<F: Filter> ListRequest<F> {
         }
     }
 
-    /// The `Link` header: relative references to the neighbouring pages. Each leads to a
-    /// page of this list: none to a page before the first, behind the last or beyond the
-    /// numbered ones.
+    /// The `Link` header: relative references to the neighbouring pages.
+    ///
+    /// Each link leads to an existing page. There is none before the first page, after the last, or
+    /// beyond the last numbered page.
     pub(super) fn links(&self, page: &PageInfo) -> Option<String> {
         let mut links = Vec::new();
         if let Some(number) = page.page.map(i64::from) {
@@ -214,7 +219,7 @@ impl<F: Filter> ListRequest<F> {
         (!links.is_empty()).then(|| links.join(", "))
     }
 
-    /// This request with another page wanted.
+    /// The URL of this request for another page.
     fn link(&self, relation: &str, name: &str, value: &str) -> String {
         let mut query = Serializer::new(self.common.clone());
         query.append_pair(name, value);

@@ -1,4 +1,4 @@
-//! The API's description, made from the same table as its routes.
+//! The API's OpenAPI description. It is made from the same table as the routes.
 
 use std::sync::LazyLock;
 
@@ -51,7 +51,7 @@ pub fn document() -> OpenApi {
     document
 }
 
-/// Says which headers each answer carries.
+/// Describes the headers of each answer.
 fn describe_headers(path: &str, operation: &mut Operation) {
     let is_query = path.starts_with("/api/");
     let is_list = is_query && !path.ends_with("{id}");
@@ -96,7 +96,7 @@ fn describe_headers(path: &str, operation: &mut Operation) {
 
 static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::rendered(&document()));
 
-/// This description.
+/// Return the description of this API.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "about", operation_id = "describe",
     responses(

@@ -1,4 +1,4 @@
-//! Reading one's own writes: the token that a query waits for, and for how long.
+//! Read your own writes: the token that a query waits for, and the time limit of the wait.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use service_kit::http::{SingleError, single};
 use service_kit::{FieldError, Problem};
 use utoipa::IntoParams;
 
-/// How long a query waits unless the caller prefers otherwise.
+/// The maximum wait of a query if the caller asks for no other.
 pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait that a caller can ask for.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -17,47 +17,48 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// How a caller says what must be seen.
+/// The query parameter that asks for a minimum position.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WaitParams {
-    /// A command's consistency token: the answer waits until it shows the command's effect. Also as
-    /// header `Consistency-Token`.
+    /// A command's consistency token. The answer waits until it shows the command's effect. The
+    /// header `Consistency-Token` does the same.
     #[param(required = false)]
     pub(super) consistency_token: Option<String>,
 }
 
-/// The headers that every query understands. For the API's description: the code reads them itself.
+/// The headers that every query understands, for the API's description. The code reads them
+/// directly.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "only its description is used")]
 pub(super) struct QueryHeaders {
-    /// A command's consistency token: the answer waits until it shows the command's effect.
+    /// A command's consistency token. The answer waits until it shows the command's effect.
     #[param(rename = "Consistency-Token", required = false)]
     consistency_token: Option<String>,
-    /// `wait=n`: wait for the token's position n seconds, at most 10, instead of 2.
+    /// `wait=n`: wait up to n seconds for the token's position, at most 10. The default is 2.
     #[param(rename = "Prefer", required = false, example = "wait=5")]
     prefer: Option<String>,
-    /// The tags that the answer must have one of: 412 if it has none of them.
+    /// The answer must have one of these tags, otherwise it is 412.
     #[param(rename = "If-Match", required = false)]
     if_match: Option<String>,
-    /// The tags of what the caller has: answered with 304 if it is still the same.
+    /// The tags that the caller has stored. If one is still current, the answer is 304.
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
 }
 
-/// What the caller waits for, and how long.
+/// A token that the caller waits for, and the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {
     pub(super) token: ConsistencyToken,
     pub(super) patience: Duration,
-    /// The seconds to echo, if the caller named some.
+    /// The seconds to report in `Preference-Applied`, if the caller named some.
     pub(super) applied: Option<u64>,
 }
 
 impl Wait {
-    /// None if there is no token.
+    /// Reads the wait from a request. Returns `None` if it has no token.
     pub(super) fn of(
         headers: &HeaderMap,
         params: &WaitParams,
@@ -93,8 +94,8 @@ impl Wait {
     }
 }
 
-/// The seconds of `Prefer: wait=n`, at most [`MAX_WAIT`]; what is not understood is ignored, as RFC
-/// 7240 wants.
+/// The seconds of `Prefer: wait=n`, at most [`MAX_WAIT`]. Anything else is ignored, as RFC 7240
+/// requires.
 fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
     let preferences = headers
         .get_all(PREFER)

@@ -1,5 +1,4 @@
-//! Cursors: where the next page of a list begins, signed, and bound to the list's name, filter and
-//! sort.
+//! Cursors: a signed pointer to the next page of a list, bound to the list's name, filter and sort.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -13,20 +12,20 @@ const PURPOSE: &str = "page-cursor.1";
 #[derive(Debug, Clone)]
 pub struct CursorKey(SigningKey);
 
-/// What a cursor belongs to: a digest of the list's name, filter and sort.
+/// The list that a cursor belongs to: a digest of the list's name, filter and sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListId([u8; 16]);
 
 /// Why a cursor is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// Its signature is not ours.
+    /// The signature is not ours.
     #[error("it is not one that this API made")]
     Foreign,
-    /// Its content is of another form.
+    /// Another version made the cursor, and its content has another form.
     #[error("it is not one that this version made")]
     OtherVersion,
-    /// It was made for another list.
+    /// The cursor was made for another list.
     #[error("it belongs to a list with another filter or sort")]
     OtherList,
 }
@@ -35,24 +34,25 @@ pub enum CursorError {
 struct Payload(String, Value);
 
 impl CursorKey {
-    /// Takes the key from its base64 text.
+    /// Makes the key from its base64 text.
     ///
     /// # Errors
-    /// [`KeyError`]: not base64 or too short.
+    /// [`KeyError`] if the text is not base64 or the key is too short.
     pub fn from_secret(secret: &SecretString) -> Result<Self, KeyError> {
         SigningKey::from_secret(secret).map(Self)
     }
 
-    /// The cursor behind the row with this key: the columns that the list is sorted by.
+    /// Signs a cursor that points after the row with this key: the columns that the list is sorted
+    /// by.
     pub fn sign(&self, list: ListId, key: Value) -> String {
         let payload = Value::from(vec![Value::String(list.text()), key]);
         self.0.sign(PURPOSE, payload.to_string().as_bytes())
     }
 
-    /// The key after which the list goes on.
+    /// Verifies a cursor and returns the key after which the list continues.
     ///
     /// # Errors
-    /// [`CursorError`].
+    /// [`CursorError`] says why the cursor is refused.
     pub fn verify(&self, list: ListId, cursor: &str) -> Result<Value, CursorError> {
         let bytes = self.0.verify(PURPOSE, cursor).map_err(|_| CursorError::Foreign)?;
         let Payload(of, key) =
@@ -62,14 +62,14 @@ impl CursorKey {
 }
 
 impl ListId {
-    /// `name` is one that no other list has, such as its path; `filter` is the filter and sort in a
-    /// canonical form.
+    /// The digest of a list. `name` must be unique, such as the list's path, and `filter` is the
+    /// filter and sort in a canonical form.
     pub fn new(name: &str, filter: &impl Serialize) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(name.as_bytes());
         hasher.update([0]);
-        // A filter is a plain struct of text: it always serialises; if it did not, its cursors
-        // would merely not differ.
+        // A filter is a plain struct of text, so it always serialises. If one did not, the cursors
+        // of its lists would only not differ.
         hasher.update(serde_json::to_vec(filter).unwrap_or_default());
         let mut id = [0; 16];
         id.copy_from_slice(&hasher.finalize()[..16]);

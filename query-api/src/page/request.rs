@@ -1,55 +1,56 @@
-//! Which page of a list is read: where it starts, in which order, how much of it.
+//! The page of a list to read: where it starts, its sort and its size.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// How many rows a page has unless another size is asked for.
+/// The default number of rows on a page.
 pub const DEFAULT_SIZE: u32 = 20;
-/// The most rows of a page.
+/// The maximum number of rows on a page.
 pub const MAX_SIZE: u32 = 100;
-/// Numbered pages end here: a deep one reads all rows before it. Cursors go on for ever.
+/// The last row that numbered pages reach. A page deep in a list has to read all rows before it.
+/// Cursors have no such limit.
 pub const MAX_NUMBERED_ROWS: i64 = 100_000;
 
-/// Whether the page with this number can be asked for, in pages of this size.
+/// Whether the page with this number may be requested, in pages of this size.
 pub fn is_numbered(page: i64, size: u32) -> bool {
     page.checked_mul(size.into()).is_some_and(|rows| rows <= MAX_NUMBERED_ROWS)
 }
 
-/// Which page of a list is read.
+/// A request for one page of a list.
 #[derive(Debug, Clone)]
 pub struct PageRequest<S> {
-    /// In which order.
+    /// The sort of the list.
     pub sort: S,
-    /// Where it starts.
+    /// The start of the page.
     pub start: PageStart,
-    /// How many rows at most.
+    /// The maximum number of rows.
     pub size: u32,
 }
 
-/// Where a page of a list starts.
+/// The start of a page in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageStart {
-    /// At the beginning.
+    /// The beginning of the list.
     First,
-    /// Behind the row with this key (the sort's columns and the row's own key, as a JSON array).
+    /// After the row with this key: the sort's columns and the row's own key, as a JSON array.
     After(Value),
-    /// At the page with this number, from 1; then all rows are counted too.
+    /// The page with this number, from 1. All rows are then counted too.
     Page(u32),
 }
 
-/// A page of a list.
+/// A page of a list, as it was read.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The rows.
+    /// The rows of the page.
     pub rows: Vec<T>,
-    /// Whether more follow.
+    /// Whether more rows follow.
     pub has_more: bool,
-    /// How many rows there are in all, if they were counted.
+    /// The number of rows in the whole list, if they were counted.
     pub total: Option<i64>,
 }
 
 impl<S> PageRequest<S> {
-    /// One row more than is shown is read, to know whether more follow.
+    /// The number of rows to read: one more than is shown, to know whether more follow.
     pub(crate) fn limit(&self) -> i64 {
         i64::from(self.size) + 1
     }
@@ -65,7 +66,7 @@ impl<S> PageRequest<S> {
         matches!(self.start, PageStart::Page(_))
     }
 
-    /// The key that the rows come behind: both columns, or neither.
+    /// The two key columns that the page starts after, or `None` for both.
     pub(crate) fn after<A: DeserializeOwned, B: DeserializeOwned>(
         &self,
     ) -> Result<(Option<A>, Option<B>), sqlx::Error> {

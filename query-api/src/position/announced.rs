@@ -1,4 +1,5 @@
-//! Hearing of checkpoints from NATS. Without NATS nothing is lost but some milliseconds.
+//! Checkpoint updates from NATS. Without NATS, a waiting query only answers some milliseconds
+//! later.
 
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long the server may take to confirm the subscription.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(2);
 const PING_EVERY: Duration = Duration::from_secs(5);
-/// The pause before connecting anew after the connection could not be made or ended.
+/// The pause before reconnecting, after the connection failed or ended.
 const REST: Duration = Duration::from_secs(1);
 
-/// What the projector says after each commit; there are more fields, which are not needed here.
+/// The message that the projector sends after each commit. It has more fields, which are not needed
+/// here.
 #[derive(Debug, serde::Deserialize)]
 struct Announcement {
     projection: String,
@@ -25,7 +27,7 @@ struct Announcement {
     said: CheckpointUpdate,
 }
 
-/// Listens until cancelled, connecting anew as often as it takes.
+/// Listens until cancelled, and reconnects as often as needed.
 pub async fn listen(
     watcher: Watcher,
     url: SecretString,
@@ -62,7 +64,7 @@ enum HearError {
 async fn hear(watcher: &Watcher, url: &SecretString, health: &Component) -> Result<(), HearError> {
     let said = health.clone();
     let server: async_nats::ServerAddr = url.expose_secret().parse().map_err(HearError::Address)?;
-    // The client takes no login from an address by itself.
+    // The client does not take a login from the address.
     let options = match (server.username(), server.password()) {
         (Some(user), Some(password)) => {
             async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())

@@ -1,4 +1,4 @@
-//! Asking the database for checkpoints, only while somebody waits.
+//! Checkpoints polled from the database, only while a query waits.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use tokio_util::sync::CancellationToken;
 use super::{CheckpointUpdate, Watcher};
 use crate::read::ALL_PROJECTIONS;
 
-/// How often the database is asked while somebody waits.
+/// The interval between polls while a query waits.
 pub const POLL_EVERY: Duration = Duration::from_millis(50);
-/// How long the loop rests after the database did not answer.
+/// The pause after a poll that the database did not answer.
 const REST: Duration = Duration::from_millis(500);
 
-/// How long one question may take.
+/// The time limit of one poll.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// A loop that does not move for so long hangs: it waits for a connection, for an answer, and
-/// rests.
+/// After this time without progress, the polling loop is considered hung. One round waits for a
+/// connection, waits for the answer, and pauses.
 pub const POLL_SILENCE: Duration = Duration::from_secs(8);
 
-/// Asks until cancelled.
+/// Polls until cancelled.
 pub async fn poll(watcher: Watcher, pool: Pool, pulse: Pulse, stop: CancellationToken) {
     let pool = pool.with_limit(ASK_LIMIT);
     let rounds = async {

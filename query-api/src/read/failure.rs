@@ -1,4 +1,4 @@
-//! Why a question was not answered, and the one place where the database's errors are told apart.
+//! Why a question has no answer. All database errors are classified here.
 
 use axum::http::StatusCode;
 use postgres_kit::sqlstate::{
@@ -9,58 +9,59 @@ use service_kit::Problem;
 use service_kit::consistency::TokenError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
 
-/// Why a question was not answered.
+/// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The tables do not show the wanted position yet.
     #[error("the read tables are at position {seen}, {wanted} is wanted")]
     Behind {
-        /// What they show.
+        /// The position that the tables show.
         seen: i64,
-        /// What was asked for.
+        /// The wanted position.
         wanted: i64,
     },
-    /// The wanted position is of another history.
+    /// The wanted position belongs to another history.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// More queries wait than this process lets wait.
+    /// The process has reached its limit of waiting queries.
     #[error("too many queries wait for a position")]
     TooManyWaiters,
-    /// No connection became free in time, or the database cannot be reached.
+    /// The database cannot be reached, or no connection became free in time.
     #[error("the read tables cannot be reached")]
     Away(#[source] sqlx::Error),
-    /// The tables are not there yet.
+    /// A projection has no live tables yet.
     #[error("a projection has no live tables yet")]
     NotProjected,
-    /// The statement was stopped at its time limit.
+    /// The database stopped the statement at its time limit.
     #[error("the query took too long")]
     TooSlow,
-    /// A parameter is beyond what its column can hold: a reader let it in.
+    /// A parameter does not fit its column. The code that parsed it should have refused it.
     #[error("a parameter is beyond what its column can hold")]
     NotStorable(#[source] sqlx::Error),
-    /// The view's columns changed under a prepared statement.
+    /// The view's columns changed after a statement was prepared.
     #[error("a prepared statement is out of date")]
     PlanChanged,
-    /// The snapshot has ended: an earlier question in it failed, or it was open for too long.
+    /// The snapshot has ended, because an earlier question in it failed or it was open for too
+    /// long.
     #[error("the snapshot in which this was asked has ended")]
     SnapshotLost,
-    /// Anything else: a bug.
+    /// Any other error, which is a bug.
     #[error("the query failed")]
     Failed(#[source] sqlx::Error),
-    /// The task that read panicked.
+    /// The task that read the tables panicked.
     #[error("the task that read the tables ended unexpectedly")]
     Panicked(#[source] tokio::task::JoinError),
 }
 
-/// Try again after this many seconds.
+/// The value of `Retry-After`, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// The most failures of one kind that are logged in a window of [`LINE_EVERY`].
+/// The maximum number of log lines for failures of one kind in a window of [`LINE_EVERY`].
 const MAX_LINES: u32 = 10;
 
 static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 
 impl ReadError {
-    /// Whether the connection broke, so that another one may well answer.
+    /// Whether the connection broke. Another connection may then still answer.
     pub(super) fn is_broken_connection(&self) -> bool {
         matches!(self, Self::Away(cause) if !matches!(cause,
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
@@ -73,7 +74,7 @@ impl From<sqlx::Error> for ReadError {
             Some(FEATURE_NOT_SUPPORTED | INVALID_SQL_STATEMENT_NAME) => Self::PlanChanged,
             Some(QUERY_CANCELED) => Self::TooSlow,
             Some(code) if code.starts_with(DATA_EXCEPTION) => Self::NotStorable(error),
-            // An undefined table or schema, or no right to it yet: the projector has not made it.
+            // The projector has not made the table or schema yet, or this role may not read it yet.
             Some(UNDEFINED_TABLE | INVALID_SCHEMA_NAME) => Self::NotProjected,
             Some(code)
                 if ["08", INSUFFICIENT_RESOURCES, "57P"].iter().any(|c| code.starts_with(c)) =>
@@ -95,8 +96,10 @@ impl From<sqlx::Error> for ReadError {
 }
 
 impl ReadError {
-    /// Logs what a person should look at. While the tables are away every query fails, so each kind
-    /// is logged a few times a minute and then counted.
+    /// Logs failures that a person should look at.
+    ///
+    /// While the database is away every query fails. So each kind is logged only a few times a
+    /// minute, and the rest is counted.
     fn log(&self) {
         match self {
             Self::Away(cause) => {
@@ -118,7 +121,7 @@ impl ReadError {
                 }
             }
             Self::Panicked(cause) => tracing::error!(error = %cause, "a read ended unexpectedly"),
-            // These are part of normal operation: the answer says all.
+            // These are part of normal operation, and the answer says everything.
             Self::Behind { .. }
             | Self::Token(_)
             | Self::TooManyWaiters
@@ -129,7 +132,7 @@ impl ReadError {
     }
 }
 
-/// The answer to a question for a position that the tables do not show yet.
+/// The answer if the tables do not show the wanted position yet.
 fn not_yet_consistent(seen: i64, wanted: i64) -> Problem {
     let title = "The data do not show the wanted position yet";
     Problem::unavailable("not-yet-consistent", title, RETRY_AFTER_SECONDS).detail(if seen < wanted {

@@ -1,4 +1,4 @@
-//! Orders with their lines.
+//! Questions for orders with their lines.
 
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
@@ -20,38 +20,38 @@ postgres_kit::row! {
         pub id: Uuid,
         /// The id of the user who ordered.
         pub user_id: Uuid,
-        /// pending, confirmed or cancelled.
+        /// The status: `pending`, `confirmed` or `cancelled`.
         pub status: String,
-        /// The currency's code of all prices of the order, such as `USD`.
+        /// The currency code of all prices in the order, such as `USD`.
         pub currency: String,
         /// The sum over all lines, in minor units of the currency.
         pub total_minor: i64,
         /// The number of units over all lines.
         pub units: i64,
-        /// In the order added.
+        /// The lines, in the order in which they were added.
         pub lines: Json<Vec<LineRow>>,
-        /// An import's date, else the confirmation's.
+        /// The original date of an imported order, otherwise the time of confirmation.
         pub ordered_at: Option<DateTime<Utc>>,
-        /// When it was confirmed.
+        /// The time of the confirmation.
         pub confirmed_at: Option<DateTime<Utc>>,
-        /// When it was cancelled.
+        /// The time of the cancellation.
         pub cancelled_at: Option<DateTime<Utc>>,
-        /// When it was placed.
+        /// The time when the order was placed.
         pub created_at: DateTime<Utc>,
-        /// When the row last changed.
+        /// The time of the last change of the row.
         pub updated_at: DateTime<Utc>,
-        /// Of the order's own stream.
+        /// The version of the order's stream.
         pub version: i64,
-        /// Of the last event that changed the row.
+        /// The position of the last event that changed the row.
         pub position: i64,
     }
 }
 
 by_id!(OrderRow in "orders");
 
-/// Asks for one order by its id.
+/// The question for one order by its id.
 pub type FindOrder = Find<OrderRow>;
-/// Asks for many orders by their ids.
+/// The question for many orders by their ids.
 pub type FindOrders = FindMany<OrderRow>;
 
 /// A line of an order.
@@ -59,58 +59,59 @@ pub type FindOrders = FindMany<OrderRow>;
 pub struct LineRow {
     /// The line's id.
     pub line_id: Uuid,
-    /// What was ordered.
+    /// The id of the ordered product.
     pub product_id: Uuid,
-    /// Its name when it was ordered.
+    /// The product's name when it was ordered.
     pub product_name: String,
     /// The number of units, from 1.
     pub quantity: i64,
-    /// Of one, in minor units of the order's currency.
+    /// The price of one unit, in minor units of the order's currency.
     pub unit_price_minor: i64,
 }
 
-/// The orders that a list of orders can be in; the id breaks ties.
+/// The sorts of a list of orders. The id breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderSort {
-    /// Oldest first.
+    /// By creation, oldest first.
     CreatedAtAsc,
-    /// Newest first.
+    /// By creation, newest first.
     CreatedAtDesc,
 }
 
-/// A user and a status.
+/// The filter by user and status.
 const FILTER: &str = "($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)";
 const COUNT: &str = count!("orders", FILTER);
-/// Sorted by creation.
+/// The statements of a list sorted by creation.
 pub const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
     sorted!(OrderRow in "orders", FILTER[2], created_at: timestamptz, id: uuid);
 
 const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1)";
 
-/// A list of orders.
+/// The question for a page of all orders.
 #[derive(Debug, Clone)]
 pub struct ListOrders {
-    /// Only of this user.
+    /// Only orders of this user.
     pub user_id: Option<Uuid>,
-    /// Only with this status.
+    /// Only orders with this status.
     pub status: Option<String>,
-    /// Which page, in which order.
+    /// The page to read, and its sort.
     pub page_request: PageRequest<OrderSort>,
 }
 
-/// A list of one user's orders; none if there is no such user.
+/// The question for a page of one user's orders. The answer is `None` if there is no such user.
 #[derive(Debug, Clone)]
 pub struct ListOrdersOfUser {
-    /// Whose orders.
+    /// The id of the user.
     pub user_id: Uuid,
-    /// Only with this status.
+    /// Only orders with this status.
     pub status: Option<String>,
-    /// Which page, in which order.
+    /// The page to read, and its sort.
     pub page_request: PageRequest<OrderSort>,
 }
 
 impl OrderRow {
-    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    /// The row's key in this sort: the columns that the list is sorted by. The next page starts
+    /// after it.
     pub fn key(&self, sort: OrderSort) -> Value {
         match sort {
             OrderSort::CreatedAtAsc | OrderSort::CreatedAtDesc => json!([self.created_at, self.id]),
@@ -138,7 +139,7 @@ impl Read for ListOrdersOfUser {
     reads!("users", "orders");
 
     fn row(&self, projection: Projection) -> Option<String> {
-        // The user's row says whether there is such a user.
+        // The user's row shows whether the user exists.
         (projection == "users").then(|| self.user_id.to_string())
     }
 

@@ -1,4 +1,4 @@
-//! Products with price and stock.
+//! Questions for products with price and stock.
 
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
@@ -16,38 +16,38 @@ postgres_kit::row! {
     pub struct ProductRow {
         /// The product's id.
         pub id: Uuid,
-        /// What it is called.
+        /// The product's name.
         pub name: String,
-        /// Of its price.
+        /// The currency code of the price, such as `USD`.
         pub currency: String,
-        /// The price of one.
+        /// The price of one unit, in minor units of the currency.
         pub unit_price_minor: i64,
-        /// How many are there.
+        /// The number of units in stock.
         pub stock: i64,
-        /// When it was added.
+        /// The time when the product was added.
         pub created_at: DateTime<Utc>,
-        /// When the row last changed.
+        /// The time of the last change of the row.
         pub updated_at: DateTime<Utc>,
-        /// Of the product's own stream.
+        /// The version of the product's stream.
         pub version: i64,
-        /// Of the last event that changed the row.
+        /// The position of the last event that changed the row.
         pub position: i64,
     }
 }
 
 by_id!(ProductRow in "products");
 
-/// Asks for one product by its id.
+/// The question for one product by its id.
 pub type FindProduct = Find<ProductRow>;
-/// Asks for many products by their ids.
+/// The question for many products by their ids.
 pub type FindProducts = FindMany<ProductRow>;
 
-/// The orders that a list of products can be in; the id breaks ties.
+/// The sorts of a list of products. The id breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProductSort {
-    /// Oldest first.
+    /// By creation, oldest first.
     CreatedAtAsc,
-    /// Newest first.
+    /// By creation, newest first.
     CreatedAtDesc,
     /// By name, A first.
     NameAsc,
@@ -55,27 +55,28 @@ pub enum ProductSort {
     NameDesc,
 }
 
-/// A name.
+/// The filter by name.
 const FILTER: &str = "($1::text IS NULL OR name = $1)";
 const COUNT: &str = count!("products", FILTER);
-/// Sorted by creation.
+/// The statements of a list sorted by creation.
 pub const BY_CREATED_AT: Sorted<ProductRow, DateTime<Utc>, Uuid> =
     sorted!(ProductRow in "products", FILTER[1], created_at: timestamptz, id: uuid);
-/// Sorted by name.
+/// The statements of a list sorted by name.
 pub const BY_NAME: Sorted<ProductRow, String, Uuid> =
     sorted!(ProductRow in "products", FILTER[1], name: text, id: uuid);
 
-/// A list of products.
+/// The question for a page of products.
 #[derive(Debug, Clone)]
 pub struct ListProducts {
-    /// Only with this name.
+    /// Only products with this name.
     pub name: Option<String>,
-    /// Which page, in which order.
+    /// The page to read, and its sort.
     pub page_request: PageRequest<ProductSort>,
 }
 
 impl ProductRow {
-    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    /// The row's key in this sort: the columns that the list is sorted by. The next page starts
+    /// after it.
     pub fn key(&self, sort: ProductSort) -> Value {
         match sort {
             ProductSort::CreatedAtAsc | ProductSort::CreatedAtDesc => {

@@ -1,7 +1,8 @@
-//! Answers questions: each in one snapshot (one statement, or a read-only transaction at REPEATABLE
-//! READ) that also shows the checkpoints, so that the position in an answer is exactly what its
-//! rows show, also while tables are switched. Waiting for a position happens between snapshots,
-//! without a connection.
+//! Answers questions, each in one snapshot that also shows the checkpoints.
+//!
+//! A snapshot is one statement, or a read-only transaction at REPEATABLE READ. The position of an
+//! answer is therefore exactly the position of its rows, even while tables are switched. The wait
+//! for a position happens between snapshots and holds no connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +19,19 @@ use super::{Asked, Read};
 use crate::database::Pools;
 use crate::position::Watcher;
 
-/// How often one read is tried again when the tables were switched under it.
+/// The maximum number of attempts of one read, if tables are switched during it.
 pub(super) const MAX_TRIES: usize = 3;
 
-/// An answer and the position that it shows.
+/// An answer with the position that it shows.
 #[derive(Debug, Clone)]
 pub struct View<T> {
     /// The answer.
     pub data: T,
-    /// What it shows.
+    /// The position and state of the data behind the answer.
     pub seen: Seen,
 }
 
-/// Answers questions from the read tables.
+/// Answers questions from the read tables. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub(super) pools: Pools,
@@ -38,25 +39,24 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader on these pools, woken by this watcher.
+    /// A reader on these pools, which `watcher` wakes.
     pub const fn new(pools: Pools, watcher: Watcher) -> Self {
         Self { pools, watcher }
     }
 
-    /// Answers `question` as of now.
+    /// Answers `question` with the current data.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError`] says why there is no answer.
     pub async fn read<R: Read>(&self, question: R) -> Result<View<R::Answer>, ReadError> {
         self.once(&Arc::new(question), None).await
     }
 
-    /// Answers `question` as soon as the tables that it reads show the token's position, or gives
-    /// up after `patience`.
+    /// Answers `question` when its tables show the token's position, or gives up after `patience`.
     ///
     /// # Errors
-    /// [`ReadError::Behind`] when it gives up; [`ReadError::Token`] for a position of another
-    /// history.
+    /// [`ReadError::Behind`] when it gives up, [`ReadError::Token`] if the position belongs to
+    /// another history.
     pub async fn read_at<R: Read>(
         &self,
         question: R,
@@ -87,8 +87,8 @@ impl Reader {
         answer
     }
 
-    /// One snapshot. It runs in a task of its own: a caller who hangs up must not leave a
-    /// transaction half begun.
+    /// Asks in one snapshot, in a separate task. If the caller hangs up, the task still finishes,
+    /// so no transaction stays half begun.
     async fn once<R: Read>(
         &self,
         question: &Arc<R>,
@@ -102,7 +102,8 @@ impl Reader {
                 match snapshot(&pools, question.as_ref(), token.as_ref()).await {
                     Err(ReadError::PlanChanged) if tries < MAX_TRIES => {}
                     Err(error) if error.is_broken_connection() && !was_broken => {
-                        // The others may be broken too: only new ones are used from now on.
+                        // The other connections may be broken too, so only new ones are used from
+                        // now on.
                         was_broken = true;
                         pools.doubt();
                     }
@@ -129,7 +130,7 @@ async fn snapshot<R: Read>(
             answer
         };
         match pools.lookup.run(lookup).await {
-            // Which rows lack events is asked by another statement, so both need a transaction.
+            // Finding stale rows takes another statement, so both need one transaction.
             Ok(view) if view.seen.stale => {}
             answer => return answer,
         }
@@ -144,13 +145,14 @@ async fn snapshot<R: Read>(
     pools.scan.run(scan).await
 }
 
-/// Prepares every statement again: the tables of one were switched.
+/// Clears the prepared statements of a connection, after tables were switched.
 pub(super) async fn forget_plans(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.clear_cached_statements().await
 }
 
-/// Leaves a transaction that did not begin: it may have begun and then failed to lock the tables,
-/// which the driver would not know. Returns why.
+/// Rolls back a transaction that failed to begin, and returns the error.
+///
+/// It may have begun and then failed to lock the tables. The driver would not know that.
 pub(super) async fn rolled_back(
     connection: &mut PgConnection,
     not_begun: sqlx::Error,
@@ -169,11 +171,11 @@ async fn ask_in_transaction<R: Read>(
     let not_begun = match connection.begin_with(R::BEGIN).await {
         Ok(mut transaction) => {
             let mut view = ask(&mut transaction, question, token).await?;
-            // Nearly always no row at all is.
+            // Usually no row of the answer is stale.
             view.seen.stale =
                 view.seen.stale && stale::look(&mut transaction, &R::shown(&view.data)).await?;
-            // Nothing was written: the transaction is rolled back once it is dropped, and nobody
-            // waits for that.
+            // Nothing was written. Dropping the transaction rolls it back, and nobody waits for
+            // that.
             return Ok(view);
         }
         Err(not_begun) => not_begun,
@@ -181,7 +183,7 @@ async fn ask_in_transaction<R: Read>(
     Err(rolled_back(connection, not_begun).await)
 }
 
-/// Asks inside one snapshot. What it shows is stale if any row of the projections is.
+/// Asks inside one snapshot. The result is stale if any row of the projections is.
 async fn ask<R: Read>(
     snapshot: &mut PgConnection,
     question: &R,
@@ -195,7 +197,8 @@ async fn ask<R: Read>(
             seen: seen::shown(&checkpoints.unwrap_or_default(), &scopes, token)?,
         });
     }
-    // First, since a list that is not wanted yet would be read in vain.
+    // This comes first: if the snapshot does not show the position yet, reading the rows is
+    // useless.
     let seen = seen::shown(&seen::checkpoints(snapshot).await?, &scopes, token)?;
     Ok(View { data: question.ask(snapshot).await?.data, seen })
 }

@@ -1,4 +1,4 @@
-//! Sales of each day (UTC) in each currency, of confirmed orders.
+//! Questions for daily sales (UTC) per currency, over confirmed orders.
 
 use chrono::NaiveDate;
 use postgres_kit::arguments;
@@ -17,47 +17,48 @@ postgres_kit::row! {
         pub day: NaiveDate,
         /// The currency's code, such as `USD`.
         pub currency: String,
-        /// How many orders.
+        /// The number of confirmed orders.
         pub orders: i64,
-        /// How many units.
+        /// The number of units sold.
         pub units: i64,
-        /// In minor units.
+        /// The revenue, in minor units of the currency.
         pub revenue_minor: i64,
     }
 }
 
-/// The orders that the days can be in; the currency breaks ties.
+/// The sorts of a list of days. The currency breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DailySalesSort {
-    /// Earliest first.
+    /// Earliest day first.
     DayAsc,
-    /// Latest first.
+    /// Latest day first.
     DayDesc,
 }
 
-/// The first day, the last day, and a currency.
+/// The filter by first day, last day and currency.
 const FILTER: &str = "($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
     AND ($3::text IS NULL OR currency = $3)";
 const COUNT: &str = count!("daily_sales", FILTER);
-/// Sorted by day.
+/// The statements of a list sorted by day.
 pub const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
     sorted!(DailySalesRow in "daily_sales", FILTER[3], day: date, currency: text);
 
-/// A list of days.
+/// The question for a page of daily sales.
 #[derive(Debug, Clone)]
 pub struct ListDailySales {
-    /// From this day on.
+    /// The first day of the list.
     pub from: Option<NaiveDate>,
-    /// Up to this day, inclusive.
+    /// The last day of the list, inclusive.
     pub to: Option<NaiveDate>,
-    /// Only in this currency.
+    /// Only sales in this currency.
     pub currency: Option<String>,
-    /// Which page, in which order.
+    /// The page to read, and its sort.
     pub page_request: PageRequest<DailySalesSort>,
 }
 
 impl DailySalesRow {
-    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    /// The row's key in this sort: the columns that the list is sorted by. The next page starts
+    /// after it.
     pub fn key(&self, sort: DailySalesSort) -> Value {
         match sort {
             DailySalesSort::DayAsc | DailySalesSort::DayDesc => json!([self.day, self.currency]),

@@ -1,5 +1,5 @@
-//! What a snapshot shows: the smallest position of the partitions that an answer reads, and of
-//! which history.
+//! The position that a snapshot shows: the smallest one of the partitions that an answer reads, and
+//! its epoch.
 
 use service_kit::consistency::{ConsistencyToken, TokenError};
 use sqlx::PgConnection;
@@ -8,20 +8,20 @@ use uuid::Uuid;
 use super::failure::ReadError;
 use super::scope::ReadScope;
 
-/// Up to where a snapshot is complete.
+/// The position up to which a snapshot is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// The history; none before the first event.
+    /// The epoch, which names the history of the log. `None` before the first event.
     pub epoch: Option<Uuid>,
     /// The smallest position of all partitions that the answer reads.
     pub position: i64,
-    /// Whether what is shown lacks events that could not be applied.
+    /// Whether the answer lacks events that could not be applied.
     pub stale: bool,
-    /// The live generation of each projection that the answer reads, in the question's order.
+    /// The live generation of each projection that the answer reads, in the order of the question.
     pub generations: Vec<i32>,
 }
 
-/// Where a partition of a live generation is.
+/// The checkpoint of one partition in a live generation.
 #[derive(Debug, serde::Deserialize)]
 pub struct Checkpoint {
     projection: String,
@@ -39,8 +39,10 @@ pub(super) async fn checkpoints(snapshot: &mut PgConnection) -> sqlx::Result<Vec
     sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await
 }
 
-/// What a snapshot with these checkpoints shows of what is read (it is stale if any row of the
-/// projections is); if a position is wanted, only when it shows that.
+/// Computes the position that a snapshot shows of `scopes`, from its checkpoints.
+///
+/// The result is stale if any row of the projections is. If a position is wanted, the snapshot must
+/// show it, otherwise this is an error.
 pub(super) fn shown(
     checkpoints: &[Checkpoint],
     scopes: &[ReadScope],
@@ -65,7 +67,8 @@ pub(super) fn shown(
     let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale, generations };
     if let Some(token) = wanted {
         let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
-        // Each of them, since one that shows another history than the token's says so for good.
+        // This checks all of them, because a checkpoint of another history is an error that waiting
+        // cannot fix.
         let histories = checkpoints
             .iter()
             .map(|checkpoint| history(checkpoint, token))
@@ -77,17 +80,19 @@ pub(super) fn shown(
     Ok(seen)
 }
 
-/// How the history that a checkpoint stands in is related to a token's.
+/// How the epoch of a checkpoint relates to that of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum History {
     Same,
-    /// The token's began after it: the projection has not followed yet, or waits for a person.
+    /// The token's epoch is later. The projection has not followed yet, or waits for a person.
     Earlier,
 }
 
-/// A position means something within one history only: the epoch must be the token's, and where
-/// both name the same position, the event there too. Epochs are UUIDv7, each later than those that
-/// it follows.
+/// Compares the history of a checkpoint with that of a token.
+///
+/// Positions are comparable within one history only. The epochs must be the same. If both name the
+/// same position, the event there must be the same too. Epochs are UUIDv7, and each is later than
+/// the ones before it.
 fn history(checkpoint: &Checkpoint, token: &ConsistencyToken) -> Result<History, TokenError> {
     let Some(epoch) = checkpoint.epoch else { return Ok(History::Same) };
     if epoch < token.epoch {

@@ -1,9 +1,9 @@
-//! One snapshot of the read tables that several questions share, so that their answers show the
-//! same position and fit each other.
+//! One snapshot of the read tables that several questions share. Their answers show the same
+//! position and fit together.
 //!
-//! The transaction belongs to a task of its own, which answers one question after the other. So a
-//! [`Snapshot`] borrows nothing, can be cloned and handed to code that loads a part of an answer,
-//! and a caller who hangs up leaves no transaction half begun.
+//! A separate task owns the transaction and answers one question after the other. So a [`Snapshot`]
+//! borrows nothing and can be cloned, for example for code that loads one part of an answer. If the
+//! caller hangs up, no transaction stays half begun.
 
 use std::time::Duration;
 
@@ -20,13 +20,16 @@ use super::seen::{self, Checkpoint};
 use super::{All, Read, stale};
 use crate::database::Pools;
 
-/// How many questions wait for their turn in a snapshot. More wait for a place.
+/// The maximum number of questions queued in a snapshot. Further ones wait until the queue has
+/// room.
 const MAX_QUEUED: usize = 32;
-/// How long a snapshot stays open, its questions included. Shorter than the limit of the pool,
-/// which takes what is slower for a silent server.
+/// The maximum time that a snapshot stays open, including its questions.
+///
+/// It is shorter than the limit of the pool, because the pool treats anything slower as a silent
+/// server.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
 
-/// Answers questions in one snapshot. Clones ask the same one.
+/// Answers questions in one snapshot. Clones use the same snapshot.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     queue: mpsc::Sender<Box<dyn Queued>>,
@@ -36,8 +39,8 @@ impl Snapshot {
     /// Answers a question as of the snapshot.
     ///
     /// # Errors
-    /// [`ReadError`]. [`ReadError::SnapshotLost`] after an earlier question failed in the
-    /// database, or when the snapshot was open for too long.
+    /// [`ReadError`] says why there is no answer. It is [`ReadError::SnapshotLost`] if an earlier
+    /// question failed in the database, or if the snapshot was open for too long.
     pub async fn ask<R: Read>(&self, question: R) -> Result<View<R::Answer>, ReadError> {
         let (reply, answer) = oneshot::channel();
         let asked = Box::new(AskedHere { question, reply });
@@ -47,15 +50,15 @@ impl Snapshot {
 }
 
 impl Reader {
-    /// Calls `ask` with a snapshot of all read tables, in which it may ask several questions.
+    /// Calls `ask` with a snapshot of all read tables, so it can ask several questions.
     ///
-    /// With `wait`, a token and for how long at most: until the tables that are asked show the
-    /// token's position. Then `ask` is called again with a new snapshot, as it is when the tables
-    /// were switched meanwhile or the connection broke; so it must do nothing but ask. A question
-    /// that failed for good says so to `ask`.
+    /// With `wait`, it waits until the tables show the token's position, at most for the given
+    /// time. `ask` is then called again with a new snapshot. The same happens if tables are
+    /// switched or the connection breaks. So `ask` must have no other effect than asking. It sees
+    /// every error that a retry cannot fix.
     ///
     /// # Errors
-    /// [`ReadError`]: there is no snapshot.
+    /// [`ReadError`] if there is no snapshot.
     pub async fn snapshot<T>(
         &self,
         wait: Option<(ConsistencyToken, Duration)>,
@@ -66,7 +69,7 @@ impl Reader {
         let (mut tries, mut was_broken) = (0, false);
         loop {
             tries += 1;
-            // Opened before the snapshot, so that no move of a checkpoint is missed.
+            // This opens before the snapshot, so no checkpoint update is missed.
             let subscription = token.map(|token| self.watcher.subscription(Vec::new(), token));
             let (answer, end) = match once(self.pools.clone(), token, &ask).await {
                 Err(error) if error.is_broken_connection() && !was_broken => {
@@ -91,7 +94,7 @@ impl Reader {
                     }
                     let waiting = subscription.about(scopes).wait();
                     let mut waiting = waiting.ok_or(ReadError::TooManyWaiters)?;
-                    // One more look at the end of the wait, whether or not it was woken.
+                    // Try once more at the end of the wait, whether or not it was woken.
                     drop(timeout_at(deadline, waiting.woken()).await);
                     tries = 0;
                 }
@@ -101,7 +104,7 @@ impl Reader {
     }
 }
 
-/// Opens a snapshot, asks in it, and says how it ended.
+/// Opens a snapshot, calls `ask` with it, and returns how it ended.
 async fn once<T>(
     pools: Pools,
     token: Option<ConsistencyToken>,
@@ -124,7 +127,7 @@ async fn once<T>(
         return Err(end.err().unwrap_or(ReadError::SnapshotLost));
     }
     let answer = ask(Snapshot { queue }).await;
-    // Its clones are gone with it; if one is not, the snapshot ends at its limit.
+    // All clones of the snapshot are gone now. If one is left, the snapshot ends at its time limit.
     let end = task.await.map_err(ReadError::Panicked)?;
     Ok((answer, end.unwrap_or_else(|error| End::of(&error, Vec::new()))))
 }
@@ -138,7 +141,7 @@ enum End {
     PlanChanged,
     /// The connection broke.
     Broken,
-    /// What was read of these did not show the wanted position yet.
+    /// These scopes did not show the wanted position yet.
     Behind(Vec<ReadScope>),
 }
 
@@ -153,7 +156,7 @@ impl End {
     }
 }
 
-/// Answers questions in one transaction until nobody asks any more.
+/// Answers questions in one transaction until no more can come.
 async fn serve(
     connection: &mut PgConnection,
     token: Option<ConsistencyToken>,
@@ -162,7 +165,7 @@ async fn serve(
 ) -> Result<End, ReadError> {
     let deadline = Instant::now() + OPEN_LIMIT;
     let not_begun = match connection.begin_with(All::BEGIN).await {
-        // Nothing is written: the transaction is rolled back once it is dropped.
+        // Nothing is written. Dropping the transaction rolls it back.
         Ok(transaction) => return answer(transaction, token, questions, (opened, deadline)).await,
         Err(not_begun) => not_begun,
     };
@@ -190,13 +193,13 @@ async fn answer(
     Ok(open.end)
 }
 
-/// A snapshot that is open.
+/// An open snapshot.
 struct Open<'c> {
     connection: &'c mut PgConnection,
     checkpoints: Vec<Checkpoint>,
     token: Option<ConsistencyToken>,
     end: End,
-    /// A statement failed, and with it the transaction.
+    /// Whether a statement failed, which ends the transaction.
     is_over: bool,
 }
 
@@ -240,7 +243,7 @@ impl<R: Read> Queued for AskedHere<R> {
     fn answer<'s>(self: Box<Self>, open: &'s mut Open<'_>) -> BoxFuture<'s, ()> {
         Box::pin(async move {
             let answer = open.ask(&self.question).await;
-            // Nobody waits for the answer of a caller who hung up.
+            // If the caller hung up, nobody needs the answer.
             drop(self.reply.send(answer));
         })
     }

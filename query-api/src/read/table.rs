@@ -1,5 +1,6 @@
-//! Questions to one table: a row by its id, many rows by their ids, and the pages of a list. Their
-//! statements are joined here from the columns that a row declares.
+//! Questions to one table: a row by its id, many rows by their ids, and the pages of a list.
+//!
+//! Their statements are built here from the columns that a row declares.
 
 use std::marker::PhantomData;
 
@@ -13,23 +14,26 @@ use uuid::Uuid;
 use super::{Asked, Checkpoint, Projection, Read, Shown};
 use crate::page::{Page, PageRequest};
 
-/// A table whose rows are found by an id. Made by `by_id!`.
+/// A table whose rows are found by an id. Implemented by `by_id!`.
 pub trait ById: TableRow + Clone + Send + Sync + 'static {
-    /// The projection that writes it.
+    /// The projection that writes the table.
     const PROJECTIONS: &'static [Projection];
     /// See [`Read::BEGIN`].
     const BEGIN: &'static str;
-    /// One statement and one snapshot: where each partition of the projection is, and the row of
-    /// id `$1`. A row of the answer comes in any case.
+    /// The statement that finds the row with id `$1`, together with the checkpoints of its
+    /// projection.
+    ///
+    /// It is one statement, so it needs only one snapshot. It returns the checkpoints even if there
+    /// is no such row.
     const FIND: &'static str;
-    /// The rows of the ids `$1`.
+    /// The statement that finds the rows with the ids `$1`.
     const FIND_MANY: &'static str;
 
     /// The row's id.
     fn id(&self) -> Uuid;
 }
 
-/// Names the table of a row, whose first column is its id.
+/// Implements [`ById`] for a row. The first column must be its id.
 macro_rules! by_id {
     ($Row:ident in $projection:literal) => {
         impl $crate::read::table::ById for $Row {
@@ -60,7 +64,7 @@ macro_rules! by_id {
 }
 pub(super) use by_id;
 
-/// One row by its id.
+/// The question for one row by its id.
 #[derive(Debug, Clone, Copy)]
 pub struct Find<R> {
     id: Uuid,
@@ -68,7 +72,7 @@ pub struct Find<R> {
 }
 
 impl<R> Find<R> {
-    /// The row of this id.
+    /// The question for the row with this id.
     pub const fn new(id: Uuid) -> Self {
         Self { id, row: PhantomData }
     }
@@ -95,16 +99,18 @@ impl<R: ById> Read for Find<R> {
     }
 }
 
-/// The most rows that one question asks for by their ids.
+/// The maximum number of rows that one question asks for by id.
 pub const MAX_IDS: usize = 1_000;
 
-/// More ids than one question may have.
+/// The error for a question with more than [`MAX_IDS`] ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} rows are asked for at once: at most {MAX_IDS} can be")]
 pub struct TooManyIds(usize);
 
-/// Many rows by their ids, in one statement. The answer has a place for each id, in their order;
-/// `None` where there is no such row.
+/// The question for many rows by their ids, in one statement.
+///
+/// The answer has an item for each id, in the same order. The item is `None` if there is no such
+/// row.
 #[derive(Debug, Clone)]
 pub struct FindMany<R> {
     ids: Vec<Uuid>,
@@ -112,10 +118,10 @@ pub struct FindMany<R> {
 }
 
 impl<R> FindMany<R> {
-    /// The rows of these ids.
+    /// The question for the rows with these ids.
     ///
     /// # Errors
-    /// There are more than [`MAX_IDS`].
+    /// [`TooManyIds`] if there are more than [`MAX_IDS`].
     pub fn new(ids: Vec<Uuid>) -> Result<Self, TooManyIds> {
         if ids.len() > MAX_IDS {
             return Err(TooManyIds(ids.len()));
@@ -144,20 +150,23 @@ impl<R: ById> Read for FindMany<R> {
     }
 }
 
-/// The statements of a list in one sort, by a column of type `A` and then, where that ties, by a
-/// key of type `K`. Made by `sorted!`.
+/// The statements of a list in one sort. Made by `sorted!`.
+///
+/// The list is sorted by a column of type `A`. A key of type `K` breaks ties.
 #[derive(Debug)]
 pub struct Sorted<R, A, K> {
-    /// The smallest first.
+    /// The statement for ascending order.
     pub ascending: PageOf<R, A, K>,
-    /// The largest first.
+    /// The statement for descending order.
     pub descending: PageOf<R, A, K>,
 }
 
 type Types<R, A, K> = PhantomData<fn() -> (R, A, K)>;
 
-/// The statement of a page. Its parameters are the filters, the two columns of the row that the
-/// page comes after (null: of none), the most rows, and how many are left out.
+/// The statement of a page.
+///
+/// Its parameters are the filters, the two key columns of the row before the page (null for the
+/// first page), the maximum number of rows, and the number of rows to skip.
 #[derive(Debug)]
 pub struct PageOf<R, A, K> {
     /// The text of the statement.
@@ -171,8 +180,10 @@ impl<R, A, K> PageOf<R, A, K> {
     }
 }
 
-/// The statements of a list of `$Row` from a view, in both directions: `FILTER[n]` is a condition
-/// over the parameters `$1` to `$n`, then come the column to sort by and the key that breaks ties.
+/// Builds the statements of a list of `$Row` from a view, in both directions.
+///
+/// `FILTER[n]` is a condition over the parameters `$1` to `$n`. The column to sort by and the key
+/// that breaks ties follow it.
 macro_rules! sorted {
     ($Row:ident in $view:literal, $filter:ident[0], $($by:tt)+) => {
         $crate::read::table::sorted!(@ $Row $view $filter ("$1" "$2" "$3" "$4") $($by)+)
@@ -218,7 +229,7 @@ macro_rules! sorted {
 }
 pub(super) use sorted;
 
-/// The statement that counts the rows that a filter lets through.
+/// Builds the statement that counts the rows that match a filter.
 macro_rules! count {
     ($view:literal, $filter:ident) => {
         postgres_kit::sql!("SELECT count(*) FROM read_model.", $view, " WHERE ", $filter)
@@ -226,7 +237,7 @@ macro_rules! count {
 }
 pub(super) use count;
 
-/// A list with the values of its filters, and which page of it is wanted.
+/// A list with its filter values and the requested page.
 pub(super) struct ListOf<'q, S> {
     pub(super) count: &'static str,
     pub(super) filters: PgArguments,
@@ -234,7 +245,7 @@ pub(super) struct ListOf<'q, S> {
 }
 
 impl<S> ListOf<'_, S> {
-    /// Reads the page in this sort; counts the rows first if the page has a number.
+    /// Reads the page in this sort. If the page has a number, it counts all rows first.
     pub(super) async fn page<R, A, K>(
         self,
         snapshot: &mut PgConnection,

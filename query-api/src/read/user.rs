@@ -1,4 +1,4 @@
-//! Users, with their figures over confirmed orders.
+//! Questions for users, with totals over their confirmed orders.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
-/// Sums in minor units by currency.
+/// Sums in minor units, by currency code.
 pub type SumsMinor = BTreeMap<String, i64>;
 
 postgres_kit::row! {
@@ -22,42 +22,42 @@ postgres_kit::row! {
     pub struct UserRow {
         /// The user's id.
         pub id: Uuid,
-        /// None once erased.
+        /// The e-mail address, or `None` after it was erased.
         pub email: Option<String>,
-        /// None once erased.
+        /// The person's name, or `None` after it was erased.
         pub name: Option<String>,
-        /// active or deactivated.
+        /// The status: `active` or `deactivated`.
         pub status: String,
-        /// How many of the user's orders were confirmed.
+        /// The number of confirmed orders.
         pub order_count: i64,
-        /// Of confirmed orders.
+        /// The total of all confirmed orders, by currency.
         pub total_spent: Json<SumsMinor>,
         /// The latest date of a confirmed order.
         pub last_order_at: Option<DateTime<Utc>>,
-        /// When the user registered.
+        /// The time of the registration.
         pub created_at: DateTime<Utc>,
-        /// When the row last changed.
+        /// The time of the last change of the row.
         pub updated_at: DateTime<Utc>,
-        /// Of the user's own stream.
+        /// The version of the user's stream.
         pub version: i64,
-        /// Of the last event that changed the row.
+        /// The position of the last event that changed the row.
         pub position: i64,
     }
 }
 
 by_id!(UserRow in "users");
 
-/// Asks for one user by id.
+/// The question for one user by id.
 pub type FindUser = Find<UserRow>;
-/// Asks for many users by their ids.
+/// The question for many users by their ids.
 pub type FindUsers = FindMany<UserRow>;
 
-/// The orders that a list of users can be in; the id breaks ties.
+/// The sorts of a list of users. The id breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserSort {
-    /// Oldest first.
+    /// By registration, oldest first.
     CreatedAtAsc,
-    /// Newest first.
+    /// By registration, newest first.
     CreatedAtDesc,
     /// Fewest orders first.
     OrderCountAsc,
@@ -65,30 +65,31 @@ pub enum UserSort {
     OrderCountDesc,
 }
 
-/// A status, and an address in its normalised form.
+/// The filter by status and by normalised e-mail address.
 const FILTER: &str = r#"($1::text IS NULL OR status = $1)
     AND ($2::text IS NULL OR lower(email COLLATE "C") = $2)"#;
 const COUNT: &str = count!("users", FILTER);
-/// Sorted by creation.
+/// The statements of a list sorted by registration.
 pub const BY_CREATED_AT: Sorted<UserRow, DateTime<Utc>, Uuid> =
     sorted!(UserRow in "users", FILTER[2], created_at: timestamptz, id: uuid);
-/// Sorted by the number of orders.
+/// The statements of a list sorted by the number of orders.
 pub const BY_ORDER_COUNT: Sorted<UserRow, i64, Uuid> =
     sorted!(UserRow in "users", FILTER[2], order_count: bigint, id: uuid);
 
-/// A list of users.
+/// The question for a page of users.
 #[derive(Debug, Clone)]
 pub struct ListUsers {
-    /// Only with this status.
+    /// Only users with this status.
     pub status: Option<String>,
-    /// Only with this address, normalised.
+    /// Only the user with this normalised e-mail address.
     pub email: Option<String>,
-    /// Which page, in which order.
+    /// The page to read, and its sort.
     pub page_request: PageRequest<UserSort>,
 }
 
 impl UserRow {
-    /// Where a list in this sort goes on after the row: the columns that it is sorted by.
+    /// The row's key in this sort: the columns that the list is sorted by. The next page starts
+    /// after it.
     pub fn key(&self, sort: UserSort) -> Value {
         match sort {
             UserSort::CreatedAtAsc | UserSort::CreatedAtDesc => json!([self.created_at, self.id]),

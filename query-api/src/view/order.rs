@@ -1,4 +1,4 @@
-//! An order with its lines, as clients see one.
+//! An order with its lines, in the form that clients see.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub(crate) struct Order {
     user_id: Uuid,
     #[schema(value_type = OrderStatus)]
     status: String,
-    /// The currency's code of all prices of the order.
+    /// The currency code of all prices in the order.
     #[schema(example = "USD")]
     currency: String,
     /// The sum over all lines, as a decimal number of the currency.
@@ -24,7 +24,7 @@ pub(crate) struct Order {
     /// The number of units over all lines.
     units: i64,
     lines: Vec<Line>,
-    /// An import's date, else the confirmation's.
+    /// The original date of an imported order, otherwise the time of confirmation.
     #[schema(required = true)]
     ordered_at: Option<DateTime<Utc>>,
     #[schema(required = true)]
@@ -52,7 +52,7 @@ pub(crate) struct Line {
     currency: String,
 }
 
-/// How far an order is.
+/// The status of an order.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OrderStatus {
@@ -62,7 +62,7 @@ pub(crate) enum OrderStatus {
 }
 
 impl OrderStatus {
-    /// As the column has it.
+    /// The status as stored in its column.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Pending => "pending",

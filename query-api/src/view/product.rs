@@ -1,4 +1,4 @@
-//! A product, as clients see one.
+//! A product, in the form that clients see.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub(crate) struct Product {
     unit_price: String,
     #[schema(example = "USD")]
     currency: String,
-    /// How many are there.
+    /// The number of units in stock.
     stock: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,

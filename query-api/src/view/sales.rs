@@ -1,4 +1,4 @@
-//! The sales of a day, as clients see them.
+//! The sales of a day, in the form that clients see.
 
 use chrono::NaiveDate;
 use serde::Serialize;

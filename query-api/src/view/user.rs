@@ -1,4 +1,4 @@
-//! A user, as clients see one.
+//! A user, in the form that clients see.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::read::user::UserRow;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct User {
     id: Uuid,
-    /// Null once the user's personal data were erased.
+    /// Null after the user's personal data were erased.
     #[schema(required = true)]
     email: Option<String>,
-    /// Null once the user's personal data were erased.
+    /// Null after the user's personal data were erased.
     #[schema(required = true)]
     name: Option<String>,
     #[schema(value_type = UserStatus)]
     status: String,
-    /// How many orders were confirmed.
+    /// The number of confirmed orders.
     order_count: i64,
-    /// Of confirmed orders, by currency.
+    /// The total of all confirmed orders, by currency.
     #[schema(example = json!({"USD": "87.15"}))]
     total_spent: BTreeMap<String, String>,
     /// The latest date of a confirmed order.
@@ -44,7 +44,7 @@ pub(crate) enum UserStatus {
 }
 
 impl UserStatus {
-    /// As the column has it.
+    /// The status as stored in its column.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Active => "active",

@@ -1,4 +1,4 @@
-//! `/api/v1/orders`.
+//! The handlers of `/api/v1/orders`.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -33,7 +33,7 @@ pub(in crate::http) struct OrderFilter {
     /// Only orders with this status.
     #[param(required = false, inline)]
     status: Option<OrderStatus>,
-    /// The order of the list; `-` means descending. By default `-created_at`.
+    /// The sort of the list; `-` means descending. The default is `-created_at`.
     #[param(required = false, inline)]
     sort: Option<SortOrders>,
 }
@@ -45,7 +45,7 @@ pub(in crate::http) struct OrderOfUserFilter {
     /// Only orders with this status.
     #[param(required = false, inline)]
     status: Option<OrderStatus>,
-    /// The order of the list; `-` means descending. By default `-created_at`.
+    /// The sort of the list; `-` means descending. The default is `-created_at`.
     #[param(required = false, inline)]
     sort: Option<SortOrders>,
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/products`.
+//! The handlers of `/api/v1/products`.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -31,10 +31,10 @@ enum SortProducts {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ProductFilter {
-    /// Only products with this name.
+    /// Only products with exactly this name.
     #[param(required = false)]
     name: Option<String>,
-    /// The order of the list; `-` means descending. By default `-created_at`.
+    /// The sort of the list; `-` means descending. The default is `-created_at`.
     #[param(required = false, inline)]
     sort: Option<SortProducts>,
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/sales`.
+//! The handlers of `/api/v1/sales`.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -29,16 +29,16 @@ enum SortDays {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DailySalesFilter {
-    /// From this day on.
+    /// The first day of the list.
     #[param(required = false, inline)]
     from: Option<Day>,
-    /// Up to this day, inclusive; not before `from`.
+    /// The last day of the list, inclusive; not before `from`.
     #[param(required = false, inline)]
     to: Option<Day>,
-    /// Only in this currency: any that ISO 4217 lists or once listed.
+    /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
     #[param(required = false, schema_with = currency_of_any_time)]
     currency: Option<String>,
-    /// The order of the list; `-` means descending. By default `-day`.
+    /// The sort of the list; `-` means descending. The default is `-day`.
     #[param(required = false, inline)]
     sort: Option<SortDays>,
 }

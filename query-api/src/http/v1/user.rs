@@ -1,4 +1,4 @@
-//! `/api/v1/users`.
+//! The handlers of `/api/v1/users`.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -41,10 +41,10 @@ pub(in crate::http) struct UserFilter {
     /// Only users with this status.
     #[param(required = false, inline)]
     status: Option<UserStatus>,
-    /// Only the user with this address; letters of any case are one address.
+    /// Only the user with this e-mail address. Upper and lower case are the same.
     #[param(required = false, schema_with = email_address)]
     email: Option<String>,
-    /// The order of the list; `-` means descending. By default `-created_at`.
+    /// The sort of the list; `-` means descending. The default is `-created_at`.
     #[param(required = false, inline)]
     sort: Option<SortUsers>,
 }
