@@ -1,9 +1,9 @@
-//! What the shop can be asked, without HTTP: every representation (REST, GraphQL, a process
-//! manager) hands over raw input and gets a typed answer or a typed error.
+//! The application without HTTP. Every representation (REST, GraphQL, a process manager) hands over
+//! raw input and gets a typed answer or a typed error.
 //!
-//! Nothing here names HTTP, JSON pointers or OpenAPI; a test keeps it so
-//! (`deploy/stack/tests/tidy/rooms.rs`). A representation decides how content is written and
-//! read, and every rule about the content itself is here.
+//! Nothing here names HTTP, JSON pointers or OpenAPI. The test `deploy/stack/tests/tidy/rooms.rs`
+//! checks that. A representation decides how content is written and read. Every rule about the
+//! content itself is here.
 
 use std::sync::{Arc, OnceLock};
 
@@ -28,27 +28,27 @@ use use_case::UseCase;
 /// The application, as its representations call it. Clones share it.
 #[derive(Clone)]
 pub struct Application {
-    /// The commands; absent until the event store was found to be one that this program knows.
+    /// The commands. They are absent until the event store is connected and its schema is known.
     pub commands: Arc<OnceLock<Arc<Commands>>>,
-    /// What input is read with.
+    /// The environment in which input is read.
     pub environment: Environment,
 }
 
 impl Application {
-    /// Reads the input, and runs the command to its end, whether or not somebody still waits for
-    /// it.
+    /// Reads the input and runs the command to its end, even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`CommandError`]; [`CommandError::Invalid`] has all that is wrong with the input.
+    /// [`CommandError`] says why the command failed. [`CommandError::Invalid`] lists everything
+    /// that is wrong with the input.
     pub async fn run<I: Input>(&self, input: I, context: Context) -> Result<Done, CommandError> {
         let use_case = self.read(input, &context)?;
         self.commands()?.run(use_case, context).await
     }
 
-    /// Reads the input, and decides the command without carrying it out.
+    /// Reads the input and decides the command without carrying it out.
     ///
     /// # Errors
-    /// As [`Application::run`].
+    /// The same errors as [`Application::run`].
     pub async fn dry_run<I: Input>(
         &self,
         input: I,

@@ -1,4 +1,4 @@
-//! The process's settings: each a flag and a variable, read once.
+//! The settings of the process. Each is a flag and an environment variable, and is read once.
 
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
@@ -8,158 +8,158 @@ mod states;
 pub use states::StateArgs;
 
 service_kit::secret_args!(
-    /// Where the event store is: postgres://user:password@host/database.
+    /// The database of the event store: postgres://user:password@host/database.
     EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file",
         "EVENT_STORE_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// Where users' credentials are kept: postgres://user:password@host/database.
+    /// The database of users' credentials: postgres://user:password@host/database.
     AuthUrlArgs, "auth-url", "AUTH_URL", "auth-url-file", "AUTH_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// The key under which unique values are hashed: base64, at least 32 bytes.
+    /// The key that hashes unique values: base64, at least 32 bytes.
     ReservationKeyArgs, "reservation-key", "RESERVATION_KEY", "reservation-key-file",
         "RESERVATION_KEY_FILE"
 );
 
 service_kit::secret_args!(
-    /// Where the keys of personal data are kept: postgres://user:password@host/database.
+    /// The database of the keys of personal data: postgres://user:password@host/database.
     SubjectKeysUrlArgs, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file",
         "SUBJECT_KEYS_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// The master keys, one a line, each base64 of 32 bytes: the first wraps the keys of personal
-    /// data, all of them open them.
+    /// The master keys, one per line, each base64 of 32 bytes. The first one encrypts the keys of
+    /// personal data, and all of them can decrypt.
     MasterKeyArgs, "master-key", "MASTER_KEY", "master-key-file", "MASTER_KEY_FILE"
 );
 
-/// Takes commands over HTTP and appends what happens to the event store.
+/// Takes commands over HTTP and appends the resulting events to the event store.
 #[derive(Debug, Parser)]
 #[command(name = "command-api", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What the program can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Serve the API until a signal comes.
+    /// Serve the API until a signal stops it.
     Serve(Box<ServeArgs>),
-    /// Bring a schema up to date; safe when run twice or at once.
+    /// Bring a schema up to date. It is safe to run this twice or at the same time.
     #[command(subcommand)]
     Migrate(MigrateTarget),
-    /// Erase the personal data of a subject for good, or finish an erasure that was begun, and
-    /// print the proof.
+    /// Erase the personal data of a subject for good and print the proof. This also finishes an
+    /// erasure that was interrupted.
     ///
-    /// Exit code 1 when anything readable is left.
+    /// The exit code is 1 if any readable data is left.
     EraseSubject(Box<EraseSubjectArgs>),
-    /// Wrap all keys of personal data under the first master key; no event is touched. The others
-    /// can be taken away then.
+    /// Encrypt all keys of personal data with the first master key. No event changes. The other
+    /// master keys can be removed afterwards.
     RotateMasterKey(KeyArgs),
-    /// Print the description of the API: OpenAPI 3.1, as `/openapi.json` shows it.
+    /// Print the description of the API as OpenAPI 3.1, the same as `/openapi.json`.
     Openapi,
 }
 
-/// Which schema to bring up to date.
+/// The schemas that this program can bring up to date.
 #[derive(Debug, Subcommand)]
 pub enum MigrateTarget {
-    /// The event store's, as the owner of its database.
+    /// The schema of the event store. Run this as the owner of its database.
     EventStore {
-        /// Where.
+        /// The database of the event store.
         #[command(flatten)]
         url: EventStoreUrlArgs,
     },
-    /// That of the keys of personal data, as the owner of their database.
+    /// The schema of the keys of personal data. Run this as the owner of its database.
     SubjectKeys {
-        /// Where.
+        /// The database of the keys.
         #[command(flatten)]
         url: SubjectKeysUrlArgs,
     },
-    /// That of users' credentials.
+    /// The schema of users' credentials.
     Auth {
-        /// Where.
+        /// The database of the credentials.
         #[command(flatten)]
         url: AuthUrlArgs,
     },
 }
 
-/// How to reach the keys of personal data.
+/// The settings to reach the keys of personal data.
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
-    /// Where they are.
+    /// The database of the keys.
     #[command(flatten)]
     pub url: SubjectKeysUrlArgs,
-    /// What wraps them.
+    /// The master keys that encrypt them.
     #[command(flatten)]
     pub master: MasterKeyArgs,
 }
 
-/// Whose data is erased.
+/// The settings of `erase-subject`.
 #[derive(Debug, clap::Args)]
 pub struct EraseSubjectArgs {
-    /// The subject: the id that stands as `$subject` in personal fields.
+    /// The subject: the id in `$subject` of personal fields.
     pub subject: uuid::Uuid,
-    /// Who asks for it: an opaque id, kept in the ledger and the event.
+    /// Who requests the erasure: an opaque id, stored in the ledger and in the event.
     #[arg(long)]
     pub by: String,
-    /// Print JSON.
+    /// Print the proof as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Where the event store is.
+    /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,
-    /// Where the keys are.
+    /// The database of the keys of personal data.
     #[command(flatten)]
     pub keys: SubjectKeysUrlArgs,
 }
 
-/// What serving needs.
+/// The settings of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Where the API listens.
+    /// The address of the API; loopback only.
     #[arg(long = "listen", env = "COMMAND_API_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: LoopbackAddr,
-    /// Where the admin port listens: health and metrics.
+    /// The address of the admin port, with health and metrics; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9080")]
     pub admin_listen: LoopbackAddr,
-    /// Where clients find the query API, for the Location of what was made.
+    /// The public URL of the query API. The `Location` of a new resource begins with it.
     #[arg(long, env = "PUBLIC_QUERY_URL", default_value = "http://127.0.0.1:8081")]
     pub public_query_url: PublicUrl,
-    /// Whether orders with prices and dates of their own are taken.
+    /// Whether orders can be imported with their original prices and dates.
     #[arg(long, env = "ORDER_IMPORT", value_enum, default_value_t = Switch::Disabled)]
     pub order_import: Switch,
-    /// Where the event store is.
+    /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,
     /// The keys of personal data.
     #[command(flatten)]
     pub keys: KeyArgs,
-    /// The key of unique values.
+    /// The key that hashes unique values.
     #[command(flatten)]
     pub reservation_key: ReservationKeyArgs,
     /// The key of consistency tokens.
     #[command(flatten)]
     pub token_key: TokenKeyArgs,
-    /// Which web pages may call.
+    /// The web origins that may call the API from a browser.
     #[command(flatten)]
     pub origins: OriginArgs,
-    /// What the API's port takes on.
+    /// The limits of the API's port.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// What is held in memory and kept as snapshots.
+    /// The limits of aggregates in memory and as snapshots.
     #[command(flatten)]
     pub states: StateArgs,
-    /// What is logged.
+    /// The log settings.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// On or off.
+/// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// On.
@@ -168,17 +168,17 @@ pub enum Switch {
     Disabled,
 }
 
-/// An absolute URL that paths are added to.
+/// An absolute URL, to which paths are added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
-/// The text is not such a URL.
+/// The error for a text that is not such a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an absolute URL such as https://shop.example.com")]
 pub struct PublicUrlError;
 
 impl PublicUrl {
-    /// The URL, without a slash at its end.
+    /// The URL without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Personal data on the command side: what opens its keys, erasing a subject by command, and
+//! Personal data on the command side: the master keys, the erasure of a subject by command, and
 //! applying erasures before serving.
 
 use event_store::erasure::{
@@ -12,26 +12,27 @@ use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
 
 const APPLICATION_NAME: &str = "command-api erase";
 
-/// The proof of an erasure says that something readable is left.
+/// The error if readable data is left after an erasure.
 #[derive(Debug, thiserror::Error)]
 #[error("the erasure is not complete: see the proof, and run it again")]
 pub struct Incomplete;
 
-/// The master keys that the settings name.
+/// Reads the master keys from the settings.
 ///
 /// # Errors
-/// They are absent or not keys.
+/// The keys are absent or malformed.
 pub fn master_keys(args: &MasterKeyArgs) -> anyhow::Result<LocalMasterKeys> {
     let master = LocalMasterKeys::parse(&args.get()?);
     Ok(master
         .map_err(|error| cli_kit::Usage(format!("MASTER_KEY: {}", cli_kit::describe(&error))))?)
 }
 
-/// Applies the ledger of erasures to the log and the log's erasures to the keys, as is needed after
-/// either was restored from a backup.
+/// Applies the erasures of the ledger to the log, and those of the log to the keys.
+///
+/// This is needed after either was restored from a backup.
 ///
 /// # Errors
-/// [`StoreError`]: nobody may be served before this is done.
+/// [`StoreError`] if it did not succeed. The process must not serve anyone before it does.
 pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), StoreError> {
     let done = erasure::reconcile(store, keys).await.map_err(|error| match error {
         EraseError::Store(error) => error,
@@ -55,7 +56,7 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
 /// Erases a subject and prints the proof.
 ///
 /// # Errors
-/// It is not done, or something readable is left; running it again finishes it.
+/// The erasure failed, or readable data is left. Running it again completes it.
 pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name(APPLICATION_NAME);
@@ -76,13 +77,13 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Wraps every key under the first master key.
+/// Encrypts every key with the first master key.
 ///
 /// # Errors
-/// The keys cannot be had; what was wrapped anew stays so.
+/// The keys cannot be read or written. Keys that were already encrypted again stay so.
 pub async fn rotate_master_key(args: &KeyArgs) -> anyhow::Result<()> {
     let master = master_keys(&args.master)?;
     let keys = PostgresKeys::connect(args.url.get()?.expose_secret(), APPLICATION_NAME).await?;
     let rotated: Result<u64, KeyError> = erasure::rotate(&keys, &master).await;
-    Ok(cli_kit::print(format_args!("{} keys are wrapped anew\n", rotated?))?)
+    Ok(cli_kit::print(format_args!("{} keys are encrypted with the first master key\n", rotated?))?)
 }

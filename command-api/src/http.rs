@@ -1,5 +1,6 @@
-//! The HTTP representations of the application: the router, and what their handlers share. Each
-//! version is mounted under a prefix of its own.
+//! The HTTP representations of the application: the router, and the parts that the handlers share.
+//!
+//! Each version of the API is mounted under its own prefix.
 
 use std::sync::Arc;
 
@@ -24,19 +25,19 @@ mod precondition;
 mod received;
 mod v1;
 
-/// Where the document of all paths is.
+/// The path of the OpenAPI document.
 const OPENAPI_PATH: &str = "/openapi.json";
 
-/// What the handlers share.
+/// The state shared by all handlers.
 #[derive(Clone)]
 pub struct Api {
-    /// What the handlers ask.
+    /// The application that carries out commands.
     pub application: Application,
-    /// Seals consistency tokens.
+    /// Signs consistency tokens.
     pub tokens: Arc<TokenKey>,
-    /// Where the query API is for clients, without a slash at the end.
+    /// The public URL of the query API, without a slash at the end.
     pub public_query_url: Arc<str>,
-    /// Tells the time of an answer.
+    /// The source of the current time for answers.
     pub clock: SharedClock,
 }
 
@@ -44,7 +45,7 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest(v1::PREFIX, v1::routes())
 }
 
-/// The public port's router.
+/// The router of the public port.
 pub fn router(api: Api, origins: &Origins) -> Router {
     let (routes, document) = routes().split_for_parts();
     let rendered = service_kit::openapi::rendered(&openapi::complete(document));
@@ -52,12 +53,12 @@ pub fn router(api: Api, origins: &Origins) -> Router {
     layered(routes.route(OPENAPI_PATH, get(serve)).with_state(api), origins)
 }
 
-/// The OpenAPI document, as `/openapi.json` shows it.
+/// The OpenAPI document, the same as at `/openapi.json`.
 pub fn document() -> utoipa::openapi::OpenApi {
     openapi::complete(routes().into_openapi())
 }
 
-/// Reads a field that may be absent but not `null`: nothing of ours can be unset.
+/// Reads an optional field that must not be `null`: no field of this API can be unset.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     <String as serde::Deserialize>::deserialize(deserializer).map(Some)
 }

@@ -1,8 +1,8 @@
-//! The command API: HTTP in, events out. Use cases load aggregates, let them decide and append what
-//! happened.
+//! The command side: HTTP requests in, events out. A use case loads aggregates, lets them decide,
+//! and appends the resulting events.
 //!
-//! No SQL on the event store stands here, and no rule of the shop: those are in `event-store` and
-//! `domain`.
+//! This crate has no SQL for the event store and no rule of the shop. Those are in `event-store`
+//! and `domain`.
 
 pub mod application;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The command API's process. What its exit codes say stands in `cli_kit`.
+//! The process of the command API. Its exit codes are documented in `cli_kit`.
 
 use std::process::ExitCode;
 
@@ -7,8 +7,8 @@ use command_api::config::{Action, Cli, MigrateTarget};
 use command_api::{erasure, http, migrate, serve};
 use service_kit::process;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow
-/// at.
+/// Commands make many short-lived allocations on several threads. The system allocator is slow at
+/// that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

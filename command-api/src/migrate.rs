@@ -1,5 +1,5 @@
-//! `command-api migrate`: brings the schemas that this process owns up to date. Safe when run twice
-//! or at once.
+//! `command-api migrate`: brings the schemas that this process owns up to date. It is safe to run
+//! it twice or at the same time.
 
 use event_store::StoreError;
 use event_store::erasure::{KeyError, keys};
@@ -7,23 +7,23 @@ use postgres_kit::{Schema, SchemaError};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
-/// The schema of users' credentials. It has no table yet; the migrations table stands in it, so
-/// that later ones are found.
+/// The schema of users' credentials. It has no table yet, only the migrations table, so later
+/// migrations are recognised.
 const AUTH_SCHEMA: &str = "auth";
 
 /// Why a schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The event store's.
+    /// The event store's schema could not be migrated.
     #[error(transparent)]
     EventStore(#[from] StoreError),
-    /// That of the keys of personal data.
+    /// The schema of the keys of personal data could not be migrated.
     #[error(transparent)]
     SubjectKeys(#[from] KeyError),
-    /// That of users' credentials.
+    /// The schema of users' credentials could not be migrated.
     #[error("the schema {AUTH_SCHEMA} could not be brought up to date")]
     Auth(#[from] SchemaError),
-    /// The URL is not one. It may hold a password, so it is not repeated.
+    /// The database URL is invalid. It may hold a password, so it is not repeated.
     #[error("the database URL cannot be read")]
     Url,
 }
@@ -31,7 +31,7 @@ pub enum MigrationError {
 /// Brings the event store's schema up to date.
 ///
 /// # Errors
-/// [`MigrationError`].
+/// [`MigrationError::EventStore`] says why it failed.
 pub async fn event_store(url: &SecretString) -> Result<(), MigrationError> {
     Ok(event_store::postgres::migrate(url.expose_secret()).await?)
 }
@@ -39,7 +39,7 @@ pub async fn event_store(url: &SecretString) -> Result<(), MigrationError> {
 /// Brings the schema of the keys of personal data up to date.
 ///
 /// # Errors
-/// [`MigrationError`].
+/// [`MigrationError::SubjectKeys`] says why it failed.
 pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
     Ok(keys::migrate(url.expose_secret()).await?)
 }
@@ -47,7 +47,7 @@ pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
 /// Brings the schema of users' credentials up to date.
 ///
 /// # Errors
-/// [`MigrationError`].
+/// [`MigrationError::Url`] or [`MigrationError::Auth`] says why it failed.
 pub async fn auth(url: &SecretString) -> Result<(), MigrationError> {
     let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| MigrationError::Url)?;
     let migrator = sqlx::migrate!("../migrations/auth");

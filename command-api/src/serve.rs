@@ -1,9 +1,9 @@
-//! `command-api serve`: finds the event store, serves, and drains.
+//! `command-api serve`: connects to the event store, serves, and drains.
 //!
-//! Both ports answer from the first moment. Commands are refused with 503 until the event store and
-//! the keys of personal data were found to be what this program knows and every erasure was applied
-//! to both; a store that is away is waited for, one with another schema ends the process, which
-//! says what to run.
+//! Both ports answer from the start. Commands get 503 until two things are true: the event store
+//! and the keys of personal data have known schemas, and every erasure is applied to both. The
+//! process waits for a store that is away. A store with another schema ends the process, with a
+//! message that says what to run.
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -38,24 +38,24 @@ use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
 use crate::http::{Api, router};
 
-/// The pause after a failed attempt to reach the event store; the pauses double up to
+/// The first pause after a failed attempt to reach the event store. The pauses double up to
 /// [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// How often it is looked whether the event store still answers.
+/// The interval between two checks of the event store.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// For so long a task may not move that commands need, before the process is not ready: longer than
-/// any of its steps may take.
+/// The maximum time without progress for a task that commands need. After it the process is not
+/// ready. It is longer than any step of such a task.
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
-/// The same for a task that commands can do without for a while.
+/// The same limit for a task that commands can do without for a while.
 const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
-/// The shortest reservation key, in bytes.
+/// The minimum length of the reservation key, in bytes.
 const MIN_KEY_LEN: usize = 32;
 
-/// Serves until a signal comes, then finishes the commands in flight.
+/// Serves until a signal arrives, then finishes the commands in flight.
 ///
 /// # Errors
-/// The settings are not usable, an address cannot be had, or the event store has a schema that this
+/// A setting is invalid, an address cannot be bound, or the event store has a schema that this
 /// program does not know.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let telemetry = Telemetry::start("command-api", &args.log.log)?;
@@ -108,15 +108,17 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     shutdown.run(serving).await?
 }
 
-/// Where the keys of personal data are, and what opens them.
+/// How to reach and decrypt the keys of personal data.
 struct KeyOptions {
     url: SecretString,
     master: Arc<LocalMasterKeys>,
 }
 
-/// What `/readyz` shows. The process can work as long as the log can be read and appended to.
-/// Without the keys, commands with personal data are refused in time and the others go on, so the
-/// keys are shown and not counted.
+/// The components in `/readyz`.
+///
+/// The process is ready while the log can be read and appended to. Without the keys, commands with
+/// personal data are refused in time and the others still work. So the keys are shown, but do not
+/// count for readiness.
 struct Components {
     store: Component,
     keys: Component,
@@ -125,7 +127,7 @@ struct Components {
 }
 
 impl Components {
-    /// Shows a task of the stores.
+    /// Adds a task of the stores to the report.
     fn watch(&self, task: Task, is_required: bool) {
         let Task { name, pulse } = task;
         let limit = if is_required { PULSE_LIMIT } else { SLOW_PULSE_LIMIT };
@@ -133,8 +135,8 @@ impl Components {
     }
 }
 
-/// Reaches event store and keys, applies erasures, lets commands in, and watches both. Ends only
-/// when one of them cannot be used.
+/// Connects to the event store and the keys, applies erasures, accepts commands, and watches both.
+/// It returns only if one of them cannot be used.
 async fn keep_stores(
     options: PostgresOptions,
     keys: KeyOptions,
@@ -163,8 +165,8 @@ async fn keep_stores(
     components.store.ready();
     tracing::info!("the event store is ready");
     let head = watch::Sender::new(None);
-    // Who appends also digests what was appended. In the same task as the watches, so that it ends
-    // with them.
+    // The appending process also writes the digests of what was appended. The digests run in the
+    // same task as the watches, so they end together.
     tokio::select! {
         unusable = watch_store(&store, &found, &erasure_gate, &head, components) => unusable,
         never = watch_keys(&found, head.subscribe(), components) => match never {},
@@ -172,7 +174,8 @@ async fn keep_stores(
     }
 }
 
-/// Watches whether the event store answers, and tells its head. Ends only when it cannot be used.
+/// Watches whether the event store answers, and publishes its head. Returns only if the store
+/// cannot be used.
 async fn watch_store(
     store: &PostgresStore,
     found: &PostgresKeys,
@@ -195,17 +198,20 @@ async fn watch_store(
                 components.store.ready();
                 head.send_replace(Some(found));
             }
-            // A schema of another program, say.
+            // One cause is the schema of another program.
             Err(error @ StoreError::Unusable(_)) => return error,
-            // Another history, or unsafe settings, among them: the reason names what is to be done,
-            // and the store then goes on by itself.
+            // Causes include another history and unsafe settings. The reason says what to do, and
+            // the store recovers by itself afterwards.
             Err(error) => components.store.not_ready(error.to_string()),
         }
     }
 }
 
-/// Watches whether the keys answer, and notes the log's head with them for whoever starts later.
-/// Beside the other watch: silent keys must not hide how the event store is.
+/// Watches whether the keys answer, and stores the log's head with them for processes that start
+/// later.
+///
+/// This is separate from the other watch, because silent keys must not hide the state of the event
+/// store.
 async fn watch_keys(
     found: &PostgresKeys,
     head: watch::Receiver<Option<Head>>,
@@ -229,8 +235,8 @@ async fn watch_keys(
     }
 }
 
-/// Applies every erasure to a history that the log was not in before; no command is taken in it
-/// until that is done. Answers the log's head.
+/// Applies every erasure to an epoch that is new to this process. No command is accepted in the
+/// epoch before that. Returns the log's head.
 async fn settle(
     store: &PostgresStore,
     keys: &PostgresKeys,
@@ -246,8 +252,8 @@ async fn settle(
     Ok(head)
 }
 
-/// Says which events of the log this program cannot read. It serves all the same: commands that
-/// meet one of them fail, the others do not.
+/// Reports the events in the log that this program cannot read. It serves anyway: only commands
+/// that read such an event fail.
 fn tell_unreadable(unreadable: &[WrittenType], component: &Component) {
     if unreadable.is_empty() {
         return component.ready();
@@ -257,8 +263,8 @@ fn tell_unreadable(unreadable: &[WrittenType], component: &Component) {
     component.not_ready(format!("the log holds events that this program cannot read: {list}"));
 }
 
-/// The log and the keys, once every erasure is applied to both; says what the log holds that this
-/// program cannot read.
+/// Connects to the log and the keys, and applies every erasure to both. Also returns the event
+/// types in the log that this program cannot read.
 async fn reach(
     options: &PostgresOptions,
     keys: &KeyOptions,
@@ -269,8 +275,8 @@ async fn reach(
     let attempt =
         || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
     let found = patiently(&components.keys, "the store of subject keys", attempt).await?;
-    // This process is new and knows nothing of the log, but what a process before it has seen must
-    // be there.
+    // This process is new and knows nothing of the log. But the log must still have everything that
+    // an earlier process has seen.
     let attempt = || async {
         let store =
             PostgresStore::connect(options.clone().known_head(found.known_head().await?)).await?;
@@ -283,7 +289,7 @@ async fn reach(
     Ok((Arc::new(store), Arc::new(found)))
 }
 
-/// Tries until it is done, or until it is clear that it never will be.
+/// Retries until it succeeds, or until it is clear that it never will.
 async fn patiently<T, F>(
     component: &Component,
     what: &str,

@@ -1,13 +1,12 @@
-//! Runs commands: load, decide, append, and again when the race was lost and the caller named no
-//! version.
+//! Runs commands: load, decide, append. A lost race is retried, unless the caller named a version.
 //!
-//! Commands of this process on one aggregate do not race each other: they are decided in turn
-//! (`repository/line.rs`). A race is lost to another process, to the failure of the command before,
-//! and by a caller who names a version that is no longer the newest.
+//! Commands of this process on one aggregate do not race each other, because they are decided in
+//! turn (`repository/line.rs`). A command loses a race in three cases: another process appends
+//! first, the command before it fails, or its caller names a version that is no longer the newest.
 //!
-//! Each command is a task of its own, so that it goes on to its end when the client hangs up. A
-//! repeat of a keyed command is recognised by the store under its lock, or, where it met its own
-//! success and was refused, by a look afterwards.
+//! Each command is a separate task, so it runs to its end even if the client hangs up. The store
+//! recognises a repeat of a keyed command under its lock. If a repeat is refused because the first
+//! request already succeeded, a lookup afterwards recognises it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,38 +31,40 @@ mod dry_run;
 
 pub use dry_run::DryRun;
 
-/// How many commands this process works on at once.
+/// The maximum number of commands in progress in this process.
 pub const MAX_COMMANDS: usize = 4096;
-/// How long a command may take in all. Each of its waits is bounded too, and most end sooner; after
-/// this one its place is free again whatever it waited for, and before the HTTP server gives the
-/// request up.
+/// The maximum time of one command.
+///
+/// Each of its waits has a shorter limit, and most commands end sooner. After this time the command
+/// gives back its place, whatever it waits for. That is before the HTTP server gives up the
+/// request.
 pub const DEADLINE: Duration = Duration::from_secs(15);
-/// For how long a command that loses its races is decided again. Well below [`DEADLINE`], so that
-/// its caller learns why it failed.
+/// The maximum time for retries of a command that loses its races. It is well below [`DEADLINE`],
+/// so the caller learns why the command failed.
 pub const RACE_LIMIT: Duration = Duration::from_secs(8);
-/// The longest pause before another attempt; the pauses double up to it, with jitter.
+/// The longest pause before another attempt. The pauses double up to it, with jitter.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
-/// What a command did.
+/// The result of a command that was carried out.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// Its ids.
+    /// The ids that the answer names.
     pub answer: Answer,
-    /// Versions and position.
+    /// The versions and the position after the append.
     pub appended: Appended,
-    /// Whether this is the answer of an earlier request with the same key.
+    /// Whether this is the answer to an earlier request with the same key.
     pub replayed: bool,
 }
 
 impl Done {
-    /// The version of the changed aggregate, after the command.
+    /// The version of the changed aggregate after the command.
     pub fn version(&self) -> i64 {
         self.appended.versions.first().map_or(0, |(_, version)| version.0)
     }
 }
 
-/// Everything that a command needs, shared by all.
+/// The shared state of all commands.
 pub struct Commands {
     repository: Repository,
     clock: SharedClock,
@@ -74,7 +75,7 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Commands against a repository.
+    /// Commands on the aggregates of a repository.
     pub fn new(repository: Repository, clock: SharedClock) -> Self {
         Self {
             repository,
@@ -86,36 +87,35 @@ impl Commands {
         }
     }
 
-    /// Waits no longer than this for the first of two requests with one key.
+    /// Limits how long a repeat waits for the first request with the same key.
     #[must_use]
     pub fn waiting_for_repeats(mut self, wait: Duration) -> Self {
         self.in_flight_wait = wait;
         self
     }
 
-    /// Works on no more than this many commands at once.
+    /// Limits the number of commands in progress at once.
     #[must_use]
     pub fn at_once(mut self, most: usize) -> Self {
         self.permits = Arc::new(Semaphore::new(most));
         self
     }
 
-    /// Where the aggregates are.
+    /// The repository of the aggregates.
     pub const fn repository(&self) -> &Repository {
         &self.repository
     }
 
-    /// Waits for the commands in flight, once no new one can come.
+    /// Waits for the commands in flight. Call it when no new ones can arrive.
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Runs a command to its end, whether or not somebody still waits for it, but for no longer
-    /// than [`DEADLINE`]: what came of it is not known then.
+    /// Runs a command to its end, even if the caller stops waiting, but for at most [`DEADLINE`].
     ///
     /// # Errors
-    /// [`CommandError`].
+    /// [`CommandError`] says why the command failed. After [`DEADLINE`] the outcome is unknown.
     pub async fn run<U: UseCase>(
         self: &Arc<Self>,
         use_case: U,
@@ -130,7 +130,7 @@ impl Commands {
         let task = async move {
             let _permit = permit;
             let started = Instant::now();
-            // It may be in the middle of its append.
+            // The command may be in the middle of its append.
             let overdue = |_| Err(StoreError::OutcomeUnknown(None).into());
             let result = timeout(DEADLINE, commands.execute(&use_case, &context))
                 .await
@@ -142,8 +142,11 @@ impl Commands {
         task.await.unwrap_or_else(|error| Err(CommandError::Died(error)))
     }
 
-    /// The append recognises a repeat, so that a first request pays for no look; what is refused
-    /// may be one all the same, on a state that the first has changed.
+    /// Runs a command. Its idempotency key is looked up first if the use case leaves traces,
+    /// otherwise only after a refusal.
+    ///
+    /// The append itself recognises a repeat, so a first request usually needs no lookup. A refused
+    /// command may still be a repeat: the first request may have changed the state that refuses it.
     async fn execute<U: UseCase>(
         &self,
         use_case: &U,
@@ -196,7 +199,7 @@ impl Commands {
         self.repository.repeated(lookup).await?.map(|outcome| done(outcome, None)).transpose()
     }
 
-    /// Decides on what is there now or, with a slot for a turn, on what the commands before will
+    /// Decides on the current state, or with a turn, on the state that the commands before it will
     /// leave.
     async fn decide<U: UseCase>(
         &self,
@@ -205,8 +208,8 @@ impl Commands {
         turn: TurnSlot,
     ) -> Result<Decided, CommandError> {
         let metadata = context.metadata();
-        // Before anything is loaded: should the log become another one meanwhile, the append is
-        // refused.
+        // Read the epoch before anything is loaded. If the log changes to another history after
+        // that, the append is refused.
         let epoch = self.repository.epoch().await?;
         let (repository, precondition, now) =
             (&self.repository, &context.precondition, self.clock.now());
@@ -215,7 +218,8 @@ impl Commands {
         let turn = work.turn.into_turn();
         match (decided, turn) {
             (Ok(decision), turn) => Ok(Decided { epoch, decision, turn }),
-            // Refused for what is not there yet: only if it comes about.
+            // The refusal may depend on an append still in flight. It counts only if that append
+            // succeeds.
             (Err(error), Some(turn)) if error.is_refusal() => match turn.end() {
                 None => Err(error),
                 Some(base) if base.came_about().await => Err(error),
@@ -230,7 +234,8 @@ impl Commands {
         use_case: &U,
         context: &Context,
     ) -> Result<Done, CommandError> {
-        // Who names versions has seen one that is there, and competes with whatever is on its way.
+        // A caller that names versions has seen a stored version, so it takes no turn and competes
+        // with the appends in flight.
         let turn = if context.precondition.is_named() {
             TurnSlot::Unneeded
         } else {
@@ -254,16 +259,16 @@ impl Commands {
     }
 }
 
-/// A command that was decided.
+/// A command after its decision.
 struct Decided {
-    /// The history that it was decided in.
+    /// The epoch that it was decided in.
     epoch: Epoch,
     decision: Decision,
-    /// The turn on the changed aggregate, if it was taken.
+    /// The turn on the changed aggregate, if the command took one.
     turn: Option<repository::Turn>,
 }
 
-/// Reads an outcome; `answer` is what this request would answer with if it is the one that
+/// Converts the outcome of an append. `answer` is the answer of this request, if it is the one that
 /// appended.
 fn done(outcome: AppendOutcome, answer: Option<Answer>) -> Result<Done, CommandError> {
     match (outcome, answer) {
@@ -286,10 +291,10 @@ fn refused(refusal: Refusal) -> CommandError {
     match refusal {
         Refusal::Version { actual, .. } => CommandError::StaleVersion { actual: actual.0 },
         Refusal::Closed { stream } => CommandError::Closed { stream },
-        // What must not have happened elsewhere did, or the log became another one: decide anew on
-        // what is there now.
+        // A condition no longer holds, or the log changed to another history. Decide again on the
+        // current state.
         Refusal::Condition { .. } | Refusal::Epoch { .. } => CommandError::LostRace,
-        // E-mail addresses are the only reserved values.
+        // Only e-mail addresses are reserved.
         Refusal::Reservation { .. } => CommandError::EmailTaken,
         Refusal::SubjectErased { .. } => CommandError::Erased,
         Refusal::KeyReused => CommandError::KeyReused,

@@ -1,5 +1,4 @@
-//! What comes with a command besides its content: who acts, what caused it, and what the caller
-//! requires.
+//! The context of a command: who acts, what caused it, and what the caller requires.
 
 use access::Principal;
 use event_store::Metadata;
@@ -8,26 +7,26 @@ use uuid::Uuid;
 use super::idempotency::KeyedRequest;
 use super::precondition::Precondition;
 
-/// What comes with a command besides its content.
+/// The information that comes with a command, apart from its content.
 #[derive(Clone)]
 pub struct Context {
-    /// Who acts: the caller, or a part of the system.
+    /// The acting principal: the caller, or a part of the system.
     pub principal: Principal,
-    /// The business flow that the command belongs to.
+    /// The id of the business flow that the command belongs to.
     pub correlation_id: Uuid,
-    /// What directly caused the command's events: the command itself, by an id of its own, or the
-    /// event that it reacts to.
+    /// The direct cause of the command's events: the id of the command itself, or of the event that
+    /// it reacts to.
     pub causation_id: Uuid,
-    /// The caller's W3C trace context.
+    /// The W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// Which versions of the aggregate the caller has seen.
+    /// The versions of the aggregate that the caller requires.
     pub precondition: Precondition,
-    /// The key under which a repeat is recognised.
+    /// The idempotency key with its request, to recognise a repeat.
     pub keyed: Option<KeyedRequest>,
 }
 
 impl Context {
-    /// A command with an id made now, which begins a flow of its own and requires nothing.
+    /// The context of a command with a new id. It starts a flow and has no requirements.
     pub fn new(principal: Principal) -> Self {
         let id = Uuid::now_v7();
         Self {
@@ -40,7 +39,7 @@ impl Context {
         }
     }
 
-    /// Puts the command into a flow that somebody else began.
+    /// Makes the command part of an existing flow.
     #[must_use]
     pub fn in_flow(self, correlation_id: Uuid) -> Self {
         Self { correlation_id, ..self }
@@ -52,7 +51,7 @@ impl Context {
         Self { causation_id: event_id, ..self }
     }
 
-    /// What every event of the command is marked with.
+    /// The metadata for every event of the command.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             correlation_id: self.correlation_id,

@@ -1,6 +1,7 @@
-//! In which history commands are taken: the one in which every erasure is applied. Whoever watches
-//! the log says which that is; a command decides in it, and an append that meets another one puts
-//! it in doubt until the erasures are applied there too.
+//! The epoch in which commands are accepted: one in which every erasure is applied.
+//!
+//! The task that watches the log names this epoch. A command decides in it. If an append meets
+//! another epoch, the gate closes until the erasures are applied there too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,10 @@ use std::time::Duration;
 use event_store::{Epoch, StoreError};
 use tokio::sync::{Notify, watch};
 
-/// How long a command waits for a new history to be erasure_gate.
+/// How long a command waits for the gate to open in a new epoch.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The erasure_gate history. Clones share it.
+/// The epoch in which commands are accepted, if there is one now. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct ErasureGate {
     epoch: watch::Sender<Option<Epoch>>,
@@ -19,12 +20,13 @@ pub struct ErasureGate {
 }
 
 impl ErasureGate {
-    /// Every erasure is applied in this epoch.
+    /// Opens the gate for this epoch, after every erasure is applied in it.
     pub fn settle(&self, epoch: Epoch) {
         self.epoch.send_replace(Some(epoch));
     }
 
-    /// Whether this epoch is the erasure_gate one. If not, none is until [`ErasureGate::settle`].
+    /// Whether the gate is open for this epoch. If not, the gate closes until
+    /// [`ErasureGate::settle`].
     pub fn holds(&self, epoch: Epoch) -> bool {
         self.epoch.send_if_modified(|erasure_gate| {
             erasure_gate.is_some_and(|erasure_gate| erasure_gate != epoch)
@@ -33,26 +35,27 @@ impl ErasureGate {
         self.epoch.borrow().is_some()
     }
 
-    /// The log was met in this epoch.
+    /// Reports the epoch that the log has. If it is another one, this closes the gate and wakes
+    /// [`ErasureGate::doubted`].
     pub fn met(&self, epoch: Epoch) {
         if !self.holds(epoch) {
             self.doubted.notify_one();
         }
     }
 
-    /// Returns when the log was met in another epoch than the erasure_gate one.
+    /// Waits until the log is met in another epoch than the one of the gate.
     pub async fn doubted(&self) {
         self.doubted.notified().await;
     }
 
-    /// The erasure_gate epoch; a new one is waited for, but not for long.
+    /// The epoch in which commands are accepted. Waits a short time if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: it takes too long.
+    /// [`StoreError::Unavailable`] if that takes too long.
     pub async fn epoch(&self) -> Result<Epoch, StoreError> {
         let mut epochs = self.epoch.subscribe();
         let erasure_gate = tokio::time::timeout(WAIT, epochs.wait_for(Option::is_some)).await;
-        // The sender lives in `self`.
+        // The sender lives in `self`, so it is not gone.
         erasure_gate
             .ok()
             .and_then(|erasure_gate| erasure_gate.ok().and_then(|epoch| *epoch))

@@ -1,4 +1,4 @@
-//! Why a command fails, in whatever representation it came.
+//! The reasons why a command fails, in any representation.
 
 use event_store::{InvalidName, StoreError, StreamName};
 use uuid::Uuid;
@@ -13,58 +13,58 @@ pub enum CommandError {
     /// An aggregate refuses the command.
     #[error(transparent)]
     Refused(AggregateError),
-    /// Some of the input is not valid.
+    /// Some of the input is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
     /// Another user has the e-mail address.
     #[error("another user has the e-mail address")]
     EmailTaken,
-    /// The command has a value of a person whose data is erased.
+    /// The command contains a value of a person whose data was erased.
     #[error("the personal data of the person is erased")]
     Erased,
     /// The caller named a version that is not the newest.
     #[error("the aggregate is at version {actual}")]
     StaleVersion {
-        /// What it is at.
+        /// The current version.
         actual: i64,
     },
-    /// The caller named the newest version as one that it must not be at.
+    /// The aggregate is at a version that the caller excluded.
     #[error("the aggregate is at version {actual}, which the caller does not want")]
     UnwantedVersion {
-        /// What it is at.
+        /// The current version.
         actual: i64,
     },
-    /// The caller requires a version of what does not exist yet.
+    /// The caller requires a version of a resource that does not exist yet.
     #[error("the caller requires a version of what does not exist yet")]
     NothingToMatch,
-    /// The aggregate's stream was closed for good.
+    /// The aggregate's stream was closed permanently.
     #[error("stream {stream} is closed")]
     Closed {
         /// The stream's name.
         stream: StreamName,
     },
-    /// Something else happened in between, over and over.
+    /// The command lost the race too often, because something else happened in between each time.
     #[error("the race was lost too often")]
     LostRace,
     /// The idempotency key belongs to another request.
     #[error("the idempotency key belongs to another request")]
     KeyReused,
-    /// The first request with this idempotency key has not ended in time.
+    /// The first request with this idempotency key did not finish in time.
     #[error("the first request with this idempotency key is still in flight")]
     KeyInFlight,
-    /// What was kept of an earlier answer cannot be read.
+    /// The stored answer of an earlier request cannot be read.
     #[error("a kept answer cannot be read")]
     StoredAnswer(#[source] serde_json::Error),
-    /// An event id made here stands in the log already.
-    #[error("event id {id} stands in the log already")]
+    /// A new event id is already in the log.
+    #[error("event id {id} is already in the log")]
     DuplicateEvent {
         /// The event's id.
         id: Uuid,
     },
-    /// The operator does not let this be asked.
+    /// The operator has turned this command off.
     #[error("this is turned off")]
     NotOffered,
-    /// The event store has not been found yet.
+    /// The event store has not been reached yet.
     #[error("the event store has not been reached yet")]
     NotReady,
     /// Too many commands are in flight.
@@ -73,18 +73,18 @@ pub enum CommandError {
     /// The command's task panicked or was cancelled.
     #[error("the command's task died")]
     Died(#[source] tokio::task::JoinError),
-    /// The streams could not be read or written.
+    /// A stream could not be read or written.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
 }
 
 impl CommandError {
-    /// One field of the input is not valid.
+    /// An error for one invalid field.
     pub fn invalid(at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) -> Self {
         Self::Invalid(InvalidInput::field(at, reason))
     }
 
-    /// Whether the command itself was not to be done, as opposed to our not being able to do it.
+    /// Whether the command was refused, as opposed to a failure of the system.
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(_)
@@ -109,7 +109,7 @@ impl CommandError {
     }
 }
 
-/// Whatever an aggregate refuses with.
+/// Converts the refusal of any aggregate.
 impl<E> From<E> for CommandError
 where
     AggregateError: From<E>,

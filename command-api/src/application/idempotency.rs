@@ -1,8 +1,8 @@
-//! Idempotency keys: one effect and the same answer for a command that is sent again (promise P9).
+//! Idempotency keys: a command that is sent again has one effect and the same answer (promise P9).
 //!
-//! What makes it true across processes and crashes is the store, which keeps key, request and
-//! answer with the append. Here are the key, the answer that is kept (ids only), and the wait for a
-//! first that this process is still working on.
+//! The store makes this hold across processes and crashes: it stores the key, the request and the
+//! answer with the append. This module has the key and the stored answer (ids only). It also lets a
+//! repeat wait for the first request in this process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,25 +15,25 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Longest key, in characters.
+/// The maximum length of a key, in characters.
 pub const MAX_KEY_LEN: usize = 255;
-/// How long a repeat waits for the first, which this process is still working on.
+/// How long a repeat waits for the first request while this process still works on it.
 pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(10);
 
-/// A text is not an idempotency key.
+/// The error for a text that is not an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters")]
 pub struct InvalidKey;
 
-/// A key as the caller named it: 1 to [`MAX_KEY_LEN`] printable ASCII characters.
+/// An idempotency key as the caller wrote it: 1 to [`MAX_KEY_LEN`] printable ASCII characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// Takes a text as a key.
+    /// Accepts a text as a key.
     ///
     /// # Errors
-    /// [`InvalidKey`].
+    /// [`InvalidKey`] if it has other characters or another length.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidKey> {
         let text = text.into();
         let is_printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -42,7 +42,7 @@ impl IdempotencyKey {
     }
 }
 
-/// A command's key together with the request that it stands for.
+/// An idempotency key together with the request that it came with.
 #[derive(Clone)]
 pub struct KeyedRequest {
     key: IdempotencyKey,
@@ -50,8 +50,10 @@ pub struct KeyedRequest {
 }
 
 impl KeyedRequest {
-    /// Binds a key to the request that came with it. The request is told by its parts, of which
-    /// only the last may contain a zero byte, so that no two requests look the same.
+    /// Binds a key to its request.
+    ///
+    /// The parts identify the request. Only the last part may contain a zero byte, so no two
+    /// requests look the same.
     pub fn new(key: IdempotencyKey, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for (at, part) in parts.iter().enumerate() {
@@ -63,8 +65,7 @@ impl KeyedRequest {
         Self { key, request_hash: hash.finalize().into() }
     }
 
-    /// As the store knows it: the key within its operation, hashed so that no client text is
-    /// stored.
+    /// The record for the store: the key within its operation, hashed so no client text is stored.
     ///
     /// # Errors
     /// The answer cannot be written as JSON.
@@ -83,46 +84,47 @@ impl KeyedRequest {
     }
 }
 
-/// What is kept of a command's answer: ids only. Versions and position come from the append itself.
+/// The stored part of a command's answer: ids only. Versions and position come from the append
+/// itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// What the command changed.
+    /// The id of the changed aggregate.
     pub id: Uuid,
-    /// The line that it added.
+    /// The id of the order line that was added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_id: Option<Uuid>,
 }
 
 impl Answer {
-    /// Reads a kept answer.
+    /// Reads a stored answer.
     ///
     /// # Errors
-    /// It is not one that this program wrote.
+    /// The text is not an answer that this program wrote.
     pub fn read(kept: &RawValue) -> Result<Self, serde_json::Error> {
         serde_json::from_str(kept.get())
     }
 }
 
-/// The keyed commands that this process is working on: at most one per key.
+/// The keyed commands that this process works on: at most one per key.
 #[derive(Clone, Default)]
 pub struct InFlight {
     keys: Arc<Mutex<HashMap<[u8; 32], watch::Receiver<()>>>>,
 }
 
-/// The right to work on a key; given back when dropped.
+/// The right to work on a key, which ends when this is dropped.
 pub struct Turn {
     in_flight: InFlight,
     key: [u8; 32],
-    // Dropped with the turn, which wakes everybody who waits.
+    // Dropping this wakes all waiting repeats.
     _done: watch::Sender<()>,
 }
 
-/// The first is still in flight.
+/// The error if the first request is still in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StillInFlight;
 
 impl InFlight {
-    /// Waits until nobody else in this process works on the key.
+    /// Waits until no other command in this process works on the key.
     ///
     /// # Errors
     /// [`StillInFlight`] after `deadline`.
@@ -131,7 +133,7 @@ impl InFlight {
             loop {
                 match self.take(key) {
                     Ok(turn) => return turn,
-                    // An error is the sender's end: the other's turn is over.
+                    // An error means that the sender is gone, so the other turn is over.
                     Err(mut other) => while other.changed().await.is_ok() {},
                 }
             }

@@ -1,8 +1,8 @@
-//! Raw input: what a representation hands over, and how it is read.
+//! Raw input: the values that a representation hands over, and how they are read.
 //!
-//! Input has the strings and numbers as a caller wrote them, under the names that every
-//! representation gives its fields. Reading it collects all that is wrong, each with the path of
-//! its field, so that a caller learns everything at once.
+//! Input has strings and numbers as the caller wrote them, under field names that all
+//! representations share. Reading collects every error with the path of its field, so the caller
+//! learns all of them at once.
 
 use service_kit::clock::SharedClock;
 
@@ -15,15 +15,15 @@ mod value;
 pub use path::{FieldPath, Step};
 pub use value::InvalidValue;
 
-/// What a use case is asked with. A use case without anything to read is its own input.
+/// The input of a use case. A use case with nothing to read is its own input.
 pub trait Input: Send {
-    /// What it asks for.
+    /// The use case that the input asks for.
     type UseCase: UseCase;
 
-    /// Reads the values and makes the ids of what is new.
+    /// Reads the values and makes ids for new things.
     ///
     /// # Errors
-    /// [`CommandError::Invalid`] with all that is wrong, or a refusal.
+    /// [`CommandError::Invalid`] with everything that is wrong, or a refusal.
     fn read(self, environment: &Environment) -> Result<Self::UseCase, CommandError>;
 }
 
@@ -35,27 +35,27 @@ impl<U: UseCase> Input for U {
     }
 }
 
-/// What input is read with, besides itself.
+/// The settings and services that reading input needs.
 #[derive(Clone)]
 pub struct Environment {
-    /// How e-mail addresses are reserved.
+    /// Makes the reservations of e-mail addresses.
     pub reservations: EmailReservations,
-    /// Tells the time.
+    /// The source of the current time.
     pub clock: SharedClock,
-    /// Whether orders with prices and dates of their own are taken.
+    /// Whether orders can be imported with their original prices and dates.
     pub order_import: bool,
 }
 
-/// A field of the input that is not valid.
+/// An invalid field of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidField {
-    /// Where it is.
+    /// The path of the field.
     pub at: FieldPath,
-    /// What is wrong with it.
+    /// Why its value is invalid.
     pub reason: InvalidValue,
 }
 
-/// All that is wrong with an input.
+/// All invalid fields of an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the input is not valid: {}", listed(.0))]
 pub struct InvalidInput(Vec<InvalidField>);
@@ -66,25 +66,25 @@ fn listed(fields: &[InvalidField]) -> String {
 }
 
 impl InvalidInput {
-    /// One field is not valid.
+    /// An error for one invalid field.
     pub fn field(at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) -> Self {
         Self(vec![InvalidField { at: at.into(), reason: reason.into() }])
     }
 
-    /// The fields that are not valid, in the order in which they were read.
+    /// The invalid fields, in the order in which they were read.
     pub fn fields(&self) -> &[InvalidField] {
         &self.0
     }
 }
 
-/// Reads one field after the other, and keeps what is wrong with them.
+/// Reads one field after the other, and collects the errors.
 #[derive(Debug, Default)]
 pub struct Fields {
     wrong: Vec<InvalidField>,
 }
 
 impl Fields {
-    /// The value of a field, unless it is not valid.
+    /// Returns the value of a field, or notes that it is invalid.
     pub fn value<T, E: Into<InvalidValue>>(
         &mut self,
         at: impl Into<FieldPath>,
@@ -93,20 +93,20 @@ impl Fields {
         value.map_err(|reason| self.refuse(at, reason)).ok()
     }
 
-    /// Notes that a field is not valid.
+    /// Notes that a field is invalid.
     pub fn refuse(&mut self, at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) {
         self.wrong.push(InvalidField { at: at.into(), reason: reason.into() });
     }
 
-    /// Ends the reading.
+    /// Finishes reading.
     ///
     /// # Errors
-    /// All that is wrong.
+    /// All invalid fields, if there are any.
     pub fn check(self) -> Result<(), InvalidInput> {
         if self.wrong.is_empty() { Ok(()) } else { Err(self.invalid()) }
     }
 
-    /// All that is wrong, for who misses a value.
+    /// All invalid fields, for a caller that lacks a value.
     pub fn invalid(self) -> InvalidInput {
         InvalidInput(self.wrong)
     }

@@ -1,34 +1,35 @@
-//! Which versions of the changed aggregate the caller wants it to be at, or not to be at.
+//! Preconditions: the versions of the changed aggregate that the caller requires or excludes.
 
-/// What the caller requires of the aggregate's version. The default requires nothing.
+/// The caller's requirements for the version of the aggregate. The default has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Precondition {
-    /// It is at one of these.
+    /// The aggregate must be at one of these versions.
     pub one_of: Option<Versions>,
-    /// It is at none of these.
+    /// The aggregate must be at none of these versions.
     pub none_of: Option<Versions>,
 }
 
-/// Versions of an aggregate that exists.
+/// Versions of an existing aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Versions {
-    /// Whichever it is at.
+    /// Every version.
     Any,
-    /// These; an empty list matches no version.
+    /// These versions. An empty list matches no version.
     These(Vec<i64>),
 }
 
-/// Which condition does not hold.
+/// The condition that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmet {
-    /// The aggregate is at another version than the ones that the caller wants.
+    /// The aggregate is not at a version that the caller requires.
     OtherVersion,
-    /// The aggregate is there, or at a version that the caller does not want.
+    /// The aggregate is at a version that the caller excludes, or exists although the caller
+    /// excludes that.
     NotWanted,
 }
 
 impl Precondition {
-    /// Compares with an aggregate that exists, at `version`.
+    /// Checks the conditions against an existing aggregate at `version`.
     ///
     /// # Errors
     /// The condition that does not hold.
@@ -42,13 +43,13 @@ impl Precondition {
         Ok(())
     }
 
-    /// Whether it holds for what does not exist yet, as for anything that a command makes: such a
-    /// thing is at no version.
+    /// Whether the conditions hold for an aggregate that does not exist yet. Such an aggregate has
+    /// no version.
     pub const fn holds_for_nothing(&self) -> bool {
         self.one_of.is_none()
     }
 
-    /// Whether the caller named the version to change, so that a lost race is theirs to see.
+    /// Whether the caller named the version to change. A lost race is then reported to the caller.
     pub const fn is_named(&self) -> bool {
         matches!(self.one_of, Some(Versions::These(_)))
     }

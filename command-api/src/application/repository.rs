@@ -1,5 +1,5 @@
-//! Loads aggregates from their streams and turns what they decide into appends: the one place where
-//! `domain` meets `event-store`.
+//! Loads aggregates from their streams and turns their decisions into appends. Only here `domain`
+//! and `event-store` meet.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -27,47 +27,47 @@ use line::{Leaves, Lines};
 pub use loaded::Loaded;
 use state::State;
 
-/// Every shape in which an event of the shop was ever written.
+/// The registry of every shape in which an event of the shop was ever written.
 ///
 /// # Errors
-/// [`InvalidRegistry`]: a former version has no upcaster.
+/// [`InvalidRegistry`] if a former version has no upcaster.
 pub fn registry() -> Result<Registry, InvalidRegistry> {
     Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
 }
 
-/// The streams of the aggregates.
+/// Loads aggregates and appends their changes.
 pub struct Repository {
     states: StateLoader,
     lines: Lines,
-    /// The epoch that this process read last. An append is refused when the log has another epoch
+    /// The last epoch that this process has read. The log refuses an append if it has another epoch
     /// by then.
     epoch: Mutex<Option<Epoch>>,
-    /// Names the epoch to work in, where this process does not find it out alone.
+    /// Names the epoch to work in. Without it, this process reads the epoch from the log itself.
     erasure_gate: Option<ErasureGate>,
 }
 
 impl Repository {
-    /// The repository over a log, with a cache of aggregates used last.
+    /// A repository on a log, with a cache of recently used aggregates.
     pub fn new(log: UpcastingLog) -> Self {
         Self::over(StateLoader::new(log, CacheLimits::default()))
     }
 
-    /// The repository over whatever loads states.
+    /// A repository on an existing state loader.
     pub fn over(states: StateLoader) -> Self {
         Self { states, lines: Lines::default(), epoch: Mutex::new(None), erasure_gate: None }
     }
 
-    /// Works only in the history that the erasure gate names.
+    /// Limits the repository to the epoch that the erasure gate names.
     #[must_use]
     pub fn only_in(self, erasure_gate: ErasureGate) -> Self {
         Self { erasure_gate: Some(erasure_gate), ..self }
     }
 
-    /// The history that this process works on: states are loaded, and changes appended, in this one
+    /// The epoch that this process works in. States are loaded and changes appended in this epoch,
     /// or not at all.
     ///
     /// # Errors
-    /// [`RepositoryError::Store`].
+    /// [`RepositoryError::Store`] if the epoch is not known in time.
     pub async fn epoch(&self) -> Result<Epoch, RepositoryError> {
         if let Some(erasure_gate) = &self.erasure_gate {
             return Ok(erasure_gate.epoch().await?);
@@ -78,11 +78,13 @@ impl Repository {
         }
     }
 
-    /// An aggregate as its stream says now. What is in memory may be old: what is newer is read,
-    /// and the append checks the version.
+    /// Loads an aggregate in its current state.
+    ///
+    /// A state in memory may be old. Newer events are read from the log, and the append checks the
+    /// version.
     ///
     /// # Errors
-    /// [`RepositoryError`]; an aggregate without events is no error.
+    /// [`RepositoryError`]. An aggregate without events is not an error.
     pub async fn load<A: Aggregate>(
         &self,
         epoch: Epoch,
@@ -92,10 +94,11 @@ impl Repository {
         Ok(Loaded::of(id, current))
     }
 
-    /// An aggregate as the commands before will leave it, once it is this one's turn to change it.
+    /// Waits for this command's turn, then loads the aggregate as the commands before will leave
+    /// it.
     ///
     /// # Errors
-    /// [`RepositoryError`]; an aggregate without events is no error.
+    /// [`RepositoryError`]. An aggregate without events is not an error.
     pub(crate) async fn load_in_turn<A: Aggregate>(
         &self,
         epoch: Epoch,
@@ -109,10 +112,10 @@ impl Repository {
         Ok((turn, Loaded::in_turn(id, current, false)))
     }
 
-    /// An aggregate as it was then.
+    /// Loads an aggregate as it was at an earlier time.
     ///
     /// # Errors
-    /// [`RepositoryError`]; an aggregate without events is no error.
+    /// [`RepositoryError`]. An aggregate without events is not an error.
     pub async fn load_as_of<A: Aggregate>(
         &self,
         id: Uuid,
@@ -125,11 +128,11 @@ impl Repository {
         Ok(Loaded::of(id, current))
     }
 
-    /// Makes the changes, all or none, in the history in which they were decided; with an
-    /// idempotency key, once.
+    /// Appends the changes, all or none, in the epoch in which they were decided. With an
+    /// idempotency key it does so only once.
     ///
     /// # Errors
-    /// [`RepositoryError::Store`]; a refusal is an outcome.
+    /// [`RepositoryError::Store`]. A refusal is an outcome, not an error.
     pub async fn append(
         &self,
         epoch: Epoch,
@@ -147,11 +150,11 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// As [`Repository::append`], in turn: the next command on the aggregate is decided as soon as
-    /// the append is on its way.
+    /// Appends like [`Repository::append`], and lets the next command on the aggregate decide while
+    /// the append is in flight.
     ///
     /// # Errors
-    /// As [`Repository::append`].
+    /// The same errors as [`Repository::append`].
     pub(crate) async fn append_in_turn(
         &self,
         epoch: Epoch,
@@ -161,7 +164,7 @@ impl Repository {
     ) -> Result<AppendOutcome, RepositoryError> {
         let leaves = std::mem::replace(&mut changes.leaves, Leaves::Unknown);
         let mut append = pin!(self.append(epoch, changes, idempotency));
-        // The store takes appends in the order in which they are polled first.
+        // The store takes appends in the order of their first poll.
         let answered = futures::poll!(append.as_mut());
         let link = turn.pass_on(epoch, leaves);
         let outcome = match answered {
@@ -172,10 +175,10 @@ impl Repository {
         outcome
     }
 
-    /// What would refuse the changes now. Nothing is appended.
+    /// Checks whether the changes would be refused now. Nothing is appended.
     ///
     /// # Errors
-    /// [`RepositoryError::Store`].
+    /// [`RepositoryError::Store`] if the store cannot be asked.
     pub async fn check(
         &self,
         epoch: Epoch,
@@ -189,10 +192,10 @@ impl Repository {
         Ok(refusal)
     }
 
-    /// What came of an earlier append under the same idempotency key.
+    /// Looks up the outcome of an earlier append with the same idempotency key.
     ///
     /// # Errors
-    /// [`RepositoryError::Store`].
+    /// [`RepositoryError::Store`] if the store cannot be asked.
     pub async fn repeated(
         &self,
         idempotency: &Idempotency,
@@ -206,11 +209,11 @@ impl Repository {
         Ok(epoch)
     }
 
-    /// Goes over to another history when a refusal tells of it.
+    /// Changes to another epoch, if a refusal names one.
     fn learn(&self, refusal: &Refusal) {
         if let Refusal::Epoch { actual } = refusal {
-            // What is in memory is of the other history. It would not be found under the new epoch,
-            // and takes room.
+            // States in memory belong to the other epoch. They would not be found under the new
+            // one, and only take room.
             self.states.cache().clear();
             match &self.erasure_gate {
                 Some(erasure_gate) => erasure_gate.met(*actual),

@@ -1,4 +1,4 @@
-//! The command API's metrics: names, descriptions, and the one place where each is recorded.
+//! The metrics of the command API: names, descriptions, and one function that records each.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::application::command::Done;
 use crate::application::error::CommandError;
 use crate::application::repository::RepositoryError;
 
-/// Describes every metric of this crate; call once the recorder is there.
+/// Describes every metric of this crate. Call it after the recorder is installed.
 pub fn describe() {
     describe_histogram!(
         "command_duration_seconds",
@@ -20,7 +20,7 @@ pub fn describe() {
     );
     describe_counter!(
         "command_races_lost",
-        "How often a command was decided anew because something else came first, by command"
+        "How often a command was decided again because something else came first, by command"
     );
     describe_counter!(
         "idempotency_replays",
@@ -32,13 +32,14 @@ pub fn describe() {
     );
 }
 
-/// The log was asked for its head. `None`: it cannot be, and others may append meanwhile.
+/// Records the position of the log's head. With `None` the head cannot be read, and other processes
+/// may append in the meantime.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
 pub fn head(position: Option<Position>) {
     gauge!("eventstore_head_position").set(position.map_or(f64::NAN, |position| position.0 as f64));
 }
 
-/// A command ended.
+/// Records the duration and the outcome of a command.
 pub fn command_ended(command: &'static str, result: &Result<Done, CommandError>, took: Duration) {
     histogram!("command_duration_seconds", "command" => command, "outcome" => outcome(result))
         .record(took.as_secs_f64());
@@ -47,7 +48,7 @@ pub fn command_ended(command: &'static str, result: &Result<Done, CommandError>,
     }
 }
 
-/// A command lost a race and is decided anew.
+/// Records that a command lost a race and is decided again.
 pub fn race_lost(command: &'static str) {
     counter!("command_races_lost", "command" => command).increment(1);
 }

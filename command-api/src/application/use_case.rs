@@ -1,5 +1,5 @@
-//! What the shop can be asked: a file per verb, each saying what it is asked with, what to load,
-//! what to decide and what must hold for the append.
+//! The use cases, one file per verb. Each file has the input, what to load, what to decide and what
+//! must hold for the append.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,40 +47,40 @@ pub use remove_order_line::RemoveOrderLine;
 /// Why an aggregate refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AggregateError {
-    /// A user refuses.
+    /// A user refuses the command.
     #[error(transparent)]
     User(#[from] UserError),
-    /// A product refuses.
+    /// A product refuses the command.
     #[error(transparent)]
     Product(#[from] ProductError),
-    /// An order refuses.
+    /// An order refuses the command.
     #[error(transparent)]
     Order(#[from] OrderError),
 }
 
-/// One thing that the shop can be asked.
+/// A command that the shop accepts.
 pub trait UseCase: Send + Sync + 'static {
-    /// Its name in metrics and the scope of its idempotency keys: permanent.
+    /// The permanent name of the use case, in metrics and as the scope of its idempotency keys.
     const NAME: &'static str;
-    /// Whether carrying it out leaves something behind even when it then turns out to be a repeat:
-    /// a key for a new person's data.
+    /// Whether an attempt leaves something behind even if it turns out to be a repeat: a key for a
+    /// new person's data.
     const LEAVES_TRACES: bool = false;
-    /// Whether the aggregate that it changes does not exist before.
+    /// Whether the command creates the aggregate that it changes.
     const CREATES: bool = false;
 
-    /// Loads what it needs and decides. Called anew when the race was lost.
+    /// Loads what is needed and decides. It is called again after a lost race.
     fn decide(
         &self,
         work: &Work<'_>,
     ) -> impl Future<Output = Result<Decision, CommandError>> + Send;
 }
 
-/// What a use case decided.
+/// The decision of a use case.
 #[derive(Debug)]
 pub struct Decision {
-    /// What is to be appended.
+    /// The changes to append.
     pub changes: Changes,
-    /// The order line that it adds.
+    /// The id of the order line that is added.
     pub line_id: Option<Uuid>,
 }
 
@@ -90,32 +90,32 @@ impl From<Changes> for Decision {
     }
 }
 
-/// What a use case works with.
+/// The tools that a use case decides with.
 pub struct Work<'a> {
-    /// Where the aggregates are.
+    /// The repository of the aggregates.
     pub repository: &'a Repository,
-    /// The history in which everything is loaded and appended.
+    /// The epoch in which everything is loaded and appended.
     pub epoch: Epoch,
-    /// What the caller requires of the changed aggregate's version.
+    /// The caller's requirements for the version of the changed aggregate.
     pub precondition: &'a Precondition,
-    /// What every event is marked with.
+    /// The metadata for every event.
     pub metadata: Metadata,
-    /// The time.
+    /// The current time.
     pub now: DateTime<Utc>,
     /// The turn on the changed aggregate.
     pub(crate) turn: TurnSlot,
 }
 
-/// Where the turn of a command on its aggregate is kept while it is decided.
+/// Holds the turn of a command on its aggregate while the command is decided.
 pub(crate) enum TurnSlot {
-    /// It takes none, and is decided on what the store says.
+    /// The command takes no turn and is decided on the state in the store.
     Unneeded,
-    /// It takes one when it loads the aggregate.
+    /// The command takes a turn when it loads the aggregate.
     For(Mutex<Option<Turn>>),
 }
 
 impl TurnSlot {
-    /// The turn, if one was taken.
+    /// The turn, if the command took one.
     pub(crate) fn into_turn(self) -> Option<Turn> {
         match self {
             Self::Unneeded => None,
@@ -123,8 +123,8 @@ impl TurnSlot {
         }
     }
 
-    /// Whether a turn is to be taken: the first one only, since two who wait for each other's would
-    /// wait for ever.
+    /// Whether the command still has to take a turn. It takes only one, because two commands that
+    /// wait for each other's turns would wait for ever.
     fn wants_one(&self) -> bool {
         match self {
             Self::Unneeded => false,
@@ -139,21 +139,21 @@ impl TurnSlot {
     }
 }
 
-/// Who orders, and how the caller names that user.
+/// The user who orders, and how the caller names that user.
 #[derive(Debug, Clone, Copy)]
 pub enum Orderer {
-    /// As the thing that the command is addressed to.
+    /// The user in the path: the command is addressed to it.
     Addressed(Uuid),
-    /// In the field `user_id` of the input.
+    /// The user in the field `user_id` of the input.
     Named(Uuid),
 }
 
 impl Work<'_> {
-    /// The aggregate that the command changes, as the caller has seen it.
+    /// The aggregate that the command changes, checked against the caller's precondition.
     ///
     /// # Errors
-    /// `unknown` when nothing has happened to it, [`CommandError::StaleVersion`] or
-    /// [`CommandError::UnwantedVersion`] when the caller's precondition does not hold.
+    /// `unknown` if the aggregate has no events. [`CommandError::StaleVersion`] or
+    /// [`CommandError::UnwantedVersion`] if the caller's precondition does not hold.
     pub async fn target<A: Aggregate>(
         &self,
         id: Uuid,
@@ -180,7 +180,7 @@ impl Work<'_> {
     /// The user that the command changes.
     ///
     /// # Errors
-    /// As [`Work::target`].
+    /// The same errors as [`Work::target`].
     pub async fn user(&self, id: Uuid) -> Result<Loaded<User>, CommandError> {
         self.target(id, UserError::Unknown).await
     }
@@ -188,7 +188,7 @@ impl Work<'_> {
     /// The product that the command changes.
     ///
     /// # Errors
-    /// As [`Work::target`].
+    /// The same errors as [`Work::target`].
     pub async fn product(&self, id: Uuid) -> Result<Loaded<Product>, CommandError> {
         self.target(id, ProductError::Unknown).await
     }
@@ -196,12 +196,12 @@ impl Work<'_> {
     /// The order that the command changes.
     ///
     /// # Errors
-    /// As [`Work::target`].
+    /// The same errors as [`Work::target`].
     pub async fn order(&self, id: Uuid) -> Result<Loaded<Order>, CommandError> {
         self.target(id, OrderError::Unknown).await
     }
 
-    /// Who orders.
+    /// The user who orders, and the proof that this user may order.
     ///
     /// # Errors
     /// The user is unknown or deactivated.
@@ -220,8 +220,8 @@ impl Work<'_> {
         }
     }
 
-    /// What a product is offered as. Its price may change between this and the append: the order
-    /// was then placed just before.
+    /// The current offer of a product. If its price changes before the append, the order counts as
+    /// placed just before.
     ///
     /// # Errors
     /// [`InvalidValue::UnknownProduct`] in the field `at`, which names the product.
@@ -237,7 +237,7 @@ impl Work<'_> {
         })
     }
 
-    /// Turns what was decided into changes.
+    /// Converts a decision to changes.
     ///
     /// # Errors
     /// The events cannot be written.
@@ -250,36 +250,35 @@ impl Work<'_> {
     }
 }
 
-/// Makes reservations on e-mail addresses: one user per address, letters of any case being one
-/// address.
+/// Makes reservations of e-mail addresses: one user per address, in any letter case.
 ///
-/// An address is taken at registration, moved when it is changed, and given back at deactivation,
-/// so that its owner may register anew.
+/// An address is reserved at registration, moved when it changes, and released at deactivation. Its
+/// owner can then register again.
 #[derive(Clone)]
 pub struct EmailReservations(Arc<ReservationKey>);
 
 impl EmailReservations {
-    /// What the reservations are about.
+    /// The scope of the reservations.
     const SCOPE: &'static str = "user.email";
 
-    /// Reservations under a key.
+    /// Reservations that are hashed with this key.
     pub fn new(key: Arc<ReservationKey>) -> Self {
         Self(key)
     }
 
-    /// The user takes the address.
+    /// Reserves the address for the user.
     ///
     /// # Errors
-    /// Never, for a user's id.
+    /// Never for the id of a user.
     pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
         let reservation = self.0.hash(Self::SCOPE, &email.normalised());
         Ok(ReservationChange::Take { reservation, owner: stream_of::<User>(user_id)? })
     }
 
-    /// The user gives the address back.
+    /// Releases the user's address.
     ///
     /// # Errors
-    /// Never, for a user's id.
+    /// Never for the id of a user.
     pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
         let reservation = self.0.hash(Self::SCOPE, &email.normalised());
         Ok(ReservationChange::Release { reservation, owner: stream_of::<User>(user_id)? })

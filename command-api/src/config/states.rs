@@ -1,39 +1,40 @@
-//! How many aggregates the process holds in memory, and when their states are kept as snapshots.
+//! The settings for aggregates in memory and for their snapshots.
 
 use std::time::Duration;
 
 use event_store::{CacheLimits, SnapshotPolicy};
 
-/// What both are bounded by. Neither is needed for a right answer: they spare events to be read
-/// again.
+/// The limits of the aggregate cache and of snapshots.
+///
+/// Neither changes an answer. They only avoid reading events again.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct StateArgs {
-    /// The most aggregates held in memory; 0 for none.
+    /// The maximum number of aggregates in memory; 0 for none.
     #[arg(long, env = "AGGREGATE_CACHE_ENTRIES", value_name = "COUNT",
         default_value_t = CacheLimits::default().states)]
     pub aggregate_cache_entries: usize,
-    /// The most bytes that they take together, about; 0 for none.
+    /// The approximate maximum size of all aggregates in memory, in bytes; 0 for none.
     #[arg(long, env = "AGGREGATE_CACHE_BYTES", value_name = "BYTES",
         default_value_t = CacheLimits::default().bytes)]
     pub aggregate_cache_bytes: usize,
-    /// A snapshot is taken after so many events of a stream since its last one.
+    /// Take a snapshot of a stream after this many events since the last one.
     #[arg(long, env = "SNAPSHOT_EVERY_EVENTS", value_name = "COUNT",
         default_value_t = SnapshotPolicy::default().every,
             value_parser = clap::value_parser!(i64).range(1..))]
     pub snapshot_every_events: i64,
-    /// Or when to load a stream took so many milliseconds, if it has the events that the next
-    /// setting asks for.
+    /// Also take a snapshot if loading a stream took this many milliseconds, and the stream has
+    /// enough events for the next setting.
     #[arg(long, env = "SNAPSHOT_SLOW_LOAD_MS", value_name = "MILLISECONDS",
         default_value_t = SLOW_LOAD_MS)]
     pub snapshot_slow_load_ms: u64,
-    /// The fewest events since the last snapshot for which a slow load takes one.
+    /// The minimum number of events since the last snapshot before a slow load takes another.
     #[arg(long, env = "SNAPSHOT_SLOW_LOAD_EVENTS", value_name = "COUNT",
         default_value_t = SnapshotPolicy::default().least,
             value_parser = clap::value_parser!(i64).range(1..))]
     pub snapshot_slow_load_events: i64,
 }
 
-/// The default of [`SnapshotPolicy::slow`].
+/// The default of [`SnapshotPolicy::slow`], in milliseconds.
 const SLOW_LOAD_MS: u64 = 50;
 
 impl StateArgs {
@@ -42,7 +43,7 @@ impl StateArgs {
         CacheLimits { states: self.aggregate_cache_entries, bytes: self.aggregate_cache_bytes }
     }
 
-    /// When snapshots are taken.
+    /// The rules for snapshots.
     pub const fn snapshots(&self) -> SnapshotPolicy {
         SnapshotPolicy {
             every: self.snapshot_every_events,

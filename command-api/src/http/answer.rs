@@ -1,4 +1,5 @@
-//! Runs a command and answers in the envelope, with the headers that a client goes on with.
+//! Runs a command and builds its answer: the envelope, and the headers that a client continues
+//! with.
 
 use axum::http::header::{ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,31 +16,31 @@ use crate::application::{Done, Input};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Where the query API shows the resources of one kind.
+/// A collection of resources in the query API, for links to them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Collection {
-    /// The prefix of its version of the API.
+    /// The path prefix of its API version.
     pub(super) prefix: &'static str,
-    /// Its name.
+    /// The name of the collection in the path.
     pub(super) name: &'static str,
 }
 
-/// What a command changed.
+/// The result of a command.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Changed {
-    /// The user, product or order that was changed or made.
+    /// The id of the user, product or order that was changed or created.
     pub(super) id: Uuid,
-    /// Its version now.
+    /// The version of that resource after the command.
     pub(super) version: i64,
-    /// The line that was added.
+    /// The id of the order line that was added.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) line_id: Option<Uuid>,
 }
 
 impl Api {
-    /// Runs a command that makes a resource or a part of one, and answers 201 with the place of the
-    /// whole.
+    /// Runs a command that creates a resource or a part of one. Answers 201, with the location of
+    /// the whole resource.
     pub(super) async fn create<I: Input>(
         &self,
         input: I,
@@ -57,7 +58,7 @@ impl Api {
         Ok(answer)
     }
 
-    /// Runs a command that changes a resource, and answers 200.
+    /// Runs a command that changes a resource. Answers 200.
     pub(super) async fn change<I: Input>(
         &self,
         input: I,
@@ -100,7 +101,8 @@ impl Api {
     }
 }
 
-/// Adds a header whose value is made of ids, digits and configuration that was checked to be a URL.
+/// Adds a header. Its value consists of ids, digits and a configured URL that was checked, so it is
+/// valid.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     match HeaderValue::from_str(value) {
         Ok(value) => {

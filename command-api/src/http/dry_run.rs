@@ -12,22 +12,23 @@ use super::Api;
 use super::received::About;
 use crate::application::{DryRun, Input};
 
-/// What a command would do.
+/// The result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DryRunData {
     /// Always true.
     dry_run: bool,
-    /// What would change. What would be made gets another id when it is.
+    /// The id of the resource that would change. A resource that would be created gets another id
+    /// when it really is.
     id: Uuid,
-    /// The line that would be added.
+    /// The id of the order line that would be added.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     line_id: Option<Uuid>,
-    /// What would be appended, in order.
+    /// The events that would be appended, in order.
     events: Vec<DryRunEvent>,
-    /// Whether all that the append requires holds at the moment.
+    /// Whether all requirements of the append hold at the moment.
     requirements_hold: bool,
-    /// What the command would be refused with, when they do not.
+    /// The problem that the command would be refused with, if they do not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     refusal: Option<ProblemBody>,
@@ -36,19 +37,19 @@ pub(super) struct DryRunData {
 /// An event that would be appended.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DryRunEvent {
-    /// To which stream.
+    /// The stream that the event would be appended to.
     stream: String,
-    /// What would have happened.
+    /// The type of the event.
     r#type: String,
-    /// The version of the shape of `data`.
+    /// The version of the payload's shape.
     schema_version: i32,
-    /// The payload.
+    /// The payload of the event.
     #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
 
 impl Api {
-    /// Decides a command, and answers 200 with what it would do.
+    /// Decides a command without carrying it out. Answers 200 with what it would do.
     pub(super) async fn dry_run<I: Input>(
         &self,
         input: I,

@@ -1,5 +1,5 @@
-//! Each reason why a command fails, and its one problem: the command API's list of problems on a
-//! page.
+//! The problem for each reason why a command fails. This is the complete list of problems of the
+//! command API.
 
 use axum::http::header::{ETAG, HeaderValue};
 use domain::order::OrderError;
@@ -15,11 +15,11 @@ use crate::application::input::{FieldPath, InvalidInput, InvalidValue, Step};
 use crate::application::repository::RepositoryError;
 use crate::application::use_case::AggregateError;
 
-/// When another try is worth it after a conflict or an overload, in seconds.
+/// The value of `Retry-After` after a conflict or an overload, in seconds.
 const RETRY_SOON: u64 = 1;
-/// When another try is worth it after the store was away, in seconds.
+/// The value of `Retry-After` after the store was away, in seconds.
 const RETRY_LATER: u64 = 2;
-/// How many failures of one code are logged in a window.
+/// The maximum number of log lines for failures with one code in a window of [`LINE_EVERY`].
 const MAX_LINES: u32 = 10;
 
 static LINES: LogLimit = LogLimit::new(LINE_EVERY);
@@ -70,7 +70,7 @@ impl From<CommandError> for Problem {
             | CommandError::DuplicateEvent { .. }
             | CommandError::Died(_) => Self::internal(),
         };
-        // While the process starts it says itself what it waits for.
+        // A process that is starting already reports what it waits for.
         let is_expected = problem.is_shed() || matches!(error, CommandError::NotReady);
         if problem.status().is_server_error() && !is_expected {
             log(&error, &problem);
@@ -79,7 +79,8 @@ impl From<CommandError> for Problem {
     }
 }
 
-/// Logs a failure with its causes, at a bounded rate: while the store is away, every command fails.
+/// Logs a failure with its causes. The rate is limited, because every command fails while the store
+/// is away.
 fn log(error: &CommandError, problem: &Problem) {
     if let Some(unlogged) = LINES.admit(problem.code(), MAX_LINES) {
         let error: &(dyn std::error::Error + 'static) = error;
@@ -148,7 +149,7 @@ fn order(error: OrderError) -> Problem {
     }
 }
 
-/// Everything that is wrong with the input, each with its pointer.
+/// One problem for everything that is wrong with the input, with a pointer to each field.
 fn invalid(input: &InvalidInput) -> Problem {
     let fields = input.fields().iter().map(|field| {
         FieldError::new(pointer(&field.at), code(&field.reason), field.reason.to_string())
@@ -156,7 +157,7 @@ fn invalid(input: &InvalidInput) -> Problem {
     Problem::invalid(fields.collect())
 }
 
-/// The JSON pointer to a field. Names of fields have no character that needs escaping.
+/// The JSON pointer to a field. No field name has a character that needs escaping.
 fn pointer(path: &FieldPath) -> String {
     let mut pointer = String::new();
     for step in path.steps() {

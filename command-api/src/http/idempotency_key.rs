@@ -1,4 +1,4 @@
-//! The `Idempotency-Key` header: a quoted string (RFC 9651), or the key bare.
+//! Reads the `Idempotency-Key` header: a quoted string (RFC 9651), or the bare key.
 
 use axum::http::{HeaderMap, HeaderName};
 use service_kit::Problem;
@@ -6,20 +6,20 @@ use service_kit::http::single;
 
 use crate::application::idempotency::{IdempotencyKey, MAX_KEY_LEN};
 
-/// The header that names the idempotency key.
+/// The name of the header with the idempotency key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The header's value is not a key.
+/// The error for a header value that is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an idempotency key is 1 to {MAX_KEY_LEN} printable ASCII characters, bare or in double quotes"
 )]
 struct MalformedKey;
 
-/// The key that a request came with.
+/// Reads the idempotency key of a request, if it has one.
 ///
 /// # Errors
-/// 400: the header is there twice, or is not a key.
+/// A 400 problem if the header is repeated or is not a key.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let malformed = |detail: &str| {
         Problem::bad_request(
@@ -45,7 +45,7 @@ fn parse(text: &str) -> Result<IdempotencyKey, MalformedKey> {
     IdempotencyKey::new(key).map_err(|_| MalformedKey)
 }
 
-/// Reads up to the closing quote, which must be the end.
+/// Reads up to the closing quote, which must be the last character.
 fn unquote(rest: &str) -> Option<String> {
     let (mut key, mut characters) = (String::new(), rest.chars());
     loop {

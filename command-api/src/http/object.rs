@@ -1,4 +1,5 @@
-//! Bodies are objects: serde by itself would also take an array of the fields' values for one.
+//! Request bodies must be JSON objects. Without this, serde also accepts an array of the field
+//! values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,10 +7,10 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// What is written as an object, and in no other way.
+/// A value that is only accepted as a JSON object.
 pub(super) struct Object<T>(pub(super) T);
 
-/// Reads a list of objects.
+/// Reads a list of JSON objects.
 pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document: what all operations have in common is added here, once.
+//! The OpenAPI 3.1 document. The parts that all operations share are added here, once.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, R
 use super::dry_run::DryRunData;
 
 const JSON: &str = "application/json";
-/// The schemas of a command's answer, and of one to a dry run.
+/// The schema names of the answers to a command and to a dry run.
 const CHANGED: &str = "Envelope_Changed";
 const DRY_RUN: &str = "Envelope_DryRunData";
 
@@ -21,7 +21,7 @@ const IF_MATCH: &str = "`\"<version>\"` or the query API's tag, of which the ver
 const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version is one of them, \
     or with `*` if there is any";
 
-/// The document's frame; paths and schemas come from the handlers.
+/// The frame of the document. Paths and schemas come from the handlers.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -42,7 +42,7 @@ const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version 
 )]
 pub(super) struct Document;
 
-/// Each problem that any operation can answer with, besides what is its own.
+/// The problems that every operation can answer with, apart from its own.
 const PROBLEMS: [(&str, &str); 9] = [
     ("400", "The request cannot be parsed"),
     ("404", "There is no such thing"),
@@ -66,7 +66,7 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("504", "The answer took too long"),
 ];
 
-/// Adds what every operation has: headers in and out, and its problems.
+/// Adds the parts that every operation has: headers in and out, and problems.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let PathItem { post, patch, delete, .. } = item;
@@ -75,7 +75,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     if let Some(components) = &mut document.components {
-        // Part of the envelope's own schema, which repeats it in full.
+        // The envelope's own schema already contains these two in full.
         components.schemas.remove("Changed");
         components.schemas.remove("DryRunData");
     }
@@ -138,7 +138,7 @@ fn dry_run() -> Parameter {
         .build()
 }
 
-/// A dry run is a 200 with a body of its own, beside what the command answers with.
+/// Describes the second form of a 200 answer: the body of a dry run.
 fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
     let dry_run = Ref::from_schema_name(DRY_RUN);
     if let Some(RefOr::T(done)) = responses.get_mut("200") {

@@ -1,11 +1,12 @@
-//! `If-Match` and `If-None-Match` on commands. Of a tag the version alone counts.
+//! Reads `If-Match` and `If-None-Match` on commands. Only the version in a tag counts.
 
 use service_kit::conditional::{EntityTag, Preconditions, Tags, version_of};
 
 use crate::application::precondition::{Precondition, Versions};
 
-/// Takes the conditions of a request. `If-Match` compares strongly, so a weak tag matches nothing;
-/// `If-None-Match` weakly (RFC 9110 §13.1).
+/// Reads the conditions of a request (RFC 9110 §13.1).
+///
+/// `If-Match` compares strongly, so a weak tag matches nothing. `If-None-Match` compares weakly.
 pub(super) fn precondition(preconditions: &Preconditions) -> Precondition {
     let versions = |tags: &Tags, counts: fn(&EntityTag) -> bool| match tags {
         Tags::Any => Versions::Any,

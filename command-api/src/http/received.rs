@@ -1,4 +1,4 @@
-//! A command as it arrives: its body, and what its headers say about it.
+//! A command as it arrives over HTTP: its body and its headers.
 
 use access::Principal;
 use axum::body::Bytes;
@@ -18,31 +18,31 @@ use super::precondition::precondition;
 use crate::application::Context;
 use crate::application::idempotency::KeyedRequest;
 
-/// A command with a JSON body.
+/// A request with a JSON body.
 pub(super) struct Received<T> {
-    /// The body.
+    /// The parsed body.
     pub(super) body: T,
-    /// What the headers say.
+    /// The information from the headers and the URL.
     pub(super) about: About,
 }
 
-/// A command without a body.
+/// A request without a body.
 pub(super) struct ReceivedBare {
-    /// What the headers say.
+    /// The information from the headers and the URL.
     pub(super) about: About,
 }
 
-/// What came with a command besides its content.
+/// The information that comes with a command, apart from its body.
 pub(super) struct About {
-    /// The request's id, for the answer.
+    /// The id of the request, for the answer.
     pub(super) request_id: String,
-    /// What the command itself needs.
+    /// The context for the command itself.
     pub(super) context: Context,
-    /// Whether it is only to be told what the command would do.
+    /// Whether the request is a dry run.
     pub(super) dry_run: bool,
 }
 
-/// What a command's URL may ask.
+/// The query parameters that a command accepts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -71,7 +71,7 @@ impl<S: Send + Sync> FromRequest<S> for ReceivedBare {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (about, bytes) = receive(request, state).await?;
-        // Many clients cannot send a POST without a body: an empty object says as little as none.
+        // Many clients cannot send a POST without a body, so an empty object is accepted too.
         if !bytes.is_empty() {
             parse_json::<Object<Nothing>>(&bytes)?;
         }
@@ -87,15 +87,16 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let precondition = precondition(&Preconditions::of(&parts.headers)?);
     let key = idempotency_key(&parts.headers)?;
     let bytes = read_body(body).await?;
-    // The whole path: the router cuts off the prefix under which a version is mounted.
+    // The whole path is needed here. The router cuts off the prefix under which a version is
+    // mounted.
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
     let request = [parts.method.as_str().as_bytes(), uri.path().as_bytes(), &bytes[..]];
     let keyed = key.map(|key| KeyedRequest::new(key, &request));
-    // Nobody signs in yet. The command's own id is what causes its events.
+    // Requests are not authenticated yet. The command's own id is the cause of its events.
     let context =
         Context { traceparent, precondition, keyed, ..Context::new(Principal::Anonymous) };
-    // A request id that is a UUID is the caller's name for the whole flow; any other cannot be one
-    // in an event.
+    // If the request id is a UUID, it becomes the correlation id of the flow. Any other request id
+    // cannot be stored in an event.
     let context = match request_id.parse::<Id>() {
         Ok(flow) => context.in_flow(flow.get()),
         Err(_) => context,

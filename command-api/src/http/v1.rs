@@ -1,4 +1,4 @@
-//! Version 1 of the API: a file per resource, with its bodies and thin handlers.
+//! Version 1 of the API: one file per resource, with its bodies and thin handlers.
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,15 +10,15 @@ mod order;
 mod product;
 mod user;
 
-/// Where this version is mounted. The query API has the same collections under the same prefix.
+/// The prefix of this version. The query API has the same collections under the same prefix.
 pub(super) const PREFIX: &str = "/api/v1";
 
-/// A collection of this version.
+/// A collection in this version of the query API.
 const fn collection(name: &'static str) -> Collection {
     Collection { prefix: PREFIX, name }
 }
 
-/// Every path, without the prefix.
+/// All paths of this version, without the prefix.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(user::register))

@@ -1,5 +1,4 @@
-//! A dry run of a command: it is decided on what is there now, and what would be appended is told
-//! instead of appended.
+//! Dry runs of commands: decide on the current state, and report the append instead of making it.
 
 use std::sync::Arc;
 
@@ -11,28 +10,30 @@ use crate::application::error::CommandError;
 use crate::application::idempotency::Answer;
 use crate::application::use_case::{Decision, TurnSlot, UseCase};
 
-/// How often a command is decided anew because something changed between deciding and checking.
+/// The maximum number of attempts, if something changes between the decision and the check.
 const MAX_REHEARSALS: u32 = 3;
 
-/// What a command would do.
+/// The result of a dry run.
 #[derive(Debug)]
 pub struct DryRun {
-    /// Its ids; those of what would be made are made anew each time.
+    /// The ids of the answer. Ids of new resources are different each time.
     pub answer: Answer,
-    /// The history that it was decided in.
+    /// The epoch that the command was decided in.
     pub epoch: Epoch,
-    /// What would be appended, and to which stream.
+    /// The events that would be appended, each with its stream.
     pub events: Vec<(StreamName, NewEvent)>,
-    /// Why the append would be refused.
+    /// The reason why the append would be refused, if it would be.
     pub refusal: Option<CommandError>,
 }
 
 impl Commands {
-    /// Decides a command and checks what its append requires, without appending, within
-    /// [`DEADLINE`]. An idempotency key is neither looked up nor kept.
+    /// Decides a command and checks the requirements of its append, without appending. It takes at
+    /// most [`DEADLINE`].
+    ///
+    /// An idempotency key is neither looked up nor stored.
     ///
     /// # Errors
-    /// [`CommandError`], when the command is not even decided.
+    /// [`CommandError`] if the command cannot be decided.
     pub async fn dry_run<U: UseCase>(
         &self,
         use_case: U,
@@ -40,7 +41,7 @@ impl Commands {
     ) -> Result<DryRun, CommandError> {
         let _permit =
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
-        // Whatever it waits for, it changes nothing.
+        // A dry run changes nothing, whatever it waits for.
         let overdue = |_| Err(StoreError::Unavailable(None).into());
         timeout(DEADLINE, self.attempt_dry_run(use_case, context)).await.unwrap_or_else(overdue)
     }

@@ -1,17 +1,17 @@
-//! Where in an input a field is.
+//! The path of a field in an input.
 
 use std::fmt;
 
-/// The way from the whole input to a field. Each representation writes it in its own form.
+/// The steps from the whole input to a field. Each representation writes them in its own form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath(Vec<Step>);
 
 /// One step of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// To the field of this name.
+    /// The field with this name.
     Name(&'static str),
-    /// To this member of a list, counted from 0.
+    /// The item of a list with this index, counted from 0.
     Index(usize),
 }
 
@@ -21,34 +21,34 @@ impl FieldPath {
         Self(Vec::new())
     }
 
-    /// The steps, from the outside in.
+    /// The steps, from the outside to the inside.
     pub fn steps(&self) -> &[Step] {
         &self.0
     }
 }
 
-/// A field of the input.
+/// The path of a field of the input.
 impl From<&'static str> for FieldPath {
     fn from(name: &'static str) -> Self {
         Self(vec![Step::Name(name)])
     }
 }
 
-/// A member of a list.
+/// The path of an item in a list.
 impl From<(&'static str, usize)> for FieldPath {
     fn from((list, index): (&'static str, usize)) -> Self {
         Self(vec![Step::Name(list), Step::Index(index)])
     }
 }
 
-/// A field of a member of a list.
+/// The path of a field in an item of a list.
 impl From<(&'static str, usize, &'static str)> for FieldPath {
     fn from((list, index, name): (&'static str, usize, &'static str)) -> Self {
         Self(vec![Step::Name(list), Step::Index(index), Step::Name(name)])
     }
 }
 
-/// For logs: `lines[0].quantity`.
+/// The path in the form for logs: `lines[0].quantity`.
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {

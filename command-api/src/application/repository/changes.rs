@@ -1,4 +1,4 @@
-//! What a command changes, as the append that the store is asked for.
+//! Converts the changes of a command to an append for the store.
 
 use domain::aggregate::{Aggregate, DomainEvent};
 use event_store::{
@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::line::Leaves;
 use super::{Loaded, RepositoryError};
 
-/// What a command changes: events of its aggregate, what must still hold elsewhere, and the unique
-/// values it takes or gives back.
+/// The changes of a command: events of its aggregate, conditions on other aggregates, and unique
+/// values to reserve or release.
 #[derive(Debug)]
 pub struct Changes {
     id: Uuid,
@@ -20,8 +20,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// `events` happen to the aggregate, unless something else has happened to it since it was
-    /// loaded.
+    /// Changes with these events of a loaded aggregate. The append is refused if the aggregate has
+    /// changed since it was loaded.
     ///
     /// # Errors
     /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
@@ -41,10 +41,10 @@ impl Changes {
         Ok(Self { id: loaded.id, append, leaves })
     }
 
-    /// Only if no event of this type happened to `other` since it was loaded.
+    /// Adds a condition: no event of this type has happened to `other` since it was loaded.
     ///
     /// # Errors
-    /// [`RepositoryError::Name`].
+    /// [`RepositoryError::Name`] if a name is invalid.
     pub fn unless<A: Aggregate>(
         mut self,
         event_type: &str,
@@ -61,14 +61,14 @@ impl Changes {
         Ok(self)
     }
 
-    /// Takes or gives back unique values.
+    /// Adds unique values to reserve or release.
     #[must_use]
     pub fn reserving(mut self, reservations: impl IntoIterator<Item = ReservationChange>) -> Self {
         self.append.reservations.extend(reservations);
         self
     }
 
-    /// Every event, with the stream that it would be appended to.
+    /// All events, each with the stream that it is appended to.
     pub fn events(&self) -> impl Iterator<Item = (&StreamName, &NewEvent)> {
         self.append
             .streams
@@ -76,7 +76,7 @@ impl Changes {
             .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
     }
 
-    /// The id of the aggregate that changes.
+    /// The id of the changed aggregate.
     pub const fn id(&self) -> Uuid {
         self.id
     }
@@ -85,7 +85,7 @@ impl Changes {
 /// The stream of an aggregate.
 ///
 /// # Errors
-/// [`InvalidName`], when the aggregate's category is not one.
+/// [`InvalidName`] if the aggregate's category is not a valid name.
 pub fn stream_of<A: Aggregate>(id: Uuid) -> Result<StreamName, InvalidName> {
     StreamName::new(A::Event::CATEGORY, id)
 }

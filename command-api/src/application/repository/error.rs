@@ -1,24 +1,24 @@
-//! Why the repository could not load an aggregate or make an append.
+//! The errors of the repository.
 
 use domain::aggregate::UnreadableEvent;
 use event_store::{EventType, InvalidName, Position, StoreError, Unreadable, UpcastingError};
 
-/// Why a stream could not be loaded or an append not be made.
+/// Why the repository could not load an aggregate or make an append.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    /// The store gave no outcome.
+    /// The store returned an error instead of an outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// A stored event has a version that this program does not know, or not the shape of its
     /// version.
     #[error(transparent)]
     Unknown(#[from] Unreadable),
     /// An event of a known version does not have its shape.
     #[error("the event at position {position} cannot be read")]
     Unreadable {
-        /// Where the event stands in the log.
+        /// The position of the event in the log.
         position: Position,
-        /// What is wrong with its payload.
+        /// The error in its payload.
         #[source]
         source: UnreadableEvent,
     },
@@ -27,7 +27,7 @@ pub enum RepositoryError {
         "the event at position {position} has type {event_type}, which is not one of its stream's"
     )]
     Foreign {
-        /// Where the event stands in the log.
+        /// The position of the event in the log.
         position: Position,
         /// The type of the event.
         event_type: EventType,
@@ -35,10 +35,10 @@ pub enum RepositoryError {
     /// A new event cannot be written as JSON.
     #[error("a new event cannot be written as JSON")]
     Encode(#[from] serde_json::Error),
-    /// Too many commands on one aggregate wait for their turn, or one waited too long.
+    /// Too many commands wait for their turn on one aggregate, or this one waited too long.
     #[error("too many commands wait for their turn on one aggregate")]
     Crowded,
-    /// A stream, a type or a tag has a name that the store does not take.
+    /// A stream, type or tag has a name that the store does not accept.
     #[error(transparent)]
     Name(#[from] InvalidName),
 }

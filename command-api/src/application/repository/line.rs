@@ -1,25 +1,28 @@
-//! Commands on one aggregate take turns. Each is decided on the state that the one before it will
-//! leave, and is on its way before the next one's turn, so that many share a batch.
+//! Commands on one aggregate take turns, so many of them can share a batch.
 //!
-//! Only deciding is done in turn; the appends are under way together. What keeps that right is the
-//! store: an append that was decided on an event which is on its way names that event
-//! ([`ExpectedVersion::Behind`](event_store::ExpectedVersion::Behind)), and is refused unless it is
-//! the stream's last by then. Here are short cuts and politeness alone:
-//! - a *chain* is a row of appends, each behind the one before. It breaks at the first that is not
-//!   made; those behind it lose their race and are decided again, on what the store then says;
-//! - a chain ends after a while, and the next begins with a look at the store: another process then
-//!   has as good a chance;
-//! - a refusal that rests on a state ahead of the log counts once that state has come about
-//!   ([`Base::came_about`]);
-//! - a command that is cancelled gives up its turn and breaks its chain.
+//! Each command is decided on the state that the one before it will leave. Its append is in flight
+//! before the next one's turn starts. Only the decisions happen one by one; the appends are in
+//! flight together.
 //!
-//! Bounded: how many stand in one line, how long each waits for its turn, and the bytes of the
-//! states ahead of the log. Where there is no room for one, the turn ends with the answer to the
-//! append instead.
+//! The store keeps this correct. An append that was decided on an event in flight names that event
+//! ([`ExpectedVersion::Behind`](event_store::ExpectedVersion::Behind)). The store refuses the
+//! append unless that event is the last one of the stream by then. Everything here is only for
+//! speed and fairness:
+//! - A *chain* is a row of appends, each behind the one before. It breaks at the first append that
+//!   fails. The ones behind it lose their race and are decided again, on the state in the store.
+//! - A chain ends after a while, and the next one starts with a read from the store. This gives
+//!   other processes a fair chance.
+//! - A refusal that depends on a state ahead of the log counts only after that state is in the log
+//!   ([`Base::came_about`]).
+//! - A cancelled command gives up its turn and breaks its chain.
+//!
+//! There are limits on the commands in one line, on each wait for a turn, and on the bytes of the
+//! states ahead of the log. If there is no room for a state, the turn ends only with the answer to
+//! the append.
 //!
 //! A command that names a version (`If-Match`) takes no turn: its caller has already decided what
-//! it must follow. Commands that ask for the state of one stream at the same time share one load,
-//! see `event-store/src/state/shared.rs`.
+//! it must follow. Commands that load one stream at the same time share one load, see
+//! `event-store/src/state/shared.rs`.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -38,19 +41,18 @@ use super::RepositoryError;
 #[cfg(test)]
 mod tests;
 
-/// The most commands on one aggregate that wait or are on their way.
+/// The maximum number of commands on one aggregate that wait for a turn or are in flight.
 pub const MAX_IN_LINE: usize = 1_024;
-/// How long a command waits for its turn.
+/// The maximum wait of a command for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// The most appends of a chain: as many as share a batch.
+/// The maximum number of appends in a chain: as many as share a batch.
 const MAX_LINKS: usize = 512;
-/// How long a chain goes on before the next command looks at the store.
+/// The maximum age of a chain. After it, the next command reads from the store.
 const MAX_CHAIN_AGE: Duration = Duration::from_millis(50);
-/// The most bytes of all states ahead of the log, in kibibytes.
+/// The maximum size of all states ahead of the log, in kibibytes.
 const MAX_AHEAD_KIB: usize = 64 * 1_024;
 
-/// The lines in which commands stand, one an aggregate; there is one as long as somebody stands in
-/// it.
+/// The lines of all aggregates. A line exists only while commands are in it.
 #[derive(Clone)]
 pub(super) struct Lines {
     lines: Arc<Mutex<HashMap<StreamName, Arc<Line>>>>,
@@ -59,14 +61,14 @@ pub(super) struct Lines {
 
 #[derive(Default)]
 struct Line {
-    /// How many stand in it. Changed only with the map locked.
+    /// The number of commands in the line. It changes only while the map is locked.
     present: AtomicUsize,
     turns: Arc<Turns<()>>,
-    /// What the last append on its way will leave.
+    /// The state that the last append in flight will leave.
     ahead: Mutex<Option<Ahead>>,
 }
 
-/// A state ahead of the log.
+/// A state ahead of the log: the append that leaves it is still in flight.
 #[derive(Clone)]
 struct Ahead {
     state: Arc<dyn Any + Send + Sync>,
@@ -75,10 +77,10 @@ struct Ahead {
     _room: Arc<OwnedSemaphorePermit>,
 }
 
-/// An append on its way, as those know it who were decided on what it leaves.
+/// An append in flight, as seen by the commands that were decided on its state.
 #[derive(Clone)]
 pub(crate) struct Base {
-    /// Whether it was made; none while that is not known.
+    /// Whether the append succeeded. `None` while that is unknown.
     made: watch::Receiver<Option<bool>>,
     chain: Arc<Chain>,
 }
@@ -86,7 +88,7 @@ pub(crate) struct Base {
 struct Chain {
     began: Instant,
     links: AtomicUsize,
-    /// An append of it was not made. Changed only with the line's state locked.
+    /// Whether an append of the chain failed. It changes only while the line's state is locked.
     broken: AtomicBool,
 }
 
@@ -97,25 +99,25 @@ struct Place {
     line: Arc<Line>,
 }
 
-/// The right to decide on an aggregate's state.
+/// The right to decide on the state of an aggregate.
 pub(crate) struct Turn {
     place: Place,
     guard: OwnedMutexGuard<()>,
     base: Option<Base>,
 }
 
-/// What an append leaves its aggregate as.
+/// The state in which an append leaves its aggregate.
 pub(super) enum Leaves {
-    /// As it was: it adds no event.
+    /// The same state, because the append has no event.
     Same,
-    /// In this state.
+    /// This state.
     State(Next),
-    /// Only its events say.
+    /// Unknown until the events are read.
     Unknown,
 }
 
 impl std::fmt::Debug for Leaves {
-    /// The state may have personal values, so it is not shown.
+    /// Hides the state, because it may contain personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Same => "Same",
@@ -125,29 +127,29 @@ impl std::fmt::Debug for Leaves {
     }
 }
 
-/// Puts a state into memory once the append that leaves it has come about.
+/// Stores a state in memory after the append that leaves it has succeeded.
 type Confirm = Box<dyn FnOnce(&StateLoader, &StreamName, Epoch, EventRef) + Send + Sync>;
 
-/// A state that an append leaves, and what puts it into memory once it has come about.
+/// The state that an append leaves, and the function that stores it in memory afterwards.
 pub(super) struct Next {
     state: Arc<dyn Any + Send + Sync>,
     bytes: usize,
     confirm: Confirm,
 }
 
-/// An append on its way, for who sent it.
+/// An append in flight, as seen by its sender.
 pub(super) struct Link {
     place: Place,
     epoch: Epoch,
     chain: Arc<Chain>,
     made: watch::Sender<Option<bool>>,
     next: Option<Next>,
-    /// Kept where nobody can be decided before the answer.
+    /// The turn itself, if no other command may decide before the answer arrives.
     guard: Option<OwnedMutexGuard<()>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that is done with one of these locked leaves it half changed.
+    // No code that holds one of these locks can leave the data half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -158,7 +160,7 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Waits for a turn, behind everybody who came before.
+    /// Waits for a turn, after all commands that came before.
     pub(super) async fn turn(&self, stream: StreamName) -> Result<Turn, RepositoryError> {
         let place = self.join(stream)?;
         let guard = timeout(MAX_WAIT, Arc::clone(&place.line.turns).lock_owned()).await;
@@ -201,7 +203,7 @@ impl Chain {
 }
 
 impl Base {
-    /// Whether the state has come about, once that is known.
+    /// Whether the append succeeded. Waits until that is known.
     pub(crate) async fn came_about(&self) -> bool {
         self.made.clone().wait_for(Option::is_some).await.is_ok_and(|made| *made == Some(true))
     }
@@ -212,8 +214,8 @@ impl Base {
 }
 
 impl Turn {
-    /// The state that the append before will leave, if it is still on its way; none: the store is
-    /// to be asked.
+    /// The state that the append before will leave, if that append is still in flight. With `None`,
+    /// read from the store.
     pub(super) async fn ahead<S: StreamState>(
         &mut self,
         epoch: Epoch,
@@ -228,18 +230,18 @@ impl Turn {
                 self.base = Some(ahead.base);
                 return Ok(Some(state.clone()));
             }
-            // Its sender takes it away first, then says what came of it.
+            // The sender of that append first removes this state and then reports the outcome.
             ahead.base.came_about().await;
         }
     }
 
-    /// What it was decided on, for who is not going to append. The next one's turn begins.
+    /// Ends the turn without an append. Returns the append that the decision was based on.
     pub(crate) fn end(self) -> Option<Base> {
         self.base
     }
 
-    /// The append is on its way. The next one's turn begins, unless nobody could be decided on what
-    /// it leaves.
+    /// Ends the turn after the append is sent, so the next command can decide. The turn continues
+    /// if the next state is unknown or has no room.
     pub(super) fn pass_on(self, epoch: Epoch, leaves: Leaves) -> Link {
         let Self { place, guard, base } = self;
         let made = watch::Sender::new(None);
@@ -253,7 +255,8 @@ impl Turn {
                 Some(room) => {
                     let base = Base { made: made.subscribe(), chain: Arc::clone(&chain) };
                     let mut ahead = locked(&place.line.ahead);
-                    // Behind a break it is lost already: the next command looks at the store.
+                    // Behind a break the append is already lost, so the next command reads from the
+                    // store.
                     if !chain.broken.load(Ordering::Relaxed) {
                         *ahead = Some(Ahead {
                             state: Arc::clone(&next.state),
@@ -267,8 +270,8 @@ impl Turn {
             },
         };
         if guard.is_some() {
-            // The state ahead is not the newest any more, and should its append be answered later
-            // than this one, it would be taken for it.
+            // The state in `ahead` is now outdated. If its append were answered after this one, it
+            // would be taken for the newest.
             *locked(&place.line.ahead) = None;
         }
         Link { place, epoch, chain, made, next, guard }
@@ -295,11 +298,12 @@ impl Next {
 }
 
 impl Link {
-    /// Says what came of the append to those who were decided on what it leaves.
+    /// Reports the outcome of the append to the commands that were decided on its state.
     pub(super) fn settle<E>(mut self, outcome: &Result<AppendOutcome, E>, states: &StateLoader) {
         let Ok(AppendOutcome::Appended(appended)) = outcome else { return };
         if let Some(next) = self.next.take().filter(|_| self.is_newest()) {
-            // Before it is taken away: who then finds nothing here finds it in memory.
+            // Store it in memory before it is removed here. A command that finds nothing here then
+            // finds it there.
             (next.confirm)(states, &self.place.stream, self.epoch, appended.last);
             let mut ahead = locked(&self.place.line.ahead);
             ahead.take_if(|ahead| ahead.base.is(&self.made));
@@ -308,7 +312,7 @@ impl Link {
     }
 
     fn is_newest(&self) -> bool {
-        // Kept its turn: nobody else was decided meanwhile.
+        // This append kept its turn, so no other command was decided in the meantime.
         self.guard.is_some()
             || locked(&self.place.line.ahead)
                 .as_ref()
@@ -317,7 +321,7 @@ impl Link {
 }
 
 impl Drop for Link {
-    /// It was not made, or nobody knows: everyone behind it is to look at the store.
+    /// The append failed or its outcome is unknown, so all commands behind it read from the store.
     fn drop(&mut self) {
         if self.made.borrow().is_some() {
             return;

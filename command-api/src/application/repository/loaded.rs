@@ -1,5 +1,4 @@
-//! An aggregate as it was loaded: what commands are decided on, and what an append of their events
-//! expects of its stream.
+//! A loaded aggregate: the state for decisions, and the stream version that its append expects.
 
 use domain::aggregate::Aggregate;
 use event_store::stream::Version;
@@ -9,31 +8,32 @@ use uuid::Uuid;
 use super::line::{Leaves, Next};
 use super::state::State;
 
-/// An aggregate as it was when it was loaded.
+/// An aggregate in the state in which it was loaded.
 #[derive(Debug, Clone)]
 pub struct Loaded<A> {
     /// The aggregate's id.
     pub id: Uuid,
-    /// Its state; the default one when it has no events.
+    /// The aggregate's state; the default one if it has no events.
     pub state: A,
-    /// The version of its stream.
+    /// The version of the aggregate's stream.
     pub version: Version,
-    /// The position of its last event; of the last one that is stored, where it was loaded in turn.
+    /// The position of its last event. If it was loaded in turn, the position of the last stored
+    /// event.
     pub position: Position,
-    /// What else is known of it when it was loaded in turn.
+    /// More information, if the aggregate was loaded in turn.
     in_turn: Option<InTurn>,
 }
 
-/// Where in its stream an aggregate stands that was loaded in turn.
+/// The place of an aggregate in its stream, if it was loaded in turn.
 #[derive(Debug, Clone)]
 struct InTurn {
     place: Current<()>,
-    /// Whether its last event is still on its way.
+    /// Whether its last event is still in flight.
     is_ahead: bool,
 }
 
 impl<A: Aggregate> Loaded<A> {
-    /// One that nothing has happened to yet.
+    /// An aggregate without events.
     pub fn absent(id: Uuid) -> Self {
         Self {
             id,
@@ -54,7 +54,7 @@ impl<A: Aggregate> Loaded<A> {
         Self { in_turn: Some(InTurn { place, is_ahead }), ..Self::of(id, current) }
     }
 
-    /// What follows from several commands, each meeting the state that the one before led to.
+    /// Decides several commands in a row, each on the state that the one before leaves.
     ///
     /// # Errors
     /// The first refusal.
@@ -79,14 +79,13 @@ impl<A: Aggregate> Loaded<A> {
         }
     }
 
-    /// What these events leave it as.
+    /// The state in which these events leave the aggregate.
     pub(super) fn leaves(&self, events: &[NewEvent]) -> Leaves {
         let Some(InTurn { place, .. }) = &self.in_turn else { return Leaves::Unknown };
         if events.is_empty() {
             return Leaves::Same;
         }
-        // What cannot be read is said when it is read from the log: by the next one that is
-        // decided.
+        // If an event cannot be read here, the next command finds the error when it reads the log.
         match State(self.state.clone()).followed_by(events) {
             Ok(state) => Leaves::State(Next::of(place.followed_by((), events).with(state))),
             Err(_) => Leaves::Unknown,

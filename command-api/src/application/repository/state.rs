@@ -1,5 +1,5 @@
-//! An aggregate as the event store loads it: how events become its state, and how the state is
-//! kept.
+//! The state of an aggregate for the event store: how events change it, and how a snapshot stores
+//! it.
 
 use domain::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
 use event_store::{EventType, NewEvent, RecordedEvent, StateError, StreamState};
@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 
 use super::RepositoryError;
 
-/// The state of an aggregate.
+/// The state of an aggregate, wrapped for the event store's traits.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State<A>(pub(super) A);
 
-/// Why an event makes no sense to an aggregate.
+/// Why an event cannot be applied to an aggregate.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApplyError {
     #[error("it has type {0}, which is not one of its stream's")]
@@ -22,8 +22,8 @@ pub(super) enum ApplyError {
 }
 
 impl<A: Aggregate> State<A> {
-    /// The state after events that are about to be appended, read as they will be read from the
-    /// log.
+    /// The state after events that are about to be appended. They are read exactly as they will be
+    /// read from the log.
     pub(super) fn followed_by(self, events: &[NewEvent]) -> Result<Self, ApplyError> {
         events.iter().try_fold(self, |state, event| {
             state.read(&event.event_type, event.schema_version, event.data.get())

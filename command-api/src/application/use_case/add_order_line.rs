@@ -1,4 +1,4 @@
-//! A pending order gets one more line, at today's price.
+//! Adds a line to a pending order, at the current price of the product.
 
 use domain::order::{OrderCommand, OrderError, OrderLine};
 use uuid::Uuid;
@@ -8,12 +8,12 @@ use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, Fields, Input};
 
-/// A line for an order, as the caller writes it.
+/// A line to add to an order, as the caller writes it.
 #[derive(Debug, Clone, Copy)]
 pub struct AddOrderLineInput {
     /// The order's id.
     pub order_id: Uuid,
-    /// The line that is added.
+    /// The line to add.
     pub line: LineInput,
 }
 
@@ -33,7 +33,7 @@ impl Input for AddOrderLineInput {
 pub struct AddOrderLine {
     /// The order's id.
     pub order_id: Uuid,
-    /// The line that is added.
+    /// The line to add.
     pub line: LineRequest,
 }
 

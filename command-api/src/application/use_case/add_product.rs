@@ -1,4 +1,4 @@
-//! A product comes into the shop.
+//! Adds a product to the shop.
 
 use domain::product::{MAX_STOCK, Product, ProductCommand};
 use domain::value::{Money, ProductName};
@@ -15,11 +15,11 @@ use crate::application::repository::Loaded;
 pub struct AddProductInput {
     /// The product's name.
     pub name: String,
-    /// What one costs, as a decimal number.
+    /// The price of one unit, as a decimal number.
     pub unit_price: String,
-    /// The currency of the price: one of today's.
+    /// The currency of the price, on the current ISO 4217 list.
     pub currency: String,
-    /// How many there are to begin with.
+    /// The initial stock, in units.
     pub stock: i64,
 }
 
@@ -42,13 +42,13 @@ impl Input for AddProductInput {
 
 /// Adds a product.
 pub struct AddProduct {
-    /// The id made for the product.
+    /// The new id of the product.
     pub product_id: Uuid,
     /// The product's name.
     pub name: ProductName,
-    /// What one costs.
+    /// The price of one unit.
     pub unit_price: Money,
-    /// How many there are to begin with.
+    /// The initial stock, in units.
     pub stock: i64,
 }
 

@@ -1,4 +1,4 @@
-//! There are more or fewer of a product.
+//! Changes the stock of a product.
 
 use domain::product::ProductCommand;
 use uuid::Uuid;
@@ -6,11 +6,11 @@ use uuid::Uuid;
 use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
 
-/// Adds to a product's stock, or takes from it.
+/// Adds units to a product's stock, or removes some.
 pub struct AdjustStock {
     /// The product's id.
     pub product_id: Uuid,
-    /// How many more, or fewer when negative.
+    /// The number of units to add, or to remove if negative.
     pub delta: i64,
 }
 

@@ -1,4 +1,4 @@
-//! A pending order is cancelled.
+//! Cancels a pending order.
 
 use domain::order::OrderCommand;
 use uuid::Uuid;

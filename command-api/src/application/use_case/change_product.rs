@@ -1,4 +1,4 @@
-//! A product takes another name, another price, or both.
+//! Changes a product's name, price, or both.
 
 use domain::product::ProductCommand;
 use domain::value::{Currency, Money, ProductName};
@@ -8,7 +8,7 @@ use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
 
-/// A change of a product, as the caller writes it: at least the name or the price.
+/// A change of a product, as the caller writes it. It has at least the name or the price.
 #[derive(Debug, Clone)]
 pub struct ChangeProductInput {
     /// The product's id.
@@ -17,7 +17,7 @@ pub struct ChangeProductInput {
     pub name: Option<String>,
     /// The new price, as a decimal number.
     pub unit_price: Option<String>,
-    /// The currency of the price: one of today's. Without it, the product's own.
+    /// The currency of the price, on the current ISO 4217 list. The default is the product's own.
     pub currency: Option<String>,
 }
 
@@ -52,7 +52,8 @@ impl Input for ChangeProductInput {
     }
 }
 
-/// A price of today in the fields `unit_price` and `currency`.
+/// Reads a new price from the fields `unit_price` and `currency`. The currency must be on the
+/// current list.
 pub(super) fn new_price(fields: &mut Fields, price: &str, currency: &str) -> Option<Money> {
     let of_today = currency.parse::<Currency>().and_then(Currency::for_new_prices);
     let currency = fields.value("currency", of_today)?;
@@ -72,7 +73,7 @@ pub struct ChangeProduct {
 /// A price as the caller wrote it.
 #[derive(Debug, Clone)]
 pub enum NewPrice {
-    /// With its currency.
+    /// An amount with its currency.
     Full(Money),
     /// A decimal string in the product's own currency.
     InOwnCurrency(String),

@@ -1,4 +1,4 @@
-//! A user takes another name, another e-mail address, or both.
+//! Changes a user's name, e-mail address, or both.
 
 use domain::user::UserCommand;
 use domain::value::{Email, PersonName};
@@ -8,7 +8,7 @@ use super::{Decision, EmailReservations, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
 
-/// A change of a user, as the caller writes it: at least the address or the name.
+/// A change of a user, as the caller writes it. It has at least the address or the name.
 #[derive(Clone)]
 pub struct ChangeUserInput {
     /// The user's id.
@@ -38,7 +38,7 @@ impl Input for ChangeUserInput {
     }
 }
 
-/// Renames a user, changes the address, or both.
+/// Changes a user's name, e-mail address, or both.
 pub struct ChangeUser {
     /// The user's id.
     pub user_id: Uuid,
@@ -46,7 +46,7 @@ pub struct ChangeUser {
     pub email: Option<Email>,
     /// The new name.
     pub name: Option<PersonName>,
-    /// How addresses are reserved.
+    /// Makes the reservations of e-mail addresses.
     pub reservations: EmailReservations,
 }
 

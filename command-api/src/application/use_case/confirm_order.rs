@@ -1,4 +1,4 @@
-//! A pending order is confirmed: from here on it counts.
+//! Confirms a pending order, which then counts as a sale.
 
 use domain::order::OrderCommand;
 use uuid::Uuid;

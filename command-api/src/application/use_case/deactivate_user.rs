@@ -1,4 +1,4 @@
-//! A user stops being a customer.
+//! Deactivates a user.
 
 use domain::user::UserCommand;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::{Decision, EmailReservations, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, Input};
 
-/// Which user is to be deactivated.
+/// The input for deactivating a user.
 #[derive(Debug, Clone, Copy)]
 pub struct DeactivateUserInput {
     /// The user's id.
@@ -23,11 +23,11 @@ impl Input for DeactivateUserInput {
     }
 }
 
-/// Deactivates a user and frees the e-mail address.
+/// Deactivates a user and releases the e-mail address.
 pub struct DeactivateUser {
     /// The user's id.
     pub user_id: Uuid,
-    /// How addresses are reserved.
+    /// Makes the reservations of e-mail addresses.
     pub reservations: EmailReservations,
 }
 

@@ -1,4 +1,4 @@
-//! An order that was placed elsewhere is taken over, with its own prices and its own date.
+//! Imports an order from another system, with its original prices and date.
 
 use chrono::{DateTime, TimeZone, Utc};
 use domain::order::OrderLine;
@@ -10,38 +10,38 @@ use super::{Decision, Orderer, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, Fields, Input, InvalidValue};
 
-/// The first year that an imported order can be from.
+/// The first year in which an imported order may have been placed.
 pub const EARLIEST_YEAR: i32 = 1900;
 
-/// An order from elsewhere, as the caller writes it.
+/// An order from another system, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct ImportOrderInput {
     /// The user who ordered.
     pub user_id: Uuid,
-    /// When; not before [`EARLIEST_YEAR`], not in the future.
+    /// The original time of the order: not before [`EARLIEST_YEAR`] and not in the future.
     pub ordered_at: DateTime<Utc>,
-    /// The currency of all prices, of any time.
+    /// The currency of all prices. Withdrawn currencies are allowed.
     pub currency: String,
-    /// What was ordered: as many lines as for an order of today.
+    /// The lines of the order: as many as any order may have.
     pub lines: Vec<ImportedLineInput>,
 }
 
-/// A line with the price of its time, as the caller writes it.
+/// A line with its original price, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct ImportedLineInput {
     /// The product's id.
     pub product_id: Uuid,
     /// The number of units, from 1.
     pub quantity: i64,
-    /// What one cost, as a decimal number.
+    /// The price of one unit, as a decimal number.
     pub unit_price: String,
 }
 
 impl ImportOrderInput {
-    /// Whether orders are taken over at all. A representation may ask before it reads a request.
+    /// Checks whether imports are enabled. A representation can ask this before it reads a request.
     ///
     /// # Errors
-    /// [`CommandError::NotOffered`].
+    /// [`CommandError::NotOffered`] if imports are turned off.
     pub fn check_offered(environment: &Environment) -> Result<(), CommandError> {
         if environment.order_import { Ok(()) } else { Err(CommandError::NotOffered) }
     }
@@ -66,7 +66,7 @@ impl Input for ImportOrderInput {
 }
 
 impl ImportedLineInput {
-    /// Reads the line at this place; its price, if the currency is known.
+    /// Reads the line at this index. Its price is read only if the currency is known.
     fn read(
         &self,
         fields: &mut Fields,
@@ -85,7 +85,7 @@ impl ImportedLineInput {
     }
 }
 
-/// The date of an order that was placed before `now`.
+/// Checks the date of an order that was placed before `now`.
 fn dated(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidValue> {
     let earliest = Utc.with_ymd_and_hms(EARLIEST_YEAR, 1, 1, 0, 0, 0).single();
     if at > now {
@@ -97,28 +97,28 @@ fn dated(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid
     }
 }
 
-/// Takes over an order; pending, so that it is confirmed as any other.
+/// Imports an order. It is pending, so it is confirmed like any other.
 pub struct ImportOrder {
-    /// The id made for the order.
+    /// The new id of the order.
     pub order_id: Uuid,
     /// The user who ordered.
     pub user_id: Uuid,
-    /// When the order was placed.
+    /// The original time of the order.
     pub ordered_at: DateTime<Utc>,
-    /// What was ordered, one line per product.
+    /// The lines of the order, one per product.
     pub lines: Vec<ImportedLine>,
 }
 
-/// A line with the price of its time.
+/// A line with its original price.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportedLine {
-    /// The id made for the line.
+    /// The new id of the line.
     pub line_id: Uuid,
     /// The product's id.
     pub product_id: Uuid,
     /// The number of units, from 1.
     pub quantity: Quantity,
-    /// What one cost.
+    /// The price of one unit.
     pub unit_price: Money,
 }
 

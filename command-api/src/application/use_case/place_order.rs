@@ -1,4 +1,4 @@
-//! A customer orders at today's prices.
+//! Places an order at the current prices.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,19 +15,19 @@ use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
 use crate::application::repository::Loaded;
 
-/// The event after which a user orders no more.
+/// The event after which a user can no longer order.
 const DEACTIVATED: &str = "user.deactivated";
 
-/// An order, as the caller writes it.
+/// An order to place, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct PlaceOrderInput {
     /// The user who orders.
     pub orderer: Orderer,
-    /// What is ordered: 1 to [`MAX_LINES`] lines.
+    /// The lines of the order: 1 to [`MAX_LINES`].
     pub lines: Vec<LineInput>,
 }
 
-/// A line, as the caller writes it.
+/// A line of an order, as the caller writes it.
 #[derive(Debug, Clone, Copy)]
 pub struct LineInput {
     /// The product's id.
@@ -52,14 +52,14 @@ impl Input for PlaceOrderInput {
 }
 
 impl LineInput {
-    /// Reads the line, whose quantity is the field `at`.
+    /// Reads the line. `at` is the path of its quantity.
     pub(super) fn read(self, fields: &mut Fields, at: impl Into<FieldPath>) -> Option<LineRequest> {
         let quantity = fields.value(at, Quantity::try_from(self.quantity))?;
         Some(LineRequest { line_id: Uuid::now_v7(), product_id: self.product_id, quantity })
     }
 }
 
-/// An order is placed with 1 to [`MAX_LINES`] lines.
+/// Checks that an order has 1 to [`MAX_LINES`] lines.
 pub(super) fn check_line_count(fields: &mut Fields, count: usize) {
     if count == 0 {
         fields.refuse("lines", InvalidValue::NoLines);
@@ -70,18 +70,18 @@ pub(super) fn check_line_count(fields: &mut Fields, count: usize) {
 
 /// Places an order.
 pub struct PlaceOrder {
-    /// The id made for the order.
+    /// The new id of the order.
     pub order_id: Uuid,
     /// The user who orders.
     pub orderer: Orderer,
-    /// What is ordered.
+    /// The lines of the order.
     pub lines: Vec<LineRequest>,
 }
 
-/// A line that was read.
+/// A line of an order, after it was read.
 #[derive(Debug, Clone, Copy)]
 pub struct LineRequest {
-    /// The id made for the line.
+    /// The new id of the line.
     pub line_id: Uuid,
     /// The product's id.
     pub product_id: Uuid,
@@ -105,12 +105,12 @@ impl UseCase for PlaceOrder {
     }
 }
 
-/// What the products of an order are offered as, each loaded once.
+/// The offers for the products of an order. Each product is loaded once.
 #[derive(Default)]
 pub(super) struct Offers(HashMap<Uuid, Offer>);
 
 impl Offers {
-    /// The offer for the product that the line at `index` names.
+    /// The offer for the product in the line at `index`.
     pub(super) async fn of(
         &mut self,
         work: &Work<'_>,
@@ -127,10 +127,10 @@ impl Offers {
     }
 }
 
-/// Places an order of priced lines, unless its user is deactivated before the append.
+/// Places an order with priced lines, unless its user is deactivated before the append.
 ///
-/// Only the deactivation matters, so that is the condition: a user who is renamed meanwhile does
-/// not hold the order up.
+/// The condition is only that the user is not deactivated. A user who is renamed in the meantime
+/// does not delay the order.
 pub(super) fn place(
     work: &Work<'_>,
     order_id: Uuid,

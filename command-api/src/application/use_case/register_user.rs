@@ -1,4 +1,4 @@
-//! A stranger becomes a user.
+//! Registers a new user.
 
 use domain::user::{User, UserCommand};
 use domain::value::{Email, PersonName};
@@ -35,13 +35,13 @@ impl Input for RegisterUserInput {
 
 /// Registers a user.
 pub struct RegisterUser {
-    /// The id made for the user.
+    /// The new id of the user.
     pub user_id: Uuid,
     /// The user's e-mail address.
     pub email: Email,
     /// The user's name.
     pub name: PersonName,
-    /// How addresses are reserved.
+    /// Makes the reservations of e-mail addresses.
     pub reservations: EmailReservations,
 }
 

@@ -1,4 +1,4 @@
-//! A pending order loses a line.
+//! Removes a line from a pending order.
 
 use domain::order::OrderCommand;
 use uuid::Uuid;
@@ -8,9 +8,9 @@ use crate::application::error::CommandError;
 
 /// Removes a line from an order.
 pub struct RemoveOrderLine {
-    /// Which order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Which line.
+    /// The order line's id.
     pub line_id: Uuid,
 }
 

@@ -1,4 +1,5 @@
-//! `/api/v1/orders`: placing orders, their lines, and how they end.
+//! The handlers of `/api/v1/orders`: placing orders, changing their lines, confirming and
+//! cancelling.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -19,10 +20,10 @@ use crate::http::answer::{Changed, Collection};
 use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
 
-/// Where orders are shown.
+/// The orders in the query API.
 pub(super) const ORDERS: Collection = collection("orders");
 
-/// A line of an order, at the product's price of now.
+/// A line of an order, at the current price of the product.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LineBody {
@@ -33,19 +34,19 @@ pub(super) struct LineBody {
     quantity: Integer,
 }
 
-/// An order.
+/// An order to place.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrderBody {
-    /// Who orders.
+    /// The id of the user who orders.
     user_id: Id,
-    /// What is ordered, at the products' prices of now.
+    /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
     lines: Vec<LineBody>,
 }
 
-/// A line of an order from elsewhere, with the price of its time.
+/// A line of an imported order, with its original price.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportLineBody {
@@ -54,29 +55,29 @@ pub(super) struct ImportLineBody {
     /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
     quantity: Integer,
-    /// What one cost, as a decimal string; free is `0.00`.
+    /// The price of one unit, as a decimal string; `0.00` if it was free.
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
     unit_price: String,
 }
 
-/// An order from elsewhere.
+/// An order from another system.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportOrderBody {
-    /// Who ordered.
+    /// The id of the user who ordered.
     user_id: Id,
-    /// When; not before 1900, not in the future.
+    /// The original time of the order: not before 1900 and not in the future.
     ordered_at: Time,
-    /// The currency of all prices: any that ISO 4217 lists or once listed.
+    /// The currency of all prices. It may be any that ISO 4217 lists or once listed.
     #[schema(schema_with = currency_of_any_time)]
     currency: String,
-    /// What was ordered.
+    /// The lines of the order, with their original prices.
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
     lines: Vec<ImportLineBody>,
 }
 
-/// The lines that an order is placed with.
+/// Converts the lines of a request body to input.
 pub(super) fn lines(bodies: Vec<LineBody>) -> Vec<LineInput> {
     bodies.into_iter().map(LineBody::input).collect()
 }
@@ -114,9 +115,10 @@ pub(super) async fn place(
     api.create(input, about, ORDERS).await
 }
 
-/// Take over an order that was placed elsewhere, with its own prices and date. Pending, so that it
-/// is confirmed as any other; it then counts for its own day. Off (404) unless the operator turns
-/// it on.
+/// Import an order from another system, with its original prices and date.
+///
+/// The order is pending and is confirmed like any other. It then counts for its original day. The
+/// answer is 404 unless the operator has enabled imports.
 #[utoipa::path(
     post, path = "/orders/import", operation_id = "importOrder", tag = "orders",
         request_body = ImportOrderBody,
@@ -127,7 +129,7 @@ pub(super) async fn import(
     State(api): State<Api>,
     request: axum::extract::Request,
 ) -> Result<Response, Problem> {
-    // Before anything of the request is looked at.
+    // This check comes before anything of the request is read.
     ImportOrderInput::check_offered(&api.application.environment)?;
     let received =
         <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api)
@@ -142,7 +144,7 @@ pub(super) async fn import(
     api.create(input, about, ORDERS).await
 }
 
-/// Add a line to a pending order, at the product's price of now.
+/// Add a line to a pending order, at the current price of the product.
 #[utoipa::path(
     post, path = "/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
         request_body = LineBody,
@@ -177,7 +179,7 @@ pub(super) async fn remove_line(
         .await
 }
 
-/// Confirm a pending order, which must have a line: it counts from here on.
+/// Confirm a pending order, which must have at least one line. It counts as a sale from then on.
 #[utoipa::path(
     post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
     params(("id" = inline(Id), Path, description = "Which order")),

@@ -1,4 +1,4 @@
-//! `/api/v1/products`: adding, changing and stocking products.
+//! The handlers of `/api/v1/products`: adding and changing products, and adjusting their stock.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -15,29 +15,29 @@ use crate::http::answer::{Changed, Collection};
 use crate::http::received::Received;
 use crate::http::{Api, present};
 
-/// Where products are shown.
+/// The products in the query API.
 const PRODUCTS: Collection = collection("products");
 
-/// What comes into the shop.
+/// A product to add.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddProductBody {
-    /// The name.
+    /// The product's name.
     #[schema(min_length = 1, max_length = 200, example = "cd")]
     name: String,
-    /// What one costs, as a decimal string.
+    /// The price of one unit, as a decimal string.
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
     unit_price: String,
-    /// The currency: one of today's (ISO 4217).
+    /// The currency of the price. It must be on the current ISO 4217 list.
     #[schema(schema_with = currency_of_today)]
     currency: String,
-    /// How many there are to begin with.
+    /// The initial stock, in units.
     #[serde(default)]
     #[schema(value_type = i64, minimum = 0, maximum = 1_000_000_000_000_i64, default = 0)]
     stock: Integer,
 }
 
-/// What changes: the name, the price, or both.
+/// The changes to a product: its name, its price, or both.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeProductBody {
@@ -45,21 +45,22 @@ pub(super) struct ChangeProductBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
     name: Option<String>,
-    /// What one costs from now on, as a decimal string.
+    /// The new price of one unit, as a decimal string.
     #[serde(default, deserialize_with = "present")]
     #[schema(pattern = r"^\d+(\.\d+)?$", nullable = false, example = "9.99")]
     unit_price: Option<String>,
-    /// The price's currency: one of today's (ISO 4217); without it, the product's own.
+    /// The currency of the new price. It must be on the current ISO 4217 list. The default is the
+    /// product's own currency.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = currency_of_today, required = false)]
     currency: Option<String>,
 }
 
-/// How the stock changes.
+/// A change of a product's stock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdjustStockBody {
-    /// How many more, or fewer when negative.
+    /// The number of units to add, or to remove if negative.
     #[schema(value_type = i64, example = 12)]
     delta: Integer,
 }
@@ -98,7 +99,7 @@ pub(super) async fn change(
     api.change(ChangeProductInput { product_id, name, unit_price, currency }, about).await
 }
 
-/// Add to a product's stock, or take from it; it is never negative.
+/// Add to a product's stock, or take from it. The stock is never negative.
 #[utoipa::path(
     post, path = "/products/{id}/stock", operation_id = "adjustStock", tag = "products",
         request_body = AdjustStockBody,

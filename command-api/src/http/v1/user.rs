@@ -1,4 +1,5 @@
-//! `/api/v1/users`: registering, changing and deactivating users, and their orders.
+//! The handlers of `/api/v1/users`: registering, changing and deactivating users, and placing their
+//! orders.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -19,22 +20,22 @@ use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
 use crate::http::{Api, present};
 
-/// Where users are shown.
+/// The users in the query API.
 const USERS: Collection = collection("users");
 
-/// Who wants to be a user.
+/// A user to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterUserBody {
-    /// The e-mail address; one user per address, letters of any case being one address.
+    /// The e-mail address. Each address belongs to one user. Upper and lower case are the same.
     #[schema(schema_with = email_address)]
     email: String,
-    /// The name.
+    /// The person's name.
     #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
     name: String,
 }
 
-/// What changes: at least one of both.
+/// The changes to a user: the e-mail address, the name, or both.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeUserBody {
@@ -48,11 +49,11 @@ pub(super) struct ChangeUserBody {
     name: Option<String>,
 }
 
-/// An order of the user in the path.
+/// An order to place for the user in the path.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrderOfUserBody {
-    /// What is ordered, at the products' prices of now.
+    /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
     lines: Vec<LineBody>,
@@ -88,8 +89,9 @@ pub(super) async fn change(
     api.change(ChangeUserInput { user_id: user_id.get(), email, name }, about).await
 }
 
-/// Deactivate a user, for good; the e-mail address is free again, and pending orders can still be
-/// confirmed or cancelled.
+/// Deactivate a user permanently.
+///
+/// The e-mail address becomes free again, and pending orders can still be confirmed or cancelled.
 #[utoipa::path(
     delete, path = "/users/{id}", operation_id = "deactivateUser", tag = "users",
     params(("id" = inline(Id), Path, description = "Which user")),
@@ -103,7 +105,7 @@ pub(super) async fn deactivate(
     api.change(DeactivateUserInput { user_id: user_id.get() }, received.about).await
 }
 
-/// Place an order of the user.
+/// Place an order for the user.
 #[utoipa::path(
     post, path = "/users/{id}/orders", operation_id = "placeOrderOfUser", tag = "orders",
     request_body = PlaceOrderOfUserBody,

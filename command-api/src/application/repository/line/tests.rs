@@ -1,4 +1,4 @@
-//! The turns of one line, without a store.
+//! Tests of the turns in one line, without a store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -50,7 +50,7 @@ async fn turn(lines: &Lines) -> Turn {
     lines.turn("product-1".parse().unwrap()).await.unwrap()
 }
 
-/// The next one's turn, and whether it may be decided on a state ahead of the log.
+/// Takes the next turn, and returns whether it may decide on a state ahead of the log.
 async fn sees_ahead(lines: &Lines, states: &StateLoader) -> (Turn, bool) {
     let mut turn = turn(lines).await;
     let ahead = turn.ahead::<ProductState>(NOW, states).await.unwrap().is_some();
@@ -93,7 +93,7 @@ async fn who_was_decided_on_what_is_not_made_hears_of_it_and_nobody_is_decided_o
         assert!(base.came_about().now_or_never().is_none(), "nobody knows yet");
         fate(first, &states);
         assert!(!base.came_about().await);
-        // The third was decided on the second, which cannot be made either.
+        // The third was decided on the second, which cannot succeed either.
         let third = third.pass_on(NOW, next());
         assert!(!sees_ahead(&lines, &states).await.1);
         drop((second, third));
@@ -179,7 +179,7 @@ async fn a_state_that_one_without_room_went_past_is_never_decided_on() {
             Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
         let second = second.pass_on(NOW, leaves);
         assert!(!is_next(&lines), "nobody can be decided on what the second leaves");
-        // Both are answered by one batch; the second hears of it first.
+        // One batch answers both, and the second receives its answer first.
         second.settle(&made(), &states);
         let third =
             sees_ahead(&lines, &states).now_or_never().expect("nothing is to be waited for");
