@@ -16,26 +16,25 @@ const JSON: &str = "application/json";
 const CHANGED: &str = "Envelope_Changed";
 const DRY_RUN: &str = "Envelope_DryRunData";
 
-const IF_MATCH: &str = "`\"<version>\"` or the query API's tag, of which the version counts: 412 \
-    unless the newest version is one of them";
-const IF_NONE_MATCH: &str = "The same, the other way: 412 if the newest version is one of them, \
-    or with `*` if there is any";
+const IF_MATCH: &str = "The versions that the resource may be at: `\"<version>\"`, or a tag of \
+    the query API, whose version counts. The answer is 412 if it is at another one";
+const IF_NONE_MATCH: &str = "The versions that the resource must not be at, or `*` if it must not \
+    exist. The answer is 412 if it is";
 
 /// The frame of the document. Paths and schemas come from the handlers.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Daybook command API",
-        description = "What the shop can be asked to do. Every answer carries a consistency \
-            token: give it to the query API, \
-                       and it waits until it shows what was done.",
+        description = "Takes commands to the shop. Every answer has a consistency token. Give it \
+            to the query API, which then waits until it shows the effect of the command.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "users", description = "Who may order"),
-        (name = "products", description = "What is sold"),
-        (name = "orders", description = "What is ordered"),
+        (name = "users", description = "Users who may order"),
+        (name = "products", description = "Products for sale"),
+        (name = "orders", description = "Orders and their lines"),
     ),
     security(()),
     components(schemas(ProblemBody, Envelope<DryRunData>)),
@@ -45,23 +44,23 @@ pub(super) struct Document;
 /// The problems that every operation can answer with, apart from its own.
 const PROBLEMS: [(&str, &str); 9] = [
     ("400", "The request cannot be parsed"),
-    ("404", "There is no such thing"),
+    ("404", "The resource does not exist"),
     ("408", "The request did not arrive in time"),
     (
         "409",
-        "A rule of the shop says no, or the first request with this idempotency key is still in \
-            flight",
+        "A rule of the shop refuses the command, or the first request with this idempotency \
+            key is still in flight",
     ),
     ("413", "The body is larger than 64 KiB"),
     (
         "422",
-        "Some of the content is not valid, or the idempotency key was used for another request",
+        "Some of the content is invalid, or the idempotency key was used for another request",
     ),
-    ("500", "Something went wrong on this side"),
+    ("500", "Something went wrong on the server"),
     (
         "503",
-        "Nothing was changed, or it is not known whether it was; try again with the same \
-            idempotency key",
+        "Nothing was changed, or the outcome is unknown; try again with the same idempotency \
+            key",
     ),
     ("504", "The answer took too long"),
 ];
@@ -88,8 +87,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(header_parameter(
         "Idempotency-Key",
-        "A repeat under the same key answers as the first did, with `Idempotent-Replayed: true`; \
-            bare or in double quotes",
+        "A key for this command, bare or in double quotes. A repeat with the same key gets the \
+            first answer, with `Idempotent-Replayed: true`",
     ));
     parameters.push(RefOr::T(dry_run()));
     parameters.push(header_parameter("If-Match", IF_MATCH));
@@ -107,7 +106,7 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     let failed = if named {
         "The precondition does not hold; the newest version is in ETag"
     } else {
-        "If-Match names what does not exist yet"
+        "If-Match requires a version, but the resource does not exist yet"
     };
     responses.insert("412".to_owned(), problem(failed));
     if operation.request_body.is_some() {
@@ -126,9 +125,9 @@ fn header_parameter(name: &str, description: &str) -> RefOr<Parameter> {
 }
 
 fn dry_run() -> Parameter {
-    let description = "`true`: nothing is changed; the answer tells what would be appended and \
-        whether all that it requires holds. \
-                       An idempotency key is then neither looked up nor kept.";
+    let description = "With `true`, nothing is changed. The answer has the events that would be \
+        appended, and whether the requirements of the append hold. An idempotency key is neither \
+        looked up nor stored.";
     ParameterBuilder::new()
         .name("dry_run")
         .parameter_in(ParameterIn::Query)
@@ -142,14 +141,14 @@ fn dry_run() -> Parameter {
 fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
     let dry_run = Ref::from_schema_name(DRY_RUN);
     if let Some(RefOr::T(done)) = responses.get_mut("200") {
-        done.description.push_str("; with `dry_run`, what would be done");
+        done.description.push_str("; with `dry_run`, what it would do");
         let either = OneOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(dry_run);
         done.content
             .insert(JSON.to_owned(), ContentBuilder::new().schema(Some(either)).build().into());
     } else {
         let content = ContentBuilder::new().schema(Some(dry_run)).build();
         let told = ResponseBuilder::new()
-            .description("With `dry_run`: what would be done")
+            .description("With `dry_run`: what the command would do")
             .content(JSON, content)
             .build();
         responses.insert("200".to_owned(), told.into());
@@ -166,14 +165,14 @@ fn describe_success(response: &mut Response, creates: bool) {
         ("Consistency-Token", "The same as `meta.consistency_token`"),
         (
             "Idempotent-Replayed",
-            "`true` when this is the answer of an earlier request with the same key",
+            "`true` if this is the answer to an earlier request with the same key",
         ),
         ("X-Request-Id", "The request's id"),
     ] {
         response.headers.insert(name.to_owned(), header(description));
     }
     if creates {
-        response.headers.insert("Location".to_owned(), header("Where the query API shows it"));
+        response.headers.insert("Location".to_owned(), header("The resource's URL in the query API"));
     }
 }
 

@@ -15,9 +15,9 @@ use utoipa::openapi::{OpenApi, RefOr};
 #[openapi(
     info(
         title = "Daybook query API",
-        description = "Answers questions from the read tables. Every answer says up to which \
-            position of the log it is complete; \
-                       give the consistency token of a command to see its effect.",
+        description = "Answers questions from the read tables. Every answer names the position \
+            of the log up to which it is complete. With the consistency token of a command, a \
+            query waits until it shows the effect of that command.",
         license(name = "MIT OR Apache-2.0", url = "https://spdx.org/licenses/Apache-2.0.html")
     ),
     servers((url = "/", description = "This server")),
@@ -26,15 +26,14 @@ use utoipa::openapi::{OpenApi, RefOr};
         (name = "users", description = "Users and what they bought"),
         (name = "orders", description = "Orders with their lines"),
         (name = "products", description = "Products with price and stock"),
-        (name = "sales", description = "Sales figures"),
+        (name = "sales", description = "Daily sales"),
         (name = "about", description = "This API")
     )
 )]
 struct Head;
 
-const ETAG: &str = "The tag of what is shown: strong for a row, and it begins with the row's \
-    version; weak for a list. \
-                    It changes whenever `data` or `meta.stale` can have";
+const ETAG: &str = "The tag of the content. For a row it is strong and begins with the row's \
+    version. For a list it is weak. It changes whenever `data` or `meta.stale` may have changed";
 
 pub(super) fn head() -> OpenApi {
     Head::openapi()
@@ -69,26 +68,25 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                 has("ETag", ETAG, Type::String);
                 has(
                     "Cache-Control",
-                    "`private, no-cache`: keep it, and ask each time whether it is still so",
+                    "`private, no-cache`: store it, but check with the server before each use",
                     Type::String,
                 );
                 has("Vary", "The request headers that the answer depends on", Type::String);
                 has(
                     "Preference-Applied",
-                    "`wait=n`, when the query was to wait for a token as long as the caller \
-                        prefers",
+                    "`wait=n`, if the caller named a token and the longest time to wait for it",
                     Type::String,
                 );
                 if is_list {
                     has(
                         "Link",
-                        "The neighbouring pages of the list (RFC 8288), where there are any",
+                        "Links to the neighbouring pages of the list (RFC 8288), if there are any",
                         Type::String,
                     );
                 }
             }
             "412" if is_query => has("ETag", ETAG, Type::String),
-            "503" => has("Retry-After", "When another try is worth it, in seconds", Type::Integer),
+            "503" => has("Retry-After", "The seconds to wait before a retry", Type::Integer),
             _ => {}
         }
     }

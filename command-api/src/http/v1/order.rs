@@ -102,7 +102,7 @@ impl ImportLineBody {
 #[utoipa::path(
     post, path = "/orders", operation_id = "placeOrder", tag = "orders",
         request_body = PlaceOrderBody,
-    responses((status = 201, description = "The order is placed, pending",
+    responses((status = 201, description = "The order is placed and pending",
         body = Envelope<Changed>)),
 )]
 pub(super) async fn place(
@@ -122,7 +122,7 @@ pub(super) async fn place(
 #[utoipa::path(
     post, path = "/orders/import", operation_id = "importOrder", tag = "orders",
         request_body = ImportOrderBody,
-    responses((status = 201, description = "The order is taken over, pending",
+    responses((status = 201, description = "The order is imported and pending",
         body = Envelope<Changed>)),
 )]
 pub(super) async fn import(
@@ -148,7 +148,7 @@ pub(super) async fn import(
 #[utoipa::path(
     post, path = "/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
         request_body = LineBody,
-    params(("id" = inline(Id), Path, description = "Which order")),
+    params(("id" = inline(Id), Path, description = "The order's id")),
     responses((status = 201, description = "The line is added; Location names the order",
         body = Envelope<Changed>)),
 )]
@@ -166,8 +166,8 @@ pub(super) async fn add_line(
 #[utoipa::path(
     delete, path = "/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine",
         tag = "orders",
-    params(("id" = inline(Id), Path, description = "Which order"), ("line_id" = inline(Id), Path,
-        description = "Which line")),
+    params(("id" = inline(Id), Path, description = "The order's id"), ("line_id" = inline(Id), Path,
+        description = "The line's id")),
     responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
 )]
 pub(super) async fn remove_line(
@@ -182,7 +182,7 @@ pub(super) async fn remove_line(
 /// Confirm a pending order, which must have at least one line. It counts as a sale from then on.
 #[utoipa::path(
     post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
-    params(("id" = inline(Id), Path, description = "Which order")),
+    params(("id" = inline(Id), Path, description = "The order's id")),
     responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
 )]
 pub(super) async fn confirm(
@@ -196,7 +196,7 @@ pub(super) async fn confirm(
 /// Cancel a pending order.
 #[utoipa::path(
     post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
-    params(("id" = inline(Id), Path, description = "Which order")),
+    params(("id" = inline(Id), Path, description = "The order's id")),
     responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
 )]
 pub(super) async fn cancel(

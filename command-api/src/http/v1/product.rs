@@ -85,7 +85,7 @@ pub(super) async fn add(
 #[utoipa::path(
     patch, path = "/products/{id}", operation_id = "changeProduct", tag = "products",
         request_body = ChangeProductBody,
-    params(("id" = inline(Id), Path, description = "Which product")),
+    params(("id" = inline(Id), Path, description = "The product's id")),
     responses((status = 200, description = "The product is changed", body = Envelope<Changed>)),
 )]
 pub(super) async fn change(
@@ -103,7 +103,7 @@ pub(super) async fn change(
 #[utoipa::path(
     post, path = "/products/{id}/stock", operation_id = "adjustStock", tag = "products",
         request_body = AdjustStockBody,
-    params(("id" = inline(Id), Path, description = "Which product")),
+    params(("id" = inline(Id), Path, description = "The product's id")),
     responses((status = 200, description = "The stock is adjusted", body = Envelope<Changed>)),
 )]
 pub(super) async fn adjust_stock(

@@ -77,7 +77,7 @@ pub(super) async fn register(
 #[utoipa::path(
     patch, path = "/users/{id}", operation_id = "changeUser", tag = "users",
         request_body = ChangeUserBody,
-    params(("id" = inline(Id), Path, description = "Which user")),
+    params(("id" = inline(Id), Path, description = "The user's id")),
     responses((status = 200, description = "The user is changed", body = Envelope<Changed>)),
 )]
 pub(super) async fn change(
@@ -94,7 +94,7 @@ pub(super) async fn change(
 /// The e-mail address becomes free again, and pending orders can still be confirmed or cancelled.
 #[utoipa::path(
     delete, path = "/users/{id}", operation_id = "deactivateUser", tag = "users",
-    params(("id" = inline(Id), Path, description = "Which user")),
+    params(("id" = inline(Id), Path, description = "The user's id")),
     responses((status = 200, description = "The user is deactivated", body = Envelope<Changed>)),
 )]
 pub(super) async fn deactivate(
@@ -109,8 +109,8 @@ pub(super) async fn deactivate(
 #[utoipa::path(
     post, path = "/users/{id}/orders", operation_id = "placeOrderOfUser", tag = "orders",
     request_body = PlaceOrderOfUserBody,
-    params(("id" = inline(Id), Path, description = "Which user")),
-    responses((status = 201, description = "The order is placed, pending",
+    params(("id" = inline(Id), Path, description = "The user's id")),
+    responses((status = 201, description = "The order is placed and pending",
         body = Envelope<Changed>)),
 )]
 pub(super) async fn place_order(

@@ -77,7 +77,7 @@ impl OrderOfUserFilter {
     get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
         PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn list(
     State(api): State<Api>,
@@ -98,7 +98,7 @@ pub(in crate::http) async fn list(
     get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
     params(("id" = inline(Id), Path, description = "The order's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn find(
     State(api): State<Api>,

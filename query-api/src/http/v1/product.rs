@@ -58,7 +58,7 @@ impl Filter for ProductFilter {
         params(ProductFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<Product>>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn list(
     State(api): State<Api>,
@@ -78,7 +78,7 @@ pub(in crate::http) async fn list(
     get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
     params(("id" = inline(Id), Path, description = "The product's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn find(
     State(api): State<Api>,

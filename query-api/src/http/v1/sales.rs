@@ -75,7 +75,7 @@ impl Filter for DailySalesFilter {
     params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<DailySales>>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn daily(
     State(api): State<Api>,

@@ -76,7 +76,7 @@ impl Filter for UserFilter {
     get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter,
         PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<User>>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn list(
     State(api): State<Api>,
@@ -97,7 +97,7 @@ pub(in crate::http) async fn list(
     get, path = "/api/v1/users/{id}", tag = "users", operation_id = "getUser",
     params(("id" = inline(Id), Path, description = "The user's id"), WaitParams, QueryHeaders),
     responses((status = 200, description = "The user", body = Envelope<User>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn find(
     State(api): State<Api>,
@@ -118,7 +118,7 @@ pub(in crate::http) async fn find(
     params(("id" = inline(Id), Path, description = "The user's id"), order::OrderOfUserFilter,
         PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
-              (status = 304, description = "The caller has it already"), Failures)
+              (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 pub(in crate::http) async fn orders(
     State(api): State<Api>,
