@@ -172,7 +172,9 @@ fn describe_success(response: &mut Response, creates: bool) {
         response.headers.insert(name.to_owned(), header(description));
     }
     if creates {
-        response.headers.insert("Location".to_owned(), header("The resource's URL in the query API"));
+        response
+            .headers
+            .insert("Location".to_owned(), header("The resource's URL in the query API"));
     }
 }
 

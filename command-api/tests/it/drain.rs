@@ -1,4 +1,4 @@
-//! SIGTERM while commands are under way.
+//! Tests of SIGTERM while commands are in progress.
 
 use local_servers::{in_time, test_client, until};
 use serde_json::json;
@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::process::{Process, database};
 
-/// As many connections as the process may hold.
+/// The maximum number of connections of the process.
 const CONNECTIONS: u32 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +23,7 @@ async fn with_every_connection_taken_a_drain_is_noticed_and_answers_what_was_sen
         .unwrap();
     let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": 10});
     let commands = (0..CONNECTIONS).map(|_| {
-        // A client of its own has a connection of its own.
+        // A separate client has a separate connection.
         let request = test_client().post(format!("{}/api/v1/products", process.api)).json(&body);
         tokio::spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) })
     });

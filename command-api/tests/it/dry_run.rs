@@ -1,4 +1,4 @@
-//! `?dry_run=true`: what a command would do is told, and nothing is done.
+//! Tests of `?dry_run=true`: the answer has what a command would do, and nothing is done.
 
 use event_store::{EventStore as _, Position};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ async fn a_dry_run_tells_the_events_and_appends_nothing() {
             && told.header("location").is_empty()
     );
     assert_eq!(shop.log().await, before);
-    // What it told is what happens.
+    // The real command does what the dry run announced.
     let order = shop.post("/api/v1/orders?dry_run=false", body).await.made();
     let (_, placed) = shop.log().await.pop().unwrap();
     let without_ids = |mut data: Value| {

@@ -1,5 +1,5 @@
-//! Streams that were written by programs with another history than today's: the aggregates are read
-//! and changed as ever.
+//! Tests of streams that older programs wrote, with former event versions. The aggregates can still
+//! be read and changed.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use crate::support::{Cue, Shop, ShopOptions, Stage, json_request};
 
-/// A history that the shop might have had.
+/// A history of event versions that the shop might have had.
 const PAST: &[Past] = &[
     (("user.signed_up", 1), &[("user.registered", 1)], |data| Ok(vec![("user.registered", data)])),
     (("user.closed", 1), &[("user.deactivated", 1)], |data| Ok(vec![("user.deactivated", data)])),
-    // Orders were bought at once, before they were placed and then confirmed.
+    // Orders used to be bought in one step. Later they were placed and then confirmed.
     (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 1)], |mut data| {
         let mut take = |field: &str| {
             data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing")
@@ -33,7 +33,7 @@ fn shop(store: Arc<dyn EventStore>) -> Shop {
     Shop::reading_through(registry, store, ShopOptions::default())
 }
 
-/// What another program appends.
+/// Appends an event as another program would.
 async fn write(store: &dyn EventStore, stream: &str, event_type: &str, tag: &str, data: &Value) {
     let metadata = Metadata {
         correlation_id: Uuid::nil(),
@@ -52,7 +52,7 @@ async fn write(store: &dyn EventStore, stream: &str, event_type: &str, tag: &str
     store.append(Append { streams, ..Append::default() }).await.unwrap();
 }
 
-/// A log that the shop of today has written.
+/// A log that the current shop has written.
 struct Written {
     user: String,
     product: String,
@@ -73,7 +73,7 @@ impl Written {
         &self.events.iter().find(|(name, _)| name == event_type).unwrap().1
     }
 
-    /// The same, as older programs would have written it.
+    /// Writes the same log as older programs would have written it.
     async fn by_older_programs(&self, store: &dyn EventStore) {
         let (user, product, order) = (&self.user, &self.product, &self.order);
         write(

@@ -1,5 +1,5 @@
-//! Many clients change one aggregate at once and name no version: they are decided in turn, and
-//! every one gets its own answer.
+//! Tests of many clients that change one aggregate at once without naming a version. They are
+//! decided in turn, and each gets its own answer.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,21 @@ use crate::postgres::{at_once, database, shop};
 use crate::support::{Arrivals, Cue, Reply, Shop, ShopOptions, Stage, With, json_request};
 
 const CLIENTS: usize = 300;
-/// More than anybody sells.
+/// A change of the stock that is always refused.
 const TOO_MANY: i64 = -1_000_000;
 
 fn stock_path(product: &str) -> String {
     format!("/api/v1/products/{product}/stock")
 }
 
-/// The versions and the positions that the answers name, each once.
+/// The versions and positions in the answers. Each occurs once.
 fn told(replies: &[Reply]) -> (BTreeSet<i64>, BTreeSet<i64>) {
     let version = |reply: &Reply| reply.ok()["version"].as_i64().unwrap();
     let position = |reply: &Reply| reply.token().position;
     (replies.iter().map(version).collect(), replies.iter().map(position).collect())
 }
 
-/// Everything that happened to the product, as the log has it: no stock that another one's change
-/// did not leave.
+/// Checks all events of the product in the log: each stock follows from the one before.
 async fn check_stock(shop: &Shop, changes: i64) {
     let log = shop.log().await;
     let stocks: Vec<i64> = log.iter().map(|(_, data)| data["stock"].as_i64().unwrap()).collect();
@@ -64,7 +63,7 @@ async fn three_hundred_clients_of_two_processes_all_succeed_too() {
     let database = database().await;
     let shops = [shop(&database).await, shop(&database).await];
     let path = stock_path(&shops[0].product("1.00").await);
-    // Each has found its log, as a process has before it takes commands.
+    // Both shops first read the log, as a process does before it accepts commands.
     shops[1].post(&path, json!({"delta": 1})).await.ok();
     let replies =
         at_once(&shops, CLIENTS, |_| json_request("POST", &path, &json!({"delta": 1}))).await;
@@ -101,7 +100,7 @@ async fn p9_repeats_among_many_answer_as_the_first_did_and_have_no_effect() {
     };
     let first = [shop.send(keyed(0)).await, shop.send(keyed(1)).await];
     let shops = [shop.clone(), shop.clone()];
-    // Two of three are repeats, those of 2 and 3 of commands that are under way with them.
+    // Two of three are repeats. Those of 2 and 3 repeat commands that are in flight with them.
     let number = |nth: usize| if nth.is_multiple_of(3) { nth + 10 } else { nth % 4 };
     let replies = at_once(&shops, 90, |nth| keyed(number(nth))).await;
     for (nth, reply) in replies.iter().enumerate() {
@@ -110,7 +109,7 @@ async fn p9_repeats_among_many_answer_as_the_first_did_and_have_no_effect() {
             assert_eq!(reply.header("idempotent-replayed"), "true");
         }
     }
-    // The first two, those of 2 and 3, and 30 that were new.
+    // The first two, those of 2 and 3, and 30 new ones.
     assert_eq!(told(&replies).0, (2..=35).collect());
     check_stock(&shop, 34).await;
 }
@@ -135,7 +134,7 @@ async fn who_names_a_version_competes_with_those_who_do_not() {
     check_stock(&shop, i64::try_from(made.len()).unwrap()).await;
 }
 
-/// A shop whose store waits for its cue, and what a product of it has in stock: ten.
+/// A shop whose store waits for cues, with a product of which ten are in stock.
 struct Scene {
     stage: std::sync::Arc<Stage>,
     arrivals: Arrivals,
@@ -156,7 +155,7 @@ impl Scene {
         tokio::spawn(async move { shop.post(&path, json!({"delta": delta})).await })
     }
 
-    /// One is on its way to the store, where it waits.
+    /// Starts a command and waits until its append reaches the store, where it waits for its cue.
     async fn adjust_and_arrive(&mut self, delta: i64, cue: Cue) -> JoinHandle<Reply> {
         self.stage.cue(cue);
         let sent = self.adjust(delta);
@@ -165,7 +164,7 @@ impl Scene {
     }
 }
 
-/// Lets every other task of this thread get as far as it can.
+/// Runs every other task of this thread until all of them wait.
 pub(crate) async fn everybody_waits() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
@@ -210,7 +209,7 @@ async fn a_command_behind_one_that_fails_or_is_unknown_is_decided_on_what_came_o
         let failing = scene.adjust_and_arrive(5, first).await;
         let behind = scene.adjust_and_arrive(1, Cue::GoOn).await;
         scene.stage.go();
-        // In this order, whichever task the runtime would let go on first.
+        // The order is fixed, whichever task the runtime would resume first.
         assert_eq!(failing.await.unwrap().status, 503);
         scene.stage.go();
         assert_eq!(behind.await.unwrap().ok()["version"], second.0);

@@ -1,4 +1,5 @@
-//! `Idempotency-Key` (promise P9), over the store in memory; over Postgres see `postgres.rs`.
+//! Tests of `Idempotency-Key` (promise P9) over the store in memory. `postgres.rs` has those over
+//! Postgres.
 
 use std::time::Duration;
 
@@ -179,8 +180,8 @@ async fn p9_fifty_at_once_have_one_effect_and_one_answer() {
     assert_eq!(shop.types().await, ["user.registered"]);
 }
 
-/// What is stored stays readable by later versions: the hash is that of the whole path, wherever
-/// the router mounts a version.
+/// Stored hashes must match in later versions. So the hash covers the whole path, wherever the
+/// router mounts a version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stored_hash_of_a_request_covers_its_method_whole_path_and_body() {
     let database = crate::postgres::database().await;

@@ -1,4 +1,4 @@
-//! `/api/v1/orders/import`.
+//! Tests of `/api/v1/orders/import`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What is said about input that is wrong: problems, pinned by golden files, and the limits of
-//! requests.
+//! Tests of invalid input: problem bodies, which golden files pin, and the limits of requests.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -7,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Shop, With, json_request};
 
-/// Compares with `tests/it/golden/<name>.json`; `UPDATE_GOLDEN=1` writes it anew.
+/// Compares with `tests/it/golden/<name>.json`. `UPDATE_GOLDEN=1` writes the file.
 #[track_caller]
 fn golden(name: &str, found: &Value) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,5 +1,5 @@
-//! The command API from outside: its router called in process, over the store in memory and over
-//! Postgres.
+//! Tests of the command API from outside. They call its router in process, over the store in memory
+//! and over Postgres.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! The document at `/openapi.json` says what the router does.
+//! Tests that the document at `/openapi.json` matches the router.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -63,7 +63,7 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
     }
 }
 
-/// Serialising it for each request would cost 2.5 ms of CPU.
+/// Serialising the document for each request would cost 2.5 ms of CPU.
 #[tokio::test]
 async fn the_document_is_serialised_once_and_every_answer_shares_its_bytes() {
     let shop = Shop::new();

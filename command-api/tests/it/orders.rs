@@ -1,4 +1,4 @@
-//! `/api/v1/orders` and `/api/v1/users/{id}/orders`.
+//! Tests of `/api/v1/orders` and `/api/v1/users/{id}/orders`.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

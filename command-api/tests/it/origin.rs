@@ -1,5 +1,5 @@
-//! Where events come from: the log keeps who acted, what caused them and in which trace, whether
-//! the command came over HTTP or from a part of the system.
+//! Tests of the origin of events. The log stores who acted, what caused the events and their trace,
+//! for commands over HTTP and from a part of the system.
 
 use access::Principal;
 use command_api::application::idempotency::{IdempotencyKey, KeyedRequest};
@@ -17,7 +17,7 @@ use crate::support::{With, json_request};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// The metadata of every event, as the log's table has it, without what the store itself adds.
+/// The metadata of every event in the log's table, without the part that the store adds.
 async fn stored(database: &TestDatabase) -> Vec<Value> {
     let pool = PgPool::connect(database.url()).await.unwrap();
     let metadata = "SELECT metadata::jsonb - 'append' FROM event_store.events ORDER BY position";

@@ -1,4 +1,5 @@
-//! What a client sees when the store is away, gives no answer, or the client itself goes away.
+//! Tests of what a client sees when the store is away or does not answer, and when the client
+//! itself hangs up.
 
 use command_api::application::command::{DEADLINE, RACE_LIMIT};
 use event_store::{Epoch, Position, Refusal, StoreError};
@@ -62,7 +63,7 @@ async fn a_command_that_hangs_is_a_503_in_time_and_gives_its_place_back() {
     assert_eq!(reply.header("retry-after"), "2");
     assert_eq!(started.elapsed().as_secs(), DEADLINE.as_secs());
     arrivals.next().await;
-    // Nobody lets the first go on; its place and its key are free all the same.
+    // Nothing resumes the first command, but its place and its key are free again.
     shop.send(register()).await.made();
 }
 
@@ -104,7 +105,7 @@ async fn a_command_goes_on_to_its_end_when_the_client_hangs_up() {
     assert_eq!(shop.types().await, ["user.registered"]);
 }
 
-/// More than a command tries: its pauses grow beyond 30 ms soon.
+/// More attempts than a command makes, because its pauses soon exceed 30 ms.
 const MORE_THAN_TRIED: u32 = 1_000;
 
 #[tokio::test(start_paused = true)]

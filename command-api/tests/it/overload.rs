@@ -1,4 +1,4 @@
-//! Overload: commands that are refused for want of room do not fill the log.
+//! Tests of overload: refused commands must not fill the log.
 
 use local_servers::Written;
 use serde_json::json;

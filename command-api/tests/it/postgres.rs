@@ -1,5 +1,5 @@
-//! Races over Postgres: keys, unique addresses and versions hold when many requests come at once,
-//! also through two processes.
+//! Tests of races over Postgres. Keys, unique addresses and versions hold when many requests arrive
+//! at once, also through two processes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub(crate) async fn database() -> TestDatabase {
 }
 
 pub(crate) async fn shop(database: &TestDatabase) -> Shop {
-    // As the process does it: in the role that may append and read, and nothing else.
+    // Connect as the process does, in the role that may only append and read.
     let url = database.url_in_group("event_store_appender").await;
     let store = PostgresStore::connect(PostgresOptions::from_url(&url).unwrap()).await.unwrap();
     Shop::over(Arc::new(store), ShopOptions::default())
 }
 
-/// Sends them all at once, by turns through both shops.
+/// Sends all requests at once, alternately to both shops.
 pub(crate) async fn at_once(
     shops: &[Shop; 2],
     count: usize,
@@ -201,7 +201,7 @@ async fn p9_clients_that_hang_up_at_any_moment_and_ask_again_have_one_effect_eac
             let (shop, request) = (shop.clone(), request());
             async move { shop.send(request).await }
         });
-        // Spread evenly over the time that a registration takes, a millisecond or two.
+        // The delays are spread evenly over the time of a registration, a millisecond or two.
         tokio::time::sleep(Duration::from_micros(
             run.seed.wrapping_add(client).wrapping_mul(7_919) % 2_000,
         ))

@@ -1,4 +1,4 @@
-//! The process itself: its settings, its start, its stop, its log, and a store that goes away.
+//! Tests of the process itself: its settings, start, stop and log, and a store that goes away.
 
 use std::process::{Child, Command, Stdio};
 
@@ -33,7 +33,7 @@ impl Process {
         );
         let mut command = command();
         command.args(["serve", "--listen", &listen, "--admin-listen", &admin]);
-        // The keys stand beside the log here, unless a test says otherwise.
+        // The keys are in the same database as the log here, unless a test sets another.
         let log = settings
             .iter()
             .find(|(name, _)| *name == "EVENT_STORE_URL")
@@ -61,23 +61,23 @@ impl Process {
         answer.status().as_u16()
     }
 
-    /// Sends SIGTERM; gives back the exit code and the log.
+    /// Sends SIGTERM. Returns the exit code and the log.
     pub(crate) fn stop(self) -> (Option<i32>, String) {
         self.terminate();
         self.ended()
     }
 
-    /// Sends SIGTERM, which begins the drain, and does not wait.
+    /// Sends SIGTERM, which starts the drain, and returns at once.
     pub(crate) fn terminate(&self) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     }
 
-    /// Waits for the end; gives back the exit code and the log.
+    /// Waits until the process ends. Returns the exit code and the log.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         self.end()
     }
 
-    /// What a gauge of the process shows; none while it is left out.
+    /// The value of a gauge of the process, or `None` while it is left out.
     pub(crate) async fn gauge(&self, name: &str) -> Option<f64> {
         let metrics =
             http_get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
@@ -93,7 +93,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already stopped where the test got that far.
+        // The process is already stopped if the test got that far.
         drop(self.child.kill());
         drop(end_of(&mut self.child, "command-api", PATIENCE));
     }

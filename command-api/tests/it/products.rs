@@ -1,4 +1,4 @@
-//! `/api/v1/products`.
+//! Tests of `/api/v1/products`.
 
 use serde_json::json;
 use uuid::Uuid;

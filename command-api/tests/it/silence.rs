@@ -1,6 +1,7 @@
-//! The process while a database is silent rather than dead: every command is answered in time,
-//! commands that do not need that database go on, `/readyz` is right, and all is well soon after
-//! the silence.
+//! Tests of the process while a database is silent but not dead.
+//!
+//! Every command is answered in time, commands that do not need that database succeed, and
+//! `/readyz` is right. After the silence everything soon works again.
 
 use std::time::{Duration, Instant};
 
@@ -14,21 +15,21 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::process::{Process, database};
 
-/// How soon the process must say that it cannot work.
+/// The maximum time until the process reports that it cannot work.
 const NOTICED: Duration = Duration::from_secs(10);
-/// How soon all must be well after the silence.
+/// The maximum time until everything works again after the silence.
 const HEALED: Duration = Duration::from_secs(5);
-/// How long a command may take whatever is silent.
+/// The maximum time of a command, whatever is silent.
 const ANSWERED: Duration = Duration::from_secs(15);
-/// What a loaded machine may take on top.
+/// The additional time for a loaded machine.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Waits until `what` holds, for this long and what a loaded machine may take on top.
+/// Waits until `what` holds, at most `limit` plus [`SLACK`].
 async fn within(limit: Duration, what: &str, holds: impl AsyncFnMut() -> bool) {
     until_within(limit + SLACK, what, holds).await;
 }
 
-/// What `/readyz?verbose` says.
+/// The body of `/readyz?verbose`.
 async fn report(process: &Process) -> Value {
     http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap().json().await.unwrap()
 }
@@ -39,8 +40,9 @@ async fn add_product(process: &Process) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Sends so many registrations at once. Gives each one's status and whether it says when to come
-/// again, and how long all took.
+/// Sends this many registrations at once.
+///
+/// Returns the status of each and whether it has `Retry-After`, and the time that all took.
 async fn register_many(
     process: &Process,
     from: usize,

@@ -1,6 +1,7 @@
-//! Many clients name versions at once, most of which are not the newest any more: each is told so,
-//! by a state that is no older than its request, and a store that is busy is not taken for one that
-//! is away.
+//! Tests of many clients that name versions at once, most of them outdated.
+//!
+//! Each gets a refusal that is based on a state no older than its request. A busy store does not
+//! count as one that is away.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use crate::postgres::{at_once, database, shop};
 use crate::support::{Cue, Reply, Shop, ShopOptions, Stage, With, json_request};
 
 const CLIENTS: usize = 200;
-/// How often each client comes back, without pause.
+/// The number of requests of each client, without pauses.
 const ROUNDS: usize = 5;
-/// A product that is not there.
+/// The id of a product that does not exist.
 const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 
 fn path(product: &str) -> String {
     format!("/api/v1/products/{product}")
 }
 
-/// A change by somebody who has seen this version.
+/// A change by a client that has seen this version.
 fn rename(shop: &Shop, path: &str, name: &str, seen: i64) -> JoinHandle<Reply> {
     let request = json_request("PATCH", path, &json!({"name": name}))
         .with("if-match", &format!("\"{seen}\""));
@@ -33,14 +34,14 @@ fn rename(shop: &Shop, path: &str, name: &str, seen: i64) -> JoinHandle<Reply> {
     tokio::spawn(async move { shop.send(request).await })
 }
 
-/// The version that a refusal names.
+/// The version in a refusal.
 #[track_caller]
 fn newest(refused: &Reply) -> i64 {
     refused.problem(412, "stale-version");
     refused.header("etag").trim_matches('"').parse().unwrap()
 }
 
-/// Every event takes long to read from now on.
+/// Makes the read of every event slow from now on.
 async fn make_reads_slow(database: &TestDatabase) {
     let slow = "ALTER TABLE event_store.events ENABLE ROW LEVEL SECURITY;
         CREATE POLICY slow ON event_store.events FOR SELECT USING (pg_sleep(0.05) IS NOT NULL)";
@@ -57,7 +58,7 @@ async fn narrow_shop(database: &TestDatabase) -> Shop {
         Arc::new(PostgresStore::connect(options).await.unwrap()),
         ShopOptions::default(),
     );
-    // It has found its log, as a process has before it takes commands.
+    // It first reads the log, as a process does before it accepts commands.
     shop.patch(&path(NOBODY), json!({"name": "lp"})).await.problem(404, "not-found");
     shop
 }
@@ -75,7 +76,7 @@ async fn many_who_name_an_old_version_at_once_are_refused_by_one_load() {
     for client in clients {
         assert_eq!(newest(&client.await.unwrap()), 1);
     }
-    // The first one's had begun when the others came.
+    // The load of the first request had begun when the others arrived.
     let loads = stage.reads() - before;
     assert!((1..=2).contains(&loads), "{loads} loads for {CLIENTS} clients");
 }
@@ -91,7 +92,7 @@ async fn nobody_is_refused_by_a_state_from_before_the_request() {
     let held = stage.hold_reads().await;
     let early = rename(&shop, &path, "early", 9);
     everybody_waits().await;
-    // That one has read version 1, which is the newest no more.
+    // That request has read version 1, which is no longer the newest.
     stage.go();
     assert_eq!(change.await.unwrap().ok()["version"], 2);
     let late = rename(&shop, &path, "mc", 2);
@@ -137,7 +138,7 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
                 let mut made = Vec::new();
                 for round in 0..ROUNDS {
                     let seen = acknowledged.load(Ordering::SeqCst);
-                    // Every fifth names what is the newest as far as anybody knows.
+                    // Every fifth client names the newest version that it knows.
                     let named = if number.is_multiple_of(5) { seen } else { seen - 1 };
                     let reply =
                         rename(&shop, &path, &format!("{number} {round}"), named).await.unwrap();
@@ -172,7 +173,7 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_products_that_must_all_be_loaded_at_once_keep_the_store_busy_and_not_away() {
-    // Together their loads take longer than a silent server is waited for.
+    // Their loads together take longer than the limit for a silent server.
     const PRODUCTS: usize = 80;
     let database = database().await;
     let warm = shop(&database).await;

@@ -1,5 +1,5 @@
-//! Aggregates with long streams, cached and kept as snapshots: commands meet the same state as
-//! without.
+//! Tests of aggregates with long streams, in the cache and as snapshots. Commands get the same
+//! state as without them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::support::{Shop, ShopOptions};
 
-/// The stock of a product goes up by one so many times, each an event.
+/// Appends this many events to a product. Each adds one to its stock.
 async fn adjust(store: &dyn EventStore, product: &str, from: i64, times: i64) {
     let metadata = Metadata {
         correlation_id: Uuid::nil(),
@@ -73,7 +73,7 @@ async fn a_product_with_a_long_life_is_the_same_from_its_events_from_a_snapshot_
         assert_eq!(format!("{other:?}"), format!("{from_events:?}"));
     }
 
-    // What another process appends is seen, and the version that a command meets is the newest.
+    // The shop sees events of another process, and a command gets the newest version.
     let adjusted =
         shop.post(&format!("/api/v1/products/{product}/stock"), json!({"delta": -910})).await;
     assert_eq!(adjusted.ok()["version"], 902);

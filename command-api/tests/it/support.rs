@@ -1,4 +1,4 @@
-//! A shop to send requests to, and a store that can be stopped in the middle of an append.
+//! A shop for sending requests, and a store that can stop in the middle of an append.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,13 +37,13 @@ pub(crate) fn now() -> DateTime<Utc> {
     NOW.parse().unwrap()
 }
 
-/// The command API over some store.
+/// The command API over a store.
 #[derive(Clone)]
 pub(crate) struct Shop {
     router: Router,
     pub(crate) store: Arc<dyn EventStore>,
     commands: Arc<Commands>,
-    /// The same without HTTP.
+    /// The application without HTTP.
     pub(crate) application: Application,
 }
 
@@ -64,7 +64,7 @@ fn api(application: Application) -> Api {
     }
 }
 
-/// How a shop differs from the usual one.
+/// The options in which a shop can differ from the default.
 #[derive(Clone, Copy)]
 pub(crate) struct ShopOptions {
     pub(crate) order_import: bool,
@@ -99,7 +99,7 @@ impl Shop {
         )
     }
 
-    /// One whose log was written by programs with another history.
+    /// A shop whose log was written by programs with another history.
     pub(crate) fn reading_through(
         registry: Registry,
         store: Arc<dyn EventStore>,
@@ -120,7 +120,7 @@ impl Shop {
         Self { router, store, commands, application }
     }
 
-    /// One that has not found its store yet.
+    /// A shop that has not connected to its store yet.
     pub(crate) fn starting() -> Router {
         let application =
             Application { commands: Arc::new(OnceLock::new()), environment: environment(false) };
@@ -131,7 +131,7 @@ impl Shop {
         send(self.router.clone(), request).await
     }
 
-    /// The body that comes, byte for byte.
+    /// The body of the answer, byte for byte.
     pub(crate) async fn bytes(&self, path: &str) -> Bytes {
         let request = Request::get(path).body(Body::empty()).unwrap();
         self.router
@@ -181,7 +181,7 @@ impl Shop {
         self.post("/api/v1/orders", body).await.made()
     }
 
-    /// The whole log: type and payload of each event.
+    /// The whole log: the type and payload of each event.
     pub(crate) async fn log(&self) -> Vec<(String, Value)> {
         let events = self.store.read(&Filter::All, Position::START, 10_000).await.unwrap();
         events.iter().map(|event| (event.event_type.to_string(), event.decode().unwrap())).collect()
@@ -218,7 +218,7 @@ impl With for Request<Body> {
     }
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -231,7 +231,7 @@ impl Reply {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The id of what was made.
+    /// The id of the created resource.
     #[track_caller]
     pub(crate) fn made(&self) -> String {
         assert_eq!(self.status, 201, "{:#}", self.body);
@@ -244,7 +244,7 @@ impl Reply {
         &self.body["data"]
     }
 
-    /// A problem with this status and code, in the right form.
+    /// Asserts that this is a problem with this status and code, in the right form.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) {
         assert_eq!(
@@ -260,7 +260,7 @@ impl Reply {
         assert!(self.body["instance"].is_string() && self.body["title"].is_string());
     }
 
-    /// Invalid content, wrong at exactly these places.
+    /// Asserts that the content is invalid at exactly these places.
     #[track_caller]
     pub(crate) fn wrong(&self, expected: &[(&str, &str)]) {
         self.problem(422, "invalid-content");
@@ -277,15 +277,15 @@ impl Reply {
     }
 }
 
-/// What a [`Stage`] does with an append.
+/// The action of a [`Stage`] on an append.
 pub(crate) enum Cue {
-    /// Does it after all.
+    /// Makes the append.
     GoOn,
     /// Answers with an error instead.
     Fail(StoreError),
-    /// Does it, and loses the answer.
+    /// Makes the append, but loses the answer.
     LoseAnswer,
-    /// Refuses it instead.
+    /// Refuses the append instead.
     Refuse(Refusal),
 }
 
@@ -293,18 +293,18 @@ pub(crate) enum Cue {
 pub(crate) struct Arrivals(mpsc::UnboundedReceiver<()>);
 
 impl Arrivals {
-    /// Waits for the next one.
+    /// Waits for the next append.
     pub(crate) async fn next(&mut self) {
         in_time("an append that reaches the store", self.0.recv()).await.unwrap();
     }
 
-    /// How many have arrived since.
+    /// The number of appends that have arrived since the last call.
     pub(crate) fn count(&mut self) -> u32 {
         std::iter::from_fn(|| self.0.try_recv().ok()).map(|()| 1).sum()
     }
 }
 
-/// A store whose appends wait for their cue, once there are cues to wait for.
+/// A store whose appends wait for their cues, if cues are set.
 pub(crate) struct Stage {
     inner: MemoryStore,
     cues: Mutex<VecDeque<Cue>>,
@@ -315,7 +315,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A stage, and what tells that an append has reached it.
+    /// A stage, and a receiver that reports each append that reaches it.
     pub(crate) fn new() -> (Arc<Self>, Arrivals) {
         let (reached, arrivals) = mpsc::unbounded_channel();
         let stage = Self {
@@ -329,7 +329,7 @@ impl Stage {
         (Arc::new(stage), Arrivals(arrivals))
     }
 
-    /// The next append waits for [`Stage::go`], then does this.
+    /// Makes the next append wait for [`Stage::go`] and then do this.
     pub(crate) fn cue(&self, cue: Cue) {
         self.cues.lock().unwrap().push_back(cue);
     }
@@ -338,12 +338,12 @@ impl Stage {
         self.go.add_permits(1);
     }
 
-    /// No stream that is read from now on is shown before what this gives is dropped.
+    /// Blocks all reads of streams until the returned guard is dropped.
     pub(crate) async fn hold_reads(&self) -> RwLockWriteGuard<'_, ()> {
         self.reading.write().await
     }
 
-    /// How often a stream was read.
+    /// The number of reads of streams.
     pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! A server that a reload has made lose what it acknowledges.
+//! Tests of a server that a reload has configured to lose acknowledged commits.
 
 use event_store::erasure::keys;
 use event_store::postgres;

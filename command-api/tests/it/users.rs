@@ -1,4 +1,4 @@
-//! `/api/v1/users`.
+//! Tests of `/api/v1/users`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +152,7 @@ async fn no_answer_and_no_log_line_of_the_store_repeats_what_is_personal_outside
     assert_eq!(data["email"], json!({"$subject": reply.made(), "$personal": "canary@example.com"}));
 }
 
-/// A shop that signs personal values under these keys.
+/// A shop that encrypts personal values with these keys.
 fn signed(log: Arc<dyn EventStore>, keys: &Arc<MemoryKeys>, options: VaultOptions) -> Shop {
     let master = LocalMasterKeys::parse(&MASTER_KEY.into()).unwrap();
     let vault = Vault::new(Arc::clone(keys) as _, Arc::new(master), options);
@@ -162,7 +162,7 @@ fn signed(log: Arc<dyn EventStore>, keys: &Arc<MemoryKeys>, options: VaultOption
 #[tokio::test]
 async fn nobody_is_decided_on_what_is_on_its_way_of_a_user_who_was_erased_meanwhile() {
     let ((stage, mut arrivals), keys) = (Stage::new(), Arc::new(MemoryKeys::new()));
-    // Every use of a key asks for it, so that the erasure is known at once.
+    // Keys are not cached, so the erasure is known at once.
     let options = VaultOptions { key_lifetime: Duration::ZERO, ..VaultOptions::default() };
     let shop = signed(Arc::clone(&stage) as _, &keys, options);
     let user = shop.user("ada@example.com").await;
@@ -189,7 +189,8 @@ async fn a_user_who_was_erased_elsewhere_a_moment_ago_takes_no_other_address() {
     let (log, keys) = (Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()));
     let shop = signed(Arc::clone(&log) as _, &keys, VaultOptions::default());
     let user = shop.user("ada@example.com").await;
-    // Not through this process, which has the key at hand and learns of it within a second.
+    // The erasure does not go through this process, which has the key cached and learns of it
+    // within a second.
     let request = EraseRequest { subject: user.parse().unwrap(), by: "ops-7".to_owned() };
     erase(log.as_ref(), keys.as_ref(), &request).await.unwrap();
     let changed = shop

@@ -1,5 +1,5 @@
-//! What bodies and paths may say: strictly their published formats, and nothing that the log cannot
-//! hold.
+//! Tests of values in bodies and paths. Only their published formats are accepted, and nothing that
+//! the log cannot store.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::postgres;
 use crate::support::{Reply, Shop, json_request};
 
-/// Values at the bounds of some format, behind them, and of other types.
+/// Values at and beyond the bounds of a format, and of other types.
 fn extremes() -> Vec<Value> {
     let texts = [
         "",
@@ -65,7 +65,7 @@ fn extremes() -> Vec<Value> {
     values
 }
 
-/// Words of Rust that no client knows.
+/// Rust words that must not reach clients.
 const RUST: &[&str] = &[
     "i64",
     "u64",
@@ -84,7 +84,7 @@ const RUST: &[&str] = &[
     "UUID parsing",
 ];
 
-/// Things that exist, by what a path or a body calls them.
+/// Existing resources, by the name that a path or a body has for them.
 struct Things {
     user: String,
     product: String,
@@ -110,7 +110,7 @@ impl Things {
         path.replace("{id}", id).replace("{line_id}", &Uuid::now_v7().to_string())
     }
 
-    /// A value that the schema of this name admits.
+    /// A value that is valid for this schema.
     fn valid(&self, document: &Value, name: &str, schema: &Value) -> Value {
         if let Some(reference) = schema["$ref"].as_str() {
             let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
@@ -137,7 +137,7 @@ impl Things {
     }
 }
 
-/// The places of all values in a body.
+/// The JSON pointers of all values in a body.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
@@ -158,7 +158,7 @@ fn document() -> Value {
     serde_json::to_value(command_api::http::document()).unwrap()
 }
 
-/// Each operation with a body: method, path and the body's schema.
+/// Every operation with a body: its method, path and body schema.
 fn bodies(document: &Value) -> Vec<(String, String, Value)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {

@@ -1,4 +1,4 @@
-//! `If-Match`, `ETag`, and races that were lost.
+//! Tests of `If-Match`, `ETag` and lost races.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -84,7 +84,7 @@ async fn if_none_match_refuses_every_change_of_a_version_that_it_names() {
     let absent =
         json_request("PATCH", &format!("/api/v1/users/{}", Uuid::now_v7()), &json!({"name": "B"}));
     shop.send(absent.with("if-none-match", "*")).await.problem(404, "not-found");
-    // Nothing here has a date, so dates are ignored.
+    // Resources have no modification date, so conditions on dates are ignored.
     let rename = json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "C"}));
     shop.send(rename.with("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT")).await.ok();
 }

@@ -1,4 +1,4 @@
-//! Entity tags, preconditions and 304.
+//! Tests of entity tags, preconditions and 304.
 
 use serde_json::Value;
 
@@ -17,21 +17,21 @@ async fn a_row_has_a_strong_tag_that_changes_with_its_version_its_position_and_i
         (again.status.as_u16(), again.header("etag"), &again.body),
         (304, "\"3.17.1.v1\"", &Value::Null)
     );
-    // Another stream's event changes the row without changing its version.
+    // An event of another stream changes the row, but not its version.
     sqlx::query("UPDATE users_g1.users SET order_count = order_count + 1, position = 18")
         .execute(&app.writer)
         .await
         .unwrap();
     let changed = app.get_with(&path, &[("if-none-match", "\"3.17.1.v1\"")]).await;
     assert_eq!((changed.status.as_u16(), changed.header("etag")), (200, "\"3.18.1.v1\""));
-    // A rebuild corrects the row, which neither its version nor its position tells.
+    // A rebuild corrects the row. Neither its version nor its position shows that.
     sqlx::raw_sql(REBUILT).execute(&app.writer).await.unwrap();
     let rebuilt = app.get_with(&path, &[("if-none-match", "\"3.18.1.v1\"")]).await;
     assert_eq!((rebuilt.status.as_u16(), rebuilt.header("etag")), (200, "\"3.18.2.v1\""));
     assert_eq!(rebuilt.body["data"]["order_count"], 7);
 }
 
-/// The next generation of users, where each has seven orders.
+/// The next generation of users, in which each has seven orders.
 const REBUILT: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
     CREATE TABLE users AS SELECT * FROM users_g1.users;
@@ -91,10 +91,10 @@ async fn if_match_is_checked_on_reads_and_counts_before_if_none_match() {
         (&row, vec![("if-none-match", "\"3")], 400),
         (&list, vec![("if-match", &*list_tag)], 412),
         (&list, vec![("if-none-match", &*list_tag)], 304),
-        // Nothing here has a date, so dates are ignored.
+        // Resources have no modification date, so conditions on dates are ignored.
         (&row, vec![("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT")], 200),
         (&row, vec![("if-modified-since", "Sun, 06 Nov 2094 08:49:37 GMT")], 200),
-        // What is not there is not found, whatever is required of it.
+        // An absent resource is a 404, whatever the preconditions are.
         (&absent, vec![("if-match", "*")], 404),
         (&absent, vec![("if-none-match", "*")], 404),
     ] {

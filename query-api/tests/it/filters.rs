@@ -1,4 +1,4 @@
-//! Filters: what they let through, and that nothing else is let in.
+//! Tests of filters: which rows they match, and that anything else is refused.
 
 use crate::support::{App, UserSeed};
 
@@ -89,7 +89,7 @@ async fn what_is_not_on_the_allow_list_is_refused_and_pointed_at() {
         assert_eq!(answer.status, 422, "{path} {answer:?}");
         assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{path}");
     }
-    // Text that looks like SQL is text.
+    // Text that looks like SQL is treated as text.
     let answer = app.get("/api/v1/products?name=%27%20OR%201%3D1%20--").await;
     assert_eq!((answer.status.as_u16(), answer.ids().len()), (200, 0));
 }

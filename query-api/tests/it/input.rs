@@ -1,5 +1,5 @@
-//! What parameters may say, for every parameter that the description lists: strictly its format,
-//! and nothing that a column cannot hold.
+//! Tests of the values of every described parameter. Only its format is accepted, and nothing that
+//! a column cannot store.
 
 use form_urlencoded::byte_serialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::support::{Answer, App, UserSeed};
 
 const ID: &str = "019a0000-0000-7000-8000-00000000000a";
 
-/// Values at the bounds of some format, behind them, and in forms that libraries take for the same.
+/// Values at and beyond the bounds of a format, and in forms that libraries treat as the same.
 const EXTREMES: &[&str] = &[
     "",
     " ",
@@ -55,7 +55,7 @@ const EXTREMES: &[&str] = &[
     "%00",
 ];
 
-/// Words of Rust that no client knows.
+/// Rust words that must not reach clients.
 const RUST: &[&str] = &[
     "i64",
     "u64",
@@ -81,7 +81,7 @@ fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
-/// Every query parameter: the path that takes it, its name and its schema.
+/// Every query parameter, with its path, its name and its schema.
 fn parameters() -> Vec<(String, String, Value)> {
     let document = serde_json::to_value(query_api::http::document()).unwrap();
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! Whatever an answer offers (next, prev, first, last, cursor) leads to a partition of the same
-//! list.
+//! Tests that every link and cursor in an answer (next, prev, first, last, cursor) leads to a page
+//! of the same list.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::{Answer, App, UserSeed};
 
-/// What tells a row from the others.
+/// The key that identifies a row.
 fn key(row: &Value) -> String {
     if row["id"].is_null() {
         format!("{}/{}", row["day"], row["currency"])
@@ -25,7 +25,7 @@ fn keys(answer: &Answer) -> Vec<String> {
     answer.body["data"].as_array().unwrap().iter().map(key).collect()
 }
 
-/// Relation and target of each link.
+/// The relation and target of each link.
 fn links(answer: &Answer) -> Vec<(String, String)> {
     let partitions = answer.header("link").split(", ").filter(|partition| !partition.is_empty());
     let link = |partition: &str| {
@@ -36,7 +36,7 @@ fn links(answer: &Answer) -> Vec<(String, String)> {
     partitions.map(link).collect()
 }
 
-/// Rows of every list, in numbers that make whole and broken last pages.
+/// Adds rows to every list, in numbers that give full and partial last pages.
 async fn fill(app: &App, random: &mut StdRng) -> [Uuid; 2] {
     let mut users = Vec::new();
     for number in 0..random.random_range(2..14) {
@@ -88,7 +88,7 @@ fn lists([user, other]: [Uuid; 2]) -> Vec<String> {
     lists
 }
 
-/// Checks one partition of the list against the whole, and returns where it leads to.
+/// Checks one page of the list against the whole list, and returns the targets of its links.
 fn check(partition: &Answer, whole: &[String], size: usize, path: &str) -> Vec<String> {
     assert_eq!(partition.status, 200, "{path} {partition:?}");
     let (page, rows) = (&partition.body["meta"]["page"], keys(partition));

@@ -1,4 +1,4 @@
-//! The query API in process, on a real database.
+//! Tests of the query API in process, on a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod conditional;

@@ -1,4 +1,4 @@
-//! The API's description and its routes are the same.
+//! Tests that the API's description matches its routes.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
             document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
         headers.keys().map(|name| name.to_lowercase()).collect()
     };
-    // What every server sends, and what belongs to CORS and browsers, is nothing of these
+    // Headers that every server sends, and those of CORS and browsers, do not belong to these
     // operations.
     let common = [
         "content-type",

@@ -1,4 +1,4 @@
-//! Answers while partitions are away, and callers who hang up.
+//! Tests of answers while the database is away or busy, and of callers that hang up.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ async fn callers_who_hang_up_leave_no_transaction_behind() {
     let run = local_servers::test_run();
     let mut random = run.seed | 1;
     for _ in 0..run.count(200, 10_000) {
-        // xorshift: any spread of cut-off times will do.
+        // This is xorshift. Any spread of the cut-off times works.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;

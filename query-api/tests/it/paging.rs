@@ -1,4 +1,4 @@
-//! Walking through lists, by cursor and by page.
+//! Tests of walking through lists, by cursor and by page number.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::support::{Answer, App, UserSeed};
 
 const ROWS: i64 = 23;
 
-/// Follows `next_cursor` to the end; `between` runs after each partition.
+/// Follows `next_cursor` to the end, and runs `between` after each page.
 async fn walk(app: &App, path: &str, between: impl AsyncFn(usize)) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut next = path.to_owned();
@@ -88,7 +88,7 @@ async fn rows_that_arrive_during_a_walk_neither_hide_nor_repeat_others() {
         first.insert(app.add_user(&UserSeed::number(number)).await.to_string());
     }
     let rows = walk(&app, "/api/v1/users?page_size=4&sort=-created_at", async |partition| {
-        // Newer ones arrive before the walker, older ones (and ties) behind it.
+        // Newer rows arrive ahead of the walk, older ones (and ties) behind it.
         app.add_user(&UserSeed::number(1000 + i64::try_from(partition).unwrap())).await;
         app.add_user(&UserSeed::number(0)).await;
     })
@@ -146,7 +146,7 @@ async fn numbered_pages_count_everything_and_link_their_neighbours() {
     );
     let ids: HashSet<_> = answers.iter().flat_map(Answer::ids).collect();
     assert_eq!(ids.len(), usize::try_from(ROWS).unwrap());
-    // A numbered page also tells where a walk by cursor would go on.
+    // A numbered page also has the cursor for the next page.
     let cursor = meta["next_cursor"].as_str().unwrap();
     assert_eq!(
         app.get(&format!("/api/v1/users?page_size=10&cursor={cursor}")).await.ids(),
@@ -203,6 +203,6 @@ async fn a_cursor_that_was_changed_or_belongs_to_another_list_is_refused() {
             "{path}"
         );
     }
-    // The size of the partitions may change on the way.
+    // The page size may change during a walk.
     assert_eq!(app.get(&format!("/api/v1/users?page_size=3&cursor={cursor}")).await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Every statement of a list walks an index: none sorts or scans a whole table for one page.
+//! Tests that every list statement uses an index. None sorts or scans a whole table for one page.
 
 use postgres_kit::TableRow;
 use query_api::read::table::ById;
@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::support::App;
 
-/// A statement with its parameters: the filters or none, then a key to go on after, then limit and
-/// offset; and the index that it walks.
+/// The statements with their parameters: the filters (or none), the key to continue after, the
+/// limit and the offset. Each has the index that it must use.
 const STATEMENTS: &[(&str, &str, &str, &str)] = &[
     (
         "users by creation",
@@ -90,7 +90,7 @@ const STATEMENTS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// The same for rows by their ids, one and many.
+/// The same for statements that find one row or many rows by id.
 const ROWS: [(&str, &str, &str, &str); 6] = [
     ("one user", user::UserRow::FIND, ONE, "users_pkey"),
     ("one order", order::OrderRow::FIND, ONE, "orders_pkey"),

@@ -1,4 +1,4 @@
-//! The problems that clients see, word for word.
+//! Tests of the problems that clients see, word for word.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Answer, App, send};
 
-/// Compares with `golden/<name>.json`; write what is shown there when a change is meant.
+/// Compares with `golden/<name>.json`. If a change is intended, copy the shown text there.
 fn assert_golden(name: &str, answer: &Answer) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("tests/it/golden/{name}.json"));

@@ -1,4 +1,4 @@
-//! The process itself: its settings, its start, its stop, its log.
+//! Tests of the process itself: its settings, start, stop and log.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use nix::unistd::Pid;
 use crate::support::App;
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
-/// A database that is not there.
+/// The URL of a database that does not exist.
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
-/// How long the process may take to get ready or to stop.
+/// The maximum time until the process is ready or has stopped.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it is started with other ports.
+/// The maximum number of starts, each with other ports.
 const MAX_TRIES: usize = 5;
 
 struct Process {
@@ -25,8 +25,8 @@ struct Process {
 }
 
 impl Process {
-    /// Until it listens. A free port may be taken before the process has it: then it is tried with
-    /// others.
+    /// Starts a process and waits until it listens. If another process takes a free port first, it
+    /// retries with other ports.
     async fn start(settings: &[(&str, &str)]) -> Self {
         for _ in 0..MAX_TRIES {
             let mut process = Self::spawn(settings);
@@ -62,11 +62,11 @@ impl Process {
         .await;
     }
 
-    /// Looks until it sees something.
+    /// Calls `look` until it returns something.
     async fn until<T>(&mut self, look: impl AsyncFn(&mut Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // A look has a limit of its own, the HTTP client's.
+            // Each look has its own time limit, that of the HTTP client.
             if let Some(seen) = look(self).await {
                 return seen;
             }
@@ -78,7 +78,7 @@ impl Process {
         }
     }
 
-    /// Sends SIGTERM; gives back the exit code and the log.
+    /// Sends SIGTERM. Returns the exit code and the log.
     fn stop(mut self) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         self.end()
@@ -92,7 +92,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already stopped where the test got that far.
+        // The process is already stopped if the test got that far.
         drop(self.child.kill());
         drop(end_of(&mut self.child, "query-api", PATIENCE));
     }
@@ -155,7 +155,7 @@ async fn it_waits_for_a_database_that_is_away_and_says_so() {
 
 #[tokio::test]
 async fn hundreds_of_queries_to_a_database_that_is_away_are_a_few_lines_in_the_log() {
-    // Their lines, were there one for each, still fit into the pipe that the log goes to.
+    // One line per query would still fit into the pipe of the log.
     const QUERIES: usize = 100;
     let process = Process::start(&[("READ_MODEL_URL", NOWHERE)]).await;
     let url = format!("{}/api/v1/users", process.api);

@@ -1,4 +1,4 @@
-//! What the process may do in the database: read, and nothing else.
+//! Tests of the process's rights in the database: it may only read.
 
 use query_api::database::Pools;
 use secrecy::SecretString;

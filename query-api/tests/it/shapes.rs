@@ -1,4 +1,4 @@
-//! What answers look like: the envelope, money as decimal strings, headers.
+//! Tests of the form of answers: the envelope, money as decimal strings, headers.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! A database that is silent rather than dead: it keeps its connections open and answers nothing.
+//! Tests with a database that is silent but not dead: its connections stay open, but it answers
+//! nothing.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, get, migrate, router};
 
-/// Within so much a process that cannot work says so.
+/// The maximum time until a process that cannot work reports it.
 const SAYS_SO: Duration = Duration::from_secs(10);
-/// Within so much of the end of the silence it works again.
+/// The maximum time until the process works again after the silence.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// How long an answer may take that meets the silence: one limit, and another try on a new
-/// connection.
+/// The maximum time of an answer during the silence: one limit, and one retry on a new connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Several questions in one snapshot, and many rows by their ids: as code that assembles an answer
-//! from several tables asks.
+//! Tests of several questions in one snapshot, and of many rows by their ids, as used by code that
+//! builds an answer from several tables.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn orders() -> ListOrders {
     ListOrders { user_id: None, status: None, page_request }
 }
 
-/// Lets the projectors of users and orders show one more order of the user.
+/// Adds an order of the user, as the projectors of users and orders would.
 async fn project_an_order(app: &App, user: Uuid, position: i64) {
     app.add_order(user, "confirmed", position).await;
     sqlx::query("UPDATE users_g1.users SET order_count = order_count + 1 WHERE id = $1")
@@ -102,7 +102,7 @@ async fn a_snapshot_waits_for_a_token_as_one_question_does() {
     let early = positions(Duration::from_millis(60)).await;
     assert!(matches!(early, Err(ReadError::Behind { seen: 100, wanted: 105 })), "{early:?}");
     let moves = async {
-        // One after the other, so that the snapshot waits for both.
+        // One after the other, so the snapshot waits for both.
         until("somebody waits", async || app.watcher.waiting() == 1).await;
         app.move_to("users", 106).await;
         app.move_to("products", 90).await;

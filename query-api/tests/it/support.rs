@@ -1,5 +1,4 @@
-//! The API on a database of its own, filled by hand: what the projector would write, the tests
-//! write.
+//! The API on a separate database. The tests write the rows that the projector would write.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -28,12 +27,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// The API, its database, and what a test needs to move both.
+/// The API, its database, and the handles that a test needs.
 pub(crate) struct App {
     pub(crate) router: Router,
-    /// The superuser's connections: they write what the projector would.
+    /// The connections of the superuser. They write what the projector would write.
     pub(crate) writer: PgPool,
-    /// The API's own connections.
+    /// The connections of the API.
     pub(crate) pools: Pools,
     pub(crate) watcher: Watcher,
     pub(crate) epoch: Uuid,
@@ -41,7 +40,7 @@ pub(crate) struct App {
     _stop: DropGuard,
 }
 
-/// An answer, read to its end.
+/// An answer with its complete body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -65,14 +64,14 @@ impl Answer {
 }
 
 impl App {
-    /// With a few connections, and the poller that serves those who wait.
+    /// Starts the API with a few connections, and with the poller for waiting queries.
     pub(crate) async fn start() -> Self {
         let app = Self::silent(4).await;
         app.polls();
         app
     }
 
-    /// Polls for those who wait, from now on.
+    /// Starts the poller for waiting queries.
     pub(crate) fn polls(&self) {
         let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
         tokio::spawn(position::poll(
@@ -83,7 +82,7 @@ impl App {
         ));
     }
 
-    /// With nobody that tells of moving checkpoints but the test.
+    /// Starts the API without a poller: only the test reports checkpoints.
     pub(crate) async fn silent(connections: u32) -> Self {
         let database = TestDatabase::create("query_api", &fingerprint(), migrate).await;
         let writer = PgPoolOptions::new().max_connections(4).connect(database.url()).await.unwrap();
@@ -108,13 +107,13 @@ impl App {
         get(&self.router, path, headers).await
     }
 
-    /// A command's token for this position of this history.
+    /// A command's token for this position in the current epoch.
     pub(crate) fn token(&self, position: i64) -> String {
         ConsistencyToken { epoch: self.epoch, position, event_id: event_at(position) }
             .sign(&token_key())
     }
 
-    /// Moves a projection's checkpoint, as the projector would.
+    /// Moves the checkpoint of a projection, as the projector would.
     pub(crate) async fn move_to(&self, projection: &str, position: i64) {
         sqlx::query(
             "UPDATE read_model.checkpoints SET epoch = $2, position = $3, event_id = $4 WHERE \
@@ -129,7 +128,7 @@ impl App {
         .unwrap();
     }
 
-    /// Moves one partition's checkpoint, as its owner would.
+    /// Moves the checkpoint of one partition, as its owner would.
     pub(crate) async fn move_partition(&self, projection: &str, partition: i32, position: i64) {
         let moved = sqlx::query(
             "UPDATE read_model.checkpoints SET epoch = $3, position = $4, event_id = $5
@@ -148,8 +147,8 @@ impl App {
         );
     }
 
-    /// Lets a projection's generation have so many partitions, all where the first is, as if it had
-    /// been switched to.
+    /// Gives the projection's live generation this many partitions, all at the position of the
+    /// first one, as after a switch.
     pub(crate) async fn split(&self, projection: &str, partitions: i32) {
         let mut switch = self.writer.begin().await.unwrap();
         for statement in [
@@ -201,7 +200,7 @@ impl App {
              VALUES ($1, $2, 'USD', 1467, 10, $3, $3, 1, 5)",
         )
         .bind(id)
-        // Every three share a name and a time: the id must break the tie.
+        // Each group of three shares a name and a time, so the id must break the tie.
         .bind(format!("product {:03}", number / 3))
         .bind(moment(number / 3))
         .execute(&self.writer)
@@ -243,7 +242,7 @@ impl App {
     }
 }
 
-/// A user to add.
+/// A user for a test to add.
 #[derive(Debug, Clone)]
 pub(crate) struct UserSeed {
     pub(crate) id: Uuid,
@@ -254,7 +253,7 @@ pub(crate) struct UserSeed {
 }
 
 impl UserSeed {
-    /// Every three share a time and a count, so that only the id tells them apart.
+    /// Each group of three shares a time and a count, so only the id breaks the tie.
     pub(crate) fn number(number: i64) -> Self {
         Self {
             id: Uuid::now_v7(),
@@ -304,8 +303,8 @@ pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + Duration::seconds(seconds)
 }
 
-/// What the projector's `migrate` and its first generation make: the files themselves, so that they
-/// cannot drift apart.
+/// Applies the same migration files as the projector's `migrate` and its first generation, so the
+/// two cannot differ.
 pub(crate) async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
     let migrator = sqlx::migrate!("../migrations/read_model");
@@ -349,7 +348,7 @@ fn migrations() -> Vec<PathBuf> {
     files
 }
 
-/// Of everything that makes the template.
+/// The fingerprint of everything that the template database is made of.
 fn fingerprint() -> String {
     let mut text = include_str!("support.rs").to_owned();
     let projections = ALL_PROJECTIONS.iter().flat_map(|name| {

@@ -1,10 +1,10 @@
-//! The switch to another generation of a projection's tables, under prepared statements.
+//! Tests of switching a projection to another generation, under prepared statements.
 
 use sqlx::AssertSqlSafe;
 
 use crate::support::{App, UserSeed};
 
-/// To tables with one row more, five positions further, with their columns in another order and of
+/// Switches to tables with one more row, five positions ahead. Their columns have another order and
 /// other types.
 pub(crate) const SWITCH: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
@@ -47,7 +47,7 @@ async fn an_answer_never_mixes_the_position_of_one_generation_with_the_rows_of_a
     let app = App::silent(2).await;
     app.add_user(&UserSeed::number(1)).await;
     assert_eq!(app.get("/api/v1/users").await.ids().len(), 1);
-    // With columns of the same types no statement fails, so that nothing but the lock keeps the two
+    // Columns of the same types let no statement fail, so only the lock keeps the two generations
     // apart.
     let switching = SWITCH.replace("status::varchar(20) AS status", "status").replace("COMMIT", "");
     let mut switch = app.writer.acquire().await.unwrap();

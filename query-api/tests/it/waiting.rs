@@ -1,4 +1,5 @@
-//! Reading one's own writes (P10): a query waits until its snapshot shows a token's position.
+//! Tests of reading your own writes (P10): a query waits until its snapshot shows a token's
+//! position.
 
 use std::time::{Duration, Instant};
 
@@ -90,10 +91,10 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
     let forger = TokenKey::from_secret(&SecretString::from("X".repeat(44))).unwrap();
     let forged =
         ConsistencyToken { epoch: app.epoch, position: 1, event_id: event_at(1) }.sign(&forger);
-    // Epochs are UUIDv7: this one began earlier.
+    // Epochs are UUIDv7, and this one began earlier.
     let elsewhere = ConsistencyToken { epoch: Uuid::nil(), position: 1, event_id: event_at(1) }
         .sign(&token_key());
-    // The same number, but another event: a restored log has been written on from an earlier point.
+    // The same position, but another event: a restored log has continued from an earlier point.
     let replaced = ConsistencyToken { epoch: app.epoch, position: 100, event_id: Uuid::now_v7() }
         .sign(&token_key());
     for (token, status, code) in [
@@ -118,7 +119,7 @@ async fn a_forged_token_is_refused_and_one_of_another_history_conflicts() {
 #[tokio::test]
 async fn i9_a_token_of_a_new_epoch_is_waited_for_until_the_projection_follows() {
     let app = App::start().await;
-    // Further back than the projection is in the old epoch, as after lost commits.
+    // Behind the projection's position in the old epoch, as after lost commits.
     let token = ConsistencyToken { epoch: Uuid::max(), position: 90, event_id: event_at(90) }
         .sign(&token_key());
     let early =
@@ -160,7 +161,7 @@ async fn those_who_wait_hold_no_connection() {
         futures::future::join_all((0..50).map(|_| app.get_with("/api/v1/users", &headers)));
     let projector = async {
         somebody_waits(&app).await;
-        // The one connection is free for others meanwhile.
+        // The only connection is free for other queries in the meantime.
         for _ in 0..5 {
             assert_eq!(app.get("/api/v1/products").await.status, 200);
         }
@@ -236,7 +237,7 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
     for partition in [0, 1] {
         app.move_partition("users", partition, 105).await;
     }
-    // The row's partition is there: what the third one lacks is no matter.
+    // The row's partition has the position. The third partition does not matter.
     let own = app
         .get_with(&format!("/api/v1/users/{ahead}"), &[("consistency-token", &app.token(105))])
         .await;
