@@ -1,4 +1,4 @@
-//! Builds anew when a migration was added, which the compiler cannot see.
+//! Rebuilds the crate when a migration is added, because the compiler cannot see that.
 
 fn main() {
     println!("cargo:rerun-if-changed=../migrations/auth");

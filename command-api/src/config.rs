@@ -162,9 +162,9 @@ pub struct ServeArgs {
 /// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// On.
+    /// The setting is on.
     Enabled,
-    /// Off.
+    /// The setting is off.
     Disabled,
 }
 

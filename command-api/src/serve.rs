@@ -1,9 +1,9 @@
 //! `command-api serve`: connects to the event store, serves, and drains.
 //!
-//! Both ports answer from the start. Commands get 503 until two things are true: the event store
-//! and the keys of personal data have known schemas, and every erasure is applied to both. The
-//! process waits for a store that is away. A store with another schema ends the process, with a
-//! message that says what to run.
+//! Both ports answer from the start. Commands get 503 until the event store and the keys of
+//! personal data have known schemas, and every erasure is applied to both. The process waits for a
+//! store that is away. A store with another schema ends the process, with a message that says what
+//! to run.
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};

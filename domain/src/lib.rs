@@ -11,7 +11,7 @@ pub mod value;
 mod golden;
 
 aggregate::events_of_all_aggregates! {
-    // One line per aggregate.
+    // One line each.
     user::UserEvent,
     product::ProductEvent,
     order::OrderEvent,

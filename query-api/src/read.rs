@@ -93,7 +93,7 @@ pub trait Read: Send + Sync + 'static {
 /// The result of a question.
 #[derive(Debug)]
 pub struct Asked<T> {
-    /// The answer.
+    /// The answer to the question.
     pub data: T,
     /// The checkpoints from the same statement. Every question by key returns them, others return
     /// `None`.

@@ -1,8 +1,9 @@
 //! Runs commands: load, decide, append. A lost race is retried, unless the caller named a version.
 //!
 //! Commands of this process on one aggregate do not race each other, because they are decided in
-//! turn (`repository/line.rs`). A command loses a race in three cases: another process appends
-//! first, the command before it fails, or its caller names a version that is no longer the newest.
+//! turn (`repository/line.rs`). A command loses a race if another process appends first, or if the
+//! command before it fails. It also loses if its caller names a version that is no longer the
+//! newest.
 //!
 //! Each command is a separate task, so it runs to its end even if the client hangs up. The store
 //! recognises a repeat of a keyed command under its lock. If a repeat is refused because the first

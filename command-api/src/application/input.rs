@@ -98,7 +98,7 @@ impl Fields {
         self.wrong.push(InvalidField { at: at.into(), reason: reason.into() });
     }
 
-    /// Finishes reading.
+    /// Finishes reading, and reports the collected errors.
     ///
     /// # Errors
     /// All invalid fields, if there are any.

@@ -12,7 +12,7 @@ pub struct Precondition {
 /// Versions of an existing aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Versions {
-    /// Every version.
+    /// Every version of the aggregate.
     Any,
     /// These versions. An empty list matches no version.
     These(Vec<i64>),

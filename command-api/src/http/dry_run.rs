@@ -15,7 +15,7 @@ use crate::application::{DryRun, Input};
 /// The result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DryRunData {
-    /// Always true.
+    /// Always true, to tell a dry run from a real answer.
     dry_run: bool,
     /// The id of the resource that would change. A resource that would be created gets another id
     /// when it really is.

@@ -19,7 +19,7 @@ fn golden(name: &str, found: &Value) {
     }
     let expected = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{name}: {error}; UPDATE_GOLDEN=1 writes it"));
-    assert_eq!(text, expected, "{name} is not as pinned; UPDATE_GOLDEN=1 pins it anew");
+    assert_eq!(text, expected, "{name} differs from its golden file; UPDATE_GOLDEN=1 updates it");
 }
 
 #[tokio::test]

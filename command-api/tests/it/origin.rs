@@ -52,7 +52,7 @@ async fn events_of_a_request_name_its_caller_its_command_its_flow_and_its_trace(
     }
     let causes: Vec<_> =
         metadata.iter().map(|metadata| metadata["causation_id"].as_str().unwrap()).collect();
-    assert_ne!(causes[0], causes[1], "each command is a cause of its own");
+    assert_ne!(causes[0], causes[1], "each command is a separate cause");
     assert_eq!(causes[1], causes[2], "the events of one command have one cause");
     assert!(causes.iter().all(|cause| *cause != flow && cause.parse::<Uuid>().is_ok()));
 }

@@ -25,7 +25,7 @@ pub(super) const MAX_TRIES: usize = 3;
 /// An answer with the position that it shows.
 #[derive(Debug, Clone)]
 pub struct View<T> {
-    /// The answer.
+    /// The answer to the question.
     pub data: T,
     /// The position and state of the data behind the answer.
     pub seen: Seen,

@@ -18,7 +18,7 @@ use crate::page::{Page, PageRequest};
 pub trait ById: TableRow + Clone + Send + Sync + 'static {
     /// The projection that writes the table.
     const PROJECTIONS: &'static [Projection];
-    /// See [`Read::BEGIN`].
+    /// The statement that begins a transaction on the table. See [`Read::BEGIN`].
     const BEGIN: &'static str;
     /// The statement that finds the row with id `$1`, together with the checkpoints of its
     /// projection.
@@ -165,8 +165,8 @@ type Types<R, A, K> = PhantomData<fn() -> (R, A, K)>;
 
 /// The statement of a page.
 ///
-/// Its parameters are the filters, the two key columns of the row before the page (null for the
-/// first page), the maximum number of rows, and the number of rows to skip.
+/// Its first parameters are the filters, then the two key columns of the row before the page (null
+/// for the first page). The last two are the maximum number of rows and the number of rows to skip.
 #[derive(Debug)]
 pub struct PageOf<R, A, K> {
     /// The text of the statement.

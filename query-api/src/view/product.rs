@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::money::decimal;
 use crate::read::product::ProductRow;
 
-/// A product.
+/// A product with its price and stock.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Product {
     id: Uuid,

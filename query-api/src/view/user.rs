@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::money::decimal;
 use crate::read::user::UserRow;
 
-/// A user.
+/// A user with totals over confirmed orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct User {
     id: Uuid,

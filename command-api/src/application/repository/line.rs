@@ -110,7 +110,7 @@ pub(crate) struct Turn {
 pub(super) enum Leaves {
     /// The same state, because the append has no event.
     Same,
-    /// This state.
+    /// This state, which the next command may decide on.
     State(Next),
     /// Unknown until the events are read.
     Unknown,

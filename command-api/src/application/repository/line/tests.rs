@@ -76,7 +76,7 @@ async fn one_is_decided_at_a_time_and_the_next_on_what_it_leaves() {
     drop(third);
     second.settle(&made(), &states);
     assert!(!sees_ahead(&lines, &states).await.1, "nothing is on its way any more");
-    assert!(lines.lines.lock().unwrap().is_empty(), "nobody stands there, so there is no line");
+    assert!(lines.lines.lock().unwrap().is_empty(), "nobody is in the line, so it is gone");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_state_that_one_without_room_went_past_is_never_decided_on() {
         drop(first);
         assert!(
             sees_ahead(&lines, &states).await.1,
-            "the third began a chain of its own, which goes on"
+            "the third began a new chain, which is intact"
         );
         drop(third);
         assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
