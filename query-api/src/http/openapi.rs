@@ -94,7 +94,7 @@ fn describe_headers(path: &str, operation: &mut Operation) {
 
 static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::rendered(&document()));
 
-/// Return the description of this API.
+/// Returns the description of this API.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "about", operation_id = "describe",
     responses(
