@@ -164,7 +164,7 @@ pub(super) enum Failures {
     /// A parameter is unknown, repeated or invalid, or it contradicts another
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),
-    /// Something went wrong on our side
+    /// Something went wrong on the server
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemBody),
     /// The data do not show the wanted position yet, or cannot be reached; see `Retry-After`
