@@ -1,4 +1,4 @@
-//! One connection that its owner keeps: for appends, leases, projecting.
+//! A single connection owned by one task, for appends, leases and projections.
 
 use std::time::Duration;
 
@@ -17,25 +17,27 @@ use tokio::time::timeout;
 use crate::deadline::{gone, silent, within};
 use crate::place::{named, place};
 
-/// How long a goodbye may take. After it the socket is closed without one.
+/// How long closing a connection politely may take. After that the socket is just closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A connection whose every call has a deadline. A call that passes it, or that its caller drops,
-/// ends the connection: later calls fail at once, and [`Connection::is_open`] says so.
+/// A Postgres connection on which every call has a deadline. If a call misses its deadline, or its
+/// caller drops it, the connection is gone. Later calls then fail at once, and
+/// [`Connection::is_open`] returns false.
 #[derive(Debug)]
 pub struct Connection {
-    /// Taken out while a call is under way.
+    /// `None` while a call is running, and after one failed to finish.
     raw: Option<PgConnection>,
     limit: Duration,
-    /// Where it leads, for errors.
+    /// Host, port and database, for error messages.
     place: String,
 }
 
 impl Connection {
-    /// Connects within `connect_limit`. Each later call has `limit`, unless it names its own.
+    /// Connects within `connect_limit`. Each later call has `limit`, unless it passes a limit
+    /// itself.
     ///
     /// # Errors
-    /// What Postgres said; [`crate::silent`]'s error when it said nothing.
+    /// Postgres's error, or [`crate::silent`]'s if Postgres did not answer in time.
     pub async fn open(
         options: &PgConnectOptions,
         connect_limit: Duration,
@@ -47,26 +49,26 @@ impl Connection {
         Ok(Self { raw: Some(raw), limit, place })
     }
 
-    /// Whether it can still be used, as far as this side knows.
+    /// Whether the connection is usable, as far as this side knows.
     pub const fn is_open(&self) -> bool {
         self.raw.is_some()
     }
 
-    /// How long each call may take.
+    /// The time limit of each call.
     pub const fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Another limit for each call from now on.
+    /// Changes the time limit of all later calls.
     pub const fn set_limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
 
-    /// Does several statements (a transaction, a COPY) within the connection's limit as a whole.
+    /// Runs several statements (a transaction, a COPY) on the connection, within its limit in
+    /// total.
     ///
     /// # Errors
-    /// Those of `work`; [`crate::silent`]'s when it takes too long, after which the connection is
-    /// gone.
+    /// Those of `work`. [`crate::silent`]'s if it takes too long; the connection is then gone.
     pub async fn run<T, E: From<Error>>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
@@ -74,7 +76,7 @@ impl Connection {
         self.run_within(self.limit, work).await
     }
 
-    /// The same within `limit`.
+    /// Like [`Connection::run`], with a limit for this call alone.
     ///
     /// # Errors
     /// See [`Connection::run`].
@@ -90,7 +92,7 @@ impl Connection {
         done
     }
 
-    /// Asks whether the server answers.
+    /// Checks that the server answers.
     ///
     /// # Errors
     /// See [`Connection::run`].
@@ -98,16 +100,16 @@ impl Connection {
         self.run(async |raw| raw.ping().await).await
     }
 
-    /// Says goodbye and closes, within a second.
+    /// Closes the connection politely, within one second.
     pub async fn close(mut self) {
         if let Some(raw) = self.raw.take()
             && let Err(error) = within(CLOSE_LIMIT, raw.close()).await
         {
-            tracing::debug!(%error, "a connection was closed without a goodbye");
+            tracing::debug!(%error, "could not close a connection politely");
         }
     }
 
-    /// Drops the connection at once, without a goodbye.
+    /// Drops the connection at once, without telling the server.
     pub fn abandon(&mut self) {
         self.raw = None;
     }
@@ -132,7 +134,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        // Each row has the limit: who reads slowly is not the server's fault.
+        // The limit holds per row: a slow reader is not the server's fault.
         Box::pin(async_stream::try_stream! {
             let limit = self.limit;
             let mut raw = self.raw.take().ok_or_else(gone)?;

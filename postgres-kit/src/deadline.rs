@@ -1,4 +1,4 @@
-//! The deadline of one call, and the error of a server that let it pass.
+//! The deadline of one call, and the error when the server misses it.
 
 use std::io;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use sqlx::Error;
 use tokio::time::timeout;
 
-/// What a call that got no answer within `limit` fails with: an I/O error of the kind
-/// [`TimedOut`](io::ErrorKind::TimedOut). Whether the server did the work is unknown.
+/// The error of a call that got no answer within `limit`: an I/O error of the kind
+/// [`TimedOut`](io::ErrorKind::TimedOut). Nobody knows whether the server did the work.
 pub fn silent(limit: Duration) -> Error {
     let what = format!("Postgres did not answer within {} ms", limit.as_millis());
     Error::Io(io::Error::new(io::ErrorKind::TimedOut, what))
 }
 
-/// Whether this is the error of a call that got no answer in time.
+/// Whether an error means that no answer came in time.
 pub fn is_silent(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == io::ErrorKind::TimedOut,
@@ -22,10 +22,10 @@ pub fn is_silent(error: &Error) -> bool {
     }
 }
 
-/// Waits for `work`, for `limit` at most. What `work` holds is dropped when the limit passes.
+/// Waits at most `limit` for `work`, then drops it.
 ///
 /// # Errors
-/// Those of `work`; [`silent`]'s when it takes longer.
+/// Those of `work`; [`silent`]'s if it takes longer.
 pub async fn within<T, E: From<Error>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,
@@ -33,7 +33,7 @@ pub async fn within<T, E: From<Error>>(
     timeout(limit, work).await.unwrap_or_else(|_| Err(silent(limit).into()))
 }
 
-/// What a connection that was dropped before fails with.
+/// The error of a call on a connection that was dropped earlier.
 pub(crate) fn gone() -> Error {
-    Error::Io(io::Error::new(io::ErrorKind::NotConnected, "the connection was given up before"))
+    Error::Io(io::Error::new(io::ErrorKind::NotConnected, "the connection was dropped earlier"))
 }

@@ -1,18 +1,18 @@
-//! What every crate does with Postgres: connections whose every call has a deadline on our side.
+//! Shared Postgres code: every connection has deadlines on the client's side.
 //!
-//! `statement_timeout` and `tcp_user_timeout` are promises of the server and of the kernel. A
-//! server that is silent (its backend is stopped, its host is frozen behind a live network) keeps
-//! neither. So a statement goes to Postgres only through [`Pool`] or [`Connection`], which
+//! `statement_timeout` and `tcp_user_timeout` depend on the server and the kernel. A silent server
+//! (a stopped backend, a frozen host behind a live network) enforces neither. All statements
+//! therefore go through [`Pool`] or [`Connection`], which
 //! - give up after a limit with [`silent`]'s error,
-//! - then drop the connection, since nobody knows what state it is in,
-//! - also drop it when the caller gives up in the middle of a call.
+//! - then drop the connection, because its state is unknown,
+//! - and also drop it when the caller gives up in the middle of a call.
 //!
-//! Both implement [`sqlx::Executor`], so `query!(…).fetch_one(&pool)` needs no wrapper at the call.
-//! What needs one connection for several statements (a transaction, a COPY) is passed to `run`, and
-//! has one deadline as a whole.
+//! Both implement [`sqlx::Executor`], so `query!(…).fetch_one(&pool)` needs no wrapper. Work that
+//! needs one connection for several statements (a transaction, a COPY) goes through `run`. It has
+//! one deadline in total.
 //!
-//! [`sqlstate`](mod@sqlstate) says what an error means, [`Schema`] makes a schema and refuses one
-//! that a program does not know.
+//! [`sqlstate`](mod@sqlstate) classifies errors. [`Schema`] migrates a schema and refuses one that
+//! the program does not know.
 
 mod connection;
 mod deadline;
@@ -37,7 +37,7 @@ pub use schema::{Schema, SchemaError};
 pub use sql::placeholders;
 pub use sqlstate::{Meaning, has_sqlstate, is_transient, meaning, sqlstate};
 
-/// What the macros of this crate name, so that their users need not.
+/// What this crate's macros refer to, so that their users need no imports.
 #[doc(hidden)]
 pub mod macros {
     pub use sqlx::postgres::{PgArguments, PgRow};

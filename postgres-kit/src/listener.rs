@@ -1,4 +1,4 @@
-//! A connection that hears notifications.
+//! A connection that receives notifications (`LISTEN`).
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use crate::deadline::{gone, within};
 
-/// Hears the notifications of one channel. A server that says nothing is asked now and then whether
-/// it is still there, so that one that is silent for good is left.
+/// Receives the notifications of one channel. After a quiet time it pings the server, so that a
+/// dead server is noticed.
 pub struct Listener {
     raw: PgListener,
     quiet: Duration,
@@ -17,11 +17,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Connects and listens on `channel`, each within `limit`. After `quiet` without a notification
-    /// the server is asked for a sign, for which it has `limit` again.
+    /// Connects and listens on `channel`, each within `limit`. After `quiet` without a
+    /// notification, [`Listener::heard`] pings the server, again within `limit`.
     ///
     /// # Errors
-    /// What Postgres said; [`crate::silent`]'s error when it said nothing.
+    /// Postgres's error, or [`crate::silent`]'s if Postgres did not answer in time.
     pub async fn open(
         options: &PgConnectOptions,
         channel: &str,
@@ -34,7 +34,7 @@ impl Listener {
             .acquire_timeout(limit)
             .connect_lazy_with(options.clone());
         let mut raw = within(limit, PgListener::connect_with(&pool)).await?;
-        // It would reconnect without saying so, and what was notified meanwhile would be lost.
+        // An automatic reconnect would lose notifications without a word.
         raw.eager_reconnect(false);
         within(limit, raw.listen(channel)).await?;
         Ok(Self { raw, quiet, limit })
@@ -43,8 +43,8 @@ impl Listener {
     /// Waits for the next notification.
     ///
     /// # Errors
-    /// The connection ended, or the server gives no sign any more: open another one. What was
-    /// notified in between is lost.
+    /// The connection ended, or the server no longer answers. Open a new listener; notifications in
+    /// between are lost.
     pub async fn heard(&mut self) -> Result<()> {
         loop {
             match timeout(self.quiet, self.raw.try_recv()).await {

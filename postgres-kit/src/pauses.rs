@@ -1,13 +1,13 @@
-//! Pauses between attempts at what failed.
+//! Exponential backoff between retries.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// Pauses between attempts at what failed: each about twice as long as the one before, up to a
-/// limit, with jitter, so that many who failed together do not come back together.
+/// Exponential backoff between retries. Each pause is about twice as long as the one before, up to
+/// a limit. Jitter keeps many clients that failed together from retrying together.
 ///
-/// A pause is between half and all of its nominal length.
+/// A pause takes between half and all of its nominal length.
 #[derive(Debug)]
 pub struct Pauses {
     shape: ExponentialBuilder,
@@ -15,9 +15,9 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Pauses from `first` up to `most`.
+    /// A backoff that starts at `first` and grows up to `most`.
     pub fn new(first: Duration, most: Duration) -> Self {
-        // The jitter adds up to as much again.
+        // Jitter adds up to the same amount again.
         let shape = ExponentialBuilder::new()
             .with_min_delay(first / 2)
             .with_max_delay(most / 2)
@@ -26,7 +26,7 @@ impl Pauses {
         Self { shape, ahead: shape.build() }
     }
 
-    /// The next pause.
+    /// Returns the next pause.
     pub fn next_pause(&mut self) -> Duration {
         loop {
             if let Some(pause) = self.ahead.next() {
@@ -36,12 +36,12 @@ impl Pauses {
         }
     }
 
-    /// Waits for the next pause.
+    /// Sleeps for the next pause.
     pub async fn wait(&mut self) {
         tokio::time::sleep(self.next_pause()).await;
     }
 
-    /// Begins with the first pause again, after a success.
+    /// Starts again from the first pause; call it after a success.
     pub fn reset(&mut self) {
         self.ahead = self.shape.build();
     }

@@ -1,4 +1,4 @@
-//! Where a database is, in every error about it: its reader may have several.
+//! Adds the database's address to errors, because a process may use several databases.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -9,20 +9,20 @@ use sqlx::Error;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::postgres::PgConnectOptions;
 
-/// Whether a text is the address of a database. The parser's own error might repeat the text, and
-/// so a password.
+/// Whether a text is a valid database address. The parser's own error is not used, because it might
+/// repeat the text, and with it a password.
 pub fn is_address(text: &str) -> bool {
     text.parse::<PgConnectOptions>().is_ok()
 }
 
-/// Host, port and database, for people. Never the user or the password.
+/// Host, port and database, for people. Never contains the user or the password.
 pub fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_else(|| options.get_username());
     let socket = options.get_socket().map(|socket| socket.display().to_string());
     format!("{}:{}/{database}", socket.as_deref().unwrap_or(options.get_host()), options.get_port())
 }
 
-/// The error, with the place in its text. What kind of error it is stays the same.
+/// Prefixes an error's text with the place. The kind of error stays the same.
 pub fn named(place: &str, error: Error) -> Error {
     match error {
         Error::Io(error) => Error::Io(io::Error::new(error.kind(), format!("{place}: {error}"))),
@@ -34,7 +34,7 @@ pub fn named(place: &str, error: Error) -> Error {
     }
 }
 
-/// What Postgres said to a new connection, and where.
+/// A Postgres error with the place in its text.
 #[derive(Debug)]
 struct Named {
     text: String,

@@ -1,4 +1,4 @@
-//! Connections that callers share, each call within a deadline.
+//! A pool of shared connections on which every call has a deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,38 +18,37 @@ use crate::deadline::{silent, within};
 use crate::place::{named, place};
 use crate::queue::{Place, Queue};
 
-/// A connection used so lately is taken without a ping. One that broke since fails its call.
+/// A connection used this recently is reused without a ping. If it broke since, its call fails.
 const WARM: Duration = Duration::from_secs(1);
 /// How long the ping of a returned connection may take.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
 
-/// Prepares a new connection before its first use.
+/// A function that prepares a new connection before its first use.
 pub type AfterConnect =
     dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<()>> + Send + Sync;
 
-/// How many connections a pool has, and its limits.
+/// The size and the limits of a pool.
 pub struct PoolSettings {
-    /// The most connections, without the one for [`Pool::past_the_queue`].
+    /// The maximum number of connections, not counting the extra one for [`Pool::past_the_queue`].
     pub max_connections: u32,
-    /// How long a call waits for a place while no other call comes to an end: the server is silent
-    /// then. Also how long the making of a new connection may take.
+    /// How long a call waits for a connection while no other call finishes, which means that the
+    /// server is silent. Also the limit for opening a new connection.
     pub acquire_limit: Duration,
-    /// How long a call waits for a place in all, while others come to an end: the pool is busy
-    /// then, and the server well. The limit of the call itself comes on top.
+    /// How long a call waits for a connection in total while other calls do finish, which means
+    /// that the pool is busy and the server is well. The limit of the call itself comes on top.
     pub wait_limit: Duration,
     /// How long a call may take once it has a connection.
     pub limit: Duration,
-    /// A connection this old is replaced, so that another server behind the same name is found.
+    /// The maximum age of a connection. Replacing old ones finds a new server behind the same name.
     pub max_lifetime: Option<Duration>,
-    /// A connection unused for this long is closed.
+    /// An unused connection is closed after this time.
     pub idle_limit: Option<Duration>,
-    /// What is done with each new connection before its first use.
+    /// Runs on each new connection before its first use.
     pub after_connect: Option<Box<AfterConnect>>,
 }
 
 impl PoolSettings {
-    /// So many connections with these limits; a call waits no longer for a busy pool than for a
-    /// silent one.
+    /// Settings with these values. A call waits as long for a busy pool as for a silent one.
     pub const fn new(max_connections: u32, acquire_limit: Duration, limit: Duration) -> Self {
         Self {
             max_connections,
@@ -63,27 +62,27 @@ impl PoolSettings {
     }
 }
 
-/// Shared connections, each made when it is first needed. Cheap to clone; clones share the
+/// Shared connections, each opened when it is first needed. Clones are cheap and share the
 /// connections.
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: PgPool,
     queue: Arc<Queue>,
-    /// Whether its calls go past the queue.
+    /// Whether calls skip the queue.
     is_urgent: bool,
     limit: Duration,
     doubt: Arc<Doubt>,
 }
 
-/// When a call last got no answer, or found its connection broken. Connections that were idle
-/// before then may be dead too, and are not used again: otherwise each would cost a caller its
-/// whole limit, or fail its call.
+/// When a call last got no answer or found its connection broken. Connections that were idle before
+/// that moment may be dead too, so they are not reused. Otherwise each would fail a call, or cost
+/// it its whole limit.
 #[derive(Debug)]
 struct Doubt {
-    /// Where they lead, for errors.
+    /// Host, port and database, for error messages.
     place: String,
     since: Instant,
-    /// Microseconds after `since`; 0: never.
+    /// Microseconds after `since`; 0 means never.
     last: AtomicU64,
 }
 
@@ -102,7 +101,7 @@ impl Doubt {
 }
 
 impl Pool {
-    /// A pool that connects with `options` when it is used.
+    /// Creates a pool. It connects with `options` on first use.
     pub fn new(options: PgConnectOptions, settings: PoolSettings) -> Self {
         let doubt = Arc::new(Doubt {
             place: place(&options),
@@ -135,47 +134,46 @@ impl Pool {
         Self { shared, queue, is_urgent: false, limit: settings.limit, doubt }
     }
 
-    /// The same connections with another limit for each call.
+    /// Returns the same pool with another limit for each call.
     #[must_use]
     pub fn with_limit(&self, limit: Duration) -> Self {
         Self { limit, ..self.clone() }
     }
 
-    /// The same connections and one more, for who asks how the server is: such a call does not wait
-    /// behind the others, so that a busy pool is not taken for a silent server.
+    /// Returns the same pool plus one extra connection, for health checks. Such a call skips the
+    /// queue, so a busy pool is not mistaken for a silent server.
     #[must_use]
     pub fn past_the_queue(&self) -> Self {
         Self { is_urgent: true, ..self.clone() }
     }
 
-    /// How long each call may take.
+    /// The time limit of each call.
     pub const fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// How many connections there are.
+    /// The number of open connections.
     pub fn size(&self) -> u32 {
         self.shared.size()
     }
 
-    /// How many of them nobody uses.
+    /// The number of idle connections.
     pub fn idle(&self) -> u32 {
         u32::try_from(self.shared.num_idle()).unwrap_or(u32::MAX)
     }
 
-    /// Somebody's work found a connection broken: none that is idle now is used again. A call
-    /// through the pool as an [`Executor`] says so by itself; who passes work to [`Pool::run`]
-    /// knows its errors.
+    /// Reports a broken connection. No connection that is idle now is reused. Calls through the
+    /// pool as an [`Executor`] report it themselves; callers of [`Pool::run`] must do it, because
+    /// only they see the errors of their work.
     pub fn doubt(&self) {
         self.doubt.raise();
     }
 
-    /// Does several statements (a transaction) on one connection, within the pool's limit as a
-    /// whole.
+    /// Runs several statements (a transaction) on one connection, within the pool's limit in total.
     ///
     /// # Errors
-    /// Those of `work`; [`Error::PoolTimedOut`] without a free connection; [`crate::silent`]'s when
-    /// it takes too long.
+    /// Those of `work`. [`Error::PoolTimedOut`] if no connection becomes free. [`crate::silent`]'s
+    /// if it takes too long.
     pub async fn run<T, E: From<Error>>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
@@ -187,15 +185,15 @@ impl Pool {
         done
     }
 
-    /// Closes the connections once what they are doing is done, within the pool's limit.
+    /// Closes the connections when their current calls are done, within the pool's limit.
     pub async fn close(&self) {
         self.queue.close();
         if timeout(self.limit, self.shared.close()).await.is_err() {
-            tracing::debug!("a pool's connections were closed without a goodbye");
+            tracing::debug!("could not close a pool's connections politely");
         }
     }
 
-    /// Runs one call on a connection of the pool.
+    /// Runs one call on a pooled connection.
     async fn call<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
         let done = self.run(work).await;
         if let Err(Error::Io(_) | Error::Protocol(_)) = &done {
@@ -217,8 +215,7 @@ impl Pool {
     }
 }
 
-/// Whether a connection that was unused for a while still stands. The wait for it is part of the
-/// acquire limit.
+/// Checks a connection that was unused for a while. The time for it is part of the acquire limit.
 async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -> Result<bool> {
     if idle.idle_for >= WARM {
         connection.ping().await?;
@@ -226,11 +223,11 @@ async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -
     Ok(true)
 }
 
-/// A connection on loan. Dropped in the middle of a call, it is closed and its place in the pool is
-/// free at once.
+/// A borrowed connection. If it is dropped in the middle of a call, it is closed and frees its
+/// place in the pool at once.
 struct Lent {
     connection: Option<PoolConnection<Postgres>>,
-    /// None for a call that went past the queue.
+    /// `None` for a call that skipped the queue.
     place: Option<Place>,
 }
 
@@ -240,22 +237,22 @@ impl Lent {
         self.connection.as_mut().expect("a connection is lent until it is given back")
     }
 
-    /// The server has answered.
+    /// Records that the server has answered.
     fn answered(&self) {
         if let Some(place) = &self.place {
             place.answered();
         }
     }
 
-    /// Back to the pool, which pings it first: for so long at most, since a silent server would
-    /// keep its place for good.
+    /// Returns the connection to the pool, which pings it first. The ping has a limit, because a
+    /// silent server would otherwise keep the place forever.
     fn give_back(mut self) {
         self.answered();
         let place = self.place.take();
         if let Some(mut connection) = self.connection.take() {
             tokio::spawn(async move {
                 if timeout(RETURN_LIMIT, connection.return_to_pool()).await.is_err() {
-                    tracing::debug!("a connection fell silent on its way back to its pool");
+                    tracing::debug!("a returned connection did not answer its ping");
                 }
                 drop(place);
             });
@@ -294,7 +291,7 @@ impl<'p> Executor<'p> for &Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         let pool = self.clone();
-        // Each row has the limit: who reads slowly is not the server's fault.
+        // The limit holds per row: a slow reader is not the server's fault.
         Box::pin(async_stream::try_stream! {
             let mut lent = pool.lend().await?;
             {

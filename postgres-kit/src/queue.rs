@@ -1,4 +1,4 @@
-//! Who may use a connection of a pool next.
+//! The queue in front of a pool's connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,17 +8,17 @@ use sqlx::{Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// Callers wait in the order in which they came. A pool whose calls come to an end is busy, not
-/// silent: its callers go on waiting, up to a limit of its own.
+/// Callers wait in order of arrival. While calls finish, the pool is busy rather than silent, and
+/// callers keep waiting up to a separate limit.
 #[derive(Debug)]
 pub(crate) struct Queue {
     places: Arc<Semaphore>,
-    /// How long a caller waits while no call comes to an end.
+    /// How long a caller waits while no call finishes.
     silence_limit: Duration,
-    /// How long a caller waits in all.
+    /// How long a caller waits in total.
     wait_limit: Duration,
     since: Instant,
-    /// When a call last got an answer: microseconds after `since`.
+    /// When a call last got an answer, in microseconds after `since`.
     answered: AtomicU64,
 }
 
@@ -41,10 +41,10 @@ impl Queue {
         })
     }
 
-    /// Waits for a place.
+    /// Waits for a place in the pool.
     ///
     /// # Errors
-    /// [`Error::PoolTimedOut`] after either limit, [`Error::PoolClosed`].
+    /// [`Error::PoolTimedOut`] after either limit; [`Error::PoolClosed`] after [`Queue::close`].
     pub(crate) async fn place(self: &Arc<Self>) -> Result<Place> {
         let began = Instant::now();
         let mut permit = std::pin::pin!(Arc::clone(&self.places).acquire_owned());
@@ -53,19 +53,19 @@ impl Queue {
             match timeout_at(until, permit.as_mut()).await {
                 Ok(Ok(permit)) => return Ok(Place { queue: Arc::clone(self), _permit: permit }),
                 Ok(Err(_)) => return Err(Error::PoolClosed),
-                // Others were answered meanwhile: the wait goes on.
+                // Other calls got answers in the meantime, so this caller keeps waiting.
                 Err(_) if self.patience(began) > until => {}
                 Err(_) => return Err(Error::PoolTimedOut),
             }
         }
     }
 
-    /// Lets nobody in any more.
+    /// Closes the queue: all waiting and later callers fail.
     pub(crate) fn close(&self) {
         self.places.close();
     }
 
-    /// Until when somebody waits who began then, as things stand.
+    /// The current deadline of a caller that began waiting at `began`.
     fn patience(&self, began: Instant) -> Instant {
         let answered = self.since + Duration::from_micros(self.answered.load(Ordering::Relaxed));
         (answered.max(began) + self.silence_limit).min(began + self.wait_limit)
@@ -73,7 +73,7 @@ impl Queue {
 }
 
 impl Place {
-    /// The server has answered a call.
+    /// Records that the server has answered a call.
     pub(crate) fn answered(&self) {
         let now = u64::try_from(self.queue.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.queue.answered.fetch_max(now, Ordering::Relaxed);

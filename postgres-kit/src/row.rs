@@ -1,30 +1,31 @@
-//! Rows whose fields are the columns of a table: [`row!`](crate::row!) makes of one declaration the
-//! struct, the list of its columns for statements, and how a row is read. [`misfits`] compares it
-//! with the real table, in a test or before the table is used.
+//! Typed rows: [`row!`](crate::row!) derives a struct, its column list for statements, and its
+//! reader from one declaration. [`misfits`] compares the struct with the real table, in a test or
+//! before the table is used.
 
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow, PgTypeInfo};
 use sqlx::{Decode, Postgres, Row as _, Type, TypeInfo as _};
 
-/// A row whose fields are columns. Made by [`row!`](crate::row!).
+/// A row whose fields are columns. Implemented by [`row!`](crate::row!).
 pub trait TableRow: Sized {
-    /// The names of the columns as statements list them: `id, name`.
+    /// The column names as statements list them: `id, name`.
     const COLUMNS: &'static str;
 
     /// Name and type of each column, in the same order.
     const SHAPE: &'static [Column];
 
-    /// Reads the columns of a result, from this one on, in the order of [`TableRow::COLUMNS`].
+    /// Reads the columns of a result, starting at index `first`, in the order of
+    /// [`TableRow::COLUMNS`].
     ///
     /// # Errors
-    /// A value is not of its field's type, or null where the field is not an `Option`.
+    /// A value does not have its field's type, or is null and the field is not an `Option`.
     fn read(row: &PgRow, first: usize) -> sqlx::Result<Self>;
 
-    /// [`TableRow::read`] for the right side of a `LEFT JOIN`: `None` if the first column, which is
-    /// one of the primary key, is null.
+    /// Like [`TableRow::read`], for the right side of a `LEFT JOIN`. Returns `None` if the first
+    /// column, which must be part of the primary key, is null.
     ///
     /// # Errors
-    /// As [`TableRow::read`].
+    /// Those of [`TableRow::read`].
     fn read_if_there(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
         use sqlx::ValueRef as _;
         if row.try_get_raw(first)?.is_null() {
@@ -37,7 +38,7 @@ pub trait TableRow: Sized {
 /// What a field expects of its column.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// The name of both.
+    /// The name of the field and of the column.
     pub name: &'static str,
     type_info: fn() -> PgTypeInfo,
     compatible: fn(&PgTypeInfo) -> bool,
@@ -45,7 +46,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// The column of this name, for a field of type `T`.
+    /// The column `name` for a field of type `T`.
     pub const fn of<T>(name: &'static str) -> Self
     where
         T: Type<Postgres> + for<'r> Decode<'r, Postgres>,
@@ -59,10 +60,10 @@ impl Column {
     }
 }
 
-/// The value of the next column of a row.
+/// Reads the value at index `at` of a row and advances `at`.
 ///
 /// # Errors
-/// It is not of this type.
+/// The value does not have this type.
 pub fn next<'r, T>(row: &'r PgRow, at: &mut usize) -> sqlx::Result<T>
 where
     T: Type<Postgres> + Decode<'r, Postgres>,
@@ -72,8 +73,8 @@ where
     Ok(value)
 }
 
-/// Declares a row: a struct with named fields, each the column of its name. A field of a column
-/// that may be null is an `Option`.
+/// Declares a row: a struct whose fields are the columns of the same names. The field of a nullable
+/// column is an `Option`.
 ///
 /// ```
 /// postgres_kit::row! {
@@ -114,7 +115,7 @@ macro_rules! row {
     };
 }
 
-/// The names of columns as a statement lists them.
+/// Joins column names as a statement lists them.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! columns {
@@ -123,7 +124,7 @@ macro_rules! columns {
     };
 }
 
-/// The arguments of a statement, each a value or a reference to one: what `query_with` takes.
+/// Collects a statement's arguments for `query_with`. Each is a value or a reference to one.
 ///
 /// ```
 /// # fn main() -> sqlx::Result<()> {
@@ -140,10 +141,10 @@ macro_rules! arguments {
     }};
 }
 
-/// One more argument.
+/// Adds one argument.
 ///
 /// # Errors
-/// The value cannot be written.
+/// The value cannot be encoded.
 pub fn argument<'q, T>(arguments: &mut sqlx::postgres::PgArguments, value: T) -> sqlx::Result<()>
 where
     T: sqlx::Encode<'q, Postgres> + Type<Postgres>,
@@ -151,12 +152,11 @@ where
     sqlx::Arguments::add(arguments, value).map_err(sqlx::Error::Encode)
 }
 
-/// How fields differ from the columns of a table, in words for people; nothing if they fit.
-/// `table` is a name as Postgres resolves it. A column of the table that no field has is no
-/// difference: see [`unread`].
+/// Describes how fields differ from the columns of a table, for people; empty if they fit. `table`
+/// is a name as Postgres resolves it. A column without a field is not a difference: see [`unread`].
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn misfits(
     connection: &mut PgConnection,
     table: &str,
@@ -172,23 +172,25 @@ pub async fn misfits(
         let expected = (column.type_info)();
         if !(column.compatible)(&PgTypeInfo::with_oid(*oid)) {
             let expected = expected.name().to_lowercase();
-            return Some(format!("{table}.{name} is of type {type_name}, its field of {expected}"));
+            return Some(format!(
+                "{table}.{name} is of type {type_name}, but its field of {expected}"
+            ));
         }
         match ((column.reads)(&null), not_null) {
             (false, false) => {
-                Some(format!("{table}.{name} may be null, and its field is no Option"))
+                Some(format!("{table}.{name} may be null, but its field is not an Option"))
             }
-            (true, true) => Some(format!("{table}.{name} is not null, and its field an Option")),
+            (true, true) => Some(format!("{table}.{name} is not null, but its field is an Option")),
             (true, false) | (false, true) => None,
         }
     };
     Ok(shape.iter().filter_map(misfit).collect())
 }
 
-/// The columns of a table that no field has.
+/// The columns of a table that have no field.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn unread(
     connection: &mut PgConnection,
     table: &str,

@@ -1,5 +1,4 @@
-//! A schema and the migrations that make it: bringing it up to date, and refusing one that a
-//! program does not know.
+//! Schema versions: runs migrations, and refuses a schema that the program does not know.
 
 use std::time::Duration;
 
@@ -10,42 +9,42 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use crate::connection::Connection;
 use crate::sqlstate::{INVALID_SCHEMA_NAME, UNDEFINED_TABLE, has_sqlstate};
 
-/// How long the connection for migrations may take to be made.
+/// How long connecting for migrations may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long all migrations may take, the wait for another process that runs them included.
+/// How long all migrations may take, including the wait for another process that runs them.
 const MIGRATE_LIMIT: Duration = Duration::from_mins(10);
 
-/// A schema of a database, as one program knows it.
+/// A database schema and its migrations, as one program knows them.
 #[derive(Debug)]
 pub struct Schema {
     name: &'static str,
-    /// Where it is noted which migrations were run.
+    /// The table that records the applied migrations.
     table: String,
     migrator: Migrator,
     how: &'static str,
 }
 
-/// Why a schema is refused, or could not be brought up to date.
+/// Why a schema was refused or could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// As Postgres says; another try may be worth it.
+    /// Postgres failed. Retrying may help.
     #[error("the schema's database failed")]
     Database(#[from] sqlx::Error),
-    /// A migration failed, or was changed after it ran.
+    /// A migration failed, or changed after it was applied.
     #[error("the schema {schema} could not be migrated")]
     Migrate {
-        /// The schema's name.
+        /// The name of the schema.
         schema: &'static str,
-        /// What the migrations' runner says.
+        /// The error of the migration runner.
         #[source]
         source: MigrateError,
     },
-    /// No migration has run.
-    #[error("the schema {schema} is not there: run `{how}`")]
+    /// No migration was applied.
+    #[error("the schema {schema} does not exist: run `{how}`")]
     Absent {
-        /// The schema's name.
+        /// The name of the schema.
         schema: &'static str,
-        /// The command that makes it.
+        /// The command that creates it.
         how: &'static str,
     },
     /// Migrations are missing.
@@ -54,40 +53,40 @@ pub enum SchemaError {
             `{how}`"
     )]
     Older {
-        /// The schema's name.
+        /// The name of the schema.
         schema: &'static str,
-        /// The first migration that has not run.
+        /// The version of the first migration that was not applied.
         missing: i64,
-        /// The command that brings it up to date.
+        /// The command that applies it.
         how: &'static str,
     },
-    /// Migrations ran that this program does not have.
+    /// Migrations were applied that this program does not have.
     #[error(
         "the schema {schema} has migration {migration}, which this program does not know: run a \
             newer program"
     )]
     Newer {
-        /// The schema's name.
+        /// The name of the schema.
         schema: &'static str,
-        /// The version of the migration, from its file's name.
+        /// The migration's version, from its file name.
         migration: i64,
     },
-    /// A migration that ran is not the one that this program has.
+    /// An applied migration differs from this program's migration of the same version.
     #[error(
         "migration {migration} of the schema {schema} is another one than this program's: run the \
             program that made it"
     )]
     Changed {
-        /// The schema's name.
+        /// The name of the schema.
         schema: &'static str,
-        /// The version of the migration, from its file's name.
+        /// The migration's version, from its file name.
         migration: i64,
     },
 }
 
 impl Schema {
-    /// The schema of this name that these migrations make. `how` is the command that people are
-    /// told to run.
+    /// The schema `name` with its migrations. `how` is the command that error messages tell people
+    /// to run.
     pub fn new(name: &'static str, mut migrator: Migrator, how: &'static str) -> Self {
         let table = format!("{name}._sqlx_migrations");
         migrator.dangerous_set_table_name(table.clone());
@@ -95,43 +94,44 @@ impl Schema {
         Self { name, table, migrator, how }
     }
 
-    /// Brings it up to date. Safe when run twice or at once.
+    /// Applies the missing migrations. Running it twice, or concurrently, is safe.
     ///
     /// # Errors
-    /// [`SchemaError`].
+    /// See [`SchemaError`].
     pub async fn migrate(&self, options: &PgConnectOptions) -> Result<(), SchemaError> {
         let options = options.clone().application_name(&format!("{} migrate", self.name));
-        // On an error the connection is dropped, and its advisory lock with it.
+        // On an error the connection is dropped, which also releases its advisory lock.
         let mut connection = Connection::open(&options, CONNECT_LIMIT, MIGRATE_LIMIT).await?;
         connection.run(async |raw: &mut PgConnection| self.migrate_on(raw).await).await?;
         connection.close().await;
         Ok(())
     }
 
-    /// Brings it up to date on a connection at hand.
+    /// Applies the missing migrations on an existing connection.
     ///
     /// # Errors
-    /// [`SchemaError`].
+    /// See [`SchemaError`].
     pub async fn migrate_on(&self, connection: &mut PgConnection) -> Result<(), SchemaError> {
         let migrated = self.migrator.run_direct(None, connection, false).await;
         migrated.map_err(|error| self.failed(error))
     }
 
-    /// Names what the migrations make: another schema, another name. For those who keep copies.
+    /// Returns a text that identifies the migrations. Code that keeps copies of a schema uses it as
+    /// their name.
     pub fn fingerprint(&self) -> String {
         let migrations = self.migrator.iter();
         let named = migrations.map(|known| format!("{}:{:02x?}", known.version, known.checksum));
         named.collect::<Vec<_>>().join(";")
     }
 
-    /// Checks that exactly the migrations that this program has have run.
+    /// Checks that exactly this program's migrations were applied.
     ///
     /// # Errors
-    /// [`SchemaError`] says what to run.
+    /// [`SchemaError`], which names the command to run.
     pub async fn check(&self, connection: &mut PgConnection) -> Result<(), SchemaError> {
         let (schema, how) = (self.name, self.how);
-        // Not a checked statement: the table is made by the migrations' runner. Its name is not
-        // anybody's input.
+        // Not a checked statement, because sqlx's runner creates this table. The table name never
+        // comes from input.
         let statement = format!("SELECT version, checksum, success FROM {}", self.table);
         let applied = sqlx::query_as::<_, (i64, Vec<u8>, bool)>(AssertSqlSafe(statement));
         let applied = match applied.fetch_all(connection).await {

@@ -1,5 +1,5 @@
-//! Statements joined from constants at compile time, so that a list of columns is written once and
-//! no value can get into the text of a statement.
+//! Joins SQL text from constants at compile time. A column list is written once, and no runtime
+//! value can get into a statement's text.
 
 /// Joins constants of type `&str` into one `&'static str`.
 ///
@@ -18,7 +18,7 @@ macro_rules! sql {
     }};
 }
 
-/// How many bytes [`sql!`] makes of these.
+/// The total length of these texts, in bytes.
 pub const fn length(parts: &[&str]) -> usize {
     let (mut length, mut part) = (0, 0);
     while part < parts.len() {
@@ -28,7 +28,7 @@ pub const fn length(parts: &[&str]) -> usize {
     length
 }
 
-/// The bytes of these, one after the other.
+/// Concatenates the bytes of these texts.
 pub const fn join<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     let (mut joined, mut end, mut part) = ([0; LENGTH], 0, 0);
     while part < parts.len() {
@@ -42,24 +42,24 @@ pub const fn join<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     joined
 }
 
-/// The text of bytes that [`join`] made of texts.
-#[allow(clippy::panic, reason = "at compile time, and texts that are joined are a text")]
+/// Turns the bytes from [`join`] back into text.
+#[allow(clippy::panic, reason = "it runs at compile time, and joined UTF-8 is UTF-8")]
 pub const fn text(bytes: &'static [u8]) -> &'static str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(_) => panic!("texts that are joined are a text"),
+        Err(_) => panic!("joined UTF-8 is UTF-8"),
     }
 }
 
-/// The most columns that [`placeholders`] counts.
+/// The highest number that [`placeholders`] supports.
 const MAX_PLACEHOLDERS: usize = 64;
 const PLACEHOLDERS: &str = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
     $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, \
     $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, \
     $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64";
 
-/// `$1, $2, …` up to this number, at most 64.
-#[allow(clippy::panic, reason = "at compile time")]
+/// The placeholders `$1, $2, …` up to `count`, which is at most 64.
+#[allow(clippy::panic, reason = "it runs at compile time")]
 pub const fn placeholders(count: usize) -> &'static str {
     assert!(count >= 1 && count <= MAX_PLACEHOLDERS, "a statement has 1 to 64 parameters here");
     let (bytes, mut end, mut commas) = (PLACEHOLDERS.as_bytes(), 0, 0);

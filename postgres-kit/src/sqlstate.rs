@@ -1,53 +1,52 @@
-//! What an error of Postgres means: the one table of SQLSTATEs (PostgreSQL documentation,
-//! appendix A).
+//! Classifies Postgres errors by SQLSTATE (PostgreSQL documentation, appendix A).
 
 use std::borrow::Cow;
 
-/// A table is not there.
+/// A table does not exist.
 pub const UNDEFINED_TABLE: &str = "42P01";
-/// A schema is not there.
+/// A schema does not exist.
 pub const INVALID_SCHEMA_NAME: &str = "3F000";
-/// A lock did not come in time.
+/// A lock was not acquired in time.
 pub const LOCK_NOT_AVAILABLE: &str = "55P03";
-/// A statement took too long, or somebody cancelled it.
+/// A statement was cancelled or exceeded its timeout.
 pub const QUERY_CANCELED: &str = "57014";
-/// A row has the key of another one.
+/// A row with the same unique key exists.
 pub const UNIQUE_VIOLATION: &str = "23505";
-/// A row excludes another one.
+/// A row conflicts with an exclusion constraint.
 pub const EXCLUSION_VIOLATION: &str = "23P01";
-/// A prepared statement's result has other columns now.
+/// Among others: the result of a prepared statement has other columns now.
 pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
-/// A prepared statement is not there any more.
+/// A prepared statement does not exist any more.
 pub const INVALID_SQL_STATEMENT_NAME: &str = "26000";
-/// All connections that the server has are taken.
+/// All connections of the server are taken.
 pub const TOO_MANY_CONNECTIONS: &str = "53300";
 
-/// The class of values that do not fit their type.
+/// The class of errors about values that do not fit their type.
 pub const DATA_EXCEPTION: &str = "22";
-/// The class of constraints.
+/// The class of constraint violations.
 pub const INTEGRITY_CONSTRAINT_VIOLATION: &str = "23";
-/// The class of what the server lacks: memory, disk, connections.
+/// The class of exhausted resources: memory, disk, connections.
 pub const INSUFFICIENT_RESOURCES: &str = "53";
 
-/// What follows from a failed call.
+/// What a failed call implies for a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// It certainly changed nothing, and may succeed when sent again.
+    /// It changed nothing, and a retry may succeed.
     Busy,
-    /// Whether it changed anything is not known. The connection is gone, or not worth keeping.
+    /// It is unknown whether it changed anything. The connection is gone or should be dropped.
     Lost,
-    /// Something in the data cannot be stored; it changed nothing.
+    /// The data cannot be stored. It changed nothing.
     Data,
-    /// It changed nothing and never will, whatever is sent.
+    /// It changed nothing, and no retry can succeed.
     Unusable,
 }
 
-/// The SQLSTATE that the server sent with an error. `None`: the server did not send the error.
+/// The SQLSTATE of an error, or `None` if the error did not come from the server.
 pub fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }
 
-/// Whether an error has one of these SQLSTATEs, or is of one of these classes (two characters).
+/// Whether an error has one of these SQLSTATEs or belongs to one of these classes (two characters).
 pub fn has_sqlstate(error: &sqlx::Error, codes_or_classes: &[&str]) -> bool {
     sqlstate(error).is_some_and(|code| {
         codes_or_classes.iter().any(|wanted| {
@@ -56,7 +55,7 @@ pub fn has_sqlstate(error: &sqlx::Error, codes_or_classes: &[&str]) -> bool {
     })
 }
 
-/// What a failed call means.
+/// Classifies the error of a failed call.
 pub fn meaning(error: &sqlx::Error) -> Meaning {
     match error {
         sqlx::Error::Database(database) => {
@@ -67,23 +66,23 @@ pub fn meaning(error: &sqlx::Error) -> Meaning {
         | sqlx::Error::Decode(_)
         | sqlx::Error::Configuration(_) => Meaning::Unusable,
         sqlx::Error::Encode(_) => Meaning::Data,
-        // Io, Tls, Protocol, a crashed worker: whatever was under way may have been done.
+        // Io, Tls, Protocol, a crashed worker: the server may have done the work.
         _ => Meaning::Lost,
     }
 }
 
-/// What a call means that failed with this SQLSTATE.
+/// Classifies a SQLSTATE.
 pub fn meaning_of_sqlstate(code: &str) -> Meaning {
     match code {
         // Locks, deadlocks and serialisation; a cancelled statement; cannot connect now. Read-only:
-        // sessions that write are not, so it is a standby, which may be about to be promoted.
+        // our writing sessions are read-write, so this is a standby, which may soon be promoted.
         LOCK_NOT_AVAILABLE | "40001" | "40P01" | QUERY_CANCELED | "57P03" | "25006" => {
             Meaning::Busy
         }
         // The server ended the session, perhaps after the commit: shut down, crashed, database
-        // dropped, idle for too long, or its transaction open for too long.
+        // dropped, idle too long, or transaction open too long.
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" | "40003" => Meaning::Lost,
-        // Privileges; a function or a table that is not there.
+        // Missing privileges; a function or table that does not exist.
         "42501" | "42883" | UNDEFINED_TABLE | INVALID_SCHEMA_NAME => Meaning::Unusable,
         _ => match code.get(..2) {
             // Out of connections, memory or disk.
@@ -95,7 +94,7 @@ pub fn meaning_of_sqlstate(code: &str) -> Meaning {
     }
 }
 
-/// Whether trying again later may help without anybody's doing.
+/// Whether a retry may succeed without anybody's intervention.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -104,8 +103,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed => true,
-        // Connections, states of a session, serialisation and deadlocks, resources, locks, the
-        // operator's intervention, the system beneath.
+        // Connections, session states, serialisation and deadlocks, resources, locks, operator
+        // intervention, system errors.
         error => has_sqlstate(error, &["08", "25", "40", INSUFFICIENT_RESOURCES, "55", "57", "58"]),
     }
 }

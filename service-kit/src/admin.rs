@@ -1,6 +1,6 @@
-//! The admin port: `/livez` (the process runs), `/readyz` (it can take work; `?verbose` says how
-//! each component is) and `/metrics`, and where a process has one, its API for operators. Never on
-//! the public port.
+//! The admin port: `/livez` (the process runs), `/readyz` (it can take work; `?verbose` lists the
+//! components) and `/metrics`. A process may add an API for operators. None of it is on the public
+//! port.
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -14,15 +14,15 @@ use crate::telemetry::Metrics;
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The admin port's routes.
+/// Returns the admin port's routes.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     probes(health, metrics)
         .fallback(async || crate::Problem::not_found())
         .layer(axum::middleware::from_fn(crate::http::screen))
 }
 
-/// The admin port's routes, and an API for operators next to them. The API has the layers that
-/// every API has; no web page of another origin may call it.
+/// Returns the admin port's routes plus an API for operators. The API has the layers of every
+/// public API. Web pages of other origins may not call it.
 pub fn router_with(health: Health, metrics: Metrics, api: Router) -> Router {
     let api = crate::http::layered(api, &crate::http::Origins::default());
     probes(health, metrics)

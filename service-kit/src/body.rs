@@ -1,4 +1,4 @@
-//! Reads a request's body, and tells apart why one cannot be read.
+//! Reads request bodies, and says why one cannot be read.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -10,16 +10,16 @@ use http_body_util::{BodyExt as _, LengthLimitError};
 use crate::http::OverBudget;
 use crate::problem::Problem;
 
-/// When another try is worth it while too many bytes of bodies are held, in seconds.
+/// The `Retry-After` of an answer that sheds a body, in seconds.
 const RETRY_AFTER: u64 = 1;
 
-/// Reads the whole body. The layers bound its size and its time.
+/// Reads the whole body. The HTTP layers limit its size and time.
 ///
 /// # Errors
-/// 400 for framing that is not valid, 408 for a body that does not arrive, 413 for one that is too
-/// large, 503 while the process holds as many bytes of bodies as it may.
+/// 400 for invalid framing, 408 for a body that does not arrive, 413 for one that is too large, 503
+/// while the process holds as many body bytes as it may.
 pub async fn read_body(mut body: Body) -> Result<Bytes, Problem> {
-    // Copied: a frame may be a small slice of a large buffer, which it would keep.
+    // Bytes are copied because a frame may be a small slice that keeps a large buffer alive.
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|error| refused(&error))?.into_data() {
@@ -38,16 +38,16 @@ fn refused(error: &axum::Error) -> Problem {
         if error.is::<OverBudget>() {
             return Problem::shed(
                 "too-many-bodies",
-                "Too much is being sent to this process at once",
+                "This process is receiving too many bytes at once",
                 RETRY_AFTER,
             );
         }
         match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-            // hyper's kinds for chunks that are none.
+            // The error kinds that hyper uses for invalid chunks.
             Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => {
                 return malformed("its chunks are not valid");
             }
-            Some(ErrorKind::UnexpectedEof) => return malformed("it ends before its end"),
+            Some(ErrorKind::UnexpectedEof) => return malformed("it ends too early"),
             _ => cause = error.source(),
         }
     }

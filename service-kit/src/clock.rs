@@ -1,16 +1,16 @@
-//! The time as a value: code that needs it takes a [`Clock`], so that tests decide what time it is.
+//! The clock as a dependency: code takes a [`Clock`], so tests can set the time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: std::fmt::Debug + Send + Sync {
-    /// Now, in whole microseconds (what Postgres keeps).
+    /// The current time in whole microseconds, as Postgres stores it.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// A clock that is handed around.
+/// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's clock.
@@ -24,12 +24,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clock, shared.
+/// Returns the machine's clock.
 pub fn system() -> SharedClock {
     Arc::new(SystemClock)
 }
 
-/// A clock that stands still until it is set, for tests.
+/// A clock for tests that shows the same time until it is set.
 #[derive(Debug)]
 pub struct FixedClock(Mutex<DateTime<Utc>>);
 

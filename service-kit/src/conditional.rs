@@ -1,11 +1,11 @@
-//! Entity tags and the preconditions of requests (RFC 9110 §8.8.3 and §13): one strict parser, and
-//! the order in which conditions count.
+//! Entity tags and conditional requests (RFC 9110 §8.8.3 and §13): one strict parser, and the
+//! precedence of the conditions.
 //!
-//! No answer has a `Last-Modified`. `If-Modified-Since` and `If-Unmodified-Since` are therefore
-//! ignored, as §13.1.3 and §13.1.4 want of what has no modification date.
+//! No answer has a `Last-Modified`, so `If-Modified-Since` and `If-Unmodified-Since` are ignored,
+//! as §13.1.3 and §13.1.4 require for a resource without a modification date.
 //!
-//! Conditions count only where the answer would be a success without them (§13.2.1): find out
-//! first whether there is anything to compare with.
+//! Conditions count only where the answer would otherwise be a success (§13.2.1). Callers first
+//! find out whether the resource exists.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use crate::problem::Problem;
 
-/// How many tags one request may list under one name.
+/// The maximum number of tags in one header of a request.
 pub const MAX_TAGS: usize = 16;
 
 /// An entity tag: `"text"`, or `W/"text"` if it is weak.
@@ -24,53 +24,53 @@ pub struct EntityTag {
     text: String,
 }
 
-/// What a condition names.
+/// The tags that a condition lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tags {
-    /// `*`: whatever there is.
+    /// `*`: any existing resource matches.
     Any,
-    /// One of these.
+    /// One of these tags must match.
     OneOf(Vec<EntityTag>),
 }
 
-/// The conditions that a request is under.
+/// The conditions of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preconditions {
-    /// `If-Match`: the resource must be one of these.
+    /// `If-Match`: the resource's tag must match.
     pub if_match: Option<Tags>,
-    /// `If-None-Match`: the resource must be none of these.
+    /// `If-None-Match`: the resource's tag must not match.
     pub if_none_match: Option<Tags>,
 }
 
-/// What the conditions of a GET or HEAD say.
+/// The result of evaluating the conditions of a GET or HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// All hold: answer.
+    /// All conditions hold: send the answer.
     Holds,
-    /// The client has it already: 304.
+    /// The client has the current version: answer 304.
     NotModified,
-    /// `If-Match` does not hold: 412.
+    /// `If-Match` does not hold: answer 412.
     Failed,
 }
 
 impl EntityTag {
-    /// A tag that changes with every byte of what it stands for. `text` is visible ASCII without
+    /// A tag that changes with every byte of the representation. `text` is visible ASCII without
     /// double quotes.
     pub fn strong(text: impl Into<String>) -> Self {
         Self { weak: false, text: text.into() }
     }
 
-    /// A tag that changes with what matters. `text` as in [`EntityTag::strong`].
+    /// A tag that changes only with significant changes. For `text` see [`EntityTag::strong`].
     pub fn weak(text: impl Into<String>) -> Self {
         Self { weak: true, text: text.into() }
     }
 
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is weak.
+    /// Whether the tag is weak.
     pub const fn is_weak(&self) -> bool {
         self.weak
     }
@@ -91,7 +91,7 @@ impl fmt::Display for EntityTag {
 }
 
 impl Tags {
-    /// The tags under a name; `None` if the request does not have it.
+    /// Reads the tags of a header; `None` if the request does not have it.
     fn of(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Problem> {
         let lines: Vec<_> =
             headers.get_all(name).iter().map(axum::http::HeaderValue::as_bytes).collect();
@@ -102,8 +102,8 @@ impl Tags {
         Self::parse(&lines.join(&b',')).map(Some).ok_or_else(|| malformed(name))
     }
 
-    /// Empty members of the list are skipped (§5.6.1), but an altogether empty one is refused: it
-    /// is a client's mistake, never its wish.
+    /// Skips empty list members (§5.6.1), but refuses an empty list: it can only be a client's
+    /// mistake.
     fn parse(text: &[u8]) -> Option<Self> {
         if text.trim_ascii() == b"*" {
             return Some(Self::Any);
@@ -132,7 +132,7 @@ impl Tags {
     }
 }
 
-/// A tag, and what follows it.
+/// Parses one tag; returns it and the rest of the text.
 fn parse_tag(text: &[u8]) -> Option<(EntityTag, &[u8])> {
     let (weak, text) = text.strip_prefix(b"W/").map_or((false, text), |text| (true, text));
     let text = text.strip_prefix(b"\"")?;
@@ -158,14 +158,14 @@ impl Preconditions {
     /// Reads the conditions of a request.
     ///
     /// # Errors
-    /// 400: one of them cannot be read.
+    /// 400 if a header is malformed.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let (if_match, if_none_match) =
             (Tags::of(headers, &IF_MATCH)?, Tags::of(headers, &IF_NONE_MATCH)?);
         Ok(Self { if_match, if_none_match })
     }
 
-    /// What they say of a GET or HEAD whose answer has this tag.
+    /// Evaluates the conditions of a GET or HEAD whose answer has the tag `current`.
     pub fn of_read(&self, current: &EntityTag) -> Verdict {
         if self
             .if_match
@@ -185,18 +185,18 @@ impl Preconditions {
     }
 }
 
-/// What the tag of one row names. It changes whenever the row as it is shown can have: with the
-/// row's version, the position of its last change, the generations of the tables that it was read
-/// from, the version of the API that shows it, and whether it lacks events.
+/// The parts of one row's entity tag. The tag changes whenever the representation may have changed.
+/// It covers the row's version, the position of its last change, the generations of the tables
+/// read, the API version, and whether the row lacks events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowTag<'a> {
-    /// The row's version: what the command API compares.
+    /// The row's version, which the command API compares.
     pub version: i64,
     /// The position of the last event that changed the row.
     pub position: i64,
     /// The live generation of each projection that was read.
     pub generations: &'a [i32],
-    /// The version of the API, such as `v1`.
+    /// The API version, such as `v1`.
     pub api: &'a str,
     /// Whether the row lacks events.
     pub stale: bool,
@@ -205,7 +205,7 @@ pub struct RowTag<'a> {
 const STALE: &str = "stale";
 
 impl RowTag<'_> {
-    /// The tag: `"<version>.<position>.<generations>.<API>"`, and `.stale` if it is.
+    /// Formats the tag: `"<version>.<position>.<generations>.<API>"`, with `.stale` if it applies.
     ///
     /// ```
     /// # use service_kit::conditional::RowTag;
@@ -220,10 +220,10 @@ impl RowTag<'_> {
     }
 }
 
-/// The version that a tag names: `"<version>"`, or a [`RowTag`]. `None` for any other tag.
+/// Extracts the version from a tag: `"<version>"` or a [`RowTag`]. `None` for any other tag.
 pub fn version_of(tag: &EntityTag) -> Option<i64> {
     let parts: Vec<&str> = tag.text.split('.').collect();
-    // As we write it: another spelling of the same number is another tag (RFC 9110 §8.8.3.2).
+    // Numbers must be in canonical form: another spelling is another tag (RFC 9110 §8.8.3.2).
     let is_number = |part: &str| {
         part.parse::<i64>().is_ok_and(|number| number >= 0 && number.to_string() == part)
     };

@@ -1,5 +1,5 @@
-//! The settings that processes have in common, as types that clap parses: flags first, then the
-//! environment. Secrets come from a flag, a variable or a file (`*_FILE`), and are never printed.
+//! Command-line settings that all processes share. Flags take precedence over the environment.
+//! Secrets come from a flag, a variable or a file (`*_FILE`), and are never printed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::http::{
     TrustedProxies,
 };
 
-/// An address to listen on. Only loopback is accepted: the APIs do not yet know who is calling.
+/// A loopback address to listen on. Others are refused because the APIs have no sign-in yet.
 ///
 /// ```
 /// # use service_kit::config::LoopbackAddr;
@@ -21,13 +21,13 @@ use crate::http::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopbackAddr(SocketAddr);
 
-/// Why an address is refused.
+/// Why a listen address was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
-    /// Not `ip:port`.
+    /// The text is not `ip:port`.
     #[error("expected an address and a port such as 127.0.0.1:8080")]
     Malformed,
-    /// Reachable from other machines.
+    /// Other machines could reach the address.
     #[error(
         "{0} is not a loopback address: this version has no sign-in, so it listens on loopback \
             only (127.0.0.1 or [::1]) and lets nobody else in"
@@ -36,7 +36,7 @@ pub enum ListenError {
 }
 
 impl LoopbackAddr {
-    /// Checks that nobody but this machine can reach the address.
+    /// Checks that only this machine can reach the address.
     ///
     /// # Errors
     /// [`ListenError::NotLoopback`].
@@ -48,7 +48,7 @@ impl LoopbackAddr {
         }
     }
 
-    /// The address.
+    /// Returns the socket address.
     pub const fn get(self) -> SocketAddr {
         self.0
     }
@@ -71,35 +71,35 @@ impl std::fmt::Display for LoopbackAddr {
     }
 }
 
-/// Why a secret cannot be had. Never carries the secret.
+/// Why a secret is not available. Never contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Neither the variable nor the file is named.
+    /// Neither the variable nor the file is set.
     #[error("{0} is not set: give --{1}, {0} or {0}_FILE")]
     Missing(&'static str, &'static str),
-    /// Both are, and nobody can say which counts.
+    /// Both are set, so it is unclear which one counts.
     #[error("both {0} and {0}_FILE are set: give one of them")]
     Both(&'static str),
     /// The file cannot be read.
     #[error("{0}_FILE names {path}, which cannot be read", path = .1.display())]
     Unreadable(&'static str, PathBuf, #[source] std::io::Error),
-    /// Nothing in it.
+    /// The secret is empty.
     #[error("{0} is empty")]
     Empty(&'static str),
-    /// It is to be a database's address. What it is instead is not repeated: it may hold a
+    /// The text is not a database address. The error does not repeat it, because it may hold a
     /// password.
     #[error("{0} is not an address such as postgres://user:password@host:port/database")]
     NotAnAddress(&'static str),
 }
 
-/// The setting that is the address of no database.
+/// The one `…_URL` setting that is not a database address.
 const NATS_URL: &str = "NATS_URL";
 
-/// Takes a secret from its value or from the file that holds it, whose last line end is dropped.
+/// Reads a secret from its value or its file. Trailing line ends of the file are dropped.
 ///
 /// # Errors
-/// [`SecretError`]: neither or both given, an unreadable file, an empty secret, or one that is
-/// named `…_URL` and is no database's address.
+/// [`SecretError`]: neither or both are given, the file is unreadable, the secret is empty, or a
+/// setting named `…_URL` is not a database address.
 pub fn resolve_secret(
     env: &'static str,
     flag: &'static str,
@@ -120,7 +120,7 @@ pub fn resolve_secret(
     if secret.expose_secret().is_empty() {
         return Err(SecretError::Empty(env));
     }
-    // Here already, so that a mistyped one is told as what it is: a wrong setting.
+    // Checked here so that a typo is reported as a wrong setting.
     let is_database = env.ends_with("_URL") && env != NATS_URL;
     if is_database && !postgres_kit::is_address(secret.expose_secret()) {
         return Err(SecretError::NotAnAddress(env));
@@ -131,13 +131,13 @@ pub fn resolve_secret(
 /// Parses a secret for clap.
 ///
 /// # Errors
-/// Never: any text can be a secret.
+/// None: any text can be a secret.
 pub fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
 
-/// Defines a group of clap arguments for one secret: the flag, its variable, and a file that holds
-/// it. Flatten it into the process's own arguments and call `get` (or `optional`).
+/// Defines the clap arguments of one secret: the flag, its variable, and a file that holds it.
+/// Flatten the struct into the process's arguments and call `get` or `optional`.
 ///
 /// ```
 /// service_kit::secret_args!(
@@ -167,26 +167,26 @@ macro_rules! secret_args {
                 value_name = "SECRET",
                   value_parser = $crate::config::parse_secret)]
             value: Option<::secrecy::SecretString>,
-            /// A file that holds it instead.
+            /// A file that holds the secret instead.
             #[arg(id = $file_flag, long = $file_flag, env = $file_env, value_name = "FILE")]
             file: Option<::std::path::PathBuf>,
         }
 
         impl $name {
-            /// The secret.
+            /// Returns the secret.
             ///
             /// # Errors
-            /// It is absent, named twice, unreadable or empty.
+            /// The secret is missing, given twice, unreadable or empty.
             pub fn get(&self) -> ::std::result::Result<::secrecy::SecretString,
                 $crate::config::SecretError> {
                 $crate::config::resolve_secret($env, $flag, self.value.as_ref(),
                     self.file.as_deref())
             }
 
-            /// The secret, where it may be absent.
+            /// Returns the secret, or `None` if it is not set.
             ///
             /// # Errors
-            /// It is named twice, unreadable or empty.
+            /// The secret is given twice, unreadable or empty.
             pub fn optional(&self) -> ::std::result::Result<
                 ::std::option::Option<::secrecy::SecretString>,
                 $crate::config::SecretError,
@@ -206,53 +206,52 @@ secret_args!(
 );
 
 secret_args!(
-    /// Where NATS is, with user and password: nats://user:password@host:port.
+    /// The address of NATS, with user and password: nats://user:password@host:port.
     NatsUrlArgs, "nats-url", "NATS_URL", "nats-url-file", "NATS_URL_FILE"
 );
 
-/// What is logged.
+/// The log settings.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogArgs {
-    /// Which log lines to write, as a filter: info, debug, my_crate=debug,info.
+    /// Filter for log lines, such as info or my_crate=debug,info.
     #[arg(long, env = "LOG", default_value = "info")]
     pub log: String,
 }
 
-/// Which web pages may call the API.
+/// The cross-origin settings.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OriginArgs {
-    /// Origins that browsers may call from, separated by commas; the word `loopback` allows any
+    /// Origins that browsers may call from, separated by commas. The word `loopback` allows any
     /// port of this machine.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "")]
     pub allowed_origins: crate::http::Origins,
 }
 
-/// What a public port takes on.
+/// The limits of a public port.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LimitArgs {
-    /// How many connections are held at once. With one more, the one that was idle longest is
-    /// closed; if all are busy, the newcomer is answered 503.
+    /// Maximum number of open connections. Beyond it, the connection that was idle longest is
+    /// closed; if all are busy, the new one gets a 503.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = MAX_CONNECTIONS,
         value_parser = at_least_one)]
     pub max_connections: usize,
-    /// How many of them one address may hold (of IPv6: one network of 64 bits), and how many
-    /// requests at once a client behind a trusted proxy may have.
+    /// Maximum number of connections per client address (for IPv6: per network of 64 bits), and of
+    /// concurrent requests per client behind a trusted proxy.
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = MAX_CONNECTIONS_PER_ADDRESS,
         value_parser = at_least_one)]
     pub max_connections_per_address: usize,
-    /// How many bytes of request bodies are held at once; a request that needs more is answered
-    /// 503.
+    /// Maximum number of request body bytes held at once. A request that needs more gets a 503.
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = MAX_BODY_BYTES,
         value_parser = at_least_one)]
     pub max_body_bytes: usize,
-    /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such
-    /// as 10.0.0.0/8. Their connections do not count by address.
+    /// Proxies whose X-Forwarded-For is trusted, separated by commas: addresses or networks such as
+    /// 10.0.0.0/8. Their connections do not count by address.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
 }
 
 impl LimitArgs {
-    /// The limits of a port.
+    /// Returns the limits as the HTTP server takes them.
     pub fn limits(&self) -> Limits {
         Limits {
             connections: self.max_connections,
@@ -268,7 +267,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|number| *number > 0)
-        .ok_or_else(|| "expected a whole number from 1 on".to_owned())
+        .ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Consistency tokens: what a command answers with and a query can wait for. A token names a
-//! position of one history (its epoch and the id of the event there), signed under a key that both
-//! APIs share, so that nobody can make one up.
+//! Consistency tokens: a command returns one, and a query can wait for it. A token names a position
+//! in one history (the epoch and the id of the event at that position). It is signed with a key
+//! that both APIs share, so nobody can forge one.
 
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::problem::Problem;
 use crate::signing::{KeyError, SignatureError, SigningKey};
 
-/// The header that carries a token, in requests and answers.
+/// The header that carries a token in requests and answers.
 pub const CONSISTENCY_TOKEN: axum::http::HeaderName =
     axum::http::HeaderName::from_static("consistency-token");
 
@@ -21,42 +21,42 @@ const BYTES: usize = 1 + 16 + 8 + 16;
 pub struct TokenKey(SigningKey);
 
 impl TokenKey {
-    /// Takes the key from its base64 text.
+    /// Decodes the key from base64.
     ///
     /// # Errors
-    /// [`KeyError`]: not base64 or too short.
+    /// [`KeyError`] if the text is not base64 or the key is too short.
     pub fn from_secret(secret: &SecretString) -> Result<Self, KeyError> {
         SigningKey::from_secret(secret).map(Self)
     }
 }
 
-/// A position in one history.
+/// A position in one history, which a query can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsistencyToken {
-    /// The epoch: the history that the log is in.
+    /// The epoch: identifies one history of the log.
     pub epoch: Uuid,
-    /// The position that must be seen.
+    /// The position that a query must have reached.
     pub position: i64,
-    /// The event at that position.
+    /// The id of the event at that position.
     pub event_id: Uuid,
 }
 
-/// Why a token is refused.
+/// Why a token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not ours: made up, changed or cut off.
+    /// The token is forged, changed or truncated.
     #[error("the consistency token is not one that this system made")]
     Invalid,
-    /// More than one in a request.
+    /// The request has more than one token.
     #[error("there is more than one consistency token")]
     Repeated,
-    /// Of a history that has ended.
+    /// The token belongs to a history that has ended.
     #[error("the consistency token belongs to another history of the data")]
     OtherEpoch,
 }
 
 impl ConsistencyToken {
-    /// The token as clients see it: opaque text, safe in a header and in a query.
+    /// Encodes and signs the token: opaque text, safe in a header and in a query.
     ///
     /// ```
     /// # use service_kit::consistency::{ConsistencyToken, TokenKey};
@@ -75,7 +75,7 @@ impl ConsistencyToken {
         key.0.sign(PURPOSE, &payload)
     }
 
-    /// Reads a token that one of our processes signed.
+    /// Decodes a token and verifies its signature.
     ///
     /// # Errors
     /// [`TokenError::Invalid`].
@@ -97,10 +97,10 @@ impl ConsistencyToken {
         })
     }
 
-    /// Refuses a token of another history.
+    /// Checks that the token belongs to this history.
     ///
     /// # Errors
-    /// [`TokenError::OtherEpoch`].
+    /// [`TokenError::OtherEpoch`] if it does not.
     pub fn check_epoch(&self, epoch: Uuid) -> Result<(), TokenError> {
         if self.epoch == epoch { Ok(()) } else { Err(TokenError::OtherEpoch) }
     }
@@ -121,7 +121,7 @@ impl From<TokenError> for Problem {
                     another history",
             )
             .detail(
-                "the data were restored to an earlier state since the token was made: \
+                "the data was restored to an earlier state after the token was made: \
                         read again without it",
             ),
         }

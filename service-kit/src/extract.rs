@@ -1,6 +1,6 @@
-//! Extractors whose refusals are problems: 400 what cannot be parsed, 413 and 415 as HTTP says, 422
-//! with a pointer for content that is wrong. Types they read should derive `Deserialize` with
-//! `#[serde(deny_unknown_fields)]`.
+//! Extractors that answer bad input with problem details. They return 400 for input that cannot be
+//! parsed, 413 and 415 as HTTP defines them, and 422 with a pointer for wrong content. The types
+//! they read should derive `Deserialize` with `#[serde(deny_unknown_fields)]`.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,16 +17,16 @@ use crate::problem::{FieldError, Problem};
 
 mod message;
 
-/// A JSON body: an object.
+/// Extracts a JSON object from the body.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
-/// The query parameters. An unknown, repeated or ill-typed parameter is 422.
+/// Extracts the query parameters. An unknown, repeated or ill-typed parameter gets a 422.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Query<T>(pub T);
 
-/// The path's parameters. What cannot be one (an id that is no UUID) is simply not there: 404. Nor
-/// is a path with a percent sign: nothing of ours needs one, and a resource has one address.
+/// Extracts the path parameters. An invalid one (an id that is not a UUID) gets a 404. So does a
+/// path with a percent sign: no path of ours needs one, and a resource has only one address.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Path<T>(pub T);
 
@@ -61,10 +61,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// Lets only bodies pass that say they are JSON.
+/// Checks that the content type of a body is JSON.
 ///
 /// # Errors
-/// 415.
+/// 415 if it is not.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     if is_json(headers) {
         Ok(())
@@ -74,20 +74,19 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Reads a JSON object: 400 for what is not JSON, 422 with a pointer for what has the wrong
-/// content.
+/// Parses a JSON object.
 ///
 /// # Errors
-/// The problem to answer with.
+/// 400 if the bytes are not JSON; 422 with a pointer if the content is wrong.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
-        // Wrong content ends the reading early: what follows it may still not be JSON.
+        // Wrong content ends parsing early, and the rest may still not be JSON.
         match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
             Ok(_) if inner.is_data() => invalid(pointer, &inner.to_string()),
-            // It is JSON, only larger than any number of ours.
+            // The text is JSON, but the number exceeds every numeric type.
             Ok(_) if inner.to_string().starts_with("number out of range") => {
                 invalid(pointer, "the number is out of range")
             }
@@ -96,7 +95,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
-    // serde would take an array's items for a struct's fields, in their order.
+    // serde would accept an array of a struct's fields in their order.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         Err(invalid(String::new(), "expected an object"))
     } else {
@@ -104,10 +103,10 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
 }
 
-/// Reads query parameters: 422 for an unknown, repeated or ill-typed one.
+/// Parses query parameters.
 ///
 /// # Errors
-/// The problem to answer with.
+/// 422 for an unknown, repeated or ill-typed parameter.
 pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -116,7 +115,7 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
                 FieldError::new(escape(&name), "invalid", "the character U+0000 is not allowed");
             return Err(Problem::invalid(vec![nul]));
         }
-        // What stands for bytes that are no UTF-8: nobody else writes it.
+        // The decoder's replacement for bytes that are not UTF-8. Real input does not contain it.
         if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER)
         {
             let no_text = FieldError::new(escape(&name), "invalid", "the parameter is not UTF-8");
@@ -163,7 +162,7 @@ fn invalid(pointer: String, message: &str) -> Problem {
     Problem::invalid(vec![FieldError::new(pointer, Cow::Borrowed(code), message)])
 }
 
-/// serde names the field in its message where the path ends at the object around it.
+/// serde names the field in its message when the path ends at the enclosing object.
 fn named_field(message: &str) -> Option<(&'static str, &str)> {
     let forms = [
         ("unknown field `", "unknown"),

@@ -1,13 +1,12 @@
-//! Which components of a process are ready, and why not. Shared by whoever watches a component and
-//! the admin port's `/readyz`.
+//! The health of a process: which components are ready, and why others are not. Components report
+//! here, and the admin port's `/readyz` reads it.
 //!
-//! Health must not lie. A process reports *not ready* while something that it needs is away, and
-//! comes back by itself; it never exits for that. A background task that hangs cannot report it,
-//! so each one has a pulse (`pulse.rs`) that readiness looks at. A gauge whose source is away
-//! shows no value at all instead of the last one (see `telemetry.rs`); lag is measured against the
-//! log's own head, in events and as the age of the oldest event that waits. No wait for a silent
-//! server is endless: each call to Postgres and NATS has a limit, after which its connection is
-//! dropped.
+//! Health must not lie. A process reports *not ready* while something it needs is away, and
+//! recovers by itself; it never exits for that reason. A hung background task cannot report itself,
+//! so each one has a pulse (`pulse.rs`) that readiness checks. A gauge whose source is away shows
+//! no value instead of the last one (see `telemetry.rs`). Lag is measured against the head of the
+//! log, in events and as the age of the oldest waiting event. No wait for a silent server is
+//! endless: each call to Postgres and NATS has a limit, after which its connection is dropped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ use serde::Serialize;
 
 use crate::pulse::Pulse;
 
-/// The components of a process and whether each is ready.
+/// The components of a process, and whether each is ready.
 ///
 /// ```
 /// # use service_kit::health::Health;
@@ -40,12 +39,12 @@ struct State {
     draining: bool,
 }
 
-/// A background task whose pulse is looked at with every report.
+/// A background task whose pulse is checked with every report.
 struct Watched {
     silence: Box<dyn Fn() -> Duration + Send + Sync>,
     limit: Duration,
     required: bool,
-    /// Whether it was silent for too long at the last look, so that the change is logged once.
+    /// Whether the task hung at the last check, so that only changes are logged.
     hung: bool,
 }
 
@@ -69,10 +68,10 @@ impl Watched {
                 tracing::error!(
                     task = name,
                     seconds = silence.as_secs(),
-                    "a background task does not move"
+                    "a background task makes no progress"
                 );
             } else {
-                tracing::info!(task = name, "a background task moves again");
+                tracing::info!(task = name, "a background task makes progress again");
             }
         }
         let reason = hangs.then(|| format!("nothing has moved for {} s", silence.as_secs()));
@@ -80,17 +79,17 @@ impl Watched {
     }
 }
 
-/// One component's state, as `/readyz?verbose` shows it.
+/// The state of one component, as `/readyz?verbose` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComponentState {
-    /// Whether it can do its work.
+    /// Whether the component can do its work.
     pub ready: bool,
-    /// Whether the process is ready only if this component is.
+    /// Whether the process needs this component to be ready.
     pub required: bool,
-    /// Why it is not ready.
+    /// Why the component is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether it stays so until somebody does what the reason says.
+    /// Whether the component stays not ready until a person acts on the reason.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub needs_action: bool,
 }
@@ -98,17 +97,17 @@ pub struct ComponentState {
 /// The state of all components at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The process that tells it: who asks can see whether it is the one that was meant.
+    /// The process id, so that a caller can check that it reached the intended process.
     pub pid: u32,
     /// Whether the process can take work.
     pub ready: bool,
-    /// Whether it is about to stop.
+    /// Whether the process is about to stop.
     pub draining: bool,
     /// Each component by name.
     pub components: BTreeMap<Cow<'static, str>, ComponentState>,
 }
 
-/// A handle to say how one component is.
+/// A handle with which a component reports its state.
 #[derive(Debug, Clone)]
 pub struct Component {
     health: Health,
@@ -116,24 +115,24 @@ pub struct Component {
 }
 
 impl Health {
-    /// No components yet, so ready.
+    /// Creates health without components, which counts as ready.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a component that the process needs; not ready until it says so.
+    /// Adds a component that the process needs. It is not ready until it reports so.
     pub fn component(&self, name: impl Into<Cow<'static, str>>) -> Component {
         self.add(name.into(), true)
     }
 
-    /// Adds a component that the process can do without: shown, but not counted.
+    /// Adds a component that the process can do without: reported, but not required.
     pub fn optional_component(&self, name: impl Into<Cow<'static, str>>) -> Component {
         self.add(name.into(), false)
     }
 
-    /// Adds a background task that the process needs: not ready while it has not moved for longer
-    /// than `limit`. It is looked at with every report, so nothing else has to run for its silence
-    /// to be noticed.
+    /// Adds a background task that the process needs. The process is not ready while the task has
+    /// made no progress for longer than `limit`. Every report checks it, so no other task has to
+    /// run.
     pub fn pulse(&self, name: impl Into<Cow<'static, str>>, limit: Duration) -> Pulse {
         let pulse = Pulse::new();
         let watched = pulse.clone();
@@ -141,8 +140,8 @@ impl Health {
         pulse
     }
 
-    /// Adds a background task that the process can do without: its silence is shown, but not
-    /// counted.
+    /// Adds a background task that the process can do without. A hang is reported, but the process
+    /// stays ready.
     pub fn optional_pulse(&self, name: impl Into<Cow<'static, str>>, limit: Duration) -> Pulse {
         let pulse = Pulse::new();
         let watched = pulse.clone();
@@ -150,8 +149,8 @@ impl Health {
         pulse
     }
 
-    /// Adds a background task by whatever tells for how long it has not moved. One that is not
-    /// `required` is shown, but not counted.
+    /// Adds a background task with a function that returns the time since its last progress. If the
+    /// task is not `required`, a hang is reported, but the process stays ready.
     pub fn watch(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -163,12 +162,12 @@ impl Health {
         self.with(|state| state.tasks.insert(name.into(), watched));
     }
 
-    /// The process is about to stop: not ready from now on.
+    /// Marks the process as about to stop: it is not ready from now on.
     pub fn drain(&self) {
         self.with(|state| state.draining = true);
     }
 
-    /// The state of all components.
+    /// Returns the state of all components.
     pub fn report(&self) -> Report {
         self.with(|state| {
             let mut components = state.components.clone();
@@ -201,18 +200,19 @@ impl Health {
 }
 
 impl Component {
-    /// The component can do its work.
+    /// Reports that the component can do its work.
     pub fn ready(&self) {
         self.set(true, None, false);
     }
 
-    /// The component cannot do its work, and why. The reason is shown on the admin port only.
+    /// Reports that the component cannot do its work, and why. Only the admin port shows the
+    /// reason.
     pub fn not_ready(&self, reason: impl AsRef<str>) {
         self.set(false, Some(reason.as_ref()), false);
     }
 
-    /// The component cannot do its work until somebody does what the reason says: nobody need wait
-    /// for it meanwhile.
+    /// Reports that the component cannot do its work until a person acts on the reason. Waiting for
+    /// it is useless.
     pub fn needs_action(&self, reason: impl AsRef<str>) {
         self.set(false, Some(reason.as_ref()), true);
     }

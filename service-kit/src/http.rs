@@ -1,6 +1,5 @@
-//! The HTTP server and the layers that every API wears: request ids and traces, problems for every
-//! error, metrics, CORS, limits of size, time and number, security headers. What a route does is
-//! the process's own business.
+//! The HTTP server and the layers of every API: request ids, traces, problem details, metrics,
+//! CORS, limits of size, time and number, and security headers. Each process adds its routes.
 
 mod address;
 mod body_budget;

@@ -1,9 +1,8 @@
-//! Strict readers of what clients send: one for each kind of value, used in paths, queries and
-//! bodies alike.
+//! Strict parsers for client input: one per kind of value, used in paths, queries and bodies.
 //!
-//! Each reader takes exactly what its published schema says, so that a value has one form, and an
-//! answer never depends on what a library happens to accept. What it takes is unchanged by a round
-//! trip through JSON and through a column of Postgres. Its errors name formats, never Rust types.
+//! Each parser accepts exactly what its published schema allows, so a value has one form, and
+//! answers do not depend on a library's leniency. Accepted values survive a round trip through JSON
+//! and through a Postgres column. Errors name formats, never Rust types.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -23,7 +22,7 @@ pub use integer::{Integer, InvalidInteger};
 pub use media_type::MediaType;
 pub use time::{Day, InvalidTime, Time};
 
-/// A value in a query parameter, where everything is text: read by the same reader as elsewhere.
+/// A value in a query parameter, where everything is text. It uses the type's own parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Text<T>(pub T);
@@ -34,7 +33,7 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
     }
 }
 
-/// Reads a text by the type's own reader.
+/// Parses a text with the type's own parser.
 fn from_text<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

@@ -1,8 +1,8 @@
-//! What every process of the system shares, whatever its business: settings, telemetry, shutdown,
-//! health, the HTTP server with its common layers, and the shapes that the APIs have in common
-//! (envelope, problems, tokens).
+//! Shared code of all processes, free of business logic: settings, telemetry, shutdown, health, the
+//! HTTP server with its common layers, and the formats that the APIs share (envelope, problems,
+//! tokens).
 //!
-//! A process's `main` reads:
+//! A typical `main`:
 //!
 //! ```no_run
 //! # use service_kit::{admin, config::LoopbackAddr, health::Health, http};

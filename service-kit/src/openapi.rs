@@ -1,4 +1,4 @@
-//! What both APIs' descriptions need in addition to what the routes say.
+//! Completes the OpenAPI documents of both APIs.
 
 use axum::body::Bytes;
 use serde_json::Value;
@@ -9,9 +9,8 @@ use crate::problem::ProblemBody;
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Completes a description: adds the problem that every operation can answer with, and drops
-/// schemas that nothing refers to (a body inside an [`Envelope`](crate::Envelope) is described in
-/// place).
+/// Adds the schema of the problem that every operation can answer with, and drops unused schemas.
+/// (A body inside an [`Envelope`](crate::Envelope) is described inline.)
 pub fn completed(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
@@ -22,18 +21,19 @@ pub fn completed(mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// The description as it is served: written once, since it costs milliseconds.
+/// Renders the document as JSON. Do it once, because it takes milliseconds.
 pub fn rendered(document: &OpenApi) -> Bytes {
     match document.to_json() {
         Ok(json) => json.into(),
         Err(error) => {
-            tracing::error!(%error, "the description of the API cannot be rendered");
+            tracing::error!(%error, "could not render the OpenAPI document");
             Bytes::new()
         }
     }
 }
 
-/// Whether any was dropped: then those that only it referred to can go as well.
+/// Drops unused schemas. Returns whether it dropped any: then schemas that only those used can go
+/// too.
 fn drop_unused(document: &mut OpenApi) -> bool {
     let mut used = std::collections::BTreeSet::new();
     references(&serde_json::to_value(&*document).unwrap_or_default(), &mut used);

@@ -1,11 +1,11 @@
-//! Partitions of a projection: which one a row's key belongs to. The projector splits by it, and
-//! the query API waits by it.
+//! Maps a row's key to a partition of its projection. The projector splits work by it, and the
+//! query API waits by it.
 
 use sha2::{Digest as _, Sha256};
 
-/// Which partition of so many a key belongs to: the first four bytes of SHA-256 over its text, as
-/// one big-endian number, modulo the partitions. `read_model.partition_of` says the same. It never
-/// changes: rows stay where they are.
+/// The partition of a key: the first four bytes of the SHA-256 of its text, as a big-endian number,
+/// modulo the number of partitions. `read_model.partition_of` computes the same. It must never
+/// change, because rows stay where they are.
 pub fn partition_of(key: &str, partitions: i32) -> i32 {
     if partitions <= 1 {
         return 0;
@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn a_key_stays_in_its_part_for_good() {
-        // Rows are where this says they are: another answer would orphan them.
+        // Existing rows are where this says: another result would orphan them.
         for (key, partitions, partition) in
             [("a", 8, 2), ("1997-01-02/USD", 64, 9), ("00000000-0000-0000-0000-000000000001", 4, 3)]
         {

@@ -1,8 +1,8 @@
-//! Problem details (RFC 9457): the one shape of every error that either API answers with.
+//! Problem details (RFC 9457): the format of every error answer of both APIs.
 //!
 //! A handler returns a [`Problem`]; the layers of [`crate::http`] add the request's id and path.
-//! `code` is stable: clients branch on it. `detail` is safe for strangers: no cause, no SQL, no
-//! path of ours goes in.
+//! `code` is stable, and clients branch on it. `detail` is safe for strangers: it contains no
+//! cause, no SQL and no file path.
 
 use std::borrow::Cow;
 
@@ -15,24 +15,24 @@ use utoipa::ToSchema;
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The body of a problem.
+/// The JSON body of a problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
     /// `/problems/<code>`.
     #[serde(rename = "type")]
     kind: String,
-    /// What went wrong, the same text for every occurrence.
+    /// A summary of the error, the same for every occurrence.
     #[schema(value_type = String)]
     title: Cow<'static, str>,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What went wrong this time.
+    /// An explanation of this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     detail: Option<String>,
-    /// The path that was asked for.
+    /// The path of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     instance: Option<String>,
@@ -40,29 +40,29 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     request_id: Option<String>,
-    /// The stable name of the problem: the end of `type`.
+    /// The stable name of the problem: the last part of `type`.
     #[schema(value_type = String)]
     code: Cow<'static, str>,
-    /// The fields of the input that are wrong.
+    /// The invalid fields of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
 }
 
-/// One wrong field of the input.
+/// An invalid field of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// A JSON pointer into the body, or `/name` of a query parameter.
+    /// A JSON pointer into the body, or `/name` for a query parameter.
     pub pointer: String,
-    /// The stable name of what is wrong with it.
+    /// The stable name of the error in this field.
     #[schema(value_type = String)]
     pub code: Cow<'static, str>,
-    /// What is wrong with it.
+    /// An explanation of the error in this field.
     pub detail: String,
 }
 
 impl FieldError {
-    /// One wrong field of the input.
+    /// Creates an error for one field.
     pub fn new(
         pointer: impl Into<String>,
         code: impl Into<Cow<'static, str>>,
@@ -72,7 +72,7 @@ impl FieldError {
     }
 }
 
-/// An error as clients see it.
+/// An error answer as clients see it.
 ///
 /// ```
 /// # use service_kit::Problem;
@@ -91,7 +91,7 @@ struct Parts {
 }
 
 impl Problem {
-    /// A problem with its status, its stable code and its title.
+    /// Creates a problem with a status, a stable code and a title.
     pub fn new(
         status: StatusCode,
         code: impl Into<Cow<'static, str>>,
@@ -119,12 +119,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, title)
     }
 
-    /// 404: absent, or not the caller's.
+    /// 404: the resource does not exist, or the caller may not see it.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
     }
 
-    /// 409: a rule of the domain said no.
+    /// 409: a domain rule refused the command.
     pub fn conflict(
         code: impl Into<Cow<'static, str>>,
         title: impl Into<Cow<'static, str>>,
@@ -132,7 +132,7 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title)
     }
 
-    /// 412: the caller named a version that is no longer the newest.
+    /// 412: the version that the caller named is not the newest.
     pub fn stale_version() -> Self {
         Self::new(
             StatusCode::PRECONDITION_FAILED,
@@ -150,7 +150,7 @@ impl Problem {
         )
     }
 
-    /// 422: the request can be parsed, but some of its content is wrong.
+    /// 422: the request can be parsed, but some of its content is invalid.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let mut problem = Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -161,7 +161,7 @@ impl Problem {
         problem
     }
 
-    /// 503: a server that is needed is away; worth another try after `retry_after_seconds`.
+    /// 503: a required server is away; retry after `retry_after_seconds`.
     pub fn unavailable(
         code: impl Into<Cow<'static, str>>,
         title: impl Into<Cow<'static, str>>,
@@ -170,7 +170,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title).retry_after(retry_after_seconds)
     }
 
-    /// 503: this process has no room for the request. It is counted and not logged one by one (see
+    /// 503: this process is overloaded. Such answers are counted but not logged one by one (see
     /// [`crate::shed`]).
     pub fn shed(
         code: impl Into<Cow<'static, str>>,
@@ -182,19 +182,19 @@ impl Problem {
         problem
     }
 
-    /// 500: our fault. Log the cause where this is made: it does not travel in the problem.
+    /// 500: an internal error. Log the cause where you create it; the problem does not carry it.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
     }
 
-    /// Says what went wrong this time.
+    /// Sets the explanation of this occurrence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.body.detail = Some(detail.into());
         self
     }
 
-    /// Adds a wrong field of the input.
+    /// Adds an invalid field.
     #[must_use]
     pub fn error(mut self, error: FieldError) -> Self {
         self.0.body.errors.push(error);
@@ -208,13 +208,13 @@ impl Problem {
         self
     }
 
-    /// Says when another try is worth it.
+    /// Sets `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// Names the request: its id and its path.
+    /// Sets the request's id and path.
     #[must_use]
     pub fn of_request(mut self, request_id: &str, path: &str) -> Self {
         self.0.body.request_id = Some(request_id.to_owned());
@@ -232,17 +232,17 @@ impl Problem {
         &self.0.body.code
     }
 
-    /// Whether it refuses a request for want of room.
+    /// Whether the request was refused because of overload.
     pub fn is_shed(&self) -> bool {
         self.0.is_shed
     }
 
-    /// The body, as it is sent.
+    /// The body as it is sent.
     pub fn body(&self) -> &ProblemBody {
         &self.0.body
     }
 
-    /// What stands for an error answer that some library made: its status says all that is known.
+    /// The problem for an error answer of a library, which has only a status.
     pub(crate) fn from_status(status: StatusCode) -> Self {
         let (code, title) = match status {
             StatusCode::NOT_FOUND => return Self::not_found(),
@@ -282,7 +282,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), axum::Json(&self.0.body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response.headers_mut().extend(self.0.headers.clone());
-        // Kept next to the body so that the outermost layer can add the request's id and path.
+        // The outermost layer finds the problem here, to add the request's id and path.
         response.extensions_mut().insert(self);
         response
     }

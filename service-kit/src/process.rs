@@ -1,4 +1,4 @@
-//! The beginning and the end of a process.
+//! How a process starts its main task and reports its failure.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -6,22 +6,21 @@ use std::process::ExitCode;
 use crate::config::SecretError;
 use crate::signing::KeyError;
 
-/// Runs a process's work as a task, next to those that it starts. What `#[tokio::main]` polls
-/// itself has a thread of its own, so that everything that such work and a task tell each other
-/// would cross threads, and each time wake another one.
+/// Runs a process's main work as a task on the runtime's worker threads. `#[tokio::main]` would
+/// poll it on a separate thread, and every message between it and a task would wake another thread.
 ///
 /// # Panics
-/// When the work does.
+/// If the work panics.
 pub async fn as_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work).await {
         Ok(done) => done,
-        // Nobody aborts it, so it panicked.
+        // Nothing aborts the task, so it panicked.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-/// Ends a process or a command that failed: in the log where there is one, else on standard error.
-/// The exit code is `code`, or [`cli_kit::USAGE`] where a setting is the cause.
+/// Reports a failed process or command: in the log if there is one, or on standard error. The exit
+/// code is `code`, or [`cli_kit::USAGE`] if a setting is the cause.
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
     let is_setting = |cause: &(dyn Error + 'static)| {
         cause.is::<SecretError>() || cause.is::<KeyError>() || cause.is::<cli_kit::Usage>()

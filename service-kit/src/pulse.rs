@@ -1,17 +1,18 @@
-//! The pulse of a background task: a task that hangs cannot say so itself, so readiness looks at
-//! when it last moved.
+//! The pulse of a background task. A hung task cannot report itself, so readiness checks when it
+//! last made progress.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a task last moved. Made by [`Health::pulse`](crate::health::Health::pulse) or
-/// [`Health::optional_pulse`](crate::health::Health::optional_pulse). Cheap to clone; clones share
-/// it.
+/// Records when a task last made progress. Created by
+/// [`Health::pulse`](crate::health::Health::pulse) or
+/// [`Health::optional_pulse`](crate::health::Health::optional_pulse). Clones are cheap and share
+/// the state.
 ///
-/// A new one counts as moving. A task that ends without a [`Pulse::rest`], by a panic say, is
-/// noticed like one that hangs.
+/// A new pulse counts as progress. A task that ends without [`Pulse::rest`], for example by a
+/// panic, is noticed like a hung one.
 #[derive(Debug, Clone)]
 pub struct Pulse(Arc<Mutex<Option<Instant>>>);
 
@@ -20,18 +21,17 @@ impl Pulse {
         Self(Arc::new(Mutex::new(Some(Instant::now()))))
     }
 
-    /// The task moves. Call it at least once within the limit, also while something is tried again
-    /// and again.
+    /// Records progress. Call it at least once within the limit, even while retrying.
     pub fn beat(&self) {
         *self.last() = Some(Instant::now());
     }
 
-    /// The task has nothing to do, or is done: its silence means nothing until it beats again.
+    /// Records that the task is idle or done. Its silence means nothing until the next beat.
     pub fn rest(&self) {
         *self.last() = None;
     }
 
-    /// For how long the task has not moved; zero while it rests.
+    /// The time since the last progress; zero while the task rests.
     pub fn silence(&self) -> Duration {
         self.last().map_or(Duration::ZERO, |last| last.elapsed())
     }

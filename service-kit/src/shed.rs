@@ -1,15 +1,15 @@
-//! Load that is shed: each refusal is counted, and a line of the log says now and then how many
-//! there were. A line for each would cost more than the work that was refused, and would rotate
-//! the lines that matter out of the log.
+//! Load shedding: every refusal is counted, and a log line now and then gives the number. A line
+//! per refusal would cost more than the refused work and would rotate important lines out of the
+//! log.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often lines of one kind are written.
+/// The minimum time between log lines of one kind.
 pub const LINE_EVERY: Duration = Duration::from_secs(5);
-/// How many kinds are told apart; more share one.
+/// The maximum number of distinct kinds; all others share one.
 const MAX_KINDS: usize = 256;
 const OTHERS: &str = "others";
 
@@ -17,8 +17,7 @@ const SHED: &str = "requests_shed";
 
 static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 
-/// Counts a refused request or connection under the code of its problem, and logs it at a bounded
-/// rate.
+/// Counts a refused request or connection under its problem code, and logs it at a limited rate.
 pub fn count(code: &str) {
     metrics::counter!(SHED, "code" => code.to_owned()).increment(1);
     if let Some(more) = LINES.admit(code, 1) {
@@ -30,11 +29,11 @@ pub fn count(code: &str) {
 pub(crate) fn describe() {
     metrics::describe_counter!(
         SHED,
-        "How many requests and connections were refused for want of room, by code"
+        "Requests and connections refused because of overload, by code"
     );
 }
 
-/// Bounds how often lines of one kind are written.
+/// Limits how often log lines of one kind are written.
 ///
 /// ```
 /// # use service_kit::shed::{LINE_EVERY, LogLimit};
@@ -56,13 +55,13 @@ struct Window {
 }
 
 impl LogLimit {
-    /// Starts counting again after this time.
+    /// Creates a limit with windows of this length.
     pub const fn new(every: Duration) -> Self {
         Self { every, kinds: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Whether a line of this kind may be written: at most `burst` in each window. Answers how many
-    /// lines of the kind were left out since the last one.
+    /// Admits up to `burst` lines of a kind per window. Returns `None` if the line must be dropped,
+    /// or the number of lines dropped since the last one.
     pub fn admit(&self, kind: &str, burst: u32) -> Option<u64> {
         self.admit_at(kind, burst, Instant::now())
     }

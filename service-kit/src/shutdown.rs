@@ -1,5 +1,5 @@
-//! Stopping: the first SIGTERM or SIGINT asks everything to finish what it has in flight (the drain
-//! token); a second signal, or [`DRAIN_LIMIT`] after the first, stops the process where it is.
+//! Graceful shutdown. The first SIGTERM or SIGINT cancels the drain token, so work in flight can
+//! finish. A second signal, or [`DRAIN_LIMIT`] after the first, stops the process at once.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ pub use tokio_util::sync::CancellationToken;
 /// How long a process may take to finish its work in flight.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
-/// Two steps of stopping.
+/// The two stages of shutdown: drain, then stop.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     drain: CancellationToken,
     stop: CancellationToken,
 }
 
-/// The process was stopped before its work in flight was done.
+/// The error when a process stopped before its work in flight was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped before the work in flight was done")]
 pub struct StoppedEarly;
 
 impl Shutdown {
-    /// Listens to the process's signals from now on.
+    /// Starts listening for signals.
     ///
     /// # Errors
     /// The signal handlers cannot be installed.
@@ -34,22 +34,23 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// One that no signal triggers, for tests: cancel its drain token.
+    /// Creates a shutdown that no signal triggers, for tests. Cancel its drain token.
     pub fn manual() -> Self {
         Self::default()
     }
 
-    /// Cancelled when it is time to take no new work and to finish what is in flight.
+    /// The token that is cancelled when the process must take no new work and finish what is in
+    /// flight.
     pub fn drain(&self) -> CancellationToken {
         self.drain.clone()
     }
 
-    /// Cancelled when there is no time left.
+    /// The token that is cancelled when no time is left.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Runs `main` to its end, or to the second signal or the limit.
+    /// Runs `main` until it ends, a second signal arrives, or the limit passes.
     ///
     /// # Errors
     /// [`StoppedEarly`].

@@ -1,6 +1,5 @@
-//! Opaque values for clients: bytes signed with an HMAC under a key that only our processes hold,
-//! as base64url. Whoever holds one can read it (nothing secret goes in) but can neither make nor
-//! change one.
+//! Signed values for clients: bytes with an HMAC, as base64url. Clients can read them, so they
+//! contain no secrets. Without the key, nobody can make or change one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -8,41 +7,41 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 
-/// Shorter keys are refused.
+/// The minimum length of a key, in bytes.
 pub const MIN_KEY_BYTES: usize = 32;
-/// Longer signed values are not looked at.
+/// The maximum length of a signed value; a longer one is refused unread.
 pub const MAX_SIGNED_CHARS: usize = 2048;
-/// How much of the HMAC-SHA256 is kept.
+/// The length of the truncated HMAC-SHA256, in bytes.
 const MAC_BYTES: usize = 16;
 
-/// A key to signature values with.
+/// A key that signs values.
 #[derive(Debug, Clone)]
 pub struct SigningKey(SecretSlice<u8>);
 
-/// Why a key is refused.
+/// Why a key was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not base64.
+    /// The text is not base64.
     #[error("the key is not base64")]
     NotBase64,
-    /// Too easy to guess.
+    /// The key is too short, and so too easy to guess.
     #[error("the key has fewer than {MIN_KEY_BYTES} bytes")]
     TooShort,
 }
 
-/// Why a signed value is refused.
+/// Why a signed value was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Not even the form of one.
+    /// The text does not have the form of a signed value.
     #[error("not a signed value")]
     Malformed,
-    /// Made or changed by somebody without the key, or signed for another use.
+    /// The value was made or changed without the key, or signed for another purpose.
     #[error("the signature does not fit")]
     Forged,
 }
 
 impl SigningKey {
-    /// Takes a key from its base64 text (any alphabet, padded or not).
+    /// Decodes a key from base64 (any alphabet, padded or not).
     ///
     /// # Errors
     /// [`KeyError`]: not base64, or shorter than [`MIN_KEY_BYTES`].
@@ -59,7 +58,7 @@ impl SigningKey {
         }
     }
 
-    /// Seals `payload` for one `purpose`; it opens for the same purpose only.
+    /// Signs `payload` for one `purpose`. It verifies for the same purpose only.
     pub fn sign(&self, purpose: &str, payload: &[u8]) -> String {
         let mut signed = payload.to_vec();
         if let Some(mac) = self.mac(purpose, payload) {
@@ -68,10 +67,10 @@ impl SigningKey {
         URL_SAFE_NO_PAD.encode(signed)
     }
 
-    /// The payload of a value that this key signed for this purpose.
+    /// Verifies a signed value and returns its payload.
     ///
     /// # Errors
-    /// [`SignatureError`]: not a signed value, or not one of ours.
+    /// [`SignatureError`]: not a signed value, or not signed with this key for this purpose.
     pub fn verify(&self, purpose: &str, signed: &str) -> Result<Vec<u8>, SignatureError> {
         if signed.len() > MAX_SIGNED_CHARS {
             return Err(SignatureError::Malformed);
@@ -84,8 +83,8 @@ impl SigningKey {
         Ok(bytes)
     }
 
-    /// HMAC takes a key of any length, so this is always `Some`; an unsealed value would not open
-    /// again anyway.
+    /// Always `Some`, because HMAC takes keys of any length. A value without a MAC would not verify
+    /// anyway.
     fn mac(&self, purpose: &str, payload: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.expose_secret()).ok()?;
         mac.update(purpose.as_bytes());

@@ -1,27 +1,27 @@
-//! Logs as JSON lines on stderr, and metrics for Prometheus with the names that it recommends
-//! (a counter `things` is shown as `things_total`; describe every metric with its unit).
+//! Logs as JSON lines on stderr, and metrics in Prometheus format with its recommended names. A
+//! counter `things` appears as `things_total`. Describe every metric with its unit.
 
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-/// How often the metrics' recorder tidies up (histograms grow until it does).
+/// How often the metrics recorder compacts its histograms, which grow until then.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-/// The bounds of every histogram of durations, in seconds.
+/// The bucket bounds of duration histograms, in seconds.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The bounds of every histogram of sizes (batches, pages).
+/// The bucket bounds of size histograms (batches, pages), in items.
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
-/// How a line ends whose value is not known.
+/// How a metrics line ends if its value is unknown.
 const UNKNOWN: &str = " NaN";
 
-/// Libraries that would write passwords at these places below this level, whatever the filter says:
-/// the NATS client shows the addresses that it connects to, and they hold the password.
+/// Minimum levels that hold whatever the filter says. Below info, the NATS client logs the
+/// addresses that it connects to, and they contain the password.
 const NEVER_BELOW: [&str; 1] = ["async_nats::connector=info"];
 
-/// Logs and metrics of this process.
+/// The logs and metrics of this process.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,
@@ -40,23 +40,22 @@ impl std::fmt::Debug for Metrics {
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter cannot be parsed.
+    /// The log filter cannot be parsed.
     #[error("the log filter is not valid")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Another subscriber is there already.
-    #[error("logging could not be started")]
+    /// A tracing subscriber is already installed.
+    #[error("could not start logging")]
     Log(#[from] tracing_subscriber::util::TryInitError),
-    /// Another recorder is there already.
-    #[error("metrics could not be started")]
+    /// A metrics recorder is already installed.
+    #[error("could not start metrics")]
     Metrics(#[from] BuildError),
 }
 
 impl Telemetry {
-    /// Starts logging (filter as of `LOG`) and metrics for this process. Call once, inside the
-    /// runtime.
+    /// Starts logging, with a filter as in `LOG`, and metrics. Call it once, inside the runtime.
     ///
     /// # Errors
-    /// [`TelemetryError`]: a filter that cannot be parsed, or a second call.
+    /// [`TelemetryError`]: the filter cannot be parsed, or this is the second call.
     pub fn start(process: &'static str, filter: &str) -> Result<Self, TelemetryError> {
         use tracing_subscriber::util::SubscriberInitExt as _;
         let mut filter = EnvFilter::try_new(filter)?;
@@ -85,23 +84,23 @@ impl Telemetry {
         Ok(Self { metrics })
     }
 
-    /// What the admin port renders.
+    /// Returns the metrics for the admin port.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 }
 
 impl Metrics {
-    /// A recorder that is not installed: for tests of the admin port.
+    /// Creates metrics without installing a recorder, for tests of the admin port.
     ///
     /// # Errors
-    /// Never in practice: the bounds of the histograms are not empty.
+    /// None in practice: the histogram bounds are not empty.
     pub fn detached() -> Result<Self, TelemetryError> {
         Ok(Self(builder()?.build_recorder().handle()))
     }
 
-    /// All metrics, in Prometheus' text form. A gauge that was set to NaN is left out: nobody here
-    /// knows its value any more.
+    /// Renders all metrics in Prometheus text format. It omits gauges set to NaN, whose value is
+    /// unknown.
     pub fn render(&self) -> String {
         let mut text = self.0.render();
         if text.contains(UNKNOWN) {

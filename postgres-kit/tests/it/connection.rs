@@ -1,4 +1,4 @@
-//! A kept connection.
+//! [`Connection`](postgres_kit::Connection): deadlines and closed connections.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ async fn a_call_to_a_stopped_backend_ends_in_time_and_takes_the_connection_with_
 
 #[tokio::test]
 async fn a_server_that_takes_a_connection_and_says_nothing_is_left_in_time() {
-    // The kernel takes the connection; nobody ever reads from it.
+    // The kernel accepts the connection, but nothing reads from it.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let options = PgConnectOptions::new().host("127.0.0.1").port(address.port());
@@ -55,7 +55,7 @@ async fn a_call_that_its_caller_drops_takes_the_connection_with_it() {
     let mut connection = Connection::open(&options(&database), SLACK, SLACK).await.unwrap();
     let slow = sqlx::query("SELECT pg_sleep(10)").execute(&mut connection);
     assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
-    assert!(!connection.is_open(), "nobody knows what state it is in");
+    assert!(!connection.is_open(), "its state is unknown");
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_stream_may_take_longer_than_the_limit_as_long_as_rows_come() {
     let mut seen = 0;
     while let Some(n) = rows.try_next().await.unwrap() {
         seen += n;
-        // A reader that is slower than the limit: the deadline is the server's, not the reader's.
+        // The reader is slower than the limit, which is the server's deadline and not the reader's.
         tokio::time::sleep(LIMIT / 2).await;
     }
     drop(rows);

@@ -1,4 +1,4 @@
-//! A connection that hears notifications.
+//! The listener: silent servers and quiet channels.
 
 use local_servers::{Stopped, in_time};
 use postgres_kit::{Connection, Listener, is_silent};
@@ -14,7 +14,7 @@ async fn a_server_that_gives_no_sign_is_left_and_one_that_has_nothing_to_say_is_
     let listening = options(&database).application_name(NAME);
     let mut listener = Listener::open(&listening, CHANNEL, LIMIT / 3, SLACK).await.unwrap();
     let mut admin = Connection::open(&options(&database), SLACK, SLACK).await.unwrap();
-    // Several signs are asked for before there is news.
+    // The listener pings several times before the notification arrives.
     let news = sqlx::query("SELECT pg_sleep(1), pg_notify($1, '')").bind(CHANNEL);
     let heard = in_time("a notification", listener.heard());
     let (told, heard) = tokio::join!(news.execute(&mut admin), heard);

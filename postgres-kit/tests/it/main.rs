@@ -1,4 +1,4 @@
-//! The deadlines of `postgres-kit` against real backends that are stopped.
+//! Tests the deadlines of `postgres-kit` against real backends that are stopped.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod connection;

@@ -1,4 +1,4 @@
-//! Shared connections.
+//! The pool: deadlines, broken connections, and waiting.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::support::{LIMIT, SLACK, backend, database, options};
 
-/// Runs so many calls at once, each on a connection of its own, and gives their backends.
+/// Runs `count` calls at once, each on its own connection, and returns the backends' process ids.
 async fn backends(pool: &Pool, count: usize) -> Vec<i32> {
     let barrier = tokio::sync::Barrier::new(count);
     let calls = (0..count).map(|_| {
@@ -23,7 +23,7 @@ async fn backends(pool: &Pool, count: usize) -> Vec<i32> {
     join_all(calls).await.into_iter().map(Result::unwrap).collect()
 }
 
-/// Returned connections are back in the pool soon.
+/// Waits until all connections are back in the pool.
 async fn returned(pool: &Pool) {
     until_within(SLACK, "connections come back", async || pool.idle() >= pool.size()).await;
 }
@@ -39,7 +39,7 @@ async fn one_silent_connection_costs_one_caller_its_limit_and_nobody_else() {
     let started = Instant::now();
     let error = sqlx::query("SELECT 1").execute(&pool).await.unwrap_err();
     assert!(is_silent(&error), "{error:?}");
-    // The other one has been idle since before the silence: it is not used again.
+    // The other connection was idle before the silence, so it is not reused.
     sqlx::query("SELECT 1").execute(&pool).await.unwrap();
     assert!(started.elapsed() < 2 * LIMIT + SLACK, "{:?}", started.elapsed());
     drop(stopped);
@@ -97,7 +97,7 @@ async fn a_transaction_that_is_given_up_leaves_nothing_to_the_next() {
         })
         .await;
     assert!(is_silent(&given_up.unwrap_err()));
-    // In an open transaction this table would never be seen by another connection.
+    // If a transaction were still open, no other connection would ever see this table.
     sqlx::raw_sql("CREATE TABLE outside_of_any_transaction ()").execute(&pool).await.unwrap();
     let another = Pool::new(options(&database), PoolSettings::new(1, SLACK, SLACK));
     let seen = sqlx::query_scalar::<_, bool>(
@@ -121,13 +121,13 @@ async fn a_full_pool_answers_within_its_acquire_limit() {
     assert!(started.elapsed() < Duration::from_secs(2) + SLACK);
 }
 
-/// Pools of one connection, whose callers wait for so long in all.
+/// A pool of one connection with this wait limit.
 fn narrow(database: &local_servers::TestDatabase, wait_limit: Duration) -> Pool {
     let settings = PoolSettings { wait_limit, ..PoolSettings::new(1, LIMIT, SLACK) };
     Pool::new(options(database), settings)
 }
 
-/// Ten calls at once, each of a third of [`LIMIT`], once there is a connection.
+/// Runs ten calls at once, each a third of [`LIMIT`] long, once the pool is connected.
 async fn ten_calls(pool: &Pool) -> Vec<sqlx::Result<()>> {
     let connected = async || sqlx::query("SELECT 1").execute(pool).await.is_ok();
     until_within(SLACK, "a connection", connected).await;
@@ -191,7 +191,7 @@ async fn a_pool_whose_every_connection_falls_silent_does_not_pass_for_a_busy_one
     });
     let mut waits = join_all(callers).await;
     waits.sort_unstable();
-    // Two had a connection, and waited for its answer.
+    // Two of the callers had a connection and waited for its answer.
     assert!(waits[3] < 2 * SLACK, "{waits:?}");
     drop(stopped);
 }
@@ -232,11 +232,11 @@ async fn callers_that_give_up_at_any_moment_take_no_place_along() {
     assert_eq!(backends(&pool, 3).await.len(), 3);
 }
 
-/// Waits until the pool's only connection is at work.
+/// Waits until the pool's only connection is in use.
 async fn backend_busy(pool: &Pool) {
     let since = Instant::now();
     while pool.size() == 0 || pool.idle() > 0 {
-        assert!(since.elapsed() < SLACK, "nothing is under way");
+        assert!(since.elapsed() < SLACK, "no call is running");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

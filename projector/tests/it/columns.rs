@@ -34,15 +34,15 @@ const CASES: [(&str, &str); 8] = [
     ),
     (
         "key text PRIMARY KEY, level integer NOT NULL, note text, position bigint NOT NULL",
-        "things.level is of type integer, its field of int8",
+        "things.level is of type integer, but its field of int8",
     ),
     (
         "key text PRIMARY KEY, level bigint NOT NULL, note text NOT NULL, position bigint NOT NULL",
-        "things.note is not null, and its field an Option",
+        "things.note is not null, but its field is an Option",
     ),
     (
         "key text PRIMARY KEY, level bigint, note text, position bigint NOT NULL",
-        "things.level may be null, and its field is no Option",
+        "things.level may be null, but its field is not an Option",
     ),
     (
         "key text NOT NULL, level bigint NOT NULL, note text, position bigint NOT NULL",

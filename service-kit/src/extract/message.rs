@@ -1,6 +1,6 @@
-//! What is wrong with a value, in words of the format: serde speaks of Rust's types.
+//! Rewrites serde's messages in JSON's terms, because serde names Rust types.
 
-/// serde's message in words that a client knows. The value itself is not repeated.
+/// Rewrites one message. It does not repeat the value.
 pub(super) fn in_words_of_the_format(message: &str) -> String {
     const OF_TYPES: &[&str] =
         &["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];

@@ -1,4 +1,4 @@
-//! Whose request it is: the address of the connection's peer, or the client that a trusted proxy
+//! Identifies a request's client: the peer of the connection, or the client that a trusted proxy
 //! names in `X-Forwarded-For`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use axum::http::{HeaderMap, HeaderName};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// One IPv6 subscriber has a network of this length, so its addresses count as one.
+/// An IPv6 subscriber gets a network of this prefix length, so all its addresses count as one.
 const IPV6_SUBSCRIBER_BITS: u32 = 64;
 
-/// The address that a limit counts by.
+/// The client address that limits count by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ClientKey(IpAddr);
 
@@ -25,7 +25,7 @@ impl ClientKey {
     }
 }
 
-/// Proxies whose `X-Forwarded-For` is believed. Empty: none, so the header is ignored.
+/// Proxies whose `X-Forwarded-For` is trusted. If there are none, the header is ignored.
 ///
 /// ```
 /// # use service_kit::http::TrustedProxies;
@@ -36,7 +36,7 @@ impl ClientKey {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Network>);
 
-/// The text is not a list of addresses.
+/// The text is not a list of addresses and networks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither an IP address nor a network such as 10.0.0.0/8")]
 pub struct ProxyError(String);
@@ -48,13 +48,13 @@ struct Network {
 }
 
 impl TrustedProxies {
-    /// Whether this address is one of the proxies.
+    /// Whether this address belongs to a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address.to_canonical()))
     }
 
-    /// The client that the proxies name: the last address that is not a trusted proxy's. What
-    /// stands before it is the client's own word. `None` where the proxies name nobody.
+    /// The client that the proxies name: the last address that is not a trusted proxy's. The client
+    /// itself may have made up the addresses before it. `None` if the proxies name nobody.
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let lines: Vec<&str> =
             headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
@@ -105,7 +105,7 @@ impl Network {
     }
 }
 
-/// An address, with or without a port.
+/// Parses an address with or without a port.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.parse::<IpAddr>().ok();
     bare.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))

@@ -1,8 +1,8 @@
-//! One budget in bytes for the request bodies that a process holds. A client that sends more than
-//! is left is answered 503: without it, bodies that never end would fill the memory.
+//! A process-wide budget, in bytes, for request bodies in memory. A request that exceeds it gets a
+//! 503. Without it, endless bodies would fill the memory.
 //!
-//! It counts what a body's reader was handed. What it was not handed yet stays in the connection:
-//! at most one HTTP/1 read buffer or one HTTP/2 window, both 64 KiB.
+//! It counts the bytes that a body's reader has received. Unread bytes stay in the connection: at
+//! most one HTTP/1 read buffer or one HTTP/2 window, each 64 KiB.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 const BODY_BYTES: &str = "http_server_request_body_bytes";
 
-/// How many bytes of request bodies are held at once. Clones share one budget.
+/// The budget for request bodies held at once, in bytes. Clones share one budget.
 #[derive(Debug, Clone)]
 pub struct BodyBudget(Arc<Budget>);
 
@@ -24,12 +24,12 @@ struct Budget {
     held: AtomicUsize,
 }
 
-/// A body's bytes would exceed the budget.
+/// The error when a body's bytes would exceed the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the process holds as many bytes of request bodies as it may")]
 pub struct OverBudget;
 
-/// What one request has taken of the budget. Given back when it is dropped.
+/// The bytes that one request has taken from the budget. Dropping it returns them.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: BodyBudget,
@@ -37,12 +37,12 @@ pub(super) struct Reservation {
 }
 
 impl BodyBudget {
-    /// A budget of so many bytes.
+    /// Creates a budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Budget { limit, held: AtomicUsize::new(0) }))
     }
 
-    /// How many bytes are held now.
+    /// The number of bytes held now.
     pub fn held(&self) -> usize {
         self.0.held.load(Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A request's body whose bytes count against the budget.
+/// A request body whose bytes count against the budget.
 pub(super) struct Budgeted<B> {
     body: B,
     reservation: Arc<Reservation>,
@@ -120,6 +120,6 @@ pub(super) fn describe() {
     metrics::describe_gauge!(
         BODY_BYTES,
         metrics::Unit::Bytes,
-        "How many bytes of request bodies are held"
+        "Request body bytes held in memory"
     );
 }

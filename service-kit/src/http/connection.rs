@@ -24,26 +24,26 @@ use super::limits::Limits;
 use super::stall::WriteDeadline;
 use super::wire::{Clients, Wire};
 
-/// hyper's limit of header fields, above that of the screen, which answers with a problem. Beyond
-/// 100 hyper would allocate for each request.
+/// hyper's limit of header fields. It is above the limit of `screen.rs`, which answers with problem
+/// details. Above 100, hyper would allocate for each request.
 const MAX_PARSED_HEADERS: usize = 100;
-/// hyper's limit of a head, above that of the screen; also how much of a body it reads ahead.
+/// hyper's limit of a request head in bytes, above the limit of `screen.rs`. It also bounds how
+/// much of a body hyper reads ahead.
 const MAX_PARSED_BYTES: usize = 64 * 1024;
-/// How many requests one HTTP/2 connection may have in flight.
+/// The maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
-/// How much an HTTP/2 client may send before it is read, by stream and by connection: what an
-/// HTTP/1 client may, which is also the least that the protocol allows for a connection.
+/// How many unread bytes an HTTP/2 client may send, per stream and per connection. It equals the
+/// HTTP/1 limit, and is the protocol's minimum for a connection.
 const WINDOW_BYTES: u32 = 65_535;
-/// How much of an answer an HTTP/2 stream holds for a client that does not read it.
+/// How many answer bytes an HTTP/2 stream buffers for a client that does not read them.
 const MAX_SEND_BYTES: usize = 64 * 1024;
-/// How often an idle HTTP/2 connection is asked whether it still lives, and how long it has to
-/// answer.
+/// How often an idle HTTP/2 connection is pinged, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may leave an answer unread.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What all connections of one port share.
+/// The state that all connections of one port share.
 #[derive(Clone)]
 pub(super) struct Server {
     builder: Arc<auto::Builder<TokioExecutor>>,
@@ -56,7 +56,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// `drain` lets connections end, `cut` ends them.
+    /// `drain` lets connections finish; `cut` ends them at once.
     pub(super) fn new(
         router: Router,
         limits: Limits,
@@ -68,7 +68,7 @@ impl Server {
         Self { builder, router, bodies, clients: Clients::new(limits), head_deadline, drain, cut }
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection until it ends.
     pub(super) async fn attend(self, stream: TcpStream, peer: IpAddr, slot: Slot) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
@@ -88,8 +88,8 @@ impl Server {
         let (mut watched, mut draining, mut evicted) = (true, false, false);
         loop {
             tokio::select! {
-                // One that made room is looked at first: a request that it reads after that would
-                // go on together with those that took its place, beyond the limit.
+                // Eviction comes first. A request read after it would run in addition to those of
+                // the connection that took its place, beyond the limit.
                 biased;
                 () = slot.evicted(), if !evicted => {
                     if !activity.is_busy() {
@@ -104,7 +104,7 @@ impl Server {
                     }
                     return;
                 }
-                // hyper begins its own clock only once it knows the protocol.
+                // hyper starts its own timer only once it knows the protocol.
                 () = head_deadline.as_mut(), if watched => {
                     if !activity.was_used() {
                         return closed("no_request");
@@ -138,13 +138,13 @@ impl Requests {
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
         request.extensions_mut().insert(self.wire);
         let response = self.router.oneshot(request).await?;
-        // The handler is done with what it read.
+        // The handler no longer needs the body.
         drop(reservation);
         Ok(response.map(|body| Body::new(Answering { body, _in_flight: in_flight })))
     }
 }
 
-/// An answer's body: the connection is busy until it is sent or dropped.
+/// An answer's body. The connection counts as busy until it is sent or dropped.
 struct Answering {
     body: Body,
     _in_flight: InFlight,
@@ -178,8 +178,8 @@ fn builder(head_deadline: Duration) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(head_deadline)
         .max_headers(MAX_PARSED_HEADERS)
         .max_buf_size(MAX_PARSED_BYTES)
-        // A client may close its side once it has sent its request. Who hangs up altogether is
-        // noticed when the answer is written.
+        // A client may close its sending side after its request. A full disconnect is noticed when
+        // the answer is written.
         .half_close(true);
     builder
         .http2()

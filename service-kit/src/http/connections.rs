@@ -1,5 +1,5 @@
-//! Which connections a port holds: how many in all and by address, which are busy, and which one
-//! is closed for a newcomer.
+//! The connections of a port: the limits in total and per address, which ones are busy, and which
+//! one is closed to make room.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -39,20 +39,20 @@ struct Entry {
     activity: Arc<Activity>,
 }
 
-/// What a connection is doing.
+/// The activity of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     started: Instant,
-    /// Requests whose answers are not sent yet.
+    /// The number of requests whose answers are not sent yet.
     in_flight: AtomicUsize,
-    /// Requests whose heads came.
+    /// The number of request heads received.
     heads: AtomicU64,
-    /// When it was last seen busy, in milliseconds since the port was opened.
+    /// When the connection was last busy, in milliseconds after the port was opened.
     busy_at: AtomicU64,
     evicted: CancellationToken,
 }
 
-/// A connection's place. Given back when it is dropped.
+/// The place of one connection. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Slot {
     id: u64,
@@ -60,11 +60,11 @@ pub(super) struct Slot {
     activity: Arc<Activity>,
 }
 
-/// Every connection that could make room is busy.
+/// The error when every connection that could make room is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AllBusy;
 
-/// A request in flight: while it lives, its connection is busy.
+/// A request in flight. While it exists, its connection is busy.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 
@@ -73,8 +73,8 @@ impl Connections {
         Self(Arc::new(Shared { limits, started: Instant::now(), table: Mutex::default() }))
     }
 
-    /// Takes a connection in. Where its address or the port has as many as it may, the one that
-    /// was idle longest makes room.
+    /// Admits a connection. If its address or the port is at its limit, the connection that was
+    /// idle longest is closed.
     pub(super) fn admit(&self, peer: IpAddr) -> Result<Slot, AllBusy> {
         let limits = &self.0.limits;
         let address = (!limits.trusted_proxies.contains(peer)).then(|| ClientKey::of(peer));
@@ -142,19 +142,19 @@ impl Activity {
         }
     }
 
-    /// A request's head came.
+    /// Records that a request head arrived.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.heads.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// Whether any request is in flight.
+    /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether a request ever came.
+    /// Whether a request ever arrived.
     pub(super) fn was_used(&self) -> bool {
         self.heads.load(Ordering::Relaxed) > 0
     }
@@ -172,7 +172,7 @@ impl Slot {
         &self.activity
     }
 
-    /// Waits until this connection is to make room.
+    /// Waits until this connection must make room.
     pub(super) async fn evicted(&self) {
         self.activity.evicted.cancelled().await;
     }
@@ -180,20 +180,20 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // An evicted connection is gone from the table already.
+        // An evicted connection was removed from the table earlier.
         self.connections.0.table.lock().unwrap_or_else(PoisonError::into_inner).remove(self.id);
     }
 }
 
-/// A connection was closed before its client closed it.
+/// Counts a connection that this side closed.
 pub(super) fn closed(reason: &'static str) {
     metrics::counter!(CLOSED, "reason" => reason).increment(1);
 }
 
 /// Describes the metrics of connections.
 pub(super) fn describe() {
-    metrics::describe_gauge!(OPEN, "How many connections are held");
-    metrics::describe_counter!(CLOSED, "How many connections were closed by this side, by reason");
+    metrics::describe_gauge!(OPEN, "Open connections");
+    metrics::describe_counter!(CLOSED, "Connections closed by the server, by reason");
 }
 
 fn millis_since(started: Instant) -> u64 {

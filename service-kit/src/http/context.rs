@@ -1,5 +1,5 @@
-//! What surrounds each request: its id and trace in and out, its span, its metrics, and the last
-//! look at its answer, where every error becomes a problem that names the request.
+//! The context of each request: its id, trace, span and metrics. On the way out, every error answer
+//! becomes a problem that names the request.
 
 use std::convert::Infallible;
 use std::time::Instant;
@@ -16,23 +16,23 @@ use uuid::Uuid;
 use crate::problem::Problem;
 use crate::shed;
 
-/// The header that names a request.
+/// The header that carries the request id.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header that carries a W3C trace context.
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// A longer request id from outside is replaced by one of ours.
+/// The maximum length of a client's request id; a longer one is replaced.
 const MAX_REQUEST_ID_CHARS: usize = 128;
-/// How many errors of one code are logged in a window: while a part is away, every answer is one.
+/// The maximum number of log lines per error code and window. During an outage every answer is an
+/// error.
 const MAX_LINES: u32 = 10;
 
 static LINES: shed::LogLimit = shed::LogLimit::new(shed::LINE_EVERY);
 
-/// The id of the request: the caller's `X-Request-Id` if it is well-formed, else one made here. An
-/// extractor.
+/// An extractor for the request id: the client's `X-Request-Id` if it is well-formed, or a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// The request's W3C trace context: the caller's trace, with a span of ours. An extractor.
+/// An extractor for the W3C trace context: the client's trace id with a span id of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent(pub String);
 
@@ -51,7 +51,7 @@ impl RequestId {
 }
 
 impl TraceParent {
-    /// Goes on with the caller's trace, or begins one.
+    /// Continues the client's trace, or starts one.
     fn of(request: &Request) -> Self {
         let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let (trace, flags) = given
@@ -61,13 +61,13 @@ impl TraceParent {
         Self(format!("00-{trace}-{span}-{flags}"))
     }
 
-    /// The trace's id, 32 hexadecimal digits.
+    /// The trace id: 32 hexadecimal digits.
     pub fn trace_id(&self) -> &str {
         self.0.get(3..35).unwrap_or_default()
     }
 }
 
-/// Trace id and flags of a well-formed `traceparent`.
+/// Parses the trace id and the flags from a well-formed `traceparent`.
 fn split(text: &str) -> Option<(String, String)> {
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags, ..] = parts.as_slice() else { return None };
@@ -151,7 +151,7 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Counts or logs an answer that is an error of ours, at a bounded rate.
+/// Counts or logs a server error, at a limited rate.
 fn tell(problem: Option<&Problem>, status: StatusCode) {
     let code = problem.map_or("none", Problem::code);
     if problem.is_some_and(Problem::is_shed) {
@@ -162,18 +162,18 @@ fn tell(problem: Option<&Problem>, status: StatusCode) {
     }
 }
 
-/// Describes the metrics that this layer records.
+/// Describes the metrics of this layer.
 pub(super) fn describe() {
     metrics::describe_histogram!(
         "http_server_request_duration_seconds",
         metrics::Unit::Seconds,
-        "How long requests took, by method, route and status"
+        "Duration of requests, by method, route and status"
     );
-    metrics::describe_gauge!("http_server_active_requests", "How many requests are being answered");
+    metrics::describe_gauge!("http_server_active_requests", "Requests in progress");
     shed::describe();
 }
 
-/// Only known methods become labels, so that nobody can fill the memory with made-up ones.
+/// Only known methods become labels: invented ones would use up memory.
 fn method_label(method: &axum::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -187,7 +187,7 @@ fn method_label(method: &axum::http::Method) -> &'static str {
     }
 }
 
-/// Every error answer is a problem that names the request, also those that a library made.
+/// Turns every error answer, even one from a library, into a problem that names the request.
 fn name_problem(mut response: Response, id: &RequestId, path: &str) -> Response {
     let status = response.status();
     let known = response.extensions_mut().remove::<Problem>();
@@ -205,7 +205,7 @@ fn name_problem(mut response: Response, id: &RequestId, path: &str) -> Response 
     Response::from_parts(parts, body)
 }
 
-/// Counted while it lives, also when the caller hangs up and the future is dropped.
+/// Counts an active request until it is dropped, even if the client disconnects.
 struct ActiveRequest;
 
 impl ActiveRequest {

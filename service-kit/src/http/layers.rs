@@ -1,5 +1,5 @@
-//! The stack of layers, from the outside in: context (id, trace, metrics, problems), security
-//! headers, CORS, panics, the screen, the request's deadline, the body's limit and deadline.
+//! The stack of HTTP layers, from the outside in: context (id, trace, metrics, problems), security
+//! headers, CORS, panics, screen, request deadline, body limit, body deadline.
 
 use std::any::Any;
 use std::time::Duration;
@@ -24,13 +24,13 @@ use super::screen::screen;
 use crate::consistency::CONSISTENCY_TOKEN;
 use crate::problem::Problem;
 
-/// The largest body.
+/// The maximum size of a request body, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
 /// How long a body may take to arrive.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// How long an answer may take: longer than the longest wait that a caller can ask for (10 s).
+/// How long an answer may take. It exceeds the longest wait that a client can ask for (10 s).
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
-/// How long browsers may remember what CORS allows.
+/// How long browsers may cache a CORS answer.
 const CORS_MAX_AGE: Duration = Duration::from_hours(2);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -38,8 +38,8 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Puts the common layers around an API's routes, and gives unknown paths and methods their
-/// problems. Call it once, after all routes are there.
+/// Adds the common layers to an API's routes, and answers unknown paths and methods with problems.
+/// Call it once, after all routes are added.
 pub fn layered(routes: Router, origins: &Origins) -> Router {
     context::describe();
     routes
@@ -96,8 +96,8 @@ fn cors(origins: Origins) -> CorsLayer {
         .max_age(CORS_MAX_AGE)
 }
 
-// The signature is CatchPanicLayer's.
-#[allow(clippy::needless_pass_by_value, reason = "the layer hands over the panic's payload")]
+// CatchPanicLayer dictates the signature.
+#[allow(clippy::needless_pass_by_value, reason = "the layer passes the panic's payload by value")]
 fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     let message = panic
         .downcast_ref::<&str>()

@@ -1,36 +1,35 @@
-//! What one port takes on: connections, clients, and bytes of request bodies.
+//! The limits of one port: connections, clients, and bytes of request bodies.
 
 use std::time::Duration;
 
 use super::address::TrustedProxies;
 use super::body_budget::BodyBudget;
 
-/// How many connections a public port holds unless it is told otherwise.
+/// The default maximum number of connections of a public port.
 pub const MAX_CONNECTIONS: usize = 1024;
-/// How many of them one address may hold.
+/// The default maximum number of connections per address.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 256;
-/// How many bytes of request bodies a process holds unless it is told otherwise: 1,024 bodies of
-/// the largest size.
+/// The default maximum of request body bytes held by a process: 1,024 bodies of the largest size.
 pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
-/// How long a client may take to send a request's head: from accept, and from each answer on.
+/// How long a client may take to send a request head, counted from accept and from each answer.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-/// How many connections the admin port holds. Probes and a scraper need a few.
+/// The maximum number of connections of the admin port. Probes and a scraper need only a few.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
 
-/// What one port takes on. The defaults are those of a public port.
+/// The limits of one port. The defaults are those of a public port.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How many connections are held. With one more, the connection that was idle longest is
-    /// closed; if all are busy, the newcomer is answered 503.
+    /// Maximum number of connections. Beyond it, the connection that was idle longest is closed; if
+    /// all are busy, the new one gets a 503.
     pub connections: usize,
-    /// How many of them one address may hold, and how many requests at once a client behind a
-    /// trusted proxy may have.
+    /// Maximum number of connections per address, and of concurrent requests per client behind a
+    /// trusted proxy.
     pub per_address: usize,
-    /// Whose `X-Forwarded-For` is believed. Their connections do not count by address.
+    /// Proxies whose `X-Forwarded-For` is trusted. Their connections do not count by address.
     pub trusted_proxies: TrustedProxies,
-    /// How long a client may take to send a request's head.
+    /// How long a client may take to send a request head.
     pub head_deadline: Duration,
-    /// The bytes of request bodies that are held at once. Clones share one budget.
+    /// The budget for request bodies held at once. Clones share one budget.
     pub bodies: BodyBudget,
 }
 
@@ -47,7 +46,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// An admin port's: a budget of its own, so that no load on the public port closes it.
+    /// The limits of an admin port. Its budget is separate, so load on the public port cannot close
+    /// it.
     pub(super) fn admin() -> Self {
         Self {
             connections: MAX_ADMIN_CONNECTIONS,

@@ -1,15 +1,15 @@
-//! Which web pages may call the APIs: an allow-list of origins.
+//! The allow-list of web origins that may call the APIs.
 
 use axum::http::{HeaderValue, Uri};
 
-/// Origins that browsers may call from. Empty: none.
+/// Origins that browsers may call from; empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     loopback: bool,
     list: Vec<HeaderValue>,
 }
 
-/// An origin that cannot be one.
+/// The text is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an origin: expected http(s)://host[:port] or the word loopback")]
 pub struct OriginError(String);
@@ -39,7 +39,7 @@ impl std::str::FromStr for Origins {
     }
 }
 
-/// The origin as browsers write it, if it is one: a scheme and an authority, nothing else.
+/// Normalises an origin as browsers write it: a scheme and an authority, nothing else.
 fn split(origin: &str) -> Option<String> {
     let uri: Uri = origin.parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;

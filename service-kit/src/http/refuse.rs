@@ -1,7 +1,7 @@
-//! What a newcomer is told when every connection is busy: 503, at once.
+//! Answers a new connection with 503 while every other connection is busy.
 //!
-//! It is written before anything is read, in HTTP/1.1. A client that speaks HTTP/2 from the first
-//! byte cannot read it and sees its connection closed.
+//! The answer is HTTP/1.1 and is sent before anything is read. A client that starts with HTTP/2
+//! cannot read it and sees its connection closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::shed;
 
-/// How many newcomers are told so at once; more are closed without a word.
+/// The maximum number of refusals sent at once. Further connections are closed without an answer.
 const MAX_REFUSALS: usize = 64;
-/// How long one is listened to afterwards: a connection that is closed with bytes unread is reset,
-/// and the answer lost with it.
+/// How long the connection is read afterwards. Closing it with unread bytes would reset it, and the
+/// client would lose the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// When another try is worth it, in seconds.
+/// The `Retry-After` of a refusal, in seconds.
 const RETRY_AFTER: u64 = 1;
 
 /// Refuses connections while every place is taken.
@@ -43,15 +43,15 @@ impl Refusals {
         Self { free: Arc::new(Semaphore::new(MAX_REFUSALS)), answer: answer.into() }
     }
 
-    /// Answers in a task of its own, so that the next newcomer need not wait.
+    /// Answers in a separate task, so the accept loop does not wait.
     pub(super) fn refuse(&self, stream: TcpStream) {
         shed::count("too-many-connections");
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else { return };
         let answer = Arc::clone(&self.answer);
         tokio::spawn(async move {
-            // Whether the client hears it or not, it is over in the end.
+            // The connection ends here whether or not the client reads the answer.
             if let Ok(Err(error)) = tokio::time::timeout(LINGER, tell(stream, &answer)).await {
-                tracing::debug!(%error, "a newcomer did not hear that it was refused");
+                tracing::debug!(%error, "could not send a refusal to a new connection");
             }
             drop(place);
         });

@@ -1,8 +1,8 @@
-//! Refuses requests that no route should see: heads that are too large, framing and codings that
-//! are not understood, and HTTP/1.1 without exactly one `Host`.
+//! Refuses requests before routing: oversized heads, unsupported framing and codings, and HTTP/1.1
+//! without exactly one `Host`.
 //!
-//! What hyper cannot parse at all never gets here. Its answer (400, 414 or 431, without a body) is
-//! not ours to write, so its limits stand above those of this file.
+//! Requests that hyper cannot parse do not get here. hyper answers them itself (400, 414 or 431,
+//! without a body), so its limits are set above those of this file.
 
 use axum::extract::Request;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
@@ -14,16 +14,16 @@ use axum::response::{IntoResponse, Response};
 use super::wire::Wire;
 use crate::problem::Problem;
 
-/// How many header fields a request may have.
+/// The maximum number of header fields of a request.
 pub const MAX_HEADERS: usize = 64;
-/// How many bytes a request's target and header fields may have together.
+/// The maximum size of a request's target and header fields together, in bytes.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// How many bytes a request's target may have.
+/// The maximum size of a request's target, in bytes.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
-/// What a field costs in addition to its name and value: a colon, a space and a line end.
+/// The bytes that a field costs besides name and value: a colon, a space and a line end.
 const FIELD_OVERHEAD: usize = 4;
 
-/// The layer: answers what is refused, passes on the rest.
+/// The layer: answers refused requests and passes on the rest.
 pub(crate) async fn screen(request: Request, next: Next) -> Response {
     match check(&request) {
         Ok(client) => {
@@ -41,7 +41,7 @@ fn check(request: &Request) -> Result<Option<super::wire::ClientRequest>, Proble
     check_size(headers, target)?;
     check_transfer_encoding(headers)?;
     check_content_encoding(headers)?;
-    // A request that was made in this process has no connection, and needs no Host.
+    // A request made inside this process has no connection and needs no `Host`.
     let Some(wire) = request.extensions().get::<Wire>() else { return Ok(None) };
     check_host(headers, request.version())?;
     wire.admit(headers)
@@ -65,8 +65,8 @@ fn check_size(headers: &HeaderMap, target: usize) -> Result<(), Problem> {
     Ok(())
 }
 
-/// hyper decodes `chunked` wherever it stands last, and would hand over what is below it as if it
-/// were the content.
+/// hyper decodes `chunked` if it comes last, and would pass on the coding below it as if it were
+/// the content.
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut codings = codings(headers.get_all(TRANSFER_ENCODING));
     let known = match codings.next() {
@@ -94,13 +94,13 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
-/// The members of a list header. What is not ASCII is a member too, and known to nobody.
+/// The members of a list header. A non-ASCII line counts as one unknown member.
 fn codings(lines: axum::http::header::GetAll<'_, HeaderValue>) -> impl Iterator<Item = &str> {
     let members = lines.into_iter().flat_map(|line| line.to_str().unwrap_or("?").split(','));
     members.map(str::trim).filter(|member| !member.is_empty())
 }
 
-/// RFC 9112 §3.2: HTTP/1.1 has exactly one valid Host; no version has two.
+/// RFC 9112 §3.2: HTTP/1.1 requires exactly one valid `Host`; no version allows two.
 fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     let refuse = |detail: &str| {
         Err(Problem::bad_request("host-invalid", "The Host header is not valid").detail(detail))

@@ -1,4 +1,4 @@
-//! The accept loop, and a drain that lets requests in flight finish.
+//! The accept loop, and a shutdown that lets requests in flight finish.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -18,25 +18,26 @@ use crate::health::Health;
 use crate::shed;
 use crate::shutdown::Shutdown;
 
-/// How long requests in flight have to finish once the drain began.
+/// How long requests in flight may take to finish after the drain began.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-/// The pause after a failed accept (no file handle is free, say), so that the loop does not spin.
+/// The pause after a failed accept (out of file handles, for example), so that the loop does not
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 static LINES: shed::LogLimit = shed::LogLimit::new(shed::LINE_EVERY);
 
-/// Why a server did not start or end well.
+/// Why a server did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {0}")]
     Bind(SocketAddr, #[source] std::io::Error),
-    /// A server's task panicked.
+    /// A server task panicked.
     #[error("a server ended unexpectedly")]
     Panicked(#[source] tokio::task::JoinError),
 }
 
-/// A port, what answers on it, and what it takes on.
+/// A port: its address, its routes and its limits.
 #[derive(Debug)]
 pub struct Port {
     address: LoopbackAddr,
@@ -45,12 +46,12 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port that clients use.
+    /// Creates a port for clients.
     pub const fn public(address: LoopbackAddr, router: Router, limits: Limits) -> Self {
         Self { address, router, limits }
     }
 
-    /// The port that operators use.
+    /// Creates a port for operators.
     pub fn admin(address: LoopbackAddr, router: Router) -> Self {
         Self { address, router, limits: Limits::admin() }
     }
@@ -60,7 +61,7 @@ impl Port {
     }
 }
 
-/// Listens on an address.
+/// Binds a listener to an address.
 ///
 /// # Errors
 /// [`ServeError::Bind`].
@@ -68,11 +69,11 @@ pub async fn bind(address: LoopbackAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address.get()).await.map_err(|source| ServeError::Bind(address.get(), source))
 }
 
-/// Serves until the drain, then lets requests in flight finish; `/readyz` says so first. The admin
-/// port goes on answering while the others drain.
+/// Serves until shutdown, then lets requests in flight finish. `/readyz` reports not ready first.
+/// The admin port keeps answering while the others drain.
 ///
 /// # Errors
-/// [`ServeError`]: an address that cannot be had, before any request is answered.
+/// [`ServeError`]: an address cannot be bound, in which case no request was answered.
 pub async fn serve_all(
     public: Vec<Port>,
     admin: Port,
@@ -92,7 +93,7 @@ pub async fn serve_all(
     };
     let tasks: Vec<_> = bound.into_iter().map(serve_one).collect();
     shutdown.drain().cancelled().await;
-    // Before any connection is turned away, so that nobody is sent here who would be.
+    // Report not ready before refusing connections, so that load balancers stop sending them.
     health.drain();
     public_drain.cancel();
     for task in tasks {
@@ -103,7 +104,7 @@ pub async fn serve_all(
 }
 
 /// Serves one router on one listener until `drain` is cancelled, then lets requests in flight
-/// finish, for 10 s at most.
+/// finish within 10 s.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -120,7 +121,7 @@ pub async fn serve(
     let cut = CancellationToken::new();
     let server = Server::new(router, limits, drain.clone(), cut.clone());
     let tasks = TaskTracker::new();
-    // Nothing but the next connection is waited for: the drain is noticed however many there are.
+    // The loop waits only for the next connection, so it notices the drain under any load.
     while let Some((stream, peer)) = accept(&listener, &drain).await {
         match places.admit(peer) {
             Ok(slot) => drop(tasks.spawn(server.clone().attend(stream, peer, slot))),
@@ -140,7 +141,7 @@ pub async fn serve(
     }
 }
 
-/// The next connection; `None` once the drain began.
+/// Accepts the next connection; `None` once the drain began.
 async fn accept(listener: &TcpListener, drain: &CancellationToken) -> Option<(TcpStream, IpAddr)> {
     loop {
         let accepted = tokio::select! {
@@ -152,7 +153,7 @@ async fn accept(listener: &TcpListener, drain: &CancellationToken) -> Option<(Tc
             Ok((stream, peer)) => return Some((stream, peer.ip())),
             Err(error) => {
                 if let Some(unlogged) = LINES.admit("accept", 1) {
-                    tracing::warn!(%error, unlogged, "a connection could not be accepted");
+                    tracing::warn!(%error, unlogged, "could not accept a connection");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -1,19 +1,20 @@
-//! Headers that have one value: two of them contradict each other, and the first must not win.
+//! Headers with a single value. A repeated one is refused, because its values contradict each
+//! other.
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// Why a header that has one value cannot be read.
+/// Why a single-valued header cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SingleError {
-    /// It is there more than once.
-    #[error("there are two of them")]
+    /// The header is repeated.
+    #[error("the header is repeated")]
     Repeated,
-    /// It has bytes that are not visible ASCII.
-    #[error("it is not ASCII")]
+    /// The value contains bytes that are not visible ASCII.
+    #[error("the header is not ASCII")]
     NotAscii,
 }
 
-/// The value of a header that may be absent but not repeated.
+/// Reads a header that may be absent but not repeated.
 ///
 /// # Errors
 /// [`SingleError`].

@@ -1,4 +1,5 @@
-//! A client that does not read its answer holds a connection and memory: writing has a deadline.
+//! A write deadline: a client that does not read its answer would otherwise hold a connection and
+//! memory.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A connection whose writes fail once none has got on for some time.
+/// A connection whose writes fail after a time without progress.
 #[derive(Debug)]
 pub(super) struct WriteDeadline<T> {
     inner: T,
@@ -23,7 +24,7 @@ impl<T> WriteDeadline<T> {
         Self { inner, limit, stalled: None, waiting: false }
     }
 
-    /// Passes a write's outcome on, unless it has waited for too long.
+    /// Passes on a write's outcome, or fails if it has waited too long.
     fn watch<R>(
         &mut self,
         context: &mut Context<'_>,

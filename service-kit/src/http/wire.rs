@@ -1,5 +1,4 @@
-//! What the port knows of a request that came over a connection: who sent it, and whether that
-//! client has as many requests at once as it may.
+//! Per-client limits for requests behind a trusted proxy.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,17 +10,17 @@ use super::address::ClientKey;
 use super::limits::Limits;
 use crate::problem::Problem;
 
-/// When another try is worth it for a client with too many requests at once, in seconds.
+/// The `Retry-After` for a client with too many concurrent requests, in seconds.
 const RETRY_AFTER: u64 = 1;
 
-/// The connection that a request came over, kept with the request.
+/// The connection that a request came over, stored in the request.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     peer: IpAddr,
     clients: Clients,
 }
 
-/// The requests in flight of each client behind a trusted proxy.
+/// The number of requests in flight per client behind a trusted proxy.
 #[derive(Debug, Clone)]
 pub(super) struct Clients(Arc<Shared>);
 
@@ -31,7 +30,7 @@ struct Shared {
     in_flight: Mutex<HashMap<ClientKey, usize>>,
 }
 
-/// One request in flight of a client. Ends when it is dropped.
+/// One request in flight of a client. Dropping it ends the count.
 #[derive(Debug)]
 pub(super) struct ClientRequest {
     key: ClientKey,
@@ -49,8 +48,8 @@ impl Clients {
 }
 
 impl Wire {
-    /// Counts a request for the client that a trusted proxy names. `None` where the connection
-    /// counts by itself.
+    /// Counts a request for the client that a trusted proxy names. Returns `None` if the connection
+    /// itself is counted.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Option<ClientRequest>, Problem> {
         let Shared { limits, in_flight } = &*self.clients.0;
         if !limits.trusted_proxies.contains(self.peer) {

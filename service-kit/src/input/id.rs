@@ -1,4 +1,4 @@
-//! Ids: UUIDs in their canonical form, and in no other.
+//! Ids: UUIDs in their canonical form only.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -9,27 +9,27 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-/// A UUID of 32 lower-case hexadecimal digits in five groups, as every answer writes it.
+/// A UUID as every answer writes it: 32 lower-case hexadecimal digits in five groups.
 ///
-/// RFC 9562 lets readers take upper case too. This one does not: a resource has one address, so
-/// that caches, idempotency keys and cursors, which compare addresses as text, never see two.
+/// RFC 9562 lets readers accept upper case. This one does not, because a resource has one address.
+/// Caches, idempotency keys and cursors compare addresses as text and must never see two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Id(Uuid);
 
-/// The text is not an id.
+/// The text is not a canonical UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a UUID of lower-case digits, such as 0190b3a2-0000-7000-8000-000000000001")]
 pub struct InvalidId;
 
 impl Id {
-    /// What this reader takes, as a regular expression of JSON Schema.
+    /// The accepted texts, as a regular expression of JSON Schema.
     pub const PATTERN: &'static str =
         "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
     const HYPHENS: [usize; 4] = [8, 13, 18, 23];
     const LENGTH: usize = 36;
 
-    /// The UUID.
+    /// Returns the UUID.
     pub const fn get(self) -> Uuid {
         self.0
     }

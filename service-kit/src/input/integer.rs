@@ -1,4 +1,4 @@
-//! Integers, as JSON Schema understands them.
+//! Integers as JSON Schema defines them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A JSON number without a fraction, of 64 bits: `1`, and as JSON Schema says `1.0` and `1e2` too.
+/// A 64-bit integer: a JSON number without a fraction. As in JSON Schema, `1`, `1.0` and `1e2` are
+/// valid.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Integer(i64);
@@ -17,10 +18,10 @@ pub struct Integer(i64);
 pub struct InvalidInteger;
 
 impl Integer {
-    /// From here on a number with a fraction or an exponent may have been rounded by its reader.
+    /// Above this, a number with a fraction or an exponent may already be rounded.
     const EXACT: f64 = 9_007_199_254_740_992.0;
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> i64 {
         self.0
     }
@@ -29,9 +30,9 @@ impl Integer {
 impl FromStr for Integer {
     type Err = InvalidInteger;
 
-    /// Reads the text of a JSON number.
+    /// Parses the text of a JSON number.
     fn from_str(text: &str) -> Result<Self, InvalidInteger> {
-        // JSON's own reader would pass over blanks.
+        // A JSON parser would skip white space.
         if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
             return Err(InvalidInteger);
         }

@@ -1,4 +1,4 @@
-//! Media types, as RFC 9110 §8.3.1 writes them.
+//! Media types as defined by RFC 9110 §8.3.1.
 
 /// A media type with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct MediaType {
 }
 
 impl MediaType {
-    /// Reads the value of a `Content-Type` header. `None` when it is no media type.
+    /// Parses the value of a `Content-Type` header. `None` if it is not a media type.
     pub fn parse(text: &str) -> Option<Self> {
         let blanks = [' ', '\t'];
         let (essence, mut rest) = text.split_at(text.find(';').unwrap_or(text.len()));
@@ -21,7 +21,7 @@ impl MediaType {
         let mut parameters = Vec::new();
         while let Some(after) = rest.strip_prefix(';') {
             rest = after.trim_start_matches(blanks);
-            // The grammar lets a parameter be left out: `a/b;` and `a/b;; c=d`.
+            // The grammar allows empty parameters: `a/b;` and `a/b;; c=d`.
             if rest.is_empty() || rest.starts_with(';') {
                 continue;
             }
@@ -37,8 +37,8 @@ impl MediaType {
         rest.is_empty().then_some(Self { essence, parameters })
     }
 
-    /// Whether it is what the APIs read: `application/json`, in UTF-8. Other parameters mean
-    /// nothing there (RFC 8259 §11).
+    /// Whether the APIs accept it: `application/json` in UTF-8. Other parameters have no meaning
+    /// (RFC 8259 §11).
     pub fn is_json(&self) -> bool {
         let utf_8 = |(name, value): &(String, String)| {
             name != "charset" || value.eq_ignore_ascii_case("utf-8")
@@ -47,7 +47,7 @@ impl MediaType {
     }
 }
 
-/// A token or a quoted string, and what comes behind it.
+/// Parses a token or a quoted string; returns it and the rest.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (token, rest) =

@@ -1,14 +1,13 @@
-//! Published schemas of texts in formats that standards define: what a program can check before it
-//! sends them.
+//! JSON schemas of texts in standard formats, so that clients can validate them before sending.
 
 use formats::{Currency, email};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
-/// An address.
+/// The schema of an email address.
 pub fn email_address() -> Schema {
     let schema = ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("A plain ASCII address; letters of any case are one address"))
+        .description(Some("A plain ASCII address; its letters are case-insensitive"))
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
         .pattern(Some(email::PATTERN))
         .max_length(Some(email::MAX_LEN))
@@ -16,12 +15,12 @@ pub fn email_address() -> Schema {
     Schema::Object(schema.build())
 }
 
-/// A currency that can be chosen today.
+/// The schema of a currency that is valid today.
 pub fn currency_of_today() -> Schema {
     currencies("A currency of today (ISO 4217)", Currency::of_today())
 }
 
-/// A currency of an amount from any time.
+/// The schema of a currency that is or was valid.
 pub fn currency_of_any_time() -> Schema {
     currencies("A currency that ISO 4217 lists or once listed", Currency::all())
 }

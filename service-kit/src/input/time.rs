@@ -1,4 +1,4 @@
-//! Times and days, as RFC 3339 writes them.
+//! Times and days in RFC 3339 format.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// A point in time: RFC 3339 with upper-case `T` and `Z`, in the years 1 to 9999 of UTC.
 ///
-/// It is in whole microseconds, which is what Postgres keeps: at most six decimals are taken, so
-/// none is lost. RFC 3339 admits the leap second `:60`. This reader refuses it, since Postgres
-/// would keep the next day's midnight instead.
+/// The precision is microseconds, like Postgres's. Texts with more than six decimals are refused,
+/// so nothing is lost. RFC 3339 allows the leap second `:60`. It is refused here, because Postgres
+/// would store the next day's midnight instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Time(DateTime<Utc>);
 
-/// A day of the years 1 to 9999: `YYYY-MM-DD`.
+/// A day in the years 1 to 9999: `YYYY-MM-DD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Day(NaiveDate);
@@ -26,16 +26,16 @@ pub struct Day(NaiveDate);
 /// Why a text is not a time or a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
-    /// Not a time.
+    /// The text is not a time.
     #[error("expected a time of RFC 3339 with at most six decimals, such as 1997-01-12T00:00:00Z")]
     Time,
-    /// Not a day.
+    /// The text is not a day.
     #[error("expected a day as YYYY-MM-DD, such as 1997-01-12")]
     Day,
-    /// Second 60.
-    #[error("leap seconds are not taken: write second 59 or the next minute")]
+    /// The time has second 60.
+    #[error("leap seconds are not accepted: send second 59 or the next minute")]
     LeapSecond,
-    /// With its offset taken off, before the year 1 or after 9999.
+    /// The time is before the year 1 or after 9999 once converted to UTC.
     #[error("the time is not in the years 1 to 9999 of UTC")]
     OutOfRange,
 }
@@ -47,26 +47,26 @@ macro_rules! day_pattern {
 }
 
 impl Time {
-    /// What this reader takes, as a regular expression of JSON Schema; days that the month does
-    /// not have are left to the format `date-time`.
+    /// The accepted texts, as a regular expression of JSON Schema. The format `date-time` covers
+    /// days that a month does not have.
     pub const PATTERN: &'static str = concat!(
         "^",
         day_pattern!(),
         "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     );
 
-    /// The time, in UTC.
+    /// Returns the time in UTC.
     pub const fn get(self) -> DateTime<Utc> {
         self.0
     }
 }
 
 impl Day {
-    /// What this reader takes, as a regular expression of JSON Schema; days that the month does
-    /// not have are left to the format `date`.
+    /// The accepted texts, as a regular expression of JSON Schema. The format `date` covers days
+    /// that a month does not have.
     pub const PATTERN: &'static str = concat!("^", day_pattern!(), "$");
 
-    /// The day.
+    /// Returns the day.
     pub const fn get(self) -> NaiveDate {
         self.0
     }
@@ -122,14 +122,14 @@ impl FromStr for Time {
     }
 }
 
-/// The number that these digits write.
+/// Parses decimal digits.
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
     })
 }
 
-/// Microseconds, and what comes behind them.
+/// Parses a fraction of a second; returns microseconds and the rest.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let Some(text) = text.strip_prefix(b".") else { return Some((0, text)) };
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,4 +1,4 @@
-//! Connections that are held for nothing: a port stays reachable whatever its clients do.
+//! A port stays reachable when clients hold connections without using them.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ async fn who_made_room_before_its_request_was_read_does_not_go_on_beside_those_w
     const CLIENTS: usize = 60;
     let (router, mut gate) = api();
     let served = Served::start(router, Limits { per_address: PLACES, ..Limits::default() }).await;
-    // All have sent their requests before the port looks at the first.
+    // All clients send their requests before the port reads the first one.
     let request = "GET /held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let sent = (0..CLIENTS).map(|_| {
         let mut stream = std::net::TcpStream::connect(served.address).unwrap();
@@ -110,10 +110,10 @@ async fn who_made_room_before_its_request_was_read_does_not_go_on_beside_those_w
     served.stop().await;
 }
 
-/// All that a connection is told until it is closed, however it is.
+/// Reads everything that a connection receives until it ends.
 async fn told(mut stream: TcpStream) -> String {
     let mut all = Vec::new();
-    // A reset is an end too.
+    // A reset also counts as an end.
     drop(stream.read_to_end(&mut all).await);
     String::from_utf8(all).unwrap()
 }
@@ -136,7 +136,7 @@ async fn a_newcomer_is_told_503_at_once_while_every_connection_is_busy() {
     for client in &mut busy {
         assert_eq!(client.answer().await.0, 200);
     }
-    // Still connected, and idle now: one of them makes room.
+    // The clients are still connected but idle now, so one of them makes room.
     assert_eq!(served.ask(&get_of("/")).await.0, 200);
     served.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The admin port.
+//! The admin port: probes, metrics and the API for operators.
 
 use axum::Router;
 use axum::body::Body;

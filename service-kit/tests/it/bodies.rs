@@ -1,5 +1,4 @@
-//! Bodies that never end, over HTTP/1 and HTTP/2: the process holds no more of them than its
-//! budget.
+//! Endless bodies over HTTP/1 and HTTP/2: the process holds no more bytes than its budget.
 
 use axum::body::Bytes;
 use h2::client::SendRequest;
@@ -42,10 +41,10 @@ async fn half_sent_bodies_are_held_up_to_the_budget_and_the_next_is_told_to_come
         "{text}"
     );
     clients[0].send("x").await;
-    assert_eq!(clients[0].answer().await.0, 200, "what fits is taken to its end");
+    assert_eq!(clients[0].answer().await.0, 200, "a body within the budget is read to its end");
     until(&budget, |held| held == 3 * (BODY_LIMIT - 1)).await;
     assert_eq!(served.ask(&(head(1000) + &"x".repeat(1000))).await.0, 200);
-    // Who hangs up gives back what was held for them.
+    // A client that disconnects frees its bytes.
     drop(clients);
     until(&budget, |held| held == 0).await;
     served.stop().await;
@@ -99,7 +98,7 @@ async fn streams_of_http_2_share_the_budget() {
 
 type Sent = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
 
-/// Sends a head and 16 KiB of a body that goes on.
+/// Sends a request head and the first 16 KiB of an unfinished body.
 async fn begin(client: &mut SendRequest<Bytes>) -> Sent {
     let request = axum::http::Request::post("http://a/body").body(()).unwrap();
     let (answer, mut body) = in_time("room for a stream", client.clone().ready())

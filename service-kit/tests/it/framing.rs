@@ -1,5 +1,4 @@
-//! Requests as they come over the wire: what is wrong with a head or a body's framing, and who
-//! hears so.
+//! Raw requests with invalid heads or framing, and who answers them: our layers or hyper.
 
 use service_kit::http::{Limits, MAX_HEAD_BYTES, MAX_TARGET_BYTES};
 use tokio::io::AsyncWriteExt as _;

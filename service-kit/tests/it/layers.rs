@@ -1,4 +1,4 @@
-//! What the layers do with requests and answers, in process.
+//! The HTTP layers, called in process without a server.
 
 use std::time::Duration;
 

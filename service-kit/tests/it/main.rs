@@ -1,4 +1,4 @@
-//! The layers and the server, from a client's side.
+//! Tests of the HTTP layers and the server from a client's point of view.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod abuse;

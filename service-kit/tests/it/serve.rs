@@ -1,4 +1,4 @@
-//! The drain: requests in flight are answered, and it is noticed however busy the port is.
+//! The drain: requests in flight get their answers, and a busy port still notices the drain.
 
 use local_servers::{http_get, in_time};
 use service_kit::health::Health;

@@ -1,4 +1,4 @@
-//! Overload: what is shed is counted, and does not fill the log.
+//! Overload: refusals are counted, and do not fill the log.
 
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 const REQUESTS: usize = 1000;
 
-/// Sends many requests, and gives back the lines that were logged and the metrics.
+/// Sends many requests; returns the log lines and the metrics.
 fn answers(path: &'static str) -> (Vec<String>, String) {
     let routes = Router::new()
         .route("/full", get(async || Problem::shed("test/full", "Too many at once", 1)))

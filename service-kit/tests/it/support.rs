@@ -1,4 +1,4 @@
-//! A port to send bytes to, and clients that send them as they like.
+//! A server under test, and clients that send raw bytes.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A port that serves until it is told to drain.
+/// A server that runs until its drain token is cancelled.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) drain: CancellationToken,
@@ -33,21 +33,21 @@ impl Served {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
 
-    /// Sends a request on a connection of its own; the status and the whole answer.
+    /// Sends a request on a new connection; returns the status and the whole answer.
     pub(crate) async fn ask(&self, request: &str) -> (u16, String) {
         let mut client = self.connect().await;
         client.send(request).await;
         client.answer().await
     }
 
-    /// Drains, and waits for the end.
+    /// Drains the server and waits for its end.
     pub(crate) async fn stop(self) {
         self.drain.cancel();
         in_time("the drained port's end", self.task).await.unwrap();
     }
 }
 
-/// A connection that sends what it is told to.
+/// A connection that sends raw bytes.
 pub(crate) struct Client(pub(crate) TcpStream);
 
 impl Client {
@@ -55,7 +55,7 @@ impl Client {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Reads one answer with a length; leaves the connection open.
+    /// Reads one answer with a `Content-Length`, and leaves the connection open.
     pub(crate) async fn answer(&mut self) -> (u16, String) {
         in_time("an answer", async {
             let mut bytes = Vec::new();
@@ -79,7 +79,7 @@ impl Client {
         .await
     }
 
-    /// Waits until the other side has closed, however it did.
+    /// Waits until the server has closed the connection, cleanly or with a reset.
     pub(crate) async fn closed(&mut self) {
         in_time("the connection's end", async {
             while matches!(self.0.read(&mut [0; 1024]).await, Ok(1..)) {}
@@ -88,14 +88,14 @@ impl Client {
     }
 }
 
-/// Handlers that a test can hold: each says that it was reached, and goes on when it is let.
+/// Lets a test hold handlers: each reports that it was reached, then waits for a permit.
 pub(crate) struct Gate {
     reached: mpsc::UnboundedReceiver<()>,
     pub(crate) let_go: &'static Semaphore,
 }
 
 impl Gate {
-    /// Waits until so many more requests are in flight.
+    /// Waits until `count` more requests are in flight.
     pub(crate) async fn reached(&mut self, count: usize) {
         for _ in 0..count {
             in_time("a request at the gate", self.reached.recv()).await.unwrap();
@@ -103,8 +103,8 @@ impl Gate {
     }
 }
 
-/// `/` greets, `/held` waits at the gate, with a body once it has read it, `/body` reads and tells
-/// the length of what came.
+/// Routes for tests. `/` answers at once. `/held` waits at the gate; with a body, it reads the body
+/// first. `/body` reads the body and answers with its length.
 pub(crate) fn api() -> (Router, Gate) {
     let let_go: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
     let (reach, reached) = mpsc::unbounded_channel();
@@ -134,7 +134,7 @@ pub(crate) fn api() -> (Router, Gate) {
     (layered(routes, &Origins::default()), Gate { reached, let_go })
 }
 
-/// A request for this path, without a body.
+/// A GET request for `path`, without a body.
 pub(crate) fn get_of(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
 }

@@ -81,7 +81,7 @@ fn a_day_has_one_form() {
     }
 }
 
-/// Times of RFC 3339, most of them with one character that was put in, taken away or changed.
+/// RFC 3339 times, most of them with one character inserted, removed or changed.
 fn nearly_a_time() -> impl Strategy<Value = String> {
     let time = "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,8})?(Z|[+-][0-2][0-9]:[0-6][0-9])";
     (time, any::<prop::sample::Index>(), prop::option::of("[-0-9TZtz:.+ ]{0,2}")).prop_map(
@@ -98,7 +98,7 @@ fn nearly_a_time() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_096))]
 
-    /// The published schema is a pattern and a format, whose part is the calendar.
+    /// The published schema consists of a pattern and a format; the format checks the calendar.
     #[test]
     fn a_time_is_taken_exactly_if_its_published_schema_admits_it(text in nearly_a_time()) {
         let admitted = TIME.is_match(&text)
