@@ -64,7 +64,7 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
         ensure!(said(&refused).contains(words), "{arguments:?}: {}", said(&refused));
     }
     let down = in_copy(&["down"]).await?;
-    ensure!(down.status.success() && said(&down).contains("it was not up"), "{}", said(&down));
+    ensure!(down.status.success() && said(&down).contains("it was not running"), "{}", said(&down));
 
     assert_eq!(stack.endpoints()?.pids, before, "something of the original was ended");
     let product =

@@ -1,19 +1,19 @@
-//! A database of its own for every test, cloned from a template that is migrated once.
+//! A separate database for every test, cloned from a template that is migrated once.
 
 use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// How long each step may take that a test's database is made by: also behind every other test that
-/// wants the same.
+/// The limit of each step of creating a test database. It includes waiting for other tests that do
+/// the same.
 const LIMIT: Duration = Duration::from_mins(2);
-/// The cluster that the tests share.
+/// The variable with the address of the cluster that all tests share.
 const URL: &str = "DAYBOOK_TEST_POSTGRES_URL";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A fresh database; dropped, connections and all, when this is dropped.
+/// A fresh test database. Dropping it closes its connections and deletes it.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
@@ -22,11 +22,12 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Clones the template of that name; `migrate` makes it, once for each fingerprint (the hash of
-    /// the migrations, say), given its address.
+    /// Clones the template `template`. `migrate` gets the address of an empty database and fills
+    /// it; it runs once per `fingerprint` (for example the hash of the migrations).
     ///
     /// # Panics
-    /// If there is no server (it says which command to run), or a statement or the migration fails.
+    /// If no server is configured (the message names the command to run), or a statement or the
+    /// migration fails.
     #[allow(clippy::panic, reason = "a test's database: failing loudly is its error handling")]
     pub async fn create<F, Fut>(template: &str, fingerprint: &str, migrate: F) -> TestDatabase
     where
@@ -35,7 +36,7 @@ impl TestDatabase {
     {
         let admin_url = std::env::var(URL)
             .unwrap_or_else(|_| panic!("{}", crate::ServerError::NotPrepared { variable: URL }));
-        // On the heap, since every test holds it.
+        // Boxed because every test holds this future.
         match Box::pin(clone(&admin_url, template, fingerprint, migrate)).await {
             Ok(name) => {
                 let url = replace_database(&admin_url, &name);
@@ -45,17 +46,17 @@ impl TestDatabase {
         }
     }
 
-    /// Its address, for the superuser.
+    /// The database's address for the superuser.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its name.
+    /// The database's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its address for another login role (the test cluster trusts loopback).
+    /// The database's address for another login role. (The test cluster trusts loopback.)
     pub fn url_as(&self, role: &str) -> String {
         let after = self
             .url
@@ -64,8 +65,8 @@ impl TestDatabase {
         format!("postgres://{role}@{after}")
     }
 
-    /// Its address for a login role that is in this group and in no other, made if absent: what the
-    /// group may and may not do.
+    /// The database's address for a login role that belongs only to `group`, to test the group's
+    /// privileges. The role is created if it does not exist.
     ///
     /// # Panics
     /// If the group does not exist or a statement fails.
@@ -93,8 +94,8 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (admin_url, name) = (self.admin_url.clone(), self.name.clone());
-        // A drop cannot await, and the test's own runtime may be the current thread's: another
-        // thread does it.
+        // A drop cannot await, and the test's runtime may have only this thread. So another thread
+        // does the work.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -147,8 +148,8 @@ where
     Ok(name)
 }
 
-/// One process makes the template, the others wait for the lock and find it. It gets its name only
-/// when it is whole.
+/// One process creates the template; the others wait for the lock and then find it. The template
+/// gets its final name only when it is complete.
 async fn make_template<F, Fut>(
     admin: &mut PgConnection,
     admin_url: &str,
@@ -173,8 +174,8 @@ where
         within("an empty database", empty).await?;
         within("the migration of the template", migrate(replace_database(admin_url, &making)))
             .await?;
-        // Nobody may be connected to a database that is renamed or cloned: a pool that is still
-        // closing would be.
+        // Postgres cannot rename or clone a database that has connections, such as those of a pool
+        // that is still closing.
         let named = async {
             run(admin, format!("ALTER DATABASE {making} ALLOW_CONNECTIONS false")).await?;
             end_connections(admin, &making).await?;
@@ -186,7 +187,7 @@ where
     Ok(())
 }
 
-/// Waits for one step, and says which one took too long.
+/// Waits for one step; the error names the step that took too long.
 async fn within<T, E: Into<Failure>>(
     what: &str,
     step: impl Future<Output = Result<T, E>>,
@@ -209,7 +210,8 @@ async fn end_connections(admin: &mut PgConnection, database: &str) -> Result<(),
     Ok(())
 }
 
-/// Serialises by name over all test processes; held until the connection ends or unlocks.
+/// Serialises by name across all test processes. The lock is held until the connection ends or
+/// unlocks.
 async fn lock(admin: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 0))")
         .bind(name)
@@ -218,14 +220,14 @@ async fn lock(admin: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Runs a statement about databases or roles, whose names cannot be parameters: they are made here,
-/// of letters, digits and underscores.
+/// Runs a statement about databases or roles. Their names cannot be parameters, but consist only of
+/// letters, digits and underscores made here.
 async fn run(admin: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await?;
     Ok(())
 }
 
-/// Only what needs no quoting in a name.
+/// Reduces a name to characters that need no quoting.
 fn identifier(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })

@@ -1,119 +1,119 @@
-//! What can go wrong with a local server, said so that a person can act on it.
+//! Errors of local servers, with enough detail to act on.
 
 use std::path::PathBuf;
 
-/// A local server could not be found, fetched, started or stopped.
+/// An error while finding, downloading, starting or stopping a local server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// A test that needs a server was started without one.
+    /// A test needs a server, but was started without one.
     #[error("{variable} is not set: this test needs real servers, run `cargo stack test`")]
     NotPrepared {
         /// The environment variable that names the server.
         variable: &'static str,
     },
-    /// A program could not be run.
+    /// A program could not be started.
     #[error("cannot run {program}")]
     Spawn {
-        /// The program, with its arguments where it has any.
+        /// The program, with its arguments if it has any.
         program: String,
-        /// What caused it.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// A program ran and failed.
+    /// A program exited with a failure.
     #[error("{program} failed ({status}): {output}")]
     Failed {
-        /// The program, with its arguments where it has any.
+        /// The program, with its arguments if it has any.
         program: String,
-        /// How it ended.
+        /// The exit status.
         status: String,
-        /// The end of what it printed.
+        /// The end of its output.
         output: String,
     },
-    /// A program did not end in time, and was killed.
+    /// A program did not end in time and was killed.
     #[error("{program} did not end within {seconds} s and was killed; it said: {output}")]
     Unfinished {
-        /// The program, with its arguments where it has any.
+        /// The program, with its arguments if it has any.
         program: String,
-        /// How long it had.
+        /// The limit, in seconds.
         seconds: u64,
-        /// What it had printed.
+        /// Its output so far.
         output: String,
     },
-    /// Something else did not come in time.
+    /// Something else did not happen in time.
     #[error("waited {seconds} s in vain: {what}")]
     Late {
-        /// What was awaited.
+        /// The awaited event.
         what: String,
-        /// How long.
+        /// The limit, in seconds.
         seconds: u64,
     },
     /// A server did not become ready, or did not stop, in time.
     #[error("{server} did not {what} within {seconds} s; its log says: {log}")]
     Timeout {
-        /// The server.
+        /// The server's name.
         server: &'static str,
-        /// What was waited for.
+        /// The action that was awaited.
         what: &'static str,
-        /// How long.
+        /// The limit, in seconds.
         seconds: u64,
         /// The end of its log.
         log: String,
     },
-    /// A server ended while it was being started.
+    /// A server ended while it was starting.
     #[error("{server} ended while starting; its log says: {log}")]
     Ended {
-        /// The server.
+        /// The server's name.
         server: &'static str,
         /// The end of its log.
         log: String,
     },
-    /// A file or folder could not be read, written or given away.
+    /// A file or folder could not be read, written or given to another account.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On which file.
+        /// The file or folder.
         path: PathBuf,
-        /// What caused it.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// A process could not be signalled.
     #[error("cannot signal process {pid}")]
     Signal {
-        /// The process.
+        /// The process id.
         pid: u32,
-        /// What caused it.
+        /// The cause.
         #[source]
         source: nix::errno::Errno,
     },
-    /// A downloaded file is not the one that is pinned.
+    /// A downloaded file does not have the pinned checksum.
     #[error("{file}: the checksum is {found}, expected {expected}; the file was not used")]
     Checksum {
         /// The file.
         file: String,
-        /// What was found.
+        /// The actual checksum.
         found: String,
-        /// What is pinned.
+        /// The pinned checksum.
         expected: &'static str,
     },
-    /// There is nothing pinned for this machine.
+    /// No version is pinned for this platform.
     #[error("no {server} is pinned for {platform}; install it: {hint}")]
     NoPin {
-        /// The server.
+        /// The server's name.
         server: &'static str,
         /// The operating system and processor.
         platform: String,
-        /// A command that installs it.
+        /// A command that installs the server.
         hint: String,
     },
-    /// Nothing that could download a server was found.
+    /// No program was found that can download the server.
     #[error("{server} is missing, and so is pip, which could fetch it; install either: {hint}")]
     NoPip {
-        /// The server.
+        /// The server's name.
         server: &'static str,
-        /// A command that installs it.
+        /// A command that installs the server or pip.
         hint: String,
     },
 }
@@ -128,7 +128,7 @@ impl ServerError {
     }
 }
 
-/// The last lines of a log, for an error message.
+/// Returns the last lines of a log, for an error message.
 pub(crate) fn tail(log: &std::path::Path) -> String {
     const LINES: usize = 12;
     match std::fs::read_to_string(log) {

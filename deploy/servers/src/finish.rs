@@ -1,5 +1,5 @@
-//! Running programs to their end. One that does not come to it in time is killed, and what it said
-//! until then is told.
+//! Runs programs to completion. A program that takes too long is killed, and its output so far is
+//! reported.
 
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::ServerError;
 
-/// How often a program is looked at.
+/// How often a program's end is checked.
 const POLL: Duration = Duration::from_millis(5);
-/// How long a killed program may take to be gone. Only the kernel can keep it longer.
+/// How long a killed program may take to end. Only the kernel can delay it longer.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs a program to its end and answers with what it printed.
+/// Runs a program to completion and returns its output.
 ///
 /// # Errors
-/// It cannot be run, or does not end in time. How it ended is for the caller to judge.
+/// It cannot be started, or does not end in time. A failure exit is not an error here.
 pub fn finish(command: &mut Command, limit: Duration) -> Result<Output, ServerError> {
     let program = words(command);
     let spawned =
@@ -26,10 +26,10 @@ pub fn finish(command: &mut Command, limit: Duration) -> Result<Output, ServerEr
     end_of(&mut child, &program, limit)
 }
 
-/// The same without blocking the thread.
+/// Like [`finish`], without blocking the thread.
 ///
 /// # Errors
-/// As for [`finish`].
+/// See [`finish`].
 pub async fn finish_async(
     command: &mut tokio::process::Command,
     limit: Duration,
@@ -46,11 +46,10 @@ pub async fn finish_async(
     }
 }
 
-/// Waits for the end of a program that runs already, and answers with what its pipes still hold,
-/// where it has any.
+/// Waits for the end of a running program, and returns what its pipes still hold, if it has any.
 ///
 /// # Errors
-/// It does not end in time, and is killed; or something that it started keeps its pipes open.
+/// It does not end in time and is killed, or a process that it started keeps its pipes open.
 pub fn end_of(child: &mut Child, program: &str, limit: Duration) -> Result<Output, ServerError> {
     let deadline = Instant::now() + limit;
     let (stdout, stderr) =
@@ -85,17 +84,17 @@ pub fn end_of(child: &mut Child, program: &str, limit: Duration) -> Result<Outpu
     Ok(Output { status, stdout: said(&stdout), stderr: said(&stderr) })
 }
 
-/// The program and its arguments.
+/// The program and its arguments, as one line.
 fn words(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// What a program prints, read by a thread: its pipes may not fill up, and what it started may hold
-/// them open.
+/// Collects a program's output in a thread, so that its pipes do not fill up. A child of the
+/// program may keep them open.
 struct Pipe {
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// Closed at the pipe's end.
+    /// Closed at the end of the pipe.
     end: mpsc::Receiver<()>,
 }
 
@@ -119,7 +118,7 @@ impl Pipe {
     }
 
     fn ends_by(&self, deadline: Instant) -> bool {
-        // Nothing is ever sent: the wait ends when the reader does, or when the time is up.
+        // The channel carries no messages: the wait ends when the reader ends or the time is up.
         let left = deadline.saturating_duration_since(Instant::now()).max(POLL);
         !matches!(self.end.recv_timeout(left), Err(mpsc::RecvTimeoutError::Timeout))
     }
@@ -158,7 +157,7 @@ mod tests {
                 && error.contains("here\n"),
             "{error}"
         );
-        // What it left behind holds its pipe.
+        // A process that it left behind keeps its pipe open.
         let error = finish(&mut shell("sleep 20 & echo gone"), SHORT).unwrap_err().to_string();
         assert!(error.contains("gone\n"), "{error}");
         let mut command = tokio::process::Command::from(shell("exec sleep 600"));

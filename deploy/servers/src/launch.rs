@@ -1,9 +1,8 @@
-//! Starts a program so that it cannot outlive us: it is signalled when this process ends, however
-//! it ends.
+//! Starts programs that cannot outlive this process: they get a signal however it ends.
 //!
-//! Where `setpriv` exists (Linux) the kernel does it: a parent-death signal. Elsewhere a small
+//! Where `setpriv` exists (Linux), the kernel sends it: a parent-death signal. Elsewhere, a small
 //! shell next to the program waits for the end of a pipe that only this process holds open.
-//! PostgreSQL refuses to run as root, so root gives it to another account.
+//! PostgreSQL refuses to run as root, so root starts it under another account.
 
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,28 +16,28 @@ use crate::ServerError;
 use crate::find::program;
 use crate::finish::{end_of, finish};
 
-/// How often a process that was told to stop is looked at.
+/// How often a stopping process is checked.
 const POLL: Duration = Duration::from_millis(5);
 
-/// How long the system may take to start, look at or end a process.
+/// How long the system may take to start, inspect or end a process.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The account that a server runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {
-    /// Our own.
+    /// The account of this process.
     Own,
-    /// Another one, because we are root and the server refuses root.
+    /// Another account, because this process runs as root and the server refuses root.
     Other {
-        /// User.
+        /// The user id.
         uid: u32,
-        /// Group.
+        /// The group id.
         gid: u32,
     },
 }
 
 impl Account {
-    /// Our own account; as root, `postgres` where there is one and nobody otherwise.
+    /// Returns this process's account, or as root: `postgres` if it exists, or else nobody.
     pub fn unprivileged() -> Account {
         const NOBODY: u32 = 65534;
         if !geteuid().is_root() {
@@ -52,7 +51,7 @@ impl Account {
         }
     }
 
-    /// Makes the program run under this account.
+    /// Makes a command run under this account.
     pub fn apply(self, command: &mut Command) {
         use std::os::unix::process::CommandExt;
         if let Account::Other { uid, gid } = self {
@@ -69,8 +68,8 @@ impl Account {
         }
     }
 
-    /// Whether this account can enter the folder: a checkout below root's home cannot be entered by
-    /// another account.
+    /// Whether this account can enter the folder. Other accounts cannot enter a checkout in root's
+    /// home.
     pub fn can_enter(self, folder: &Path) -> bool {
         if self == Account::Own {
             return true;
@@ -83,31 +82,31 @@ impl Account {
     }
 }
 
-/// Which signal a program gets when this process ends.
+/// The signal that a program gets when this process ends.
 pub type Guard = Signal;
 
-/// How a program is to be started.
+/// How to start a program.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The program with its arguments, environment and output.
+    /// The program with its arguments and environment.
     pub command: &'a Command,
-    /// The account it runs as.
+    /// The account that it runs as.
     pub account: Account,
-    /// The signal it gets when we end.
+    /// The signal that it gets when this process ends.
     pub guard: Guard,
 }
 
-/// A running program that ends with us.
+/// A running program that ends with this process.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// The shell that watches for our end where the kernel cannot, and the pipe that it watches.
+    /// Where the kernel cannot help: the shell that waits for our end, and its pipe.
     watcher: Option<(Child, ChildStdin)>,
 }
 
 impl Launch<'_> {
-    /// Starts the program, in a process group of its own so that a terminal's Ctrl-C reaches only
-    /// us.
+    /// Starts the program in a separate process group, so that Ctrl-C in a terminal reaches only
+    /// this process.
     pub fn start(self, stdout: Stdio, stderr: Stdio) -> Result<Process, ServerError> {
         use std::os::unix::process::CommandExt;
         let name = self.command.get_program().to_string_lossy().into_owned();
@@ -142,29 +141,29 @@ impl Launch<'_> {
 }
 
 impl Process {
-    /// The process's id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Takes the pipe that the program prints to, where one was asked for.
+    /// Takes the program's output pipes, if it has any.
     pub fn take_output(
         &mut self,
     ) -> (Option<std::process::ChildStdout>, Option<std::process::ChildStderr>) {
         (self.child.stdout.take(), self.child.stderr.take())
     }
 
-    /// How the process ended, if it has.
+    /// The exit status, or `None` while the process runs.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Sends a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) -> Result<(), ServerError> {
         send(self.pid(), signal)
     }
 
-    /// Sends a signal and waits for the end; `false` when it did not come in time.
+    /// Sends a signal and waits for the end. Returns false if the process did not end in time.
     pub async fn end(&mut self, signal: Signal, limit: Duration) -> Result<bool, ServerError> {
         if self.ended().is_some() {
             return Ok(true);
@@ -184,30 +183,30 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some((mut shell, pipe)) = self.watcher.take() {
-            // The shell must not see the pipe's end: the id may by then be another process's.
+            // The shell must not see the end of the pipe: the process id may be reused by then.
             if let Err(error) = end(&mut shell) {
-                tracing::warn!(%error, "the watcher of a server could not be ended");
+                tracing::warn!(%error, "could not end the watcher of a server");
             }
             drop(pipe);
         }
         if self.ended().is_none()
             && let Err(error) = end(&mut self.child)
         {
-            tracing::warn!(%error, pid = self.pid(), "a server could not be ended");
+            tracing::warn!(%error, pid = self.pid(), "could not end a server");
         }
     }
 }
 
-/// Kills a child and takes leave of it.
+/// Kills a child process and reaps it.
 fn end(child: &mut Child) -> Result<(), ServerError> {
     let program = format!("process {}", child.id());
-    // What it started may hold its pipes, and nobody reads them any more.
+    // Its children may hold the pipes, and nothing reads them any more.
     drop((child.stdout.take(), child.stderr.take()));
     child.kill().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
     end_of(child, &program, LIMIT).map(|_| ())
 }
 
-/// Sends a signal to a process of ours.
+/// Sends a signal to a process by id.
 pub(crate) fn send(pid: u32, signal: Signal) -> Result<(), ServerError> {
     let raw = i32::try_from(pid)
         .map_err(|_| ServerError::Signal { pid, source: nix::errno::Errno::ESRCH })?;
@@ -236,8 +235,8 @@ fn watch(child: &Child, guard: Guard) -> Result<(Child, ChildStdin), ServerError
     Ok((watcher, pipe))
 }
 
-/// A parent-death signal comes when the *thread* that started the program ends, so one thread that
-/// lives as long as the process starts all.
+/// Starts a program on one long-lived thread. A parent-death signal is sent when the *thread* that
+/// started the program ends, so that thread must live as long as the process.
 fn spawn(command: Command) -> std::io::Result<Child> {
     type Job = (Command, mpsc::SyncSender<std::io::Result<Child>>);
     static LAUNCHER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
@@ -245,7 +244,7 @@ fn spawn(command: Command) -> std::io::Result<Child> {
         let (jobs, queue) = mpsc::channel::<Job>();
         std::thread::spawn(move || {
             for (mut command, answer) in queue {
-                // The caller waits for the answer, so it cannot be gone.
+                // The caller waits for the answer, so it still exists.
                 let _waiting = answer.send(command.spawn());
             }
         });
@@ -258,7 +257,7 @@ fn spawn(command: Command) -> std::io::Result<Child> {
         Ok(started) => started,
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(gone()),
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(std::io::Error::other("the system does not start it"))
+            Err(std::io::Error::other("the system did not start it in time"))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Real servers for the local stack and for the tests: finds or fetches PostgreSQL and nats-server,
-//! starts private ones that never outlive the process that started them, and gives every test a
-//! database of its own.
+//! Real servers for the local stack and for tests. It finds or downloads PostgreSQL and
+//! nats-server, starts private ones that never outlive the process that started them, and gives
+//! every test a separate database.
 //!
-//! Nothing here belongs to a deployment: only the stack tool and tests use it.
+//! Deployments do not use this crate; only the stack tool and the tests do.
 
 mod database;
 mod error;

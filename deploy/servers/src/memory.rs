@@ -1,16 +1,16 @@
-//! How much memory a process takes.
+//! The memory use of a process.
 
 use std::io::{Error, Result};
 
-/// The most resident memory that a running process has had until now, in KiB (`VmHWM` of proc(5)).
+/// The peak resident memory of a running process so far, in KiB (`VmHWM` of proc(5)).
 ///
 /// # Errors
-/// There is no such process, or it has ended and keeps no memory; or this system has no `/proc`.
+/// The process does not exist or has ended, or this system has no `/proc`.
 pub fn peak_memory_kib(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
-    kib.ok_or_else(|| Error::other(format!("process {pid} tells no peak of its memory")))
+    kib.ok_or_else(|| Error::other(format!("process {pid} does not report its peak memory")))
 }
 
 #[cfg(test)]

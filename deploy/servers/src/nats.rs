@@ -1,4 +1,4 @@
-//! A private nats-server with JetStream for a test.
+//! A private nats-server with JetStream for one test.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,27 +14,27 @@ const LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 const PORT_ATTEMPTS: usize = 5;
 
-/// How a test's server is to be.
+/// The options of a test's server.
 #[derive(Debug, Clone, Default)]
 pub struct NatsOptions {
-    /// The largest message, in bytes; the server's own default otherwise.
+    /// The maximum message size in bytes; by default the server's own.
     pub max_payload: Option<u32>,
-    /// Further configuration text (users and permissions, for one).
+    /// Additional configuration text, for example users and permissions.
     pub config: Option<String>,
-    /// The program; the test run's by default.
+    /// The program; by default the one of the test run.
     pub program: Option<PathBuf>,
-    /// Where its folder is made; the system's temporary folder by default.
+    /// The folder in which its data folder is created; by default the system's temporary folder.
     pub directory: Option<PathBuf>,
 }
 
-/// A running nats-server; gone, with its store, when dropped.
+/// A running nats-server. Dropping it stops it and deletes its store.
 #[derive(Debug)]
 pub struct NatsServer {
     program: PathBuf,
     options: NatsOptions,
     port: u16,
     process: Option<Process>,
-    // Last: the folder goes after the server.
+    // Declared last, so that the folder is deleted after the server has ended.
     home: tempfile::TempDir,
 }
 
@@ -65,76 +65,76 @@ impl NatsServer {
         }
     }
 
-    /// Its address, without a user.
+    /// The server's address, without a user.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Its address for a user that the configuration names.
+    /// The server's address for a user from the configuration.
     pub fn url_as(&self, user: &str, password: &str) -> String {
         format!("nats://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
-    /// Its process id, while it runs.
+    /// The process id, or `None` while the server is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Stops it in an orderly way.
+    /// Stops the server cleanly.
     ///
     /// # Panics
-    /// If it does not stop in time.
+    /// If the server does not stop in time.
     pub async fn stop(&mut self) {
         self.end(Signal::SIGTERM).await;
     }
 
-    /// Kills it with -9.
+    /// Kills the server with SIGKILL.
     ///
     /// # Panics
-    /// If it cannot be killed.
+    /// If the server cannot be killed.
     pub async fn kill(&mut self) {
         self.end(Signal::SIGKILL).await;
     }
 
-    /// Starts it again on the same store and port.
+    /// Restarts the server on the same store and port.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If the server does not start.
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     pub async fn start_again(&mut self) {
-        assert!(self.process.is_none(), "nats-server runs already");
+        assert!(self.process.is_none(), "nats-server is already running");
         self.launch()
             .await
             .unwrap_or_else(|error| panic!("nats-server did not start again: {error}"));
     }
 
-    /// Freezes it.
+    /// Freezes the server with SIGSTOP.
     ///
     /// # Panics
-    /// If it cannot be signalled.
+    /// If the server cannot be signalled.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes a frozen server.
     ///
     /// # Panics
-    /// If it cannot be signalled.
+    /// If the server cannot be signalled.
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 
-    /// Deletes everything that it stored; only while it is stopped.
+    /// Deletes the server's store. The server must be stopped.
     ///
     /// # Panics
-    /// If it runs, or the store cannot be deleted.
+    /// If the server runs, or the store cannot be deleted.
     #[allow(
         clippy::panic,
         clippy::unused_async,
         reason = "a test's server: failing loudly is its error handling; async like its neighbours"
     )]
     pub async fn wipe_store(&mut self) {
-        assert!(self.process.is_none(), "stop nats-server before its store is wiped");
+        assert!(self.process.is_none(), "stop nats-server before wiping its store");
         let store = self.store();
         if store.exists() {
             std::fs::remove_dir_all(&store)
@@ -142,7 +142,7 @@ impl NatsServer {
         }
     }
 
-    /// Where it keeps its streams' files.
+    /// The folder of the server's streams.
     pub fn store(&self) -> PathBuf {
         self.home.path().join("store")
     }
@@ -201,7 +201,7 @@ impl NatsServer {
 
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     async fn end(&mut self, signal: Signal) {
-        let Some(mut process) = self.process.take() else { panic!("nats-server does not run") };
+        let Some(mut process) = self.process.take() else { panic!("nats-server is not running") };
         match process.end(signal, LIMIT).await {
             Ok(true) => {}
             Ok(false) => panic!(
@@ -215,13 +215,13 @@ impl NatsServer {
 
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     fn signal(&self, signal: Signal) {
-        let Some(process) = &self.process else { panic!("nats-server does not run") };
+        let Some(process) = &self.process else { panic!("nats-server is not running") };
         process.signal(signal).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
-/// The server says in its own log that it is ready: an answer on the port could be another
-/// server's.
+/// Whether the server reports in its log that it is ready. An answer on the port could come from
+/// another server.
 fn is_ready(log: &Path) -> bool {
     std::fs::read_to_string(log).is_ok_and(|text| text.contains("Server is ready"))
 }

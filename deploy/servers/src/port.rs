@@ -1,9 +1,9 @@
-//! Ports on the loopback address, each locked by one holder.
+//! Free ports on the loopback address, each locked by one holder.
 //!
-//! A port is free until somebody listens on it, which a server does only later. Two things can take
-//! it meanwhile. Another test or stack may pick the same: each lock therefore locks a file of the
-//! port. A client's connection may be given it by the system: [`free_port`] therefore picks below
-//! the range from which the system gives.
+//! A port stays free until a server listens on it, which happens later. Until then, another test or
+//! stack could pick the same port. So each picked port has a locked file. The system could also
+//! give the port to an outgoing connection. So [`free_port`] picks below the range that the system
+//! uses.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,27 +12,27 @@ use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Mutex, PoisonError};
 
-/// The first port that Linux gives to clients, unless it is set otherwise.
+/// The first port that Linux gives to outgoing connections by default.
 const USUAL_START: u16 = 32_768;
-/// How many ports below that are picked from.
+/// The number of ports below that to pick from.
 const PICKED_FROM: u16 = 4_096;
 
-/// What this process has picked. The locks end with it.
+/// The ports that this process picked. The locks end with the process.
 static PICKED: Mutex<Vec<PortLock>> = Mutex::new(Vec::new());
 
-/// A port that nobody else of this user locks, until this is dropped or its process ends.
+/// A lock on a port among this user's processes. It ends when dropped or when the process ends.
 #[derive(Debug)]
 pub struct PortLock {
     _lock: File,
 }
 
 impl PortLock {
-    /// Locks the port; `None` if somebody else does, or listens on it.
+    /// Locks a port. Returns `None` if another process has locked it or listens on it.
     ///
     /// # Errors
-    /// The file of the port cannot be made or locked.
+    /// The lock file cannot be created or locked.
     pub fn of(port: u16) -> Result<Option<PortLock>> {
-        // One folder per user: in somebody else's nothing can be written.
+        // One folder per user, because another user's folder is not writable.
         let folder = std::env::temp_dir().join(format!("daybook-ports-{}", nix::unistd::geteuid()));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let lock = File::options()
@@ -48,10 +48,10 @@ impl PortLock {
     }
 }
 
-/// A port on which nobody listens, for as long as this process lives.
+/// Picks a free port and reserves it until this process ends.
 ///
 /// # Errors
-/// All are taken, or one cannot be locked.
+/// All ports are taken, or one cannot be locked.
 pub fn free_port() -> Result<u16> {
     let start = start_of_clients();
     let first = start.saturating_sub(PICKED_FROM);
@@ -68,18 +68,18 @@ pub fn free_port() -> Result<u16> {
     Err(Error::other(format!("no port is free from {first} to {}", start - 1)))
 }
 
-/// Whether nobody listens on the port of the loopback address now.
+/// Whether no process listens on this loopback port now.
 fn port_is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
-/// The first port that the system gives to clients.
+/// The first port that the system gives to outgoing connections.
 fn start_of_clients() -> u16 {
     let range =
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let start =
         range.split_whitespace().next().and_then(|start| start.parse().ok()).unwrap_or(USUAL_START);
-    // Below these, ports are for the system's own services, or ours.
+    // Ports below this range belong to system services or to us.
     if start > 2 * PICKED_FROM + 1_024 { start } else { USUAL_START }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_port_is_picked_once_and_no_client_is_given_it() {
         let picked: BTreeSet<u16> = (0..64).map(|_| free_port().unwrap()).collect();
-        assert_eq!(picked.len(), 64, "nobody listens on them yet, and none is picked again");
+        assert_eq!(picked.len(), 64, "no port is picked twice, even before anything listens on it");
         assert!(picked.iter().all(|port| *port < start_of_clients()));
         assert!(PortLock::of(*picked.first().unwrap()).unwrap().is_none());
     }

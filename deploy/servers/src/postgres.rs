@@ -1,5 +1,4 @@
-//! A private PostgreSQL cluster: made, started, stopped, killed and paused by tests and by the
-//! stack.
+//! A private PostgreSQL cluster that tests and the stack create, start, stop, kill and freeze.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,29 +17,29 @@ pub use binaries::PostgresBinaries;
 use postmaster::children;
 pub use postmaster::{PostmasterState, postmaster_data, postmaster_state};
 
-/// How long a cluster may take to start or stop; recovery after a kill included.
+/// How long a cluster may take to start or stop, including recovery after a kill.
 const LIMIT: Duration = Duration::from_mins(1);
-/// How long a program may take that makes or copies a cluster.
+/// How long `initdb` or a base backup may take.
 const MAKE_LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(10);
-/// How many other ports are tried when somebody takes ours first.
+/// How many ports to try if another process takes the chosen one.
 const PORT_ATTEMPTS: usize = 5;
 
-/// How a private cluster is to be.
+/// The options of a private cluster.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {
     /// Server settings in addition to the defaults.
     pub settings: Vec<(String, String)>,
-    /// Whether commits reach the disk (`fsync`); off by default, since most tests kill processes,
-    /// not machines.
+    /// Whether commits reach the disk (`fsync`). Off by default, because most tests kill processes
+    /// and not machines.
     pub durable: bool,
-    /// The installation; the test run's by default.
+    /// The installation; by default the one of the test run.
     pub binaries: Option<PostgresBinaries>,
-    /// Where the cluster lies; a temporary folder by default.
+    /// The folder in which the cluster is created; by default the system's temporary folder.
     pub directory: Option<PathBuf>,
 }
 
-/// A running private cluster; gone, with its data, when dropped.
+/// A running private cluster. Dropping it stops it and deletes its data.
 #[derive(Debug)]
 pub struct PostgresCluster {
     binaries: PostgresBinaries,
@@ -50,18 +49,18 @@ pub struct PostgresCluster {
     settings: Vec<(String, String)>,
     port: u16,
     process: Option<Process>,
-    // Last: the folder goes after the server.
+    // Declared last, so that the folder is deleted after the server has ended.
     _home: tempfile::TempDir,
 }
 
 impl PostgresCluster {
-    /// Makes a cluster and starts it on a free port.
+    /// Creates a cluster and starts it on a free port.
     pub async fn start(options: ClusterOptions) -> Result<PostgresCluster, ServerError> {
         let binaries = options.binaries.map_or_else(PostgresBinaries::of_test_run, Ok)?;
         let parent = options.directory.unwrap_or_else(std::env::temp_dir);
         let mut settings = vec![("max_connections".to_owned(), "400".to_owned())];
         if !options.durable {
-            // The last one lets the event store append there all the same.
+            // The last setting lets the event store append even without durable commits.
             let expendable = [
                 ("fsync", "off"),
                 ("full_page_writes", "off"),
@@ -75,7 +74,7 @@ impl PostgresCluster {
         PostgresCluster::make(binaries, &parent, settings, init).await
     }
 
-    /// Makes a cluster's data in a folder below `parent` and starts it on a free port.
+    /// Creates a cluster's data in a folder below `parent` and starts it on a free port.
     async fn make(
         binaries: PostgresBinaries,
         parent: &Path,
@@ -120,54 +119,54 @@ impl PostgresCluster {
         }
     }
 
-    /// The superuser's address.
+    /// The cluster's address for the superuser.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// The address's port.
+    /// The cluster's port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The postmaster's process id, while it runs.
+    /// The postmaster's process id, or `None` while the cluster is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Where its data lie.
+    /// The cluster's data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// Stops it in an orderly way.
+    /// Stops the cluster cleanly.
     ///
     /// # Panics
-    /// If it does not stop in time.
+    /// If the cluster does not stop in time.
     pub async fn stop(&mut self) {
         self.end(Signal::SIGINT, "stop").await;
     }
 
-    /// Kills the postmaster with -9; its children notice and end, as after a crash.
+    /// Kills the postmaster with SIGKILL. Its children notice and end, as after a crash.
     ///
     /// # Panics
-    /// If it cannot be killed.
+    /// If the cluster cannot be killed.
     pub async fn kill(&mut self) {
         self.end(Signal::SIGKILL, "end").await;
     }
 
-    /// Starts it again on the same data and port.
+    /// Restarts the cluster on the same data and port.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If the cluster does not start.
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     pub async fn start_again(&mut self) {
-        assert!(self.process.is_none(), "the cluster runs already");
+        assert!(self.process.is_none(), "the cluster is already running");
         let deadline = Instant::now() + LIMIT;
         loop {
             match self.launch().await {
                 Ok(()) => return,
-                // After a kill the old children may hold the shared memory for a moment.
+                // After a kill, old children may hold the shared memory for a moment.
                 Err(ServerError::Ended { .. }) if Instant::now() < deadline => {
                     tokio::time::sleep(POLL).await;
                 }
@@ -176,18 +175,18 @@ impl PostgresCluster {
         }
     }
 
-    /// Freezes the whole cluster.
+    /// Freezes the postmaster and all its children.
     ///
     /// # Panics
-    /// If it cannot be signalled.
+    /// If a process cannot be signalled.
     pub fn pause(&self) {
         self.signal_all(Signal::SIGSTOP);
     }
 
-    /// Lets a frozen cluster go on.
+    /// Resumes a frozen cluster.
     ///
     /// # Panics
-    /// If it cannot be signalled.
+    /// If a process cannot be signalled.
     pub fn resume(&self) {
         self.signal_all(Signal::SIGCONT);
     }
@@ -221,7 +220,7 @@ impl PostgresCluster {
 
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     async fn end(&mut self, signal: Signal, what: &'static str) {
-        let Some(mut process) = self.process.take() else { panic!("the cluster does not run") };
+        let Some(mut process) = self.process.take() else { panic!("the cluster is not running") };
         match process.end(signal, LIMIT).await {
             Ok(true) => {}
             Ok(false) => panic!(
@@ -235,8 +234,8 @@ impl PostgresCluster {
 
     #[allow(clippy::panic, reason = "a test's server: failing loudly is its error handling")]
     fn signal_all(&self, signal: Signal) {
-        let Some(pid) = self.pid() else { panic!("the cluster does not run") };
-        // The postmaster first, so that no child is born meanwhile.
+        let Some(pid) = self.pid() else { panic!("the cluster is not running") };
+        // The postmaster first, so that it cannot start new children.
         send(pid, signal).unwrap_or_else(|error| panic!("{error}"));
         for child in children(pid) {
             match send(child, signal) {
@@ -251,8 +250,8 @@ impl PostgresCluster {
 impl Drop for PostgresCluster {
     fn drop(&mut self) {
         if let Some(process) = &self.process {
-            // Let it go on if it is frozen, and tell it to end at once with all its children; the
-            // wait is in the process's own drop.
+            // Resume the cluster if it is frozen, and tell it to shut down at once with all its
+            // children. The process's own drop waits for the end.
             let frozen = children(process.pid());
             let signals =
                 std::iter::once(process.pid()).chain(frozen).map(|pid| send(pid, Signal::SIGCONT));

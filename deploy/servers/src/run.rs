@@ -1,24 +1,25 @@
-//! How long and with which seed a long proof runs: one code path, two counts.
+//! The length and the seed of a randomised test: the same code runs a short or a long count.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The run that a test is part of.
+/// The settings of the test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TestRun {
-    /// Whether the long counts were asked for.
+    /// Whether the long counts were requested.
     pub long: bool,
-    /// The seed of everything random.
+    /// The seed of all random choices.
     pub seed: u64,
 }
 
-/// Reads the run from `DAYBOOK_TEST_COUNT` and `DAYBOOK_TEST_SEED`; without a seed, a new one.
+/// Reads the settings from `DAYBOOK_TEST_COUNT` and `DAYBOOK_TEST_SEED`. Without a seed, it picks a
+/// new one.
 ///
 /// # Panics
-/// If the seed is not a number, so that a mistyped one is not silently another run.
+/// If the seed is not a number: a typo must not silently start a different run.
 #[allow(
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "tests: a mistyped seed must not pass; a new seed comes from the clock"
+    reason = "tests: a mistyped seed must fail; a new seed comes from the clock"
 )]
 pub fn test_run() -> TestRun {
     let long = std::env::var("DAYBOOK_TEST_COUNT").is_ok_and(|count| count == "long");
@@ -35,7 +36,8 @@ pub fn test_run() -> TestRun {
 }
 
 impl TestRun {
-    /// The count that this run makes of a proof, printed with the seed and with how to repeat it.
+    /// Returns the count for this run, and prints it with the seed and the command that repeats the
+    /// run.
     pub fn count(&self, short: u64, long: u64) -> u64 {
         let count = if self.long { long } else { short };
         let flag = if self.long { " --long" } else { "" };

@@ -1,19 +1,19 @@
-//! Processes that stand still while they are looked at: a server's backends, say.
+//! Processes that a test freezes, for example a server's backends.
 
 use nix::sys::signal::Signal;
 
 use crate::launch::send;
 
-/// Stopped processes. They go on when this is dropped, whatever becomes of the test.
+/// A set of frozen processes. Dropping it resumes them, even if the test fails.
 #[derive(Debug)]
-#[must_use = "they go on when this is dropped"]
+#[must_use = "dropping this resumes the processes"]
 pub struct Stopped(Vec<u32>);
 
 impl Stopped {
-    /// Stops each of these processes, as Postgres and the system number them.
+    /// Freezes these processes. The ids are `i32`, as Postgres and the system return them.
     ///
     /// # Panics
-    /// If there is none, or one cannot be stopped.
+    /// If the list is empty, or a process cannot be stopped.
     #[allow(clippy::panic, reason = "tests: failing loudly is their error handling")]
     pub fn stop(pids: impl IntoIterator<Item = i32>) -> Stopped {
         let mut stopped = Stopped(Vec::new());
@@ -31,8 +31,8 @@ impl Drop for Stopped {
     fn drop(&mut self) {
         for pid in &self.0 {
             if let Err(error) = send(*pid, Signal::SIGCONT) {
-                // It may have been ended meanwhile.
-                eprintln!("{pid} does not go on: {error}");
+                // The process may have ended in the meantime.
+                eprintln!("cannot resume process {pid}: {error}");
             }
         }
     }

@@ -1,5 +1,4 @@
-//! Waits of tests. Each has an end, and one that comes to it says what was awaited and for how
-//! long.
+//! Waits for tests. Each has a limit, and a failed wait reports what was awaited and for how long.
 
 use std::fs::File;
 use std::future::Future;
@@ -9,23 +8,23 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ServerError;
 
-/// How long a test waits for something that a healthy run has at once.
+/// How long a test waits for something that is immediate in a healthy run.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Waits for one thing.
+/// Waits for a future.
 ///
 /// # Panics
-/// If it is not there within [`PATIENCE`].
+/// If it does not complete within [`PATIENCE`].
 pub async fn in_time<T>(what: &str, awaited: impl Future<Output = T>) -> T {
     within(PATIENCE, what, awaited).await
 }
 
-/// Waits for one thing, for this long.
+/// Waits for a future with this limit.
 ///
 /// # Panics
-/// If it is not there by then.
+/// If it does not complete within the limit.
 #[allow(clippy::panic, reason = "a test's wait: failing loudly is its error handling")]
 pub async fn within<T>(limit: Duration, what: &str, awaited: impl Future<Output = T>) -> T {
     timeout(limit, awaited).await.unwrap_or_else(|_| panic!("{}", late(limit, what)))
@@ -34,16 +33,16 @@ pub async fn within<T>(limit: Duration, what: &str, awaited: impl Future<Output 
 /// Waits until a condition holds.
 ///
 /// # Panics
-/// If it does not within [`PATIENCE`].
+/// If it does not hold within [`PATIENCE`].
 pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
     until_within(PATIENCE, what, holds).await;
 }
 
-/// Waits until a condition holds, for this long. A look that takes longer counts as one that found
-/// nothing.
+/// Waits until a condition holds, with this limit. A check that is still running at the end counts
+/// as false.
 ///
 /// # Panics
-/// If it does not hold by then.
+/// If it does not hold within the limit.
 pub async fn until_within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !timeout_at(deadline, holds()).await.unwrap_or(false) {
@@ -56,10 +55,10 @@ fn late(limit: Duration, what: &str) -> String {
     format!("waited {limit:?} in vain: {what}")
 }
 
-/// Waits until nobody else holds the lock of a file, for this long; the lock goes with the file.
+/// Locks a file, waiting at most `limit` for another holder. Closing the file releases the lock.
 ///
 /// # Errors
-/// Somebody else holds it at the end, or it cannot be locked at all.
+/// Another process still holds the lock, or the file cannot be locked.
 pub async fn locked(file: File, what: &'static str, limit: Duration) -> Result<File, ServerError> {
     let deadline = Instant::now() + limit;
     loop {
@@ -88,7 +87,7 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(50);
 
-    /// What a wait says that came to its end, under a clock that skips what nobody uses.
+    /// The panic message of a failed wait, under a paused clock that skips idle time.
     fn failure(wait: impl Future<Output = ()>) -> String {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -1,14 +1,14 @@
-//! What is written where a test can read it: its log, say.
+//! An in-memory writer that a test can read, for example to check a log.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A place to write to. Its clones are the same place.
+/// An in-memory writer. Clones write to the same buffer.
 #[derive(Debug, Clone, Default)]
 pub struct Written(Arc<Mutex<Vec<u8>>>);
 
 impl Written {
-    /// All that was written.
+    /// Everything written so far, as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }

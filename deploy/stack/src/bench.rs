@@ -1,5 +1,5 @@
-//! `bench`: measures. A bench of a library gets a durable cluster of its own; a bench of the whole
-//! needs the running stack.
+//! `bench`: runs benchmarks. A library benchmark gets a separate durable cluster; a system
+//! benchmark needs the running stack.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -14,14 +14,14 @@ use crate::layout::Layout;
 use crate::tree::cargo;
 use crate::{build, choose};
 
-/// What a bench measures.
+/// The environment that a benchmark needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum On {
-    /// A cluster of its own, that waits for the disk. Postgres's own settings otherwise: memory
-    /// that is touched for the first time while something is measured makes its figures waver.
+    /// A separate cluster with durable commits and Postgres's default settings. With more memory,
+    /// first-time page touches during the measurement would make the results noisy.
     OwnCluster,
-    /// The same with the memory of a server that has the machine to itself, for what is about
-    /// tables larger than the default.
+    /// The same with the memory settings of a dedicated server, for tables larger than the default
+    /// buffers.
     LargeCluster,
     /// The running stack.
     Stack,
@@ -40,13 +40,13 @@ const BENCHES: [(&str, On); 10] = [
     ("idle", On::Stack),
 ];
 
-/// Runs the benches one after another; exit code 1 when one missed its target.
+/// Runs the benchmarks one after another. The exit code is 1 if one missed its target.
 pub async fn run(layout: &Layout, args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let mut chosen = Vec::new();
     for name in &args.names {
         let Some(bench) = BENCHES.into_iter().find(|(known, ..)| known == name) else {
             let names: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
-            eprintln!("stack: there is no bench {name:?}; say one of {}", names.join(", "));
+            eprintln!("stack: there is no bench {name:?}; use one of {}", names.join(", "));
             return Ok(ExitCode::from(cli_kit::USAGE));
         };
         chosen.push(bench);
@@ -76,7 +76,7 @@ async fn one(
     on: On,
     figures: &Path,
 ) -> anyhow::Result<bool> {
-    // The bench of a process runs it.
+    // The benchmark of a process runs it.
     let programs = build::processes(layout, "release")?;
     let mut command = cargo(layout);
     command.env("DAYBOOK_TEST_PROGRAMS", &programs.folder);
@@ -90,7 +90,7 @@ async fn one(
         }
         On::OwnCluster | On::LargeCluster => {
             let servers = choose::for_tests(layout, args.bundled)?;
-            // Some start a broker of their own.
+            // Some benchmarks start a broker.
             command.env("DAYBOOK_TEST_NATS_SERVER", &servers.nats);
             let binaries = Some(servers.postgres);
             let directory = Some(layout.servers.clone());
@@ -118,8 +118,8 @@ async fn one(
     Ok(status.success())
 }
 
-/// A quarter of the machine's memory, as is usual for a server that has it to itself; the default
-/// of 128 MB is meant to start anywhere.
+/// A quarter of the machine's memory, as is usual for a dedicated server. Postgres's default of 128
+/// MB is chosen to start anywhere.
 fn shared_buffers_mib() -> anyhow::Result<u64> {
     let text =
         std::fs::read_to_string("/proc/meminfo").context("the machine's memory is not known")?;

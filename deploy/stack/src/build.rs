@@ -1,5 +1,4 @@
-//! Builds the processes with cargo, finds where cargo put them, and tells one build of a program
-//! from another.
+//! Builds the programs with cargo, finds the executables, and tells builds apart.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IsTerminal};
@@ -12,16 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::layout::Layout;
 use crate::tree::cargo;
 
-/// A stack's programs.
+/// The programs of a stack.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// The folder that they are all in.
+    /// The folder with all programs.
     pub folder: PathBuf,
-    /// The build profile that `up` built them with. `None` when they were built before, elsewhere.
+    /// The build profile that `up` used, or `None` for programs built elsewhere.
     pub profile: Option<String>,
 }
 
-/// The packages and programs of a stack: the four processes, and what looks after the log.
+/// The packages and programs of a stack: the four processes, and the event store's maintenance
+/// tool.
 const PROGRAMS: [(&str, &str); 5] = [
     ("command-api", "command-api"),
     ("query-api", "query-api"),
@@ -30,18 +30,18 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("event-store", "event-store"),
 ];
 
-/// Has cargo answer in JSON whose messages have colours.
+/// Makes cargo answer in JSON with coloured messages.
 const ANSI: &str = "--message-format=json-diagnostic-rendered-ansi";
 
-/// The programs that run for as long as the stack does.
+/// The programs that run as long as the stack does.
 pub const PROCESSES: [&str; 4] = ["command-api", "query-api", "event-relay", "projector"];
 
 impl Programs {
-    /// The programs of a folder.
+    /// Finds the programs in a folder.
     ///
     /// # Errors
     ///
-    /// Names the one that is missing.
+    /// Names the first missing program.
     pub fn in_folder(folder: &Path) -> anyhow::Result<Programs> {
         let folder = folder
             .canonicalize()
@@ -54,24 +54,24 @@ impl Programs {
         Ok(programs)
     }
 
-    /// One of them.
+    /// The path of one program.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
-/// Which build of a program: each build makes a new file.
+/// Identifies one build of a program: each build creates a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     device: u64,
     inode: u64,
     length: u64,
-    /// Seconds and nanoseconds of its last change.
+    /// Seconds and nanoseconds of the last change.
     changed: (i64, i64),
 }
 
 impl Build {
-    /// The build that lies there now.
+    /// Identifies the current build of a program.
     pub fn of(program: &Path) -> std::io::Result<Build> {
         use std::os::unix::fs::MetadataExt;
         let file = std::fs::metadata(program)?;
@@ -80,11 +80,11 @@ impl Build {
     }
 }
 
-/// Builds them.
+/// Builds all programs of a stack.
 pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     let mut arguments = Vec::new();
-    // Without naming packages: dependencies then have the features of the whole workspace, the same
-    // that a test's build has.
+    // No package is named, so dependencies get the features of the whole workspace, the same as in
+    // a test build.
     for (_, program) in PROGRAMS {
         arguments.extend(["--bin", program]);
     }
@@ -98,23 +98,23 @@ pub fn processes(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     programs_of(&built, profile)
 }
 
-/// Builds one of them, where [`processes`] puts it.
+/// Builds one program into the folder of [`processes`].
 pub fn process(layout: &Layout, profile: &str, program: &str) -> anyhow::Result<()> {
     build(layout, profile, &["--bin", program]).map(|_| ())
 }
 
-/// Builds every program of the workspace, for the tests that run them.
+/// Builds every program of the workspace, for tests that run them.
 pub fn all(layout: &Layout, profile: &str) -> anyhow::Result<Programs> {
     programs_of(&build(layout, profile, &["--workspace", "--bins"])?, profile)
 }
 
-/// Runs a build and answers with the programs that it made, by name.
+/// Runs a build and returns the programs that it made, by name.
 pub fn build(
     layout: &Layout,
     profile: &str,
     arguments: &[&str],
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    // The compiler's messages come with the answer, so that they can be looked at, too.
+    // JSON output includes the compiler's messages, so that they can be inspected.
     let format = if std::io::stderr().is_terminal() { ANSI } else { "--message-format=json" };
     let mut command = cargo(layout);
     command.args(["build", "--locked", format, "--profile", profile]).args(arguments);
@@ -141,20 +141,20 @@ pub fn build(
     Ok(built)
 }
 
-/// A message of the compiler's that a line of cargo's answer holds, as people read it.
+/// Extracts a compiler message from a line of cargo's output, as people read it.
 fn message(line: &str) -> Option<String> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     Some(line.get("message")?.get("rendered")?.as_str()?.to_owned())
 }
 
-/// What to do when a checked statement has no description: the message names a tool that does not
-/// know how our tables are made.
+/// A hint for a checked statement without a description. The compiler's message names a tool that
+/// does not know how to create our tables.
 fn sql_hint(message: &str) -> Option<&'static str> {
     let is_it = message.contains("cargo sqlx prepare");
     is_it.then_some("; a statement has no description in .sqlx: run `cargo stack prepare`")
 }
 
-/// A program that a line of cargo's answer tells of.
+/// Extracts a built program from a line of cargo's output.
 fn program(line: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let path = PathBuf::from(message.get("executable")?.as_str()?);
@@ -170,7 +170,7 @@ fn programs_of(built: &BTreeMap<String, PathBuf>, profile: &str) -> anyhow::Resu
     Ok(Programs { folder: folder.to_owned(), profile: Some(profile.to_owned()) })
 }
 
-/// What to do when there is no C compiler, which is the usual reason on a bare machine.
+/// A hint for a missing C compiler, the usual cause of failure on a bare machine.
 fn linker_hint() -> String {
     let folders = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())

@@ -1,5 +1,5 @@
-//! Which PostgreSQL and which nats-server the stack runs: the newest installed that will do, else
-//! the pinned ones.
+//! Chooses the stack's PostgreSQL and nats-server: the newest supported installation, or else the
+//! pinned version.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::layout::Layout;
 /// The chosen servers.
 #[derive(Debug, Clone)]
 pub struct Servers {
-    /// PostgreSQL's programs.
+    /// The PostgreSQL installation.
     pub postgres: PostgresBinaries,
-    /// The NATS server.
+    /// The nats-server program.
     pub nats: PathBuf,
 }
 
-/// Chooses servers; `bundled` ignores what is installed.
+/// Chooses servers. With `bundled`, it ignores installed ones.
 pub fn choose(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
     Ok(Servers { postgres: postgres(layout, bundled)?, nats: nats(layout, bundled)? })
 }
 
-/// Chooses servers for tests, whose clusters are all new: which version made the stack's is of no
-/// concern.
+/// Chooses servers for tests. Test clusters are new, so the version of the stack's cluster does not
+/// matter.
 pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
     let installed =
         if bundled { None } else { usable(postgres_installations()).into_iter().next() };
@@ -38,7 +38,7 @@ pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
     Ok(Servers { postgres, nats: nats(layout, bundled)? })
 }
 
-/// PostgreSQL alone. A cluster that exists already needs the major version that made it.
+/// Chooses a PostgreSQL. An existing cluster needs the major version that created it.
 pub fn postgres(layout: &Layout, bundled: bool) -> anyhow::Result<PostgresBinaries> {
     let made_by = made_by(layout)?;
     let installed = if bundled { Vec::new() } else { usable(postgres_installations()) };
@@ -52,14 +52,14 @@ pub fn postgres(layout: &Layout, bundled: bool) -> anyhow::Result<PostgresBinari
         (None, fetched) => fetched,
         (Some(major), Ok(at)) if major_of(&at)? == major => Ok(at),
         (Some(major), _) => anyhow::bail!(
-            "the data in {} were made by PostgreSQL {major}, which is not found: install it, or \
+            "the data in {} was made by PostgreSQL {major}, which was not found: install it, or \
                 delete the data with `cargo stack reset`",
             layout.postgres_data().display()
         ),
     }
 }
 
-/// Every PostgreSQL that is installed and can be used; the oldest supported one is the last.
+/// Chooses the oldest supported PostgreSQL that is installed, or else the pinned one.
 pub fn oldest_postgres(layout: &Layout) -> anyhow::Result<PostgresBinaries> {
     match usable(postgres_installations()).pop() {
         Some(found) => Ok(found.at),
@@ -87,7 +87,7 @@ fn fetched_postgres(layout: &Layout) -> anyhow::Result<PostgresBinaries> {
     Ok(PostgresBinaries::at(bin))
 }
 
-/// The ones whose programs the account that they run as can reach.
+/// Keeps installations that the servers' account can reach.
 fn usable(installations: Vec<Found<PostgresBinaries>>) -> Vec<Found<PostgresBinaries>> {
     let account = Account::unprivileged();
     installations
@@ -96,7 +96,7 @@ fn usable(installations: Vec<Found<PostgresBinaries>>) -> Vec<Found<PostgresBina
         .collect()
 }
 
-/// The major version that made the cluster.
+/// The major version that created the cluster.
 fn made_by(layout: &Layout) -> anyhow::Result<Option<u32>> {
     let path = layout.postgres_data().join("PG_VERSION");
     match std::fs::read_to_string(&path) {

@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and who does it.
+//! The command line and the dispatch of its commands.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,73 +14,74 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "cargo stack", bin_name = "cargo stack", version)]
 pub struct Cli {
-    /// Where the stack keeps its data; `.stack` in the checkout by default.
+    /// The stack's data folder; by default `.stack` in the checkout.
     #[arg(long, global = true, env = "STACK_DIR", value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// How an answer is printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Output {
-    /// Answer with JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What the tool can do.
+/// The commands of the tool.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start everything and stay until Ctrl-C.
     Up(UpArgs),
-    /// Be the supervisor that `up --detach` leaves behind: in the foreground, printing nothing
+    /// Run the supervisor that `up --detach` leaves behind, in the foreground. It prints nothing
     /// until it stops.
     #[command(hide = true)]
     Supervise(SuperviseArgs),
     /// Stop everything.
     Down(Output),
-    /// Stop one process or server and keep it stopped, to see how the others do without it.
+    /// Stop one process or server and keep it stopped, to see how the others cope.
     Stop {
         /// command-api, query-api, event-relay, projector, postgres or nats.
         name: String,
     },
     /// Start a stopped process or server again.
     Start {
-        /// Name of the process or server, as `status` lists it.
+        /// The process or server, as `status` lists it.
         name: String,
     },
-    /// Build one process again and restart it, to see a change in the running system. The others
-    /// run on. A server is restarted as it is.
+    /// Rebuild and restart one process, to see a change in the running system. The others keep
+    /// running. A server is only restarted.
     Restart {
         /// command-api, query-api, event-relay, projector, postgres or nats.
         name: String,
     },
-    /// Say what runs, where, and whether it is ready.
+    /// Show what runs, where, and whether it is ready.
     Status(Output),
-    /// Stop everything and delete all data of the stack (not the keys, not the fetched servers).
+    /// Stop everything and delete all data of the stack (but not the keys and the downloaded
+    /// servers).
     Reset {
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long)]
         yes: bool,
-        /// How it answers.
+        /// The output format.
         #[command(flatten)]
         output: Output,
     },
-    /// Open the stack's database.
+    /// Open the stack's database with psql.
     Psql {
-        /// Passed on to psql.
+        /// Arguments for psql.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Run a command of a program's own against the stack: `run event-store verify`, `run projector
-    /// status`.
+    /// Run a command of one of the programs against the stack, such as `run event-store verify` or
+    /// `run projector status`.
     Run {
-        /// Which program.
+        /// The program to run.
         #[arg(value_parser = operate::PROGRAMS)]
         program: String,
-        /// Passed on to it.
+        /// Arguments for the program.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -88,55 +89,55 @@ pub enum Command {
     Logs {
         /// command-api, query-api, event-relay, projector, postgres, nats or stack.
         name: String,
-        /// Go on printing what is added.
+        /// Keep printing new lines.
         #[arg(long, short)]
         follow: bool,
-        /// How many lines of the end.
+        /// How many of the last lines to print.
         #[arg(long, default_value_t = 200)]
         lines: usize,
     },
-    /// Run the whole test suite on servers of its own.
+    /// Run the whole test suite on separate servers.
     Test(TestArgs),
     /// Refresh the checked descriptions of all SQL, so that a build needs no database.
     Prepare {
-        /// Change nothing; fail when they are not up to date.
+        /// Change nothing; fail if they are out of date.
         #[arg(long)]
         check: bool,
     },
     /// Import a data set through the command API.
     #[command(subcommand)]
     Import(ImportCommand),
-    /// Measure.
+    /// Run benchmarks.
     Bench(BenchArgs),
 }
 
-/// The settings of `up`.
+/// The arguments of `up`.
 #[derive(Debug, Clone, Args)]
 pub struct UpArgs {
     /// Return once everything is ready; `down` stops it.
     #[arg(long)]
     pub detach: bool,
-    /// Import the sample's order history once everything is ready.
+    /// Import the sample order history once everything is ready.
     #[arg(long)]
     pub sample: bool,
-    /// Ignore installed servers: use the pinned ones, fetched if need be.
+    /// Ignore installed servers; use the pinned ones and download them if needed.
     #[arg(long)]
     pub bundled: bool,
-    /// How it answers.
+    /// The output format.
     #[command(flatten)]
     pub output: Output,
-    /// The build profile of the processes: `dev` is compiled soon, `release` runs fast.
+    /// The build profile of the processes: `dev` compiles fast, `release` runs fast.
     #[arg(long, env = "STACK_PROFILE", default_value = "dev", value_name = "NAME")]
     pub profile: String,
-    /// Run the programs of this folder, built before, instead of building them.
+    /// Run the prebuilt programs in this folder instead of building them.
     #[arg(long, value_name = "FOLDER", conflicts_with = "profile")]
     pub programs: Option<PathBuf>,
 }
 
-/// The settings of the supervisor.
+/// The arguments of the supervisor.
 #[derive(Debug, Clone, Args)]
 pub struct SuperviseArgs {
-    /// The folder of the programs.
+    /// The folder with the programs.
     #[arg(long, value_name = "FOLDER")]
     pub programs: PathBuf,
     /// The build profile of the programs, if `up` built them.
@@ -147,64 +148,64 @@ pub struct SuperviseArgs {
     pub bundled: bool,
 }
 
-/// The settings of `test`.
+/// The arguments of `test`.
 #[derive(Debug, Clone, Args)]
 pub struct TestArgs {
-    /// Run the long proofs with the counts that they promise.
+    /// Run the randomised tests with their full counts.
     #[arg(long)]
     pub long: bool,
-    /// Repeat a run.
+    /// Use this seed, to repeat a run.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Ignore installed servers: use the pinned ones, fetched if need be.
+    /// Ignore installed servers; use the pinned ones and download them if needed.
     #[arg(long)]
     pub bundled: bool,
-    /// Passed on to the test runner.
+    /// Arguments for the test runner.
     #[arg(last = true)]
     pub args: Vec<String>,
 }
 
-/// What can be imported.
+/// The data sets that can be imported.
 #[derive(Debug, Subcommand)]
 pub enum ImportCommand {
-    /// The purchases of a record shop's customers, 1997 and 1998.
+    /// The purchases of a record shop's customers in 1997 and 1998.
     Cdnow(ImportArgs),
 }
 
-/// The settings of an import.
+/// The arguments of an import.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
-    /// The file; the sample that the repository carries by default.
+    /// The file; by default the sample in the repository.
     pub file: Option<PathBuf>,
-    /// How many commands are in flight at most.
+    /// The maximum number of concurrent commands.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: u16,
-    /// How it answers.
+    /// The output format.
     #[command(flatten)]
     pub output: Output,
-    /// For how many seconds one command is tried while the system cannot take it.
+    /// For how many seconds to retry a command while the system cannot take it.
     #[arg(long, default_value_t = 180, value_name = "SECONDS")]
     pub patience: u64,
 }
 
-/// The settings of `bench`.
+/// The arguments of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
     /// append, read, growth, condition, encrypt, hot, visible, idle, project, rebuild.
     #[arg(required = true)]
     pub names: Vec<String>,
-    /// Also write the figures to a file, as an array.
+    /// Also write the results to a file, as a JSON array.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Ignore installed servers.
     #[arg(long)]
     pub bundled: bool,
-    /// Passed on to the bench.
+    /// Arguments for the benchmark.
     #[arg(last = true)]
     pub args: Vec<String>,
 }
 
-/// Does what was asked.
+/// Runs the command.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let layout = Layout::find(cli.dir)?;
     match cli.command {

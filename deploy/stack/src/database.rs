@@ -1,5 +1,5 @@
-//! The stack's databases: made, migrated by the processes' own commands, and a login role for each
-//! process in the groups that the migrations define.
+//! Creates the stack's databases, runs the processes' migration commands, and creates a login role
+//! per process in the groups that the migrations define.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,15 +12,16 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::secrets::address;
 use crate::settings::Settings;
 
-/// The database of all schemas but one; each could live in one of its own.
+/// The database of all schemas but one. Each could also have a separate database.
 pub const DATABASE: &str = "daybook";
-/// The database of subject keys: apart, so that no backup of the log has the keys of what is in it.
+/// The database of subject keys. It is separate so that no backup of the log contains the keys to
+/// its personal data.
 pub const KEYS_DATABASE: &str = "daybook_keys";
 
-/// How long one migration may take, of a log that may be large.
+/// How long one migration may take, even on a large log.
 const MIGRATION_LIMIT: Duration = Duration::from_hours(1);
 
-/// Makes the databases and brings them up to date.
+/// Creates and migrates the databases.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     let owner = address(
         "postgres",
@@ -30,7 +31,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
         "/postgres",
     );
     let mut server =
-        PgConnection::connect(&owner).await.context("the cluster does not let its owner in")?;
+        PgConnection::connect(&owner).await.context("cannot connect to the cluster as its owner")?;
     for (name, create) in
         [(DATABASE, "CREATE DATABASE daybook"), (KEYS_DATABASE, "CREATE DATABASE daybook_keys")]
     {
@@ -41,7 +42,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
             sqlx::query(create)
                 .execute(&mut server)
                 .await
-                .with_context(|| format!("the database {name} cannot be made"))?;
+                .with_context(|| format!("cannot create the database {name}"))?;
         }
     }
     server.close().await?;
@@ -63,7 +64,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     for (role, password, groups) in roles {
         login_role(&mut database, role, password, groups)
             .await
-            .with_context(|| format!("the role {role} cannot be made"))?;
+            .with_context(|| format!("cannot create the role {role}"))?;
     }
     sqlx::raw_sql(include_str!("database/grants.sql"))
         .execute(&mut database)
@@ -73,8 +74,8 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A role that can sign in, in these groups. Names and passwords cannot be parameters of such
-/// statements: the server quotes them.
+/// Creates a login role in these groups, or updates it. Names and passwords cannot be parameters of
+/// such statements, so the server quotes them.
 async fn login_role(
     database: &mut PgConnection,
     role: &str,
@@ -106,7 +107,7 @@ async fn login_role(
     Ok(())
 }
 
-/// Runs a migration command; what it says is shown only when it fails.
+/// Runs a migration command. Its output is shown only if it fails.
 async fn run(command: Command) -> anyhow::Result<()> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");

@@ -1,5 +1,5 @@
-//! `down`: stops the supervisor, and what a killed one may have left. Only processes that are
-//! certainly this stack's are signalled.
+//! `down`: stops the supervisor, and processes that a killed supervisor left behind. It signals
+//! only processes that certainly belong to this stack.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,22 +14,22 @@ use crate::supervisor::RunningFile;
 
 /// How long the supervisor may take to stop everything.
 const LIMIT: Duration = Duration::from_secs(90);
-/// How long what a killed supervisor left may take to end by itself.
+/// How long leftover processes of a killed supervisor may take to end by themselves.
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Stops the stack.
+/// Stops the stack and reports it.
 pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     let stopped = stop(layout).await?;
     if json {
         answer(serde_json::json!({ "stopped": stopped }))?;
     } else {
-        eprintln!("stack: {}", if stopped { "stopped" } else { "it was not up" });
+        eprintln!("stack: {}", if stopped { "stopped" } else { "it was not running" });
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops the stack; `false` when it was not up.
+/// Stops the stack. Returns false if it was not running.
 pub async fn stop(layout: &Layout) -> anyhow::Result<bool> {
     let mut asked = false;
     let deadline = Instant::now() + LIMIT;
@@ -37,7 +37,7 @@ pub async fn stop(layout: &Layout) -> anyhow::Result<bool> {
         if let Some(lock) = layout.lock()? {
             break lock;
         }
-        // A supervisor that has only just begun has not written yet who it is.
+        // A supervisor that has just started has not written its identity yet.
         if !asked && let Some(running) = running(layout)? {
             asked = running.holder.supervisor.signal(Signal::SIGTERM)?;
         }
@@ -64,8 +64,8 @@ fn not_stopped(layout: &Layout, asked: bool) -> String {
     )
 }
 
-/// Ends what a supervisor left that was killed; whether there was anything. Only for the holder of
-/// the lock.
+/// Ends the processes that a killed supervisor left behind. Returns whether there were any. The
+/// caller must hold the lock.
 pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
     let file = running(layout)?;
     let mut left: Vec<ProcessId> = file
@@ -75,23 +75,23 @@ pub async fn end_leftovers(layout: &Layout) -> anyhow::Result<bool> {
         .collect();
     left.retain(ProcessId::runs);
     let any = !left.is_empty();
-    // Their guards have told them to end; after a while nobody asks any more.
+    // Their guards have told them to end. After a while they are killed.
     let deadline = Instant::now() + LEFTOVER_LIMIT;
     while !left.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(POLL).await;
         left.retain(ProcessId::runs);
     }
     for process in left {
-        eprintln!("stack: process {} was left by a killed stack and is killed", process.pid);
+        eprintln!("stack: killing process {}, which a killed stack left behind", process.pid);
         process.signal(Signal::SIGKILL)?;
     }
-    // Also one that was copied here from another stack.
+    // Also removes a file that was copied here from another stack.
     remove_file(&layout.running())?;
     Ok(any)
 }
 
-/// What runs, as this stack's supervisor wrote it; none when nothing does. A file of another stack
-/// says nothing about this one.
+/// Reads `running.json`, which this stack's supervisor writes. `None` if the file is missing or
+/// belongs to another stack.
 pub fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
     let path = layout.running();
     match std::fs::read_to_string(&path) {
@@ -99,7 +99,7 @@ pub fn running(layout: &Layout) -> anyhow::Result<Option<RunningFile>> {
         read => {
             let text = read.with_context(|| format!("cannot read {}", path.display()))?;
             let file: RunningFile = serde_json::from_str(&text).with_context(|| {
-                format!("{} cannot be read: end what it names, then delete it", path.display())
+                format!("{} is invalid: end the processes it names, then delete it", path.display())
             })?;
             Ok(Some(file).filter(|file| file.holder.is_of(layout)))
         }

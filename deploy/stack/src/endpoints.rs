@@ -1,5 +1,5 @@
-//! `endpoints.json`: where everything is, for programs. Only its owner reads it, since addresses
-//! carry passwords.
+//! `endpoints.json`: the addresses of everything, for programs. Only its owner can read it, because
+//! the addresses contain passwords.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,49 +10,49 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Holder;
 use crate::layout::{Layout, write_private};
 
-/// Where everything is; the file is there while everything is ready.
+/// The addresses of a running stack. The file exists while everything is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
-    /// Whose they are: a copied file tells of another stack, and one that a killed supervisor left
-    /// of none.
+    /// The stack and supervisor that wrote the file. It identifies a copied file, or one that a
+    /// killed supervisor left behind.
     #[serde(flatten)]
     pub holder: Holder,
-    /// The command API.
+    /// The command API's base URL.
     pub command_api: String,
-    /// The query API.
+    /// The query API's base URL.
     pub query_api: String,
-    /// The database, for the superuser.
+    /// The database's address for the superuser.
     pub postgres: String,
-    /// The database of the keys of personal data, for the superuser.
+    /// The address of the subject key database for the superuser.
     pub subject_keys: String,
     /// The folder of the programs.
     pub programs: PathBuf,
-    /// The build profile of the programs. None when `up` was given a folder of programs.
+    /// The build profile of the programs. `None` if `up` was given a folder of programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// NATS, for a user who may do anything.
+    /// NATS's address for a user with all permissions.
     pub nats: String,
-    /// The admin ports.
+    /// The base URLs of the admin ports.
     pub admin: Admin,
-    /// The process ids, by name.
+    /// The process ids by service name.
     pub pids: BTreeMap<String, u32>,
 }
 
-/// The admin port of each process.
+/// The base URL of each process's admin port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admin {
-    /// Of the command API.
+    /// The command API's admin port.
     pub command_api: String,
-    /// Of the query API.
+    /// The query API's admin port.
     pub query_api: String,
-    /// Of the relay.
+    /// The relay's admin port.
     pub event_relay: String,
-    /// Of the projector.
+    /// The projector's admin port.
     pub projector: String,
 }
 
 impl Endpoints {
-    /// Reads the file; an error says that nothing runs, or what runs is another folder's stack.
+    /// Reads the file. Fails if the stack is not running or the file belongs to another stack.
     pub fn read(layout: &Layout) -> anyhow::Result<Endpoints> {
         let path = layout.endpoints();
         let text = match std::fs::read_to_string(&path) {

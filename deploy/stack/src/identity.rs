@@ -1,5 +1,5 @@
-//! Which process is meant, beyond doubt. A process id alone may by now be somebody else's, and a
-//! file that was copied with its folder tells of another stack.
+//! Identifies processes and stacks reliably. A process id may have been reused, and a file copied
+//! with its folder describes another stack.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,38 +12,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 
-/// One process of this machine: its id, and the moment of its start, which no later process of the
-/// same id shares.
+/// Identifies a process on this machine by its id and its start time. A later process with the same
+/// id has another start time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The process id.
     pub pid: u32,
-    /// When it started, in the system's own words.
+    /// The start time, as the system formats it.
     pub started: String,
 }
 
-/// Which stack a file is about, and the supervisor that wrote it.
+/// Identifies the stack that a file describes, and the supervisor that wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The stack's folder.
     pub state: PathBuf,
-    /// The supervisor.
+    /// The supervisor process.
     pub supervisor: ProcessId,
 }
 
 impl ProcessId {
-    /// The process that has this id now; `None` when none has, or it has ended and nobody took
-    /// note.
+    /// The process that has this id now. `None` if there is none, or it has ended and was not
+    /// reaped.
     pub fn of(pid: u32) -> Option<ProcessId> {
         Some(ProcessId { pid, started: started(pid)? })
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     pub fn runs(&self) -> bool {
         started(self.pid).is_some_and(|started| started == self.started)
     }
 
-    /// Signals it if it still runs; whether it did.
+    /// Signals the process if it still runs. Returns whether it did.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<bool> {
         if !self.runs() {
             return Ok(false);
@@ -57,21 +57,21 @@ impl ProcessId {
 }
 
 impl Holder {
-    /// This process, as the supervisor of that stack.
+    /// This process as the supervisor of a stack.
     pub fn own(layout: &Layout) -> anyhow::Result<Holder> {
         let supervisor =
-            ProcessId::of(std::process::id()).context("this process's own start is not known")?;
+            ProcessId::of(std::process::id()).context("this process has no start time")?;
         Ok(Holder { state: layout.state.clone(), supervisor })
     }
 
-    /// Whether the file is about this stack, and was not copied from another.
+    /// Whether the file describes this stack and was not copied from another.
     pub fn is_of(&self, layout: &Layout) -> bool {
         self.state == layout.state
     }
 }
 
-/// When a process started: on Linux the machine's start and the clock ticks since then, elsewhere
-/// what `ps` says.
+/// The start time of a process. On Linux: the boot id and the clock ticks since boot. Elsewhere:
+/// the output of `ps`.
 fn started(pid: u32) -> Option<String> {
     if !cfg!(target_os = "linux") {
         const LIMIT: Duration = Duration::from_secs(10);
@@ -85,11 +85,11 @@ fn started(pid: u32) -> Option<String> {
     Some(format!("{} {}", machine.trim(), ticks(&stat)?))
 }
 
-/// The start in a line of `/proc/PID/stat`; `None` for a process that has ended and is still
-/// listed.
+/// Reads the start time from a line of `/proc/PID/stat`. `None` for a process that has ended but is
+/// still listed.
 fn ticks(stat: &str) -> Option<&str> {
-    /// Fields after the name, which is in parentheses and may hold anything: the state is the
-    /// first, the start the 20th.
+    /// The index among the fields after the name, which is in parentheses and may contain anything.
+    /// The state is the first field, the start time the 20th.
     const START: usize = 19;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
@@ -120,7 +120,7 @@ mod tests {
         let earlier = ProcessId { started: "an earlier start".to_owned(), ..process.clone() };
         assert!(process.runs() && !earlier.runs());
         assert!(!earlier.signal(Signal::SIGKILL).unwrap());
-        assert!(child.try_wait().unwrap().is_none(), "a process that is not meant was killed");
+        assert!(child.try_wait().unwrap().is_none(), "the wrong process was killed");
         assert!(process.signal(Signal::SIGKILL).unwrap());
         local_servers::end_of(&mut child, "sleep", local_servers::PATIENCE).unwrap();
         assert!(!process.runs());

@@ -1,6 +1,6 @@
-//! `import cdnow`: posts a purchase history through the command API as a frontend would, and
-//! compares what the query API then says with what was read from the file. Safe to kill, to repeat
-//! and to run twice at once: each command's idempotency key is made of what it stands for.
+//! `import cdnow`: posts a purchase history through the command API, as a frontend would. Then it
+//! compares the query API's answers with the file. It is safe to kill, to repeat and to run twice
+//! at once, because each command's idempotency key is derived from its content.
 
 mod client;
 mod compare;
@@ -26,36 +26,36 @@ pub use client::{Answer, Client};
 pub use compare::{Difference, Totals};
 pub use file::{History, Purchase};
 
-/// Differences that are printed; all are counted.
+/// The maximum number of differences printed. All of them are counted.
 const SHOWN_DIFFERENCES: usize = 20;
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, serde::Serialize)]
 pub struct Report {
-    /// The file.
+    /// The imported file.
     pub file: PathBuf,
-    /// What the file says.
+    /// The totals of the file.
     pub expected: Totals,
-    /// What the query API says.
+    /// The totals of the query API.
     pub found: Totals,
-    /// Commands posted.
+    /// The number of commands posted.
     pub commands: u64,
-    /// Commands that an earlier or simultaneous import had done already.
+    /// The number of commands that an earlier or concurrent import had already done.
     pub replayed: u64,
-    /// Answers that had to be asked for again.
+    /// The number of retried requests.
     pub retries: u64,
-    /// The import without the comparison.
+    /// The duration of the import in seconds, without the comparison.
     pub seconds: f64,
-    /// Where the two disagree.
+    /// The differences between file and query API.
     pub differences: Vec<Difference>,
 }
 
-/// The file that the repository carries.
+/// The sample file in the repository.
 pub fn sample(layout: &Layout) -> PathBuf {
     layout.root.join("deploy/stack/data/cdnow-sample.txt")
 }
 
-/// Imports a file into the running stack and compares.
+/// Imports a file into the running stack, compares, and reports.
 pub async fn run(layout: &Layout, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let endpoints = Endpoints::read(layout)?;
     let path = args.file.clone().unwrap_or_else(|| sample(layout));
@@ -68,7 +68,7 @@ pub async fn run(layout: &Layout, args: &ImportArgs) -> anyhow::Result<ExitCode>
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Imports a file and compares.
+/// Imports a file and compares it with the query API.
 pub async fn import(
     endpoints: &Endpoints,
     path: PathBuf,
@@ -107,7 +107,7 @@ pub async fn import(
     })
 }
 
-/// One customer's whole history, in its order; many customers are in flight at once.
+/// Imports one customer's history in order. Many customers are imported concurrently.
 async fn customer(
     client: &Client,
     bar: &ProgressBar,
@@ -151,14 +151,14 @@ fn print(report: &Report) -> std::io::Result<()> {
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = report.commands as f64 / report.seconds.max(f64::EPSILON);
     answer(format_args!(
-        "{} commands in {:.1} s ({rate:.0} a second), {} done before, {} asked again",
+        "{} commands in {:.1} s ({rate:.0} a second), {} already done, {} retries",
         report.commands, report.seconds, report.replayed, report.retries
     ))?;
     for difference in report.differences.iter().take(SHOWN_DIFFERENCES) {
         answer(difference)?;
     }
     if report.differences.is_empty() {
-        answer("equal: every customer and the totals, to the cent")?;
+        answer("equal: every customer and all totals match to the cent")?;
     } else {
         answer(format_args!("{} differences", report.differences.len()))?;
     }

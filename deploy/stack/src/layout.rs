@@ -1,5 +1,5 @@
-//! Where the stack keeps what: `.stack` in the checkout. Only its owner reads it: logs and
-//! addresses tell more than others may know.
+//! The files of the stack: `.stack` in the checkout. Only its owner can read them, because logs and
+//! addresses contain private data.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -9,14 +9,14 @@ use anyhow::Context;
 use local_servers::Account;
 use sha2::{Digest, Sha256};
 
-/// A folder that only its owner sees into.
+/// The mode of a folder that only its owner can access.
 const PRIVATE_FOLDER: u32 = 0o700;
-/// A folder that nobody else can list, but the account of a server may pass through to what it
-/// owns.
+/// The mode of a folder that others cannot list, but a server's account can traverse to its own
+/// files.
 const PASSABLE_FOLDER: u32 = 0o711;
-/// A file that only its owner reads.
+/// The mode of a file that only its owner can access.
 const PRIVATE_FILE: u32 = 0o600;
-/// What is compared of a mode.
+/// The bits of a mode that are compared.
 const PERMISSIONS: u32 = 0o777;
 
 /// The folders of one stack.
@@ -24,22 +24,21 @@ const PERMISSIONS: u32 = 0o777;
 pub struct Layout {
     /// The checkout.
     pub root: PathBuf,
-    /// The stack's own folder.
+    /// The stack's folder.
     pub state: PathBuf,
-    /// Where the servers and their data lie: the stack's folder, or one next to the system's
-    /// temporary files when the account that PostgreSQL runs as cannot enter the checkout (root's
-    /// home).
+    /// The folder of the servers and their data. It is the stack's folder, or one in `/var/tmp` if
+    /// PostgreSQL's account cannot enter the checkout (in root's home).
     pub servers: PathBuf,
 }
 
 impl Layout {
-    /// Finds the checkout and makes the stack's folder.
+    /// Finds the checkout and creates the stack's folder.
     pub fn find(state: Option<PathBuf>) -> anyhow::Result<Layout> {
         let root = checkout()?;
         let given = state.is_some();
         let state = state.unwrap_or_else(|| root.join(".stack"));
-        // The mode of a folder that was named and exists is its owner's business; what is put into
-        // it is private by itself.
+        // An existing folder that the user named keeps its mode. The files in it are private by
+        // themselves.
         if !given || !state.exists() {
             make_folder(&state, state_mode())?;
         }
@@ -53,42 +52,43 @@ impl Layout {
         Ok(Layout { root, state, servers })
     }
 
-    /// What tells this stack's servers from another's.
+    /// A name that distinguishes this stack's servers from another stack's.
     pub fn name(&self) -> String {
         name_of(&self.state)
     }
 
-    /// Tells programs where everything is.
+    /// The file with the addresses of everything.
     pub fn endpoints(&self) -> PathBuf {
         self.state.join("endpoints.json")
     }
 
-    /// What runs, with process ids: how `down` and the next `up` find what a killed `up` left.
+    /// The file with the running processes. `down` and the next `up` use it to find what a killed
+    /// `up` left behind.
     pub fn running(&self) -> PathBuf {
         self.state.join("running.json")
     }
 
-    /// A file for each service that was told to rest.
+    /// The folder with one file per stopped service.
     pub fn resting(&self) -> PathBuf {
         self.state.join("resting")
     }
 
-    /// The roles' passwords.
+    /// The file with the passwords of the roles.
     pub fn passwords(&self) -> PathBuf {
         self.state.join("passwords.json")
     }
 
-    /// The cluster.
+    /// The data folder of the PostgreSQL cluster.
     pub fn postgres_data(&self) -> PathBuf {
         self.servers.join("postgres")
     }
 
-    /// NATS's folder.
+    /// The folder of NATS.
     pub fn nats(&self) -> PathBuf {
         self.servers.join("nats")
     }
 
-    /// Where fetched servers are unpacked.
+    /// The folder of downloaded servers.
     pub fn fetched(&self) -> PathBuf {
         self.servers.join("bin")
     }
@@ -98,13 +98,13 @@ impl Layout {
         self.state.join("logs")
     }
 
-    /// A process's log.
+    /// The log file of a process.
     pub fn log(&self, name: &str) -> PathBuf {
         self.logs().join(format!("{name}.log"))
     }
 
-    /// Takes the stack for ourselves; `None` when somebody has it. The lock goes with its holder,
-    /// however that ends.
+    /// Takes the stack's lock. Returns `None` if another process holds it. The lock ends with its
+    /// holder, however that ends.
     pub fn lock(&self) -> anyhow::Result<Option<File>> {
         let path = self.state.join("lock");
         let file = open_private(
@@ -121,7 +121,7 @@ impl Layout {
     }
 }
 
-/// Writes a file that only its owner reads, all of it or nothing.
+/// Writes a private file atomically.
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -140,7 +140,7 @@ pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Opens a file that only its owner reads from now on, also one that was made with another mode.
+/// Opens a file and makes it private, even if it was created with another mode.
 pub fn open_private(options: &mut OpenOptions, path: &Path) -> anyhow::Result<File> {
     let opened = options.mode(PRIVATE_FILE).open(path).and_then(|file| {
         if file.metadata()?.mode() & PERMISSIONS != PRIVATE_FILE {
@@ -151,7 +151,7 @@ pub fn open_private(options: &mut OpenOptions, path: &Path) -> anyhow::Result<Fi
     opened.with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// Makes sure that a folder is there which only its owner sees into.
+/// Creates a folder that only its owner can access, or restricts an existing one.
 pub fn private_folder(path: &Path) -> anyhow::Result<()> {
     make_folder(path, PRIVATE_FOLDER)
 }
@@ -166,13 +166,13 @@ fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make {} private", path.display()))
 }
 
-/// The mode of the stack's own folder: as root, PostgreSQL runs under another account, whose
-/// cluster lies in it.
+/// The mode of the stack's folder. As root, PostgreSQL runs under another account and has its
+/// cluster in this folder.
 fn state_mode() -> u32 {
     if Account::unprivileged() == Account::Own { PRIVATE_FOLDER } else { PASSABLE_FOLDER }
 }
 
-/// Deletes a file that may be absent.
+/// Deletes a file if it exists.
 pub fn remove_file(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -182,7 +182,7 @@ pub fn remove_file(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Deletes a folder that may be absent.
+/// Deletes a folder if it exists.
 pub fn remove_folder(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -192,8 +192,8 @@ pub fn remove_folder(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The checkout that we are in, so that a copy of the tree works on itself; else the one that this
-/// tool was built from.
+/// Finds the checkout around the current folder, so that a copy of the tree works on itself.
+/// Otherwise, it is the checkout that this tool was built from.
 fn checkout() -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be read")?;
     let is_checkout = |folder: &&Path| folder.join("deploy/stack/Cargo.toml").is_file();
@@ -201,10 +201,11 @@ fn checkout() -> anyhow::Result<PathBuf> {
         return Ok(found.to_owned());
     }
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(is_checkout);
-    built_from.map(Path::to_owned).context("this is no checkout of the project: change to one")
+    built_from.map(Path::to_owned).context("this is not a checkout of the project: change to one")
 }
 
-/// A folder of ours that the servers' account can pass through, the same for the same stack.
+/// A folder outside the checkout that the servers' account can traverse; the same for the same
+/// stack.
 fn outside(state: &Path) -> anyhow::Result<PathBuf> {
     let folder = Path::new("/var/tmp").join(name_of(state));
     make_folder(&folder, PASSABLE_FOLDER)?;
@@ -217,7 +218,7 @@ fn outside(state: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A name that no other stack of this machine has.
+/// A name that no other stack on this machine has.
 fn name_of(state: &Path) -> String {
     let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
     format!("daybook-{}", hex::encode(&digest[..6]))

@@ -1,7 +1,7 @@
-//! The local stack: everything that runs, on one machine, by one command; and the tests' set-up.
+//! The local stack: runs the whole system on one machine with one command, and sets up tests.
 //!
-//! Nothing of a deployment is here. The processes know nothing of this crate: it gives them
-//! settings and watches them.
+//! It is not part of a deployment. The processes do not know this crate; it configures and watches
+//! them.
 
 pub mod bench;
 pub mod build;

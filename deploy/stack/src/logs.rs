@@ -1,4 +1,4 @@
-//! `logs`: the end of a process's log, and what is added to it.
+//! `logs`: prints the end of a process's log, and follows it on request.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write as _};
@@ -11,7 +11,7 @@ use anyhow::Context;
 use crate::layout::Layout;
 use crate::output::answer;
 
-/// Whose logs there are.
+/// The processes and servers that have a log.
 const NAMES: [&str; 7] =
     ["command-api", "query-api", "event-relay", "projector", "postgres", "nats", "stack"];
 const POLL: Duration = Duration::from_millis(200);
@@ -24,12 +24,12 @@ pub async fn run(
     lines: usize,
 ) -> anyhow::Result<ExitCode> {
     if !NAMES.contains(&name) {
-        eprintln!("stack: there is no process {name:?}; say one of {}", NAMES.join(", "));
+        eprintln!("stack: there is no process {name:?}; use one of {}", NAMES.join(", "));
         return Ok(ExitCode::from(cli_kit::USAGE));
     }
     let path = layout.log(name);
     let mut file =
-        File::open(&path).with_context(|| format!("no log of {name} in {}", path.display()))?;
+        File::open(&path).with_context(|| format!("no log of {name} at {}", path.display()))?;
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -40,12 +40,12 @@ pub async fn run(
     if follow { print_added(&path, file).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// Prints what is added, until the reader has enough.
+/// Prints new lines until standard output is closed.
 async fn print_added(path: &Path, mut file: File) -> anyhow::Result<ExitCode> {
     loop {
         tokio::time::sleep(POLL).await;
         let position = file.stream_position()?;
-        // A log that was put aside begins again.
+        // A rotated log starts again from the beginning.
         if std::fs::metadata(path).is_ok_and(|now| now.len() < position) {
             file = File::open(path)?;
         }

@@ -1,4 +1,5 @@
-//! `cargo stack`: reads the command line, does what it says, and ends as `cli_kit` describes.
+//! `cargo stack`: parses the command line and runs the command. Its exit codes are those of
+//! `cli_kit`.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                eprintln!("stack: no runtime: {error}");
+                eprintln!("stack: cannot start the runtime: {error}");
                 return ExitCode::from(cli_kit::FAILED);
             }
         };

@@ -1,5 +1,5 @@
-//! NATS as the stack runs it: who may publish what, and every message on disk before it is
-//! acknowledged.
+//! NATS's configuration in the stack: permissions per user, and a disk sync before every
+//! acknowledgement.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use secrecy::ExposeSecret;
 use crate::layout::{Layout, private_folder, write_private};
 use crate::secrets::Passwords;
 
-/// The stream that the relay keeps.
+/// The stream that the relay maintains.
 const STREAM: &str = "EVENTS";
 
-/// Writes the server's configuration and answers with its path.
+/// Writes the server's configuration file and returns its path.
 pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow::Result<PathBuf> {
     let folder = layout.nats();
     private_folder(&folder)?;
@@ -21,8 +21,8 @@ pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow
     Ok(path)
 }
 
-/// The relay alone may publish events and manage the stream. Projector and query API read it and
-/// announce nothing but checkpoints.
+/// Only the relay may publish events and manage the stream. Projector and query API read it; the
+/// projector may also announce checkpoints.
 fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
     let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
     let reading = [

@@ -1,5 +1,5 @@
-//! The test runner. Only nextest will do: each test is a process of its own, and one that hangs is
-//! ended and named (`.config/nextest.toml` says after how long).
+//! The test runner. Only nextest works here: each test is a separate process, and a hanging test is
+//! ended and named (`.config/nextest.toml` sets the limit).
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -11,15 +11,15 @@ use local_servers::{fetch, finish, nextest_pin};
 use crate::layout::Layout;
 use crate::tree::cargo;
 
-/// The oldest that knows all that our configuration says.
+/// The oldest version that supports our configuration.
 const OLDEST: [u32; 3] = [0, 9, 100];
-/// How long a runner may take to say what it is.
+/// How long a runner may take to report its version.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
-/// What is built where no pinned one can be fetched.
+/// The version to build if the pinned one cannot be downloaded.
 const VERSION: &str = "0.9.143";
 
-/// Finds the runner: the installed one, else the pinned one, fetched into the stack's folder, else
-/// one that cargo builds there.
+/// Finds the runner: the installed one, or else the pinned one downloaded into the stack's folder,
+/// or else one that cargo builds there.
 pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
     let installed = cargo(layout)
         .get_envs()
@@ -32,12 +32,12 @@ pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
     }
     let fetched = nextest_pin().and_then(|pin| fetch(&pin, &layout.fetched()));
     fetched.or_else(|error| {
-        eprintln!("stack: nextest cannot be fetched ({error}): cargo builds it, once");
+        eprintln!("stack: cannot download nextest ({error}): building it with cargo");
         build(layout)
     })
 }
 
-/// Whether the program runs here and is not too old.
+/// Whether the program runs here and is new enough.
 fn is_new_enough(program: &PathBuf) -> bool {
     let output = finish(Command::new(program).args(["nextest", "--version"]), LOOK_LIMIT);
     output.is_ok_and(|output| {
@@ -45,7 +45,7 @@ fn is_new_enough(program: &PathBuf) -> bool {
     })
 }
 
-/// The version in `cargo-nextest 0.9.143 (60fa45f63 2026-08-04)`.
+/// Parses the version in `cargo-nextest 0.9.143 (60fa45f63 2026-08-04)`.
 fn version(text: &str) -> Option<[u32; 3]> {
     let mut numbers = text.split_whitespace().nth(1)?.split(['.', '-']).map(str::parse);
     Some([numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?])
@@ -63,7 +63,7 @@ fn build(layout: &Layout) -> anyhow::Result<PathBuf> {
         let status = command.stdin(Stdio::null()).status().context("cargo cannot be run")?;
         anyhow::ensure!(
             status.success(),
-            "cargo cannot build nextest ({status}): install it by `cargo install --locked \
+            "cargo cannot build nextest ({status}): install it with `cargo install --locked \
                 cargo-nextest`"
         );
     }

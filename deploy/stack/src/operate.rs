@@ -1,6 +1,6 @@
-//! `run PROGRAM ARGS`: a program's own commands (`event-store verify`, `projector rebuild`),
-//! against this stack and with its owner's rights. Passwords go by the environment: arguments can
-//! be seen by all.
+//! `run PROGRAM ARGS`: runs a program's maintenance command (`event-store verify`, `projector
+//! rebuild`) against this stack with its owner's rights. Passwords are passed in the environment,
+//! because any user can see arguments.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -12,10 +12,10 @@ use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::secrets::KeyFiles;
 
-/// The programs that people give commands to.
+/// The programs with maintenance commands.
 pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
 
-/// Becomes the program.
+/// Replaces this process by the program.
 pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<ExitCode> {
     let endpoints = Endpoints::read(layout)?;
     let path = Programs::in_folder(&endpoints.programs)?.path(program);
@@ -27,7 +27,7 @@ pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<Ex
     command
         .env("SUBJECT_KEYS_URL", &endpoints.subject_keys)
         .env("MASTER_KEY_FILE", KeyFiles::ensure()?.master);
-    // The others work in a process of their own.
+    // The other commands do their work in their own process.
     if matches!(args.first().map(String::as_str), Some("pause" | "resume" | "operations")) {
         command.env("PROJECTOR_ADMIN_URL", &endpoints.admin.projector);
     }

@@ -1,9 +1,9 @@
-//! Standard output is for answers, standard error for progress.
+//! Answers go to standard output, progress to standard error.
 
 use std::fmt::Display;
 use std::io::{Result, Write};
 
-/// Prints a line of an answer.
+/// Prints one line of an answer.
 pub fn answer(line: impl Display) -> Result<()> {
     writeln!(cli_kit::stdout(), "{line}")
 }

@@ -1,12 +1,12 @@
-//! Which ports the stack listens on: the usual ones, the next free where one is taken.
+//! The ports of the stack: the usual ones, or the next free one if a port is taken.
 //!
-//! Each is locked for as long as the stack is up, so that two stacks that start at once do not
-//! pick the same.
+//! Each port is locked while the stack runs, so that two stacks that start at once do not pick the
+//! same.
 
 use anyhow::Context as _;
 use local_servers::PortLock;
 
-/// How many ports after the usual one are tried.
+/// How many ports to try, starting at the usual one.
 const ATTEMPTS: u16 = 200;
 
 /// The ports of one stack.
@@ -30,16 +30,16 @@ pub struct Ports {
     pub nats: u16,
 }
 
-/// Keeps the picked ports from the user's other stacks and tests.
+/// Locks on the picked ports against the user's other stacks and tests.
 #[derive(Debug)]
 pub struct PortLocks(
     /// Held until the stack ends.
-    #[allow(dead_code, reason = "holding them is their use")]
+    #[allow(dead_code, reason = "they only need to be held")]
     Vec<PortLock>,
 );
 
 impl Ports {
-    /// Picks ports that are free now, and locks them.
+    /// Picks free ports and locks them.
     pub fn pick() -> anyhow::Result<(Ports, PortLocks)> {
         let mut locks = Vec::new();
         let ports = Self::pick_with(|port| {

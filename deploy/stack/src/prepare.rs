@@ -1,6 +1,6 @@
 //! `prepare`: refreshes `.sqlx/`, the checked descriptions of all SQL, so that a build needs no
-//! database. They are made against the oldest supported PostgreSQL that is there, from the
-//! migrations as they stand in the tree: the processes need not compile for it.
+//! database. It uses the oldest supported PostgreSQL that is installed, and the migration files of
+//! the tree. The processes need not compile for it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,10 +16,10 @@ use crate::choose;
 use crate::layout::Layout;
 use crate::tree::cargo;
 
-/// The schemas with migrations, each in a folder of that name.
+/// The schemas with migrations, each in a folder of the same name.
 const SCHEMAS: [&str; 4] = ["event_store", "read_model", "auth", "subject_keys"];
 
-/// Refreshes the descriptions, or only says whether they are up to date.
+/// Refreshes the descriptions. With `check`, it only reports whether they are up to date.
 pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
     let binaries = choose::oldest_postgres(layout)?;
     eprintln!("stack: describing all SQL with {}", binaries.bin().display());
@@ -34,7 +34,7 @@ pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
     let fresh = tempfile::tempdir_in(&layout.state).context("no folder for the descriptions")?;
     describe(layout, &cluster.url(), fresh.path())?;
     let (made, kept) = (descriptions(fresh.path())?, descriptions(&layout.root.join(".sqlx"))?);
-    anyhow::ensure!(!made.is_empty(), "no checked SQL was found: nothing is changed");
+    anyhow::ensure!(!made.is_empty(), "no checked SQL was found: nothing was changed");
     if check {
         if made == kept {
             eprintln!("stack: all {} descriptions are up to date", made.len());
@@ -58,9 +58,8 @@ pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the migrations in the tree, in the order of their names. The statements about a
-/// projection's tables are not among the checked ones: its rows are checked against its tables when
-/// these are made.
+/// Runs the migrations of the tree in file name order. Statements on a projection's tables are not
+/// among the checked ones: a projection's rows are checked when its tables are created.
 async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(url).await?;
     sqlx::raw_sql(
@@ -92,8 +91,8 @@ async fn run_file(database: &mut PgConnection, file: &Path) -> anyhow::Result<()
     Ok(())
 }
 
-/// Lets the compiler describe every checked statement into the folder. The compiler does not know
-/// that the database changed, so the roots of all our crates are made to look new.
+/// Makes the compiler write a description of every checked statement into the folder. It does not
+/// notice a changed database, so the root files of all our crates are touched.
 #[allow(clippy::disallowed_methods, reason = "a file's time is the machine's")]
 fn describe(layout: &Layout, url: &str, folder: &Path) -> anyhow::Result<()> {
     for source in roots(layout)? {
@@ -118,7 +117,7 @@ fn describe(layout: &Layout, url: &str, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The root files of all targets of the workspace's packages.
+/// The root files of all targets in the workspace.
 fn roots(layout: &Layout) -> anyhow::Result<Vec<PathBuf>> {
     let mut command = cargo(layout);
     command.args(["metadata", "--no-deps", "--offline", "--locked", "--format-version", "1"]);
@@ -136,7 +135,7 @@ fn roots(layout: &Layout) -> anyhow::Result<Vec<PathBuf>> {
     Ok(targets.filter_map(|target| target.get("src_path")?.as_str().map(PathBuf::from)).collect())
 }
 
-/// The descriptions in a folder, by file name; none when it is absent.
+/// Reads the descriptions in a folder, by file name. Empty if the folder does not exist.
 fn descriptions(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     if !folder.exists() {
         return Ok(BTreeMap::new());

@@ -1,5 +1,5 @@
-//! `psql`: the stack's database, as its owner. The password goes by the environment: arguments can
-//! be seen by all.
+//! `psql`: opens the stack's database as its owner. The password is passed in the environment,
+//! because any user can see arguments.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -12,7 +12,7 @@ use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::secrets::Passwords;
 
-/// Becomes psql.
+/// Replaces this process by psql.
 pub fn run(layout: &Layout, args: &[String]) -> anyhow::Result<ExitCode> {
     let endpoints = Endpoints::read(layout)?;
     let port = endpoints

@@ -1,5 +1,5 @@
-//! `reset`: deletes the stack's data. The keys stay, since they are not the stack's alone, and so
-//! do the fetched servers.
+//! `reset`: deletes the stack's data. It keeps the keys, which other stacks share, and the
+//! downloaded servers.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::layout::{Layout, remove_file, remove_folder};
 use crate::output::answer;
 
-/// Asks, stops the stack and deletes its data.
+/// Asks for confirmation, stops the stack, and deletes its data.
 pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitCode> {
     let what = [layout.postgres_data(), layout.nats(), layout.logs()];
     if !yes && !agreed(layout)? {
@@ -22,7 +22,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
     if json {
         answer(serde_json::json!({ "deleted": what }))?;
     } else {
-        eprintln!("stack: all data is deleted");
+        eprintln!("stack: all data was deleted");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -30,7 +30,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
 fn agreed(layout: &Layout) -> anyhow::Result<bool> {
     anyhow::ensure!(
         std::io::stdin().is_terminal(),
-        "nobody is there to be asked: say `cargo stack reset --yes`"
+        "cannot ask for confirmation: use `cargo stack reset --yes`"
     );
     eprint!(
         "Delete every event and all other data of the stack in {}? [y/N] ",

@@ -1,5 +1,5 @@
-//! `restart NAME`: the edit loop. Builds one process again while the old one still runs, and then
-//! replaces it. A build that fails changes nothing.
+//! `restart NAME`: the edit loop. It rebuilds one process while the old one still runs, then
+//! replaces it. A failed build changes nothing.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,12 +9,11 @@ use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::service::{start_and_wait, stop_and_wait, supervisor_of};
 
-/// Builds one process again, in the profile that the stack was started with, restarts it, and
-/// waits until it is ready. A server, and a process whose programs were given as a folder, is
-/// restarted as it lies there.
+/// Rebuilds one process in the stack's build profile, restarts it, and waits until it is ready. A
+/// server, or a process from a given folder of programs, is restarted without a build.
 ///
 /// # Errors
-/// The build fails (the process runs on), or the process does not become ready.
+/// The build fails (the process keeps running), or the process does not become ready.
 pub async fn run(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let Some(supervisor) = supervisor_of(layout, name)? else {

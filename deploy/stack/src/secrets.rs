@@ -1,7 +1,7 @@
-//! Keys and passwords. The keys (reservation, token, cursor, master) are made once for this user
-//! and lie outside the checkout, so that all copies share them: data made by one copy of the tree
-//! can be read by another, and deleting `.stack` loses no key. The passwords belong to one cluster
-//! and lie next to it.
+//! Keys and passwords. The keys (reservation, token, cursor, master) are created once per user,
+//! outside the checkout. All copies of the tree share them, so one copy can read another's data,
+//! and deleting `.stack` loses no key. The passwords belong to one cluster and are stored next to
+//! it.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,21 +17,21 @@ use crate::layout::{Layout, write_private};
 const KEY_BYTES: usize = 32;
 const PASSWORD_LENGTH: usize = 32;
 
-/// Where the keys lie.
+/// The paths of the key files.
 #[derive(Debug, Clone)]
 pub struct KeyFiles {
-    /// Under which unique values are hashed.
+    /// The key that hashes unique values.
     pub reservation: PathBuf,
-    /// Which seals consistency tokens.
+    /// The key that signs consistency tokens.
     pub token: PathBuf,
-    /// Which seals cursors.
+    /// The key that signs cursors.
     pub cursor: PathBuf,
-    /// Which wraps the keys of personal data.
+    /// The master key that encrypts the keys of personal data.
     pub master: PathBuf,
 }
 
 impl KeyFiles {
-    /// Finds the keys of this user, or makes them.
+    /// Finds this user's keys, or creates them.
     pub fn ensure() -> anyhow::Result<KeyFiles> {
         Self::ensure_in(&key_folder()?)
     }
@@ -53,7 +53,7 @@ impl KeyFiles {
     }
 }
 
-/// `$XDG_CONFIG_HOME/daybook`, else `~/.config/daybook`.
+/// `$XDG_CONFIG_HOME/daybook`, or else `~/.config/daybook`.
 fn key_folder() -> anyhow::Result<PathBuf> {
     let config =
         std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
@@ -63,7 +63,8 @@ fn key_folder() -> anyhow::Result<PathBuf> {
     Ok(config.context("no home folder for the keys: set HOME or XDG_CONFIG_HOME")?.join("daybook"))
 }
 
-/// Two copies at once make one key: the draft is linked to its name, which only one can do.
+/// Creates a key unless it exists. Concurrent calls create one key: only one of them can link its
+/// draft to the name.
 fn ensure_key(path: &Path) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
@@ -92,18 +93,18 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// A password for each who signs in to PostgreSQL or NATS.
+/// A password for each user of PostgreSQL and NATS.
 #[derive(Debug)]
 pub struct Passwords {
-    /// PostgreSQL's superuser and NATS's operator.
+    /// The password of PostgreSQL's superuser and NATS's operator.
     pub owner: SecretString,
-    /// The command API.
+    /// The command API's password.
     pub command_api: SecretString,
-    /// The relay.
+    /// The relay's password.
     pub event_relay: SecretString,
-    /// The projector.
+    /// The projector's password.
     pub projector: SecretString,
-    /// The query API.
+    /// The query API's password.
     pub query_api: SecretString,
 }
 
@@ -117,7 +118,7 @@ struct Stored {
 }
 
 impl Passwords {
-    /// Finds the passwords of this stack, or makes them.
+    /// Finds this stack's passwords, or creates them.
     pub fn ensure(layout: &Layout) -> anyhow::Result<Passwords> {
         let path = layout.passwords();
         if !path.exists() {
@@ -133,7 +134,7 @@ impl Passwords {
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let stored: Stored = serde_json::from_str(&text).with_context(|| {
-            format!("{} cannot be read: `cargo stack reset` makes a new one", path.display())
+            format!("{} cannot be read: `cargo stack reset` creates a new one", path.display())
         })?;
         Ok(Passwords {
             owner: stored.owner.into(),
@@ -145,7 +146,7 @@ impl Passwords {
     }
 }
 
-/// Letters and digits only, so that a password needs no quoting in an address.
+/// A random password of letters and digits, which needs no quoting in an address.
 fn random() -> String {
     rand::rng()
         .sample_iter(rand::distr::Alphanumeric)
@@ -154,7 +155,7 @@ fn random() -> String {
         .collect()
 }
 
-/// An address with user and password.
+/// A loopback address with user and password.
 pub fn address(scheme: &str, user: &str, password: &SecretString, port: u16, path: &str) -> String {
     format!("{scheme}://{user}:{}@127.0.0.1:{port}{path}", password.expose_secret())
 }

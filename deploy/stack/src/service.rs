@@ -1,8 +1,8 @@
-//! `stop NAME` and `start NAME`: takes one process or server away and keeps it away, to see how the
-//! others do without it.
+//! `stop NAME` and `start NAME`: stops one process or server and keeps it stopped, to see how the
+//! others cope without it.
 //!
-//! A file per name says which are to rest; the supervisor reads them at SIGUSR1. The next `up`
-//! begins with all of them.
+//! A file per stopped service tells the supervisor which ones to stop; it reads them on SIGUSR1.
+//! The next `up` starts all services.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::layout::{Layout, private_folder, remove_file, write_private};
 use crate::status::readiness;
 use crate::supervisor::{NotReady, Probe, READY_LIMIT};
 
-/// Longer than a process may take to finish its work in flight before it is killed.
+/// Exceeds the time that a process gets to finish its work in flight before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Stops one service and keeps it from being started again.
+/// Stops one service and prevents its restart.
 pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
@@ -31,7 +31,7 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops one service, keeps it stopped, and waits until it has ended.
+/// Stops one service, prevents its restart, and waits for its end.
 pub(crate) async fn stop_and_wait(
     layout: &Layout,
     name: &str,
@@ -42,7 +42,7 @@ pub(crate) async fn stop_and_wait(
     write_private(&folder.join(name), "")?;
     supervisor.signal(Signal::SIGUSR1)?;
     let deadline = Instant::now() + STOP_LIMIT;
-    // The last thing that the supervisor writes is `endpoints.json`.
+    // The supervisor writes `endpoints.json` last.
     while Endpoints::read(layout)?.pids.contains_key(&name.replace('-', "_")) {
         anyhow::ensure!(
             Instant::now() < deadline,
@@ -54,8 +54,8 @@ pub(crate) async fn stop_and_wait(
     Ok(())
 }
 
-/// Starts a stopped service again and waits until it is ready, unless it needs somebody's action
-/// before that.
+/// Starts a stopped service and waits until it is ready. It stops waiting if the service needs a
+/// person to act.
 pub async fn start(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
     let Some(supervisor) = supervisor_of(layout, name)? else {
         return Ok(ExitCode::from(cli_kit::USAGE));
@@ -82,11 +82,11 @@ pub(crate) async fn start_and_wait(
             readiness(layout, &endpoints, name),
         ) {
             (Some(pid), Some(readiness)) => probe.check(&readiness, *pid).await,
-            (None, _) => Err(NotReady::now("it does not run")),
+            (None, _) => Err(NotReady::now("it is not running")),
             (Some(_), None) => Ok(()),
         };
         let Err(why) = why else { break };
-        anyhow::ensure!(!why.needs_action, "{name} runs, but it is not ready: {why}");
+        anyhow::ensure!(!why.needs_action, "{name} is running, but it is not ready: {why}");
         anyhow::ensure!(
             Instant::now() < deadline,
             "{name} was not ready within {} s: {why}",
@@ -97,7 +97,8 @@ pub(crate) async fn start_and_wait(
     Ok(())
 }
 
-/// The supervisor of the stack, if that has such a service; says which services there are if not.
+/// The supervisor of the stack if it has such a service. Otherwise prints the names of all
+/// services.
 pub(crate) fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Option<ProcessId>> {
     Endpoints::read(layout)?;
     let file = running(layout)?.context("the stack is not up: run `cargo stack up`")?;
@@ -105,6 +106,6 @@ pub(crate) fn supervisor_of(layout: &Layout, name: &str) -> anyhow::Result<Optio
         return Ok(Some(file.holder.supervisor));
     }
     let names: Vec<String> = file.processes.into_keys().collect();
-    eprintln!("stack: there is no process {name:?}; say one of {}", names.join(", "));
+    eprintln!("stack: there is no process {name:?}; use one of {}", names.join(", "));
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! The settings that each process is started with: its own role, its own ports, keys as files.
+//! The settings of each process in the stack: its database role, ports and key files.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,25 +12,25 @@ use crate::identity::Holder;
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords, address};
 
-/// How many threads an async runtime runs its tasks on, as tokio reads it.
+/// The variable with the number of threads of tokio's runtime.
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
-/// The same, as the runtime of nats-server reads it.
+/// The variable with the number of threads of nats-server's runtime.
 const NATS_THREADS: &str = "GOMAXPROCS";
-/// How many connections each API holds.
+/// The maximum number of connections of each API.
 const MAX_CONNECTIONS: &str = "1024";
-/// Our processes that share the machine.
+/// The number of our processes that share the machine.
 const PROCESSES: usize = 4;
 
-/// Everything that the processes' settings are made of.
+/// The data from which the processes' settings are made.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where their programs are.
+    /// The programs to run.
     pub programs: Programs,
-    /// Where they listen.
+    /// The ports to listen on.
     pub ports: Ports,
-    /// How they sign in.
+    /// The passwords to sign in with.
     pub passwords: Passwords,
-    /// Their keys.
+    /// The key files.
     pub keys: KeyFiles,
 }
 
@@ -40,12 +40,12 @@ impl Settings {
         address("postgres", role, password, self.ports.postgres, &format!("/{DATABASE}"))
     }
 
-    /// The address of the database of subject keys for a role.
+    /// The address of the subject key database for a role.
     fn subject_keys(&self, role: &str, password: &SecretString) -> String {
         address("postgres", role, password, self.ports.postgres, &format!("/{KEYS_DATABASE}"))
     }
 
-    /// The address of the database of subject keys for the superuser.
+    /// The address of the subject key database for the superuser.
     pub fn subject_keys_owner(&self) -> String {
         self.subject_keys("postgres", &self.passwords.owner)
     }
@@ -69,7 +69,7 @@ impl Settings {
         command
     }
 
-    /// `command-api serve`.
+    /// The command `command-api serve`.
     pub fn command_api(&self) -> Command {
         let mut command = self.program("command-api", &["serve"]);
         let url = self.postgres("command_api", &self.passwords.command_api);
@@ -88,7 +88,7 @@ impl Settings {
         command
     }
 
-    /// `query-api serve`.
+    /// The command `query-api serve`.
     pub fn query_api(&self) -> Command {
         let mut command = self.program("query-api", &["serve"]);
         command.env("READ_MODEL_URL", self.postgres("query_api", &self.passwords.query_api));
@@ -101,7 +101,7 @@ impl Settings {
         command
     }
 
-    /// `event-relay run`.
+    /// The command `event-relay run`.
     pub fn event_relay(&self) -> Command {
         let mut command = self.program("event-relay", &["run"]);
         command.env("EVENT_STORE_URL", self.postgres("event_relay", &self.passwords.event_relay));
@@ -110,7 +110,7 @@ impl Settings {
         command
     }
 
-    /// `projector run`.
+    /// The command `projector run`.
     pub fn projector(&self) -> Command {
         let mut command = self.program("projector", &["run"]);
         let url = self.postgres("projector", &self.passwords.projector);
@@ -122,7 +122,7 @@ impl Settings {
         command
     }
 
-    /// The commands that bring the schemas up to date, as the owner.
+    /// The commands that migrate the schemas, as the database owner.
     pub fn migrations(&self) -> [Command; 4] {
         let owner = self.postgres_owner();
         let mut event_store = self.program("command-api", &["migrate", "event-store"]);
@@ -136,7 +136,7 @@ impl Settings {
         [event_store, auth, keys, read_model]
     }
 
-    /// Where everything is, without the process ids.
+    /// All addresses, without the process ids.
     pub fn endpoints(&self, holder: Holder) -> Endpoints {
         Endpoints {
             holder,
@@ -157,7 +157,7 @@ impl Settings {
         }
     }
 
-    /// nats-server with this configuration.
+    /// The command that starts nats-server with this configuration.
     pub fn nats_server(&self, program: &Path, config: &Path) -> Command {
         let mut command = Command::new(program);
         command.arg("-c").arg(config);
@@ -166,13 +166,13 @@ impl Settings {
     }
 }
 
-/// All clients of a stack are on this machine: one address may hold all connections.
+/// All clients of a local stack share one address, so it may hold all connections.
 fn share_connections(command: &mut Command) {
     command.env("MAX_CONNECTIONS_PER_ADDRESS", MAX_CONNECTIONS);
 }
 
-/// The processes share the machine: as many threads as it has cores, for each of them, wake one
-/// another on cores that another process could use. The user's own setting wins.
+/// Limits a process's threads to its share of the cores. With a thread per core in each process,
+/// the threads would compete for the same cores. The user's own setting takes precedence.
 fn share_cores(command: &mut Command, variable: &str) {
     if std::env::var_os(variable).is_none() {
         let threads =

@@ -1,4 +1,5 @@
-//! `status`: what runs, where, and whether it is ready. Exit code 1 when something is not.
+//! `status`: shows what runs, where, and whether it is ready. The exit code is 1 if something is
+//! not.
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         if json {
             answer(json!({ "up": false, "processes": [] }))?;
         } else {
-            eprintln!("stack: it is not up: run `cargo stack up`");
+            eprintln!("stack: it is not running: run `cargo stack up`");
         }
         return Ok(ExitCode::FAILURE);
     };
@@ -52,7 +53,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says on stderr which processes are not ready, and why; whether all are.
+/// Prints the processes that are not ready to stderr, with reasons. Returns whether all are ready.
 pub(crate) async fn tell_not_ready(layout: &Layout) -> anyhow::Result<bool> {
     let endpoints = Endpoints::read(layout)?;
     let running = running(layout)?.context("the stack is not up: run `cargo stack up`")?;
@@ -65,7 +66,7 @@ pub(crate) async fn tell_not_ready(layout: &Layout) -> anyhow::Result<bool> {
     }
     if !all_ready {
         eprintln!(
-            "stack: it stays up; `cargo stack status` tells how it is, `cargo stack logs NAME` why"
+            "stack: it keeps running; see `cargo stack status` and `cargo stack logs NAME`"
         );
     }
     Ok(all_ready)
@@ -73,7 +74,7 @@ pub(crate) async fn tell_not_ready(layout: &Layout) -> anyhow::Result<bool> {
 
 type Row<'r> = (&'r str, &'r Running, Result<(), NotReady>);
 
-/// Each process, and whether it is ready.
+/// The state of each process.
 async fn states<'r>(
     layout: &Layout,
     endpoints: &Endpoints,
@@ -88,7 +89,7 @@ async fn states<'r>(
                 why: format!("stopped: `cargo stack start {name}` starts it"),
                 needs_action: true,
             }),
-            (_, None) => Err(NotReady::now("it ended and will be started again")),
+            (_, None) => Err(NotReady::now("it ended and will be restarted")),
             (None, Some(_)) => Ok(()),
         };
         rows.push((name.as_str(), process, state));
@@ -96,7 +97,7 @@ async fn states<'r>(
     Ok(rows)
 }
 
-/// How to tell that a service is ready.
+/// How to check that a service is ready.
 pub fn readiness(layout: &Layout, endpoints: &Endpoints, name: &str) -> Option<Readiness> {
     if let Some((_, admin)) =
         endpoints.admin_ports().into_iter().find(|(process, _)| *process == name)

@@ -1,10 +1,9 @@
-//! Keeps the stack's processes running: starts each, restarts one that dies, merges their logs,
-//! stops all of them.
+//! The supervisor of the stack's processes: starts them, restarts those that die, merges their
+//! logs, and stops them all.
 //!
-//! A process is `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`; a
-//! service that is told to rest is stopped and not started until it is told to run. Every process
-//! is guarded: should the supervisor itself be killed, the kernel (or a watching shell) ends what
-//! it started.
+//! A process goes `starting` → `running` → (it died) `waiting` → `starting` …, until `stop`. A
+//! stopped service stays stopped until it is started again. Every process is guarded: if the
+//! supervisor itself is killed, the kernel (or a watching shell) ends its processes.
 
 mod log;
 mod readiness;
@@ -27,46 +26,46 @@ use crate::build::Build;
 use crate::identity::{Holder, ProcessId};
 use crate::layout::{Layout, write_private};
 
-/// How long a service may take until it is ready; PostgreSQL's recovery after a crash included.
+/// How long a service may take to become ready, including PostgreSQL's recovery after a crash.
 pub const READY_LIMIT: Duration = Duration::from_mins(2);
-/// How long the pause between two looks is at first, and at most: about a twentieth of the wait so
-/// far.
+/// The shortest and the longest pause between two checks. A pause is about a twentieth of the wait
+/// so far.
 const READY_POLL: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 
-/// One running process, as `running.json` tells it.
+/// The state of one process in `running.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// Which process; none while it waits to be started again.
+    /// The process, or `None` while it waits for a restart.
     pub process: Option<ProcessId>,
-    /// Which build of its program it runs.
+    /// The build of the program that it runs.
     pub program: Option<Build>,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u32,
 }
 
 impl Running {
-    /// The process id; none while it waits to be started again.
+    /// The process id, or `None` while the process waits for a restart.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(|process| process.pid)
     }
 }
 
-/// What `running.json` holds.
+/// The content of `running.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningFile {
-    /// Whose they are.
+    /// The stack and supervisor that the processes belong to.
     #[serde(flatten)]
     pub holder: Holder,
     /// The processes by name.
     pub processes: BTreeMap<String, Running>,
 }
 
-/// What a service is told to do.
+/// The state that a service should be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Run, and start again whenever it dies.
+    /// Run, and restart after every end.
     Run,
-    /// Stop, and be ready to run again.
+    /// Stop for now; it may run again later.
     Rest,
     /// Stop for good.
     End,
@@ -74,7 +73,7 @@ pub(crate) enum Order {
 
 type Table = Arc<Mutex<BTreeMap<String, Running>>>;
 
-/// The services that run, in the order of their start.
+/// Supervises services. It keeps them in start order.
 #[derive(Debug)]
 pub struct Supervisor {
     layout: Layout,
@@ -83,7 +82,7 @@ pub struct Supervisor {
     changed: watch::Sender<u64>,
     services: Vec<Supervised>,
     probe: Probe,
-    /// Writes `running.json` at every start and end.
+    /// The task that writes `running.json` at every start and end.
     scribe: JoinHandle<()>,
 }
 
@@ -96,7 +95,7 @@ struct Supervised {
 }
 
 impl Supervisor {
-    /// Nothing runs yet.
+    /// Creates a supervisor without services.
     pub fn new(layout: &Layout, holder: Holder, view: LogView) -> anyhow::Result<Supervisor> {
         let (changed, changes) = watch::channel(0);
         let (table, probe) = (Table::default(), Probe::new()?);
@@ -124,11 +123,11 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Waits until a service is ready, as long as waiting may help: not for one that needs
-    /// somebody's action, and no longer than [`READY_LIMIT`].
+    /// Waits until a service is ready, at most [`READY_LIMIT`]. It stops waiting if the service
+    /// needs a person to act.
     ///
     /// # Errors
-    /// It is not ready. The message says why, and names its log.
+    /// The service is not ready. The message gives the reason and the path of its log.
     pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
         let kept =
             self.services.iter().find(|kept| kept.name == name).context("no such service")?;
@@ -155,12 +154,12 @@ impl Supervisor {
         }
     }
 
-    /// What runs now.
+    /// The processes that run now.
     pub fn running(&self) -> BTreeMap<String, Running> {
         self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// The process ids by name, as `endpoints.json` names them.
+    /// The process ids by name, with the names of `endpoints.json`.
     pub fn pids(&self) -> BTreeMap<String, u32> {
         let running = self.running().into_iter();
         running
@@ -168,12 +167,12 @@ impl Supervisor {
             .collect()
     }
 
-    /// Tells of every start and end.
+    /// A receiver that is notified of every start and end.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Lets the services rest that were told to, and the others run.
+    /// Stops the services that should be stopped, and runs the others.
     pub fn obey(&self) {
         for kept in &self.services {
             let order = if self.layout.resting().join(kept.name).exists() {
@@ -185,8 +184,7 @@ impl Supervisor {
         }
     }
 
-    /// Stops everything in an orderly way: first whoever uses the servers, all at once, then the
-    /// servers.
+    /// Stops everything cleanly: first all processes that use the servers, then the servers.
     pub async fn stop(mut self) {
         let servers = ["nats", "postgres"];
         let (last, first): (Vec<Supervised>, Vec<Supervised>) =
@@ -197,7 +195,8 @@ impl Supervisor {
     }
 }
 
-/// What a killed supervisor leaves is found by what it wrote: so it writes at once.
+/// Writes `running.json` at every change. After the supervisor is killed, `down` finds its
+/// processes there.
 async fn keep_written(
     layout: Layout,
     holder: Holder,
@@ -216,7 +215,7 @@ async fn keep_written(
 
 async fn end(services: Vec<Supervised>) {
     for kept in &services {
-        // A service whose task is over needs no signal.
+        // A service whose task has ended needs no signal.
         let _over = kept.order.send(Order::End);
     }
     for kept in services {

@@ -1,5 +1,5 @@
-//! `test`: the whole suite on servers of its own, which are gone afterwards. Nothing is shared with
-//! a running stack.
+//! `test`: runs the whole suite on separate servers, which it removes afterwards. It shares nothing
+//! with a running stack.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::layout::Layout;
 use crate::tree::cargo;
 use crate::{build, choose, nextest};
 
-/// The exit code of a program that a Ctrl-C ended.
+/// The exit code after Ctrl-C.
 const INTERRUPTED: u8 = 130;
-/// How long a test runner may take to end its tests.
+/// How long the test runner may take to stop its tests.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
-/// How long the suite may take as a whole, its build included …
+/// How long the whole suite may take, including its build.
 const SUITE_LIMIT: Duration = Duration::from_hours(2);
-/// … with the long proofs at full count …
+/// The same limit with the full counts of `--long`.
 const LONG_SUITE_LIMIT: Duration = Duration::from_hours(12);
-/// … and the documentation's examples.
+/// How long the documentation's examples may take.
 const EXAMPLES_LIMIT: Duration = Duration::from_mins(45);
 
 /// Runs the suite.
@@ -54,7 +54,7 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     let mut suite = Command::new(&runner);
     in_checkout(layout, &mut suite);
     suite.args(["nextest", "run", "--locked", "--no-fail-fast", "--profile", profile]);
-    // Naming packages would otherwise build the tests of all others, too.
+    // Naming packages would otherwise also build the tests of all others.
     if !args.args.iter().any(|arg| arg == "-p" || arg.starts_with("--package")) {
         suite.arg("--workspace");
     }
@@ -63,7 +63,7 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     }
     suite.args(&args.args);
     let mut steps = vec![("the suite", suite, suite_limit)];
-    // A filter is for the suite; documentation's examples are run with the whole of it.
+    // A filter applies to the suite. The documentation's examples run only without one.
     if args.args.is_empty() {
         let mut examples = cargo(layout);
         examples.args(["test", "--locked", "--workspace", "--doc", "--quiet"]);
@@ -77,7 +77,7 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
             Ended::Failed => code = ExitCode::FAILURE,
             Ended::TooLong => {
                 eprintln!(
-                    "stack: {name} did not end within {} min and is ended",
+                    "stack: {name} did not end within {} min: stopping it",
                     limit.as_secs() / 60
                 );
                 code = ExitCode::FAILURE;
@@ -93,7 +93,8 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// Gives a program the folder and the surroundings that cargo has here: the runner calls it.
+/// Gives a command the working folder and environment that cargo has here, because the runner calls
+/// cargo.
 fn in_checkout(layout: &Layout, command: &mut Command) {
     let cargo = cargo(layout);
     command.current_dir(&layout.root).env("CARGO", cargo.get_program());
@@ -114,7 +115,7 @@ async fn cluster(
         directory: Some(layout.servers.clone()),
         ..ClusterOptions::default()
     };
-    PostgresCluster::start(options).await.context("the tests' cluster cannot be started")
+    PostgresCluster::start(options).await.context("cannot start the tests' cluster")
 }
 
 /// How a step ended.
@@ -123,11 +124,11 @@ enum Ended {
     Passed,
     Failed,
     TooLong,
-    /// A signal came first.
+    /// A signal interrupted the step.
     Interrupted,
 }
 
-/// Runs a command to its end, for as long as it may take.
+/// Runs a command to completion within a limit.
 async fn run_step(command: &Command, limit: Duration) -> anyhow::Result<Ended> {
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -147,7 +148,7 @@ async fn run_step(command: &Command, limit: Duration) -> anyhow::Result<Ended> {
             _ = terminate.recv() => break Ended::Interrupted,
         }
     };
-    // The whole group: cargo would leave the tests running.
+    // Signals the whole group, because cargo would leave the tests running.
     let group = nix::unistd::Pid::from_raw(i32::try_from(process.pid())?);
     nix::sys::signal::killpg(group, Signal::SIGTERM)?;
     if !process.end(Signal::SIGTERM, STOP_LIMIT).await? {

@@ -1,11 +1,11 @@
-//! Cargo, the checkout's other tool: which one to call, and with which PATH.
+//! Finds cargo, and the PATH to call it with.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::layout::Layout;
 
-/// Where programs are on any system, for when PATH is empty: cargo itself needs a linker.
+/// Folders that hold programs on most systems, for an empty PATH: cargo itself needs a linker.
 const USUAL: [&str; 7] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -16,7 +16,8 @@ const USUAL: [&str; 7] = [
     "/opt/homebrew/bin",
 ];
 
-/// A cargo command in the checkout: the cargo that runs us, else the one on PATH, else the user's.
+/// A cargo command in the checkout. It uses the cargo that runs this tool, or else the user's, or
+/// else the one on PATH.
 pub fn cargo(layout: &Layout) -> Command {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -36,7 +37,7 @@ pub fn cargo(layout: &Layout) -> Command {
     folders.extend(USUAL.map(PathBuf::from));
     let mut command = Command::new(program);
     command.current_dir(&layout.root);
-    // Ours, from `cargo run`, would make another build of the crates that read them.
+    // If set by `cargo run`, these variables would trigger a rebuild of the crates that read them.
     for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"]
     {
         command.env_remove(name);

@@ -1,5 +1,5 @@
-//! `up`: from nothing to a running system. In the foreground it stays and shows the logs; with
-//! `--detach` it leaves a supervisor.
+//! `up`: starts the whole system. In the foreground it stays and shows the logs; with `--detach` it
+//! leaves a supervisor running.
 
 mod detached;
 mod supervise;
@@ -19,27 +19,26 @@ use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
 use crate::{choose, down, status};
 
-/// Brings the stack up. One that is up already stays up, unless it runs other programs than the
-/// ones that are there now.
+/// Starts the stack. A running stack keeps running, unless its programs have been rebuilt since.
 pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     let mut programs = None;
     if layout.lock()?.is_none() {
         let endpoints = Endpoints::read(layout)
-            .context("the stack is being started or stopped by another `cargo stack`")?;
+            .context("another `cargo stack` is starting or stopping the stack")?;
         let other = other_programs(layout, programs.insert(self::programs(layout, args)?))?;
         if other.is_empty() {
-            progress("the stack is up already");
+            progress("the stack is already running");
             show(&endpoints, args.output.json)?;
             return once_ready(layout, args).await;
         }
         progress(&format!(
-            "the stack runs other builds of {} than the ones that are there now",
+            "the running stack has older builds of {}",
             other.join(", ")
         ));
-        progress("stopping it, to start it again with them");
+        progress("stopping it, to start the current builds");
         down::stop(layout).await?;
     }
-    // Whatever is missing is said now, in the foreground, before anything is started.
+    // Missing prerequisites are reported now, in the foreground, before anything starts.
     progress("looking for PostgreSQL and nats-server");
     let servers = choose::choose(layout, args.bundled)?;
     progress(&format!("using {} and {}", servers.postgres.bin().display(), servers.nats.display()));
@@ -63,11 +62,11 @@ async fn foreground(
     let (samples, for_import, json) = (args.clone(), layout.clone(), args.output.json);
     supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
         match show(endpoints, json) {
-            // Nobody reads any more: no reason to stop the processes.
+            // Nothing reads the output any more, which is no reason to stop the processes.
             Err(error) if cli_kit::is_reader_gone(error.as_ref()) => {}
             shown => shown?,
         }
-        progress("press Ctrl-C to stop all of it");
+        progress("press Ctrl-C to stop everything");
         tokio::spawn(async move {
             if let Err(error) = once_ready(&for_import, &samples).await {
                 eprintln!("stack: {error:#}");
@@ -78,7 +77,7 @@ async fn foreground(
     .await
 }
 
-/// The processes whose programs have been rebuilt since they were started, or lie elsewhere.
+/// The processes whose programs were rebuilt since their start, or are in another folder.
 fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'static str>> {
     let Some(file) = running(layout)? else { return Ok(Vec::new()) };
     let mut other = Vec::new();
@@ -87,13 +86,13 @@ fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'
         let there =
             Build::of(&path).with_context(|| format!("there is no program {}", path.display()))?;
         let runs = file.processes.get(name).and_then(|running| running.program);
-        // One that was told to rest runs nothing.
+        // A stopped process runs no program.
         other.extend(runs.filter(|runs| *runs != there).map(|_| name));
     }
     Ok(other)
 }
 
-/// Runs as the supervisor that `up --detach` leaves behind.
+/// Runs the supervisor that `up --detach` leaves behind.
 pub async fn supervise(layout: &Layout, args: SuperviseArgs) -> anyhow::Result<ExitCode> {
     let mut programs = Programs::in_folder(&args.programs)?;
     programs.profile = args.profile;
@@ -108,8 +107,8 @@ fn programs(layout: &Layout, args: &UpArgs) -> anyhow::Result<Programs> {
     build::processes(layout, &args.profile)
 }
 
-/// What is left to do when all are ready. If one is not, says why: the stack stays up, so that
-/// somebody can help.
+/// Finishes `up` when all processes are ready. If one is not, it reports why; the stack keeps
+/// running, so that the cause can be fixed.
 async fn once_ready(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     if !status::tell_not_ready(layout).await? {
         return Ok(ExitCode::FAILURE);
@@ -125,7 +124,7 @@ fn progress(text: &str) {
     eprintln!("stack: {text}");
 }
 
-/// Prints where everything is: without passwords for people, as `endpoints.json` for programs.
+/// Prints the addresses: for people without passwords, for programs as in `endpoints.json`.
 pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     if json {
         answer(serde_json::to_string_pretty(endpoints)?)?;

@@ -1,9 +1,8 @@
-//! The public API of the libraries is the one that each crate's `api.txt` lists, so that no change
-//! of it goes unnoticed. To accept a change: `API=accept cargo test -p stack --test api`.
+//! Checks that the public API of each library matches its `api.txt`, so that no change goes
+//! unnoticed. To accept a change: `API=accept cargo test -p stack --test api`.
 //!
-//! The compiler of the tree describes its own items in JSON, which is not stable, so that another
-//! compiler may need another version of the crate that reads it. The lists name no item that the
-//! compiler adds by itself.
+//! The compiler describes its items in unstable JSON, so another compiler may need another version
+//! of the crate that reads it. The lists omit items that the compiler adds by itself.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
@@ -13,27 +12,27 @@ use std::time::Duration;
 
 use local_servers::finish;
 
-/// The libraries that other workspaces stand on.
+/// The libraries that other workspaces depend on.
 const LIBRARIES: [&str; 5] =
     ["aggregate", "event-store", "event-feed", "projection", "service-kit"];
-/// How long the descriptions may take, with all that they are built on.
+/// How long the descriptions may take, including building the dependencies.
 const LIMIT: Duration = Duration::from_mins(10);
-/// How many differing lines are shown of one library.
+/// The maximum number of differing lines shown per library.
 const SHOWN: usize = 40;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// A rustdoc that may describe items in JSON. The variable that allows it is for rustdoc alone:
-/// build scripts ask for it, too, and would have everything built again.
+/// A rustdoc wrapper that may write JSON. It sets the variable only for rustdoc: build scripts also
+/// read it and would cause a full rebuild.
 fn rustdoc() -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let next_to_cargo = Path::new(env!("CARGO")).with_file_name("rustdoc");
     let real = if next_to_cargo.is_file() { next_to_cargo } else { "rustdoc".into() };
     let wrapper = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustdoc");
     let script = format!("#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec '{}' \"$@\"\n", real.display());
-    // Cargo would take another file for another rustdoc.
+    // Cargo would treat a rewritten file as another rustdoc.
     if std::fs::read_to_string(&wrapper).is_ok_and(|found| found == script) {
         return wrapper;
     }
@@ -42,11 +41,10 @@ fn rustdoc() -> PathBuf {
     wrapper
 }
 
-/// Describes the libraries, and answers with the folder of the descriptions.
+/// Describes the libraries; returns the folder of the descriptions.
 fn described() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    // The whole workspace: what they are built on then has the features that it has elsewhere, and
-    // is not built again.
+    // The whole workspace, so that dependencies keep their usual features and are not rebuilt.
     let what = ["doc", "--quiet", "--locked", "--no-deps", "--lib", "--workspace"];
     cargo.args(what).current_dir(root());
     cargo.env("RUSTDOC", rustdoc());
@@ -87,7 +85,7 @@ fn the_public_api_is_the_one_that_is_listed() {
     );
 }
 
-/// The lines that one text has and the other lacks.
+/// The lines that only one of the two texts contains.
 fn difference(known: &str, found: &str) -> String {
     let only = |these: &str, others: &str, sign: &str| -> Vec<String> {
         let others: std::collections::BTreeSet<&str> = others.lines().collect();

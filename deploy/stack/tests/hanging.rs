@@ -1,5 +1,4 @@
-//! A test that hangs is ended and named: the runner is given the repository's own limits, only with
-//! shorter seconds.
+//! Checks that a hanging test is ended and named, using the repository's limits with shorter times.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::fs;
@@ -12,10 +11,9 @@ use stack::{Layout, nextest};
 
 const HANGING: &str = "#[test]\nfn it_hangs() {\n    loop {\n        std::thread::park();\n    \
     }\n}\n\n#[test]\nfn it_ends() {}\n";
-/// How long the runner may take, with a build of its own.
+/// How long the runner may take, including its build.
 const LIMIT: Duration = Duration::from_mins(3);
-/// The name is one that the limits speak of: the runner refuses a filter that no package answers
-/// to.
+/// The limits mention this package name. The runner refuses a filter that matches no package.
 const MANIFEST: &str =
     "[package]\nname = \"acceptance\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n";
 
@@ -23,8 +21,8 @@ const MANIFEST: &str =
 fn a_test_that_hangs_is_ended_and_named_under_either_profile() {
     let layout = Layout::find(None).unwrap();
     let limits = fs::read_to_string(layout.root.join(".config/nextest.toml")).unwrap();
-    // A limit that is not written so is not shortened: the run below would then end late, and by
-    // another's hand.
+    // A limit written in another way would not be shortened, and this test would run into its own
+    // limit.
     let shortened = limits
         .replace("\"60s\"", "\"1s\"")
         .replace("\"120s\"", "\"1s\"")

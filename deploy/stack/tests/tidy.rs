@@ -1,11 +1,11 @@
-//! The rules of the repository as tests: who may depend on whom, how long things may be, which
-//! words may stand where. A rule that is in the way is changed here, in a commit that argues it.
+//! The repository's rules as tests: dependencies between crates, lengths, and forbidden words. To
+//! change a rule, change it here in a commit that argues for it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-// Named by path: a file next to this one would be a test program of its own.
+// Named by path, because a file next to this one would become a separate test program.
 #[path = "tidy/features.rs"]
 mod features;
 #[path = "tidy/lengths.rs"]
@@ -21,7 +21,7 @@ mod tasks;
 #[path = "tidy/waits.rs"]
 mod waits;
 
-/// Our crates, where they are, and which of our crates each may use.
+/// Our crates, their folders, and the crates of ours that each may use.
 const EDGES: &[(&str, &str, &[&str])] = &[
     ("formats", "formats", &[]),
     ("aggregate", "aggregate", &[]),
@@ -76,19 +76,18 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         ],
     ),
 ];
-/// Tests may also use these.
+/// Crates that any tests may use.
 const FOR_TESTS: &[&str] = &["local-servers", "event-store", "projection", "service-kit", "stack"];
-/// One process's tests may use another process's crate to make what it reads.
+/// Tests of one process that may use another process's crate to create the data it reads.
 const FOR_TESTS_OF: &[(&str, &str, &str)] =
     &[("query-api", "projector", "the tables are the ones that the projector makes")];
-/// All that the pure rules are made of.
+/// All dependencies that the domain may have.
 const DOMAIN_USES: &[&str] =
     &["aggregate", "chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
-/// What the roots must not know.
+/// Dependencies that the root crates must not have.
 const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
 
-/// Where statements are put together by the program: names of databases and roles cannot be
-/// parameters.
+/// Files that build statements at runtime: names of databases and roles cannot be parameters.
 const ASSERTED_SQL: &[(&str, &str)] = &[
     ("acceptance/src/bench/server.rs", "the name of the bench's database"),
     ("deploy/servers/src/database.rs", "names of test databases, made of letters and digits there"),
@@ -97,11 +96,11 @@ const ASSERTED_SQL: &[(&str, &str)] = &[
     ("postgres-kit/src/schema.rs", "the table of migrations of a schema that a program names"),
     ("projection/src/test_kit.rs", "the view of a projection, by its own name"),
 ];
-/// What makes or holds a connection to Postgres without a deadline on our side.
+/// Types that open or hold a Postgres connection without a client-side deadline.
 const RAW_CONNECTIONS: &[&str] =
     &["PgPool", "PgPoolOptions", "PoolOptions", "PoolConnection", "PgListener"];
-/// The crates of the running system. Tools and tests may connect as they like: nobody waits for
-/// them.
+/// The crates of the running system. Tools and tests may connect in any way, because no user waits
+/// for them.
 const RUNNING: &[&str] = &[
     "event-store/",
     "event-feed/",
@@ -111,7 +110,7 @@ const RUNNING: &[&str] = &[
     "projector/",
     "query-api/",
 ];
-/// Waiting on a clock in a test outside a loop that looks at a condition, where that is the point.
+/// Tests that may sleep outside a loop that checks a condition, because time is what they test.
 const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("command-api/tests/it/stale.rs", "a server whose reads are slow"),
     ("event-feed/src/follower/tests.rs", "virtual time: appends come in between"),
@@ -124,19 +123,19 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
-/// Where a program ends, apart from `main.rs`: only `main` calls these, and prints their errors.
+/// Files besides `main.rs` where a program ends. Only `main` calls them and prints their errors.
 const ENDS: &[&str] = &[
     "command-api/src/erasure.rs",
     "command-api/src/serve.rs",
     "projector/src/cli/command.rs",
     "projector/src/process.rs",
 ];
-/// The only place that notifies, except for the listener's own test: NOTIFY in the append would
-/// serialise its commits.
+/// The only files that may notify. (The listener's test does too.) NOTIFY in an append would
+/// serialise commits.
 const NOTIFIES: &[&str] = &["event-store/sql/wake_relay.sql", "postgres-kit/tests/it/listener.rs"];
 
 struct Source {
-    /// From the root of the checkout, with slashes.
+    /// The path from the root of the checkout, with slashes.
     path: String,
     text: String,
 }
@@ -146,16 +145,16 @@ impl Source {
         self.path.contains("/tests/")
             || self.path.ends_with("/tests.rs")
             || self.path.contains("/benches/")
-            // Somebody else's workspace, which a test builds.
+            // This is another workspace that a test builds.
             || self.path.starts_with("acceptance/outside/")
     }
 
-    /// Whether its name ends with a dot and this.
+    /// Whether the file has this extension.
     fn has_extension(&self, extension: &str) -> bool {
         Path::new(&self.path).extension().is_some_and(|found| found == extension)
     }
 
-    /// The text up to its test module.
+    /// The text before its test module.
     fn without_tests(&self) -> &str {
         self.text.split("\n#[cfg(test)]\nmod ").next().unwrap()
     }
@@ -169,7 +168,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The checkout's text files, without what is made.
+/// The checkout's text files, without generated ones.
 fn files() -> Vec<Source> {
     const MADE: &[&str] = &["target", ".git", ".stack", ".sqlx"];
     let root = root();
@@ -191,7 +190,7 @@ fn rust() -> Vec<Source> {
         .collect()
 }
 
-/// Fails with every offence, not only the first.
+/// Fails with all offences, not only the first.
 #[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn none(rule: &str, offences: Vec<String>) {
     assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
@@ -281,7 +280,7 @@ fn standard_output_is_written_through_the_kit_that_minds_its_reader() {
                 .any(|word| line.replace("eprintln!(", "").contains(word))
         })
     });
-    // A build script speaks to cargo.
+    // A build script prints for cargo.
     let by_hand = by_hand
         .map(|file| file.path)
         .filter(|path| path != "deploy/stack/tests/tidy.rs" && !path.ends_with("build.rs"));
@@ -329,8 +328,7 @@ fn no_word_of_the_shop_stands_in_the_general_crates() {
         .filter(|file| GENERAL.iter().any(|general| file.path.starts_with(general)))
     {
         for (number, line) in file.text.lines().enumerate() {
-            // `order` also means a sequence: only its use as a name of the shop's thing is one of
-            // its words.
+            // `order` also means a sequence, so only its uses as a domain name count.
             let thing =
                 ["OrderPlaced", "OrderId", "PlaceOrder", "order.placed", "\"order-", "order_id"]
                     .iter()
@@ -344,7 +342,7 @@ fn no_word_of_the_shop_stands_in_the_general_crates() {
     none("streams and events are general: the shop is elsewhere", offences);
 }
 
-/// The words of a line in small letters, `CamelCase` and `snake_case` taken apart.
+/// The lower-case words of a line, with `CamelCase` and `snake_case` split.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut after_small = false;
@@ -399,8 +397,7 @@ fn tests_wait_for_conditions_not_for_time() {
     none("a test waits for a condition, and none is ignored", offences);
 }
 
-/// Whether a loop of the same function encloses the line: then the sleep is the pause between two
-/// looks.
+/// Whether a loop in the same function encloses the line. The sleep is then a pause between checks.
 fn is_in_loop(lines: &[&str], at: usize) -> bool {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut around = indent(lines[at]);
@@ -408,7 +405,7 @@ fn is_in_loop(lines: &[&str], at: usize) -> bool {
         if indent(line) < around {
             around = indent(line);
             let code = line.trim_start();
-            // The head of a loop may take several lines, the last of which is only its brace.
+            // A loop's head may take several lines, and its last line may be only the brace.
             if code == "{" || code == ") {" {
                 around += 1;
                 continue;
@@ -433,7 +430,7 @@ fn sql_is_never_joined_from_strings() {
         if ASSERTED_SQL.iter().any(|(path, _)| *path == file.path) {
             continue;
         }
-        // A test may try a statement on one table after another.
+        // A test may use one statement on several tables.
         if file.is_test() {
             continue;
         }
@@ -465,7 +462,7 @@ fn postgres_is_reached_through_connections_with_deadlines() {
         for (number, line) in file.without_tests().lines().enumerate() {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let has = |word: &str| line.split(|c| !is_word(c)).any(|found| found == word);
-            // The trait that has `connect`; the options themselves are called `PgConnectOptions`.
+            // The trait with `connect`. The options themselves are named `PgConnectOptions`.
             let imports_connect =
                 line.trim_start().starts_with("use sqlx") && has("ConnectOptions");
             let raw = RAW_CONNECTIONS.iter().any(|name| has(name))
@@ -477,7 +474,7 @@ fn postgres_is_reached_through_connections_with_deadlines() {
         }
     }
     none(
-        "who talks to Postgres does so through postgres-kit, which gives every call an end",
+        "Postgres is used only through postgres-kit, which gives every call a deadline",
         offences,
     );
 }
@@ -498,7 +495,7 @@ fn errors_have_types_where_others_handle_them() {
 
 #[test]
 fn the_repository_speaks_of_itself_alone() {
-    // Taken apart, so that this file does not break its own rule.
+    // Split up, so that this file does not break its own rule.
     let foreign = [
         concat!("..", "/shared"),
         concat!("/wo", "rk/"),

@@ -1,5 +1,4 @@
-//! The programs of one PostgreSQL installation, and the commands that the stack and the tests run
-//! with them.
+//! The programs of one PostgreSQL installation, and the commands that use them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,19 +8,19 @@ use crate::finish::finish;
 use crate::launch::Account;
 use crate::postgres::MAKE_LIMIT;
 
-/// Where one PostgreSQL's programs are.
+/// The location of a PostgreSQL installation's programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresBinaries {
     bin: PathBuf,
 }
 
 impl PostgresBinaries {
-    /// The installation whose programs are in this folder.
+    /// The installation with its programs in this folder.
     pub fn at(bin: impl Into<PathBuf>) -> PostgresBinaries {
         PostgresBinaries { bin: bin.into() }
     }
 
-    /// The installation that the test run names.
+    /// The installation that the test run's environment names.
     pub fn of_test_run() -> Result<PostgresBinaries, ServerError> {
         let variable = "DAYBOOK_TEST_PG_BIN";
         std::env::var_os(variable)
@@ -29,12 +28,13 @@ impl PostgresBinaries {
             .ok_or(ServerError::NotPrepared { variable })
     }
 
-    /// The folder.
+    /// The folder with the programs.
     pub fn bin(&self) -> &Path {
         &self.bin
     }
 
-    /// One of its programs, with the libraries that a fetched installation carries next to it.
+    /// A command for one of the programs. It sets the library path that a downloaded installation
+    /// needs.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         if let Some(package) = self.bin.ancestors().nth(3) {
@@ -56,8 +56,8 @@ impl PostgresBinaries {
         command
     }
 
-    /// Makes a cluster with checksums; `password` is the superuser's (`postgres`), none means that
-    /// loopback is trusted; `durable` waits until it is on disk.
+    /// Creates a cluster with checksums. `password` is for the superuser `postgres`; without it,
+    /// loopback connections are trusted. With `durable`, the data is synced to disk.
     pub fn init(
         &self,
         data: &Path,
@@ -95,7 +95,7 @@ impl PostgresBinaries {
         self.finish(command, "initdb")
     }
 
-    /// Runs one of the programs to its end.
+    /// Runs one of the programs to completion.
     pub(super) fn finish(&self, mut command: Command, program: &str) -> Result<(), ServerError> {
         let program = self.bin.join(program).display().to_string();
         let output = finish(&mut command, MAKE_LIMIT)?;
@@ -110,8 +110,8 @@ impl PostgresBinaries {
         Err(ServerError::Failed { program, status: output.status.to_string(), output: said })
     }
 
-    /// The server program over a cluster, listening on loopback alone and on no socket file (whose
-    /// path could be too long).
+    /// The command that starts a server on a cluster. It listens on loopback only, and on no socket
+    /// file, whose path could be too long.
     pub fn server(&self, data: &Path, port: u16, settings: &[(String, String)]) -> Command {
         let mut command = self.command("postgres");
         command.arg("-D").arg(data).args(["-p", &port.to_string()]).current_dir("/");
@@ -130,8 +130,8 @@ impl PostgresBinaries {
     }
 }
 
-/// The password goes to initdb in a file of the account's own, gone when initdb is done; arguments
-/// can be seen by all.
+/// Passes the password to initdb in a private temporary file, because any user can see a command's
+/// arguments.
 fn password_file(
     data: &Path,
     account: Account,

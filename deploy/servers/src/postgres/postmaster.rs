@@ -1,4 +1,4 @@
-//! What can be seen of a running postmaster from outside: its state file and its children.
+//! Inspects a running postmaster from outside: its state file and its children.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,17 +6,17 @@ use std::process::Command;
 use crate::finish::finish;
 use crate::postgres::LIMIT;
 
-/// What a cluster's own state file says.
+/// The state of a cluster according to its state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostmasterState {
     /// No server runs, or it is starting or stopping.
     NotReady,
-    /// It accepts connections.
+    /// The server accepts connections.
     Ready,
 }
 
-/// Reads a cluster's state file; it tells the cluster that answers on a port from another one that
-/// took the port.
+/// Reads the state of the cluster in `data` that runs as process `pid`. Unlike a connection, this
+/// cannot reach another server that took the port.
 pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
     const PID_LINE: usize = 0;
     const STATUS_LINE: usize = 7;
@@ -31,20 +31,21 @@ pub fn postmaster_state(data: &Path, pid: u32) -> PostmasterState {
     }
 }
 
-/// The folder of the cluster whose server wrote this state file: another one's, in a copy that was
-/// made while that ran.
+/// The data folder named by the state file of a cluster. In a copy of a running cluster, it is the
+/// original's folder.
 pub fn postmaster_data(data: &Path) -> Option<PathBuf> {
     const DATA_LINE: usize = 1;
     let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
     text.lines().nth(DATA_LINE).map(|line| PathBuf::from(line.trim()))
 }
 
-/// The processes whose parent this is.
+/// The child processes of a process.
 pub(super) fn children(parent: u32) -> Vec<u32> {
     let Ok(entries) = Path::new("/proc").read_dir() else { return children_by_ps(parent) };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let is_child = |pid: &u32| {
-        // pid (name) state ppid …: the name may hold anything but ends with the last parenthesis.
+        // The format is `pid (name) state ppid …`. The name may contain anything, but ends with the
+        // last parenthesis.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok())
             == Some(parent)

@@ -1,4 +1,4 @@
-//! A standby of a cluster: made, brought up to date, cut off, and put in the place of its primary.
+//! Standbys of a cluster: creation, catch-up, disconnection and failover.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,15 +14,15 @@ use crate::{PostgresBinaries, ServerError};
 
 /// How long a promotion may take, in seconds.
 const PROMOTION_SECONDS: i32 = 60;
-/// How long an answer may take; one of them is that the promotion is done.
+/// How long an answer may take, including the one that confirms a promotion.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
 impl PostgresCluster {
-    /// Makes a standby that streams from this cluster, and starts it on a port of its own.
+    /// Creates a standby that streams from this cluster, and starts it on another port.
     pub async fn standby(&self) -> Result<PostgresCluster, ServerError> {
         let (binaries, url) = (self.binaries.clone(), self.url());
         let copy = move |data: &Path, account| base_backup(&binaries, account, &url, data);
-        // Beside the primary's own folder.
+        // In the same parent folder as the primary.
         let parent = self.data.ancestors().nth(2).map_or_else(std::env::temp_dir, Path::to_owned);
         PostgresCluster::make(self.binaries.clone(), &parent, self.settings.clone(), copy).await
     }
@@ -30,7 +30,7 @@ impl PostgresCluster {
     /// Waits until the standby has received and replayed everything that this cluster has written.
     ///
     /// # Panics
-    /// If one of them does not answer, or it takes too long.
+    /// If one of them does not answer, or the standby takes too long.
     pub async fn wait_until_followed_by(&self, standby: &PostgresCluster) {
         let written = ask::<String>(&self.url(), "SELECT pg_current_wal_lsn()::text").await;
         let replayed = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false)";
@@ -47,10 +47,10 @@ impl PostgresCluster {
         }
     }
 
-    /// Lets this cluster acknowledge a commit only when a standby has it.
+    /// From now on, this cluster acknowledges a commit only when a standby has it.
     ///
     /// # Panics
-    /// If it does not answer.
+    /// If the cluster does not answer.
     pub async fn wait_for_standbys(&self) {
         self.configure(
             "ALTER SYSTEM SET synchronous_standby_names = '*'",
@@ -60,22 +60,21 @@ impl PostgresCluster {
         .await;
     }
 
-    /// Ends this standby's connection to its primary: it misses what is committed from now on.
+    /// Disconnects this standby from its primary. It misses all later commits.
     ///
     /// # Panics
-    /// If it does not answer, or goes on receiving.
+    /// If the standby does not answer, or keeps receiving.
     pub async fn cut_off(&self) {
         let receivers = "SELECT count(*)::text FROM pg_stat_wal_receiver";
         self.configure("ALTER SYSTEM SET primary_conninfo = ''", receivers, "0").await;
     }
 
-    /// Puts this standby in the place of its primary, which must have ended: under the primary's
-    /// port, and promoted.
+    /// Replaces the primary, which must have ended: the standby takes its port and is promoted.
     ///
     /// # Panics
-    /// If it cannot be started or promoted there.
+    /// If the standby cannot be started or promoted.
     pub async fn take_over(&mut self, primary: &PostgresCluster) {
-        assert!(primary.process.is_none(), "the primary runs");
+        assert!(primary.process.is_none(), "the primary is still running");
         self.stop().await;
         self.port = primary.port;
         self.start_again().await;
@@ -86,7 +85,7 @@ impl PostgresCluster {
         assert!(promoted, "the standby was not promoted: {}", tail(&self.log));
     }
 
-    /// Changes a setting of the whole cluster and waits until a question is answered so.
+    /// Changes a cluster-wide setting and waits until `question` returns `wanted`.
     async fn configure(&self, statement: &'static str, question: &'static str, wanted: &str) {
         let mut connection = connect(&self.url()).await;
         for statement in [statement, "SELECT pg_reload_conf()"] {
@@ -94,7 +93,7 @@ impl PostgresCluster {
         }
         let deadline = Instant::now() + LIMIT;
         while ask::<String>(&self.url(), question).await != wanted {
-            self.not_later_than(deadline, "take a setting over");
+            self.not_later_than(deadline, "apply a setting");
             tokio::time::sleep(POLL).await;
         }
     }
@@ -109,7 +108,7 @@ impl PostgresCluster {
     }
 }
 
-/// Copies a running cluster as the beginning of a standby.
+/// Copies a running cluster to start a standby from.
 fn base_backup(
     binaries: &PostgresBinaries,
     account: Account,

@@ -1,4 +1,4 @@
-//! A database of its own for every test.
+//! Every test gets a separate database.
 
 use local_servers::TestDatabase;
 use sqlx::{Connection, PgConnection};

@@ -1,4 +1,4 @@
-//! The servers as the other crates' tests use them.
+//! Tests of the servers that other crates' tests use.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod database;

@@ -1,5 +1,5 @@
-//! Private servers: they keep their data over a stop and a kill, can be frozen, and end with
-//! whoever started them.
+//! Private servers keep their data across stops and kills, can be frozen, and end with the process
+//! that started them.
 
 use local_servers::{ClusterOptions, NatsOptions, NatsServer, PostgresCluster, in_time};
 use sqlx::{Connection, PgConnection};
@@ -37,7 +37,7 @@ async fn a_frozen_cluster_answers_again_once_it_goes_on() {
     assert_eq!(in_time("the answer", question).await.unwrap().unwrap(), 1);
 }
 
-/// The greeting that a nats-server sends to whoever connects.
+/// The greeting that a nats-server sends to each new connection.
 async fn greeting(url: &str) -> String {
     let address = url.trim_start_matches("nats://");
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();

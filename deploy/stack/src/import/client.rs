@@ -1,6 +1,6 @@
-//! A patient HTTP client: what the system cannot take now (it is down, starting, overloaded, or the
-//! same command is in flight) is asked again with backoff until a deadline; what it refuses is an
-//! error.
+//! An HTTP client with retries. It retries with backoff until a deadline while the system cannot
+//! take a request: it is down, starting or overloaded, or the same command is in flight. A refusal
+//! is an error.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,19 +18,19 @@ use crate::endpoints::Endpoints;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// One request; longer than any wait that the APIs allow.
+/// The limit of one request. It exceeds every wait that the APIs allow.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// An answer that says `Retry-After` is obeyed up to this.
+/// The maximum `Retry-After` that is honoured.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// What a command was answered.
+/// The answer to a command.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The id of what it made or changed.
+    /// The id of the resource that the command created or changed.
     pub id: String,
 }
 
-/// Where commands and queries go, and the newest position seen.
+/// A client of both APIs that remembers the newest position of its commands.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -61,9 +61,9 @@ struct Meta {
 }
 
 impl Client {
-    /// A client of the running stack.
+    /// Creates a client of the running stack.
     pub fn new(endpoints: &Endpoints, patience: Duration) -> anyhow::Result<Client> {
-        let http = loopback_client(REQUEST_LIMIT).context("no HTTP client")?;
+        let http = loopback_client(REQUEST_LIMIT).context("cannot create an HTTP client")?;
         let (command_api, query_api) = (endpoints.command_api.clone(), endpoints.query_api.clone());
         let [commands, replayed, retries] = [(); 3].map(|()| AtomicU64::new(0));
         Ok(Client {
@@ -78,7 +78,7 @@ impl Client {
         })
     }
 
-    /// Posts a command under its idempotency key.
+    /// Posts a command with its idempotency key.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Answer> {
         let what = format!("POST {path} ({key})");
         let request = || {
@@ -89,7 +89,7 @@ impl Client {
         };
         let (replayed, bytes) = self.ask(&what, request).await?;
         let Envelope { data, meta } = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{what}: an answer of another form"))?;
+            .with_context(|| format!("{what}: unexpected answer format"))?;
         self.commands.fetch_add(1, Ordering::Relaxed);
         self.replayed.fetch_add(u64::from(replayed), Ordering::Relaxed);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -99,7 +99,7 @@ impl Client {
         Ok(Answer { id: data.id })
     }
 
-    /// Asks the query API for what includes every command of this client.
+    /// Queries the query API for data that includes every command of this client.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         let token = self
             .newest
@@ -120,16 +120,16 @@ impl Client {
             }
         };
         let (_, bytes) = self.ask(&what, request).await?;
-        serde_json::from_slice(&bytes).with_context(|| format!("{what}: an answer of another form"))
+        serde_json::from_slice(&bytes).with_context(|| format!("{what}: unexpected answer format"))
     }
 
-    /// Commands answered, answered before, and tries that failed for now.
+    /// The number of commands answered, of those answered earlier, and of retries.
     pub fn counts(&self) -> (u64, u64, u64) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (load(&self.commands), load(&self.replayed), load(&self.retries))
     }
 
-    /// Asks until there is an answer; whether it repeats an earlier one, and its body.
+    /// Sends a request until it is answered. Returns whether it is a replayed answer, and its body.
     async fn ask(
         &self,
         what: &str,
@@ -147,7 +147,7 @@ impl Client {
             let wait = wait.unwrap_or_default().min(LONGEST_RETRY_AFTER).max(jittered);
             anyhow::ensure!(
                 Instant::now() + wait < deadline,
-                "{what}: given up after {} s: {why}",
+                "{what}: gave up after {} s: {why}",
                 self.patience.as_secs()
             );
             self.retries.fetch_add(1, Ordering::Relaxed);
@@ -167,8 +167,8 @@ async fn try_once(request: reqwest::RequestBuilder) -> Try {
     const SHOWN: usize = 600;
     let response = match request.send().await {
         Ok(response) => response,
-        // A connection refused or lost, or an answer too late: whether the command took effect, its
-        // key tells.
+        // The connection failed, or the answer is late. The idempotency key makes a retry safe
+        // whether or not the command took effect.
         Err(error) => return Try::NotNow(causes(&error), None),
     };
     let status = response.status();
@@ -202,7 +202,7 @@ async fn try_once(request: reqwest::RequestBuilder) -> Try {
     }
 }
 
-/// An error with its causes: reqwest's own text says only that sending failed.
+/// Formats an error with its causes. reqwest's own text says only that sending failed.
 fn causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,5 +1,4 @@
-//! Compares what the query API answers with what the file says: per customer and in total, to the
-//! cent.
+//! Compares the query API's answers with the file, per customer and in total, to the cent.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,24 +14,24 @@ use super::plan::{decimal, email};
 
 const CURRENCY: &str = "USD";
 const PAGE_SIZE: &str = "100";
-/// More pages than any file here fills: a cursor that never ends is an error.
+/// An upper bound that no file reaches: a cursor that never ends is an error.
 const MAX_PAGES: usize = 100_000;
 
-/// Sums over all customers of a file.
+/// Totals over all customers of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Customers.
+    /// The number of customers.
     pub customers: usize,
-    /// Confirmed orders.
+    /// The number of confirmed orders.
     pub orders: i64,
-    /// CDs.
+    /// The number of CDs.
     pub units: i64,
-    /// What was spent, as a decimal.
+    /// The amount spent, as a decimal number.
     pub spent: String,
 }
 
 impl Totals {
-    /// What a file says.
+    /// Computes the totals of a file.
     pub fn of_history(history: &History) -> Totals {
         Totals {
             customers: history.customers.len(),
@@ -42,7 +41,7 @@ impl Totals {
         }
     }
 
-    /// The rows of a table of two.
+    /// The rows of a table that shows two totals.
     pub fn rows(one: &Totals, other: &Totals) -> [(String, String, String); 4] {
         let row = |name: &str, of: fn(&Totals) -> String| (name.to_owned(), of(one), of(other));
         [
@@ -54,16 +53,16 @@ impl Totals {
     }
 }
 
-/// One thing that differs.
+/// One difference between the file and the query API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The customer's address, or `total`.
+    /// The customer's email address, or `total`.
     pub of: String,
-    /// Which figure.
+    /// The name of the differing value.
     pub figure: &'static str,
-    /// What the file says.
+    /// The value in the file.
     pub expected: String,
-    /// What the query API says.
+    /// The value from the query API.
     pub found: String,
 }
 
@@ -98,7 +97,7 @@ struct Day {
     revenue: String,
 }
 
-/// Asks for all customers, their orders and all days of the file and compares.
+/// Fetches all customers, their orders and all days of the file, and compares them.
 pub(super) async fn compare(
     client: &Client,
     history: &History,
@@ -141,8 +140,8 @@ pub(super) async fn compare(
     Ok((found, differences.0))
 }
 
-/// The days are another projection: its sums must be those of the same days' orders, other
-/// customers' too.
+/// Checks the daily sales, which are another projection. Its totals must equal those of the same
+/// days' orders, including other customers' orders.
 fn check_days(orders: &[Order], days: &[Day], differences: &mut Differences) -> anyhow::Result<()> {
     let of = "total of the days";
     let spent: i64 =
@@ -159,7 +158,7 @@ fn sum<T>(items: &[T], of: fn(&T) -> i64) -> i64 {
     items.iter().map(of).sum()
 }
 
-/// Every confirmed order of the file's days, whoever ordered it.
+/// Fetches every confirmed order of the file's days, from any customer.
 async fn orders(client: &Client, history: &History) -> anyhow::Result<Vec<Order>> {
     let (first, last) = span(history);
     let mut orders: Vec<Order> =
@@ -177,7 +176,7 @@ async fn days(client: &Client, history: &History) -> anyhow::Result<Vec<Day>> {
         .await
 }
 
-/// The file's first and last day.
+/// The first and last day of the file.
 fn span(history: &History) -> (NaiveDate, NaiveDate) {
     let dates: Vec<_> = history.purchases().map(|purchase| purchase.date).collect();
     (
@@ -186,7 +185,7 @@ fn span(history: &History) -> (NaiveDate, NaiveDate) {
     )
 }
 
-/// All items of a list, page by page.
+/// Fetches all items of a list, page by page.
 async fn list<T: for<'de> Deserialize<'de>>(
     client: &Client,
     path: &str,
@@ -203,7 +202,7 @@ async fn list<T: for<'de> Deserialize<'de>>(
         let answer = client.get(path, &query).await?;
         let data = answer.get("data").cloned().unwrap_or(Value::Null);
         let page: Vec<T> = serde_json::from_value(data)
-            .with_context(|| format!("GET {path}: data of another form"))?;
+            .with_context(|| format!("GET {path}: unexpected data format"))?;
         items.extend(page);
         cursor =
             answer.pointer("/meta/page/next_cursor").and_then(Value::as_str).map(str::to_owned);
@@ -211,7 +210,7 @@ async fn list<T: for<'de> Deserialize<'de>>(
             return Ok(items);
         }
     }
-    anyhow::bail!("GET {path}: no end after {MAX_PAGES} pages")
+    anyhow::bail!("GET {path}: more than {MAX_PAGES} pages")
 }
 
 fn cents_of(text: &str) -> anyhow::Result<i64> {

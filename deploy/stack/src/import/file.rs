@@ -1,6 +1,6 @@
-//! The file: one purchase a line, fields separated by blanks: customer (full id), customer (sample
-//! id; absent in the full file), date as YYYYMMDD, number of CDs, US dollars. Nothing here is a
-//! float.
+//! Parses the file: one purchase per line, with fields separated by blanks. The fields are the
+//! customer's full id, sample id (absent in the full file), date as YYYYMMDD, number of CDs, and US
+//! dollars. Amounts are never floats.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,39 +10,39 @@ use chrono::NaiveDate;
 const FIELDS_WITH_SAMPLE_ID: usize = 5;
 const FIELDS_WITHOUT: usize = 4;
 
-/// One line.
+/// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purchase {
     /// The customer's full id, as written.
     pub customer: String,
     /// The day of the purchase.
     pub date: NaiveDate,
-    /// How many CDs; at least one.
+    /// The number of CDs; at least one.
     pub units: i64,
-    /// What they cost together, in cents; 0 for a free order.
+    /// The total price in cents; 0 for a free order.
     pub cents: i64,
-    /// Which of the equal lines this is, from 0.
+    /// The index of this line among identical lines, starting at 0.
     pub ordinal: u32,
 }
 
 impl Purchase {
-    /// The idempotency key of a step of this purchase: equal for the same line of any run,
-    /// different for any two lines of a file.
+    /// The idempotency key of one step of this purchase. It is the same for a line in every run,
+    /// and differs between any two lines of a file.
     pub fn key(&self, step: &str) -> String {
         let Purchase { customer, date, units, cents, ordinal } = self;
         format!("cdnow/{customer}/{}/{units}/{cents}/{ordinal}/{step}", date.format("%Y%m%d"))
     }
 }
 
-/// A whole file.
+/// The purchases of a whole file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// Each customer's purchases, in the order of the file.
+    /// Each customer's purchases, in file order.
     pub customers: BTreeMap<String, Vec<Purchase>>,
 }
 
 impl History {
-    /// Reads a file's text.
+    /// Parses a file's text.
     pub fn parse(text: &str) -> anyhow::Result<History> {
         let mut customers: BTreeMap<String, Vec<Purchase>> = BTreeMap::new();
         let mut equal_lines: HashMap<(String, NaiveDate, i64, i64), u32> = HashMap::new();
@@ -56,11 +56,11 @@ impl History {
             *seen += 1;
             customers.entry(purchase.customer.clone()).or_default().push(purchase);
         }
-        anyhow::ensure!(!customers.is_empty(), "it has no line");
+        anyhow::ensure!(!customers.is_empty(), "the file is empty");
         Ok(History { customers })
     }
 
-    /// Every purchase.
+    /// All purchases.
     pub fn purchases(&self) -> impl Iterator<Item = &Purchase> {
         self.customers.values().flatten()
     }
@@ -78,7 +78,7 @@ fn parse_line(line: &str) -> anyhow::Result<Purchase> {
     };
     anyhow::ensure!(
         customer.bytes().all(|byte| byte.is_ascii_alphanumeric()),
-        "a customer's id has letters and digits only"
+        "a customer's id must have only letters and digits"
     );
     let date = NaiveDate::parse_from_str(date, "%Y%m%d").context("the date is not YYYYMMDD")?;
     let units: i64 = units.parse().context("the number of CDs is not a number")?;
@@ -87,7 +87,7 @@ fn parse_line(line: &str) -> anyhow::Result<Purchase> {
     Ok(Purchase { customer: (*customer).to_owned(), date, units, cents, ordinal: 0 })
 }
 
-/// `29.33` → 2933; up to two decimals, no sign.
+/// Parses `29.33` as 2933. It allows up to two decimals and no sign.
 fn parse_cents(text: &str) -> Option<i64> {
     let (dollars, cents) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

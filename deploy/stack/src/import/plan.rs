@@ -1,30 +1,30 @@
-//! The commands' bodies.
+//! The request bodies of the imported commands.
 
 use serde_json::{Value, json};
 
 use super::file::Purchase;
 
-/// The only product; imported lines bring their own prices, so its price of today is nobody's.
+/// The only product. Imported orders contain their own prices, so its current price is not used.
 pub(super) fn product() -> Value {
     json!({ "name": "cd", "unit_price": "14.99", "currency": "USD", "stock": 0 })
 }
 
-/// A customer's address.
+/// A customer's email address.
 pub(super) fn email(customer: &str) -> String {
     format!("cdnow-{customer}@example.com")
 }
 
-/// The key under which a customer is registered.
+/// The idempotency key of a customer's registration.
 pub(super) fn user_key(customer: &str) -> String {
     format!("cdnow/{customer}/register")
 }
 
-/// A customer.
+/// The body that registers a customer.
 pub(super) fn user(customer: &str) -> Value {
     json!({ "email": email(customer), "name": format!("CDNOW customer {customer}") })
 }
 
-/// An order whose lines cost exactly what the purchase did.
+/// The body of an order whose lines cost exactly as much as the purchase.
 pub(super) fn order(purchase: &Purchase, user: &str, product: &str) -> anyhow::Result<Value> {
     let lines: Vec<Value> = allocate(purchase.cents, purchase.units)
         .map(|(quantity, cents)| {
@@ -40,13 +40,14 @@ pub(super) fn order(purchase: &Purchase, user: &str, product: &str) -> anyhow::R
     Ok(json!({ "user_id": user, "ordered_at": at.to_rfc3339(), "currency": "USD", "lines": lines }))
 }
 
-/// Splits an amount over so many units without losing a cent: at most two prices, a cent apart.
+/// Splits an amount over `units` without losing a cent. There are at most two prices, one cent
+/// apart.
 fn allocate(cents: i64, units: i64) -> impl Iterator<Item = (i64, i64)> {
     let (price, dearer) = (cents / units, cents % units);
     [(units - dearer, price), (dearer, price + 1)].into_iter().filter(|(quantity, _)| *quantity > 0)
 }
 
-/// 2933 → `29.33`.
+/// Formats 2933 as `29.33`.
 pub(super) fn decimal(cents: i64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }

@@ -1,5 +1,5 @@
-//! The processes' output: each line into the process's own file and, in the foreground, merged and
-//! labelled on the terminal.
+//! The output of the processes: each line goes to the process's log file and, in the foreground,
+//! labelled to the terminal.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,23 +12,23 @@ use tokio::task::JoinHandle;
 
 use crate::layout::{Layout, open_private, private_folder};
 
-/// A longer line is broken.
+/// The maximum length of a line in bytes; longer lines are split.
 const MAX_LINE: usize = 64 * 1024;
-/// A log that grows past this is put aside, replacing the one put aside before.
+/// The size in bytes at which a log is rotated. The rotated file replaces the previous one.
 const MAX_LOG: u64 = 64 * 1024 * 1024;
 /// The width of the label.
 const LABEL: usize = 12;
 
-/// Whether the merged log is shown.
+/// Where log lines are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogView {
-    /// On standard output.
+    /// In the files and on standard output.
     Merged,
     /// Only in the files.
     Hidden,
 }
 
-/// One process's log.
+/// The log of one process.
 #[derive(Debug, Clone)]
 pub(super) struct Log {
     name: &'static str,
@@ -55,7 +55,7 @@ impl Log {
         Ok(Log { name, view, color, file: Arc::new(Mutex::new(LogFile { path, file, written })) })
     }
 
-    /// Reads what a process prints until it ends.
+    /// Reads the output of a process until it ends.
     pub(super) fn follow(&self, process: &mut Process) -> Vec<JoinHandle<std::io::Result<()>>> {
         let (stdout, stderr) = process.take_output();
         let mut readers = Vec::new();
@@ -70,7 +70,7 @@ impl Log {
         readers
     }
 
-    /// A line of the supervisor's own about the process.
+    /// Writes a line of the supervisor about the process.
     pub(super) fn note(&self, text: &str) {
         self.line(&format!("[stack] {text}"));
     }

@@ -1,5 +1,5 @@
-//! Whether a service is ready: asked of the service itself, and only believed from the process that
-//! is meant.
+//! Readiness checks: they ask the service itself, and accept an answer only from the expected
+//! process.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,16 +15,16 @@ use crate::operate::PROGRAMS;
 /// How long one answer may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
-/// How to tell that a service is ready.
+/// How to check that a service is ready.
 #[derive(Debug, Clone)]
 pub enum Readiness {
-    /// The cluster's state file says so.
+    /// The cluster's state file must report it.
     Postmaster(PathBuf),
-    /// It greets on this port by this name: another stack's server may have been faster to take the
-    /// port.
+    /// The server on this port must report this name. Another stack's server might have taken the
+    /// port first.
     Nats(u16, String),
-    /// Its admin port says so, under its process id: another process may have been faster to take
-    /// the port.
+    /// The admin port must report it with the expected process id. Another process might have taken
+    /// the port first.
     Http(String),
 }
 
@@ -32,32 +32,32 @@ pub enum Readiness {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct NotReady {
-    /// What is missing.
+    /// A description of what is missing.
     pub why: String,
-    /// Whether it stays so until somebody does what `why` says.
+    /// Whether the service stays not ready until a person acts on `why`.
     pub needs_action: bool,
 }
 
 impl NotReady {
-    /// It may be ready in a moment.
+    /// A temporary reason; the service may become ready by itself.
     pub fn now(why: impl Into<String>) -> NotReady {
         NotReady { why: why.into(), needs_action: false }
     }
 }
 
-/// Asks services whether they are ready. One serves for any number of them.
+/// Checks the readiness of any number of services.
 #[derive(Debug, Clone)]
 pub struct Probe {
     http: reqwest::Client,
 }
 
 impl Probe {
-    /// One client for all probes: each new one would set up its own connections.
+    /// Creates a probe with one HTTP client, which reuses its connections.
     pub fn new() -> anyhow::Result<Probe> {
-        Ok(Probe { http: loopback_client(CHECK_LIMIT).context("no HTTP client")? })
+        Ok(Probe { http: loopback_client(CHECK_LIMIT).context("cannot create an HTTP client")? })
     }
 
-    /// Asks the service that runs as this process; the error says what is missing.
+    /// Checks the service that runs as process `pid`. The error says what is missing.
     pub async fn check(&self, readiness: &Readiness, pid: u32) -> Result<(), NotReady> {
         match readiness {
             Readiness::Postmaster(data) => match postmaster_state(data, pid) {
@@ -84,7 +84,7 @@ impl Probe {
     }
 }
 
-/// What a process tells of itself, as far as it is looked at here.
+/// The part of a process's readiness report that is used here.
 #[derive(Debug, Deserialize)]
 struct Report {
     pid: u32,
@@ -107,7 +107,7 @@ impl Report {
         let reasons: Vec<String> = missing()
             .map(|(name, one)| format!("{name}: {}", one.reason.as_deref().unwrap_or("not ready")))
             .collect();
-        // A process whose components are all ready is not, when it is about to end.
+        // All components are ready, so the process is about to end.
         let why = if reasons.is_empty() { "it is stopping".to_owned() } else { reasons.join("; ") };
         NotReady {
             why: for_this_stack(&why),
@@ -116,7 +116,7 @@ impl Report {
     }
 }
 
-/// The commands that a program names, as they are given to it here.
+/// Rewrites the commands in a program's message to the form used with this tool.
 fn for_this_stack(text: &str) -> String {
     PROGRAMS.iter().fold(text.to_owned(), |text, program| {
         text.replace(&format!("`{program} "), &format!("`cargo stack run {program} "))
@@ -149,7 +149,7 @@ mod tests {
 
     use super::{NotReady, Probe, Readiness, Report};
 
-    /// Says on one connection, as often as it is asked, that process 7 is ready.
+    /// Answers every request on a connection with a report that process 7 is ready.
     async fn answer(mut stream: TcpStream) {
         let body = r#"{"pid":7}"#;
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());

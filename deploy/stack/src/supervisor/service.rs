@@ -1,4 +1,4 @@
-//! One service: what it runs, and the loop that keeps it running.
+//! One supervised service, and the loop that keeps it running.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,34 +15,34 @@ use super::{Order, Running, Table};
 use crate::build::Build;
 use crate::identity::ProcessId;
 
-/// The first wait before a dead process is started again; it doubles with each death …
+/// The first pause before a dead process is restarted. It doubles with each death.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// … up to this …
+/// The longest pause between restarts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// … and starts at the first again once it has run for so long.
+/// After running for this long, the pause starts again from the first.
 const STEADY: Duration = Duration::from_secs(20);
 /// How long a process may take to finish its work in flight.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// A lost child signal is noticed after this.
+/// How often to check for an end, in case a child signal was lost.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long the end of an ended process's output is waited for.
+/// How long to wait for the rest of an ended process's output.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(2);
 
-/// What is to run.
+/// A service to run.
 pub struct Service {
-    /// Its name in logs and tables.
+    /// The name in logs and tables.
     pub name: &'static str,
-    /// The program.
+    /// The command to run.
     pub command: Command,
-    /// The account it runs as.
+    /// The account to run it as.
     pub account: Account,
-    /// The signal that stops it in an orderly way.
+    /// The signal that stops it cleanly.
     pub stop: Signal,
-    /// How to tell that it is ready.
+    /// How to check that it is ready.
     pub readiness: Readiness,
 }
 
-/// Tells the supervisor what runs.
+/// Reports to the supervisor what runs.
 pub(super) struct Reporter {
     pub(super) table: Table,
     pub(super) changed: watch::Sender<u64>,
@@ -63,7 +63,7 @@ enum Ended {
     Died(String),
 }
 
-/// Runs the service until it is told to stop.
+/// Runs the service until it is told to end.
 pub(super) async fn keep(
     service: Service,
     log: Log,
@@ -72,7 +72,7 @@ pub(super) async fn keep(
 ) {
     let (mut pause, mut restarts) = (FIRST_PAUSE, 0);
     let stopped = |restarts| Running { process: None, program: None, restarts };
-    // Without the supervisor there are no more orders.
+    // Without a supervisor there are no more orders.
     while orders.has_changed().is_ok() {
         let order = *orders.borrow_and_update();
         match order {
@@ -86,8 +86,8 @@ pub(super) async fn keep(
             Order::End => break,
         }
         let started = Instant::now();
-        // Looked at before it is started: a build that comes in between makes the process one of
-        // older programs.
+        // Read before the start. If a build replaces the file in between, the process counts as an
+        // older build.
         let program = Build::of(Path::new(service.command.get_program())).ok();
         let launch =
             Launch { command: &service.command, account: service.account, guard: service.stop };
@@ -109,7 +109,7 @@ pub(super) async fn keep(
             pause = FIRST_PAUSE;
         }
         reporter.tell(service.name, stopped(restarts));
-        log.note(&format!("{why}; starting it again in {} ms", pause.as_millis()));
+        log.note(&format!("{why}; restarting it in {} ms", pause.as_millis()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = orders.changed() => {}
@@ -128,10 +128,10 @@ async fn run(
 ) -> Ended {
     let readers = log.follow(&mut process);
     let ended = watch_over(&mut process, service, log, orders).await;
-    // The end of what it said; a grandchild that holds the pipe open is not waited for.
+    // Reads the rest of the output, but does not wait for a grandchild that holds the pipe open.
     for reader in readers {
         if let Ok(Err(error)) = tokio::time::timeout(OUTPUT_LIMIT, reader).await {
-            log.note(&format!("its output cannot be read: {error}"));
+            log.note(&format!("cannot read its output: {error}"));
         }
     }
     ended
@@ -145,7 +145,7 @@ async fn watch_over(
 ) -> Ended {
     let mut children = match signal(SignalKind::child()) {
         Ok(children) => children,
-        Err(error) => return Ended::Died(format!("it cannot be watched: {error}")),
+        Err(error) => return Ended::Died(format!("cannot watch it: {error}")),
     };
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -161,7 +161,7 @@ async fn watch_over(
                         Ok(true) => {}
                         Ok(false) => log.note(&format!("it did not stop within {} s and is killed",
                             STOP_LIMIT.as_secs())),
-                        Err(error) => log.note(&format!("it could not be stopped: {error}")),
+                        Err(error) => log.note(&format!("could not stop it: {error}")),
                     }
                     return Ended::Asked;
                 }

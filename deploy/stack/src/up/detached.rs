@@ -1,4 +1,4 @@
-//! `up --detach`: leaves a supervisor behind and waits until it says that everything has settled.
+//! `up --detach`: starts a supervisor in the background and waits for its result.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -14,11 +14,11 @@ use crate::layout::{Layout, open_private, private_folder};
 use crate::supervisor::READY_LIMIT;
 
 const POLL: Duration = Duration::from_millis(50);
-/// Two servers and four processes, one after another at worst.
+/// The worst case: two servers and four processes, one after another.
 const LIMIT: Duration = Duration::from_secs(6 * READY_LIMIT.as_secs());
 const SHOWN_LINES: usize = 20;
 
-/// Starts the supervisor and waits until everything is ready, or is not and waiting does not help.
+/// Starts the supervisor. Waits until everything is ready, or until waiting longer is useless.
 pub(super) async fn start(
     layout: &Layout,
     args: &UpArgs,
@@ -28,7 +28,7 @@ pub(super) async fn start(
     private_folder(&layout.logs())?;
     let log = open_private(File::options().create(true).truncate(true).write(true), &log_path)?;
     let mut command =
-        Command::new(std::env::current_exe().context("this program's own file is not known")?);
+        Command::new(std::env::current_exe().context("cannot find this program's file")?);
     command
         .arg("--dir")
         .arg(&layout.state)
@@ -41,14 +41,15 @@ pub(super) async fn start(
     if args.bundled {
         command.arg("--bundled");
     }
-    // Its own group and no input: a Ctrl-C or a closed terminal is not meant for it.
+    // The supervisor has its own process group and no input, so Ctrl-C or a closed terminal does
+    // not reach it.
     command
         .current_dir(&layout.root)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .process_group(0);
-    let mut supervisor = command.spawn().context("the supervisor cannot be started")?;
+    let mut supervisor = command.spawn().context("cannot start the supervisor")?;
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(status) = supervisor.try_wait()? {
@@ -57,7 +58,7 @@ pub(super) async fn start(
             let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
             anyhow::bail!("the stack did not start ({status}):\n{end}");
         }
-        // What another supervisor left says nothing about this one.
+        // A file of another supervisor says nothing about this one.
         let ready = Endpoints::read(layout)
             .ok()
             .filter(|endpoints| endpoints.holder.supervisor.pid == supervisor.id());
@@ -66,7 +67,7 @@ pub(super) async fn start(
         }
         anyhow::ensure!(
             Instant::now() < deadline,
-            "the stack did not come up; see {}",
+            "the stack did not start in time; see {}",
             log_path.display()
         );
         tokio::time::sleep(POLL).await;

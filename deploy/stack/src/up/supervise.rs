@@ -1,9 +1,9 @@
-//! The supervisor's life: clean up after a killed one, start the servers, bring the database up to
-//! date, start the processes, keep `endpoints.json` true, and stop everything at the first signal
-//! (at once at the second).
+//! The supervisor: cleans up after a killed one, starts the servers, migrates the databases, starts
+//! the processes, and keeps `endpoints.json` current. The first signal stops everything cleanly,
+//! the second at once.
 //!
 //! A server that does not start ends the stack. A process that does not become ready does not:
-//! what mends it may need the others, as a rebuild needs the database.
+//! fixing it may need the others, as a rebuild needs the database.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -26,11 +26,11 @@ use crate::settings::Settings;
 use crate::supervisor::{LogView, Readiness, Service, Supervisor};
 use crate::{database, down, nats};
 
-/// Every permission of those who are not the owner.
+/// All permissions of other users.
 const OTHERS: u32 = 0o077;
 
-/// Runs the stack until a signal comes. `settled` is called once everything is ready, or is not and
-/// waiting does not help: the stack stays up, so that somebody can help.
+/// Runs the stack until a signal comes. `settled` is called once everything is ready, or once
+/// waiting longer is useless. The stack then keeps running, so that the cause can be fixed.
 pub(super) async fn run(
     layout: &Layout,
     bundled: bool,
@@ -38,9 +38,9 @@ pub(super) async fn run(
     view: LogView,
     settled: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let lock = layout.lock()?.context("another `cargo stack up` holds the stack")?;
+    let lock = layout.lock()?.context("another `cargo stack up` is running this stack")?;
     let mut signals = Signals::new()?;
-    // What the processes write is for the stack's owner alone.
+    // Files of the processes are private to the stack's owner.
     umask(Mode::from_bits_truncate(OTHERS));
     remove_file(&layout.endpoints())?;
     remove_folder(&layout.resting())?;
@@ -63,7 +63,7 @@ pub(super) async fn run(
     eprintln!("stack: stopping");
     tokio::select! {
         () = supervisor.stop() => {}
-        // Whatever still runs is ended as the processes are dropped.
+        // Dropping the processes ends those that still run.
         () = signals.next() => eprintln!("stack: stopped at once"),
     }
     remove_file(&layout.running())?;
@@ -127,7 +127,7 @@ async fn start_postgres(
     let (account, data) = (Account::unprivileged(), layout.postgres_data());
     refuse_copy(&data)?;
     if !data.exists() {
-        // It gets its name when it is whole: one whose making was broken off is made again.
+        // The folder gets its final name when it is complete. An interrupted one is created again.
         let draft = data.with_extension("draft");
         remove_folder(&draft)?;
         let (binaries, password, to) =
@@ -152,17 +152,17 @@ async fn start_postgres(
     supervisor.ready("postgres").await
 }
 
-/// Refuses a cluster that was copied while it ran: its files are of different moments, and its
+/// Refuses a cluster that was copied while it ran. Its files are inconsistent, and the original's
 /// server may still run.
 fn refuse_copy(data: &Path) -> anyhow::Result<()> {
     let Some(original) = postmaster_data(data) else { return Ok(()) };
-    // A folder that was moved after a crash is a copy of nothing.
+    // A folder that was moved after a crash has no original and is accepted.
     let (Ok(original), Ok(data)) = (original.canonicalize(), data.canonicalize()) else {
         return Ok(());
     };
     anyhow::ensure!(
         original == data,
-        "{} was copied from {} while that ran, so it is not whole: `cargo stack reset` makes a \
+        "{} was copied from {} while that ran, so it is broken: use `cargo stack reset` for a \
             new one, or copy it again after \
          `cargo stack down`",
         data.display(),
@@ -188,7 +188,7 @@ fn nats_service(
     })
 }
 
-/// What tells the supervisor to stop.
+/// The signals that stop the supervisor.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,

@@ -1,12 +1,12 @@
-//! A crate asks for what it uses: another crate of the workspace may ask for it today and not
-//! tomorrow. And it asks for nothing else.
+//! Each crate declares the dependencies and features that it uses, and no others. It must not rely
+//! on another crate of the workspace to enable them.
 
 use super::{EDGES, dependencies, files, manifest, none, rust};
 
-/// What only tokio's feature `test-util` has.
+/// Names that only tokio's feature `test-util` provides.
 const PAUSED_TIME: &[&str] = &["start_paused", "time::pause(", "time::advance("];
 
-/// Asked for only to give a crate beneath them a feature.
+/// Dependencies declared only to enable a feature of a crate beneath them.
 const FOR_A_FEATURE: &[&str] = &["aes", "polyval"];
 
 #[test]
@@ -34,7 +34,7 @@ fn every_dependency_is_used_by_the_crate_that_asks_for_it() {
     none("a crate asks for nothing that it does not use", offences);
 }
 
-/// Whether a text has this word.
+/// Whether a text contains this word.
 fn names(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
@@ -45,7 +45,7 @@ fn a_crate_whose_tests_stop_the_clock_asks_for_what_stops_it() {
     for (name, folder, _) in EDGES {
         let inside = format!("{folder}/");
         let uses = |text: &str| PAUSED_TIME.iter().any(|word| text.contains(word));
-        // The stack's folder has this rule, which only names the words.
+        // This file is excluded, because it only names the words.
         let others =
             rust().into_iter().filter(|file| file.path != "deploy/stack/tests/tidy/features.rs");
         let stops =

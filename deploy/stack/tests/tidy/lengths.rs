@@ -1,17 +1,17 @@
-//! How long files, functions and lines may be, in Rust and in SQL.
+//! The maximum lengths of files, functions and lines, in Rust and in SQL.
 
 use std::path::Path;
 
 use super::{Source, files, none, rust};
 
-/// The most lines of a file without its tests.
+/// The maximum number of lines of a file without its tests.
 const FILE_STOP: usize = 400;
-/// The most lines of a function, in Rust or in SQL, from its head to its last brace.
+/// The maximum number of lines of a function in Rust or SQL, from its head to its last brace.
 const FUNCTION_STOP: usize = 70;
-/// The most characters of a line.
+/// The maximum number of characters of a line.
 const LINE_STOP: usize = 100;
 
-/// SQL functions that are longer, and why.
+/// SQL functions that may be longer, with reasons.
 const LONG_SQL_FUNCTIONS: &[(&str, &str)] = &[
     (
         "event_store.append_batch",
@@ -29,15 +29,15 @@ const LONG_SQL_FUNCTIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The file types whose lines are measured.
+/// The file types whose line lengths are checked.
 const MEASURED: &[&str] = &["rs", "sql", "toml", "yml", "yaml", "md"];
-/// Where lines are longer, exactly how many, and why.
+/// The number of longer lines per file, with reasons.
 const LONG_LINES: &[(&str, usize, &str)] = &[
     ("formats/src/email.rs", 1, "a regular expression"),
     ("service-kit/src/input/time.rs", 2, "regular expressions"),
     ("service-kit/src/input/time/tests.rs", 1, "a regular expression"),
 ];
-/// Still to be wrapped, files or folders: they are being rewritten or moved.
+/// Files and folders that are not wrapped yet, because they are being rewritten or moved.
 const TO_BE_WRAPPED: &[&str] = &[
     "ARCHITECTURE.md",
     "README.md",
@@ -94,8 +94,8 @@ fn too_long(file: &Source, functions: Vec<(String, usize)>) -> impl Iterator<Ite
     })
 }
 
-/// Each function that has a body, and its length: formatted code ends a function with a brace at
-/// the function's own indent.
+/// The functions with a body, and their lengths. In formatted code, a function's last brace has the
+/// function's own indentation.
 pub(crate) fn functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let starts = lines.iter().enumerate().filter_map(|(at, line)| {
@@ -126,8 +126,8 @@ pub(crate) fn functions(text: &str) -> Vec<(String, usize)> {
     functions.collect()
 }
 
-/// Each function and procedure that an SQL text creates, and its length: from its head to the end
-/// of its body, which stands between two equal dollar quotes.
+/// The functions and procedures that an SQL text creates, and their lengths: from the head to the
+/// end of the body between two equal dollar quotes.
 pub(crate) fn sql_functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let starts = lines.iter().enumerate().filter_map(|(at, line)| {
@@ -148,7 +148,7 @@ pub(crate) fn sql_functions(text: &str) -> Vec<(String, usize)> {
             let both = lines[start + opened].matches(quote).count() == 2;
             if both { Some(opened) } else { quotes.find(|(_, other)| *other == quote).map(|q| q.0) }
         });
-        // Without a body in dollar quotes it would go unmeasured.
+        // A function without a body in dollar quotes counts as too long.
         (name, end.map_or(usize::MAX, |end| end + 1))
     });
     functions.collect()

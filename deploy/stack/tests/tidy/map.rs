@@ -1,20 +1,20 @@
-//! The map, `ARCHITECTURE.md`, is short and true as far as a program can tell.
+//! Checks that `ARCHITECTURE.md` is short and, as far as a program can tell, correct.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{EDGES, files, none, root};
 
-/// The most words of the map, tables and drawings included.
+/// The maximum number of words, including tables and drawings.
 const MAX_WORDS: usize = 1_800;
-/// The most columns of a line of prose.
+/// The maximum number of columns of a line of prose.
 const MAX_COLUMNS: usize = 100;
 
 fn map() -> String {
     std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -29,7 +29,7 @@ fn the_map_stays_short() {
     }
 }
 
-/// Code is as wide as its formatter makes it, and a link cannot be broken.
+/// Code is exempt because its formatter decides its width, and links because they cannot be broken.
 #[test]
 fn lines_of_prose_stay_narrow() {
     let mut offences = Vec::new();
@@ -49,7 +49,7 @@ fn lines_of_prose_stay_narrow() {
     none("a line of prose has at most 100 columns", offences);
 }
 
-/// A row `| folder/ | what is in it |` for each crate, and a line `crate → what it may use`.
+/// Each crate needs a row `| folder/ | … |` and a line `crate → crates that it may use`.
 #[test]
 fn the_map_lists_every_crate_and_what_it_may_use() {
     let map = map();
@@ -77,7 +77,7 @@ fn the_map_lists_every_crate_and_what_it_may_use() {
 fn every_file_that_the_map_names_is_there() {
     let there: Vec<String> = files().into_iter().map(|file| file.path).collect();
     let map = map();
-    // The drawing of the processes is fenced; what is left comes in pairs of backticks.
+    // Removes the fenced drawing; the other backticks come in pairs.
     let text: Vec<&str> = map.split("```").step_by(2).collect();
     let mut offences = Vec::new();
     let is_file = |quoted: &str| matches!(quoted.rsplit_once('.'), Some((_, "rs" | "md")));
@@ -90,7 +90,7 @@ fn every_file_that_the_map_names_is_there() {
     none("the map leads somewhere", offences);
 }
 
-/// `a/{b,c}.rs` is two paths.
+/// Expands `a/{b,c}.rs` into two paths.
 fn each(path: &str) -> Vec<String> {
     match path.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
         Some((before, (names, after))) => {

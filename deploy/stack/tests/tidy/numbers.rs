@@ -1,19 +1,19 @@
-//! The size of each crate in numbers. They are printed by
-//! `cargo test -p stack --test tidy -- --nocapture numbers`, to compare before and after a change.
+//! Prints the size of each crate, to compare before and after a change: `cargo test -p stack --test
+//! tidy -- --nocapture numbers`.
 
 use super::lengths::{functions, sql_functions};
 use super::{EDGES, Source, files};
 
-/// What is measured of one folder. Lines are those of production code, blank ones included.
+/// The sizes in one folder. Lines are production code, including blank lines.
 #[derive(Default)]
 struct Numbers {
-    /// The lines of each file.
+    /// The line count of each file.
     files: Vec<usize>,
-    /// The lines of each function.
+    /// The line count of each function.
     functions: Vec<usize>,
-    /// The lines of doc comments.
+    /// The number of doc comment lines.
     docs: usize,
-    /// The lines of tests.
+    /// The number of test lines.
     tests: usize,
 }
 
@@ -62,7 +62,7 @@ impl Numbers {
     }
 }
 
-/// Median, 90th percentile and maximum.
+/// Formats the median, the 90th percentile and the maximum.
 fn spread(lengths: &[usize]) -> String {
     let mut sorted = lengths.to_vec();
     sorted.sort_unstable();
@@ -71,7 +71,7 @@ fn spread(lengths: &[usize]) -> String {
     format!("{}/{}/{}", numbers[0], numbers[1], numbers[2])
 }
 
-/// The folder of the innermost crate that a file belongs to.
+/// The innermost crate that contains a file.
 fn crate_of(path: &str) -> Option<&'static str> {
     let folders = EDGES.iter().filter(|(_, folder, _)| path.starts_with(&format!("{folder}/")));
     folders.map(|(name, ..)| *name).next()

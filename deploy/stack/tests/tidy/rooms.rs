@@ -1,10 +1,10 @@
-//! The rooms of a crate: what each may name of the others.
+//! The modules of a crate, and what each may use of the others.
 
 use super::{none, rust};
 
-/// Use cases, for every representation of them.
+/// The use cases, which must not depend on any representation of them.
 const APPLICATION: &str = "command-api/src/application";
-/// What belongs to HTTP or to one representation.
+/// Names that belong to HTTP or to one representation.
 const OF_A_REPRESENTATION: &[&str] = &[
     "axum",
     "utoipa",
@@ -21,17 +21,17 @@ const OF_A_REPRESENTATION: &[&str] = &[
     "HeaderName",
     "HeaderValue",
 ];
-/// All that use cases may use of what the processes share: the rest serves HTTP.
+/// The parts of service-kit that use cases may use. The rest serves HTTP.
 const OF_SERVICE_KIT: &[&str] = &["clock"];
 
-/// Why the line may not be in the application.
+/// Why a line may not appear in the application.
 fn offence(line: &str) -> Option<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut words = line.split(|c| !is_word(c));
     if let Some(word) = words.find(|word| OF_A_REPRESENTATION.contains(word)) {
         return Some(format!("names {word}"));
     }
-    // Every path that begins so, whatever it then goes to.
+    // Every path with this root.
     let beyond = |root: &str, allowed: &[&str]| {
         line.match_indices(root).find_map(|(at, _)| {
             let next = line[at + root.len()..].split(|c| !is_word(c)).next().unwrap_or_default();

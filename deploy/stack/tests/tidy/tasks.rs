@@ -1,21 +1,23 @@
-//! A task that hangs cannot say so itself. Each that a process starts says here who notices.
+//! A hung task cannot report itself. So each task that a process starts is listed here with its
+//! watcher.
 
 use super::{RUNNING, none, rust};
 
-/// Who notices that a task has fallen silent.
+/// How a hung task is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Noticed {
-    /// Readiness, by a pulse.
+    /// Readiness notices, through a pulse.
     Pulse,
-    /// Who started it: it waits for the task, or asks by itself when the task is late.
+    /// The caller notices: it waits for the task, or acts by itself when the task is late.
     Caller,
-    /// Nobody needs to: it only makes something faster, and what it hints at is also polled.
+    /// Nothing needs to notice: the task is only an optimisation, and its result is also polled.
     Hint,
-    /// Nobody: it ends by itself within a limit, or lives as long as the process and only computes.
+    /// Nothing needs to notice: the task ends within a limit, or only computes as long as the
+    /// process lives.
     Bounded,
 }
 
-/// The files that start tasks, how many, and who notices when one falls silent.
+/// The files that start tasks, the number of tasks, and how a hung one is noticed.
 const TASKS: &[(&str, usize, Noticed)] = &[
     ("command-api/src/application/command.rs", 1, Noticed::Caller),
     ("event-feed/src/follower/live.rs", 2, Noticed::Hint),
@@ -49,7 +51,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("service-kit/src/telemetry.rs", 1, Noticed::Bounded),
 ];
 
-/// The calls of a line that start a task on the runtime.
+/// The number of calls in a line that start a task on the runtime.
 fn starts(line: &str) -> usize {
     let is_comment = line.trim_start().starts_with("//");
     if is_comment {
@@ -88,7 +90,7 @@ fn every_task_that_a_process_starts_is_missed_by_somebody_when_it_hangs() {
     none("a task that hangs is missed: it has a pulse, or somebody waits for it", offences);
 }
 
-/// The lines of a file without what only its tests compile.
+/// The lines of a file without test-only items.
 fn production(text: &str) -> impl Iterator<Item = &str> {
     let mut skipped = 0_usize;
     text.lines().filter(move |line| {
@@ -98,7 +100,7 @@ fn production(text: &str) -> impl Iterator<Item = &str> {
             return false;
         }
         let inside = skipped > 0;
-        // The item ends with a brace as far in as its attribute.
+        // The item ends with a brace that has the same indentation as its attribute.
         if inside && indent + 1 == skipped && matches!(line.trim(), "}" | "};") {
             skipped = 0;
         }

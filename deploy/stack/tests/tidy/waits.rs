@@ -1,10 +1,10 @@
-//! Failures of tests end: what a test or its kit waits for comes in time, or the test fails and
-//! says what it was.
+//! Tests must not wait forever: each wait in a test or its kit has a limit, or the test fails and
+//! names what it awaited.
 
 use super::{none, rust};
 
-/// Where waits have no limit, and why. Programs that people watch, and end by Ctrl-C, may take
-/// their time.
+/// Files whose waits need no limit, with reasons. Programs that a person watches can be stopped
+/// with Ctrl-C.
 const ENDLESS_WAITS: &[(&str, &str)] = &[
     ("deploy/servers/src/finish.rs", "makes the limits"),
     ("deploy/servers/src/http.rs", "makes the client with a limit"),
@@ -15,7 +15,7 @@ const ENDLESS_WAITS: &[(&str, &str)] = &[
     ("deploy/stack/src/supervisor.rs", "for as long as the stack runs"),
     ("deploy/stack/src/supervisor/service.rs", "for as long as the service runs"),
 ];
-/// What waits for ever, written as a test or its kit would.
+/// Calls that wait forever, as they appear in tests and kits, and their replacements.
 const ENDLESS: &[(&str, &str)] = &[
     ("reqwest::get(", "local_servers::http_get"),
     ("Client::new()", "local_servers::test_client"),
