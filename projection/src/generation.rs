@@ -1,13 +1,13 @@
-//! The read model's schema: the migrations, and the generations of each projection.
+//! The read model's schema: its migrations, and the generations of each projection.
 //!
-//! A generation is one set of a projection's tables, in the schema `<projection>_g<n>`, worked out
-//! by one fold version. One generation of each projection is live: the views in `read_model` show
-//! it. Everything here happens in single transactions under one advisory lock, so that it may be
-//! run twice or at once.
+//! A generation is one set of a projection's tables, in the schema `<projection>_g<n>`, filled by
+//! one fold version. One generation per projection is live: the views in `read_model` show it. All
+//! changes here are single transactions under one advisory lock, so they may run twice or
+//! concurrently.
 //!
-//! Every ready generation goes on being projected by the processes that know its fold version and
-//! its tables (`runner/discover.rs`), until somebody drops it. So the way back is as safe as the
-//! way forward: switching back never shows an earlier position.
+//! Processes that know a ready generation's fold version and tables keep projecting it
+//! (`runner/discover.rs`) until it is dropped. So switching back is as safe as switching forward:
+//! it never shows an earlier position.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,41 +26,41 @@ mod schema;
 
 pub use schema::{SchemaError, check, schema_fingerprint};
 
-/// Serialises whoever changes generations; the number has no meaning.
+/// The advisory lock for changes of generations. The number has no meaning.
 const LOCK: i64 = 0x0da7_b00c;
-/// How long changing the schema may take, the wait for others who do included.
+/// How long a schema change may take, including the wait for other changes.
 const CHANGE_LIMIT: Duration = Duration::from_mins(10);
 
-/// One generation of a projection.
+/// A generation of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
-    /// Its number, from 1.
+    /// The number of the generation, starting at 1.
     pub generation: i32,
-    /// What folded it.
+    /// The fold version that fills it.
     pub fold_version: i32,
-    /// A digest of what created its tables and indexes.
+    /// A digest of the statements that create its tables and indexes.
     pub tables: String,
-    /// Into how many partitions its keys are split.
+    /// The number of partitions that its keys are split into.
     pub partitions: i32,
     /// Whether queries see it.
     pub live: bool,
 }
 
 impl Generation {
-    /// Whether this program's projection makes the same rows in the same tables. Only then may it
-    /// touch them.
+    /// Whether this program's projection makes the same rows in the same tables. Only then may the
+    /// program write to them.
     pub fn is_made_by(&self, projection: &dyn AnyProjection) -> bool {
         self.fold_version == projection.fold_version() && self.tables == tables_digest(projection)
     }
 }
 
-/// What folds a projection's generations in this program, as processes tell each other.
+/// Identifies the fold of a projection in this program, for messages between processes.
 pub(crate) fn fold_of(projection: &dyn AnyProjection) -> String {
     format!("{} {} {}", projection.name(), projection.fold_version(), tables_digest(projection))
 }
 
-/// A digest of the statements that create a projection's tables and indexes; comments and blanks do
-/// not count.
+/// A digest of the statements that create a projection's tables and indexes. Comments and white
+/// space do not count.
 pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
     let lines = projection.tables().lines().chain(projection.indexes().lines());
     let code = lines.filter_map(|line| line.split("--").next());
@@ -71,11 +71,10 @@ pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
         .map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
-/// Brings the read model into the form that this program knows, and makes the first generation of
-/// each projection that has none.
+/// Migrates the read model, and creates the first generation of each projection that has none.
 ///
 /// # Errors
-/// [`SchemaError`]; nothing is left half done.
+/// [`SchemaError`]. Each step is one transaction, so none is left half done.
 pub async fn migrate(
     options: &PgConnectOptions,
     projections: &[Arc<dyn AnyProjection>],
@@ -105,10 +104,10 @@ pub async fn migrate(
     Ok(())
 }
 
-/// The live generation of a projection; `None` when it has none yet.
+/// Returns the live generation of a projection; `None` if it has none yet.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn live(
     connection: &mut PgConnection,
     projection: &str,
@@ -123,7 +122,7 @@ pub async fn live(
     .await
 }
 
-/// The partition of a generation that is furthest back: where it is.
+/// The checkpoint of a generation: that of its partition that is furthest behind.
 pub(crate) async fn mark(
     connection: &mut PgConnection,
     projection: &str,
@@ -140,7 +139,7 @@ pub(crate) async fn mark(
     Ok(EventRef { position: Position(row.position), event_id: row.event_id })
 }
 
-/// A generation by its number, built or not.
+/// Finds a generation by its number, finished or not.
 pub(crate) async fn numbered(
     connection: &mut PgConnection,
     projection: &str,
@@ -157,10 +156,10 @@ pub(crate) async fn numbered(
     .await
 }
 
-/// The live generation, which this program folds.
+/// Returns the live generation if this program folds it.
 ///
 /// # Errors
-/// [`SchemaError::OtherFold`] says what to run.
+/// [`SchemaError::OtherFold`], which names the command to run.
 pub(crate) async fn known(
     connection: &mut PgConnection,
     projection: &dyn AnyProjection,
@@ -171,14 +170,14 @@ pub(crate) async fn known(
     }
 }
 
-/// Why a projection whose generation this program did not make is left alone, and what to run.
+/// Explains why this program does not touch a generation, and which command to run.
 pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Generation>) -> String {
     let (name, version) = (projection.name(), projection.fold_version());
     let Some(Generation { generation, fold_version, .. }) = generation else {
         return format!("{name} has no generation yet: run `projector migrate`");
     };
     let why = if *fold_version == version {
-        "its tables or indexes are others than this program's".to_owned()
+        "its tables or indexes differ from this program's".to_owned()
     } else {
         format!("it was folded by version {fold_version}, and this program folds version {version}")
     };
@@ -188,11 +187,11 @@ pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Gener
     )
 }
 
-/// Into how many partitions a projection's next generation is split: as wanted; else as its live
-/// one is, as long as it may be; else as it declares.
+/// The number of partitions for a projection's next generation: the wanted number, or else that of
+/// the live generation, or else the declared one.
 ///
 /// # Errors
-/// [`SchemaError::NotSplit`]: it may not be split so.
+/// [`SchemaError::NotSplit`] if the projection does not allow this number.
 pub(crate) fn partitions_of(
     projection: &dyn AnyProjection,
     wanted: Option<i32>,
@@ -216,12 +215,12 @@ pub(crate) fn partitions_of(
     }
 }
 
-/// Begins a projection anew: a fresh generation from position 0 takes the place of the live one,
-/// which is dropped. Queries see it fill. Returns the new generation's number. `partitions`: into
-/// how many it is split; as before, unless said.
+/// Replaces the live generation by a new one that starts at position 0, and drops the old one.
+/// Queries see it fill. `partitions` is the number of partitions; by default it stays the same.
+/// Returns the new generation's number.
 ///
 /// # Errors
-/// [`SchemaError`]; nothing is left half done.
+/// [`SchemaError`]. It is one transaction, so nothing is left half done.
 pub async fn start_over(
     options: &PgConnectOptions,
     projection: &dyn AnyProjection,
@@ -252,8 +251,8 @@ pub async fn start_over(
     Ok(generation)
 }
 
-/// The number of the next generation: one that no generation had, even if it is dropped since, so
-/// that terms of leases never start again.
+/// Takes the next generation number. Numbers of dropped generations are not reused, so that the
+/// terms of their leases never start again.
 pub(crate) async fn next(connection: &mut PgConnection, projection: &str) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
         "INSERT INTO read_model.generation_numbers AS n (projection, last) VALUES ($1, 1)
@@ -264,7 +263,7 @@ pub(crate) async fn next(connection: &mut PgConnection, projection: &str) -> sql
     .await
 }
 
-/// A transaction that changes generations: no other one does meanwhile.
+/// Starts a transaction that holds the lock for changes of generations.
 pub(crate) async fn locked(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Transaction<'_, Postgres>> {
@@ -273,28 +272,28 @@ pub(crate) async fn locked(
     Ok(transaction)
 }
 
-/// Makes a transaction the only one that changes generations.
+/// Takes the lock for changes of generations until the transaction ends.
 pub(crate) async fn lock(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(transaction).await?;
     Ok(())
 }
 
-/// Makes a generation with its indexes, and shows it.
+/// Creates a generation with its indexes, and makes it live.
 async fn install(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,
     (generation, partitions): (i32, i32),
 ) -> Result<(), SchemaError> {
     make(transaction, projection, (generation, partitions), "ready").await?;
-    // Before anybody depends on the tables: a column that is missing here is missed at the first
-    // migration, which every test begins with.
+    // Checked before anything depends on the tables. A missing column fails the first migration,
+    // with which every test begins.
     projection.check_row(transaction).await??;
     sqlx::raw_sql(projection.indexes()).execute(&mut **transaction).await?;
     Ok(show(transaction, projection.name(), generation).await?)
 }
 
-/// Makes a generation's empty tables, without indexes, and its partitions' checkpoints; works in
-/// its schema until the end of the transaction.
+/// Creates a generation's empty tables without indexes, and the checkpoints of its partitions. The
+/// transaction's search path is then the generation's schema.
 pub(crate) async fn make(
     transaction: &mut Transaction<'_, Postgres>,
     projection: &dyn AnyProjection,

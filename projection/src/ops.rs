@@ -1,7 +1,7 @@
-//! What people do with projections: see how they are, verify and explain their rows, rebuild them,
-//! and decide about parked events.
+//! Operations on projections: show their status, verify and explain rows, rebuild, switch, and
+//! handle parked events.
 //!
-//! An operation takes values and returns values. Command lines and HTTP answers show them.
+//! An operation takes values and returns values. Command lines and HTTP handlers present them.
 
 pub mod account;
 pub mod explain;

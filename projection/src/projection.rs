@@ -1,6 +1,6 @@
-//! What a projection is: which rows an event touches, and what it makes of each. Everything else
-//! (batches, transactions, checkpoints, leases) is the runner's, so that a projection is pure. The
-//! statements that load and save rows come from the declaration of its [`row!`](crate::row!).
+//! Defines a projection: which rows an event touches, and how it changes each. The runner does
+//! everything else (batches, transactions, checkpoints, leases), so a projection is pure. The
+//! declaration of its [`row!`](crate::row!) generates the statements that load and save rows.
 
 use std::error::Error;
 
@@ -31,80 +31,78 @@ pub use row::{ProjectionRow, RowMisfit};
 pub use rows::{AnyRows, Traced};
 pub use split::{MAX_PARTITIONS, Partitions, Split, partition_of};
 
-/// Why an event cannot be read or folded, in words for people; never with personal data.
+/// Why an event cannot be read or folded, for people. Never contains personal data.
 pub type Reason = Box<dyn Error + Send + Sync>;
 
-/// A read table worked out from the log.
+/// A read table derived from the log.
 ///
-/// `fold` must depend on nothing but its arguments: no clock, no randomness, no other table. A
-/// change to what it computes, to the events it handles or to the tables is a new
-/// [`Projection::FOLD_VERSION`], and that is another generation.
+/// `fold` must depend only on its arguments: no clock, no randomness, no other table. Raise
+/// [`Projection::FOLD_VERSION`] when you change its result, the handled events or the tables. A new
+/// version needs a new generation.
 #[async_trait]
 pub trait Projection: Send + Sync + 'static {
-    /// The name of its main table, of the view that shows it, and of its checkpoint:
+    /// The name of the main table, of the view that shows it, and of the checkpoint:
     /// `[a-z][a-z0-9_]*`.
     const NAME: &'static str;
-    /// The version of everything that the rows depend on, from 1.
+    /// The version of everything that the rows depend on, starting at 1.
     const FOLD_VERSION: i32;
-    /// Creates its tables, with unqualified names.
+    /// The statements that create its tables, with unqualified names.
     const TABLES: &'static str;
-    /// Creates the indexes that queries need; may run after the tables are full. None may refuse a
-    /// row: a unique one belongs to [`Projection::TABLES`], whose constraints are in place when a
-    /// refused row is looked for.
+    /// The statements that create the indexes for queries. They may run after the tables are full.
+    /// No index may refuse a row: put unique ones into [`Projection::TABLES`], whose constraints
+    /// are in place when a refused row is searched for.
     const INDEXES: &'static str;
-    /// The columns of the main table that hold personal values: tools do not show them unless told
-    /// to. A projection that names none receives no erasures.
+    /// The columns of the main table that hold personal values. Tools hide them by default. A
+    /// projection without any receives no erasures.
     const PERSONAL: &'static [&'static str] = &[];
-    /// Whether the order of a row's events makes no difference (sums, counts): while an event is
-    /// parked its row then takes in the later ones all the same, and the parked one late.
+    /// Whether the order of a row's events makes no difference (sums, counts). If so, a row still
+    /// takes later events while an earlier one is parked, and takes the parked one late.
     const COMMUTES: bool = false;
-    /// Whether it may be split by a hash of its keys, and into how many partitions it is unless
-    /// told otherwise. Whoever says so has seen that nobody reads its rows for what they are
-    /// together.
+    /// Whether a hash of the keys may split it, and into how many partitions by default. Only split
+    /// a projection whose readers never need its rows to be consistent with each other.
     const SPLIT: Split =
-        Split::Never("its declaration does not say that its rows mean something each by itself");
-    /// The events it handles, as it reads them.
+        Split::Never("its declaration does not say that its rows are independent of each other");
+    /// The type of its events, after reading.
     type Event: Send + Sync;
-    /// What identifies a row: the primary key of the main table.
+    /// The key of a row: the primary key of the main table.
     type Key: RowKey;
-    /// A row of the main table; as JSON it is what tools show.
+    /// A row of the main table. Tools show it as JSON.
     type Row: ProjectionRow<Key = Self::Key>;
 
-    /// The types that it handles, as they are written today: it gets nothing else.
+    /// The event types that it handles, in their current form. It receives no others.
     fn handles() -> Vec<&'static str>;
 
-    /// Reads an event of one of [`Projection::handles`], as it is written today. `None`: it has no
-    /// use for this one. An error (another shape) stops the projection, as does an event of such a
-    /// type in a version that this program does not know.
+    /// Reads an event of a type in [`Projection::handles`], in its current form. `None` means that
+    /// the event is irrelevant. An error (an unexpected shape) stops the projection. So does an
+    /// event of such a type in a version that this program does not know.
     fn read(event: &RecordedEvent) -> Option<Result<Self::Event, Reason>>;
 
-    /// The rows that the event touches.
+    /// The keys of the rows that the event touches.
     fn keys(event: &Self::Event) -> Vec<Self::Key>;
 
-    /// The row of `key` after the event; `row` is `None` when there was none.
+    /// Computes the row of `key` after the event. `row` is `None` if there was none.
     ///
     /// # Errors
-    /// The event makes no sense for this row: it is parked, and the row's later events are held
-    /// back behind it. A panic counts as that.
+    /// The event makes no sense for this row. It is parked, and later events of the row are held
+    /// back behind it. A panic has the same effect.
     fn fold(
         key: &Self::Key,
         row: Option<Self::Row>,
         event: &Incoming<Self::Event>,
     ) -> Result<Self::Row, Reason>;
 
-    /// The rows that keep personal fields of this subject, whether or not a value is left in them,
-    /// where the subject alone tells them; `None` when the tables must be asked, with
-    /// [`Projection::rows_of`]. None at all, unless the projection says otherwise: it keeps no
-    /// personal field.
+    /// The keys of the rows that hold personal fields of this subject, if the subject determines
+    /// them, whether or not they still hold a value. `None` if the tables must be queried with
+    /// [`Projection::rows_of`]. The default is no rows, for projections without personal fields.
     fn rows_of_subject(subject: Uuid) -> Option<Vec<Self::Key>> {
         let _ = subject;
         Some(Vec::new())
     }
 
-    /// The rows that keep personal fields of these subjects, as the tables say.
+    /// Queries the tables for the rows that hold personal fields of these subjects.
     ///
     /// # Errors
-    /// As Postgres says.
+    /// Postgres's error.
     async fn rows_of(
         connection: &mut PgConnection,
         subjects: &[Uuid],
@@ -117,49 +115,49 @@ pub trait Projection: Send + Sync + 'static {
             .collect())
     }
 
-    /// Takes the values of an erased subject out of a row that keeps personal fields of it; leaves
-    /// every other row as it is. What it does depends on whose the row is, never on whether a value
-    /// is left, so that rows erased live equal rows rebuilt.
+    /// Removes the personal values of an erased subject from a row, and leaves every other row as
+    /// it is. The result must depend on whose row it is, not on whether a value is left. Only then
+    /// do rows erased live equal rebuilt ones.
     fn blank(row: &mut Self::Row, erased: &Incoming<Uuid>) {
         let _ = (row, erased);
     }
 }
 
-/// An event on its way into a row.
+/// An event that is about to change a row.
 #[derive(Debug, Clone)]
 pub struct Incoming<E> {
-    /// What happened.
+    /// The event.
     pub event: E,
-    /// Its place in the log.
+    /// The event's position in the log.
     pub position: Position,
-    /// Its place in its stream.
+    /// The event's version in its stream.
     pub version: Version,
-    /// Its place among what an older stored event has become: all of them take effect in one go,
-    /// under the one position.
+    /// The index among the fragments into which an upcaster split the stored event. All fragments
+    /// take effect together, under one position.
     pub fragment: u32,
-    /// When it was appended.
+    /// The time at which the event was appended.
     pub recorded_at: DateTime<Utc>,
 }
 
-/// The event changes a row that is not there.
+/// The event changes a row that does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no row for it to change")]
+#[error("the row that it changes does not exist")]
 pub struct NoSuchRow;
 
 /// A sum or a count no longer fits its column.
 #[derive(Debug, thiserror::Error)]
-#[error("a figure of the row would not fit its column any more")]
+#[error("a number in the row would no longer fit its column")]
 pub struct TooLarge;
 
-/// `a + b`, as a fold adds.
+/// Adds two numbers of a fold, with an overflow check.
 ///
 /// # Errors
-/// [`TooLarge`].
+/// [`TooLarge`] on overflow.
 pub fn add(a: i64, b: i64) -> Result<i64, TooLarge> {
     a.checked_add(b).ok_or(TooLarge)
 }
 
-/// One column of many rows, as `unnest` takes it.
+/// Collects one column of many rows, as `unnest` takes it.
 pub(crate) fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }

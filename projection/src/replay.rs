@@ -1,8 +1,7 @@
-//! Folds the log anew, beside the live tables: what a rebuild and a verification share.
+//! Replays the log without touching the live tables, for rebuilds and verifications.
 //!
-//! The log is read in ranges of positions, several at a time and far ahead, straight from Postgres;
-//! each range is read and understood in a task of its own, and folded in order, in memory
-//! (`projection/rows.rs`).
+//! Replay reads the log from Postgres in ranges of positions, several at a time. A separate task
+//! reads and prepares each range. The ranges are folded in order, in memory (`projection/rows.rs`).
 
 use std::sync::Arc;
 
@@ -23,33 +22,33 @@ use crate::runner::parked::Reread;
 pub mod compare;
 pub(crate) mod pace;
 
-/// Bytes of a MiB.
+/// The number of bytes in a MiB.
 pub const MIB: usize = 1_024 * 1_024;
-/// How many positions are read at a time.
+/// The number of positions read at a time.
 pub(crate) const RANGE: i64 = 4_000;
-/// How many ranges are read ahead of the fold, at once.
+/// The number of ranges that are read ahead concurrently.
 pub(crate) const READ_AHEAD: usize = 4;
-/// How much memory rows may take, unless told otherwise.
+/// The default memory limit for rows, in MiB.
 pub const ROW_MEMORY_MIB: usize = 128;
 
-/// Why a log could not be folded anew.
+/// Why the log could not be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The log cannot be read.
+    /// The log could not be read.
     #[error("the event store failed")]
     Store(#[from] StoreError),
-    /// The keys of personal data cannot be had.
-    #[error("the keys of personal data cannot be had")]
+    /// The keys of personal data could not be read.
+    #[error("the keys of personal data cannot be read")]
     Keys(#[from] KeyError),
-    /// The read model failed.
+    /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
-    /// An event cannot be read, or makes no sense for its row.
+    /// An event could not be read, or makes no sense for its row.
     #[error("the event at position {0} cannot be read or folded")]
     Event(Position, #[source] Reason),
-    /// The log holds another event there than the one that was projected.
+    /// The log's event at this position is not the one that was projected.
     #[error(
-        "the log holds another event at position {0} than the one that was projected, so it has \
+        "the event at position {0} of the log is not the one that was projected, so the log has \
             another history"
     )]
     OtherHistory(Position),
@@ -75,9 +74,9 @@ pub(crate) struct Source {
     types: Vec<EventType>,
 }
 
-/// Events of a range of positions, ready to be folded.
+/// A page of events, ready to be folded.
 pub(crate) struct Page {
-    /// The last position that was looked at.
+    /// The last position that the page covers.
     pub(crate) to: Position,
     pub(crate) prepared: Prepared,
 }
@@ -92,7 +91,7 @@ impl Source {
         Arc::new(Self { log, vault, projection, types })
     }
 
-    /// Where parked events are read again.
+    /// The dependencies for reading parked events again.
     pub(crate) fn reread(&self) -> Reread {
         Reread { log: self.log.clone(), vault: self.vault.clone() }
     }
@@ -105,18 +104,18 @@ impl Source {
         &self.projection
     }
 
-    /// Where the log ends, and which history it is.
+    /// The head of the log and the id of its history.
     pub(crate) async fn head(&self) -> Result<Head, ReplayError> {
         Ok(self.log.store().head().await?)
     }
 
-    /// The event at a position: proves which history a position means.
+    /// The event at a position. It proves which history the position belongs to.
     pub(crate) async fn mark(&self, position: Position) -> Result<EventRef, ReplayError> {
         self.log.store().event_ref_at(position).await?.ok_or(ReplayError::OtherHistory(position))
     }
 
-    /// The events at these positions, as they are stored but without their payloads, of which there
-    /// may be many.
+    /// Reads the stored events at these positions without their payloads, because there may be
+    /// many.
     pub(crate) async fn events_at(
         &self,
         positions: impl Iterator<Item = Position>,
@@ -142,11 +141,11 @@ impl Source {
         }
     }
 
-    /// The events after a position, up to another one, in order: ranges of so many positions, so
-    /// many of them ahead. The caller knows that the log reaches so far.
+    /// Streams the events after one position up to another, in order. `range` is the number of
+    /// positions per read, and `ahead` the number of ranges read ahead. The log must reach `to`.
     ///
-    /// A page ends by bytes too: of each range that is read ahead only the first page is, so that
-    /// what is held is bounded.
+    /// Bytes also end a page. Only the first page of each range is read ahead, which bounds the
+    /// memory.
     pub(crate) fn pages(
         self: &Arc<Self>,
         after: Position,
@@ -166,7 +165,7 @@ impl Source {
             .boxed()
     }
 
-    /// The pages of a range of positions whose first was read.
+    /// Streams the pages of a range whose first page was read.
     fn range(
         self: Arc<Self>,
         first: Result<Page, ReplayError>,
@@ -184,8 +183,8 @@ impl Source {
         .boxed()
     }
 
-    /// Reads a page in a task of its own, which ends when its caller stops waiting: the connections
-    /// are for as many as are read ahead.
+    /// Reads a page in a separate task, which ends when its caller stops waiting. Otherwise it
+    /// would keep a connection that another read needs.
     fn read(
         self: &Arc<Self>,
         after: Position,
@@ -202,8 +201,8 @@ impl Source {
         let last = events.last().map(|event| event.position);
         let to = last.filter(|_| !is_last_page(&events, MAX_PAGE)).unwrap_or(end);
         if let Some(vault) = &self.vault {
-            // What does not open stays encrypted, and is found unreadable below if the projection
-            // reads it.
+            // Values that cannot be decrypted stay encrypted. If the projection reads one, the
+            // event counts as unreadable below.
             vault.reveal(&mut events).await?;
         }
         let mut prepared = self.projection.prepare(self.log.registry(), &events, Partitions::ALL);

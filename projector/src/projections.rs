@@ -1,5 +1,5 @@
-//! The projections of this system, one line each: its file says what it keeps, and its folder holds
-//! its tables and indexes.
+//! The projections of this system. Each has a file that says what it keeps, and a folder with its
+//! tables and indexes.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ pub mod orders;
 pub mod products;
 pub mod users;
 
-/// Every shape in which an event of the shop was ever written.
+/// The registry of every event version that the system ever wrote.
 ///
 /// # Errors
-/// [`InvalidRegistry`]: a former version has no upcaster.
+/// [`InvalidRegistry`] if a past version has no upcaster.
 pub fn registry() -> Result<Registry, InvalidRegistry> {
     Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
 }
 
-/// Every projection.
+/// Returns all projections.
 pub fn all() -> Vec<Arc<dyn AnyProjection>> {
     vec![
-        // One line each.
+        // One line per projection.
         of::<users::Users>(),
         of::<orders::Orders>(),
         of::<products::Products>(),
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
     ]
 }
 
-/// The types of an aggregate's events.
+/// The event types of an aggregate.
 pub(crate) fn types_of<E: DomainEvent>() -> Vec<&'static str> {
     E::KNOWN.iter().map(|(event_type, _)| *event_type).collect()
 }

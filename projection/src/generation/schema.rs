@@ -1,4 +1,4 @@
-//! The migrations of the read model, and whether exactly these have run.
+//! The migrations of the read model, and the check that exactly these were applied.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use sqlx::postgres::PgConnection;
 
 use crate::projection::{AnyProjection, RowMisfit};
 
-/// Why the read model cannot be brought, or is not, into the form that this program knows.
+/// Why the read model could not be migrated or used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// As Postgres says.
+    /// Postgres failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
-    /// The migrations that ran are not the ones that this program has, or one failed.
+    /// The applied migrations are not this program's, or one failed.
     #[error(transparent)]
     Migrations(postgres_kit::SchemaError),
-    /// The live generation is not this program's.
+    /// This program does not fold the live generation.
     #[error("{0}")]
     OtherFold(String),
-    /// A projection's row and its table are not alike.
+    /// A projection's row type does not match its table.
     #[error(transparent)]
     Row(#[from] RowMisfit),
-    /// No such projection.
+    /// There is no projection with this name.
     #[error("there is no projection {0}")]
     UnknownProjection(String),
-    /// A projection cannot be split so.
+    /// A projection cannot be split into this number of partitions.
     #[error("{0} cannot be split into {1} partitions: {2}")]
     NotSplit(&'static str, i32, String),
 }
@@ -43,7 +43,8 @@ pub(super) fn schema() -> Schema {
     Schema::new("read_model", sqlx::migrate!("../migrations/read_model"), "projector migrate")
 }
 
-/// What identifies the schema that [`super::migrate`] makes, for those who keep copies of it.
+/// Returns a text that identifies the schema made by [`super::migrate`]. Code that keeps copies of
+/// schemas uses it as their name.
 pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
     let tables = projections
         .iter()
@@ -51,10 +52,10 @@ pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
     std::iter::once(schema().fingerprint()).chain(tables).collect::<Vec<_>>().join(";")
 }
 
-/// Checks that exactly the migrations that this program has have run.
+/// Checks that exactly this program's migrations were applied.
 ///
 /// # Errors
-/// [`SchemaError`] says what to run.
+/// [`SchemaError`], which names the command to run.
 pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
     Ok(schema().check(connection).await?)
 }

@@ -1,41 +1,42 @@
-//! Where every event up to a checkpoint went.
+//! Accounts for every event up to a checkpoint.
 //!
-//! Each event was applied, ignored, parked or skipped. The sum must be the checkpoint's position,
-//! so an event that vanished would show.
+//! Each event was applied, ignored, parked or skipped. The sum must equal the checkpoint's
+//! position, so a lost event would show.
 
 use serde::Serialize;
 use sqlx::PgExecutor;
 
-/// Where the events up to a partition's checkpoint went. Each is in exactly one of the counts.
+/// The account of the events up to a partition's checkpoint. Each event is in exactly one of the
+/// counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// Which projection.
+    /// The name of the projection.
     pub projection: String,
-    /// Which generation of it.
+    /// The number of the generation.
     pub generation: i32,
-    /// Which partition of that.
+    /// The number of the partition.
     pub partition: i32,
-    /// How many partitions that has.
+    /// The generation's number of partitions.
     pub partitions: i32,
-    /// How many events there are: positions have no gap.
+    /// The number of events: positions have no gaps.
     pub position: i64,
-    /// Count in every row that they touch.
+    /// Events that were applied to every row they touch.
     pub applied: i64,
-    /// Are none of the projection's types, or that of its other partitions.
+    /// Events that the projection does not handle, or that belong to its other partitions.
     pub ignored: i64,
-    /// Wait for some row to take them.
+    /// Events that at least one row has not applied yet.
     pub parked: i64,
-    /// Are never to count in some row, as somebody decided.
+    /// Events that a person decided never to apply to some row.
     pub skipped: i64,
     /// Whether the counts add up to the position.
     pub adds_up: bool,
 }
 
 impl Account {
-    /// Reads the accounts in one snapshot.
+    /// Reads the accounts in one snapshot, of one projection or of all.
     ///
     /// # Errors
-    /// As Postgres says.
+    /// Postgres's error.
     pub async fn read(
         connection: impl PgExecutor<'_>,
         projection: Option<&str>,

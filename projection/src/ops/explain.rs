@@ -1,8 +1,8 @@
-//! Why a row is as it is: the events that made it, with the row after each; or the row as it once
-//! was.
+//! Explains a row: lists the events that made it, with the row after each, or shows the row as it
+//! was at an earlier moment.
 //!
-//! The log is folded as for a verification, but for one key alone. So it also works for rows that
-//! are wrong: it shows what the row should be, and after which event it went another way.
+//! It replays the log as a verification does, but for one key only. So it also works for a wrong
+//! row: it shows what the row should be, and after which event it diverged.
 
 use std::collections::HashSet;
 use std::io;
@@ -21,54 +21,54 @@ use crate::replay::compare::hide_personal;
 use crate::replay::{RANGE, READ_AHEAD, ReplayError, Source};
 use crate::runner::parked;
 
-/// A moment of the log.
+/// A moment in the log.
 #[derive(Debug, Clone, Copy)]
 pub enum AsOf {
     /// After the event at this position.
     Position(Position),
-    /// After the last event that was recorded by this time.
+    /// After the last event recorded at or before this time.
     Time(DateTime<Utc>),
 }
 
-/// Which row is explained, and how.
+/// The row to explain, and the options.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// The row's key as people write it: the columns of the primary key joined by `/`, as in
+    /// The row's key as people write it: the columns of the primary key joined by `/`, such as
     /// `1997-01-02/USD`.
     pub key: String,
-    /// Up to when events count; `None`: up to the log's head.
+    /// The moment at which to stop; by default the log's head.
     pub as_of: Option<AsOf>,
-    /// Whether personal values are shown.
+    /// Whether to show personal values.
     pub reveal: bool,
 }
 
 /// An event that changed the row, and the row after it.
 #[derive(Debug)]
 pub struct Step {
-    /// The event as it is stored.
+    /// The stored event.
     pub event: RecordedEvent,
-    /// Which fragment of it, where an upcaster splits it.
+    /// The index of the fragment, if an upcaster splits the event.
     pub fragment: u32,
-    /// The row's columns after it.
+    /// The columns of the row after the event.
     pub row: Map<String, Value>,
 }
 
 /// Why a row could not be explained.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    /// The read model failed.
+    /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
     /// The log could not be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// What was given is no key of the projection's rows.
-    #[error("{1:?} is no key of {0}")]
+    /// The text is not a key of the projection's rows.
+    #[error("{1:?} is not a key of {0}")]
     NotAKey(&'static str, String),
-    /// There is, or was then, no such row.
-    #[error("no event has made a row {1} of {0}")]
+    /// The row does not exist, or did not exist at that moment.
+    #[error("no event made a row {1} of {0}")]
     NoRow(&'static str, String),
-    /// The log does not reach so far.
+    /// The log ends before the given position.
     #[error("the log ends at position {1}, before {0}")]
     BehindHead(Position, Position),
     /// The row could not be written as JSON.
@@ -79,11 +79,11 @@ pub enum ExplainError {
     Output(#[from] io::Error),
 }
 
-/// Explains a row: calls `show` with each event that changed it, in the order of the log, and
-/// returns the row at the end.
+/// Explains a row. Calls `show` with each event that changed it, in log order, and returns the
+/// final row.
 ///
 /// # Errors
-/// [`ExplainError`]; what `show` fails with ends it.
+/// [`ExplainError`], including any error of `show`.
 pub async fn explain(
     operations: &Operations,
     projection: &Arc<dyn AnyProjection>,
@@ -109,7 +109,7 @@ pub async fn explain(
     explaining.last.ok_or_else(|| ExplainError::NoRow(name, question.key.clone()))
 }
 
-/// The position up to which the log counts.
+/// The last position to replay.
 async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, ExplainError> {
     let head = source.head().await?.mark.position;
     match as_of {
@@ -119,7 +119,7 @@ async fn end(source: &Arc<Source>, as_of: Option<AsOf>) -> Result<Position, Expl
         }
         Some(AsOf::Position(position)) => Ok(position),
         Some(AsOf::Time(time)) => {
-            // Times never go back as positions rise: halve the range until it is one position.
+            // Times never decrease as positions rise, so binary search works.
             let (mut by, mut after) = (Position::START, head.next());
             while after.0 - by.0 > 1 {
                 let middle = Position(by.0.midpoint(after.0));
@@ -146,18 +146,18 @@ struct Explaining<'a, S> {
     reveal: bool,
     progress: &'a dyn Progress,
     show: S,
-    /// The row as last seen.
+    /// The latest row.
     last: Option<Map<String, Value>>,
 }
 
 impl<S: FnMut(&Step) -> io::Result<()> + Send> Explaining<'_, S> {
     async fn run(&mut self, key: String, end: Position) -> Result<(), ExplainError> {
-        // One row needs no tables; should it be written all the same, then to tables that nobody
-        // else sees.
+        // One row needs no tables. If it is written anyway, it goes to temporary tables that
+        // nothing else sees.
         sqlx::raw_sql("SET search_path = pg_temp").execute(&mut self.connection).await?;
         sqlx::raw_sql(self.projection.tables()).execute(&mut self.connection).await?;
         let mut rows = self.projection.rows(Only::Key(key), usize::MAX);
-        // What the row lacks in the tables, it lacks here.
+        // Skipped events are also skipped here.
         let name = self.projection.name();
         let skips = self
             .connection

@@ -1,5 +1,5 @@
-//! What operations that replay the log work on: both databases, and the keys where personal values
-//! are to be read.
+//! The dependencies of operations that replay the log: both databases, and the keys of personal
+//! data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use crate::projection::AnyProjection;
 use crate::replay::{READ_AHEAD, Source};
 use crate::runner::database;
 
-/// How long one question of an operation may take that reads whole tables.
+/// The limit of a query that reads whole tables.
 const QUESTION_LIMIT: Duration = Duration::from_secs(30);
-/// How long one piece of a rebuild or a verification may take: as many rows as memory holds are
-/// written, a chunk is compared.
+/// The limit of one step of a rebuild or verification: writing as many rows as memory holds, or
+/// comparing a chunk.
 const WORK_LIMIT: Duration = Duration::from_mins(15);
 
-/// What operations that replay the log work on.
+/// The dependencies of operations that replay the log.
 pub struct Operations {
     pub(crate) options: PgConnectOptions,
     pub(crate) log: UpcastingLog,
     vault: Option<Arc<Vault>>,
-    /// Names this run among the connections.
+    /// Identifies this run's database connections.
     pub(crate) owner: Uuid,
 }
 
 impl Operations {
-    /// How many connections the store of the log needs for reads: as many as ranges are read ahead,
-    /// one for the next page of the range that is folded, and one for questions in between.
+    /// The number of read connections that the event store needs: one per range that is read ahead,
+    /// one for the next page of the range being folded, and one for other queries.
     pub const READ_CONNECTIONS: usize = READ_AHEAD + 2;
 
-    /// Checks that the read model has the form that this program knows.
+    /// Connects to the read model and checks that its schema is this program's.
     ///
-    /// `vault` opens personal values. Without it an event that has one cannot be read.
+    /// `vault` decrypts personal values. Without it, events with personal values cannot be read.
     ///
     /// # Errors
     /// [`SchemaError`].
@@ -56,7 +56,7 @@ impl Operations {
         Source::new(self.log.clone(), self.vault.clone(), Arc::clone(projection))
     }
 
-    /// A connection to the read model whose statements may take long.
+    /// Opens a connection to the read model with long time limits.
     pub(crate) async fn connect(&self) -> sqlx::Result<Connection> {
         let mut connection = database::connect(&self.options, self.owner).await?;
         sqlx::raw_sql(
@@ -70,8 +70,8 @@ impl Operations {
     }
 }
 
-/// A connection to the read model alone, for operations that ask it questions. Checks that the read
-/// model has the form that this program knows.
+/// Opens a connection to the read model for operations that only query it. Checks that the schema
+/// is this program's.
 ///
 /// # Errors
 /// [`SchemaError`].
@@ -81,7 +81,7 @@ pub async fn read_model(options: &PgConnectOptions) -> Result<Connection, Schema
     Ok(connection)
 }
 
-/// A connection to the read model, which has the form that this program knows.
+/// Opens a connection to the read model and checks its schema.
 async fn checked(options: &PgConnectOptions, owner: Uuid) -> Result<Connection, SchemaError> {
     let mut connection = database::connect(options, owner).await?;
     connection.run(async |raw: &mut PgConnection| generation::check(raw).await).await?;

@@ -1,6 +1,6 @@
-//! The events that a fold refused, grouped by cause; tried again, skipped or exported.
+//! Parked events: list them by cause, retry, skip or export them.
 //!
-//! Nothing here touches a row: a retry is a request, and a skip a decision. The owner of the
+//! Nothing here changes a row. A retry is a request and a skip is a decision; the owner of the
 //! partition carries both out.
 
 use std::time::Duration;
@@ -17,28 +17,28 @@ mod skip;
 pub use show::{ParkedEvent, Shown, export_after, show};
 pub use skip::{Decision, MAX_WORDS, SkipError, skip};
 
-/// How often the outcome of a retry is looked for.
+/// How often the outcome of a retry is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// The most entries.
+    /// The maximum number of entries.
     pub limit: i64,
-    /// How many entries come before it.
+    /// The number of entries before the page.
     pub offset: i64,
 }
 
-/// Why parked events could not be shown, tried again or skipped.
+/// Why parked events could not be shown, retried or skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum ParkedError {
-    /// The read model failed.
+    /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
-    /// What was given is no key of the projection's rows.
-    #[error("{1:?} is no key of {0}")]
+    /// The text is not a key of the projection's rows.
+    #[error("{1:?} is not a key of {0}")]
     NotAKey(&'static str, String),
-    /// Nothing of that is parked.
+    /// No matching event is parked.
     #[error("nothing {1} of {0} is parked")]
     NothingParked(&'static str, String),
     /// The event was not skipped.
@@ -46,56 +46,56 @@ pub enum ParkedError {
     Skip(#[from] SkipError),
 }
 
-/// What is parked.
+/// A summary of the parked events.
 #[derive(Debug, Serialize)]
 pub struct List {
-    /// Events that a fold refused, once for each row.
+    /// The number of refused events, counted once per row.
     pub refused: i64,
-    /// Events held back behind those, once for each row.
+    /// The number of events held back behind them, counted once per row.
     pub held_back: i64,
-    /// Rows that lack them.
+    /// The number of rows that lack events.
     pub rows: i64,
-    /// How many groups there are.
+    /// The number of groups.
     pub groups: i64,
-    /// A page of them, the largest first.
+    /// A page of the groups, largest first.
     pub page: Vec<Group>,
 }
 
-/// Events that were refused for the same cause.
+/// Parked events that were refused for the same cause.
 #[derive(Debug, Serialize)]
 pub struct Group {
-    /// Of which projection.
+    /// The name of the projection.
     pub projection: String,
-    /// Of which generation.
+    /// The number of the generation.
     pub generation: i32,
     /// The type of the events.
     pub event_type: String,
     /// Why the fold refused them.
     pub cause: String,
-    /// How many there are, once for each row.
+    /// The number of events, counted once per row.
     pub events: i64,
-    /// How many rows lack them.
+    /// The number of rows that lack them.
     pub rows: i64,
-    /// The position of the first.
+    /// The position of the first event.
     pub first_position: i64,
-    /// The position of the last.
+    /// The position of the last event.
     pub last_position: i64,
-    /// How often the one that was tried most was tried again.
+    /// The highest number of retries of any of the events.
     pub most_tries: i32,
 }
 
-/// What came of a retry.
+/// The outcome of a retry.
 #[derive(Debug, Serialize)]
 pub struct Retried {
-    /// Rows whose events were to be tried again.
+    /// The number of rows whose events were to be retried.
     pub rows: i64,
-    /// Of those, how many no projector has taken up yet.
+    /// The number of those rows that no projector has handled yet.
     pub waiting: i64,
-    /// Of those, how many lack events still.
+    /// The number of those rows that still lack events.
     pub still_stale: i64,
 }
 
-/// Parked events of a projection: those of a row, those of an event, or all.
+/// Selects parked events of a projection: of one row, at one position, or all.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     projection: &'static str,
@@ -104,10 +104,10 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Of this projection; only for the row with this key, and only the event at this position,
-    /// where they are given.
+    /// Selects the parked events of a projection, optionally only those of one row or at one
+    /// position.
     ///
-    /// # Errors
+    /// [`ParkedError::NotAKey`].
     /// [`ParkedError::NotAKey`].
     pub fn new(
         projection: &dyn AnyProjection,
@@ -130,10 +130,10 @@ impl Wanted {
     }
 }
 
-/// What is parked, of one projection or of all.
+/// Lists the parked events of one projection or of all.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn list(
     connection: &mut Connection,
     name: Option<&str>,
@@ -175,8 +175,8 @@ pub async fn list(
     })
 }
 
-/// Lets the running projector try parked events again now, each row's in their order, and waits so
-/// long for the outcome.
+/// Asks the running projector to retry parked events now, in order for each row. Waits for the
+/// outcome, at most for `wait`.
 ///
 /// # Errors
 /// [`ParkedError::NothingParked`], [`ParkedError::Database`].

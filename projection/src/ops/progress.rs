@@ -1,21 +1,21 @@
-//! How far a long operation is, for whoever waits for it.
+//! Reports the progress of a long operation.
 
 use std::fmt;
 
 use event_store::Position;
 
-/// A stretch of work that an operation reports on.
+/// A stage of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
-    /// The log is read for one row.
+    /// Reading the log for one row.
     Reading,
-    /// The log is replayed into temporary tables.
+    /// Replaying the log into temporary tables.
     Replaying,
-    /// A generation of this projection is built.
+    /// Building a generation of this projection.
     Rebuilding(&'static str),
-    /// Keys and indexes of a new generation are made. Its positions stay 0.
+    /// Creating keys and indexes of a new generation. Its positions stay 0.
     Indexing,
-    /// This generation of a projection catches up.
+    /// Catching up this generation of a projection.
     CatchingUp(&'static str, i32),
 }
 
@@ -33,19 +33,19 @@ impl fmt::Display for Work {
     }
 }
 
-/// Is told how far an operation is. The calls come often and must not block.
+/// Receives progress reports. Calls are frequent and must not block.
 pub trait Progress: Send + Sync {
-    /// Work begins that goes from one position of the log to another.
+    /// A stage begins; it goes from one position of the log to another.
     fn begins(&self, work: Work, from: Position, to: Position);
 
-    /// The work that began last has come to this position, and ends at that one.
+    /// The current stage has reached `position`, and ends at `end`.
     fn at(&self, position: Position, end: Position);
 
-    /// The work that began last is done.
+    /// The current stage is done.
     fn ends(&self);
 }
 
-/// For operations that nobody watches.
+/// Ignores progress reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 

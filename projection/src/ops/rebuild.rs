@@ -1,17 +1,17 @@
-//! Makes the next generation of a projection next to the live one, compares the two, and lets it
-//! take its place.
+//! Rebuilds a projection: builds the next generation next to the live one, compares the two, and
+//! switches.
 //!
-//! A rebuild goes through these phases, each of which is noted in `read_model.rebuilds` and gone on
-//! with after a kill:
-//! - *loading*: the log is folded in memory and loaded by COPY, without keys and indexes; these are
-//!   made at the end;
-//! - *catching up* with what was appended meanwhile, and comparing with the live rows at the same
+//! A rebuild goes through these phases. Each is recorded in `read_model.rebuilds`, so a killed
+//! rebuild can resume:
+//! - *loading*: the log is folded in memory and loaded by COPY, without keys and indexes, which are
+//!   created at the end;
+//! - *catching up* with events appended meanwhile, and comparing with the live rows at the same
 //!   positions;
-//! - *compared*: it may take the live one's place, in one short transaction, and never shows an
+//! - *compared*: it may replace the live generation, in one short transaction, and never shows an
 //!   earlier position;
-//! - *switched*. The old generation goes on being projected until it is dropped.
+//! - *switched*: the old generation is still projected until it is dropped.
 //!
-//! Live projecting goes on all the while.
+//! Live projection continues throughout.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -46,62 +46,62 @@ pub(crate) use begin::{Begun, begun_by, pause_of};
 pub use error::RebuildError;
 pub use estimate::{Estimate, estimate};
 
-/// How long the generation may be in the hands of a process that is perhaps gone.
+/// How long to wait for a generation whose owner may be gone.
 const TAKE_WAIT: Duration = Duration::from_secs(2);
-/// How often it is looked at meanwhile.
+/// How often to check during that wait.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How a projection is rebuilt.
+/// The options of a rebuild.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent choices of a person")]
 pub struct Request {
-    /// Go on with a rebuild that was paused, killed, or not to switch.
+    /// Resume a rebuild that was paused, killed, or built without switching.
     pub resume: bool,
-    /// Into how many partitions the keys are split; `None`: as before.
+    /// The number of partitions; by default as before.
     pub partitions: Option<i32>,
-    /// The most events a second; `None`: as fast as it goes.
+    /// The maximum number of events per second; unlimited by default.
     pub throttle: Option<NonZeroU32>,
-    /// Whether it takes the live generation's place.
+    /// Whether to switch queries to the new generation.
     pub switch: bool,
-    /// Whether it is compared with the live generation.
+    /// Whether to compare it with the live generation.
     pub compare: bool,
-    /// Whether it takes the live one's place even though rows of the same fold version differ.
+    /// Whether to switch even if rows of the same fold version differ.
     pub despite_differences: bool,
-    /// For how long to try the switch while queries hold the tables.
+    /// How long to retry the switch while queries hold the tables.
     pub patience: Duration,
-    /// How much memory the folded rows may take, in bytes.
+    /// The memory limit for folded rows, in bytes.
     pub memory: usize,
-    /// Whether personal values are shown in the rows that differ.
+    /// Whether to show personal values in rows that differ.
     pub reveal: bool,
-    /// The recorded operation that works on it; `None`: a command line.
+    /// The recorded operation that runs it; `None` for a command line.
     pub operation: Option<Uuid>,
 }
 
-/// What became of a rebuild.
+/// The result of a rebuild.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Rebuilt {
-    /// The generation that was built.
+    /// The number of the built generation.
     pub generation: i32,
-    /// What the comparison found; `None`: there was none.
+    /// The result of the comparison; `None` if there was none.
     pub compared: Option<Compared>,
-    /// How it ended.
+    /// How the rebuild ended.
     pub end: End,
 }
 
-/// What the comparison with the live generation found.
+/// The result of the comparison with the live generation.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compared {
-    /// The live generation of this number was made from another history of the log.
+    /// The live generation with this number was made from another history of the log.
     OtherHistory(i32),
-    /// Another fold made the live generation of this number, and no program is left that brings it
-    /// to where it can be compared: why not.
+    /// Another fold made the live generation with this number, and no running program brings it to
+    /// a comparable position. The text says why.
     OtherFold(i32, String),
     /// The rows were compared.
     Rows {
         /// The number of the live generation.
         live: i32,
-        /// What differs.
+        /// The differences.
         differences: Differences,
         /// Whether another fold or other tables made the live rows, so that differences are
         /// expected.
@@ -121,20 +121,20 @@ impl Compared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Queries see the new generation. The one they saw before, if any, goes on as a standby.
+    /// Queries see the new generation. The previous one, if any, continues as a standby.
     Switched(Option<i32>),
-    /// It is built, and was not to take the live one's place.
+    /// The generation is built; a switch was not requested.
     Built,
-    /// Rows of the same fold version differ: the live generation stays.
+    /// Rows of the same fold version differ, so the live generation stays.
     Differs,
-    /// Somebody wanted it to pause, at this position: what was done is kept.
+    /// The rebuild was paused at this position. Its work is kept.
     Paused(Position),
 }
 
 /// Rebuilds a projection.
 ///
 /// # Errors
-/// [`RebuildError`]. What was committed stays, and `resume` goes on with it.
+/// [`RebuildError`]. Committed work stays, and `resume` continues it.
 pub async fn rebuild(
     operations: &Operations,
     projection: &Arc<dyn AnyProjection>,
@@ -150,7 +150,7 @@ pub async fn rebuild(
     let taken = take(operations, &source, generation, request.memory, pace).await?;
     let Some(builder) = taken else {
         if unfinished.phase == Phase::Compared && request.switch {
-            // The running projectors keep it up to date since it was compared.
+            // The running projectors keep it up to date since the comparison.
             let old =
                 switch::switch(operations, &source, generation, request.patience, None).await?;
             return Ok(Rebuilt { generation, compared: None, end: End::Switched(old) });
@@ -168,7 +168,7 @@ pub async fn rebuild(
     Ok(Rebuilt { generation, compared: rebuild.compared, end: ended? })
 }
 
-/// Takes a generation; one whose owner was just killed is free in a moment.
+/// Takes a generation. Waits briefly, in case its owner was just killed.
 async fn take(
     operations: &Operations,
     source: &Arc<Source>,
@@ -237,7 +237,7 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    /// Comes so near to the head that the rest is a moment's work.
+    /// Catches up so far that little work is left.
     async fn catch_up(&mut self) -> Result<(), RebuildError> {
         loop {
             let head = self.builder.look_at_head().await?;
@@ -271,8 +271,7 @@ impl Rebuild<'_> {
     }
 }
 
-/// Compares the live generation with the one that is built. `None`: the live one is of another
-/// history.
+/// Compares the live generation with the new one. `None` if the live one has another history.
 async fn compare(
     builder: &mut Builder,
     live: &Generation,
@@ -282,7 +281,7 @@ async fn compare(
     let source = Arc::clone(builder.source());
     let comparison =
         Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
-    // Before it is waited for: the projector leaves one of another history where it is.
+    // Checked before any wait, because the projector leaves a generation of another history alone.
     let (name, number) = (projection.name(), live.generation);
     let at = builder
         .connection
@@ -322,7 +321,7 @@ async fn is_of_this_log(source: &Source, mark: EventRef) -> Result<bool, ReplayE
     }
 }
 
-/// The smallest position of a generation's partitions.
+/// The lowest position of a generation's partitions.
 pub(super) async fn position(
     connection: impl PgExecutor<'_>,
     projection: &str,

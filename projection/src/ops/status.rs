@@ -1,6 +1,7 @@
-//! How far each projection is.
+//! Reports the progress of each projection.
 //!
-//! It asks the databases, not the process, so it also answers while the projector hangs or is away.
+//! It queries the databases and not the process, so it also works while the projector hangs or is
+//! away.
 
 use std::time::Duration;
 
@@ -13,66 +14,66 @@ use uuid::Uuid;
 use crate::pause::Pause;
 use crate::runner::lease::LEASE;
 
-/// How long the log may take to answer; then it counts as away, so that it cannot hide how the
-/// projections are.
+/// How long the log may take to answer. After that it counts as away, and the projections are still
+/// reported.
 pub const STORE_LIMIT: Duration = Duration::from_secs(3);
 
-/// The log's head and every live generation's partitions.
+/// The log's head and the partitions of all live generations.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// When this was so.
+    /// The time of this status.
     pub at: DateTime<Utc>,
     /// The newest known position of the log.
     pub head: i64,
-    /// Whether the log itself said so; otherwise the projector when it last looked, and lags are
-    /// lower bounds.
+    /// Whether the log itself reported the head. Otherwise it is what the projector saw last, and
+    /// lags are lower bounds.
     pub head_is_current: bool,
-    /// One entry a partition.
+    /// One entry per partition.
     pub projections: Vec<PartitionStatus>,
 }
 
-/// How far one partition is.
+/// The progress of one partition.
 #[derive(Debug, Serialize)]
 pub struct PartitionStatus {
-    /// Which projection.
+    /// The name of the projection.
     pub projection: String,
-    /// Which generation of it; the live one.
+    /// The number of the live generation.
     pub generation: i32,
-    /// Which partition of that.
+    /// The number of the partition.
     pub partition: i32,
-    /// How many partitions that has.
+    /// The generation's number of partitions.
     pub partitions: i32,
-    /// What folds it.
+    /// The fold version of the generation.
     pub fold_version: i32,
-    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, `paused`, or `not_running` when no
-    /// process has it.
+    /// `live`, `polling`, `catching_up`, `starting`, `stopped`, `paused`, or `not_running` if no
+    /// process holds it.
     pub mode: String,
-    /// Why it is stopped.
+    /// Why it is stopped, if it is.
     pub stopped_by: Option<String>,
     /// Who paused the projection, why and since when.
     pub paused: Option<Pause>,
-    /// The epoch: the history that the log is in.
+    /// The epoch, which identifies a history of the log.
     pub epoch: Option<Uuid>,
-    /// The last event that took effect.
+    /// The position of the last applied event.
     pub position: i64,
-    /// The event's id.
+    /// The id of that event.
     pub event_id: Option<Uuid>,
-    /// Events of the log that have yet to take effect.
+    /// The number of events in the log that are not applied yet.
     pub lag_events: i64,
-    /// Age of the oldest of them; `None` when the log cannot be asked.
+    /// The age in seconds of the oldest of them; `None` if the log does not answer.
     pub lag_seconds: Option<f64>,
-    /// Events that do not count in some row yet, once for each row.
+    /// The number of parked events, counted once per row.
     pub parked: i64,
-    /// When the checkpoint was last written.
+    /// The time at which the checkpoint was last written.
     pub updated_at: DateTime<Utc>,
-    /// How long ago its owner last said that it lives, which it does every few seconds; `None` when
-    /// nobody has it.
+    /// The seconds since its owner's last heartbeat, sent every few seconds; `None` if no process
+    /// holds it.
     pub heartbeat_seconds: Option<f64>,
 }
 
 impl Status {
-    /// Reads the checkpoints, and the log where it answers. A log that does not is not an error:
-    /// the last known head stands in.
+    /// Reads the checkpoints, and the log if it answers. If it does not, the last known head is
+    /// used.
     ///
     /// # Errors
     /// The read model's database failed.

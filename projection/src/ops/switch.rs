@@ -1,9 +1,9 @@
-//! Which generation queries see: the switch to another one, the way back, and the end of one.
+//! Chooses the generation that queries see: switch to another one, switch back, and drop one.
 //!
-//! A switch is one short transaction. It holds the live generation's checkpoint, so that what
-//! queries see does not move, waits until the other one stands no earlier, and exchanges the view.
-//! Locks are waited for only a moment, so that queries never queue behind a switch that waits for a
-//! long one of theirs; then all is let go and tried again.
+//! A switch is one short transaction. It locks the live generation's checkpoint so that queries see
+//! no progress, waits until the other generation is not behind, and replaces the view. It waits
+//! only briefly for locks, so that queries never queue behind a switch that waits for a long query.
+//! Then it releases everything and retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,32 +24,32 @@ use crate::replay::pace::Pace;
 use crate::replay::{MIB, RANGE, ROW_MEMORY_MIB, ReplayError, Source};
 use crate::runner::discover;
 
-/// For how many seconds a switch is tried, unless told otherwise.
+/// How long a switch is retried by default, in seconds.
 pub const PATIENCE_SECONDS: u32 = 60;
-/// The pause between two tries: up to so long, at random.
+/// The longest random pause between two attempts.
 const MOST_PAUSE: Duration = Duration::from_millis(500);
 /// How long the live generation is held while the other one catches up.
 const HOLD: Duration = Duration::from_secs(1);
-/// How long one try may take: it holds the live generation.
+/// How long one attempt may take. It holds the live generation.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
-/// How often the other one is looked at meanwhile.
+/// How often the other generation's position is checked meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How long dropping a generation's tables may take.
 const DROP_LIMIT: Duration = Duration::from_mins(1);
 
-/// Why one try did not do it.
+/// The result of one attempt to switch.
 enum Try {
-    /// It did. What was live before, if anything.
+    /// It succeeded. The value is the generation that was live before.
     Done(Option<i32>),
-    /// A lock was not to be had.
+    /// A lock was not available.
     Locked,
-    /// The other generation stands behind.
+    /// The other generation is behind.
     Behind { at: Position, shown: Position },
 }
 
-/// Lets queries see this generation. Returns the one they saw before. `mover`: who moves the
-/// generation, if this process does.
+/// Makes queries see this generation. Returns the one they saw before. `mover` moves the
+/// generation, if this process holds it.
 pub(crate) async fn switch(
     operations: &Operations,
     source: &Arc<Source>,
@@ -116,7 +116,7 @@ async fn attempt_with(
     }
     if let Some(live) = live {
         let shown = hold(&mut transaction, name, live).await?;
-        // Positions of another history say nothing.
+        // Positions of another history are not comparable.
         let comparable = match source.prove(shown).await {
             Err(ReplayError::OtherHistory(_)) => false,
             proved => proved.map(|()| true)?,
@@ -150,8 +150,8 @@ async fn attempt_with(
     Ok(Try::Done(live))
 }
 
-/// Keeps the live generation's partitions where they are until the end of the transaction. Returns
-/// the furthest.
+/// Holds the live generation's partitions at their positions until the end of the transaction.
+/// Returns the highest position.
 async fn hold(
     transaction: &mut PgConnection,
     projection: &str,
@@ -172,8 +172,7 @@ async fn hold(
     }))
 }
 
-/// Waits a moment until whoever projects the generation has brought it there. Returns how far it
-/// is.
+/// Waits briefly until the generation's owner has brought it to `to`. Returns its position.
 async fn come_up(
     transaction: &mut PgConnection,
     projection: &str,
@@ -190,18 +189,18 @@ async fn come_up(
     }
 }
 
-/// Which generation queries see since a switch.
+/// The result of a switch.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Switched {
-    /// The one they see now.
+    /// The generation that queries see now.
     pub generation: i32,
-    /// The one they saw before, if it was another one.
+    /// The generation that they saw before, if it was another one.
     pub old: Option<i32>,
 }
 
-/// Lets queries see the generation again that they saw before the live one. It catches up first.
+/// Switches back to the generation that was live before. It catches up first.
 ///
-/// `patience`: for how long to try while queries hold the tables or the generation is behind.
+/// `patience` is how long to retry while queries hold the tables or the generation is behind.
 ///
 /// # Errors
 /// [`RebuildError`].
@@ -218,7 +217,7 @@ pub async fn switch_back(
     switch_to(operations, projection, generation, (patience, progress)).await
 }
 
-/// Lets queries see this generation, which was built before. It catches up first.
+/// Switches to a finished generation. It catches up first.
 ///
 /// # Errors
 /// [`RebuildError`].
@@ -253,13 +252,13 @@ pub(crate) async fn switch_to(
     Ok(Switched { generation, old: switched? })
 }
 
-/// Says why a generation of another fold version does not catch up.
+/// Explains why a generation of another fold version does not catch up.
 fn because_of_another_fold(error: RebuildError, fold_version: i32) -> RebuildError {
     match error {
         RebuildError::WouldGoBack { projection, generation, at, shown, .. } => {
             let why = format!(
-                "; this program folds another version than the {fold_version} of that generation: \
-                    let a projector of that version catch it up"
+                "; it has fold version {fold_version}, which is not this program's: \
+                    run a projector of that version to catch it up"
             );
             RebuildError::WouldGoBack { projection, generation, at, shown, why }
         }
@@ -267,7 +266,7 @@ fn because_of_another_fold(error: RebuildError, fold_version: i32) -> RebuildErr
     }
 }
 
-/// The number of the generation that queries saw before the live one.
+/// The number of the generation that was live before.
 pub(crate) async fn earlier(
     connection: &mut Connection,
     projection: &str,
@@ -282,7 +281,7 @@ pub(crate) async fn earlier(
     .await
 }
 
-/// Checks that a generation is there and that queries do not see it.
+/// Checks that a generation exists and is not live.
 ///
 /// # Errors
 /// [`RebuildError::NotDropped`], [`RebuildError::Database`].
@@ -294,14 +293,14 @@ pub async fn can_be_dropped(
     let numbered =
         async |raw: &mut PgConnection| generation::numbered(raw, projection, generation).await;
     let why = match connection.run(numbered).await? {
-        None => "there is none of that number",
+        None => "it does not exist",
         Some(found) if found.live => "queries see it",
         Some(_) => return Ok(()),
     };
     Err(RebuildError::NotDropped(projection.to_owned(), generation, why))
 }
 
-/// Removes a generation that queries do not see, with all its rows.
+/// Drops a generation that is not live, with all its rows.
 ///
 /// # Errors
 /// [`RebuildError::NotDropped`], [`RebuildError::Database`].
@@ -335,13 +334,13 @@ async fn drop_with(
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let found = found.ok_or_else(|| not_dropped("there is none of that number"))?;
+    let found = found.ok_or_else(|| not_dropped("it does not exist"))?;
     if found.live {
         return Err(not_dropped("queries see it"));
     }
     if found.state == "building" && found.held {
         return Err(not_dropped(
-            "it is being built: `projector rebuild --pause` makes the build end",
+            "it is being built: stop that with `projector rebuild --pause`",
         ));
     }
     sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation)

@@ -1,8 +1,8 @@
-//! Replays the log and compares with the live rows, at the same position, chunk by chunk.
+//! Verifies a projection: replays the log and compares it with the live rows, chunk by chunk.
 //!
-//! The log is folded into temporary tables, which nobody else sees and which end with the
-//! connection. Each chunk of live rows is copied in a snapshot of its own; the fold then goes on to
-//! that snapshot's position. Live projecting is not held up.
+//! The log is folded into temporary tables, which no other connection sees and which end with the
+//! connection. Each chunk of live rows is copied in its own snapshot. The fold then advances to
+//! that snapshot's position before the comparison. Live projection is not blocked.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use restraint::Restraint;
 pub mod background;
 pub(crate) mod restraint;
 
-/// 2^32: the share of all keys.
+/// 2^32, which stands for all keys.
 const ALL_KEYS: f64 = 4_294_967_296.0;
 
-/// Takes the constraints off the temporary tables that compare rows with each other: what they
-/// refuse the live table lacks, and knows that it does. Which of two rows that is depends on when
-/// each came, which a fold in memory does not tell.
+/// Removes constraints between rows from the temporary tables. Rows that such constraints refuse
+/// are missing in the live table and marked there. Which of two rows is refused depends on their
+/// order in time, which a fold in memory does not know.
 const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
     FOR found IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
                  WHERE connamespace = pg_my_temp_schema() AND contype IN ('u', 'x')
@@ -37,24 +37,23 @@ const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
     LOOP;
 END $$";
 
-/// What is verified of a projection, and how.
+/// The part of a projection to verify, and the options.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// The share of the keys that is looked at, chosen by a hash: more than 0, at most 1; `None`:
-    /// all of them.
+    /// The share of the keys to check, chosen by a hash: more than 0, at most 1. `None` checks all.
     pub sample: Option<f64>,
-    /// Chooses which keys are in the sample; the same seed chooses the same keys.
+    /// The seed of the sample. The same seed chooses the same keys.
     pub seed: String,
-    /// How much memory the folded rows may take, in bytes; what is more goes to temporary tables.
+    /// The memory limit for folded rows, in bytes. The rest goes to temporary tables.
     pub memory: usize,
-    /// Whether personal values are shown in the rows that differ.
+    /// Whether to show personal values in rows that differ.
     pub reveal: bool,
 }
 
-/// Why a verification could not be done.
+/// Why a verification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The read model failed.
+    /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
     /// The schema is not this program's.
@@ -63,10 +62,10 @@ pub enum VerifyError {
     /// The log could not be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// A partition of the live generation does not come to where the others stand.
+    /// A partition of the live generation does not reach the position of the others.
     #[error(
-        "partition {1} of {0} stands behind position {2}, where another partition stands, and \
-            does not move: not compared"
+        "partition {1} of {0} is behind position {2}, which another partition has reached, and \
+            makes no progress: not compared"
     )]
     PartitionBehind(&'static str, i32, Position),
     /// The verification panicked.
@@ -74,24 +73,24 @@ pub enum VerifyError {
     Panicked(#[from] tokio::task::JoinError),
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Verification {
-    /// Which projection.
+    /// The name of the projection.
     pub projection: String,
-    /// Which generation of it; the live one.
+    /// The number of the live generation.
     pub generation: i32,
-    /// What folds it.
+    /// The fold version of the generation.
     pub fold_version: i32,
-    /// The share of the keys that was looked at; `None` for all.
+    /// The share of the keys that was checked; `None` for all.
     pub sample: Option<f64>,
-    /// Where the live rows stood when the last chunk was compared.
+    /// The position of the live rows when the last chunk was compared.
     pub position: i64,
-    /// What was found.
+    /// The differences.
     pub differences: Differences,
 }
 
-/// The keys that a share and a seed choose.
+/// The keys chosen by a share and a seed.
 pub(crate) fn sample(share: Option<f64>, seed: &str) -> Only {
     #[expect(clippy::cast_possible_truncation, reason = "between 0 and 2^32")]
     share.map_or(Only::All, |share| Only::Sample {
@@ -103,7 +102,7 @@ pub(crate) fn sample(share: Option<f64>, seed: &str) -> Only {
 /// Verifies the live generation of a projection.
 ///
 /// # Errors
-/// [`VerifyError`]. Rows that differ are not an error, but what it returns.
+/// [`VerifyError`]. Differing rows are not an error; they are in the result.
 pub async fn verify(
     operations: &Operations,
     projection: &Arc<dyn AnyProjection>,
@@ -126,21 +125,22 @@ pub async fn verify(
     })
 }
 
-/// What is verified, and how.
+/// A verification's scope and options.
 pub(crate) struct Verifying<'a> {
     pub(crate) only: Only,
     pub(crate) bytes: usize,
     pub(crate) reveal: bool,
     pub(crate) progress: &'a dyn Progress,
-    /// What it leaves to others.
+    /// Limits its speed in favour of live projection.
     pub(crate) restraint: Restraint,
 }
 
 impl Verifying<'_> {
-    /// Verifies the live generation. Returns its number, what differs, and where it stood at the
+    /// Verifies the live generation. Returns its number, the differences, and its position at the
     /// end.
     ///
-    /// The connection is of no other use afterwards: the tables that it holds hide the real ones.
+    /// The connection cannot be used otherwise afterwards, because temporary tables hide the real
+    /// ones.
     pub(crate) async fn run(
         &self,
         source: &Arc<Source>,
@@ -150,7 +150,7 @@ impl Verifying<'_> {
         let begin = async |raw: &mut PgConnection| {
             let live = generation::known(raw, projection).await?;
             let start = generation::mark(raw, projection.name(), live.generation).await?;
-            // What the live rows lack is refused here too, and what was skipped is skipped.
+            // The replay must refuse and skip the same events as the live projection.
             Ok::<_, SchemaError>((live, start, parked::skips(raw, projection.name()).await?))
         };
         let (live, start, skips) = connection.run(begin).await?;
@@ -178,8 +178,8 @@ impl Verifying<'_> {
         for partition in comparison.partitions(connection).await? {
             let mut chunk = None;
             while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
-                // A partition of several may stand behind another, and is waited for. One alone
-                // that is back was made anew under its number, say.
+                // With several partitions, one may be behind another and is waited for. A single
+                // partition that is behind was, for example, recreated under its number.
                 let least = if live.partitions > 1 { fold.at } else { Position::START };
                 let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
                 let next = next.ok_or_else(|| {
@@ -201,7 +201,7 @@ impl Verifying<'_> {
     }
 }
 
-/// The log on its way into the temporary tables.
+/// The replay of the log into the temporary tables.
 struct Fold<'a> {
     source: &'a Arc<Source>,
     rows: Box<dyn AnyRows>,
@@ -212,13 +212,13 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    /// As for a rebuild: no more positions at a time than rows fit into the memory.
+    /// As in a rebuild: at most as many positions at a time as rows fit into memory.
     fn ranges(&self) -> (i64, usize) {
         let (range, ahead) = self.restraint.ranges();
         (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
     }
 
-    /// Brings the tables to this position.
+    /// Replays the log up to this position.
     async fn go_on(
         &mut self,
         connection: &mut Connection,
@@ -242,7 +242,7 @@ impl Fold<'_> {
                 self.at = page.to;
                 self.progress.at(self.at, to);
                 self.restraint.after(passed, connection, self.source).await?;
-                // Rows have turned out to be larger, or smaller.
+                // Rows turned out to be larger or smaller than expected.
                 let now = self.ranges().0;
                 if now < range / 2 || now > range.saturating_mul(2) {
                     break;

@@ -1,4 +1,4 @@
-//! Rows that Postgres refuses: found among the others, so that each hurts its own key alone.
+//! Finds rows that Postgres refuses, so that each affects only its own key.
 
 use postgres_kit::sqlstate::{
     DATA_EXCEPTION, EXCLUSION_VIOLATION, INTEGRITY_CONSTRAINT_VIOLATION, UNIQUE_VIOLATION,
@@ -11,26 +11,27 @@ use super::Projection;
 use super::batch::Touched;
 use super::guard::{self, Panicked};
 
-/// Rows cannot be loaded or saved, and why: without any value, which Postgres' own message may
-/// repeat.
+/// Why rows could not be loaded or saved. The text contains no values, which Postgres's own message
+/// might repeat.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Refused {
     text: String,
-    /// Another row is in the way: which of the two is refused depends on which came first.
+    /// Whether the refusal is a conflict with another row. The order in time decides which one is
+    /// refused.
     across: bool,
 }
 
-/// Rows that were not saved.
+/// The rows that were not saved.
 pub(super) enum NotSaved<K> {
-    /// Each is refused by itself.
+    /// Each of these is refused by itself.
     These(Vec<K>),
-    /// Rows are in each other's way.
+    /// Rows conflict with each other.
     Across,
 }
 
-/// Whether the same is refused another time too: Postgres does not take what it was given (SQLSTATE
-/// class 22, the data, or 23, a constraint), or the program cannot write or read a value.
+/// Whether an error would recur. Either Postgres rejects the data (SQLSTATE class 22) or a
+/// constraint does (class 23), or the program cannot encode or decode a value.
 pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(_) => {
@@ -41,10 +42,10 @@ pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A unique or an exclusion constraint: it compares rows with each other.
+/// Unique and exclusion constraints, which compare rows with each other.
 const ACROSS_ROWS: [&str; 2] = [UNIQUE_VIOLATION, EXCLUSION_VIOLATION];
 
-/// Why it is refused.
+/// Describes why Postgres refused.
 pub(crate) fn why(error: &sqlx::Error) -> Refused {
     Refused { text: in_words(error), across: has_sqlstate(error, &ACROSS_ROWS) }
 }
@@ -74,8 +75,8 @@ fn in_words(error: &sqlx::Error) -> String {
     }
 }
 
-/// The rows of these keys; and the keys that Postgres cannot look for, and why. Call inside a
-/// transaction.
+/// Loads the rows of these keys. Also returns the keys that Postgres cannot search for, with
+/// reasons. Call it inside a transaction.
 pub(super) async fn load<P: Projection>(
     connection: &mut PgConnection,
     keys: &[P::Key],
@@ -101,8 +102,8 @@ pub(super) async fn load<P: Projection>(
     Ok((rows, refused))
 }
 
-/// Saves the rows, in halves where one among them is refused. Returns the keys of those that are.
-/// Call inside a transaction, which is of no more use when rows are in each other's way.
+/// Saves the rows, halving them if one is refused. Returns the refused keys. Call it inside a
+/// transaction; if rows conflict with each other, roll it back.
 pub(super) async fn save<P: Projection>(
     connection: &mut PgConnection,
     rows: Vec<(P::Key, P::Row)>,
@@ -126,7 +127,7 @@ pub(super) async fn save<P: Projection>(
     Ok(NotSaved::These(refused))
 }
 
-/// Saves the rows, or leaves the transaction as it was and says why they are refused.
+/// Saves the rows. If they are refused, it leaves the transaction unchanged and returns the reason.
 pub(super) async fn try_save<P: Projection>(
     connection: &mut PgConnection,
     rows: &[P::Row],

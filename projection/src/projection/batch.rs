@@ -1,8 +1,8 @@
-//! A batch of events on its way into the rows: loaded at once, folded in memory, saved at once.
+//! A batch of events: rows are loaded at once, folded in memory, and saved at once.
 //!
-//! Events come in pages that end by bytes, but small ones may touch large rows. So many rows are
-//! loaded at once only as fit into [`MAX_ROW_BYTES`], judged by the largest of those before; each
-//! row is folded over the whole batch by itself.
+//! Pages of events are limited by bytes, but small events may touch large rows. So only as many
+//! rows are loaded at once as fit into [`MAX_ROW_BYTES`], judged by the largest earlier row. Each
+//! row is folded separately over the whole batch.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,20 +19,21 @@ use super::{CopyRow, Incoming, Only, Projection, Reason, RowKey, WriteError, gua
 
 mod refusals;
 
-/// About how many bytes of rows are held at once; a single larger row is.
+/// The approximate number of row bytes held at once. A single larger row is still held.
 pub(super) const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024;
-/// So many rows are loaded at once while their size is unknown. A batch of small events mostly
-/// touches fewer, or is loaded in two steps.
+/// The number of rows loaded at once while their size is unknown. A batch of small events mostly
+/// touches fewer rows, or is loaded in two steps.
 pub(super) const UNMEASURED_ROWS: usize = 128;
-/// By how much more rows are loaded than before, at most: those before may happen to be small.
+/// The maximum factor by which the number of rows grows, because earlier rows may happen to be
+/// small.
 const GROWTH: usize = 8;
 
-/// What an event does to the rows.
+/// The effect of an event on rows.
 pub(super) enum Step<P: Projection> {
-    /// The projection folds it, into the rows of these keys.
+    /// The projection folds the event into the rows with these keys.
     Fold(Incoming<P::Event>, Vec<P::Key>),
-    /// A subject is erased: its personal fields are blanked, in these rows; `None`: the tables must
-    /// be asked in which.
+    /// A subject is erased: blank its personal fields in these rows. `None` if the tables must be
+    /// queried for the rows.
     Blank(Incoming<Uuid>, Option<Vec<P::Key>>),
 }
 
@@ -73,7 +74,7 @@ pub(super) trait Write: Send + Sync {
 }
 
 impl<P: Projection> Batch<P> {
-    /// The keys that the batch touches, each once.
+    /// The distinct keys that the batch touches.
     async fn keys(
         &self,
         connection: &mut PgConnection,
@@ -89,7 +90,7 @@ impl<P: Projection> Batch<P> {
         }
         if !to_ask.is_empty() {
             keys.extend(P::rows_of(connection, &to_ask).await?);
-            // Of a row that lacks events the tables do not say whose it is.
+            // The tables do not say whose a row is if the row lacks events.
             keys.extend(parking.held_keys::<P::Key>());
         }
         keys.retain(|key| only.has(key));
@@ -98,8 +99,7 @@ impl<P: Projection> Batch<P> {
         Ok(keys)
     }
 
-    /// Loads the rows of these keys, folds what concerns them, and saves them. Returns them as they
-    /// are now.
+    /// Loads the rows of these keys, folds their events, and saves them. Returns the new rows.
     async fn write_rows(
         &self,
         connection: &mut PgConnection,
@@ -107,7 +107,7 @@ impl<P: Projection> Batch<P> {
         parking: &mut Parking,
     ) -> Result<Vec<P::Row>, WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
-        // Nearly always nothing is refused, and rows need not be kept for that.
+        // Refusals are rare, so rows are not kept for them at first.
         let is_simple = whole && parking.is_idle();
         if !(is_simple && self.fold(&mut rows, only).is_ok()) {
             if is_simple {
@@ -122,7 +122,7 @@ impl<P: Projection> Batch<P> {
         Ok(rows)
     }
 
-    /// Folds all of it, or fails with the first refusal. The rows are then of no more use.
+    /// Folds everything, or fails with the first refusal. The rows are then invalid.
     fn fold(&self, rows: &mut Touched<P>, only: &Only) -> Result<(), WriteError> {
         for step in &self.0 {
             let refused = |reason| WriteError::Fold(step.position(), reason);
@@ -134,7 +134,7 @@ impl<P: Projection> Batch<P> {
                         rows.insert(key.clone(), folded);
                     }
                 }
-                // Rows that came to be in this batch are among them.
+                // This includes rows created in this batch.
                 Step::Blank(erased, _) => {
                     for row in rows.values_mut() {
                         *row = guard::blank::<P>(row, erased).map_err(refused)?;
@@ -146,7 +146,7 @@ impl<P: Projection> Batch<P> {
     }
 }
 
-/// Folds these steps and sets aside what is refused. Fails only when no more may be parked.
+/// Folds these steps and sets refused events aside. Fails only if no more may be parked.
 pub(super) fn fold_aside<P: Projection>(
     steps: &[Step<P>],
     rows: &mut Touched<P>,
@@ -161,7 +161,7 @@ pub(super) fn fold_aside<P: Projection>(
     Ok(())
 }
 
-/// All that one stored event has become counts in a row, or nothing of it.
+/// Applies all fragments of one stored event to a row, or none of them.
 pub(super) fn fold_event<P: Projection>(
     event: &[Step<P>],
     rows: &mut Touched<P>,
@@ -205,8 +205,7 @@ pub(super) fn fold_event<P: Projection>(
     Ok(())
 }
 
-/// Blanks the subject's fields at once; and once more in its turn, in those of its rows that lack
-/// events.
+/// Blanks the subject's fields at once. In rows that lack events, it blanks them again in turn.
 fn blank_rows<P: Projection>(
     erased: &Incoming<Uuid>,
     of: Option<&[P::Key]>,
@@ -219,7 +218,7 @@ fn blank_rows<P: Projection>(
             .filter(|key| only.has(*key) && parking.holds(&key.text()))
             .cloned()
             .collect(),
-        // Nobody knows whose a row becomes that is not there yet.
+        // It is unknown whose a row will be that does not exist yet.
         None => {
             parking.held_keys().filter(|key| only.has(key) && !rows.contains_key(key)).collect()
         }
@@ -245,7 +244,7 @@ fn blank_rows<P: Projection>(
     Ok(())
 }
 
-/// Whether the two are not the same; where that cannot be said, they are taken not to be.
+/// Whether two rows differ. If that cannot be determined, they count as different.
 fn changes<R: serde::Serialize>(before: &R, after: &R) -> bool {
     match (serde_json::to_value(before), serde_json::to_value(after)) {
         (Ok(before), Ok(after)) => before != after,

@@ -1,5 +1,4 @@
-//! Rows on their way into a table by COPY, in Postgres' binary format: each value as it is encoded
-//! for a parameter.
+//! Writes rows by COPY in Postgres's binary format. Values are encoded as for statement parameters.
 
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
@@ -8,14 +7,14 @@ use sqlx::{Error, Postgres};
 
 use super::ProjectionRow;
 
-/// What opens a stream in the binary format: signature, flags, length of the extension.
+/// The start of a binary stream: signature, flags, and length of the extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What ends it.
+/// The end of a binary stream.
 const TRAILER: i16 = -1;
-/// So many bytes are gathered before they are sent.
+/// The number of bytes to collect before sending.
 const CHUNK_BYTES: usize = 256 * 1_024;
 
-/// The values of a row, column by column, in the order that its `COPY` lists.
+/// The values of one row, in the column order of its `COPY`.
 #[derive(Default)]
 pub struct CopyRow {
     buffer: PgArgumentBuffer,
@@ -24,7 +23,7 @@ pub struct CopyRow {
 }
 
 impl CopyRow {
-    /// The next column's value.
+    /// Appends the next column's value.
     pub fn column<'q, T: Encode<'q, Postgres>>(&mut self, value: &T) -> &mut Self {
         let length_at = self.buffer.len();
         self.buffer.extend_from_slice(&(-1_i32).to_be_bytes());
@@ -51,7 +50,7 @@ impl CopyRow {
         self.failure.take().map_or(Ok(()), |failure| Err(Error::Encode(failure)))
     }
 
-    /// How many bytes a row takes on its way.
+    /// The number of bytes of a row in this format.
     pub(crate) fn length_of(row: &impl ProjectionRow) -> usize {
         let mut copy = Self::default();
         row.copy(&mut copy);
@@ -59,10 +58,10 @@ impl CopyRow {
     }
 }
 
-/// Sends rows with their [`ProjectionRow::COPY`]. Returns how many they were.
+/// Sends rows with their [`ProjectionRow::COPY`]. Returns the number of rows.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub(crate) async fn copy_in<'r, R: ProjectionRow>(
     connection: &mut PgConnection,
     rows: impl Iterator<Item = &'r R> + Send,

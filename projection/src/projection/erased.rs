@@ -1,4 +1,4 @@
-//! A projection without its types, as the runner holds it, and how a batch of events becomes rows.
+//! A type-erased projection, as the runner uses it, and how it prepares batches of events.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::rows::{AnyRows, Rows};
 use super::split::{Partitions, Split};
 use super::{Incoming, Projection, ProjectionRow as _, Reason, RowKey, RowMisfit, guard, row};
 
-/// Whether the word, in small letters, stands somewhere in the text, whatever its case.
+/// Whether the text contains the lower-case word, ignoring case.
 const fn has_word(text: &str, word: &[u8]) -> bool {
     let text = text.as_bytes();
     let mut start = 0;
@@ -33,7 +33,7 @@ const fn has_word(text: &str, word: &[u8]) -> bool {
     false
 }
 
-/// Whether two texts are the same.
+/// Whether two texts are equal.
 const fn is_same(one: &str, other: &str) -> bool {
     let (one, other, mut at) = (one.as_bytes(), other.as_bytes(), 0);
     if one.len() != other.len() {
@@ -48,7 +48,7 @@ const fn is_same(one: &str, other: &str) -> bool {
     true
 }
 
-/// A projection without its types.
+/// A type-erased projection.
 #[async_trait]
 pub trait AnyProjection: Send + Sync + 'static {
     /// [`Projection::NAME`].
@@ -67,65 +67,63 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn split(&self) -> Split;
     /// [`Projection::handles`].
     fn handles(&self) -> Vec<&'static str>;
-    /// The stored types of the events that [`AnyProjection::prepare`] makes something of.
+    /// The stored types of the events that [`AnyProjection::prepare`] uses.
     fn reads(&self, registry: &Registry) -> Vec<EventType>;
-    /// Reads a batch through the registry, without any I/O: what is the business of these
-    /// partitions.
+    /// Reads a batch through the registry, without I/O. Keeps only what concerns these partitions.
     fn prepare(
         &self,
         registry: &Registry,
         events: &[RecordedEvent],
         partitions: Partitions,
     ) -> Prepared;
-    /// A key as [`RowKey::text`] writes it, from what a person wrote; `None` when that is no key.
+    /// Normalises a key that a person wrote to the form of [`RowKey::text`]; `None` if it is not a
+    /// key.
     fn key(&self, text: &str) -> Option<String>;
-    /// Rows to be folded in memory, of these keys, in about so many bytes.
+    /// Creates rows to be folded in memory: of these keys, limited to about `bytes` bytes.
     fn rows(&self, only: Only, bytes: usize) -> Box<dyn AnyRows>;
-    /// Compares its row with its table in the schema that the connection works in, and runs each
-    /// of its statements with no rows.
+    /// Checks the row type against its table in the connection's current schema, and runs each of
+    /// its statements without rows.
     ///
     /// # Errors
-    /// As Postgres says.
+    /// Postgres's error.
     async fn check_row(&self, connection: &mut PgConnection)
     -> sqlx::Result<Result<(), RowMisfit>>;
 }
 
 /// A batch that was read and is ready to be folded.
 pub struct Prepared {
-    /// How many of its events the projection handles, in these partitions.
+    /// The number of events that the projection handles in these partitions.
     pub handled: usize,
-    /// How many events were passed over: of types unknown to the projection, or the business of
-    /// other partitions.
+    /// The number of ignored events: of types that it does not handle, or of other partitions.
     pub ignored: usize,
-    /// The first event that cannot be read: the batch ends before it.
+    /// The first unreadable event. The batch ends before it.
     pub unreadable: Option<(Position, Reason)>,
     pub(super) writer: Box<dyn Write>,
 }
 
-/// Why a batch did not become rows.
+/// Why a batch could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The event at this position cannot be folded and not be parked; nothing of the batch counts.
+    /// The event at this position can be neither folded nor parked. None of the batch is applied.
     #[error("the event at position {0} cannot be folded")]
     Fold(Position, #[source] Reason),
-    /// As Postgres says.
+    /// Postgres failed.
     #[error("the rows could not be loaded or saved")]
     Database(#[from] sqlx::Error),
 }
 
 impl Prepared {
-    /// How many of its events each of so many partitions handles: one that touches rows of several
-    /// counts in each.
+    /// The number of events that each of `partitions` partitions handles. An event that touches
+    /// rows of several partitions counts in each.
     pub(crate) fn handled_by(&self, partitions: i32) -> Vec<usize> {
         if partitions == 1 { vec![self.handled] } else { self.writer.handled_by(partitions) }
     }
 
-    /// Loads the touched rows, folds the batch and saves them: three steps, whatever the batch's
-    /// size. Call inside a transaction whose `search_path` is the generation's schema. What is
-    /// refused is left in `parking`, to be parked in the same transaction.
-    ///
+    /// Loads the touched rows, folds the batch and saves the rows: three steps, whatever the
+    /// batch's size. Call it inside a transaction whose `search_path` is the generation's schema.
+    /// Refused events are left in `parking`, to be parked in the same transaction.
     /// # Errors
-    /// [`WriteError`]; the transaction is then to be rolled back, and the parking forgotten.
+    /// [`WriteError`]. Roll back the transaction and discard the parking then.
     pub(crate) async fn write(
         &self,
         connection: &mut PgConnection,
@@ -136,7 +134,7 @@ impl Prepared {
     }
 }
 
-/// `P` without its types.
+/// Erases the type of a projection.
 pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
     const {
         assert!(
@@ -227,8 +225,8 @@ impl<P: Projection> AnyProjection for Erased<P> {
                 Some(subject) if keeps_personal_fields::<P>() => {
                     read_erasure::<P>(event, subject, &mut read)
                 }
-                // Only what may become a type that it handles is looked into: what else cannot be
-                // read is none of its business.
+                // Only events that may become a handled type are parsed. Other unreadable events do
+                // not matter.
                 None if stored.contains(&event.event_type) => {
                     read_fragments::<P>(registry, event, &wanted, &mut read)
                 }
@@ -250,7 +248,7 @@ impl<P: Projection> AnyProjection for Erased<P> {
     }
 }
 
-/// Whether what a stored event has become is the business of these partitions.
+/// Whether the fragments of a stored event concern these partitions.
 fn touches<P: Projection>(steps: &[Step<P>], partitions: Partitions) -> bool {
     steps.iter().any(|step| match step {
         Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => partitions.touched_by(keys),
@@ -258,13 +256,13 @@ fn touches<P: Projection>(steps: &[Step<P>], partitions: Partitions) -> bool {
     })
 }
 
-/// Whether an erasure is any business of the projection's.
+/// Whether erasures concern the projection.
 const fn keeps_personal_fields<P: Projection>() -> bool {
     !P::PERSONAL.is_empty()
 }
 
 fn wanted<P: Projection>() -> Vec<EventType> {
-    // A name that is no type is in no log.
+    // A name that is not a valid type cannot occur in the log.
     P::handles().iter().filter_map(|name| name.parse().ok()).collect()
 }
 
@@ -279,7 +277,7 @@ fn read_erasure<P: Projection>(
     Ok(())
 }
 
-/// Reads all that a stored event has become: one batch has all of it.
+/// Reads all fragments of a stored event into the same batch.
 fn read_fragments<P: Projection>(
     registry: &Registry,
     event: &RecordedEvent,

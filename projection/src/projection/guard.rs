@@ -1,5 +1,4 @@
-//! A panic in a projection's own code is a refusal like any other: it hurts the event that it met,
-//! not the process.
+//! Turns a panic in a projection's code into a refusal: it affects only its event, not the process.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,21 +15,21 @@ use super::{Incoming, Projection, Reason, row};
 pub(crate) struct Panicked(&'static str, &'static str);
 
 impl Panicked {
-    /// What panicked, and with which message: only a fixed one is repeated, since any other may
-    /// hold values.
+    /// Names what panicked, and the message. Only a constant message is repeated, because any other
+    /// may contain values.
     pub(crate) fn new(what: &'static str, payload: &(dyn Any + Send)) -> Self {
         let words = payload.downcast_ref::<&'static str>().copied();
         Self(
             what,
             words.unwrap_or(
-                "its message may hold values, and stands in the process's standard error alone",
+                "the message may contain values, so it is only in the process's standard error",
             ),
         )
     }
 }
 
-/// Does this, and makes a refusal of a panic. What `work` has changed until then must not be used
-/// any more.
+/// Runs `work` and turns a panic into a refusal. After a panic, values changed by `work` must not
+/// be used.
 pub(super) fn guarded<T>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, Reason>,
@@ -39,7 +38,7 @@ pub(super) fn guarded<T>(
         .unwrap_or_else(|payload| Err(Panicked::new(what, payload.as_ref()).into()))
 }
 
-/// [`Projection::fold`].
+/// Calls [`Projection::fold`].
 pub(super) fn fold<P: Projection>(
     key: &P::Key,
     row: Option<P::Row>,
@@ -48,17 +47,17 @@ pub(super) fn fold<P: Projection>(
     guarded("the fold", || P::fold(key, row, incoming))
 }
 
-/// [`Projection::keys`].
+/// Calls [`Projection::keys`].
 pub(super) fn keys<P: Projection>(event: &P::Event) -> Result<Vec<P::Key>, Reason> {
-    guarded("telling the keys", || Ok(P::keys(event)))
+    guarded("computing the keys", || Ok(P::keys(event)))
 }
 
-/// [`Projection::rows_of_subject`].
+/// Calls [`Projection::rows_of_subject`].
 pub(super) fn rows_of_subject<P: Projection>(subject: Uuid) -> Result<Option<Vec<P::Key>>, Reason> {
-    guarded("telling the rows of a subject", || Ok(P::rows_of_subject(subject)))
+    guarded("finding the rows of a subject", || Ok(P::rows_of_subject(subject)))
 }
 
-/// The row after [`Projection::blank`].
+/// Returns the row after [`Projection::blank`].
 pub(super) fn blank<P: Projection>(
     row: &P::Row,
     erased: &Incoming<Uuid>,
@@ -70,7 +69,7 @@ pub(super) fn blank<P: Projection>(
     })
 }
 
-/// Loads the rows of these keys, those that exist.
+/// Loads the existing rows of these keys.
 pub(super) async fn load<P: Projection>(
     connection: &mut PgConnection,
     keys: &[P::Key],
@@ -81,7 +80,7 @@ pub(super) async fn load<P: Projection>(
     })
 }
 
-/// Inserts these rows, or replaces those that exist. Each key stands here once.
+/// Inserts or replaces these rows. Keys must be distinct.
 pub(super) async fn save<P: Projection>(
     connection: &mut PgConnection,
     rows: &[P::Row],

@@ -1,5 +1,5 @@
-//! A row's key as people write it: in the command line, in reports, and in SQL as the columns of
-//! the primary key, joined by `/`.
+//! The text form of a row's key, used on the command line, in reports and in SQL: the columns of
+//! the primary key joined by `/`.
 
 use std::hash::Hash;
 
@@ -9,19 +9,19 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
-/// What identifies a row. As text it is what SQL makes of the primary key's columns, in their
-/// order, joined by `/`: so that both sides can ask whether a key is in a sample.
+/// The key of a row. Its text must equal SQL's text of the primary key's columns, in order, joined
+/// by `/`. So both sides agree on whether a key is in a sample.
 pub trait RowKey: Clone + Eq + Ord + Hash + Send + Sync + 'static {
-    /// The key as text.
+    /// Formats the key as text.
     fn text(&self) -> String;
 
-    /// Reads what [`RowKey::text`] writes; `None` when it is no such key.
+    /// Parses the output of [`RowKey::text`]; `None` if it is not such a key.
     fn parse(text: &str) -> Option<Self>;
 
-    /// Adds many keys to the arguments of a statement: an array for each column.
+    /// Adds many keys to a statement's arguments: one array per column.
     ///
     /// # Errors
-    /// A value cannot be written.
+    /// A value cannot be encoded.
     fn bind<'k>(
         keys: impl Iterator<Item = &'k Self> + Clone,
         to: &mut PgArguments,
@@ -79,7 +79,7 @@ impl RowKey for NaiveDate {
     }
 }
 
-/// The first of the two must not contain a `/`.
+/// The text of the first key must not contain a `/`.
 impl<A: RowKey, B: RowKey> RowKey for (A, B) {
     fn text(&self) -> String {
         format!("{}/{}", self.0.text(), self.1.text())

@@ -1,4 +1,4 @@
-//! Which keys are folded.
+//! Selects the keys to fold.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,25 +8,25 @@ use sha2::{Digest as _, Sha256};
 use super::RowKey;
 use super::split::Partitions;
 
-/// Which keys are folded; the others are passed over.
+/// The keys to fold. Others are ignored.
 #[derive(Debug, Clone)]
 pub enum Only {
-    /// All of them.
+    /// All keys.
     All,
-    /// Those that a hash of seed and key chooses. `read_model.is_sampled` says the same.
+    /// The keys chosen by a hash of seed and key. `read_model.is_sampled` computes the same.
     Sample {
-        /// Another one chooses other keys.
+        /// The seed. Another one chooses other keys.
         seed: String,
-        /// The share of the keys, of 2^32.
+        /// The share of the keys, in units of 2^-32.
         below: i64,
     },
-    /// This one alone, as text.
+    /// Only this key, as text.
     Key(String),
-    /// Those of some partitions of a generation.
+    /// The keys of some partitions of a generation.
     Partitions(Partitions),
-    /// Of those, all but these.
+    /// The keys of another selection, except these.
     AllBut(Box<Only>, Arc<HashSet<String>>),
-    /// These, as text.
+    /// Only these keys, as text.
     These(Arc<HashSet<String>>),
 }
 

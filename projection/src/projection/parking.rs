@@ -1,17 +1,17 @@
-//! Poison events: what a fold refuses is set aside by key, so that it hurts nothing else.
+//! Parks poison events: what a fold refuses is set aside by key, so that other keys are unaffected.
 //!
-//! A refused event is parked for the key whose row refused it. That key's later events are held
-//! back behind it, since a fold means something in order only; a fold that commutes holds back
-//! nothing. Other keys of the same event go on.
+//! A refused event is parked for the key whose row refused it. Later events of that key are held
+//! back behind it, because a fold needs events in order. A fold that commutes holds nothing back.
+//! Other keys of the same event proceed.
 //!
-//! The event is parked in the transaction of its batch, so nothing is lost between the two. The
-//! key's row is marked as stale, whether the row exists yet or not, and answers that show it say
-//! `meta.stale`. The owner of the partition tries parked events again with backoff, or when
-//! `projector parked retry` asks. `parked skip` records that an event must never count in a row,
-//! by whom and why; rebuilds, verifications and every generation follow that record.
+//! The event is parked in the transaction of its batch, so nothing can be lost. The key's row is
+//! marked stale, even if it does not exist yet, and answers that show it have `meta.stale`. The
+//! partition's owner retries parked events with backoff, or on `projector parked retry`. `parked
+//! skip` records that an event must never be applied to a row, by whom and why. Rebuilds,
+//! verifications and all generations follow that record.
 //!
-//! Two things stop the whole partition instead, because going on would hide a loss: an event that
-//! cannot be read at all, and a parked set that is full.
+//! Two conditions stop the whole partition, because going on would hide a loss: an event that
+//! cannot be read at all, and a full parked set.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,32 +20,32 @@ use event_store::Position;
 
 use super::{Reason, RowKey};
 
-/// The most (event, key) pairs that one partition of a generation may have parked: past it the
+/// The maximum number of parked (event, key) pairs per partition of a generation. Beyond it, the
 /// partition stops.
 pub const MAX_PARKED: usize = 10_000;
-/// The most bytes of a cause that are kept.
+/// The maximum length of a stored cause, in bytes.
 const MAX_CAUSE: usize = 1_000;
 
 /// The parked set is full.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{MAX_PARKED} events are parked already, and no more may be: see `projector parked list`; \
-        once it is fixed, `projector parked retry`"
+    "{MAX_PARKED} events are parked, which is the limit: see `projector parked list`; \
+        once the cause is fixed, run `projector parked retry`"
 )]
 pub struct TooManyParked;
 
-/// An event that does not count in the row of a key for now.
+/// An event that is not applied to a key's row for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Aside {
     pub(crate) position: Position,
     pub(crate) key: String,
-    /// Why it was refused; `None`: an earlier event of the key was.
+    /// Why it was refused; `None` if it is held back behind an earlier event of the key.
     pub(crate) cause: Option<String>,
-    /// Whether there was no such row yet.
+    /// Whether the row did not exist yet.
     pub(crate) absent: bool,
 }
 
-/// Decisions that an event is never to count in the row of a key.
+/// Decisions never to apply an event to a key's row.
 pub(crate) type Skips = Arc<HashSet<(Position, String)>>;
 
 /// The parked set of some partitions of a generation while a batch is folded.
@@ -54,7 +54,7 @@ pub struct Parking {
     held: HashSet<String>,
     skips: Skips,
     parked: usize,
-    /// Of how many partitions it is, beside the first.
+    /// The number of partitions, not counting the first.
     more_partitions: usize,
     careful: bool,
     apart: bool,
@@ -62,26 +62,26 @@ pub struct Parking {
 }
 
 impl Parking {
-    /// Of so many pairs, which concern these keys.
+    /// A parked set with `parked` pairs for these keys.
     pub(crate) fn new(held: HashSet<String>, skips: Skips, parked: usize) -> Self {
         Self { held, skips, parked, ..Self::default() }
     }
 
-    /// It is of so many partitions.
+    /// Sets the number of partitions.
     pub(crate) fn of_partitions(mut self, partitions: usize) -> Self {
         self.more_partitions = partitions.saturating_sub(1);
         self
     }
 
-    /// Looks out for refusals from the first event on; otherwise rows in memory are lost with the
-    /// first refusal.
+    /// Watches for refusals from the first event on. Without it, the first refusal invalidates the
+    /// rows in memory.
     pub(crate) fn careful(mut self) -> Self {
         self.careful = true;
         self
     }
 
-    /// Saves rows apart, so that one which Postgres refuses hurts no other one: slower, and for
-    /// when one was refused.
+    /// Saves rows so that a refused one does not affect others. It is slower, and used after a
+    /// refusal.
     pub(crate) fn apart(mut self) -> Self {
         self.apart = true;
         self
@@ -91,7 +91,7 @@ impl Parking {
         self.apart
     }
 
-    /// Nothing is parked or skipped: events need no second look.
+    /// Whether nothing is parked or skipped, so events need no further check.
     pub(super) fn is_idle(&self) -> bool {
         !self.careful && self.held.is_empty() && self.skips.is_empty()
     }
@@ -101,7 +101,7 @@ impl Parking {
     }
 
     pub(super) fn skips(&self, position: Position, key: &str) -> bool {
-        // The key is only copied where there are decisions at all.
+        // Copies the key only if there are decisions at all.
         !self.skips.is_empty() && self.skips.contains(&(position, key.to_owned()))
     }
 
@@ -112,7 +112,7 @@ impl Parking {
         reason: &Reason,
         absent: bool,
     ) -> Result<(), TooManyParked> {
-        // A text of Postgres holds no NUL.
+        // Postgres texts cannot contain NUL.
         let mut cause = crate::runner::chain(reason.as_ref()).replace('\0', "\u{fffd}");
         cause.truncate(cause.floor_char_boundary(MAX_CAUSE));
         self.held.insert(key.clone());
@@ -128,12 +128,12 @@ impl Parking {
         self.add(Aside { position, key, cause: None, absent })
     }
 
-    /// The keys that lack an event.
+    /// The keys of rows that lack an event.
     pub(super) fn held_keys<K: RowKey>(&self) -> impl Iterator<Item = K> {
         self.held.iter().filter_map(|text| K::parse(text))
     }
 
-    /// Takes back what was set aside for a key since it was as it was `before`.
+    /// Discards what was set aside for a key since the state `before`.
     pub(super) fn forget(&mut self, key: &str, before: &Self) {
         let mut number = 0;
         let set_aside = self.found.len();
@@ -156,17 +156,17 @@ impl Parking {
         Ok(())
     }
 
-    /// How much was set aside since it was last asked.
+    /// The number of events set aside since the last [`Parking::take_found`].
     pub(super) fn found(&self) -> usize {
         self.found.len()
     }
 
-    /// Whether an event of this key is among what was set aside after the first so many.
+    /// Whether an event of this key was set aside after the first `after` ones.
     pub(super) fn found_of(&self, key: &str, after: usize) -> bool {
         self.found.iter().skip(after).any(|aside| aside.key == key)
     }
 
-    /// What was set aside since it was last asked.
+    /// Takes the events that were set aside since the last call.
     pub(crate) fn take_found(&mut self) -> Vec<Aside> {
         std::mem::take(&mut self.found)
     }

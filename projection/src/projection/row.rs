@@ -1,5 +1,5 @@
-//! A projection's row: one declaration of its columns, from which come the struct, the statements
-//! that load, save and copy rows, and the check that all of this fits the table.
+//! A projection's row: one declaration of its columns generates the struct, the statements that
+//! load, save and copy rows, and the check against the table.
 
 use postgres_kit::macros::PgArguments;
 use postgres_kit::{TableRow, misfits, unread};
@@ -9,48 +9,48 @@ use sqlx::PgConnection;
 use super::{CopyRow, RowKey};
 use crate::projection::copy::copy_in;
 
-/// A row of a projection's table. Made by [`row!`](crate::row!).
+/// A row of a projection's table. Implemented by [`row!`](crate::row!).
 pub trait ProjectionRow: TableRow + Clone + Serialize + Send + Sync + 'static {
-    /// The columns of the primary key: the first ones of the row.
+    /// The columns of the primary key, which are the first columns of the row.
     type Key: RowKey;
 
     /// The name of the table.
     const TABLE: &'static str;
 
-    /// Selects the rows of some keys; a parameter for each column of the key, an array.
+    /// The statement that selects rows by key. It has one array parameter per key column.
     const LOAD: &'static str;
 
-    /// Inserts rows, or replaces those that exist; a parameter for each column, an array.
+    /// The statement that inserts or replaces rows. It has one array parameter per column.
     const SAVE: &'static str;
 
-    /// Fills the table fast.
+    /// The statement that loads the table quickly.
     const COPY: &'static str;
 
-    /// The row's key.
+    /// Returns the row's key.
     fn key(&self) -> Self::Key;
 
-    /// The parameters of [`ProjectionRow::LOAD`].
+    /// The arguments of [`ProjectionRow::LOAD`].
     ///
     /// # Errors
-    /// A value cannot be written.
+    /// A value cannot be encoded.
     fn keys(keys: &[Self::Key]) -> sqlx::Result<PgArguments> {
         let mut arguments = PgArguments::default();
         Self::Key::bind(keys.iter(), &mut arguments).map_err(sqlx::Error::Encode)?;
         Ok(arguments)
     }
 
-    /// The parameters of [`ProjectionRow::SAVE`].
+    /// The arguments of [`ProjectionRow::SAVE`].
     ///
     /// # Errors
-    /// A value cannot be written.
+    /// A value cannot be encoded.
     fn values(rows: &[Self]) -> sqlx::Result<PgArguments>;
 
-    /// The values of the row for [`ProjectionRow::COPY`].
+    /// Writes the row's values for [`ProjectionRow::COPY`].
     fn copy(&self, to: &mut CopyRow);
 }
 
-/// Declares the row of a projection: the table, the primary key and the other columns. A column
-/// that may be null is an `Option`.
+/// Declares the row of a projection: its table, primary key and other columns. The field of a
+/// nullable column is an `Option`.
 ///
 /// ```
 /// projection::row! {
@@ -63,7 +63,7 @@ pub trait ProjectionRow: TableRow + Clone + Serialize + Send + Sync + 'static {
 /// }
 /// ```
 ///
-/// A key of two columns is `by (day: NaiveDate, currency: String)`, and as a type a pair.
+/// A key of two columns is declared as `by (day: NaiveDate, currency: String)`; its type is a pair.
 #[macro_export]
 macro_rules! row {
     (
@@ -134,7 +134,7 @@ macro_rules! key_type {
     };
 }
 
-/// The table with the condition that a row has one of some keys.
+/// The table with the condition that selects rows by keys.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! keyed {
@@ -157,7 +157,7 @@ macro_rules! keyed {
     };
 }
 
-/// What becomes of each column of a row that exists.
+/// The assignments that replace an existing row.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! replaced {
@@ -169,7 +169,7 @@ macro_rules! replaced {
     };
 }
 
-/// The rows of these keys, those that exist.
+/// Loads the existing rows of these keys.
 pub(super) async fn load<R: ProjectionRow>(
     connection: &mut PgConnection,
     keys: &[R::Key],
@@ -178,7 +178,7 @@ pub(super) async fn load<R: ProjectionRow>(
     rows.iter().map(|row| R::read(row, 0).map(|row| (row.key(), row))).collect()
 }
 
-/// Inserts these rows, or replaces those that exist. Each key stands here once.
+/// Inserts or replaces these rows. Keys must be distinct.
 pub(super) async fn save<R: ProjectionRow>(
     connection: &mut PgConnection,
     rows: &[R],
@@ -186,7 +186,7 @@ pub(super) async fn save<R: ProjectionRow>(
     sqlx::query_with(R::SAVE, R::values(rows)?).execute(connection).await.map(drop)
 }
 
-/// A row does not fit its table.
+/// A row type that does not match its table.
 #[derive(Debug, thiserror::Error)]
 #[error("the row of {table} does not fit its table: {misfits}")]
 pub struct RowMisfit {
@@ -194,11 +194,11 @@ pub struct RowMisfit {
     misfits: String,
 }
 
-/// Compares the row with its table in the schema that the connection works in, and runs each
-/// statement with no rows.
+/// Checks the row type against its table in the connection's current schema, and runs each
+/// statement without rows.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub(super) async fn check<R: ProjectionRow>(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Result<(), RowMisfit>> {
@@ -221,7 +221,7 @@ pub(super) async fn check<R: ProjectionRow>(
     Ok(Err(RowMisfit { table: R::TABLE, misfits: found.join("; ") }))
 }
 
-/// Why Postgres does not take a statement.
+/// Why Postgres refuses a statement.
 fn refused<T>(statement: &str, done: sqlx::Result<T>) -> sqlx::Result<Option<String>> {
     match done {
         Err(sqlx::Error::Database(error)) => Ok(Some(format!("`{statement}`: {error}"))),

@@ -1,11 +1,9 @@
-//! Rows folded in memory, in bounded memory: how a whole log becomes a table without a statement
-//! per batch.
+//! Folds rows in bounded memory, so that a whole log becomes a table without a statement per batch.
 //!
-//! Rows are in two halves, young and old. A row that is touched goes to the young half; when that
-//! is full, the old half is forgotten and the young one becomes the old. What was touched since it
-//! was last written is written first. A row that was forgotten and is touched again is loaded;
-//! whether there may be one is asked of a filter in memory, so that new keys, which are most, cost
-//! no question.
+//! Rows are in two halves, young and old. A touched row moves to the young half. When that is full,
+//! changed rows are written, the old half is dropped, and the young half becomes the old one. A
+//! dropped row that is touched again is loaded. A filter in memory tells whether the table may
+//! contain it, so new keys, which are the majority, cost no query.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,33 +24,34 @@ mod stored;
 
 use stored::Stored;
 
-/// The most rows that one statement loads or saves.
+/// The maximum number of rows that one statement loads or saves.
 const MAX_STATEMENT_ROWS: usize = 1_000;
-/// Of so many folds one is measured for the row's size.
+/// One in this many folds measures the row's size.
 const MEASURED: usize = 64;
-/// What a row costs besides itself and what it points to: its place in the map, and the allocator's
-/// share.
+/// The memory cost of a row besides its own data, in bytes: the map entry and the allocator's
+/// overhead.
 const ROW_OVERHEAD: usize = 64;
 
 /// A row after an event.
 #[derive(Debug)]
 pub struct Traced {
-    /// Where the event is.
+    /// The position of the event.
     pub position: Position,
-    /// Which fragment of what an older event has become.
+    /// The index of the event's fragment, if an upcaster splits it.
     pub fragment: u32,
-    /// The row.
+    /// The row as JSON.
     pub row: Value,
 }
 
-/// A projection's rows in memory, without their types.
+/// A projection's rows in memory, type-erased.
 #[async_trait]
 pub trait AnyRows: Send {
-    /// Folds a batch. Rows that were written and forgotten are loaded through the connection, which
-    /// works in the tables' schema. What is refused is left in `parking`, if that is careful.
+    /// Folds a batch. Rows that were dropped from memory are loaded through the connection, whose
+    /// current schema must be that of the tables. If `parking` is careful, refused events are left
+    /// in it.
     ///
     /// # Errors
-    /// [`WriteError`]; the rows are then of no more use.
+    /// [`WriteError`]. The rows are then invalid.
     async fn fold(
         &mut self,
         connection: &mut PgConnection,
@@ -60,41 +59,40 @@ pub trait AnyRows: Send {
         parking: &mut Parking,
     ) -> Result<(), WriteError>;
 
-    /// Whether they must be written before more is folded.
+    /// Whether the rows must be written before more is folded.
     fn is_full(&self) -> bool;
 
-    /// Into how many rows the half of the memory that is filled goes, as far as rows were measured.
+    /// The number of rows that fit into half of the memory, based on the measured sizes.
     fn capacity(&self) -> usize;
 
-    /// How many rows were changed since they were last written.
+    /// The number of rows changed since they were last written.
     fn unwritten(&self) -> usize;
 
-    /// There may be rows in the tables that these do not know of: those of a build that was
-    /// interrupted.
+    /// Declares that the tables may contain rows from an interrupted build that are not known here.
     fn may_be_stored(&mut self);
 
-    /// Writes every row that was changed, new ones by COPY. Those need no constraint; rows that
-    /// stand there already need the primary key.
+    /// Writes all changed rows, new ones by COPY. New rows need no constraints; existing ones need
+    /// the primary key.
     ///
     /// # Errors
-    /// As Postgres says; the rows are then of no more use.
+    /// Postgres's error. The rows are then invalid.
     async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<()>;
 
-    /// [`AnyRows::write`], but rows that Postgres refuses stay in memory, and are tried again the
-    /// next time: a later event may make them possible. Returns how many they are. For tables
-    /// without constraints that compare rows.
+    /// Like [`AnyRows::write`], but keeps refused rows in memory and retries them at the next
+    /// write, because a later event may correct them. Returns their number. It requires tables
+    /// without constraints between rows.
     ///
     /// # Errors
-    /// As Postgres says about anything else; the rows are then of no more use.
+    /// Postgres's error, except for a refusal. The rows are then invalid.
     async fn write_possible(&mut self, connection: &mut PgConnection) -> sqlx::Result<usize>;
 
-    /// The row after each event since this was last asked; for [`Only::Key`].
+    /// Takes the row after each event since the last call. Only for [`Only::Key`].
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>>;
 }
 
 struct CachedRow<R> {
     row: R,
-    /// Whether the table has a row of this key.
+    /// Whether the table has a row with this key.
     stored: bool,
     changed: bool,
 }
@@ -149,13 +147,13 @@ impl<P: Projection> Rows<P> {
         self.young.insert(key, Box::new(CachedRow { row, stored, changed: true }));
     }
 
-    /// About what a row takes.
+    /// The approximate memory use of a row, in bytes.
     fn row_bytes(&self) -> usize {
         let fixed = size_of::<CachedRow<P::Row>>() + size_of::<P::Key>() + ROW_OVERHEAD;
         fixed + self.measured_bytes.checked_div(self.measured).unwrap_or(0)
     }
 
-    /// How many rows one statement takes: they are copied for it.
+    /// The number of rows per statement, which copies them.
     fn statement_rows(&self) -> usize {
         if self.is_unmeasured() {
             UNMEASURED_ROWS
@@ -164,7 +162,7 @@ impl<P: Projection> Rows<P> {
         }
     }
 
-    /// Whether rows may stand in the tables of which none was seen yet.
+    /// Whether the tables may contain rows but none was measured yet.
     fn is_unmeasured(&self) -> bool {
         self.measured == 0 && self.stored.any()
     }
@@ -201,7 +199,7 @@ impl<P: Projection> Rows<P> {
         Ok(())
     }
 
-    /// Writes the rows that were changed, without those of these keys, which stay as they are.
+    /// Writes the changed rows, except those with these keys.
     async fn write_but(
         &mut self,
         connection: &mut PgConnection,
@@ -211,7 +209,7 @@ impl<P: Projection> Rows<P> {
         let kept = self.young.iter_mut().chain(self.old.iter_mut());
         let changed = kept.filter(|(key, kept)| kept.changed && !but.contains(*key));
         let (again, mut new): (Vec<_>, Vec<_>) = changed.partition(|(_, kept)| kept.stored);
-        // The order of the keys is the order in which they are looked for, and indexes are built.
+        // Writing in key order makes lookups and index builds faster.
         new.sort_unstable_by_key(|(key, _)| *key);
         if !new.is_empty() {
             copy_in(connection, new.iter().map(|(_, kept)| &kept.row)).await?;
@@ -253,14 +251,14 @@ impl<P: Projection> Rows<P> {
         Ok(())
     }
 
-    /// Folds and blanks, and sets aside what is refused.
+    /// Folds and blanks; refused events are set aside.
     async fn fold_all_carefully(
         &mut self,
         connection: &mut PgConnection,
         steps: &[Step<P>],
         parking: &mut Parking,
     ) -> Result<(), WriteError> {
-        // A row that is traced is looked at after each event.
+        // A traced row must be recorded after each event.
         let together = |a: &Step<P>, b: &Step<P>| {
             !matches!(self.only, Only::Key(_)) || a.position() == b.position()
         };
@@ -277,7 +275,7 @@ impl<P: Projection> Rows<P> {
         Ok(())
     }
 
-    /// Folds, and sets aside what is refused.
+    /// Folds; refused events are set aside.
     fn fold_carefully(
         &mut self,
         steps: &[Step<P>],
@@ -322,7 +320,7 @@ impl<P: Projection> AnyRows for Rows<P> {
         batch: Prepared,
         parking: &mut Parking,
     ) -> Result<(), WriteError> {
-        // Only this projection's own batches come here.
+        // The batch always belongs to this projection.
         let Ok(batch) = batch.writer.into_any().downcast::<Batch<P>>() else { return Ok(()) };
         if self.stored.any() {
             let keys = batch

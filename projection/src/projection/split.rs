@@ -1,12 +1,11 @@
-//! Splitting a projection by a hash of its keys: each partition has its own rows, checkpoint and
-//! owner, and stands where it stands.
+//! Splits a projection by a hash of its keys. Each partition has its own rows, checkpoint, owner
+//! and position.
 //!
 //! A generation has one partition unless the projection's declaration or `rebuild --partitions N`
-//! says more; the number is fixed for the life of the generation, because it decides where each
-//! key belongs. A projection whose rows mean something only together, as sums do, refuses to be
-//! split. Each partition has its own checkpoint, lease, fence and metrics. A rebuild moves all
-//! partitions of its generation together; a verification compares each partition at its own
-//! position.
+//! sets more. The number is fixed for the life of the generation, because it decides where each key
+//! belongs. A projection whose rows make sense only together, such as sums, refuses to be split.
+//! Each partition has its own checkpoint, lease, fence and metrics. A rebuild moves all partitions
+//! of its generation together. A verification compares each partition at its own position.
 //!
 //! A query waits for the partitions that its answer reads: a single row's own, or all of them. It
 //! reports the lowest of their positions.
@@ -15,43 +14,43 @@ pub use service_kit::partition::partition_of;
 
 use super::{Only, RowKey};
 
-/// The most partitions that a generation may have.
+/// The maximum number of partitions of a generation.
 pub const MAX_PARTITIONS: i32 = 64;
 
 /// Whether a projection may be split into partitions.
 ///
-/// A fold knows one row and one event, so each row is right however it is split. What is lost is
-/// that all rows stand at one position: whoever reads several sees some of them later than others,
-/// and one event in one row and not yet in another. Where that would tell something that never was,
-/// as sums that are read side by side do, the answer is [`Split::Never`].
+/// A fold knows one row and one event, so each row is right however it is split. But the rows are
+/// no longer at one position: a reader of several rows sees some later than others, and one event
+/// in one row but not yet in another. If that could show a state that never existed, as with sums
+/// that are read side by side, use [`Split::Never`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// It stays whole, and why: in words for whoever wants to split it.
+    /// It stays whole. The text tells people why.
     Never(&'static str),
-    /// Its rows mean something each by itself. Its first generation has so many partitions.
+    /// Its rows are independent of each other. Its first generation has this number of partitions.
     ByKey(i32),
 }
 
-/// Some of the partitions of a generation: those whose keys are folded.
+/// A set of partitions of a generation, whose keys are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partitions {
     of: i32,
-    /// A bit for each.
+    /// One bit per partition.
     chosen: u64,
 }
 
 impl Partitions {
-    /// All of them, however many there are.
+    /// All partitions, however many there are.
     pub const ALL: Self = Self { of: 1, chosen: 1 };
 
-    /// These, of so many: at most [`MAX_PARTITIONS`].
+    /// Selects partitions by number, out of `of`, which is at most [`MAX_PARTITIONS`].
     pub fn these(numbers: impl IntoIterator<Item = i32>, of: i32) -> Self {
         let chosen = numbers.into_iter().fold(0, |chosen, number| chosen | bit(number));
         let all = (0..of).fold(0, |all, number| all | bit(number));
         if chosen == all { Self::ALL } else { Self { of, chosen } }
     }
 
-    /// Whether no key is left out.
+    /// Whether all keys are included.
     pub fn is_all(self) -> bool {
         self == Self::ALL
     }
@@ -65,8 +64,8 @@ impl Partitions {
         self.is_all() || self.meets(bit(partition_of(&key.text(), self.of)))
     }
 
-    /// Whether an event that touches these keys is the business of one of these partitions. One
-    /// that touches none is the first partition's.
+    /// Whether an event that touches these keys concerns one of these partitions. An event that
+    /// touches no key belongs to the first partition.
     pub(super) fn touched_by<K: RowKey>(self, keys: &[K]) -> bool {
         self.is_all() || self.meets(touched(keys, self.of))
     }
@@ -76,7 +75,7 @@ impl Partitions {
     }
 }
 
-/// The partitions, a bit for each, whose business an event is that touches these keys.
+/// The partitions that an event with these keys concerns, one bit each.
 pub(super) fn touched<K: RowKey>(keys: &[K], of: i32) -> u64 {
     if keys.is_empty() {
         bit(0)

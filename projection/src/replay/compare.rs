@@ -1,5 +1,4 @@
-//! Two tables of one projection compared, chunk by chunk of their keys: what only one has, and what
-//! differs.
+//! Compares two tables of one projection in chunks of keys: missing, extra and different rows.
 
 use std::time::Duration;
 
@@ -13,25 +12,25 @@ use tokio::time::Instant;
 use crate::generation::Generation;
 use crate::projection::{AnyProjection, Only};
 
-/// How many live rows are copied in one snapshot.
+/// The number of live rows copied in one snapshot.
 const CHUNK_ROWS: i32 = 5_000;
-/// How long a live partition may stand behind the fold before the two are compared.
+/// How long to wait for a live partition that is behind the fold.
 const COMPARE_WAIT: Duration = Duration::from_mins(1);
-/// How often it is looked at meanwhile.
+/// How often to check its position meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How many differing rows are shown.
+/// The maximum number of differing rows to show.
 const MAX_SAMPLES: usize = 20;
-/// The share that takes every key.
+/// The share that includes every key.
 const EVERY_KEY: i64 = 1 << 32;
-/// Stands for a personal value that is not to be shown.
+/// The replacement for a hidden personal value.
 const HIDDEN: &str = "(personal)";
 
-/// The live rows of one generation beside a table that was folded anew.
+/// A comparison of a generation's live rows with a replayed table.
 pub(crate) struct Comparison<'a> {
     pub(crate) projection: &'a dyn AnyProjection,
-    /// Which generation moves on its own.
+    /// The live generation, which keeps moving.
     pub(crate) live: &'a Generation,
-    /// The other table, as Postgres names it.
+    /// The qualified name of the other table.
     pub(crate) other: String,
     pub(crate) only: &'a Only,
     /// Whether samples show personal values.
@@ -40,48 +39,48 @@ pub(crate) struct Comparison<'a> {
 
 /// A chunk of a partition's live rows, copied in one snapshot.
 pub(crate) struct Chunk {
-    /// What the snapshot showed.
+    /// The partition's checkpoint in the snapshot.
     pub(crate) mark: EventRef,
     partition: i32,
     rows: i64,
-    /// Keys whose rows lack parked events.
+    /// The keys of rows that lack parked events.
     stale: Vec<String>,
     after: Option<Vec<String>>,
     last: Option<Vec<String>>,
 }
 
-/// What two tables differ in.
+/// The differences between two tables.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Differences {
-    /// How many live rows were compared.
+    /// The number of live rows compared.
     pub rows: i64,
-    /// Rows that the log makes and the live table lacks.
+    /// The number of rows that are only in the replayed table.
     pub missing: i64,
-    /// Rows of the live table that the log does not make.
+    /// The number of rows that are only in the live table.
     pub extra: i64,
-    /// Rows that are in both and differ.
+    /// The number of rows that are in both and differ.
     pub different: i64,
-    /// Rows that are not the same, as is known: events of theirs are parked.
+    /// The number of rows that differ for a known reason: they have parked events.
     pub stale: i64,
-    /// Some of them.
+    /// Some of the differing rows.
     pub samples: Vec<DifferingRow>,
 }
 
-/// A row that is not the same in both tables.
+/// A row that differs between the tables.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DifferingRow {
     /// `missing`, `extra` or `different`.
     pub kind: String,
-    /// The row's key.
+    /// The key of the row.
     pub key: String,
-    /// The live row; of one that differs, the columns that do.
+    /// The live row. If the row is in both tables, only the differing columns.
     pub live: Option<Map<String, Value>>,
-    /// The row as folded from the log, likewise.
+    /// The replayed row, with the same columns.
     pub folded: Option<Map<String, Value>>,
 }
 
 impl Differences {
-    /// How many rows are not the same.
+    /// The number of differing rows.
     pub const fn count(&self) -> i64 {
         self.missing + self.extra + self.different
     }
@@ -92,7 +91,7 @@ impl std::fmt::Display for Differences {
         if self.stale > 0 {
             writeln!(
                 f,
-                "{} rows are stale, since events of theirs are parked: see `projector parked list`",
+                "{} rows are stale because they have parked events: see `projector parked list`",
                 self.stale
             )?;
         }
@@ -102,7 +101,7 @@ impl std::fmt::Display for Differences {
         let Self { rows, missing, extra, different, .. } = self;
         writeln!(
             f,
-            "{rows} rows compared: {missing} missing, {extra} too many, {different} different"
+            "{rows} rows compared: {missing} missing, {extra} extra, {different} different"
         )?;
         for row in &self.samples {
             writeln!(f, "  {} {}", row.kind, row.key)?;
@@ -122,7 +121,7 @@ impl std::fmt::Display for Differences {
 }
 
 impl Chunk {
-    /// Whether no chunk comes after it.
+    /// Whether this is the last chunk.
     pub(crate) const fn is_last(&self) -> bool {
         self.last.is_none()
     }
@@ -133,8 +132,8 @@ impl Comparison<'_> {
         if let Only::Sample { seed, below } = self.only { (seed, *below) } else { ("", EVERY_KEY) }
     }
 
-    /// The live generation's partitions, the one furthest behind first: the log is folded forward
-    /// only.
+    /// The live generation's partitions, the one furthest behind first, because the fold only moves
+    /// forward.
     pub(crate) async fn partitions(&self, connection: &mut Connection) -> sqlx::Result<Vec<i32>> {
         sqlx::query_scalar!(
             "SELECT partition FROM read_model.checkpoints WHERE projection = $1 AND generation = \
@@ -146,8 +145,8 @@ impl Comparison<'_> {
         .await
     }
 
-    /// Copies the next live rows of a partition, once it stands no earlier than `least`, and says
-    /// at which position they stand. `None`: it did not come so far.
+    /// Copies the next live rows of a partition, once it has reached `least`, with its checkpoint.
+    /// `None` if it did not get there in time.
     pub(crate) async fn take(
         &self,
         connection: &mut Connection,
@@ -205,7 +204,7 @@ impl Comparison<'_> {
         Ok(Chunk { mark, partition, rows: taken.taken, stale, after, last: taken.last })
     }
 
-    /// Where a partition stands.
+    /// The checkpoint of a partition.
     async fn mark(
         &self,
         connection: impl PgExecutor<'_>,
@@ -223,8 +222,7 @@ impl Comparison<'_> {
         Ok(EventRef { position: Position(at.position), event_id: at.event_id })
     }
 
-    /// Compares the chunk that was taken last with the other table, which stands at the chunk's
-    /// position.
+    /// Compares the latest chunk with the other table, which must be at the chunk's position.
     pub(crate) async fn compare(
         &self,
         connection: &mut Connection,
@@ -263,8 +261,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Of a row that differs, the columns that do; of any row, no personal value unless that was
-    /// asked for.
+    /// Reduces a differing row to the columns that differ, and hides personal values unless
+    /// requested.
     fn shown(&self, mut row: DifferingRow) -> DifferingRow {
         if let (Some(live), Some(folded)) = (&mut row.live, &mut row.folded) {
             let same: Vec<String> = live
@@ -286,7 +284,7 @@ impl Comparison<'_> {
     }
 }
 
-/// Covers the personal values of a row that is shown.
+/// Hides the personal values of a row.
 pub(crate) fn hide_personal(projection: &dyn AnyProjection, columns: &mut Map<String, Value>) {
     for name in projection.personal() {
         if let Some(value) = columns.get_mut(*name).filter(|value| !value.is_null()) {

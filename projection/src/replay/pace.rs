@@ -1,4 +1,4 @@
-//! Holds a rebuild or a verification back to a rate, so that it leaves the machine to others.
+//! Limits the rate of a rebuild or a verification, to leave resources for others.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{RANGE, READ_AHEAD};
 
-/// So many events a second, on average since the last pause that was too long to make up for.
+/// A rate limit in events per second. It catches up after short pauses, but not after long ones.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
     per_second: Option<NonZeroU32>,
@@ -15,9 +15,9 @@ pub(crate) struct Pace {
     events: f64,
 }
 
-/// How often a second a throttled one reads.
+/// How many reads per second a throttled replay does.
 const RANGES_PER_SECOND: i64 = 20;
-/// What was missed longer ago than this is not made up for.
+/// A delay longer than this is not caught up.
 const MADE_UP: Duration = Duration::from_secs(1);
 
 impl Pace {
@@ -25,18 +25,18 @@ impl Pace {
         Self { per_second, since: Instant::now(), events: 0.0 }
     }
 
-    /// How many positions to read at a time, and how many such ranges ahead: little where the rate
-    /// is low, so that the work is even.
+    /// The number of positions per read, and the number of ranges read ahead. Both are small at low
+    /// rates, so that the load is even.
     pub(crate) fn ranges(&self) -> (i64, usize) {
         self.per_second.map_or((RANGE, READ_AHEAD), |rate| {
             ((i64::from(rate.get()) / RANGES_PER_SECOND).clamp(1, RANGE), 1)
         })
     }
 
-    /// So many events were folded: waits until that much time has passed.
+    /// Called after `events` events were folded; waits until they are within the rate.
     pub(crate) async fn after(&mut self, events: i64) {
         let Some(rate) = self.per_second else { return };
-        // A page has a few thousand events.
+        // A page has a few thousand events, so this does not overflow.
         self.events += f64::from(i32::try_from(events).unwrap_or(i32::MAX));
         let due = self.since + Duration::from_secs_f64(self.events / f64::from(rate.get()));
         if Instant::now() > due + MADE_UP {

@@ -1,5 +1,4 @@
-//! `daily_sales`: one row a day (UTC) and currency, of confirmed orders by the day they were
-//! ordered.
+//! `daily_sales`: one row per day (UTC) and currency, with the confirmed orders placed on that day.
 
 use chrono::NaiveDate;
 use domain::DomainEvent;
@@ -8,10 +7,10 @@ use event_store::RecordedEvent;
 use projection::{Incoming, Projection, Reason, Split, TooLarge, add, row};
 use serde::Serialize;
 
-/// The event that counts.
+/// The type of the counted event.
 const CONFIRMED: &str = "order.confirmed";
 
-/// The projection. Its fold only adds, so the order of its events does not matter.
+/// The projection of daily sales. Its fold only adds, so the order of events does not matter.
 pub struct DailySales;
 
 row! {
@@ -32,7 +31,7 @@ impl Projection for DailySales {
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
     const COMMUTES: bool = true;
     const SPLIT: Split = Split::Never(
-        "its rows are sums that are read side by side: days would stand at different positions",
+        "its rows are sums that are read side by side: days would be at different positions",
     );
     type Event = OrderConfirmed;
     type Key = (NaiveDate, String);

@@ -1,4 +1,4 @@
-//! `orders`: one row an order, with its lines.
+//! `orders`: one row per order, with its lines.
 
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::types_of;
 
-/// The projection.
+/// The projection of orders.
 pub struct Orders;
 
 row! {
@@ -35,9 +35,9 @@ row! {
     }
 }
 
-/// A line, as the column `lines` holds it.
+/// A line of an order, as stored in the column `lines`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[allow(clippy::struct_field_names, reason = "the column's own names")]
+#[allow(clippy::struct_field_names, reason = "the names in the column")]
 pub struct Line {
     line_id: Uuid,
     product_id: Uuid,

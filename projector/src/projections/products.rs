@@ -1,4 +1,4 @@
-//! `products`: one row a product.
+//! `products`: one row per product.
 
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::types_of;
 
-/// The projection.
+/// The projection of products.
 pub struct Products;
 
 row! {

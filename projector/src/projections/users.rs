@@ -1,4 +1,4 @@
-//! `users`: one row a user, with what their confirmed orders come to.
+//! `users`: one row per user, with the totals of their confirmed orders.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use uuid::Uuid;
 
 use super::types_of;
 
-/// The event of an order that counts.
+/// The type of the counted order event.
 const CONFIRMED: &str = "order.confirmed";
 
-/// The projection.
+/// The projection of users.
 pub struct Users;
 
-/// What it handles.
+/// The events that the projection handles.
 pub enum Event {
-    /// The user's own events.
+    /// An event of the user's own stream.
     User(UserEvent),
-    /// One of their orders counts from here on.
+    /// An order of the user was confirmed.
     OrderConfirmed(OrderConfirmed),
 }
 

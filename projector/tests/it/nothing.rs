@@ -34,27 +34,27 @@ async fn what_is_about_nothing_says_so_and_fails() {
             "nothing at position 1 of users is parked",
         ),
         (&["parked", "show", "users", "--key", &id], "is parked"),
-        (&["parked", "show", "users", "--key", "nobody"], "\"nobody\" is no key of users"),
+        (&["parked", "show", "users", "--key", "nobody"], "\"nobody\" is not a key of users"),
         (&["parked", "retry", "users"], "nothing at all of users is parked"),
         (
             &["parked", "retry", "users", "--json", "--position", "1"],
             "nothing at position 1 of users is parked",
         ),
-        (&["parked", "retry", "users", "--key", "nobody"], "\"nobody\" is no key of users"),
+        (&["parked", "retry", "users", "--key", "nobody"], "\"nobody\" is not a key of users"),
         (
             &["parked", "skip", "users", "1", "--by", "Ada", "--reason", "x"],
             "no row refuses the event at position 1",
         ),
-        (&["explain", "users", &id], "no event has made a row"),
-        (&["explain", "users", "nobody"], "\"nobody\" is no key of users"),
+        (&["explain", "users", &id], "no event made a row"),
+        (&["explain", "users", "nobody"], "\"nobody\" is not a key of users"),
         (&["explain", "users", &id, "--as-of", "41"], "the log ends at position 40, before 41"),
         (&["rebuild", "users", "--resume"], "rebuild"),
         (&["rebuild", "users", "--pause"], "rebuild"),
         (&["switch-back", "users"], "no earlier generation"),
-        (&["drop", "users", "7", "--yes"], "there is none of that number"),
+        (&["drop", "users", "7", "--yes"], "it does not exist"),
     ] {
         // A word that can be no key is wrong usage; a key that no row has is not.
-        let code = if why.contains("is no key") { cli_kit::USAGE } else { cli_kit::FAILED };
+        let code = if why.contains("is not a key") { cli_kit::USAGE } else { cli_kit::FAILED };
         let said = ends_with(code, url, arguments).await;
         assert!(said.contains(why), "{arguments:?}: {said}");
     }

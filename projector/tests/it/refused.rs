@@ -184,7 +184,7 @@ async fn stops_at_the_fourth(log: UpcastingLog, why: &str) {
 
 #[tokio::test]
 async fn an_event_whose_keys_cannot_be_told_stops_its_part_by_name() {
-    for (delta, why) in [(KEYS_PANIC, "telling the keys panicked"), (NO_KEY, "22021")] {
+    for (delta, why) in [(KEYS_PANIC, "computing the keys panicked"), (NO_KEY, "22021")] {
         let deltas = [100, 101, 102, delta, 103, 104];
         let happened = deltas
             .into_iter()

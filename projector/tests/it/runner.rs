@@ -111,7 +111,7 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
          WHERE projection = 'users'",
     )
     .await;
-    assert_eq!(cause, "users 2 there is no row for it to change");
+    assert_eq!(cause, "users 2 the row that it changes does not exist");
     let status = status(database.url(), store.as_ref()).await;
     let parked = |name: &str| status.projections.iter().find(|of| of.projection == name);
     assert_eq!(parked("users").map(|of| of.parked), Some(1), "{status:?}");

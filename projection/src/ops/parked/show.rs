@@ -1,4 +1,4 @@
-//! Parked events one by one. Never their contents, which may be personal.
+//! Lists parked events one by one. Never shows their payloads, which may contain personal data.
 
 use chrono::{DateTime, Utc};
 use postgres_kit::Connection;
@@ -7,15 +7,15 @@ use uuid::Uuid;
 
 use super::{Page, ParkedError, Wanted};
 
-/// How many are read at a time for an export.
+/// The number of events per page of an export.
 const EXPORT_PAGE: i64 = 1_000;
 
-/// An event that does not count in a row.
+/// An event that a row has not applied.
 #[derive(Debug, Serialize)]
 pub struct ParkedEvent {
-    /// Of which projection.
+    /// The name of the projection.
     pub projection: String,
-    /// Of which generation.
+    /// The number of the generation.
     pub generation: i32,
     /// The key of the row.
     pub key: String,
@@ -25,29 +25,29 @@ pub struct ParkedEvent {
     pub event_id: Uuid,
     /// The type of the event.
     pub event_type: String,
-    /// Why the fold refused it; `None`: an earlier event of the row is parked.
+    /// Why the fold refused it. `None` if it is held back behind an earlier event of the row.
     pub cause: Option<String>,
-    /// How often it was tried again.
+    /// The number of retries.
     pub tries: i32,
-    /// When it was parked.
+    /// The time at which it was parked.
     pub parked_at: DateTime<Utc>,
-    /// When it is tried again by itself.
+    /// The time of the next automatic retry.
     pub retry_at: Option<DateTime<Utc>>,
 }
 
 /// A page of parked events.
 #[derive(Debug, Serialize)]
 pub struct Shown {
-    /// How many there are in all.
+    /// The total number of matching events.
     pub total: i64,
-    /// The events, in their order.
+    /// The events of the page, in order.
     pub page: Vec<ParkedEvent>,
 }
 
-/// A page of parked events, in their order.
+/// Returns a page of parked events, in order.
 ///
 /// # Errors
-/// [`ParkedError::NothingParked`] of a row or an event that was asked for,
+/// [`ParkedError::NothingParked`] if a row or position was given and nothing matches.
 /// [`ParkedError::Database`].
 pub async fn show(
     connection: &mut Connection,
@@ -87,11 +87,11 @@ pub async fn show(
     Ok(Shown { total, page })
 }
 
-/// A page of all parked events of a projection, after the one of this generation, position and row.
+/// Returns the page of a projection's parked events after the given generation, position and key.
 /// The last page is empty.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn export_after(
     connection: &mut Connection,
     name: &str,

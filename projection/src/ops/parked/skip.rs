@@ -1,7 +1,8 @@
-//! Skipping: a person's decision that an event is never to count in a row, with who and why.
+//! Skips an event: a person's recorded decision, with name and reason, never to apply it to a row.
 //!
-//! It belongs to the projection and the event, not to a generation: so every generation must have
-//! the event parked for that row, or their rows would no longer be the same function of the log.
+//! A skip belongs to the projection and the event, not to a generation. So every generation must
+//! have the event parked for that row. Otherwise, their rows would no longer be the same function
+//! of the log.
 
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
@@ -10,50 +11,50 @@ use super::ParkedError;
 use crate::generation;
 use crate::projection::AnyProjection;
 
-/// The most decisions of one projection.
+/// The maximum number of decisions per projection.
 const MAX_SKIPS: i64 = 10_000;
-/// The most characters of a name or a reason.
+/// The maximum number of characters of a name or a reason.
 pub const MAX_WORDS: usize = 1_000;
 
-/// A person's decision.
+/// A person's decision to skip an event.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The event at this position.
+    /// The position of the event.
     pub position: i64,
-    /// Only for the row with this key; otherwise for every row that refuses it.
+    /// The key of the row; by default every row that refused the event.
     pub key: Option<String>,
-    /// Why, for those who come after; 1 to [`MAX_WORDS`] characters.
+    /// Why the event is skipped; 1 to [`MAX_WORDS`] characters.
     pub reason: String,
-    /// Who decides; 1 to [`MAX_WORDS`] characters.
+    /// Who decided; 1 to [`MAX_WORDS`] characters.
     pub by: String,
 }
 
 /// Why an event was not skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum SkipError {
-    /// It is not parked because it was refused.
+    /// No row refused the event.
     #[error("no row refuses the event at position {0}: see `projector parked show`")]
     NotRefused(i64),
-    /// A generation is being built, and may have passed it.
+    /// A generation is being built, and may already have passed the event.
     #[error(
-        "generation {0} is being built, and may count the event: wait until it is done, or drop it"
+        "generation {0} is being built, and may apply the event: wait until it is done, or drop it"
     )]
     Building(i32),
-    /// A generation counts it, or has yet to meet it.
+    /// A generation applied the event, or has not reached it yet.
     #[error(
         "generation {0} does not have the event parked for the same rows: drop that generation, \
-            or let it meet the event first"
+            or wait until it reaches the event"
     )]
     NotParkedEverywhere(i32),
     /// There are too many decisions.
     #[error(
-        "{MAX_SKIPS} events are skipped already: a new fold version that reads them is what is \
+        "{MAX_SKIPS} events are already skipped: a new fold version that reads them is \
             needed"
     )]
     TooMany,
 }
 
-/// Decides. Returns for how many rows.
+/// Skips an event. Returns the number of rows concerned.
 ///
 /// # Errors
 /// [`ParkedError`].
@@ -77,7 +78,7 @@ async fn skip_with(
 ) -> Result<usize, ParkedError> {
     let mut transaction = connection.begin().await?;
     generation::lock(&mut transaction).await?;
-    // No owner moves or tries again meanwhile.
+    // These locks keep owners from moving or retrying meanwhile.
     sqlx::query!("SELECT FROM read_model.checkpoints WHERE projection = $1 FOR UPDATE", name)
         .fetch_all(&mut *transaction)
         .await?;
@@ -131,7 +132,7 @@ async fn skip_with(
     Ok(skipped.len())
 }
 
-/// Checks that a generation has the event parked for these rows.
+/// Checks that a generation has the event parked for all these rows.
 async fn parked_alike(
     connection: &mut PgConnection,
     name: &str,
@@ -155,7 +156,7 @@ async fn parked_alike(
     }
 }
 
-/// Lets the owners of these rows try again what is held back behind the event.
+/// Asks the owners of these rows to retry the events held back behind this one.
 async fn ask_to_retry(
     connection: &mut PgConnection,
     name: &str,

@@ -1,5 +1,4 @@
-//! What a rebuild notes of itself in the read model: that it began, how far it is, that it is to
-//! pause.
+//! The records of a rebuild in the read model: its start, its phase, and requests to pause.
 
 use postgres_kit::Connection;
 use sqlx::{PgConnection, PgExecutor};
@@ -10,7 +9,7 @@ use crate::generation::{self, Generation, SchemaError};
 use crate::ops::Operations;
 use crate::projection::AnyProjection;
 
-/// How far a rebuild is.
+/// The phase of a rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Loading,
@@ -35,18 +34,18 @@ pub(crate) struct Unfinished {
     pub(crate) phase: Phase,
 }
 
-/// How a rebuild begins.
+/// The options for starting a rebuild.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct How {
-    /// Whether to go on with the one that is unfinished.
+    /// Whether to resume an unfinished rebuild.
     pub(crate) resume: bool,
-    /// Into how many partitions a new generation is split; as before, unless said.
+    /// The number of partitions of a new generation; by default as before.
     pub(crate) partitions: Option<i32>,
-    /// The recorded operation that works on it.
+    /// The recorded operation that runs it.
     pub(crate) operation: Option<Uuid>,
 }
 
-/// Begins a rebuild, or goes on with the one that is unfinished, and notes who works on it.
+/// Starts a rebuild or resumes an unfinished one, and records which operation runs it.
 pub(crate) async fn begin(
     operations: &Operations,
     projection: &dyn AnyProjection,
@@ -110,7 +109,7 @@ async fn begin_with(
     Ok(begun)
 }
 
-/// The rebuild of a projection that has not been switched to.
+/// Finds the rebuild of a projection that was not switched to yet.
 async fn find(
     connection: impl PgExecutor<'_>,
     projection: &str,
@@ -136,7 +135,7 @@ async fn find(
     }))
 }
 
-/// Notes that a phase is reached.
+/// Records that a phase is reached.
 pub(crate) async fn reached(
     connection: &mut Connection,
     projection: &str,
@@ -154,7 +153,7 @@ pub(crate) async fn reached(
     Ok(())
 }
 
-/// Lets every process that knows what folds the generation project it.
+/// Lets every process with the same fold project the generation.
 pub(crate) async fn make_ready(
     connection: &mut Connection,
     projection: &str,
@@ -171,7 +170,7 @@ pub(crate) async fn make_ready(
     Ok(())
 }
 
-/// Asks the running rebuild of a projection to write what it has, and to end.
+/// Asks the running rebuild of a projection to save its work and end.
 ///
 /// # Errors
 /// [`RebuildError::NothingUnfinished`], [`RebuildError::Database`].
@@ -190,17 +189,18 @@ pub async fn pause(connection: &mut Connection, projection: &str) -> Result<(), 
     Ok(())
 }
 
-/// A rebuild that an operation has begun.
+/// A rebuild that an operation started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Begun {
     pub(crate) generation: i32,
-    /// How it ended, if it has: nobody was left to say so.
+    /// How it ended, if it did before the operation could record it.
     pub(crate) ended: Option<End>,
 }
 
-/// The rebuild on which an operation works. `None`: it has not begun, or its generation is dropped.
+/// Finds the rebuild that an operation started. `None` if there is none yet, or its generation was
+/// dropped.
 ///
-/// `switch`: whether the operation wants the generation to take the live one's place.
+/// `switch` says whether the operation wants to switch to the new generation.
 pub(crate) async fn begun_by(
     connection: impl PgExecutor<'_>,
     operation: Uuid,
@@ -218,7 +218,7 @@ pub(crate) async fn begun_by(
     Ok(row.map(|row| Begun {
         generation: row.generation,
         ended: match (row.phase.as_str(), row.state.as_str()) {
-            // The one before it is not known any more.
+            // The previous generation is not known any more.
             ("switched", _) => Some(End::Switched(None)),
             ("compared", "ready") if !switch => Some(End::Built),
             _ => None,
@@ -226,7 +226,7 @@ pub(crate) async fn begun_by(
     }))
 }
 
-/// Asks the rebuild on which an operation works to write what it has, and to end.
+/// Asks the rebuild of an operation to save its work and end.
 pub(crate) async fn pause_of(connection: impl PgExecutor<'_>, operation: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE read_model.rebuilds SET pause_wanted = true WHERE operation = $1",

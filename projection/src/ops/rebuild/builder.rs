@@ -1,12 +1,11 @@
-//! A standby generation in the hands of whoever builds it, or brings it up to date.
+//! Builds a standby generation, or catches it up.
 //!
-//! Rows and checkpoint commit together and are fenced by the lease's term, as the runner's are: so
-//! a build that was killed goes on exactly where it was. The checkpoint moves when rows are
-//! written, which is rarely: when memory is full, after some seconds, and at the end.
+//! Rows and checkpoints are committed together and are fenced by the lease's term, as in the
+//! runner. So a killed build resumes exactly where it was. The checkpoint moves when rows are
+//! written, which is rare: when memory is full, after some seconds, and at the end.
 //!
-//! All partitions of the generation move together, in one fold and one transaction. Where they
-//! stand at different positions, those that are furthest behind are first brought to where the next
-//! ones stand.
+//! All partitions of the generation move together, in one fold and one transaction. If their
+//! positions differ, those furthest behind are first brought to the position of the next ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,30 +34,30 @@ mod refused;
 
 use held::{Held, give_up, take_partitions};
 
-/// So much work is lost at most when a build is killed.
+/// At most this much work is lost when a build is killed.
 const WRITE_EVERY: Duration = Duration::from_secs(30);
 
-/// How long keys and indexes of a whole generation may take.
+/// How long creating the keys and indexes of a whole generation may take.
 const TABLES_LIMIT: Duration = Duration::from_hours(6);
 
-/// A generation that this process alone moves.
+/// A generation that only this process moves.
 pub(crate) struct Builder {
     source: Arc<Source>,
     generation: i32,
-    /// Every partition, by its number.
+    /// All partitions, in order of their numbers.
     partitions: Vec<Held>,
-    /// Those that move now: of all, those furthest behind.
+    /// The partitions that move now: those furthest behind.
     moving: Vec<usize>,
     rows: Box<dyn AnyRows>,
-    /// What rows may take in memory.
+    /// The memory limit for rows, in bytes.
     bytes: usize,
     parked: ParkedSet,
     parking: Parking,
-    /// Whether a refusal was met: from then on rows are kept for it.
+    /// Whether a refusal was met. From then on, rows are kept so that refusals can be handled.
     careful: bool,
     keeper: Keeper,
     pub(crate) connection: Connection,
-    /// How far the rows in memory are; the checkpoints follow.
+    /// The position of the rows in memory; the checkpoints follow.
     at: Position,
     head: Position,
     epoch: Epoch,
@@ -67,7 +66,7 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// Takes a generation. `None`: another process has it.
+    /// Takes a generation. `None` if another process holds it.
     pub(crate) async fn take(
         operations: &Operations,
         source: &Arc<Source>,
@@ -88,7 +87,7 @@ impl Builder {
         for held in &partitions {
             source.prove(held.checkpoint.mark).await?;
         }
-        // Rows are also loaded outside transactions: nobody else moves these.
+        // Rows are also loaded outside transactions, because no other process moves these.
         sqlx::query_scalar!(
             "SELECT set_config('search_path', quote_ident(read_model.generation_schema($1, $2)), \
                 false)",
@@ -130,8 +129,8 @@ impl Builder {
         Ok(Some(builder))
     }
 
-    /// Chooses the partitions that are furthest behind to move next. Returns where the next ones
-    /// stand, if any do.
+    /// Chooses the partitions furthest behind to move next. Returns the position of the next ones,
+    /// if there are any.
     async fn choose(&mut self) -> sqlx::Result<Option<Position>> {
         let at = |held: &Held| held.checkpoint.mark.position;
         let lowest = self.partitions.iter().map(at).min().unwrap_or(Position::START);
@@ -153,7 +152,7 @@ impl Builder {
         Ok(next)
     }
 
-    /// Begins with empty memory at the checkpoint.
+    /// Starts with empty memory at the checkpoint.
     fn begin_rows(&mut self) {
         self.rows = self.projection().rows(self.only(), self.bytes);
         let at = self.moving_partitions().map(|held| held.checkpoint.mark.position).next();
@@ -187,12 +186,12 @@ impl Builder {
         &self.source
     }
 
-    /// How many partitions it has.
+    /// The number of partitions.
     fn of(&self) -> i32 {
         i32::try_from(self.partitions.len()).unwrap_or(1)
     }
 
-    /// Its main table, as Postgres names it.
+    /// The qualified name of the main table.
     pub(crate) async fn table(&mut self) -> sqlx::Result<String> {
         sqlx::query_scalar!(
             r#"SELECT (read_model.generation_schema($1, $2) || '.' || $1)::regclass::text AS
@@ -204,20 +203,20 @@ impl Builder {
         .await
     }
 
-    /// Where the log ends now.
+    /// The current head of the log.
     pub(crate) async fn look_at_head(&mut self) -> Result<Position, RebuildError> {
         let head = self.source.head().await?;
         (self.head, self.epoch) = (head.mark.position, head.epoch);
         Ok(self.head)
     }
 
-    /// Ends the build where somebody wants it to pause. Everything folded is written.
+    /// Ends the build if a pause was requested. Everything folded must be written.
     pub(crate) fn pause_if_wanted(&self) -> Result<(), RebuildError> {
         if self.keeper.pause_is_wanted() { Err(RebuildError::Paused(self.at)) } else { Ok(()) }
     }
 
-    /// Brings rows and checkpoints to this position, which the log has reached. Events that are
-    /// refused are parked.
+    /// Brings rows and checkpoints to this position, which the log must have reached. Refused
+    /// events are parked.
     pub(crate) async fn go_on(
         &mut self,
         to: Position,
@@ -232,8 +231,8 @@ impl Builder {
         }
     }
 
-    /// How many positions to read at a time, and how many such ranges ahead: no more at a time than
-    /// rows fit into the memory, since each may touch another row.
+    /// The number of positions per read, and the number of ranges read ahead. Each position may
+    /// touch another row, so one read covers at most as many positions as rows fit into memory.
     fn ranges(&self) -> (i64, usize) {
         let (range, ahead) = self.pace.ranges();
         (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
@@ -261,7 +260,7 @@ impl Builder {
                     return Err(RebuildError::Paused(self.at));
                 }
                 self.pace.after(events).await;
-                // Rows have turned out to be larger, or smaller.
+                // Rows turned out to be larger or smaller than expected.
                 let now = self.ranges().0;
                 if now < range / 2 || now > range.saturating_mul(2) {
                     break;
@@ -280,7 +279,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The events up to here were folded; each partition handled so many of them.
+    /// Counts events up to here as folded; `handled` is the number per partition.
     fn count(&mut self, handled: &[usize], to: Position) {
         let events = usize::try_from(to.0 - self.at.0).unwrap_or(0);
         for number in &self.moving {
@@ -326,7 +325,7 @@ impl Builder {
             if let Some(first) = partitions.first() {
                 parked::record(&mut transaction, &first.key, &found, &events).await?;
             }
-            // The next write may meet rows that stand there, and finds them by the key.
+            // The next write may update these rows, and needs the key to find them.
             sqlx::query!("SELECT read_model.restore_constraints($1, $2)", name, generation)
                 .execute(&mut *transaction)
                 .await?;
@@ -337,7 +336,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Rows and checkpoints were committed up to here.
+    /// Updates the state after rows and checkpoints were committed up to here.
     fn moved(&mut self, mark: EventRef, found: &[Aside]) {
         self.parked.add(found);
         for number in &self.moving {
@@ -347,7 +346,7 @@ impl Builder {
         }
     }
 
-    /// Makes what was left for when the rows are in: constraints and indexes.
+    /// Creates the constraints and indexes that were deferred until the rows are loaded.
     pub(crate) async fn finish_tables(&mut self) -> Result<(), RebuildError> {
         let (name, generation) = (self.source.projection().name(), self.generation);
         let (indexes, keeper) = (self.source.projection().indexes(), &self.keeper);
@@ -380,7 +379,7 @@ impl Builder {
         self.connection.run_within(TABLES_LIMIT, finish).await
     }
 
-    /// Gives the generation up, so that whoever projects takes it at once.
+    /// Releases the generation, so that a projector can take it at once.
     pub(crate) async fn give_up(mut self) -> sqlx::Result<()> {
         let (owner, partitions) = (self.owner, &self.partitions);
         self.connection

@@ -1,4 +1,4 @@
-//! Why a generation was not rebuilt or switched to.
+//! Why a generation was not rebuilt, switched to or dropped.
 
 use event_store::Position;
 
@@ -7,7 +7,7 @@ use crate::replay::ReplayError;
 use crate::runner::RunError;
 use crate::runner::parked::AgainError;
 
-/// Why a generation was not rebuilt or switched to.
+/// Why a generation was not rebuilt, switched to or dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// The schema is not this program's.
@@ -16,73 +16,73 @@ pub enum RebuildError {
     /// The log could not be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// The read model failed.
+    /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
-    /// Somebody wanted it to pause: what was done is kept.
+    /// The rebuild was paused. Its work is kept.
     #[error("paused at position {0}")]
     Paused(Position),
-    /// Another process holds the generation now.
-    #[error("another process has taken the rebuild over")]
+    /// Another process took over the generation.
+    #[error("another process has taken over the rebuild")]
     TakenOver,
     /// Another process builds or projects the generation.
     #[error("generation {1} of {0} is in the hands of another process")]
     Busy(String, i32),
-    /// There is one already.
+    /// An earlier rebuild is not finished.
     #[error(
-        "a rebuild of {0} into generation {1} is not finished: `projector rebuild {0} --resume` \
-            goes on with it, `projector drop {0} {1}` gives it up"
+        "a rebuild of {0} into generation {1} is not finished: resume it with \
+            `projector rebuild {0} --resume`, or drop it with `projector drop {0} {1}`"
     )]
     Unfinished(String, i32),
-    /// There is none.
-    #[error("no rebuild of {0} is unfinished")]
+    /// There is no rebuild to resume or pause.
+    #[error("{0} has no unfinished rebuild")]
     NothingUnfinished(String),
-    /// It was begun by a program with another fold version or other tables.
-    #[error("{0}; `projector drop` gives the rebuild up")]
+    /// A program with another fold version or other tables started it.
+    #[error("{0}; `projector drop` abandons the rebuild")]
     NotOurs(String),
-    /// The live generation does not move, so that the two cannot be compared at one position.
+    /// The live generation makes no progress, so the two cannot be compared at one position.
     #[error(
-        "the live generation of {projection} stands at {live}, behind {built}, and does not move: \
-            not compared; `--no-compare` goes on without"
+        "the live generation of {projection} is at {live}, behind {built}, and makes no progress: \
+            not compared; use `--no-compare` to continue"
     )]
     LiveBehind {
-        /// The projection's name.
+        /// The name of the projection.
         projection: String,
-        /// Where it stands.
+        /// The position of the live generation.
         live: Position,
-        /// Where the new one stands.
+        /// The position of the new generation.
         built: Position,
     },
     /// The generation to switch to would show an earlier position.
     #[error(
-        "generation {generation} of {projection} stands at {at}, behind {shown}, which queries \
-            have seen, and does not catch up{why}"
+        "generation {generation} of {projection} is at {at}, behind {shown}, which queries \
+            have already seen, and does not catch up{why}"
     )]
     WouldGoBack {
-        /// The projection's name.
+        /// The name of the projection.
         projection: String,
-        /// The number of the generation, from 1.
+        /// The number of the generation.
         generation: i32,
-        /// Where it stands.
+        /// The position of the generation.
         at: Position,
-        /// What queries have seen.
+        /// The position that queries have seen.
         shown: Position,
-        /// Why, where that is known.
+        /// The reason, if it is known; otherwise empty.
         why: String,
     },
     /// Queries or the projector held the tables all the time.
     #[error(
-        "the tables of {0} could not be had for the switch: queries hold them too long; try again"
+        "could not lock the tables of {0} for the switch: queries hold them too long; try again"
     )]
     NoMoment(String),
-    /// No generation was live before.
+    /// No other generation was live before.
     #[error("{0} has no earlier generation to switch back to")]
     NothingToSwitchBackTo(String),
-    /// No generation that is built has this number.
-    #[error("{0} has no generation {1} that is built")]
+    /// There is no finished generation with this number.
+    #[error("{0} has no finished generation {1}")]
     NoGeneration(String, i32),
-    /// The generation cannot be dropped, and why.
-    #[error("generation {1} of {0} is not dropped: {2}")]
+    /// The generation cannot be dropped; the text says why.
+    #[error("generation {1} of {0} was not dropped: {2}")]
     NotDropped(String, i32, &'static str),
 }
 

@@ -1,5 +1,5 @@
-//! What a rebuild would take, estimated: the log's first events are folded and loaded into
-//! temporary tables, with their indexes.
+//! Estimates a rebuild: it folds the first events of the log and loads them into temporary tables
+//! with indexes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,24 +17,25 @@ use crate::ops::Operations;
 use crate::projection::{AnyProjection, Only, Parking};
 use crate::replay::{MIB, RANGE, READ_AHEAD, ReplayError};
 
-/// How many events are folded for it.
+/// The number of sampled events.
 const SAMPLE: i64 = 40_000;
 
-/// What a rebuild would take.
+/// The estimated time and disk space of a rebuild.
 #[derive(Debug)]
 pub struct Estimate {
     events: i64,
     sampled: i64,
     time: Duration,
     bytes: i64,
-    /// Whether the live generation's size stands for the disk; else the sample's, scaled.
+    /// Whether the disk size is that of the live generation. Otherwise it is scaled from the
+    /// sample.
     as_live: bool,
 }
 
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, sampled, time, bytes, as_live } = self;
-        let of = if *as_live { "as the live generation has" } else { "scaled from the sample" };
+        let of = if *as_live { "like the live generation" } else { "scaled from the sample" };
         let mib = bytes / i64::try_from(MIB).unwrap_or(i64::MAX);
         writeln!(
             f,
@@ -45,7 +46,7 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// Estimates. Nothing stays of it.
+/// Estimates a rebuild. It leaves nothing behind.
 ///
 /// # Errors
 /// [`RebuildError`].
@@ -70,7 +71,7 @@ pub async fn estimate(
     sqlx::raw_sql(projection.tables()).execute(&mut connection).await?;
     let began = Instant::now();
     let mut rows = projection.rows(Only::All, usize::MAX);
-    // What is refused is parked by a rebuild: it does not keep one from being estimated.
+    // A rebuild parks refused events, so they must not fail the estimate.
     let mut parking = Parking::default().careful();
     let mut pages = source.pages(Position::START, Position(sampled), (RANGE, READ_AHEAD));
     while let Some(page) = pages.next().await {

@@ -1,5 +1,5 @@
-//! Keeps the leases of a generation that is being built, on a connection of its own, while the
-//! builder's is busy for minutes; and hears when somebody wants the build to pause.
+//! Keeps the leases of a generation during a build, on a separate connection, because the builder's
+//! may be busy for minutes. It also notices requests to pause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use crate::runner::database;
 
-/// How often the leases are renewed and the wish to pause looked at.
+/// How often leases are renewed and pause requests are checked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What the keeper has found out.
+/// The keeper's findings.
 #[derive(Default)]
 struct Found {
     lost: AtomicBool,
@@ -32,7 +32,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps the leases that `owner` has taken, each in its term.
+    /// Keeps leases that `owner` has taken, each with its term.
     pub(crate) fn keep(
         options: PgConnectOptions,
         (projection, generation): (&'static str, i32),
@@ -45,12 +45,12 @@ impl Keeper {
         Self { found, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Whether another process has taken the generation over, or may have.
+    /// Whether another process has taken over the generation, or may have.
     pub(crate) fn is_lost(&self) -> bool {
         self.found.lost.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody wants the build to pause.
+    /// Whether a pause was requested.
     pub(crate) fn pause_is_wanted(&self) -> bool {
         self.found.pause_wanted.load(Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl HeldLeases {
                 }
                 Ok((false, _)) => found.lost.store(true, Ordering::Relaxed),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot renew the lease: will be tried again");
+                    tracing::warn!(%error, "cannot renew the lease: will retry");
                     connection = None;
                 }
             }
@@ -86,7 +86,8 @@ impl HeldLeases {
         }
     }
 
-    /// Renews, and looks whether to pause. `false`: a lease is somebody else's.
+    /// Renews the leases and checks for a pause request. The first value is false if another
+    /// process holds a lease.
     async fn look(&self, connection: &mut Option<Connection>) -> sqlx::Result<(bool, bool)> {
         let connection = match connection {
             Some(connection) => connection,

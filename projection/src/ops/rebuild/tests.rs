@@ -1,4 +1,4 @@
-//! Rows that Postgres refuses while a generation is built, with tables of a test.
+//! Rows that Postgres refuses during a build, on tables made for these tests.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -20,17 +20,17 @@ use crate::ops::verify::restraint::Restraint;
 use crate::projection::{AnyProjection, Incoming, Projection, Reason, Split, of};
 use crate::{Runner, Standing, Watch};
 
-/// The only type of event.
+/// The only event type.
 const ADJUSTED: &str = "thing.adjusted";
 
-/// A thing is moved up or down.
+/// A thing's level changes by `delta`.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Adjusted {
     thing: Uuid,
     delta: i64,
 }
 
-/// The level of each thing: at most 100, and no two have the same.
+/// The level of each thing: at most 100, and unique.
 struct Levels;
 
 crate::row! {
@@ -97,7 +97,7 @@ where
     sqlx::query_as(statement).fetch_all(&mut connection).await.unwrap()
 }
 
-/// What generation `$1` is lacking, and the rows of both.
+/// The parked events of all generations.
 const PARKED: &str =
     "SELECT generation, position, key, cause FROM read_model.parked ORDER BY generation, position";
 
@@ -129,7 +129,7 @@ impl World {
         Self { database, store: Arc::new(MemoryStore::new()), projection }
     }
 
-    /// Appends these, and projects them in one batch.
+    /// Appends these events and projects them in one batch.
     async fn happens(&self, adjusted: &[(u128, i64)]) {
         for (thing, delta) in adjusted {
             append(&self.store, *thing, *delta).await;
@@ -142,7 +142,8 @@ impl World {
         Operations::new(self.database.url().parse().unwrap(), log, None).await.unwrap()
     }
 
-    /// Builds a generation, in memory for so many bytes of rows, and compares it with the live one.
+    /// Builds a generation with a memory limit of `bytes` for rows, and compares it with the live
+    /// one.
     async fn rebuild(&self, bytes: usize) -> Differences {
         let operations = self.operations().await;
         let source = operations.source(&self.projection);
@@ -188,7 +189,7 @@ type Parked = (i32, i64, String, Option<String>);
 #[tokio::test]
 async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it_is_live() {
     let world = World::new().await;
-    // The smaller key comes second, so that the order of the keys is not the order of the events.
+    // The smaller key comes second, so keys and events have different orders.
     world.happens(&[(9, 7), (3, 5), (1, 7), (1, 1), (4, 8), (5, 200)]).await;
     world.happens(&[(6, 7), (7, 40)]).await;
     let differences = world.rebuild(1 << 20).await;
@@ -222,8 +223,8 @@ async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it
 #[tokio::test]
 async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write_falls() {
     let world = World::new().await;
-    // The first is impossible in between; the rows of the others fill the memory there, and more
-    // than one batch.
+    // The first row is impossible in between. The others fill the memory there, and more than one
+    // batch.
     let mut adjusted = vec![(1, 90), (1, 60)];
     adjusted.extend((10..170).map(|thing| (thing, i64::try_from(thing).unwrap() - 100)));
     adjusted.push((1, -70));
@@ -245,7 +246,7 @@ async fn p7_an_impossible_row_that_becomes_possible_is_the_same_wherever_a_write
 async fn p7_a_row_whose_way_is_free_at_the_end_of_a_batch_waits_for_no_other_try() {
     let world = World::new().await;
     world.happens(&[(9, 7)]).await;
-    // The smaller key is saved first, and meets the row that is about to make way.
+    // The smaller key is saved first, and conflicts with the row that is about to change.
     world.happens(&[(3, 7), (9, -6)]).await;
     let left: Vec<Parked> = ask(world.database.url(), PARKED).await;
     assert_eq!(left, []);

@@ -1,10 +1,10 @@
-//! Verification in the background of a running projector: of one projection after another a sample
-//! of the keys is folded anew, slowly, and compared with the live rows, so that a table that is
-//! wrong is noticed before a person does.
+//! Background verification in a running projector. It replays a sample of each projection's keys in
+//! turn, slowly, and compares it with the live rows. So a wrong table is noticed before a person
+//! finds it.
 //!
-//! A difference counts when a second look at the same keys finds one too: a decision of a person (a
-//! skip, an erasure) that came in between explains one. Keys that differ are looked at again the
-//! next time, instead of others, until they do not.
+//! A difference counts only if a second check of the same keys finds one too: a skip or an erasure
+//! in between may explain the first. Differing keys are checked again the next time, instead of
+//! others, until they no longer differ.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,45 +29,45 @@ use crate::replay::compare::Differences;
 use crate::replay::{MIB, Source};
 use crate::runner::{chain, database};
 
-/// What the folded rows may take in memory; what is more goes to temporary tables.
+/// The memory limit for folded rows. The rest goes to temporary tables.
 const ROW_MEMORY: usize = 16 * MIB;
-/// How long one piece of it may take: a page is folded, a chunk is compared.
+/// How long one step may take: folding a page, or comparing a chunk.
 const PIECE_LIMIT: Duration = Duration::from_mins(10);
-/// A verification that does not move for so long hangs: no piece takes longer.
+/// How long a verification may make no progress before it counts as hung. No step takes longer.
 pub const SILENCE_LIMIT: Duration = Duration::from_mins(11);
-/// With a projection's name, the lock of whoever verifies it: one process at a time is enough. The
-/// number has no meaning.
+/// Together with a projection's name, the advisory lock for its verification. One process at a time
+/// is enough. The number has no meaning.
 const LOCK: i32 = 0x0da7_be1f;
 
-/// How the verification in the background goes about it.
+/// The settings of background verification.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long to wait between two rounds; `None`: it never begins.
+    /// The pause between two rounds. `None` disables it.
     pub every: Option<Duration>,
-    /// About how many rows of each projection one round looks at.
+    /// The approximate number of rows of each projection to check per round.
     pub rows: NonZeroU32,
-    /// How many events a second it reads.
+    /// The maximum number of events to read per second.
     pub rate: NonZeroU32,
-    /// How many events a live projection may be behind; it stands still while one is further.
+    /// Verification pauses while any live projection is more than this many events behind.
     pub most_lag: u32,
 }
 
-/// Verifies while the projector runs.
+/// Verifies projections while the projector runs.
 #[derive(Clone)]
 pub struct Background {
-    /// How it goes about it.
+    /// The settings.
     pub settings: Settings,
-    /// Where the read model is.
+    /// The connection options of the read model.
     pub options: PgConnectOptions,
-    /// The log that is read.
+    /// The log to replay.
     pub log: UpcastingLog,
-    /// Opens personal values.
+    /// Decrypts personal values.
     pub vault: Arc<Vault>,
     /// Beats while it verifies.
     pub pulse: Pulse,
 }
 
-/// What a verification found.
+/// The result of one verification.
 struct Found {
     generation: i32,
     differences: Differences,
@@ -75,7 +75,7 @@ struct Found {
 }
 
 impl Background {
-    /// Verifies these projections one after another, for as long as the answer is awaited.
+    /// Verifies these projections one after another, until the future is dropped.
     pub async fn run(self, projections: Vec<Arc<dyn AnyProjection>>) -> Infallible {
         let Some(every) = self.settings.every else {
             self.pulse.rest();
@@ -96,7 +96,7 @@ impl Background {
                     Arc::clone(projection),
                 );
                 let background = self.clone();
-                // In a task of its own: a panic is an error like others.
+                // A separate task turns a panic into an error.
                 let task = AbortOnDropHandle::new(tokio::spawn(async move {
                     background.verify(&source, &seed).await
                 }));
@@ -107,7 +107,7 @@ impl Background {
         }
     }
 
-    /// Verifies once, and once more when something differs. `None`: another process does, or the
+    /// Verifies once, and again if something differs. `None` if another process does it, or the
     /// generation is not this program's.
     async fn verify(&self, source: &Arc<Source>, seed: &str) -> Result<Option<Found>, VerifyError> {
         let mut holder = self.connect().await?;
@@ -147,7 +147,7 @@ impl Background {
     }
 }
 
-/// The share of the keys that is about so many rows; `None`: all.
+/// The share of the keys that corresponds to about `rows` rows; `None` for all.
 async fn share(
     connection: &mut Connection,
     name: &str,
@@ -167,7 +167,7 @@ async fn share(
     Ok((share < 1.0).then_some(share))
 }
 
-/// Says what was found. `true`: the same keys are to be looked at again.
+/// Logs and counts the result. Returns whether the same keys should be checked again.
 fn report(projection: &'static str, verified: Result<Option<Found>, VerifyError>) -> bool {
     let count = |result: &'static str| {
         metrics::counter!("projection_verifications_total", "projection" => projection,
@@ -189,7 +189,7 @@ fn report(projection: &'static str, verified: Result<Option<Found>, VerifyError>
                     key = row.key,
                     kind = row.kind,
                     position = position.0,
-                    "a row is not what the log makes: `projector verify` shows how, `projector \
+                    "a row differs from the log: `projector verify` shows how, `projector \
                         explain` why"
                 );
             }
@@ -200,7 +200,7 @@ fn report(projection: &'static str, verified: Result<Option<Found>, VerifyError>
             tracing::warn!(
                 projection,
                 error = chain(&error),
-                "not verified in the background: will be tried again"
+                "not verified in the background: will retry"
             );
             count("failed");
             true
@@ -212,19 +212,19 @@ fn describe() {
     use metrics::{describe_counter, describe_gauge};
     describe_counter!(
         "projection_verifications_total",
-        "Verifications of a sample in the background: equal, different, or failed before the end"
+        "Background verifications of a sample, by result: equal, different, failed"
     );
     describe_counter!(
         "projection_verified_rows_total",
-        "Rows that verifications in the background compared with the log"
+        "Rows that background verifications compared with the log"
     );
     describe_gauge!(
         "projection_differing_rows",
-        "Rows that are not what the log makes, as the last verification in the background found; \
-            it looks at them until they are"
+        "Rows that differ from the log, as the last background verification found; \
+            it checks them again until they match"
     );
     describe_gauge!(
         "projection_verification_paused",
-        "1 while a verification stands still since live projecting is behind"
+        "1 while a verification is paused because live projection is behind"
     );
 }

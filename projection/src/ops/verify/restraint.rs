@@ -1,5 +1,4 @@
-//! What a verification leaves to others: it goes no faster than told, and stands still while live
-//! projecting is behind.
+//! Limits a verification's speed, and pauses it while live projection is behind.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,38 +10,39 @@ use tokio::time::Instant;
 use crate::replay::pace::Pace;
 use crate::replay::{ReplayError, Source};
 
-/// How often it is looked whether live projecting is behind.
+/// How often to check whether live projection is behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How a verification holds itself back.
+/// The limits of a verification.
 #[derive(Clone)]
 pub(crate) struct Restraint {
     pace: Pace,
-    /// The most events that live projecting may be behind.
+    /// The maximum number of events that live projection may be behind.
     most_lag: Option<i64>,
     looked_at: Option<Instant>,
-    /// Shows that it moves, though it may stand still for others.
+    /// Shows that the verification is alive, even while it is paused.
     pulse: Option<Pulse>,
 }
 
 impl Restraint {
-    /// Not at all.
+    /// No limits.
     pub(crate) fn none() -> Self {
         Self { pace: Pace::new(None), most_lag: None, looked_at: None, pulse: None }
     }
 
-    /// To so many events a second, and only while no live projection is further behind than this.
+    /// At most this many events per second, and only while no live projection is further behind
+    /// than `most_lag` events.
     pub(crate) fn to(per_second: NonZeroU32, most_lag: i64, pulse: Pulse) -> Self {
         let pace = Pace::new(Some(per_second));
         Self { pace, most_lag: Some(most_lag), looked_at: None, pulse: Some(pulse) }
     }
 
-    /// How many positions to read at a time, and how many such ranges ahead.
+    /// The number of positions per read, and the number of ranges read ahead.
     pub(crate) fn ranges(&self) -> (i64, usize) {
         self.pace.ranges()
     }
 
-    /// So many events were folded.
+    /// Called after `events` events were folded; waits as needed.
     pub(crate) async fn after(
         &mut self,
         events: i64,
@@ -72,8 +72,8 @@ impl Restraint {
     }
 }
 
-/// Tells whether the verification of a projection stands still: not any more once this is dropped,
-/// since it failed perhaps.
+/// Reports whether a projection's verification is paused. Dropping it reports that it is not,
+/// because the verification may have failed.
 struct Paused(&'static str);
 
 impl Paused {
@@ -89,8 +89,7 @@ impl Drop for Paused {
     }
 }
 
-/// How far the live generation that is furthest back, of those that are neither stopped nor paused,
-/// is behind the log.
+/// The largest lag, in events, of all live generations that are neither stopped nor paused.
 async fn lag(connection: &mut Connection, source: &Source) -> Result<i64, ReplayError> {
     let head = source.head().await?.mark.position;
     let least = sqlx::query_scalar!(

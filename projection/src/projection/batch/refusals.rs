@@ -1,28 +1,28 @@
-//! A batch of whose rows Postgres refuses some: each refusal hurts its own row alone.
+//! Handles a batch with rows that Postgres refuses: each refusal affects only its own row.
 //!
-//! A batch is an optimisation, so what becomes of a row may not depend on where a batch ends. An
-//! event may make of a row what Postgres refuses, and a later one make it right again. In one batch
-//! nobody notices, since only the end is saved. In two, the first event is parked and the second
-//! held back behind it. Both ways lead to the same row, by this rule:
+//! A batch is an optimisation, so the result must not depend on where a batch ends. An event may
+//! change a row to something that Postgres refuses, and a later event may correct it. Within one
+//! batch, this goes unnoticed because only the end is saved. With two batches, the first event is
+//! parked and the second held back behind it. Both lead to the same row by this rule:
 //!
-//! *A row takes in its events up to the last one after which Postgres accepts it. Those behind are
+//! *A row takes its events up to the last one after which Postgres accepts it. The later ones are
 //! parked: the first with the cause, the others held back.*
 //!
-//! A batch that is refused follows it here. Parked events follow it when they are tried again,
-//! since all of a key's are then folded as one batch (`runner/parked/again.rs`). So the row is the
-//! same in the end; until the next try it may lack events, and is marked stale. The other rule, to
-//! park whatever is refused by itself, would need a statement for each event of every batch.
+//! A refused batch follows the rule here. Parked events follow it when they are retried, because
+//! all events of a key are then folded as one batch (`runner/parked/again.rs`). So the row is the
+//! same in the end. Until the next retry it may lack events, and is marked stale. The alternative
+//! rule, to park whatever is refused by itself, would need a statement per event in every batch.
 //!
-//! What differs all the same, always in rows that are marked stale:
-//! - a fold that commutes takes in each event that fits at the moment: which of several stay parked
-//!   depends on their order in time;
-//! - an erasure ends the wait for a later event in its batch, since it blanks the row that is there
-//!   at once;
-//! - of a key with more parked events than one try takes (`MAX_DRAIN`) only the first so many are
-//!   looked at together;
-//! - a constraint that compares rows (unique, exclusion) refuses the row that came second. Which
-//!   events of the second row are parked is the same wherever a batch ends, but whether a value is
-//!   free again depends on when the parked ones are tried.
+//! Some results still differ, always in rows that are marked stale:
+//! - A fold that commutes takes each event that fits at the moment. Which of several stay parked
+//!   depends on their order in time.
+//! - An erasure ends the wait for a later event in its batch, because it blanks the existing row at
+//!   once.
+//! - If a key has more parked events than one retry takes (`MAX_DRAIN`), only the first ones are
+//!   considered together.
+//! - A constraint between rows (unique, exclusion) refuses the row that came second. Which events
+//!   of the second row are parked does not depend on batches. But whether a value is free again
+//!   depends on when the parked events are retried.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -35,9 +35,9 @@ use crate::projection::apart::{self, NotSaved, Refused};
 use crate::projection::parking::TooManyParked;
 use crate::projection::{Only, Parking, Projection, RowKey, WriteError, guard};
 
-/// A row that Postgres refuses as it is now.
+/// A row whose current state Postgres refuses.
 struct Impossible<R> {
-    /// As Postgres took it last.
+    /// The row as Postgres last accepted it.
     last: Option<R>,
     cause: Refused,
     /// The events since then.
@@ -45,7 +45,7 @@ struct Impossible<R> {
 }
 
 impl<P: Projection> Batch<P> {
-    /// Folds and saves in such a way that a row which Postgres refuses hurts no other one.
+    /// Folds and saves so that a refused row does not affect others.
     pub(super) async fn write_apart(
         &self,
         connection: &mut PgConnection,
@@ -83,7 +83,7 @@ impl<P: Projection> Batch<P> {
         }
     }
 
-    /// Parks every event of a key that Postgres cannot even look for.
+    /// Parks every event of a key that Postgres cannot even search for.
     fn park_all(
         &self,
         key: &P::Key,
@@ -106,8 +106,8 @@ impl<P: Projection> Batch<P> {
         Ok(())
     }
 
-    /// Folds the rows of these keys event by event, in the order of the log, and saves each after
-    /// each event that Postgres lets it take in.
+    /// Folds the rows of these keys event by event, in log order. After each event, it saves the
+    /// rows that Postgres accepts.
     async fn write_each(
         &self,
         connection: &mut PgConnection,
@@ -158,7 +158,7 @@ impl<P: Projection> Batch<P> {
             }
         }
         for (key, row) in impossible {
-            // What was in its way may be gone.
+            // The conflicting row may be gone.
             let again = rows.get(&key).cloned().into_iter().collect::<Vec<_>>();
             if apart::try_save::<P>(connection, &again).await?.is_err() {
                 row.park::<P>(&key, &mut rows, parking)?;
@@ -169,7 +169,7 @@ impl<P: Projection> Batch<P> {
 }
 
 impl<R> Impossible<R> {
-    /// Gives up waiting for an event that makes the row possible again.
+    /// Stops waiting for an event that makes the row valid again, and parks its events.
     fn park<P: Projection<Row = R>>(
         self,
         key: &P::Key,

@@ -1,4 +1,4 @@
-//! What an erasure does to rows in memory.
+//! Applies erasures to rows in memory.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ impl<P: Projection> Rows<P> {
             self.write(connection).await?;
             held = parking.held_keys().collect();
             self.load(connection, held.clone()).await?;
-            // Nobody knows whose a row becomes that is not there yet.
+            // It is unknown whose a row will be that does not exist yet.
             held.retain(|key| !self.is_at_hand(key) && self.only.has(key));
             P::rows_of(connection, &[erased.event]).await?
         };

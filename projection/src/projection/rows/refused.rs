@@ -1,4 +1,4 @@
-//! Rows in memory that Postgres refuses: found when they are written.
+//! Finds rows in memory that Postgres refuses when they are written.
 
 use std::collections::HashSet;
 
@@ -28,7 +28,7 @@ impl<P: Projection> Rows<P> {
         Ok(refused.len())
     }
 
-    /// Whether Postgres would take these rows, each with whether its table has one of the key;
+    /// Whether Postgres accepts these rows. Each comes with whether the table has its key. It
     /// leaves no trace.
     async fn are_possible(
         connection: &mut PgConnection,

@@ -1,20 +1,20 @@
-//! Which keys the table may have rows of, told from memory.
+//! Remembers which keys the table may contain.
 
 use std::hash::Hash;
 
 use fastbloom::BloomFilter;
 
-/// Bits of the filter that tells which keys may have been written: 16 MiB.
+/// The size of the filter of keys that may have been written, in bits (16 MiB).
 const FILTER_BITS: usize = 1 << 27;
-/// Bits that each key sets in it.
+/// The number of bits that each key sets in the filter.
 const FILTER_HASHES: u32 = 4;
 
-/// Which keys the table may have rows of.
+/// The keys that the table may contain.
 pub(super) enum Stored {
     Nothing,
-    /// What is not in the filter is not there.
+    /// Keys that are not in the filter are not in the table.
     These(Box<BloomFilter>),
-    /// Nothing is known.
+    /// Any key may be in the table.
     Anything,
 }
 

@@ -1,4 +1,4 @@
-//! The partitions of a generation in the hands of one builder.
+//! The partitions of a generation that one builder holds.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::projection::AnyProjection;
 use crate::runner::checkpoint::{self, Checkpoint, Passed};
 use crate::runner::{PartitionKey, lease};
 
-/// A partition and this process's hold on it.
+/// A held partition.
 pub(super) struct Held {
     pub(super) key: PartitionKey,
     pub(super) checkpoint: Checkpoint,
-    /// Events since the checkpoint.
+    /// The events since the checkpoint.
     pub(super) passed: Passed,
 }
 
-/// Takes every partition of a generation. `None`: another process has one.
+/// Takes all partitions of a generation. `None` if another process holds one.
 pub(super) async fn take_partitions(
     connection: &mut PgConnection,
     owner: Uuid,

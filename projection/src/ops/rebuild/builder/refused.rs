@@ -1,9 +1,9 @@
-//! What a build does where something is refused: it folds again and keeps rows for that, or goes in
-//! batches straight into the tables as the runner does. That is slower than in memory, and for when
-//! Postgres refused rows.
+//! Handles refusals during a build. If a fold refuses something, the build folds again and keeps
+//! the rows. If Postgres refuses rows, it works in batches directly on the tables, like the runner,
+//! which is slower.
 //!
-//! The batches find the refused row and its event the same way as the runner, with all constraints
-//! in their places: also one that compares rows, which a row by itself never breaks.
+//! The batches find the refused row and its event in the same way as the runner, with all
+//! constraints in place. That includes constraints between rows, which no single row violates.
 
 use event_store::Position;
 use futures::StreamExt as _;
@@ -21,9 +21,9 @@ use crate::runner::parked;
 impl Builder {
     /// Brings the moving partitions to this position.
     ///
-    /// Nearly always nothing is refused, and rows need not be kept for that. Where a fold refuses
-    /// something, it goes back to the checkpoint, and they are. Where Postgres refuses rows, the
-    /// events since the checkpoint go the runner's way.
+    /// Refusals are rare, so rows are not kept for them at first. If a fold refuses something, the
+    /// build goes back to the checkpoint and keeps rows from then on. If Postgres refuses rows, the
+    /// events since the checkpoint are processed in batches.
     pub(super) async fn bring(
         &mut self,
         to: Position,
@@ -38,7 +38,7 @@ impl Builder {
                     RebuildError::Database(error)
                     | RebuildError::Replay(ReplayError::Database(error)),
                 ) if apart::is_refusal(&error) => {
-                    // In the rows that were folded, or in those that were to be loaded next.
+                    // The refused row is among those folded, or those to be loaded next.
                     let refused_by = Position((self.at.0 + RANGE).min(to.0));
                     self.begin_rows();
                     self.in_batches(refused_by, progress).await?;
@@ -49,7 +49,7 @@ impl Builder {
         }
     }
 
-    /// Brings rows and checkpoints from the checkpoint to this position.
+    /// Brings rows and checkpoints from the checkpoint to this position, in batches.
     async fn in_batches(
         &mut self,
         to: Position,
@@ -69,7 +69,7 @@ impl Builder {
                                 ReplayError::Event(page.to, apart::why(&error).into()).into()
                             );
                         }
-                        // No row by itself: the event is found in halves.
+                        // No single row is the cause, so halving finds the event.
                         most = ((page.to.0 - self.at.0) / 2).max(1);
                         break;
                     }
@@ -87,8 +87,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Tries what is parked again, so that no row lacks an event only because of where a batch
-    /// ended.
+    /// Retries parked events, so that no row lacks an event only because of where a batch ended.
     pub(crate) async fn retry_parked(&mut self) -> Result<(), RebuildError> {
         let again = self.source.reread();
         for held in &self.partitions {
@@ -106,13 +105,13 @@ impl Builder {
                 }
             }
         }
-        // Reads again what is parked.
+        // Reloads the set of parked events.
         self.moving.clear();
         self.choose().await?;
         Ok(())
     }
 
-    /// Puts those back that were set aside; the tables are empty then.
+    /// Restores the constraints that were removed for loading. The tables are empty then.
     async fn restore_constraints(&mut self) -> Result<(), RebuildError> {
         let (name, generation) = (self.source.projection().name(), self.generation);
         let restore = async |raw: &mut PgConnection| {
@@ -124,7 +123,7 @@ impl Builder {
         Ok(())
     }
 
-    /// A page: its rows, what is parked, and the checkpoints, in one transaction.
+    /// Writes a page's rows, parked events and checkpoints in one transaction.
     async fn batch(&mut self, page: &Page) -> Result<(), RebuildError> {
         match self.write_batch(page, false).await {
             Err(RebuildError::Database(error)) if apart::is_refusal(&error) => {
